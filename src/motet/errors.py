@@ -1,0 +1,27 @@
+"""The only exceptions that motet raises on purpose.
+
+Every message names what is wrong (file, clip, frame, field or option) and what to do about it; the command
+line prints it as one line on stderr and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class MotetError(Exception):
+    """Base of every error that motet raises on purpose."""
+
+
+class DataError(MotetError):
+    """A file, archive or clip that cannot be used as it is."""
+
+
+class ConfigError(MotetError):
+    """Options that do not exist, do not fit together or do not fit the data."""
+
+
+class RunError(MotetError):
+    """A run directory that is missing, incomplete or broken, or a training that cannot go on."""
+
+
+class Interrupted(MotetError):  # noqa: N818 - not an error of anybody's making
+    """Training was stopped by a signal; its state is saved and the message says how to resume."""
