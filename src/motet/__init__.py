@@ -1,0 +1,4 @@
+"""motet."""
+from motet._version import __version__
+
+__all__ = ["__version__"]
