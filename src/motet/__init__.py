@@ -1,4 +1,5 @@
 """motet."""
+
 from motet._version import __version__
 
 __all__ = ["__version__"]

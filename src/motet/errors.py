@@ -23,5 +23,5 @@ class RunError(MotetError):
     """A run directory that is missing, incomplete or broken, or a training that cannot go on."""
 
 
-class Interrupted(MotetError):  # noqa: N818 - not an error of anybody's making
+class Interrupted(MotetError):
     """Training was stopped by a signal; its state is saved and the message says how to resume."""
