@@ -11,11 +11,11 @@ class MotetError(Exception):
     """Base of every error that motet raises on purpose."""
 
 
-class DataError(MotetError):
+class DataError(MotetError, ValueError):
     """A file, archive or clip that cannot be used as it is."""
 
 
-class ConfigError(MotetError):
+class ConfigError(MotetError, ValueError):
     """Options that do not exist, do not fit together or do not fit the data."""
 
 
