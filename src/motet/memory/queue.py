@@ -1,0 +1,75 @@
+"""The FIFO queue of past keys, slot-aligned across streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from motet.errors import ConfigError
+
+
+class Queue(nn.Module):
+    """One ring of K slots per stream; slot j of every ring holds the key of the same clip.
+
+    Rings start as random unit vectors, independent per stream, as in MoCo and CMD; ``filled`` tells how many slots
+    hold real keys.
+
+    Args:
+        streams: names of the streams.
+        size: K, slots per ring.
+        dim: D, embedding size.
+        generator: source of the initial noise.
+    """
+
+    pointer: Tensor
+    filled: Tensor
+
+    def __init__(
+        self, streams: Sequence[str], size: int, dim: int, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        if size < 1:
+            raise ConfigError(f"a queue needs at least one slot, not {size}")
+        self.streams, self.size = tuple(streams), size
+        for number, _ in enumerate(self.streams):
+            noise = normalize(torch.randn(size, dim, generator=generator), dim=1)
+            self.register_buffer(f"ring_{number}", noise)
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def ring(self, stream: str) -> Tensor:
+        """(K, D) live buffer of one stream."""
+        ring: Tensor = getattr(self, f"ring_{self.streams.index(stream)}")
+        return ring
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copies of all rings; they stay as they are when new keys come in."""
+        return {s: self.ring(s).clone() for s in self.streams}
+
+    @torch.no_grad()
+    def enqueue(self, keys: Mapping[str, Tensor]) -> None:
+        """Write a batch of keys into every ring at the same slots, wrapping at the end.
+
+        Args:
+            keys: stream name → (B, D), for every stream; with B > K only the last K are kept.
+
+        Raises:
+            ConfigError: a stream is missing, or batches differ in size.
+        """
+        if set(keys) != set(self.streams):
+            raise ConfigError(f"keys of {sorted(keys)} for a queue of {sorted(self.streams)}")
+        rows = {len(k) for k in keys.values()}
+        if len(rows) != 1:
+            raise ConfigError(f"streams brought batches of different sizes {sorted(rows)}; slots would lose alignment")
+        count = rows.pop()
+        first = max(0, count - self.size)
+        pointer = self.pointer.clone()
+        slots = (pointer + torch.arange(first, count, device=pointer.device)) % self.size
+        for stream, key in keys.items():
+            ring = self.ring(stream)
+            ring[slots] = key[first:].to(ring.dtype)
+        self.pointer.copy_((pointer + count) % self.size)
+        self.filled.copy_((self.filled + count).clamp_max(self.size))

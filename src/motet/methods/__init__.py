@@ -1,0 +1,1 @@
+"""Methods: streams, terms and step order; one file per method."""

@@ -1,0 +1,63 @@
+"""CMD: cross-modal mutual distillation (Mao et al., ECCV 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from motet.errors import ConfigError
+from motet.losses import consensus_distillation, mutual_distillation
+from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
+
+
+@dataclass(frozen=True)
+class CMD(Contrastive):
+    """Options of CMD; the defaults are the paper's."""
+
+    teachers: Literal["pairwise", "consensus"] = "pairwise"
+    """pairwise: every stream teaches every other, as published; consensus: each is taught once, by the mean of the
+    others, at a cost linear in the number of streams."""
+    neighbours: int | None = None
+    """anchors N per clip; by default half of the queue, as released."""
+    student_temperature: float = 0.1
+    teacher_temperature: float = 0.05
+    distill_weight: float = 1.0
+    """weight λ of the distillation."""
+    distill_start: int = 0
+    """first epoch with distillation: 0 is the one-stage form of the paper, later is two-stage."""
+    distill_ramp: int = 0
+    """epochs over which the weight rises from distill_start."""
+    wait_for_queue: bool = False
+    """no distillation while slots of the queue still hold their initial noise (the paper distils from the start)."""
+
+    def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
+        loss = {"pairwise": mutual_distillation, "consensus": consensus_distillation}[self.teachers]
+        top_k = self.neighbours or max(1, self.queue_size // 2)
+
+        def distill(out: StepOutput) -> Tensor:
+            if self.wait_for_queue and out.filled < self.queue_size:
+                return out.queries[streams[0]].new_zeros(())
+            return loss(
+                out.queries,
+                out.keys,
+                out.queues,
+                top_k=top_k,
+                student_temperature=self.student_temperature,
+                teacher_temperature=self.teacher_temperature,
+            )
+
+        term = Term(
+            "distillation", distill, weight=self.distill_weight, start=self.distill_start, ramp=self.distill_ramp
+        )
+        return [*self.contrast_terms(streams), term]
+
+    def validate(self, streams: Sequence[str]) -> None:
+        super().validate(streams)
+        need_two(streams, "cmd")
+        if self.neighbours is not None and not 1 <= self.neighbours <= self.queue_size:
+            raise ConfigError(f"neighbours is {self.neighbours}, it must lie in 1..{self.queue_size} (queue_size)")
+        if min(self.student_temperature, self.teacher_temperature) <= 0:
+            raise ConfigError("student_temperature and teacher_temperature must be positive")

@@ -1,0 +1,59 @@
+"""CrosSCLR: contrast first, then positives mined across streams (Li et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from motet.errors import ConfigError
+from motet.losses import cross_positive_mining
+from motet.methods.contrastive import Contrastive, Term, need_two
+
+
+@dataclass(frozen=True)
+class CrosSCLR(Contrastive):
+    """Options of CrosSCLR on this host's encoders (CrosSCLR-B in CMD's tables, when those are GRUs).
+
+    The second stage replaces the first's loss. No source fixes the split for CrosSCLR-B; the original switches half-way.
+    """
+
+    cross_start: int | None = None
+    """first epoch of the second stage, counted from 0; by default half of the epochs. 0 gives one stage."""
+    mined: int = 1
+    """positives that each partner mines."""
+    context: bool = True
+    """whether products of similarities are further logits."""
+    frozen_twins: bool = False
+    """as released: in the second stage only the motion stream's key encoder follows its query encoder (a slip of the
+    released code)."""
+
+    def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
+        switch = self.switch(epochs)
+        mining = Term(
+            "cross-mining",
+            lambda out: cross_positive_mining(
+                out.queries,
+                out.keys,
+                out.queues,
+                temperature=self.temperature,
+                top_k=self.mined,
+                context=self.context,
+            ),
+            start=switch,
+        )
+        return [*self.contrast_terms(streams, stop=switch), mining]
+
+    def switch(self, epochs: int) -> int:
+        """First epoch of the second stage."""
+        return epochs // 2 if self.cross_start is None else self.cross_start
+
+    def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
+        if not self.frozen_twins or epoch < self.switch(epochs):
+            return list(streams)
+        return ["motion"] if "motion" in streams else [streams[-1]]
+
+    def validate(self, streams: Sequence[str]) -> None:
+        super().validate(streams)
+        need_two(streams, "crossclr")
+        if not 1 <= self.mined <= self.queue_size:
+            raise ConfigError(f"mined is {self.mined}, it must lie in 1..{self.queue_size} (queue_size)")

@@ -1,0 +1,15 @@
+"""MoCo-v2 on motion: contrast within each stream, nothing between them.
+
+The base of CMD's tables (with one stream) and the baseline of every comparison (with several, each learns alone).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from motet.methods.contrastive import Contrastive
+
+
+@dataclass(frozen=True)
+class MoCo(Contrastive):
+    """Options of MoCo; see :class:`motet.methods.contrastive.Contrastive`."""

@@ -1,0 +1,196 @@
+"""A run directory: what a pretraining leaves behind and how it is found again.
+
+::
+
+    config.json          resolved recipe, data set, split, motet version
+    environment.json     versions, hardware, command line
+    metrics.jsonl        one line per epoch
+    checkpoints/         step-<n>.pt, the latest few; everything that a bit-exact resume needs
+    model.safetensors    query encoders, written when training has finished
+    evaluation.json/.md  written by `motet evaluate`
+    report.html          written by `motet report`
+
+A directory of several such directories (``--seeds``) is one experiment; :func:`collect` finds its runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from motet._version import __version__
+from motet.archive import MotionArchive
+from motet.config import Recipe, recipe_from_dict
+from motet.errors import RunError
+
+if TYPE_CHECKING:
+    from motet.model import Model
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary name to write to; it becomes ``path`` only if the block succeeds."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON atomically."""
+    with written(path) as partial:
+        partial.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def hardware() -> dict[str, Any]:
+    """What this machine is: for tables and for environment.json."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = models[0] if models else cpu
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware and the command that was given."""
+    return {
+        "motet": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "command": " ".join(["motet", *sys.argv[1:]]) if Path(sys.argv[0]).name == "motet" else None,
+        **hardware(),
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pretraining on disk."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run directory.
+
+        Raises:
+            RunError: not a run directory, or one that was left half-written before training began.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
+        if not (run.path / "config.json").exists():
+            raise RunError(f"{path} has no config.json, so no training began in it; remove it and pretrain again")
+        run.config  # noqa: B018 - a broken file is reported here
+        return run
+
+    @classmethod
+    def create(cls, path: str | Path, recipe: Recipe, archive: MotionArchive, facts: Mapping[str, Any]) -> Run:
+        """Start a run directory; ``facts`` go into its config beside the recipe and the data set.
+
+        Raises:
+            RunError: the directory exists and holds something.
+        """
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(
+                f"{path} exists already; go on with `motet pretrain --resume {path}` or choose another --out"
+            )
+        (path / "checkpoints").mkdir(parents=True)
+        write_json(path / "environment.json", environment())
+        data = {
+            "path": str(archive.path.resolve()),
+            "hash": archive.hash,
+            "clips": len(archive),
+            "skeleton": archive.skeleton.to_dict(),
+            "persons": archive.persons,
+            "channels": list(archive.channels),
+            "simulated": archive.simulated,
+            "licence": archive.licence,
+        }
+        config = {"motet": __version__, "recipe": recipe.to_dict(), "data": data, **facts}
+        write_json(path / "config.json", config)  # last: its presence says that the rest is there
+        return cls(path)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Content of config.json."""
+        try:
+            config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
+            config["recipe"], config["data"]["path"], config["split"]  # noqa: B018
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.path}/config.json is damaged ({error!r}); pretrain again") from error
+        return config
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return recipe_from_dict(self.config["recipe"])
+
+    @property
+    def data(self) -> Path:
+        """Where the archive was when training began."""
+        return Path(self.config["data"]["path"])
+
+    @property
+    def split(self) -> str:
+        """Rule that said which clips train."""
+        return str(self.config["split"])
+
+    def archive(self, path: str | Path | None = None) -> MotionArchive:
+        """The archive that trained the run, or another one of the same skeleton.
+
+        Raises:
+            RunError: the archive has moved or was changed since.
+        """
+        archive = MotionArchive.open(self.data if path is None else path)
+        if path is None and archive.hash != self.config["data"]["hash"]:
+            raise RunError(f"{self.data} is not the archive that {self.path} was trained on any more; name it by --data")
+        return archive
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Checkpoints on disk, oldest first."""
+        return sorted((self.path / "checkpoints").glob("step-*.pt"), key=lambda p: int(p.stem.split("-")[1]))
+
+    @property
+    def finished(self) -> bool:
+        """Whether training reached its last epoch."""
+        return (self.path / "model.safetensors").exists()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Lines of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def model(self, device: str | torch.device = "cpu") -> Model:
+        """The trained model: the final weights, or those of the latest checkpoint of an unfinished run."""
+        from motet.model import Model
+
+        return Model.from_run(self, device)
+
+
+def collect(path: str | Path) -> list[Run]:
+    """The run in a directory, or the runs in its subdirectories, in the order of their names."""
+    path = Path(path)
+    if path.is_dir() and not (path / "config.json").exists():
+        below = [p.parent for p in path.glob("*/config.json")]
+        if below:
+            return [Run.open(p) for p in sorted(below, key=lambda p: (len(p.name), p.name))]
+    return [Run.open(path)]
