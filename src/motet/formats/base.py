@@ -237,10 +237,12 @@ def read_table(path: Path, columns: int | None = None, *, separator: str | None 
     for number, row in rows:
         if len(row) != want:
             raise DataError(f"{path}, line {number}: {len(row)} numbers where {want} are due (is it cut off?)")
-    try:
-        table = np.array([row for _, row in rows], dtype=np.str_).astype(np.float64)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
+    table = np.empty((len(rows), want))
+    for index, (number, row) in enumerate(rows):
+        try:
+            table[index] = [float(token) for token in row]
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
     finite = np.isfinite(table).all(axis=1)
     if not finite.all():
         raise DataError(f"{path}, line {rows[int(np.argmin(finite))][0]}: a number is NaN or infinite")
