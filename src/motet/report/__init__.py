@@ -1,0 +1,6 @@
+"""The HTML report: one self-contained file in which skeletons move."""
+
+from motet.report.data import ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
+from motet.report.page import build
+
+__all__ = ["ClipMap", "Confusion", "Curve", "Fact", "Motion", "ReportData", "Row", "build"]

@@ -1,0 +1,219 @@
+"""Charts as HTML and SVG text: they need no script, so they also print. All text that comes in is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+from math import ceil, floor, log10
+
+import numpy as np
+
+from motet.report import words
+from motet.report.data import Confusion, Curve, Row
+
+COLOURS = 8  # --c0 … --c7 of page.css
+CURVE_POINTS = 400
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 420, 220, 46, 12, 12, 30
+
+
+def bars(rows: Sequence[Row], guess: float | None) -> str:
+    """Horizontal bars with ± sd whiskers, grouped by protocol; ``guess`` is the accuracy of guessing, in percent."""
+    groups = []
+    for protocol, group in groupby(sorted(rows, key=lambda r: _first(rows, r)), key=lambda r: r.protocol):
+        name, meaning = words.PROTOCOLS.get(protocol, (protocol, ""))
+        lines = "".join(_bar(row, guess) for row in group)
+        groups.append(
+            f'<section class="bars"><h3>{escape(name)}</h3><p class="muted">{escape(meaning)}</p>{lines}'
+            '<div class="bar axis" aria-hidden="true"><span></span><span class="track">'
+            + "".join(f'<i style="left:{x}%">{x}</i>' for x in (0, 25, 50, 75, 100))
+            + "</span><span></span></div></section>"
+        )
+    return "".join(groups)
+
+
+def _first(rows: Sequence[Row], row: Row) -> int:
+    return next(i for i, other in enumerate(rows) if other.protocol == row.protocol)
+
+
+def _kind(row: Row) -> str:
+    return row.features if row.baseline else "learned"
+
+
+def _bar(row: Row, guess: float | None) -> str:
+    wide = min(max(row.mean, 0.0), 100.0)
+    whisker = ""
+    if row.sd:
+        low, high = max(row.mean - row.sd, 0.0), min(row.mean + row.sd, 100.0)
+        whisker = f'<b class="whisker" style="left:{low:.2f}%;width:{high - low:.2f}%"></b>'
+    chance = "" if guess is None else f'<b class="guess" style="left:{guess:.2f}%"></b>'
+    return (
+        f'<div class="bar {_kind(row)}"><span class="name">{escape(words.features_name(row.features))} '
+        f'<small>{escape(row.stream)}</small></span><span class="track"><b class="fill" style="width:{wide:.2f}%"></b>'
+        f'{whisker}{chance}</span><span class="value">{words.with_sd(row.mean, row.sd)}</span></div>'
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The comparison as a table: last epoch first, best epoch beside it and marked as optimistic."""
+    has_best = any(row.best_values for row in rows)
+    head = ["Judged by", "Features", "Stream", "Accuracy, last epoch (%)", "Seeds"]
+    head += ["Best epoch (%) *"] if has_best else []
+    body = []
+    for row in rows:
+        best = ""
+        if has_best:
+            best = f'<td class="num muted">{_best(row)}</td>'
+        body.append(
+            f'<tr class="{_kind(row)}"><td>{escape(words.protocol_name(row.protocol))}</td>'
+            f"<td>{escape(words.features_name(row.features))}</td><td>{escape(row.stream)}</td>"
+            f'<td class="num"><b>{words.with_sd(row.mean, row.sd)}</b></td><td class="num">{len(row.values)}</td>{best}</tr>'
+        )
+    note = (
+        '<p class="muted">* The best epoch is picked by looking at the test clips, so it is optimistic: '
+        "compare runs by the last epoch.</p>"
+        if has_best
+        else ""
+    )
+    return (
+        '<div class="scroll"><table class="compare"><thead><tr>'
+        + "".join(f'<th scope="col"{_num(i)}>{escape(cell)}</th>' for i, cell in enumerate(head))
+        + f"</tr></thead><tbody>{''.join(body)}</tbody></table></div>{note}"
+    )
+
+
+def _num(column: int) -> str:
+    return ' class="num"' if column >= 3 else ""
+
+
+def _best(row: Row) -> str:
+    if not row.best_values:
+        return "–"
+    mean = sum(row.best_values) / len(row.best_values)
+    return words.number(mean)
+
+
+def thin(series: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most CURVE_POINTS points: means of equal runs of neighbours, so that spikes weigh what they weigh."""
+    finite = [(x, y) for x, y in series if np.isfinite(x) and np.isfinite(y)]
+    if len(finite) <= CURVE_POINTS:
+        return finite
+    chunks = np.array_split(np.array(finite), CURVE_POINTS)
+    return [(float(chunk[-1, 0]), float(chunk[:, 1].mean())) for chunk in chunks]
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers within [low, high], about ``count`` of them."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10.0 ** floor(log10(raw))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
+    first = ceil(low / step - 1e-9)
+    last = floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _label(value: float) -> str:
+    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+
+
+def curve(chart: Curve, index: int) -> str:
+    """One line chart as inline SVG with a legend; ``index`` ties it to its numbers for the pointer's read-out."""
+    series = {name: thin(points) for name, points in chart.series.items()}
+    series = {name: points for name, points in series.items() if points}
+    if not series:
+        return ""
+    xs = [x for points in series.values() for x, _ in points]
+    ys = [y for points in series.values() for _, y in points]
+    x0, x1 = min(xs), max(xs)
+    y0, y1 = min(ys), max(ys)
+    pad = (y1 - y0) * 0.06 or abs(y1) * 0.1 or 1.0
+    y0, y1 = (y0 if y0 == 0 else y0 - pad), y1 + pad
+    x1 = x1 if x1 > x0 else x0 + 1
+
+    def px(x: float) -> float:
+        return _LEFT + (x - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT)
+
+    def py(y: float) -> float:
+        return _HEIGHT - _BOTTOM - (y - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = []
+    for y in ticks(y0, y1):
+        parts.append(f'<path class="grid" d="M{_LEFT} {py(y):.1f}H{_WIDTH - _RIGHT}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{py(y) + 3.5:.1f}" text-anchor="end">{_label(y)}</text>')
+    for x in (t for t in ticks(x0, x1, 5) if t == int(t)):
+        parts.append(f'<text x="{px(x):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{_label(x) if x < 1000 else f"{x:,.0f}"}</text>')
+    parts.append(f'<text class="axis" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 1}" text-anchor="end">{escape(chart.x_label)}</text>')
+    for i, (_name, points) in enumerate(series.items()):
+        path = "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in points)
+        style = f"stroke:var(--c{i % COLOURS})" + (";stroke-dasharray:5 3" if i // COLOURS % 2 else "")
+        if len(points) == 1:
+            parts.append(f'<circle cx="{px(points[0][0]):.1f}" cy="{py(points[0][1]):.1f}" r="3" style="fill:var(--c{i % COLOURS})"/>')
+        else:
+            parts.append(f'<path class="line" d="M{path}" style="{style}"/>')
+    parts.append(f'<path class="cross" d="M0 {_TOP}V{_HEIGHT - _BOTTOM}" visibility="hidden"/>')
+    box = f'data-curve="{index}" data-x0="{x0!r}" data-x1="{x1!r}" data-left="{_LEFT}" data-right="{_RIGHT}"'
+    legend = ""
+    if len(series) > 1:
+        legend = "".join(
+            f'<li><i style="background:var(--c{i % COLOURS})"{" class=dashed" if i // COLOURS % 2 else ""}></i>{escape(name)}</li>'
+            for i, name in enumerate(series)
+        )
+        legend = f'<ul class="keys">{legend}</ul>'
+    last = ", ".join(f"{name} {_label(points[-1][1])}" for name, points in series.items())
+    return (
+        f'<figure class="curve"><figcaption><b>{escape(chart.title)}</b> <span class="muted">{escape(chart.meaning)}</span>'
+        f'</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" {box} '
+        f'aria-label="{escape(chart.title)}, at the end: {escape(last)}">{"".join(parts)}</svg>{legend}</figure>'
+    )
+
+
+def confusion(data: Confusion, class_names: Sequence[str]) -> str:
+    """Heat map: a row is a true class, a column what it was taken for, shade is the share of the row."""
+    matrix = np.asarray(data.matrix)
+    count = len(matrix)
+    cell = max(9.0, min(30.0, 620 / max(count, 1)))
+    font = min(12.0, max(7.5, cell * 0.62))
+    names = [str(name) for name in class_names]
+    longest = max((len(_short(name)) for name in names), default=1)
+    left = longest * font * 0.58 + 12
+    size = cell * count
+    wide, high = left + size + 8, size + left * 0.78 + 26
+    parts = [f'<rect class="plate" x="{left:.1f}" y="4" width="{size:.1f}" height="{size:.1f}"/>']
+    totals = np.maximum(matrix.sum(1), 1)
+    for i, j in zip(*np.nonzero(matrix), strict=True):
+        share = matrix[i, j] / totals[i]
+        kind = "hit" if i == j else "miss"
+        tip = (
+            f"{names[i]}: {int(matrix[i, j])} of {int(totals[i])} ({words.number(100 * share)} %) "
+            + ("recognised" if i == j else f"taken for {names[j]}")
+        )
+        x, y = left + j * cell, 4 + i * cell
+        parts.append(
+            f'<rect class="{kind}" x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{cell - 1:.1f}" height="{cell - 1:.1f}" '
+            f'fill-opacity="{0.12 + 0.88 * share:.2f}" data-tip="{escape(tip)}"/>'
+        )
+        if cell >= 24:
+            ink = "on" if share > 0.55 else "off"
+            parts.append(
+                f'<text class="{ink}" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 3.5:.1f}" text-anchor="middle" '
+                f'font-size="{min(10.5, cell * 0.38):.1f}">{int(matrix[i, j])}</text>'
+            )
+    for i, name in enumerate(names):
+        middle = 4 + i * cell + cell / 2
+        text = escape(_short(name))
+        parts.append(f'<text x="{left - 6:.1f}" y="{middle + font * 0.36:.1f}" text-anchor="end" font-size="{font:.1f}">{text}</text>')
+        x, y = left + i * cell + cell / 2 + font * 0.3, size + 14
+        parts.append(
+            f'<text transform="translate({x:.1f} {y:.1f}) rotate(-50)" text-anchor="end" font-size="{font:.1f}">{text}</text>'
+        )
+    return (
+        f'<div class="scroll"><svg class="confusion" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" role="img" '
+        f'aria-label="confusion matrix, {count} classes; the most frequent confusions are listed beside it">'
+        f"{''.join(parts)}</svg></div>"
+    )
+
+
+def _short(name: str, limit: int = 22) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -1,0 +1,178 @@
+"""What a report shows, as plain data: everything :func:`motet.report.page.build` needs and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.skeletons import Skeleton
+
+Float = npt.NDArray[np.floating[Any]]
+Int = npt.NDArray[np.integer[Any]]
+
+# One clip is drawn as at most this many points on the map; more would neither be legible nor fit in one file.
+MAX_POINTS = 1500
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a description list: what it is, its value, and what that means in plain words."""
+
+    label: str
+    value: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison: some features of some stream, judged by some protocol.
+
+    Attributes:
+        protocol: ``"knn"``, ``"linear"`` …
+        features: ``"raw"``, ``"random"``, or the name of what was learned.
+        stream: stream or ensemble that the features come from.
+        values: accuracy in percent after the last epoch, one a seed.
+        best_values: accuracy in percent of the best epoch, one a seed; empty where the protocol has no epochs.
+        ensemble: whether several streams were put together.
+    """
+
+    protocol: str
+    features: str
+    stream: str
+    values: tuple[float, ...]
+    best_values: tuple[float, ...] = ()
+    ensemble: bool = False
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation over seeds; None for a single seed."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def baseline(self) -> bool:
+        """Whether nothing was learned: coordinates as they are, or an untrained encoder."""
+        return self.features in ("raw", "random")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines over training that share one axis.
+
+    Attributes:
+        title: what is measured, e.g. ``"loss"``.
+        meaning: one sentence for a reader who never trained a model.
+        x_label: ``"epoch"`` or ``"step"``.
+        series: name → list of (x, value).
+    """
+
+    title: str
+    meaning: str
+    x_label: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of (true class, predicted class) on the test clips.
+
+    Attributes:
+        matrix: (K, K), rows are the true classes.
+        source: which row of the comparison it belongs to.
+    """
+
+    matrix: Int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ClipMap:
+    """The 2-D map of n clips. All arrays are over the same n clips, in the same order as ``Motion.clips``.
+
+    Attributes:
+        xy: (n, 2) position.
+        labels: (n,) index into ``ReportData.class_names``, -1 where unknown.
+        clusters: (n,) cluster of each clip, 0..K-1.
+        names: n clip names.
+        neighbours: (n, k) indices of the k most similar other clips, most similar first.
+        similarities: (n, k) cosine similarities of those.
+        total: how many clips there were before the map was limited to n.
+        source: which features the map is made of.
+        scores: agreement of clusters with labels (``purity``, ``nmi`` …), empty without labels.
+        sets: what clips they are, e.g. ``"test clips"``.
+    """
+
+    xy: Float
+    labels: Int
+    clusters: Int
+    names: Sequence[str]
+    neighbours: Int
+    similarities: Float
+    total: int
+    source: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    sets: str = "test clips"
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The recordings behind the dots of the map.
+
+    Attributes:
+        skeleton: joint layout or sensor nodes.
+        channels: name of each coordinate.
+        clips: n arrays (T, P, V, C); they are subsampled and quantised when the page is built.
+        fps: frames a second, None where unknown.
+        units: of the coordinates.
+    """
+
+    skeleton: Skeleton
+    channels: Sequence[str]
+    clips: Sequence[Float]
+    fps: float | None = None
+    units: str = ""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that one page shows.
+
+    Attributes:
+        title: heading of the page.
+        method: name of what was trained, as a sentence would say it (``"CMD"``).
+        recipe, dataset: what was trained, on what.
+        licence: terms of the recordings.
+        simulated: True shows a banner that no person was recorded.
+        class_names: name of each label.
+        rows: the comparison; empty where the run was not evaluated.
+        test_clips: number of clips that the rows were judged on, if known.
+        curves, confusion, clip_map, motion: left out of the page when empty or None.
+        command: how to make the run again, one command a line.
+        reproduce: seeds, versions, digests.
+        notes: what the reader must know first, e.g. that the run was not evaluated.
+    """
+
+    title: str
+    method: str
+    recipe: Sequence[Fact] = ()
+    dataset: Sequence[Fact] = ()
+    licence: str = "unknown"
+    simulated: bool = False
+    class_names: Sequence[str] = ()
+    rows: Sequence[Row] = ()
+    test_clips: int | None = None
+    curves: Sequence[Curve] = ()
+    confusion: Confusion | None = None
+    clip_map: ClipMap | None = None
+    motion: Motion | None = None
+    command: str = ""
+    reproduce: Sequence[Fact] = ()
+    notes: Sequence[str] = ()
