@@ -1,0 +1,11 @@
+"""Protocols that judge features, and the tables they give.
+
+One module per protocol (``knn``, ``linear``, ``linear_cached`` …), found by its name: it has ``Options``, a dataclass,
+and ``evaluate(context, options) -> list of rows``. To add one, add a file.
+"""
+
+from motet.evaluate.clusters import cluster_scores
+from motet.evaluate.knn import knn_accuracy, knn_predict
+from motet.evaluate.runner import protocols, run
+
+__all__ = ["cluster_scores", "knn_accuracy", "knn_predict", "protocols", "run"]

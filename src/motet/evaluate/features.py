@@ -1,0 +1,132 @@
+"""Where the rows of a table get their features: a trained model, an untrained one, or no model at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from motet.errors import RunError
+from motet.loader import ClipStore, center_crop
+from motet.runs import Run, written
+
+if TYPE_CHECKING:
+    from motet.model import Model
+
+_BATCH = 256
+
+
+class FeatureSet(Protocol):
+    """Features of clips, per stream; ids are archive rows."""
+
+    def centre(self, ids: Tensor) -> dict[str, Tensor]:
+        """stream → (n, F) of the centre 95 % of each clip."""
+        ...
+
+    def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
+        """stream → (n, F) of one crop of each clip."""
+        ...
+
+    def earlier(self) -> list[FeatureSet]:
+        """The same from earlier checkpoints, where some were kept."""
+        ...
+
+
+class Encoded:
+    """Features of an encoder. Those of the centre crops are kept in a file named by the hash of all that decides them.
+
+    Args:
+        model: the encoder.
+        store: its preprocessed clips.
+        archive_hash: content of the archive.
+        folder: where features are kept; None keeps none.
+        run: the run whose earlier checkpoints may be asked for.
+    """
+
+    def __init__(
+        self, model: Model, store: ClipStore, *, archive_hash: str, folder: Path | None = None, run: Run | None = None
+    ) -> None:
+        self.model, self.store, self.folder, self.run = model, store, folder, run
+        self.archive_hash = archive_hash
+        self._weights = model.weights()
+
+    def key(self) -> str:
+        """Digest of archive, clips, crop, preprocessing and weights."""
+        sha = hashlib.sha256()
+        recipe = self.model.recipe
+        facts = (self.archive_hash, recipe.preprocess, recipe.frames, self.model.streams, "centre .95", recipe.encoder)
+        sha.update(repr(facts).encode())
+        sha.update(self.store.ids.numpy().tobytes())
+        for name, tensor in self._weights.items():
+            sha.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return sha.hexdigest()
+
+    def centre(self, ids: Tensor) -> dict[str, Tensor]:
+        everything = self._centre_all()
+        rows = self.store.positions(ids)
+        return {s: f[rows].to(self.model.device) for s, f in everything.items()}
+
+    def _centre_all(self) -> dict[str, Tensor]:
+        path = None if self.folder is None else self.folder / f"{self.key()[:24]}.safetensors"
+        if path is not None and path.exists():
+            try:
+                return load_file(path)
+            except (SafetensorError, OSError):
+                path.unlink(missing_ok=True)  # damaged: encode again
+        features = {s: f.cpu() for s, f in self.model.encode(self.store, self.store.ids).items()}
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written(path) as partial:
+                save_file({s: f.contiguous() for s, f in features.items()}, partial)
+        return features
+
+    def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
+        return self.model.encode(self.store, ids, start=start, length=length)
+
+    def earlier(self) -> list[FeatureSet]:
+        if self.run is None:
+            return []
+        from motet.checkpoint import load_checkpoint
+
+        found: list[FeatureSet] = []
+        for path in self.run.checkpoints:
+            try:
+                state = load_checkpoint([path])["host"]
+            except RunError:
+                continue  # load_checkpoint has warned; the final weights are judged anyway
+            model = self.model.untrained(0)
+            prefix = "encoders."
+            model.encoders.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
+            if any(not torch.equal(v, self._weights[k]) for k, v in model.weights().items()):
+                found.append(Encoded(model, self.store, archive_hash=self.archive_hash))
+        return found
+
+
+class Raw:
+    """The streams' views of the preprocessed, resized clips, flattened: what an encoder has to beat."""
+
+    def __init__(self, model: Model, store: ClipStore) -> None:
+        self.model, self.store = model, store
+
+    def centre(self, ids: Tensor) -> dict[str, Tensor]:
+        return self.crops(ids, *center_crop(self.store.lengths_of(ids)))
+
+    def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
+        parts: list[Mapping[str, Tensor]] = []
+        for at in range(0, len(ids), _BATCH):
+            rows = slice(at, at + _BATCH)
+            clips = self.store.windows(ids[rows], start[rows], length[rows], self.model.recipe.frames)
+            views = zip(self.model.streams, self.model.views, strict=True)
+            parts.append({s: view(clips).flatten(1) for s, view in views})
+        return {s: torch.cat([p[s] for p in parts]) for s in self.model.streams}
+
+    def earlier(self) -> list[FeatureSet]:
+        return []

@@ -1,0 +1,225 @@
+"""The official linear protocol of CMD (Mao et al., ECCV 2022): one linear layer on the frozen encoder.
+
+The layer starts from N(0, 0.01) with bias 0 and learns by SGD with momentum .9, no weight decay, rate .1, batches of
+64, 80 epochs, rate × .1 after 50 and 70. The encoder stays in eval mode; every epoch encodes a fresh random crop
+U(.5, 1) of every training clip; test clips are centre crops .95. The headline is the last epoch; the released code
+reports the best of the checks every 5 epochs, which is chosen on the test clips and stands beside it.
+
+Several streams: ``mean-logits`` trains the streams' layers jointly on the mean of their logits (CrosSCLR's and CMD's
+three-stream rows); ``late-fusion`` adds the scores of separately trained layers, .6 joint, .6 bone, .4 motion (AimCLR).
+
+Seeds differ in initial weights and batch order and share the crops of an epoch, so any number of them costs one
+encoding. Each of them alone is exactly the protocol. Raw coordinates are standardised over the training clips and
+scaled to the length of the learned features, so that the same learning rate is fair to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from motet.errors import ConfigError
+from motet.evaluate.context import Context
+from motet.evaluate.features import FeatureSet
+from motet.evaluate.probe import Chunk, Probes, Result, Schedule, head_names, train
+from motet.evaluate.results import RANDOM, RAW, Row
+from motet.keyed import Keyed
+from motet.loader import random_crop
+
+CROP_VIEW = -3  # key of the probe's crops; the views of pretraining are 0, 1 …
+_CROP_SEED = 0
+_CHUNK_BYTES = 512 << 20
+_STATISTICS_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Options(Schedule):
+    """Options of the protocol; the defaults are the official ones."""
+
+    minimum_ratio: float = 0.5
+    """smallest share of a clip in a training crop."""
+
+
+def evaluate(context: Context, options: Options) -> list[Row]:
+    """Rows of the learned, random-encoder and raw features: each stream, and with several streams both ensembles."""
+    return probe_rows("linear", context, options, lambda bank: lambda epoch: _fresh_crops(bank, options, epoch))
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x → (x − shift) · gain, per stream; None leaves features as they are."""
+
+    shift: Mapping[str, Tensor]
+    gain: Mapping[str, Tensor]
+
+    def __call__(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {s: (f - self.shift[s]) * self.gain[s] for s, f in features.items()}
+
+
+class Bank:
+    """Feature sets of one width side by side, as (Q, S, n, F) tensors.
+
+    Args:
+        context: the clips.
+        sets: Q feature sets.
+        scaling: applied to all of them.
+    """
+
+    def __init__(self, context: Context, sets: Sequence[FeatureSet], scaling: Scaling | None) -> None:
+        self.context, self.sets, self.scaling = context, sets, scaling
+        self.train = context.train.to(context.device)
+        self.labels = torch.from_numpy(context.train_labels).to(context.device)
+        self.width = 0
+
+    def _stack(self, found: Iterable[dict[str, Tensor]]) -> Tensor:
+        stacked = []
+        for features in found:
+            if self.scaling is not None:
+                features = self.scaling(features)
+            self.width = max(f.shape[1] for f in features.values())
+            streams = [pad(features[s].float(), (0, self.width - features[s].shape[1])) for s in self.context.streams]
+            stacked.append(torch.stack(streams))
+        return torch.stack(stacked)
+
+    def centre(self, ids: Tensor) -> Tensor:
+        """Features of centre crops."""
+        return self._stack(s.centre(ids) for s in self.sets)
+
+    def crops(self, ids: Tensor, key: int, minimum_ratio: float, frames: int) -> Tensor:
+        """Features of the random crops number ``key``; the same crops for all sets."""
+        keyed = Keyed(_CROP_SEED, key, ids, CROP_VIEW)
+        lengths = self.context.store.lengths_of(ids)
+        start, length = random_crop(keyed, lengths, minimum_ratio=minimum_ratio, frames=frames)
+        return self._stack(s.crops(ids, start, length) for s in self.sets)
+
+    def chunk_rows(self, batch_size: int, budget: int = _CHUNK_BYTES) -> int:
+        """Clips whose features fit the budget, a multiple of the batch size; known once a feature was seen."""
+        clip_bytes = 4 * len(self.sets) * len(self.context.streams) * max(1, self.width)
+        return max(1, budget // (clip_bytes * batch_size)) * batch_size
+
+
+def _fresh_crops(bank: Bank, options: Options, epoch: int) -> Iterator[Chunk]:
+    """An epoch of the official protocol, as many clips at a time as memory allows, whole batches each time.
+
+    Which clips share a chunk is random and so is, per unit, the order within: each unit sees a uniformly random order.
+    """
+    order = Keyed(_CROP_SEED, epoch, bank.train, CROP_VIEW).order("chunks")
+    rows = bank.chunk_rows(options.batch_size)
+    for start in range(0, len(order), rows):
+        chosen = order[start : start + rows]
+        ids = bank.train[chosen]
+        features = bank.crops(ids, epoch, options.minimum_ratio, bank.context.frames)
+        yield Chunk(ids, features, bank.labels[chosen])
+
+
+def probe_rows(
+    protocol: str,
+    context: Context,
+    options: Schedule,
+    epochs_of: Callable[[Bank], Callable[[int], Iterable[Chunk]]],
+) -> list[Row]:
+    """Train and judge linear layers on all feature sets.
+
+    Encoders, trained and not, have features of one width and go side by side; raw coordinates follow by themselves.
+    """
+    random_seeds = [i % context.seeds for i in range(len(context.random))]
+    encoders = [(context.method, s, seed) for s in context.learned for seed in range(context.seeds)]
+    encoders += [(RANDOM, s, seed) for s, seed in zip(context.random, random_seeds, strict=True)]
+    raw = [(RAW, s, seed) for s in context.raw for seed in range(context.seeds)]
+    rows: list[Row] = []
+    for units in filter(None, (encoders, raw)):
+        sets = list(dict.fromkeys(s for _, s, _ in units))
+        scaling = _raw_scaling(context, sets[0]) if units is raw else None
+        bank = Bank(context, sets, scaling)
+        test = bank.centre(context.test)
+        test_labels = torch.from_numpy(context.test_labels).to(context.device)
+        probes = Probes(
+            sets=[sets.index(s) for _, s, _ in units],
+            seeds=[seed for _, _, seed in units],
+            streams=context.streams,
+            width=test.shape[-1],
+            classes=len(context.class_names),
+            schedule=options,
+            device=context.device,
+        )
+        shown = " and ".join(dict.fromkeys(kind for kind, _, _ in units))
+        epochs = context.track(range(options.epochs), f"{protocol}: {shown}")
+        result = train(probes, epochs_of(bank), test, test_labels, epochs)
+        for kind in dict.fromkeys(kind for kind, _, _ in units):
+            members = [i for i, unit in enumerate(units) if unit[0] == kind]
+            rows += _rows(protocol, context, options, kind, members, result)
+    return rows
+
+
+def _rows(
+    protocol: str, context: Context, options: Schedule, kind: str, members: list[int], result: Result
+) -> Iterator[Row]:
+    """A row for each head and learning rate of the units ``members``."""
+    over = context.over(kind, probe_seeds=True)
+    size = context.seeds if over == "runs" else 1  # a run's value is the mean over its probe seeds
+    shown = _shown_head(context.streams)
+
+    def values(table: Tensor, head: int, rate: int) -> tuple[float, ...]:
+        units = table[members, head, rate].double().tolist()
+        return tuple(fmean(units[i : i + size]) for i in range(0, len(units), size))
+
+    for head, (stream, ensemble) in enumerate(result.heads):
+        for rate, lr in enumerate(options.lr):
+            details: dict[str, Any] = {
+                "over": over,
+                "lr": lr,
+                "epochs": options.epochs,
+                "top5": list(values(result.last.top5, head, rate)),
+                "best_epochs": result.best_epoch[members, head, rate].tolist(),
+            }
+            if ensemble == "late-fusion":
+                details["weights"] = context.fusion_weights
+            if kind == RAW:
+                details["standardised"] = True
+            confusion = None
+            if kind == context.method and head == shown and rate == 0:
+                confusion = result.confusion[members, head, rate].sum(dim=0).tolist()
+            yield Row(
+                protocol=protocol,
+                features=kind,
+                stream=stream,
+                ensemble=ensemble,
+                values=values(result.last.top1, head, rate),
+                best_values=values(result.best, head, rate),
+                details=details,
+                confusion=confusion,
+            )
+
+
+def _shown_head(streams: Sequence[str]) -> int:
+    """The head whose confusion matrix is kept: all streams trained jointly, or the only stream."""
+    names = [ensemble for _, ensemble in head_names(streams)]
+    return names.index("mean-logits") if "mean-logits" in names else 0
+
+
+def _raw_scaling(context: Context, raw: FeatureSet) -> Scaling:
+    """Standardise each coordinate over the training clips; length as the learned features' (root mean square)."""
+    learned = context.learned[0].centre(context.train)
+    total: dict[str, Tensor] = {}
+    squares: dict[str, Tensor] = {}
+    for at in range(0, len(context.train), _STATISTICS_ROWS):
+        for s, f in raw.centre(context.train[at : at + _STATISTICS_ROWS].to(context.device)).items():
+            total[s] = total.get(s, 0) + f.double().sum(dim=0)
+            squares[s] = squares.get(s, 0) + f.double().square().sum(dim=0)
+    shift, gain = {}, {}
+    for s in context.streams:
+        mean = total[s] / len(context.train)
+        sd = (squares[s] / len(context.train) - mean.square()).clamp_min(0).sqrt()
+        active = sd > 1e-6 * sd.max()
+        if not active.any():
+            raise ConfigError(f"stream {s}: raw coordinates are the same in all training clips; check the archive")
+        length = learned[s].double().square().sum(dim=1).mean().sqrt()
+        inverse = torch.where(active, 1 / sd.where(active, 1), 0)
+        shift[s], gain[s] = mean.float(), (inverse * (length / active.sum().sqrt())).float()
+    return Scaling(shift, gain)

@@ -1,0 +1,158 @@
+"""What an evaluation says: rows of one schema, as JSON and as a Markdown table.
+
+The JSON object::
+
+    motet, torch, command        versions, and the command that gives the same table
+    runs                         directory, recipe and seed of every run that was judged
+    archive                      path, hash, clips, licence, simulated
+    split                        rule, train, test (numbers of clips), classes
+    seeds, hardware, seconds, date
+    notes                        what a reader has to know: clips left out, classes without training clips …
+    class_names                  names of the confusion matrix's rows and columns
+    rows                         see :class:`Row`
+    confusion                    protocol, features, stream, ensemble, matrix [true][predicted] (counts over all values)
+
+Shares are fractions, 0 … 1; tables print percent. The headline is the last epoch; the best epoch was chosen on the test
+clips and stands in a column of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.runs import written
+
+Integers = npt.NDArray[np.int64]
+
+RANDOM = "random encoder"
+RAW = "raw"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: some features, judged by some protocol.
+
+    Attributes:
+        protocol: name of the protocol.
+        features: what was judged: the recipe's method, ``"random encoder"`` or ``"raw"``.
+        stream: stream, or several joined by ``+``.
+        ensemble: how several streams became one answer (``"mean-logits"``, ``"late-fusion"``, ``"concat"``), or None.
+        metric: what ``values`` are; ``"accuracy"`` is top-1 on the test clips.
+        values: last epoch, fractions, one for each of ``details["over"]`` (runs, probe seeds or initialisations).
+        best_values: best epoch, likewise; empty where there are no epochs to choose from.
+        details: further facts (learning rate, top-5 …).
+        confusion: counts [true][predicted], for the row that a report shows.
+    """
+
+    protocol: str
+    features: str
+    stream: str
+    values: tuple[float, ...]
+    ensemble: str | None = None
+    metric: str = "accuracy"
+    best_values: tuple[float, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation, None for a single value."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; mean and sd are included for readers that do no arithmetic."""
+        data = asdict(self) | {"mean": self.mean, "sd": self.sd}
+        data["values"], data["best_values"] = list(self.values), list(self.best_values)
+        del data["confusion"]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Row:
+        """Inverse of :meth:`to_dict`, but for the confusion matrix."""
+        kept = {k: v for k, v in data.items() if k not in ("mean", "sd")}
+        return cls(**{**kept, "values": tuple(data["values"]), "best_values": tuple(data["best_values"])})
+
+
+def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Integers:
+    """(K, K) counts, rows are the true classes."""
+    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+def shown_confusion(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The confusion matrix of an evaluation: of the linear protocol if there was one, else of any other."""
+    having = [row for row in rows if row.confusion is not None]
+    having.sort(key=lambda row: ("linear", "linear-cached").index(row.protocol) if "linear" in row.protocol else 9)
+    if not having:
+        return None
+    row = having[0]
+    facts = {k: getattr(row, k) for k in ("protocol", "features", "stream", "ensemble")}
+    return facts | {"matrix": row.confusion}
+
+
+def percent(values: Sequence[float]) -> str:
+    """``71.2 ± 0.8`` of fractions; an en dash for none."""
+    if not values:
+        return "–"
+    text = f"{100 * fmean(values):.1f}"
+    return text if len(values) == 1 else f"{text} ± {100 * stdev(values):.1f}"
+
+
+def markdown(evaluation: Mapping[str, Any]) -> str:
+    """The table, and above it what one has to know to read and to repeat it."""
+    archive, split = evaluation["archive"], evaluation["split"]
+    simulated = ", **simulated: no person was recorded**" if archive["simulated"] else ""
+    runs = ", ".join(f"`{r['path']}` ({r['recipe']}, seed {r['seed']})" for r in evaluation["runs"])
+    hardware = evaluation["hardware"]
+    machine = f"{hardware['cpu']}, {hardware['threads']} threads" + (f", {hardware['gpu']}" if hardware["gpu"] else "")
+    lines = [
+        f"# Evaluation of {', '.join(dict.fromkeys(r['recipe'] for r in evaluation['runs']))}",
+        "",
+        f"- Command: `{evaluation['command']}`",
+        f"- Runs: {runs}",
+        f"- Data: `{archive['path']}`, {archive['clips']} clips, {archive['hash'][:12]}, "
+        f"licence: {archive['licence']}{simulated}",
+        f"- Split: {split['rule']}, {split['train']} training and {split['test']} test clips, "
+        f"{split['classes']} classes",
+        f"- Seeds of the protocols: {evaluation['seeds']}",
+        f"- Machine: {machine}; torch {evaluation['torch']}, motet {evaluation['motet']}; "
+        f"{evaluation['seconds']:.0f} s",
+        *(f"- Note: {note}" for note in evaluation["notes"]),
+        "",
+        "Percent of the test clips, mean ± sd over the number of values in the last column. The headline is the last "
+        "epoch; the best epoch is chosen on the test clips themselves, so it is too good.",
+        "",
+        "| protocol | features | stream | ensemble | metric | last epoch | best epoch | values |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in map(Row.from_dict, evaluation["rows"]):
+        protocol = row.protocol + "".join(f", {k} {row.details[k]:g}" for k in ("lr",) if k in row.details)
+        cells = (
+            *(protocol, row.features, row.stream, row.ensemble or "–", row.metric),
+            *(
+                percent(row.values),
+                percent(row.best_values),
+                f"{len(row.values)} {row.details.get('over', '')}".strip(),
+            ),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write(evaluation: Mapping[str, Any], json_path: Path, markdown_path: Path) -> None:
+    """Both files, each of them whole or not at all."""
+    for path, text in ((json_path, json.dumps(evaluation, indent=1) + "\n"), (markdown_path, markdown(evaluation))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written(path) as partial:
+            partial.write_text(text)
