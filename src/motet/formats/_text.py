@@ -18,12 +18,21 @@ _TENS = 10.0 ** np.arange(_WIDEST + 1)
 class Lines:
     """Non-empty lines of a text and their white-space separated tokens, by position.
 
+    Args:
+        data: content of the file.
+        where: names it in messages.
+
     Attributes:
         tokens: (L,) number of tokens of each non-empty line.
+
+    Raises:
+        DataError: not text.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, where: str | Path) -> None:
+        if b"\0" in data:
+            raise DataError(f"{where} is not a text file")
+        self._data, self._where = data, where
         # padding lets every token be read as _WIDEST bytes
         self._bytes = np.frombuffer(data + b"\n" * (_WIDEST + 1), dtype=np.uint8)
         space = self._bytes <= 32
@@ -50,11 +59,11 @@ class Lines:
         at = self._first[line]
         return self._data[self._starts[at] : self._ends[at]]
 
-    def floats(self, lines: npt.NDArray[np.int64] | None, count: int, where: str | Path) -> npt.NDArray[np.float64]:
+    def floats(self, lines: npt.NDArray[np.int64] | None, count: int) -> npt.NDArray[np.float64]:
         """(len(lines), count) values of the first ``count`` tokens of the given (or all) lines, as ``float`` has them.
 
         Raises:
-            DataError: a token is no finite number; ``where`` and the line are named.
+            DataError: a token is no finite number; file and line are named.
         """
         lines = np.arange(len(self)) if lines is None else lines
         which = (self._first[lines][:, None] + np.arange(count)).ravel()
@@ -70,7 +79,9 @@ class Lines:
         if not finite.all():
             index = int(np.argmin(finite))
             text = self._data[start[index] : start[index] + min(int(length[index]), 30)].decode(errors="replace")
-            raise DataError(f"{where}, line {self.number(int(lines[index // count]))}: {text!r} is no finite number")
+            raise DataError(
+                f"{self._where}, line {self.number(int(lines[index // count]))}: {text!r} is no finite number"
+            )
         return values.reshape(-1, count)
 
 

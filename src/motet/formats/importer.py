@@ -250,7 +250,7 @@ def _report(console: Console, archive: MotionArchive, plan: Plan, skipped: Seque
         soft_wrap=True,
         highlight=False,
     )
-    listing("files or clips were skipped", [f"{s['file']}: {s['reason']}" for s in skipped])
+    listing("files or clips were skipped", [s["reason"] for s in skipped])
     listing("groups of clips hold the same data", duplicates(archive))
 
 

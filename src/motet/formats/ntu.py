@@ -80,7 +80,7 @@ def parse(data: bytes, where: str | Path) -> Recording:
     Raises:
         DataError: truncated, followed by something else, another number of joints, not text, NaN or infinite.
     """
-    lines = _text.Lines(data)
+    lines = _text.Lines(data, where)
     total = len(lines)
     if not total:
         raise DataError(f"{where} is empty")
@@ -119,7 +119,7 @@ def parse(data: bytes, where: str | Path) -> Recording:
         if len(wrong):
             line = int(which[wrong[0]])
             raise DataError(f"{where}, line {lines.number(line)}: {lines.tokens[line]} values instead of {wanted}")
-    points = lines.floats(rows, 3, where).reshape(len(heads), JOINTS, 3)
+    points = lines.floats(rows, 3).reshape(len(heads), JOINTS, 3)
     ids = tuple(lines.token(line) for line in heads)
     return Recording(frames, np.array(frame, dtype=np.int64), np.array(order, dtype=np.int64), ids, points)
 

@@ -103,7 +103,7 @@ def _columns(video: str, splits: Mapping[str, set[str]]) -> dict[str, Column]:
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     label_path, columns = unit.detail
-    lines = _text.Lines(read_bytes(unit.path))
+    lines = _text.Lines(read_bytes(unit.path), unit.path)
     width = PERSONS * JOINTS * 3
     wrong = next((i for i, count in enumerate(lines.tokens) if count != width), None)
     if wrong is not None:
@@ -111,7 +111,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             f"{unit.path}, line {lines.number(wrong)}: {lines.tokens[wrong]} numbers where {width} are due "
             "(is it cut off?)"
         )
-    video = lines.floats(None, width, unit.path).reshape(-1, PERSONS, JOINTS, 3)
+    video = lines.floats(None, width).reshape(-1, PERSONS, JOINTS, 3)
     clips = []
     for index, (action, start, end) in enumerate(_labels(label_path)):
         # a label may end a little behind the recording, as slicing in the released code allows
