@@ -22,7 +22,7 @@ def bars(rows: Sequence[Row], guess: float | None) -> str:
     groups = []
     for protocol, group in groupby(sorted(rows, key=lambda r: _first(rows, r)), key=lambda r: r.protocol):
         name, meaning = words.PROTOCOLS.get(protocol, (protocol, ""))
-        lines = "".join(_bar(row, guess) for row in group)
+        lines = "".join(_bar(row, guess) for row in sorted(group, key=_order))
         groups.append(
             f'<section class="bars"><h3>{escape(name)}</h3><p class="muted">{escape(meaning)}</p>{lines}'
             '<div class="bar axis" aria-hidden="true"><span></span><span class="track">'
@@ -34,6 +34,10 @@ def bars(rows: Sequence[Row], guess: float | None) -> str:
 
 def _first(rows: Sequence[Row], row: Row) -> int:
     return next(i for i, other in enumerate(rows) if other.protocol == row.protocol)
+
+
+def _order(row: Row) -> int:
+    return {"raw": 0, "random": 1}.get(row.features, 2)
 
 
 def _kind(row: Row) -> str:
@@ -49,7 +53,7 @@ def _bar(row: Row, guess: float | None) -> str:
     chance = "" if guess is None else f'<b class="guess" style="left:{guess:.2f}%"></b>'
     return (
         f'<div class="bar {_kind(row)}"><span class="name">{escape(words.features_name(row.features))} '
-        f'<small>{escape(row.stream)}</small></span><span class="track"><b class="fill" style="width:{wide:.2f}%"></b>'
+        f'<small>{escape(row.where)}</small></span><span class="track"><b class="fill" style="width:{wide:.2f}%"></b>'
         f'{whisker}{chance}</span><span class="value">{words.with_sd(row.mean, row.sd)}</span></div>'
     )
 
@@ -57,7 +61,7 @@ def _bar(row: Row, guess: float | None) -> str:
 def table(rows: Sequence[Row]) -> str:
     """The comparison as a table: last epoch first, best epoch beside it and marked as optimistic."""
     has_best = any(row.best_values for row in rows)
-    head = ["Judged by", "Features", "Stream", "Accuracy, last epoch (%)", "Seeds"]
+    head = ["Judged by", "Features", "Stream", "Last epoch (%)", "Values"]
     head += ["Best epoch (%) *"] if has_best else []
     body = []
     for row in rows:
@@ -66,8 +70,9 @@ def table(rows: Sequence[Row]) -> str:
             best = f'<td class="num muted">{_best(row)}</td>'
         body.append(
             f'<tr class="{_kind(row)}"><td>{escape(words.protocol_name(row.protocol))}</td>'
-            f"<td>{escape(words.features_name(row.features))}</td><td>{escape(row.stream)}</td>"
-            f'<td class="num"><b>{words.with_sd(row.mean, row.sd)}</b></td><td class="num">{len(row.values)}</td>{best}</tr>'
+            f"<td>{escape(words.features_name(row.features))}</td><td>{escape(row.where)}</td>"
+            f'<td class="num"><b>{words.with_sd(row.mean, row.sd)}</b></td>'
+            f'<td class="num">{escape(f"{len(row.values)} {row.over}")}</td>{best}</tr>'
         )
     note = (
         '<p class="muted">* The best epoch is picked by looking at the test clips, so it is optimistic: '
@@ -138,44 +143,56 @@ def curve(chart: Curve, index: int) -> str:
     def py(y: float) -> float:
         return _HEIGHT - _BOTTOM - (y - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM)
 
+    right, base = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     parts = []
     for y in ticks(y0, y1):
-        parts.append(f'<path class="grid" d="M{_LEFT} {py(y):.1f}H{_WIDTH - _RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{_LEFT} {py(y):.1f}H{right}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{py(y) + 3.5:.1f}" text-anchor="end">{_label(y)}</text>')
     for x in (t for t in ticks(x0, x1, 5) if t == int(t)):
-        parts.append(f'<text x="{px(x):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{_label(x) if x < 1000 else f"{x:,.0f}"}</text>')
-    parts.append(f'<text class="axis" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 1}" text-anchor="end">{escape(chart.x_label)}</text>')
-    for i, (_name, points) in enumerate(series.items()):
-        path = "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in points)
-        style = f"stroke:var(--c{i % COLOURS})" + (";stroke-dasharray:5 3" if i // COLOURS % 2 else "")
-        if len(points) == 1:
-            parts.append(f'<circle cx="{px(points[0][0]):.1f}" cy="{py(points[0][1]):.1f}" r="3" style="fill:var(--c{i % COLOURS})"/>')
-        else:
-            parts.append(f'<path class="line" d="M{path}" style="{style}"/>')
-    parts.append(f'<path class="cross" d="M0 {_TOP}V{_HEIGHT - _BOTTOM}" visibility="hidden"/>')
+        parts.append(f'<text x="{px(x):.1f}" y="{_HEIGHT - 15}" text-anchor="middle">{x:,.0f}</text>')
+    unit = escape(chart.x_label)
+    parts.append(f'<text class="axis" x="{right}" y="{_HEIGHT - 3}" text-anchor="end">{unit}</text>')
+    for i, points in enumerate(series.values()):
+        parts.append(_line([(px(x), py(y)) for x, y in points], i))
+    parts.append(f'<path class="cross" d="M0 {_TOP}V{base}" visibility="hidden"/>')
     box = f'data-curve="{index}" data-x0="{x0!r}" data-x1="{x1!r}" data-left="{_LEFT}" data-right="{_RIGHT}"'
-    legend = ""
-    if len(series) > 1:
-        legend = "".join(
-            f'<li><i style="background:var(--c{i % COLOURS})"{" class=dashed" if i // COLOURS % 2 else ""}></i>{escape(name)}</li>'
-            for i, name in enumerate(series)
-        )
-        legend = f'<ul class="keys">{legend}</ul>'
+    legend = "".join(_key(name, i) for i, name in enumerate(series)) if len(series) > 1 else ""
+    legend = f'<ul class="keys">{legend}</ul>' if legend else ""
     last = ", ".join(f"{name} {_label(points[-1][1])}" for name, points in series.items())
     return (
-        f'<figure class="curve"><figcaption><b>{escape(chart.title)}</b> <span class="muted">{escape(chart.meaning)}</span>'
-        f'</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" {box} '
+        f'<figure class="curve"><figcaption><b>{escape(chart.title)}</b> '
+        f'<span class="muted">{escape(chart.meaning)}</span></figcaption>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" {box} '
         f'aria-label="{escape(chart.title)}, at the end: {escape(last)}">{"".join(parts)}</svg>{legend}</figure>'
     )
 
 
-def confusion(data: Confusion, class_names: Sequence[str]) -> str:
+def _line(points: Sequence[tuple[float, float]], index: int) -> str:
+    colour = f"var(--c{index % COLOURS})"
+    if len(points) == 1:
+        return f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="3" style="fill:{colour}"/>'
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    dash = ";stroke-dasharray:5 3" if _dashed(index) else ""
+    return f'<path class="line" d="M{path}" style="stroke:{colour}{dash}"/>'
+
+
+def _key(name: str, index: int) -> str:
+    dash = ' class="dashed"' if _dashed(index) else ""
+    return f'<li><i{dash} style="background:var(--c{index % COLOURS})"></i>{escape(name)}</li>'
+
+
+def _dashed(index: int) -> bool:
+    """Colours repeat after COLOURS lines; every other round is dashed."""
+    return bool(index // COLOURS % 2)
+
+
+def confusion(data: Confusion) -> str:
     """Heat map: a row is a true class, a column what it was taken for, shade is the share of the row."""
     matrix = np.asarray(data.matrix)
     count = len(matrix)
     cell = max(9.0, min(30.0, 620 / max(count, 1)))
     font = min(12.0, max(7.5, cell * 0.62))
-    names = [str(name) for name in class_names]
+    names = [str(name) for name in data.class_names]
     longest = max((len(_short(name)) for name in names), default=1)
     left = longest * font * 0.58 + 12
     size = cell * count
@@ -185,9 +202,8 @@ def confusion(data: Confusion, class_names: Sequence[str]) -> str:
     for i, j in zip(*np.nonzero(matrix), strict=True):
         share = matrix[i, j] / totals[i]
         kind = "hit" if i == j else "miss"
-        tip = (
-            f"{names[i]}: {int(matrix[i, j])} of {int(totals[i])} ({words.number(100 * share)} %) "
-            + ("recognised" if i == j else f"taken for {names[j]}")
+        tip = f"{names[i]}: {int(matrix[i, j])} of {int(totals[i])} ({words.number(100 * share)} %) " + (
+            "recognised" if i == j else f"taken for {names[j]}"
         )
         x, y = left + j * cell, 4 + i * cell
         parts.append(
@@ -200,14 +216,13 @@ def confusion(data: Confusion, class_names: Sequence[str]) -> str:
                 f'<text class="{ink}" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 3.5:.1f}" text-anchor="middle" '
                 f'font-size="{min(10.5, cell * 0.38):.1f}">{int(matrix[i, j])}</text>'
             )
+    style = f'text-anchor="end" font-size="{font:.1f}"'
     for i, name in enumerate(names):
         middle = 4 + i * cell + cell / 2
         text = escape(_short(name))
-        parts.append(f'<text x="{left - 6:.1f}" y="{middle + font * 0.36:.1f}" text-anchor="end" font-size="{font:.1f}">{text}</text>')
+        parts.append(f'<text x="{left - 6:.1f}" y="{middle + font * 0.36:.1f}" {style}>{text}</text>')
         x, y = left + i * cell + cell / 2 + font * 0.3, size + 14
-        parts.append(
-            f'<text transform="translate({x:.1f} {y:.1f}) rotate(-50)" text-anchor="end" font-size="{font:.1f}">{text}</text>'
-        )
+        parts.append(f'<text transform="translate({x:.1f} {y:.1f}) rotate(-50)" {style}>{text}</text>')
     return (
         f'<div class="scroll"><svg class="confusion" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" role="img" '
         f'aria-label="confusion matrix, {count} classes; the most frequent confusions are listed beside it">'

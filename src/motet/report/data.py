@@ -13,6 +13,7 @@ import numpy.typing as npt
 from motet.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
+Bool = npt.NDArray[np.bool_]
 Int = npt.NDArray[np.integer[Any]]
 
 # One clip is drawn as at most this many points on the map; more would neither be legible nor fit in one file.
@@ -35,10 +36,13 @@ class Row:
     Attributes:
         protocol: ``"knn"``, ``"linear"`` …
         features: ``"raw"``, ``"random"``, or the name of what was learned.
-        stream: stream or ensemble that the features come from.
-        values: accuracy in percent after the last epoch, one a seed.
-        best_values: accuracy in percent of the best epoch, one a seed; empty where the protocol has no epochs.
-        ensemble: whether several streams were put together.
+        stream: stream, or several joined by ``+``.
+        values: accuracy in percent after the last epoch.
+        best_values: accuracy in percent of the best epoch, likewise; empty where the protocol has no epochs.
+        ensemble: how several streams were put together; None for one stream.
+        setting: what sets the row apart from others of the same features, e.g. ``"lr 0.1"``.
+        over: what the values differ in (``"runs"``, ``"probe seeds"`` …), that is, what the spread is over.
+        accuracy: False for another measure in percent; such a row is in the table but not in the bars.
     """
 
     protocol: str
@@ -46,7 +50,10 @@ class Row:
     stream: str
     values: tuple[float, ...]
     best_values: tuple[float, ...] = ()
-    ensemble: bool = False
+    ensemble: str | None = None
+    setting: str = ""
+    over: str = ""
+    accuracy: bool = True
 
     @property
     def mean(self) -> float:
@@ -56,6 +63,13 @@ class Row:
     def sd(self) -> float | None:
         """Sample standard deviation over seeds; None for a single seed."""
         return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def where(self) -> str:
+        """Stream, the way of joining streams, and setting, for people."""
+        joined = f" ({self.ensemble.replace('-', ' ')})" if self.ensemble else ""
+        setting = f", {self.setting}" if self.setting else ""
+        return self.stream.replace("+", " + ") + joined + setting
 
     @property
     def baseline(self) -> bool:
@@ -86,10 +100,12 @@ class Confusion:
 
     Attributes:
         matrix: (K, K), rows are the true classes.
+        class_names: K names of rows and columns; some classes of the data set may not occur in the test.
         source: which row of the comparison it belongs to.
     """
 
     matrix: Int
+    class_names: Sequence[str]
     source: str = ""
 
 
@@ -154,6 +170,7 @@ class ReportData:
         class_names: name of each label.
         rows: the comparison; empty where the run was not evaluated.
         test_clips: number of clips that the rows were judged on, if known.
+        guess: accuracy of guessing among the tested classes, in percent, if known.
         curves, confusion, clip_map, motion: left out of the page when empty or None.
         command: how to make the run again, one command a line.
         reproduce: seeds, versions, digests.
@@ -169,6 +186,7 @@ class ReportData:
     class_names: Sequence[str] = ()
     rows: Sequence[Row] = ()
     test_clips: int | None = None
+    guess: float | None = None
     curves: Sequence[Curve] = ()
     confusion: Confusion | None = None
     clip_map: ClipMap | None = None

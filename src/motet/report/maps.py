@@ -27,7 +27,8 @@ def stratified(labels: Int, limit: int, seed: int) -> npt.NDArray[np.int64]:
             share[kind] += 1
     while share.sum() > limit:
         share[int(np.argmax(share))] -= 1
-    chosen = [rng.choice(np.flatnonzero(labels == kind), n, replace=False) for kind, n in zip(kinds, share, strict=True)]
+    parts = zip(kinds, share, strict=True)
+    chosen = [rng.choice(np.flatnonzero(labels == kind), n, replace=False) for kind, n in parts]
     return np.sort(np.concatenate(chosen))
 
 

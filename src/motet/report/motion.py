@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from motet.report.data import Float, Motion
+from motet.report.data import Bool, Float, Motion
 from motet.skeletons import Skeleton
 
 # Sizes: 1,000 Kinect clips with two persons at the budget make a page of about 12 MB.
@@ -39,12 +39,13 @@ def to_screen(clip: Float, skeleton: Skeleton, dims: int) -> Float:
     """(T, P, V, C) in stored axes → (T, P, V, dims) with x right, y up, z towards the viewer (right-handed)."""
     up = skeleton.up or "+y"
     if dims == 2:
-        return clip[..., :2] * np.array([1.0, -1.0 if up == "-y" else 1.0])
+        flat: Float = clip[..., :2] * np.array([1.0, -1.0 if up == "-y" else 1.0])
+        return flat
     turned: Float = clip[..., :3] @ np.array(_TO_SCREEN[up], dtype=np.float64).T
     return turned if skeleton.right_handed else turned * np.array([1.0, 1.0, -1.0])
 
 
-def resample(clip: Float, present: Float, frames: int) -> tuple[Float, Float]:
+def resample(clip: Float, present: Bool, frames: int) -> tuple[Float, Bool]:
     """Evenly spaced frames, first and last kept; linear where a joint is present on both sides, nearest elsewhere.
 
     Args:
@@ -65,7 +66,7 @@ def resample(clip: Float, present: Float, frames: int) -> tuple[Float, Float]:
     return mixed, present[nearest]
 
 
-def facing(clip: Float, present: Float, skeleton: Skeleton) -> float:
+def facing(clip: Float, present: Bool, skeleton: Skeleton) -> float:
     """Yaw in radians that turns the first person's chest to the viewer; 0 where left and right are not declared.
 
     Left − right, averaged over mirror pairs and time, points to the person's left; left × up is the way they face.
@@ -81,7 +82,7 @@ def facing(clip: Float, present: Float, skeleton: Skeleton) -> float:
     return float(np.arctan2(-ahead_x, ahead_z))
 
 
-def _encode(values: Float, present: Float) -> str:
+def _encode(values: Float, present: Bool) -> str:
     whole = np.clip(np.round(values), -FULL_SCALE, FULL_SCALE)
     whole[~present] = MISSING
     return base64.b64encode(np.ascontiguousarray(whole, dtype="<i2").tobytes()).decode("ascii")
@@ -109,7 +110,7 @@ def _seconds(clip: Float, motion: Motion) -> float:
 def _body(clip: Float, motion: Motion, frames: int) -> dict[str, Any]:
     dims = dimensions(motion.skeleton, motion.channels)
     clip = np.asarray(clip[:, : _persons(clip)], dtype=np.float64)
-    present = clip.any(axis=-1)
+    present: Bool = np.any(clip, axis=-1)
     turned, present = resample(to_screen(clip, motion.skeleton, dims), present, frames)
     seen = turned[present]
     if not len(seen):

@@ -110,10 +110,12 @@
   // ---------------------------------------------------------------- map
   const plane = $("plane");
   let at = [];
+  const extent = [0, 1].map((axis) => Math.max(...points.xy.map((xy) => Math.abs(xy[axis])), 1e-9));
   function drawMap() {
     const [g, wide, high] = fit(plane);
     const pad = 20, r = Math.max(2.6, Math.min(6.2, 105 / Math.sqrt(count))) * Math.min(1, wide / 560 + .15);
-    at = points.xy.map(([x, y]) => [wide / 2 + x * (wide / 2 - pad), high / 2 - y * (high / 2 - pad)]);
+    const zoom = Math.min((wide / 2 - pad) / extent[0], (high / 2 - pad) / extent[1]);
+    at = points.xy.map(([x, y]) => [wide / 2 + x * zoom, high / 2 - y * zoom]);
     const order = [...at.keys()].sort((a, b) => rank(a) - rank(b));
     for (const i of order) {
       const strong = shown(i) && (lit === null || groupOf(i) === lit);

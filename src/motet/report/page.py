@@ -14,7 +14,7 @@ import numpy as np
 from motet._version import __version__
 from motet.errors import ConfigError
 from motet.report import charts, words
-from motet.report.data import ClipMap, Curve, Fact, ReportData
+from motet.report.data import ClipMap, Curve, Fact, ReportData, Row
 from motet.report.motion import ASSUMED_FPS, pack
 
 SCORES = {
@@ -64,8 +64,10 @@ def _json(value: Any) -> str:
 
 def _check(data: ReportData) -> None:
     shown = data.clip_map
-    if data.confusion is not None and np.shape(data.confusion.matrix) != (len(data.class_names),) * 2:
-        raise ConfigError(f"confusion of shape {np.shape(data.confusion.matrix)} for {len(data.class_names)} class names")
+    if data.confusion is not None:
+        shape, names = np.shape(data.confusion.matrix), len(data.confusion.class_names)
+        if shape != (names, names):
+            raise ConfigError(f"report: confusion of shape {shape} for {names} class names")
     if shown is None:
         return
     count = len(shown.xy)
@@ -81,8 +83,9 @@ def _check(data: ReportData) -> None:
     for name, length in lengths.items():
         if length != count:
             raise ConfigError(f"report: the map has {count} positions but {length} {name}")
-    if count and int(np.max(shown.labels)) >= len(data.class_names):
-        raise ConfigError(f"report: label {int(np.max(shown.labels))} has no name among {len(data.class_names)} classes")
+    highest = int(np.max(shown.labels)) if count else -1
+    if highest >= len(data.class_names):
+        raise ConfigError(f"report: label {highest} has no name among {len(data.class_names)} classes")
 
 
 def _payload(data: ReportData) -> dict[str, Any]:
@@ -188,7 +191,7 @@ def _map(data: ReportData) -> str:
         f"by {escape(shown.source)}. Distances between far groups mean nothing."
     )
     scores = "".join(
-        f'<div><dt>{escape(name)}</dt><dd><b>{words.number(100 * shown.scores[key])}</b>'
+        f"<div><dt>{escape(name)}</dt><dd><b>{words.number(100 * shown.scores[key])}</b>"
         f'<span class="muted">{escape(meaning)}</span></dd></div>'
         for key, (name, meaning) in SCORES.items()
         if key in shown.scores
@@ -197,7 +200,7 @@ def _map(data: ReportData) -> str:
         groups = len(set(np.asarray(shown.clusters).tolist()))
         scores = (
             f'<details class="scores"><summary>{groups} groups were found without labels: how well do they match the '
-            f"classes?</summary><dl class=\"facts\">{scores}</dl></details>"
+            f'classes?</summary><dl class="facts">{scores}</dl></details>'
         )
     speed = ""
     if data.motion is not None:
@@ -212,34 +215,40 @@ def _map(data: ReportData) -> str:
 def _compare(data: ReportData) -> str:
     if not data.rows:
         return ""
-    guess = 100 / len(data.class_names) if data.class_names else None
-    chance = f" The dotted line is blind guessing ({words.number(guess)} %)." if guess else ""
+    chance = f" The dotted line is blind guessing ({words.number(data.guess)} %)." if data.guess else ""
     lead = (
         "Accuracy: how many of 100 test clips get the right name. Learning was worth it only where the coloured bar is "
-        "clearly longer than both grey ones: <em>raw coordinates</em> (nothing learned) and the <em>untrained "
-        f"encoder</em> (same network, random weights).{chance} Whiskers are ± one standard deviation over seeds, "
-        "that is, over repetitions of the training that differ by chance alone."
+        "clearly longer than the grey ones: <em>raw coordinates</em> (nothing learned) and the <em>untrained "
+        f"encoder</em> (same network, random weights).{chance} Whiskers are ± one standard deviation{_over(data.rows)}."
     )
-    body = f'<div class="two wide">{charts.bars(data.rows, guess)}</div>{charts.table(data.rows)}'
+    drawn = charts.bars([row for row in data.rows if row.accuracy], data.guess)
+    body = f'<div class="two wide">{drawn}</div>{charts.table(data.rows)}'
     return _section("compare", "Did learning help?", lead, body)
+
+
+def _over(rows: Sequence[Row]) -> str:
+    """`` over probe seeds, initialisations``: what the values behind the means differ in."""
+    kinds = dict.fromkeys(row.over for row in rows if row.over and len(row.values) > 1)
+    return f" over {escape(', '.join(kinds))}" if kinds else ""
 
 
 def _mistakes(data: ReportData) -> str:
     if data.confusion is None:
         return ""
-    pairs = words.mistakes(data.confusion, data.class_names)
+    pairs = words.mistakes(data.confusion)
     lines = "".join(
         f"<li><b>{escape(true)}</b> taken for <b>{escape(taken)}</b> "
         f'<span class="muted">{amount} clip{"s" if amount > 1 else ""}, {100 * share:.0f} % of the class</span></li>'
         for true, taken, amount, share in pairs
     )
     listed = f"<h3>Most frequent</h3><ol>{lines}</ol>" if lines else "<p>No test clip was mistaken.</p>"
+    picture = charts.confusion(data.confusion)
     source = f" ({escape(data.confusion.source)})" if data.confusion.source else ""
     return _section(
         "mistakes",
         "What is mistaken for what",
         f"A row is a true class, a column what its clips were taken for{source}. A clean diagonal is perfect.",
-        f'<div class="split">{charts.confusion(data.confusion, data.class_names)}<div class="listed">{listed}</div></div>',
+        f'<div class="split">{picture}<div class="listed">{listed}</div></div>',
     )
 
 

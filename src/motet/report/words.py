@@ -14,7 +14,10 @@ from motet.report.data import Confusion, ReportData, Row
 HEADLINE_PROTOCOLS = ("linear", "knn")
 
 PROTOCOLS = {
-    "knn": ("nearest neighbour", "Each test clip takes the label of the most similar training clip. Nothing is trained."),
+    "knn": (
+        "nearest neighbour",
+        "A test clip takes the label of the most similar training clip. Nothing is trained.",
+    ),
     "linear": ("linear probe", "The encoder is frozen; one linear layer learns to name the classes from its features."),
     "linear-cached": ("linear probe, cached", "The linear probe on features computed once, without random crops."),
     "semi": ("few labels", "The encoder is fine-tuned with a small share of the labels."),
@@ -45,7 +48,7 @@ def number(value: float) -> str:
 
 
 def with_sd(mean: float, sd: float | None) -> str:
-    return number(mean) + ("" if sd is None else f" ± {number(sd)}")
+    return number(mean) + ("" if not sd else f" ± {number(sd)}")
 
 
 def points(value: float) -> str:
@@ -77,8 +80,8 @@ def margin(first: Row, second: Row, clips: int | None) -> float | None:
 
 
 def main_row(rows: Sequence[Row]) -> Row | None:
-    """The learned row that the page speaks of: first protocol of the fixed order, an ensemble before a single stream."""
-    learned = [row for row in rows if not row.baseline]
+    """The learned row that the page speaks of: by protocol in fixed order, an ensemble before one stream."""
+    learned = [row for row in rows if not row.baseline and row.accuracy]
     for protocol in (*HEADLINE_PROTOCOLS, *dict.fromkeys(row.protocol for row in learned)):
         here = [row for row in learned if row.protocol == protocol]
         if here:
@@ -87,13 +90,10 @@ def main_row(rows: Sequence[Row]) -> Row | None:
 
 
 def baselines(rows: Sequence[Row], learned: Row) -> list[Row]:
-    """Raw and random rows of the same protocol; of each kind the same stream if there is one, else the best one."""
-    found = []
-    for kind in ("raw", "random"):
-        here = [row for row in rows if row.features == kind and row.protocol == learned.protocol]
-        if here:
-            found.append(next((r for r in here if r.stream == learned.stream), max(here, key=lambda row: row.mean)))
-    return found
+    """Of raw and of random features the best row of the same protocol: the learned ones have to beat both."""
+    here = [row for row in rows if row.accuracy and row.protocol == learned.protocol]
+    kinds = ([row for row in here if row.features == kind] for kind in ("raw", "random"))
+    return [max(kind, key=lambda row: row.mean) for kind in kinds if kind]
 
 
 def headline(data: ReportData) -> Headline:
@@ -103,7 +103,7 @@ def headline(data: ReportData) -> Headline:
         return Headline("This run has not been evaluated yet.", "", "none")
     others = baselines(data.rows, row)
     reached = f"{data.method} names {with_sd(row.mean, row.sd)} % of the test clips correctly"
-    how = f"{protocol_name(row.protocol)}, {row.stream}"
+    how = f"{protocol_name(row.protocol)}, {row.where}"
     if not others:
         return Headline(f"{reached}.", f"Measured by {how}. No baseline was evaluated beside it.", "none")
     hardest = max(others, key=lambda r: r.mean)
@@ -111,15 +111,17 @@ def headline(data: ReportData) -> Headline:
     against = f"{features_name(hardest.features)}: {with_sd(hardest.mean, hardest.sd)} %"
     chance = margin(row, hardest, data.test_clips)
     rest = [f"{features_name(r.features)} {with_sd(r.mean, r.sd)} %" for r in others if r is not hardest]
-    detail = f"Measured by {how}" + (f"; {', '.join(rest)}" if rest else "") + "."
+    detail = (
+        f"Measured by {how}, against the best row of each baseline" + (f"; {', '.join(rest)}" if rest else "") + "."
+    )
     if chance is None:
-        detail += " One seed and an unknown number of test clips: the margin of chance is unknown."
+        detail += " One run and an unknown number of test clips: the margin of chance is unknown."
     else:
         detail += f" Differences below about {points(chance)} can be chance"
         detail += f" ({_sample(row, data.test_clips)})."
     if chance is not None and abs(difference) < chance:
         lean = "the same" if number(abs(difference)) == "0.0" else f"{points(difference)} {_direction(difference)}"
-        return Headline(f"{reached}; {against}: {lean}, which is within chance.", detail, "unclear")
+        return Headline(f"{reached}; {against}: {lean}, too little to rule out chance.", detail, "unclear")
     if difference > 0:
         return Headline(f"{reached}; {against}: better by {points(difference)}.", detail, "better")
     return Headline(
@@ -135,13 +137,13 @@ def _direction(difference: float) -> str:
 
 
 def _sample(row: Row, clips: int | None) -> str:
-    seeds = f"{len(row.values)} seed{'' if len(row.values) == 1 else 's'}"
+    seeds = f"{len(row.values)} {row.over or 'seeds'}" if len(row.values) > 1 else "one run"
     return f"{clips:,} test clips, {seeds}" if clips else seeds
 
 
-def mistakes(confusion: Confusion, class_names: Sequence[str], count: int = 8) -> list[tuple[str, str, int, float]]:
+def mistakes(confusion: Confusion, count: int = 8) -> list[tuple[str, str, int, float]]:
     """The most frequent confusions: (true class, taken for, clips, share of the true class)."""
-    matrix = np.array(confusion.matrix)
+    matrix, names = np.array(confusion.matrix), confusion.class_names
     sizes = np.maximum(matrix.sum(1), 1)
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
@@ -150,5 +152,5 @@ def mistakes(confusion: Confusion, class_names: Sequence[str], count: int = 8) -
         true, taken = divmod(int(flat), matrix.shape[1])
         if wrong[true, taken]:
             amount = int(wrong[true, taken])
-            pairs.append((class_names[true], class_names[taken], amount, amount / float(sizes[true])))
+            pairs.append((names[true], names[taken], amount, amount / float(sizes[true])))
     return pairs

@@ -1,0 +1,366 @@
+"""A run directory → what its report shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from motet.archive import MotionArchive
+from motet.errors import ConfigError, RunError
+from motet.evaluate import cluster_scores
+from motet.evaluate.results import RANDOM, RAW
+from motet.report import maps
+from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
+from motet.report.page import build
+from motet.runs import Run, collect, written
+from motet.splits import Split
+from motet.splits import split as split_archive
+
+NEIGHBOURS = 5
+UNLABELLED_GROUPS = 10  # clusters where no labels say how many kinds of movement there are
+
+METHOD_NAMES = {
+    "moco": "MoCo",
+    "mcl": "MCL",
+    "crossclr": "CrosSCLR",
+    "cmd": "CMD",
+    "halp": "HaLP",
+    "halp-cmd": "HaLP + CMD",
+}
+METHOD_MEANINGS = {
+    "moco": "Learns that two altered copies of one recording belong together, stream by stream.",
+    "mcl": "As MoCo, and every stream also has to recognise the recording in the other streams.",
+    "crossclr": "As MoCo, and what one stream finds alike counts as alike for the other streams too.",
+    "cmd": "As MoCo, and the streams teach each other which recordings are alike.",
+}
+# What an option means, for a reader who never trained a model; options without an entry are in config.json only.
+OPTION_MEANINGS = {
+    "streams": "What the model looks at: joint is where joints are, bone how limbs point, motion how all of it moves.",
+    "frames": "Every clip is brought to this many frames.",
+    "preprocess": "How position and direction of the person in the room are taken out.",
+    "epochs": "How many times the training went through all training clips.",
+    "batch_size": "Clips looked at together in one step.",
+    "encoder": "Kind of network: gru reads a clip frame by frame, stgcn as a graph of joints.",
+    "hidden": "Size of the network.",
+    "queue_size": "How many earlier clips a clip is compared with.",
+    "temperature": "How sharply alike and unlike are told apart.",
+    "teachers": "Who teaches a stream: every other one by itself, or all others together.",
+    "optimiser": "How the network is improved step by step.",
+    "lr": "Size of the steps at the start.",
+    "seed": "Number that all chance in the training comes from; the same seed gives the same result.",
+}
+CURVE_MEANINGS = {
+    "loss": "What training makes smaller. Its level says nothing by itself; it should fall and flatten out.",
+    "terms": "The parts that the loss is the sum of.",
+    "knn": "A quick check on some labelled clips while training runs. It steers nothing.",
+    "spread": "0 when all clips look the same to the network, which means failure; higher is more varied.",
+    "lr": "How large the steps are.",
+}
+
+
+def write(
+    run: Run | str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | MotionArchive | None = None,
+    split: str | None = None,
+    clips: int = MAX_POINTS,
+    seed: int = 0,
+) -> Path:
+    """Write the report of a run as one HTML file.
+
+    Args:
+        run: a run, its directory, or a directory of runs that repeat one training (the map shows the first then).
+        out: file to write; it is replaced only when the new page is complete.
+        data: archive, if it is not where it was during training, or another one of the same skeleton.
+        split: rule that says which clips are test clips; the run's own by default.
+        clips: at most so many test clips are shown on the map, every class in proportion.
+        seed: of the map, the clusters and the choice of clips; equal seeds give equal pages.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        RunError: the run has no weights, or a file of it is damaged.
+        ConfigError: archive or split do not fit the run, or ``clips`` is less than 1.
+    """
+    if clips < 1:
+        raise ConfigError(f"clips is {clips}; a report shows at least one clip")
+    runs = [run] if isinstance(run, Run) else collect(run)
+    page = build(gather(runs, data=data, split=split, clips=clips, seed=seed))
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with written(out) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return out
+
+
+def gather(
+    runs: Sequence[Run],
+    *,
+    data: str | Path | MotionArchive | None = None,
+    split: str | None = None,
+    clips: int = MAX_POINTS,
+    seed: int = 0,
+) -> ReportData:
+    """Collect everything that the report of one or several repeated runs shows; arguments as of :func:`write`."""
+    run = runs[0]
+    archive = data if isinstance(data, MotionArchive) else run.archive(data)
+    parts = split_archive(archive, split or run.split)
+    shown = np.asarray(parts.test)
+    chosen = shown[maps.stratified(archive.labels[shown], clips, seed)]
+    method = METHOD_NAMES.get(_method(run), _method(run))
+    evaluation = _evaluation(runs)
+    notes = [f"Training has not finished: this page shows epoch {_epochs(run)} of {run.recipe.epochs}."]
+    notes = [] if run.finished else notes
+    notes += [f"The split: {parts.warning}."] if parts.warning else []
+    notes += _evaluation_notes(evaluation, runs, archive, parts)
+    return ReportData(
+        title=f"{method} on {archive.path.name}",
+        method=method,
+        recipe=_recipe(run, len(runs)),
+        dataset=_dataset(archive, parts),
+        licence=archive.licence,
+        simulated=archive.simulated,
+        class_names=archive.class_names,
+        rows=[] if evaluation is None else _rows(evaluation, method),
+        test_clips=None if evaluation is None else evaluation.content["split"]["test"],
+        guess=None if evaluation is None else 100 / max(evaluation.content["split"]["classes"], 1),
+        curves=_curves(run),
+        confusion=None if evaluation is None else _confusion(evaluation, method),
+        clip_map=_map(run, archive, chosen, len(shown), method, seed),
+        motion=Motion(
+            archive.skeleton,
+            archive.channels,
+            [archive.clip(int(i)) for i in chosen],
+            archive.fps,
+            archive.units,
+        ),
+        command=_commands(run, evaluation),
+        reproduce=_reproduce(run, archive, seed),
+        notes=notes,
+    )
+
+
+def _method(run: Run) -> str:
+    return run.recipe.recipe.split("/")[0]
+
+
+def _epochs(run: Run) -> int:
+    lines = run.metrics()
+    return int(lines[-1]["epoch"]) if lines else 0
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    path: Path
+    content: Mapping[str, Any]
+
+
+def _evaluation(runs: Sequence[Run]) -> _Evaluation | None:
+    """What `motet evaluate` wrote for these runs: all of them together, else the first alone."""
+    names = [f"evaluation-of-{len(runs)}-runs.json"] if len(runs) > 1 else []
+    for name in (*names, "evaluation.json"):
+        path = runs[0].path / name
+        if path.exists():
+            try:
+                content = json.loads(path.read_text())
+                content["rows"], content["split"]["test"], content["split"]["classes"], content["archive"]["hash"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise RunError(f"{path} is damaged ({error!r}); run `motet evaluate {runs[0].path}` again") from error
+            return _Evaluation(path, content)
+    return None
+
+
+def _evaluation_notes(
+    evaluation: _Evaluation | None, runs: Sequence[Run], archive: MotionArchive, parts: Split
+) -> list[str]:
+    where = " ".join(str(run.path) for run in runs)
+    if evaluation is None:
+        return [
+            "This run has not been evaluated, so nothing here says how good it is. "
+            f"Run: motet evaluate {where} --protocols knn linear, then write this report again."
+        ]
+    content = evaluation.content
+    notes = [f"From the evaluation: {note}." for note in content.get("notes", ())]
+    if content["archive"]["hash"] != archive.hash or content["split"].get("rule") not in (None, parts.name):
+        notes.append("The comparison was measured on other clips than those of the map (another archive or split).")
+    return notes
+
+
+def _features(name: str, method: str) -> str:
+    return {RAW: "raw", RANDOM: "random"}.get(name, METHOD_NAMES.get(name, name) or method)
+
+
+def _rows(evaluation: _Evaluation, method: str) -> list[Row]:
+    rows = []
+    for row in evaluation.content["rows"]:
+        details = row.get("details") or {}
+        measure = row.get("metric", "accuracy")
+        setting = [f"{name} {details[name]:g}" for name in ("lr",) if name in details]
+        setting += [] if measure == "accuracy" else [measure]
+        rows.append(
+            Row(
+                protocol=row["protocol"],
+                features=_features(row["features"], method),
+                stream=row["stream"],
+                values=tuple(100 * v for v in row["values"]),
+                best_values=tuple(100 * v for v in row["best_values"]),
+                ensemble=row["ensemble"],
+                setting=", ".join(setting),
+                over=str(details.get("over", "")),
+                accuracy=measure == "accuracy",
+            )
+        )
+    return rows
+
+
+def _confusion(evaluation: _Evaluation, method: str) -> Confusion | None:
+    content = evaluation.content
+    stored = content.get("confusion")
+    if not stored:
+        return None
+    row = Row(stored["protocol"], _features(stored["features"], method), stored["stream"], (), (), stored["ensemble"])
+    return Confusion(np.array(stored["matrix"]), content["class_names"], f"{row.protocol}, {row.features}, {row.where}")
+
+
+def _map(
+    run: Run, archive: MotionArchive, chosen: npt.NDArray[np.int64], total: int, method: str, seed: int
+) -> ClipMap:
+    """Encode the chosen clips with the trained model, all streams side by side, each of length one."""
+    model = run.model()
+    store = model.store(archive, chosen)
+    streams = model.encode(store, torch.as_tensor(chosen))
+    features = np.concatenate([maps.unit_rows(f.cpu().numpy()) for f in streams.values()], axis=1)
+    labels = archive.labels[chosen]
+    known = labels >= 0
+    groups = len(np.unique(labels[known])) or UNLABELLED_GROUPS
+    clusters = maps.cluster(features, groups, seed)
+    neighbours, similarities = maps.nearest(features, NEIGHBOURS)
+    return ClipMap(
+        xy=maps.positions(features, seed),
+        labels=labels,
+        clusters=clusters,
+        names=[archive.clips["name"][int(i)] for i in chosen],
+        neighbours=neighbours,
+        similarities=similarities,
+        total=total,
+        source=f"{method} features of {' + '.join(streams)}",
+        scores=cluster_scores(labels[known], clusters[known]) if known.any() else {},
+    )
+
+
+def _curves(run: Run) -> list[Curve]:
+    lines = run.metrics()
+
+    def series(key: str, factor: float = 1.0) -> dict[str, list[tuple[float, float]]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for line in lines:
+            value = line.get(key)
+            values = value if isinstance(value, dict) else {} if value is None else {key: value}
+            for name, number in values.items():
+                found.setdefault(name.replace("/", " "), []).append((line["epoch"], factor * number))
+        return found
+
+    titles = [
+        ("loss", "Loss", 1.0),
+        ("terms", "Parts of the loss", 1.0),
+        ("knn", "Nearest-neighbour accuracy (%)", 100.0),
+        ("spread", "Variety of the features", 1.0),
+        ("lr", "Learning rate", 1.0),
+    ]
+    curves = [Curve(title, CURVE_MEANINGS[key], "epoch", series(key, factor)) for key, title, factor in titles]
+    return [curve for curve in curves if curve.series]
+
+
+def _options(node: Any) -> dict[str, Any]:
+    """Every option of a recipe by its unique name."""
+    found: dict[str, Any] = {}
+    for entry in fields(node):
+        value = getattr(node, entry.name)
+        found |= _options(value) if hasattr(value, "__dataclass_fields__") else {entry.name: value}
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_text, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _recipe(run: Run, count: int) -> list[Fact]:
+    options = _options(run.recipe)
+    method = _method(run)
+    facts = [
+        Fact("Method", f"{METHOD_NAMES.get(method, method)} ({run.recipe.recipe})", METHOD_MEANINGS.get(method, ""))
+    ]
+    facts += [
+        Fact(name.replace("_", " ").capitalize(), _text(options[name]), meaning)
+        for name, meaning in OPTION_MEANINGS.items()
+        if name in options and not (name == "hidden" and options["encoder"] != "gru")
+    ]
+    if count > 1:
+        facts.append(Fact("Repetitions", str(count), "Trainings with other seeds; map and curves are of the first."))
+    return facts
+
+
+def _dataset(archive: MotionArchive, parts: Split) -> list[Fact]:
+    fps = archive.fps
+    seconds = f", {archive.lengths.sum() / fps / 60:,.0f} minutes" if fps else ""
+    skeleton = archive.skeleton
+    what = "sensor nodes" if skeleton.kind == "sensor" else "joints"
+    size = f"{skeleton.name}, {len(skeleton)} {what}" + (
+        f", up to {archive.persons} persons" if archive.persons > 1 else ""
+    )
+    known = archive.labels[archive.labels >= 0]
+    subjects = archive.clips["subject"].drop_nulls().n_unique()
+    facts = [
+        Fact("Archive", archive.path.name, f"{len(archive):,} clips{seconds}"),
+        Fact("Training clips", f"{len(parts.train):,}"),
+        Fact("Test clips", f"{len(parts.test):,}", "Clips that the training did not see."),
+        Fact("Split", parts.name, parts.description),
+        Fact("Layout", size),
+        Fact("Frames a second", "unknown" if fps is None else f"{fps:g}"),
+        Fact("Classes", f"{len(np.unique(known))}" if len(known) else "no labels"),
+    ]
+    if parts.name == "all":
+        facts[2] = Fact("Test clips", f"{len(parts.test):,}", "The same clips: nothing was held back.")
+    return facts + ([Fact("People", str(subjects))] if subjects else [])
+
+
+def _commands(run: Run, evaluation: _Evaluation | None) -> str:
+    asked = _environment(run).get("command")
+    commands = [asked or f"motet pretrain --from-run {run.path} --data {run.data} --out NEW-RUN"]
+    commands += [evaluation.content["command"]] if evaluation and evaluation.content.get("command") else []
+    return "\n".join([*commands, f"motet report {run.path} --out report.html"])
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    path = run.path / "environment.json"
+    try:
+        content = json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError):
+        content = {}  # facts for the reader only; a page without them is better than none
+    return content if isinstance(content, dict) else {}
+
+
+def _reproduce(run: Run, archive: MotionArchive, seed: int) -> list[Fact]:
+    found = _environment(run)
+    versions = ", ".join(f"{name} {found[name]}" for name in ("motet", "torch", "python") if found.get(name))
+    machine = ", ".join(str(found[name]) for name in ("cpu", "gpu", "platform") if found.get(name))
+    facts = [
+        Fact("Seed", str(run.recipe.seed), "of the training"),
+        Fact("Seed of this page", str(seed), "of the choice of clips, the map and the groups"),
+        Fact("Recordings", archive.hash, "Digest of all clips and the joint layout: equal digests mean equal data."),
+        Fact("Run", str(run.path), "config.json there holds every option."),
+    ]
+    facts += [Fact("Versions", versions)] if versions else []
+    facts += [Fact("Machine", machine)] if machine else []
+    return facts
