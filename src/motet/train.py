@@ -1,0 +1,451 @@
+"""Pretraining: the loop, its interruption and its bit-exact continuation.
+
+The loop is short on purpose: Lightning Fabric carries devices, precision and processes; every random draw of the data
+path is a function of (seed, epoch, clip, view), so a checkpoint needs no sampler or loader state beyond a step number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from motet import recipes
+from motet.archive import MotionArchive
+from motet.augment import augment, check_options
+from motet.checkpoint import load_checkpoint, save_checkpoint
+from motet.config import Optimiser, Recipe
+from motet.distributed import rank, world_size
+from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.keyed import Keyed
+from motet.loader import ClipStore, batches, random_crop
+from motet.methods.contrastive import ContrastiveHost
+from motet.model import Model, encoder_options
+from motet.monitor import online_knn, spread
+from motet.progress import TrainingProgress
+from motet.runs import Run, written
+from motet.splits import Split, default_rule, split
+
+
+def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, Any]) -> tuple[Recipe, Split]:
+    """The recipe as it will run on an archive, and the clips that train and test.
+
+    A bare name takes the size that fits the number of training clips. Changing ``epochs`` moves the recipe's
+    milestones in proportion unless they are given too. In the small size, batch and queue shrink to fit a set that is
+    smaller than they are.
+
+    Raises:
+        ConfigError: unknown recipe or option, or a split that this archive cannot give.
+    """
+    named = recipe.split if isinstance(recipe, Recipe) else recipes.get(recipe).split
+    rule = str(options.get("split") or named or default_rule(archive))
+    parts = split(archive, rule)
+    base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
+    if options.get("as_released"):
+        base = recipes.as_released(base)
+    result = base.with_options({**options, "split": rule})
+    if "epochs" in options and "milestones" not in options and base.epochs:
+        moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
+        result = result.with_options({"milestones": moved})
+    if result.recipe.endswith("/small"):
+        fits = {"batch_size": min(result.batch_size, len(parts.train))}
+        fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
+        result = result.with_options({k: v for k, v in fits.items() if k not in options})
+    _check_sizes(result, len(parts.train))
+    return result, parts
+
+
+def _check_sizes(recipe: Recipe, clips: int) -> None:
+    queue, batch = recipe.method.queue_size, recipe.batch_size
+    if batch > clips:
+        raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
+    if queue > clips:
+        warnings.warn(
+            f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of every "
+            f"clip, which then count as its own negatives; try --queue-size {max(batch, clips // 2)}",
+            MotetWarning,
+            stacklevel=3,
+        )
+    if batch > queue:
+        warnings.warn(
+            f"a batch ({batch}) is larger than the queue ({queue}): part of every batch is dropped; raise --queue-size",
+            MotetWarning,
+            stacklevel=3,
+        )
+
+
+def pretrain(
+    recipe: str | Recipe, data: str | Path | MotionArchive, out: str | Path, *, progress: bool = True, **options: Any
+) -> Run:
+    """Pretrain on the training clips of an archive.
+
+    Args:
+        recipe: name (``"cmd"``, ``"moco/small"``, ``"cmd/ntu60-xsub"`` …) or a :class:`motet.config.Recipe`.
+        data: archive.
+        out: run directory to create.
+        progress: show progress on stderr.
+        **options: any option of the recipe by its name: ``epochs=20``, ``seed=1``, ``split="odd-even"``, ``hidden=64``,
+            ``teachers="consensus"`` …
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError, DataError: nothing has been written then.
+        Interrupted: stopped by SIGINT or SIGTERM; the state is saved.
+        RunError: the loss is not finite; names term, step and clips. The last checkpoint stays.
+    """
+    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    resolved, parts = resolve(recipe, archive, options)
+    trainer = Trainer(resolved, archive, parts, progress=progress)
+    facts = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+    run = Run.create(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
+    return trainer.train(run)
+
+
+def resume(path: str | Path, *, progress: bool = True) -> Run:
+    """Go on with an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
+
+    Raises:
+        RunError: no run directory, or its data set has changed.
+    """
+    run = Run.open(path)
+    if run.finished:
+        return run
+    archive = run.archive()
+    trainer = Trainer(run.recipe, archive, split(archive, run.split), progress=progress)
+    if run.checkpoints:
+        trainer.restore(load_checkpoint(run.checkpoints))
+    return trainer.train(run)
+
+
+def make_optimiser(options: Optimiser, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD with momentum, or Adam; one fused pass over all parameters."""
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters, options.lr, options.momentum, weight_decay=options.weight_decay, fused=True
+        )
+    return torch.optim.Adam(parameters, options.lr, weight_decay=options.weight_decay, fused=True)
+
+
+def two_views(store: ClipStore, ids: Tensor, recipe: Recipe, epoch: int) -> tuple[Tensor, Tensor]:
+    """Two independently cropped and augmented views of some clips, each (B, T, P, V, C)."""
+    ids = ids.to(store.device)
+    options = recipe.augment
+
+    def view(number: int) -> Tensor:
+        keyed = Keyed(recipe.seed, epoch, ids, number)
+        start, length = random_crop(
+            keyed,
+            store.lengths_of(ids),
+            minimum_ratio=options.crop_minimum,
+            frames=recipe.frames,
+            shortest=options.crop_frames,
+        )
+        return augment(store.windows(ids, start, length, recipe.frames), keyed, options, store.skeleton)
+
+    return view(0), view(1)
+
+
+def _fabric(recipe: Recipe) -> Fabric:
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
+    accelerator = {"cuda": "cuda", "cpu": "cpu", "mps": "mps", "auto": "auto"}.get(recipe.device)
+    if accelerator is None:
+        raise ConfigError(f"device is {recipe.device!r}, it must be one of auto, cpu, cuda, mps")
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch sees no CUDA device here; use --device cpu")
+    strategy = "ddp" if recipe.devices > 1 else "auto"
+    return Fabric(accelerator=accelerator, devices=recipe.devices, strategy=strategy, precision=precision)
+
+
+class Trainer:
+    """One pretraining in memory: method, optimiser and position."""
+
+    def __init__(self, recipe: Recipe, archive: MotionArchive, parts: Split, *, progress: bool) -> None:
+        self.recipe, self.archive, self.parts, self.show = recipe, archive, parts, progress
+        self.fabric = _fabric(recipe)
+        if recipe.devices > 1:
+            self.fabric.launch()
+        torch.manual_seed(recipe.seed)
+        channels = len(archive.channels)
+        self.host = ContrastiveHost(
+            recipe.method,
+            recipe.streams,
+            skeleton=archive.skeleton,
+            persons=archive.persons,
+            channels=channels,
+            encoder=encoder_options(recipe.encoder),
+            epochs=recipe.epochs,
+        )
+        check_options(recipe.augment, archive.skeleton, channels)
+        self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=self.fabric.device)
+        parameters = [p for p in self.host.parameters() if p.requires_grad]
+        optimiser = make_optimiser(recipe.optimiser, parameters)
+        self.module, self.optimiser = self.fabric.setup(self.host, optimiser)
+        self.monitored = _monitored(parts, archive, recipe.seed)
+        self.epoch, self.step_in_epoch = 0, 0
+        self.sums: dict[str, float] = {}
+        self.seconds = 0.0
+        self.collapse_told = False
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return len(self.store.ids) // self.recipe.batch_size
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a bit-exact continuation needs."""
+        return {
+            "host": self.host.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
+            "sums": dict(self.sums),
+            "seconds": self.seconds,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        try:
+            self.host.load_state_dict(state["host"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
+            self.sums, self.seconds = dict(state["sums"]), state["seconds"]
+            torch.set_rng_state(state["rng"])
+            if state["cuda_rng"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all(state["cuda_rng"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise RunError(f"the checkpoint does not fit this run ({error}); pretrain again") from error
+
+    def train(self, run: Run) -> Run:
+        """Train to the last epoch, write the weights and return the run."""
+        _truncate_metrics(run, self.epoch)
+        done = self.epoch * self.steps + self.step_in_epoch
+        every = self.recipe.checkpoint_every or max(1, self.recipe.epochs // 10)
+        show = TrainingProgress(self.recipe.epochs, self.steps, done, show=self.show and rank() == 0)
+        with _stop_signals() as stopped, show:
+            while self.epoch < self.recipe.epochs:
+                self._epoch(run, show, stopped)
+                self._end_of_epoch(run, show)
+                if self.epoch % every == 0 or self.epoch == self.recipe.epochs or stopped:
+                    self._checkpoint(run)
+                if stopped and self.epoch < self.recipe.epochs:
+                    self._leave(run, stopped[0])
+        if rank() == 0:
+            with written(run.path / "model.safetensors") as partial:
+                self._model().save(partial)
+        self.fabric.barrier()
+        return run
+
+    def _epoch(self, run: Run, show: TrainingProgress, stopped: list[int]) -> None:
+        recipe = self.recipe
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.optimiser.lr_at(self.epoch)
+        order = batches(self.store.ids, recipe.batch_size, seed=recipe.seed, epoch=self.epoch)
+        order = order.shard(rank(), world_size())
+        self.module.train()
+        while self.step_in_epoch < self.steps:
+            began = time.perf_counter()
+            losses = self._step(order[self.step_in_epoch])
+            self.step_in_epoch += 1
+            self.seconds += time.perf_counter() - began
+            for name, value in losses.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            show.step(self.epoch, losses, self._speed())
+            if stopped and self.step_in_epoch < self.steps:
+                self._checkpoint(run)
+                self._leave(run, stopped[0])
+
+    def _step(self, ids: Tensor) -> dict[str, float]:
+        first, second = two_views(self.store, ids, self.recipe, self.epoch)
+        losses: dict[str, Tensor] = self.module(first, second, self.epoch)
+        names = list(losses)
+        values = torch.stack(list(losses.values()))
+        numbers = values.detach().tolist()
+        if not all(math.isfinite(v) for v in numbers):
+            self._not_finite(dict(zip(names, numbers, strict=True)), ids)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(values.sum())
+        self.optimiser.step()
+        return dict(zip(names, numbers, strict=True))
+
+    def _not_finite(self, losses: Mapping[str, float], ids: Tensor) -> None:
+        bad = ", ".join(f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value))
+        names = self.archive.clips["name"].gather(ids.cpu().numpy())
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise RunError(
+            f"the loss is not finite in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}: {bad}. Clips of the "
+            f"batch: {shown}. The weights were not moved; look at the clips with `motet data inspect`, or lower --lr"
+        )
+
+    def _speed(self) -> float:
+        return self.step_in_epoch * self.recipe.batch_size / max(self.seconds, 1e-9)
+
+    def _end_of_epoch(self, run: Run, show: TrainingProgress) -> None:
+        terms = {name: total / self.steps for name, total in self.sums.items()}
+        every = self.recipe.monitor_every or max(1, self.recipe.epochs // 20)
+        line: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "step": (self.epoch + 1) * self.steps,
+            "loss": sum(terms.values()),
+            "terms": terms,
+            "lr": self.recipe.optimiser.lr_at(self.epoch),
+            "samples_per_second": self._speed(),
+            "seconds": self.seconds,
+        }
+        if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.recipe.epochs:
+            self._monitor(line, show)
+        if rank() == 0:
+            with (run.path / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            if self.recipe.tensorboard:
+                _tensorboard(run, line)
+        show.epoch(self.epoch, terms, self._speed())
+        self.epoch, self.step_in_epoch, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
+
+    def _monitor(self, line: dict[str, Any], show: TrainingProgress) -> None:
+        train, test = self.monitored
+        features = self._model().encode(self.store, train)
+        line["spread"] = {s: spread(f) for s, f in features.items()}
+        flat = [s for s, value in line["spread"].items() if value < 1e-3]
+        if flat and self.epoch >= max(3, self.recipe.epochs // 5) and not self.collapse_told:
+            self.collapse_told = True
+            warnings.warn(
+                f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, weaken "
+                "the augmentation (--shear, --mask, --corruption) or check the recordings with `motet data inspect`",
+                MotetWarning,
+                stacklevel=2,
+            )
+        if len(test):
+            if not hasattr(self, "_test_store"):
+                self._test_store = ClipStore(
+                    self.archive, test, preprocess=self.recipe.preprocess, device=self.fabric.device
+                )
+            others = self._model().encode(self._test_store, test)
+            labels = self.store.labels_of(train), self._test_store.labels_of(test)
+            line["knn"] = online_knn(features, others, *labels)
+            show.knn = "  kNN " + " ".join(f"{100 * v:.1f}" for v in line["knn"].values())
+
+    def _model(self) -> Model:
+        recipe, archive = self.recipe, self.archive
+        return Model(
+            recipe,
+            archive.skeleton,
+            archive.persons,
+            len(archive.channels),
+            encoders=list(self.host.encoders),
+            device=self.fabric.device,
+        )
+
+    def _checkpoint(self, run: Run) -> None:
+        if rank() == 0:
+            step = self.epoch * self.steps + self.step_in_epoch
+            save_checkpoint(run, step, self.state(), self.recipe.keep_checkpoints)
+        self.fabric.barrier()
+
+    def _leave(self, run: Run, number: int) -> None:
+        name = signal.Signals(number).name
+        where = f"epoch {self.epoch + 1}, after step {self.step_in_epoch} of {self.steps}"
+        error = Interrupted(f"stopped by {name} in {where}; go on with `motet pretrain --resume {run.path}`")
+        error.status = 128 + number
+        raise error
+
+
+def _monitored(parts: Split, archive: MotionArchive, seed: int) -> tuple[Tensor, Tensor]:
+    """Labelled clips for the online kNN: at most 4,000 of the training side and 1,000 of the test side."""
+
+    def some(ids: Any, most: int) -> Tensor:
+        known = torch.as_tensor(ids[archive.labels[ids] >= 0])
+        if len(known) <= most:
+            return known
+        order = Keyed(seed, 0, known, -2).order("monitor")
+        return known[order[:most]].sort().values
+
+    train, test = some(parts.train, 4000), some(parts.test, 1000)
+    if len(train) == 0:  # unlabelled: nothing to classify, but collapse still shows
+        return torch.as_tensor(parts.train[:4000]), test[:0]
+    return train, test
+
+
+def _truncate_metrics(run: Run, epochs: int) -> None:
+    """Drop metrics of epochs that will be trained again after a resume."""
+    path = run.path / "metrics.jsonl"
+    if rank() == 0 and path.exists():
+        kept = [line for line in path.read_text().splitlines() if _epoch_of(line) <= epochs]
+        with written(path) as partial:
+            partial.write_text("".join(line + "\n" for line in kept))
+
+
+def _epoch_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):  # a line cut short by a kill
+        return math.inf
+
+
+def _tensorboard(run: Run, line: Mapping[str, Any]) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("--tensorboard needs the extra: pip install 'motet[tensorboard]'") from error
+    with SummaryWriter(str(run.path / "tensorboard")) as writer:
+        flat = {"loss": line["loss"], "lr": line["lr"]}
+        flat |= {f"terms/{k}": v for k, v in line["terms"].items()}
+        flat |= {f"knn/{k}": v for k, v in line.get("knn", {}).items()}
+        for name, value in flat.items():
+            writer.add_scalar(name, value, line["epoch"])
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying; a second one takes effect at once."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def train_seeds(
+    recipe: str | Recipe,
+    data: str | Path | MotionArchive,
+    out: str | Path,
+    seeds: Sequence[int],
+    *,
+    progress: bool = True,
+    **options: Any,
+) -> list[Run]:
+    """Pretrain once per seed into ``out/seed-<n>``; finished runs are kept, interrupted ones resumed."""
+    runs = []
+    for seed in seeds:
+        path = Path(out) / f"seed-{seed}"
+        if (path / "config.json").exists():
+            runs.append(resume(path, progress=progress))
+        else:
+            runs.append(pretrain(recipe, data, path, progress=progress, **{**options, "seed": seed}))
+    return runs
