@@ -124,7 +124,7 @@ BODY = skeleton_text([[(1, np.ones((25, 3)))], [(1, np.ones((25, 3)))]])
         (" \n \n", "is empty"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\xff\xfe\n", "is not a text file"),
         ("x\n" + BODY[2:], "is not the number of frames"),
-        ("9" * 18 + BODY[1:], "declares 999999999999999999 frames"),
+        ("9" * 15 + BODY[1:], "declares 999999999999999 frames"),
         ("9" * 40 + BODY[1:], "is not the number of frames"),
         (BODY[: len(BODY) // 2], "is cut off"),
         (BODY[: BODY.rindex("\n", 0, -1) + 1], "is cut off"),

@@ -84,7 +84,15 @@ def parse(data: bytes, where: str | Path) -> Recording:
     total = len(lines)
     if not total:
         raise DataError(f"{where} is empty")
-    frames = _count(lines, 0, where, "frames")
+    counts = lines.counts()
+
+    def count(line: int, what: str) -> int:
+        if counts[line] < 0:
+            text = lines.token(line)[:20].decode(errors="replace")
+            raise DataError(f"{where}, line {lines.number(line)}: {text!r} is not the number of {what}")
+        return counts[line]
+
+    frames = count(0, "frames")
     if not 0 < frames < total:  # a frame takes a line at least, so nothing needs to be allocated to see this
         raise DataError(
             f"{where} declares {frames} frames but has {total - 1} lines after that; it is cut off or broken"
@@ -96,12 +104,12 @@ def parse(data: bytes, where: str | Path) -> Recording:
     for index in range(frames):
         if cursor >= total:
             raise DataError(f"{where} ends at frame {index} of {frames}; it is cut off")
-        bodies = _count(lines, cursor, where, f"bodies of frame {index}")
+        bodies = count(cursor, "bodies")
         cursor += 1
         for body in range(bodies):
             if cursor + 1 + JOINTS >= total:
                 raise DataError(f"{where} ends inside frame {index}, body {body} of {bodies}; it is cut off")
-            joints = _count(lines, cursor + 1, where, f"joints of frame {index}")
+            joints = count(cursor + 1, "joints")
             if joints != JOINTS:
                 raise DataError(f"{where}, frame {index}: a body has {joints} joints instead of {JOINTS}")
             heads.append(cursor)
@@ -122,14 +130,6 @@ def parse(data: bytes, where: str | Path) -> Recording:
     points = lines.floats(rows, 3).reshape(len(heads), JOINTS, 3)
     ids = tuple(lines.token(line) for line in heads)
     return Recording(frames, np.array(frame, dtype=np.int64), np.array(order, dtype=np.int64), ids, points)
-
-
-def _count(lines: _text.Lines, line: int, where: str | Path, what: str) -> int:
-    token = lines.token(line)
-    if lines.tokens[line] != 1 or not token.isdigit() or len(token) > 18:
-        text = token[:20].decode(errors="replace")
-        raise DataError(f"{where}, line {lines.number(line)}: {text!r} is not the number of {what}")
-    return int(token)
 
 
 def energy(points: Points) -> float:
