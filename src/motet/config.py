@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
 
 from motet.augment import Augment
 from motet.errors import ConfigError
@@ -58,7 +60,7 @@ class Optimiser:
 class Recipe:
     """Everything that decides a pretraining; the defaults are CMD's paper values on NTU RGB+D."""
 
-    recipe: str
+    recipe: Annotated[str, tyro.conf.Suppress]
     """name this configuration started from."""
     method: Contrastive
     streams: tuple[str, ...] = ("joint", "motion", "bone")
@@ -126,13 +128,15 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; :func:`recipe_from_dict` is its inverse."""
         data = asdict(self)
-        data["method"] = {"module": type(self.method).__module__, "class": type(self.method).__qualname__} | data["method"]
+        data["method"] = {"module": type(self.method).__module__, "class": type(self.method).__qualname__} | data[
+            "method"
+        ]
         return data
 
 
 def option_names(recipe: Recipe) -> list[str]:
     """Names of all options of a recipe."""
-    return list(_homes(recipe))
+    return [name for name in _homes(recipe) if name != "recipe"]
 
 
 def _homes(recipe: Any) -> dict[str, tuple[tuple[str, ...], Any]]:

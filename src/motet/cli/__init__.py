@@ -1,0 +1,94 @@
+"""The ``motet`` command: dispatch, help and errors. Each verb is a module of this package, imported when it is called.
+
+Nothing heavy is imported here, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from motet._version import __version__
+from motet.errors import ConfigError, DataError, Interrupted, MotetError, MotetWarning, RunError
+
+HELP = f"""motet {__version__}: streams of one sample teach each other
+
+usage: motet VERB …            `motet VERB --help` tells more
+
+  data import FORMAT SOURCE DESTINATION     raw recordings -> a motion archive
+  data inspect ARCHIVE                      what is in an archive, and what is wrong with it
+  data list                                 known data sets and formats, where from, on what terms
+  data simulate DESTINATION                 labelled simulated recordings, from nothing
+  pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, mcl, crossclr, cmd)
+  pretrain --resume RUN                     go on where an interrupted training stopped
+  evaluate RUN                              protocols, beside raw features and a random encoder
+  embed RUN ARCHIVE --out FILE.npz          features of every clip
+  report RUN --out report.html              one page to look at, with playing skeletons
+  demo                                      all of it on two small sets, in minutes
+"""
+
+# verb -> (module of this package, function)
+VERBS = {
+    "data import": ("data", "data_import"),
+    "data inspect": ("data", "data_inspect"),
+    "data list": ("data", "data_list"),
+    "data simulate": ("data", "data_simulate"),
+    "pretrain": ("pretrain", "pretrain"),
+    "evaluate": ("evaluate", "evaluate"),
+    "embed": ("show", "embed"),
+    "report": ("show", "report"),
+    "demo": ("show", "demo"),
+}
+
+
+def _run(args: Sequence[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if args[0] in ("--version", "version"):
+        print(f"motet {__version__}")
+        return 0
+    for words in (2, 1):
+        verb = " ".join(args[:words])
+        if verb in VERBS:
+            module, name = VERBS[verb]
+            function: Callable[[Sequence[str]], int] = getattr(import_module(f"motet.cli.{module}"), name)
+            return function(args[words:])
+    lines = [line for line in HELP.splitlines() if line.startswith(f"  {args[0]} ")]
+    if lines and len(args) > 1 and args[1] in ("-h", "--help"):
+        print("\n".join(lines))
+        return 0
+    below = f"; after {args[0]!r} comes one of {', '.join(v.split()[1] for v in VERBS if v.startswith(args[0] + ' '))}"
+    raise ConfigError(f"there is no verb {' '.join(args[:2])!r}{below if lines else '; `motet --help` lists them'}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status: 0 only on success, 2 for bad input, 128 + n for signal n."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        kind = "warning" if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
+        print(f"{kind}: {message}", file=sys.stderr)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", MotetWarning)
+            warnings.showwarning = show
+            return _run(list(sys.argv[1:] if argv is None else argv))
+    except Interrupted as error:
+        print(str(error), file=sys.stderr)
+        return error.status
+    except MotetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError | DataError | RunError) else 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Verbs on data."""
+
+# no postponed annotations here: options of a format are a type that is known only when the verb runs
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from motet.cli.parse import parse, write_result
+
+
+def data_import(args: Sequence[str]) -> int:
+    """motet data import FORMAT SOURCE DESTINATION"""
+    from motet import formats
+
+    names = formats.names()
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: motet data import FORMAT SOURCE DESTINATION [options]\n\nformats:")
+        for name in names:
+            print(f"  {name:12} {formats.get(name).description}")
+        print("\n`motet data import FORMAT --help` lists the options of a format")
+        return 0
+    chosen = formats.get(args[0])
+
+    @dataclass
+    class Arguments:
+        source: tyro.conf.Positional[str]
+        """folder or file that holds the recordings"""
+        destination: tyro.conf.Positional[Path]
+        """archive to create"""
+        options: tyro.conf.OmitArgPrefixes[chosen.options] = field(default_factory=chosen.options)  # type: ignore[name-defined]
+        on_error: Literal["stop", "skip"] = "stop"
+        """what to do with a file that cannot be read: stop, or skip and list it"""
+        workers: int | None = None
+        """processes that read; by default one a core"""
+        dtype: Literal["float32", "float16"] = "float32"
+        """precision of the stored coordinates"""
+        overwrite: bool = False
+        """replace an archive of the same name"""
+        json: Path | None = None
+        """write a summary as one JSON object"""
+        quiet: bool = False
+        """no progress"""
+
+    given = parse(Arguments, args[1:], f"motet data import {args[0]}", description=chosen.description)
+    options = {f.name: getattr(given.options, f.name) for f in fields(given.options)}
+    archive = formats.import_dataset(
+        args[0],
+        given.source,
+        given.destination,
+        on_error=given.on_error,
+        workers=given.workers,
+        dtype=given.dtype,
+        overwrite=given.overwrite,
+        progress=not given.quiet,
+        **options,
+    )
+    print(f"{archive.path}: {len(archive)} clips of {archive.skeleton.name}, {len(archive.frames)} frames")
+    write_result(given.json, {"archive": str(archive.path), "clips": len(archive), "source": archive.source})
+    return 0
+
+
+def data_inspect(args: Sequence[str]) -> int:
+    """motet data inspect ARCHIVE"""
+
+    @dataclass
+    class Arguments:
+        """What is in an archive, and what is wrong with it."""
+
+        archive: tyro.conf.Positional[Path]
+        json: Path | None = None
+        """write the findings as one JSON object"""
+
+    given = parse(Arguments, args, "motet data inspect")
+    from rich.console import Console
+
+    from motet.archive import MotionArchive
+    from motet.inspection import inspect, render
+
+    found = inspect(MotionArchive.open(given.archive))
+    Console().print(render(found))
+    write_result(given.json, found)
+    return 0
+
+
+def data_list(args: Sequence[str]) -> int:
+    """motet data list"""
+
+    @dataclass
+    class Arguments:
+        """Known data sets: what they hold, where they come from, on what terms."""
+
+        json: Path | None = None
+        """write the catalogue as one JSON object"""
+
+    given = parse(Arguments, args, "motet data list")
+    from motet import catalogue, formats, layouts
+
+    entries = catalogue.entries()
+    print(catalogue.render())
+    print(f"\nformats: {', '.join(formats.names())}\nlayouts: {', '.join(layouts.names())}")
+    write_result(given.json, {"datasets": [asdict(e) for e in entries], "formats": list(formats.names())})
+    return 0
+
+
+def data_simulate(args: Sequence[str]) -> int:
+    """motet data simulate DESTINATION"""
+
+    @dataclass
+    class Arguments:
+        """Make labelled simulated recordings. They are for trying things out; no claim should rest on them."""
+
+        destination: tyro.conf.Positional[Path]
+        clips: int = 500
+        actions: int = 24
+        """classes"""
+        actors: int = 20
+        sensor: Literal["depth", "optical"] = "depth"
+        persons: int = 1
+        """2 adds a second person to some clips"""
+        imu: bool = False
+        """also write what wrist and hip IMUs would have recorded, as <destination>-imu"""
+        layout: str = "kinect-v2"
+        second_layout: str | None = None
+        """also write the same performances in this layout"""
+        fps: float = 30.0
+        seed: int = 0
+        overwrite: bool = False
+        quiet: bool = False
+
+    given = parse(Arguments, args, "motet data simulate")
+    from motet.simulate import simulate
+
+    options = dict(vars(given))
+    quiet = options.pop("quiet")
+    archive = simulate(options.pop("destination"), progress=not quiet, **options)
+    print(f"{archive.path}: {len(archive)} simulated clips, {len(archive.class_names)} actions")
+    return 0

@@ -1,0 +1,136 @@
+"""The pretrain verb."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from motet import recipes
+from motet.archive import MotionArchive
+from motet.cli.parse import parse, value_of, write_result
+from motet.config import Recipe, option_names
+from motet.errors import ConfigError
+from motet.runs import Run
+from motet.splits import default_rule, split
+
+HELP = ("-h", "--help")
+
+
+@dataclass
+class Resume:
+    """Go on with an interrupted pretraining."""
+
+    resume: Path
+    """run directory"""
+    quiet: bool = False
+    """no progress"""
+    json: Path | None = None
+    """write a summary as one JSON object"""
+
+
+@dataclass
+class Arguments:
+    """Pretrain on the training clips of an archive."""
+
+    data: Path
+    """motion archive"""
+    out: Path
+    """run directory to create"""
+    config: tyro.conf.OmitArgPrefixes[Recipe]
+    seeds: tuple[int, ...] = ()
+    """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
+    from_run: Path | None = None
+    """repeat the configuration of this run"""
+    json: Path | None = None
+    """write a summary as one JSON object"""
+    quiet: bool = False
+    """no progress"""
+
+
+def pretrain(args: Sequence[str]) -> int:
+    """motet pretrain RECIPE --data ARCHIVE --out RUN"""
+    if any(a.split("=")[0] == "--resume" for a in args):
+        return _resume(args)
+    again = value_of(args, "--from-run")
+    if again is None and (not args or args[0].startswith("-")):
+        return _usage(args)
+    recipe = Run.open(again).recipe if again is not None else _named(args)
+    name = recipe.recipe if again is not None else args[0]
+    default = Arguments(data=tyro.MISSING, out=tyro.MISSING, config=recipe)
+    rest = args if again is not None else args[1:]
+    given = parse(Arguments, rest, f"motet pretrain {name}", default=default)
+    options = _given_options(recipe, given.config, rest)
+    base: str | Recipe = recipe if again is not None else name
+    # imported only now: torch and Fabric are not needed for help or wrong arguments
+    from motet.train import pretrain as train
+    from motet.train import train_seeds
+
+    if given.seeds:
+        runs = train_seeds(base, given.data, given.out, given.seeds, progress=not given.quiet, **options)
+    else:
+        runs = [train(base, given.data, given.out, progress=not given.quiet, **options)]
+    return _summary(runs, given.json)
+
+
+def _resume(args: Sequence[str]) -> int:
+    given = parse(Resume, args, "motet pretrain")
+    from motet.train import resume
+
+    return _summary([resume(given.resume, progress=not given.quiet)], given.json)
+
+
+def _usage(args: Sequence[str]) -> int:
+    if not set(HELP) & set(args):
+        raise ConfigError("pretrain needs a RECIPE, --resume RUN or --from-run RUN (see `motet pretrain --help`)")
+    names = recipes.names()
+    print("usage: motet pretrain RECIPE --data ARCHIVE --out RUN [options]")
+    print("       motet pretrain --resume RUN\n       motet pretrain --from-run RUN --data ARCHIVE --out RUN\n")
+    print(f"recipes: {', '.join(n for n in names if '/' not in n)} (each in the size that fits the data)")
+    print(f"variants: {', '.join(n for n in names if '/' in n)}\n")
+    print("`motet pretrain RECIPE --help` lists every option")
+    return 0
+
+
+def _named(args: Sequence[str]) -> Recipe:
+    """The named recipe, in the size that fits the data if these are given already."""
+    data = value_of(args, "--data")
+    if data is None or set(HELP) & set(args):
+        return recipes.get(args[0])
+    archive = MotionArchive.open(data)
+    rule = value_of(args, "--split") or recipes.get(args[0]).split or default_rule(archive)
+    return recipes.get(args[0], len(split(archive, rule).train))
+
+
+def _given_options(recipe: Recipe, config: Recipe, args: Sequence[str]) -> dict[str, Any]:
+    """Options that were named on the command line, whether or not they differ from the recipe's."""
+    named = {a.split("=")[0].replace("_", "-") for a in args if a.startswith("--")}
+    values = _flatten(config)
+    return {
+        option: values[option]
+        for option in option_names(recipe)
+        if {f"--{option}".replace("_", "-"), f"--no-{option}".replace("_", "-")} & named
+    }
+
+
+def _flatten(node: Any) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for entry in fields(node):
+        value = getattr(node, entry.name)
+        flat |= _flatten(value) if is_dataclass(value) else {entry.name: value}
+    return flat
+
+
+def _summary(runs: Sequence[Run], path: Path | None) -> int:
+    summary = []
+    for run in runs:
+        last = run.metrics()[-1] if run.metrics() else {}
+        knn = "  kNN " + ", ".join(f"{s} {100 * v:.1f} %" for s, v in last["knn"].items()) if last.get("knn") else ""
+        loss = f", loss {last['loss']:.4f}" if last else ""
+        print(f"{run.path}: {last.get('epoch', 0)} epochs{loss}{knn}")
+        summary.append({"run": str(run.path), **last})
+    write_result(path, summary[0] if len(summary) == 1 else {"runs": summary})
+    return 0
