@@ -4,8 +4,9 @@
 
 *Straightforward* is the way of the released code: the text line by line into dictionaries, bodies into an array joint
 by joint, and the normalisation (null frames, centre, two rotations) in loops over persons, frames and joints; a second
-protocol repeats all of it. The released code also pads every clip to 300 frames first: a second pair of ratios. *motet* parses vectorised, normalises a batch at once, and
-reads a second protocol from the same archive. Rounds alternate and the figures are medians; one core.
+protocol repeats all of it. The released code also pads every clip to 300 frames first: a second pair of ratios.
+*motet* parses vectorised, normalises a batch at once, and reads a second protocol from the same archive. Rounds
+alternate, one thread; the figures are medians of CPU seconds.
 """
 
 from __future__ import annotations
@@ -99,9 +100,9 @@ def normalised(clips: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def import_ratios(folder: Path, count: int, rounds: int) -> dict[str, float]:

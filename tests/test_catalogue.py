@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+
+from motet import catalogue, formats, splits
+from motet.errors import ConfigError
+
+
+def test_entries_name_existing_formats_and_rules() -> None:
+    words = {rule.partition(":")[0] for rule in splits.RULES}
+    for entry in catalogue.entries():
+        assert entry.format is None or entry.format in formats.names(), entry.key
+        assert {rule.partition(":")[0] for rule in entry.splits} <= words, entry.key
+        assert entry.title
+        assert entry.origin
+        assert entry.licence
+        assert catalogue.get(entry.key) is entry
+
+
+def test_keys_are_unique_and_unknown_ones_are_named() -> None:
+    keys = [entry.key for entry in catalogue.entries()]
+    assert len(set(keys)) == len(keys)
+    with pytest.raises(ConfigError, match=r"no data set 'ntu'; there are ntu60, ntu120"):
+        catalogue.get("ntu")
