@@ -201,10 +201,12 @@ def _features(name: str, method: str) -> str:
 
 def _rows(evaluation: _Evaluation, method: str) -> list[Row]:
     rows = []
+    rates: dict[str, set[float]] = {}
     for row in evaluation.content["rows"]:
-        details = row.get("details") or {}
-        measure = row.get("metric", "accuracy")
-        setting = [f"{name} {details[name]:g}" for name in ("lr",) if name in details]
+        rates.setdefault(row["protocol"], set()).add(row["details"].get("lr", 0.0))
+    for row in evaluation.content["rows"]:
+        details, measure = row["details"], row["metric"]
+        setting = [f"lr {details['lr']:g}"] if len(rates[row["protocol"]]) > 1 else []
         setting += [] if measure == "accuracy" else [measure]
         rows.append(
             Row(

@@ -370,10 +370,11 @@
     g.globalAlpha = 1;
   }
 
+  const family = getComputedStyle(document.body).fontFamily;
   function drawSensor(canvas, i, time) {
     const [g, wide, high] = fit(canvas), info = motion.clips[i], values = clip(i), dims = motion.dims, nodes = motion.joints.length;
     const large = wide > 240, left = large ? 46 : 8, right = 10, panel = high / nodes;
-    g.font = (large ? 12 : 9.5) + "px " + getComputedStyle(document.body).fontFamily;
+    g.font = (large ? 12 : 9.5) + "px " + family;
     for (let node = 0; node < nodes; node++) {
       const top = node * panel + (large ? 26 : 15), bottom = (node + 1) * panel - (large ? 14 : 6), [low, up] = motion.ranges[node];
       const y = (value) => bottom - (Math.min(Math.max(value, low), up) - low) / (up - low) * (bottom - top);

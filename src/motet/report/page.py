@@ -238,7 +238,7 @@ def _mistakes(data: ReportData) -> str:
     pairs = words.mistakes(data.confusion)
     lines = "".join(
         f"<li><b>{escape(true)}</b> taken for <b>{escape(taken)}</b> "
-        f'<span class="muted">{amount} clip{"s" if amount > 1 else ""}, {100 * share:.0f} % of the class</span></li>'
+        f'<span class="muted">{amount} time{"s" if amount > 1 else ""}, {100 * share:.0f} % of the class</span></li>'
         for true, taken, amount, share in pairs
     )
     listed = f"<h3>Most frequent</h3><ol>{lines}</ol>" if lines else "<p>No test clip was mistaken.</p>"
@@ -247,7 +247,8 @@ def _mistakes(data: ReportData) -> str:
     return _section(
         "mistakes",
         "What is mistaken for what",
-        f"A row is a true class, a column what its clips were taken for{source}. A clean diagonal is perfect.",
+        f"A row is a true class, a column what its clips were taken for{source}. "
+        "Counts are over all repetitions of the test. A clean diagonal is perfect.",
         f'<div class="split">{picture}<div class="listed">{listed}</div></div>',
     )
 
