@@ -54,7 +54,7 @@ def made_up(count: int = 40, classes: int = 4, *, motion: Motion | None = None, 
         ],
         confusion=Confusion(confusion, names, "knn"),
         clip_map=ClipMap(
-            maps.positions(features, seed), labels, clusters, [f"clip_{i:03d}" for i in range(count)], near, similar,
+            features[:, :2] / 9, labels, clusters, [f"clip_{i:03d}" for i in range(count)], near, similar,
             total=count, source="CMD", scores={"purity": 0.9, "nmi": 0.8},
         ),
         motion=motion or Motion(BODY, ("x", "y", "z"), walks(count), 30.0, "m"),

@@ -30,8 +30,12 @@ SCRIPT = """<script>
   found.drawn = [$("plane"), $("big"), ...document.querySelectorAll("#near canvas")].map(pixels);
   const box = $("plane").getBoundingClientRect();
   for (let x = 4; x < box.width && found.hovered === undefined; x += 4) for (let y = 4; y < box.height; y += 4) {
-    $("plane").dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + x, clientY: box.top + y, pointerType: "mouse"}));
-    if (!$("tip").hidden && tell()[0] !== found.start[0]) { found.hovered = tell(); found.tip = $("tip").textContent; break; }
+    const where = {clientX: box.left + x, clientY: box.top + y, pointerType: "mouse"};
+    $("plane").dispatchEvent(new PointerEvent("pointermove", where));
+    if ($("tip").hidden || tell()[0] === found.start[0]) continue;
+    found.hovered = tell();
+    found.tip = $("tip").textContent;
+    break;
   }
   key("ArrowRight"); key("ArrowDown");
   found.moved = tell();
