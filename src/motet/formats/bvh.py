@@ -106,7 +106,7 @@ def parse_header(data: bytes, path: Path) -> tuple[Header, Lines]:
     """
     if b"\n" not in data:
         data = data.replace(b"\r", b"\n")
-    lines = Lines(data)
+    lines = Lines(data, path)
     texts = data.split(b"\n")
 
     def text(line: int) -> str:
@@ -242,7 +242,7 @@ def read_motion(header: Header, lines: Lines, path: Path, limit: int | None = No
         raise DataError(f"{path}, line {lines.number(line)}: {lines.tokens[line]} numbers, {channels} channels")
     if not channels:
         raise DataError(f"{path}: no node has channels")
-    return lines.floats(rows, channels, path)
+    return lines.floats(rows, channels)
 
 
 def forward_kinematics(nodes: Sequence[Node], motion: Float) -> Float:
