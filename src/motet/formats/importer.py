@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import multiprocessing
 import os
-import signal
 import sys
 import types
 from collections import deque
@@ -29,14 +27,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from motet import formats
 from motet.archive import ArchiveWriter, MotionArchive
 from motet.errors import ConfigError, DataError
+from motet.formats._worker import Outcome, ignore_interrupt, read_units
 from motet.formats.base import Plan, RawClip, Unit, make_options
 
 CHUNK = 8  # units that travel together: one round trip costs about as much as parsing a small file
 UNITS_PER_WORKER = 64  # below this a process costs more than it saves
 LISTED = 10  # skipped files and duplicates that are printed; all are stored or found by `motet data inspect`
-
-Outcome = list[RawClip] | str
-"""Clips of a unit, or the reason why it cannot be used."""
 
 
 def import_dataset(
@@ -161,34 +157,23 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _read(name: str, units: Sequence[Unit], options: Any) -> list[Outcome]:
-    read = importlib.import_module(f"motet.formats.{name.replace('-', '_')}").FORMAT.read
-    outcomes: list[Outcome] = []
-    for unit in units:
-        try:
-            outcomes.append(list(read(unit, options)))
-        except DataError as error:
-            outcomes.append(str(error))
-    return outcomes
-
-
 def _outcomes(
     name: str, units: Sequence[Unit], options: Any, workers: int
 ) -> Generator[tuple[Unit, Outcome], None, None]:
     """Every unit with what became of it, in order."""
     if workers <= 1:
         for unit in units:
-            yield unit, _read(name, [unit], options)[0]
+            yield unit, read_units(name, [unit], options)[0]
         return
     chunks = [units[i : i + CHUNK] for i in range(0, len(units), CHUNK)]
     ahead = 2 * workers  # chunks under way or waiting to be written: the bound on memory
     # spawn: forking a process that runs threads (polars, torch) may hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ignore_interrupt)
     pending: deque[tuple[Sequence[Unit], Future[list[Outcome]]]] = deque()
     try:
         for chunk in chunks:
             with _unimportable_main():
-                pending.append((chunk, pool.submit(_read, name, chunk, options)))
+                pending.append((chunk, pool.submit(read_units, name, chunk, options)))
             if len(pending) >= ahead:
                 done, future = pending.popleft()
                 yield from zip(done, future.result(), strict=True)
@@ -198,11 +183,6 @@ def _outcomes(
         raise DataError("a worker process died, probably for want of memory; try fewer with --workers") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    # Ctrl-C reaches the whole process group; the parent alone decides what to do about it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
