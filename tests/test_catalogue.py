@@ -22,3 +22,12 @@ def test_keys_are_unique_and_unknown_ones_are_named() -> None:
     assert len(set(keys)) == len(keys)
     with pytest.raises(ConfigError, match=r"no data set 'ntu'; there are ntu60, ntu120"):
         catalogue.get("ntu")
+
+
+def test_text_shows_every_entry() -> None:
+    lines = catalogue.render().splitlines()
+    assert max(len(line) for line in lines) <= 120
+    for entry in catalogue.entries():
+        (row,) = [line.split() for line in lines if line.startswith(f"{entry.key} ")]
+        assert row[1] == ("?" if entry.clips is None else f"{entry.clips:,}")
+        assert any(entry.title in line for line in lines)

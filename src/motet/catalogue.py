@@ -6,6 +6,7 @@ Nothing is downloaded from here; most of these sets ask for a registration. Figu
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from motet.errors import ConfigError
@@ -293,3 +294,16 @@ def get(key: str) -> Entry:
         if entry.key == key:
             return entry
     raise ConfigError(f"there is no data set {key!r}; there are {', '.join(e.key for e in _ENTRIES)}")
+
+
+def render() -> str:
+    """The catalogue as plain text: a line of figures for each data set, below it what it is, its terms and traps."""
+    lines = [f"{'data set':12} {'clips':>7} {'classes':>7} {'people':>6}  {'format':8} split rules"]
+    for entry in _ENTRIES:
+        clips, classes, people = ("?" if n is None else f"{n:,}" for n in (entry.clips, entry.classes, entry.subjects))
+        rules = ", ".join(entry.splits) or "–"
+        lines.append(f"{entry.key:12} {clips:>7} {classes:>7} {people:>6}  {entry.format or '–':8} {rules}")
+        said = [f"{entry.title}: {entry.modality}", f"{entry.origin}; licence: {entry.licence}", entry.notes]
+        for text in filter(None, said):
+            lines += textwrap.wrap(text, 100, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(lines)
