@@ -1,0 +1,42 @@
+.PHONY: demo test check bench docs install clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# one marker per set of extras, so that a second call installs nothing
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[watch]'
+	touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[watch,dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+install: $(VENV)/.installed
+
+demo: $(VENV)/.installed ## train, judge and show CMD on simulated skeletons and on a real smart-watch set
+	$(BIN)/motet demo --out demo
+
+check: $(VENV)/.developer ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check ## lint, types, tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a while
+	for script in benchmarks/bench_*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.docs ## build the site into site/
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site dist demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,99 @@
+"""Choose the small recipe's settings on held-out *training* subjects; the test subjects are never looked at.
+
+    python experiments/small_settings.py ARCHIVE… --steps 300 --out docs/results/small_settings.json
+
+For every archive a third of the training subjects is set aside; each candidate setting is trained on the others and
+judged by 1-NN on those set aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import normalize
+
+from motet.archive import MotionArchive
+from motet.evaluate import knn_accuracy
+from motet.loader import ClipStore
+from motet.runs import Run
+from motet.splits import default_rule, split, validation
+from motet.train import Trainer, resolve
+
+BASE: dict[str, Any] = {}
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "base": {},
+    "preprocess=center": {"preprocess": "center"},
+    "preprocess=yaw": {"preprocess": "yaw"},
+    "published augmentation": {"crop_minimum": 0.1, "corruption": 0.5, "shear": 1.0, "mask": 0.0, "noise": 0.0},
+    "no mask": {"mask": 0.0},
+    "shear .5": {"shear": 0.5},
+    "crops of short clips": {"crop_frames": 8},
+    "rotate 30": {"rotate": 30.0},
+    "hidden 64": {"hidden": 64},
+    "frames 24": {"frames": 24},
+    "sgd .05": {"optimiser": "sgd", "lr": 0.05},
+    "lr 3e-3": {"lr": 3e-3},
+    "momentum .999": {"key_momentum": 0.999},
+    "queue 256": {"queue_size": 256},
+}
+
+
+def judge(archive: MotionArchive, options: dict[str, Any], steps: int, seed: int, method: str) -> dict[str, Any]:
+    """Train on part of the training subjects, 1-NN on the others."""
+    rule = default_rule(archive)
+    parts = validation(split(archive, rule), archive, 1 / 3, 0)
+    recipe, _ = resolve(f"{method}/small", archive, {**options, "seed": seed, "split": rule})
+    epochs = math.ceil(steps / (len(parts.train) // recipe.batch_size))
+    recipe = recipe.with_options({"epochs": epochs, "milestones": (round(0.75 * epochs),), "monitor_every": 10**6})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(recipe, archive, parts, progress=False)
+        trainer.monitored = (torch.as_tensor(parts.train[:8]), torch.as_tensor(parts.test[:0]))
+        began = time.perf_counter()
+        run = trainer.train(Run.create(Path(folder) / "run", recipe, archive, {"split": rule}))
+        seconds = time.perf_counter() - began
+        model = run.model()
+    scores: dict[str, Any] = {"seconds": seconds}
+    stores = [ClipStore(archive, ids, preprocess=recipe.preprocess) for ids in (parts.train, parts.test)]
+    encoded = [model.encode(store, store.ids) for store in stores]
+    for stream in model.streams:
+        scores[stream] = knn_accuracy(encoded[0][stream], stores[0].labels, encoded[1][stream], stores[1].labels)
+    both = [torch.cat([normalize(f, dim=1) for f in side.values()], dim=1) for side in encoded]
+    scores["three"] = knn_accuracy(both[0], stores[0].labels, both[1], stores[1].labels)
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archives", nargs="+", type=Path)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--method", default="cmd")
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    found: list[dict[str, Any]] = json.loads(args.out.read_text()) if args.out.exists() else []
+    for name, options in CANDIDATES.items():
+        for path in args.archives:
+            for seed in args.seeds:
+                key = {"setting": name, "archive": path.name, "seed": seed, "steps": args.steps, "method": args.method}
+                done = any(all(f[k] == v for k, v in key.items()) for f in found)
+                if done or (args.only and name not in args.only):
+                    continue
+                scores = judge(MotionArchive.open(path), {**BASE, **options}, args.steps, seed, args.method)
+                found.append({**key, "options": options, **scores})
+                args.out.write_text(json.dumps(found, indent=1) + "\n")
+                shown = {k: round(100 * v, 1) for k, v in scores.items() if k != "seconds"}
+                print(f"{name:24} {path.name:20} {shown} {scores['seconds']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
