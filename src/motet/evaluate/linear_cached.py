@@ -3,7 +3,7 @@
 NOT the official protocol, hence its own name: a training clip shows its centre crop in every epoch or, with a bank,
 one of ``crops`` random crops that were encoded beforehand and are drawn anew each epoch. Optimiser, schedule, streams
 and baselines are those of :mod:`motet.evaluate.linear`. With 80 epochs the official protocol encodes every training
-clip 80 times, this one once.
+clip 80 times, this one once. Features are standardised by default, as a small set needs it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _PICK_VIEW = -4
 class Options(linear.Options):
     """Options of the protocol."""
 
+    standardise: bool = True
+    """standardise the features of encoders too."""
     crops: int = 0
     """random crops encoded per training clip; 0 is the one centre crop."""
 

@@ -1,13 +1,14 @@
 """Nearest neighbours by cosine, exact, in blocks of both sides.
 
-A cheap first pass (matrix products in float32, or in bfloat16 where the processor multiplies that faster) keeps a few
-candidates per query; these are then ranked by their similarity in float64. A query whose candidates are not provably
-enough after the bfloat16 pass is done again in float32, so the precision of the first pass never shows.
+A first pass of matrix products keeps a few candidates per query, which are then ranked by their similarity in float64.
+The products are in bfloat16 where the processor multiplies that faster, else in float32. Queries whose candidates may
+not be all that matter, given what rounding can hide, are done again one precision higher, float64 at last: the
+precision of the first pass decides the time, never the answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -15,24 +16,33 @@ from torch import Tensor
 
 from motet.errors import ConfigError, DataError
 
-_SPARE = 3  # candidates beyond k that absorb the rounding of a float32 pass
-_SPARE_BF16 = 15
-_BLOCK_ROWS = 8192
-_BLOCK_BYTES = 64 << 20
+_SPARE = {torch.bfloat16: 11, torch.float32: 7, torch.float64: 3}  # candidates beyond k
+_BLOCK_ROWS = 2048
+_BLOCK_BYTES = 8 << 20  # stays in the cache, and in memory that the allocator gives again
+_MEAN_ROWS = 2048
 _QUERY_ROWS = 1024
-_BF16_WORK = 1e11  # multiply-adds from which a second precision is worth its preparation
+_BF16_WORK = 1e10  # multiply-adds from which bfloat16 pays for its preparation
 _PILOT_SHARE = 16  # one query in so many shows whether bfloat16 can decide this data
-_UNIT_BF16 = 2.0**-9  # unit roundoff
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """(n, F) rows of length 1; a zero row stays zero.
+    """(n, F) rows of length 1; a zero row stays zero, and no square under- or overflows."""
+    scale = _inverse_lengths(x)
+    if not bool((scale > 0).all() and scale.isfinite().all()):  # lengths at the end of the range: scale them first
+        largest = torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True)
+        x = x / largest.where(largest > 0, 1)
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        x = x / length.where(length > 0, 1)
+        return x
+    return x * scale
 
-    Rows are scaled by their largest entry first, so that no square under- or overflows.
-    """
-    largest = x.abs().amax(dim=1, keepdim=True)
-    scaled = x / largest.where(largest > 0, 1)
-    return torch.nn.functional.normalize(scaled, dim=1)
+
+def _inverse_lengths(x: Tensor) -> Tensor:
+    """(n, 1) 1 / length; not finite for a zero row, zero or not finite where squares leave the range of the dtype."""
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    low, high = torch.finfo(x.dtype).tiny ** 0.5 * x.shape[1], torch.finfo(x.dtype).max ** 0.5
+    inverse: Tensor = (1 / length).where((length > low) & (length < high), torch.nan)
+    return inverse
 
 
 def nearest(train: Tensor, test: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -53,14 +63,26 @@ def nearest(train: Tensor, test: Tensor, k: int) -> tuple[Tensor, Tensor]:
         DataError: a value that is not finite.
     """
     _check(train, test, k)
-    if torch.float64 in (train.dtype, test.dtype):
-        train, test = train.double(), test.double()
-    else:
+    ladder = [torch.float64]
+    if torch.float64 not in (train.dtype, test.dtype):
         train, test = train.float(), test.float()
-    work = float(len(train)) * len(test) * train.shape[1]
-    if train.dtype == torch.float32 and work >= _BF16_WORK and _fast_bf16(train.device.type):
-        return _nearest_bf16(train, test, k)
-    return _nearest_plain(train, test, k)
+        ladder = [torch.float32, torch.float64]
+        work = float(len(train)) * len(test) * train.shape[1]
+        if work >= _BF16_WORK and _fast_bf16(train.device.type):
+            ladder.insert(0, torch.bfloat16)
+    similarity = torch.empty(len(test), k, dtype=torch.float64, device=train.device)
+    index = torch.empty(len(test), k, dtype=torch.int64, device=train.device)
+    rows = torch.arange(len(test), device=train.device)
+    for dtype in ladder:
+        side = _TrainingSide(train, dtype)
+        if dtype == torch.bfloat16 and _one_pass(side, test[::_PILOT_SHARE], k)[2].double().mean() < 0.5:
+            continue
+        queries = test if len(rows) == len(test) else test[rows]
+        similarity[rows], index[rows], proved = _one_pass(side, queries, k)
+        rows = rows[~proved]
+        if len(rows) == 0:
+            break
+    return similarity, index
 
 
 def _check(train: Tensor, test: Tensor, k: int) -> None:
@@ -72,10 +94,10 @@ def _check(train: Tensor, test: Tensor, k: int) -> None:
         raise ConfigError(f"k is {k}; it must lie between 1 and the number of training rows, {len(train)}")
     for name, x in (("training", train), ("test", test)):
         for start in range(0, len(x), _QUERY_ROWS):
-            # a sum is finite only if all terms are (float64: it cannot overflow from finite float32 terms)
-            sums = x[start : start + _QUERY_ROWS].sum(dim=1, dtype=torch.float64)
-            if not sums.isfinite().all():
-                row = start + int((~sums.isfinite()).nonzero()[0])
+            # the largest magnitude of a row is finite only if all its entries are
+            largest = torch.linalg.vector_norm(x[start : start + _QUERY_ROWS], torch.inf, dim=1)
+            if not largest.isfinite().all():
+                row = start + int((~largest.isfinite()).nonzero()[0])
                 raise DataError(f"{name} features: row {row} holds a value that is not finite")
 
 
@@ -88,131 +110,125 @@ def _fast_bf16(device: str) -> bool:
     return any(bool(getattr(torch.cpu, p)()) for p in probes if hasattr(torch.cpu, p))
 
 
-def _block_rows(train: Tensor) -> int:
-    return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (train.shape[1] * train.element_size())))
-
-
-def _nearest_plain(train: Tensor, test: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    keep = min(k + _SPARE, len(train))
-    best = _Candidates(len(test), keep, train)
-    rows = _block_rows(train)
-    for start in range(0, len(train), rows):
-        block = unit_rows(train[start : start + rows])
-        for at in range(0, len(test), _QUERY_ROWS):
-            # a query's own length does not change the order of its neighbours, but may overflow their similarities
-            best.offer(at, unit_rows(test[at : at + _QUERY_ROWS]) @ block.T, start)
-    return _rank(train, test, best.rows, k)
-
-
-@dataclass
-class _Shift:
-    """Both sides moved by the mean of the training rows, which leaves smaller numbers to round.
+class _TrainingSide:
+    """The training rows in one precision, moved by their mean, which leaves smaller numbers to round.
 
     For unit rows x, y and any c: x·y = (x−c)·(y−c) + c·(y−c) + x·c, and the last term is one number per query.
-    Features of one encoder often lie within a narrow cone; without the shift their differences drown in bfloat16.
+    Features of one encoder often lie within a narrow cone; without the shift their differences drown in rounding.
     """
 
-    mean: Tensor  # (F,)
-    width: int  # columns after padding
-    largest: float = 0.0  # longest |y−c|
-    offset: float = 0.0  # largest |c·(y−c)|
+    def __init__(self, rows: Tensor, dtype: torch.dtype) -> None:
+        self.rows, self.dtype = rows, dtype
+        self.work = torch.float32 if dtype == torch.bfloat16 else dtype
+        self.mean = unit_rows(rows[:: -(-len(rows) // _MEAN_ROWS)].to(self.work)).mean(dim=0)
+        self.columns = rows.shape[1]
+        # bfloat16 has no fused bias that keeps float32: the offset is two more columns, padded to whole registers
+        self.width = -(-(self.columns + 2) // 32) * 32 if dtype == torch.bfloat16 else self.columns
+        self.longest = self.offset = 0.0  # largest |y−c| and |c·(y−c)| so far
+        self._kept: list[tuple[Tensor, Tensor | None]] = []
 
-    @classmethod
-    def of(cls, train: Tensor) -> _Shift:
-        sample = train[:: max(1, len(train) // _BLOCK_ROWS)]
-        width = train.shape[1] + 2
-        return cls(unit_rows(sample).mean(dim=0), -(-width // 32) * 32)
-
-    def side(self, x: Tensor) -> Tensor:
-        """(n, width) bfloat16: x−c, two free columns, zeros."""
-        out = torch.zeros(len(x), self.width, dtype=torch.bfloat16)
-        out[:, : x.shape[1]] = unit_rows(x) - self.mean
-        return out
+    def shifted(self, x: Tensor) -> Tensor:
+        """x−c of (n, F) rows, in the working precision."""
+        return unit_rows(x.to(self.work)).sub_(self.mean)
 
     def queries(self, x: Tensor) -> Tensor:
-        out = self.side(x)
-        out[:, x.shape[1] : x.shape[1] + 2] = 1
+        """(m, width), the left factor of the scores."""
+        ones = int(self.dtype == torch.bfloat16)
+        out = torch.zeros(len(x), self.width, dtype=self.dtype, device=x.device)
+        for at in range(0, len(x), _QUERY_ROWS):
+            out[at : at + _QUERY_ROWS, : self.columns] = self.shifted(x[at : at + _QUERY_ROWS])
+        out[:, self.columns : self.columns + 2] = ones
         return out
 
-    def block(self, y: Tensor) -> Tensor:
-        """The training side, with c·(y−c) as the sum of two bfloat16 columns."""
-        shifted = unit_rows(y) - self.mean
-        offset = shifted @ self.mean
-        high = offset.bfloat16()
-        out = torch.zeros(len(y), self.width, dtype=torch.bfloat16)
-        out[:, : y.shape[1]] = shifted
-        out[:, y.shape[1]] = high
-        out[:, y.shape[1] + 1] = offset - high.float()
-        self.largest = max(self.largest, float(shifted.norm(dim=1).max()))
+    def blocks(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The right factors, with c·(y−c) where it is not among the columns; bfloat16 is kept for the next caller."""
+        if self._kept:
+            yield from self._kept
+            return
+        rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (self.columns * self.rows.element_size())))
+        for start in range(0, len(self.rows), rows):
+            block = self._block(self.rows[start : start + rows])
+            if self.dtype == torch.bfloat16:
+                self._kept.append(block)
+            yield block
+
+    def _block(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        side = self.shifted(y)
+        offset = side @ self.mean
+        self.longest = max(self.longest, float(torch.linalg.vector_norm(side, dim=1).max()))
         self.offset = max(self.offset, float(offset.abs().max()))
-        return out
+        if self.dtype != torch.bfloat16:
+            return side, offset
+        out = torch.zeros(len(y), self.width, dtype=self.dtype)
+        out[:, : self.columns] = side
+        high = offset.bfloat16()
+        out[:, self.columns] = high
+        out[:, self.columns + 1] = offset - high.float()
+        return out, None
+
+    def rounding(self, length: Tensor, score: Tensor) -> Tensor:
+        """How far a score can be from the truth: query length |x−c| (m,), score (m,), both float64.
+
+        Both factors are rounded to the precision of the products (Cauchy-Schwarz), sums of ``width`` terms to that of
+        the accumulator, the score to that of the result; unit rows are off by a few roundings themselves.
+        """
+        unit = torch.finfo(self.work).eps / 2
+        if self.dtype == torch.bfloat16:
+            factor = 2.0**-9
+        elif self.dtype == torch.float32:  # torch may be told to multiply float32 less precisely
+            factor = {"high": 2.0**-11, "medium": 2.0**-9}.get(torch.get_float32_matmul_precision(), 0.0)
+        else:
+            factor = 0.0
+        sums = 8 * self.width**0.5 * unit  # the errors of a sum nearly cancel; 8 sd of them
+        hidden: Tensor = (2.1 * factor + sums) * length * self.longest + (2 * factor + sums) * self.offset + 16 * unit
+        if self.dtype == torch.bfloat16:
+            hidden = hidden + 2.0**-16 * self.offset + 2.0**-8 * score.abs()
+        return hidden
 
 
-def _first_pass_bf16(train: Tensor, test: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Neighbours as :func:`nearest`, and (m,) whether each row is proved."""
-    keep = min(k + _SPARE_BF16, len(train))
-    shift = _Shift.of(train)
-    best = _Candidates(len(test), keep, train)
-    queries = shift.queries(test)
-    rows = _block_rows(train)
-    for start in range(0, len(train), rows):
-        block = shift.block(train[start : start + rows])
+def _one_pass(side: _TrainingSide, test: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Neighbours as :func:`nearest`, and (m,) bool: no row that was left out can be among them."""
+    keep = min(k + _SPARE[side.dtype], len(side.rows))
+    queries = side.queries(test)
+    scores = torch.full((len(test), keep), -torch.inf, dtype=side.dtype, device=test.device)
+    candidates = torch.zeros((len(test), keep), dtype=torch.int64, device=test.device)
+    start = 0
+    for block, offset in side.blocks():
         for at in range(0, len(test), _QUERY_ROWS):
-            best.offer(at, queries[at : at + _QUERY_ROWS] @ block.T, start)
-    similarity, index = _rank(train, test, best.rows, k)
-    if keep == len(train):
-        return similarity, index, torch.ones(len(test), dtype=torch.bool)
-    unit = unit_rows(test)
-    length = (unit - shift.mean).norm(dim=1).double()
-    # A row that was left out scored at most `limit`, hence is truly at most `limit` + what rounding can hide:
-    # of both factors (and of sums of width terms in float32) by Cauchy-Schwarz, of the offset's columns, of the score.
-    limit = best.scores[:, -1].double()
-    rounding = (2.1 * _UNIT_BF16 + 2.0 * shift.width * 2.0**-24) * length * shift.largest
-    rounding += 2.0**-16 * shift.offset + 2 * _UNIT_BF16 * limit.abs()
-    own = (unit.double() @ shift.mean.double()) - 1e-6  # the term x·c that the scores lack, and float32's slack
-    return similarity, index, similarity[:, -1] - own >= limit + rounding
-
-
-def _nearest_bf16(train: Tensor, test: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    pilot = test[::_PILOT_SHARE]
-    if not _first_pass_bf16(train, pilot, k)[2].double().mean() > 0.5:
-        return _nearest_plain(train, test, k)
-    similarity, index, proved = _first_pass_bf16(train, test, k)
-    open_rows = (~proved).nonzero()[:, 0]
-    if len(open_rows):
-        similarity[open_rows], index[open_rows] = _nearest_plain(train, test[open_rows], k)
-    return similarity, index
-
-
-class _Candidates:
-    """The best ``keep`` of all scores offered so far, per query."""
-
-    def __init__(self, queries: int, keep: int, like: Tensor) -> None:
-        self.scores = torch.full((queries, keep), -torch.inf, dtype=like.dtype, device=like.device)
-        self.rows = torch.zeros((queries, keep), dtype=torch.int64, device=like.device)
-
-    def offer(self, at: int, scores: Tensor, start: int) -> None:
-        """(b, n) scores of queries at…at+b with training rows start…start+n."""
-        span = slice(at, at + len(scores))
-        keep = self.scores.shape[1]
-        value, place = scores.topk(min(keep, scores.shape[1]), dim=1)
-        value = torch.cat([self.scores[span], value.to(self.scores.dtype)], dim=1)
-        row = torch.cat([self.rows[span], place + start], dim=1)
-        self.scores[span], chosen = value.topk(keep, dim=1)
-        self.rows[span] = row.gather(1, chosen)
+            span = slice(at, at + _QUERY_ROWS)
+            found = queries[span] @ block.T if offset is None else torch.addmm(offset, queries[span], block.T)
+            value, place = found.topk(min(keep, len(block)), dim=1)
+            value = torch.cat([scores[span], value], dim=1)
+            row = torch.cat([candidates[span], place + start], dim=1)
+            scores[span], chosen = value.topk(keep, dim=1)
+            candidates[span] = row.gather(1, chosen)
+        start += len(block)
+    similarity, index = _rank(side.rows, test, candidates, k)
+    proved = torch.ones(len(test), dtype=torch.bool, device=test.device)
+    if keep < len(side.rows):
+        mean = side.mean.double()
+        for at in range(0, len(test), _QUERY_ROWS):
+            span = slice(at, at + _QUERY_ROWS)
+            unit = unit_rows(test[span].double())
+            # a row that was left out scored at most `limit`; the scores lack the query's own term x·c
+            limit = scores[span, -1].double()
+            hidden = side.rounding(torch.linalg.vector_norm(unit - mean, dim=1), limit)
+            proved[span] = similarity[span, -1] - unit @ mean > limit + hidden
+    return similarity, index, proved
 
 
 def _rank(train: Tensor, test: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Order candidates (m, c) by their similarity in float64, then by row; the first k."""
-    similarities, rows = [], []
+    similarity = torch.empty(len(test), k, dtype=torch.float64, device=train.device)
+    index = torch.empty(len(test), k, dtype=torch.int64, device=train.device)
     step = max(1, _BLOCK_BYTES // (8 * candidates.shape[1] * train.shape[1]))
     for at in range(0, len(test), step):
         row = candidates[at : at + step].sort(dim=1).values
         found = unit_rows(train[row.flatten()].double()).view(*row.shape, -1)
         query = unit_rows(test[at : at + step].double())
         # rounding to 2^-48 makes equal directions equal, whatever their lengths
-        value = torch.einsum("bcf,bf->bc", found, query).mul_(2.0**48).round_().mul_(2.0**-48)
+        value = torch.bmm(found, query[:, :, None])[:, :, 0].mul_(2.0**48).round_().mul_(2.0**-48)
         value, order = value.sort(dim=1, descending=True, stable=True)
-        similarities.append(value[:, :k])
-        rows.append(row.gather(1, order[:, :k]))
-    return torch.cat(similarities), torch.cat(rows)
+        similarity[at : at + step] = value[:, :k]
+        index[at : at + step] = row.gather(1, order[:, :k])
+    return similarity, index

@@ -137,7 +137,8 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in map(Row.from_dict, evaluation["rows"]):
-        protocol = row.protocol + "".join(f", {k} {row.details[k]:g}" for k in ("lr",) if k in row.details)
+        protocol = row.protocol + (f", lr {row.details['lr']:g}" if "lr" in row.details else "")
+        protocol += ", standardised" if row.details.get("standardised") else ""
         cells = (
             *(protocol, row.features, row.stream, row.ensemble or "–", row.metric),
             *(

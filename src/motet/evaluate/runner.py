@@ -24,6 +24,7 @@ from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.results import Row, shown_confusion, write
 from motet.runs import Run, collect, hardware
+from motet.splits import Split
 from motet.splits import split as split_archive
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run(
     protocols: Sequence[str] = ("knn", "linear"),
     *,
     data: str | Path | MotionArchive | None = None,
-    split: str | None = None,
+    split: str | Split | None = None,
     seeds: int = 1,
     json: str | Path | None = None,
     markdown: str | Path | None = None,
@@ -75,7 +76,8 @@ def run(
             then. A directory of run directories counts as all of them.
         protocols: names of protocols, see :func:`protocols`.
         data: archive; by default the one that trained the (first) run.
-        split: rule that says who trains and who tests; by default the run's.
+        split: rule that says who trains and who tests, or a split itself (:func:`motet.splits.validation` gives one
+            that leaves the test clips alone); by default the rule of the (first) run.
         seeds: how many initialisations of the random encoder and of the probes.
         json, markdown: where to write; by default ``evaluation.json`` and ``.md`` in the run directory (of several
             runs: ``evaluation-of-<n>-runs`` in the first).
@@ -97,8 +99,8 @@ def run(
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
     runs = _runs(run)
     archive = data if isinstance(data, MotionArchive) else runs[0].archive(data)
-    rule = split or runs[0].split
-    clips = _clips(archive, rule)
+    parts = split if isinstance(split, Split) else split_archive(archive, split or runs[0].split)
+    clips = _clips(archive, parts)
     for note in clips.notes:
         warnings.warn(note, MotetWarning, stacklevel=2)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -121,7 +123,7 @@ def run(
             "simulated": archive.simulated,
         },
         "split": {
-            "rule": rule,
+            "rule": parts.name,
             "train": len(clips.train),
             "test": len(clips.test),
             "classes": len(clips.class_names),
@@ -209,15 +211,15 @@ class _Clips:
     notes: list[str]
 
 
-def _clips(archive: MotionArchive, rule: str) -> _Clips:
+def _clips(archive: MotionArchive, parts: Split) -> _Clips:
     """Labelled clips of both sides, their class indices, and what a reader of the table has to know about them."""
-    parts = split_archive(archive, rule)
+    rule = parts.name
     train, test = (np.asarray(side, dtype=np.int64) for side in (parts.train, parts.test))
     shared = np.intersect1d(train, test)
     if len(shared):
         name = archive.clips["name"][int(shared[0])]
         raise ConfigError(f"split {rule} of {archive.path} puts {len(shared)} clips on both sides, the first is {name}")
-    notes = []
+    notes = [parts.warning] if parts.warning else []
     labels = archive.labels
     if (labels < 0).all():
         raise ConfigError(f"{archive.path} has no labels; accuracy needs them: import it with labels")
@@ -290,7 +292,7 @@ def _command(
     names: Sequence[str],
     chosen: Mapping[str, tuple[ModuleType, Any]],
     data: str | Path | MotionArchive | None,
-    rule: str | None,
+    parts: str | Split | None,
     seeds: int,
     baselines: bool,
 ) -> str:
@@ -298,7 +300,8 @@ def _command(
     words = ["motet evaluate", *(str(r.path) for r in runs), "--protocols", *chosen]
     if data is not None:
         words += ["--data", str(data.path if isinstance(data, MotionArchive) else data)]
-    words += ["--split", rule] if rule is not None else []
+    if parts is not None:
+        words += ["--split", parts.name if isinstance(parts, Split) else parts]
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
     for name, (module, values) in chosen.items():
