@@ -167,7 +167,7 @@ _ENTRIES = (
     Entry(
         key="florence3d",
         title="Florence 3D Actions",
-        modality="Kinect v1 skeleton, 15 joints",
+        modality="Kinect skeleton, 15 joints",
         clips=215,
         classes=9,
         subjects=10,
@@ -264,17 +264,6 @@ _ENTRIES = (
         format="watch",
         splits=("kfold:10/1",),
         notes="Clips are windows that overlap: split by subject, never by window.",
-    ),
-    Entry(
-        key="mars-rehab",
-        title="mmWave rehabilitation movements (MARS)",
-        modality="Kinect v2 skeleton, 25 joints, 10 fps, windows of 30 frames",
-        clips=874,
-        classes=10,
-        subjects=None,
-        origin="An and Ogras, MARS, ACM TECS 2021",
-        licence="MIT",
-        format="npz",
     ),
 )
 
