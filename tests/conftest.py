@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from motet.archive import ArchiveWriter, MotionArchive
+from motet.skeletons import Skeleton
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -20,3 +24,36 @@ def shared_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip("real recordings are not beside this checkout")
     return REAL_DATA
+
+
+def stick() -> Skeleton:
+    """A small body of eight joints."""
+    return Skeleton(
+        name="stick",
+        joints=("hip", "spine", "neck", "head", "left_hand", "right_hand", "left_foot", "right_foot"),
+        parents=(-1, 0, 1, 2, 2, 2, 0, 0),
+        parts={"arms": (4, 5), "legs": (6, 7), "trunk": (0, 1, 2, 3)},
+        mirror=((4, 5), (6, 7)),
+        center=1,
+    )
+
+
+def write_clips(path: Path, clips: int = 48, classes: int = 4, subjects: int = 4, seed: int = 0) -> MotionArchive:
+    """Clips whose class is the frequency and the limb of an oscillation; labels and subjects are balanced."""
+    random = np.random.default_rng(seed)
+    with ArchiveWriter(path, skeleton=stick(), fps=30.0, class_names=[f"class {i}" for i in range(classes)]) as writer:
+        for i in range(clips):
+            label, subject = i % classes, i // classes % subjects
+            time = np.arange(random.integers(20, 50))[:, None, None] / 30
+            frames = np.zeros((len(time), 8, 3)) + np.arange(8)[:, None] * (0.1, 0.2, 0.05)
+            swing = 0.3 * np.sin(2 * np.pi * (1 + label) * time + random.uniform(0, 6))
+            frames[:, 4 + label % 4] += swing[:, 0]
+            frames = (1 + 0.05 * subject) * frames + random.normal(0, 0.01, frames.shape)
+            writer.add(frames, name=f"clip-{i:03d}", label=label, subject=subject + 1, camera=i % 2)
+    return MotionArchive.open(path)
+
+
+@pytest.fixture(scope="session")
+def small_archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    """48 short clips of four classes and four people."""
+    return write_clips(tmp_path_factory.mktemp("small") / "archive")

@@ -24,4 +24,13 @@ class RunError(MotetError):
 
 
 class Interrupted(MotetError):
-    """Training was stopped by a signal; its state is saved and the message says how to resume."""
+    """Training was stopped by a signal; its state is saved and the message says how to resume.
+
+    ``status`` is the exit status of the command line: 128 + the number of the signal.
+    """
+
+    status = 130
+
+
+class MotetWarning(UserWarning):
+    """Something that works but is probably not what was wanted; the message says what to do."""

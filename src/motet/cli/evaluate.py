@@ -5,6 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -24,7 +25,7 @@ def evaluate(args: Sequence[str]) -> int:
     class Arguments:
         runs: tyro.conf.Positional[tuple[Path, ...]]
         """run directories; several repetitions of one training give mean ± sd"""
-        options: tyro.conf.OmitArgPrefixes[kinds] = field(default_factory=kinds)  # type: ignore[valid-type]
+        options: Annotated[kinds, tyro.conf.arg(name="")] = field(default_factory=kinds)  # type: ignore[valid-type]
         protocols: tuple[str, ...] = ("knn", "linear")
         data: Path | None = None
         """archive, if not the one that trained the run"""

@@ -8,11 +8,13 @@ A module of this package that defines ``recipes() -> dict[str, Recipe]`` adds it
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
 from motet.config import Recipe
 from motet.errors import ConfigError
+from motet.methods.crossclr import CrosSCLR
 
 PAPER_SIZE = 20_000
 """training clips from which a bare recipe name means the paper's size."""
@@ -51,3 +53,14 @@ def get(name: str, training_clips: int | None = None) -> Recipe:
     family = name.split("/")[0]
     near = [n for n in names() if n.split("/")[0] == family] or sorted({n.split("/")[0] for n in found})
     raise ConfigError(f"there is no recipe {name!r}; choose from {', '.join(near)}")
+
+
+def as_released(recipe: Recipe) -> Recipe:
+    """The recipe with the released code's values where these depart from the paper's.
+
+    CMD's scripts train one epoch longer and drop the rate one epoch later (451 and 351, 1001 and 801); CrosSCLR's code
+    moves only one key encoder in its second stage.
+    """
+    later = replace(recipe.optimiser, milestones=tuple(m + 1 for m in recipe.optimiser.milestones))
+    method = replace(recipe.method, frozen_twins=True) if isinstance(recipe.method, CrosSCLR) else recipe.method
+    return replace(recipe, epochs=recipe.epochs + 1, optimiser=later, method=method, as_released=True)

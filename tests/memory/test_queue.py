@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motet.errors import ConfigError
+from motet.losses import info_nce, mutual_distillation
+from motet.memory.queue import Queue
+from tests.losses.golden import STREAMS, toy
+
+
+def filled_queue() -> Queue:
+    queue = Queue(STREAMS, 8, 4).double()
+    _, _, rings = toy()
+    for stream in STREAMS:
+        queue.ring(stream).copy_(rings[stream])
+    return queue
+
+
+def test_golden_two_steps_and_a_wrap() -> None:
+    z, k, _ = toy()
+    queue = filled_queue()
+    old = queue.snapshot()
+    queue.enqueue(k)
+    assert int(queue.pointer) == 3
+    for stream in STREAMS:
+        torch.testing.assert_close(queue.ring(stream)[:3], k[stream], rtol=0, atol=0)
+        torch.testing.assert_close(queue.ring(stream)[3:], old[stream][3:], rtol=0, atol=0)
+    second = queue.snapshot()
+    assert mutual_distillation(z, k, second, top_k=4).item() == pytest.approx(6.045822, rel=1e-6)
+    contrast = sum(info_nce(z[s], k[s], second[s]).item() for s in STREAMS)
+    assert contrast == pytest.approx(3.371073, rel=1e-6)
+    queue.enqueue(k)
+    queue.enqueue(k)
+    assert int(queue.pointer) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.lists(st.integers(1, 23), min_size=1, max_size=6))
+def test_holds_the_last_keys_in_aligned_slots(size: int, batches: list[int]) -> None:
+    queue = Queue(("a", "b"), size, 1)
+    written: list[float] = []
+    for count in batches:
+        values = torch.arange(len(written), len(written) + count, dtype=torch.float32)[:, None]
+        queue.enqueue({"a": values, "b": -values})
+        written += values[:, 0].tolist()
+    total = len(written)
+    assert int(queue.pointer) == total % size
+    assert int(queue.filled) == min(total, size)
+    for age, value in enumerate(reversed(written[-size:])):
+        slot = (total - 1 - age) % size
+        assert queue.ring("a")[slot].item() == value
+        assert queue.ring("b")[slot].item() == -value
+
+
+def test_refusals() -> None:
+    queue = Queue(("a", "b"), 4, 2)
+    with pytest.raises(ConfigError, match="queue of"):
+        queue.enqueue({"a": torch.ones(1, 2)})
+    with pytest.raises(ConfigError, match="alignment"):
+        queue.enqueue({"a": torch.ones(1, 2), "b": torch.ones(2, 2)})
+    with pytest.raises(ConfigError, match="slot"):
+        Queue(("a",), 0, 2)

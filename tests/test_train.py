@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import motet
+from motet.archive import MotionArchive
+from motet.checkpoint import load_checkpoint
+from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.runs import Run, collect
+from motet.train import Trainer, pretrain, resolve, resume, train_seeds
+
+TINY: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 8,
+    "queue_size": 16,
+    "hidden": 8,
+    "layers": 1,
+    "frames": 8,
+    "dim": 8,
+    "split": "odd-even",
+    "preprocess": "center",
+}
+
+
+def tiny(recipe: str, archive: MotionArchive, out: Path, **options: Any) -> Run:
+    return pretrain(recipe, archive, out, progress=False, **{**TINY, **options})
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, call: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Send a signal to this process when the n-th step begins."""
+    calls = 0
+    original = Trainer._step
+
+    def step(self: Trainer, ids: torch.Tensor) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), number)
+        return original(self, ids)
+
+    monkeypatch.setattr(Trainer, "_step", step)
+
+
+def assert_same(left: Any, right: Any, path: str = "") -> None:
+    """Equal to the last bit."""
+    if isinstance(left, torch.Tensor):
+        assert left.dtype == right.dtype, path
+        assert torch.equal(left, right), path
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), path
+        for key in left:
+            if key not in ("seconds", "samples_per_second"):
+                assert_same(left[key], right[key], f"{path}/{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), path
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{path}/{i}")
+    else:
+        assert left == right, path
+
+
+@pytest.mark.parametrize("encoder", ["gru", "stgcn"])
+@pytest.mark.parametrize("call", [3, 4])  # three steps an epoch: inside the first, at the start of the second
+def test_resume_is_bit_exact(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, call: int
+) -> None:
+    options = {"encoder": encoder, "optimiser": "sgd" if call == 3 else "adam"}
+    whole = tiny("cmd", small_archive, tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        stop_at(patch, call)
+        with pytest.raises(Interrupted, match="--resume"):
+            tiny("cmd", small_archive, tmp_path / "parts", **options)
+    assert not Run.open(tmp_path / "parts").finished
+    parts = resume(tmp_path / "parts", progress=False)
+    assert_same(load_checkpoint(whole.checkpoints), load_checkpoint(parts.checkpoints))
+    assert_same(whole.metrics(), parts.metrics())
+    assert (whole.path / "model.safetensors").read_bytes() == (parts.path / "model.safetensors").read_bytes()
+
+
+def test_stop_at_the_end_of_an_epoch(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3, signal.SIGINT)
+        with pytest.raises(Interrupted) as stopped:
+            tiny("moco", small_archive, tmp_path / "run")
+    assert stopped.value.status == 130
+    assert len(Run.open(tmp_path / "run").metrics()) == 1
+    assert len(resume(tmp_path / "run", progress=False).metrics()) == 3
+
+
+@pytest.mark.parametrize("recipe", ["moco", "mcl", "crossclr", "cmd"])
+def test_every_method_learns_something(small_archive: MotionArchive, tmp_path: Path, recipe: str) -> None:
+    run = tiny(recipe, small_archive, tmp_path / "run", epochs=2)
+    lines = run.metrics()
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert all(line["loss"] == pytest.approx(sum(line["terms"].values())) for line in lines)
+    features = motet.load(run.path).transform(small_archive)
+    assert features.shape == (48, 3 * 16)
+    fresh = run.model().untrained(0).transform(small_archive)
+    assert abs(features - fresh).max() > 1e-3
+
+
+def test_crossclr_changes_its_loss_half_way(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("crossclr", small_archive, tmp_path / "run", epochs=2)
+    first, second = (set(line["terms"]) for line in run.metrics())
+    assert first == {"contrast/joint", "contrast/motion", "contrast/bone"}
+    assert second == {"cross-mining"}
+
+
+def test_same_seed_same_run_other_seed_other_run(small_archive: MotionArchive, tmp_path: Path) -> None:
+    a, b, c = (tiny("cmd", small_archive, tmp_path / n, epochs=1, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
+    assert_same(a.metrics(), b.metrics())
+    assert a.metrics()[0]["loss"] != c.metrics()[0]["loss"]
+
+
+def test_seeds_make_one_experiment(small_archive: MotionArchive, tmp_path: Path) -> None:
+    runs = train_seeds("moco", small_archive, tmp_path / "x", (0, 1), progress=False, **{**TINY, "epochs": 1})
+    assert [r.path for r in collect(tmp_path / "x")] == [r.path for r in runs]
+    before = (runs[0].path / "model.safetensors").stat().st_mtime_ns
+    train_seeds("moco", small_archive, tmp_path / "x", (0, 1), progress=False, **{**TINY, "epochs": 1})
+    assert (runs[0].path / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_not_finite_names_term_step_and_clips_and_leaves_the_weights(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import motet.methods.cmd as method
+
+    monkeypatch.setattr(method, "mutual_distillation", lambda *_, **__: torch.tensor(float("nan")))
+    archive = small_archive
+    recipe, parts = resolve("cmd", archive, TINY)
+    trainer = Trainer(recipe, archive, parts, progress=False)
+    before = {k: v.clone() for k, v in trainer.host.encoders.state_dict().items() if "running" not in k and "num_" not in k}
+    with pytest.raises(RunError, match=r"epoch 1, step 1: distillation = nan.*clip-0") as error:
+        trainer.train(Run.create(tmp_path / "run", recipe, archive, {"split": parts.name}))
+    assert "contrast" not in str(error.value)
+    after = trainer.host.encoders.state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in before.items())
+
+
+def test_checkpoints_are_bounded_and_a_damaged_one_is_passed_over(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run", epochs=5, checkpoint_every=1)
+    assert [p.name for p in run.checkpoints] == ["step-00000012.pt", "step-00000015.pt"]
+    run.checkpoints[-1].write_bytes(run.checkpoints[-1].read_bytes()[:1000])
+    (run.path / "model.safetensors").unlink()
+    with pytest.warns(MotetWarning, match="damaged"):
+        again = resume(run.path, progress=False)
+    assert again.finished
+    assert [line["epoch"] for line in again.metrics()] == [1, 2, 3, 4, 5]
+
+
+def test_a_directory_half_written_by_a_kill_is_named(small_archive: MotionArchive, tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"no config\.json.*pretrain again"):
+        resume(tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text('{"recipe": ')
+    with pytest.raises(RunError, match="damaged"):
+        Run.open(tmp_path / "run")
+    with pytest.raises(RunError, match="exists already"):
+        tiny("cmd", small_archive, tmp_path / "run")
+
+
+def test_a_run_whose_archive_has_changed_is_not_resumed(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run", epochs=1)
+    config = json.loads((run.path / "config.json").read_text())
+    config["data"]["hash"] = "0" * 64
+    (run.path / "config.json").write_text(json.dumps(config))
+    (run.path / "model.safetensors").unlink()
+    with pytest.raises(RunError, match="not the archive"):
+        resume(run.path, progress=False)
+
+
+def test_sizes_that_do_not_fit(small_archive: MotionArchive, tmp_path: Path) -> None:
+    with pytest.warns(MotetWarning, match=r"queue \(4096\) is larger than the training set.*--queue-size"):
+        resolve("cmd", small_archive, {**TINY, "queue_size": 4096})
+    with pytest.warns(MotetWarning, match=r"batch \(8\) is larger than the queue"):
+        resolve("cmd", small_archive, {**TINY, "queue_size": 4})
+    with pytest.raises(ConfigError, match="--batch-size"):
+        resolve("cmd", small_archive, {**TINY, "batch_size": 500})
+    with pytest.raises(ConfigError, match="did you mean"):
+        tiny("cmd", small_archive, tmp_path / "run", batchsize=4)
+    with pytest.raises(ConfigError, match="two or more"):
+        tiny("cmd", small_archive, tmp_path / "run", streams=("joint",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_small_sizes_shrink_to_the_set(small_archive: MotionArchive) -> None:
+    recipe, parts = resolve("cmd", small_archive, {"split": "odd-even"})
+    assert len(parts.train) == 24
+    assert recipe.batch_size == 24
+    assert recipe.method.queue_size == 24
+
+
+def test_epochs_move_the_milestones(small_archive: MotionArchive) -> None:
+    base, _ = resolve("cmd", small_archive, {})
+    half, _ = resolve("cmd", small_archive, {"epochs": base.epochs // 2})
+    assert half.optimiser.milestones == tuple(round(m / 2) for m in base.optimiser.milestones)
+
+
+def test_collapse_is_told(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("motet.train.spread", lambda _: 0.0)
+    with pytest.warns(MotetWarning, match="collapsed"):
+        tiny("moco", small_archive, tmp_path / "run", epochs=5, monitor_every=1)
+
+
+def test_streams_of_any_number_and_kind(small_archive: MotionArchive, tmp_path: Path) -> None:
+    streams = ("joint", "motion", "bone", "acceleration", "joint[arms]", "bone[legs+trunk]")
+    for teachers in ("pairwise", "consensus"):
+        run = tiny("cmd", small_archive, tmp_path / teachers, epochs=1, streams=streams, teachers=teachers)
+        assert run.model().transform(small_archive).shape == (48, 6 * 16)
