@@ -15,7 +15,7 @@ from torch import Tensor
 
 from motet.errors import ConfigError
 from motet.keyed import Keyed
-from motet.preprocess import lateral_axis, present_joints
+from motet.preprocess import lateral_axis
 from motet.skeletons import Skeleton
 
 
@@ -119,44 +119,32 @@ def augment(x: Tensor, keyed: Keyed, options: Augment, skeleton: Skeleton) -> Te
 def joint_maps(keyed: Keyed, options: Augment, skeleton: Skeleton, channels: int) -> Tensor:
     """(B, V, C, C) float32: the matrix that maps each joint's coordinates (column vectors), all options composed."""
     joints = len(skeleton)
-    common = torch.eye(channels, device=keyed.ids.device).expand(len(keyed.ids), channels, channels)
-    if options.mirror:
-        negate = torch.ones(channels, device=keyed.ids.device)
-        negate[lateral_axis(skeleton)] = -1.0
-        common = torch.where(_mirrored(keyed, options)[:, None, None], common * negate, common)
-    if options.scale:
-        common = common * keyed.uniform("scale", 1, 1, low=1 - options.scale, high=1 + options.scale)
-    if options.rotate:
-        common = _rotation(keyed, options.rotate, skeleton, channels) @ common
-    maps = _distortion(keyed, options, joints, channels)
+    hit_map, other_map = _distortions(keyed, options, channels)
+    hit = keyed.choice("corrupted joints", joints, round(options.joints * joints))
     if options.mirror or options.scale or options.rotate:
-        maps = maps @ common[:, None]
+        common = _similarity(keyed, options, skeleton, channels)
+        hit_map, other_map = hit_map @ common, other_map @ common
+    kind = hit.long()
     if options.mask:
-        masked = keyed.choice("mask", joints, round(options.mask * joints))
-        maps = maps.masked_fill(masked[..., None, None], 0.0)
-    return maps
+        kind = kind.masked_fill_(keyed.choice("mask", joints, round(options.mask * joints)), 2)
+    return per_joint(kind, other_map, hit_map, torch.zeros_like(hit_map))
+
+
+def per_joint(kind: Tensor, *matrices: Tensor) -> Tensor:
+    """Which of its clip's few matrices each joint takes: (B, V) int64 and matrices (B, C, C) -> (B, V, C, C)."""
+    batch, joints = kind.shape
+    table = torch.stack(matrices, dim=1).flatten(0, 1).flatten(1)
+    first = len(matrices) * torch.arange(batch, device=kind.device)[:, None]
+    return table.index_select(0, (kind + first).view(-1)).view(batch, joints, *matrices[0].shape[1:])
 
 
 def shear_matrix(entries: Tensor) -> Tensor:
     """(B, C·(C−1)) off-diagonal entries, row by row -> (B, C, C) with a unit diagonal; x becomes S x."""
     size = math.isqrt(entries.shape[1]) + 1
-    matrix = torch.eye(size, dtype=entries.dtype, device=entries.device).repeat(len(entries), 1, 1)
-    matrix[:, ~torch.eye(size, dtype=torch.bool, device=entries.device)] = entries
-    return matrix
-
-
-def corruption_maps(hit: Tensor, matrix: Tensor) -> Tensor:
-    """Wᵀ for the joints hit (x becomes Wᵀ x), identity for the others.
-
-    Args:
-        hit: (B, V) bool.
-        matrix: (B, C, C), W.
-
-    Returns:
-        (B, V, C, C).
-    """
-    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    return torch.where(hit[..., None, None], matrix.transpose(1, 2)[:, None], identity)
+    # between two ones of the diagonal, read row by row, lie C entries
+    ones = entries.new_ones(len(entries), size - 1, 1)
+    body = torch.cat([ones, entries.view(len(entries), size - 1, size)], dim=2).flatten(1)
+    return torch.cat([body, entries.new_ones(len(entries), 1)], dim=1).view(-1, size, size)
 
 
 def apply_maps(x: Tensor, maps: Tensor) -> Tensor:
@@ -192,18 +180,30 @@ def _diagonal(maps: Tensor, shift: int, persons: int) -> Tensor:
     return row.view(batch, 1, -1)
 
 
-def _distortion(keyed: Keyed, options: Augment, joints: int, channels: int) -> Tensor:
-    """(B, V, C, C): joint corruption or shear, one of them for each clip."""
-    batch = len(keyed.ids)
-    entries = keyed.uniform("shear", channels * (channels - 1), low=-1.0).mul_(options.shear)
-    maps = shear_matrix(entries)[:, None].expand(batch, joints, channels, channels)
-    if options.corruption == 0:
-        return maps
-    hit = keyed.choice("corrupted joints", joints, round(options.joints * joints))
-    matrix = keyed.uniform("corruption matrix", channels, channels, low=-1.0)
-    matrix = matrix.mul_(keyed.uniform("corruption kind", 1, 1) < options.linear)
-    corrupt = keyed.uniform("corrupt", 1, 1, 1) < options.corruption
-    return torch.where(corrupt, corruption_maps(hit, matrix), maps)
+def _distortions(keyed: Keyed, options: Augment, channels: int) -> tuple[Tensor, Tensor]:
+    """The matrices (B, C, C) of a clip's hit and other joints: Wᵀ or 0 and identity, or the shear for both."""
+    off_diagonal = channels * (channels - 1)
+    drawn = keyed.uniform("distortion", off_diagonal + channels * channels + 2, low=-1.0)
+    shear, matrix, decisions = torch.split(drawn, [off_diagonal, channels * channels, 2], dim=1)
+    corrupt = decisions[:, 0, None, None] < 2 * options.corruption - 1
+    linear = decisions[:, 1, None, None] < 2 * options.linear - 1
+    sheared = shear_matrix(shear * options.shear)
+    transposed = matrix.reshape(-1, channels, channels).transpose(1, 2) * linear
+    identity = torch.eye(channels, device=drawn.device)
+    return torch.where(corrupt, transposed, sheared), torch.where(corrupt, identity, sheared)
+
+
+def _similarity(keyed: Keyed, options: Augment, skeleton: Skeleton, channels: int) -> Tensor:
+    """(B, C, C): reflection, then scale, then rotation of the whole body."""
+    device = keyed.ids.device
+    out = torch.eye(channels, device=device).expand(len(keyed.ids), channels, channels)
+    if options.mirror:
+        negate = torch.ones(channels, device=device)
+        negate[lateral_axis(skeleton)] = -1.0
+        out = torch.where(_mirrored(keyed, options)[:, None, None], out * negate, out)
+    if options.scale:
+        out = out * keyed.uniform("scale", 1, 1, low=1 - options.scale, high=1 + options.scale)
+    return _rotation(keyed, options.rotate, skeleton, channels) @ out if options.rotate else out
 
 
 def _mirrored(keyed: Keyed, options: Augment) -> Tensor:
@@ -251,9 +251,9 @@ def _change_tempo(x: Tensor, amount: Tensor) -> Tensor:
 
 
 def _add_noise(x: Tensor, keyed: Keyed, amount: float) -> Tensor:
-    """Noise on recorded joints; a masked or absent joint stays zero."""
-    present = present_joints(x)[..., None]
-    values = (present.sum((1, 2, 3, 4)) * x.shape[-1]).clamp_min(1)
-    spread = (x.float().square().sum((1, 2, 3, 4)) / values).sqrt().mul_(amount)
-    noise = keyed.normal("noise", *x.shape[1:]).mul_(spread[:, None, None, None, None])
-    return x + noise.mul_(present).to(x.dtype)
+    """Noise on what was recorded; a coordinate that is exactly zero (masked, absent) stays so."""
+    absent = x == 0
+    recorded = (absent[0].numel() - absent.flatten(1).sum(1)).clamp_min(1)
+    spread = torch.linalg.vector_norm(x.flatten(1).float(), dim=1) * recorded.rsqrt() * amount
+    noise = keyed.normal("noise", *x.shape[1:]).mul_(spread.view(-1, 1, 1, 1, 1)).masked_fill_(absent, 0.0)
+    return x + noise.to(x.dtype)

@@ -5,6 +5,7 @@ There are no worker processes: the whole (preprocessed) set is one ragged tensor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from motet.archive import MotionArchive
+from motet.augment import Augment, augment
 from motet.errors import ConfigError, DataError
 from motet.keyed import Keyed
 from motet.preprocess import check_method, oriented, preprocess
@@ -106,10 +108,13 @@ class ClipStore:
             ConfigError: a clip that the store does not hold.
         """
         rows = ids.cpu()
-        inside = (rows >= 0) & (rows < len(self._position))
-        found = self._position[rows.where(inside, 0)].where(inside, -1)
-        if (found < 0).any():
-            raise ConfigError(f"clip {int(rows[found < 0][0])} is not among the {len(self)} clips of this store")
+        try:
+            found = self._position[rows]
+        except IndexError:
+            found = self._position[rows.clamp(max=len(self._position) - 1)].where(rows < len(self._position), -1)
+        if rows.numel() and (int(found.min()) < 0 or int(rows.min()) < 0):
+            absent = rows[(found < 0) | (rows < 0)]
+            raise ConfigError(f"clip {int(absent[0])} is not among the {len(self)} clips of this store")
         return found
 
     def lengths_of(self, ids: Tensor) -> Tensor:
@@ -121,23 +126,23 @@ class ClipStore:
         return self.labels[self.positions(ids)].to(self.device)
 
     def windows(self, ids: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
-        """Cut a window out of each clip and resize it linearly (half-pixel centres, no antialias, edge clamp).
+        """Cut a window out of each clip and resize it linearly, see :func:`resize_positions`.
 
         Args:
             ids: (B,) archive rows.
-            start, length: (B,) int64 frames of the window; what would lie outside the clip repeats its edge.
+            start, length: (B,) int64 frames of the window, cut to the clip where it would reach beyond it.
             frames: number of frames to resize to.
 
         Returns:
             (B, frames, P, V, C) float32 on the device of the store.
         """
         place = self.positions(ids).to(self.device)
-        start, length = start.to(self.device), length.to(self.device)
+        whole = self._lengths[place]
+        start = start.to(self.device).clamp_min(0).minimum(whole - 1)
+        length = length.to(self.device).minimum(whole - start).clamp_min_(1)
         early, late, weight = resize_positions(length, frames)
-        last = self._lengths[place, None] - 1
-        first = self._offsets[place, None]
-        early = (start[:, None] + early).clamp_min_(0).minimum(last).add_(first)
-        late = (start[:, None] + late).clamp_min_(0).minimum(last).add_(first)
+        first = (self._offsets[place] + start)[:, None]
+        early, late = early.add_(first), late.add_(first)
         out = _mix_rows(self.data.flatten(1), early.view(-1), late.view(-1), weight.view(-1).float())
         self._bound_pages(out.numel() * 2 * self.data.element_size())
         return out.view(len(place), frames, *self.data.shape[1:])
@@ -191,10 +196,11 @@ def random_crop(
     """
     if not 0 <= minimum_ratio <= 1:
         raise ConfigError(f"a crop's minimum ratio is {minimum_ratio}; it must lie between 0 and 1")
+    drawn = keyed.uniform("crop", 2)
     # in double precision: n·r of a float32 r just below 1 would round up to n
-    ratio = minimum_ratio + (1 - minimum_ratio) * keyed.uniform("crop ratio").double()
-    length = (lengths * ratio).floor().long().clamp_min_(frames if shortest is None else shortest).minimum(lengths)
-    return keyed.integers("crop start", lengths - length + 1), length
+    ratio = minimum_ratio + (1 - minimum_ratio) * drawn[:, 0].double()
+    length = (lengths * ratio).long().clamp_min_(frames if shortest is None else shortest).minimum(lengths)
+    return (drawn[:, 1].double() * (lengths - length + 1)).long(), length
 
 
 def center_crop(lengths: Tensor, ratio: float = 0.95) -> tuple[Tensor, Tensor]:
@@ -209,6 +215,39 @@ def center_crop(lengths: Tensor, ratio: float = 0.95) -> tuple[Tensor, Tensor]:
     """
     start = ((1 - ratio) * lengths.double() / 2).floor().long()
     return start, lengths - 2 * start
+
+
+def augmented_views(
+    store: ClipStore, ids: Tensor, options: Augment, *, seed: int, epoch: int, frames: int, views: int = 2
+) -> tuple[Tensor, ...]:
+    """Random crop, resize and augmentation of each clip, independently for each view.
+
+    The same numbers as view by view with ``Keyed(seed, epoch, ids, view)``, :func:`random_crop`,
+    :meth:`ClipStore.windows` and :func:`motet.augment.augment`; all views together cost fewer calls.
+
+    Args:
+        store: the clips.
+        ids: (B,) int64 archive rows.
+        options: what to draw.
+        seed, epoch: key of the draws.
+        frames: number of frames to resize to.
+        views: number of views.
+
+    Returns:
+        ``views`` tensors (B, frames, P, V, C) float32 on the device of the store.
+    """
+    rows = ids.to(store.device).repeat(views)
+    view = torch.arange(views, device=store.device).repeat_interleave(len(ids))
+    keyed = Keyed(seed, epoch, rows, view)
+    start, length = random_crop(
+        keyed,
+        store.lengths_of(ids).repeat(views),
+        minimum_ratio=options.crop_minimum,
+        frames=frames,
+        shortest=options.crop_frames,
+    )
+    windows = store.windows(ids.repeat(views), start, length, frames)
+    return augment(windows, keyed, options, store.skeleton).chunk(views)
 
 
 class Batches(Sequence[Tensor]):
@@ -361,7 +400,8 @@ def _write_cache(
             "MOTET_CACHE or raise the memory limit"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _map_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, mmap.mmap]:
