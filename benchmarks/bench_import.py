@@ -30,6 +30,7 @@ from motet.formats import ntu
 from motet.formats.base import read_bytes
 from motet.preprocess import preprocess
 
+VIEWS = 20  # passes over the archive, for the clock's resolution
 PADDED = 300  # frames of every clip in the released code
 
 
@@ -152,11 +153,11 @@ def read_rates(folder: Path, rounds: int) -> dict[str, float]:
     order = rng.permutation(len(archive)).tolist()
     views, copies = [], []
     for _ in range(rounds):
-        views.append(seconds(lambda: [archive.clip(i) for i in order]))
+        views.append(seconds(lambda: [archive.clip(i) for _ in range(VIEWS) for i in order]))
         copies.append(seconds(lambda: [archive.clip(i).copy() for i in order]))
     size = archive.frames.nbytes
     return {
-        "clips_per_s": len(order) / statistics.median(views),
+        "clips_per_s": VIEWS * len(order) / statistics.median(views),
         "copied_clips_per_s": len(order) / statistics.median(copies),
         "copied_gigabytes_per_s": size / statistics.median(copies) / 1e9,
     }
