@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from motet import recipes
@@ -27,7 +28,7 @@ from motet.archive import MotionArchive
 from motet.augment import augment, check_options
 from motet.checkpoint import load_checkpoint, save_checkpoint
 from motet.config import Optimiser, Recipe
-from motet.distributed import rank, world_size
+from motet.distributed import any_rank, mean_over_ranks, rank, world_size
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.keyed import Keyed
 from motet.loader import ClipStore, batches, random_crop
@@ -166,7 +167,8 @@ def _fabric(recipe: Recipe) -> Fabric:
         raise ConfigError(f"device is {recipe.device!r}, it must be one of auto, cpu, cuda, mps")
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch sees no CUDA device here; use --device cpu")
-    strategy = "ddp" if recipe.devices > 1 else "auto"
+    # keys are gathered, so queues agree without being sent; BatchNorm statistics of a rank are its own, as in the papers
+    strategy = DDPStrategy(broadcast_buffers=False) if recipe.devices > 1 else "auto"
     return Fabric(accelerator=accelerator, devices=recipe.devices, strategy=strategy, precision=precision)
 
 
@@ -241,10 +243,11 @@ class Trainer:
             while self.epoch < self.recipe.epochs:
                 self._epoch(run, show, stopped)
                 self._end_of_epoch(run, show)
-                if self.epoch % every == 0 or self.epoch == self.recipe.epochs or stopped:
+                stopping = self._stopping(stopped)
+                if self.epoch % every == 0 or self.epoch == self.recipe.epochs or stopping:
                     self._checkpoint(run)
-                if stopped and self.epoch < self.recipe.epochs:
-                    self._leave(run, stopped[0])
+                if stopping and self.epoch < self.recipe.epochs:
+                    self._leave(run, stopped)
         if rank() == 0:
             with written(run.path / "model.safetensors") as partial:
                 self._model().save(partial)
@@ -266,16 +269,16 @@ class Trainer:
             for name, value in losses.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
             show.step(self.epoch, losses, self._speed())
-            if stopped and self.step_in_epoch < self.steps:
+            if self._stopping(stopped) and self.step_in_epoch < self.steps:
                 self._checkpoint(run)
-                self._leave(run, stopped[0])
+                self._leave(run, stopped)
 
     def _step(self, ids: Tensor) -> dict[str, float]:
         first, second = two_views(self.store, ids, self.recipe, self.epoch)
         losses: dict[str, Tensor] = self.module(first, second, self.epoch)
         names = list(losses)
         values = torch.stack(list(losses.values()))
-        numbers = values.detach().tolist()
+        numbers = mean_over_ranks(values.detach()).tolist()
         if not all(math.isfinite(v) for v in numbers):
             self._not_finite(dict(zip(names, numbers, strict=True)), ids)
         self.optimiser.zero_grad(set_to_none=True)
@@ -357,7 +360,11 @@ class Trainer:
             save_checkpoint(run, step, self.state(), self.recipe.keep_checkpoints)
         self.fabric.barrier()
 
-    def _leave(self, run: Run, number: int) -> None:
+    def _stopping(self, stopped: list[int]) -> bool:
+        return any_rank(bool(stopped), self.fabric.device)
+
+    def _leave(self, run: Run, stopped: list[int]) -> None:
+        number = stopped[0] if stopped else signal.SIGTERM  # another process caught it
         name = signal.Signals(number).name
         where = f"epoch {self.epoch + 1}, after step {self.step_in_epoch} of {self.steps}"
         error = Interrupted(f"stopped by {name} in {where}; go on with `motet pretrain --resume {run.path}`")
