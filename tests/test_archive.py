@@ -192,7 +192,7 @@ def test_changed_or_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"frames\.npy cannot be mapped"):
         MotionArchive.open(path)
     np.save(path / "frames.npy", np.zeros((2, 1, 2, 3), np.float32))
-    with pytest.raises(DataError, match=r"has shape \(2, 1, 2, 3\), archive\.json says \(3, 1, 2, 3\)"):
+    with pytest.raises(DataError, match=r"does not hold the frames"):
         MotionArchive.open(path)
     (path / "frames.npy").unlink()
     with pytest.raises(DataError, match=r"frames\.npy cannot be mapped"):
@@ -213,8 +213,7 @@ def test_no_change_goes_unnoticed(tmp_path: Path, data: st.DataObject, name: str
         write(path, clips)
     whole = (path / name).read_bytes()
     raw = bytearray(whole)
-    first = 128 if name == "frames.npy" else 0  # behind the header of the .npy
-    at = data.draw(st.integers(first, len(raw) - 1))
+    at = data.draw(st.integers(0, len(raw) - 1))
     raw[at : at + data.draw(st.integers(0, 20))] = data.draw(st.binary(max_size=20))
     (path / name).write_bytes(raw)
     try:

@@ -56,7 +56,7 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
     elif isinstance(left, dict):
         assert left.keys() == right.keys(), path
         for key in left:
-            if key not in ("seconds", "samples_per_second"):
+            if key not in ("seconds", "samples_per_second", "peak_memory_mb"):
                 assert_same(left[key], right[key], f"{path}/{key}")
     elif isinstance(left, list | tuple):
         assert len(left) == len(right), path

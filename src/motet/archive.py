@@ -68,20 +68,22 @@ def clip_digest(frames: Float, confidence: Float | None = None) -> str:
     return _digest(*parts)
 
 
+_HEADER = 128  # bytes of an .npy header as written here
+
+
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
+    body = text.encode().ljust(_HEADER - 11) + b"\n"
+    return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + body
+
+
 class _NpyStream:
     """An .npy file that grows row by row; the header is finished on close."""
-
-    _HEADER = 128
 
     def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.row_shape, self.dtype, self.rows = row_shape, dtype, 0
         self._file = path.open("wb")
-        self._file.write(self._header())
-
-    def _header(self) -> bytes:
-        text = f"{{'descr': '{self.dtype.str}', 'fortran_order': False, 'shape': {(self.rows, *self.row_shape)}, }}"
-        body = text.encode().ljust(self._HEADER - 11) + b"\n"
-        return b"\x93NUMPY\x01\x00" + (self._HEADER - 10).to_bytes(2, "little") + body
+        self._file.write(_npy_header(self.dtype, (self.rows, *self.row_shape)))
 
     def append(self, rows: Float) -> None:
         self._file.write(np.ascontiguousarray(rows, dtype=self.dtype).tobytes())
@@ -91,7 +93,7 @@ class _NpyStream:
         if self._file.closed:
             return
         self._file.seek(0)
-        self._file.write(self._header())
+        self._file.write(_npy_header(self.dtype, (self.rows, *self.row_shape)))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -356,15 +358,20 @@ class MotionArchive:
         return cls(path, meta, pl.read_parquet(raw))
 
     def _map(self, name: str, rows: int, ndim: int) -> Float:
+        # numpy's own header parser lets foreign errors out on damaged files; only what motet writes is read here
+        shape = (rows, self.persons, len(self.skeleton), len(self.channels))[:ndim]
+        path = self.path / name
         try:
-            array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{self.path}/{name} cannot be mapped ({error}); import the recordings again") from error
-        want = (rows, self.persons, len(self.skeleton), len(self.channels))[:ndim]
-        if array.shape != want:
-            raise DataError(f"{self.path}/{name} has shape {array.shape}, archive.json says {want}")
-        plain: Float = np.ndarray.view(array, np.ndarray)  # slicing np.memmap is several times slower
-        return plain
+            with path.open("rb") as file:
+                header = file.read(_HEADER)
+            for dtype in (np.dtype(np.float32), np.dtype(np.float16)):
+                if header == _npy_header(dtype, shape):
+                    mapped = np.memmap(path, dtype, "r", offset=_HEADER, shape=shape)
+                    plain: Float = mapped.view(np.ndarray)  # slicing np.memmap is several times slower
+                    return plain
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be mapped ({error}); import the recordings again") from error
+        raise DataError(f"{path} does not hold the frames that archive.json describes; import the recordings again")
 
     def __len__(self) -> int:
         return len(self._lengths)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -110,6 +112,8 @@ def pretrain(
     """
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
     resolved, parts = resolve(recipe, archive, options)
+    if parts.warning:
+        warnings.warn(parts.warning, MotetWarning, stacklevel=2)
     trainer = Trainer(resolved, archive, parts, progress=progress)
     facts = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
     run = Run.create(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
@@ -309,6 +313,7 @@ class Trainer:
             "lr": self.recipe.optimiser.lr_at(self.epoch),
             "samples_per_second": self._speed(),
             "seconds": self.seconds,
+            "peak_memory_mb": _peak_memory(self.fabric.device),
         }
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.recipe.epochs:
             self._monitor(line, show)
@@ -386,6 +391,14 @@ def _monitored(parts: Split, archive: MotionArchive, seed: int) -> tuple[Tensor,
     if len(train) == 0:  # unlabelled: nothing to classify, but collapse still shows
         return torch.as_tensor(parts.train[:4000]), test[:0]
     return train, test
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MB: of the GPU where there is one, else resident memory of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # kilobytes, on macOS bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _truncate_metrics(run: Run, epochs: int) -> None:

@@ -31,7 +31,9 @@ def data_import(args: Sequence[str]) -> int:
         """folder or file that holds the recordings"""
         destination: tyro.conf.Positional[Path]
         """archive to create"""
+        # mypy cannot follow a type that is chosen at run time
         options: tyro.conf.OmitArgPrefixes[chosen.options] = field(default_factory=chosen.options)  # type: ignore[name-defined]
+        """what the format can be told"""
         on_error: Literal["stop", "skip"] = "stop"
         """what to do with a file that cannot be read: stop, or skip and list it"""
         workers: int | None = None
@@ -58,7 +60,10 @@ def data_import(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **options,
     )
-    print(f"{archive.path}: {len(archive)} clips of {archive.skeleton.name}, {len(archive.frames)} frames")
+    print(
+        f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {len(archive.class_names)} classes, "
+        f"{archive.skeleton.name}; licence: {archive.licence}"
+    )
     write_result(given.json, {"archive": str(archive.path), "clips": len(archive), "source": archive.source})
     return 0
 

@@ -186,7 +186,7 @@ def _scan(gates: Tensor, states: Tensor, weights: Tensor, carry_dtype: torch.dty
             after = carry
         work[..., size : 3 * size].sigmoid_()
         hidden, reset, update, new = work.chunk(4, dim=2)
-        new.addcmul_(reset, hidden).tanh_()
+        _tanh_(new.addcmul_(reset, hidden))
         torch.lerp(new, carry, update, out=after)
         if exact:
             carry = after
@@ -194,6 +194,13 @@ def _scan(gates: Tensor, states: Tensor, weights: Tensor, carry_dtype: torch.dty
             whole[step].copy_(work)
             all_states[step + 1].copy_(carry)
     return carry
+
+
+def _tanh_(x: Tensor) -> Tensor:
+    """tanh in place; on a CPU as 2 σ(2x) − 1, whose kernel is several times as fast and as exact to one rounding of 1."""
+    if x.device.type != "cpu":
+        return x.tanh_()
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def _backward(
@@ -212,11 +219,11 @@ def _backward(
     input_gradients: list[Tensor | None] = [None] * plan.stacks
     last = gradient[:, -1] if plan.sequence else gradient
     upstream: Tensor | None = gradient if plan.sequence else None
+    slopes = torch.empty_like(layers[-1].gates)
     for layer in reversed(range(plan.layers)):
         groups = _parameters_of(plan, parameters, layer)
         gates, states = layers[layer].gates, layers[layer].states
         weights = _recurrent_weights(plan, groups)
-        slopes = torch.empty_like(gates)
         for chunk in _chunks(plan, weights):
             above = None if upstream is None else upstream[chunk]
             _scan_back(gates[chunk], states[chunk], weights[chunk], last[chunk], above, slopes[chunk])
@@ -267,10 +274,17 @@ def _parameter_gradients(
         torch.mm(flat[:, :size].t(), before, out=weight[2 * size :])
         found[1] = weight.to(like.dtype)
     if wanted[2] or wanted[3]:
-        total = flat.sum(0, dtype=like.dtype)
+        total = _column_sums(flat, like.dtype)
         found[2] = total[size:].clone()
         found[3] = torch.cat((total[size : 3 * size], total[:size]))
     return found
+
+
+def _column_sums(flat: Tensor, dtype: torch.dtype) -> Tensor:
+    if flat.dtype == dtype:
+        return flat.sum(0)
+    # a product with ones accumulates in float32 as well and is many times as fast as a reduction of low precision
+    return torch.mm(flat.new_ones((1, flat.shape[0])), flat)[0].to(dtype)
 
 
 def _scan_back(

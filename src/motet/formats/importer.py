@@ -119,7 +119,7 @@ def import_dataset(
     except BaseException:
         writer.abort()
         raise
-    _report(console, archive, plan, skipped)
+    _report(console, archive, skipped)
     return archive
 
 
@@ -214,7 +214,7 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _report(console: Console, archive: MotionArchive, plan: Plan, skipped: Sequence[dict[str, str]]) -> None:
+def _report(console: Console, archive: MotionArchive, skipped: Sequence[dict[str, str]]) -> None:
     def listing(title: str, lines: Sequence[str]) -> None:
         if lines:
             console.print(f"{len(lines)} {title}:", markup=False)
@@ -223,13 +223,6 @@ def _report(console: Console, archive: MotionArchive, plan: Plan, skipped: Seque
             if len(lines) > LISTED:
                 console.print(f"  … and {len(lines) - LISTED} more", markup=False)
 
-    console.print(
-        f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {len(archive.class_names)} classes, "
-        f"{plan.skeleton.name}; licence: {archive.licence}",
-        markup=False,
-        soft_wrap=True,
-        highlight=False,
-    )
     listing("files or clips were skipped", [s["reason"] for s in skipped])
     listing("groups of clips hold the same data", duplicates(archive))
 

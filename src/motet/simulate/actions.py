@@ -85,18 +85,6 @@ SOLO: tuple[Programme, ...] = (
         ),
     ),
     Programme(
-        "side kick", (1.5, 2.6),
-        keys=(
-            (0.0, REST), (0.10, {"pelvis_x": 0.10, **_GUARD}),
-            (0.34, {**_GUARD, "pelvis_x": 0.13, "pelvis_roll": 8.0, "r_up": 0.42, "r_fwd": 0.16, "r_out": -0.02,
-                    "r_heel": 20.0, "spine_side": -4.0}),
-            (0.48, {**_GUARD, "pelvis_x": 0.13, "pelvis_roll": 20.0, "r_up": 0.62, "r_out": 0.72, "r_fwd": 0.10,
-                    "r_heel": -5.0, "spine_side": 12.0, "head_turn": -25.0}),
-            (0.62, {**_GUARD, "pelvis_x": 0.13, "pelvis_roll": 8.0, "r_up": 0.38, "r_fwd": 0.14, "r_heel": 20.0}),
-            (0.82, {"pelvis_x": 0.06, **_GUARD}), (0.97, REST),
-        ),
-    ),
-    Programme(
         "front kick", (1.4, 2.4),
         keys=(
             (0.0, REST), (0.12, {"pelvis_x": 0.09, "r_fwd": -0.18, "r_up": 0.05, "r_heel": 30.0, "spine_flex": 4.0}),
@@ -123,18 +111,6 @@ SOLO: tuple[Programme, ...] = (
         cycle=((0.0, _FORWARD), (0.5, {**_RAISED, "pelvis_y": -0.50, "pelvis_z": -0.14, "pelvis_pitch": 24.0,
                                        "spine_flex": 12.0, "head_nod": -14.0})),
         rate=(0.45, 0.65), gate=(0.02, 0.14, 0.86, 0.98),
-    ),
-    Programme(
-        "lunge", (1.8, 3.4),
-        keys=(
-            (0.0, REST), (0.08, {"pelvis_x": 0.05}), (0.24, {"r_up": 0.10, "r_fwd": 0.45, "pelvis_z": 0.16,
-                                                             "pelvis_x": 0.05, "l_heel": 20.0}),
-            (0.38, {"r_fwd": 0.85, "pelvis_z": 0.42, "pelvis_y": -0.16, "l_heel": 42.0}),
-            (0.54, {"r_fwd": 0.85, "pelvis_z": 0.44, "pelvis_y": -0.34, "l_heel": 58.0, "spine_flex": 6.0}),
-            (0.68, {"r_fwd": 0.85, "pelvis_z": 0.40, "pelvis_y": -0.16, "l_heel": 42.0}),
-            (0.82, {"r_up": 0.08, "r_fwd": 0.40, "pelvis_z": 0.12, "pelvis_x": 0.05, "l_heel": 8.0}),
-            (0.95, REST),
-        ),
     ),
     Programme(
         "jump", (1.4, 2.2),
@@ -210,6 +186,14 @@ SOLO: tuple[Programme, ...] = (
         freedom=0.35,
     ),
     Programme(
+        "brush teeth", (2.0, 4.0),
+        keys=((0.0, REST), (0.05, REST), (0.22, {"head_nod": 6.0, **right(**reach(-0.20, 0.20, 0.42, swivel=62))}),
+              (0.80, {"head_nod": 6.0, **right(**reach(-0.20, 0.20, 0.42, swivel=62))}), (0.97, REST)),
+        cycle=((0.0, right(**reach(-0.20, 0.20, 0.42, swivel=62))),
+               (0.5, right(**reach(-0.06, 0.19, 0.42, swivel=66)))),
+        rate=(2.0, 3.0), gate=(0.20, 0.28, 0.74, 0.82), freedom=0.35,
+    ),
+    Programme(
         "point", (1.4, 2.8),
         keys=(
             (0.0, REST), (0.10, REST), (0.40, {**right(**reach(0.06, 0.06, 0.985, pron=55)), "spine_twist": 10.0}),
@@ -228,6 +212,66 @@ SOLO: tuple[Programme, ...] = (
         ),
     ),
     Programme(
+        "push", (1.4, 2.8),
+        keys=(
+            (0.0, REST), (0.08, REST),
+            (0.34, {**both(**reach(0.05, -0.05, 0.32, swivel=25, pron=60, wrist=-50)), "pelvis_z": -0.04}),
+            (0.54, {**both(**reach(-0.04, 0.0, 0.97, swivel=20, pron=70, wrist=-60)), "pelvis_z": 0.12,
+                    "pelvis_pitch": 12.0, "spine_flex": 8.0, "pelvis_y": -0.04}),
+            (0.68, {**both(**reach(-0.04, 0.0, 0.97, swivel=20, pron=70, wrist=-60)), "pelvis_z": 0.12,
+                    "pelvis_pitch": 12.0, "spine_flex": 8.0, "pelvis_y": -0.04}),
+            (0.95, REST),
+        ),
+    ),
+    Programme(
+        "pull", (1.4, 2.8),
+        keys=(
+            (0.0, REST), (0.08, REST),
+            (0.34, {**both(**reach(-0.04, -0.05, 0.95, swivel=15, pron=30)), "pelvis_pitch": 8.0, "spine_flex": 6.0}),
+            (0.44, {**both(**reach(-0.04, -0.05, 0.95, swivel=15, pron=30)), "pelvis_pitch": 8.0, "spine_flex": 6.0}),
+            (0.66, {**both(**reach(0.08, -0.22, 0.30, swivel=30, pron=10)), "pelvis_z": -0.12, "pelvis_pitch": -6.0,
+                    "spine_flex": -4.0, "pelvis_y": -0.05}),
+            (0.95, REST),
+        ),
+    ),
+    Programme(
+        "salute", (1.4, 2.8),
+        keys=(
+            (0.0, REST), (0.08, REST),
+            (0.34, right(**reach(0.02, 0.42, 0.26, swivel=75, pron=50))),
+            (0.70, right(**reach(0.02, 0.42, 0.26, swivel=75, pron=50))), (0.94, REST),
+        ),
+        freedom=0.4,
+    ),
+    Programme(
+        "fall", (1.4, 2.4),
+        keys=(
+            (0.0, REST), (0.14, {"spine_flex": 8.0, "pelvis_z": 0.08, "pelvis_y": -0.03}),
+            (0.32, {"pelvis_y": -0.25, "pelvis_z": 0.58, "pelvis_pitch": 34.0, "spine_flex": 10.0, "l_heel": 42.0,
+                    "r_heel": 44.0, **both(**reach(0.20, 0.05, 0.85, pron=60)), "head_nod": -20.0}),
+            (0.50, {"pelvis_y": -0.62, "pelvis_z": 1.02, "pelvis_pitch": 70.0, "spine_flex": 0.0, "l_heel": 72.0,
+                    "r_heel": 74.0, **both(**reach(0.25, 0.25, 0.78, pron=70)), "head_nod": -34.0}),
+            (0.62, {"pelvis_y": -0.90, "pelvis_z": 1.08, "pelvis_pitch": 86.0, "l_heel": 80.0, "r_heel": 80.0,
+                    "spine_flex": -8.0, **both(**reach(0.35, 0.70, 0.22, swivel=70, pron=60)), "head_nod": -26.0}),
+            (0.80, {"pelvis_y": -0.90, "pelvis_z": 1.08, "pelvis_pitch": 86.0, "l_heel": 80.0, "r_heel": 80.0,
+                    "spine_flex": -8.0, **both(**reach(0.42, 0.66, 0.12, swivel=80, pron=60)), "head_nod": -16.0,
+                    "head_turn": 25.0}),
+        ),
+        freedom=0.0,
+    ),
+    Programme(
+        "lunge", (1.8, 3.4),
+        keys=(
+            (0.0, REST), (0.08, {"pelvis_x": 0.05}), (0.24, {"r_up": 0.10, "r_fwd": 0.45, "pelvis_z": 0.16,
+                                                             "pelvis_x": 0.05, "l_heel": 20.0}),
+            (0.38, {"r_fwd": 0.85, "pelvis_z": 0.42, "pelvis_y": -0.16, "l_heel": 42.0}),
+            (0.54, {"r_fwd": 0.85, "pelvis_z": 0.44, "pelvis_y": -0.34, "l_heel": 58.0, "spine_flex": 6.0}),
+            (0.68, {"r_fwd": 0.85, "pelvis_z": 0.40, "pelvis_y": -0.16, "l_heel": 42.0}),
+            (0.82, {"r_up": 0.08, "r_fwd": 0.40, "pelvis_z": 0.12, "pelvis_x": 0.05, "l_heel": 8.0}),
+            (0.95, REST),
+        ),
+    ),
+    Programme(
         "turn around", (1.6, 3.2),
         keys=(
             (0.0, REST), (0.08, {"head_turn": -20.0, "pelvis_x": 0.04}),
@@ -242,32 +286,16 @@ SOLO: tuple[Programme, ...] = (
         ),
     ),
     Programme(
-        "push", (1.4, 2.8),
+        "side kick", (1.5, 2.6),
         keys=(
-            (0.0, REST), (0.08, REST),
-            (0.34, {**both(**reach(0.05, -0.05, 0.32, swivel=25, pron=60, wrist=-50)), "pelvis_z": -0.04}),
-            (0.54, {**both(**reach(-0.04, 0.0, 0.97, swivel=20, pron=70, wrist=-60)), "pelvis_z": 0.12,
-                    "pelvis_pitch": 12.0, "spine_flex": 8.0, "pelvis_y": -0.04}),
-            (0.68, {**both(**reach(-0.04, 0.0, 0.97, swivel=20, pron=70, wrist=-60)), "pelvis_z": 0.12,
-                    "pelvis_pitch": 12.0, "spine_flex": 8.0, "pelvis_y": -0.04}),
-            (0.95, REST),
+            (0.0, REST), (0.10, {"pelvis_x": 0.10, **_GUARD}),
+            (0.34, {**_GUARD, "pelvis_x": 0.13, "pelvis_roll": 8.0, "r_up": 0.42, "r_fwd": 0.16, "r_out": -0.02,
+                    "r_heel": 20.0, "spine_side": -4.0}),
+            (0.48, {**_GUARD, "pelvis_x": 0.13, "pelvis_roll": 20.0, "r_up": 0.62, "r_out": 0.72, "r_fwd": 0.10,
+                    "r_heel": -5.0, "spine_side": 12.0, "head_turn": -25.0}),
+            (0.62, {**_GUARD, "pelvis_x": 0.13, "pelvis_roll": 8.0, "r_up": 0.38, "r_fwd": 0.14, "r_heel": 20.0}),
+            (0.82, {"pelvis_x": 0.06, **_GUARD}), (0.97, REST),
         ),
-    ),
-    Programme(
-        "fall", (1.4, 2.4),
-        keys=(
-            (0.0, REST), (0.14, {"spine_flex": 8.0, "pelvis_z": 0.08, "pelvis_y": -0.03}),
-            (0.32, {"pelvis_y": -0.25, "pelvis_z": 0.52, "pelvis_pitch": 34.0, "spine_flex": 10.0, "l_heel": 42.0,
-                    "r_heel": 44.0, **both(**reach(0.20, 0.05, 0.85, pron=60)), "head_nod": -20.0}),
-            (0.50, {"pelvis_y": -0.62, "pelvis_z": 0.96, "pelvis_pitch": 70.0, "spine_flex": 0.0, "l_heel": 72.0,
-                    "r_heel": 74.0, **both(**reach(0.25, 0.25, 0.78, pron=70)), "head_nod": -34.0}),
-            (0.62, {"pelvis_y": -0.90, "pelvis_z": 1.05, "pelvis_pitch": 86.0, "l_heel": 80.0, "r_heel": 80.0,
-                    "spine_flex": -8.0, **both(**reach(0.35, 0.70, 0.22, swivel=70, pron=60)), "head_nod": -26.0}),
-            (0.80, {"pelvis_y": -0.90, "pelvis_z": 1.05, "pelvis_pitch": 86.0, "l_heel": 80.0, "r_heel": 80.0,
-                    "spine_flex": -8.0, **both(**reach(0.42, 0.66, 0.12, swivel=80, pron=60)), "head_nod": -16.0,
-                    "head_turn": 25.0}),
-        ),
-        freedom=0.15,
     ),
     Programme(
         "side step", (1.8, 3.4),
@@ -297,26 +325,6 @@ SOLO: tuple[Programme, ...] = (
               (0.78, {"head_turn": -58.0, "spine_twist": -18.0}), (0.97, REST)),
     ),
     Programme(
-        "pull", (1.4, 2.8),
-        keys=(
-            (0.0, REST), (0.08, REST),
-            (0.34, {**both(**reach(-0.04, -0.05, 0.95, swivel=15, pron=30)), "pelvis_pitch": 8.0, "spine_flex": 6.0}),
-            (0.44, {**both(**reach(-0.04, -0.05, 0.95, swivel=15, pron=30)), "pelvis_pitch": 8.0, "spine_flex": 6.0}),
-            (0.66, {**both(**reach(0.08, -0.22, 0.30, swivel=30, pron=10)), "pelvis_z": -0.12, "pelvis_pitch": -6.0,
-                    "spine_flex": -4.0, "pelvis_y": -0.05}),
-            (0.95, REST),
-        ),
-    ),
-    Programme(
-        "salute", (1.4, 2.8),
-        keys=(
-            (0.0, REST), (0.08, REST),
-            (0.34, right(**reach(0.02, 0.42, 0.26, swivel=75, pron=50))),
-            (0.70, right(**reach(0.02, 0.42, 0.26, swivel=75, pron=50))), (0.94, REST),
-        ),
-        freedom=0.4,
-    ),
-    Programme(
         "check the time", (1.5, 3.2),
         keys=(
             (0.0, REST), (0.08, REST),
@@ -338,14 +346,6 @@ SOLO: tuple[Programme, ...] = (
                    **left(**reach(-0.2, -0.52, 0.34, swivel=30, pron=50))}),
         ),
         freedom=0.4,
-    ),
-    Programme(
-        "brush teeth", (2.0, 4.0),
-        keys=((0.0, REST), (0.05, REST), (0.22, {"head_nod": 6.0, **right(**reach(-0.20, 0.20, 0.42, swivel=62))}),
-              (0.80, {"head_nod": 6.0, **right(**reach(-0.20, 0.20, 0.42, swivel=62))}), (0.97, REST)),
-        cycle=((0.0, right(**reach(-0.20, 0.20, 0.42, swivel=62))),
-               (0.5, right(**reach(-0.06, 0.19, 0.42, swivel=66)))),
-        rate=(2.0, 3.0), gate=(0.20, 0.28, 0.74, 0.82), freedom=0.35,
     ),
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ _LEFT_HANDED = 0.15
 _POSTURE = {"spine_flex": 5.0, "head_nod": 6.0, "spine_side": 1.5, "head_tilt": 2.0, "pelvis_pitch": 1.5} | {
     f"{side}_{name}": value
     for side in "lr"
-    for name, value in {"elevation": 3.0, "elbow": 7.0, "plane": 12.0, "pron": 12.0, "twist": 6.0}.items()
+    for name, value in {"elevation": 4.0, "elbow": 8.0, "plane": 13.0, "pron": 12.0, "twist": 8.0}.items()
 }
 
 
@@ -29,8 +29,8 @@ class Actor:
     Attributes:
         stature: height in metres.
         size: (len(SIZES),) segment lengths in metres and stance.
-        tempo: speed relative to a programme's own, about 0.8 to 1.25.
-        amplitude: how large the movements are, about 0.85 to 1.15.
+        tempo: speed relative to a programme's own, about 0.79 to 1.27.
+        amplitude: how large the movements are, about 0.8 to 1.25.
         left_handed: whether the left side leads.
         posture: (channels,) offsets in radians that the actor holds throughout.
     """
@@ -63,8 +63,8 @@ def make_actor(seed: int, number: int) -> Actor:
     return Actor(
         stature=stature,
         size=np.array([size[name] for name in SIZES], np.float32),
-        tempo=float(np.exp(0.10 * np.clip(draw.standard_normal(), -2, 2))),
-        amplitude=float(np.exp(0.08 * np.clip(draw.standard_normal(), -2, 2))),
+        tempo=float(np.exp(0.12 * np.clip(draw.standard_normal(), -2, 2))),
+        amplitude=float(np.exp(0.11 * np.clip(draw.standard_normal(), -2, 2))),
         left_handed=bool(draw.random() < _LEFT_HANDED),
         posture=posture,
     )

@@ -46,7 +46,7 @@ def depth_view(draw: np.random.Generator, camera: int, setup: int, *, sideways: 
     level, range_ = (setup - 1) % 4, (setup - 1) // 4
     height = 0.8 + 0.45 * level + draw.normal(0, 0.03)
     distance = 2.7 + 0.8 * range_ + draw.normal(0, 0.12)
-    yaw = np.pi + np.radians(CAMERAS[camera - 1] + draw.uniform(-12, 12)) + (np.pi / 2 if sideways else 0)
+    yaw = np.pi + np.radians(CAMERAS[camera - 1] + draw.uniform(-18, 18)) + (np.pi / 2 if sideways else 0)
     pitch = np.arctan2(height - 0.95, distance) + np.radians(draw.normal(0, 2))
     return View(float(yaw), float(pitch), float(height), float(distance), float(draw.normal(0, 0.2)))
 

@@ -30,6 +30,9 @@ from motet.simulate.programme import CYCLE_STEPS, KEY_STEPS, Programme, Table, l
 SHORTEST, LONGEST = 40 / 30, 150 / 30
 """Seconds."""
 
+# A clip is cut by hand: it may miss this share of the action at either end, or show that much of standing around.
+_CUT, _HOLD = 0.05, 0.25
+
 _BARE = [name.removeprefix("l_").removeprefix("r_") for name in CHANNELS]
 _LEGS = np.isin(_BARE, ["pelvis_x", "pelvis_y", "pelvis_z", "out", "up", "fwd"])
 _ARMS = np.isin(_BARE, ["plane", "elevation", "twist", "elbow", "pron", "wrist"])
@@ -57,7 +60,7 @@ class Performance:
         actor: index into the company of actors.
         frames: length in frames.
         cycles, start: how many periods of the cycle pass, and the phase at which they begin.
-        trim: phases of the programme at which the clip begins and ends.
+        trim: phases of the programme at which the clip begins and ends; outside 0 to 1 its ends are held.
         warp: (2,) how the passing of phase speeds up and slows down.
         gain: (channels,) amplitude.
         offset: (channels,) posture and idle arms, radians.
@@ -99,11 +102,12 @@ def perform(
     draw: np.random.Generator, index: int, programme: Programme, number: int, actor: Actor, fps: float
 ) -> Performance:
     """Draw one repetition of a programme by an actor."""
-    seconds = draw.uniform(*programme.seconds) / actor.tempo
+    lead, tail = draw.uniform(-_CUT, _HOLD, 2)
+    seconds = draw.uniform(*programme.seconds) / actor.tempo * (1 + lead + tail)
     frames = round(float(np.clip(seconds, SHORTEST, LONGEST)) * fps)
     rate = draw.uniform(*programme.rate) * actor.tempo
     free = programme.freedom
-    gain = np.exp(np.clip(draw.standard_normal(len(CHANNELS)), -2, 2) * np.where(_ARMS, 0.07, 0.10) * free)
+    gain = np.exp(np.clip(draw.standard_normal(len(CHANNELS)), -2, 2) * np.where(_ARMS, 0.11, 0.15) * free)
     gain *= actor.amplitude**free
     gain[_LEGS] = np.exp(0.06 * free * np.clip(draw.standard_normal(), -2, 2)) * actor.amplitude ** (0.7 * free)
     gain[_EXACT] = 1.0
@@ -118,7 +122,7 @@ def perform(
         frames=frames,
         cycles=rate * frames / fps,
         start=float(draw.random()),
-        trim=(float(draw.uniform(0, 0.05)), float(draw.uniform(0.95, 1))),
+        trim=(float(-lead), float(1 + tail)),
         warp=draw.uniform((-0.28, -0.2), (0.28, 0.2)).astype(np.float32),
         gain=gain.astype(np.float32),
         offset=(offset + _idle_offset(draw, programme)).astype(np.float32),
@@ -172,7 +176,7 @@ def stage(performances: Sequence[Performance], table: Table, sizes: Array) -> St
     trim = np.array([p.trim for p in performances])[own]
     tau = 2 * np.pi * u
     phase = u + (warp[:, 0] * np.sin(tau) + 0.5 * warp[:, 1] * np.sin(2 * tau)) / (2 * np.pi)
-    phase = trim[:, 0] + (trim[:, 1] - trim[:, 0]) * phase
+    phase = np.clip(trim[:, 0] + (trim[:, 1] - trim[:, 0]) * phase, 0, 1)
     cycles = np.array([p.cycles for p in performances])[own]
     turned = cycles * (u - 0.5)
     where = (np.array([p.start for p in performances])[own] + turned) % 1.0

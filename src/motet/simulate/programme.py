@@ -149,7 +149,8 @@ def _keys_table(programme: Programme) -> Array:
     phase = np.linspace(0, 1, KEY_STEPS + 1)
     first, last = programme.keys[0][1], programme.keys[-1][1]
     keys = tuple(k for k in programme.keys if 0 < k[0] < 1)
-    rows = _interpolate(((0.0, first), *keys, (1.0, last)), phase)
+    # the keys held outside make a clip that starts early or ends late begin and end at rest
+    rows = _interpolate(((-0.05, first), (0.0, first), *keys, (1.0, last), (1.05, last)), phase)
     smooth: Array = gaussian_filter1d(rows, 0.008 * KEY_STEPS, axis=0, mode="nearest").astype(np.float32)
     return smooth
 
