@@ -66,6 +66,12 @@ def main() -> None:
         def naive(step: int) -> object:
             return [torch.from_numpy(v) for v in oracle.two_views([clips[i] for i in chosen(step)], rng, FRAMES)]
 
+        released = [np.ascontiguousarray(clip.transpose(3, 0, 2, 1)) for clip in clips]
+
+        def channels_first(step: int) -> object:
+            views = oracle.two_views_channels_first([released[i] for i in chosen(step)], rng, FRAMES)
+            return [torch.from_numpy(view) for view in views]
+
         def batched(options: Augment) -> Callable[[int], object]:
             def form(step: int) -> object:
                 return augmented_views(store, chosen(step), options, seed=0, epoch=0, frames=FRAMES)
@@ -84,6 +90,7 @@ def main() -> None:
         result = medians(
             {
                 "naive": naive,
+                "naive_channels_first": channels_first,
                 "published": batched(Augment.published()),
                 "mild": batched(Augment.mild()),
                 "floor": floor,
@@ -96,6 +103,7 @@ def main() -> None:
         "frames": FRAMES,
         "samples_per_second": round(BATCH / result["published"] * 1e3),
         "ratio": round(result["naive"] / result["published"], 2),
+        "ratio_channels_first": round(result["naive_channels_first"] / result["published"], 2),
         "share_of_floor": round(result["floor"] / result["published"], 3),
         "rounds": rounds,
     }

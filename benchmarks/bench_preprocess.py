@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_preprocess [--rounds 5]
 
-One thread, alternated rounds, medians of CPU seconds. The floor is one read and one write of the clips, as the time of a
-plain copy of their bytes.
+One thread, alternated rounds, medians of CPU seconds. The floor is one read and one write of the clips, as the
+time of a plain copy of their bytes.
 """
 
 from __future__ import annotations

@@ -55,6 +55,23 @@ def two_views(clips: list[Array], rng: np.random.Generator, frames: int = 64) ->
     return np.stack(views[0]), np.stack(views[1])
 
 
+def two_views_channels_first(clips: list[Array], rng: np.random.Generator, frames: int = 64) -> tuple[Array, Array]:
+    """The same on clips (C, T, V, P), the layout in which CMD's release stores and augments them."""
+    views: tuple[list[Array], list[Array]] = ([], [])
+    for clip in clips:
+        for view in views:
+            start, length = random_window(rng, clip.shape[1], 0.1, frames)
+            window = clip[:, start : start + length]
+            source = np.clip((np.arange(frames) + 0.5) * length / frames - 0.5, 0, length - 1)
+            early = np.floor(source).astype(np.int64)
+            weight = (source - early).astype(clip.dtype)[:, None, None]
+            cut = window[:, early] * (1 - weight) + window[:, np.minimum(early + 1, length - 1)] * weight
+            last = cut.transpose(1, 3, 2, 0)
+            spatial = corrupt(last, rng) if rng.uniform() < 0.5 else shear(last, rng)
+            view.append(spatial.transpose(3, 0, 2, 1))
+    return np.stack(views[0]), np.stack(views[1])
+
+
 def rodrigues(source: Array, target: Array) -> Array:
     """Smallest rotation from one vector to another; identity where there is no axis."""
     axis = np.cross(source, target)

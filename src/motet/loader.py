@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from motet.archive import MotionArchive
+from motet.archive import MotionArchive, clip_digest
 from motet.augment import Augment, augment
 from motet.errors import ConfigError, DataError
 from motet.keyed import Keyed
 from motet.preprocess import check_method, oriented, preprocess
 
-_CHUNK_BYTES = 64 << 20  # padded clips that are preprocessed together
+_CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
+_HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
 _CACHE_VERSION = 1
 
 
@@ -37,7 +38,7 @@ class ClipStore:
     pages of it that the process holds are bounded by ``memory`` too.
 
     Args:
-        archive: the recordings; every frame is verified against its digest when it is read.
+        archive: the recordings; each clip is compared with its digest when it is read.
         ids: archive rows of the clips, all by default.
         preprocess: method of :func:`motet.preprocess.preprocess`.
         device: where the clips live.
@@ -341,31 +342,45 @@ def _rows(archive: MotionArchive, ids: Sequence[int] | npt.NDArray[np.integer[An
     return rows
 
 
-def _fill(data: Tensor, archive: MotionArchive, ids: Tensor, lengths: Tensor, method: str) -> None:
+def _fill(
+    data: Tensor, archive: MotionArchive, ids: Tensor, lengths: Tensor, method: str, mapped: mmap.mmap | None = None
+) -> None:
     """Preprocess clips in chunks of similar length (little padding) and write each to its place in ``data``."""
-    archive.verify()
-    _release_array(archive.frames)
-    starts = (lengths.cumsum(0) - lengths).tolist()
+    starts, counts = (lengths.cumsum(0) - lengths).tolist(), lengths.tolist()
     row_bytes = 4 * data[:1].numel()
-    order = lengths.argsort(stable=True).tolist()
-    counts = lengths.tolist()
     read = 0
+    order = lengths.argsort(stable=True).tolist()
     while order:
-        chunk, longest = [order.pop()], 0
+        chunk = [order.pop()]
         longest = counts[chunk[0]]
         while order and (len(chunk) + 1) * longest * row_bytes <= _CHUNK_BYTES:
             chunk.append(order.pop())
         padded = np.zeros((len(chunk), longest, *data.shape[1:]), dtype=np.float32)
         for row, place in enumerate(chunk):
-            padded[row, : counts[place]] = archive.clip(int(ids[place]))[: counts[place]]
+            padded[row, : counts[place]] = _verified(archive, int(ids[place]))[: counts[place]]
         frames = torch.from_numpy(padded).to(data.device)
         done = preprocess(frames, lengths[chunk].to(data.device), archive.skeleton, method)
         for row, place in enumerate(chunk):
             data[starts[place] : starts[place] + counts[place]] = done[row, : counts[place]]
         read += padded.nbytes
-        if read > 8 * _CHUNK_BYTES:
+        if read > _HELD_BYTES:
             read = 0
             _release_array(archive.frames)
+            if mapped is not None:
+                _release(mapped)
+
+
+def _verified(archive: MotionArchive, row: int) -> npt.NDArray[np.floating[Any]]:
+    """(T, P, V, C) of one clip as stored, its bytes compared with their digest."""
+    clip = archive.clips.row(row, named=True)
+    rows = slice(clip["offset"], clip["offset"] + clip["length"])
+    certain = None if archive.confidence is None else archive.confidence[rows]
+    if clip_digest(archive.frames[rows], certain) != clip["sha256"]:
+        raise DataError(
+            f"{archive.path}: the data of clip {clip['name']} (frames {rows.start}..{rows.stop - 1}) are not what was "
+            "written; restore the archive from a copy or import the recordings again"
+        )
+    return archive.frames[rows]
 
 
 def _cache_path(
@@ -391,7 +406,7 @@ def _write_cache(
         with partial.open("wb") as file:
             file.truncate(int(np.prod(shape)) * dtype.itemsize)
         data, mapped = _map_file(partial, shape, dtype)
-        _fill(data, archive, ids, lengths, method)
+        _fill(data, archive, ids, lengths, method, mapped)
         mapped.flush()
         partial.replace(path)
     except OSError as error:
