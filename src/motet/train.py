@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import signal
 import sys
 import threading
@@ -22,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from motet import recipes
@@ -397,6 +396,10 @@ def _peak_memory(device: torch.device) -> float:
     """MB: of the GPU where there is one, else resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
     unit = 2**20 if sys.platform == "darwin" else 2**10  # kilobytes, on macOS bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 

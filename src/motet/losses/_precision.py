@@ -39,6 +39,6 @@ def at_least_float32(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         with torch.autocast(_device_type(args + tuple(kwargs.values())), enabled=False):
-            return function(*(_promote(a) for a in args), **{k: _promote(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
+            return function(*(_promote(a) for a in args), **{k: _promote(v) for k, v in kwargs.items()})
 
     return wrapped

@@ -203,10 +203,10 @@ class ContrastiveHost(nn.Module):
         Returns:
             Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns.
         """
-        queries = self._embed(self.encoders, self.heads, first)  # type: ignore[arg-type]
+        queries = self._embed(self.encoders, self.heads, first)
         self.update_twins(epoch)
         with torch.no_grad():
-            keys = self._embed(self.key_encoders, self.key_heads, second)  # type: ignore[arg-type]
+            keys = self._embed(self.key_encoders, self.key_heads, second)
         output = StepOutput(queries, keys, self.queue.snapshot(), epoch, int(self.queue.filled))
         losses = {}
         for term in self.terms:
