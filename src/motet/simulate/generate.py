@@ -279,6 +279,8 @@ def simulate(
         ConfigError: an option out of range, an unknown layout or one that cannot be derived, or an archive in the way.
     """
     options = Options(clips, actions, actors, sensor, persons, imu, layout, second_layout, seed, fps, dtype)
+    if chunk < 1:
+        raise ConfigError(f"chunk must be at least 1, not {chunk}")
     main = _check(options)
     company = _Company(options)
     source = layouts.get(LAYOUT)
@@ -326,10 +328,10 @@ def _shoot_all(
     progress: bool,
 ) -> None:
     options = company.options
-    chunks = range(0, options.clips, max(1, chunk))
+    chunks = range(0, options.clips, chunk)
     console = Console(stderr=True)
     for start in track(chunks, "simulating", console=console, disable=not (progress and console.is_terminal)):
-        numbers = range(start, min(options.clips, start + max(1, chunk)))
+        numbers = range(start, min(options.clips, start + chunk))
         for shot in shoot(company, [cell(i, options.actions, options.actors) for i in numbers]):
             columns = _columns(shot.cell, options.sensor)
             for archive, skeleton, purpose in films:
