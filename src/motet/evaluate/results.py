@@ -144,7 +144,7 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
             *(
                 percent(row.values),
                 percent(row.best_values),
-                f"{len(row.values)} {row.details.get('over', '')}".strip(),
+                f"{len(row.values)} {row.details['over']}" if len(row.values) > 1 else "1",
             ),
         )
         lines.append("| " + " | ".join(cells) + " |")
