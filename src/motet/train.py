@@ -26,13 +26,13 @@ from torch import Tensor
 
 from motet import recipes
 from motet.archive import MotionArchive
-from motet.augment import augment, check_options
+from motet.augment import check_options
 from motet.checkpoint import load_checkpoint, save_checkpoint
 from motet.config import Optimiser, Recipe
 from motet.distributed import any_rank, mean_over_ranks, rank, world_size
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.keyed import Keyed
-from motet.loader import ClipStore, batches, random_crop
+from motet.loader import ClipStore, augmented_views, batches
 from motet.methods.contrastive import ContrastiveHost
 from motet.model import Model, encoder_options
 from motet.monitor import online_knn, spread
@@ -144,25 +144,6 @@ def make_optimiser(options: Optimiser, parameters: list[torch.nn.Parameter]) -> 
     return torch.optim.Adam(parameters, options.lr, weight_decay=options.weight_decay, fused=True)
 
 
-def two_views(store: ClipStore, ids: Tensor, recipe: Recipe, epoch: int) -> tuple[Tensor, Tensor]:
-    """Two independently cropped and augmented views of some clips, each (B, T, P, V, C)."""
-    ids = ids.to(store.device)
-    options = recipe.augment
-
-    def view(number: int) -> Tensor:
-        keyed = Keyed(recipe.seed, epoch, ids, number)
-        start, length = random_crop(
-            keyed,
-            store.lengths_of(ids),
-            minimum_ratio=options.crop_minimum,
-            frames=recipe.frames,
-            shortest=options.crop_frames,
-        )
-        return augment(store.windows(ids, start, length, recipe.frames), keyed, options, store.skeleton)
-
-    return view(0), view(1)
-
-
 def _fabric(recipe: Recipe) -> Fabric:
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
     accelerator = {"cuda": "cuda", "cpu": "cpu", "mps": "mps", "auto": "auto"}.get(recipe.device)
@@ -194,8 +175,8 @@ class Trainer:
             encoder=encoder_options(recipe.encoder),
             epochs=recipe.epochs,
         )
-        check_options(recipe.augment, archive.skeleton, channels)
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=self.fabric.device)
+        check_options(recipe.augment, self.store.skeleton, channels)
         parameters = [p for p in self.host.parameters() if p.requires_grad]
         optimiser = make_optimiser(recipe.optimiser, parameters)
         self.module, self.optimiser = self.fabric.setup(self.host, optimiser)
@@ -277,7 +258,10 @@ class Trainer:
                 self._leave(run, stopped)
 
     def _step(self, ids: Tensor) -> dict[str, float]:
-        first, second = two_views(self.store, ids, self.recipe, self.epoch)
+        recipe = self.recipe
+        first, second = augmented_views(
+            self.store, ids, recipe.augment, seed=recipe.seed, epoch=self.epoch, frames=recipe.frames
+        )
         losses: dict[str, Tensor] = self.module(first, second, self.epoch)
         names = list(losses)
         values = torch.stack(list(losses.values()))
