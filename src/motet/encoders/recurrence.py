@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Recurrent weights that fit a core's caches beside the step's activations are worth grouping on a CPU; larger ones
 # are better kept in the cache for a whole sequence, one recurrence after the other.
@@ -88,6 +89,7 @@ class _Recurrence(torch.autograd.Function):
         return result
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
         saved = ctx.saved_tensors
@@ -197,7 +199,7 @@ def _scan(gates: Tensor, states: Tensor, weights: Tensor, carry_dtype: torch.dty
 
 
 def _tanh_(x: Tensor) -> Tensor:
-    """tanh in place; on a CPU as 2 σ(2x) − 1, whose kernel is several times as fast and as exact to one rounding of 1."""
+    """tanh in place; on a CPU as 2 σ(2x) − 1, which is several times as fast and exact to one rounding of 1."""
     if x.device.type != "cpu":
         return x.tanh_()
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
