@@ -309,9 +309,9 @@ def simulate(
                 )
             )
 
-        films = [(writer("", main), main, "sensor")]
+        films = [_Film.of(writer("", main), source, "sensor")]
         if second is not None:
-            films.append((writer(f"-{second.name}", second), second, f"sensor of {second.name}"))
+            films.append(_Film.of(writer(f"-{second.name}", second), source, f"sensor of {second.name}"))
         inertial = None
         if imu:
             inertial = writer("-imu", SENSORS, persons=1, dtype="float32", units="m/s^2, rad/s")
@@ -322,7 +322,7 @@ def simulate(
 def _shoot_all(
     company: _Company,
     source: Skeleton,
-    films: list[tuple[ArchiveWriter, Skeleton, str]],
+    films: list[_Film],
     inertial: ArchiveWriter | None,
     chunk: int,
     progress: bool,
@@ -334,21 +334,34 @@ def _shoot_all(
         numbers = range(start, min(options.clips, start + chunk))
         for shot in shoot(company, [cell(i, options.actions, options.actors) for i in numbers]):
             columns = _columns(shot.cell, options.sensor)
-            for archive, skeleton, purpose in films:
-                archive.add(_film(shot, source, skeleton, options, purpose), **columns)
+            for film in films:
+                film.archive.add(film.expose(shot, source, options), **columns)
             if inertial is not None and shot.inertial is not None:
                 draw = generator(options.seed, "inertial", shot.cell.clip)
                 inertial.add(sense(shot.inertial, draw), **columns)
 
 
-def _film(shot: Shot, source: Skeleton, skeleton: Skeleton, options: Options, purpose: str) -> Array:
-    """(T, P, V, 3) of a clip as a sensor of the layout gives it."""
-    draw = generator(options.seed, purpose, shot.cell.clip)
-    # errors belong to the camera's axes, so the layout's own axes come last
-    seen = replace(skeleton, up=source.up, right_handed=source.right_handed)
-    clip = convert(shot.seen, source, seen)
-    filmed = optical(clip, draw) if options.sensor == "optical" else depth(clip, draw, roles(skeleton))
-    return convert(filmed, seen, skeleton).astype(np.float32, copy=False)
+@dataclass(frozen=True)
+class _Film:
+    """An archive being written, and the layout as the sensor's own axes have it."""
+
+    archive: ArchiveWriter
+    seen: Skeleton
+    purpose: str
+
+    @classmethod
+    def of(cls, archive: ArchiveWriter, source: Skeleton, purpose: str) -> _Film:
+        seen = replace(archive.skeleton, up=source.up, right_handed=source.right_handed)
+        return cls(archive, seen, purpose)
+
+    def expose(self, shot: Shot, source: Skeleton, options: Options) -> Array:
+        """(T, P, V, 3) of a clip as the sensor gives it."""
+        draw = generator(options.seed, self.purpose, shot.cell.clip)
+        clip = shot.seen if self.seen == source else convert(shot.seen, source, self.seen)
+        filmed = optical(clip, draw) if options.sensor == "optical" else depth(clip, draw, roles(self.seen))
+        # errors belong to the camera's axes, so the layout's own axes come last
+        skeleton = self.archive.skeleton
+        return filmed if self.seen == skeleton else convert(filmed, self.seen, skeleton)
 
 
 def _columns(where: Cell, sensor: Sensor) -> dict[str, Any]:

@@ -86,10 +86,11 @@ def depth(clip: Array, draw: np.random.Generator, layout: Roles) -> Array:
 
 def _slow(noise: Array, memory: float) -> Array:
     """Autoregressive noise over frames with unit variance."""
-    scale = np.sqrt(1 - memory**2)
-    start = noise[:1] * (1 - scale)  # so that the first frame has unit variance too
-    filtered: Array = lfilter([scale], [1.0, -memory], noise, axis=0, zi=start)[0]
-    return filtered.astype(np.float32)
+    gain = np.array([np.sqrt(1 - memory**2)], np.float32)
+    poles = np.array([1, -memory], np.float32)
+    start = noise[:1] * (1 - gain)  # so that the first frame has unit variance too
+    filtered: Array = lfilter(gain, poles, noise, axis=0, zi=start)[0]
+    return filtered
 
 
 def _depth_person(clip: Array, draw: np.random.Generator, layout: Roles) -> Array:
