@@ -75,8 +75,8 @@ def _check_sizes(recipe: Recipe, clips: int) -> None:
         raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
     if queue > clips:
         warnings.warn(
-            f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of every "
-            f"clip, which then count as its own negatives; try --queue-size {max(batch, clips // 2)}",
+            f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of "
+            f"every clip, which then count as its own negatives; try --queue-size {max(batch, clips // 2)}",
             MotetWarning,
             stacklevel=3,
         )
@@ -151,7 +151,7 @@ def _fabric(recipe: Recipe) -> Fabric:
         raise ConfigError(f"device is {recipe.device!r}, it must be one of auto, cpu, cuda, mps")
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch sees no CUDA device here; use --device cpu")
-    # keys are gathered, so queues agree without being sent; BatchNorm statistics of a rank are its own, as in the papers
+    # keys are gathered, so queues agree without being sent; a rank's BatchNorm statistics are its own
     strategy = DDPStrategy(broadcast_buffers=False) if recipe.devices > 1 else "auto"
     return Fabric(accelerator=accelerator, devices=recipe.devices, strategy=strategy, precision=precision)
 
@@ -316,8 +316,8 @@ class Trainer:
         if flat and self.epoch >= max(3, self.recipe.epochs // 5) and not self.collapse_told:
             self.collapse_told = True
             warnings.warn(
-                f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, weaken "
-                "the augmentation (--shear, --mask, --corruption) or check the recordings with `motet data inspect`",
+                f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, "
+                "weaken the augmentation (--shear, --mask, --corruption) or check the recordings with `motet data inspect`",
                 MotetWarning,
                 stacklevel=2,
             )
