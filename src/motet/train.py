@@ -61,7 +61,7 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
-    if result.recipe.endswith("/small"):
+    if isinstance(recipe, str) and result.recipe.endswith("/small"):
         fits = {"batch_size": min(result.batch_size, len(parts.train))}
         fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
         result = result.with_options({k: v for k, v in fits.items() if k not in options})
