@@ -9,9 +9,12 @@ must end with an error that motet raises on purpose.
 from __future__ import annotations
 
 import io
+import os
+import pkgutil
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -24,7 +27,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet import catalogue, cli, formats, layouts, recipes, splits
+from motet import cli, formats, layouts, recipes, splits
+from motet.augment import Augment
 from motet.errors import MotetError
 from motet.evaluate import protocols
 from motet.views import KINDS
@@ -259,6 +263,19 @@ def test_nothing_is_fetched_from_a_network() -> None:
         assert not re.search(r"!\[[^]]*\]\(https?:|<script|<iframe|<img", page.read_text(encoding="utf-8")), page
 
 
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocstrings", reason="needs the extra docs")
+    pytest.importorskip("material", reason="needs the extra docs")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(
+        words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        fetched = re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)=["'](?:https?:)?//[^"']+""", page.read_text())
+        assert not fetched, f"{page.name} fetches {fetched[0]}"
+
+
 # ------------------------------------------------------------------------------------ names and options exist
 
 
@@ -318,6 +335,20 @@ def test_commands_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> N
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_names_of_a_page_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:moco|mcl|crossclr|cmd)/[a-z0-9-]+)`", text):
+        assert name in recipes.names(), f"{page.name} speaks of the recipe {name}"
+    for name in re.findall(r"^::: (motet[\w.]+)|`(motet(?:\.[A-Za-z_]\w*)+)`", text, flags=re.M):
+        pkgutil.resolve_name("".join(name))
+    for words in re.findall(r"--protocols ((?:[a-z-]+ ?)+)", text):
+        for name in words.split():
+            if name.startswith("--"):
+                break
+            assert name in protocols(), f"{page.name} speaks of the protocol {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_options_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> None:
     known = set().union(*options.values()) | {"--help", "--version"}
     for option in re.findall(r"`(--[a-z][a-z0-9.-]*)", page.read_text(encoding="utf-8")):
@@ -345,7 +376,50 @@ def test_what_there_is_is_documented(options: dict[str, set[str]]) -> None:
     for option in sorted(options["pretrain"] - {"--help"}):
         if not option.startswith("--no-"):
             assert f"`{option}`" in settings + text["docs/training.md"], f"{option} of pretrain is on no page"
-    assert len(catalogue.entries()) > 0
+
+
+def _cells(page: str, option: str) -> list[str]:
+    """Cells of the row of a page that begins with an option."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `--{option}` |"))
+    return [cell.strip() for cell in row.strip("|").split(" | ")]
+
+
+@pytest.mark.parametrize("option", [f.name for f in fields(Augment)])
+def test_the_table_of_augmentations_holds_the_values_of_the_recipes(option: str) -> None:
+    *_, paper, small = _cells("data/transforms.md", option.replace("_", "-"))
+    for cell, recipe in ((paper, recipes.get("cmd/paper")), (small, recipes.get("cmd/small"))):
+        value = getattr(recipe.augment, option)
+        assert cell == ("that of the encoder" if value is None else f"{value:g}"), f"--{option} of {recipe.recipe}"
+
+
+@pytest.mark.parametrize("option", ["dim", "queue_size", "key_momentum", "temperature"])
+def test_the_table_of_the_host_holds_the_values_of_the_recipes(option: str) -> None:
+    *_, paper, small = _cells("concepts.md", option.replace("_", "-"))
+    for cell, recipe in ((paper, recipes.get("cmd/paper")), (small, recipes.get("cmd/small"))):
+        assert re.match(r"[\d.]+", cell)[0] == f"{getattr(recipe.method, option):g}", f"--{option} of {recipe.recipe}"  # type: ignore[index]
+
+
+def test_the_table_of_sizes_holds_the_values_of_the_recipes() -> None:
+    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    for column, name in ((2, "cmd/paper"), (3, "cmd/small")):
+        recipe = recipes.get(name)
+        cells = {
+            row.split("|")[1].strip(): row.split("|")[column].strip()
+            for row in _section(text, "Sizes").splitlines()
+            if row.count("|") == 4
+        }
+        encoder, optimiser, method = recipe.encoder, recipe.optimiser, recipe.method
+        assert cells["encoder"] == f"{encoder.mode} GRU, {encoder.layers} layers of {encoder.hidden}"
+        assert cells["frames"] == str(recipe.frames)
+        assert cells["preprocess"] == f"`{recipe.preprocess}`"
+        assert cells["queue, momentum"] == f"{method.queue_size}, {method.key_momentum:g}"
+        assert cells["batch, epochs, drop"] == f"{recipe.batch_size}, {recipe.epochs}, {optimiser.milestones[0]}"
+        rate = {"sgd": f"rate {optimiser.lr:g}", "adam": f"{optimiser.lr:g}".replace("0.001", "1e-3")}[
+            optimiser.optimiser
+        ]
+        assert cells["optimiser"].lower().startswith(optimiser.optimiser)
+        assert rate in cells["optimiser"]
 
 
 def _section(text: str, heading: str) -> str:
