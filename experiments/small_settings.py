@@ -27,24 +27,26 @@ from motet.runs import Run
 from motet.splits import default_rule, split, validation
 from motet.train import Trainer, resolve
 
-BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8}
+BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8, "mask": 0.0, "lr": 3e-3, "precision": "bf16"}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "base": {},
-    "crops as published": {"crop_frames": 32},
-    "preprocess center": {"preprocess": "center"},
-    "preprocess yaw": {"preprocess": "yaw"},
-    "published augmentation": {"crop_minimum": 0.1, "corruption": 0.5, "shear": 1.0, "mask": 0.0, "noise": 0.0},
-    "no mask": {"mask": 0.0},
+    "scale .2": {"scale": 0.2},
     "shear .6": {"shear": 0.6},
     "rotate 30": {"rotate": 30.0},
-    "scale .2, speed .1": {"scale": 0.2, "speed": 0.1},
-    "lr 3e-3": {"lr": 3e-3},
+    "published augmentation": {"crop_minimum": 0.1, "corruption": 0.5, "shear": 1.0, "noise": 0.0},
+    "queue 64": {"queue_size": 64},
+    "temperature .2": {"temperature": 0.2},
+    "crop .25": {"crop_minimum": 0.25},
+    "hidden 128": {"hidden": 128},
+    "key momentum .95": {"key_momentum": 0.95},
+    "weight decay 0": {"weight_decay": 0.0},
+    "mask .3": {"mask": 0.3},
+    "preprocess center": {"preprocess": "center"},
+    "preprocess yaw": {"preprocess": "yaw"},
+    "noise .1": {"noise": 0.1},
+    "linear head": {"mlp_head": False},
     "sgd .05": {"optimiser": "sgd", "lr": 0.05},
     "key momentum .999": {"key_momentum": 0.999},
-    "queue 256": {"queue_size": 256},
-    "temperature .2": {"temperature": 0.2},
-    "layers 1": {"layers": 1},
-    "hidden 128": {"hidden": 128},
 }
 
 

@@ -140,7 +140,10 @@ def test_a_flipped_byte_is_named(small_archive: MotionArchive, tmp_path: Path, c
     raw = bytearray((broken / "frames.npy").read_bytes())
     raw[-5] ^= 0x10
     (broken / "frames.npy").write_bytes(raw)
-    for line in (["data", "inspect", str(broken)], ["pretrain", "cmd", f"--data={broken}", f"--out={tmp_path / 'run'}"]):
+    for line in (
+        ["data", "inspect", str(broken)],
+        ["pretrain", "cmd", f"--data={broken}", f"--out={tmp_path / 'run'}"],
+    ):
         assert cli.main([*line, *(TINY_FLAGS if line[0] == "pretrain" else [])]) == 2
         assert "clip-047" in capsys.readouterr().err.splitlines()[-1]
 

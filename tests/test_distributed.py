@@ -16,9 +16,18 @@ from tests.test_train import TINY
 def test_two_processes_share_a_run(small_archive: MotionArchive, tmp_path: Path) -> None:
     options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items()]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "motet"]
-    command += ["pretrain", "cmd", f"--data={small_archive.path}", f"--out={tmp_path / 'run'}", "--devices=2", "--quiet"]
+    command += [
+        "pretrain",
+        "cmd",
+        f"--data={small_archive.path}",
+        f"--out={tmp_path / 'run'}",
+        "--devices=2",
+        "--quiet",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [*command, *options], env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     run = Run.open(tmp_path / "run")
     assert run.finished

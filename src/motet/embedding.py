@@ -12,7 +12,9 @@ from motet.model import load
 from motet.runs import written
 
 
-def embed(run: str | Path, archive: str | Path, out: str | Path, *, device: str | torch.device = "cpu") -> tuple[int, int]:
+def embed(
+    run: str | Path, archive: str | Path, out: str | Path, *, device: str | torch.device = "cpu"
+) -> tuple[int, int]:
     """Encode an archive with a trained run.
 
     Args:

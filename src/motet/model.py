@@ -61,7 +61,9 @@ class Model:
         self.device = torch.device(device)
         if encoders is None:
             encoders = [
-                build_encoder(skeleton=v.skeleton, persons=persons, channels=channels, **encoder_options(recipe.encoder))
+                build_encoder(
+                    skeleton=v.skeleton, persons=persons, channels=channels, **encoder_options(recipe.encoder)
+                )
                 for v in self.views
             ]
         self.encoders = nn.ModuleList(encoders).to(self.device)

@@ -133,7 +133,7 @@ class Run:
         """Content of config.json."""
         try:
             config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
-            config["recipe"], config["data"]["path"], config["split"]  # noqa: B018
+            config["recipe"], config["data"]["path"], config["split"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/config.json is damaged ({error!r}); pretrain again") from error
         return config
@@ -161,7 +161,9 @@ class Run:
         """
         archive = MotionArchive.open(self.data if path is None else path)
         if path is None and archive.hash != self.config["data"]["hash"]:
-            raise RunError(f"{self.data} is not the archive that {self.path} was trained on any more; name it by --data")
+            raise RunError(
+                f"{self.data} is not the archive that {self.path} was trained on any more; name it by --data"
+            )
         return archive
 
     @property

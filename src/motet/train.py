@@ -7,6 +7,7 @@ path is a function of (seed, epoch, clip, view), so a checkpoint needs no sample
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 import sys
@@ -138,13 +139,12 @@ def resume(path: str | Path, *, progress: bool = True) -> Run:
 def make_optimiser(options: Optimiser, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """SGD with momentum, or Adam; one fused pass over all parameters."""
     if options.optimiser == "sgd":
-        return torch.optim.SGD(
-            parameters, options.lr, options.momentum, weight_decay=options.weight_decay, fused=True
-        )
+        return torch.optim.SGD(parameters, options.lr, options.momentum, weight_decay=options.weight_decay, fused=True)
     return torch.optim.Adam(parameters, options.lr, weight_decay=options.weight_decay, fused=True)
 
 
 def _fabric(recipe: Recipe) -> Fabric:
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision it was asked for
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
     accelerator = {"cuda": "cuda", "cpu": "cpu", "mps": "mps", "auto": "auto"}.get(recipe.device)
     if accelerator is None:
@@ -317,7 +317,7 @@ class Trainer:
             self.collapse_told = True
             warnings.warn(
                 f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, "
-                "weaken the augmentation (--shear, --mask, --corruption) or check the recordings with `motet data inspect`",
+                "weaken the augmentation (--shear, --mask, --corruption) or look at the recordings: `motet data inspect`",
                 MotetWarning,
                 stacklevel=2,
             )

@@ -16,9 +16,7 @@ from tests.losses.golden import STREAMS, raw, toy, unit
 close = pytest.approx
 
 
-@pytest.mark.parametrize(
-    ("top_k", "want"), [(1, 0.0), (2, 15.870913), (3, 19.998877), (4, 23.368713), (8, 24.126988)]
-)
+@pytest.mark.parametrize(("top_k", "want"), [(1, 0.0), (2, 15.870913), (3, 19.998877), (4, 23.368713), (8, 24.126988)])
 def test_golden_loss_by_number_of_neighbours(top_k: int, want: float) -> None:
     assert mutual_distillation(*toy(), top_k=top_k).item() == close(want, rel=1e-6, abs=1e-12)
 
@@ -97,12 +95,12 @@ def test_queues_must_be_slot_aligned() -> None:
 
 def test_identical_streams() -> None:
     z, k, q = toy()
-    same = {s: k["joint"] for s in STREAMS}
-    queues = {s: q["joint"] for s in STREAMS}
+    same = dict.fromkeys(STREAMS, k["joint"])
+    queues = dict.fromkeys(STREAMS, q["joint"])
     equal = mutual_distillation(same, same, queues, top_k=4, teacher_temperature=0.1)
     assert equal.item() == close(0.0, abs=1e-12)
-    queries = {s: z["joint"] for s in STREAMS}
-    keys = {s: z["joint"] for s in STREAMS}
+    queries = dict.fromkeys(STREAMS, z["joint"])
+    keys = dict.fromkeys(STREAMS, z["joint"])
     assert mutual_distillation(queries, keys, queues, top_k=4).item() == close(0.232363, abs=1e-6)
 
 

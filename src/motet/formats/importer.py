@@ -28,7 +28,7 @@ from motet import formats
 from motet.archive import ArchiveWriter, MotionArchive
 from motet.errors import ConfigError, DataError
 from motet.formats._worker import Outcome, ignore_interrupt, read_units
-from motet.formats.base import Plan, RawClip, Unit, make_options
+from motet.formats.base import RawClip, Unit, make_options
 
 CHUNK = 8  # units that travel together: one round trip costs about as much as parsing a small file
 UNITS_PER_WORKER = 64  # below this a process costs more than it saves

@@ -86,7 +86,9 @@ def mutual_distillation(
     near = {a: (keys[a].detach() @ queues[a].detach().T).topk(top_k, dim=1) for a in names}
     similarity = {b: queries[b] @ queues[b].detach().T for b in names}
     pairs = [
-        _divergence(near[a].values / teacher_temperature, similarity[b].gather(1, near[a].indices) / student_temperature)
+        _divergence(
+            near[a].values / teacher_temperature, similarity[b].gather(1, near[a].indices) / student_temperature
+        )
         for a in names
         for b in names
         if a != b

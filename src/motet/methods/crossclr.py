@@ -14,7 +14,8 @@ from motet.methods.contrastive import Contrastive, Term, need_two
 class CrosSCLR(Contrastive):
     """Options of CrosSCLR on this host's encoders (CrosSCLR-B in CMD's tables, when those are GRUs).
 
-    The second stage replaces the first's loss. No source fixes the split for CrosSCLR-B; the original switches half-way.
+    The second stage replaces the first's loss. No source fixes the split for CrosSCLR-B; the original switches
+    half-way.
     """
 
     cross_start: int | None = None
