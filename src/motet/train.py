@@ -317,7 +317,7 @@ class Trainer:
             self.collapse_told = True
             warnings.warn(
                 f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, "
-                "weaken the augmentation (--shear, --mask, --corruption) or look at the recordings: `motet data inspect`",
+                "weaken the augmentation (--shear, --mask, --corruption) or look at the clips: `motet data inspect`",
                 MotetWarning,
                 stacklevel=2,
             )

@@ -59,7 +59,7 @@ def _fill_plan(plan: Tensor, logits: Tensor, power: float, prices: Tensor) -> Te
         shares, largest = _shares(_powers(chunk, power).add_(prices), dim=1)
         total = shares.sum(dim=1, keepdim=True)
         scaling.append(total.log().add_(largest).squeeze(1))
-        threshold_(torch.div(shares, total, out=plan[rows]), negligible, 0.0)
+        torch.threshold_(torch.div(shares, total, out=plan[rows]), negligible, 0.0)
     return torch.cat(scaling)
 
 
