@@ -415,11 +415,8 @@ def test_the_table_of_sizes_holds_the_values_of_the_recipes() -> None:
         assert cells["preprocess"] == f"`{recipe.preprocess}`"
         assert cells["queue, momentum"] == f"{method.queue_size}, {method.key_momentum:g}"
         assert cells["batch, epochs, drop"] == f"{recipe.batch_size}, {recipe.epochs}, {optimiser.milestones[0]}"
-        rate = {"sgd": f"rate {optimiser.lr:g}", "adam": f"{optimiser.lr:g}".replace("0.001", "1e-3")}[
-            optimiser.optimiser
-        ]
         assert cells["optimiser"].lower().startswith(optimiser.optimiser)
-        assert rate in cells["optimiser"]
+        assert f"rate {optimiser.lr:g} " in cells["optimiser"]
 
 
 def _section(text: str, heading: str) -> str:

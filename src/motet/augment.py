@@ -74,7 +74,7 @@ class Augment:
     @classmethod
     def mild(cls) -> Augment:
         """For hundreds or thousands of clips, where the published distributions drown the signal."""
-        return cls(crop_minimum=0.5, corruption=0.0, shear=0.3, mask=0.3, noise=0.02)
+        return cls(crop_minimum=0.5, crop_frames=8, corruption=0.0, shear=0.3, scale=0.2, noise=0.02)
 
     @classmethod
     def none(cls) -> Augment:

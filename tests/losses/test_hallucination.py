@@ -47,7 +47,7 @@ def random_unit(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 def walk(anchor: Tensor, prototypes: Tensor, picks: Tensor, shrink: Tensor) -> tuple[Tensor, Tensor]:
-    """Positives (B, G, D) towards the candidates ``picks`` (the nearest excluded, ascending similarity), and their t."""
+    """Positives (B, G, D) towards the candidates ``picks`` (ascending similarity, without the nearest), and their t."""
     order = (anchor @ prototypes.T).argsort(dim=1)
     selected = prototypes[order[:, :-1].gather(1, picks)]
     nearest = prototypes[order[:, -1]]

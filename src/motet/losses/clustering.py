@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import threshold_  # type: ignore[attr-defined]
 
 from motet.errors import ConfigError
 from motet.losses._precision import at_least_float32
@@ -122,9 +121,9 @@ def balanced_assignment(
             prices += columns.log()
             _fill_plan(plan, logits, power, prices)
             rows, columns = torch.ones_like(rows), torch.ones_like(columns)
-    prices += columns.log()
-    _fill_plan(plan, logits, power, prices)
-    return plan
+    # scaled in place: logits so large that prices next to them have lost their digits still give balanced columns
+    plan.mul_(columns)
+    return plan.div_(plan.sum(dim=1, keepdim=True))
 
 
 @at_least_float32

@@ -106,7 +106,8 @@ def _weighted(fundamental: Tensor, enhanced: Tensor, weights: Tensor, denominato
     if denominator is not None and not denominator > 0:
         raise ConfigError(f"denominator is {denominator}; it must be above 0, or None for the number of rows")
     divisor = max(enhanced.numel(), 1) if denominator is None else denominator
-    return weights[0] * fundamental.sum() / max(fundamental.numel(), 1) + weights[1] * enhanced.sum() / divisor
+    share = weights.detach().to(fundamental)
+    return share[0] * fundamental.sum() / max(fundamental.numel(), 1) + share[1] * enhanced.sum() / divisor
 
 
 @at_least_float32

@@ -32,8 +32,8 @@ def _small(name: str, method: type[Contrastive]) -> Recipe:
         frames=32,
         preprocess="first-frame",
         epochs=100,
-        encoder=Encoder(hidden=128, layers=2),
-        optimiser=Optimiser(optimiser="adam", lr=1e-3, milestones=(75,)),
+        encoder=Encoder(hidden=64, layers=2),
+        optimiser=Optimiser(optimiser="adam", lr=3e-3, milestones=(75,)),
         augment=Augment.mild(),
     )
 
