@@ -209,7 +209,9 @@ def test_views_together_equal_views_one_by_one(archive: MotionArchive, options: 
     together = augmented_views(store, ids, options, seed=5, epoch=6, frames=16, views=2)
     for view in range(2):
         keyed = Keyed(5, 6, ids, view)
-        crop = random_crop(keyed, store.lengths_of(ids), minimum_ratio=options.crop_minimum, frames=16)
+        crop = random_crop(
+            keyed, store.lengths_of(ids), minimum_ratio=options.crop_minimum, frames=options.crop_frames or 16
+        )
         alone = augment(store.windows(ids, *crop, 16), keyed, options, store.skeleton)
         torch.testing.assert_close(together[view], alone, rtol=1e-6, atol=1e-6)
     assert not torch.equal(*together)

@@ -319,6 +319,7 @@ class MotionArchive:
         self.simulated = bool(meta.get("simulated", False))
         self.hash = str(meta["content_sha256"])
         self._offsets: list[int] = clips["offset"].to_list()
+        self._digests: list[str] = clips["sha256"].to_list()
         self._lengths: list[int] = clips["length"].to_list()
         self.frames = self._map("frames.npy", int(meta["frames"]), 4)
         self.confidence: Float | None = (
@@ -415,12 +416,21 @@ class MotionArchive:
         Raises:
             DataError: names the first clip whose bytes are not those that were written.
         """
-        for index, (name, want) in enumerate(zip(self.clips["name"], self.clips["sha256"], strict=True)):
-            start = self._offsets[index]
-            rows = slice(start, start + self._lengths[index])
-            certain = None if self.confidence is None else self.confidence[rows]
-            if clip_digest(self.frames[rows], certain) != want:
-                raise DataError(
-                    f"{self.path}: the data of clip {name} (frames {rows.start}..{rows.stop - 1}) are not what was "
-                    "written; restore the archive from a copy or import the recordings again"
-                )
+        for index in range(len(self)):
+            self.verified(index)
+
+    def verified(self, index: int) -> Float:
+        """(T, P, V, C) view of a clip as stored, after its bytes were compared with their digest.
+
+        Raises:
+            DataError: the bytes are not those that were written; names the clip.
+        """
+        start = self._offsets[index]
+        rows = slice(start, start + self._lengths[index])
+        certain = None if self.confidence is None else self.confidence[rows]
+        if clip_digest(self.frames[rows], certain) != self._digests[index]:
+            raise DataError(
+                f"{self.path}: the data of clip {self.clips['name'][index]} (frames {rows.start}..{rows.stop - 1}) are "
+                "not what was written; restore the archive from a copy or import the recordings again"
+            )
+        return self.frames[rows]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from motet.archive import MotionArchive, clip_digest
+from motet.archive import MotionArchive
 from motet.augment import Augment, augment
 from motet.errors import ConfigError, DataError
 from motet.keyed import Keyed
@@ -357,7 +357,7 @@ def _fill(
             chunk.append(order.pop())
         padded = np.zeros((len(chunk), longest, *data.shape[1:]), dtype=np.float32)
         for row, place in enumerate(chunk):
-            padded[row, : counts[place]] = _verified(archive, int(ids[place]))[: counts[place]]
+            padded[row, : counts[place]] = archive.verified(int(ids[place]))[: counts[place]]
         frames = torch.from_numpy(padded).to(data.device)
         done = preprocess(frames, lengths[chunk].to(data.device), archive.skeleton, method)
         for row, place in enumerate(chunk):
@@ -368,19 +368,6 @@ def _fill(
             _release_array(archive.frames)
             if mapped is not None:
                 _release(mapped)
-
-
-def _verified(archive: MotionArchive, row: int) -> npt.NDArray[np.floating[Any]]:
-    """(T, P, V, C) of one clip as stored, its bytes compared with their digest."""
-    clip = archive.clips.row(row, named=True)
-    rows = slice(clip["offset"], clip["offset"] + clip["length"])
-    certain = None if archive.confidence is None else archive.confidence[rows]
-    if clip_digest(archive.frames[rows], certain) != clip["sha256"]:
-        raise DataError(
-            f"{archive.path}: the data of clip {clip['name']} (frames {rows.start}..{rows.stop - 1}) are not what was "
-            "written; restore the archive from a copy or import the recordings again"
-        )
-    return archive.frames[rows]
 
 
 def _cache_path(

@@ -408,7 +408,7 @@ def _tensorboard(run: Run, line: Mapping[str, Any]) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ConfigError("--tensorboard needs the extra: pip install 'motet[tensorboard]'") from error
+        raise ConfigError("--tensorboard needs a package that is not installed: pip install tensorboard") from error
     with SummaryWriter(str(run.path / "tensorboard")) as writer:
         flat = {"loss": line["loss"], "lr": line["lr"]}
         flat |= {f"terms/{k}": v for k, v in line["terms"].items()}

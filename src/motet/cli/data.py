@@ -32,7 +32,7 @@ def data_import(args: Sequence[str]) -> int:
         destination: tyro.conf.Positional[Path]
         """archive to create"""
         # mypy cannot follow a type that is chosen at run time
-        options: tyro.conf.OmitArgPrefixes[chosen.options] = field(default_factory=chosen.options)  # type: ignore[name-defined]
+        format: tyro.conf.OmitArgPrefixes[chosen.options] = field(default_factory=chosen.options)  # type: ignore[name-defined]
         """what the format can be told"""
         on_error: Literal["stop", "skip"] = "stop"
         """what to do with a file that cannot be read: stop, or skip and list it"""
@@ -48,7 +48,7 @@ def data_import(args: Sequence[str]) -> int:
         """no progress"""
 
     given = parse(Arguments, args[1:], f"motet data import {args[0]}", description=chosen.description)
-    options = {f.name: getattr(given.options, f.name) for f in fields(given.options)}
+    options = {f.name: getattr(given.format, f.name) for f in fields(given.format)}
     archive = formats.import_dataset(
         args[0],
         given.source,

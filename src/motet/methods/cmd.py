@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 @dataclass(frozen=True)
 class CMD(Contrastive):
     """Options of CMD; the defaults are the paper's."""
+
+    title: ClassVar[str] = "CMD"
+    meaning: ClassVar[str] = "As MoCo, and the streams teach each other which recordings are alike."
 
     teachers: Literal["pairwise", "consensus"] = "pairwise"
     """pairwise: every stream teaches every other, as published; consensus: each is taught once, by the mean of the

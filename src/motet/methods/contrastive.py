@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Contrastive:
-    """Options that every method on the contrastive host has (MoCo-v2 as in CMD)."""
+    """Options that every method on the contrastive host has (MoCo-v2 as in CMD).
+
+    Attributes:
+        title: what tables and reports call the method.
+        meaning: one sentence on it, for a reader who never trained a model.
+    """
+
+    title: ClassVar[str]
+    meaning: ClassVar[str]
 
     dim: int = 128
     """embedding size D."""

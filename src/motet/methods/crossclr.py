@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from motet.errors import ConfigError
 from motet.losses import cross_positive_mining
@@ -17,6 +18,9 @@ class CrosSCLR(Contrastive):
     The second stage replaces the first's loss. No source fixes the split for CrosSCLR-B; the original switches
     half-way.
     """
+
+    title: ClassVar[str] = "CrosSCLR"
+    meaning: ClassVar[str] = "As MoCo, and what one stream finds alike counts as alike for the other streams too."
 
     cross_start: int | None = None
     """first epoch of the second stage, counted from 0; by default half of the epochs. 0 gives one stage."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from motet.losses import mutual_contrast
 from motet.methods.contrastive import Contrastive, Term, need_two
@@ -12,6 +13,9 @@ from motet.methods.contrastive import Contrastive, Term, need_two
 @dataclass(frozen=True)
 class MCL(Contrastive):
     """Options of MCL. The paper gives no formula; see :func:`motet.losses.mutual_contrast` for the reading."""
+
+    title: ClassVar[str] = "MCL"
+    meaning: ClassVar[str] = "As MoCo, and every stream also has to recognise the recording in the other streams."
 
     mutual_weight: float = 1.0
     """weight of the contrast between streams."""

@@ -6,6 +6,7 @@ The base of CMD's tables (with one stream) and the baseline of every comparison 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from motet.methods.contrastive import Contrastive
 
@@ -13,3 +14,6 @@ from motet.methods.contrastive import Contrastive
 @dataclass(frozen=True)
 class MoCo(Contrastive):
     """Options of MoCo; see :class:`motet.methods.contrastive.Contrastive`."""
+
+    title: ClassVar[str] = "MoCo"
+    meaning: ClassVar[str] = "Learns that two altered copies of one recording belong together, stream by stream."

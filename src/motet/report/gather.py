@@ -26,20 +26,6 @@ from motet.splits import split as split_archive
 NEIGHBOURS = 5
 UNLABELLED_GROUPS = 10  # clusters where no labels say how many kinds of movement there are
 
-METHOD_NAMES = {
-    "moco": "MoCo",
-    "mcl": "MCL",
-    "crossclr": "CrosSCLR",
-    "cmd": "CMD",
-    "halp": "HaLP",
-    "halp-cmd": "HaLP + CMD",
-}
-METHOD_MEANINGS = {
-    "moco": "Learns that two altered copies of one recording belong together, stream by stream.",
-    "mcl": "As MoCo, and every stream also has to recognise the recording in the other streams.",
-    "crossclr": "As MoCo, and what one stream finds alike counts as alike for the other streams too.",
-    "cmd": "As MoCo, and the streams teach each other which recordings are alike.",
-}
 # What an option means, for a reader who never trained a model; options without an entry are in config.json only.
 OPTION_MEANINGS = {
     "streams": "What the model looks at: joint is where joints are, bone how limbs point, motion how all of it moves.",
@@ -116,7 +102,7 @@ def gather(
     parts = split_archive(archive, split or run.split)
     shown = np.asarray(parts.test)
     chosen = shown[maps.stratified(archive.labels[shown], clips, seed)]
-    method = METHOD_NAMES.get(_method(run), _method(run))
+    method = run.recipe.method.title
     evaluation = _evaluation(runs)
     notes = [f"Training has not finished: this page shows epoch {_epochs(run)} of {run.recipe.epochs}."]
     notes = [] if run.finished else notes
@@ -147,10 +133,6 @@ def gather(
         reproduce=_reproduce(run, archive, seed),
         notes=notes,
     )
-
-
-def _method(run: Run) -> str:
-    return run.recipe.recipe.split("/")[0]
 
 
 def _epochs(run: Run) -> int:
@@ -196,7 +178,7 @@ def _evaluation_notes(
 
 
 def _features(name: str, method: str) -> str:
-    return {RAW: "raw", RANDOM: "random"}.get(name, METHOD_NAMES.get(name, name) or method)
+    return {RAW: "raw", RANDOM: "random"}.get(name, method)
 
 
 def _rows(evaluation: _Evaluation, method: str) -> list[Row]:
@@ -299,10 +281,8 @@ def _text(value: Any) -> str:
 
 def _recipe(run: Run, count: int) -> list[Fact]:
     options = _options(run.recipe)
-    method = _method(run)
-    facts = [
-        Fact("Method", f"{METHOD_NAMES.get(method, method)} ({run.recipe.recipe})", METHOD_MEANINGS.get(method, ""))
-    ]
+    method = run.recipe.method
+    facts = [Fact("Method", f"{method.title} ({run.recipe.recipe})", method.meaning)]
     facts += [
         Fact(name.replace("_", " ").capitalize(), _text(options[name]), meaning)
         for name, meaning in OPTION_MEANINGS.items()
