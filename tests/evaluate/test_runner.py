@@ -15,6 +15,8 @@ from motet.archive import ArchiveWriter, MotionArchive
 from motet.config import Encoder
 from motet.errors import ConfigError, MotetWarning
 from motet.evaluate import linear, linear_cached
+from motet.evaluate.clips import labelled_clips
+from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, Raw
 from motet.evaluate.linear import CROP_VIEW
 from motet.evaluate.probe import ORDER_VIEW, fusion_weight
@@ -24,7 +26,7 @@ from motet.loader import random_crop
 from motet.model import Model
 from motet.runs import Run
 from motet.skeletons import Skeleton
-from motet.splits import Split
+from motet.splits import Split, split
 
 SKELETON = Skeleton("stick", ("root", "left", "right", "head"), (-1, 0, 0, 0), parts={"top": (0, 3)})
 STREAMS = ("joint", "motion", "bone[top]")
@@ -189,12 +191,8 @@ def test_a_bank_of_crops_is_encoded_once(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_standardised_features_have_the_chosen_length(run: Run, archive: MotionArchive) -> None:
-    from motet.evaluate import runner
-
-    context = runner._context(
-        [run], [run.model()], archive, runner._clips(archive, evaluate.runner.split_archive(archive, "odd-even")),
-        seeds=1, baselines=True, show=False,
-    )  # fmt: skip
+    clips = labelled_clips(archive, split(archive, "odd-even"))
+    context = Context.build([run], [run.model()], archive, clips, seeds=1, baselines=True, show=False)
     for sets in (context.learned, context.raw):
         features = linear.Bank(context, sets, standardise=True).centre(context.train)[0]
         torch.testing.assert_close(features.mean(dim=1), torch.zeros_like(features[:, 0]), atol=1e-4, rtol=0)
@@ -224,12 +222,12 @@ def test_encoded_once_for_all_protocols(run: Run, monkeypatch: pytest.MonkeyPatc
     protocols = ("knn", "linear-cached")
     first = evaluate.run(run, protocols, linear_cached=SHORT)
     assert calls == [36, 36]  # learned and random, all clips of both sides
-    again = evaluate.run(run, protocols, linear_cached=SHORT)
+    again = evaluate.run(run, protocols, linear_cached=SHORT, again=True)
     assert len(calls) == 2
     assert first["rows"] == again["rows"]
     for path in (run.path / "features").iterdir():
         path.write_bytes(path.read_bytes()[:50])  # a damaged file is made again
-    assert evaluate.run(run, protocols, linear_cached=SHORT)["rows"] == first["rows"]
+    assert evaluate.run(run, protocols, linear_cached=SHORT, again=True)["rows"] == first["rows"]
     assert len(calls) == 4
 
 
@@ -308,7 +306,7 @@ def test_bad_input_is_one_clear_error(run: Run, tmp_path: Path, archive: MotionA
         with pytest.raises(ConfigError, match=match):
             evaluate.run(*(args or (run,)), **options)
 
-    fails("no protocol 'knnn'; choose from knn, linear, linear-cached", run, ("knnn",))
+    fails("no protocol 'knnn'; choose from cluster, .*knn, linear, linear-cached", run, ("knnn",))
     fails("no protocol 'results'", run, ("results",))
     fails("no protocol was chosen", run, ())
     fails("unknown option linear", run, ("knn",), linear={"epochs": 1})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,16 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from motet.evaluate.features import FeatureSet
+from motet.archive import MotionArchive
+from motet.evaluate.clips import LabelledClips
+from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.probe import fusion_weight
 from motet.evaluate.results import RANDOM, RAW
 from motet.loader import ClipStore
+
+if TYPE_CHECKING:
+    from motet.model import Model
+    from motet.runs import Run
 
 T = TypeVar("T")
 
@@ -28,6 +34,7 @@ class Context:
     Attributes:
         method: name of what was learned, the ``features`` of its rows.
         streams: stream names.
+        archive: the recordings.
         store: all clips of both sides.
         train, test: archive rows, int64 on the CPU.
         train_labels, test_labels: class indices into ``class_names``.
@@ -37,25 +44,95 @@ class Context:
         raw: one raw feature set, or none.
         seeds: number of probe seeds.
         frames: frames that an encoder sees.
+        small: whether the recipe is one for hundreds or thousands of clips; options left open follow it.
         device: where features live.
         show: whether to show progress.
+        notes: what a protocol found that a reader must know; it may append.
+        records: what a protocol wants kept beside its rows (clips that it drew …), any JSON; it may add.
     """
 
     method: str
     streams: tuple[str, ...]
+    archive: MotionArchive
     store: ClipStore
     train: Tensor
     test: Tensor
     train_labels: npt.NDArray[np.int64]
     test_labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
-    learned: Sequence[FeatureSet]
-    random: Sequence[FeatureSet] = ()
-    raw: Sequence[FeatureSet] = ()
+    learned: Sequence[Encoded]
+    random: Sequence[Encoded] = ()
+    raw: Sequence[Raw] = ()
     seeds: int = 1
     frames: int = 64
+    small: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     show: bool = False
+    notes: list[str] = field(default_factory=list)
+    records: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        runs: Sequence[Run],
+        models: Sequence[Model],
+        archive: MotionArchive,
+        clips: LabelledClips,
+        *,
+        seeds: int,
+        baselines: bool,
+        show: bool,
+    ) -> Context:
+        """The context of some runs of one training, judged on an archive of their layout."""
+        first = models[0]
+        store = first.store(archive, np.concatenate([clips.train, clips.test]))
+        folder = runs[0].path / "features"
+
+        def encoded(model: Model, run: Run | None) -> Encoded:
+            place = folder if run is None else run.path / "features"
+            return Encoded(model, store, archive_hash=archive.hash, folder=place, run=run)
+
+        count = max(seeds, len(runs)) if baselines else 0
+        return cls(
+            method=first.recipe.recipe.split("/")[0],
+            streams=tuple(first.streams),
+            archive=archive,
+            store=store,
+            train=torch.from_numpy(clips.train),
+            test=torch.from_numpy(clips.test),
+            train_labels=clips.train_labels,
+            test_labels=clips.test_labels,
+            class_names=clips.class_names,
+            learned=[encoded(m, r) for m, r in zip(models, runs, strict=True)],
+            random=[encoded(first.untrained(seed), None) for seed in range(count)],
+            raw=[Raw(first, store)] if baselines else [],
+            seeds=seeds,
+            frames=first.recipe.frames,
+            small=first.recipe.recipe.endswith("/small"),
+            device=first.device,
+            show=show,
+        )
+
+    def on(self, archive: MotionArchive, clips: LabelledClips) -> Context:
+        """The same encoders, judged on the clips of another archive of the same layout."""
+        store = self.learned[0].model.store(archive, np.concatenate([clips.train, clips.test]))
+
+        def moved(features: Encoded) -> Encoded:
+            return Encoded(features.model, store, archive_hash=archive.hash, folder=features.folder)
+
+        return replace(
+            self,
+            archive=archive,
+            store=store,
+            train=torch.from_numpy(clips.train),
+            test=torch.from_numpy(clips.test),
+            train_labels=clips.train_labels,
+            test_labels=clips.test_labels,
+            class_names=clips.class_names,
+            learned=[moved(f) for f in self.learned],
+            random=[moved(f) for f in self.random],
+            raw=[Raw(f.model, store) for f in self.raw],
+        )
 
     @property
     def fusion_weights(self) -> dict[str, float]:
@@ -64,7 +141,12 @@ class Context:
 
     def groups(self) -> Iterator[tuple[str, Sequence[FeatureSet]]]:
         """(features, sets) of each block of rows, the learned ones first."""
-        for kind, sets in ((self.method, self.learned), (RANDOM, self.random), (RAW, self.raw)):
+        blocks: tuple[tuple[str, Sequence[FeatureSet]], ...] = (
+            (self.method, self.learned),
+            (RANDOM, self.random),
+            (RAW, self.raw),
+        )
+        for kind, sets in blocks:
             if sets:
                 yield kind, sets
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from motet.model import Model
 
 _BATCH = 256
+_HELD_BYTES = 256 << 20  # features up to this size stay in memory between protocols; larger ones are read again
 
 
 class FeatureSet(Protocol):
@@ -55,17 +56,28 @@ class Encoded:
         self.model, self.store, self.folder, self.run = model, store, folder, run
         self.archive_hash = archive_hash
         self._weights = model.weights()
+        self._key: str | None = None
+        self._held: dict[str, Tensor] | None = None
+
+    def weights_digest(self) -> str:
+        """Digest of names and values of all weights."""
+        sha = hashlib.sha256()
+        for name, tensor in self._weights.items():
+            sha.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return sha.hexdigest()
 
     def key(self) -> str:
         """Digest of archive, clips, crop, preprocessing and weights."""
+        if self._key is not None:
+            return self._key
         sha = hashlib.sha256()
         recipe = self.model.recipe
         facts = (self.archive_hash, recipe.preprocess, recipe.frames, self.model.streams, "centre .95", recipe.encoder)
         sha.update(repr(facts).encode())
         sha.update(self.store.ids.numpy().tobytes())
-        for name, tensor in self._weights.items():
-            sha.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return sha.hexdigest()
+        sha.update(self.weights_digest().encode())
+        self._key = sha.hexdigest()
+        return self._key
 
     def centre(self, ids: Tensor) -> dict[str, Tensor]:
         everything = self._centre_all()
@@ -73,6 +85,14 @@ class Encoded:
         return {s: f[rows].to(self.model.device) for s, f in everything.items()}
 
     def _centre_all(self) -> dict[str, Tensor]:
+        if self._held is not None:
+            return self._held
+        features = self._centre_from_disk()
+        if sum(f.numel() * f.element_size() for f in features.values()) <= _HELD_BYTES:
+            self._held = features
+        return features
+
+    def _centre_from_disk(self) -> dict[str, Tensor]:
         path = None if self.folder is None else self.folder / f"{self.key()[:24]}.safetensors"
         if path is not None and path.exists():
             try:

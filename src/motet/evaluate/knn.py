@@ -17,8 +17,9 @@ from torch import Tensor
 from motet.errors import ConfigError, DataError
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
-from motet.evaluate.neighbours import nearest, unit_rows
+from motet.evaluate.neighbours import nearest
 from motet.evaluate.results import Row, confusion_matrix
+from motet.evaluate.streamwise import ensemble_of, together, with_concat
 
 Features = Tensor | npt.NDArray[np.floating[Any]]
 Labels = Tensor | npt.NDArray[np.integer[Any]] | Sequence[int]
@@ -49,7 +50,7 @@ def knn_predict(train_features: Features, train_labels: Labels, test_features: F
         DataError: a feature that is not finite.
     """
     train, test = torch.as_tensor(train_features).detach(), torch.as_tensor(test_features).detach()
-    labels = _labels(train_labels)
+    labels = integer_labels(train_labels)
     if len(labels) != len(train):
         raise ConfigError(f"there are {len(train)} training features but {len(labels)} labels")
     neighbours = nearest(train, test.to(train.device), k)[1].cpu().numpy()
@@ -75,7 +76,7 @@ def knn_accuracy(
         ConfigError: shapes or k that do not fit, or no test rows.
         DataError: a feature that is not finite.
     """
-    truth = _labels(test_labels)
+    truth = integer_labels(test_labels)
     if len(truth) != len(test_features) or len(truth) == 0:
         raise ConfigError(
             f"there are {len(test_features)} test features and {len(truth)} labels; both need the same, ≥ 1"
@@ -83,7 +84,8 @@ def knn_accuracy(
     return float((knn_predict(train_features, train_labels, test_features, k=k) == truth).mean())
 
 
-def _labels(labels: Labels) -> Integers:
+def integer_labels(labels: Labels) -> Integers:
+    """Labels as (n,) int64; DataError unless they are a sequence of integers."""
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if values.ndim != 1 or (values.dtype.kind not in "iub" and values.size):
         raise DataError(f"labels must be a sequence of integers, not {values.dtype} of shape {values.shape}")
@@ -114,7 +116,7 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         raise ConfigError(f"k is {options.k} but only {len(context.train)} clips train; lower --knn.k")
     rows, classes = [], len(context.class_names)
     for kind, sets in context.groups():
-        names = (*context.streams, *_together(context.streams))
+        names = (*context.streams, *together(context.streams))
         values: dict[str, list[float]] = {name: [] for name in names}
         best: dict[str, list[float]] = {name: [] for name in names}
         confusion = {name: np.zeros((classes, classes), dtype=np.int64) for name in names}
@@ -128,14 +130,13 @@ def evaluate(context: Context, options: Options) -> list[Row]:
             for name in names if tried else ():
                 best[name].append(max([values[name][-1], *(_share(context, t[name]) for t in tried)]))
         for name in names:
-            ensemble = "concat" if name not in context.streams else None
             shown = kind == context.method and name == names[-1]
             rows.append(
                 Row(
                     protocol="knn",
                     features=kind,
                     stream=name,
-                    ensemble=ensemble,
+                    ensemble=ensemble_of(name, context.streams),
                     metric="accuracy",
                     values=tuple(values[name]),
                     best_values=tuple(best[name]),
@@ -146,19 +147,11 @@ def evaluate(context: Context, options: Options) -> list[Row]:
     return rows
 
 
-def _together(streams: Sequence[str]) -> tuple[str, ...]:
-    return ("+".join(streams),) if len(streams) > 1 else ()
-
-
 def _share(context: Context, predicted: Integers) -> float:
     return float((predicted == context.test_labels).mean())
 
 
 def _predictions(context: Context, features: FeatureSet, k: int) -> dict[str, Integers]:
     """Predicted labels of the test clips by stream and for all streams together."""
-    train, test = features.centre(context.train), features.centre(context.test)
-    found = {s: knn_predict(train[s], context.train_labels, test[s], k=k) for s in context.streams}
-    for name in _together(context.streams):
-        sides = [torch.cat([unit_rows(side[s].float()) for s in context.streams], dim=1) for side in (train, test)]
-        found[name] = knn_predict(sides[0], context.train_labels, sides[1], k=k)
-    return found
+    train, test = (with_concat(features.centre(ids), context.streams) for ids in (context.train, context.test))
+    return {name: knn_predict(train[name], context.train_labels, test[name], k=k) for name in train}

@@ -56,7 +56,12 @@ class Options(Schedule):
 
 def evaluate(context: Context, options: Options) -> list[Row]:
     """Rows of the learned, random-encoder and raw features: each stream, and with several streams both ensembles."""
-    return probe_rows("linear", context, options, lambda bank: lambda epoch: _fresh_crops(bank, options, epoch))
+    return probe_rows("linear", context, options, epochs(options))
+
+
+def epochs(options: Options) -> Callable[[Bank], Callable[[int], Iterable[Chunk]]]:
+    """Bank → epoch → the training clips of the official protocol: fresh random crops."""
+    return lambda bank: lambda epoch: _fresh_crops(bank, options, epoch)
 
 
 @dataclass(frozen=True)
@@ -150,15 +155,19 @@ def probe_rows(
     context: Context,
     options: Options,
     epochs_of: Callable[[Bank], Callable[[int], Iterable[Chunk]]],
+    *,
+    fusions: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Row]:
-    """Train and judge linear layers on all feature sets.
+    """Train and judge linear layers on all feature sets; ``fusions`` as for :class:`motet.evaluate.probe.Probes`.
 
     Encoders, trained and not, have features of one width and go side by side; raw coordinates follow by themselves.
     """
     random_seeds = [i % context.seeds for i in range(len(context.random))]
-    encoders = [(context.method, s, seed) for s in context.learned for seed in range(context.seeds)]
+    encoders: list[tuple[str, FeatureSet, int]] = [
+        (context.method, s, seed) for s in context.learned for seed in range(context.seeds)
+    ]
     encoders += [(RANDOM, s, seed) for s, seed in zip(context.random, random_seeds, strict=True)]
-    raw = [(RAW, s, seed) for s in context.raw for seed in range(context.seeds)]
+    raw: list[tuple[str, FeatureSet, int]] = [(RAW, s, seed) for s in context.raw for seed in range(context.seeds)]
     rows: list[Row] = []
     for units in filter(None, (encoders, raw)):
         sets = list(dict.fromkeys(s for _, s, _ in units))
@@ -173,18 +182,25 @@ def probe_rows(
             classes=len(context.class_names),
             schedule=options,
             device=context.device,
+            fusions=fusions,
         )
         shown = " and ".join(dict.fromkeys(kind for kind, _, _ in units))
-        epochs = context.track(range(options.epochs), f"{protocol}: {shown}")
-        result = train(probes, epochs_of(bank), test, test_labels, epochs)
+        progress = context.track(range(options.epochs), f"{protocol}: {shown}")
+        result = train(probes, epochs_of(bank), test, test_labels, progress)
         for kind in dict.fromkeys(kind for kind, _, _ in units):
             members = [i for i, unit in enumerate(units) if unit[0] == kind]
-            rows += _rows(protocol, context, options, kind, members, result)
+            rows += _rows(protocol, context, options, kind, members, result, fusions)
     return rows
 
 
 def _rows(
-    protocol: str, context: Context, options: Options, kind: str, members: list[int], result: Result
+    protocol: str,
+    context: Context,
+    options: Options,
+    kind: str,
+    members: list[int],
+    result: Result,
+    fusions: Mapping[str, Sequence[float]] | None,
 ) -> Iterator[Row]:
     """A row for each head and learning rate of the units ``members``."""
     over = context.over(kind, probe_seeds=True)
@@ -205,8 +221,9 @@ def _rows(
                 "top5": list(values(result.last.top5, head, rate)),
                 "best_epochs": result.best_epoch[members, head, rate].tolist(),
             }
-            if ensemble == "late-fusion":
-                details["weights"] = context.fusion_weights
+            if ensemble not in (None, "mean-logits"):
+                weights = None if fusions is None else dict(zip(context.streams, fusions[ensemble], strict=True))
+                details["weights"] = weights or context.fusion_weights
             confusion = None
             if kind == context.method and head == shown and rate == 0:
                 confusion = result.confusion[members, head, rate].sum(dim=0).tolist()

@@ -41,7 +41,12 @@ class Options(linear.Options):
 
 def evaluate(context: Context, options: Options) -> list[Row]:
     """Rows as those of the official protocol, under the name ``linear-cached``."""
-    return probe_rows("linear-cached", context, options, lambda bank: _cached(bank, options))
+    return probe_rows("linear-cached", context, options, epochs(options))
+
+
+def epochs(options: Options) -> Callable[[Bank], Callable[[int], Iterable[Chunk]]]:
+    """Bank → epoch → the training clips: centre crops, or one of the crops of the bank each."""
+    return lambda bank: _cached(bank, options)
 
 
 def _cached(bank: Bank, options: Options) -> Callable[[int], Iterable[Chunk]]:

@@ -8,7 +8,7 @@ however many classifiers there are. Gradients are written out: of softmax regres
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -100,11 +100,11 @@ class Result:
     confusion: Tensor
 
 
-def head_names(streams: Sequence[str]) -> list[tuple[str, str | None]]:
+def head_names(streams: Sequence[str], fusions: Iterable[str] = ("late-fusion",)) -> list[tuple[str, str | None]]:
     """(stream or streams, ensemble) of each head, in the order of :class:`Scores`."""
     names: list[tuple[str, str | None]] = [(s, None) for s in streams]
     if len(streams) > 1:
-        names += [("+".join(streams), "mean-logits"), ("+".join(streams), "late-fusion")]
+        names += [("+".join(streams), name) for name in ("mean-logits", *fusions)]
     return names
 
 
@@ -124,6 +124,8 @@ class Probes:
         width: F.
         classes: K.
         schedule: see :class:`Schedule`.
+        fusions: ways to add the scores of separately trained streams: name and weight of each stream; by default
+            ``late-fusion`` with the weights of :func:`fusion_weight`.
     """
 
     sets: Sequence[int]
@@ -134,6 +136,7 @@ class Probes:
     schedule: Schedule
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    fusions: Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         units, streams, rates = len(self.sets), len(self.streams), len(self.schedule.lr)
@@ -148,7 +151,9 @@ class Probes:
         self.momentum = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
         rate = torch.tensor(self.schedule.lr, device=self.device, dtype=self.dtype)[None, :, None]
         self.rate = rate.expand(self.kinds, rates, self.classes).reshape(-1)
-        self.fusion = torch.tensor([fusion_weight(s) for s in self.streams], device=self.device, dtype=self.dtype)
+        fusions = self.fusions or {"late-fusion": [fusion_weight(s) for s in self.streams]}
+        self.head_names = head_names(self.streams, fusions)
+        self.fusion = torch.tensor(list(fusions.values()), device=self.device, dtype=self.dtype)
         self.set_index = torch.tensor(self.sets, device=self.device)
 
     def _initial(self, seed: int) -> Tensor:
@@ -218,12 +223,12 @@ class Probes:
         if self.kinds == 1:
             return alone
         joint = logits[:, :, 1].mean(dim=1, keepdim=True)
-        late = (alone * self.fusion[:, None, None, None]).sum(dim=1, keepdim=True)
+        late = torch.einsum("us...,fs->uf...", alone, self.fusion)
         return torch.cat([alone, joint, late], dim=1)
 
     def judge(self, features: Tensor, labels: Tensor) -> tuple[Scores, Tensor]:
         """Scores and confusion counts on test features (Q, S, m, F) with labels (m,)."""
-        shape = (len(self.sets), len(head_names(self.streams)), len(self.schedule.lr))
+        shape = (len(self.sets), len(self.head_names), len(self.schedule.lr))
         right, right5 = (torch.zeros(shape, dtype=torch.int64, device=self.device) for _ in range(2))
         confusion = torch.zeros(*shape, self.classes**2, dtype=torch.int64, device=self.device)
         for start in range(0, features.shape[2], _EVAL_ROWS):
@@ -268,4 +273,4 @@ def train(
             looks.append((epoch + 1, scores))
     best, which = torch.stack([scores.top1 for _, scores in looks]).max(dim=0)
     best_epoch = torch.tensor([epoch for epoch, _ in looks])[which]
-    return Result(head_names(probes.streams), looks[-1][1], best, best_epoch, confusion)
+    return Result(probes.head_names, looks[-1][1], best, best_epoch, confusion)

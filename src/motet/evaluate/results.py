@@ -3,14 +3,18 @@
 The JSON object::
 
     motet, torch, command        versions, and the command that gives the same table
+    key                          digest of whom and what was judged: weights, clips, labels
     runs                         directory, recipe and seed of every run that was judged
     archive                      path, hash, clips, licence, simulated
     split                        rule, train, test (numbers of clips), classes
     seeds, hardware, seconds, date
     notes                        what a reader has to know: clips left out, classes without training clips …
     class_names                  names of the confusion matrix's rows and columns
+    protocols                    name, key, command, seeds, seconds, notes and record of each protocol in the table
+    missing                      protocols that were asked for and are not done yet; empty in a whole table
     rows                         see :class:`Row`
     confusion                    protocol, features, stream, ensemble, matrix [true][predicted] (counts over all values)
+    confusions                   the same by protocol, where it has one
 
 Shares are fractions, 0 … 1; tables print percent. The headline is the last epoch; the best epoch was chosen on the test
 clips and stands in a column of its own.
@@ -65,6 +69,16 @@ class Row:
     @property
     def mean(self) -> float:
         return fmean(self.values)
+
+    @property
+    def label(self) -> str:
+        """The protocol with what distinguishes its rows: learning rate, share of the labels, algorithm …"""
+        facts = self.details
+        words = [f"lr {facts['lr']:g}"] if "lr" in facts else []
+        words += [f"{100 * facts['ratio']:g} %"] if "ratio" in facts else []
+        words += [str(facts[k]) for k in ("target", "tuned", "algorithm", "episodes") if k in facts]
+        words += ["standardised"] if facts.get("standardised") else []
+        return ", ".join([self.protocol, *words])
 
     @property
     def sd(self) -> float | None:
@@ -125,22 +139,22 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         f"licence: {archive['licence']}{simulated}",
         f"- Split: {split['rule']}, {split['train']} training and {split['test']} test clips, "
         f"{split['classes']} classes",
-        f"- Seeds of the protocols: {evaluation['seeds']}",
+        f"- Seeds of the protocols: {_seeds(evaluation['protocols'])}",
         f"- Machine: {machine}; torch {evaluation['torch']}, motet {evaluation['motet']}; "
         f"{evaluation['seconds']:.0f} s",
         *(f"- Note: {note}" for note in evaluation["notes"]),
+        *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
+        *([f"- **Unfinished**: {', '.join(evaluation['missing'])} not done yet"] if evaluation["missing"] else []),
         "",
-        "Percent of the test clips, mean ± sd over the number of values in the last column. The headline is the last "
-        "epoch; the best epoch is chosen on the test clips themselves, so it is too good.",
+        "Percent, mean ± sd over the number of values in the last column; accuracy is the share of the test clips. The "
+        "headline is the last epoch; the best epoch is chosen on the test clips themselves, so it is too good.",
         "",
         "| protocol | features | stream | ensemble | metric | last epoch | best epoch | values |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in map(Row.from_dict, evaluation["rows"]):
-        protocol = row.protocol + (f", lr {row.details['lr']:g}" if "lr" in row.details else "")
-        protocol += ", standardised" if row.details.get("standardised") else ""
         cells = (
-            *(protocol, row.features, row.stream, row.ensemble or "–", row.metric),
+            *(row.label, row.features, row.stream, row.ensemble or "–", row.metric),
             *(
                 percent(row.values),
                 percent(row.best_values),
@@ -149,6 +163,13 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _seeds(entries: Sequence[Mapping[str, Any]]) -> str:
+    counts = dict.fromkeys(entry["seeds"] for entry in entries)
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    return "; ".join(f"{c} ({', '.join(e['name'] for e in entries if e['seeds'] == c)})" for c in counts)
 
 
 def write(evaluation: Mapping[str, Any], json_path: Path, markdown_path: Path) -> None:

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import pkgutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from motet._version import __version__
 from motet.archive import MotionArchive
 from motet.errors import ConfigError, MotetWarning
+from motet.evaluate import stored
+from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
-from motet.evaluate.features import Encoded, FeatureSet, Raw
-from motet.evaluate.results import Row, shown_confusion, write
+from motet.evaluate.results import shown_confusion, write
+from motet.evaluate.stored import Entry
 from motet.runs import Run, collect, hardware
 from motet.splits import Split
 from motet.splits import split as split_archive
 
 if TYPE_CHECKING:
     from motet.model import Model
-
-Integers = npt.NDArray[np.int64]
 
 
 def protocols() -> list[str]:
@@ -65,11 +64,15 @@ def run(
     json: str | Path | None = None,
     markdown: str | Path | None = None,
     baselines: bool = True,
+    again: bool = False,
     device: str = "auto",
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Judge the features of one or several runs on the labelled clips of an archive.
+
+    The files are written after every protocol. What they hold already for the same weights, clips and options is kept:
+    protocols that were asked for before stay in the table, one that is done is not done again.
 
     Args:
         run: a run, its directory, or several of them (one training repeated with other seeds): mean ± sd over runs
@@ -80,8 +83,9 @@ def run(
             that leaves the test clips alone); by default the rule of the (first) run.
         seeds: how many initialisations of the random encoder and of the probes.
         json, markdown: where to write; by default ``evaluation.json`` and ``.md`` in the run directory (of several
-            runs: ``evaluation-of-<n>-runs`` in the first).
+            runs: ``evaluation-of-<n>-runs`` in the first; on other clips than the run's own: ``evaluation-on-…``).
         baselines: also judge random encoders and raw coordinates.
+        again: judge anew even what is there.
         device: auto, cpu, cuda …
         progress: show progress on stderr.
         **options: per protocol, its ``Options`` or a mapping, e.g. ``linear={"epochs": 20}``; ``linear_cached=…``.
@@ -93,27 +97,28 @@ def run(
         ConfigError: protocols, options, archive, split and runs that do not exist or do not fit together.
         RunError: a run that cannot be read.
     """
-    started = time.monotonic()
     chosen = _resolve(protocols, options)
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
     runs = _runs(run)
     archive = data if isinstance(data, MotionArchive) else runs[0].archive(data)
     parts = split if isinstance(split, Split) else split_archive(archive, split or runs[0].split)
-    clips = _clips(archive, parts)
+    clips = labelled_clips(archive, parts)
     for note in clips.notes:
         warnings.warn(note, MotetWarning, stacklevel=2)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     models = [r.model(place) for r in runs]
     _same_shape(runs, models)
-    context = _context(runs, models, archive, clips, seeds=seeds, baselines=baselines, show=progress)
-    rows: list[Row] = []
-    for module, values in chosen.values():
-        rows += module.evaluate(context, values)
-    evaluation = {
+    context = Context.build(runs, models, archive, clips, seeds=seeds, baselines=baselines, show=progress)
+    base = stored.base_key(context)
+    name = _name(runs, archive, parts)
+    json_path = runs[0].path / f"{name}.json" if json is None else Path(json)
+    markdown_path = runs[0].path / f"{name}.md" if markdown is None else Path(markdown)
+    keys = {n: stored.entry_key(base, n, values, seeds=seeds, baselines=baselines) for n, (_, values) in chosen.items()}
+    facts = {
         "motet": __version__,
         "torch": torch.__version__,
-        "command": _command(runs, protocols, chosen, data, split, seeds, baselines),
+        "key": base,
         "runs": [{"path": str(r.path), "recipe": r.recipe.recipe, "seed": r.recipe.seed} for r in runs],
         "archive": {
             "path": str(archive.path),
@@ -130,20 +135,49 @@ def run(
         },
         "seeds": seeds,
         "hardware": hardware(),
-        "seconds": time.monotonic() - started,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": clips.notes,
         "class_names": list(clips.class_names),
-        "rows": [row.to_dict() for row in rows],
-        "confusion": shown_confusion(rows),
     }
-    name = "evaluation" if len(runs) == 1 else f"evaluation-of-{len(runs)}-runs"
-    write(
-        evaluation,
-        runs[0].path / f"{name}.json" if json is None else Path(json),
-        runs[0].path / f"{name}.md" if markdown is None else Path(markdown),
-    )
+
+    def save(entries: Mapping[str, Entry]) -> dict[str, Any]:
+        evaluation = facts | {
+            "command": stored.command(list(entries.values())),
+            "seconds": sum(e.seconds for e in entries.values()),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "missing": [n for n in chosen if n not in entries or entries[n].key != keys[n]],
+            **stored.merged(entries),
+        }
+        write(evaluation, json_path, markdown_path)
+        return evaluation
+
+    if not again:
+        entries = stored.read(json_path, base)
+        if all(n in entries and entries[n].key == keys[n] for n in chosen):
+            return save(entries)
+    for n, (module, values) in chosen.items():
+        entries = stored.read(json_path, base)  # another process may have added to it
+        if n in entries and entries[n].key == keys[n] and not again:
+            continue
+        started = time.monotonic()
+        context.notes.clear()
+        context.records.clear()
+        rows = module.evaluate(context, values)
+        line = (*_words(runs, data, split, seeds, baselines), _flags(n, module, values))
+        entry = Entry(n, keys[n], line, seeds, time.monotonic() - started, rows, shown_confusion(rows))
+        entry.notes, entry.record = list(context.notes), dict(context.records) or None
+        for note in entry.notes:
+            warnings.warn(f"{n}: {note}", MotetWarning, stacklevel=2)
+        evaluation = save(stored.read(json_path, base) | {n: entry})
     return evaluation
+
+
+def _name(runs: Sequence[Run], archive: MotionArchive, parts: Split) -> str:
+    """Name of the files: other clips than those of the run's own split have files of their own."""
+    name = "evaluation" if len(runs) == 1 else f"evaluation-of-{len(runs)}-runs"
+    if archive.hash == runs[0].config["data"].get("hash") and parts.name == runs[0].split:
+        return name
+    where = hashlib.sha256(f"{archive.hash} {parts.name}".encode()).hexdigest()[:8]
+    return f"{name}-on-{archive.path.resolve().name}-{where}"
 
 
 def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tuple[ModuleType, Any]]:
@@ -201,113 +235,32 @@ def _same_shape(runs: Sequence[Run], models: Sequence[Model]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Clips:
-    train: Integers
-    test: Integers
-    train_labels: Integers
-    test_labels: Integers
-    class_names: tuple[str, ...]
-    notes: list[str]
-
-
-def _clips(archive: MotionArchive, parts: Split) -> _Clips:
-    """Labelled clips of both sides, their class indices, and what a reader of the table has to know about them."""
-    rule = parts.name
-    train, test = (np.asarray(side, dtype=np.int64) for side in (parts.train, parts.test))
-    shared = np.intersect1d(train, test)
-    if len(shared):
-        name = archive.clips["name"][int(shared[0])]
-        raise ConfigError(f"split {rule} of {archive.path} puts {len(shared)} clips on both sides, the first is {name}")
-    notes = [parts.warning] if parts.warning else []
-    labels = archive.labels
-    if (labels < 0).all():
-        raise ConfigError(f"{archive.path} has no labels; accuracy needs them: import it with labels")
-    unlabelled = int((labels[train] < 0).sum() + (labels[test] < 0).sum())
-    if unlabelled:
-        notes.append(f"{unlabelled} clips without a label were left out")
-    train, test = train[labels[train] >= 0], test[labels[test] >= 0]
-    for name, side in (("training", train), ("test", test)):
-        if len(side) == 0:
-            raise ConfigError(f"split {rule} of {archive.path} leaves no labelled {name} clips; choose another --split")
-    unseen = np.setdiff1d(labels[test], labels[train])
-    if len(unseen):
-        count = int(np.isin(labels[test], unseen).sum())
-        names = ", ".join(archive.class_names[i] for i in unseen)
-        notes.append(f"{count} test clips of {len(unseen)} classes without a training clip can only be wrong: {names}")
-    digests = archive.clips["sha256"].to_numpy()
-    copies = int(np.isin(digests[test], digests[train]).sum())
-    if copies:
-        notes.append(f"{copies} test clips are exact copies of training clips, so figures are too good")
-    classes, index = np.unique(labels[np.concatenate([train, test])], return_inverse=True)
-    return _Clips(
-        train,
-        test,
-        index[: len(train)].astype(np.int64),
-        index[len(train) :].astype(np.int64),
-        tuple(archive.class_names[i] for i in classes),
-        notes,
-    )
-
-
-def _context(
+def _words(
     runs: Sequence[Run],
-    models: Sequence[Model],
-    archive: MotionArchive,
-    clips: _Clips,
-    *,
-    seeds: int,
-    baselines: bool,
-    show: bool,
-) -> Context:
-    first = models[0]
-    store = first.store(archive, np.concatenate([clips.train, clips.test]))
-    facts: dict[str, Any] = {"archive_hash": archive.hash, "folder": None}
-
-    def encoded(model: Model, run: Run, learned: bool) -> FeatureSet:
-        return Encoded(model, store, **(facts | {"folder": run.path / "features"}), run=run if learned else None)
-
-    count = max(seeds, len(runs)) if baselines else 0
-    return Context(
-        method=first.recipe.recipe.split("/")[0],
-        streams=tuple(first.streams),
-        store=store,
-        train=torch.from_numpy(clips.train),
-        test=torch.from_numpy(clips.test),
-        train_labels=clips.train_labels,
-        test_labels=clips.test_labels,
-        class_names=clips.class_names,
-        learned=[encoded(m, r, True) for m, r in zip(models, runs, strict=True)],
-        random=[encoded(first.untrained(seed), runs[0], False) for seed in range(count)],
-        raw=[Raw(first, store)] if baselines else [],
-        seeds=seeds,
-        frames=first.recipe.frames,
-        device=first.device,
-        show=show,
-    )
-
-
-def _command(
-    runs: Sequence[Run],
-    names: Sequence[str],
-    chosen: Mapping[str, tuple[ModuleType, Any]],
     data: str | Path | MotionArchive | None,
     parts: str | Split | None,
     seeds: int,
     baselines: bool,
-) -> str:
-    """The command line that gives the same table."""
-    words = ["motet evaluate", *(str(r.path) for r in runs), "--protocols", *chosen]
+) -> tuple[str, str]:
+    """The command line that gives the same table, before and after the names of the protocols."""
+    words: list[str] = []
     if data is not None:
         words += ["--data", str(data.path if isinstance(data, MotionArchive) else data)]
     if parts is not None:
         words += ["--split", parts.name if isinstance(parts, Split) else parts]
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
-    for name, (module, values) in chosen.items():
-        standard = asdict(module.Options())
-        for key, value in asdict(values).items():
-            if value != standard[key]:
-                shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-                words.append(f"--{name}.{key.replace('_', '-')} {shown}")
+    return " ".join(["motet evaluate", *(str(r.path) for r in runs)]), " ".join(words)
+
+
+def _flags(name: str, module: ModuleType, values: Any) -> str:
+    """Options of a protocol that differ from its defaults, as on the command line."""
+    standard, words = asdict(module.Options()), []
+    for key, value in asdict(values).items():
+        if value != standard[key]:
+            flag = f"--{name}.{key.replace('_', '-')}"
+            if isinstance(value, bool):
+                words.append(flag if value else f"--{name}.no-{key.replace('_', '-')}")
+            else:
+                words.append(f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
     return " ".join(words)

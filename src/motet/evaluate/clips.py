@@ -1,0 +1,79 @@
+"""The labelled clips of both sides of a split, and what a reader of the table has to know about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.archive import MotionArchive
+from motet.errors import ConfigError
+from motet.splits import Split
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """What a protocol trains and tests on.
+
+    Attributes:
+        rule: the split.
+        train, test: archive rows.
+        train_labels, test_labels: class indices into ``class_names``.
+        class_names: the K classes that occur.
+        notes: what a reader of results must know.
+    """
+
+    rule: str
+    train: Integers
+    test: Integers
+    train_labels: Integers
+    test_labels: Integers
+    class_names: tuple[str, ...]
+    notes: list[str] = field(default_factory=list)
+
+
+def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
+    """Labelled clips of both sides of a split; clips without a label are left out and noted.
+
+    Raises:
+        ConfigError: clips on both sides, no labels, or a side that is empty without its unlabelled clips.
+    """
+    rule = parts.name
+    train, test = (np.asarray(side, dtype=np.int64) for side in (parts.train, parts.test))
+    shared = np.intersect1d(train, test)
+    if len(shared):
+        name = archive.clips["name"][int(shared[0])]
+        raise ConfigError(f"split {rule} of {archive.path} puts {len(shared)} clips on both sides, the first is {name}")
+    notes = [parts.warning] if parts.warning else []
+    labels = archive.labels
+    if (labels < 0).all():
+        raise ConfigError(f"{archive.path} has no labels; accuracy needs them: import it with labels")
+    unlabelled = int((labels[train] < 0).sum() + (labels[test] < 0).sum())
+    if unlabelled:
+        notes.append(f"{unlabelled} clips without a label were left out")
+    train, test = train[labels[train] >= 0], test[labels[test] >= 0]
+    for name, side in (("training", train), ("test", test)):
+        if len(side) == 0:
+            raise ConfigError(f"split {rule} of {archive.path} leaves no labelled {name} clips; choose another --split")
+    unseen = np.setdiff1d(labels[test], labels[train])
+    if len(unseen):
+        count = int(np.isin(labels[test], unseen).sum())
+        names = ", ".join(archive.class_names[i] for i in unseen)
+        notes.append(f"{count} test clips of {len(unseen)} classes without a training clip can only be wrong: {names}")
+    digests = archive.clips["sha256"].to_numpy()
+    copies = int(np.isin(digests[test], digests[train]).sum())
+    if copies:
+        notes.append(f"{copies} test clips are exact copies of training clips, so figures are too good")
+    classes, index = np.unique(labels[np.concatenate([train, test])], return_inverse=True)
+    return LabelledClips(
+        rule,
+        train,
+        test,
+        index[: len(train)].astype(np.int64),
+        index[len(train) :].astype(np.int64),
+        tuple(archive.class_names[i] for i in classes),
+        notes,
+    )
