@@ -87,6 +87,7 @@ class Plan:
         class_names: name of each label index; empty if unknown.
         licence: terms of the recordings, as far as known.
         confidence: whether every clip brings confidences.
+        light: all units lie in one file, and reading one costs less than handing it to another process.
         facts: goes into ``archive.source`` as is; ``"split"`` names the default split rule.
     """
 
@@ -99,6 +100,7 @@ class Plan:
     class_names: tuple[str, ...] = ()
     licence: str = "unknown"
     confidence: bool = False
+    light: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -55,7 +55,8 @@ def import_dataset(
         destination: directory of the archive, made when everything is read; nothing is left behind otherwise.
         on_error: ``"stop"`` at the first file that cannot be used, or ``"skip"`` it and list it with the reason in
             ``archive.source["skipped"]``.
-        workers: processes; by default one per 64 files, at most one per core. The result does not depend on it.
+        workers: processes; by default one per 64 files, at most one per core, and one for formats that keep all clips
+            in one file. The result does not depend on it.
         progress: show progress and a summary on stderr.
         overwrite: replace an archive that is there already.
         dtype: what the archive stores.
@@ -102,7 +103,8 @@ def import_dataset(
         confidence=plan.confidence,
         overwrite=overwrite,
     )
-    count = _workers(len(plan.units)) if workers is None else min(workers, len(plan.units))
+    standard = 1 if plan.light else _workers(len(plan.units))
+    count = standard if workers is None else min(workers, len(plan.units))
     try:
         with _bar(console) as bar:
             task = bar.add_task("import", total=len(plan.units))

@@ -308,6 +308,7 @@ def discover(source: Path, options: Options) -> Plan:
     return Plan(
         units=[Unit(f"{path.stem}_{i:05d}", path, {"clip": i, "columns": columns[i]}) for i in clips],
         skeleton=skeleton,
+        light=True,
         persons=positions.shape[1] if positions.ndim == 4 and options.sensor is None else 1,
         fps=fps,
         measure="m" if options.sensor is None else "as recorded",

@@ -219,6 +219,7 @@ def discover(source: Path, options: Options) -> Plan:
         measure="g, rad/s",
         class_names=found.names,
         licence=LICENCE,
+        light=True,
         facts={"split": "odd-even", "window": options.window, "overlap": options.overlap},
     )
 
