@@ -27,7 +27,7 @@ from motet.runs import Run
 from motet.splits import default_rule, split, validation
 from motet.train import Trainer, resolve
 
-BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8, "mask": 0.0, "lr": 3e-3, "precision": "bf16", "scale": 0.2}
+BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8, "mask": 0.0, "lr": 3e-3, "precision": "bf16", "scale": 0.0}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "base": {},
     "scale .2": {"scale": 0.2},
