@@ -61,7 +61,7 @@ def study(
         folder = out / entry.name
         runs = train_seeds(entry.recipe, archive, folder, seeds, progress=progress, **entry.options)
         evaluation = _judged(folder, runs, archive, protocols, len(seeds), progress, not rows, options)
-        for row in map(Row.from_dict, evaluation["rows"]):
+        for row in (r for r in map(Row.from_dict, evaluation["rows"]) if r.protocol in protocols):
             named = Row(**{**vars(row), "features": entry.name}) if row.features not in (RAW, RANDOM) else row
             rows.append(named)
     order = [RAW, RANDOM, *(e.name for e in entries)]
@@ -85,7 +85,9 @@ def _judged(
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     path = folder / "evaluation.json"
-    wanted = {"protocols": list(protocols), "seeds": seeds, "options": json.loads(json.dumps(dict(options)))}
+    trained = {str(r.path): [archive.hash, r.config["recipe"]] for r in runs}
+    given = json.loads(json.dumps(dict(options)))
+    wanted = {"trained": trained, "protocols": list(protocols), "seeds": seeds, "options": given}
     request = folder / "evaluation-request.json"
     if path.exists() and request.exists() and json.loads(request.read_text()) == wanted:
         done: dict[str, Any] = json.loads(path.read_text())
@@ -108,9 +110,9 @@ def _judged(
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown: one line per kind of features, one column per protocol and stream; percent, mean ± sd, last epoch."""
-    columns = list(dict.fromkeys((r.protocol, r.stream, r.ensemble) for r in rows))
+    columns = list(dict.fromkeys(_column(r) for r in rows))
     names = list(dict.fromkeys(r.features for r in rows))
-    cells = {(r.features, r.protocol, r.stream, r.ensemble): percent(r.values) for r in rows}
+    cells = {(r.features, *_column(r)): percent(r.values) for r in rows}
     short = {"+": " + "}
 
     def title(column: tuple[str, str, str | None]) -> str:
@@ -121,3 +123,11 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| features | " + " | ".join(map(title, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += ["| " + " | ".join([n, *(cells.get((n, *c), "–") for c in columns)]) + " |" for n in names]
     return "\n".join(lines) + "\n"
+
+
+def _column(row: Row) -> tuple[str, str, str | None]:
+    """Protocol with what distinguishes its rows, stream, ensemble."""
+    shown = row.protocol if row.protocol in ("knn", "linear", "linear-cached") else row.label
+    # a raw row of fine-tuning has a layer only; it belongs beside the tuned networks all the same
+    shown = shown.removesuffix(", head").removesuffix(", network")
+    return shown if row.metric == "accuracy" else f"{shown}, {row.metric}", row.stream, row.ensemble

@@ -35,6 +35,8 @@ def evaluate(args: Sequence[str]) -> int:
         """initialisations of random encoders and probes"""
         baselines: bool = True
         """also judge raw features and random encoders"""
+        again: bool = False
+        """judge anew even what is there"""
         device: str = "auto"
         json: Path | None = None
         """write the result here; by default evaluation.json in the run directory"""
@@ -55,6 +57,7 @@ def evaluate(args: Sequence[str]) -> int:
         split=given.split,
         seeds=given.seeds,
         baselines=given.baselines,
+        again=given.again,
         device=given.device,
         json=given.json,
         markdown=given.markdown,

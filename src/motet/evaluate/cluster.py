@@ -13,16 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from motet.cluster import spherical_kmeans
 from motet.errors import ConfigError
 from motet.evaluate.clusters import cluster_scores
 from motet.evaluate.context import Context
 from motet.evaluate.neighbours import unit_rows
 from motet.evaluate.results import Row
-from motet.evaluate.spherical import spherical_kmeans
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
 
 METRICS = ("hungarian_accuracy", "purity", "nmi", "ari")
 KMEANS, HDBSCAN = "spherical k-means", "HDBSCAN"
+_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ def evaluate(context: Context, options: Options) -> list[Row]:
 def _clusterings(x: Tensor, algorithm: str, wanted: int, seeds: int, options: Options) -> list[npt.NDArray[np.int64]]:
     """Clusterings of (n, F) features, several where a seed matters."""
     if algorithm == KMEANS:
-        found = [spherical_kmeans(x, wanted, seed=s, restarts=options.restarts)[0] for s in range(seeds)]
+        found = [
+            spherical_kmeans(x, wanted, iterations=_ITERATIONS, restarts=options.restarts, seed=s).assignment
+            for s in range(seeds)
+        ]
         return [f.cpu().numpy() for f in found]
     return [density_clusters(x, min_cluster_size=options.min_cluster_size, components=options.components)]
 

@@ -18,6 +18,7 @@ import torch
 
 from motet._version import __version__
 from motet.archive import MotionArchive
+from motet.devices import usable
 from motet.errors import ConfigError, MotetWarning
 from motet.evaluate import stored
 from motet.evaluate.clips import labelled_clips
@@ -106,7 +107,7 @@ def run(
     clips = labelled_clips(archive, parts)
     for note in clips.notes:
         warnings.warn(note, MotetWarning, stacklevel=2)
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = usable(device)
     models = [r.model(place) for r in runs]
     _same_shape(runs, models)
     context = Context.build(runs, models, archive, clips, seeds=seeds, baselines=baselines, show=progress)
@@ -203,8 +204,9 @@ def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tupl
             if key not in allowed:
                 raise ConfigError(f"protocol {name} has no option {key!r}; it has {', '.join(allowed)}")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-        if isinstance(rate := values.get("lr"), float | int):
-            values["lr"] = (float(rate),)
+        for key, value in values.items():  # one value where several are possible
+            if isinstance(getattr(module.Options(), key), tuple) and not isinstance(value, tuple):
+                values[key] = (float(value) if isinstance(value, int) and key == "lr" else value,)
         found[name] = (module, module.Options(**values))
     return found
 

@@ -1,0 +1,122 @@
+"""An evaluation goes on where it stopped and adds to what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from motet import evaluate
+from motet.archive import MotionArchive
+from motet.errors import ConfigError
+from motet.evaluate import knn, linear_cached, retrieval, runner
+from motet.runs import Run
+from tests.evaluate.test_runner import SHORT, rows_of, write_archive, write_run
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    return write_archive(tmp_path_factory.mktemp("data") / "swings")
+
+
+@pytest.fixture
+def run(tmp_path: Path, archive: MotionArchive) -> Run:
+    return write_run(tmp_path / "run", archive)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the protocols that are really judged."""
+    found: list[str] = []
+    for name, module in (("knn", knn), ("linear-cached", linear_cached), ("retrieval", retrieval)):
+        real = module.evaluate
+
+        def counted(context, options, name=name, real=real):  # type: ignore[no-untyped-def]
+            found.append(name)
+            return real(context, options)
+
+        monkeypatch.setattr(module, "evaluate", counted)
+    return found
+
+
+def test_other_protocols_are_added(run: Run, calls: list[str]) -> None:
+    first = evaluate.run(run, ("knn",))
+    both = evaluate.run(run, ("linear-cached",), linear_cached=SHORT, seeds=2)
+    assert calls == ["knn", "linear-cached"]
+    assert [e["name"] for e in both["protocols"]] == ["knn", "linear-cached"]
+    assert rows_of(both, protocol="knn") == rows_of(first)
+    assert json.loads((run.path / "evaluation.json").read_text())["rows"] == both["rows"]
+    table = (run.path / "evaluation.md").read_text()
+    assert "Seeds of the protocols: 1 (knn); 2 (linear-cached)" in table
+    line = f"motet evaluate {run.path} --protocols"
+    assert both["command"].startswith(f"{line} knn && {line} linear-cached --seeds 2 --linear-cached.epochs 4")
+    assert both["confusion"]["protocol"] == "linear-cached"
+    assert set(both["confusions"]) == {"knn", "linear-cached"}
+
+
+def test_what_is_done_is_not_done_again(run: Run, calls: list[str]) -> None:
+    names = ("knn", "linear-cached")
+    first = evaluate.run(run, names, linear_cached=SHORT)
+    second = evaluate.run(run, names, linear_cached=SHORT)
+    assert calls == ["knn", "linear-cached"]
+    assert second["rows"] == first["rows"]
+    evaluate.run(run, names, linear_cached=SHORT, again=True)
+    assert calls == ["knn", "linear-cached"] * 2
+    # other options and other seeds are other results, and replace those of the same name only
+    third = evaluate.run(run, ("linear-cached",), linear_cached=SHORT | {"epochs": 2})
+    assert calls[4:] == ["linear-cached"]
+    assert rows_of(third, protocol="knn") == rows_of(first, protocol="knn")
+    assert {r.details["epochs"] for r in rows_of(third, protocol="linear-cached")} == {2}
+    evaluate.run(run, ("knn",), seeds=2)
+    evaluate.run(run, ("knn",), baselines=False)
+    assert calls[5:] == ["knn", "knn"]
+
+
+def test_an_interrupted_evaluation_goes_on(run: Run, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names, real = ("knn", "linear-cached", "retrieval"), runner.protocol
+
+    def broken(name: str):  # type: ignore[no-untyped-def]
+        if name != "linear-cached":
+            return real(name)
+
+        def stop(context, options):  # type: ignore[no-untyped-def]
+            raise KeyboardInterrupt
+
+        return SimpleNamespace(Options=linear_cached.Options, evaluate=stop)
+
+    monkeypatch.setattr(runner, "protocol", broken)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.run(run, names, linear_cached=SHORT)
+    stored = json.loads((run.path / "evaluation.json").read_text())
+    assert stored["missing"] == ["linear-cached", "retrieval"]
+    assert "**Unfinished**: linear-cached, retrieval not done yet" in (run.path / "evaluation.md").read_text()
+    monkeypatch.setattr(runner, "protocol", real)
+    whole = evaluate.run(run, names, linear_cached=SHORT)
+    assert calls == ["knn", "linear-cached", "retrieval"]
+    assert whole["missing"] == []
+    assert "Unfinished" not in (run.path / "evaluation.md").read_text()
+
+
+def test_other_weights_or_clips_are_another_evaluation(
+    run: Run, archive: MotionArchive, tmp_path: Path, calls: list[str]
+) -> None:
+    evaluate.run(run, ("knn",))
+    write_run(tmp_path / "other", archive, seed=1)
+    (run.path / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    evaluate.run(run, ("retrieval",))
+    assert calls == ["knn", "retrieval"]
+    assert [e["name"] for e in json.loads((run.path / "evaluation.json").read_text())["protocols"]] == ["retrieval"]
+    # other clips than those of the run's own split do not touch the run's table
+    evaluate.run(run, ("knn",), split="subjects:1,2,3")
+    (on,) = run.path.glob("evaluation-on-swings-*.json")
+    assert json.loads(on.read_text())["split"]["rule"] == "subjects:1,2,3"
+    assert json.loads((run.path / "evaluation.json").read_text())["split"]["rule"] == "odd-even"
+
+
+def test_a_damaged_file_is_named(run: Run) -> None:
+    evaluate.run(run, ("knn",))
+    (run.path / "evaluation.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"evaluation\.json is damaged"):
+        evaluate.run(run, ("retrieval",))
