@@ -27,10 +27,9 @@ from motet.methods.cmd import CMD
 from motet.methods.contrastive import ContrastiveHost
 from motet.methods.moco import MoCo
 
-VIEWS = (
-    "joint motion bone acceleration bone_motion joint[left_arm+right_arm] motion[left_arm+right_arm] "
-    "joint[left_leg+right_leg] motion[left_leg+right_leg]"
-).split()
+ARMS, LEGS = "left_arm+right_arm", "left_leg+right_leg"
+VIEWS = ["joint", "motion", "bone", "acceleration", "bone_motion"]
+VIEWS += [f"{view}[{part}]" for part in (ARMS, LEGS) for view in ("joint", "motion")]
 BATCH, QUEUE, WIDTH = 64, 16_384, 128
 
 

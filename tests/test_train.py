@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 import torch
 
 import motet
-from motet.archive import MotionArchive
+from motet import recipes
+from motet.archive import ArchiveWriter, MotionArchive
 from motet.checkpoint import load_checkpoint
-from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.errors import ConfigError, DataError, Interrupted, MotetWarning, RunError
+from motet.methods.cmd import CMD
 from motet.runs import Run, collect
 from motet.train import Trainer, pretrain, resolve, resume, train_seeds
 
@@ -139,7 +144,7 @@ def test_not_finite_names_term_step_and_clips_and_leaves_the_weights(
     recipe, parts = resolve("cmd", archive, TINY)
     trainer = Trainer(recipe, archive, parts, progress=False)
     before = {k: v.detach().clone() for k, v in trainer.host.encoders.named_parameters()}
-    with pytest.raises(RunError, match=r"epoch 1, step 1: distillation = nan.*clip-0") as error:
+    with pytest.raises(RunError, match=r"distillation = nan.*epoch 1, step 1.*clip-0") as error:
         trainer.train(Run.create(tmp_path / "run", recipe, archive, {"split": parts.name}))
     assert "contrast" not in str(error.value)
     after = dict(trainer.host.encoders.named_parameters())
@@ -205,10 +210,10 @@ def test_epochs_move_the_milestones(small_archive: MotionArchive) -> None:
     assert half.optimiser.milestones == tuple(round(m / 2) for m in base.optimiser.milestones)
 
 
-def test_collapse_is_told(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motet.train.spread", lambda _: 0.0)
+def test_collapse_is_told(small_archive: MotionArchive, tmp_path: Path) -> None:
+    """A rate that flings the weights away leaves an encoder to which all clips look alike."""
     with pytest.warns(MotetWarning, match="collapsed"):
-        tiny("moco", small_archive, tmp_path / "run", epochs=5, monitor_every=1)
+        tiny("moco", small_archive, tmp_path / "run", epochs=6, monitor_every=1, optimiser="sgd", lr=50.0)
 
 
 def test_streams_of_any_number_and_kind(small_archive: MotionArchive, tmp_path: Path) -> None:
@@ -216,3 +221,117 @@ def test_streams_of_any_number_and_kind(small_archive: MotionArchive, tmp_path: 
     for teachers in ("pairwise", "consensus"):
         run = tiny("cmd", small_archive, tmp_path / teachers, epochs=1, streams=streams, teachers=teachers)
         assert run.model().transform(small_archive).shape == (48, 6 * 16)
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_weights(
+    small_archive: MotionArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import motet.methods.cmd as method
+
+    def loss(queries: dict[str, torch.Tensor], *_: Any, **__: Any) -> torch.Tensor:
+        return (next(iter(queries.values())).detach() * 0 + next(iter(queries.values())) * 0).clamp_min(0).sqrt().sum()
+
+    monkeypatch.setattr(method, "mutual_distillation", loss)
+    recipe, parts = resolve("cmd", small_archive, TINY)
+    trainer = Trainer(recipe, small_archive, parts, progress=False)
+    before = {k: v.detach().clone() for k, v in trainer.host.encoders.named_parameters()}
+    with pytest.raises(RunError, match=r"gradient is not \(in .*weight.*epoch 1, step 1.*clip-0"):
+        trainer._step(trainer.store.ids[:8])
+    for name, value in trainer.host.encoders.named_parameters():
+        assert torch.equal(value, before[name])
+
+
+def test_seeds_refuse_a_run_of_another_training(small_archive: MotionArchive, tmp_path: Path) -> None:
+    options = {**TINY, "epochs": 1}
+    train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **options)
+    again = train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **options, keep_checkpoints=1)
+    assert again[0].finished
+    with pytest.raises(RunError, match=r"another training \(method is CMD, not MoCo"):
+        train_seeds("moco", small_archive, tmp_path, [0], progress=False, **options)
+    with pytest.raises(RunError, match="epochs is 1, not 2"):
+        train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **{**options, "epochs": 2})
+
+
+def test_a_moved_archive_is_named_on_resume(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    shutil.copytree(small_archive.path, here)
+    stop_at(monkeypatch, 2)
+    with pytest.raises(Interrupted):
+        tiny("moco", MotionArchive.open(here), tmp_path / "run")
+    here.rename(there)
+    with pytest.raises(DataError, match="here"):
+        resume(tmp_path / "run", progress=False)
+    assert resume(tmp_path / "run", data=there, progress=False).finished
+
+
+def test_damaged_weights_and_checkpoints_are_not_taken_for_whole_ones(
+    small_archive: MotionArchive, tmp_path: Path
+) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run", checkpoint_every=1)
+    weights = run.path / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-3] ^= 1
+    weights.write_bytes(raw)
+    with pytest.raises(RunError, match="not those that were written"):
+        run.model()
+    last = run.checkpoints[-1]
+    raw = bytearray(last.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    last.write_bytes(raw)
+    with pytest.warns(MotetWarning, match="damaged"):
+        state = load_checkpoint(run.checkpoints)
+    assert state["epoch"] == 2
+
+
+def test_an_unfinished_run_is_judged_with_a_warning(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run", checkpoint_every=1)
+    (run.path / "model.safetensors").unlink()
+    with pytest.warns(MotetWarning, match="has not finished: its weights are those after epoch 3 of 3"):
+        run.model()
+
+
+def test_a_metrics_line_cut_short_is_left_out(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run")
+    path = run.path / "metrics.jsonl"
+    path.write_text(path.read_text()[:-20])
+    assert [line["epoch"] for line in run.metrics()] == [1, 2]
+    path.write_text("{\n" + path.read_text())
+    with pytest.raises(RunError, match="line 1 is damaged"):
+        run.metrics()
+
+
+@pytest.mark.parametrize(("option", "value"), [("lr", math.nan), ("lr", -1.0), ("momentum", 1.0), ("gamma", -0.1)])
+def test_rates_that_make_no_sense_are_refused(
+    small_archive: MotionArchive, tmp_path: Path, option: str, value: float
+) -> None:
+    with pytest.raises(ConfigError, match=option):
+        tiny("moco", small_archive, tmp_path / "run", **{option: value})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(small_archive: MotionArchive) -> None:
+    with pytest.raises(ConfigError, match="try --batch-size 8"):
+        resolve("moco", small_archive, {**TINY, "batch_size": 9, "devices": 2})
+
+
+def test_a_model_refuses_other_axes_and_units(small_archive: MotionArchive, tmp_path: Path) -> None:
+    model = tiny("moco", small_archive, tmp_path / "run", epochs=1).model()
+    for name, changes in (("mirrored", {"right_handed": False}), ("millimetres", {})):
+        skeleton = replace(small_archive.skeleton, **changes)
+        units = "m" if changes else "mm"
+        with ArchiveWriter(tmp_path / name, skeleton=skeleton, units=units, persons=small_archive.persons) as writer:
+            writer.add(small_archive.clip(0), name="a")
+        with pytest.raises(ConfigError, match="handedness" if changes else "unit"):
+            model.transform(MotionArchive.open(tmp_path / name))
+
+
+def test_a_distillation_over_one_neighbour_is_told() -> None:
+    with pytest.warns(MotetWarning, match="always 0"):
+        CMD(queue_size=8, neighbours=1).validate(("joint", "bone"))
+
+
+def test_released_values_are_taken_once() -> None:
+    once = recipes.as_released(recipes.get("cmd/ntu60-xsub"))
+    assert recipes.as_released(once) == once

@@ -12,6 +12,7 @@ It is written to a temporary name beside its destination and renamed when comple
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -140,6 +141,8 @@ class ArchiveWriter:
         self.destination = Path(destination)
         if self.destination.exists() and not overwrite:
             raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
+        if self.destination.exists() and not (self.destination / "archive.json").is_file():
+            raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
         if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float16)):
             raise ConfigError(f"an archive stores float32 or float16, not {np.dtype(dtype)}")
         if persons < 1:
@@ -162,6 +165,7 @@ class ArchiveWriter:
         self._names: set[str] = set()
         self.destination.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.destination.parent / f".{self.destination.name}.partial-{os.getpid()}"
+        _remove_orphans(self.destination)
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir()
         row = (persons, len(skeleton), len(self.channels))
@@ -284,6 +288,26 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     for column in extra:
         data[column] = pl.Series(column, [row.get(column) for row in rows])
     return pl.DataFrame(data)
+
+
+def _remove_orphans(destination: Path) -> None:
+    """Remove what writers of the same destination left when they were killed."""
+    for path in destination.parent.glob(f".{glob.escape(destination.name)}.partial-*"):
+        number = path.name.rsplit("-", 1)[1]
+        if number.isdigit() and not _alive(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end it there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _replace(partial: Path, destination: Path) -> None:

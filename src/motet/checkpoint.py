@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -15,6 +15,18 @@ from motet.errors import MotetWarning, RunError
 from motet.runs import Run, written
 
 CHECKPOINT_VERSION = 1
+# all that reading a file of arbitrary bytes was seen to raise
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    BadZipFile,
+    pickle.UnpicklingError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    TypeError,
+)
 
 
 def save_checkpoint(run: Run, step: int, state: dict[str, Any], keep: int) -> Path:
@@ -35,11 +47,16 @@ def load_checkpoint(checkpoints: Sequence[Path]) -> dict[str, Any]:
     """
     for path in reversed(checkpoints):
         try:
+            with ZipFile(path) as file:
+                if (broken := file.testzip()) is not None:  # torch does not compare the checksums
+                    raise BadZipFile(f"the checksum of {broken} differs")
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError, ValueError) as error:
-            warnings.warn(f"checkpoint {path} is damaged ({error}); trying the one before", MotetWarning, stacklevel=2)
+        except _DAMAGED as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            warnings.warn(f"checkpoint {path} is damaged ({reason}); trying the one before", MotetWarning, stacklevel=2)
             continue
-        if state.get("version") != CHECKPOINT_VERSION:
-            raise RunError(f"{path} is a checkpoint of version {state.get('version')}, not {CHECKPOINT_VERSION}")
+        if not isinstance(state, dict) or state.get("version") != CHECKPOINT_VERSION:
+            found = state.get("version") if isinstance(state, dict) else None
+            raise RunError(f"{path} is a checkpoint of version {found}, not {CHECKPOINT_VERSION}")
         return state
     raise RunError("no checkpoint can be read; pretrain again into a new directory")

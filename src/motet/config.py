@@ -6,6 +6,7 @@ A recipe is one flat space of options: nested dataclasses group them, but every 
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,16 @@ class Optimiser:
     milestones: tuple[int, ...] = (350,)
     """epochs (counted from 0) from which the rate is multiplied by gamma, once each."""
     gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise ConfigError(f"lr is {self.lr}, it must be a positive number")
+        for name, low in (("momentum", 1.0), ("weight_decay", math.inf), ("gamma", math.inf)):
+            value = getattr(self, name)
+            if not 0 <= value < low:
+                raise ConfigError(f"{name} is {value}, it must be at least 0" + (" and below 1" if low == 1 else ""))
+        if any(m < 0 for m in self.milestones):
+            raise ConfigError(f"milestones {self.milestones} hold a negative epoch")
 
     def lr_at(self, epoch: int) -> float:
         """Learning rate in an epoch, counted from 0."""
@@ -137,6 +148,17 @@ class Recipe:
 def option_names(recipe: Recipe) -> list[str]:
     """Names of all options of a recipe."""
     return [name for name in _homes(recipe) if name != "recipe"]
+
+
+def flat_options(recipe: Recipe) -> dict[str, Any]:
+    """Value of every option by its unique name, and the method's class as ``method``."""
+    flat: dict[str, Any] = {"method": type(recipe.method).__qualname__}
+    for name, (path, _) in _homes(recipe).items():
+        node: Any = recipe
+        for part in path:
+            node = getattr(node, part)
+        flat[name] = getattr(node, name)
+    return flat
 
 
 def _homes(recipe: Any) -> dict[str, tuple[tuple[str, ...], Any]]:

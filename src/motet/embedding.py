@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from motet.archive import MotionArchive
+from motet.devices import usable
 from motet.model import load
 from motet.runs import written
 
@@ -27,7 +28,7 @@ def embed(
     Returns:
         (N, F).
     """
-    model, source = load(run, device), MotionArchive.open(archive)
+    model, source = load(run, usable(str(device))), MotionArchive.open(archive)
     store = model.store(source)
     features = model.encode(store, store.ids)
     table = torch.cat(list(features.values()), dim=1).cpu().numpy()

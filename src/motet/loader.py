@@ -78,7 +78,8 @@ class ClipStore:
             raise ConfigError(f"clips are kept in float32 or float16, not {dtype}")
         self.device = torch.device(device)
         self.skeleton = oriented(archive.skeleton, preprocess)
-        self.lengths = torch.from_numpy(archive.lengths)[self.ids].clamp_max(max_frames)
+        lengths = archive.lengths if preprocess != "crossclr" else _seen(archive)
+        self.lengths = torch.from_numpy(lengths)[self.ids].clamp_max(max_frames)
         self.labels = torch.from_numpy(archive.labels)[self.ids]
         self._map: mmap.mmap | None = None
         self._memory, self._touched = memory, 0
@@ -340,6 +341,12 @@ def _rows(archive: MotionArchive, ids: Sequence[int] | npt.NDArray[np.integer[An
     if len(np.unique(rows.numpy())) != len(rows):
         raise ConfigError(f"{archive.path}: a clip was chosen twice")
     return rows
+
+
+def _seen(archive: MotionArchive) -> npt.NDArray[np.int64]:
+    """(N,) frames in which the first joint of the first person is not zero, at least one: CrosSCLR's valid length."""
+    seen = np.array([int(archive.clip(i)[:, 0, 0].any(axis=-1).sum()) for i in range(len(archive))], dtype=np.int64)
+    return np.maximum(seen, 1)
 
 
 def _fill(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ from motet.archive import MotionArchive
 from motet.checkpoint import load_checkpoint
 from motet.config import Encoder, Recipe
 from motet.encoders import build_encoder, encode_together
-from motet.errors import ConfigError, RunError
+from motet.errors import ConfigError, MotetWarning, RunError
 from motet.loader import ClipStore, center_crop
 from motet.runs import Run
 from motet.skeletons import Skeleton
@@ -34,6 +36,28 @@ def encoder_options(encoder: Encoder) -> dict[str, Any]:
     return {"name": "stgcn"}
 
 
+def _hand(skeleton: Skeleton) -> str:
+    return "right-handed" if skeleton.right_handed else "left-handed"
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    """sha256 over names and bytes, so that a damaged file is not taken for a trained model."""
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        sha.update(name.encode())
+        sha.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        stated = (file.metadata() or {}).get("sha256")
+    weights = load_file(path)
+    if stated is not None and stated != _digest(weights):
+        raise RuntimeError("its bytes are not those that were written")
+    return weights
+
+
 class Model:
     """Stream encoders with the preprocessing and the views they were trained on.
 
@@ -42,6 +66,7 @@ class Model:
         skeleton, persons, channels: what a clip looks like.
         streams: names of the streams; features come per stream.
         encoders: the query encoders, in the order of ``streams``; always in eval mode here.
+        units: unit of the coordinates, None if unknown.
     """
 
     def __init__(
@@ -53,8 +78,9 @@ class Model:
         *,
         encoders: Sequence[nn.Module] | None = None,
         device: str | torch.device = "cpu",
+        units: str | None = None,
     ) -> None:
-        self.recipe, self.skeleton = recipe, skeleton
+        self.recipe, self.skeleton, self.units = recipe, skeleton, units
         self.persons, self.channels = persons, channels
         self.streams = recipe.streams
         self.views = [View.parse(s, skeleton) for s in self.streams]
@@ -73,7 +99,9 @@ class Model:
         """An untrained model for an archive, initialised from ``seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(recipe, archive.skeleton, archive.persons, len(archive.channels), device=device)
+            return cls(
+                recipe, archive.skeleton, archive.persons, len(archive.channels), device=device, units=archive.units
+            )
 
     @classmethod
     def from_run(cls, run: Run, device: str | torch.device = "cpu") -> Self:
@@ -84,13 +112,27 @@ class Model:
         """
         data = run.config["data"]
         with torch.random.fork_rng(devices=[]):
-            model = cls(run.recipe, Skeleton.from_dict(data["skeleton"]), data["persons"], len(data["channels"]))
+            model = cls(
+                run.recipe,
+                Skeleton.from_dict(data["skeleton"]),
+                data["persons"],
+                len(data["channels"]),
+                units=data.get("units"),
+            )
         path = run.path / "model.safetensors"
         try:
             if path.exists():
-                model.load_weights(load_file(path))
+                model.load_weights(_read_weights(path))
             elif run.checkpoints:
-                state = load_checkpoint(run.checkpoints)["host"]
+                checkpoint = load_checkpoint(run.checkpoints)
+                done, epochs = checkpoint["epoch"], run.recipe.epochs
+                warnings.warn(
+                    f"{run.path} has not finished: its weights are those after epoch {done} of {epochs}; go on with "
+                    f"`motet pretrain --resume {run.path}`",
+                    MotetWarning,
+                    stacklevel=3,
+                )
+                state = checkpoint["host"]
                 prefix = "encoders."
                 weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
                 model.encoders.load_state_dict(weights)
@@ -118,13 +160,16 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors."""
-        save_file(self.weights(), path)
+        weights = self.weights()
+        save_file(weights, path, metadata={"sha256": _digest(weights)})
 
     def untrained(self, seed: int) -> Self:
         """The same architecture freshly initialised: the random-encoder row of a table."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return type(self)(self.recipe, self.skeleton, self.persons, self.channels, device=self.device)
+            return type(self)(
+                self.recipe, self.skeleton, self.persons, self.channels, device=self.device, units=self.units
+            )
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.
@@ -140,6 +185,16 @@ class Model:
                 f"{theirs[2]} channels), the model was trained on {self.skeleton.name} ({len(ours[0])} joints, "
                 f"{ours[1]} persons, {ours[2]} channels)"
             )
+        for what, mine, other in (
+            ("unit", self.units, archive.units),
+            ("up axis", self.skeleton.up, archive.skeleton.up),
+            ("handedness", _hand(self.skeleton), _hand(archive.skeleton)),
+        ):
+            if None not in (mine, other) and mine != other:
+                raise ConfigError(
+                    f"the {what} of {archive.path} is {other}, that of the training clips {mine}: features would "
+                    "be meaningless; import the recordings again in the unit and axes of the training"
+                )
 
     def store(self, archive: MotionArchive, ids: npt.NDArray[np.int64] | Tensor | None = None) -> ClipStore:
         """The archive's clips, preprocessed as in training and resident on the model's device."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """A temporary name to write to; it becomes ``path`` only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         yield partial
@@ -121,6 +122,7 @@ class Run:
             "skeleton": archive.skeleton.to_dict(),
             "persons": archive.persons,
             "channels": list(archive.channels),
+            "units": archive.units,
             "simulated": archive.simulated,
             "licence": archive.licence,
         }
@@ -177,9 +179,21 @@ class Run:
         return (self.path / "model.safetensors").exists()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Lines of metrics.jsonl."""
+        """Lines of metrics.jsonl; a last one that a kill has cut short is left out.
+
+        Raises:
+            RunError: an earlier line is damaged.
+        """
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = []
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                if number < len(lines):
+                    raise RunError(f"{path}, line {number} is damaged; remove the line") from error
+        return found
 
     def model(self, device: str | torch.device = "cpu") -> Model:
         """The trained model: the final weights, or those of the latest checkpoint of an unfinished run."""

@@ -6,6 +6,7 @@ path is a function of (seed, epoch, clip, view), so a checkpoint needs no sample
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
@@ -16,6 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -24,17 +26,19 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
 
 from motet import recipes
 from motet.archive import MotionArchive
 from motet.augment import check_options
 from motet.checkpoint import load_checkpoint, save_checkpoint
-from motet.config import Optimiser, Recipe
-from motet.distributed import any_rank, mean_over_ranks, rank, world_size
+from motet.config import Optimiser, Recipe, flat_options
+from motet.devices import usable
+from motet.distributed import any_rank, gather_rows, mean_over_ranks, rank, world_size
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.keyed import Keyed
 from motet.loader import ClipStore, augmented_views, batches
-from motet.methods.contrastive import ContrastiveHost
 from motet.model import Model, encoder_options
 from motet.monitor import online_knn, spread
 from motet.progress import TrainingProgress
@@ -47,7 +51,7 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
 
     A bare name takes the size that fits the number of training clips. Changing ``epochs`` moves the recipe's
     milestones in proportion unless they are given too. In the small size, batch and queue shrink to fit a set that is
-    smaller than they are.
+    smaller than they are, and recordings of sensors go without bone stream and centring.
 
     Raises:
         ConfigError: unknown recipe or option, or a split that this archive cannot give.
@@ -56,6 +60,9 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     rule = str(options.get("split") or named or default_rule(archive))
     parts = split(archive, rule)
     base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
+    if archive.skeleton.kind == "sensor" and isinstance(recipe, str) and base.recipe.endswith("/small"):
+        # sensors have no bones and no position to centre
+        base = replace(base, streams=tuple(s for s in base.streams if s != "bone"), preprocess="none")
     if options.get("as_released"):
         base = recipes.as_released(base)
     result = base.with_options({**options, "split": rule})
@@ -63,7 +70,8 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
     if isinstance(recipe, str) and result.recipe.endswith("/small"):
-        fits = {"batch_size": min(result.batch_size, len(parts.train))}
+        shared = len(parts.train) // result.devices * result.devices or result.devices
+        fits = {"batch_size": min(result.batch_size, shared)}
         fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
         result = result.with_options({k: v for k, v in fits.items() if k not in options})
     _check_sizes(result, len(parts.train))
@@ -72,6 +80,11 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
 
 def _check_sizes(recipe: Recipe, clips: int) -> None:
     queue, batch = recipe.method.queue_size, recipe.batch_size
+    if batch % recipe.devices:
+        raise ConfigError(
+            f"batch_size {batch} cannot be shared by {recipe.devices} processes; try --batch-size "
+            f"{max(1, batch // recipe.devices) * recipe.devices}"
+        )
     if batch > clips:
         raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
     if queue > clips:
@@ -120,8 +133,13 @@ def pretrain(
     return trainer.train(run)
 
 
-def resume(path: str | Path, *, progress: bool = True) -> Run:
+def resume(path: str | Path, *, data: str | Path | None = None, progress: bool = True) -> Run:
     """Go on with an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
+
+    Args:
+        path: run directory.
+        data: where the archive is now, if it has moved.
+        progress: show progress on stderr.
 
     Raises:
         RunError: no run directory, or its data set has changed.
@@ -129,7 +147,9 @@ def resume(path: str | Path, *, progress: bool = True) -> Run:
     run = Run.open(path)
     if run.finished:
         return run
-    archive = run.archive()
+    archive = run.archive(data)
+    if archive.hash != run.config["data"]["hash"]:
+        raise RunError(f"{archive.path} does not hold the clips that {run.path} was trained on so far")
     trainer = Trainer(run.recipe, archive, split(archive, run.split), progress=progress)
     if run.checkpoints:
         trainer.restore(load_checkpoint(run.checkpoints))
@@ -146,14 +166,17 @@ def make_optimiser(options: Optimiser, parameters: list[torch.nn.Parameter]) -> 
 def _fabric(recipe: Recipe) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision it was asked for
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
-    accelerator = {"cuda": "cuda", "cpu": "cpu", "mps": "mps", "auto": "auto"}.get(recipe.device)
-    if accelerator is None:
-        raise ConfigError(f"device is {recipe.device!r}, it must be one of auto, cpu, cuda, mps")
-    if accelerator == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch sees no CUDA device here; use --device cpu")
+    accelerator = usable(recipe.device)
     # keys are gathered, so queues agree without being sent; a rank's BatchNorm statistics are its own
-    strategy = DDPStrategy(broadcast_buffers=False) if recipe.devices > 1 else "auto"
+    strategy = DDPStrategy(**_KEEP_BUFFERS) if recipe.devices > 1 else "auto"
     return Fabric(accelerator=accelerator, devices=recipe.devices, strategy=strategy, precision=precision)
+
+
+# newer versions of torch have renamed the option and warn about the old name
+_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
+_KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
+SAVED_EVERY = 600.0
+"""seconds after which the end of an epoch saves a checkpoint, whatever the recipe's interval."""
 
 
 class Trainer:
@@ -166,8 +189,7 @@ class Trainer:
             self.fabric.launch()
         torch.manual_seed(recipe.seed)
         channels = len(archive.channels)
-        self.host = ContrastiveHost(
-            recipe.method,
+        self.host = recipe.method.host(
             recipe.streams,
             skeleton=archive.skeleton,
             persons=archive.persons,
@@ -177,12 +199,14 @@ class Trainer:
         )
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=self.fabric.device)
         check_options(recipe.augment, self.store.skeleton, channels)
+        recipe.method.check_layout(self.store.skeleton, channels)
         parameters = [p for p in self.host.parameters() if p.requires_grad]
         optimiser = make_optimiser(recipe.optimiser, parameters)
         self.module, self.optimiser = self.fabric.setup(self.host, optimiser)
         self.monitored = _monitored(parts, archive, recipe.seed)
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}
+        self.watched: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.collapse_told = False
 
@@ -199,6 +223,7 @@ class Trainer:
             "epoch": self.epoch,
             "step_in_epoch": self.step_in_epoch,
             "sums": dict(self.sums),
+            "watched": {name: list(entry) for name, entry in self.watched.items()},
             "seconds": self.seconds,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -211,6 +236,7 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
             self.sums, self.seconds = dict(state["sums"]), state["seconds"]
+            self.watched = {name: list(entry) for name, entry in state.get("watched", {}).items()}
             torch.set_rng_state(state["rng"])
             if state["cuda_rng"] and torch.cuda.is_available():
                 torch.cuda.set_rng_state_all(state["cuda_rng"])
@@ -222,14 +248,17 @@ class Trainer:
         _truncate_metrics(run, self.epoch)
         done = self.epoch * self.steps + self.step_in_epoch
         every = self.recipe.checkpoint_every or max(1, self.recipe.epochs // 10)
+        saved = time.monotonic()
         show = TrainingProgress(self.recipe.epochs, self.steps, done, show=self.show and rank() == 0)
         with _stop_signals() as stopped, show:
             while self.epoch < self.recipe.epochs:
                 self._epoch(run, show, stopped)
                 self._end_of_epoch(run, show)
                 stopping = self._stopping(stopped)
-                if self.epoch % every == 0 or self.epoch == self.recipe.epochs or stopping:
+                due = any_rank(time.monotonic() - saved > SAVED_EVERY, self.fabric.device)
+                if self.epoch % every == 0 or self.epoch == self.recipe.epochs or stopping or due:
                     self._checkpoint(run)
+                    saved = time.monotonic()
                 if stopping and self.epoch < self.recipe.epochs:
                     self._leave(run, stopped)
         if rank() == 0:
@@ -259,27 +288,55 @@ class Trainer:
 
     def _step(self, ids: Tensor) -> dict[str, float]:
         recipe = self.recipe
-        first, second = augmented_views(
-            self.store, ids, recipe.augment, seed=recipe.seed, epoch=self.epoch, frames=recipe.frames
+        views = augmented_views(
+            self.store,
+            ids,
+            recipe.augment,
+            seed=recipe.seed,
+            epoch=self.epoch,
+            frames=recipe.frames,
+            views=recipe.method.clips,
         )
-        losses: dict[str, Tensor] = self.module(first, second, self.epoch)
-        names = list(losses)
+        rows = ids.to(self.store.device)
+        keyed = [Keyed(recipe.seed, self.epoch, rows, view) for view in range(len(views))]
+        first, second, *further = recipe.method.transform(views, keyed, self.store.skeleton)
+        losses: dict[str, Tensor] = self.module(first, second, self.epoch, *further)
+        names, watched = list(losses), self.host.watched
         values = torch.stack(list(losses.values()))
-        numbers = mean_over_ranks(values.detach()).tolist()
+        # one transfer for all numbers of a step
+        told = torch.cat([values.detach(), *(value.view(1).to(values.dtype) for value in watched.values())])
+        numbers = mean_over_ranks(told).tolist()
+        self._watch(dict(zip(watched, numbers[len(names) :], strict=True)))
+        numbers = numbers[: len(names)]
         if not all(math.isfinite(v) for v in numbers):
-            self._not_finite(dict(zip(names, numbers, strict=True)), ids)
+            bad = [f"{name} = {value}" for name, value in zip(names, numbers, strict=True) if not math.isfinite(value)]
+            self._not_finite(f"the loss is not finite ({', '.join(bad)})", ids, views)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(values.sum())
+        moved = {n: p.grad for n, p in self.host.named_parameters() if p.grad is not None}
+        if not get_total_norm(moved.values()).isfinite():
+            bad = [name for name, grad in moved.items() if not grad.isfinite().all()]
+            what = f"the loss is finite but its gradient is not (in {', '.join(bad) or 'its norm'})"
+            self._not_finite(what, ids, views)
         self.optimiser.step()
         return dict(zip(names, numbers, strict=True))
 
-    def _not_finite(self, losses: Mapping[str, float], ids: Tensor) -> None:
-        bad = ", ".join(f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value))
-        names = self.archive.clips["name"].gather(ids.cpu().numpy())
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    def _watch(self, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            if math.isfinite(value):
+                entry = self.watched.setdefault(name, [0.0, 0])
+                entry[0], entry[1] = entry[0] + value, entry[1] + 1
+
+    def _not_finite(self, what: str, ids: Tensor, views: Sequence[Tensor]) -> None:
+        largest = torch.stack([view.detach().abs().flatten(1).amax(1) for view in views]).amax(0)
+        largest, rows = gather_rows(largest), gather_rows(ids.to(largest.device)).cpu()
+        # clips that can have caused it come first: coordinates that are not finite, then the largest ones
+        order = largest.nan_to_num(math.inf, posinf=math.inf).argsort(descending=True).cpu()
+        names = self.archive.clips["name"].gather(rows[order].numpy())
         raise RunError(
-            f"the loss is not finite in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}: {bad}. Clips of the "
-            f"batch: {shown}. The weights were not moved; look at the clips with `motet data inspect`, or lower --lr"
+            f"{what} in epoch {self.epoch + 1}, step {self.step_in_epoch + 1}. Clips of the batch, those with the "
+            f"largest coordinates (up to {float(largest.max()):.3g}) first: {', '.join(names)}. The weights were not "
+            "moved; look at the clips with `motet data inspect`, or lower --lr"
         )
 
     def _speed(self) -> float:
@@ -298,6 +355,8 @@ class Trainer:
             "seconds": self.seconds,
             "peak_memory_mb": _peak_memory(self.fabric.device),
         }
+        if self.watched:
+            line["watched"] = {name: total / count for name, (total, count) in self.watched.items()}
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.recipe.epochs:
             self._monitor(line, show)
         if rank() == 0:
@@ -307,6 +366,7 @@ class Trainer:
                 _tensorboard(run, line)
         show.epoch(self.epoch, terms, self._speed())
         self.epoch, self.step_in_epoch, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
+        self.watched = {}
 
     def _monitor(self, line: dict[str, Any], show: TrainingProgress) -> None:
         train, test = self.monitored
@@ -413,6 +473,7 @@ def _tensorboard(run: Run, line: Mapping[str, Any]) -> None:
         flat = {"loss": line["loss"], "lr": line["lr"]}
         flat |= {f"terms/{k}": v for k, v in line["terms"].items()}
         flat |= {f"knn/{k}": v for k, v in line.get("knn", {}).items()}
+        flat |= {f"watched/{k}": v for k, v in line.get("watched", {}).items()}
         for name, value in flat.items():
             writer.add_scalar(name, value, line["epoch"])
 
@@ -447,12 +508,36 @@ def train_seeds(
     progress: bool = True,
     **options: Any,
 ) -> list[Run]:
-    """Pretrain once per seed into ``out/seed-<n>``; finished runs are kept, interrupted ones resumed."""
+    """Pretrain once per seed into ``out/seed-<n>``; finished runs are kept, interrupted ones resumed.
+
+    Raises:
+        RunError: a run of that seed is there already, but of another training.
+    """
     runs = []
     for seed in seeds:
         path = Path(out) / f"seed-{seed}"
         if (path / "config.json").exists():
-            runs.append(resume(path, progress=progress))
+            _check_same(Run.open(path), recipe, data, {**options, "seed": seed})
+            runs.append(resume(path, data=data if isinstance(data, str | Path) else data.path, progress=progress))
         else:
             runs.append(pretrain(recipe, data, path, progress=progress, **{**options, "seed": seed}))
     return runs
+
+
+# options that change neither the weights nor the figures of a training
+_INCIDENTAL = ("device", "devices", "monitor_every", "checkpoint_every", "keep_checkpoints", "tensorboard")
+
+
+def _check_same(run: Run, recipe: str | Recipe, data: str | Path | MotionArchive, options: Mapping[str, Any]) -> None:
+    """Refuse to take a run for the training that was asked for when it is another one."""
+    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MotetWarning)  # the run told them when it began
+        wanted, _ = resolve(recipe, archive, options)
+    ours, theirs = (flat_options(r) for r in (wanted, run.recipe))
+    differ = [k for k in {**ours, **theirs} if k not in _INCIDENTAL and ours.get(k) != theirs.get(k)]
+    told = [f"{k} is {theirs.get(k)}, not {ours.get(k)}" for k in differ]
+    if archive.hash != run.config["data"]["hash"]:
+        told.append(f"it was trained on {run.data}, not on the clips of {archive.path}")
+    if told:
+        raise RunError(f"{run.path} holds another training ({'; '.join(told)}); choose another --out or remove it")

@@ -5,10 +5,13 @@ Nothing heavy is imported here, so that help answers at once.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 from motet._version import __version__
@@ -22,9 +25,10 @@ usage: motet VERB …            `motet VERB --help` tells more
   data inspect ARCHIVE                      what is in an archive, and what is wrong with it
   data list                                 known data sets and formats, where from, on what terms
   data simulate DESTINATION                 labelled simulated recordings, from nothing
-  pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, mcl, crossclr, cmd)
+  pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, cmd, halp, aimclr, …)
   pretrain --resume RUN                     go on where an interrupted training stopped
   evaluate RUN                              protocols, beside raw features and a random encoder
+  distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
   embed RUN ARCHIVE --out FILE.npz          features of every clip
   report RUN --out report.html              one page to look at, with playing skeletons
   demo                                      all of it on two small sets, in minutes
@@ -38,6 +42,7 @@ VERBS = {
     "data simulate": ("data", "data_simulate"),
     "pretrain": ("pretrain", "pretrain"),
     "evaluate": ("evaluate", "evaluate"),
+    "distill": ("distill", "distill"),
     "embed": ("show", "embed"),
     "report": ("show", "report"),
     "demo": ("show", "demo"),
@@ -65,6 +70,14 @@ def _run(args: Sequence[str]) -> int:
     raise ConfigError(f"there is no verb {' '.join(args[:2])!r}{below if lines else '; `motet --help` lists them'}")
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: unwinds like Ctrl-C, so that nothing half-written stays behind."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0 only on success, 2 for bad input, 128 + n for signal n."""
 
@@ -72,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = "warning" if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
         print(f"{kind}: {message}", file=sys.stderr)
 
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, _terminate)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", MotetWarning)
@@ -85,9 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, ConfigError | DataError | RunError) else 1
     except BrokenPipeError:
         return 1
-    except KeyboardInterrupt:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

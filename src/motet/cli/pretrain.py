@@ -13,6 +13,7 @@ from motet import recipes
 from motet.archive import MotionArchive
 from motet.cli.parse import parse, value_of, write_result
 from motet.config import Recipe, option_names
+from motet.distributed import rank
 from motet.errors import ConfigError
 from motet.runs import Run
 from motet.splits import default_rule, split
@@ -26,6 +27,8 @@ class Resume:
 
     resume: Path
     """run directory"""
+    data: Path | None = None
+    """where the archive is now, if it has moved"""
     quiet: bool = False
     """no progress"""
     json: Path | None = None
@@ -80,7 +83,7 @@ def _resume(args: Sequence[str]) -> int:
     given = parse(Resume, args, "motet pretrain")
     from motet.train import resume
 
-    return _summary([resume(given.resume, progress=not given.quiet)], given.json)
+    return _summary([resume(given.resume, data=given.data, progress=not given.quiet)], given.json)
 
 
 def _usage(args: Sequence[str]) -> int:
@@ -125,6 +128,8 @@ def _flatten(node: Any) -> dict[str, Any]:
 
 
 def _summary(runs: Sequence[Run], path: Path | None) -> int:
+    if rank():  # one process speaks for all
+        return 0
     summary = []
     for run in runs:
         last = run.metrics()[-1] if run.metrics() else {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.errors import ConfigError, MotetWarning
 from motet.losses import consensus_distillation, mutual_distillation
 from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 
@@ -38,7 +39,7 @@ class CMD(Contrastive):
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         loss = {"pairwise": mutual_distillation, "consensus": consensus_distillation}[self.teachers]
-        top_k = self.neighbours or max(1, self.queue_size // 2)
+        top_k = self.neighbours or min(self.queue_size, max(2, self.queue_size // 2))
 
         def distill(out: StepOutput) -> Tensor:
             if self.wait_for_queue and out.filled < self.queue_size:
@@ -62,5 +63,11 @@ class CMD(Contrastive):
         need_two(streams, "cmd")
         if self.neighbours is not None and not 1 <= self.neighbours <= self.queue_size:
             raise ConfigError(f"neighbours is {self.neighbours}, it must lie in 1..{self.queue_size} (queue_size)")
+        if (self.neighbours or self.queue_size) == 1:
+            warnings.warn(
+                "distillation over one neighbour compares two certainties and is always 0; raise --neighbours",
+                MotetWarning,
+                stacklevel=2,
+            )
         if min(self.student_temperature, self.teacher_temperature) <= 0:
             raise ConfigError("student_temperature and teacher_temperature must be positive")

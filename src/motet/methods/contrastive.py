@@ -1,14 +1,15 @@
 """The contrastive host: streams with momentum twins and slot-aligned queues, and the terms of a loss.
 
-MoCo, MCL, CrosSCLR, CMD and HaLP are this host with different terms. One step follows CMD's order (Mao et al.,
+MoCo, MCL, CrosSCLR, CMD, HaLP and AimCLR are this host with different terms. One step follows CMD's order (Mao et al.,
 ECCV 2022, and its released training script):
 
-1. inputs of every stream from both augmented clips;
-2. queries (with gradient) from the first clip;
+1. inputs of every stream from the augmented clips;
+2. queries (with gradient) from the first clip, and whatever a method makes of further clips;
 3. momentum update of every key encoder with the weights the queries were made with, parameters only;
 4. keys from the second clip, without gradient, in train mode (their BatchNorm uses batch statistics);
 5. the terms, against the queues as they were before this step;
-6. enqueue the keys of all streams at the same slots.
+6. enqueue the keys of all streams at the same slots;
+7. refresh prototypes, if the method has any.
 
 The loop then takes the gradient and moves the query encoders.
 """
@@ -16,8 +17,8 @@ The loop then takes the gradient and moves the query encoders.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,9 @@ from torch.nn.functional import normalize
 from motet.distributed import gather_rows
 from motet.encoders import build_encoder, encode_together
 from motet.errors import ConfigError
+from motet.keyed import Keyed
 from motet.losses import info_nce
-from motet.memory import Queue, ema_update, make_twin
+from motet.memory import Prototypes, Queue, ema_update, make_twin
 from motet.skeletons import Skeleton
 from motet.views import View
 
@@ -38,10 +40,13 @@ class StepOutput:
 
     Attributes:
         queries: stream → (B, D), with gradient.
-        keys: stream → (B, D), constants.
+        keys: stream → (B, D), constants (with gradient where a method trains one shared encoder).
         queues: stream → (K, D), before this step's keys.
         epoch: epoch, counted from 0.
         filled: how many slots of the queues hold real keys.
+        prototypes: stream → (N, D); empty where a method has none, or none yet.
+        further: name → stream → (B, D), queries from clips beyond the first two, with gradient.
+        watched: name → scalar; what terms put here is logged beside the losses, not finite where there is nothing.
     """
 
     queries: Mapping[str, Tensor]
@@ -49,6 +54,9 @@ class StepOutput:
     queues: Mapping[str, Tensor]
     epoch: int
     filled: int
+    prototypes: Mapping[str, Tensor] = field(default_factory=dict)
+    further: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    watched: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,14 @@ class Contrastive:
     Attributes:
         title: what tables and reports call the method.
         meaning: one sentence on it, for a reader who never trained a model.
+        clips: augmentations of a clip that one step sees: the query's, the key's and any further.
+        released_extra_epochs: epochs by which the released script trains longer than the paper says.
     """
 
     title: ClassVar[str]
     meaning: ClassVar[str]
+    clips: ClassVar[int] = 2
+    released_extra_epochs: ClassVar[int] = 1
 
     dim: int = 128
     """embedding size D."""
@@ -113,6 +125,29 @@ class Contrastive:
             )
 
         return [Term(f"contrast/{s}", within(s), stop=stop) for s in streams]
+
+    def prototypes_of(self, streams: Sequence[str], epochs: int) -> Prototypes | None:
+        """The prototypes that the host keeps for the terms, if there are any."""
+        return None
+
+    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
+        """The module that trains; ``layout`` is what :class:`ContrastiveHost` takes by name."""
+        return ContrastiveHost(self, streams, **layout)
+
+    def transform(self, clips: Sequence[Tensor], keyed: Sequence[Keyed], skeleton: Skeleton) -> tuple[Tensor, ...]:
+        """What a method does to the :attr:`clips` augmented (B, T, P, V, C) clips of a step; nothing here."""
+        return tuple(clips)
+
+    def check_layout(self, skeleton: Skeleton, channels: int) -> None:
+        """Raise ConfigError where :meth:`transform` makes no sense for a layout."""
+
+    def shares_encoder(self) -> bool:
+        """Whether keys come from the query encoder, with gradient, instead of a momentum twin."""
+        return False
+
+    def released(self, split: str | None) -> Contrastive:
+        """The options with the released code's values where these depart from the paper's, for a split."""
+        return self
 
     def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
         """Streams whose key encoder follows its query encoder in an epoch: all of them."""
@@ -184,7 +219,9 @@ class ContrastiveHost(nn.Module):
         self.encoders, self.heads = nn.ModuleList(encoders), nn.ModuleList(heads)
         self.key_encoders, self.key_heads = make_twin(self.encoders), make_twin(self.heads)
         self.queue = Queue(streams, options.queue_size, options.dim)
+        self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
+        self.watched: dict[str, Tensor] = {}
 
     def inputs(self, clips: Tensor) -> list[Tensor]:
         """Each stream's view of (B, T, P, V, C) clips."""
@@ -206,21 +243,40 @@ class ContrastiveHost(nn.Module):
             pick = nn.ModuleList([twins[i] for i in moving]), nn.ModuleList([online[i] for i in moving])
             ema_update(*pick, self.options.key_momentum)
 
-    def forward(self, first: Tensor, second: Tensor, epoch: int) -> dict[str, Tensor]:
-        """One step on two augmentations of the same clips, both (B, T, P, V, C).
+    def embed_further(self, clips: Sequence[Tensor]) -> Mapping[str, Mapping[str, Tensor]]:
+        """Further queries, by name and stream, from the clips beyond the first two; none here."""
+        return {}
 
-        Returns:
-            Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns.
-        """
-        queries = self._embed(self.encoders, self.heads, first)
+    def _keys(self, clips: Tensor, epoch: int) -> dict[str, Tensor]:
+        if self.options.shares_encoder():
+            return self._embed(self.encoders, self.heads, clips)
         self.update_twins(epoch)
         with torch.no_grad():
-            keys = self._embed(self.key_encoders, self.key_heads, second)
-        output = StepOutput(queries, keys, self.queue.snapshot(), epoch, int(self.queue.filled))
+            return self._embed(self.key_encoders, self.key_heads, clips)
+
+    def forward(self, first: Tensor, second: Tensor, epoch: int, *further: Tensor) -> dict[str, Tensor]:
+        """One step on augmentations of the same clips, each (B, T, P, V, C): the query's, the key's, any others.
+
+        Returns:
+            Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns, and what the
+            terms observed is in :attr:`watched`, by name.
+        """
+        queries = self._embed(self.encoders, self.heads, first)
+        more = self.embed_further(further)
+        keys = self._keys(second, epoch)
+        filled = int(self.queue.filled)
+        if self.prototypes is not None:
+            self.prototypes.prepare(self.queue, epoch=epoch, filled=filled)
+        prototypes = self.prototypes.current() if self.prototypes is not None else {}
+        output = StepOutput(queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more)
         losses = {}
         for term in self.terms:
             weight = term.weight_at(epoch)
             if weight:
                 losses[term.name] = weight * term.loss(output)
-        self.queue.enqueue({s: gather_rows(k) for s, k in keys.items()})
+        self.watched = {name: value.detach() for name, value in output.watched.items()}
+        rows = {s: gather_rows(k) for s, k in keys.items()}
+        self.queue.enqueue(rows)
+        if self.prototypes is not None:
+            self.prototypes.advance(self.queue, epoch=epoch, rows=len(rows[self.streams[0]]))
         return losses

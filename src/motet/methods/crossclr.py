@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from motet.errors import ConfigError
@@ -51,6 +51,9 @@ class CrosSCLR(Contrastive):
     def switch(self, epochs: int) -> int:
         """First epoch of the second stage."""
         return epochs // 2 if self.cross_start is None else self.cross_start
+
+    def released(self, split: str | None) -> CrosSCLR:
+        return replace(self, frozen_twins=True)
 
     def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
         if not self.frozen_twins or epoch < self.switch(epochs):

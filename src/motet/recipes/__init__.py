@@ -14,7 +14,6 @@ from importlib import import_module
 
 from motet.config import Recipe
 from motet.errors import ConfigError
-from motet.methods.crossclr import CrosSCLR
 
 PAPER_SIZE = 20_000
 """training clips from which a bare recipe name means the paper's size."""
@@ -59,8 +58,12 @@ def as_released(recipe: Recipe) -> Recipe:
     """The recipe with the released code's values where these depart from the paper's.
 
     CMD's scripts train one epoch longer and drop the rate one epoch later (451 and 351, 1001 and 801); CrosSCLR's code
-    moves only one key encoder in its second stage.
+    moves only one key encoder in its second stage; what else a method's code does is in its
+    :meth:`~motet.methods.contrastive.Contrastive.released`.
     """
-    later = replace(recipe.optimiser, milestones=tuple(m + 1 for m in recipe.optimiser.milestones))
-    method = replace(recipe.method, frozen_twins=True) if isinstance(recipe.method, CrosSCLR) else recipe.method
-    return replace(recipe, epochs=recipe.epochs + 1, optimiser=later, method=method, as_released=True)
+    extra = recipe.method.released_extra_epochs
+    if recipe.as_released:
+        return recipe
+    later = replace(recipe.optimiser, milestones=tuple(m + extra for m in recipe.optimiser.milestones))
+    method = recipe.method.released(recipe.split)
+    return replace(recipe, epochs=recipe.epochs + extra, optimiser=later, method=method, as_released=True)

@@ -1,0 +1,26 @@
+"""Which device to compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from motet.errors import ConfigError
+
+NAMES = ("auto", "cpu", "cuda", "mps")
+
+
+def usable(name: str) -> str:
+    """The device that a name means here; ``auto`` takes a CUDA device where torch sees one, else the processor.
+
+    Raises:
+        ConfigError: no such name, or a device that this machine does not have.
+    """
+    kind = name.split(":")[0]
+    if kind not in NAMES:
+        raise ConfigError(f"device is {name!r}, it must be one of {', '.join(NAMES)}")
+    if kind == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
+    if not there:
+        raise ConfigError(f"device is {name}, but torch sees no {kind} device here; use --device cpu")
+    return name
