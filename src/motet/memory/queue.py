@@ -49,6 +49,17 @@ class Queue(nn.Module):
         """Copies of all rings; they stay as they are when new keys come in."""
         return {s: self.ring(s).clone() for s in self.streams}
 
+    def recent(self, count: int) -> dict[str, Tensor]:
+        """The ``count`` keys that came in last, the oldest of them first: stream → (count, D) copies.
+
+        Raises:
+            ConfigError: the queue has fewer slots.
+        """
+        if not 1 <= count <= self.size:
+            raise ConfigError(f"{count} recent keys of a queue of {self.size} slots; raise --queue-size")
+        slots = (self.pointer + torch.arange(-count, 0, device=self.pointer.device)) % self.size
+        return {s: self.ring(s)[slots] for s in self.streams}
+
     @torch.no_grad()
     def enqueue(self, keys: Mapping[str, Tensor]) -> None:
         """Write a batch of keys into every ring at the same slots, wrapping at the end.

@@ -1,0 +1,271 @@
+"""HaLP: hallucinated latent positives (Shah et al., CVPR 2023), as further terms of any contrastive host.
+
+Per stream: prototypes of the recent keys; walks from each key towards prototypes that are not its nearest, no further
+than its nearest stays the nearest; a filter; the query is drawn to what is left. Nothing else of the host changes, so
+:class:`HaLP` placed before another method's options adds its terms to that method's: :class:`HaLPCMD` is one line of
+inheritance.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from motet.cluster import spherical_kmeans
+from motet.errors import ConfigError, MotetWarning
+from motet.losses._precision import at_least_float32
+from motet.losses.generation import Positives, alignment_loss, candidates, hallucinate, retained
+from motet.memory import Prototypes
+from motet.methods.cmd import CMD
+from motet.methods.contrastive import Contrastive, StepOutput, Term
+
+_LEAST_SHRINK = 1e-3  # exactly on the boundary the filter would be decided by rounding
+
+
+@dataclass(frozen=True)
+class HaLP(Contrastive):
+    """Options of HaLP; the defaults are the paper's on NTU RGB+D 60."""
+
+    title: ClassVar[str] = "HaLP"
+    meaning: ClassVar[str] = "As MoCo, and every recording is also drawn to invented neighbours of its own group."
+    start_share: ClassVar[float] = 200 / 450
+    """share of a run before the term starts, unless halp_start says otherwise."""
+    needs_queue: ClassVar[bool] = False
+    """whether the method beside HaLP reads the queue, so that there must be one."""
+
+    halp_weight: float = 1.0
+    """weight μ of the hallucinated positives."""
+    halp_start: int | None = None
+    """first epoch with hallucinated positives, counted from 0; by default after 4/9 of the epochs (200 of 450)."""
+    halp_ramp: int = 0
+    """epochs over which the weight rises from halp_start."""
+    halp_wait: int = 0
+    """keys that must have come in since halp_start before the first fit of the prototypes."""
+    prototypes: int = 20
+    """prototypes N per stream; as many as there are keys to cluster, if these are fewer."""
+    positives: int = 100
+    """hallucinated positives G per clip."""
+    recent: int = 256
+    """newest keys of the queue that are clustered; all, if the queue is shorter."""
+    refresh: int = 5
+    """steps between refreshes of the prototypes."""
+    warm_start: bool = False
+    """a refresh continues from the prototypes it replaces; by default it starts afresh, as released."""
+    fit_iterations: int = 20
+    """iterations of the spherical k-means."""
+    skip_nearest: int = 1
+    """nearest prototypes that a positive never walks to."""
+    candidates: int | None = None
+    """nearest of the others to choose from; by default all of them (the released code takes 20)."""
+    hardness: float = 0.8
+    """λ: walks cover a share 1 − u of the way to the limit, u ~ U(0, λ); 0 always goes to the limit."""
+    halt: float | None = None
+    """stop exactly this fraction of the way short of the limit, nothing drawn (the released code's λ = 1000: 0.01)."""
+    filter: Literal["rank", "variant-1", "variant-2", "none"] = "rank"
+    """positives that count: rank, those whose nearest prototype is their clip's; variant-1 and variant-2 of the
+    supplement; none, all."""
+    prototypes_from: Literal["queue", "batch", "keys"] = "queue"
+    """queue: as published; batch: no queue and no momentum twin, the batch's keys are clustered and are the negatives;
+    keys: the same, every key is a prototype itself."""
+
+    def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
+        start = self.start(epochs)
+        if self.halp_weight and start >= epochs > 0:
+            warnings.warn(
+                f"hallucinated positives start in epoch {start + 1} of {epochs}, so never; lower --halp-start",
+                MotetWarning,
+                stacklevel=2,
+            )
+
+        def term(stream: str) -> Term:
+            loss = self._loss_of(stream)
+            return Term(f"hallucination/{stream}", loss, weight=self.halp_weight, start=start, ramp=self.halp_ramp)
+
+        return [*super().terms(streams, epochs), *map(term, streams)]
+
+    def start(self, epochs: int) -> int:
+        """First epoch with hallucinated positives."""
+        return round(self.start_share * epochs) if self.halp_start is None else self.halp_start
+
+    def contrast_terms(self, streams: Sequence[str], stop: int | None = None) -> list[Term]:
+        if not self.shares_encoder():
+            return super().contrast_terms(streams, stop)
+
+        def within(stream: str) -> Callable[[StepOutput], Tensor]:
+            return lambda out: in_batch_nce(out.queries[stream], out.keys[stream], temperature=self.temperature)
+
+        return [Term(f"contrast/{s}", within(s), stop=stop) for s in streams]
+
+    def shares_encoder(self) -> bool:
+        return self.prototypes_from != "queue"
+
+    def prototypes_of(self, streams: Sequence[str], epochs: int) -> Prototypes | None:
+        if self.prototypes_from != "queue" or not self.halp_weight:
+            return None
+        recent = min(self.recent, self.queue_size)
+        return Prototypes(
+            streams,
+            min(self.prototypes, recent),
+            self.dim,
+            recent=recent,
+            refresh=self.refresh,
+            start=self.start(epochs),
+            wait=self.halp_wait,
+            iterations=self.fit_iterations,
+            warm=self.warm_start,
+            seed=torch.initial_seed(),
+        )
+
+    def _loss_of(self, stream: str) -> Callable[[StepOutput], Tensor]:
+        @at_least_float32
+        def loss(query: Tensor, key: Tensor, queue: Tensor, prototypes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            choice = candidates(key, prototypes, skip=self.skip_nearest, most=self.candidates)
+            if choice.shape[1] == 0:  # one prototype: there is nowhere to walk to
+                return query.new_zeros(()), {}
+            positives = self._draw(key, prototypes, choice)
+            keep = retained(positives, prototypes, query, rule=self.filter)
+            value = alignment_loss(query, positives, keep, temperature=self.temperature)
+            return value, analysis(query, key, queue, prototypes, positives, keep)
+
+        def term(out: StepOutput) -> Tensor:
+            query, key = out.queries[stream], out.keys[stream].detach()
+            prototypes = self._prototypes(out, stream)
+            if prototypes is None:
+                return query.new_zeros(())
+            value, watched = loss(query, key, out.queues[stream], prototypes)
+            out.watched.update({f"hallucination/{stream}/{name}": number for name, number in watched.items()})
+            return value
+
+        return term
+
+    def _draw(self, key: Tensor, prototypes: Tensor, choice: Tensor) -> Positives:
+        shape = (len(key), self.positives)
+        chosen = choice.gather(1, torch.randint(choice.shape[1], shape, device=key.device))
+        if self.halt is not None:
+            return hallucinate(key, prototypes, chosen, 0.0, margin=self.halt)
+        shrink = torch.rand(shape, dtype=key.dtype, device=key.device).mul_(self.hardness).clamp_min_(_LEAST_SHRINK)
+        return hallucinate(key, prototypes, chosen, shrink)
+
+    def _prototypes(self, out: StepOutput, stream: str) -> Tensor | None:
+        """Prototypes of this step, None before there are any."""
+        key = out.keys[stream].detach()
+        if self.prototypes_from == "queue":
+            return out.prototypes.get(stream)
+        if self.prototypes_from == "keys":
+            return key
+        count = max(1, min(self.prototypes, len(key) // 2))
+        # a batch has no counter of its own; the generator that a checkpoint holds gives each step another start
+        seed = int(torch.randint(2**62, ()))
+        return spherical_kmeans(key, count, iterations=self.fit_iterations, seed=seed).centres
+
+    def validate(self, streams: Sequence[str]) -> None:
+        super().validate(streams)
+        if self.prototypes < 2:
+            raise ConfigError(
+                f"prototypes is {self.prototypes}; a positive walks to another prototype, so 2 are needed"
+            )
+        if self.prototypes_from == "queue" and self.recent < self.prototypes:
+            raise ConfigError(
+                f"prototypes is {self.prototypes} but only {self.recent} keys are clustered; raise --recent"
+            )
+        for name in ("positives", "refresh", "fit_iterations", "skip_nearest"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
+        for name in ("halp_ramp", "halp_wait", "halp_weight", "halp_start"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, it must not be negative")
+        if self.candidates is not None and self.candidates < 1:
+            raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
+        if self.skip_nearest >= self.prototypes:
+            raise ConfigError(f"skip_nearest is {self.skip_nearest}: that leaves none of {self.prototypes} prototypes")
+        if not 0 <= self.hardness <= 1:
+            raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]; for λ = 1000 give --halt 0.01")
+        if self.halt is not None and not 0 <= self.halt <= 1:
+            raise ConfigError(f"halt is {self.halt}, it must lie in [0, 1]")
+        if self.shares_encoder():
+            self._validate_without_queue()
+
+    def _validate_without_queue(self) -> None:
+        if self.needs_queue:
+            raise ConfigError(
+                f"prototypes_from {self.prototypes_from} has no queue, but {self.title} needs one; use the recipe halp"
+            )
+        for name in ("warm_start", "halp_wait"):
+            if getattr(self, name):
+                raise ConfigError(f"{name} needs prototypes_from queue: a batch's prototypes are not kept")
+
+    def released(self, split: str | None) -> Self:
+        """Refresh every 10 steps, 20 nearest candidates, N = 20, first fit after 2K + 1 keys; μ = 2 on NTU RGB+D."""
+        weight = 2.0 if split is not None and split.startswith("ntu") else self.halp_weight
+        start = 500 if split is not None and split.startswith("pku") else self.halp_start
+        return replace(
+            self,
+            refresh=10,
+            candidates=20,
+            prototypes=20,
+            halp_weight=weight,
+            halp_start=start,
+            halp_wait=2 * self.queue_size + 1,
+        )
+
+
+@dataclass(frozen=True)
+class HaLPCMD(HaLP, CMD):
+    """Options of HaLP on CMD: streams teach each other, positives are hallucinated within each (HaLP+CMD)."""
+
+    title: ClassVar[str] = "HaLP+CMD"
+    meaning: ClassVar[str] = "As CMD, and every recording is also drawn to invented neighbours of its own group."
+    needs_queue: ClassVar[bool] = True
+
+
+@at_least_float32
+def in_batch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:
+    """InfoNCE with the other keys of the batch as negatives (NT-Xent's rows from queries to keys; SimCLR, ICML 2020).
+
+    Args:
+        query, key: (B, D) unit rows; gradient reaches both.
+        temperature: divisor of the similarities.
+    """
+    return cross_entropy(query @ key.T / temperature, torch.arange(len(query), device=query.device))
+
+
+@torch.no_grad()
+def analysis(
+    query: Tensor, key: Tensor, queue: Tensor, prototypes: Tensor, positives: Positives, keep: Tensor
+) -> dict[str, Tensor]:
+    """What HaLP's supplement looks at in B.6: mean cosines of real and hallucinated positives, and the share retained.
+
+    Args:
+        query, key: (B, D) unit rows.
+        queue: (K, D) unit rows.
+        prototypes: (N, D) unit rows.
+        positives, keep: from :func:`motet.losses.generation.hallucinate` and
+            :func:`motet.losses.generation.retained`.
+
+    Returns:
+        ``retained``; ``query_real``, ``query_hallucinated``, ``queue_real``, ``queue_hallucinated``: with the clip's
+        own query and with all of the queue, hallucinated ones being those retained; ``prototype_good``,
+        ``prototype_bad``: of retained and of rejected positives with their clip's prototype. Not a number where there
+        are none.
+    """
+    good, bad = keep.to(query.dtype), (~keep).to(query.dtype)
+    center = queue.mean(dim=0)
+    nearest = prototypes[(key @ prototypes.T).argmax(dim=1)]
+    to_query, to_prototype = positives.inner(query), positives.inner(nearest)
+    to_queue = positives.similarity(center.unsqueeze(0)).squeeze(2)
+    counts = good.sum(), bad.sum()
+    return {
+        "retained": good.mean(),
+        "query_real": (query * key).sum(dim=1).mean(),
+        "query_hallucinated": (good * to_query).sum() / counts[0],
+        "queue_real": (key @ center).mean(),
+        "queue_hallucinated": (good * to_queue).sum() / counts[0],
+        "prototype_good": (good * to_prototype).sum() / counts[0],
+        "prototype_bad": (bad * to_prototype).sum() / counts[1],
+    }
