@@ -1,0 +1,129 @@
+"""The distill verb."""
+
+# no postponed annotations here: the options of the method are a type that is known when the verb runs
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from motet.cli.parse import parse, value_of, write_result
+from motet.errors import ConfigError
+
+
+@dataclass
+class Resume:
+    """Go on with an interrupted distillation."""
+
+    resume: Path
+    """run directory"""
+    quiet: bool = False
+    json: Path | None = None
+    """write the result here too"""
+
+
+def distill(args: Sequence[str]) -> int:
+    """motet distill TABLE --target MODALITY --auxiliary MODALITY… --out RUN"""
+    if any(a.split("=")[0] == "--resume" for a in args):
+        again = parse(Resume, args, "motet distill")
+        from motet.distill import resume
+
+        return _show(resume(again.resume, progress=not again.quiet), again.json)
+    from motet.distill.methods import METHODS
+    from motet.distill.settings import RECIPES, settings_for
+
+    chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
+    parts = (chosen.method, chosen.networks, chosen.training)
+
+    @dataclass
+    class Arguments:
+        tables: tyro.conf.Positional[tuple[Path, ...]]
+        """feature table (.npz); several are joined by id"""
+        target: tuple[str, ...]
+        """modalities that the student sees, in training and in use"""
+        auxiliary: tuple[str, ...] = ()
+        """modalities that help in training only"""
+        out: Path | None = None
+        """run directory to create"""
+        method: str = "amid"
+        settings: str = "table"
+        options: tyro.conf.OmitArgPrefixes[type(parts[0])] = parts[0]  # type: ignore[valid-type]
+        networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
+        training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
+        seeds: tuple[int, ...] = (0,)
+        """all are trained in one pass"""
+        split: str | None = None
+        """who tests: fold, split, group, leave-one-group-out, random or all; by default what the table has"""
+        folds: int = 5
+        """how many, where the rule leaves it open"""
+        validate: bool = False
+        """judge on held-out training rows, to choose settings"""
+        diagnose: bool = True
+        """first estimate what the auxiliary adds"""
+        diagnose_only: bool = False
+        """estimate what the auxiliary adds, and train nothing"""
+        device: str = "cpu"
+        json: Path | None = None
+        """write the result here too"""
+        quiet: bool = False
+
+    description = (
+        "Train a student of some modalities with the help of others, all folds and seeds at once. Methods: "
+        f"{', '.join(METHODS)}. Settings: {', '.join(RECIPES)}"
+    )
+    given = parse(Arguments, args, "motet distill", description=description)
+    if not given.tables:
+        raise ConfigError("distill needs a TABLE (see `motet distill --help`)")
+    if given.diagnose_only:
+        return _diagnose(given)
+    if given.out is None and given.json is None:
+        raise ConfigError("nowhere to keep the result; name a run directory by --out")
+    from motet.distill import run
+
+    options: dict[str, Any] = {}
+    for part in (given.options, given.networks, given.training):
+        options |= {f.name: getattr(part, f.name) for f in fields(part)}
+    found = run(
+        list(given.tables),
+        given.target,
+        given.auxiliary,
+        given.out,
+        method=given.method,
+        settings=given.settings,
+        seeds=given.seeds,
+        split=given.split,
+        folds=given.folds,
+        validate=given.validate,
+        diagnose=given.diagnose,
+        progress=not given.quiet,
+        device=given.device,
+        **options,
+    )
+    return _show(found, given.json)
+
+
+def _diagnose(given: Any) -> int:
+    from motet.distill import FeatureTable, diagnose
+    from motet.distill.table import usable
+
+    if not given.auxiliary:
+        raise ConfigError("--diagnose-only needs an auxiliary modality; name one by --auxiliary")
+    table = usable(FeatureTable.open(*given.tables), given.target, given.auxiliary)
+    found = diagnose(table, given.target, given.auxiliary)
+    for name, scores in found["probes"].items():
+        print(f"{name}: accuracy {100 * scores['accuracy']:.1f}, {scores['bits']:.2f} bits")
+    print(found["says"])
+    write_result(given.json, found)
+    return 0
+
+
+def _show(found: dict[str, Any], path: Path | None) -> int:
+    from motet.distill.result import report
+
+    if found["forecast"] is not None:
+        print(f"Will it help? {found['forecast']['says']}\n")
+    print(report(found))
+    write_result(path, found)
+    return 0

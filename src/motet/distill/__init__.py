@@ -1,0 +1,11 @@
+"""Distillation between modalities on tables of features: teach with every sensor, deploy with one."""
+
+from __future__ import annotations
+
+from motet.distill.diagnose import diagnose
+from motet.distill.run import resume, run
+from motet.distill.settings import RECIPES, Settings, settings_for
+from motet.distill.student import Student, load
+from motet.distill.table import FeatureTable
+
+__all__ = ["RECIPES", "FeatureTable", "Settings", "Student", "diagnose", "load", "resume", "run", "settings_for"]

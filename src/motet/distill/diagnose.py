@@ -1,0 +1,174 @@
+"""Will it help? What an auxiliary modality adds, estimated before anything is trained.
+
+Linear probes of each modality and of all together, cross-validated by group, say what a teacher can know that the
+target alone does not tell: the difference of their log losses estimates the conditional information I(label;
+auxiliary | target) that a linear observer can use (V-information, Xu et al., ICLR 2020). Whether a student that never
+sees the auxiliary can profit is another question, which a rehearsal asks: a linear student learns once from labels
+alone and once from labels and the answers of the joint probe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motet.distill.folds import folds
+from motet.distill.layers import resampled
+from motet.distill.table import FeatureTable
+from motet.errors import DataError
+
+_ROWS = 5000  # more would not change the answer
+_COMPONENTS = 256
+_FRAMES = 16
+_PENALTIES = (1e-3, 1e-2, 1e-1)
+_STEPS = 300
+_SOFT = 2.0  # temperature of the teacher's answers in the rehearsal
+
+
+def diagnose(table: FeatureTable, target: Sequence[str], auxiliary: Sequence[str], *, parts: int = 5) -> dict[str, Any]:
+    """Cross-validated probes and what follows from them.
+
+    Args:
+        table: rows that may be learned from. Those that lack a modality are left out.
+        target, auxiliary: names of modalities.
+        parts: of the cross-validation; a group stays together.
+
+    Returns:
+        ``probes``: name (each modality, ``target``, ``all``) → {"accuracy", "bits"}: accuracy and log loss in bits per
+        row; ``information``: {"mean", "error"}: bits that the auxiliary adds to the target, with the standard error
+        over the parts; ``rehearsal``: {"mean", "error"}: change of the linear student's accuracy by distillation;
+        ``gap``: accuracy of all minus that of the target; ``forecast``: "unlikely", "possible" or "likely"; ``says``:
+        one sentence; ``rows``, ``parts``.
+
+    Raises:
+        DataError: too few rows have every modality.
+    """
+    names = [*target, *auxiliary]
+    whole = np.flatnonzero(np.logical_and.reduce([table.modalities[m].available for m in names]))
+    if len(whole) > _ROWS:
+        whole = whole[np.linspace(0, len(whole) - 1, _ROWS).astype(np.int64)]
+    part = table.rows(whole)
+    kept = np.isin(part.labels, np.flatnonzero(np.bincount(part.labels) >= parts))
+    part = part.rows(np.flatnonzero(kept))
+    if len(part) < 4 * parts or len(np.unique(part.labels)) < 2:
+        raise DataError(
+            f"{table.name}: only {len(part)} rows have {', '.join(names)} and a class that occurs often enough; too "
+            "few to estimate what the auxiliary adds (leave the estimate out by --no-diagnose)"
+        )
+    train = _training_masks(part, parts)
+    _, numbers = np.unique(part.labels, return_inverse=True)
+    labels = torch.as_tensor(numbers)
+    blocks = {m: _block(part, m) for m in names}
+    sets = {m: [blocks[m]] for m in names}
+    sets |= {"target": [blocks[m] for m in target], "all": [blocks[m] for m in names]}
+    fitted = {name: _Probe(torch.cat(x, dim=1), labels, train) for name, x in sets.items()}
+    probes = {name: {"accuracy": fmean(p.accuracy), "bits": fmean(p.bits)} for name, p in fitted.items()}
+    information = [a - b for a, b in zip(fitted["target"].bits, fitted["all"].bits, strict=True)]
+    taught = fitted["target"].taught(fitted["all"].logits)
+    change = [a - b for a, b in zip(taught, fitted["target"].accuracy, strict=True)]
+    found: dict[str, Any] = {
+        "probes": probes,
+        "information": _spread(information),
+        "rehearsal": _spread(change),
+        "gap": probes["all"]["accuracy"] - probes["target"]["accuracy"],
+        "rows": len(part),
+        "parts": len(train),
+    }
+    return found | _verdict(found)
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": fmean(values), "error": stdev(values) / math.sqrt(len(values))}
+
+
+def _verdict(found: dict[str, Any]) -> dict[str, str]:
+    adds, gain = found["information"], found["rehearsal"]
+    if adds["mean"] <= adds["error"] or found["gap"] <= 0:
+        forecast, meaning = "unlikely", "a teacher would know no more than the student"
+    elif gain["mean"] > gain["error"]:
+        forecast, meaning = "likely", "a linear student already profits from the teacher's answers"
+    else:
+        forecast, meaning = "possible", "the teacher knows more, but a linear student does not profit from its answers"
+    says = (
+        f"the auxiliary adds {adds['mean']:.2f} ± {adds['error']:.2f} bits per row (accuracy {100 * found['gap']:+.1f} "
+        f"points); rehearsed distillation changes the linear student by {100 * gain['mean']:+.1f} ± "
+        f"{100 * gain['error']:.1f} points. Help is {forecast}: {meaning}"
+    )
+    return {"forecast": forecast, "says": says}
+
+
+def _training_masks(part: FeatureTable, parts: int) -> Tensor:
+    """(F, N) bool, whether a row trains in a part of the cross-validation."""
+    grouped = part.group is not None and len(np.unique(part.group)) >= 2
+    plain = FeatureTable(part.name, part.modalities, part.labels, part.class_names, part.ids)
+    divided = folds(part, "group", parts) if grouped else folds(plain, "random", parts)
+    train = torch.zeros(len(divided), len(part), dtype=torch.bool)
+    for number, fold in enumerate(divided):
+        train[number, torch.as_tensor(fold.train)] = True
+    return train
+
+
+def _block(part: FeatureTable, name: str) -> Tensor:
+    """(N, ≤ 256) principal components of a modality, of mean variance 1; a sequence is brought to 16 frames first."""
+    modality = part.modalities[name]
+    x = torch.as_tensor(modality.values)
+    if modality.lengths is not None:
+        x = resampled(x[None], torch.as_tensor(modality.lengths)[None], _FRAMES)[0].flatten(1)
+    x = x.double()
+    spread = x.std(dim=0)
+    x = (x - x.mean(dim=0)) / torch.where(spread > 1e-5 * spread.median(), spread, torch.inf)
+    if x.shape[1] > _COMPONENTS:
+        x = x.clamp(-10, 10)
+        u, s, _ = torch.linalg.svd(x - x.mean(dim=0), full_matrices=False)
+        x = (u * s)[:, :_COMPONENTS]
+    return (x / x.square().mean().sqrt().clamp_min(1e-12)).float()
+
+
+class _Probe:
+    """Softmax regressions on all parts and penalties at once; the penalty with the least log loss is kept."""
+
+    def __init__(self, x: Tensor, labels: Tensor, train: Tensor) -> None:
+        self.x = torch.cat([x, torch.ones(len(x), 1)], dim=1)
+        self.labels, self.train = labels, train
+        self.classes = int(labels.max()) + 1
+        self.onehot = torch.nn.functional.one_hot(labels, self.classes).to(x)
+        targets = self.onehot.expand(len(train), -1, -1)
+        choices = [self._fit(targets, penalty) for penalty in _PENALTIES]
+        bits = [self._bits(logits) for logits in choices]
+        best = min(range(len(choices)), key=lambda n: fmean(bits[n]))
+        self.penalty, self.logits, self.bits = _PENALTIES[best], choices[best], bits[best]
+        self.accuracy = self._accuracy(self.logits)
+
+    def _fit(self, targets: Tensor, penalty: float) -> Tensor:
+        """(F, N, C) logits of all rows after accelerated gradient descent on the training rows; targets (F, N, C)."""
+        share = self.train / self.train.sum(dim=1, keepdim=True)
+        gram = self.x.T @ self.x / len(self.x)
+        rate = 1 / (float(torch.linalg.matrix_norm(gram, 2)) + penalty)  # the Hessian is at most half the first term
+        weight = torch.zeros(len(self.train), self.x.shape[1], self.classes)
+        ahead, before = weight, weight
+        decay = torch.full_like(weight, penalty)
+        decay[:, -1] = 0  # the bias
+        for step in range(_STEPS):
+            slope = self.x.T @ ((torch.softmax(self.x @ ahead, dim=-1) - targets) * share[..., None]) + decay * ahead
+            weight = ahead - rate * slope
+            ahead = weight + step / (step + 3) * (weight - before)
+            before = weight
+        return self.x @ weight
+
+    def _bits(self, logits: Tensor) -> list[float]:
+        loss = -torch.log_softmax(logits, dim=-1)[:, torch.arange(len(self.labels)), self.labels] / math.log(2)
+        return [float(one[~seen].mean()) for one, seen in zip(loss, self.train, strict=True)]
+
+    def _accuracy(self, logits: Tensor) -> list[float]:
+        right = (logits.argmax(dim=-1) == self.labels).double()
+        return [float(one[~seen].mean()) for one, seen in zip(right, self.train, strict=True)]
+
+    def taught(self, teacher: Tensor) -> list[float]:
+        """Accuracy in every part after learning from labels and a teacher's logits (F, N, C), half and half."""
+        return self._accuracy(self._fit((self.onehot + torch.softmax(teacher / _SOFT, dim=-1)) / 2, self.penalty))

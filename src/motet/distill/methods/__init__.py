@@ -1,0 +1,26 @@
+"""Ways to distil, one file each, behind one interface (:class:`motet.distill.methods.base.Method`)."""
+
+from __future__ import annotations
+
+from motet.distill.methods.amid import Amid
+from motet.distill.methods.ccl import Ccl
+from motet.distill.methods.crd import Crcd, Crd
+from motet.distill.methods.gmc import Gmc
+from motet.distill.methods.plain import Alone, Kd, Teacher
+
+AnyMethod = Alone | Teacher | Kd | Crd | Crcd | Gmc | Ccl | Amid
+
+# every method with its published options; "nce" is AMID with the contrast of CCL
+METHODS: dict[str, AnyMethod] = {
+    "amid": Amid(),
+    "nce": Amid(reduction="nce"),
+    "kd": Kd(),
+    "crd": Crd(),
+    "crcd": Crcd(),
+    "gmc": Gmc(),
+    "ccl": Ccl(),
+    "alone": Alone(),
+    "teacher": Teacher(),
+}
+
+__all__ = ["METHODS", "Alone", "Amid", "AnyMethod", "Ccl", "Crcd", "Crd", "Gmc", "Kd", "Teacher"]

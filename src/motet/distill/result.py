@@ -1,0 +1,77 @@
+"""From the lanes' scores to a summary and a table to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from motet.evaluate.results import percent
+
+METRICS = ("accuracy", "recall", "retrieval_1", "retrieval_5")
+WORDS = {
+    "accuracy": "accuracy (WA)",
+    "recall": "mean recall (UA)",
+    "retrieval_1": "R@1",
+    "retrieval_5": "R@5",
+}
+
+
+def summary(lanes: Sequence[dict[str, Any]], judged: str) -> dict[str, Any]:
+    """Values over seeds (each the mean over folds), their mean and sample standard deviation; and per class.
+
+    Returns:
+        ``student`` and ``teacher``: metric → {"values", "mean", "sd"}; ``recalls``: recall of every class, all lanes'
+        test rows together (None where a class is never tested), of whom ``judged`` names.
+    """
+    found: dict[str, Any] = {}
+    if not lanes:
+        return found
+    seeds = sorted({lane["seed"] for lane in lanes})
+    for who in ("student", "teacher"):
+        if who not in lanes[0]:
+            continue
+        found[who] = {}
+        for metric in METRICS:
+            if metric not in lanes[0][who]:
+                continue
+            values = [fmean(lane[who][metric] for lane in lanes if lane["seed"] == seed) for seed in seeds]
+            sd = stdev(values) if len(values) > 1 else None
+            found[who][metric] = {"values": values, "mean": fmean(values), "sd": sd}
+    confusions = [lane[judged]["confusion"] for lane in lanes]
+    right = [sum(c[k][k] for c in confusions) for k in range(len(confusions[0]))]
+    count = [sum(sum(c[k]) for c in confusions) for k in range(len(confusions[0]))]
+    found["recalls"] = [r / n if n else None for r, n in zip(right, count, strict=True)]
+    return found
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    seeds = len({lane["seed"] for lane in result["lanes"]})
+    parts = len(result["lanes"]) // max(seeds, 1)
+    heading = f"{result['method']}: {' + '.join(result['target'])}"
+    if result["auxiliary"]:
+        heading += f", taught with {' + '.join(result['auxiliary'])}"
+    lines = [f"**{heading}** ({result['table']['name']}, rule {result['split']}, {parts} folds × {seeds} seeds)", ""]
+    if result["validate"]:
+        lines += ["Held-out training rows, for choosing settings; the test rows were not looked at.", ""]
+    for who in ("student", "teacher"):
+        if who not in result["summary"] or (who == "student" and result["judged"] == "teacher"):
+            continue
+        scores = result["summary"][who]
+        words = [f"{WORDS[m]} {percent(scores[m]['values'])}" for m in METRICS if m in scores]
+        lines.append(f"- {who}: {', '.join(words)}")
+    if not result["lanes"]:
+        lines.append("- trained on every row; nothing was tested")
+    return "\n".join(lines)
+
+
+def compare(results: Sequence[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, list[float | None]]:
+    """Differences of recall per class against a baseline, by method (the per-class chart of AMID, Fig. 3)."""
+    base = baseline["summary"]["recalls"]
+    return {
+        result["method"]: [
+            None if a is None or b is None else a - b for a, b in zip(result["summary"]["recalls"], base, strict=True)
+        ]
+        for result in results
+    }

@@ -1,0 +1,259 @@
+"""Distillation of one table: from options to a result and a student on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from motet._version import __version__
+from motet.distill.diagnose import diagnose
+from motet.distill.folds import default_rule, folds
+from motet.distill.judge import judge
+from motet.distill.lanes import Feeder, Lanes
+from motet.distill.networks import Shape
+from motet.distill.result import report, summary
+from motet.distill.settings import Settings, settings_for, settings_from_dict
+from motet.distill.student import save_student
+from motet.distill.table import FeatureTable, usable
+from motet.distill.train import Trainer
+from motet.errors import ConfigError, Interrupted, RunError
+from motet.progress import TrainingProgress
+from motet.runs import environment, write_json
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, apart from the settings.
+
+    Attributes:
+        tables: paths of the table.
+        target, auxiliary: modalities.
+        seeds: one lane per fold and seed.
+        split, folds, validate: see :func:`motet.distill.folds.folds`.
+        diagnose: whether to estimate beforehand what the auxiliary adds.
+    """
+
+    tables: tuple[str, ...]
+    target: tuple[str, ...]
+    auxiliary: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    split: str | None = None
+    folds: int = 5
+    validate: bool = False
+    diagnose: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
+            raise ConfigError(f"seeds are {self.seeds}; they must be different and not negative")
+
+
+def run(
+    table: str | Path | FeatureTable | Sequence[str | Path],
+    target: str | Sequence[str],
+    auxiliary: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    *,
+    method: str = "amid",
+    settings: str | Settings = "table",
+    seeds: Sequence[int] = (0,),
+    split: str | None = None,
+    folds: int = 5,
+    validate: bool = False,
+    diagnose: bool = True,
+    progress: bool = True,
+    device: str = "cpu",
+    **options: Any,
+) -> dict[str, Any]:
+    """Train a student that sees the target modalities with the help of auxiliary ones; all folds and seeds at once.
+
+    Args:
+        table: ``.npz`` file of features (several are joined by ``id``), or an open table.
+        target: what the student sees, in training and in use.
+        auxiliary: what helps in training only.
+        out: run directory to create; None keeps nothing.
+        method: amid, nce (AMID with CCL's contrast), kd, crd, crcd, gmc, ccl, alone, or teacher.
+        settings: ``table``, ``ucf51``, ``activitynet``, ``iemocap``, or own ones.
+        seeds: of initial weights and batch orders.
+        split: who tests: ``fold``, ``split``, ``group``, ``leave-one-group-out``, ``random`` or ``all``; by default
+            what the table has.
+        folds: how many, where the rule leaves it open.
+        validate: judge on a held-out part of every training side, to choose settings without the test rows.
+        diagnose: first estimate what the auxiliary adds to the target.
+        progress: show progress.
+        device: of the training.
+        options: any option of the settings by its name (``epochs``, ``temperature``, ``features`` …).
+
+    Returns:
+        The result, also written to ``result.json``; its keys are described in the documentation of AMID.
+
+    Raises:
+        DataError: the table cannot be used; the message names table, modality and row.
+        ConfigError: options that do not exist or do not fit the table.
+        RunError: ``out`` exists, or a term became NaN.
+        Interrupted: a signal arrived; the state is saved.
+    """
+    chosen = settings_for(method, settings) if isinstance(settings, str) else settings
+    chosen = chosen.with_options(options)
+    opened, paths = _opened(table)
+    plan = Plan(paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
+    path = None if out is None else _create(Path(out), plan, chosen, device)
+    return _train(opened, plan, chosen, path, device, progress)
+
+
+def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
+    """Go on with an interrupted distillation; the result is that of one that was never interrupted.
+
+    Raises:
+        RunError: not a directory of one.
+    """
+    path = Path(out)
+    try:
+        config = json.loads((path / "config.json").read_text())
+        stored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["plan"].items()}
+        plan = Plan(**stored)
+        settings, device = settings_from_dict(config["settings"]), config["device"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is not the directory of a distillation ({error}); `motet distill` makes one") from error
+    return _train(FeatureTable.open(*plan.tables), plan, settings, path, device, progress)
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _opened(table: str | Path | FeatureTable | Sequence[str | Path]) -> tuple[FeatureTable, tuple[str, ...]]:
+    if isinstance(table, FeatureTable):
+        return table, (table.name,)
+    paths = [table] if isinstance(table, str | Path) else list(table)
+    return FeatureTable.open(*paths), tuple(str(Path(p).resolve()) for p in paths)
+
+
+def _create(out: Path, plan: Plan, settings: Settings, device: str) -> Path:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists already; go on with `motet distill --resume {out}` or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "environment.json", environment())
+    content: dict[str, Any] = {"motet": __version__, "kind": "distill", "device": device}
+    content |= {"settings": settings.to_dict(), "plan": dataclasses.asdict(plan)}
+    write_json(out / "config.json", content)
+    return out
+
+
+def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str = "cpu") -> tuple[Trainer, Shape]:
+    """A fresh trainer of a table whose rows all have the targets."""
+    divided = folds(table, plan.split, plan.folds, validate=plan.validate)
+    names = (*plan.target, *plan.auxiliary)
+    shape = Shape(
+        sizes={m: table.modalities[m].size for m in names},
+        sequences=frozenset(m for m in names if table.modalities[m].lengths is not None),
+        targets=plan.target,
+        auxiliaries=plan.auxiliary,
+        classes=len(table.class_names),
+    )
+    lanes = Lanes(tuple(divided), plan.seeds)
+    feeder = Feeder(table, shape, lanes, torch.device(device), torch.float32)
+    return Trainer(settings, shape, feeder, lanes), shape
+
+
+def _train(
+    opened: FeatureTable, plan: Plan, settings: Settings, out: Path | None, device: str, progress: bool
+) -> dict[str, Any]:
+    table = usable(opened, plan.target, plan.auxiliary)
+    rule = plan.split or default_rule(table)
+    trainer, shape = trainer_of(table, plan, settings, device)
+    forecast = None
+    if plan.diagnose and plan.auxiliary:
+        forecast = _forecast(table, plan, trainer.lanes, out)
+    if out is not None:
+        trainer.restore(out)
+    stages, epochs = len(trainer.stages), settings.training.epochs
+    show = TrainingProgress(epochs, stages, trainer.stage * epochs + trainer.epoch, show=progress)
+    with _stop_signals() as stopped, show:
+        if not trainer.run(out, show, stopped):
+            _leave(out, stopped, trainer)
+    lanes, main = trainer.lanes, trainer.main
+    tested = rule != "all" or plan.validate
+    judged = judge(main.outputs, trainer.feeder, lanes, shape.classes) if tested else []
+    result: dict[str, Any] = {
+        "motet": __version__,
+        "method": settings.name,
+        "judged": main.method.judged,
+        "settings": settings.to_dict(),
+        "table": {
+            "name": "+".join(Path(p).stem for p in plan.tables),
+            "rows": len(table),
+            "dropped": len(opened) - len(table),
+            "whole": int(trainer.feeder.whole.sum()),
+            "classes": list(table.class_names),
+        },
+        "target": list(plan.target),
+        "auxiliary": list(plan.auxiliary),
+        "split": rule,
+        "validate": plan.validate,
+        "batch_size": trainer.batch_size,
+        "seconds": round(trainer.seconds, 3),
+        "environment": environment(),
+        "lanes": judged,
+        "summary": summary(judged, main.method.judged),
+        "curves": trainer.history,
+        "forecast": forecast,
+    }
+    if out is not None:
+        save_student(out / "student.safetensors", trainer, table)
+        write_json(out / "result.json", result)
+        (out / "result.md").write_text(report(result) + "\n")
+    return result
+
+
+def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None) -> dict[str, Any]:
+    stored = out / "forecast.json" if out is not None else None
+    if stored is not None and stored.exists():
+        found: dict[str, Any] = json.loads(stored.read_text())
+        return found
+    # rows that train somewhere: with one split these are its training rows, with folds all of them
+    rows = np.unique(np.concatenate([fold.train for fold in lanes.folds]))
+    found = diagnose(table.rows(rows), plan.target, plan.auxiliary)
+    if stored is not None:
+        write_json(stored, found)
+    return found
+
+
+def _leave(out: Path | None, stopped: Sequence[int], trainer: Trainer) -> None:
+    name = signal.Signals(stopped[0]).name
+    where = f"after epoch {trainer.epoch} of stage {trainer.stages[trainer.stage].name}"
+    advice = f"go on with `motet distill --resume {out}`" if out is not None else "nothing was kept: there is no --out"
+    error = Interrupted(f"stopped by {name} {where}; {advice}")
+    error.status = 128 + stopped[0]
+    raise error
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying; a second one takes effect at once."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,311 @@
+"""Tables of precomputed features: one array per modality, one row per sample."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.errors import DataError
+
+Array = npt.NDArray[Any]
+
+_COLUMNS = ("id", "label", "fold", "split", "group", "class_names")
+_PREFIXES = ("available_", "mask_", "length_")
+_LARGEST = 1e30  # squares of larger numbers overflow float32
+
+
+@dataclass(frozen=True, eq=False)
+class Modality:
+    """What one sensor gives.
+
+    Attributes:
+        values: (N, D) vectors or (N, T, D) sequences, float32; valid frames first, zeros behind them and in rows
+            where the modality is absent.
+        lengths: (N,) number of valid frames; None for vectors.
+        available: (N,) bool.
+    """
+
+    values: npt.NDArray[np.float32]
+    lengths: npt.NDArray[np.int64] | None
+    available: npt.NDArray[np.bool_]
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return int(self.values.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Samples seen by several modalities.
+
+    Attributes:
+        name: what messages call the table.
+        modalities: by name.
+        labels: (N,) classes from 0.
+        class_names: of all classes.
+        ids: (N,) names of the rows; their numbers where the table has no ``id``.
+        fold: (N,) number of the fold in which a row is tested, or None.
+        split: (N,) "train" or "test", or None.
+        group: (N,) who or what must not be on both sides (a person, a session), or None.
+    """
+
+    name: str
+    modalities: dict[str, Modality]
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    ids: npt.NDArray[np.str_]
+    fold: npt.NDArray[np.int64] | None = None
+    split: npt.NDArray[np.str_] | None = None
+    group: npt.NDArray[np.str_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def open(cls, *paths: str | Path) -> FeatureTable:
+        """Read ``.npz`` files; several are joined by ``id``.
+
+        Keys: ``label`` (N,) integers or texts; every modality an array (N, D) or (N, T, D) under its own name; optional
+        ``id``, ``fold``, ``split`` (train, test), ``group``, ``class_names``, ``available_<modality>`` (N,),
+        ``mask_<modality>`` (N, T) or ``length_<modality>`` (N,) for padded sequences.
+
+        Raises:
+            DataError: not such a table; a NaN; rows that do not fit. The message names table, modality and row.
+        """
+        if not paths:
+            raise DataError("no table was named")
+        tables = [_read(Path(path)) for path in paths]
+        joined = tables[0]
+        for other in tables[1:]:
+            joined = _join(joined, other)
+        return joined
+
+    def rows(self, index: npt.NDArray[np.int64]) -> FeatureTable:
+        """The table of some rows, in the given order."""
+
+        def take(column: Any) -> Any:
+            return None if column is None else column[index]
+
+        return replace(
+            self,
+            modalities={
+                name: Modality(m.values[index], take(m.lengths), m.available[index])
+                for name, m in self.modalities.items()
+            },
+            labels=self.labels[index],
+            ids=self.ids[index],
+            fold=take(self.fold),
+            split=take(self.split),
+            group=take(self.group),
+        )
+
+    def modality(self, name: str) -> Modality:
+        """One modality.
+
+        Raises:
+            DataError: there is none of that name, or no row has it.
+        """
+        if name not in self.modalities:
+            raise DataError(f"{self.name} has no modality {name!r}; it has {', '.join(self.modalities)}")
+        found = self.modalities[name]
+        if not found.available.any():
+            raise DataError(f"{self.name}: modality {name} is absent in every row; leave it out")
+        return found
+
+
+def _read(path: Path) -> FeatureTable:
+    columns = _load(path)
+    if "label" not in columns:
+        raise DataError(f"{path} has no array `label`; it has {', '.join(columns) or 'nothing'}")
+    labels, names = _classes(path, columns["label"], columns.get("class_names"))
+    count = len(labels)
+    ids = np.array([str(i) for i in columns["id"]]) if "id" in columns else np.arange(count).astype(np.str_)
+    _check_length(path, "id", ids, count)
+    twice = np.flatnonzero(np.unique(ids, return_counts=True)[1] > 1)
+    if len(twice):
+        raise DataError(f"{path}: id {np.unique(ids)[twice[0]]!r} stands in more than one row")
+    side = {name for name in columns if name in _COLUMNS or name.startswith(_PREFIXES)}
+    modalities = {name: _modality(path, name, columns, count, ids) for name in columns if name not in side}
+    if not modalities:
+        raise DataError(f"{path} has labels but no modality: no other array of {count} rows")
+    for name in side - set(_COLUMNS):
+        prefix = next(p for p in _PREFIXES if name.startswith(p))
+        if name.removeprefix(prefix) not in modalities:
+            raise DataError(f"{path}: {name} speaks of a modality {name.removeprefix(prefix)!r} that is not there")
+    return FeatureTable(
+        str(path),
+        modalities,
+        labels,
+        names,
+        ids,
+        _whole(path, "fold", columns, count),
+        _text(path, "split", columns, count),
+        _text(path, "group", columns, count),
+    )
+
+
+def _load(path: Path) -> dict[str, Array]:
+    if not path.is_file():
+        raise DataError(f"there is no table {path}")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if isinstance(content, np.ndarray):
+                raise DataError(f"{path} holds one array; a table is an .npz file of named arrays")
+            return {name: content[name] for name in content.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is not a table of arrays (.npz): {error}") from error
+
+
+def _check_length(path: Path, name: str, column: Array, count: int) -> None:
+    if column.shape[:1] != (count,):
+        raise DataError(f"{path}: {name} has shape {column.shape}, but there are {count} labels")
+
+
+def _classes(path: Path, labels: Array, names: Array | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    if labels.ndim != 1 or not len(labels):
+        raise DataError(f"{path}: label has shape {labels.shape}; it must be one class per row")
+    if labels.dtype.kind in "US":
+        texts, numbers = np.unique(labels.astype(np.str_), return_inverse=True)
+        return numbers.astype(np.int64), tuple(texts.tolist())
+    if labels.dtype.kind not in "iub" and not (labels == labels.astype(np.int64)).all():
+        raise DataError(f"{path}: label is of type {labels.dtype}; it must be integers or texts")
+    numbers = labels.astype(np.int64)
+    if numbers.min() < 0:
+        raise DataError(f"{path}: row {int(numbers.argmin())} has the label {numbers.min()}; every row needs a class")
+    if names is not None:
+        if numbers.max() >= len(names):
+            raise DataError(f"{path}: label {numbers.max()} has no name; class_names has {len(names)}")
+        return numbers, tuple(str(n) for n in names)
+    present, numbers = np.unique(numbers, return_inverse=True)
+    return numbers.astype(np.int64), tuple(str(n) for n in present)
+
+
+def _whole(path: Path, name: str, columns: dict[str, Array], count: int) -> npt.NDArray[np.int64] | None:
+    if name not in columns:
+        return None
+    _check_length(path, name, columns[name], count)
+    if columns[name].ndim != 1 or columns[name].dtype.kind not in "iu":
+        raise DataError(f"{path}: {name} must be one integer per row, not {columns[name].dtype} {columns[name].shape}")
+    return columns[name].astype(np.int64)
+
+
+def _text(path: Path, name: str, columns: dict[str, Array], count: int) -> npt.NDArray[np.str_] | None:
+    if name not in columns:
+        return None
+    _check_length(path, name, columns[name], count)
+    return np.array([str(v) for v in columns[name]])
+
+
+def _modality(path: Path, name: str, columns: dict[str, Array], count: int, ids: npt.NDArray[np.str_]) -> Modality:
+    values = columns[name]
+    _check_length(path, name, values, count)
+    if values.ndim not in (2, 3) or values.dtype.kind not in "fiub" or 0 in values.shape[1:]:
+        raise DataError(
+            f"{path}: {name} is {values.dtype} of shape {values.shape}; a modality is numbers (N, D) or (N, T, D)"
+        )
+    values = values.astype(np.float32)
+    available = np.ones(count, dtype=np.bool_)
+    if f"available_{name}" in columns:
+        flag = columns[f"available_{name}"]
+        if flag.shape != (count,):
+            raise DataError(f"{path}: available_{name} has shape {flag.shape}; it must be one flag per row")
+        available = flag.astype(np.bool_)
+    lengths = _lengths(path, name, columns, values)
+    if lengths is not None:
+        values, lengths = _pack(values, lengths)
+        available = available & (lengths > 0)
+    values[~available] = 0
+    bad = np.flatnonzero(~(np.abs(values) < _LARGEST).reshape(count, -1).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{path}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in row {bad[0]} (id {ids[bad[0]]}) and "
+            f"{len(bad) - 1} more; mend it, or mark the rows in available_{name}"
+        )
+    return Modality(values, lengths, available)
+
+
+def _lengths(path: Path, name: str, columns: dict[str, Array], values: Array) -> Array | None:
+    """(N, T) validity of frames; None for vectors."""
+    if values.ndim == 2:
+        return None
+    count, frames = values.shape[:2]
+    if f"mask_{name}" in columns:
+        mask = columns[f"mask_{name}"]
+        if mask.shape != (count, frames):
+            raise DataError(f"{path}: mask_{name} has shape {mask.shape}; it must be {(count, frames)}")
+        return mask.astype(np.bool_)
+    if f"length_{name}" in columns:
+        length = columns[f"length_{name}"]
+        _check_length(path, f"length_{name}", length, count)
+        if length.min() < 0 or length.max() > frames:
+            raise DataError(f"{path}: length_{name} lies outside 0..{frames} in row {int(np.argmax(length > frames))}")
+        return np.arange(frames) < length[:, None]
+    return np.ones((count, frames), dtype=np.bool_)
+
+
+def _pack(values: Array, valid: Array) -> tuple[Array, Array]:
+    """Valid frames moved to the front, zeros behind them."""
+    if not valid.all():
+        order = np.argsort(~valid, axis=1, kind="stable")
+        values = np.take_along_axis(np.where(valid[:, :, None], values, 0), order[:, :, None], axis=1)
+    return values, valid.sum(axis=1).astype(np.int64)
+
+
+def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
+    """Modalities of two tables of the same samples, in the order of the first."""
+    only = sorted(set(first.ids.tolist()) ^ set(second.ids.tolist()))
+    if only:
+        where = first.name if only[0] in first.ids else second.name
+        raise DataError(
+            f"{first.name} and {second.name} are not of the same samples: id {only[0]!r} is only in {where}, "
+            f"{len(only)} differ in all; give both tables the same ids and mark what is absent in available_<modality>"
+        )
+    both = set(first.modalities) & set(second.modalities)
+    if both:
+        raise DataError(f"{first.name} and {second.name} both have a modality {min(both)!r}; rename one")
+    place = {name: row for row, name in enumerate(second.ids.tolist())}
+    aligned = second.rows(np.array([place[name] for name in first.ids.tolist()]))
+    ours, theirs = _names_of(first), _names_of(aligned)
+    differ = np.flatnonzero(ours != theirs)
+    if len(differ):
+        row = differ[0]
+        raise DataError(
+            f"labels differ: id {first.ids[row]!r} is {ours[row]!r} in {first.name}, {theirs[row]!r} in {second.name}"
+        )
+    return replace(first, name=f"{first.name} + {second.name}", modalities=first.modalities | aligned.modalities)
+
+
+def _names_of(table: FeatureTable) -> Array:
+    return np.array(table.class_names)[table.labels]
+
+
+def usable(table: FeatureTable, targets: Sequence[str], auxiliaries: Sequence[str]) -> FeatureTable:
+    """The rows that have every target; the modalities must exist and be used once.
+
+    Raises:
+        DataError: a modality is missing or named twice, or fewer than two classes are left.
+    """
+    names = [*targets, *auxiliaries]
+    if not targets:
+        raise DataError("no target modality was named")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"modality {twice[0]} is named more than once among targets and auxiliaries")
+    seen = np.logical_and.reduce([table.modality(name).available for name in targets])
+    for name in auxiliaries:
+        table.modality(name)
+    table = table if seen.all() else table.rows(np.flatnonzero(seen))
+    if len(np.unique(table.labels)) < 2:
+        raise DataError(f"{table.name}: the rows with {', '.join(targets)} are all of one class; two are needed")
+    for name in auxiliaries:
+        table.modality(name)
+    return table
