@@ -225,3 +225,26 @@ def test_no_change_goes_unnoticed(tmp_path: Path, data: st.DataObject, name: str
         assert bytes(raw) != whole
     finally:
         (path / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize("rate", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_frame_rate_that_makes_no_sense_is_refused(tmp_path: Path, rate: float) -> None:
+    with pytest.raises(ConfigError, match="fps"):
+        ArchiveWriter(tmp_path / "a", skeleton=PAIR, fps=rate)
+
+
+def test_a_folder_that_is_no_archive_is_not_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "one.jpg").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="not an archive"):
+        ArchiveWriter(folder, skeleton=PAIR, overwrite=True)
+    assert (folder / "one.jpg").exists()
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".a.partial-4194303"  # above the largest process number that Linux gives by default
+    left.mkdir()
+    with ArchiveWriter(tmp_path / "a", skeleton=PAIR) as writer:
+        writer.add(np.zeros((2, 1, 2, 3), np.float32), name="c")
+    assert not left.exists()

@@ -225,3 +225,13 @@ def test_joint_names_of_the_real_sets_are_recognised(shared_data: Path) -> None:
     for file in files:
         with np.load(file, allow_pickle=False) as data:
             assert layouts.match(data["joint_names"].tolist()) is not None, file.name
+
+
+def test_a_misspelt_canonical_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    rows = ['{ name = "a", parent = "" }', '{ name = "b", parent = "a", canonical = "left_elbo" }']
+    path.write_text(f'name = "own"\njoints = [{", ".join(rows)}]\n')
+    with pytest.raises(ConfigError, match=r"joints\[1\]\.canonical is 'left_elbo'.*left_elbow"):
+        layouts.load(path)
+    path.write_text(path.read_text().replace("left_elbo", "left_elbow_2"))
+    assert layouts.load(path).canonical[1] == "left_elbow_2"

@@ -147,6 +147,8 @@ class ArchiveWriter:
             raise ConfigError(f"an archive stores float32 or float16, not {np.dtype(dtype)}")
         if persons < 1:
             raise ConfigError(f"an archive needs at least one person slot, not {persons}")
+        if fps is not None and not 0 < fps < float("inf"):
+            raise ConfigError(f"fps is {fps}; it must be a positive number, or None if unknown")
         self.skeleton, self.persons, self.channels = skeleton, persons, tuple(channels)
         self.class_names = list(class_names)
         self._meta: dict[str, Any] = {

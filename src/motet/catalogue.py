@@ -262,7 +262,7 @@ _ENTRIES = (
         origin="PyPI package seglearn 1.2.5: pip install seglearn",
         licence="BSD 3-Clause (of the package)",
         format="watch",
-        splits=("kfold:10/1",),
+        splits=("odd-even", "kfold:10/1"),
         notes="Clips are windows that overlap: split by subject, never by window.",
     ),
 )

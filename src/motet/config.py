@@ -98,7 +98,7 @@ class Recipe:
     monitor_every: int = 0
     """epochs between online kNN checks; 0 gives about twenty over the run."""
     checkpoint_every: int = 0
-    """epochs between checkpoints; 0 gives about ten over the run."""
+    """epochs between checkpoints; 0 gives about ten over the run; one is written too when ten minutes have passed."""
     keep_checkpoints: int = 2
     """how many of the latest checkpoints stay."""
     tensorboard: bool = False

@@ -305,7 +305,7 @@ def _layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
 
 
 def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    if archive.units not in METRES or len(archive.channels) != 3:
+    if archive.units not in METRES:
         return []
     there = (bodies != 0).any(axis=2, keepdims=True)
     high = np.where(there, bodies, -np.inf).max(axis=1)
@@ -316,9 +316,12 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
         return []
     fitting = [unit for unit, factor in METRES.items() if least <= size * factor <= most]
     guess = f"it is more likely {fitting[0]}" if fitting else "no usual unit fits"
-    message = (
-        f"a {archive.skeleton.kind} of {size:.4g} {archive.units} is not plausible; {guess}: import with that unit"
-    )
+    remedy = "import with that unit"
+    if len(archive.channels) < 3:  # metres are rare in two dimensions
+        guess, remedy = "two coordinates are more likely those of an image", "import with --unit px"
+    elif not fitting:
+        remedy = f"import with the factor that gives metres (--scale or --unit; now 1 {archive.units} is assumed)"
+    message = f"a {archive.skeleton.kind} of {size:.4g} {archive.units} is not plausible; {guess}: {remedy}"
     return [_fault("units", "error", message)]
 
 

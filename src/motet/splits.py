@@ -90,7 +90,8 @@ def split(archive: MotionArchive, rule: str) -> Split:
         if not mask.any():
             raise ConfigError(f"split rule {rule!r}: no clip of {archive.path} is left to {side}; {_values(archive)}")
     shared = _shared_subjects(archive, train, test) if rule != "all" else []
-    warning = f"{len(shared)} people are both in training and in test: scores are optimistic" if shared else ""
+    who = "1 person is" if len(shared) == 1 else f"{len(shared)} people are"
+    warning = f"{who} both in training and in test: scores are optimistic" if shared else ""
     key = next(k for k in RULES if k.partition(":")[0] == word)
     return Split(ids[train], ids[test], rule, RULES[key], warning)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
@@ -69,10 +70,11 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
-    if isinstance(recipe, str) and result.recipe.endswith("/small"):
+    if result.recipe.endswith("/small"):
         shared = len(parts.train) // result.devices * result.devices or result.devices
         fits = {"batch_size": min(result.batch_size, shared)}
-        fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
+        if isinstance(recipe, str) or result.batch_size > shared:  # a recipe that fitted another set as it is stays so
+            fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
         result = result.with_options({k: v for k, v in fits.items() if k not in options})
     _check_sizes(result, len(parts.train))
     return result, parts
@@ -430,7 +432,8 @@ def _monitored(parts: Split, archive: MotionArchive, seed: int) -> tuple[Tensor,
         order = Keyed(seed, 0, known, -2).order("monitor")
         return known[order[:most]].sort().values
 
-    train, test = some(parts.train, 4000), some(parts.test, 1000)
+    # a clip that trains says nothing as a test clip
+    train, test = some(parts.train, 4000), some(np.setdiff1d(parts.test, parts.train), 1000)
     if len(train) == 0:  # unlabelled: nothing to classify, but collapse still shows
         return torch.as_tensor(parts.train[:4000]), test[:0]
     return train, test

@@ -184,7 +184,7 @@ def test_import(tmp_path: Path) -> None:
         *(17, 3, 40, 2, 59),
         1,
     )
-    assert archive.source["excluded"] == 2
+    assert archive.source["excluded"] == 1
     assert archive.source["split"] == "ntu60-xsub"
     assert archive.class_names[59] == "walk apart"
     assert len(archive.class_names) == 60

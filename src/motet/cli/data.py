@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -27,9 +27,9 @@ def data_import(args: Sequence[str]) -> int:
 
     @dataclass
     class Arguments:
-        source: tyro.conf.Positional[str]
+        source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
         """folder or file that holds the recordings"""
-        destination: tyro.conf.Positional[Path]
+        destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DESTINATION")]
         """archive to create"""
         # mypy cannot follow a type that is chosen at run time
         format: tyro.conf.OmitArgPrefixes[chosen.options] = field(default_factory=chosen.options)  # type: ignore[name-defined]

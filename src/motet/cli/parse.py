@@ -32,6 +32,9 @@ def parse(kind: type[T], args: Sequence[str], prog: str, **options: Any) -> T:
         text = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", said.getvalue())
         line = " ".join(text.split()).removeprefix("Parsing error ").removeprefix("Unrecognized options ")
         line = re.sub(r" ?For full helptext, (run|see) .*$", "", line)
+        line = re.sub(r"^(Value error |Error parsing [^:]*: )+", "", line)
+        line = re.sub(r"^Invalid choice invalid choice", "invalid choice", line)
+        line = re.sub(r"^Required options Missing", "missing", line)
         raise ConfigError(f"{line or 'the arguments cannot be parsed'} (see `{prog} --help`)") from None
 
 

@@ -26,7 +26,7 @@ from motet.evaluate.context import Context
 from motet.evaluate.results import shown_confusion, write
 from motet.evaluate.stored import Entry
 from motet.runs import Run, collect, hardware
-from motet.splits import Split
+from motet.splits import Split, default_rule
 from motet.splits import split as split_archive
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ def run(
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
     runs = _runs(run)
     archive = data if isinstance(data, MotionArchive) else runs[0].archive(data)
-    parts = split if isinstance(split, Split) else split_archive(archive, split or runs[0].split)
+    parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive))
     clips = labelled_clips(archive, parts)
+    for each in runs:
+        if not each.finished:
+            clips.notes.append(f"{each.path} has not finished: judged after the last checkpoint, not the last epoch")
     for note in clips.notes:
         warnings.warn(note, MotetWarning, stacklevel=2)
     place = usable(device)
@@ -170,6 +173,11 @@ def run(
             warnings.warn(f"{n}: {note}", MotetWarning, stacklevel=2)
         evaluation = save(stored.read(json_path, base) | {n: entry})
     return evaluation
+
+
+def _rule(split: str | None, run: Run, archive: MotionArchive) -> str:
+    """The rule that was asked for, that of the run, or (weights without their recordings) that of the archive."""
+    return split or run.split or default_rule(archive)
 
 
 def _name(runs: Sequence[Run], archive: MotionArchive, parts: Split) -> str:

@@ -337,7 +337,7 @@ def _nodes(found: _Set, prefix: str) -> tuple[str, ...]:
             known = sorted({n.removesuffix("_offset") for n in found.arrays if n.endswith("_offset")})
             raise ConfigError(
                 f"{found.path} has no sensor {prefix!r}: neither {prefix!r} (rows, 6) nor {name!r} (rows, 3); "
-                f"it has {', '.join(known) or 'no sensors'}"
+                f"it has {', '.join(known) or 'no sensors'} (a sensor is named without _accelerometer or _gyroscope)"
             )
         if time is None or time.shape != array.shape[:1] or time.dtype.kind != "f":
             raise found.fail(f"array '{name}_time' is missing or not ({len(array)},) seconds")

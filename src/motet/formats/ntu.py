@@ -9,6 +9,7 @@ Which of the listed bodies become the two persons of a clip is :attr:`Options.bo
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet import layouts
-from motet.errors import ConfigError, DataError
+from motet.errors import ConfigError, DataError, MotetWarning
 from motet.formats import _text
 from motet.formats.base import Format, Plan, RawClip, Unit, find_files, read_bytes, read_text, units_of
 
@@ -224,16 +225,19 @@ def sample_columns(name: str) -> dict[str, int] | None:
 
 def discover(source: Path, options: Options) -> Plan:
     files = find_files(source, r".+\.skeleton(\.gz)?", what="NTU files (*.skeleton)")
-    excluded: set[str] = set()
+    dropped = 0
     if options.exclude is not None:
         excluded = {m.group() for m in _NAME.finditer(read_text(options.exclude))}
         if not excluded:
             raise ConfigError(f"{options.exclude} names no NTU sample (such as S001C001P001R001A001)")
-        files = [f for f in files if f.name.partition(".")[0] not in excluded]
-        if not files:
+        kept = [f for f in files if f.name.partition(".")[0] not in excluded]
+        if not kept:
             raise DataError(f"{options.exclude} excludes every file of {source}")
+        dropped, files = len(files) - len(kept), kept
+        if not dropped:
+            warnings.warn(f"no file of {source} is named in {options.exclude}", MotetWarning, stacklevel=2)
     highest = max((c["label"] for f in files if (c := sample_columns(f.name))), default=0)
-    facts: dict[str, Any] = {"split": "ntu60-xsub" if highest < 60 else "ntu120-xsub", "excluded": len(excluded)}
+    facts: dict[str, Any] = {"split": "ntu60-xsub" if highest < 60 else "ntu120-xsub", "excluded": dropped}
     return Plan(
         units=units_of(files, source),
         skeleton=layouts.get("kinect-v2"),

@@ -25,15 +25,25 @@ into each other; it is guessed from the joint's own name where it is not given.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 from motet.errors import ConfigError
-from motet.layouts.vocabulary import canonical_names, center_of, mirror_of, part_of, parts_of, split_side
+from motet.layouts.vocabulary import (
+    canonical_names,
+    center_of,
+    mirror_of,
+    part_of,
+    parts_of,
+    split_side,
+    vocabulary,
+)
 from motet.skeletons import Skeleton
 
 __all__ = ["build", "canonical_names", "get", "load", "match", "names", "part_of", "split_side"]
@@ -80,7 +90,19 @@ def load(path: str | Path) -> Skeleton:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"layout {path}: the file cannot be read ({error})") from error
-    return parse(text, str(path))
+    layout = parse(text, str(path))
+    for number, row in enumerate(tomllib.loads(text)["joints"]):
+        _check_canonical(row.get("canonical"), f"layout {path}: joints[{number}].canonical")
+    return layout
+
+
+def _check_canonical(stated: str | None, where: str) -> None:
+    """Refuse a misspelt canonical name: its joint would silently be in no body part and no mirror pair."""
+    if stated is None or part_of(re.sub(r"_\d$", "", stated)) or part_of(stated):  # a second marker is ``…_2``
+        return
+    near = get_close_matches(stated, vocabulary(), n=3)
+    remedy = f"did you mean {' or '.join(near)}?" if near else "leave it out for a joint of your own"
+    raise ConfigError(f"{where} is {stated!r}, which is no canonical name; {remedy}")
 
 
 def parse(text: str, origin: str) -> Skeleton:

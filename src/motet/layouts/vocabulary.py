@@ -155,6 +155,13 @@ def part_of(canonical: str) -> str | None:
     return None
 
 
+def vocabulary() -> list[str]:
+    """All canonical names, those of fingers from ``thumb_1`` (root) to ``pinky_4`` (tip)."""
+    central = [name for names in CENTRAL_PARTS.values() for name in names]
+    sided = [f"{side}_{name}" for side in SIDES for names in SIDED_PARTS.values() for name in names]
+    return [*central, *sided, *(f"{finger}_{n}" for finger in FINGERS for n in range(1, 5))]
+
+
 def parts_of(canonical: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Joint indices of every part; a joint with an unknown name is in none."""
     parts: dict[str, list[int]] = {}

@@ -166,9 +166,12 @@ def _evaluation_notes(
 ) -> list[str]:
     where = " ".join(str(run.path) for run in runs)
     if evaluation is None:
+        shared = bool(np.intersect1d(parts.train, parts.test).size)
+        rule = " --split RULE" if shared else ""
+        hint = f" (a rule that keeps clips apart for testing; {parts.name} does not)" if shared else ""
         return [
             "This run has not been evaluated, so nothing here says how good it is. "
-            f"Run: motet evaluate {where} --protocols knn linear, then write this report again."
+            f"Run: motet evaluate {where} --protocols knn linear{rule}{hint}, then write this report again."
         ]
     content = evaluation.content
     notes = [f"From the evaluation: {note}." for note in content.get("notes", ())]

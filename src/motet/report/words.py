@@ -126,7 +126,7 @@ def headline(data: ReportData) -> Headline:
         return Headline(f"{reached}; {against}: better by {points(difference)}.", detail, "better")
     return Headline(
         f"{reached} and does not beat {features_name(hardest.features)} ({with_sd(hardest.mean, hardest.sd)} %): "
-        f"worse by {points(difference)}.",
+        + ("the same." if number(abs(difference)) == "0.0" else f"worse by {points(difference)}."),
         detail,
         "worse",
     )
