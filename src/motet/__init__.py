@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from motet.archive import ArchiveWriter, MotionArchive
     from motet.embedding import embed
     from motet.errors import ConfigError, DataError, Interrupted, MotetError, MotetWarning, RunError
+    from motet.exporting import export
     from motet.formats import import_dataset
     from motet.model import Model, load
     from motet.runs import Run
     from motet.skeletons import Skeleton
+    from motet.streaming import stream
     from motet.train import pretrain, resume
+    from motet.weights import save_weights
 
 _HOMES = {
     "ArchiveWriter": "archive",
@@ -34,10 +37,13 @@ _HOMES = {
     "RunError": "errors",
     "Skeleton": "skeletons",
     "embed": "embedding",
+    "export": "exporting",
     "import_dataset": "formats",
     "load": "model",
     "pretrain": "train",
     "resume": "train",
+    "save_weights": "weights",
+    "stream": "streaming",
 }
 _MODULES = ("encoders", "evaluate", "layouts", "losses", "memory", "recipes", "report", "simulate")
 
@@ -55,10 +61,13 @@ __all__ = [
     "Skeleton",
     "__version__",
     "embed",
+    "export",
     "import_dataset",
     "load",
     "pretrain",
     "resume",
+    "save_weights",
+    "stream",
 ]
 
 

@@ -258,5 +258,18 @@ class Model:
 
 
 def load(run_directory: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Load a trained model from its run directory."""
+    """Load a trained model.
+
+    Args:
+        run_directory: a run directory, a folder of weights (:func:`motet.weights.save_weights`), or, where there is no
+            such directory, a hub id ``owner/name``, optionally ``@revision`` (extra ``hub``).
+        device: where to put it.
+
+    Raises:
+        RunError: none of these, or no weights in it.
+    """
+    from motet.weights import fetch, is_hub_id
+
+    if is_hub_id(run_directory):
+        run_directory = fetch(str(run_directory))
     return Run.open(run_directory).model(device)

@@ -159,8 +159,10 @@ class Run:
         """The archive that trained the run, or another one of the same skeleton.
 
         Raises:
-            RunError: the archive has moved or was changed since.
+            RunError: the archive has moved or was changed since, or is unknown (weights that were shared).
         """
+        if path is None and not self.config["data"]["path"]:
+            raise RunError(f"{self.path} holds weights without their recordings; name an archive by --data")
         archive = MotionArchive.open(self.data if path is None else path)
         if path is None and archive.hash != self.config["data"]["hash"]:
             raise RunError(

@@ -30,6 +30,9 @@ usage: motet VERB …            `motet VERB --help` tells more
   evaluate RUN                              protocols, beside raw features and a random encoder
   distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
   embed RUN ARCHIVE --out FILE.npz          features of every clip
+  export RUN --out model.onnx               encoders as an ONNX file, compared with the original
+  weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
+  weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
   report RUN --out report.html              one page to look at, with playing skeletons
   demo                                      all of it on two small sets, in minutes
 """
@@ -44,6 +47,9 @@ VERBS = {
     "evaluate": ("evaluate", "evaluate"),
     "distill": ("distill", "distill"),
     "embed": ("show", "embed"),
+    "export": ("show", "export"),
+    "weights pack": ("show", "weights_pack"),
+    "weights convert": ("show", "weights_convert"),
     "report": ("show", "report"),
     "demo": ("show", "demo"),
 }

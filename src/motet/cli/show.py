@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from motet.cli.parse import parse
+from motet.cli.parse import parse, write_result
 
 
 @dataclass
@@ -28,6 +28,86 @@ def embed(args: Sequence[str]) -> int:
 
     shape = make(given.run, given.archive, given.out, device=given.device)
     print(f"{given.out}: {shape[0]} clips × {shape[1]} features")
+    return 0
+
+
+@dataclass
+class Export:
+    """Write views and encoders as one ONNX file, compared with the original at five shapes first."""
+
+    run: tyro.conf.Positional[Path]
+    out: Path
+    """file to write, .onnx"""
+    json: Path | None = None
+    """write inputs, outputs and differences as one JSON object"""
+
+
+def export(args: Sequence[str]) -> int:
+    """motet export RUN --out model.onnx"""
+    given = parse(Export, args, "motet export")
+    from motet.exporting import export as make
+
+    found = make(given.run, given.out)
+    worst = max(check["largest_difference"] for check in found["checks"])
+    print(
+        f"{given.out}: clips → {', '.join(found['outputs'])}; {len(found['checks'])} shapes agree with the model, "
+        f"largest difference {worst:.1e}"
+    )
+    write_result(given.json, found)
+    return 0
+
+
+@dataclass
+class PackWeights:
+    """Final weights of a run as a folder to share: safetensors, configuration, model card."""
+
+    run: tyro.conf.Positional[Path]
+    out: Path
+    """folder to create"""
+    licence: str = "unknown"
+    """terms for the weights, for the model card"""
+
+
+def weights_pack(args: Sequence[str]) -> int:
+    """motet weights pack RUN --out FOLDER"""
+    given = parse(PackWeights, args, "motet weights pack")
+    from motet.weights import save_weights
+
+    print(save_weights(given.run, given.out, licence=given.licence))
+    return 0
+
+
+@dataclass
+class ConvertWeights:
+    """Read a checkpoint of the released CMD or HaLP code into a folder of weights; nothing in it is executed."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    out: Path
+    """folder to create"""
+    layout: str = "kinect-v2"
+    """layout of the skeletons it was trained on"""
+    persons: int = 2
+    stream: str = "joint"
+    """what encoder_q reads, if it is the only encoder"""
+    recipe: str = "cmd/paper"
+    """recipe whose settings (frames, preprocessing …) it was trained with"""
+
+
+def weights_convert(args: Sequence[str]) -> int:
+    """motet weights convert CHECKPOINT --out FOLDER"""
+    given = parse(ConvertWeights, args, "motet weights convert")
+    from motet.weights import convert_checkpoint
+
+    run = convert_checkpoint(
+        given.checkpoint,
+        given.out,
+        layout=given.layout,
+        persons=given.persons,
+        stream=given.stream,
+        recipe=given.recipe,
+    )
+    encoder = run.recipe.encoder
+    print(f"{run.path}: streams {', '.join(run.recipe.streams)}, {encoder.layers} layers of {encoder.hidden}")
     return 0
 
 
