@@ -155,13 +155,12 @@ def _load(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise DataError(f"there is no table {path}")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if isinstance(content, np.ndarray):
-                raise DataError(f"{path} holds one array; a table is an .npz file of named arrays")
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise ValueError("it holds one array without a name")
+        with content:
             return {name: content[name] for name in content.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is not a table of arrays (.npz): {error}") from error
 
 
@@ -279,7 +278,7 @@ def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
     if len(differ):
         row = differ[0]
         raise DataError(
-            f"labels differ: id {first.ids[row]!r} is {ours[row]!r} in {first.name}, {theirs[row]!r} in {second.name}"
+            f"labels differ: id {first.ids[row]} is {ours[row]} in {first.name}, {theirs[row]} in {second.name}"
         )
     return replace(first, name=f"{first.name} + {second.name}", modalities=first.modalities | aligned.modalities)
 

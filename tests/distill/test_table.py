@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from motet.distill.folds import folds
+from motet.distill.table import FeatureTable, usable
+from motet.errors import ConfigError, DataError, MotetWarning
+from tests.distill.toys import write_table
+
+
+def test_a_table_is_read(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    walk = random.normal(size=(120, 7, 2))
+    length = random.integers(1, 8, 120)
+    names = np.array(["a", "b", "c"])
+    table = FeatureTable.open(
+        write_table(
+            tmp_path / "t.npz", walk=walk, length_walk=length, class_names=names, available_ear=np.arange(120) > 9
+        )
+    )
+    assert len(table) == 120
+    assert set(table.modalities) == {"eye", "ear", "walk"}
+    assert table.class_names == ("a", "b", "c")
+    assert table.modalities["ear"].available.sum() == 110
+    assert not table.modalities["ear"].values[:10].any()
+    seen = table.modalities["walk"]
+    assert seen.lengths is not None
+    assert seen.lengths.tolist() == length.tolist()
+    assert not seen.values[np.arange(7) >= length[:, None]].any()
+    assert np.allclose(seen.values[3, : length[3]], walk[3, : length[3]])
+
+
+def test_a_mask_moves_valid_frames_to_the_front(tmp_path: Path) -> None:
+    walk = np.arange(120 * 4).reshape(120, 4, 1).astype(float)
+    mask = np.ones((120, 4), dtype=bool)
+    mask[0] = [False, True, False, True]
+    mask[1] = False
+    seen = FeatureTable.open(write_table(tmp_path / "t.npz", walk=walk, mask_walk=mask)).modalities["walk"]
+    assert seen.values[0, :, 0].tolist() == [1, 3, 0, 0]
+    assert seen.lengths is not None
+    assert seen.lengths[:3].tolist() == [2, 0, 4]
+    assert seen.available[:3].tolist() == [True, False, True]
+
+
+def test_labels_may_be_texts(tmp_path: Path) -> None:
+    label = np.array(["walk", "run"] * 60)
+    table = FeatureTable.open(write_table(tmp_path / "t.npz", label=label, group=None, fold=None))
+    assert table.class_names == ("run", "walk")
+    assert table.labels[:2].tolist() == [1, 0]
+
+
+def hurt(eye: np.ndarray) -> np.ndarray:
+    eye[17, 2] = np.nan
+    return eye
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"label": None}, "no array `label`"),
+        ({"eye": None, "ear": None}, "no modality"),
+        ({"eye": np.zeros((119, 3))}, "eye has shape"),
+        ({"eye": np.zeros(120)}, "eye is"),
+        ({"eye": np.array(["x"] * 120)[:, None]}, "eye is"),
+        ({"eye": hurt(np.zeros((120, 3)))}, r"modality eye is NaN.* row 17 \(id 17\)"),
+        ({"eye": np.full((120, 3), 1e38)}, "modality eye .* row 0"),
+        ({"id": np.array(["x"] * 120)}, "more than one row"),
+        ({"label": np.full(120, -1)}, "row 0 has the label -1"),
+        ({"label": np.arange(120) % 3 + 0.5}, "integers or texts"),
+        ({"class_names": np.array(["one"])}, "has no name"),
+        ({"fold": np.full(120, 0.5)}, "fold must be one integer"),
+        ({"available_nose": np.ones(120)}, "available_nose speaks of a modality"),
+        ({"available_eye": np.ones((120, 2))}, "available_eye has shape"),
+        ({"walk": np.zeros((120, 4, 2)), "length_walk": np.full(120, 5)}, "length_walk lies outside"),
+        ({"walk": np.zeros((120, 4, 2)), "mask_walk": np.ones((120, 5))}, "mask_walk has shape"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, columns: dict[str, Any], said: str) -> None:
+    path = write_table(tmp_path / "bad.npz", **columns)
+    with pytest.raises(DataError, match=said) as error:
+        FeatureTable.open(path)
+    assert "bad.npz" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("hello")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    np.savez(tmp_path / "objects.npz", label=np.array([{}, {}], dtype=object))
+    for name in ("absent.npz", "text.npz", "one.npy", "objects.npz"):
+        with pytest.raises(DataError, match=name):
+            FeatureTable.open(tmp_path / name)
+
+
+def test_tables_are_joined_by_id(tmp_path: Path) -> None:
+    ids = np.array([f"clip-{i}" for i in range(120)])
+    first = write_table(tmp_path / "eye.npz", id=ids, ear=None)
+    order = np.random.default_rng(1).permutation(120)
+    ear = np.arange(120.0)[:, None]
+    second = write_table(
+        tmp_path / "ear.npz", id=ids[order], ear=ear[order], eye=None, label=(np.arange(120) % 3)[order]
+    )
+    joined = FeatureTable.open(first, second)
+    assert joined.modalities["ear"].values[:, 0].tolist() == list(range(120))
+    for change, said in (
+        ({"id": np.where(ids == "clip-7", "other", ids)}, "not of the same samples: id 'clip-7' is only in"),
+        (
+            {"id": ids, "label": np.roll(np.arange(120) % 3, 1)},
+            "labels differ: id clip-0 is 2 in|labels differ: id clip-0 is 0 in",
+        ),
+        ({"id": ids, "eye": np.zeros((120, 2))}, "both have a modality 'eye'"),
+    ):
+        write_table(tmp_path / "bad.npz", **({"eye": None} | change))
+        with pytest.raises(DataError, match=said):
+            FeatureTable.open(first, tmp_path / "bad.npz")
+
+
+def test_modalities_must_exist_and_be_seen(tmp_path: Path) -> None:
+    seen = np.arange(120) >= 20
+    table = FeatureTable.open(write_table(tmp_path / "t.npz", available_eye=seen, available_ear=np.zeros(120)))
+    for targets, others, said in (
+        (["nose"], [], "no modality 'nose'; it has eye, ear"),
+        (["eye"], ["ear"], "modality ear is absent in every row"),
+        (["eye"], ["eye"], "named more than once"),
+        ([], ["eye"], "no target"),
+    ):
+        with pytest.raises(DataError, match=said):
+            usable(table, targets, others)
+    assert len(usable(table, ["eye"], [])) == 100
+    single = FeatureTable.open(write_table(tmp_path / "s.npz", label=np.zeros(120, dtype=int)))
+    with pytest.raises(DataError, match="all of one class"):
+        usable(single, ["eye"], [])
+
+
+# ---------------------------------------------------------------------------- folds
+
+
+def opened(tmp_path: Path, **columns: Any) -> FeatureTable:
+    return FeatureTable.open(write_table(tmp_path / "t.npz", **columns))
+
+
+@pytest.mark.parametrize("rule", ["fold", "group", "leave-one-group-out"])
+@pytest.mark.parametrize("validate", [False, True])
+def test_no_group_is_on_both_sides_and_every_row_is_tested_once(tmp_path: Path, rule: str, validate: bool) -> None:
+    table = opened(tmp_path, fold=np.arange(120) // 3 % 4)
+    assert table.group is not None
+    outer = folds(table, rule, 4)
+    assert sorted(np.concatenate([f.test for f in outer]).tolist()) == list(range(120))
+    for fold, whole in zip(folds(table, rule, 4, validate=validate), outer, strict=True):
+        assert not set(table.group[fold.train]) & set(table.group[fold.test])
+        if validate:  # the outer test rows are not touched
+            assert not set(whole.test) & (set(fold.train) | set(fold.test))
+            assert set(fold.train) | set(fold.test) == set(whole.train)
+
+
+def test_a_split_and_its_held_out_parts(tmp_path: Path) -> None:
+    side = np.where(np.arange(120) // 3 % 4 < 3, "train", "test")
+    table = opened(tmp_path, split=side, fold=None)
+    [one] = folds(table)
+    assert (side[one.train] == "train").all()
+    assert (side[one.test] == "test").all()
+    parts = folds(table, count=3, validate=True)
+    assert sorted(np.concatenate([p.test for p in parts]).tolist()) == one.train.tolist()
+
+
+def test_random_folds_share_out_the_classes(tmp_path: Path) -> None:
+    table = opened(tmp_path, group=None, fold=None)
+    found = folds(table, count=4)
+    assert [np.bincount(table.labels[f.test]).tolist() for f in found] == [[10, 10, 10]] * 4
+    assert all((a.test == b.test).all() for a, b in zip(found, folds(table, count=4), strict=True))
+
+
+def test_all_rows(tmp_path: Path) -> None:
+    [one] = folds(opened(tmp_path), "all")
+    assert len(one.train) == 120
+    assert len(one.test) == 0
+
+
+def test_bad_folds(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"group 0 is in training and in test \(row \d+, id \d+\)"):
+        folds(opened(tmp_path, fold=np.arange(120) % 2))
+    with pytest.warns(MotetWarning, match="is in training and in test"):
+        folds(opened(tmp_path), "random")
+    with pytest.raises(DataError, match="class 0 is tested but never trained"):
+        folds(opened(tmp_path, group=None, fold=(np.arange(120) % 3 == 2).astype(int)))
+    with pytest.raises(ConfigError, match="no column for the rule split"):
+        folds(opened(tmp_path), "split")
+    with pytest.raises(ConfigError, match="there is no rule"):
+        folds(opened(tmp_path), "by-hand")
+    with pytest.raises(DataError, match="not train, val or test"):
+        folds(opened(tmp_path, split=np.array(["dev"] * 120)), "split")
+    with pytest.raises(DataError, match="no row tests"):
+        folds(opened(tmp_path, split=np.array(["train"] * 120)), "split")
+    with pytest.raises(ConfigError, match="1 groups cannot"):
+        folds(opened(tmp_path, group=np.zeros(120, dtype=int), fold=None))
