@@ -107,7 +107,7 @@ def run(
     chosen = chosen.with_options(options)
     opened, paths = _opened(table)
     plan = Plan(paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
-    path = None if out is None else _create(Path(out), plan, chosen, device)
+    path = None if out is None else _fresh(Path(out))
     return _train(opened, plan, chosen, path, device, progress)
 
 
@@ -139,15 +139,19 @@ def _opened(table: str | Path | FeatureTable | Sequence[str | Path]) -> tuple[Fe
     return FeatureTable.open(*paths), tuple(str(Path(p).resolve()) for p in paths)
 
 
-def _create(out: Path, plan: Plan, settings: Settings, device: str) -> Path:
+def _fresh(out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists already; go on with `motet distill --resume {out}` or choose another --out")
+    return out
+
+
+def _create(out: Path, plan: Plan, settings: Settings, device: str) -> None:
+    """Start a run directory, once nothing is wrong with the input."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "environment.json", environment())
     content: dict[str, Any] = {"motet": __version__, "kind": "distill", "device": device}
     content |= {"settings": settings.to_dict(), "plan": dataclasses.asdict(plan)}
     write_json(out / "config.json", content)
-    return out
 
 
 def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str = "cpu") -> tuple[Trainer, Shape]:
@@ -172,6 +176,8 @@ def _train(
     table = usable(opened, plan.target, plan.auxiliary)
     rule = plan.split or default_rule(table)
     trainer, shape = trainer_of(table, plan, settings, device)
+    if out is not None and not (out / "config.json").exists():
+        _create(out, plan, settings, device)
     forecast = None
     if plan.diagnose and plan.auxiliary:
         forecast = _forecast(table, plan, trainer.lanes, out)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet.cli import main
+from tests.distill.toys import write_table
+
+QUICK = ["--epochs", "2", "--features", "8", "--hidden", "8", "--fuse-hidden", "8", "--batch-size", "16", "--quiet"]
+
+
+@pytest.mark.parametrize("method", ["amid", "alone", "teacher", "kd"])
+def test_distill_from_the_command_line(tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "t.npz")
+    words = ["distill", str(table), "--target", "eye", "--auxiliary", "ear", "--out", str(tmp_path / "run")]
+    words += ["--method", method, "--seeds", "0", "1", "--json", str(tmp_path / "r.json"), *QUICK]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "Will it help? the auxiliary adds" in said
+    assert f"**{method}: eye, taught with ear**" in said
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["settings"]["training"]["epochs"] == 2
+    assert len(found["lanes"]) == 4
+
+
+def test_the_estimate_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "t.npz")
+    words = ["distill", str(table), "--target", "eye", "--auxiliary", "ear", "--diagnose-only"]
+    assert main([*words, "--json", str(tmp_path / "f.json")]) == 0
+    assert "Help is" in capsys.readouterr().out
+    assert set(json.loads((tmp_path / "f.json").read_text())["probes"]) == {"eye", "ear", "target", "all"}
+
+
+def test_resume_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "t.npz")
+    words = ["distill", str(table), "--target", "eye", "--out", str(tmp_path / "run"), "--method", "alone", *QUICK]
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    assert main(["distill", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = str(write_table(tmp_path / "good.npz"))
+    bad = str(write_table(tmp_path / "bad.npz", eye=np.full((120, 2), np.nan)))
+    out = ["--out", str(tmp_path / "run"), *QUICK]
+    for words, said in (
+        ([bad, "--target", "eye", "--auxiliary", "ear", *out], "modality eye is NaN"),
+        ([good, "--target", "nose", *out], "no modality 'nose'"),
+        ([good, "--target", "eye", "--auxiliary", "ear", "--method", "magic", *out], "no method 'magic'"),
+        ([good, "--target", "eye", "--auxiliary", "ear"], "--out"),
+        ([good, "--target", "eye", "--diagnose-only"], "needs an auxiliary"),
+        (["--target", "eye", *out], "needs a TABLE"),
+        ([str(tmp_path / "absent.npz"), "--target", "eye", *out], "absent.npz"),
+    ):
+        assert main(["distill", *words]) == 2
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("error: ")
+        assert said in error
+        assert "\n" not in error
+    assert not (tmp_path / "run").exists()
