@@ -82,6 +82,11 @@ class STGCN(nn.Module):
 
         T' = ⌈⌈T/2⌉/2⌉. :meth:`forward` is its mean over frames and persons.
         """
+        nodes = self.forward_nodes(x)
+        return nodes.mean(dim=2).transpose(1, 2).reshape(len(x), x.shape[2], self.feature_size, -1)
+
+    def forward_nodes(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B·P, T', V, feature_size): the last block's output, persons of a clip in a row."""
         if x.dim() != 5 or x.shape[3:] != (self.nodes, self.in_channels):
             raise ConfigError(
                 "this encoder reads clips of (batch, frames, persons, nodes, channels) with the last two "
@@ -92,7 +97,7 @@ class STGCN(nn.Module):
         features: Tensor = self.norm(rows).view(batch * persons, time, self.nodes, self.in_channels)
         for block in self.blocks:
             features = block(features, self.adjacency)
-        return features.mean(dim=2).transpose(1, 2).reshape(batch, persons, self.feature_size, -1)
+        return features
 
 
 class _Block(nn.Module):

@@ -18,6 +18,8 @@ def _promote(value: Any) -> Any:
         return value.float()
     if isinstance(value, dict):
         return {k: _promote(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_promote(v) for v in value)
     return value
 
 

@@ -228,7 +228,10 @@ class ContrastiveHost(nn.Module):
         return [view(clips) for view in self.views]
 
     def _embed(self, encoders: nn.ModuleList, heads: nn.ModuleList, clips: Tensor) -> dict[str, Tensor]:
-        features = encode_together(list(encoders), self.inputs(clips))
+        return self.project(heads, encode_together(list(encoders), self.inputs(clips)))
+
+    def project(self, heads: nn.ModuleList, features: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Each stream's (B, F) features through its head: stream → (B, D) unit rows."""
         # normalised in float32 whatever autocast does: unit rows are what the equations assume
         return {
             s: normalize(head(f).float() if f.dtype != torch.float64 else head(f), dim=1)

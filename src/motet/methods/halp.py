@@ -202,10 +202,11 @@ class HaLP(Contrastive):
 
     def released(self, split: str | None) -> Self:
         """Refresh every 10 steps, 20 nearest candidates, N = 20, first fit after 2K + 1 keys; μ = 2 on NTU RGB+D."""
+        base: Self = super().released(split)  # type: ignore[assignment]
         weight = 2.0 if split is not None and split.startswith("ntu") else self.halp_weight
         start = 500 if split is not None and split.startswith("pku") else self.halp_start
         return replace(
-            self,
+            base,
             refresh=10,
             candidates=20,
             prototypes=20,
