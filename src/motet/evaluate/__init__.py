@@ -6,6 +6,7 @@ and ``evaluate(context, options) -> list of rows``. To add one, add a file.
 
 from motet.evaluate.clusters import cluster_scores
 from motet.evaluate.knn import knn_accuracy, knn_predict
+from motet.evaluate.retrieval import retrieval_scores
 from motet.evaluate.runner import protocol, protocols, run
 
-__all__ = ["cluster_scores", "knn_accuracy", "knn_predict", "protocol", "protocols", "run"]
+__all__ = ["cluster_scores", "knn_accuracy", "knn_predict", "protocol", "protocols", "retrieval_scores", "run"]

@@ -149,20 +149,42 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         "Percent, mean ± sd over the number of values in the last column; accuracy is the share of the test clips. The "
         "headline is the last epoch; the best epoch is chosen on the test clips themselves, so it is too good.",
         "",
+    ]
+    rows = [Row.from_dict(row) for row in evaluation["rows"]]
+    accuracy = [row for row in rows if row.metric == "accuracy"]
+    lines += _accuracy_table(accuracy) if accuracy else []
+    for protocol in dict.fromkeys(row.protocol for row in rows if row.metric != "accuracy"):
+        lines += ["", *_measures_table([r for r in rows if r.protocol == protocol and r.metric != "accuracy"])]
+    return "\n".join(lines) + "\n"
+
+
+def _count(row: Row) -> str:
+    return f"{len(row.values)} {row.details['over']}" if len(row.values) > 1 else "1"
+
+
+def _accuracy_table(rows: Sequence[Row]) -> list[str]:
+    lines = [
         "| protocol | features | stream | ensemble | metric | last epoch | best epoch | values |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in map(Row.from_dict, evaluation["rows"]):
-        cells = (
-            *(row.label, row.features, row.stream, row.ensemble or "–", row.metric),
-            *(
-                percent(row.values),
-                percent(row.best_values),
-                f"{len(row.values)} {row.details['over']}" if len(row.values) > 1 else "1",
-            ),
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    for row in rows:
+        facts = (row.label, row.features, row.stream, row.ensemble or "–", row.metric)
+        lines.append("| " + " | ".join((*facts, percent(row.values), percent(row.best_values), _count(row))) + " |")
+    return lines
+
+
+def _measures_table(rows: Sequence[Row]) -> list[str]:
+    """Several measures of the same thing side by side."""
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    table: dict[tuple[str, str, str, str], dict[str, Row]] = {}
+    for row in rows:
+        table.setdefault((row.label, row.features, row.stream, row.ensemble or "–"), {})[row.metric] = row
+    names = ["protocol", "features", "stream", "ensemble", *(m.replace("_", " ") for m in metrics), "values"]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for facts, found in table.items():
+        cells = [percent(found[m].values) if m in found else "–" for m in metrics]
+        lines.append("| " + " | ".join([*facts, *cells, _count(next(iter(found.values())))]) + " |")
+    return lines
 
 
 def _seeds(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -269,7 +269,7 @@ def _flags(name: str, module: ModuleType, values: Any) -> str:
     for key, value in asdict(values).items():
         if value != standard[key]:
             flag = f"--{name}.{key.replace('_', '-')}"
-            if isinstance(value, bool):
+            if isinstance(standard[key], bool):
                 words.append(flag if value else f"--{name}.no-{key.replace('_', '-')}")
             else:
                 words.append(f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
