@@ -17,7 +17,7 @@ from torch import Tensor
 
 from motet.errors import ConfigError
 from motet.losses._precision import at_least_float32
-from motet.losses.hallucination import _arc, rank_limit
+from motet.losses.hallucination import _arc, _limit
 
 Rule = Literal["rank", "variant-1", "variant-2", "none"]
 
@@ -47,7 +47,7 @@ class Positives:
 
     def inner(self, rows: Tensor) -> Tensor:
         """(B, G): each positive times the row of its anchor, (B, D)."""
-        to_tangents = torch.bmm(self.tangents, rows.unsqueeze(2)).squeeze(2)
+        to_tangents = (self.tangents * rows.unsqueeze(1)).sum(dim=2)
         return self.along * (self.anchor * rows).sum(1, keepdim=True) + self.across * to_tangents.gather(1, self.chosen)
 
     def similarity(self, others: Tensor) -> Tensor:
@@ -94,8 +94,8 @@ def hallucinate(
     with torch.no_grad():
         nearest = prototypes[(anchor @ prototypes.T).argmax(dim=1)]
         # limits belong to (anchor, prototype), so they are found B·N times and not B·G times
-        limit = rank_limit(anchor.unsqueeze(1), nearest.unsqueeze(1), prototypes.unsqueeze(0))
         angle, tangents = _arc(anchor.unsqueeze(1), prototypes.unsqueeze(0))
+        limit = _limit(anchor.unsqueeze(1), nearest.unsqueeze(1), prototypes.unsqueeze(0), angle, tangents)
         fraction = ((1 - shrink) * limit.gather(1, chosen) - margin).clamp_min(0)
         turn = fraction * angle.squeeze(2).gather(1, chosen)
         return Positives(anchor.detach(), tangents, chosen, turn.cos(), turn.sin())

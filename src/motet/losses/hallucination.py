@@ -81,10 +81,14 @@ def rank_limit(anchor: Tensor, nearest: Tensor, selected: Tensor) -> Tensor:
     Returns:
         (...) in [0, 1]; 1 where the two prototypes are the same point, 0 where ``selected`` is nearer from the start.
     """
-    angle, tangent = _arc(anchor, selected)
+    return _limit(anchor, nearest, selected, *_arc(anchor, selected))
+
+
+def _limit(anchor: Tensor, nearest: Tensor, selected: Tensor, angle: Tensor, tangent: Tensor) -> Tensor:
+    """:func:`rank_limit`, given the arc from anchor to selected."""
     between = nearest - selected
     limit = torch.atan2(_dot(anchor, between), -_dot(tangent, between)) / angle.clamp_min(torch.finfo(angle.dtype).tiny)
-    same = (between == 0).all(dim=-1, keepdim=True)
+    same = torch.linalg.vector_norm(between, dim=-1, keepdim=True) == 0
     return torch.where(same, 1.0, limit.clamp(0, 1)).squeeze(-1)
 
 

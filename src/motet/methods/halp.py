@@ -259,7 +259,7 @@ def analysis(
     center = queue.mean(dim=0)
     nearest = prototypes[(key @ prototypes.T).argmax(dim=1)]
     to_query, to_prototype = positives.inner(query), positives.inner(nearest)
-    to_queue = positives.similarity(center.unsqueeze(0)).squeeze(2)
+    to_queue = positives.inner(center.expand_as(query))
     counts = good.sum(), bad.sum()
     return {
         "retained": good.mean(),
