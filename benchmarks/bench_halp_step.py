@@ -3,9 +3,9 @@
     python -m benchmarks.bench_halp_step [--size small|paper] [--rounds 10] [--device cpu|cuda] [--streams 1|3]
 
 A step is queries, momentum update, keys, terms, enqueue, refresh of the prototypes every fifth step, backward and
-optimiser, on random clips of a Kinect body; the queue is full, so every step hallucinates. The forms take turns, each of
-their rounds is five steps (one refresh), and figures are medians of milliseconds per step: CPU time on one thread, or
-wall time between synchronisations on a GPU. The goal is a ratio of at most 1.05 at the paper's size.
+optimiser, on random clips of a Kinect body; the queue is full, so every step hallucinates. The forms take turns, each
+of their rounds is five steps (one refresh), and figures are medians of milliseconds per step: CPU time on one thread,
+or wall time between synchronisations on a GPU. The goal is a ratio of at most 1.05 at the paper's size.
 """
 
 from __future__ import annotations
