@@ -1,44 +1,131 @@
-"""Features of every clip of an archive, written as one .npz file."""
+"""Features of every clip of an archive, written as one .npz file.
+
+Clips are encoded a block at a time and features go straight to a file, so the archive and the table may both be larger
+than memory. Started by ``torchrun``, the processes share the blocks.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.distributed as dist
 
 from motet.archive import MotionArchive
-from motet.devices import usable
-from motet.model import load
+from motet.distributed import rank, world_size
+from motet.errors import RunError
+from motet.model import Model, load
 from motet.runs import written
+
+_BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
 
 def embed(
-    run: str | Path, archive: str | Path, out: str | Path, *, device: str | torch.device = "cpu"
+    run: str | Path,
+    archive: str | Path,
+    out: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    block_bytes: int = _BLOCK_BYTES,
 ) -> tuple[int, int]:
     """Encode an archive with a trained run.
 
     Args:
-        run: run directory.
+        run: run directory, or whatever else :func:`motet.load` takes.
         archive: archive of the same skeleton as the run's.
         out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
             ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream.
         device: where to encode.
+        block_bytes: memory for preprocessed clips.
 
     Returns:
         (N, F).
+
+    Raises:
+        ConfigError: clips of another layout.
+        RunError: another process stopped; no file is written then.
     """
-    model, source = load(run, usable(str(device))), MotionArchive.open(archive)
-    store = model.store(source)
-    features = model.encode(store, store.ids)
-    table = torch.cat(list(features.values()), dim=1).cpu().numpy()
-    with written(Path(out)) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            features=table,
-            name=source.clips["name"].to_numpy().astype(np.str_),
-            label=source.labels,
-            streams=np.array(model.streams),
-            columns=np.cumsum([0, *(f.shape[1] for f in features.values())]),
-        )
-    return table.shape[0], table.shape[1]
+    model, source = load(run, device), MotionArchive.open(archive)
+    model.check(source)
+    out = Path(out)
+    widths = [int(e.feature_size) for e in model.encoders]  # type: ignore[arg-type]
+    shape = (len(source), sum(widths))
+    table = out.with_name(f".{out.name}.features")
+    with _processes(), _scratch(table, shape):
+        features = np.lib.format.open_memmap(table, mode="r+")
+        for number, ids in enumerate(_blocks(source, block_bytes)):
+            if number % world_size() == rank():
+                features[ids] = _encoded(model, source, ids)
+        features.flush()
+        _wait()
+        if rank() == 0:
+            with written(out) as partial, partial.open("wb") as file:
+                np.savez(
+                    file,
+                    features=features,
+                    name=source.clips["name"].to_numpy().astype(np.str_),
+                    label=source.labels,
+                    streams=np.array(model.streams),
+                    columns=np.cumsum([0, *widths]),
+                )
+    return shape
+
+
+def _blocks(source: MotionArchive, block_bytes: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Consecutive archive rows whose frames fit the memory, at least one clip each."""
+    frame = source.persons * len(source.skeleton) * len(source.channels) * 4
+    start, used = 0, 0
+    for index, length in enumerate(source.lengths):
+        if used and used + int(length) * frame > block_bytes:
+            yield np.arange(start, index)
+            start, used = index, 0
+        used += int(length) * frame
+    yield np.arange(start, len(source))
+
+
+def _encoded(model: Model, source: MotionArchive, ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    features = model.encode(model.store(source, ids), torch.from_numpy(ids))
+    table: npt.NDArray[Any] = torch.cat(list(features.values()), dim=1).cpu().numpy()
+    return table
+
+
+@contextmanager
+def _scratch(table: Path, shape: tuple[int, int]) -> Iterator[None]:
+    """The file that features are gathered in, made and removed by the first process."""
+    try:
+        if rank() == 0:
+            table.parent.mkdir(parents=True, exist_ok=True)
+            np.lib.format.open_memmap(table, mode="w+", dtype=np.float32, shape=shape).flush()
+        _wait()
+        yield
+    finally:
+        if rank() == 0:
+            table.unlink(missing_ok=True)
+
+
+@contextmanager
+def _processes() -> Iterator[None]:
+    """Join the processes that torchrun started, if it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _wait() -> None:
+    if world_size() == 1:
+        return
+    try:
+        dist.barrier()
+    except RuntimeError as error:
+        raise RunError(f"another process has stopped ({error}); start them all again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ def embed(args: Sequence[str]) -> int:
     from motet.embedding import embed as make
 
     shape = make(given.run, given.archive, given.out, device=given.device)
-    print(f"{given.out}: {shape[0]} clips × {shape[1]} features")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{given.out}: {shape[0]} clips × {shape[1]} features")
     return 0
 
 

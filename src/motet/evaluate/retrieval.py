@@ -19,7 +19,7 @@ from motet.evaluate.neighbours import nearest, unit_rows
 from motet.evaluate.results import Row
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
 
-_SCORE_BYTES = 64 << 20  # similarities that are held at a time
+_SCORE_BYTES = 256 << 20  # similarities that are held at a time
 _GALLERY_ROWS = 1 << 16
 
 

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import motet
+from motet import recipes
+from motet.archive import MotionArchive
+from motet.config import Encoder
+from motet.embedding import _blocks
+from motet.errors import ConfigError
+from motet.loader import ClipStore
+from motet.model import Model
+from motet.runs import Run
+from tests.conftest import write_clips
+
+
+@pytest.fixture(scope="module")
+def run(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = replace(
+        recipes.get("cmd/small"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
+    )
+    run = Run.create(tmp_path_factory.mktemp("runs") / "run", recipe, small_archive, {"split": "odd-even"})
+    Model.fresh(recipe, small_archive).save(run.path / "model.safetensors")
+    return run
+
+
+def test_blocks_hold_every_clip_once(small_archive: MotionArchive) -> None:
+    frame = 8 * 3 * 4
+    for limit in (1, 100 * frame, 10**9):
+        blocks = list(_blocks(small_archive, limit))
+        assert np.concatenate(blocks).tolist() == list(range(48))
+        frames = [small_archive.lengths[ids].sum() for ids in blocks]
+        assert all(n * frame <= limit or len(ids) == 1 for n, ids in zip(frames, blocks, strict=True))
+    assert len(blocks) == 1
+
+
+def test_blocks_give_the_features_of_the_whole(
+    run: Run, small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    real = ClipStore.__init__
+
+    def counted(self: ClipStore, archive: MotionArchive, ids: np.ndarray, **options: object) -> None:
+        held.append(int(archive.lengths[ids].sum()))
+        real(self, archive, ids, **options)  # type: ignore[arg-type]
+
+    expected = run.model().transform(small_archive)
+    monkeypatch.setattr(ClipStore, "__init__", counted)
+    shape = motet.embed(run.path, small_archive.path, tmp_path / "deep" / "f.npz", block_bytes=150 * 8 * 3 * 4)
+    assert shape == (48, 16)
+    assert max(held) <= 150
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["f.npz"]
+    with np.load(tmp_path / "deep" / "f.npz") as found:
+        np.testing.assert_allclose(found["features"], expected, atol=1e-6)
+        assert found["columns"].tolist() == [0, 8, 16]
+        assert found["label"].tolist() == small_archive.labels.tolist()
+
+
+def test_another_layout_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:
+    from motet.archive import ArchiveWriter
+    from motet.skeletons import Skeleton
+
+    with ArchiveWriter(tmp_path / "other", skeleton=Skeleton("two", ("a", "b"), (-1, 0))) as writer:
+        writer.add(np.ones((5, 2, 3)), name="x")
+    with pytest.raises(ConfigError, match="the model was trained on stick"):
+        motet.embed(run.path, tmp_path / "other", tmp_path / "f.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["other"]
+
+
+def test_processes_share_the_blocks(run: Run, tmp_path: Path) -> None:
+    archive = write_clips(tmp_path / "clips", clips=24)
+    code = "from motet import embed; import sys; embed(*sys.argv[1:4], block_bytes=20000)"
+    (tmp_path / "job.py").write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "job.py"]
+    done = subprocess.run(
+        [*command, str(run.path), str(archive.path), "f.npz"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(tmp_path / "f.npz") as found:
+        np.testing.assert_allclose(found["features"], run.model().transform(archive), atol=1e-6)
+    assert not list(tmp_path.glob(".f.npz*"))
