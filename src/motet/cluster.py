@@ -87,18 +87,19 @@ def _plus_plus(rows: Tensor, k: int, seed: int, number: int) -> Tensor:
     one parallel reduction, deterministic on a GPU too.
     """
     problems, count, width = rows.shape
-    keyed = Keyed(seed, number, torch.arange(problems, device=rows.device), 0)
+    device = rows.device
+    keyed = Keyed(seed, number, torch.arange(problems, device=device), 0)
     speed = keyed.uniform("k-means++", k, count).to(rows.dtype)
     speed = -1 / torch.log1p(-speed).clamp_max(-torch.finfo(rows.dtype).tiny)
-    centres = rows.new_empty(problems, k, width)
-    distance: Tensor | None = None
-    for index in range(k):
-        race = speed[:, index] if distance is None else speed[:, index] * distance
-        chosen = race.argmax(dim=1)[:, None, None].expand(-1, 1, width)
-        centres[:, index : index + 1] = rows.gather(1, chosen)
-        far = (1 - torch.bmm(rows, centres[:, index].unsqueeze(2)).squeeze(2)).clamp_min_(0)
-        distance = far if distance is None else torch.minimum(distance, far)
-    return centres
+    flat, first = rows.reshape(-1, width), count * torch.arange(problems, device=device)
+    centres: list[Tensor] = []
+    nearest: Tensor | None = None  # largest cosine so far
+    for race in speed.unbind(1):
+        weighted = race if nearest is None else race * (1 - nearest)
+        centres.append(flat.index_select(0, weighted.argmax(dim=1) + first))
+        cosine = torch.bmm(rows, centres[-1].unsqueeze(2)).squeeze(2)
+        nearest = cosine if nearest is None else torch.maximum(nearest, cosine)
+    return torch.stack(centres, dim=1)
 
 
 def _iterate(rows: Tensor, centres: Tensor, iterations: int) -> Clustering:
