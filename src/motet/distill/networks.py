@@ -35,11 +35,11 @@ class Shape:
 class Networks:
     """Options of the networks; the published sizes are those of the recipes."""
 
-    features: int = 128
+    features: int = 64
     """D, the representation that student, teacher and auxiliary share."""
-    hidden: tuple[int, ...] = (256,)
+    hidden: tuple[int, ...] = (64,)
     """hidden widths of an extractor of vectors; none makes it linear."""
-    fuse_hidden: int = 128
+    fuse_hidden: int = 64
     """hidden width of the fusion, an MLP of two layers."""
     straight: bool = True
     """a linear path beside extractors and fusion; the paper has none."""
@@ -53,7 +53,7 @@ class Networks:
     the output of a frozen extractor (the paper's case) and only a projection is learned."""
     several: Literal["joint", "averaged"] = "joint"
     """several auxiliaries: one representation of all, or one each, whose contrasts are averaged."""
-    dropout: float = 0.0
+    dropout: float = 0.3
     """share of the input features that is dropped in training."""
     slope: float = 0.01
     """LeakyReLU slope outside the critics."""

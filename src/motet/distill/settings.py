@@ -17,11 +17,11 @@ from motet.errors import ConfigError
 class Training:
     """How the networks move."""
 
-    epochs: int = 40
+    epochs: int = 20
     batch_size: int = 64
     """rows per step; at most the smallest training side. The rest of an epoch that fills no batch is left out."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
+    lr: float = 2e-3
     momentum: float = 0.9
     """of SGD"""
     weight_decay: float = 1e-2
@@ -111,8 +111,8 @@ def _fitting(name: str, before: Any, value: Any) -> Any:
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "table": {
         "*": {},
-        "amid": {"contrast_student": 0.05, "contrast_auxiliary": 0.02, "adversarial": 0.25, "warm_up": 5},
-        "nce": {"contrast_student": 1.0, "contrast_auxiliary": 0.4, "adversarial": 0.25, "warm_up": 5},
+        "amid": {"contrast_student": 0.02, "contrast_auxiliary": 0.008, "adversarial": 0.1, "warm_up": 4},
+        "nce": {"contrast_student": 0.3, "contrast_auxiliary": 0.12, "adversarial": 0.1, "warm_up": 4},
         "crd": {"negatives": 512},
         "crcd": {"negatives": 32},
     },
@@ -123,6 +123,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "hidden": (),
             "fuse_hidden": 512,
             "straight": False,
+            "dropout": 0.0,
             "auxiliary_extractor": "table",
             "epochs": 450,
             "batch_size": 16,
@@ -140,6 +141,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "hidden": (768,),
             "fuse_hidden": 768,
             "straight": False,
+            "dropout": 0.0,
             "sequence": "gru",
             "sequence_hidden": 384,
             "epochs": 20,
