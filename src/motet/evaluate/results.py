@@ -73,11 +73,9 @@ class Row:
     @property
     def label(self) -> str:
         """The protocol with what distinguishes its rows: learning rate, share of the labels, algorithm …"""
-        facts = self.details
-        words = [f"lr {facts['lr']:g}"] if "lr" in facts else []
-        words += [f"{100 * facts['ratio']:g} %"] if "ratio" in facts else []
-        words += [str(facts[k]) for k in ("target", "tuned", "algorithm", "episodes") if k in facts]
-        words += ["standardised"] if facts.get("standardised") else []
+        words = [f"lr {self.details['lr']:g}"] if "lr" in self.details else []
+        words += distinctions(self.details)
+        words += ["standardised"] if self.details.get("standardised") else []
         return ", ".join([self.protocol, *words])
 
     @property
@@ -97,6 +95,12 @@ class Row:
         """Inverse of :meth:`to_dict`, but for the confusion matrix."""
         kept = {k: v for k, v in data.items() if k not in ("mean", "sd")}
         return cls(**{**kept, "values": tuple(data["values"]), "best_values": tuple(data["best_values"])})
+
+
+def distinctions(details: Mapping[str, Any]) -> list[str]:
+    """What tells rows of one protocol apart: share of the labels, set that was transferred to, algorithm …"""
+    words = [f"{100 * details['ratio']:g} %"] if "ratio" in details else []
+    return words + [str(details[k]) for k in ("target", "tuned", "algorithm", "episodes") if k in details]
 
 
 def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Integers:

@@ -15,7 +15,7 @@ import torch
 from motet.archive import MotionArchive
 from motet.errors import ConfigError, RunError
 from motet.evaluate import cluster_scores
-from motet.evaluate.results import RANDOM, RAW
+from motet.evaluate.results import RANDOM, RAW, distinctions
 from motet.report import maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.page import build
@@ -192,7 +192,7 @@ def _rows(evaluation: _Evaluation, method: str) -> list[Row]:
     for row in evaluation.content["rows"]:
         details, measure = row["details"], row["metric"]
         setting = [f"lr {details['lr']:g}"] if len(rates[row["protocol"]]) > 1 else []
-        setting += [] if measure == "accuracy" else [measure]
+        setting += [*distinctions(details), *([] if measure == "accuracy" else [measure])]
         rows.append(
             Row(
                 protocol=row["protocol"],
