@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
@@ -42,3 +49,37 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     raised = torch.tensor(float(flag), device=device)
     dist.all_reduce(raised, op=dist.ReduceOp.MAX)
     return bool(raised.item())
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the processes that ``torchrun`` started, if it did and nobody has joined them yet."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def agreed(value: T) -> T:
+    """The first process's value, in all of them: what depends on files must not be decided twice."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def gather_parts(rows: Tensor, count: int) -> Tensor:
+    """(n_r, …) parts of ``count`` rows, as ``tensor_split`` shares them, put together in every process."""
+    if world_size() == 1:
+        return rows
+    longest = -(-count // world_size())
+    padded = rows.new_zeros(longest, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    everything = gather_rows(padded.cpu()).view(world_size(), longest, *rows.shape[1:])
+    sizes = [len(part) for part in torch.arange(count).tensor_split(world_size())]
+    return torch.cat([part[:size] for part, size in zip(everything, sizes, strict=True)]).to(rows.device)

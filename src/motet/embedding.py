@@ -6,7 +6,6 @@ than memory. Started by ``torchrun``, the processes share the blocks.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from motet.archive import MotionArchive
-from motet.distributed import rank, world_size
+from motet.distributed import joined, rank, world_size
 from motet.errors import RunError
 from motet.model import Model, load
 from motet.runs import written
@@ -57,7 +56,7 @@ def embed(
     widths = [int(e.feature_size) for e in model.encoders]  # type: ignore[arg-type]
     shape = (len(source), sum(widths))
     table = out.with_name(f".{out.name}.features")
-    with _processes(), _scratch(table, shape):
+    with joined(), _scratch(table, shape):
         features = np.lib.format.open_memmap(table, mode="r+")
         for number, ids in enumerate(_blocks(source, block_bytes)):
             if number % world_size() == rank():
@@ -107,19 +106,6 @@ def _scratch(table: Path, shape: tuple[int, int]) -> Iterator[None]:
     finally:
         if rank() == 0:
             table.unlink(missing_ok=True)
-
-
-@contextmanager
-def _processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
-        yield
-        return
-    dist.init_process_group("gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 def _wait() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from motet.cli.parse import parse
+from motet.distributed import joined, rank
 from motet.errors import ConfigError
 from motet.evaluate.results import markdown
 from motet.evaluate.runner import protocol, protocols, run
@@ -50,19 +51,21 @@ def evaluate(args: Sequence[str]) -> int:
     if not given.runs:
         raise ConfigError("evaluate needs a run directory (see `motet evaluate --help`)")
     chosen = {n.replace("-", "_"): getattr(given.options, n.replace("-", "_")) for n in given.protocols if n in names}
-    found = run(
-        list(given.runs),
-        given.protocols,
-        data=given.data,
-        split=given.split,
-        seeds=given.seeds,
-        baselines=given.baselines,
-        again=given.again,
-        device=given.device,
-        json=given.json,
-        markdown=given.markdown,
-        progress=not given.quiet,
-        **chosen,
-    )
-    print(markdown(found))
+    with joined():  # torchrun: the processes share the encoding
+        found = run(
+            list(given.runs),
+            given.protocols,
+            data=given.data,
+            split=given.split,
+            seeds=given.seeds,
+            baselines=given.baselines,
+            again=given.again,
+            device=given.device,
+            json=given.json,
+            markdown=given.markdown,
+            progress=not given.quiet and rank() == 0,
+            **chosen,
+        )
+        if rank() == 0:
+            print(markdown(found))
     return 0

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from motet.distributed import agreed, gather_parts, rank, world_size
 from motet.errors import RunError
 from motet.loader import ClipStore, center_crop
 from motet.runs import Run, written
@@ -94,20 +95,32 @@ class Encoded:
 
     def _centre_from_disk(self) -> dict[str, Tensor]:
         path = None if self.folder is None else self.folder / f"{self.key()[:24]}.safetensors"
+        kept: dict[str, Tensor] | None = None
         if path is not None and path.exists():
             try:
-                return load_file(path)
+                kept = load_file(path)
             except (SafetensorError, OSError):
                 path.unlink(missing_ok=True)  # damaged: encode again
-        features = {s: f.cpu() for s, f in self.model.encode(self.store, self.store.ids).items()}
-        if path is not None:
+        if agreed(kept is not None):
+            return load_file(path) if kept is None and path is not None else kept or {}
+        ids = self.store.ids
+        features = {s: f.cpu() for s, f in self._encode(ids, *center_crop(self.store.lengths_of(ids))).items()}
+        if path is not None and rank() == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
             with written(path) as partial:
                 save_file({s: f.contiguous() for s, f in features.items()}, partial)
         return features
 
     def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
-        return self.model.encode(self.store, ids, start=start, length=length)
+        return self._encode(ids, start, length)
+
+    def _encode(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
+        """Every process encodes its part."""
+        if world_size() == 1 or len(ids) < world_size():
+            return self.model.encode(self.store, ids, start=start, length=length)
+        parts = [x.tensor_split(world_size())[rank()] for x in (ids, start, length)]
+        own = self.model.encode(self.store, parts[0], start=parts[1], length=parts[2])
+        return {s: gather_parts(f, len(ids)) for s, f in own.items()}
 
     def earlier(self) -> list[FeatureSet]:
         if self.run is None:

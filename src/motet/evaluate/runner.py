@@ -19,6 +19,7 @@ import torch
 from motet._version import __version__
 from motet.archive import MotionArchive
 from motet.devices import usable
+from motet.distributed import agreed, rank
 from motet.errors import ConfigError, MotetWarning
 from motet.evaluate import stored
 from motet.evaluate.clips import labelled_clips
@@ -151,15 +152,16 @@ def run(
             "missing": [n for n in chosen if n not in entries or entries[n].key != keys[n]],
             **stored.merged(entries),
         }
-        write(evaluation, json_path, markdown_path)
+        if rank() == 0:
+            write(evaluation, json_path, markdown_path)
         return evaluation
 
     if not again:
-        entries = stored.read(json_path, base)
+        entries = agreed(stored.read(json_path, base))
         if all(n in entries and entries[n].key == keys[n] for n in chosen):
             return save(entries)
     for n, (module, values) in chosen.items():
-        entries = stored.read(json_path, base)  # another process may have added to it
+        entries = agreed(stored.read(json_path, base))  # another evaluation may have added to it
         if n in entries and entries[n].key == keys[n] and not again:
             continue
         started = time.monotonic()
@@ -171,7 +173,7 @@ def run(
         entry.notes, entry.record = list(context.notes), dict(context.records) or None
         for note in entry.notes:
             warnings.warn(f"{n}: {note}", MotetWarning, stacklevel=2)
-        evaluation = save(stored.read(json_path, base) | {n: entry})
+        evaluation = save(agreed(stored.read(json_path, base)) | {n: entry})
     return evaluation
 
 
