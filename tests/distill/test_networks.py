@@ -17,8 +17,7 @@ PARTS = ("student", "auxiliary", "fuse", "classifier", "fundamental", "enhanced"
 
 @pytest.fixture
 def golden(monkeypatch: pytest.MonkeyPatch) -> tuple[Ensemble, AmidMethod, Inputs]:
-    monkeypatch.setattr(amid, "FUNDAMENTAL", (8, 8, 8, 8))
-    monkeypatch.setattr(amid, "ENHANCED", (8, 8))
+    monkeypatch.setattr(amid, "critic_widths", lambda _: ((8, 8, 8, 8), (8, 8)))
     shape = Shape({"t": 5, "a": 3}, frozenset(), ("t",), ("a",), 3)
     options = Networks(features=4, hidden=(), fuse_hidden=6, straight=False, slope=0.2)
     networks = Ensemble((0,), shape, options)
@@ -155,8 +154,8 @@ def test_no_repeated_class_leaves_the_second_critic_and_its_optimiser_alone(
     method.after_step(out, distinct)
     assert all(torch.equal(a, b) for a, b in zip(second, method.enhanced.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, method.fundamental.parameters(), strict=True))
-    assert not method.optimisers["enhanced"].state_dict()["state"]
-    assert method.optimisers["fundamental"].state_dict()["state"]
+    assert not method.optimisers["enhanced"].state_dict()["optimiser"]["state"]
+    assert method.optimisers["fundamental"].state_dict()["optimiser"]["state"]
 
 
 def ensemble(options: Networks, targets: tuple[str, ...] = ("t",), others: tuple[str, ...] = ("a", "b")) -> Ensemble:

@@ -12,6 +12,7 @@ from motet import distill
 from motet.distill import FeatureTable
 from motet.distill.lanes import Lanes, batches
 from motet.distill.methods import METHODS
+from motet.distill.optimise import LaneOptimiser
 from motet.distill.run import Plan, trainer_of
 from motet.distill.settings import RECIPES, settings_for, settings_from_dict
 from motet.distill.train import Trainer
@@ -139,8 +140,8 @@ def test_a_checkpoint_holds_the_dynamic_weights_and_the_critics(tmp_path: Path) 
     assert not torch.equal(method.raw, torch.tensor([[0.0, 1.0]] * 3, dtype=torch.float64))
     assert torch.equal(method.raw, other.raw)
     for name in ("fundamental", "enhanced"):
-        state = other.optimisers[name].state_dict()["state"]
-        for key, value in method.optimisers[name].state_dict()["state"].items():
+        state = other.optimisers[name].state_dict()["optimiser"]["state"]
+        for key, value in method.optimisers[name].state_dict()["optimiser"]["state"].items():
             assert torch.equal(value["exp_avg"], state[key]["exp_avg"])
 
 
@@ -169,6 +170,41 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytes
     monkeypatch.undo()
     again = distill.resume(tmp_path / "out", progress=False)
     assert again["lanes"] == distill.run(path, "eye", "ear", **given)["lanes"]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+def test_an_optimiser_of_lanes_is_one_of_each(kind: str) -> None:
+    """Whoever sits out whatever step, every lane moves as under an optimiser of its own, also after a reload."""
+
+    def make(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        if kind == "sgd":
+            return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.1, fused=True)
+        return torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.1, fused=True)
+
+    torch.manual_seed(0)
+    start = torch.randn(4, 3, 2, dtype=torch.float64)
+    parameter = torch.nn.Parameter(start.clone())
+    together = LaneOptimiser([parameter], make)
+    alone = [torch.nn.Parameter(lane.clone()) for lane in start]
+    optimisers = [make([p]) for p in alone]
+    for number, active in enumerate(
+        ([1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1])
+    ):
+        gradient = torch.randn_like(start)
+        parameter.grad = gradient.clone()
+        together.set_rate(0.1 / (number + 1))
+        together.step([bool(a) for a in active])
+        for lane, moves in enumerate(active):
+            optimisers[lane].param_groups[0]["lr"] = 0.1 / (number + 1)
+            alone[lane].grad = gradient[lane].clone() if moves else None
+            optimisers[lane].step()
+        if number == 3:
+            fresh = LaneOptimiser([parameter], make)
+            fresh.load_state_dict(together.state_dict())
+            together = fresh
+        for lane in range(4):
+            assert torch.allclose(parameter[lane], alone[lane], rtol=1e-12, atol=0)
+    assert together.runs == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
 def test_batches_of_class_mates(tmp_path: Path) -> None:

@@ -111,8 +111,20 @@ def _fitting(name: str, before: Any, value: Any) -> Any:
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "table": {
         "*": {},
-        "amid": {"contrast_student": 0.02, "contrast_auxiliary": 0.008, "adversarial": 0.1, "warm_up": 4},
-        "nce": {"contrast_student": 0.3, "contrast_auxiliary": 0.12, "adversarial": 0.1, "warm_up": 4},
+        "amid": {
+            "contrast_student": 0.02,
+            "contrast_auxiliary": 0.008,
+            "adversarial": 0.1,
+            "warm_up": 4,
+            "critic_width": 64,
+        },
+        "nce": {
+            "contrast_student": 0.3,
+            "contrast_auxiliary": 0.12,
+            "adversarial": 0.1,
+            "warm_up": 4,
+            "critic_width": 64,
+        },
         "crd": {"negatives": 512},
         "crcd": {"negatives": 32},
     },

@@ -20,8 +20,10 @@ from motet.distill.networks import Critic, Outputs
 from motet.distill.optimise import LaneOptimiser
 from motet.errors import ConfigError
 
-FUNDAMENTAL = (256, 128, 64, 32)
-ENHANCED = (256, 64)
+
+def critic_widths(first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Hidden widths of the fundamental critic (five layers) and of the enhanced one (three layers)."""
+    return tuple(max(1, first >> n) for n in range(4)), (first, max(1, first // 4))
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Amid:
     """train the teacher first and freeze it."""
     critic_lr: float = 1e-4
     critic_optimiser: Literal["adam", "sgd"] = "adam"
+    critic_width: int = 256
+    """first hidden width of both critics; the others are halves and quarters of it. The paper tells none."""
     critic_slope: float = 0.2
     """LeakyReLU slope of the critics."""
 
@@ -65,6 +69,8 @@ class Amid:
         for name in ("temperature", "critic_lr"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.critic_width < 1:
+            raise ConfigError(f"critic_width is {self.critic_width}; it must be 1 or more")
         if self.warm_up < 0 or not 0 <= self.beta <= 1:
             raise ConfigError(f"warm_up {self.warm_up} must not be negative, and beta {self.beta} lie in [0, 1]")
         if not isinstance(self.denominator, str) and not self.denominator > 0:
@@ -94,8 +100,9 @@ class AmidMethod(Method):
         self.options, self.fixed_teacher = options, options.fixed_teacher
         lanes = len(context.seeds)
         slope = options.critic_slope
-        self.fundamental = Critic(context.seeds, "fundamental", context.features, FUNDAMENTAL, slope)
-        self.enhanced = Critic(context.seeds, "enhanced", context.features, ENHANCED, slope)
+        five, three = critic_widths(options.critic_width)
+        self.fundamental = Critic(context.seeds, "fundamental", context.features, five, slope)
+        self.enhanced = Critic(context.seeds, "enhanced", context.features, three, slope)
         self.register_buffer("raw", torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(lanes, 1))
         self.register_buffer("sums", torch.zeros(lanes, 4, dtype=torch.float64))
         expected = [
