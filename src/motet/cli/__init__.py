@@ -28,6 +28,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, cmd, halp, aimclr, …)
   pretrain --resume RUN                     go on where an interrupted training stopped
   evaluate RUN                              protocols, beside raw features and a random encoder
+  discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
   distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
   embed RUN ARCHIVE --out FILE.npz          features of every clip
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
@@ -45,6 +46,7 @@ VERBS = {
     "data simulate": ("data", "data_simulate"),
     "pretrain": ("pretrain", "pretrain"),
     "evaluate": ("evaluate", "evaluate"),
+    "discover": ("discover", "discover"),
     "distill": ("distill", "distill"),
     "embed": ("show", "embed"),
     "export": ("show", "export"),

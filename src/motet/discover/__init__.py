@@ -1,0 +1,47 @@
+"""Discover the actions of an unlabelled archive with the help of a labelled one (CoDT, Liu et al., ECCV 2022).
+
+``motet.discover(source, target, out)`` is :func:`motet.discover.run`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from motet.discover.clusters import estimate
+from motet.discover.joints import Meeting, Retargeted, common_skeleton
+from motet.discover.model import Found, load
+from motet.discover.run import resume, run
+from motet.discover.settings import METHODS, SETTINGS, TASKS, Settings, Task, as_released
+from motet.discover.transport import Plan, balanced_labels, transport
+
+__all__ = [
+    "METHODS",
+    "SETTINGS",
+    "TASKS",
+    "Found",
+    "Meeting",
+    "Plan",
+    "Retargeted",
+    "Settings",
+    "Task",
+    "as_released",
+    "balanced_labels",
+    "common_skeleton",
+    "estimate",
+    "load",
+    "resume",
+    "run",
+    "transport",
+]
+
+
+class _Callable(ModuleType):
+    """A module that can be called: the verb and its room have one name."""
+
+    def __call__(self, *args: Any, **options: Any) -> dict[str, Any]:
+        return run(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

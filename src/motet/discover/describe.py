@@ -1,0 +1,104 @@
+"""What was found, for a reader: a table of clips, what each cluster is like, and the scores as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from motet.archive import MotionArchive
+from motet.discover.clusters import features
+from motet.discover.data import Clips
+from motet.discover.judge import BRANCHES, METRICS, predict
+from motet.discover.step import Discovery
+
+TYPICAL = 8  # clips named for each cluster
+FEW = 0.05  # share of the clips that fit their cluster least: "fit nowhere"
+
+
+@torch.no_grad()
+def describe(
+    discovery: Discovery, clips: Clips, source: MotionArchive, target: MotionArchive
+) -> tuple[pl.DataFrame, dict[str, list[dict[str, Any]]]]:
+    """A row per target clip, and per branch the clusters.
+
+    Returns:
+        Table with ``name``, ``side`` (train, test), and for each branch ``B0``, ``B0_similarity`` (cosine to the mean
+        direction of its cluster), ``B0_odd`` (among the few that fit nowhere), likewise B1; and
+        ``{"B0": [{"cluster", "size", "typical", "neighbour", "resembles"}, …], "B1": …}``.
+    """
+    ids = torch.from_numpy(np.union1d(clips.sides.train, clips.sides.test))
+    pair = features(discovery, clips.target, ids)
+    names = target.clips["name"].gather(ids.numpy())
+    side = np.where(np.isin(ids.numpy(), clips.sides.train), "train", "test")
+    columns: dict[str, Any] = {"name": names, "side": side}
+    told: dict[str, list[dict[str, Any]]] = {}
+    shared = discovery.pair[0]
+    assert shared.source_classifier is not None
+    known = torch.softmax(shared.source_classifier(pair[0]), dim=1)
+    words = [source.class_names[c] for c in clips.sides.source_classes]
+    for name, x, labels in zip(BRANCHES, pair, predict(discovery, pair), strict=True):
+        unit = normalize(x, dim=1)
+        clusters = discovery.pair[0].clusters
+        member = torch.nn.functional.one_hot(labels, clusters).to(unit)
+        centres = normalize(member.T @ unit, dim=1)
+        fit = (unit * centres[labels]).sum(dim=1)
+        odd = torch.zeros(len(fit), dtype=torch.bool)
+        odd[fit.argsort()[: int(FEW * len(fit))].cpu()] = True
+        columns |= {name: labels.cpu().numpy(), f"{name}_similarity": fit.cpu().numpy(), f"{name}_odd": odd.numpy()}
+        told[name] = [_cluster(k, labels, fit, centres, names, known, words) for k in range(clusters)]
+    return pl.DataFrame(columns), told
+
+
+def _cluster(
+    number: int, labels: Tensor, fit: Tensor, centres: Tensor, names: pl.Series, known: Tensor, words: list[str]
+) -> dict[str, Any]:
+    rows = (labels == number).nonzero().squeeze(1)
+    found: dict[str, Any] = {"cluster": number, "size": len(rows), "typical": [], "neighbour": None, "resembles": []}
+    if len(rows) == 0:
+        return found
+    best = rows[fit[rows].argsort(descending=True)[:TYPICAL]].tolist()
+    found["typical"] = [names[i] for i in best]
+    near = (centres @ centres[number]).masked_fill(centres.norm(dim=1) == 0, -1.0)
+    near[number] = -1.0
+    if len(near) > 1:
+        found["neighbour"] = int(near.argmax())
+    share = known[rows].mean(dim=0)
+    top = share.topk(min(3, len(words))).indices.tolist()
+    found["resembles"] = [{"class": words[c], "share": round(float(share[c]), 4)} for c in top]
+    return found
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    target, k = result["target"], result["k"]
+    how = f"estimated: {result['estimated']['says']}" if result["estimated"] else "given"
+    lines = [
+        f"# {result['method']}: {result['source']['name']} → {target['name']}",
+        "",
+        f"{k} clusters ({how}). {target['train']} clips of the target trained, {target['judged']} were judged; "
+        f"{result['source']['clips']} labelled source clips; {len(result['joints'])} shared joints.",
+        "",
+    ]
+    if any(result["simulated"]):
+        lines += ["Simulated recordings are among the data.", ""]
+    if result["rows"]:
+        lines += ["| branch | clusters by | purity | Hungarian accuracy | NMI | ARI |", "|---|---|---|---|---|---|"]
+        for stage, rows in (("after pretraining: ", result["pretrained"]), ("", result["rows"])):
+            for row in rows:
+                values = " | ".join(f"{100 * row[m]:.1f}" for m in METRICS)
+                lines.append(f"| {row['branch']} | {stage}{row['by']} | {values} |")
+        lines.append("")
+    for branch, clusters in result["clusters"].items():
+        lines += [f"## Clusters of {branch}", "", "| cluster | clips | nearest | resembles | typical clips |"]
+        lines.append("|---|---|---|---|---|")
+        for c in clusters:
+            like = ", ".join(f"{r['class']} {100 * r['share']:.0f} %" for r in c["resembles"])
+            near = "" if c["neighbour"] is None else c["neighbour"]
+            lines.append(f"| {c['cluster']} | {c['size']} | {near} | {like} | {', '.join(c['typical'][:3])} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()

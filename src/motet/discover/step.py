@@ -1,0 +1,298 @@
+"""One step of CoDT (Liu et al., ECCV 2022) up to its losses, and the other ways to label a target with it.
+
+Order of a step: students (source and target separately through the shared branch), EMA of the teachers with the weights
+that the students were run with, teachers, the contrastive loss against the bank as it was, the banks' new rows, and in
+fine-tuning the pseudo-labels from the whole bank with the losses on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.functional import normalize
+
+from motet.cluster import spherical_kmeans
+from motet.discover.networks import Branch, Decoder, contrast, make_encoder
+from motet.discover.settings import Settings
+from motet.discover.transport import Plan, balanced_labels, transport
+from motet.encoders import STGCN
+from motet.errors import ConfigError
+from motet.losses import pair_consistency, rank_statistics_pairs
+from motet.losses.clustering import pair_likelihood
+from motet.memory import ema_update
+from motet.skeletons import Skeleton
+
+UNO_POWER = 2.0  # its temperature of predictions, 0.1, over its ε of 0.05
+UNO_ITERATIONS = 3
+EXCHANGED = 0.5  # MMT: weight of the other teacher's soft labels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step sees; index 0 is the shared branch, 1 the target's own.
+
+    Attributes:
+        source: (B, T, P, V0, C) changed source clips; ``source_seen`` the same after masking.
+        source_labels: (B,) int64, 0 … C_s − 1.
+        students: the target's clips of both students before masking; ``seen`` after it.
+        teachers: the target's weakly changed clips of both teachers.
+        places: (B,) slots of the target's clips in the banks.
+    """
+
+    source: Tensor
+    source_seen: Tensor
+    source_labels: Tensor
+    students: tuple[Tensor, Tensor]
+    seen: tuple[Tensor, Tensor]
+    teachers: tuple[Tensor, Tensor]
+    places: Tensor
+
+
+class Discovery(nn.Module):
+    """Both branches and the state of their labelling.
+
+    Args:
+        settings: options.
+        shared, own: branches B0 and B1.
+
+    Attributes:
+        prices: warm starts of the two transport plans, None before the first.
+        order: clusters from the largest wanted share to the smallest, where shares are given.
+        fixed: (2, N) labels made once an epoch (SeLa, MMT), else None.
+    """
+
+    def __init__(self, settings: Settings, shared: Branch, own: Branch) -> None:
+        super().__init__()
+        self.settings = settings
+        self.branches = nn.ModuleList([shared, own])
+        self.prices: list[Tensor | None] = [None, None]
+        self.order: list[Tensor | None] = [None, None]
+        self.fixed: Tensor | None = None
+
+    def labelling(self) -> dict[str, Any]:
+        """What a checkpoint holds of the labelling beside the weights and banks."""
+        return {"prices": list(self.prices), "order": list(self.order), "fixed": self.fixed}
+
+    def restore_labelling(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`labelling`."""
+        device = self.pair[0].bank.device
+
+        def moved(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device)
+
+        self.prices = [moved(x) for x in state["prices"]]
+        self.order = [moved(x) for x in state["order"]]
+        self.fixed = moved(state["fixed"])
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        shared: Skeleton,
+        own: Skeleton,
+        *,
+        persons: tuple[int, int],
+        channels: tuple[int, int],
+        clips: int,
+        source_classes: int,
+    ) -> Discovery:
+        """Fresh branches for clips of the common layout and of the target's own."""
+        encoders = [make_encoder(settings, s, p, c) for s, p, c in zip((shared, own), persons, channels, strict=True)]
+        width = int(encoders[0].feature_size)  # type: ignore[arg-type]
+        steps = 0 if isinstance(encoders[0], STGCN) else -(-settings.frames // 4)
+        decoder = Decoder(width, len(shared), channels[0], persons[0], dropout=settings.dropout, steps=steps)
+        first = Branch(encoders[0], clips, source_classes=source_classes, decoder=decoder)
+        return cls(settings, first, Branch(encoders[1], clips, projection=settings.dim))
+
+    @property
+    def pair(self) -> tuple[Branch, Branch]:
+        """B0 and B1."""
+        return self.branches[0], self.branches[1]  # type: ignore[return-value]
+
+    def forward(self, batch: Batch, *, fine: bool) -> dict[str, Tensor]:
+        """Weighted losses of one step; the banks hold the batch's teacher features when it returns."""
+        settings, (shared, own) = self.settings, self.pair
+        assert shared.source_classifier is not None
+        assert shared.decoder is not None
+        feature, seen = shared.encode(batch.source_seen)
+        losses = {
+            "source": settings.weight_source
+            * functional.cross_entropy(shared.source_classifier(feature), batch.source_labels)
+        }
+        decoded = shared.decoder.loss(seen, batch.source)
+        first, seen = shared.encode(batch.seen[0])
+        losses["decoder"] = settings.weight_decoder * (decoded + shared.decoder.loss(seen, batch.students[0]))
+        features = (first, own.encode(batch.seen[1])[0])
+        losses["contrast"] = settings.weight_contrast * self._teach(features[1], batch)
+        if fine:
+            losses |= self._fine(features, batch)
+        return losses
+
+    def _teach(self, query: Tensor, batch: Batch) -> Tensor:
+        """Move the teachers, fill the banks; the contrastive loss of B1 against its bank of before."""
+        own = self.pair[1]
+        with torch.no_grad():
+            made = []
+            for branch, clips in zip(self.pair, batch.teachers, strict=True):
+                ema_update(branch.teacher, branch.student, self.settings.ema)
+                made.append(branch.teacher["encoder"](clips))
+            project = own.teacher["projection"]
+            key, keys = (normalize(project(x), dim=1) for x in (made[1], own.bank))
+        query = normalize(own.student["projection"](query), dim=1)
+        loss = contrast(query, key, keys, batch.places, self.settings.temperature)
+        for branch, rows in zip(self.pair, made, strict=True):
+            branch.write(batch.places, rows)
+        return loss
+
+    def _fine(self, features: tuple[Tensor, Tensor], batch: Batch) -> dict[str, Tensor]:
+        logits = [b.student["clusters"](f) for b, f in zip(self.pair, features, strict=True)]
+        method = self.settings.method
+        if method in ("codt", "ocm", "sela"):
+            losses, labels = self._labelled(logits, batch)
+            return losses if method != "codt" else losses | self._pairs(logits, features, labels, batch.places)
+        if method == "mmt":
+            return self._exchanged(logits, batch)
+        again = [b.student["clusters"](b.student["encoder"](x)) for b, x in zip(self.pair, batch.teachers, strict=True)]
+        weight, losses = self.settings.weight_labels, {}
+        for b, (x, y, feature) in enumerate(zip(logits, again, features, strict=True)):
+            value = swapped(x, y) if method == "uno" else ranked(x, y, feature, self.settings.rank_features)
+            losses[f"labels/B{b}"] = weight * value
+        return losses
+
+    def _labelled(self, logits: list[Tensor], batch: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:
+        if self.fixed is not None:
+            labels = list(self.fixed[:, batch.places])
+        else:
+            labels = [self._labels(b, batch.places) for b in (0, 1)]
+        weight = self.settings.weight_labels
+        losses = {
+            f"labels/B{b}": weight * functional.cross_entropy(x, y)
+            for b, (x, y) in enumerate(zip(logits, labels, strict=True))
+        }
+        return losses, labels
+
+    @torch.no_grad()
+    def plan(self, branch: int) -> Plan:
+        """Transport of the branch's bank to its clusters, from the prices of the step before."""
+        settings, of = self.settings, self.pair[branch]
+        logits = of.teacher["clusters"](of.bank)
+        shares = None
+        if settings.shares:
+            order = self.order[branch]
+            if order is None:
+                # the largest share to the cluster that holds most before any balancing, once and for all
+                order = torch.softmax(logits, dim=1).sum(dim=0).argsort(descending=True, stable=True)
+                self.order[branch] = order
+            wanted = torch.tensor(sorted(settings.shares, reverse=True), device=logits.device)
+            shares = torch.empty_like(wanted)
+            shares[order] = wanted / wanted.sum()
+        found = transport(
+            logits,
+            power=settings.power,
+            shares=shares,
+            balance=settings.balance,
+            prices=self.prices[branch],
+            max_iterations=settings.sinkhorn_iterations,
+            tolerance=settings.sinkhorn_tolerance,
+        )
+        self.prices[branch] = found.prices
+        return found
+
+    def _labels(self, branch: int, places: Tensor | None = None) -> Tensor:
+        found = self.plan(branch)
+        if self.settings.rounding == "argmax":
+            return found.labels(places)
+        labels = balanced_labels(found, self._sizes(branch, found))
+        return labels if places is None else labels[places]
+
+    def _sizes(self, branch: int, found: Plan) -> list[int] | None:
+        order = self.order[branch]
+        if order is None:
+            return None
+        count = len(found.logits)
+        wanted = sorted(self.settings.shares, reverse=True)
+        edges = [round(count * sum(wanted[: i + 1]) / sum(wanted)) for i in range(len(wanted))]
+        sizes = [b - a for a, b in zip([0, *edges[:-1]], edges, strict=True)]
+        placed = [0] * len(sizes)
+        for size, cluster in zip(sizes, order.tolist(), strict=True):
+            placed[cluster] = size
+        return placed
+
+    def _pairs(
+        self, logits: list[Tensor], features: tuple[Tensor, Tensor], labels: list[Tensor], places: Tensor
+    ) -> dict[str, Tensor]:
+        """CCM and its variants: what one branch puts together, the other is to find alike."""
+        settings, losses = self.settings, {}
+        for mine in (0, 1):
+            marks = labels[1 - mine]
+            if settings.pairs == "features":
+                other = self.pair[1 - mine].bank[places]
+                marks = rank_statistics_pairs(other, k=min(settings.rank_features, other.shape[1]))
+            if settings.pairs == "cosine":
+                unit = normalize(features[mine], dim=1)
+                value = pair_likelihood(unit @ unit.T, marks[:, None] == marks[None, :])
+            else:
+                value = pair_consistency(logits[mine], marks)
+            losses[f"pairs/B{mine}"] = settings.weight_pairs * value
+        return losses
+
+    def _exchanged(self, logits: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """MMT: k-means labels of both branches together, and the other teacher's soft ones."""
+        assert self.fixed is not None
+        losses = {}
+        for mine in (0, 1):
+            other = self.pair[1 - mine]
+            with torch.no_grad():
+                soft = torch.softmax(other.teacher["clusters"](other.bank[batch.places]), dim=1)
+            hard = functional.cross_entropy(logits[mine], self.fixed[mine, batch.places])
+            mixed = (1 - EXCHANGED) * hard + EXCHANGED * functional.cross_entropy(logits[mine], soft)
+            losses[f"labels/B{mine}"] = self.settings.weight_labels * mixed
+        return losses
+
+    @torch.no_grad()
+    def begin_epoch(self) -> None:
+        """Make the labels that last for an epoch, for the methods that have such."""
+        if self.settings.method == "sela":
+            self.fixed = torch.stack([self._labels(b) for b in (0, 1)])
+        elif self.settings.method == "mmt":
+            together = torch.cat([normalize(b.bank, dim=1) for b in self.pair], dim=1)
+            if self.fixed is None:
+                raise ConfigError("the joint clusters of MMT are missing; initialise first")
+            member = functional.one_hot(self.fixed[0], self.pair[0].clusters).to(together)
+            found = spherical_kmeans(together, self.pair[0].clusters, start=member.T @ together, iterations=20)
+            self.fixed = found.assignment.expand(2, -1).contiguous()
+
+
+def swapped(first: Tensor, second: Tensor) -> Tensor:
+    """Each view's batch-balanced soft labels are what the other view is to predict (UNO, Fini et al., ICCV 2021).
+
+    Args:
+        first, second: (n, K) logits of two views of the same clips.
+    """
+
+    def soft(logits: Tensor) -> Tensor:
+        return transport(logits.detach(), power=UNO_POWER, max_iterations=UNO_ITERATIONS, tolerance=0.0).rows()
+
+    return (functional.cross_entropy(first, soft(second)) + functional.cross_entropy(second, soft(first))) / 2
+
+
+def ranked(first: Tensor, second: Tensor, features: Tensor, k: int) -> Tensor:
+    """Pairs with the same k largest features agree across two views (AutoNovel, Han et al., ICLR 2020).
+
+    Binary cross-entropy of p_i·p'_j on all pairs and the mean squared difference of a clip's two predictions, whose
+    weight is not ramped here.
+
+    Args:
+        first, second: (n, K) logits of two views of the same clips.
+        features: (n, F) of the first view; a constant.
+        k: number of features that are compared.
+    """
+    marks = rank_statistics_pairs(features, k=min(k, features.shape[1])).to(first.dtype)
+    p, q = torch.softmax(first, dim=1), torch.softmax(second, dim=1)
+    alike = (p @ q.T).clamp(1e-6, 1 - 1e-6)
+    return functional.binary_cross_entropy(alike, marks) + functional.mse_loss(p, q)

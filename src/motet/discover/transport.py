@@ -1,0 +1,162 @@
+"""Balanced pseudo-labels from a bank (CoDT's online clustering module, Liu et al., ECCV 2022), beyond equal sizes.
+
+:func:`motet.losses.balanced_assignment` is the published equation. Here the same iterates can start from the prices of
+the step before, aim at unequal sizes or only lean towards them, and their rounding can be balanced exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from motet.errors import ConfigError
+
+
+class Plan(NamedTuple):
+    """A transport plan in factored form: Q = row-softmax(ξ log p + prices).
+
+    Attributes:
+        logits: (N, K) log-probabilities times the power.
+        prices: (K,) logarithms of the clusters' scalings; a warm start for the next plan.
+        iterations: how many were made.
+    """
+
+    logits: Tensor
+    prices: Tensor
+    iterations: int
+
+    def rows(self, index: Tensor | None = None) -> Tensor:
+        """(n, K) rows of Q, which sum to one; all of them by default."""
+        chosen = self.logits if index is None else self.logits[index]
+        return torch.softmax(chosen + self.prices, dim=1)
+
+    def labels(self, index: Tensor | None = None) -> Tensor:
+        """(n,) int64 hard labels, argmax of Q."""
+        chosen = self.logits if index is None else self.logits[index]
+        return (chosen + self.prices).argmax(dim=1)
+
+
+@torch.no_grad()
+def transport(
+    logits: Tensor,
+    *,
+    power: float = 10.0,
+    shares: Tensor | None = None,
+    balance: float = 1.0,
+    prices: Tensor | None = None,
+    max_iterations: int = 100,
+    tolerance: float = 1e-2,
+) -> Plan:
+    """Entropic transport of N samples to K clusters whose sizes are given, or only leaned to.
+
+    Iterates in logarithms, clusters first: ``g = β (log r - LSE_n(M + f))``, ``f = -log N - LSE_k(M + g)`` with
+    ``M = ξ log softmax(logits)``. β = 1 enforces the sizes r (with equal r the published iteration); β < 1 charges
+    for departing from them instead (unbalanced transport, Chizat et al., Math. Comp. 2018): sizes go as r^β against
+    what the logits say.
+
+    Args:
+        logits: (N, K).
+        power: ξ.
+        shares: (K,) positive sizes of the clusters, sum 1; equal by default.
+        balance: β in (0, 1].
+        prices: (K,) warm start.
+        max_iterations, tolerance: the published stopping rule, tested at iterations 1, 11, 21, …; from a warm start
+            at every iteration.
+
+    Raises:
+        ConfigError: logits that are not finite, or an option out of range.
+    """
+    if logits.dim() != 2 or logits.numel() == 0:
+        raise ConfigError(f"logits are {tuple(logits.shape)}, but (N, K) with at least one row and column is needed")
+    if not 0 < balance <= 1 or power <= 0 or max_iterations < 1:
+        raise ConfigError(f"balance {balance} must lie in (0, 1], power {power} and max_iterations be positive")
+    count, clusters = logits.shape
+    log_shares = torch.full_like(logits[0], -math.log(clusters)) if shares is None else shares.to(logits).log()
+    scaled = torch.log_softmax(logits.float() if logits.dtype.itemsize < 4 else logits, dim=1)
+    scaled = scaled.clamp_min_(-1 / torch.finfo(scaled.dtype).eps).mul_(power)
+    if not bool(scaled.isfinite().all()):
+        raise ConfigError("logits hold NaN or infinity; look at the features and the learning rate")
+    if shares is not None and (len(shares) != clusters or not bool((shares > 0).all())):
+        raise ConfigError(f"shares must be {clusters} positive numbers")
+    warm = prices is not None
+    before = torch.full_like(scaled[:, 0], -math.log(count))
+    price = torch.zeros_like(log_shares)
+    if prices is not None:
+        before = -math.log(count) - torch.logsumexp(scaled + prices, dim=1)
+    made = 0
+    for made in range(1, max_iterations + 1):
+        price = balance * (log_shares - torch.logsumexp(scaled + before[:, None], dim=0))
+        rows = -math.log(count) - torch.logsumexp(scaled + price, dim=1)
+        change = (before - rows).expm1_().abs_().sum() if warm or made % 10 == 1 else None
+        before = rows
+        if change is not None and float(change) <= tolerance:
+            break
+    return Plan(scaled, price, made)
+
+
+def balanced_labels(plan: Plan, sizes: npt.ArrayLike | None = None) -> Tensor:
+    """Hard labels whose clusters have exactly the wanted sizes at the least total cost -log p.
+
+    The argmax of a plan is the cheapest labelling with the sizes that it happens to have; the surplus is then moved
+    along shortest paths between clusters, which keeps it the cheapest for the sizes it has reached.
+
+    Args:
+        plan: converged or not; a better one leaves less to move.
+        sizes: (K,) numbers of samples, sum N; by default N/K, the first ones one more where K does not divide N.
+
+    Returns:
+        (N,) int64.
+    """
+    cost = -plan.logits.double().cpu().numpy()
+    count, clusters = cost.shape
+    wanted = np.full(clusters, count // clusters)
+    wanted[: count % clusters] += 1
+    if sizes is not None:
+        wanted = np.asarray(sizes, dtype=np.int64)
+        if wanted.shape != (clusters,) or wanted.sum() != count or (wanted < 0).any():
+            raise ConfigError(f"sizes must be {clusters} numbers that sum to {count}")
+    labels = plan.labels().cpu().numpy()
+    have = np.bincount(labels, minlength=clusters)
+    while (have > wanted).any():
+        path, movers = _cheapest_path(cost, labels, have > wanted, have < wanted)
+        for here, there, row in zip(path[:-1], path[1:], movers, strict=True):
+            labels[row] = there
+            have[here] -= 1
+            have[there] += 1
+    return torch.from_numpy(labels).to(plan.prices.device)
+
+
+def _cheapest_path(
+    cost: npt.NDArray[np.float64], labels: npt.NDArray[Any], full: npt.NDArray[np.bool_], room: npt.NDArray[np.bool_]
+) -> tuple[list[int], list[int]]:
+    """Clusters from a full one to one with room, and the sample that leaves each for the next (Bellman-Ford)."""
+    clusters = cost.shape[1]
+    extra = cost - cost[np.arange(len(cost)), labels][:, None]
+    edge = np.full((clusters, clusters), np.inf)
+    mover = np.zeros((clusters, clusters), dtype=np.int64)
+    for here in range(clusters):
+        rows = np.flatnonzero(labels == here)
+        if len(rows):
+            best = extra[rows].argmin(axis=0)
+            mover[here], edge[here] = rows[best], extra[rows[best], np.arange(clusters)]
+            edge[here, here] = np.inf
+    distance = np.where(full, 0.0, np.inf)
+    parent = np.full(clusters, -1)
+    for _ in range(clusters):
+        through = distance[:, None] + edge
+        best = through.argmin(axis=0)
+        shorter = through[best, np.arange(clusters)] < distance - 1e-12
+        if not shorter.any():
+            break
+        distance = np.where(shorter, through[best, np.arange(clusters)], distance)
+        parent = np.where(shorter, best, parent)
+    path = [int(np.where(room, distance, np.inf).argmin())]
+    while parent[path[0]] != -1:
+        path.insert(0, int(parent[path[0]]))
+    return path, [int(mover[a, b]) for a, b in pairwise(path)]
