@@ -1,0 +1,85 @@
+"""The graphs verb."""
+
+# no postponed annotations here: the options of the method are a type that is known when the verb runs
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import tyro
+
+from motet.cli.parse import parse, value_of, write_result
+from motet.errors import ConfigError
+
+
+@dataclass
+class Resume:
+    """Train the seeds that an interrupted run has not finished."""
+
+    resume: Path
+    """run directory"""
+    quiet: bool = False
+    json: Path | None = None
+    """write the result here too"""
+
+
+def graphs(args: Sequence[str]) -> int:
+    """motet graphs FOLDER --out RUN"""
+    from motet.graphs import report, resume, run
+
+    if any(a.split("=")[0] == "--resume" for a in args):
+        again = parse(Resume, args, "motet graphs")
+        found = resume(again.resume, progress=not again.quiet)
+        print(report(found))
+        write_result(again.json, found)
+        return 0
+    from motet.graphs.method import METHODS
+    from motet.graphs.run import options_for
+
+    # options of the method and their defaults, before anything is parsed
+    chosen = options_for(value_of(args, "--method") or "graphcl", "--as-released" in args, {})
+
+    @dataclass
+    class Arguments:
+        folder: tyro.conf.Positional[tuple[Path, ...]]
+        """folder of a TU graph set: DS_A.txt, DS_graph_indicator.txt, DS_graph_labels.txt, DS_node_labels.txt"""
+        out: Path | None = None
+        """run directory to create"""
+        method: str = "graphcl"
+        as_released: bool = False
+        """the quirks of the released code too"""
+        options: tyro.conf.OmitArgPrefixes[type(chosen)] = chosen  # type: ignore[valid-type]
+        seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+        folds: int = 10
+        """of the cross-validation"""
+        baselines: bool = True
+        """label counts and encoders with initial weights beside it"""
+        device: str = "cpu"
+        json: Path | None = None
+        """write the result here too"""
+        quiet: bool = False
+
+    description = (
+        "Learn from graphs without their labels, and judge the encoder by a support vector machine. Methods: "
+        f"{', '.join(METHODS)}"
+    )
+    given = parse(Arguments, args, "motet graphs", description=description)
+    if len(given.folder) != 1:
+        raise ConfigError("graphs needs one FOLDER of a TU graph set (see `motet graphs --help`)")
+    if given.out is None and given.json is None:
+        raise ConfigError("nowhere to keep the result; name a run directory by --out")
+    found = run(
+        given.folder[0],
+        given.out,
+        method=given.method,
+        as_released=given.as_released,
+        seeds=given.seeds,
+        folds=given.folds,
+        baselines=given.baselines,
+        device=given.device,
+        progress=not given.quiet,
+        **{f.name: getattr(given.options, f.name) for f in fields(chosen)},
+    )
+    print(report(found))
+    write_result(given.json, found)
+    return 0
