@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from motet.errors import ConfigError
 from motet.loader import ClipStore
 from motet.model import Model
 from motet.runs import Run
-from tests.conftest import write_clips
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +68,3 @@ def test_another_layout_is_refused_before_anything_is_written(run: Run, tmp_path
     with pytest.raises(ConfigError, match="the model was trained on stick"):
         motet.embed(run.path, tmp_path / "other", tmp_path / "f.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["other"]
-
-
-def test_processes_share_the_blocks(run: Run, tmp_path: Path) -> None:
-    archive = write_clips(tmp_path / "clips", clips=24)
-    code = "from motet import embed; import sys; embed(*sys.argv[1:4], block_bytes=20000)"
-    (tmp_path / "job.py").write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "job.py"]
-    done = subprocess.run(
-        [*command, str(run.path), str(archive.path), "f.npz"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    with np.load(tmp_path / "f.npz") as found:
-        np.testing.assert_allclose(found["features"], run.model().transform(archive), atol=1e-6)
-    assert not list(tmp_path.glob(".f.npz*"))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -123,38 +120,3 @@ def test_a_damaged_file_is_named(run: Run) -> None:
     (run.path / "evaluation.json").write_text("{")
     with pytest.raises(ConfigError, match=r"evaluation\.json is damaged"):
         evaluate.run(run, ("retrieval",))
-
-
-def test_processes_share_the_encoding(run: Run, tmp_path: Path) -> None:
-    names = ["knn", "linear", "semi"]
-    flags = ["--linear.epochs", "2", "--semi.tuned", "head", "--semi.ratios", "0.5", "--semi.epochs", "2"]
-    (tmp_path / "job.py").write_text(
-        "import sys; from motet import cli; from motet.model import Model; encode = Model.encode; seen = []\n"
-        "Model.encode = lambda self, store, ids, **k: seen.append(len(ids)) or encode(self, store, ids, **k)\n"
-        "status = cli.main(sys.argv[1:]); assert max(seen) <= 18, seen; sys.exit(status)\n"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "job.py",
-        "evaluate",
-    ]
-    done = subprocess.run(
-        [*command, str(run.path), "--protocols", *names, *flags, "--quiet"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("# Evaluation of") == 1
-    stored = json.loads((run.path / "evaluation.json").read_text())
-    assert stored["missing"] == []
-    options = {"linear": {"epochs": 2}, "semi": {"tuned": "head", "ratios": (0.5,), "epochs": 2}}
-    alone = evaluate.run(run, names, again=True, **options)
-    assert stored["rows"] == alone["rows"]

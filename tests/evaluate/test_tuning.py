@@ -176,7 +176,15 @@ def test_networks_are_those_of_one_after_the_other(
     run: Run, archive: MotionArchive, monkeypatch: pytest.MonkeyPatch, side_by_side: int
 ) -> None:
     monkeypatch.setattr("motet.evaluate.tuning._SIDE_BY_SIDE", side_by_side)
-    options = {"epochs": 8, "batch_size": 4, "minimum_steps": 1, "check_every": 2, "ratios": (0.5,), "repeats": 2}
+    options = {
+        "epochs": 8,
+        "batch_size": 4,
+        "minimum_steps": 1,
+        "check_every": 2,
+        "ratios": (0.5,),
+        "repeats": 2,
+        "lr": 0.01,
+    }
     result = evaluate.run(run, ("semi",), semi=options)
     context = context_of(run, archive)
     for kind, features in (("cmd", context.learned[0]), ("random encoder", context.random[0])):
@@ -232,6 +240,7 @@ def test_sizes_follow_the_recipe(run: Run, archive: MotionArchive) -> None:
     assert options.looks(paper, 80) == {4, 9, 14, 19, 24, 29, 34, 39, 44, 49, 54, 59, 64, 69, 74, 79}
     assert [options.epochs_for(small, n) for n in (10, 64, 10000)] == [500, 125, 80]
     assert options.looks(small, 80) == {79}
+    assert (options.schedule(small).batch_size, options.schedule(small).lr) == (16, (0.03,))
     assert Tuning(tuned="head").schedule(paper).lr == (0.1,)
 
 
