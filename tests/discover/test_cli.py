@@ -1,0 +1,51 @@
+"""The discover verb."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from motet.archive import MotionArchive
+from motet.cli import main
+from tests.conftest import write_clips
+
+TINY = ["--epochs", "1", "--finetune-epochs", "1", "--frames", "8", "--width", "2", "--feature-size", "8", "--dim", "4", "--batch-size", "8", "--kmeans-restarts", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("sets")
+    made: list[MotionArchive] = [write_clips(folder / n, 24, 3, 2, seed=s) for s, n in enumerate(("a", "b"))]
+    return ["--source", str(made[0].path), "--target", str(made[1].path)]
+
+
+def test_discover_and_again(paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, written = tmp_path / "run", tmp_path / "result.json"
+    assert main(["discover", *paths, "--out", str(out), "--clusters", "3", "--json", str(written), *TINY]) == 0
+    assert "| B1 | classifier |" in capsys.readouterr().out
+    result = json.loads(written.read_text())
+    assert result["k"] == 3
+    assert result["settings"]["name"] == "small"
+    assert main(["discover", "--resume", str(out), "--quiet"]) == 0  # nothing is left to do
+    assert "## Clusters of B0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["--clusters", "99", "--out", "x"], "lower --clusters"),
+        (["--task", "nothing", "--out", "x"], "vicon-kinect"),
+        (["--recipe", "huge", "--out", "x"], "paper, small"),
+        (["--clusters", "3"], "--out"),
+        (["--method", "magic", "--out", "x"], "method"),
+    ],
+)
+def test_bad_input_is_one_line(
+    paths: list[str], args: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["discover", *paths, *args]) == 2
+    said = capsys.readouterr().err.strip()
+    assert word in said
+    assert "\n" not in said

@@ -1,0 +1,308 @@
+"""The stages, their interruption, every method, and odd sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import Tensor
+
+from motet import discover
+from motet.archive import ArchiveWriter, MotionArchive
+from motet.discover import train
+from motet.discover.clusters import candidates_up_to, estimate, silhouette
+from motet.discover.train import Trainer
+from motet.errors import ConfigError, DataError, Interrupted, RunError
+from motet.loader import ClipStore
+from motet.skeletons import Skeleton
+from tests.conftest import stick, write_clips
+
+TINY: dict[str, Any] = {
+    "epochs": 2,
+    "finetune_epochs": 2,
+    "frames": 8,
+    "width": 2,
+    "feature_size": 8,
+    "dim": 4,
+    "batch_size": 8,
+    "lr": 0.01,
+    "finetune_lr": 0.001,
+    "kmeans_restarts": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[MotionArchive, MotionArchive]:
+    folder = tmp_path_factory.mktemp("sets")
+    return write_clips(folder / "source", 32, 4, 2, seed=1), write_clips(folder / "target", 48, 3, 4, seed=2)
+
+
+@pytest.fixture(scope="module")
+def whole(sets: tuple[MotionArchive, MotionArchive], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    discover(*sets, out, clusters=3, progress=False, **TINY)
+    return out
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    latest = max((out / "checkpoints").glob("step-*.pt"))
+    found: dict[str, Tensor] = torch.load(latest, weights_only=True)["discovery"]
+    return found
+
+
+def test_what_a_run_leaves(sets: tuple[MotionArchive, MotionArchive], whole: Path) -> None:
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["pretrain", "pretrain", "finetune", "finetune"]
+    assert set(lines[1]["terms"]) == {"source", "decoder", "contrast"}
+    assert set(lines[2]["terms"]) > {"labels/B0", "labels/B1", "pairs/B0", "pairs/B1"}
+    result = json.loads((whole / "result.json").read_text())
+    assert [(r["branch"], r["by"]) for r in result["pretrained"]] == [(b, "kmeans") for b in ("B0", "B1", "B0+B1")]
+    assert [(r["branch"], r["by"]) for r in result["rows"][3:]] == [("B0", "classifier"), ("B1", "classifier")]
+    for row in result["rows"]:
+        assert row["purity"] >= row["hungarian_accuracy"]
+    table = pl.read_parquet(whole / "clusters.parquet")
+    assert table["side"].value_counts().height == 2
+    assert len(table) == 48
+    for branch in ("B0", "B1"):
+        assert sum(c["size"] for c in result["clusters"][branch]) == 48
+    found = discover.load(whole)
+    assert found.clusters == 3
+    for branch, clusters in found.assign(sets[1]).items():
+        assert clusters.tolist() == table[branch].to_list()
+    assert found.transform(sets[1]).shape == (48, 16)
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
+    """A signal arrives during the given step."""
+    stopped: list[int] = []
+
+    @contextmanager
+    def signals() -> Iterator[list[int]]:
+        yield stopped
+
+    step, made = Trainer._step, [0]
+
+    def counted(self: Trainer, ids: Tensor) -> dict[str, float]:
+        made[0] += 1
+        if made[0] == steps:
+            stopped.append(15)
+        return step(self, ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_stop_signals", signals)
+        patch.setattr(Trainer, "_step", counted)
+        yield
+
+
+# three steps an epoch: within pretraining, at its very end, right after the switch, within fine-tuning
+@pytest.mark.parametrize("steps", [2, 6, 7, 11])
+def test_resume_is_bit_exact(
+    sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    out = tmp_path / "run"
+    with interrupted(monkeypatch, steps), pytest.raises(Interrupted, match="motet discover --resume"):
+        discover.run(*sets, out, clusters=3, progress=False, **TINY)
+    torch.manual_seed(99)
+    result = discover.resume(out, progress=False)
+    expected, found = weights(whole), weights(out)
+    assert list(expected) == list(found)
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+    assert result["rows"] == json.loads((whole / "result.json").read_text())["rows"]
+    lines = [(p / "metrics.jsonl").read_text().splitlines() for p in (whole, out)]
+    assert [json.loads(x)["terms"] for x in lines[0]] == [json.loads(x)["terms"] for x in lines[1]]
+
+
+def test_the_switch_happens_once_before_the_first_fine_step(
+    sets: tuple[MotionArchive, MotionArchive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    step, start = Trainer._step, train.initialise
+
+    def counted(self: Trainer, ids: Tensor) -> dict[str, float]:
+        told.append("fine" if self.fine else "base")
+        return step(self, ids)
+
+    def started(discovery: Any, stores: Any, ids: Tensor, clusters: int) -> Any:
+        told.append("start")
+        clusterings = start(discovery, stores, ids, clusters)
+        for branch, found in zip(discovery.pair, clusterings, strict=True):
+            weight = branch.student["clusters"].weight
+            torch.testing.assert_close(weight.norm(dim=1), torch.ones(3))
+            assert torch.equal(weight, branch.teacher["clusters"].weight)
+            assert not branch.student["clusters"].bias.any()
+            # unit centres as weights: the classifier says what k-means said
+            pair = train.features(discovery, stores, ids)
+            x = pair[0] if branch is discovery.pair[0] else pair[1]
+            assert torch.equal((x @ weight.T).argmax(1), found.assignment)
+        return clusterings
+
+    monkeypatch.setattr(Trainer, "_step", counted)
+    monkeypatch.setattr(train, "initialise", started)
+    discover.run(*sets, clusters=3, progress=False, **TINY)
+    assert told == ["base"] * 6 + ["start"] + ["fine"] * 6
+
+
+def test_a_batch_is_a_function_of_the_step(sets: tuple[MotionArchive, MotionArchive]) -> None:
+    made = []
+    for _ in range(2):
+        trainer = _trainer(sets)
+        trainer.epoch = 1
+        batch, ids = trainer.make_batch(trainer.clips.train[:8])
+        made.append((batch, ids))
+        trainer.epoch = 2  # fine-tuning: other draws, stronger
+        assert not torch.equal(trainer.make_batch(trainer.clips.train[:8])[0].students[0], batch.students[0])
+    assert torch.equal(made[0][0].students[1], made[1][0].students[1])
+    assert torch.equal(made[0][1], made[1][1])
+    batch = made[0][0]
+    assert not torch.equal(batch.students[0], batch.teachers[0])
+    assert torch.equal(batch.students[0], batch.seen[0])  # nothing is masked in pretraining
+
+
+def _trainer(sets: tuple[MotionArchive, MotionArchive]) -> Trainer:
+    from motet.discover.data import Clips, sides
+
+    settings = discover.SETTINGS["small"].with_options({**TINY, "clusters": 3})
+    return Trainer(settings, Clips(*sets, sides(*sets), "first-frame", "cpu"), progress=False)
+
+
+@pytest.mark.parametrize("method", ["ocm", "bm", "sela", "uno", "mmt", "autonovel"])
+def test_every_method_runs(sets: tuple[MotionArchive, MotionArchive], method: str) -> None:
+    options = {**TINY, "epochs": 1, "finetune_epochs": 1}
+    result = discover.run(*sets, clusters=3, method=method, progress=False, **options)
+    assert result["method"] == method
+    assert len(result["rows"]) == 5
+    assert all(np.isfinite(r["nmi"]) for r in result["rows"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rounding": "balanced"},
+        {"balance": 0.5},
+        {"shares": (5, 2, 1)},
+        {"shares": (5, 2, 1), "rounding": "balanced"},
+        {"encoder": "gru", "hidden": 4, "layers": 1},
+        {"as_released": True},
+        {"mask_always": 0.2, "pairs": "features"},
+    ],
+)
+def test_options_run(sets: tuple[MotionArchive, MotionArchive], options: dict[str, Any]) -> None:
+    result = discover.run(*sets, clusters=3, progress=False, **{**TINY, "epochs": 1, "finetune_epochs": 1, **options})
+    assert len(result["rows"]) == 5
+
+
+def test_target_labels_only_score(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
+    target = sets[1]
+    with ArchiveWriter(tmp_path / "blind", skeleton=target.skeleton, fps=30.0) as writer:
+        for i, row in enumerate(target.clips.iter_rows(named=True)):
+            writer.add(target.clip(i), name=row["name"], subject=row["subject"])
+    results = [
+        discover.run(sets[0], archive, clusters=3, progress=False, **TINY)
+        for archive in (target, MotionArchive.open(tmp_path / "blind"))
+    ]
+    assert results[0]["clusters"] == results[1]["clusters"]
+    assert results[1]["rows"] == []
+
+
+def test_unknown_number_of_clusters(sets: tuple[MotionArchive, MotionArchive]) -> None:
+    result = discover.run(*sets, progress=False, **{**TINY, "epochs": 1, "finetune_epochs": 1})
+    evidence = result["estimated"]["evidence"]
+    assert result["k"] in [c["clusters"] for c in evidence]
+    assert all(0 <= c["small"] <= 1 and -1 <= c["silhouette"] <= 1 for c in evidence)
+
+
+def test_estimate_of_plain_clusters() -> None:
+    generator = torch.Generator().manual_seed(3)
+    centres = torch.nn.functional.normalize(torch.randn(6, 16, generator=generator), dim=1)
+    x = centres.repeat(40, 1) + 0.02 * torch.randn(240, 16, generator=generator)
+    assert estimate(x)["clusters"] == 6
+    with pytest.raises(ConfigError, match="too few"):
+        estimate(x[:2])
+
+
+def test_silhouette_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import silhouette_score
+
+    generator = torch.Generator().manual_seed(4)
+    x = torch.nn.functional.normalize(torch.randn(50, 5, generator=generator, dtype=torch.float64), dim=1)
+    labels = torch.arange(50) % 4
+    labels[-1] = 4  # alone
+    assert silhouette(x, labels) == pytest.approx(silhouette_score(x, labels, metric="cosine"))
+    assert candidates_up_to(12) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert candidates_up_to(50)[-1] <= 50
+
+
+def _constant(path: Path, clips: int, label: int | None = None) -> MotionArchive:
+    with ArchiveWriter(path, skeleton=stick()) as writer:
+        for i in range(clips):
+            writer.add(np.ones((6, 8, 3)), name=f"{i}", subject=i % 2 + 1, label=label)
+    return MotionArchive.open(path)
+
+
+def test_constant_clips_do_not_break_it(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
+    result = discover.run(sets[0], _constant(tmp_path / "flat", 20), clusters=3, progress=False, **TINY)
+    assert sum(c["size"] for c in result["clusters"]["B0"]) == 20
+
+
+def test_sets_that_are_refused(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
+    source, target = sets
+    blind = _constant(tmp_path / "blind", 6)
+    with pytest.raises(DataError, match="must be labelled"):
+        discover.run(blind, target, clusters=3)
+    with pytest.raises(DataError, match="one class only"):
+        discover.run(_constant(tmp_path / "same", 6, 0), target, clusters=3)
+    with pytest.raises(ConfigError, match="1 target clip trains"):
+        discover.run(source, _constant(tmp_path / "one", 2), clusters=3)
+    with pytest.raises(ConfigError, match="at most 24"):
+        discover.run(source, target, clusters=25)
+    with pytest.raises(ConfigError, match=r"--target-classes names 9.*0 \(class 0\)"):
+        discover.run(source, target, clusters=3, target_classes=(1, 9))
+    with pytest.raises(ConfigError, match="no task"):
+        discover.run(source, target, task="nothing")
+    odd = Skeleton("odd", ("tail",), (-1,))
+    with ArchiveWriter(tmp_path / "odd", skeleton=odd) as writer:
+        for i in range(6):
+            writer.add(np.ones((3, 1, 3)), name=f"{i}", subject=i % 2 + 1)
+    with pytest.raises(ConfigError, match="share no joint"):
+        discover.run(source, tmp_path / "odd", clusters=2)
+
+
+def test_run_directories_that_are_refused(
+    sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match="exists already"):
+        discover.run(*sets, whole, clusters=3)
+    with pytest.raises(RunError, match="not a discovery"):
+        discover.resume(tmp_path)
+    with pytest.raises(ConfigError, match="layout"):
+        discover.load(whole).transform(_other(tmp_path / "other"))
+
+
+def _other(path: Path) -> MotionArchive:
+    with ArchiveWriter(path, skeleton=Skeleton("odd", ("tail",), (-1,))) as writer:
+        writer.add(np.ones((3, 1, 3)), name="a")
+    return MotionArchive.open(path)
+
+
+def test_unlabelled_source_clips_are_left_out(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
+    from motet.discover.data import sides
+    from motet.errors import MotetWarning
+
+    source = sets[0]
+    with ArchiveWriter(tmp_path / "part", skeleton=source.skeleton) as writer:
+        for i, row in enumerate(source.clips.iter_rows(named=True)):
+            label = None if i == 0 else row["label"]
+            writer.add(source.clip(i), name=row["name"], subject=row["subject"], label=label)
+    with pytest.warns(MotetWarning, match="1 of 16 training clips have no label"):
+        chosen = sides(MotionArchive.open(tmp_path / "part"), sets[1])
+    assert 0 not in chosen.source
+    assert len(ClipStore(sets[1], chosen.train, preprocess="none")) == 24
