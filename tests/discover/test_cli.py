@@ -11,7 +11,8 @@ from motet.archive import MotionArchive
 from motet.cli import main
 from tests.conftest import write_clips
 
-TINY = ["--epochs", "1", "--finetune-epochs", "1", "--frames", "8", "--width", "2", "--feature-size", "8", "--dim", "4", "--batch-size", "8", "--kmeans-restarts", "1", "--quiet"]
+WIDTHS = ["--frames", "8", "--width", "2", "--feature-size", "8", "--dim", "4", "--batch-size", "8"]
+TINY = ["--epochs", "1", "--finetune-epochs", "1", *WIDTHS, "--kmeans-restarts", "1", "--quiet"]
 
 
 @pytest.fixture(scope="module")
