@@ -30,6 +30,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   evaluate RUN                              protocols, beside raw features and a random encoder
   discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
   distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
+  graphs FOLDER --out RUN                   GraphCL on graphs with node labels, and HaLP on it
   embed RUN ARCHIVE --out FILE.npz          features of every clip
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
@@ -48,6 +49,7 @@ VERBS = {
     "evaluate": ("evaluate", "evaluate"),
     "discover": ("discover", "discover"),
     "distill": ("distill", "distill"),
+    "graphs": ("graphs", "graphs"),
     "embed": ("show", "embed"),
     "export": ("show", "export"),
     "weights pack": ("show", "weights_pack"),

@@ -8,13 +8,15 @@ from motet.graphs.augment import AUGMENTATIONS, Draw, ViewOptions, augment
 from motet.graphs.data import Batch, Graphs, build, read_tu
 from motet.graphs.method import GraphCL, HaLPGraphCL, graph_contrast
 from motet.graphs.network import GIN
-from motet.graphs.run import load, report, resume, run
+from motet.graphs.run import RANDOM, RAW, load, report, resume, run
 from motet.graphs.svm import svm_accuracy
 from motet.graphs.train import GraphModel, train
 
 __all__ = [
     "AUGMENTATIONS",
     "GIN",
+    "RANDOM",
+    "RAW",
     "Batch",
     "Draw",
     "GraphCL",

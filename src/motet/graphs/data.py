@@ -209,7 +209,7 @@ def _check(where: str, graph: Ints, edges: Ints, labels: int, node_label: Ints |
     if (np.diff(graph) < 0).any() or graph[0] != 0:
         node = 0 if graph[0] != 0 else int(np.argmax(np.diff(graph) < 0)) + 1
         raise DataError(
-            f"{where}: node {node + 1} is in graph {graph[node] + 1}; nodes must be in the order of their graphs, from 1"
+            f"{where}: node {node + 1} is in graph {graph[node] + 1}; nodes must follow the order of their graphs"
         )
     missing = np.setdiff1d(np.arange(labels), graph)
     if len(missing):
@@ -221,14 +221,13 @@ def _check(where: str, graph: Ints, edges: Ints, labels: int, node_label: Ints |
     outside = ((edges < 0) | (edges >= len(graph))).any(axis=1)
     if outside.any():
         row = int(outside.argmax())
-        raise DataError(f"{where}: edge {row + 1}: node {edges[row] + 1} does not exist, there are {len(graph)}")
+        node = next(int(node) for node in edges[row] if not 0 <= node < len(graph))
+        raise DataError(f"{where}: edge {row + 1}: node {node + 1} does not exist, there are {len(graph)}")
     across = graph[edges[:, 0]] != graph[edges[:, 1]]
     if across.any():
         row = int(across.argmax())
         a, b = graph[edges[row]] + 1
-        raise DataError(
-            f"{where}: edge {row + 1} leads from graph {a} to graph {b}; is the graph indicator of this set?"
-        )
+        raise DataError(f"{where}: edge {row + 1} leads from graph {a} to graph {b}; does the indicator fit?")
 
 
 def read_tu(folder: str | Path) -> Graphs:

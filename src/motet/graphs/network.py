@@ -32,7 +32,7 @@ def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:
 
 
 class GIN(nn.Module):
-    """Each layer: h ← BatchNorm(ReLU(MLP(h + Σ over neighbours of h))). A graph is the sums of all layers over its nodes.
+    """Layers h ← BatchNorm(ReLU(MLP(h + Σ over neighbours of h))); a graph is the sums of all layers over its nodes.
 
     Args:
         in_features: F.

@@ -14,7 +14,7 @@ from motet.errors import ConfigError, RunError
 from motet.evaluate.results import percent
 from motet.graphs.data import Graphs, read_tu
 from motet.graphs.method import METHODS, GraphCL
-from motet.graphs.svm import svm_accuracy
+from motet.graphs.svm import check_folds, svm_accuracy
 from motet.graphs.train import GraphModel, fresh, train
 from motet.runs import environment, write_json, written
 
@@ -61,6 +61,7 @@ def run(
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
     graphs = data if isinstance(data, Graphs) else read_tu(data)
+    check_folds(graphs.labels.numpy(), folds)
     path = None if out is None else Path(out)
     plan = {
         "motet": __version__,

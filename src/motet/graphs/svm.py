@@ -40,17 +40,23 @@ def svm_accuracy(
     if not np.isfinite(x).all():
         row = int((~np.isfinite(x)).any(axis=1).argmax())
         raise DataError(f"features of graph {row + 1} are not finite; lower the learning rate")
-    rarest = int(np.bincount(labels)[np.unique(labels)].min())
-    if len(np.unique(labels)) < 2:
-        raise ConfigError("all graphs have one class; there is nothing to classify")
-    if rarest < folds or rarest - -(-rarest // folds) < inner:
-        raise ConfigError(
-            f"a class has {rarest} graphs, too few for {folds} folds of {inner} inner ones; lower --folds"
-        )
+    check_folds(labels, folds, inner)
     squares = (x**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None] - 2 * x @ x.T, 0)
     outer = StratifiedKFold(folds, shuffle=True, random_state=seed)
     return [_fold(x, distances, labels, train, test, inner) for train, test in outer.split(x, labels)]
+
+
+def check_folds(labels: Ints, folds: int, inner: int = 5) -> None:
+    """Raise ConfigError unless every fold, and every fold inside a training side, can have every class."""
+    if folds < 2:
+        raise ConfigError(f"folds is {folds}, it must be 2 or more")
+    counts = np.unique(labels, return_counts=True)[1]
+    if len(counts) < 2:
+        raise ConfigError("all graphs have one class; there is nothing to classify")
+    rarest = int(counts.min())
+    if rarest < folds or rarest - -(-rarest // folds) < inner:
+        raise ConfigError(f"a class has {rarest} graphs, too few for {folds} folds; lower --folds")
 
 
 def _fold(x: Floats, distances: Floats, labels: Ints, train: Ints, test: Ints, inner: int) -> float:

@@ -42,7 +42,7 @@ class GraphModel:
 
     @torch.no_grad()
     def transform(self, graphs: Graphs) -> Tensor:
-        """(N, feature_size) float32 features of whole graphs, on the CPU: sums over nodes, neither projected nor scaled.
+        """(N, feature_size) float32 on the CPU, features of whole graphs: neither projected nor scaled.
 
         Raises:
             ConfigError: another number of node labels than the encoder was trained with.
