@@ -71,7 +71,7 @@ def distill(args: Sequence[str]) -> int:
 
     description = (
         "Train a student of some modalities with the help of others, all folds and seeds at once. Methods: "
-        f"{', '.join(METHODS)}. Settings: {', '.join(RECIPES)}"
+        f"{', '.join(METHODS)}. Settings: {', '.join(RECIPES)}. `motet distill --resume RUN` goes on with a stopped run"
     )
     given = parse(Arguments, args, "motet distill", description=description)
     if not given.tables:

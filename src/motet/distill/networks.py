@@ -1,4 +1,4 @@
-"""Student, fusion teacher, auxiliary model and critics (AMID, Zhang et al., CVPR 2023, §3 and §4.2)."""
+"""Student, fusion teacher, auxiliary model and critics (AMID, Chen et al., CVPR 2023, §3 and §4.2)."""
 
 from __future__ import annotations
 

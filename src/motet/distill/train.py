@@ -228,9 +228,12 @@ class Trainer:
     def _drop(self, inputs: Inputs, batch: Batch) -> None:
         """Whole features (all frames of a channel) are dropped; what is left is scaled up."""
         rate, keyed = self.settings.networks.dropout, batch.draws(self.lanes.lane_seeds)
+        least = round(rate * 2**16) - 2**15
         for name, x in inputs.values.items():
-            keep = keyed.uniform(f"dropout {name}", x.shape[-1]).view(*x.shape[:2], -1) >= rate
-            scale = keep.to(x.dtype) / (1 - rate)
+            width = x.shape[-1]
+            # four numbers of 16 bits from every word: hashing would otherwise be a fifth of a step
+            numbers = keyed.words(f"dropout {name}", -(-width // 4)).view(torch.int16)[:, :width]
+            scale = (numbers.view(*x.shape[:2], width) >= least).to(x.dtype) / (1 - rate)
             inputs.values[name] = x * (scale if x.ndim == 3 else scale[:, :, None])
 
     def _check_finite(self, terms: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""AMID: adversarial mutual-information distillation (Zhang et al., CVPR 2023).
+"""AMID: adversarial mutual-information distillation (Chen et al., CVPR 2023).
 
 The teacher and the student learn together. The teacher's mutual information with the student and with the auxiliary is
 raised by a contrast with class-mates as positives; the student's representation is drawn into the teacher's
