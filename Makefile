@@ -33,7 +33,8 @@ test: check ## lint, types, tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a while
-	for script in benchmarks/bench_*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/bench_*.py; do name=$$(basename $$script .py); echo "== $$name"; \
+		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: $(VENV)/.docs ## build the site into site/
 	$(BIN)/mkdocs build --strict

@@ -3,8 +3,8 @@
     python experiments/foundation.py --data ../shared/data --work runs/foundation --workers 2
 
 Every training is a `motet pretrain` of its own (its metrics say time and memory); what is done already is not done
-again, so the script can be stopped and started at will. The tables are written from whatever is complete; sets and
-rows that are not are left out and named.
+again, so the script can be stopped and started at will. The tables are written from whatever is complete, between the
+markers of foundation.md, and all figures into foundation.json; rows that are not complete are left out and named.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,16 @@ SETS = (
     Set("watch", None, 400, {"preprocess": "none"}, ("joint", "motion")),
 )
 ABLATION_SET = "shrec17"
+BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
+TITLES = {
+    "shrec17": "SHREC'17, training half (hands)",
+    "kard": "KARD",
+    "utd_mhad": "UTD-MHAD",
+    "ui_prmd": "UI-PRMD, Kinect",
+    "watch": "watch (accelerometer and gyroscope)",
+    "shrec17-ablations": "Ablations on SHREC'17",
+    "timing": "Time per epoch on SHREC'17",
+}
 PRECISION = "bf16"  # the same accuracy as fp32 on held-out training subjects, 1.6 times as fast here
 
 
@@ -143,7 +154,7 @@ def train_all(jobs: Sequence[tuple[Entry, Path, Path, int]], workers: int) -> No
 
 def seconds_per_epoch(folder: Path, seeds: Sequence[int]) -> float:
     """Median over the epochs of all seeds."""
-    return median(m["seconds"] for s in seeds for m in Run.open(folder / f"seed-{s}").metrics())
+    return float(median(m["seconds"] for s in seeds for m in Run.open(folder / f"seed-{s}").metrics()))
 
 
 def measured(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
@@ -203,13 +214,9 @@ def markdown(found: dict[str, Any]) -> str:
     facts, shown = found["split"], []
     for name in names:
         values, time = cells(rows, name), found["trainings"].get(name)
-        cost = (
-            ["–", "–", "–"]
-            if time is None
-            else [str(time["epochs"]), f"{time['seconds_per_epoch']:.1f}", f"{time['peak_memory_mb']:.0f}"]
-        )
+        cost = ["–", "–"] if time is None else [str(time["epochs"]), f"{time['peak_memory_mb']:.0f}"]
         shown.append([name, *(values.get(c, "–") for c in columns), *cost])
-    title = ["features", *head, "epochs", "s/epoch", "peak MB"]
+    title = ["features", *head, "epochs", "peak MB"]
     lines = [
         f"{facts['train']} training and {facts['test']} test clips, {facts['classes']} classes, split "
         f"`{facts['rule']}`, seeds {found['seeds']}.",
@@ -223,6 +230,41 @@ def markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def timing(which: Set, args: argparse.Namespace, rounds: int) -> dict[str, Any]:
+    """Seconds per epoch of every method and ablation on an idle machine: they take turns, one thread."""
+    archive, taken = archive_of(which, args.data, args.work), dict[str, list[float]]()
+    rows = [*entries(which, archive, None), *ablations(which, archive)]
+    chosen = [e for e in rows if "-t0" not in e.name and "stage" not in e.name]
+    for turn, entry in ((r, e) for r in range(rounds) for e in chosen):
+        with tempfile.TemporaryDirectory() as folder:
+            options = {**entry.options, "epochs": 2, "monitor_every": 10**6}
+            words = command(Entry(entry.name, entry.recipe, options), archive.path, Path(folder) / "run", turn)
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            subprocess.run([sys.executable, "-m", *words, "--quiet"], env=environment, capture_output=True, check=True)
+            seconds = Run.open(Path(folder) / "run").metrics()[-1]["seconds"]  # the second epoch: nothing is cold
+        taken.setdefault(entry.name, []).append(seconds)
+    per_epoch = {name: median(values) for name, values in taken.items()}
+    return {"set": which.name, "rounds": rounds, "seconds_per_epoch": per_epoch}
+
+
+def timing_table(found: dict[str, Any]) -> str:
+    per_epoch = found["seconds_per_epoch"]
+    lines = ["| training | s/epoch | over moco |", "|---|---|---|"]
+    lines += [f"| {n} | {s:.2f} | {s / per_epoch['moco']:.2f} |" for n, s in per_epoch.items()]
+    return f"Median of {found['rounds']} rounds, one thread, idle machine.\n\n" + "\n".join(lines) + "\n"
+
+
+def fill(path: Path, results: dict[str, Any]) -> None:
+    """Put the tables between the markers of the page, which says what to make of them."""
+    page = path.read_text() if path.exists() else f"# Foundation\n\n{BEGIN}\n{END}\n"
+    head, rest = page.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    parts = {k: timing_table(found) if k == "timing" else markdown(found) for k, found in results.items()}
+    tables = "\n".join(f"### {TITLES[key]}\n\n{part}" for key, part in parts.items())
+    with written(path) as partial:
+        partial.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{tail}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
@@ -231,6 +273,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sets", nargs="*", default=[s.name for s in SETS])
     parser.add_argument("--ablations", action="store_true", help=f"also the ablations on {ABLATION_SET}")
+    parser.add_argument("--timing", type=int, default=0, metavar="ROUNDS", help="also time an epoch of each training")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -242,9 +285,14 @@ def main() -> None:
         key = f"{which.name}-ablations" if ablation else which.name
         results[key] = run_set(which, args, ablation=ablation) | {"hardware": hardware(), "date": _today()}
         write_json(path, results)
-        with written(args.out / "foundation-tables.md") as partial:
-            partial.write_text("\n".join(f"## {k}\n\n{markdown(v)}" for k, v in results.items()))
+        fill(args.out / "foundation.md", results)
         print(markdown(results[key]), flush=True)
+    if args.timing:
+        which = next(s for s in SETS if s.name == ABLATION_SET)
+        results["timing"] = timing(which, args, args.timing) | {"hardware": hardware(), "date": _today()}
+        write_json(path, results)
+        fill(args.out / "foundation.md", results)
+        print(timing_table(results["timing"]))
 
 
 def _today() -> str:

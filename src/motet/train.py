@@ -247,12 +247,17 @@ class Trainer:
 
     def train(self, run: Run) -> Run:
         """Train to the last epoch, write the weights and return the run."""
+        with _stop_signals() as stopped:  # before anything slow: a signal must find the run resumable
+            self._train(run, stopped)
+        return run
+
+    def _train(self, run: Run, stopped: list[int]) -> None:
         _truncate_metrics(run, self.epoch)
         done = self.epoch * self.steps + self.step_in_epoch
         every = self.recipe.checkpoint_every or max(1, self.recipe.epochs // 10)
         saved = time.monotonic()
         show = TrainingProgress(self.recipe.epochs, self.steps, done, show=self.show and rank() == 0)
-        with _stop_signals() as stopped, show:
+        with show:
             while self.epoch < self.recipe.epochs:
                 self._epoch(run, show, stopped)
                 self._end_of_epoch(run, show)
@@ -267,7 +272,6 @@ class Trainer:
             with written(run.path / "model.safetensors") as partial:
                 self._model().save(partial)
         self.fabric.barrier()
-        return run
 
     def _epoch(self, run: Run, show: TrainingProgress, stopped: list[int]) -> None:
         recipe = self.recipe
