@@ -16,8 +16,9 @@ from torch import Tensor
 
 from motet import discover
 from motet.archive import ArchiveWriter, MotionArchive
-from motet.discover import train
+from motet.discover import clusters, train
 from motet.discover.clusters import candidates_up_to, estimate, silhouette
+from motet.discover.judge import predict
 from motet.discover.train import Trainer
 from motet.errors import ConfigError, DataError, Interrupted, RunError
 from motet.loader import ClipStore
@@ -74,8 +75,8 @@ def test_what_a_run_leaves(sets: tuple[MotionArchive, MotionArchive], whole: Pat
         assert sum(c["size"] for c in result["clusters"][branch]) == 48
     found = discover.load(whole)
     assert found.clusters == 3
-    for branch, clusters in found.assign(sets[1]).items():
-        assert clusters.tolist() == table[branch].to_list()
+    for branch, assigned in found.assign(sets[1]).items():
+        assert assigned.tolist() == table[branch].to_list()
     assert found.transform(sets[1]).shape == (48, 16)
 
 
@@ -131,24 +132,54 @@ def test_the_switch_happens_once_before_the_first_fine_step(
         told.append("fine" if self.fine else "base")
         return step(self, ids)
 
-    def started(discovery: Any, stores: Any, ids: Tensor, clusters: int) -> Any:
+    def started(discovery: Any, stores: Any, ids: Tensor, count: int) -> Any:
         told.append("start")
-        clusterings = start(discovery, stores, ids, clusters)
+        clusterings = start(discovery, stores, ids, count)
         for branch, found in zip(discovery.pair, clusterings, strict=True):
             weight = branch.student["clusters"].weight
             torch.testing.assert_close(weight.norm(dim=1), torch.ones(3))
             assert torch.equal(weight, branch.teacher["clusters"].weight)
             assert not branch.student["clusters"].bias.any()
-            # unit centres as weights: the classifier says what k-means said
-            pair = train.features(discovery, stores, ids)
-            x = pair[0] if branch is discovery.pair[0] else pair[1]
-            assert torch.equal((x @ weight.T).argmax(1), found.assignment)
+            assert torch.equal(weight, found.centres)
         return clusterings
 
     monkeypatch.setattr(Trainer, "_step", counted)
     monkeypatch.setattr(train, "initialise", started)
     discover.run(*sets, clusters=3, progress=False, **TINY)
     assert told == ["base"] * 6 + ["start"] + ["fine"] * 6
+
+
+def test_the_classifier_starts_as_k_means(
+    sets: tuple[MotionArchive, MotionArchive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = _trainer(sets)
+    generator = torch.Generator().manual_seed(0)
+    pair = tuple(torch.randn(24, 8, generator=generator) for _ in range(2))
+    monkeypatch.setattr(clusters, "features", lambda *_, **__: pair)
+    made = clusters.initialise(trainer.discovery, trainer.clips.target, trainer.clips.train, 3)
+    for x, found, labels in zip(pair, made, predict(trainer.discovery, pair), strict=True):
+        assert torch.equal(labels, found.assignment)
+        assert torch.equal((x @ found.centres.T).argmax(1), labels)
+    for branch, x in zip(trainer.discovery.pair, pair, strict=True):
+        assert torch.equal(branch.bank, x)
+    with pytest.raises(ConfigError, match="exists already"):
+        clusters.initialise(trainer.discovery, trainer.clips.target, trainer.clips.train, 3)
+    with pytest.raises(ConfigError, match="at most 24"):
+        clusters.initialise(trainer.discovery, trainer.clips.target, trainer.clips.train, 25)
+
+
+def test_a_start_from_pretrained_weights(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
+    from motet import load, pretrain
+
+    options = {"epochs": 1, "hidden": 4, "layers": 1, "batch_size": 8, "queue_size": 8, "frames": 8, "device": "cpu"}
+    pretrain("moco/small", sets[1], tmp_path / "moco", streams=("joint",), progress=False, **options)
+    own = {**TINY, "epochs": 0, "start": str(tmp_path / "moco"), "method": "bm"}
+    discover.run(*sets, tmp_path / "run", clusters=3, progress=False, **own)
+    found = discover.load(tmp_path / "run").discovery
+    expected = load(tmp_path / "moco").encoders[0].state_dict()
+    for branch in found.pair:  # one layout, so both begin there
+        for name, value in branch.student["encoder"].state_dict().items():
+            assert torch.equal(value, expected[name]), name
 
 
 def test_a_batch_is_a_function_of_the_step(sets: tuple[MotionArchive, MotionArchive]) -> None:

@@ -17,6 +17,7 @@ from motet.discover.joints import Meeting, Retargeted
 from motet.discover.judge import predict
 from motet.discover.settings import settings_from_dict
 from motet.discover.step import Discovery
+from motet.discover.views import whole_clips
 from motet.errors import ConfigError, RunError
 from motet.loader import ClipStore
 from motet.runs import written
@@ -56,6 +57,15 @@ class Found:
             )
         stores = [ClipStore(a, preprocess=self.preprocess) for a in (Retargeted(archive, self.meeting), archive)]
         return features(self.discovery, stores, stores[0].ids)
+
+    def shared(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+        """(N, F0) features of the shared branch for recordings of any layout that has the common joints."""
+        store = ClipStore(Retargeted(archive, self.meeting), preprocess=self.preprocess)
+        encoder = self.discovery.pair[0].student["encoder"]
+        parts = [
+            encoder(whole_clips(store, ids, self.discovery.settings.frames)) for ids in torch.split(store.ids, 256)
+        ]
+        return np.asarray(torch.cat(parts).detach().numpy(), dtype=np.float32)
 
     def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0 + F1) unit features of both branches side by side, by clip."""

@@ -27,6 +27,7 @@ from motet.discover.data import Clips, fitting, retargetable, sides
 from motet.discover.describe import describe, report
 from motet.discover.model import save_model
 from motet.discover.settings import SETTINGS, TASKS, Settings, as_released, settings_from_dict
+from motet.discover.starting import adopt, start
 from motet.discover.train import Trainer
 from motet.errors import ConfigError, RunError
 from motet.runs import environment, write_json
@@ -89,7 +90,9 @@ def run(
     archives = _opened(source), _opened(target)
     parts = sides(archives[0], archives[1], **chosen, **classes)
     settings = _settings(recipe, len(parts.train), clusters, as_released, options)
-    if "preprocess" not in options:
+    if settings.start:
+        settings = adopt(settings, archives[1])
+    elif "preprocess" not in options:
         fits = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
         settings = replace(settings, preprocess=fits)
     if settings.clusters is not None and settings.clusters > len(parts.train):
@@ -100,6 +103,8 @@ def run(
     settings = replace(settings, device=usable(settings.device))
     clips = Clips(*archives, parts, settings.preprocess, settings.device)
     trainer = Trainer(settings, clips, progress=progress)
+    if settings.start:
+        start(trainer.discovery, settings)
     folder = None if out is None else Path(out)
     if folder is not None:
         _create(folder, settings, archives, {**chosen, **classes}, clips)
@@ -139,6 +144,8 @@ def resume(
     checkpoints = sorted((folder / "checkpoints").glob("step-*.pt"))
     if checkpoints:
         trainer.restore(load_checkpoint(checkpoints))
+    elif settings.start:
+        start(trainer.discovery, settings)
     return _finish(trainer, archives, folder)
 
 

@@ -99,6 +99,9 @@ class Settings:
     initialise: bool = True
     """start the target classifiers at the centres of spherical k-means."""
     kmeans_restarts: int = 10
+    start: str = ""
+    """run of `motet pretrain` on the target, whose joint encoder starts the target's own branch, and the shared one
+    where both archives have one layout; encoder, frames and preprocessing are then those of the run."""
     seed: int = 0
     device: str = "cpu"
     evaluate_every: int = 0

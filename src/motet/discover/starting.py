@@ -1,0 +1,60 @@
+"""Start a discovery from an encoder that was pretrained on the target, such as CMD's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from motet.archive import MotionArchive
+from motet.discover.settings import Settings
+from motet.discover.step import Discovery
+from motet.errors import ConfigError
+from motet.memory import make_twin
+from motet.model import Model, load
+
+STREAM = "joint"
+
+
+def _model(settings: Settings) -> Model:
+    model = load(settings.start)
+    if STREAM not in model.streams:
+        raise ConfigError(f"{settings.start} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")
+    return model
+
+
+def adopt(settings: Settings, target: MotionArchive) -> Settings:
+    """The settings with the encoder, the frames and the preprocessing that ``settings.start`` was trained with.
+
+    Raises:
+        ConfigError: the run has no joint stream, or was trained on another layout than the target's.
+    """
+    model = _model(settings)
+    if model.skeleton.canonical != target.skeleton.canonical or model.channels != len(target.channels):
+        raise ConfigError(
+            f"{settings.start} was trained on {model.skeleton.name!r} with {model.channels} coordinates, the target is "
+            f"{target.skeleton.name!r} with {len(target.channels)}; start from a run on the target's own layout"
+        )
+    encoder = model.recipe.encoder
+    if encoder.encoder == "gru" and encoder.mode != "causal":
+        raise ConfigError(f"{settings.start} has a {encoder.mode} GRU; discover runs the causal one")
+    changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames)
+    if encoder.encoder == "gru":
+        return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers)
+    return replace(changed, encoder="stgcn", width=16, feature_size=256)
+
+
+def start(discovery: Discovery, settings: Settings) -> None:
+    """Give the pretrained weights to the target's own branch, and to the shared one if it has the same inputs."""
+    model = _model(settings)
+    weights = model.encoders[model.streams.index(STREAM)].state_dict()
+    for branch in discovery.pair:
+        encoder: nn.Module = branch.student["encoder"]
+        shapes = {k: v.shape for k, v in encoder.state_dict().items()}
+        if shapes == {k: v.shape for k, v in weights.items()}:
+            encoder.load_state_dict(weights)
+            branch.teacher["encoder"] = make_twin(encoder)
+        elif branch is discovery.pair[1]:
+            raise ConfigError(
+                f"the weights of {settings.start} do not fit the encoder of the target; its persons or options differ"
+            )
