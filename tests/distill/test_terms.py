@@ -126,6 +126,20 @@ def test_golden_adversarial_terms(shares: tuple[float, float], d: float | None, 
     assert terms.adversarial(*both, weights, EVERYONE, mates, d).item() == close(critic, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("denominator", "divisor", "wanted"),
+    [("count", 4.107, 1.419121), (6.0, 4.107, 1.249533), (4.107, 1.0, 1.640366), ("expected", 4.107, 1.640366)],
+)
+def test_denominators_of_the_enhanced_critic(denominator: float | str, divisor: float, wanted: float) -> None:
+    method = AmidMethod(Amid(denominator=denominator), context())  # type: ignore[arg-type]
+    method.divisor = torch.tensor([divisor], dtype=DOUBLE)
+    t1, s1, t2, s2 = critics()
+    soft = torch.nn.functional.softplus
+    both = soft(-t1) + soft(s1), soft(-t2) + soft(s2)
+    found = method._weighted(*both, batch(), terms.repeated(LABELS, EVERYONE))
+    assert found.item() == close(wanted, abs=1e-6)
+
+
 def test_golden_identical_critics() -> None:
     t1, s1, t2, s2 = critics()
     half, soft = torch.full((1, 2), 0.5, dtype=DOUBLE), torch.nn.functional.softplus

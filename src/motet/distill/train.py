@@ -148,9 +148,8 @@ class Trainer:
         def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
             decay = training.weight_decay
             if training.optimiser == "sgd":
-                return torch.optim.SGD(
-                    parameters, lr=training.lr, momentum=training.momentum, weight_decay=decay, fused=True
-                )
+                # not fused: that form fails where some weights have their first gradient after others (warm-up)
+                return torch.optim.SGD(parameters, lr=training.lr, momentum=training.momentum, weight_decay=decay)
             return torch.optim.AdamW(parameters, lr=training.lr, weight_decay=decay, fused=True)
 
         return LaneOptimiser([*here.networks.parameters(), *here.method.own_parameters()], make)

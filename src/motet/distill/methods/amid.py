@@ -213,7 +213,7 @@ class AmidMethod(Method):
 
             def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
                 if self.options.critic_optimiser == "sgd":
-                    return torch.optim.SGD(parameters, lr=self.options.critic_lr, fused=True)
+                    return torch.optim.SGD(parameters, lr=self.options.critic_lr)
                 return torch.optim.Adam(parameters, lr=self.options.critic_lr, fused=True)
 
             self._optimisers = {
