@@ -50,8 +50,9 @@ def test_the_last_batch_may_be_one_graph_and_graphs_may_lack_edges() -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    _, history = graphs.train(made(), graphs.GraphCL(epochs=8, hidden=16, batch_size=40), seed=0)
-    assert history[-1]["contrast"] < 0.9 * history[0]["contrast"]
+    options = graphs.GraphCL(augmentations=("attribute-mask",), epochs=15, batch_size=40)
+    _, history = graphs.train(made(), options, seed=0)
+    assert history[-1]["contrast"] < 0.7 * history[0]["contrast"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:

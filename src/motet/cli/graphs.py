@@ -58,6 +58,8 @@ def graphs(args: Sequence[str]) -> int:
         json: Path | None = None
         """write the result here too"""
         quiet: bool = False
+        resume: Path | None = None
+        """run directory whose missing seeds are to be trained, in place of all else"""
 
     description = (
         "Learn from graphs without their labels, and judge the encoder by a support vector machine. Methods: "

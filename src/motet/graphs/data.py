@@ -126,9 +126,9 @@ class Graphs:
 
     @cached_property
     def _pairs(self) -> Tensor:
-        """(E,) int64: row of the direction whose first node is the smaller one."""
+        """(E,) int64: number of the undirected edge of each direction."""
         low, high = self.edges.amin(dim=0), self.edges.amax(dim=0)
-        _, number = torch.unique(low * len(self.node_label) + high, return_inverse=True)
+        number: Tensor = torch.unique(low * len(self.node_label) + high, return_inverse=True)[1]
         return number
 
     def batch(self, ids: Tensor) -> Batch:

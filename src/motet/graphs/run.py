@@ -88,7 +88,7 @@ def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
     path = Path(out)
     try:
         plan = json.loads((path / "config.json").read_text())
-        stored = {k: tuple(v) if isinstance(v, list) else v for k, v in plan["options"].items()}
+        stored = _tuples(plan["options"])
         chosen = replace(METHODS[plan["method"]], **stored)
         folder, digest = plan["data"]["path"], plan["data"]["hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -123,9 +123,14 @@ def options_for(method: str, as_released: bool, options: dict[str, Any]) -> Grap
     unknown = sorted(set(options) - known)
     if unknown:
         raise ConfigError(f"{method} has no option {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    chosen = replace(base, **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    chosen = replace(base, **_tuples(options))
     chosen.validate()
     return chosen
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as a dataclass holds them; JSON and callers have lists."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
 
 
 def _create(path: Path, plan: dict[str, Any]) -> None:

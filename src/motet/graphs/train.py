@@ -54,7 +54,7 @@ class GraphModel:
         device = next(self.encoder.parameters()).device
         self.encoder.eval()
         found = []
-        for ids in torch.arange(len(graphs)).split(_ROWS):
+        for ids in torch.split(torch.arange(len(graphs)), _ROWS):
             found.append(self.encoder(_whole(graphs, ids, self.self_loops).to(device)).cpu())
         return torch.cat(found)
 
@@ -126,7 +126,7 @@ def train(
     step = 0
     for epoch in range(options.epochs):
         lines = []
-        for ids in _order(graphs, options, seed, epoch).split(options.batch_size):
+        for ids in torch.split(_order(graphs, options, seed, epoch), options.batch_size):
             lines.append(_step(network, optimiser, _whole(graphs, ids, options.self_loops), options, seed, epoch, step))
             step += 1
             if not math.isfinite(lines[-1]["loss"]):
@@ -158,8 +158,12 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
     losses.total.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-    parts = {"loss": losses.total, "contrast": losses.contrast}
-    parts |= {"hallucination": losses.hallucination, "retained": losses.retained} if losses.weight else {}
+    parts = {
+        "loss": losses.total,
+        "contrast": losses.contrast,
+        "hallucination": losses.hallucination,
+        "retained": losses.retained,
+    }
     return {name: float(value.detach()) for name, value in parts.items() if value is not None}
 
 
