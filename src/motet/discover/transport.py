@@ -17,6 +17,9 @@ from torch import Tensor
 
 from motet.errors import ConfigError
 
+_DRIFT = 20.0  # prices may move this far, as logarithms, before the kernel is made anew
+_SMALL = 1e-30
+
 
 class Plan(NamedTuple):
     """A transport plan in factored form: Q = row-softmax(ξ log p + prices).
@@ -84,20 +87,40 @@ def transport(
         raise ConfigError("logits hold NaN or infinity; look at the features and the learning rate")
     if shares is not None and (len(shares) != clusters or not bool((shares > 0).all())):
         raise ConfigError(f"shares must be {clusters} positive numbers")
-    warm = prices is not None
-    before = torch.full_like(scaled[:, 0], -math.log(count))
-    price = torch.zeros_like(log_shares)
-    if prices is not None:
-        before = -math.log(count) - torch.logsumexp(scaled + prices, dim=1)
+    price = prices
+    change = math.inf
     made = 0
-    for made in range(1, max_iterations + 1):
-        price = balance * (log_shares - torch.logsumexp(scaled + before[:, None], dim=0))
-        rows = -math.log(count) - torch.logsumexp(scaled + price, dim=1)
-        change = (before - rows).expm1_().abs_().sum() if warm or made % 10 == 1 else None
-        before = rows
-        if change is not None and float(change) <= tolerance:
-            break
+    if price is None:
+        price = balance * (log_shares - torch.logsumexp(scaled, dim=0) + math.log(count))
+        made = 1
+    share, rows = _absorbed(scaled, price)
+    if prices is None:
+        # against the samples' scalings of the start, 1/N each
+        total = torch.logsumexp(scaled + price, dim=1)
+        change = float(total.expm1_().abs_().sum())
+    start = price
+    while made < max_iterations and change > tolerance:
+        made += 1
+        mass = (rows @ share).clamp_min_(_SMALL)
+        price = balance * (log_shares + math.log(count) - mass.log_() + start)
+        factor = (price - start).clamp_(-_DRIFT, _DRIFT)
+        before, rows = rows, (share @ factor.exp()).reciprocal_()
+        if prices is not None or made % 10 == 1:
+            change = float((before / rows - 1).abs().sum())
+        if float((price - start).abs().max()) > _DRIFT / 2:
+            start = price
+            share, rows = _absorbed(scaled, price)
     return Plan(scaled, price, made)
+
+
+def _absorbed(scaled: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
+    """The kernel with prices and the samples' scalings absorbed, (N, K) with rows that sum to one, and ones (N,).
+
+    A half-step then is a product with it instead of a log-sum-exp. Entries too small to matter are zero, because
+    processors are slow on denormal numbers.
+    """
+    share = torch.softmax(scaled + price, dim=1)
+    return torch.threshold_(share, _SMALL, 0.0), torch.ones_like(share[:, 0])
 
 
 def balanced_labels(plan: Plan, sizes: npt.ArrayLike | None = None) -> Tensor:
