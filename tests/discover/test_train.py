@@ -80,6 +80,27 @@ def test_what_a_run_leaves(sets: tuple[MotionArchive, MotionArchive], whole: Pat
     assert found.transform(sets[1]).shape == (48, 16)
 
 
+def test_clusters_become_labels(whole: Path, tmp_path: Path) -> None:
+    table = pl.read_parquet(whole / "clusters.parquet")
+    plain = discover.export_labels(whole, tmp_path / "labels.csv")
+    assert plain["class"].to_list() == [f"cluster {k}" for k in table["B0"]]
+    names = {0: "wave", 1: "wave"}
+    merged = discover.export_labels(whole, tmp_path / "labels.parquet", names, branch="B1", odd=False)
+    assert pl.read_parquet(tmp_path / "labels.parquet").equals(merged)
+    expected = [{0: "wave", 1: "wave", 2: "cluster 2"}[k] for k in table["B1"]]
+    assert merged["class"].to_list() == expected
+    assert merged["label"].drop_nulls().is_in([0, 1]).all()
+    assert merged["label"].is_null().to_list() == table["B1_odd"].to_list()
+    assert table["B1_odd"].sum() == int(0.05 * 48)
+    for options, word in (({"names": {9: "x"}}, "cluster 9"), ({"branch": "B2"}, "B0, B1")):
+        with pytest.raises(ConfigError, match=word):
+            discover.export_labels(whole, tmp_path / "x.csv", **options)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"\.csv or \.parquet"):
+        discover.export_labels(whole, tmp_path / "x.txt")
+    with pytest.raises(RunError, match="--resume"):
+        discover.export_labels(tmp_path, tmp_path / "x.csv")
+
+
 @contextmanager
 def interrupted(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
     """A signal arrives during the given step."""

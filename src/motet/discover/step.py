@@ -188,7 +188,7 @@ class Discovery(nn.Module):
                 # the largest share to the cluster that holds most before any balancing, once and for all
                 order = torch.softmax(logits, dim=1).sum(dim=0).argsort(descending=True, stable=True)
                 self.order[branch] = order
-            wanted = torch.tensor(sorted(settings.shares, reverse=True), device=logits.device)
+            wanted = torch.tensor(sorted(settings.shares, reverse=True)).to(logits)
             shares = torch.empty_like(wanted)
             shares[order] = wanted / wanted.sum()
         found = transport(
