@@ -11,6 +11,7 @@ is complete.
 from __future__ import annotations
 
 import argparse
+import json
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,14 +58,16 @@ def folder_of(name: str, args: argparse.Namespace) -> Path | None:
     return args.work / "data" / name
 
 
-def trained(name: str, folder: Path, variant: tuple[str, str, bool], args: argparse.Namespace) -> dict[str, Any]:
-    """The result of a variant on a set, from the disk as far as it is there."""
+def trained(name: str, folder: Path, variant: tuple[str, str, bool], args: argparse.Namespace) -> None:
+    """Have the result of a variant on a set in its directory; seeds that are there are not trained again."""
     title, method, released = variant
     out = args.work / f"{name}-{title}"
     if (out / "config.json").exists():
-        return graphs.resume(out)
+        if not (out / "result.json").exists():
+            graphs.resume(out)
+        return
     # what is not trained is the same for every variant, but for the loops of the released code
-    return graphs.run(folder, out, method=method, as_released=released, seeds=args.seeds, baselines=title == "graphcl")
+    graphs.run(folder, out, method=method, as_released=released, seeds=args.seeds, baselines=title == "graphcl")
 
 
 def gain(rows: dict[str, list[float]], released: bool) -> str:
@@ -107,7 +110,7 @@ def page(found: dict[str, Any]) -> str:
         f"TU graph sets: {sets}.",
         "Accuracy in percent of an RBF support vector machine on the 96 features of the encoder, 10-fold",
         "cross-validation with the cost chosen inside each training side; mean ± standard deviation over",
-        f"{len(found['seeds'])} seeds, each with its own folds. Last epoch.",
+        f"{max(len(s['seeds']) for s in found['sets'].values())} seeds, each with its own folds. Last epoch.",
         "The settings are [the defaults](../methods/graphcl.md) for every set; nothing was tuned. *Gain* is the",
         "difference over the same seeds and folds. Published figures are those of HaLP's supplement (Table 8), whose",
         "augmentations per set and whose HaLP settings are not given.",
@@ -135,25 +138,45 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=[v[0] for v in VARIANTS], default=[v[0] for v in VARIANTS])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, Any] = {"sets": {}, "seeds": args.seeds, "published": PUBLISHED}
-    found |= {"hardware": hardware(), "torch": torch.__version__, "date": datetime.now(UTC).date().isoformat()}
     for name in args.sets:
         folder = folder_of(name, args)
         if folder is None:
             print(f"{name}: neither a folder nor {name}.tar.xz in {args.data}, left out")
             continue
         for variant in VARIANTS:
-            if variant[0] not in args.variants:
-                continue
-            result = trained(name, folder, variant, args)
-            entry = found["sets"].setdefault(name, {"graphs": result["graphs"], "rows": {}, "options": {}})
-            entry["options"][variant[0]] = result["options"]
-            for row in result["rows"]:
-                trained_row = row["features"] not in (graphs.RAW, graphs.RANDOM)
-                entry["rows"][variant[0] if trained_row else row["features"]] = row["values"]
+            if variant[0] in args.variants:
+                trained(name, folder, variant, args)
+                publish(args)
+    publish(args)
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Write the tables of all results that are complete, whichever call made them."""
+    found: dict[str, Any] = {"sets": {}, "published": PUBLISHED, "hardware": hardware(), "torch": torch.__version__}
+    found["date"] = datetime.now(UTC).date().isoformat()
+    for name in SETS:
+        for title, _, _ in VARIANTS:
+            path = args.work / f"{name}-{title}" / "result.json"
+            if path.exists():
+                add(found, name, title, json.loads(path.read_text()))
+    if found["sets"]:
         write_json(args.out / "graphs.json", found)
         with written(args.out / "graphs.md") as partial:
             partial.write_text(page(found))
+
+
+def add(found: dict[str, Any], name: str, title: str, result: dict[str, Any]) -> None:
+    """One result into the table of its set."""
+    start = {"graphs": result["graphs"], "seeds": result["seeds"], "rows": {}, "options": {}}
+    entry = found["sets"].setdefault(name, start)
+    if result["seeds"] != entry["seeds"]:
+        raise SystemExit(
+            f"{name}: {title} has the seeds {result['seeds']}, others {entry['seeds']}; use one --work each"
+        )
+    entry["options"][title] = result["options"]
+    for row in result["rows"]:
+        kind = row["features"] if row["features"] in (graphs.RAW, graphs.RANDOM) else title
+        entry["rows"][kind] = row["values"]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.errors import ConfigError, MotetWarning
 from motet.graphs import GIN, Draw, GraphCL, HaLPGraphCL, build, graph_contrast
 from motet.graphs.method import Losses
 from motet.graphs.network import GraphNetwork
@@ -144,6 +144,11 @@ def test_halp_of_fewer_distinct_keys_than_prototypes(distinct: int) -> None:
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         HaLPGraphCL(**options).validate()  # type: ignore[arg-type]
+
+
+def test_positives_that_never_start_are_told() -> None:
+    with pytest.warns(MotetWarning, match="epoch 6 of 5, so never"):
+        HaLPGraphCL(epochs=5, halp_start=5).validate()
 
 
 # ------------------------------------------------------------------------------------ encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_a_run_keeps_encoders_and_table_and_goes_on_where_it_stopped(
     again = json.loads((tmp_path / "again.json").read_text())
     assert (again["rows"], again["history"]) == (result["rows"], result["history"])
     assert not [p for p in out.iterdir() if "partial" in p.name]
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("motet.graphs.run"), "train", stop)
+    out = tmp_path / "run"
+    assert cli.main(["graphs", str(folder), "--out", str(out), "--folds", "3", "--epochs", "0"]) == 130
+    assert f"motet graphs --resume {out}" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert len(graphs.resume(out, progress=False)["rows"][0]["values"]) == 5
 
 
 def test_as_released_sets_the_quirks_and_options_win(folder: Path) -> None:

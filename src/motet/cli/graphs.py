@@ -2,6 +2,7 @@
 
 # no postponed annotations here: the options of the method are a type that is known when the verb runs
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -70,18 +71,14 @@ def graphs(args: Sequence[str]) -> int:
         raise ConfigError("graphs needs one FOLDER of a TU graph set (see `motet graphs --help`)")
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    found = run(
-        given.folder[0],
-        given.out,
-        method=given.method,
-        as_released=given.as_released,
-        seeds=given.seeds,
-        folds=given.folds,
-        baselines=given.baselines,
-        device=given.device,
-        progress=not given.quiet,
-        **{f.name: getattr(given.options, f.name) for f in fields(chosen)},
-    )
+    call = {f.name: getattr(given.options, f.name) for f in fields(chosen)}
+    call |= {name: getattr(given, name) for name in ("method", "as_released", "seeds", "folds", "baselines", "device")}
+    try:
+        found = run(given.folder[0], given.out, progress=not given.quiet, **call)
+    except KeyboardInterrupt:
+        if given.out is not None:
+            print(f"seeds that are done are kept: `motet graphs --resume {given.out}` goes on", file=sys.stderr)
+        raise
     print(report(found))
     write_result(given.json, found)
     return 0

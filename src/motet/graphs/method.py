@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.cluster import spherical_kmeans
-from motet.errors import ConfigError
+from motet.errors import ConfigError, MotetWarning
 from motet.graphs.augment import Draw, ViewOptions
 from motet.losses._precision import at_least_float32
 from motet.losses.generation import alignment_loss, candidates, hallucinate, retained
@@ -143,6 +144,12 @@ class HaLPGraphCL(GraphCL):
             raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
         if not 0 <= self.hardness <= 1:
             raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]")
+        if self.halp_weight and self.start >= self.epochs > 0:
+            warnings.warn(
+                f"positives start in epoch {self.start + 1} of {self.epochs}, so never; lower --halp-start",
+                MotetWarning,
+                stacklevel=3,
+            )
 
     @property
     def start(self) -> int:
