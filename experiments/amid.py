@@ -374,10 +374,11 @@ def main() -> None:
             continue
         results["sets"][which.name] = compare(which, table, args)
         save(results, args)
-        if which is ABLATED:
-            for part, name, row in ablated(table, args):
-                results[part][name] = row
-            save(results, args)
+    table = table_of(ABLATED.table, args)
+    assert table is not None
+    for part, name, row in ablated(table, args):
+        results[part][name] = row
+        save(results, args)
     print(page(results))
 
 

@@ -125,8 +125,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "warm_up": 4,
             "critic_width": 64,
         },
-        "crd": {"negatives": 512},
-        "crcd": {"negatives": 32},
+        "crd": {"negatives": 128},
+        "crcd": {"negatives": 16},
     },
     # UCF51 and ActivityNet: §4.2 and supplementary B.1. Features are those of the video network's last layer.
     "ucf51": {
