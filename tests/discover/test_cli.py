@@ -33,6 +33,18 @@ def test_discover_and_again(paths: list[str], tmp_path: Path, capsys: pytest.Cap
     assert "## Clusters of B0" in capsys.readouterr().out
 
 
+def test_what_is_said_counts_whatever_the_recipe(
+    paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "result.json"
+    words = ["--recipe", "paper", "--preprocess", "first-frame", "--ema", "0.99", "--mask=0.1"]
+    assert main(["discover", *paths, "--clusters", "2", "--json", str(out), *words, *TINY]) == 0
+    settings = json.loads(out.read_text())["settings"]
+    assert (settings["name"], settings["ema"], settings["mask"]) == ("paper", 0.99, 0.1)
+    assert (settings["dropout"], settings["epochs"]) == (0.5, 1)
+    assert "| B0 | classifier |" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "word"),
     [

@@ -96,6 +96,7 @@ def test_units_and_persons_are_brought_together(tmp_path: Path) -> None:
     expected[:, 0] *= -1  # NITE's x points the other way
     np.testing.assert_allclose(shown.clip(0)[:, 0, left[1]], expected, rtol=1e-5)
     assert shown.clip(0).shape == (4, 1, 15, 3)
+    assert len({first.hash, shown.hash, Retargeted(second, meeting).hash}) == 3
 
 
 def test_space_meets_image_without_depth_and_in_body_lengths(tmp_path: Path) -> None:

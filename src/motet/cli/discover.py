@@ -83,11 +83,10 @@ def discover(args: Sequence[str]) -> int:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
     from motet.discover import run
 
-    # what the command line leaves as it is, is left to the recipe that fits the data
+    # what the command line does not say is left to the recipe that fits the data
+    said = {a.split("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for a in args if a[:2] == "--"}
     stated: dict[str, Any] = {
-        f.name: getattr(given.options, f.name)
-        for f in fields(Settings)
-        if f.name not in ("name", "clusters") and getattr(given.options, f.name) != getattr(base, f.name)
+        f.name: getattr(given.options, f.name) for f in fields(Settings) if f.name in said - {"name", "clusters"}
     }
     found = run(
         given.source,

@@ -6,6 +6,7 @@ equal layouts on all their joints, hands and sensors on the joints that both hav
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,8 @@ class Retargeted(MotionArchive):
         self.original, self.meeting = archive, meeting
         self.skeleton, self.channels = meeting.skeleton, meeting.channels
         self.persons, self.confidence = meeting.persons, None
+        # other data than the archive's, also for a cache that knows data by this digest
+        self.hash = hashlib.sha256(f"{archive.hash} {meeting}".encode()).hexdigest()
         self._factor = METRES.get(archive.units, 1.0) if meeting.scale == "metres" else 1.0
 
     def verified(self, index: int) -> Float:
