@@ -74,6 +74,21 @@ def test_contrast_against_published_values() -> None:
     assert torch.equal(contrast(q[:1], k[:1], bank, ids[:1], 0.07), contrast(q[:1], k[:1], moved, ids[:1], 0.07))
 
 
+def test_contrast_in_parts_is_the_same() -> None:
+    generator = torch.Generator().manual_seed(5)
+    q, k, bank = (normalize(torch.randn(n, 6, generator=generator), dim=1) for n in (4, 4, 23))
+    places, found = torch.tensor([22, 3, 0, 11]), []
+    for chunk in (100, 23, 5):
+        query = q.clone().requires_grad_()
+        loss = contrast(query, k, bank, places, 0.1, chunk=chunk)
+        loss.backward()
+        assert query.grad is not None
+        found.append((loss.detach(), query.grad))
+    for loss, gradient in found[1:]:
+        torch.testing.assert_close(loss, found[0][0])
+        torch.testing.assert_close(gradient, found[0][1])
+
+
 def test_decoder_target_is_pooled_along_time() -> None:
     ramp = torch.arange(50.0).view(1, 50, 1, 1, 1)
     expected = [1.5, 5, 9, 13, 17, 21, 24.5, 28, 32, 36, 40, 44, 47.5]

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from motet import discover
@@ -224,6 +225,22 @@ def _trainer(sets: tuple[MotionArchive, MotionArchive]) -> Trainer:
 
     settings = discover.SETTINGS["small"].with_options({**TINY, "clusters": 3})
     return Trainer(settings, Clips(*sets, sides(*sets), "first-frame", "cpu"), progress=False)
+
+
+@pytest.mark.parametrize(("method", "same"), [("ocm", True), ("codt", False)])
+def test_the_source_reaches_the_targets_branch_through_pairs_only(
+    sets: tuple[MotionArchive, MotionArchive], tmp_path: Path, method: str, same: bool
+) -> None:
+    options = {**TINY, "epochs": 1, "finetune_epochs": 1, "dropout": 0.0, "method": method}
+    other = write_clips(tmp_path / "other", 32, 4, 2, seed=7)
+    made = []
+    for number, source in enumerate((sets[0], other)):
+        out = tmp_path / f"run-{number}"
+        discover.run(source, sets[1], out, clusters=3, progress=False, **options)
+        made.append(load_file(out / "model.safetensors"))
+    assert not torch.equal(*(m["branches.0.student.clusters.weight"] for m in made))
+    equal = [torch.equal(made[0][name], made[1][name]) for name in made[0] if name.startswith("branches.1.student")]
+    assert all(equal) == same
 
 
 @pytest.mark.parametrize("method", ["ocm", "bm", "sela", "uno", "mmt", "autonovel"])

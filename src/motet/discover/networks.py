@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from motet.discover.settings import Settings
 from motet.encoders import STGCN, build_encoder
@@ -148,7 +149,9 @@ class Branch(nn.Module):
         self.bank[places] = features
 
 
-def contrast(query: Tensor, key: Tensor, keys: Tensor, places: Tensor, temperature: float) -> Tensor:
+def contrast(
+    query: Tensor, key: Tensor, keys: Tensor, places: Tensor, temperature: float, *, chunk: int = 1 << 16
+) -> Tensor:
     """InfoNCE against the bank, a clip's own stale slot left out (L_cont of B1).
 
     Args:
@@ -157,7 +160,22 @@ def contrast(query: Tensor, key: Tensor, keys: Tensor, places: Tensor, temperatu
         keys: (N, D) unit rows of the bank before this batch was written.
         places: (B,) slots of the clips.
         temperature: ρ.
+        chunk: banks of more slots are compared in parts, which are computed again for the gradient, so that memory
+            stays that of one part.
     """
-    negatives = (query @ keys.T / temperature).scatter(1, places[:, None], -1e10)
-    logits = torch.cat([(query * key).sum(dim=1, keepdim=True) / temperature, negatives], dim=1)
-    return functional.cross_entropy(logits, torch.zeros_like(places))
+    positive = (query * key).sum(dim=1) / temperature
+    parts = []
+    for first in range(0, len(keys), chunk):
+        inputs = query, keys[first : first + chunk], places - first, temperature
+        if len(keys) <= chunk:
+            parts.append(_others(*inputs))
+        else:
+            parts.append(checkpoint(_others, *inputs, use_reentrant=False))
+    together = torch.logsumexp(torch.stack([positive, *parts], dim=1), dim=1)
+    return (together - positive).mean()
+
+
+def _others(query: Tensor, keys: Tensor, places: Tensor, temperature: float) -> Tensor:
+    """(B,) log Σ_j exp(q·k_j / ρ) over a part of the bank without the clip's own slot, if it is in this part."""
+    own = torch.arange(len(keys), device=keys.device) == places[:, None]
+    return torch.logsumexp((query @ keys.T / temperature).masked_fill(own, -1e10), dim=1)
