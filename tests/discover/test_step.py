@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch.nn.functional import normalize
 
 from motet import layouts
 from motet.discover.networks import Branch, Decoder, contrast, pooled
-from motet.discover.settings import Settings
+from motet.discover.settings import Settings, settings_from_dict
 from motet.discover.step import Discovery, ranked, swapped
 from motet.discover.views import mask_parts
 from motet.encoders import STGCN, build_encoder
@@ -204,6 +206,34 @@ def test_decoder_of_an_encoder_without_a_map() -> None:
         decoder.layers[3].weight.zero_()
     expected = pooled(clips, 5).square().mean()
     torch.testing.assert_close(decoder.loss(features, clips), expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "magic"},
+        {"pairs": "all"},
+        {"epochs": "ten"},
+        {"epochs": 1.5},
+        {"epochs": -1},
+        {"ema": 1.5},
+        {"lr": float("inf")},
+        {"clusters": 1},
+        {"balance": 0.0},
+        {"shares": (1.0, 2.0)},
+        {"clusters": 2, "shares": (1.0, -2.0)},
+        {"balance": 0.5, "rounding": "balanced"},
+        {"preprocess": "spin"},
+    ],
+)
+def test_options_out_of_range_are_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=list(options)[-1]):
+        Settings().with_options(options)
+
+
+def test_settings_survive_json() -> None:
+    stored = json.loads(json.dumps(Settings(clusters=2, shares=(1.0, 3.0)).to_dict()))
+    assert settings_from_dict(stored) == Settings(clusters=2, shares=(1.0, 3.0))
 
 
 def test_unknown_options_are_named() -> None:

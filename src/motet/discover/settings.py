@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from motet.errors import ConfigError
 from motet.preprocess import METHODS as METHODS_OF_PREPROCESSING
@@ -111,6 +111,12 @@ class Settings:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(get_args(kind))}")
+            if kind in (int, float) and (isinstance(value, bool | str) or (kind is int and value != int(value))):
+                raise ConfigError(f"{name} is {value!r}; it must be {'a whole' if kind is int else 'a'} number")
         positive = "frames batch_size lr finetune_lr width feature_size hidden layers dim temperature power"
         positive += " sinkhorn_iterations rank_features kmeans_restarts keep_checkpoints"
         for name in positive.split():
@@ -145,8 +151,6 @@ class Settings:
                 near = get_close_matches(name, known, n=3)
                 hint = f"; did you mean {' or '.join(near)}?" if near else ""
                 raise ConfigError(f"discover has no option {name!r}{hint}")
-        if options.get("method", "codt") not in METHODS:
-            raise ConfigError(f"method {options['method']!r} is none of {', '.join(METHODS)}")
         try:
             return replace(self, **options)
         except TypeError as error:
