@@ -119,7 +119,7 @@ def test_sigterm_saves_and_says_how_to_go_on(small_archive: MotionArchive, tmp_p
     command += [*TINY_FLAGS, "--epochs=100000"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    for _ in range(600):
+    for _ in range(1200):
         if (run / "metrics.jsonl").exists():
             break
         time.sleep(0.1)

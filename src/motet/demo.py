@@ -31,11 +31,11 @@ class Part:
 
 
 PARTS = (
-    Part("simulated", "simulated skeletons (no person was recorded)", {"epochs": 12}),
+    Part("simulated", "simulated skeletons (no person was recorded)", {"epochs": 30}),
     Part(
         "watch",
         "watch: real shoulder exercises, accelerometer and gyroscope of a smart watch",
-        {"epochs": 6, "streams": ("joint", "motion"), "preprocess": "none"},
+        {"epochs": 16, "streams": ("joint", "motion"), "preprocess": "none"},
     ),
 )
 SEEDS = (0,)
