@@ -189,7 +189,10 @@ def run_set(which: Set, args: argparse.Namespace, *, ablation: bool) -> dict[str
     complete = [e for e in rows if finished(folder / e.name, args.seeds)]
     found = study(complete, archive, folder, seeds=args.seeds, progress=False, linear_cached={"epochs": 80})
     extra = {
-        e.name: {**measured(folder / e.name, args.seeds), "command": " ".join(command(e, Path(which.name), Path("RUN"), 0))}
+        e.name: {
+            **measured(folder / e.name, args.seeds),
+            "command": " ".join(command(e, Path(which.name), Path("RUN"), 0)),
+        }
         for e in complete
     }
     missing = [e.name for e in rows if e not in complete]
