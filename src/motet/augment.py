@@ -19,6 +19,9 @@ from motet.preprocess import lateral_axis
 from motet.skeletons import Skeleton
 
 
+_CACHED = 1 << 18  # numbers that stay in a core's cache while the passes of apply_maps go over them
+
+
 @dataclass(frozen=True)
 class Augment:
     """What is drawn for each view of a clip; the defaults are the published ones of CMD (Mao et al., ECCV 2022).
@@ -163,11 +166,16 @@ def apply_maps(x: Tensor, maps: Tensor) -> Tensor:
     batch, time, persons, joints, channels = x.shape
     width = persons * joints * channels
     rows = x.reshape(batch, time, width)
-    out = rows * _diagonal(maps, 0, persons)
-    for shift in range(1, channels):
-        above, below = _diagonal(maps, shift, persons), _diagonal(maps, -shift, persons)
-        out[..., :-shift].addcmul_(rows[..., shift:], above[..., :-shift])
-        out[..., shift:].addcmul_(rows[..., :-shift], below[..., shift:])
+    out = torch.empty_like(rows)
+    diagonals = {shift: _diagonal(maps, shift, persons) for shift in range(1 - channels, channels)}
+    # on a CPU a few clips at a time, so that all passes but the first find them in the cache
+    some = max(1, _CACHED // (time * width)) if x.device.type == "cpu" else batch
+    for start in range(0, batch, some):
+        part = slice(start, start + some)
+        torch.mul(rows[part], diagonals[0][part], out=out[part])
+        for shift in range(1, channels):
+            out[part, :, :-shift].addcmul_(rows[part, :, shift:], diagonals[shift][part, :, :-shift])
+            out[part, :, shift:].addcmul_(rows[part, :, :-shift], diagonals[-shift][part, :, shift:])
     return out.view(x.shape)
 
 
