@@ -18,7 +18,6 @@ from motet.keyed import Keyed
 from motet.preprocess import lateral_axis
 from motet.skeletons import Skeleton
 
-
 _CACHED = 1 << 18  # numbers that stay in a core's cache while the passes of apply_maps go over them
 
 
