@@ -45,7 +45,19 @@ _HOMES = {
     "save_weights": "weights",
     "stream": "streaming",
 }
-_MODULES = ("encoders", "evaluate", "layouts", "losses", "memory", "recipes", "report", "simulate")
+_MODULES = (
+    "discover",
+    "distill",
+    "encoders",
+    "evaluate",
+    "graphs",
+    "layouts",
+    "losses",
+    "memory",
+    "recipes",
+    "report",
+    "simulate",
+)
 
 __all__ = [
     "ArchiveWriter",

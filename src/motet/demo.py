@@ -14,6 +14,7 @@ from rich.console import Console
 
 from motet import report
 from motet.archive import MotionArchive
+from motet.devices import one_thread
 from motet.evaluate.results import Row
 from motet.formats import import_dataset
 from motet.runs import collect
@@ -31,7 +32,7 @@ class Part:
 
 
 PARTS = (
-    Part("simulated", "simulated skeletons (no person was recorded)", {"epochs": 30}),
+    Part("simulated", "simulated skeletons (no person was recorded)", {"epochs": 24}),
     Part(
         "watch",
         "watch: real shoulder exercises, accelerometer and gyroscope of a smart watch",
@@ -60,7 +61,12 @@ def demo(out: str | Path = "demo", *, progress: bool = True) -> list[Path]:
     Returns:
         Paths of the reports.
     """
-    out, console, pages = Path(out), Console(highlight=False), []
+    with one_thread():
+        return _demo(Path(out), progress)
+
+
+def _demo(out: Path, progress: bool) -> list[Path]:
+    console, pages = Console(highlight=False), []
     for part in PARTS:
         console.rule(part.title)
         archive = _archive(part, out, progress)

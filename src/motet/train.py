@@ -35,7 +35,7 @@ from motet.archive import MotionArchive
 from motet.augment import check_options
 from motet.checkpoint import load_checkpoint, save_checkpoint
 from motet.config import Optimiser, Recipe, flat_options
-from motet.devices import usable
+from motet.devices import one_thread, usable
 from motet.distributed import any_rank, gather_rows, mean_over_ranks, rank, world_size
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.keyed import Keyed
@@ -177,6 +177,8 @@ def _fabric(recipe: Recipe) -> Fabric:
 # newer versions of torch have renamed the option and warn about the old name
 _RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
 _KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
+SMALL_ENCODER = 128
+"""hidden units up to which one thread is as fast as several."""
 SAVED_EVERY = 600.0
 """seconds after which the end of an epoch saves a checkpoint, whatever the recipe's interval."""
 
@@ -247,7 +249,8 @@ class Trainer:
 
     def train(self, run: Run) -> Run:
         """Train to the last epoch, write the weights and return the run."""
-        with _stop_signals() as stopped:  # before anything slow: a signal must find the run resumable
+        small = self.fabric.device.type == "cpu" and self.recipe.encoder.hidden <= SMALL_ENCODER
+        with _stop_signals() as stopped, one_thread(small):  # first of all: a signal must find the run resumable
             self._train(run, stopped)
         return run
 
