@@ -105,6 +105,16 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 FACTORS = ("contrast_student", "contrast_auxiliary", "adversarial")
 
 
+def described(signal: np.ndarray) -> np.ndarray:
+    """(T, 3) samples of a sensor → statistics and spectrum of its axes and of its length."""
+    axes = np.concatenate([signal, np.linalg.norm(signal, axis=1, keepdims=True)], axis=1)
+    centred = axes - axes.mean(axis=0)
+    spectrum = np.log(np.abs(np.fft.rfft(centred, axis=0))[1:25] + 1e-3)  # 0.25 to 6 Hz
+    change = np.sqrt(np.square(np.diff(axes, axis=0)).mean(axis=0))
+    numbers = [axes.mean(axis=0), axes.std(axis=0), axes.min(axis=0), axes.max(axis=0), change, spectrum.ravel()]
+    return np.concatenate(numbers)
+
+
 def watch_table(path: Path) -> None:
     """Windows of four seconds, half overlapping, of a smart watch; a group is a person."""
     found = load(locate(Path("seglearn")))
@@ -113,12 +123,11 @@ def watch_table(path: Path) -> None:
         for start, end in windows(len(series), 200, 100):
             if end - start < 200:
                 continue
-            every = series[start:end:4]  # 12.5 Hz: exercises are slower than 5 Hz
             rows["label"].append(found.exercise[number])
             rows["group"].append(found.subject[number])
             rows["id"].append(f"{number}-{start}")
-            rows["accelerometer"].append(every[:, :3])
-            rows["gyroscope"].append(every[:, 3:])
+            rows["accelerometer"].append(described(series[start:end, :3]))
+            rows["gyroscope"].append(described(series[start:end, 3:]))
     np.savez(path, **{name: np.array(values) for name, values in rows.items()})
 
 
