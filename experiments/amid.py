@@ -378,12 +378,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--held-out-seeds", type=int, nargs="+", default=[10])
     parser.add_argument("--ablation-seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    tables = sorted({which.table for which in SETS})
+    parser.add_argument("--tables", nargs="+", default=tables, choices=tables, help="only the sets of these tables")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"sets": {}, "ablations": {}, "sweeps": {}}
-    for which in SETS:
+    for which in (which for which in SETS if which.table in args.tables):
         table = table_of(which.table, args)
         if table is None:
             print(f"{which.name}: left out, its source was not named")
