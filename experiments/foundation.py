@@ -254,7 +254,11 @@ def timing_table(found: dict[str, Any]) -> str:
     per_epoch = found["seconds_per_epoch"]
     lines = ["| training | s/epoch | over moco |", "|---|---|---|"]
     lines += [f"| {n} | {s:.2f} | {s / per_epoch['moco']:.2f} |" for n, s in per_epoch.items()]
-    return f"Median of {found['rounds']} rounds, one thread on a core of its own, the other core not always idle.\n\n" + "\n".join(lines) + "\n"
+    return (
+        f"Median of {found['rounds']} rounds, one thread on a core of its own, the other core not always idle.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def fill(path: Path, results: dict[str, Any]) -> None:
