@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import signal
 import sys
 import types
 from collections import deque
@@ -25,7 +26,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from motet import formats
-from motet.archive import ArchiveWriter, MotionArchive
+from motet.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.errors import ConfigError, DataError
 from motet.formats._worker import Outcome, ignore_interrupt, read_units
 from motet.formats.base import RawClip, Unit, make_options
@@ -101,6 +102,7 @@ def import_dataset(
         licence=plan.licence,
         dtype=dtype,
         confidence=plan.confidence,
+        sensors={name: Sensor(s.skeleton, s.fps, s.measure) for name, s in plan.sensors.items()},
         overwrite=overwrite,
     )
     standard = 1 if plan.light else _workers(len(plan.units))
@@ -142,7 +144,7 @@ def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[
     for clip in clips:
         columns: dict[str, Any] = {"source": unit.name, **clip.columns}
         try:
-            writer.add(clip.frames, name=clip.name, confidence=clip.confidence, **columns)
+            writer.add(clip.frames, name=clip.name, confidence=clip.confidence, sensors=clip.sensors, **columns)
         except DataError as error:
             reasons.append(f"{unit.name}: {error}")
     return reasons
@@ -174,7 +176,7 @@ def _outcomes(
     pending: deque[tuple[Sequence[Unit], Future[list[Outcome]]]] = deque()
     try:
         for chunk in chunks:
-            with _unimportable_main():
+            with _unimportable_main(), _interrupts_held():
                 pending.append((chunk, pool.submit(read_units, name, chunk, options)))
             if len(pending) >= ahead:
                 done, future = pending.popleft()
@@ -200,6 +202,22 @@ def _unimportable_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are being started; the parent hears of it at the end of the block.
+
+    They inherit the mask: until they can ignore the signal (:func:`ignore_interrupt`) it would end them with a trace.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _bar(console: Console) -> Progress:
