@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from motet.archive import ARCHIVE_VERSION, ArchiveWriter, MotionArchive
+from motet import layouts
+from motet.archive import ARCHIVE_VERSION, ArchiveWriter, MotionArchive, Sensor
 from motet.errors import ConfigError, DataError, MotetError
 from motet.skeletons import Skeleton
 
@@ -248,3 +250,63 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a", skeleton=PAIR) as writer:
         writer.add(np.zeros((2, 1, 2, 3), np.float32), name="c")
     assert not left.exists()
+
+
+IMU = Sensor(layouts.get("imu-2"), 50.0, "g")
+
+
+def test_sensors_are_ragged_archives_inside(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=PAIR, sensors={"wrist": IMU, "hip": IMU}) as writer:
+        writer.add(np.ones((3, 2, 3)), name="x", label=1, sensors={"wrist": np.full((5, 2, 3), 2.0)})
+        writer.add(np.ones((4, 2, 3)), name="y", label=0, sensors={"wrist": np.zeros((0, 2, 3))})
+        writer.add(np.ones((2, 2, 3)), name="z", label=0, sensors={"wrist": np.full((7, 2, 3), 3.0)})
+    archive = MotionArchive.open(tmp_path / "a")
+    archive.verify()
+    assert list(archive.sensors) == ["wrist"]  # no clip has the other
+    wrist = archive.sensors["wrist"]
+    assert (wrist.fps, wrist.units, wrist.clips["name"].to_list(), wrist.labels.tolist()) == (
+        50.0,
+        "g",
+        ["x", "z"],
+        [1, 0],
+    )
+    assert archive.sensor_rows("wrist").tolist() == [0, -1, 1]
+    assert [archive.sensor_clip("wrist", i).shape for i in range(3)] == [(5, 2, 3), (0, 2, 3), (7, 2, 3)]
+    assert (archive.sensor_clip("wrist", 2) == 3).all()
+    with pytest.raises(ConfigError, match="has no sensor 'hip' beside its skeletons; it has wrist"):
+        archive.sensor_rows("hip")
+
+
+def test_a_bad_sensor_keeps_the_whole_clip_out(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=PAIR, sensors={"wrist": IMU, "hip": IMU}) as writer:
+        writer.add(np.ones((3, 2, 3)), name="x", sensors={"wrist": np.ones((5, 2, 3))})
+        for bad, words in (
+            ({"hip": np.full((5, 2, 3), np.nan), "wrist": np.ones((5, 2, 3))}, "clip y, sensor hip, frame 0"),
+            ({"wrist": np.ones((5, 6))}, "clip y, sensor wrist: shape"),
+            ({"ankle": np.ones((5, 2, 3))}, "not told of a sensor 'ankle'"),
+        ):
+            with pytest.raises(DataError, match=words):
+                writer.add(np.ones((3, 2, 3)), name="y", sensors=bad)
+    archive = MotionArchive.open(tmp_path / "a")
+    assert (len(archive), len(archive.sensors["wrist"]), list(archive.sensors)) == (1, 1, ["wrist"])
+
+
+def test_damaged_sensors_are_seen(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with ArchiveWriter(tmp_path / name, skeleton=PAIR, sensors={"wrist": IMU}) as writer:
+            value = 1.0 if name == "a" else 2.0
+            writer.add(np.ones((3, 2, 3)), name="x", sensors={"wrist": np.full((5, 2, 3), value)})
+    shutil.rmtree(tmp_path / "a" / "sensors" / "wrist")
+    with pytest.raises(DataError, match="does not exist"):
+        MotionArchive.open(tmp_path / "a").verify()
+    shutil.copytree(tmp_path / "b" / "sensors" / "wrist", tmp_path / "a" / "sensors" / "wrist")
+    with pytest.raises(DataError, match="was changed after it was written"):
+        _ = MotionArchive.open(tmp_path / "a").sensors
+    assert MotionArchive.open(tmp_path / "a").hash == MotionArchive.open(tmp_path / "b").hash
+
+
+def test_without_sensors_nothing_is_left_of_them(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=PAIR, sensors={"wrist": IMU}) as writer:
+        writer.add(np.ones((3, 2, 3)), name="x")
+    assert not (tmp_path / "a" / "sensors").exists()
+    assert MotionArchive.open(tmp_path / "a").sensors == {}

@@ -6,6 +6,11 @@ A directory with three files (and a fourth where the source has confidences)::
     clips.parquet     one row a clip: name, offset, length, persons, label, subject, …, sha256
     frames.npy        (sum of lengths, P, V, C), float32 or float16; an absent person or joint is zero
     confidence.npy    (sum of lengths, P, V), same dtype, optional
+    sensors/NAME/     an archive of the sensor NAME that recorded beside the skeletons, optional
+
+A sensor beside the skeletons (inertial, a watch …) has its own rate and its own number of samples, so it is an archive
+of its own inside; its clips have the names of the clips beside which they were recorded, and a clip that the sensor
+did not record is absent from it.
 
 It is written to a temporary name beside its destination and renamed when complete, and never changed in place.
 """
@@ -18,6 +23,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +106,23 @@ class _NpyStream:
         self._file.close()
 
 
+@dataclass(frozen=True)
+class Sensor:
+    """What recorded beside the skeletons.
+
+    Attributes:
+        skeleton: its nodes (a layout of kind ``sensor``), e.g. ``imu-2``.
+        fps: samples per second, None if unknown.
+        measure: unit of the readings, e.g. ``"g, deg/s"``.
+        channels: names of the C readings of a node.
+    """
+
+    skeleton: Skeleton
+    fps: float | None = None
+    measure: str = "as recorded"
+    channels: tuple[str, ...] = ("x", "y", "z")
+
+
 class ArchiveWriter:
     """Writes an archive clip by clip; use it as a context manager.
 
@@ -119,6 +142,7 @@ class ArchiveWriter:
         simulated: True for data that no sensor recorded; shown wherever the archive appears.
         dtype: ``float32`` or ``float16``.
         confidence: whether clips come with a confidence per joint.
+        sensors: what recorded beside the skeletons, by name; one that no clip has is left out of the archive.
     """
 
     def __init__(
@@ -136,6 +160,7 @@ class ArchiveWriter:
         simulated: bool = False,
         dtype: npt.DTypeLike = np.float32,
         confidence: bool = False,
+        sensors: Mapping[str, Sensor] | None = None,
         overwrite: bool = False,
     ) -> None:
         self.destination = Path(destination)
@@ -175,9 +200,30 @@ class ArchiveWriter:
         self._confidence = (
             _NpyStream(self._partial / "confidence.npy", row[:2], np.dtype(dtype)) if confidence else None
         )
+        self._sensors = {
+            sensor: ArchiveWriter(
+                self._partial / "sensors" / sensor,
+                skeleton=kind.skeleton,
+                fps=kind.fps,
+                units=kind.measure,
+                channels=kind.channels,
+                class_names=class_names,
+                source={"sensor": sensor, **(source or {})},
+                licence=licence,
+                simulated=simulated,
+            )
+            for sensor, kind in (sensors or {}).items()
+        }
 
     def add(
-        self, frames: Float, *, name: str, confidence: Float | None = None, persons: int | None = None, **columns: Any
+        self,
+        frames: Float,
+        *,
+        name: str,
+        confidence: Float | None = None,
+        persons: int | None = None,
+        sensors: Mapping[str, Float] | None = None,
+        **columns: Any,
     ) -> None:
         """Append one clip.
 
@@ -186,11 +232,44 @@ class ArchiveWriter:
             name: unique name of the clip.
             confidence: (T, P', V) or (T, V), if the archive stores confidences.
             persons: how many of the slots hold a person; counted from the non-zero slots by default.
+            sensors: (T', V', C') of each sensor that recorded this clip, at its own rate; absent or empty if none.
             **columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition``, ``source`` and any others.
 
         Raises:
-            DataError: empty clip, wrong shape, values that are not finite, or a name seen before.
+            DataError: empty clip, wrong shape, values that are not finite, a name seen before, or a sensor that the
+                archive was not told of.
         """
+        frames, stored = self._checked(name, frames)
+        certain: Float | None = None
+        if self._confidence is not None:
+            if confidence is None:
+                raise DataError(f"clip {name}: the archive stores confidences but the clip has none")
+            given = np.asarray(confidence)
+            given = given[:, None] if given.ndim == 2 else given
+            if given.shape != frames.shape[:3]:
+                raise DataError(f"clip {name}: confidence of shape {given.shape} does not fit {frames.shape[:3]}")
+            certain = np.zeros(stored.shape[:3], dtype=self._frames.dtype)
+            certain[:, : given.shape[1]] = given
+        self._add_sensors(name, sensors or {}, columns)
+        if self._confidence is not None and certain is not None:
+            self._confidence.append(certain)
+        if persons is None:
+            persons = int(stored.any(axis=(0, 2, 3)).sum())
+        self._rows.append(
+            {
+                "name": name,
+                "offset": self._frames.rows,
+                "length": len(stored),
+                "persons": persons,
+                **columns,
+                "sha256": clip_digest(stored, certain),
+            }
+        )
+        self._names.add(name)
+        self._frames.append(stored)
+
+    def _checked(self, name: str, frames: Float) -> tuple[Float, Float]:
+        """Frames with a person axis, and what will be stored of them."""
         frames = np.asarray(frames)
         if frames.ndim == 3:
             frames = frames[:, None]
@@ -209,31 +288,17 @@ class ArchiveWriter:
         if not np.isfinite(stored).all():
             bad = int(np.argwhere(~np.isfinite(stored).all(axis=(1, 2, 3)))[0, 0])
             raise DataError(f"clip {name}, frame {bad}: a coordinate is NaN, infinite or too large for {stored.dtype}")
-        certain: Float | None = None
-        if self._confidence is not None:
-            if confidence is None:
-                raise DataError(f"clip {name}: the archive stores confidences but the clip has none")
-            given = np.asarray(confidence)
-            given = given[:, None] if given.ndim == 2 else given
-            if given.shape != frames.shape[:3]:
-                raise DataError(f"clip {name}: confidence of shape {given.shape} does not fit {frames.shape[:3]}")
-            certain = np.zeros(stored.shape[:3], dtype=self._frames.dtype)
-            certain[:, : given.shape[1]] = given
-            self._confidence.append(certain)
-        if persons is None:
-            persons = int(stored.any(axis=(0, 2, 3)).sum())
-        self._rows.append(
-            {
-                "name": name,
-                "offset": self._frames.rows,
-                "length": len(stored),
-                "persons": persons,
-                **columns,
-                "sha256": clip_digest(stored, certain),
-            }
-        )
-        self._names.add(name)
-        self._frames.append(stored)
+        return frames, stored
+
+    def _add_sensors(self, name: str, sensors: Mapping[str, Float], columns: Mapping[str, Any]) -> None:
+        unknown = sorted(set(sensors) - set(self._sensors))
+        if unknown:
+            raise DataError(f"clip {name}: the archive was not told of a sensor {unknown[0]!r}")
+        recorded = {sensor: samples for sensor, samples in sensors.items() if len(samples)}
+        for sensor, samples in recorded.items():  # all are sound before the first is written
+            self._sensors[sensor]._checked(f"{name}, sensor {sensor}", samples)
+        for sensor, samples in recorded.items():
+            self._sensors[sensor].add(samples, name=name, **columns)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -258,6 +323,14 @@ class ArchiveWriter:
         content = _digest("".join(table["sha256"]).encode(), _canonical(self._meta["skeleton"]))
         meta = {**self._meta, "class_names": names, "clips": len(table), "frames": self._frames.rows}
         meta |= {"clips_sha256": clips_sha, "content_sha256": content}
+        recorded = {sensor: writer for sensor, writer in self._sensors.items() if len(writer)}
+        for sensor, writer in self._sensors.items():
+            if sensor not in recorded:
+                writer.abort()
+        if self._sensors and not recorded:
+            (self._partial / "sensors").rmdir()
+        if recorded:
+            meta["sensors"] = {sensor: writer.close()._digest for sensor, writer in recorded.items()}
         meta["sha256"] = _digest(_canonical(meta))
         (self._partial / "archive.json").write_text(json.dumps(meta, indent=1) + "\n")
         _replace(self._partial, self.destination)
@@ -265,6 +338,8 @@ class ArchiveWriter:
 
     def abort(self) -> None:
         """Remove what was written."""
+        for writer in self._sensors.values():
+            writer.abort()
         self._frames.close()
         if self._confidence is not None:
             self._confidence.close()
@@ -330,7 +405,7 @@ class MotionArchive:
         frames: (sum of lengths, P, V, C), memory-mapped and read-only.
         confidence: (sum of lengths, P, V) or None.
         fps, units, channels, class_names, licence, source, simulated: as given when it was written.
-        hash: digest of all clips and the skeleton; equal hashes mean equal data.
+        hash: digest of all clips and the skeleton; equal hashes mean equal data. Sensors have hashes of their own.
     """
 
     def __init__(self, path: Path, meta: Mapping[str, Any], clips: pl.DataFrame) -> None:
@@ -344,6 +419,8 @@ class MotionArchive:
         self.source: dict[str, Any] = dict(meta["source"])
         self.simulated = bool(meta.get("simulated", False))
         self.hash = str(meta["content_sha256"])
+        self._digest = str(meta["sha256"])
+        self._sensor_digests: dict[str, str] = dict(meta.get("sensors", {}))
         self._offsets: list[int] = clips["offset"].to_list()
         self._digests: list[str] = clips["sha256"].to_list()
         self._lengths: list[int] = clips["length"].to_list()
@@ -418,6 +495,46 @@ class MotionArchive:
         start = self._offsets[index]
         return self.confidence[start : start + self._lengths[index]].astype(np.float32, copy=False)
 
+    @cached_property
+    def sensors(self) -> dict[str, MotionArchive]:
+        """What recorded beside the skeletons: an archive by the sensor's name, whose clips are named as here.
+
+        Raises:
+            DataError: one of them is missing or is not what was written.
+        """
+        found = {}
+        for name, digest in self._sensor_digests.items():
+            found[name] = MotionArchive.open(self.path / "sensors" / name)
+            if found[name]._digest != digest:
+                raise DataError(f"{found[name].path} was changed after it was written; import the recordings again")
+        return found
+
+    def _sensor(self, name: str) -> MotionArchive:
+        if name not in self._sensor_digests:
+            known = ", ".join(self._sensor_digests) or "no sensors"
+            raise ConfigError(f"{self.path} has no sensor {name!r} beside its skeletons; it has {known}")
+        return self.sensors[name]
+
+    def sensor_rows(self, name: str) -> npt.NDArray[np.int64]:
+        """(N,) row of each clip in ``sensors[name]``, -1 where the sensor did not record it.
+
+        Raises:
+            ConfigError: there is no such sensor.
+        """
+        rows = {clip: row for row, clip in enumerate(self._sensor(name).clips["name"])}
+        return np.array([rows.get(clip, -1) for clip in self.clips["name"]], dtype=np.int64)
+
+    def sensor_clip(self, name: str, index: int) -> Float:
+        """(T', V', C') float32 readings beside clip ``index`` at the rate of ``sensors[name].fps``; T' is 0 if none.
+
+        Raises:
+            ConfigError: there is no such sensor.
+        """
+        sensor, row = self._sensor(name), int(self.sensor_rows(name)[index])
+        if row < 0:
+            return np.zeros((0, len(sensor.skeleton), len(sensor.channels)), dtype=np.float32)
+        return sensor.clip(row)[:, 0]
+
     def __iter__(self) -> Iterator[Float]:
         return (self.clip(i) for i in range(len(self)))
 
@@ -444,6 +561,8 @@ class MotionArchive:
         """
         for index in range(len(self)):
             self.verified(index)
+        for sensor in self.sensors.values():
+            sensor.verify()
 
     def verified(self, index: int) -> Float:
         """(T, P, V, C) view of a clip as stored, after its bytes were compared with their digest.

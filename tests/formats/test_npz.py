@@ -137,7 +137,10 @@ def test_sensor_of_one_array(tmp_path: Path) -> None:
     assert archive.clips["name"].to_list() == ["set_00000", "set_00002"]
     np.testing.assert_array_equal(archive.clip(1)[:, 0], values[3:].reshape(4, 2, 3))
     assert archive.source["without_sensor"] == 1
-    assert len(load(tmp_path, arrays)) == 3
+    both = load(tmp_path, arrays)
+    assert (len(both), both.sensor_rows("wrist").tolist(), both.sensors["wrist"].fps) == (3, [0, -1, 1], 50.0)
+    np.testing.assert_array_equal(both.sensor_clip("wrist", 2), values[3:].reshape(4, 2, 3))
+    assert both.sensor_clip("wrist", 1).shape == (0, 2, 3)
     with pytest.raises(ConfigError, match="it has wrist"):
         load(tmp_path, arrays, sensor="ankle")
 
@@ -155,6 +158,7 @@ def test_sensor_of_two_arrays_with_their_own_times(tmp_path: Path) -> None:
     np.testing.assert_allclose(archive.clip(0)[:, 0, :, 0], [[t, t] for t in (0.25, 0.5, 0.75, 1.0)])
     np.testing.assert_allclose(archive.clip(1)[:, 0, 0, 0], [9, 9.25, 9.5, 9.75, 10])
     assert not archive.clip(1)[:, 0, 1].any()
+    assert load(tmp_path, arrays, sensor_fps=4.0).sensor_rows("w").tolist() == [0, 1, -1]
 
 
 @pytest.mark.parametrize(

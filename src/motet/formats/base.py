@@ -65,12 +65,26 @@ class RawClip:
         confidence: (T, P, V) or (T, V), where the plan promises confidences.
         columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition`` (integers) and any others.
             ``source`` is filled in by the importer.
+        sensors: (T', V', C') of each sensor of the plan that recorded this clip, at its own rate.
     """
 
     name: str
     frames: Float
     confidence: Float | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    sensors: Mapping[str, Float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A sensor that recorded beside the skeletons; see :class:`motet.archive.Sensor`, which it becomes.
+
+    Workers, which read files, need not import what writes archives.
+    """
+
+    skeleton: Skeleton
+    fps: float | None
+    measure: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ class Plan:
         confidence: whether every clip brings confidences.
         light: all units lie in one file, and reading one costs less than handing it to another process.
         facts: goes into ``archive.source`` as is; ``"split"`` names the default split rule.
+        sensors: what recorded beside the skeletons, by name: nodes, samples per second, unit and channels.
     """
 
     units: Sequence[Unit]
@@ -102,6 +117,7 @@ class Plan:
     confidence: bool = False
     light: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    sensors: Mapping[str, Beside] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@
 ``rep``             (N,) repetition, number or text
 ``licence``         text
 any other (N,)      a column of its own; a number if ``<name>_names`` does not exist, else that name
-``<s>``             (sum of lengths, 6) of a sensor with its own ``<s>_offset`` and ``<s>_fps``: with ``sensor="<s>"``
-                    an archive of acceleration and angular rate is made instead of one of skeletons
-``<s>_<node>``      (sum of lengths, 3) with ``<s>_<node>_offset`` and ``…_time`` in seconds: likewise
+``<s>``             (sum of lengths, 6) acceleration and angular rate of a sensor that recorded beside the skeletons,
+                    with its own ``<s>_offset`` (nothing between two offsets: absent) and ``<s>_fps``
+``<s>_<node>``      (sum of lengths, 3) with ``<s>_<node>_offset`` and ``…_time`` in seconds: likewise, the nodes
+                    ``accelerometer`` and ``gyroscope`` each with its own times
 ==================  =============================================================================================
 """
 
@@ -38,7 +39,7 @@ import numpy.typing as npt
 from motet import layouts
 from motet.convert import estimate_handedness, estimate_up
 from motet.errors import ConfigError, DataError
-from motet.formats.base import Column, Format, Plan, RawClip, Unit, find_files
+from motet.formats.base import Beside, Column, Format, Plan, RawClip, Unit, find_files
 from motet.skeletons import Skeleton
 
 Array = npt.NDArray[Any]
@@ -301,8 +302,9 @@ def discover(source: Path, options: Options) -> Plan:
     clips: Sequence[int] = range(found.clips)
     fps = found.number("fps")
     if options.sensor is not None:
-        clips, fps = _sensor_clips(found, options)
+        clips, fps = _sensor_clips(found, options.sensor, options)
         facts["without_sensor"] = found.clips - len(clips)
+    beside = {} if options.sensor is not None else {s: _sensor_clips(found, s, options)[1] for s in _sensors(found)}
     positions = found.positions()
     channels = ("x", "y", "z") if options.sensor is not None else _channels(found, positions.shape[-1])
     return Plan(
@@ -316,6 +318,7 @@ def discover(source: Path, options: Options) -> Plan:
         class_names=tuple(found.names("class_names")),
         licence=stated or options.licence,
         facts=facts,
+        sensors={s: Beside(layouts.get("imu-2"), rate, "as recorded") for s, rate in beside.items()},
     )
 
 
@@ -344,11 +347,22 @@ def _nodes(found: _Set, prefix: str) -> tuple[str, ...]:
     return nodes
 
 
-def _sensor_clips(found: _Set, options: Options) -> tuple[list[int], float | None]:
+def _sensors(found: _Set) -> list[str]:
+    """Prefixes of the sensors that recorded beside the skeletons."""
+    prefixes = []
+    for name in (n.removesuffix("_offset") for n in found.arrays if n.endswith("_offset")):
+        values = found.arrays.get(name)
+        node = next((j for j in layouts.get("imu-2").joints if name.endswith(f"_{j}")), None)
+        if values is not None and values.ndim == 2 and values.shape[1] in (3, 6):
+            prefixes.append(name if node is None else name.removesuffix(f"_{node}"))
+    return list(dict.fromkeys(prefixes))
+
+
+def _sensor_clips(found: _Set, prefix: str, options: Options) -> tuple[list[int], float | None]:
     """Clips during which the sensor recorded, and its rate."""
     if options.sensor_fps <= 0:
         raise ConfigError(f"sensor_fps must be positive, not {options.sensor_fps}")
-    nodes = _nodes(found, options.sensor or "")
+    nodes = _nodes(found, prefix)
     lengths = []
     for name in nodes:
         offsets = found.offsets(f"{name}_offset", len(found.arrays[name]))
@@ -357,20 +371,22 @@ def _sensor_clips(found: _Set, options: Options) -> tuple[list[int], float | Non
         lengths.append(np.diff(offsets))
     clips = [i for i in range(found.clips) if any(n[i] for n in lengths)]
     if not clips:
-        raise found.fail(f"the sensor {options.sensor!r} recorded nothing")
+        raise found.fail(f"the sensor {prefix!r} recorded nothing")
     return clips, options.sensor_fps if len(nodes) > 1 else found.number(f"{nodes[0]}_fps")
 
 
-def _sensor_frames(found: _Set, clip: int, options: Options) -> npt.NDArray[np.float32]:
-    """(T, 2, 3): acceleration and angular rate; a node that did not record is zero."""
-    nodes = _nodes(found, options.sensor or "")
+def _sensor_frames(found: _Set, prefix: str, clip: int, options: Options) -> npt.NDArray[np.float32]:
+    """(T, 2, 3): acceleration and angular rate; a node that did not record is zero; T is 0 if neither did."""
+    nodes = _nodes(found, prefix)
     rows = [slice(*found.arrays[f"{n}_offset"][clip : clip + 2].tolist()) for n in nodes]
     if len(nodes) == 1:
         return found.arrays[nodes[0]][rows[0]].reshape(-1, 2, 3).astype(np.float32)
     values = [found.arrays[n][r].astype(np.float64) for n, r in zip(nodes, rows, strict=True)]
     times = [found.arrays[f"{n}_time"][r].astype(np.float64) for n, r in zip(nodes, rows, strict=True)]
+    if not any(map(len, times)):
+        return np.zeros((0, len(nodes), 3), dtype=np.float32)
     if not all(np.isfinite(t).all() for t in times):
-        raise found.fail(f"a time of sensor {options.sensor!r} is NaN or infinite in clip {clip}")
+        raise found.fail(f"a time of sensor {prefix!r} is NaN or infinite in clip {clip}")
     runs = [_longest_run(t) for t in times]
     times = [t[r] for t, r in zip(times, runs, strict=True)]
     values = [v[r] for v, r in zip(values, runs, strict=True)]
@@ -412,14 +428,16 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     found = _Set(unit.path)
     clip: int = unit.detail["clip"]
     if options.sensor is not None:
-        frames: Array = _sensor_frames(found, clip, options)
+        frames: Array = _sensor_frames(found, options.sensor, clip, options)
+        sensors = {}
     else:
         positions = found.positions()
         frames = positions[slice(*found.arrays["offset"][clip : clip + 2].tolist())]
         if "pos" not in found.arrays:
             frames = frames.astype(np.float32) / 1000
+        sensors = {s: _sensor_frames(found, s, clip, options) for s in _sensors(found)}
     columns = {"source": unit.path.name, **unit.detail["columns"]}
-    return [RawClip(unit.name, frames, columns=columns)]
+    return [RawClip(unit.name, frames, columns=columns, sensors=sensors)]
 
 
 FORMAT = Format(description="compact sets, many clips in one .npz", options=Options, discover=discover, read=read)
