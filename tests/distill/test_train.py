@@ -234,6 +234,23 @@ def test_frozen_auxiliary_extractors_are_learned_first_and_then_stay(tmp_path: P
         assert torch.equal(value, source[name])
 
 
+@pytest.mark.parametrize(("method", "options"), [("kd", {}), ("amid", {"auxiliary_extractor": "frozen"})])
+def test_what_is_frozen_sees_every_feature(tmp_path: Path, method: str, options: dict[str, Any]) -> None:
+    """Dropout is for networks that learn."""
+    table = uneven(tmp_path)
+    trainer, _ = trainer_of(table, plan(), tiny(method, dropout=0.5, **options))
+    seen: dict[str, torch.Tensor] = {}
+    frozen = (trainer.stages[0] if method == "kd" else trainer.main).networks.auxiliary
+    assert frozen is not None
+    frozen.extractors["ear"].register_forward_pre_hook(lambda _, given: seen.update(ear=given[0]))
+    place = torch.arange(16).expand(3, 16)
+    trainer.stage = 1
+    trainer.optimiser = trainer._optimiser()
+    trainer.step(trainer.main, place, [True] * 3)
+    rows = trainer.train_rows.gather(1, place)
+    assert torch.equal(seen["ear"], trainer.feeder.inputs(rows).values["ear"])
+
+
 def test_a_fixed_teacher_is_not_moved_by_the_student(tmp_path: Path) -> None:
     table = uneven(tmp_path)
     settings = tiny("amid", fixed_teacher=True)

@@ -49,12 +49,12 @@ class Stage:
     method: Method
     teacher: Ensemble | None = None
 
-    def outputs(self, inputs: Inputs) -> Outputs:
-        """Outputs of networks and method."""
+    def outputs(self, inputs: Inputs, whole: Inputs | None = None) -> Outputs:
+        """Outputs of networks and method; a frozen teacher sees ``whole``, the inputs without dropout."""
         found: Outputs = self.networks(inputs)
         if self.teacher is not None:
             with torch.no_grad():
-                given: Outputs = self.teacher(inputs)
+                given: Outputs = self.teacher(inputs if whole is None else whole)
             found.teacher, found.teacher_logits = given.teacher, given.teacher_logits
             found.teacher_slope, found.auxiliary = given.teacher_slope, given.auxiliary
         return self.method.complete(found)
@@ -210,10 +210,9 @@ class Trainer:
         """One step of the active lanes on the rows at (G, B) places of their training sides; terms, (G,) each."""
         rows = self.train_rows.gather(1, place)
         batch = Batch(self.feeder.labels[rows], self.feeder.whole[rows], place, active, self.epoch)
-        inputs = self.feeder.inputs(rows, self._needed(here))
-        if self.settings.networks.dropout:
-            self._drop(inputs, batch)
-        outputs = here.outputs(inputs)
+        whole = self.feeder.inputs(rows, self._needed(here))
+        inputs = self._dropped(whole, here, batch) if self.settings.networks.dropout else whole
+        outputs = here.outputs(inputs, whole)
         terms = here.method.terms(outputs, batch)
         here.method.total(terms, self.epoch).sum().backward()  # type: ignore[no-untyped-call]
         self.optimiser.step(active)
@@ -224,16 +223,24 @@ class Trainer:
         alone = here.networks.auxiliary is None and here.teacher is None
         return here.networks.student.modalities if alone else (*self.shape.targets, *self.shape.auxiliaries)
 
-    def _drop(self, inputs: Inputs, batch: Batch) -> None:
-        """Whole features (all frames of a channel) are dropped; what is left is scaled up."""
+    def _dropped(self, inputs: Inputs, here: Stage, batch: Batch) -> Inputs:
+        """Whole features (all frames of a channel) are dropped; what is left is scaled up.
+
+        Frozen extractors see everything: they are past training.
+        """
+        found = dict(inputs.values)
         rate, keyed = self.settings.networks.dropout, batch.draws(self.lanes.lane_seeds)
         least = round(rate * 2**16) - 2**15
+        frozen = here.networks.auxiliary is not None and self.settings.networks.auxiliary_extractor == "frozen"
         for name, x in inputs.values.items():
+            if frozen and name in self.shape.auxiliaries:
+                continue
             width = x.shape[-1]
             # four numbers of 16 bits from every word: hashing would otherwise be a fifth of a step
             numbers = keyed.words(f"dropout {name}", -(-width // 4)).view(torch.int16)[:, :width]
             scale = (numbers.view(*x.shape[:2], width) >= least).to(x.dtype) / (1 - rate)
-            inputs.values[name] = x * (scale if x.ndim == 3 else scale[:, :, None])
+            found[name] = x * (scale if x.ndim == 3 else scale[:, :, None])
+        return Inputs(found, inputs.lengths)
 
     def _check_finite(self, terms: dict[str, Tensor]) -> None:
         for name, value in terms.items():
