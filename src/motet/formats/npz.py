@@ -39,6 +39,7 @@ import numpy.typing as npt
 from motet import layouts
 from motet.convert import estimate_handedness, estimate_up
 from motet.errors import ConfigError, DataError
+from motet.formats._sensors import join_nodes
 from motet.formats.base import Beside, Column, Format, Plan, RawClip, Unit, find_files
 from motet.skeletons import Skeleton
 
@@ -47,7 +48,6 @@ Arrays = Mapping[str, Array]
 
 _KNOWN = {"pos", "pos_mm", "offset", "joint_names", "parents", "fps", "label", "subject", "view", "rep", "licence"}
 _PROBED_FRAMES = 2000  # enough to see which way is up
-_LONGEST_PAUSE = 1.0  # seconds
 _NOBODY = ("", "?", "unknown")
 
 
@@ -383,45 +383,9 @@ def _sensor_frames(found: _Set, prefix: str, clip: int, options: Options) -> npt
         return found.arrays[nodes[0]][rows[0]].reshape(-1, 2, 3).astype(np.float32)
     values = [found.arrays[n][r].astype(np.float64) for n, r in zip(nodes, rows, strict=True)]
     times = [found.arrays[f"{n}_time"][r].astype(np.float64) for n, r in zip(nodes, rows, strict=True)]
-    if not any(map(len, times)):
-        return np.zeros((0, len(nodes), 3), dtype=np.float32)
     if not all(np.isfinite(t).all() for t in times):
         raise found.fail(f"a time of sensor {prefix!r} is NaN or infinite in clip {clip}")
-    runs = [_longest_run(t) for t in times]
-    times = [t[r] for t, r in zip(times, runs, strict=True)]
-    values = [v[r] for v, r in zip(values, runs, strict=True)]
-    used, start, end = _common_time(times)
-    at = start + np.arange(int((end - start) * options.sensor_fps) + 1) / options.sensor_fps
-    frames = np.zeros((len(at), len(nodes), 3), dtype=np.float32)
-    for node in used:
-        moments, place = np.unique(times[node], return_inverse=True)  # several samples of one moment are averaged
-        sums = np.zeros((len(moments), 3))
-        np.add.at(sums, place, values[node])
-        means = sums / np.bincount(place)[:, None]
-        for axis in range(3):
-            frames[:, node, axis] = np.interp(at, moments, means[:, axis])
-    return frames
-
-
-def _longest_run(times: npt.NDArray[np.float64]) -> slice:
-    """The longest stretch of samples without a step back or a pause: beyond it the times are of another recording."""
-    steps = np.diff(times)
-    breaks = np.flatnonzero((steps < 0) | (steps > _LONGEST_PAUSE)) + 1
-    edges = [0, *breaks.tolist(), len(times)]
-    longest = int(np.argmax(np.diff(edges)))
-    return slice(edges[longest], edges[longest + 1])
-
-
-def _common_time(times: Sequence[npt.NDArray[np.float64]]) -> tuple[list[int], float, float]:
-    """Nodes that recorded at the same time, and from when to when; one that shares less than half of it is left out."""
-    recorded = [i for i, t in enumerate(times) if len(t)]
-    first = times[recorded[0]]
-    used, start, end = [recorded[0]], float(first[0]), float(first[-1])
-    for node in recorded[1:]:
-        begin, finish = max(start, float(times[node][0])), min(end, float(times[node][-1]))
-        if finish - begin >= (end - start) / 2:
-            used, start, end = [*used, node], begin, finish
-    return used, start, end
+    return join_nodes(times, values, options.sensor_fps)
 
 
 def read(unit: Unit, options: Options) -> list[RawClip]:

@@ -1,0 +1,64 @@
+"""Nodes of one worn sensor that keep their own clocks, brought onto one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating[Any]]
+
+LONGEST_PAUSE = 1.0  # seconds
+
+
+def join_nodes(times: Sequence[Array], values: Sequence[Array], fps: float) -> npt.NDArray[np.float32]:
+    """(T, nodes, C) at ``fps`` out of nodes sampled at times of their own, by linear interpolation.
+
+    Of each node the longest run without a step back or a pause counts; of all, the time that they share. A node that
+    recorded nothing, or at another time, is zero; T is 0 if none recorded.
+
+    Args:
+        times: (n,) seconds of each node.
+        values: (n, C) readings of each node.
+        fps: samples per second wanted.
+    """
+    channels = max((v.shape[1] for v in values), default=0)
+    if not any(map(len, times)):
+        return np.zeros((0, len(times), channels), dtype=np.float32)
+    runs = [_longest_run(t) for t in times]
+    times = [t[r] for t, r in zip(times, runs, strict=True)]
+    values = [v[r] for v, r in zip(values, runs, strict=True)]
+    used, start, end = _common_time(times)
+    at = start + np.arange(int((end - start) * fps) + 1) / fps
+    frames = np.zeros((len(at), len(times), channels), dtype=np.float32)
+    for node in used:
+        moments, place = np.unique(times[node], return_inverse=True)  # several samples of one moment are averaged
+        sums = np.zeros((len(moments), channels))
+        np.add.at(sums, place, values[node])
+        means = sums / np.bincount(place)[:, None]
+        for channel in range(channels):
+            frames[:, node, channel] = np.interp(at, moments, means[:, channel])
+    return frames
+
+
+def _longest_run(times: Array) -> slice:
+    """The longest stretch of samples without a step back or a pause: beyond it the times are of another recording."""
+    steps = np.diff(times)
+    breaks = np.flatnonzero((steps < 0) | (steps > LONGEST_PAUSE)) + 1
+    edges = [0, *breaks.tolist(), len(times)]
+    longest = int(np.argmax(np.diff(edges)))
+    return slice(edges[longest], edges[longest + 1])
+
+
+def _common_time(times: Sequence[Array]) -> tuple[list[int], float, float]:
+    """Nodes that recorded at the same time, and from when to when; one that shares less than half of it is left out."""
+    recorded = [i for i, t in enumerate(times) if len(t)]
+    first = times[recorded[0]]
+    used, start, end = [recorded[0]], float(first[0]), float(first[-1])
+    for node in recorded[1:]:
+        begin, finish = max(start, float(times[node][0])), min(end, float(times[node][-1]))
+        if finish - begin >= (end - start) / 2:
+            used, start, end = [*used, node], begin, finish
+    return used, start, end
