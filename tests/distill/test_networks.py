@@ -181,6 +181,17 @@ def test_several_auxiliaries(several: str, extractor: str) -> None:
     assert out.teacher.shape == (2, 6, 8)
 
 
+def test_a_projection_of_the_auxiliary_where_it_is_wanted() -> None:
+    """Features behind a ReLU have no negative cosines; a projection gives them some."""
+    plain = ensemble(Networks(features=7, auxiliary_extractor="table"), others=("b",))
+    projected = ensemble(Networks(features=7, auxiliary_extractor="table", project=True), others=("b",))
+    inputs = made_up()
+    assert torch.equal(plain(inputs).auxiliary[0], inputs.values["b"])
+    found = projected(inputs).auxiliary[0]
+    assert found.shape == (2, 6, 7)
+    assert found.requires_grad
+
+
 @pytest.mark.parametrize("kind", ["conv", "gru"])
 def test_several_targets_and_sequences_whose_padding_says_nothing(kind: str) -> None:
     networks = ensemble(Networks(features=8, sequence=kind, sequence_hidden=6), ("t", "s"), ("a",))  # type: ignore[arg-type]

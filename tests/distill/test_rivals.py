@@ -104,6 +104,24 @@ def test_negatives_are_rows_of_other_classes_each_as_likely() -> None:
     assert pool.most() == 3
 
 
+def test_positives_of_crd() -> None:
+    """Of the own row, or relaxed to the rows of its class that have every modality."""
+    labels = torch.tensor([[0, 1, 0, 1, 1, 0, 0, 2]])
+    rows = torch.tensor([[True, True, True, True, False, True, False, True]])
+    given = context(labels=labels, rows=rows, counts=torch.tensor([8]))
+    step = batch(labels=labels[:, :6])
+    step.rows = rows[:, :6]
+    exact = CrdMethod(Crd(projection=4), given)
+    assert torch.equal(exact.contrasted(step)[..., 0], step.index)
+    relaxed = CrdMethod(Crd(projection=4, positive="relax"), given)
+    seen: list[set[int]] = [set() for _ in range(6)]
+    for epoch in range(40):
+        step.epoch = epoch
+        for row, slot in enumerate(relaxed.contrasted(step)[0, :, 0].tolist()):
+            seen[row].add(slot)
+    assert seen == [{0, 2, 5}, {1, 3}, {0, 2, 5}, {1, 3}, {1, 3}, {0, 2, 5}]
+
+
 def test_no_negatives_is_an_error() -> None:
     with pytest.raises(ConfigError, match="one class"):
         Negatives(torch.zeros(1, 4, dtype=torch.int64), torch.ones(1, 4, dtype=torch.bool), 2)

@@ -175,6 +175,9 @@ def test_golden_dynamic_weights(beta: float, raw: tuple[float, float], shares: t
     logged = method.end_of_epoch(0)
     assert logged["cosine_own"].item() == close(0.324629, abs=1e-6)
     assert logged["cosine_mates"].item() == close(0.389923, abs=1e-6)
+    every = terms.unit(m[0]) @ terms.unit(s[0]).T
+    apart = LABELS[0][:, None] != LABELS[0]
+    assert logged["cosine_others"].item() == close(every[apart].mean().item(), abs=1e-9)
     assert method.raw[0].tolist() == close(list(raw), abs=1e-6)
     assert method.shares()[0].tolist() == close(list(shares), abs=1e-6)
 
@@ -183,7 +186,7 @@ def test_golden_sequence_of_dynamic_weights() -> None:
     method = AmidMethod(Amid(beta=0.9, warm_up=0), context())
     seen = []
     for own, mates in ((0.3, 0.1), (0.5, 0.4), (0.8, 0.75)):
-        method.sums[0] = torch.tensor([6 * own, 6, 8 * mates, 8], dtype=DOUBLE)
+        method.sums[0] = torch.tensor([6 * own, 6, 8 * mates, 8, 0, 0], dtype=DOUBLE)
         method.end_of_epoch(0)
         seen += method.shares()[0].tolist()
     assert method.raw[0].tolist() == close([0.1217, 0.8809], abs=1e-6)
@@ -225,16 +228,22 @@ def test_expected_number_of_rows_with_a_mate() -> None:
         (0.3, "code", 2.998493, 3.995718),
         (0.1, "paper", 7.138962, 9.839763),
         (0.3, "paper", 3.206337, 4.274660),
+        (0.1, "joints", None, 12.497766),
+        (0.3, "joints", None, 4.749787),
     ],
 )
-def test_golden_geometric_contrast(temperature: float, form: str, student: float, auxiliary: float) -> None:
+def test_golden_geometric_contrast(temperature: float, form: str, student: float | None, auxiliary: float) -> None:
+    """Of student and auxiliary; where only their sum is known, ``auxiliary`` is it."""
     joint, s, a = (terms.unit(x) for x in features())
-    for others, wanted in (((s,), student), ((a,), auxiliary), ((s, a), student + auxiliary)):
+    known = [((s, a), auxiliary)]
+    if student is not None:
+        known = [((s,), student), ((a,), auxiliary), ((s, a), student + auxiliary)]
+    for others, wanted in known:
         found = geometric_contrast(joint, others, EVERYONE, temperature=temperature, form=form)
         assert found.item() == close(wanted, abs=2e-6)
 
 
-@pytest.mark.parametrize("form", ["code", "paper"])
+@pytest.mark.parametrize("form", ["code", "paper", "joints"])
 def test_geometric_contrast_of_the_rows_that_are_there(form: str) -> None:
     joint, s, a = (terms.unit(x) for x in features())
     rows = EVERYONE.clone()

@@ -13,10 +13,10 @@ from motet.distill import FeatureTable
 from motet.distill.lanes import Lanes, batches
 from motet.distill.methods import METHODS
 from motet.distill.optimise import LaneOptimiser
-from motet.distill.run import Plan, trainer_of
+from motet.distill.run import Plan, _warn_of_collapse, trainer_of
 from motet.distill.settings import RECIPES, settings_for, settings_from_dict
 from motet.distill.train import Trainer
-from motet.errors import ConfigError, DataError, Interrupted, RunError
+from motet.errors import ConfigError, DataError, Interrupted, MotetWarning, RunError
 from motet.progress import TrainingProgress
 from tests.distill.toys import write_table
 
@@ -353,6 +353,17 @@ def test_a_student_of_sequences_in_use(tmp_path: Path) -> None:
     padded = np.concatenate([walk, np.full((120, 3, 2), 7.0)], axis=1)
     first = student.predict({"walk": walk, "eye": eye}, {"walk": length})
     assert np.allclose(first, student.predict({"walk": padded, "eye": eye}, {"walk": length}), atol=1e-6)
+
+
+def test_a_training_that_goes_wrong_is_told(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "t.npz")
+    quick: dict[str, Any] = {"progress": False, "diagnose": False} | TINY
+    with pytest.warns(MotetWarning, match="without a warm-up"):
+        distill.run(path, "eye", "ear", warm_up=0, **quick)
+    trainer, _ = trainer_of(FeatureTable.open(path), plan(seeds=(4,)), tiny("amid"))
+    trainer.history = [{"terms": {"cosine_others": [0.2, 0.999]}}]
+    with pytest.warns(MotetWarning, match=r"nearly one representation .* 0.999 in fold 1, seed 4; 1 of 2 trainings"):
+        _warn_of_collapse(trainer)
 
 
 def test_bad_calls(tmp_path: Path) -> None:

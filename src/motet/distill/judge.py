@@ -109,16 +109,29 @@ def _retrieved(
     gallery = outputs_on(forward, feeder, gallery_rows).student
     assert gallery is not None
     real = torch.arange(gallery_rows.shape[1], device=feeder.device) < lanes.train_counts.to(feeder.device)[:, None]
-    labels, gallery = feeder.labels[gallery_rows], terms.unit(gallery)
-    hits = []
-    pieces = torch.split(terms.unit(queries), _ROWS, dim=1), torch.split(truth, _ROWS, dim=1)
-    for piece, wanted in zip(*pieces, strict=True):
-        cosine = (piece @ gallery.transpose(1, 2)).masked_fill(~real[:, None], -2)
-        nearest = cosine.topk(min(5, cosine.shape[2]), dim=2).indices
-        classes = labels.gather(1, nearest.flatten(1)).view(nearest.shape)
-        hits.append(classes == wanted[..., None])
-    hit = torch.cat(hits, dim=1)
+    hit = hits(queries, truth, gallery, feeder.labels[gallery_rows], real, 5)
     return {
         "retrieval_1": terms.mean(hit[..., 0].double(), rows),
         "retrieval_5": terms.mean(hit.any(dim=2).double(), rows),
     }
+
+
+def hits(queries: Tensor, truth: Tensor, gallery: Tensor, labels: Tensor, real: Tensor, nearest: int) -> Tensor:
+    """Which of the nearest gallery rows by cosine are of the query's class.
+
+    Args:
+        queries: (G, m, D); truth: (G, m) their classes.
+        gallery: (G, n, D); labels: (G, n) their classes; real: (G, n) bool, False in padding.
+        nearest: K, cut to n.
+
+    Returns:
+        (G, m, K) bool, the nearest first.
+    """
+    gallery, found = terms.unit(gallery), []
+    pieces = torch.split(terms.unit(queries), _ROWS, dim=1), torch.split(truth, _ROWS, dim=1)
+    for piece, wanted in zip(*pieces, strict=True):
+        cosine = (piece @ gallery.transpose(1, 2)).masked_fill(~real[:, None], -2)
+        near = cosine.topk(min(nearest, cosine.shape[2]), dim=2).indices
+        classes = labels.gather(1, near.flatten(1)).view(near.shape)
+        found.append(classes == wanted[..., None])
+    return torch.cat(found, dim=1)

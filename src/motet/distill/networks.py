@@ -53,6 +53,9 @@ class Networks:
     the output of a frozen extractor (the paper's case) and only a projection is learned."""
     several: Literal["joint", "averaged"] = "joint"
     """several auxiliaries: one representation of all, or one each, whose contrasts are averaged."""
+    project: bool = False
+    """a learned projection of the auxiliary before the contrast even where its size is already D. Features that are
+    never negative, such as those behind a ReLU, span half of the cosines only."""
     dropout: float = 0.3
     """share of the input features that is dropped in training."""
     slope: float = 0.01
@@ -160,7 +163,9 @@ class Auxiliary(nn.Module):
         self.sizes = [options.features if own else shape.sizes[m] for m in shape.auxiliaries]
         compared = self.sizes if self.averaged else [sum(self.sizes)]
         self.heads = nn.ModuleList(
-            Dense(seeds, f"{name}.head.{n}", size, options.features) if size != options.features else nn.Identity()
+            Dense(seeds, f"{name}.head.{n}", size, options.features)
+            if options.project or size != options.features
+            else nn.Identity()
             for n, size in enumerate(compared)
         )
 

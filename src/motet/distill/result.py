@@ -21,8 +21,9 @@ def summary(lanes: Sequence[dict[str, Any]], judged: str) -> dict[str, Any]:
     """Values over seeds (each the mean over folds), their mean and sample standard deviation; and per class.
 
     Returns:
-        ``student`` and ``teacher``: metric → {"values", "mean", "sd"}; ``recalls``: recall of every class, all lanes'
-        test rows together (None where a class is never tested), of whom ``judged`` names.
+        ``student`` and ``teacher``: metric → {"values", "mean", "sd"}, and under ``pooled_accuracy`` and
+        ``pooled_recall`` the same of all folds' test rows counted together; ``recalls``: recall of every class, all
+        lanes' test rows together (None where a class is never tested), of whom ``judged`` names.
     """
     found: dict[str, Any] = {}
     if not lanes:
@@ -38,11 +39,27 @@ def summary(lanes: Sequence[dict[str, Any]], judged: str) -> dict[str, Any]:
             values = [fmean(lane[who][metric] for lane in lanes if lane["seed"] == seed) for seed in seeds]
             sd = stdev(values) if len(values) > 1 else None
             found[who][metric] = {"values": values, "mean": fmean(values), "sd": sd}
+        pooled = [_pooled([lane[who]["confusion"] for lane in lanes if lane["seed"] == seed]) for seed in seeds]
+        for place, metric in enumerate(("pooled_accuracy", "pooled_recall")):
+            values = [pair[place] for pair in pooled]
+            found[who][metric] = {
+                "values": values,
+                "mean": fmean(values),
+                "sd": stdev(values) if len(values) > 1 else None,
+            }
     confusions = [lane[judged]["confusion"] for lane in lanes]
     right = [sum(c[k][k] for c in confusions) for k in range(len(confusions[0]))]
     count = [sum(sum(c[k]) for c in confusions) for k in range(len(confusions[0]))]
     found["recalls"] = [r / n if n else None for r, n in zip(right, count, strict=True)]
     return found
+
+
+def _pooled(confusions: Sequence[Sequence[Sequence[int]]]) -> tuple[float, float]:
+    """WA and UA of the rows of several folds together."""
+    total = [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*confusions, strict=True)]
+    right, counts = [row[k] for k, row in enumerate(total)], [sum(row) for row in total]
+    recalls = [r / n for r, n in zip(right, counts, strict=True) if n]
+    return sum(right) / max(sum(counts), 1), fmean(recalls) if recalls else 0.0
 
 
 def report(result: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import signal
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,15 +22,18 @@ from motet.distill.diagnose import diagnose
 from motet.distill.folds import default_rule, folds
 from motet.distill.judge import judge
 from motet.distill.lanes import Feeder, Lanes
+from motet.distill.methods import Amid
 from motet.distill.networks import Shape
 from motet.distill.result import report, summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.student import save_student
 from motet.distill.table import FeatureTable, usable
 from motet.distill.train import Trainer
-from motet.errors import ConfigError, Interrupted, RunError
+from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.progress import TrainingProgress
 from motet.runs import environment, write_json
+
+_COLLAPSED = 0.98  # mean cosine of different classes
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def _train(
     opened: FeatureTable, plan: Plan, settings: Settings, out: Path | None, device: str, progress: bool
 ) -> dict[str, Any]:
     table = usable(opened, plan.target, plan.auxiliary)
+    _warn_of(settings)
     rule = plan.split or default_rule(table)
     trainer, shape = trainer_of(table, plan, settings, device)
     if out is not None and not (out / "config.json").exists():
@@ -215,11 +220,39 @@ def _train(
         "curves": trainer.history,
         "forecast": forecast,
     }
+    _warn_of_collapse(trainer)
     if out is not None:
         save_student(out / "student.safetensors", trainer, table)
         write_json(out / "result.json", result)
         (out / "result.md").write_text(report(result) + "\n")
     return result
+
+
+def _warn_of(settings: Settings) -> None:
+    method = settings.method
+    if isinstance(method, Amid) and method.adversarial and not method.warm_up:
+        warnings.warn(
+            "AMID without a warm-up (warm_up 0): critics that meet an untrained student drive it below the baseline in "
+            "the paper; choose --warm-up 1 or more",
+            MotetWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_collapse(trainer: Trainer) -> None:
+    """Alike features of unlike classes in the last epoch."""
+    last = trainer.history[-1]["terms"].get("cosine_others", [])
+    lanes = zip(trainer.lanes.lane_folds, trainer.lanes.lane_seeds, last, strict=bool(last))
+    fallen = [(fold.name, seed, value) for fold, seed, value in lanes if value > _COLLAPSED]
+    if fallen:
+        fold, seed, value = fallen[0]
+        warnings.warn(
+            f"teacher and student give all classes nearly one representation (mean cosine of different classes "
+            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {len(trainer.lanes)} trainings): lower "
+            "--contrast-student, --contrast-auxiliary and --adversarial, or the rate",
+            MotetWarning,
+            stacklevel=4,
+        )
 
 
 def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None) -> dict[str, Any]:

@@ -114,14 +114,18 @@ def adversarial(
 
 
 def cosine_sums(teacher: Tensor, student: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
-    """What the dynamic weights are made of (AMID, Eq. 14), float64 (G, 4), without gradient.
+    """What the dynamic weights are made of (AMID, Eq. 14), float64 (G, 6), without gradient.
 
-    Sum and number of cos(M_i, S_i); sum and number of cos(M_v, S_u) over ordered pairs of one class, v ≠ u.
+    Sum and number of cos(M_i, S_i); of cos(M_v, S_u) over ordered pairs of one class, v ≠ u; and, to see a collapse,
+    of cos(M_v, S_u) over pairs of different classes.
     """
     with torch.no_grad():
         cosine = (unit(teacher) @ unit(student).transpose(1, 2)).double()
         same = same_class(labels, rows)
         own = cosine.diagonal(dim1=1, dim2=2).masked_fill(~rows, 0).sum(dim=1)
         count = rows.sum(dim=1)
-        pairs = cosine.masked_fill(~same, 0).sum(dim=(1, 2)) - own
-        return torch.stack([own, count, pairs, same.sum(dim=(1, 2)) - count], dim=1).double()
+        mates = cosine.masked_fill(~same, 0).sum(dim=(1, 2))
+        every = cosine.masked_fill(~(rows[:, :, None] & rows[:, None, :]), 0).sum(dim=(1, 2))
+        pairs = same.sum(dim=(1, 2))
+        found = [own, count, mates - own, pairs - count, every - mates, count * count - pairs]
+        return torch.stack(found, dim=1).double()

@@ -104,7 +104,7 @@ class AmidMethod(Method):
         self.fundamental = Critic(context.seeds, "fundamental", context.features, five, slope)
         self.enhanced = Critic(context.seeds, "enhanced", context.features, three, slope)
         self.register_buffer("raw", torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(lanes, 1))
-        self.register_buffer("sums", torch.zeros(lanes, 4, dtype=torch.float64))
+        self.register_buffer("sums", torch.zeros(lanes, 6, dtype=torch.float64))
         expected = [
             max(expected_mates(y[rows], min(context.batch_size, int(rows.sum()))), 1e-6) if rows.any() else 1.0
             for y, rows in zip(context.labels, context.rows, strict=True)
@@ -196,15 +196,24 @@ class AmidMethod(Method):
 
     def critic_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Eq. 13 on detached representations."""
+        return self._criticise(outputs, batch)[0]
+
+    def _criticise(self, outputs: Outputs, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(G,) loss of the critics; (G,) share of rows that the fundamental one tells apart, ½ if it cannot."""
         teacher, student = teacher_of(outputs)[0].detach(), student_of(outputs)[0].detach()
         mates = self._mates(batch)
 
-        def loss(critic: Critic) -> Tensor:
-            return softplus(-critic(teacher)) + softplus(critic(student))
+        def logits(critic: Critic) -> tuple[Tensor, Tensor]:
+            return critic(teacher), critic(student)
 
-        fundamental = loss(self.fundamental)
-        enhanced = loss(self.enhanced) if bool(mates.any()) else torch.zeros_like(fundamental)
-        return self._weighted(fundamental, enhanced, batch, mates)
+        def loss(of_teacher: Tensor, of_student: Tensor) -> Tensor:
+            return softplus(-of_teacher) + softplus(of_student)
+
+        first = logits(self.fundamental)
+        fundamental = loss(*first)
+        enhanced = loss(*logits(self.enhanced)) if bool(mates.any()) else torch.zeros_like(fundamental)
+        right = ((first[0] > 0).to(teacher.dtype) + (first[1] < 0).to(teacher.dtype)) / 2
+        return self._weighted(fundamental, enhanced, batch, mates), terms.mean(right, batch.rows)
 
     @property
     def optimisers(self) -> dict[str, LaneOptimiser]:
@@ -236,29 +245,31 @@ class AmidMethod(Method):
         self.sums += torch.where(moving[:, None], cosines, 0.0)
         if not self.options.adversarial:
             return {}
-        loss = self.critic_loss(outputs, batch)
+        loss, right = self._criticise(outputs, batch)
         if loss.requires_grad:
             loss.sum().backward()  # type: ignore[no-untyped-call]
         some = (batch.rows.any(dim=1) & moving).tolist()
         mates = (self._mates(batch).any(dim=1) & moving).tolist()
         self.optimisers["fundamental"].step(some)
         self.optimisers["enhanced"].step(mates)
-        return {"critics": loss.detach()}
+        return {"critics": loss.detach(), "critic_accuracy": right}
 
     def end_of_epoch(self, epoch: int) -> dict[str, Tensor]:
         """Eq. 14: the critic whose pairs are still unlike gets more weight."""
         if epoch < self.options.warm_up:
             return {}
-        own, own_count, pairs, pair_count = self.sums.unbind(1)
+        own, own_count, pairs, pair_count, others, other_count = self.sums.unbind(1)
         cosine = torch.stack([own / own_count.clamp_min(1), pairs / pair_count.clamp_min(1)], dim=1)
         seen = torch.stack([own_count, pair_count], dim=1) > 0
         moved = self.options.beta * self.raw + (1 - self.options.beta) * (1 - cosine)
         self.raw.copy_(torch.where(seen, moved, self.raw))
+        across = others / other_count.clamp_min(1)
         self.sums.zero_()
         shares = self.shares()
         return {
             "cosine_own": cosine[:, 0],
             "cosine_mates": cosine[:, 1],
+            "cosine_others": across,
             "lambda_fundamental": shares[:, 0],
             "lambda_enhanced": shares[:, 1],
         }

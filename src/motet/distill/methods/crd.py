@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ class Crd:
     """per row, of other classes; at most as many as the training rows of other classes."""
     memory_momentum: float = 0.5
     projection: int = 128
+    positive: Literal["exact", "relax"] = "exact"
+    """the row itself, or a random row of its class."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -103,6 +106,12 @@ class Negatives:
         place = place + torch.where(place >= start, own, 0)
         return self.order.gather(1, place.flatten(1)).view(place.shape)
 
+    def mates(self, uniform: Tensor, labels: Tensor) -> Tensor:
+        """(G, B) numbers in [0, 1) → (G, B) places of rows of the same class."""
+        own, start = self.counts.gather(1, labels), self.start.gather(1, labels)
+        place = torch.minimum((uniform.double() * own).long(), (own - 1).clamp_min(0))
+        return self.order.gather(1, (start + place).clamp_max(self.order.shape[1] - 1))
+
 
 def memory_loss(
     scores: Tensor, usable: Tensor, counts: Tensor, negatives: int, constant: Tensor
@@ -169,7 +178,11 @@ class MemoryMethod(Method):
         lanes, size = batch.index.shape
         uniform = batch.draws(self.seeds).uniform("negatives", self.negatives).view(lanes, size, self.negatives)
         drawn = self.pool.draw(uniform, batch.labels)
-        return torch.cat([batch.index[..., None], drawn], dim=2)
+        return torch.cat([self.positives(batch)[..., None], drawn], dim=2)
+
+    def positives(self, batch: Batch) -> Tensor:
+        """(G, B) slot of every row's positive: its own."""
+        return batch.index
 
     def embedded(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Unit projections of student and teacher, (G, B, F)."""
@@ -218,6 +231,12 @@ class CrdMethod(MemoryMethod):
     def __init__(self, options: Crd, context: Context) -> None:
         super().__init__(options, context)
         self.options = options
+
+    def positives(self, batch: Batch) -> Tensor:
+        if self.options.positive == "exact":
+            return batch.index
+        uniform = batch.draws(self.seeds).uniform("positive", 1).view(batch.index.shape)
+        return self.pool.mates(uniform, batch.labels)
 
     def side(
         self, rows: Tensor, memory: Tensor, slots: Tensor, batch: Batch, constant: Tensor

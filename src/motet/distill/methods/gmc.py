@@ -24,8 +24,9 @@ class Gmc:
     gmc: float = 1.0
     """weight of the contrast."""
     temperature: float = 0.1
-    form: Literal["code", "paper"] = "code"
-    """code: the positive stands in the denominator; paper: it does not."""
+    form: Literal["code", "paper", "joints"] = "code"
+    """code: the positive stands in the denominator; paper: it does not; joints: other joint representations alone stand
+    there, in either role."""
     latent: int = 64
     """size of the space in which they are compared."""
 
@@ -46,6 +47,10 @@ def geometric_contrast(
     enough = rows & (rows.sum(dim=1, keepdim=True) > 1)  # the paper's form has no denominator for a single row
     for other in others:
         positive = (joint * other).sum(dim=-1) / temperature
+        if form == "joints":  # the denominator of a row is the same whether it is the joint one or the other
+            others_of_joint = (joint @ joint.transpose(1, 2) / temperature).masked_fill(~off, _OUT)
+            total = total + mean(torch.logsumexp(others_of_joint, dim=-1) - positive, enough)
+            continue
         across = other @ joint.transpose(1, 2) / temperature  # (other_i, joint_j)
         within = [(x @ x.transpose(1, 2) / temperature).masked_fill(~off, _OUT) for x in (joint, other)]
         if form == "paper":
