@@ -137,13 +137,18 @@ class Trainer:
             epochs=self.settings.training.epochs,
         )
 
-    def _optimiser(self) -> LaneOptimiser:
-        """Main optimiser of the present stage."""
-        here, training = self.stages[self.stage], self.settings.training
+    def _hand_over(self) -> None:
+        """Extractors that were trained first and are frozen now."""
+        here = self.stages[self.stage]
         if here.networks.auxiliary is not None and self.stages[0].name == "auxiliary":
             source = self.stages[0].networks.student.extractors
             here.networks.auxiliary.extractors.load_state_dict(source.state_dict())
             here.networks.auxiliary.extractors.requires_grad_(False)
+
+    def _optimiser(self) -> LaneOptimiser:
+        """Main optimiser of the present stage."""
+        self._hand_over()
+        here, training = self.stages[self.stage], self.settings.training
 
         def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
             decay = training.weight_decay
