@@ -18,6 +18,7 @@ SIZES = {
     "coco-17": 17,
     "common-15": 15,
     "florence-15": 15,
+    "halpe-26": 26,
     "hand-21": 21,
     "hand-22": 22,
     "imu-2": 2,

@@ -1,0 +1,137 @@
+"""Which of the people of one frame is which of the next: tracks out of the sightings of a pose estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+Array = npt.NDArray[np.floating[Any]]
+
+PATIENCE = 15  # frames after which somebody who is not seen is given up
+REACH = 0.6  # of the body's extent: how far the joints may move between two sightings, on average
+FAR = 1e6
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One person in one frame.
+
+    Attributes:
+        points: (V, C) coordinates; an absent joint is zero.
+        scores: (V,) confidence of each joint, zero where absent.
+        identity: who it is, if the estimator follows people itself.
+    """
+
+    points: Array
+    scores: Array
+    identity: Hashable | None = None
+
+
+@dataclass
+class _Track:
+    frames: list[int] = field(default_factory=list)
+    seen: list[Sighting] = field(default_factory=list)
+
+    @property
+    def weight(self) -> float:
+        return float(sum(s.scores.sum() for s in self.seen))
+
+
+@dataclass(frozen=True)
+class People:
+    """Everybody in a clip.
+
+    Attributes:
+        frames: (T, P, V, C), who was seen best and longest first; absent = zero.
+        confidence: (T, P, V).
+        tracks: people told apart, the ones left out included.
+    """
+
+    frames: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    tracks: int
+
+
+def follow(frames: Sequence[Sequence[Sighting]], joints: int, channels: int, persons: int) -> People:
+    """Follow people through a clip and keep those who were seen best.
+
+    With identities, a person is an identity. Without, each sighting goes on with the track whose last sighting lies
+    nearest (mean distance of the joints that both have, assigned for all people of a frame together) unless that is
+    further than :data:`REACH` times the body's extent; tracks that never meet are then taken for one person, lost and
+    found again.
+
+    Args:
+        frames: sightings of each frame.
+        joints, channels: V, C.
+        persons: P, slots to fill.
+    """
+    named = any(s.identity is not None for f in frames for s in f)
+    tracks = _by_identity(frames) if named else _by_place(frames)
+    slots: list[list[_Track]] = []
+    for track in sorted(tracks, key=lambda t: (-t.weight, t.frames[0])):
+        lost = (s for s in slots if not named and all(set(track.frames).isdisjoint(t.frames) for t in s))
+        slot = next(lost, None)
+        if slot is None:
+            slots.append([track])
+        else:
+            slot.append(track)
+    out = np.zeros((len(frames), persons, joints, channels), dtype=np.float32)
+    confidence = np.zeros(out.shape[:3], dtype=np.float32)
+    slots.sort(key=lambda s: -sum(t.weight for t in s))
+    with np.errstate(over="ignore"):
+        for person, slot in enumerate(slots[:persons]):
+            for track in slot:
+                out[track.frames, person] = np.stack([s.points for s in track.seen])
+                confidence[track.frames, person] = np.stack([s.scores for s in track.seen])
+    return People(out, confidence, len(slots))
+
+
+def _by_identity(frames: Sequence[Sequence[Sighting]]) -> list[_Track]:
+    tracks: dict[Hashable | None, _Track] = {}
+    for number, sightings in enumerate(frames):
+        for sighting in sightings:
+            track = tracks.setdefault(sighting.identity, _Track())
+            if track.frames and track.frames[-1] == number:  # an identity given twice: the better sighting counts
+                if sighting.scores.sum() > track.seen[-1].scores.sum():
+                    track.seen[-1] = sighting
+                continue
+            track.frames.append(number)
+            track.seen.append(sighting)
+    return list(tracks.values())
+
+
+def _by_place(frames: Sequence[Sequence[Sighting]]) -> list[_Track]:
+    done: list[_Track] = []
+    live: list[_Track] = []
+    for number, sightings in enumerate(frames):
+        done += [t for t in live if number - t.frames[-1] > PATIENCE]
+        live = [t for t in live if number - t.frames[-1] <= PATIENCE]
+        found: dict[int, _Track] = {}
+        if live and sightings:
+            cost = np.array([[_distance(track.seen[-1], sighting) for sighting in sightings] for track in live])
+            for row, column in zip(*linear_sum_assignment(np.minimum(cost, FAR)), strict=True):
+                if cost[row, column] <= REACH:
+                    found[int(column)] = live[int(row)]
+        for place, sighting in enumerate(sightings):
+            track = found.get(place)
+            if track is None:
+                track = _Track()
+                live.append(track)
+            track.frames.append(number)
+            track.seen.append(sighting)
+    return done + live
+
+
+def _distance(before: Sighting, now: Sighting) -> float:
+    """Mean distance of the joints that both have, as a share of the body's extent; infinite if they share none."""
+    both = before.points.any(axis=1) & now.points.any(axis=1)
+    if not both.any():
+        return np.inf
+    extent = max(float(np.ptp(s.points[both][:, :2], axis=0).max()) for s in (before, now))
+    moved = float(np.linalg.norm((before.points - now.points)[both][:, :2], axis=1).mean())
+    return moved / extent if extent > 0 else (0.0 if moved == 0 else np.inf)
