@@ -36,6 +36,12 @@ class Encoder:
     """layers of the GRU."""
     mode: Literal["causal", "bidirectional"] = "causal"
     """causal: both halves run forward in time, as released; bidirectional: as torch's nn.GRU."""
+    width: int = 16
+    """channels of the first blocks of the ST-GCN; later ones have two and four times as many."""
+    feature_size: int = 256
+    """channels of the last block of the ST-GCN."""
+    dropout: float = 0.5
+    """share of values dropped in the blocks of the ST-GCN."""
 
 
 @dataclass(frozen=True)

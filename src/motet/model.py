@@ -33,7 +33,12 @@ def encoder_options(encoder: Encoder) -> dict[str, Any]:
     """Keyword arguments of :func:`motet.encoders.build_encoder` for a configured encoder."""
     if encoder.encoder == "gru":
         return {"name": "gru", "hidden": encoder.hidden, "layers": encoder.layers, "mode": encoder.mode}
-    return {"name": "stgcn"}
+    return {
+        "name": "stgcn",
+        "width": encoder.width,
+        "feature_size": encoder.feature_size,
+        "dropout": encoder.dropout,
+    }
 
 
 def _hand(skeleton: Skeleton) -> str:
