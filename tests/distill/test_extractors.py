@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from motet.distill.extractors import Cnn14, R2Plus1D, log_mel, normalise, windows
+from motet.distill.extractors import Cnn14, R2Plus1D, log_mel, normalise
 from motet.distill.extractors.audio import _to_hertz, _to_mel, mel_filters
 from motet.errors import ConfigError, DataError
 
@@ -126,10 +126,3 @@ def test_mel_scale() -> None:
     # triangles of equal area: the integral over frequency is 1, up to the width of a bin
     area = mel_filters().double().sum(dim=0) * 31.25
     assert area[20:].tolist() == pytest.approx([1.0] * 44, abs=0.05)
-
-
-def test_windows_cover_a_video() -> None:
-    assert windows(10) == [(0, 10)]
-    assert windows(16) == [(0, 16)]
-    assert windows(40) == [(0, 16), (16, 32), (24, 40)]
-    assert windows(48, stride=8) == [(s, s + 16) for s in (0, 8, 16, 24, 32)]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from motet.distill.extractors.audio import Cnn14, log_mel
-from motet.distill.extractors.video import R2Plus1D, normalise, windows
+from motet.distill.extractors.video import R2Plus1D, normalise
 
-__all__ = ["Cnn14", "R2Plus1D", "log_mel", "normalise", "windows"]
+__all__ = ["Cnn14", "R2Plus1D", "log_mel", "normalise"]

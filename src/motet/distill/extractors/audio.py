@@ -70,18 +70,19 @@ class Cnn14(nn.Module):
 
     Args:
         features: 2048, or 512 for the published variant ``Cnn14_emb512``.
+        width: channels of the first block, 64 as published; each block doubles them.
         dropout: in training, after blocks (.2) and around the last layer (.5).
     """
 
-    def __init__(self, features: int = 2048, *, dropout: bool = True) -> None:
+    def __init__(self, features: int = 2048, *, width: int = 64, dropout: bool = True) -> None:
         super().__init__()
-        if features < 1:
-            raise ConfigError(f"features is {features}; it must be 1 or more")
+        if features < 1 or width < 1:
+            raise ConfigError(f"features is {features}, width {width}; both must be 1 or more")
         self.bn0 = nn.BatchNorm2d(_MELS)
-        sizes = (1, 64, 128, 256, 512, 1024, 2048)
+        sizes = (1, *(width << n for n in range(6)))
         for number in range(1, 7):
             self.add_module(f"conv_block{number}", _Block(sizes[number - 1], sizes[number]))
-        self.fc1 = nn.Linear(2048, features)
+        self.fc1 = nn.Linear(sizes[-1], features)
         self.feature_size, self.dropout = features, dropout
 
     def forward(self, x: Tensor) -> Tensor:

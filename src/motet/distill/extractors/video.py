@@ -63,28 +63,33 @@ class _Block(nn.Module):
 
 
 class R2Plus1D(nn.Module):
-    """(B, 3, T, H, W) clips, normalised → (B, 512).
+    """(B, 3, T, H, W) clips, normalised → (B, 8 width), 512 as published.
 
     Args:
         layers: blocks of the four stages: (2, 2, 2, 2), or (1, 1, 1, 1) as in the code of CCL.
         slope: of LeakyReLU; 0 is ReLU. AMID's students use LeakyReLU throughout.
         style: ``compact`` has factorised shortcuts, as the code of CCL; ``torchvision`` is laid out and named as
             torchvision's ``r2plus1d_18``, so that its weights fit.
+        width: channels of the first stage; each stage doubles them.
     """
 
-    feature_size = 512
-
     def __init__(
-        self, layers: tuple[int, int, int, int] = (2, 2, 2, 2), *, slope: float = 0.0, style: Style = "compact"
+        self,
+        layers: tuple[int, int, int, int] = (2, 2, 2, 2),
+        *,
+        slope: float = 0.0,
+        style: Style = "compact",
+        width: int = 64,
     ) -> None:
         super().__init__()
-        if len(layers) != 4 or min(layers) < 1:
-            raise ConfigError(f"layers are {layers}; there must be four stages of one block or more")
+        if len(layers) != 4 or min(layers) < 1 or width < 1:
+            raise ConfigError(f"layers are {layers}, width {width}; there must be four stages of one block or more")
         middle = 45 if style == "torchvision" else None
-        stem = _factorised(3, 64, (3, 7), (1, 2), slope, middle)
-        self.stem = nn.Sequential(*stem, nn.BatchNorm3d(64), _activation(slope))
-        inputs = 64
-        for number, (outputs, blocks) in enumerate(zip((64, 128, 256, 512), layers, strict=True), start=1):
+        stem = _factorised(3, width, (3, 7), (1, 2), slope, middle)
+        self.stem = nn.Sequential(*stem, nn.BatchNorm3d(width), _activation(slope))
+        inputs, self.feature_size = width, 8 * width
+        for number, blocks in enumerate(layers, start=1):
+            outputs = width << (number - 1)
             stride = 1 if number == 1 else 2
             stage = [_Block(inputs, outputs, stride, slope, style)]
             stage += [_Block(outputs, outputs, 1, slope, style) for _ in range(blocks - 1)]
@@ -128,15 +133,3 @@ def normalise(frames: Tensor) -> Tensor:
     mean, spread = frames.new_tensor(MEAN, dtype=torch.float32), frames.new_tensor(SPREAD, dtype=torch.float32)
     return ((frames.float() / 255 - mean) / spread).movedim(-1, -4)
 
-
-def windows(frames: int, length: int = 16, stride: int = 16) -> list[tuple[int, int]]:
-    """(start, end) of the windows that a video is judged by: sliding, the last one moved to the end.
-
-    A video shorter than a window is one window of all its frames.
-    """
-    if frames <= length:
-        return [(0, frames)]
-    starts = list(range(0, frames - length + 1, stride))
-    if starts[-1] + length < frames:
-        starts.append(frames - length)
-    return [(start, start + length) for start in starts]

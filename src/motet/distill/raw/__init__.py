@@ -1,0 +1,29 @@
+"""Distillation from recordings: video, sound, speech and text, by networks that are frozen or learn."""
+
+from __future__ import annotations
+
+from motet.distill.raw.datasets import DATASETS, Found, index, open_source
+from motet.distill.raw.extract import extract
+from motet.distill.raw.manifest import Item, Manifest
+from motet.distill.raw.options import Audio, RawOptions, Speech, Text, Video
+from motet.distill.raw.run import resume, train
+from motet.distill.raw.student import RawStudent, load
+
+__all__ = [
+    "DATASETS",
+    "Audio",
+    "Found",
+    "Item",
+    "Manifest",
+    "RawOptions",
+    "RawStudent",
+    "Speech",
+    "Text",
+    "Video",
+    "extract",
+    "index",
+    "load",
+    "open_source",
+    "resume",
+    "train",
+]

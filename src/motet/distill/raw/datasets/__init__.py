@@ -1,0 +1,54 @@
+"""Data sets of the paper and plain folders as manifests: what is there, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from motet.distill.raw.datasets.activitynet import activitynet
+from motet.distill.raw.datasets.base import Found
+from motet.distill.raw.datasets.folders import folders
+from motet.distill.raw.datasets.iemocap import iemocap
+from motet.distill.raw.datasets.ucf51 import ucf51
+from motet.distill.raw.manifest import Manifest
+from motet.errors import ConfigError, DataError
+
+__all__ = ["DATASETS", "Found", "activitynet", "folders", "iemocap", "index", "open_source", "ucf51"]
+
+DATASETS: dict[str, Callable[[Path], Found]] = {
+    "folders": folders,
+    "ucf51": ucf51,
+    "activitynet": activitynet,
+    "iemocap": iemocap,
+}
+
+
+def index(dataset: str, source: str | Path, *, partial: bool = False) -> Found:
+    """Find the recordings of a data set in its folder.
+
+    Args:
+        dataset: ``folders`` (one folder per class), ``ucf51``, ``activitynet`` or ``iemocap``.
+        source: folder.
+        partial: go on with what is there, although something is missing.
+
+    Raises:
+        ConfigError: no such data set.
+        DataError: nothing of it is there; or, unless ``partial``, something is missing: the message says what.
+    """
+    if dataset not in DATASETS:
+        raise ConfigError(f"there is no data set {dataset!r}; choose one of {', '.join(DATASETS)}")
+    place = Path(source)
+    if not place.is_dir():
+        raise DataError(f"there is no folder {place}")
+    found = DATASETS[dataset](place)
+    if found.missing and not partial:
+        raise DataError(f"{place} is not all of {dataset}: {'; '.join(found.missing)}. --partial takes what is there")
+    if not len(found.manifest):
+        raise DataError(f"{place} has no recording of {dataset}")
+    return found
+
+
+def open_source(source: str | Path) -> Manifest:
+    """The manifest that a CSV file holds, or that a folder with one folder per class makes."""
+    path = Path(source)
+    return index("folders", path).manifest if path.is_dir() else Manifest.read(path)

@@ -1,0 +1,161 @@
+"""The student that sees recordings, on disk and in use: files in, probabilities out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from motet.distill.layers import Dense
+from motet.distill.networks import Inputs, Shape
+from motet.distill.networks import Student as StudentNetwork
+from motet.distill.raw.manifest import Item
+from motet.distill.raw.networks import build
+from motet.distill.raw.options import RawOptions, kind_of
+from motet.distill.raw.train import Extractor, RawTrainer
+from motet.distill.settings import settings_from_dict
+from motet.errors import DataError, RunError
+from motet.runs import written
+
+
+def save_student(path: Path, trainer: RawTrainer, class_names: Sequence[str]) -> None:
+    """Weights of student and classifier, and what is needed to rebuild them."""
+    networks, shape = trainer.main.networks, trainer.shape
+    tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
+    tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
+    facts = {
+        "settings": trainer.settings.to_dict(),
+        "networks": trainer.options.to_dict(),
+        "targets": list(shape.targets),
+        "classes": list(class_names),
+    }
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with written(path) as partial:
+        save_file(kept, partial, {"raw student": json.dumps(facts)})
+
+
+@dataclass(frozen=True, eq=False)
+class RawStudent:
+    """A student of recordings.
+
+    Attributes:
+        class_names: of its answers.
+        targets: modalities that it takes.
+    """
+
+    class_names: tuple[str, ...]
+    targets: tuple[str, ...]
+    network: StudentNetwork
+    classifier: Dense
+
+    def features(self, files: Mapping[str, Sequence[str | Path | Item]]) -> npt.NDArray[np.float32]:
+        """(N, D) representations, each the mean over the clips of a sample.
+
+        Args:
+            files: of every target modality N paths (of a text modality N texts).
+
+        Raises:
+            DataError: a target is missing, a file cannot be read, or numbers of files differ.
+        """
+        return self._answers(files)[0]
+
+    def predict(self, files: Mapping[str, Sequence[str | Path | Item]]) -> npt.NDArray[np.float32]:
+        """(N, C) probabilities, each the mean over the clips of a sample; arguments and errors as :meth:`features`."""
+        return self._answers(files)[1]
+
+    def _answers(
+        self, files: Mapping[str, Sequence[str | Path | Item]]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        for name in self.targets:
+            if name not in files:
+                raise DataError(f"the student needs the modality {name}; given were {', '.join(files) or 'none'}")
+        counts = {name: len(files[name]) for name in self.targets}
+        if len(set(counts.values())) != 1 or not counts[self.targets[0]]:
+            raise DataError(f"the student needs as many files of every modality, and at least one, not {counts}")
+        found = [self._one({n: _item(files[n][row]) for n in self.targets}) for row in range(counts[self.targets[0]])]
+        features, answers = (torch.stack(part).numpy() for part in zip(*found, strict=True))
+        return features, answers
+
+    @torch.no_grad()
+    def _one(self, items: Mapping[str, Item]) -> tuple[Tensor, Tensor]:
+        networks = {name: self.network.extractors[name].network for name in self.targets}
+        loaded = {name: networks[name].load(item) for name, item in items.items()}  # type: ignore[operator, union-attr]
+        count = max(len(parts) for parts in loaded.values())
+        states, answers = [], []
+        for clip in range(count):
+            inputs = Inputs({}, {})
+            for name, parts in loaded.items():
+                x, lengths = networks[name].together([parts[clip * len(parts) // count]])  # type: ignore[operator, union-attr]
+                inputs.values[name] = x[None]
+                if lengths is not None:
+                    inputs.lengths[name] = lengths[None]
+            state = self.network(inputs)
+            states.append(state[0, 0])
+            answers.append(self.classifier(state)[0, 0].softmax(dim=-1))
+        return torch.stack(states).mean(dim=0), torch.stack(answers).mean(dim=0)
+
+
+def _item(given: str | Path | Item) -> Item:
+    return given if isinstance(given, Item) else Item(str(given))
+
+
+def load(path: str | Path) -> RawStudent:
+    """The student of one fold and seed.
+
+    Args:
+        path: ``student.safetensors``, its folder, or the run directory if that holds one student alone.
+
+    Raises:
+        RunError: there is none, there are several, or the file is damaged.
+    """
+    file = _file(Path(path))
+    try:
+        with safe_open(file, framework="pt") as content:
+            facts: dict[str, Any] = json.loads(content.metadata()["raw student"])
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is not a student of recordings ({error}); `motet distill raw` writes one") from error
+    options, targets = RawOptions.from_dict(facts["networks"]), tuple(facts["targets"])
+    settings = settings_from_dict(facts["settings"]).networks
+    shape = Shape(dict.fromkeys(targets, 1), frozenset(), targets, (), len(facts["classes"]))
+    network = StudentNetwork((0,), "student", shape, targets, settings)
+    for name in targets:
+        network.extractors[name] = Extractor(build(name, _without_weights(options, name)), settings.features)
+    classifier = Dense((0,), "classifier", settings.features, shape.classes)
+    _fill(network, "student.", tensors)
+    _fill(classifier, "classifier.", tensors)
+    return RawStudent(tuple(facts["classes"]), targets, network.eval(), classifier)
+
+
+def _file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = sorted(path.glob("student.safetensors")) or sorted(path.glob("lanes/*/student.safetensors"))
+    if not found:
+        raise RunError(f"{path} has no student; `motet distill raw` writes one when it ends")
+    if len(found) > 1:
+        names = ", ".join(str(p.parent) for p in found[:3])
+        raise RunError(f"{path} has {len(found)} students, of several folds or seeds; name one of {names} …")
+    return found[0]
+
+
+def _without_weights(options: RawOptions, modality: str) -> RawOptions:
+    """What it learned is in the file; text and speech still take configuration and tokenizer from their folder."""
+    kind = kind_of(modality)
+    if kind in ("speech", "text"):
+        return options
+    return dataclasses.replace(options, **{kind: dataclasses.replace(options.of(kind), weights="")})  # type: ignore[arg-type]
+
+
+def _fill(module: torch.nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
