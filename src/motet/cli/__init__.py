@@ -30,6 +30,9 @@ usage: motet VERB …            `motet VERB --help` tells more
   evaluate RUN                              protocols, beside raw features and a random encoder
   discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
   distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
+  distill index DATASET FOLDER --out CSV    find the recordings of a data set
+  distill extract SOURCE --out TABLE.npz    features of frozen networks from video, sound, speech and text
+  distill raw SOURCE --target M …           the same with networks that learn from recordings
   graphs FOLDER --out RUN                   GraphCL on graphs with node labels, and HaLP on it
   embed RUN ARCHIVE --out FILE.npz          features of every clip
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
@@ -49,6 +52,9 @@ VERBS = {
     "evaluate": ("evaluate", "evaluate"),
     "discover": ("discover", "discover"),
     "distill": ("distill", "distill"),
+    "distill index": ("distill_raw", "distill_index"),
+    "distill extract": ("distill_raw", "distill_extract"),
+    "distill raw": ("distill_raw", "distill_raw"),
     "graphs": ("graphs", "graphs"),
     "embed": ("show", "embed"),
     "export": ("show", "export"),
