@@ -56,6 +56,7 @@ _MODULES = (
     "memory",
     "recipes",
     "report",
+    "reproduce",
     "simulate",
 )
 

@@ -38,6 +38,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
   weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
+  reproduce TABLE --data ARCHIVE            a paper's table on your data, beside the published figures
   report RUN --out report.html              one page to look at, with playing skeletons
   demo                                      all of it on two small sets, in minutes
 """
@@ -60,6 +61,7 @@ VERBS = {
     "export": ("show", "export"),
     "weights pack": ("show", "weights_pack"),
     "weights convert": ("show", "weights_convert"),
+    "reproduce": ("reproduce", "reproduce"),
     "report": ("show", "report"),
     "demo": ("show", "demo"),
 }

@@ -1,0 +1,125 @@
+"""What a table of a paper is: its rows, the training behind each, what is measured, and the figures that were printed.
+
+A table is data. To add one, write a module of :mod:`motet.reproduce.tables` with ``TABLES``, a tuple of :class:`Table`;
+nothing is registered anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["pretrain", "distill", "discover", "graphs"]
+Figure = float | tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of a training's epochs: the published epoch over the published number of them."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """A multiple of the value that an option has without it: sweeps follow settings of another size."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training; with several seeds it is several runs.
+
+    Attributes:
+        method: recipe family (``cmd``), or method of the verb that trains.
+        options: options that differ from it; values may be :class:`Share` and :class:`Times`.
+        limits: option → another option that it cannot exceed; a recipe that is too small for it leaves the row out.
+        auxiliary: ``distill``: which of the auxiliary modalities helps, counted from 0; None for all of them.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    auxiliary: int | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column: what is read from the judgement of a training.
+
+    Attributes:
+        name: title of the column.
+        pick: where the value stands. ``pretrain``: ``protocol`` (``linear`` means linear-cached in the small scale),
+            ``stream`` (``all`` for all of the run), ``ensemble``, ``metric``, and any entry of a row's details; or
+            ``watched``, a name of the last line of metrics.jsonl. ``distill``: ``who`` and ``metric``. ``discover``:
+            ``branch``, ``by`` and ``metric``.
+        options: of the protocol, in the paper's scale.
+    """
+
+    name: str
+    pick: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line.
+
+    Attributes:
+        name: as the table calls it.
+        training: what is trained for it; None for a method that motet does not have, of which only what was printed
+            is shown.
+        published: (measure, data set) → percent, or (percent, standard deviation).
+        pick: what this row reads otherwise than the measures say.
+        cite: where its figures were printed, if not where the table's were.
+    """
+
+    name: str
+    training: Training | None = None
+    published: Mapping[tuple[str, str], Figure] = field(default_factory=dict)
+    pick: Mapping[str, Any] = field(default_factory=dict)
+    cite: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper.
+
+    Attributes:
+        name: ``family/name``.
+        title: one line.
+        kind: which verb trains.
+        source: who printed it, and where.
+        measures: columns.
+        rows: lines.
+        settings: ``distill``: settings of the paper's scale.
+        target: the table needs a second archive (``pretrain``: to transfer to).
+        notes: what a reader must know.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    source: str
+    measures: tuple[Measure, ...]
+    rows: tuple[Row, ...]
+    settings: str = "table"
+    target: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sets(self) -> list[str]:
+        """Data sets of the printed figures, in the order of their first appearance."""
+        return list(dict.fromkeys(s for row in self.rows for _, s in row.published))
+
+
+def across(measure: str, sets: tuple[str, ...], *figures: Figure | None) -> dict[tuple[str, str], Figure]:
+    """Figures of one measure on several sets; None where none was printed."""
+    return {(measure, s): f for s, f in zip(sets, figures, strict=True) if f is not None}
+
+
+def beside(data_set: str, **figures: Figure | None) -> dict[tuple[str, str], Figure]:
+    """Figures of several measures on one set."""
+    return {(m, data_set): f for m, f in figures.items() if f is not None}

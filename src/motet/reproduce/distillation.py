@@ -1,0 +1,128 @@
+"""Rows that ``motet distill`` trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from motet.distill import FeatureTable, resume, run, settings_for
+from motet.distill.methods import METHODS
+from motet.distill.networks import Networks
+from motet.distill.settings import Training as Schedule
+from motet.distill.table import usable
+from motet.errors import ConfigError
+from motet.reproduce.declare import Measure, Row, Training
+from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
+
+_PLAN = ("split", "folds", "validate", "device")  # options of the verb that are none of the settings
+
+
+class Distillation:
+    """See :class:`motet.reproduce.jobs.Engine`. All seeds and folds train in one pass."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        if not request.target or not request.auxiliary:
+            raise ConfigError(
+                f"table {request.table.name} needs --target, the student's modality, and --auxiliary, those that help"
+            )
+        known = {f.name for part in (*METHODS.values(), Networks, Schedule) for f in fields(part)}
+        for name in request.options:
+            if name not in known and name not in _PLAN:
+                raise ConfigError(f"no method of {request.table.name} has an option {name!r}")
+        self.table = FeatureTable.open(request.data)
+        usable(self.table, request.target, request.auxiliary)
+        self.facts: dict[str, Any] = {
+            "name": request.data.name,
+            "path": str(request.data),
+            "hash": hashlib.sha256(request.data.read_bytes()).hexdigest(),
+            "clips": len(self.table),
+            "classes": len(self.table.class_names),
+            "target": list(request.target),
+            "auxiliary": list(request.auxiliary),
+        }
+
+    def _settings(self) -> str:
+        return self.request.table.settings if self.request.scale == "paper" else "table"
+
+    def _auxiliary(self, training: Training) -> tuple[str, ...]:
+        if training.auxiliary is None:
+            return self.request.auxiliary
+        if len(self.request.auxiliary) < 2:
+            raise Impossible("it needs two auxiliary modalities; with one, the rows of both are what there is")
+        return (self.request.auxiliary[training.auxiliary],)
+
+    def job(self, row: Row) -> Job:
+        assert row.training is not None
+        training = row.training
+        settings = settings_for(training.method, self._settings())
+        defaults = vars(settings.method) | vars(settings.training) | vars(settings.networks)
+        options = settled(training.options, epochs=settings.training.epochs, defaults=defaults)
+        # an option of the whole table counts where the row's method has it
+        options |= {k: v for k, v in self.request.options.items() if k in defaults or k in _PLAN}
+        settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
+        auxiliary = self._auxiliary(training)
+        facts = (self.facts["hash"], self.request.target, auxiliary, self._settings(), self.request.seeds, options)
+        folder = folder_of(self.request, training, "distill", training.method, *facts)
+        command = f"motet distill {self.request.data} --target {' '.join(self.request.target)} --auxiliary "
+        command += f"{' '.join(auxiliary)} --method {training.method} --settings {self._settings()} --out {folder}"
+        return Job(
+            training,
+            options,
+            folder,
+            f"{command} --seeds {' '.join(map(str, self.request.seeds))} {words(options)}".strip(),
+        )
+
+    def done(self, job: Job) -> int:
+        return len(self.request.seeds) if (job.folder / "result.json").exists() else 0
+
+    def _call(self, job: Job) -> dict[str, Any]:
+        return {
+            "method": job.training.method,
+            "settings": self._settings(),
+            "seeds": self.request.seeds,
+            "diagnose": False,
+            **job.options,
+        }
+
+    def estimate(self, job: Job) -> float:
+        if self.done(job):
+            return 0.0
+        settings = settings_for(job.training.method, self._settings())
+        epochs = int(job.options.get("epochs", settings.training.epochs))
+        # the epochs after the warm-up cost more than those before it
+        short = {"epochs": 1, **({"warm_up": 0} if hasattr(settings.method, "warm_up") else {})}
+        began = time.perf_counter()
+        auxiliary = self._auxiliary(job.training)
+        run(self.table, self.request.target, auxiliary, **{**self._call(job), **short, "progress": False})
+        return (time.perf_counter() - began) * epochs
+
+    def train(self, job: Job) -> None:
+        if self.done(job):
+            return
+        if (job.folder / "config.json").exists():
+            resume(job.folder, progress=self.request.progress)
+            return
+        auxiliary = self._auxiliary(job.training)
+        call = {**self._call(job), "progress": self.request.progress}
+        run([self.request.data], self.request.target, auxiliary, job.folder, **call)
+
+    def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
+        result = json.loads((job.folder / "result.json").read_text())
+        found: Values = {}
+        for measure in measures:
+            pick = {**measure.pick, **row.pick}
+            scores = result["summary"].get(pick["who"], {}).get(pick["metric"])
+            if scores is not None and not (pick["who"] == "student" and result["judged"] == "teacher"):
+                found[measure.name] = scores["values"]
+        return found
+
+    def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
+        return {}
+
+    def notes(self) -> list[str]:
+        return []

@@ -1,0 +1,187 @@
+"""Rows that ``motet pretrain`` trains and ``motet evaluate`` judges."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from motet.archive import MotionArchive
+from motet.config import Recipe, flat_options
+from motet.errors import MotetWarning
+from motet.evaluate.results import RANDOM, RAW
+from motet.evaluate.results import Row as Judged
+from motet.evaluate.runner import run as evaluate
+from motet.reproduce.declare import Measure, Row, Training
+from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
+from motet.runs import Run
+from motet.splits import Split
+from motet.train import Trainer, resolve, train_seeds
+
+_STEPS = 3  # that are measured for an estimate
+# what the time of a step depends on, apart from the machine
+_COSTLY = (
+    *("method", "streams", "frames", "batch_size", "precision", "device", "devices", "nodes", "encoder", "hidden"),
+    *("layers", "mode", "queue_size", "dim", "teachers", "positives", "prototypes", "prototypes_from", "neighbours"),
+)
+_ROW_FACTS = ("protocol", "stream", "ensemble", "metric")
+
+
+class Pretraining:
+    """See :class:`motet.reproduce.jobs.Engine`."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.archive = MotionArchive.open(request.data)
+        if request.table.target:
+            MotionArchive.open(request.one_target("an archive to transfer to"))
+        self.facts: dict[str, Any] = {
+            "name": self.archive.path.resolve().name,
+            "path": str(self.archive.path),
+            "hash": self.archive.hash,
+            "clips": len(self.archive),
+            "classes": len(self.archive.class_names),
+            "licence": self.archive.licence,
+            "simulated": self.archive.simulated,
+        }
+        self._steps: dict[tuple[Any, ...], float] = {}
+        self._notes: dict[str, None] = {}
+
+    def job(self, row: Row) -> Job:
+        assert row.training is not None
+        training, name = row.training, f"{row.training.method}/{self.request.scale}"
+        base, parts = self._resolved(name, self.request.options)
+        options = settled(training.options, epochs=base.epochs, defaults=flat_options(base))
+        options |= self.request.options
+        resolved, _ = self._resolved(name, options)
+        flat = flat_options(resolved)
+        for option, other in training.limits.items():
+            if flat[option] > flat[other]:
+                raise Impossible(f"{option} {flat[option]} is more than {other} {flat[other]} of {resolved.recipe}")
+        if row.pick.get("stream") == "all" and len(resolved.streams) < 2:
+            raise Impossible(f"{resolved.recipe} has one stream on these recordings")
+        self.facts["split"] = {"rule": parts.name, "train": len(parts.train), "test": len(parts.test)}
+        folder = folder_of(self.request, training, "pretrain", self.archive.hash, name, options)
+        command = f"motet pretrain {name} --data {self.archive.path} --out {folder / f'seed-{self.request.seeds[0]}'}"
+        return Job(training, options, folder, f"{command} --seed {self.request.seeds[0]} {words(options)}".strip())
+
+    def _resolved(self, name: str, options: Mapping[str, Any]) -> tuple[Recipe, Split]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MotetWarning)  # told once, when the training begins
+            return resolve(name, self.archive, options)
+
+    def _recipe(self, training: Training) -> str:
+        return f"{training.method}/{self.request.scale}"
+
+    def done(self, job: Job) -> int:
+        return sum((job.folder / f"seed-{s}" / "model.safetensors").exists() for s in self.request.seeds)
+
+    def estimate(self, job: Job) -> float:
+        recipe, parts = self._resolved(self._recipe(job.training), job.options)
+        flat = flat_options(recipe)
+        cost = tuple(str(flat.get(name)) for name in _COSTLY)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MotetWarning)
+            if cost not in self._steps:
+                trainer = Trainer(recipe, self.archive, parts, progress=False)
+                self._steps[cost] = trainer.seconds_per_step(_STEPS)
+        steps = recipe.epochs * (len(parts.train) // recipe.batch_size)
+        return self._steps[cost] * steps * (len(self.request.seeds) - self.done(job))
+
+    def train(self, job: Job) -> None:
+        train_seeds(
+            self._recipe(job.training),
+            self.archive,
+            job.folder,
+            self.request.seeds,
+            progress=self.request.progress,
+            **job.options,
+        )
+
+    def _judged(self, job: Job, measures: Sequence[Measure], *, baselines: bool) -> list[Judged]:
+        wanted: dict[str, dict[str, Any]] = {}
+        for measure in measures:
+            protocol = measure.pick.get("protocol")
+            if protocol is None:
+                continue
+            name, options = self._protocol(str(protocol), measure.options)
+            wanted.setdefault(name, {}).update(options)
+        runs = [Run.open(job.folder / f"seed-{s}") for s in self.request.seeds]
+        if not wanted:
+            return []
+        given: dict[str, Any] = {name.replace("-", "_"): options for name, options in wanted.items() if options}
+        found = evaluate(
+            runs,
+            tuple(wanted),
+            data=self.archive,
+            seeds=len(self.request.seeds) if baselines else 1,
+            baselines=baselines,
+            json=job.folder / f"evaluation{'-with-baselines' if baselines else ''}.json",
+            markdown=job.folder / f"evaluation{'-with-baselines' if baselines else ''}.md",
+            progress=self.request.progress,
+            **given,
+        )
+        notes = [*found["notes"], *(n for p in found["protocols"] if p["name"] in wanted for n in p["notes"])]
+        self._notes |= dict.fromkeys(notes)
+        return [Judged.from_dict(row) for row in found["rows"] if row["protocol"] in wanted]
+
+    def _protocol(self, name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The protocol in this scale, with the options that it has there."""
+        given: dict[str, Any] = {}
+        if name == "transfer":
+            given["data"] = (self.request.one_target("an archive to transfer to"),)
+        if self.request.scale == "paper":
+            return name, {**options, **given}
+        return ("linear-cached" if name == "linear" else name), given
+
+    def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
+        picks = {m.name: {**m.pick, **row.pick} for m in measures}
+        asked = [Measure(m.name, picks[m.name], m.options) for m in measures]
+        judged = self._judged(job, asked, baselines=False)
+        own = [r for r in judged if r.features not in (RAW, RANDOM)]
+        return self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
+
+    def _watched(self, job: Job, measures: Sequence[Measure]) -> Values:
+        """Means of the last epoch that a method logged about itself."""
+        found: Values = {}
+        for measure in measures:
+            if "watched" not in measure.pick:
+                continue
+            lines = [Run.open(job.folder / f"seed-{s}").metrics()[-1] for s in self.request.seeds]
+            values = [line.get("watched", {}).get(measure.pick["watched"]) for line in lines]
+            if None not in values:
+                found[measure.name] = values
+        return found
+
+    def _streams(self, job: Job) -> tuple[str, ...]:
+        return Run.open(job.folder / f"seed-{self.request.seeds[0]}").recipe.streams
+
+    def _picked(self, measures: Sequence[Measure], judged: Sequence[Judged], streams: Sequence[str]) -> Values:
+        found: Values = {}
+        for measure in measures:
+            if "protocol" not in measure.pick:
+                continue
+            pick = {"metric": "accuracy", "ensemble": None, **measure.pick}
+            pick["protocol"] = self._protocol(pick["protocol"], {})[0]
+            if pick["stream"] == "all":
+                pick["stream"] = "+".join(streams)
+            rows = [r for r in judged if all(_fact(r, k) == v for k, v in pick.items())]
+            if rows:
+                found[measure.name] = list(rows[0].values)
+        return found
+
+    def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
+        plain = [m for m in measures if m.pick.get("protocol") not in (None, "ensemble")]
+        judged = self._judged(job, plain, baselines=True)
+        streams = self._streams(job)
+        found = {
+            kind: self._picked(plain, [r for r in judged if r.features == kind], streams) for kind in (RAW, RANDOM)
+        }
+        return {kind: values for kind, values in found.items() if values}
+
+    def notes(self) -> list[str]:
+        return list(self._notes)
+
+
+def _fact(row: Judged, name: str) -> Any:
+    return getattr(row, name) if name in _ROW_FACTS else row.details.get(name)

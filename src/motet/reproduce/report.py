@@ -1,0 +1,127 @@
+"""A filled table, a plan and the list of tables, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from motet.evaluate.results import percent
+from motet.reproduce.declare import Table
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The table as Markdown: ours first, then what was printed, each with its data set."""
+    data, hardware = found["data"], found["hardware"]
+    simulated = " (**simulated: no person was recorded**)" if data.get("simulated") else ""
+    facts = f"{data['clips']} rows, {data['classes']} classes" if "target" in data else f"{data['clips']} clips"
+    split = data.get("split")
+    rule = f", split `{split['rule']}` ({split['train']} train, {split['test']} test)" if split else ""
+    options = " ".join(f"{k}={v}" for k, v in found["options"].items())
+    lines = [
+        f"# {found['table']}: {found['title']}",
+        "",
+        *_state(found),
+        f"- Ours: {data['name']}{simulated}, {facts}{rule}; scale {found['scale']}; seeds "
+        f"{', '.join(map(str, found['seeds']))}, mean ± sd, last epoch" + (f"; {options}" if options else ""),
+        f"- Published: {found['source']}; the data set of each column is in its title",
+        f"- Machine: {hardware['cpu']}, {hardware['threads']} threads; torch {found['torch']}, motet {found['motet']}; "
+        f"{found['date']}",
+        *(f"- Note: {note}" for note in found["notes"]),
+        "",
+        *_table(found),
+        "",
+        *_below(found),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _state(found: Mapping[str, Any]) -> list[str]:
+    if found["complete"]:
+        return []
+    count = len(found["missing"])
+    return [f"- **UNFINISHED: {count} of {len(found['rows'])} rows are missing** ({', '.join(found['missing'])})"]
+
+
+def _table(found: Mapping[str, Any]) -> list[str]:
+    measures = [m["name"] for m in found["measures"]]
+    printed = list(
+        dict.fromkeys(
+            (p["measure"], s) for s in found["sets"] for r in found["rows"] for p in r["published"] if p["set"] == s
+        )
+    )
+    ours = [f"{m}, ours: {found['data']['name']}" for m in measures]
+    head = ["", *ours, *(f"{m}, published: {s}" for m, s in printed)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name, values in found["baselines"].items():
+        cells = [percent(values[m]["values"]) if m in values else "–" for m in measures]
+        lines.append("| " + " | ".join([f"*{name}*", *cells, *("–" for _ in printed)]) + " |")
+    for row in found["rows"]:
+        lines.append("| " + " | ".join([row["name"], *_own(row, measures), *_printed(row, printed)]) + " |")
+    return lines
+
+
+def _own(row: Mapping[str, Any], measures: Iterable[str]) -> list[str]:
+    if row["state"] in ("missing", "failed"):
+        return [f"**{row['state']}**" for _ in measures]
+    return [percent(row["values"][m]["values"]) if m in row["values"] else "–" for m in measures]
+
+
+def _printed(row: Mapping[str, Any], printed: Iterable[tuple[str, str]]) -> list[str]:
+    figures = {(p["measure"], p["set"]): p["figure"] for p in row["published"]}
+
+    def cell(figure: Any) -> str:
+        if figure is None:
+            return "–"
+        return " ± ".join(f"{f:g}" for f in figure) if isinstance(figure, list) else f"{figure:g}"
+
+    return [cell(figures.get(key)) for key in printed]
+
+
+def _below(found: Mapping[str, Any]) -> list[str]:
+    """Sources of single rows, and why some are empty."""
+    cited: dict[str, list[str]] = {}
+    for row in found["rows"]:
+        if row["cite"]:
+            cited.setdefault(row["cite"], []).append(row["name"])
+    lines = [f"- Printed in {cite}: {', '.join(names)}" for cite, names in cited.items()]
+    why: dict[str, list[str]] = {}
+    for row in found["rows"]:
+        if row["reason"]:
+            why.setdefault(f"{row['state']}: {row['reason']}", []).append(row["name"])
+    return [*lines, *(f"- {', '.join(names)}: {reason}" for reason, names in why.items())]
+
+
+def plan(found: Mapping[str, Any]) -> str:
+    """What a dry run found."""
+    lines = [f"{found['table']} on {found['data']['name']}, scale {found['scale']}: nothing was trained", ""]
+    for run in found["runs"]:
+        left = run["seeds"] - run["done"]
+        state = "done" if not left else f"{left} of {run['seeds']} seeds to train, about {duration(run['seconds'])}"
+        lines += [f"{run['row']}: {state}", f"    {run['command']}"]
+    lines += [f"{name}: left out ({reason})" for name, reason in found["left_out"].items()]
+    lines += [
+        "",
+        f"together about {duration(found['seconds'])} of training, as one run after the other; judging is extra",
+    ]
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """A span of time in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def listing(tables: Mapping[str, Table]) -> str:
+    """All declared tables."""
+    width = max(map(len, tables))
+    lines = []
+    for name, table in tables.items():
+        own = sum(row.training is not None for row in table.rows)
+        figures = sum(len(row.published) for row in table.rows)
+        lines.append(
+            f"{name:<{width}}  {table.title} ({table.kind}; {own} of {len(table.rows)} rows; {figures} figures)"
+        )
+        lines.append(f"{'':<{width}}  {table.source}")
+    return "\n".join(lines)
