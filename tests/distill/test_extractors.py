@@ -79,7 +79,7 @@ def test_weights_are_taken_over_and_others_refused() -> None:
         R2Plus1D((1, 1, 1, 1)).load_torchvision(first.state_dict())
     with torch.device("meta"):
         sound, other = Cnn14(512), Cnn14()
-        extra = {"fc_audioset.weight": torch.zeros(2), "logmel_extractor.melW": torch.zeros(2)}
+        extra = {"fc_audioset.weight": torch.zeros(2), "spectrogram_extractor.x": torch.zeros(2)}
         sound.load_panns({**Cnn14(512).state_dict(), **extra})
         with pytest.raises(DataError, match=r"fc1\.\w+ is \(2048"):
             sound.load_panns(other.state_dict())

@@ -102,11 +102,17 @@ class Cnn14(nn.Module):
     def load_panns(self, state: Mapping[str, Tensor]) -> None:
         """Take published weights (the entry ``model`` of a PANNs checkpoint).
 
-        The front end's weights are constants that :func:`log_mel` computes itself; the classifier is left out.
+        The front end's weights are constants that :func:`log_mel` computes itself; they are compared only. The
+        classifier is left out.
 
         Raises:
-            DataError: not the weights of such a network; names the first that does not fit.
+            DataError: not the weights of such a network, or of one with another front end (16 kHz, 128 bands …); names
+                the first that does not fit.
         """
+        filters = state.get("logmel_extractor.melW")
+        own = mel_filters()
+        if filters is not None and (filters.shape != own.shape or (filters - own).abs().max() > 1e-4):
+            raise DataError("these weights are of a Cnn14 with another front end than 32 kHz, 64 mel bands, 50–14000 Hz")
         skipped = ("spectrogram_extractor.", "logmel_extractor.", "fc_audioset.")
         kept = {name: value for name, value in state.items() if not name.startswith(skipped)}
         _load(self, kept, f"a Cnn14 of {self.feature_size} features of PANNs")
