@@ -19,6 +19,7 @@ from motet.evaluate.results import RANDOM, RAW, distinctions
 from motet.report import maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.page import build
+from motet.report.watched import watched_curves
 from motet.runs import Run, collect, written
 from motet.splits import Split
 from motet.splits import split as split_archive
@@ -264,7 +265,7 @@ def _curves(run: Run) -> list[Curve]:
         ("lr", "Learning rate", 1.0),
     ]
     curves = [Curve(title, CURVE_MEANINGS[key], "epoch", series(key, factor)) for key, title, factor in titles]
-    return [curve for curve in curves if curve.series]
+    return [curve for curve in curves if curve.series] + watched_curves(lines)
 
 
 def _options(node: Any) -> dict[str, Any]:
