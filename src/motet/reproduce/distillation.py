@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -14,7 +15,7 @@ from motet.distill.methods import METHODS
 from motet.distill.networks import Networks
 from motet.distill.settings import Training as Schedule
 from motet.distill.table import usable
-from motet.errors import ConfigError
+from motet.errors import ConfigError, MotetWarning
 from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
 
@@ -98,7 +99,9 @@ class Distillation:
         short = {"epochs": 1, **({"warm_up": 0} if hasattr(settings.method, "warm_up") else {})}
         began = time.perf_counter()
         auxiliary = self._auxiliary(job.training)
-        run(self.table, self.request.target, auxiliary, **{**self._call(job), **short, "progress": False})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MotetWarning)  # no warm-up is for the clock only
+            run(self.table, self.request.target, auxiliary, **{**self._call(job), **short, "progress": False})
         return (time.perf_counter() - began) * epochs
 
     def train(self, job: Job) -> None:
