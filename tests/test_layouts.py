@@ -13,6 +13,7 @@ from motet.errors import ConfigError, MotetError
 from motet.layouts import canonical_names, part_of
 
 SIZES = {
+    "acclaim-31": 31,
     "azure-kinect-32": 32,
     "bandai-22": 22,
     "coco-17": 17,
