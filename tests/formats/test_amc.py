@@ -90,7 +90,7 @@ def load(source: Path, **options: object) -> MotionArchive:
 
 
 def by_hand(row: np.ndarray) -> np.ndarray:
-    """(4, 3) root, thigh, stub, shin by the equations of the format, with rotations of scipy (lower case: extrinsic)."""
+    """(4, 3) root, thigh, stub, shin by the equations of the format; lower case is extrinsic in scipy."""
 
     def turn(order: str, angles: list[float]) -> np.ndarray:
         return Rotation.from_euler(order, angles, degrees=True).as_matrix()
