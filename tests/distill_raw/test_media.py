@@ -13,7 +13,9 @@ from motet.errors import DataError
 from tests.distill_raw.media_files import brightness, pictures, tone, write
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "mpeg4"), (".avi", "mpeg4"), (".mkv", "libx264"), (".mp4", "libx264")])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "mpeg4"), (".avi", "mpeg4"), (".mkv", "libx264"), (".mp4", "libx264")]
+)
 def test_a_window_is_what_decoding_from_the_beginning_gives(tmp_path: Path, suffix: str, codec: str) -> None:
     item = Item(str(write(tmp_path / f"v{suffix}", pictures(40), codec=codec)))
     whole = list(media.every_frame(item))

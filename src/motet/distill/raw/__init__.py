@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from motet.distill.raw.datasets import DATASETS, Found, index, open_source
-from motet.distill.raw.extract import extract
+from motet.distill.raw.extraction import extract
 from motet.distill.raw.manifest import Item, Manifest
 from motet.distill.raw.options import Audio, RawOptions, Speech, Text, Video
 from motet.distill.raw.run import resume, train

@@ -87,13 +87,15 @@ class RawFeeder(Feeder):
         self.waiting: deque[tuple[Tensor, dict[str, list[Future[Tensor] | None]]]] = deque()
         self.coming: Iterator[Tensor] = iter(())
         self.epoch = 0
+        self.reading: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ training
 
-    def plan(self, epoch: int, rows: Iterable[Tensor]) -> None:
-        """The (1, B) rows of the steps of an epoch, in order."""
+    def plan(self, epoch: int, rows: Iterable[Tensor], names: Sequence[str]) -> None:
+        """The (1, B) rows of the steps of an epoch, in order, and the modalities that they need."""
         self.drop()
         self.epoch, self.coming = epoch, iter(rows)
+        self.reading = tuple(name for name in names if name in self.source.items)
         for _ in range(_AHEAD):
             self._start()
 
@@ -107,7 +109,7 @@ class RawFeeder(Feeder):
 
     def _start(self) -> None:
         for rows in islice(self.coming, 1):
-            self.waiting.append((rows, {name: self._draw(name, rows[0].cpu()) for name in self.source.items}))
+            self.waiting.append((rows, {name: self._draw(name, rows[0].cpu()) for name in self.reading}))
 
     def _draw(self, name: str, rows: Tensor) -> list[Future[Tensor] | None]:
         samples, there = self.samples[name][rows], self.available[name].cpu()[rows].tolist()
@@ -124,11 +126,9 @@ class RawFeeder(Feeder):
             return Rows(rows)
         futures = self.waiting.popleft()[1]
         self._start()
-        names = tuple(self.values) if names is None else tuple(names)
-        found = self.features(rows, names)
-        for name in (n for n in names if n in self.source.items):
-            parts = [None if f is None else f.result() for f in futures[name]]
-            self._put(found, name, parts)
+        found = self.features(rows, tuple(self.values) if names is None else names)
+        for name, own in futures.items():
+            self._put(found, name, [None if f is None else f.result() for f in own])
         return found
 
     def features(self, rows: Tensor, names: Sequence[str]) -> Inputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,11 +103,12 @@ class Manifest:
                 raise DataError(f"{path}, line {number}: the label is empty")
         ids = [row["id"] for row in rows] if "id" in names else [str(n) for n in range(len(rows))]
         _check_unique(path, ids)
+        here = path.resolve().parent
         return cls(
             str(path),
             ids,
             [row["label"] for row in rows],
-            {m: [_item(path, n, m, row) for n, row in enumerate(rows, start=2)] for m in modalities},
+            {m: [_item(path, here, n, m, row) for n, row in enumerate(rows, start=2)] for m in modalities},
             _split(path, rows) if "split" in names else None,
             [_whole(path, n, row["fold"]) for n, row in enumerate(rows, start=2)] if "fold" in names else None,
             [row["group"] for row in rows] if "group" in names else None,
@@ -180,12 +182,12 @@ def _check_unique(path: Path, ids: list[str]) -> None:
         seen.add(name)
 
 
-def _item(path: Path, line: int, modality: str, row: dict[str, str]) -> Item | None:
+def _item(path: Path, here: Path, line: int, modality: str, row: dict[str, str]) -> Item | None:
     content = row[modality]
     if not content:
         return None
     if kind_of(modality) != "text":
-        content = str(path.resolve().parent / content)
+        content = str(here / content)
     start, end = (_seconds(path, line, f"{side}{modality}", row) for side in _TIMES)
     if end is not None and end <= (start or 0):
         raise DataError(f"{path}, line {line}: {modality} ends at {end:g} s, before it starts")
@@ -224,5 +226,5 @@ def _has(items: Sequence[Item | None], side: str) -> bool:
 
 
 def _relative(content: str, here: Path) -> str:
-    path = Path(content).resolve()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+    path = os.path.abspath(content)  # noqa: PTH100 - ten times as fast as to resolve thousands of paths
+    return Path(path[len(str(here)) + 1 :]).as_posix() if path.startswith(f"{here}{os.sep}") else path

@@ -178,6 +178,14 @@ def sound(item: Item, rate: int) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(part, dtype=np.float32)
 
 
+def check(item: Item, kind: str) -> None:
+    """Open a recording and look for what a modality of this kind needs; errors as of reading it."""
+    if kind == "video":
+        frame_count(item)
+    elif not has(item, "audio"):
+        raise DataError(f"{item.content} has no sound")
+
+
 def has(item: Item, kind: str) -> bool:
     """Whether a file has a stream of a kind (``video`` or ``audio``).
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,25 @@ from motet.distill.folds import Fold, default_rule, folds
 from motet.distill.judge import judge
 from motet.distill.lanes import Lanes
 from motet.distill.networks import Shape
+from motet.distill.raw import media
 from motet.distill.raw.checkpoints import digest
 from motet.distill.raw.datasets import open_source
-from motet.distill.raw.extract import extract
+from motet.distill.raw.extraction import extract
 from motet.distill.raw.feeder import RawFeeder, Source, stand_in
-from motet.distill.raw.manifest import Manifest
+from motet.distill.raw.manifest import Item, Manifest
 from motet.distill.raw.networks import weights_of
 from motet.distill.raw.options import RawOptions, kind_of
 from motet.distill.raw.student import save_student
-from motet.distill.raw.train import RawTrainer
+from motet.distill.raw.trainer import RawTrainer
 from motet.distill.result import report, summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.table import FeatureTable, usable
-from motet.errors import ConfigError, Interrupted, RunError
+from motet.errors import ConfigError, DataError, Interrupted, RunError
 from motet.progress import TrainingProgress
 from motet.runs import environment, write_json, written
 from motet.train import _stop_signals
+
+_SHOWN = 5  # bad recordings in a message
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def train(
         out: run directory to create.
         method, settings, seeds, split, folds, validate: as of :func:`motet.distill.run`.
         networks: options of the networks that see recordings.
-        train_auxiliary: the auxiliary networks learn, too; by default they are frozen, as in the paper, and need weights.
+        train_auxiliary: the auxiliary networks learn, too; by default they are frozen and need weights, as in the
+            paper.
         mark_absent: recordings of frozen modalities that cannot be read are absent instead of an error.
         device: of the networks.
         workers: threads that decode; by default one per processor.
@@ -155,6 +160,7 @@ def train(
         raise RunError(f"{path} exists already; go on with `motet distill raw --resume {path}` or choose another --out")
     manifest = open_source(place)
     _checked(manifest, plan)
+    _readable(manifest, plan)
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / "environment.json", environment())
     content: dict[str, Any] = {"motet": __version__, "kind": "distill-raw", "settings": chosen.to_dict()}
@@ -203,6 +209,29 @@ def _checked(manifest: Manifest, plan: RawPlan) -> FeatureTable:
     table = usable(manifest.table({n: stand_in(manifest.items(n)) for n in names}), plan.target, plan.auxiliary)
     folds(table, plan.split, plan.folds, validate=plan.validate)
     return table
+
+
+def _readable(manifest: Manifest, plan: RawPlan) -> None:
+    """Open every recording that will be trained on; better now than in the middle of an epoch."""
+    wrong: list[str] = []
+    for name in (n for n in plan.trained if kind_of(n) != "text"):
+        kind, items = kind_of(name), [i for i in manifest.items(name) if i is not None]
+        with ThreadPoolExecutor(plan.workers) as pool:
+            wrong += [said for said in pool.map(lambda item, kind=kind: _wrong(item, kind), items) if said]
+    if wrong:
+        some = "; ".join(wrong[:_SHOWN])
+        raise DataError(
+            f"{len(wrong)} recordings cannot be read: {some}{' …' if len(wrong) > _SHOWN else ''}; mend them, or take "
+            "their paths out of the manifest"
+        )
+
+
+def _wrong(item: Item, kind: str) -> str:
+    try:
+        media.check(item, kind)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _run(

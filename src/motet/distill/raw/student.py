@@ -22,7 +22,7 @@ from motet.distill.networks import Student as StudentNetwork
 from motet.distill.raw.manifest import Item
 from motet.distill.raw.networks import build
 from motet.distill.raw.options import RawOptions, kind_of
-from motet.distill.raw.train import Extractor, RawTrainer
+from motet.distill.raw.trainer import Extractor, RawTrainer
 from motet.distill.settings import settings_from_dict
 from motet.errors import DataError, RunError
 from motet.runs import written

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from motet.distill.raw.datasets.activitynet import activitynet
+from motet.distill.raw.datasets import activitynet, folders, iemocap, ucf51
 from motet.distill.raw.datasets.base import Found
-from motet.distill.raw.datasets.folders import folders
-from motet.distill.raw.datasets.iemocap import iemocap
-from motet.distill.raw.datasets.ucf51 import ucf51
 from motet.distill.raw.manifest import Manifest
 from motet.errors import ConfigError, DataError
 
-__all__ = ["DATASETS", "Found", "activitynet", "folders", "iemocap", "index", "open_source", "ucf51"]
+__all__ = ["DATASETS", "Found", "index", "open_source"]
 
 DATASETS: dict[str, Callable[[Path], Found]] = {
-    "folders": folders,
-    "ucf51": ucf51,
-    "activitynet": activitynet,
-    "iemocap": iemocap,
+    "folders": folders.find,
+    "ucf51": ucf51.find,
+    "activitynet": activitynet.find,
+    "iemocap": iemocap.find,
 }
 
 

@@ -23,7 +23,7 @@ CLASSES = 200
 _SIDES = {"training": "train", "validation": "test"}
 
 
-def activitynet(source: Path) -> Found:
+def find(source: Path) -> Found:
     """Index of ActivityNet; sound is that of the video files.
 
     Raises:

@@ -15,7 +15,7 @@ AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _SPLITS = ("train", "val", "test")
 
 
-def folders(source: Path) -> Found:
+def find(source: Path) -> Found:
     """Files of one name are one sample: a video, a sound beside it (else that of the video), a ``.txt`` with words.
 
     Raises:

@@ -29,12 +29,13 @@ _TURN = re.compile(r"\[(\d+\.?\d*) - (\d+\.?\d*)\]\t(\w+)\t(\w+)\t")
 _WORDS = re.compile(r"(Ses\w+) \[[^]]*\]: ?(.*)")
 
 
-def iemocap(source: Path) -> Found:
+def find(source: Path) -> Found:
     """Index of IEMOCAP: the folder with ``Session1`` … ``Session5``.
 
     Raises:
         DataError: no session is there.
     """
+    source = source.resolve()
     ids: list[str] = []
     labels: list[str] = []
     folds: list[int] = []
@@ -84,7 +85,7 @@ def iemocap(source: Path) -> Found:
 
 
 def _there(path: Path) -> str | None:
-    return str(path.resolve()) if path.is_file() else None
+    return str(path) if path.is_file() else None
 
 
 def _turns(path: Path) -> list[tuple[str, str, float, float]]:

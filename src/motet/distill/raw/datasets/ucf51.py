@@ -29,7 +29,7 @@ SPLITS = {1: (4901, 1944), 2: (4930, 1915), 3: (4945, 1900)}  # training and tes
 _CLIP = re.compile(r"v_\w+?_g(\d\d)_c\d\d")
 
 
-def ucf51(source: Path, number: int = 1) -> Found:
+def find(source: Path, number: int = 1) -> Found:
     """Index of UCF51; sound is that of the video files.
 
     Args:
@@ -46,7 +46,7 @@ def ucf51(source: Path, number: int = 1) -> Found:
         raise DataError(
             f"{source} has no trainlist{number:02d}.txt, nor has ucfTrainTestlist in it; UCF101 brings them"
         )
-    clips = next((p for p in (source / "UCF-101", source) if (p / CLASSES[0]).is_dir()), source)
+    clips = next((p for p in (source / "UCF-101", source) if (p / CLASSES[0]).is_dir()), source).resolve()
     ids: list[str] = []
     labels: list[str] = []
     sides: list[str] = []
@@ -70,7 +70,7 @@ def ucf51(source: Path, number: int = 1) -> Found:
             labels.append(label)
             sides.append(side)
             groups.append(f"{label} g{match[1]}")
-            items.append(Item(str(file.resolve())))
+            items.append(Item(str(file)))
     missing = counted("training clips in the list", sizes[0], SPLITS[number][0])
     missing += counted("test clips in the list", sizes[1], SPLITS[number][1])
     if absent:

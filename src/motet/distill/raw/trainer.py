@@ -178,7 +178,8 @@ class RawTrainer(Trainer):
     def _one_epoch(self, show: TrainingProgress) -> None:
         orders = self.lanes.orders(self.epoch, self.feeder.labels.cpu(), self.settings.training.per_class)
         places = batches(orders, self.lanes.train_counts, self.batch_size)
-        self.feeder.plan(self.epoch, (self.lanes.train.gather(1, place) for place, _ in places))
+        needed = self._needed(self.stages[self.stage])
+        self.feeder.plan(self.epoch, (self.lanes.train.gather(1, place) for place, _ in places), needed)
         try:
             # dropout inside the networks draws from torch's generator: an epoch begins at its own place
             with self._chance(self.stage, self.epoch):
