@@ -180,6 +180,7 @@ class SpeechNetwork(RawNetwork):
         super().__init__()
         self.options, self.sequence = options, options.output == "sequence"
         self.net, config = _pretrained(options.weights, "speech")
+        config.apply_spec_augment = False  # it fails on short utterances, and its draws are out of our hands
         self.feature_size = int(config.hidden_size)
         self.steps = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         self.masked = config.feat_extract_norm == "layer"  # the others were trained without a mask
@@ -340,15 +341,14 @@ def _pretrained(folder: str, kind: str) -> tuple[nn.Module, Any]:
         raise DataError(f"{folder} is no folder of weights: it has no config.json (name one by --{kind}.weights)")
     library = _transformers()
     with _quiet(folder, kind):
-        config = library.AutoConfig.from_pretrained(folder, local_files_only=True)
         net = library.AutoModel.from_pretrained(folder, local_files_only=True)
     needed = (
         ("hidden_size", "conv_kernel", "conv_stride", "feat_extract_norm") if kind == "speech" else ("hidden_size",)
     )
     for name in needed:
-        if not hasattr(config, name):
+        if not hasattr(net.config, name):
             raise DataError(f"{folder}: its configuration has no {name}; it is not a network of {kind} that is known")
-    return net, config
+    return net, net.config
 
 
 def _filled(x: Tensor, least: int) -> Tensor:
