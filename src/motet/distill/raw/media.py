@@ -49,11 +49,11 @@ def _opened(item: Item, kind: str) -> Iterator[tuple[Any, Any]]:
         raise DataError(f"{item} cannot be decoded ({error.strerror or error}); the file is damaged") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameTimes:
     """Presentation times of the frames of a video, in units of ``base`` seconds; ``first`` is where the file begins."""
 
-    pts: tuple[int, ...]
+    pts: npt.NDArray[np.int64]
     base: Fraction
     first: int
 
@@ -76,16 +76,17 @@ def frame_times(item: Item) -> FrameTimes:
             pts = [frame.pts for frame in container.decode(stream)]
         if None in pts or len(set(pts)) != len(pts):
             raise DataError(f"{item.content}: its frames have no times; write the file again with another container")
-    pts.sort()
-    return _between(item, tuple(pts), base)
+    if not pts:
+        raise DataError(f"{item.content} has no frame")
+    return _between(item, np.sort(np.array(pts, dtype=np.int64)), base)
 
 
-def _between(item: Item, pts: tuple[int, ...], base: Fraction) -> FrameTimes:
-    first = pts[0] if pts else 0
+def _between(item: Item, pts: npt.NDArray[np.int64], base: Fraction) -> FrameTimes:
+    first = int(pts[0])
     low = first + (item.start or 0) / base
     high = float("inf") if item.end is None else first + item.end / base
-    kept = tuple(p for p in pts if low <= p < high)
-    if not kept:
+    kept = pts[(pts >= low) & (pts < high)]
+    if not len(kept):
         raise DataError(f"{item} has no frame")
     return FrameTimes(kept, base, first)
 
@@ -101,7 +102,9 @@ def window(item: Item, first: int, count: int) -> list[Picture]:
     Raises:
         DataError: the file is damaged, or has not so many frames.
     """
-    wanted = frame_times(item).pts[first : first + count]
+    wanted = frame_times(item).pts[first : first + count].tolist()
+    if not wanted:
+        raise DataError(f"{item} has no frame {first}")
     with _opened(item, "video") as (container, stream):
         if first:
             container.seek(wanted[0], stream=stream, backward=True)
@@ -114,7 +117,7 @@ def window(item: Item, first: int, count: int) -> list[Picture]:
     return [found[pts] for pts in wanted]
 
 
-def _collect(container: Any, stream: Any, wanted: tuple[int, ...]) -> dict[int, Picture]:
+def _collect(container: Any, stream: Any, wanted: list[int]) -> dict[int, Picture]:
     asked, last = set(wanted), wanted[-1]
     found: dict[int, Picture] = {}
     for frame in container.decode(stream):
@@ -130,15 +133,15 @@ def _collect(container: Any, stream: Any, wanted: tuple[int, ...]) -> dict[int, 
 def every_frame(item: Item) -> Iterator[Picture]:
     """All frames in turn, each (H, W, 3) uint8; errors as :func:`window`."""
     times = frame_times(item)
-    wanted, seen = set(times.pts), 0
+    wanted, last, seen = set(times.pts.tolist()), int(times.pts[-1]), 0
     with _opened(item, "video") as (container, stream):
         if times.pts[0] != times.first:
-            container.seek(times.pts[0], stream=stream, backward=True)
+            container.seek(int(times.pts[0]), stream=stream, backward=True)
         for frame in container.decode(stream):
             if frame.pts in wanted:
                 seen += 1
                 yield frame.to_ndarray(format="rgb24")
-            elif frame.pts is not None and frame.pts > times.pts[-1]:
+            elif frame.pts is not None and frame.pts > last:
                 break
     if seen < len(times.pts):
         raise DataError(f"{item}: {len(times.pts) - seen} of {len(times.pts)} frames are lost; the file is damaged")
