@@ -167,6 +167,7 @@ def test_layouts_that_it_does_not_fit() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"extreme": ("flip", "noise", "flip")}, "more than once: flip noise flip"),
         ({"extreme_chance": 1.5}, "extreme_chance"),
         ({"extreme_noise": -1.0}, "extreme_noise"),
         ({"blur_taps": 4}, "odd"),

@@ -47,6 +47,9 @@ class Extreme:
     """weights add up to one; the released code's do not, and amplify a clip up to five times."""
 
     def __post_init__(self) -> None:
+        if len(set(self.extreme)) != len(self.extreme):
+            # the second would be drawn as the first, since draws are keyed by name: a flip would undo itself
+            raise ConfigError(f"extreme names an augmentation more than once: {' '.join(self.extreme)}")
         if not 0 <= self.extreme_chance <= 1:
             raise ConfigError(f"extreme_chance is {self.extreme_chance}; it must lie between 0 and 1")
         for name in ("extreme_degrees", "extreme_tilt", "extreme_noise"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from motet.encoders import STGCN
-from motet.encoders.attention import energy_attention, energy_drop
+from motet.encoders.attention import LEAST_ATTENTION, energy_attention, energy_drop
 from tests.conftest import stick
 
 
@@ -18,7 +18,7 @@ def wave() -> torch.Tensor:
 def test_golden_drop() -> None:
     left = energy_drop(wave().permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     assert int((left != 0).sum()) == 820
-    assert left.sum().item() == pytest.approx(26.716499, abs=1e-4)
+    assert left.double().sum().item() == pytest.approx(26.716499, abs=2e-5)
     assert left.flatten()[:5].tolist() == pytest.approx([0, 0, 0, 1.3820, 0.8637], abs=1e-4)
 
 
@@ -46,6 +46,22 @@ def test_thresholds_and_gradient() -> None:
     left.sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad * x.detach(), left.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype: torch.dtype) -> None:
+    """Attention is computed in float32: the mask is that of the same numbers in float32."""
+    for x in (wave().to(dtype), 300 * wave().to(dtype)):  # squares beyond float16
+        left = energy_drop(x.permute(0, 2, 3, 1))
+        assert left.dtype == dtype
+        assert left.isfinite().all()
+        assert torch.equal(left != 0, energy_drop(x.permute(0, 2, 3, 1).float()) != 0)
+
+
+def test_no_attention_is_below_the_least() -> None:
+    assert energy_attention(wave()).min() >= LEAST_ATTENTION
+    assert energy_attention(torch.zeros(1, 2, 3, 4)).max().item() == pytest.approx(LEAST_ATTENTION)
+    assert not energy_drop(wave(), LEAST_ATTENTION).any()
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])

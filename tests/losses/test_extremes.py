@@ -63,12 +63,15 @@ def test_mining_limits() -> None:
     logits = torch.cat([(QUERY * KEY).sum(1, keepdim=True), QUERY @ QUEUE.T], 1) / 0.07
     everything = -logits.log_softmax(1).mean()
     torch.testing.assert_close(neighbour_mining(QUERY, (), KEY, QUEUE, top_k=9), everything)
+    # a slot that is the key's twin and that everybody mines: the key alone, among one more candidate
+    twins = [neighbour_mining(KEY[:1], miners, KEY[:1], torch.cat([QUEUE, KEY[:1]])) for miners in ((), (KEY[:1],))]
+    torch.testing.assert_close(twins[0], info_nce(KEY[:1], KEY[:1], torch.cat([QUEUE, KEY[:1]])))
+    torch.testing.assert_close(twins[1], twins[0])
     query, extreme = QUERY.clone().requires_grad_(), EXTREME.clone().requires_grad_()
     loss = neighbour_mining(query, (extreme,), KEY, QUEUE)
     grads = torch.autograd.grad(loss, (query, extreme), allow_unused=True)
     assert grads[0].abs().max() > 0
     assert grads[1] is None
-    assert loss > info_nce(QUERY, KEY, QUEUE) * 0
     for k in (0, 10):
         with pytest.raises(ConfigError, match="top_k"):
             neighbour_mining(QUERY, (), KEY, QUEUE, top_k=k)

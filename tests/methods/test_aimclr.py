@@ -124,7 +124,7 @@ def test_without_a_feature_map_there_is_nothing_to_drop() -> None:
         ({"padding": 1.5}, "padding is 1.5"),
         ({"mine_start": -1}, "mine_start is -1"),
         ({"divergence_weight": -1.0}, "divergence_weight"),
-        ({"drop_threshold": 0.0}, "drop_threshold"),
+        ({"drop_threshold": 0.62}, "no attention is below 0.622"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 SMALLEST_VARIANCE = 1e-4
+LEAST_ATTENTION = 1 / (1 + math.exp(-0.5))  # of an entry that equals the mean of its channel
 
 
 def energy_attention(nodes: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class ViewOptions:
     keep_isolated: bool = True
     """nodes that lost their last edge stay; the released code drops them."""
     self_loops: bool = False
-    """edges from each node to itself before augmentation, up to the last node with an edge, as released."""
+    """each node before the last that has an edge gets one to itself before augmentation, as released."""
 
     def validate(self) -> None:
         """Raise ConfigError where options do not fit."""
@@ -190,11 +190,15 @@ def augment(batch: Batch, draw: Draw, options: ViewOptions) -> Batch:
 
 
 def with_loops(batch: Batch) -> Batch:
-    """With an edge from each node to itself, up to the last node of a graph that has an edge."""
+    """With an edge to itself for each node before the last one of its graph that has an edge.
+
+    GraphCL's released code counts up to the largest number that the edges name, without that number: in a graph
+    whose last node has an edge every node but the last one gets a loop.
+    """
     rows = torch.arange(len(batch.graph), device=batch.graph.device)
     ends = batch.edges.amax(dim=0)
     last = rows.new_full((len(batch),), -1).scatter_reduce_(0, batch.graph[ends], ends, "amax")
-    loops = rows[rows <= last[batch.graph]]
+    loops = rows[rows < last[batch.graph]]
     edges = torch.cat([batch.edges, loops.expand(2, -1)], dim=1)
     pairs = torch.cat([batch.pairs, _FIRST_LOOP - batch.nodes[loops]])
     return Batch(batch.x, edges, batch.graph, batch.ids, batch.nodes, pairs)

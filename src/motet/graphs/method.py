@@ -17,6 +17,7 @@ from motet.losses._precision import at_least_float32
 from motet.losses.generation import alignment_loss, candidates, hallucinate, retained
 from motet.methods.halp import in_batch_nce
 
+GRAPHS_PER_PROTOTYPE = 4  # of a batch, so that a prototype is a cluster and not a graph
 _LEAST_SHRINK = 1e-3  # exactly on the boundary the filter would be decided by rounding
 
 
@@ -144,6 +145,14 @@ class HaLPGraphCL(GraphCL):
             raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
         if not 0 <= self.hardness <= 1:
             raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]")
+        if self.skip_nearest >= self.prototypes:
+            raise ConfigError(f"skip_nearest is {self.skip_nearest}: that leaves none of {self.prototypes} prototypes")
+        if self.halp_weight and self.batch_size // GRAPHS_PER_PROTOTYPE <= self.skip_nearest:
+            raise ConfigError(
+                f"batch_size is {self.batch_size}: with {GRAPHS_PER_PROTOTYPE} graphs to a prototype and skip_nearest "
+                f"{self.skip_nearest} there is none to walk to; raise --batch-size to "
+                f"{GRAPHS_PER_PROTOTYPE * (self.skip_nearest + 1)} or more"
+            )
         if self.halp_weight and self.start >= self.epochs > 0:
             warnings.warn(
                 f"positives start in epoch {self.start + 1} of {self.epochs}, so never; lower --halp-start",
@@ -166,7 +175,7 @@ class HaLPGraphCL(GraphCL):
     def _hallucination(self, first: Tensor, second: Tensor, draw: Draw, ids: Tensor, step: int) -> dict[str, Tensor]:
         """The term and the share retained; nothing for a batch that has no two prototypes to walk between."""
         query, key = normalize(second, dim=1), normalize(first, dim=1).detach()
-        count = min(self.prototypes, len(key) // 4)
+        count = min(self.prototypes, len(key) // GRAPHS_PER_PROTOTYPE)
         if count < 2 or bool((key == key[:1]).all()):
             return {}
         prototypes = spherical_kmeans(key, count, iterations=self.fit_iterations, seed=_mixed(draw.seed, step)).centres

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.encoders import STGCN
-from motet.encoders.attention import energy_drop
+from motet.encoders.attention import LEAST_ATTENTION, energy_drop
 from motet.errors import ConfigError
 from motet.extreme import Extreme, augment_extremely, check_extreme, padded_crop
 from motet.keyed import Keyed
@@ -103,8 +103,11 @@ class AimCLR(Contrastive):
             raise ConfigError(f"mine_start is {self.mine_start}, it must not be negative")
         if self.divergence_weight < 0:
             raise ConfigError(f"divergence_weight is {self.divergence_weight}, it must not be negative")
-        if self.drop_threshold <= 0:
-            raise ConfigError(f"drop_threshold is {self.drop_threshold}, it must be positive")
+        if self.drop_threshold <= LEAST_ATTENTION:
+            raise ConfigError(
+                f"drop_threshold is {self.drop_threshold}; no attention is below {LEAST_ATTENTION:.3f}, so everything "
+                "would be dropped"
+            )
 
     def released(self, split: str | None) -> Self:
         """The Gaussian filter without normalisation, and key encoders that start elsewhere."""
