@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 import pytest
@@ -73,6 +74,59 @@ def test_golden_filters(rule: Any, kept: int, value: float) -> None:
     assert alignment_loss(query, positives, keep).item() == close(value, abs=2e-5)
 
 
+def test_golden_similarities_and_what_the_loss_is_not() -> None:
+    """Logits, z_q·z_k; a mean over anchors of means over their positives is another number, far from the loss."""
+    step, query, positives = golden()
+    own = (query * step["key"]).sum(1)
+    assert own.tolist() == close([0.891426, 0.909659, 0.898168, 0.916052], abs=2e-5)
+    logits = torch.cat([own[:, None], query @ step["queue"].T], dim=1) / 0.07
+    assert logits[0, :4].tolist() == close([12.734654, 9.566389, 10.328788, 5.225785], abs=3e-4)  # 2e-5 / 0.07
+    keep = retained(positives, step["prototypes"], query)
+    inner = positives.inner(query).detach()
+    assert inner[0].tolist() == close([0.598014, 0.676411, 0.752292, 0.847397, 0.809632, 0.846320], abs=2e-5)
+    assert inner[3].tolist() == close([0.918512, 0.858263, 0.898569, 0.702803, 0.920088, 0.713690], abs=2e-5)
+    per_anchor = -((inner * keep).sum(1) / keep.sum(1)).mean() / 0.07
+    assert per_anchor.item() == close(-12.003986, abs=2e-5)
+    contrast, aligned = info_nce(query, step["key"], step["queue"]), alignment_loss(query, positives, keep)
+    assert contrast.item() == close(0.120555, abs=2e-5)
+    assert (contrast + aligned).item() == close(-11.754537, abs=2e-5)
+    assert (contrast + 2 * aligned).item() == close(-23.629629, abs=4e-5)
+
+
+def test_golden_eight_dimensions() -> None:
+    anchor, prototypes = unit(cos(2, 8, 0.5, 0)), unit(sin(4, 8, 0.3, 0.4))
+    want = [[-0.362422, 0.811390, 0.426848, 0.031284], [-0.038704, -0.583862, 0.019707, 0.856614]]
+    torch.testing.assert_close(anchor @ prototypes.T, torch.tensor(want).double(), rtol=0, atol=2e-5)
+    chosen = candidates(anchor, prototypes).gather(1, torch.tensor([[0, 1, 2], [2, 1, 0]]))
+    shrink = torch.tensor([[0, 0.25, 0.5], [0.1, 0.35, 0.8]]).double()
+    positives = hallucinate(anchor, prototypes, chosen, shrink)
+    whole = (anchor @ prototypes.T).gather(1, chosen).acos()
+    angles = [[1.941662, 1.539507, 1.129791], [1.551088, 1.609510, 2.194274]]
+    torch.testing.assert_close(whole, torch.tensor(angles).double(), rtol=0, atol=2e-5)
+    fraction = torch.atan2(positives.across, positives.along) / whole
+    fractions = [[0.618882, 0.288670, 0.147537], [0.477309, 0.319874, 0.120818]]
+    torch.testing.assert_close(fraction, torch.tensor(fractions).double(), rtol=0, atol=2e-5)
+    to_anchor = [[0.360810, 0.902865, 0.986140], [0.738234, 0.870372, 0.965064]]
+    torch.testing.assert_close(positives.inner(anchor), torch.tensor(to_anchor).double(), rtol=0, atol=2e-5)
+    to_chosen = [[0.738467, 0.457959, 0.570974], [0.688963, 0.458340, -0.350748]]
+    found = positives.similarity(prototypes).gather(2, chosen[..., None])[..., 0]
+    torch.testing.assert_close(found, torch.tensor(to_chosen).double(), rtol=0, atol=2e-5)
+    points = positives.points()
+    first = [0.597345, 0.565459, 0.453281, 0.296715, 0.136581, 0.008405, -0.065956, -0.082808]
+    last = [0.457789, -0.111853, -0.495402, -0.356139, 0.138458, 0.484473, 0.322030, -0.219252]
+    assert points[0, 0].tolist() == close(first, abs=2e-5)
+    assert points[1, 2].tolist() == close(last, abs=2e-5)
+    assert retained(positives, prototypes, anchor).flatten()[1:].all()  # the first lies on the boundary
+
+
+def test_golden_filter_sees_a_third_prototype() -> None:
+    shrink = torch.tensor([[0.1, 0.4, 0.8, 0.1, 0.4, 0.8]], dtype=torch.float64)
+    prototypes, chosen = at(0, 90, 30), torch.tensor([[1, 1, 1, 2, 2, 2]])
+    positives = hallucinate(at(10), prototypes, chosen, shrink)
+    assert degrees(positives.points()[0]) == close([41.5, 31.0, 17.0, 14.5, 13.0, 11.0], abs=1e-9)
+    assert retained(positives, prototypes, at(10)).tolist() == [[False] * 3 + [True] * 3]
+
+
 def test_golden_gradient() -> None:
     step, query, positives = golden()
     keep = retained(positives, step["prototypes"], query)
@@ -133,6 +187,66 @@ def test_released_number_of_candidates(count: int, kept: int) -> None:
     assert candidates(anchor, prototypes[:1]).shape[1] == 0
 
 
+def test_both_ends_of_a_walk() -> None:
+    """u = 1 stays at the anchor; u = 0 ends where nearest and chosen are equally near, and never beyond."""
+    _, anchor, prototypes, chosen, shrink = random_step(6, batch=20, positives=30)
+    nearest = (anchor @ prototypes.T).argmax(1)[:, None, None].expand(-1, 30, 1)
+    assert (chosen != nearest[..., 0]).all()
+    still = hallucinate(anchor, prototypes, chosen, torch.ones_like(shrink)).points()
+    torch.testing.assert_close(still, anchor[:, None].expand_as(still), rtol=0, atol=1e-12)
+    for u in (shrink, torch.zeros_like(shrink)):
+        similarity = hallucinate(anchor, prototypes, chosen, u).similarity(prototypes)
+        gap = (similarity.gather(2, nearest) - similarity.gather(2, chosen[..., None]))[..., 0]
+        assert gap.min() >= -1e-12
+        assert (gap.max() < 1e-12) == bool((u == 0).all())
+
+
+def test_prototypes_that_are_not_chosen_change_the_mask_only() -> None:
+    """A third prototype, far away or between the two, leaves the positives where they are."""
+    chosen, shrink = torch.ones(1, 3, dtype=torch.long), torch.tensor([[0.1, 0.4, 0.8]]).double()
+    away, between = (hallucinate(at(10), at(0, 90, third), chosen, shrink) for third in (200, 30))
+    assert torch.equal(away.points(), between.points())
+    assert retained(away, at(0, 90, 200), at(10)).all()
+    assert not retained(between, at(0, 90, 30), at(10)).any()
+
+
+def test_of_equally_near_prototypes_the_first_is_the_nearest() -> None:
+    """Two prototypes mirrored about the anchor, and duplicates: no positive walks to its own prototype."""
+    anchor = torch.tensor([[1.0, 0.0]])
+    mirrored = torch.tensor([[0.6, 0.8], [0.6, -0.8], [-1.0, 0.0], [0.6, -0.8]])
+    assert candidates(anchor, mirrored).tolist() == [[2, 3, 1]]
+    assert candidates(anchor, mirrored[[2, 1, 0]]).tolist() == [[0, 2]]
+    many = torch.ones(40, 2) / 2**0.5
+    for row in candidates(anchor, many).tolist():
+        assert sorted(row) == list(range(1, 40))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_variant_two_keeps_walks_between_duplicates(dtype: torch.dtype) -> None:
+    """Where a walk may cover its whole arc, rounding does not decide."""
+    generator = torch.Generator().manual_seed(0)
+    anchor = normalize(torch.randn(40, 6, generator=generator, dtype=dtype), dim=1)
+    prototypes = anchor[:4].repeat(3, 1)
+    choice = candidates(anchor, prototypes)
+    chosen = choice.gather(1, torch.randint(choice.shape[1], (40, 30), generator=generator))
+    positives = hallucinate(anchor, prototypes, chosen, 1e-3)
+    assert retained(positives, prototypes, anchor, rule="variant-2").all()
+    assert retained(positives, prototypes, anchor).float().mean() > 0.5
+
+
+def test_no_number_comes_back_to_the_host() -> None:
+    """Tensors without content cannot be asked for a value, so whatever waits for a device fails on them."""
+    query, key = torch.empty(4, 6, device="meta", requires_grad=True), torch.empty(4, 6, device="meta")
+    prototypes = torch.empty(5, 6, device="meta")
+    chosen = unwrap(candidates)(key, prototypes, most=3)
+    positives = unwrap(hallucinate)(key, prototypes, chosen, 0.5)
+    for rule in ("rank", "variant-1", "variant-2", "none"):
+        keep = unwrap(retained)(positives, prototypes, query, rule=rule)
+        unwrap(alignment_loss)(query, positives, keep).backward()
+    with pytest.raises(RuntimeError, match="meta"):
+        float(query.sum())
+
+
 def test_variant_two_never_rejects_and_gradient_stays_with_the_query() -> None:
     query, anchor, prototypes, chosen, shrink = random_step(4, batch=20, positives=30)
     inputs = [t.requires_grad_() for t in (query, anchor, prototypes)]
@@ -189,8 +303,14 @@ def test_edges_are_finite(case: str, dtype: torch.dtype) -> None:
         assert retained(positives, prototypes, query).all()
 
 
-def test_most_positives_of_random_points_are_retained() -> None:
-    query, anchor, prototypes, chosen, shrink = random_step(0, batch=64, count=20, positives=100, width=128)
+@pytest.mark.parametrize("noise", [None, 0.5, 1.0, 2.0])
+def test_most_positives_are_retained(noise: float | None) -> None:
+    """Uniform anchors, and anchors scattered about the prototypes."""
+    query, anchor, prototypes, _, shrink = random_step(0, batch=64, count=20, positives=100, width=128)
+    if noise is not None:
+        anchor = normalize(prototypes[torch.arange(64) % 20] + noise * anchor, dim=1)
+    choice = candidates(anchor, prototypes)
+    chosen = choice[:, torch.arange(100) % choice.shape[1]]
     positives = hallucinate(anchor, prototypes, chosen, shrink)
     assert retained(positives, prototypes, query).double().mean() > 0.85
 

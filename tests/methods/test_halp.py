@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from motet import recipes
 from motet.archive import MotionArchive
 from motet.checkpoint import load_checkpoint
+from motet.cluster import spherical_kmeans
 from motet.errors import ConfigError, Interrupted, MotetWarning
 from motet.losses import hallucination_loss, info_nce
 from motet.losses.generation import hallucinate
@@ -24,6 +25,7 @@ from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput
 from motet.methods.halp import HaLP, HaLPCMD, analysis, in_batch_nce
 from motet.methods.moco import MoCo
 from motet.train import resume
+from tests.losses.test_hallucination import golden_step
 from tests.methods.test_contrastive import Any3, clips, host
 from tests.test_train import assert_same, stop_at, tiny
 
@@ -73,6 +75,40 @@ def test_one_term_is_the_algorithm_written_out(monkeypatch: pytest.MonkeyPatch) 
     own, nearest = (points @ prototypes.T).argmax(2), (anchor @ prototypes.T).argmax(1, keepdim=True)
     want = hallucination_loss(query, points, own == nearest)
     torch.testing.assert_close(losses["hallucination/joint"], want)
+
+
+def golden_output(*phases: float) -> tuple[tuple[str, ...], StepOutput, dict[str, Tensor]]:
+    """Streams, what they produced, and the draws of a step whose losses the official code has printed."""
+    streams = ("joint", "motion", "bone")[: len(phases)]
+    steps = {s: golden_step(phase) for s, phase in zip(streams, phases, strict=True)}
+    queries = {s: normalize(step["query"], dim=1) for s, step in steps.items()}
+    keys, queues, prototypes = ({s: x[n] for s, x in steps.items()} for n in ("key", "queue", "prototypes"))
+    return streams, StepOutput(queries, keys, queues, 0, 256, prototypes), steps["joint"]
+
+
+def test_golden_step_from_terms_to_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams, out, step = golden_output(0.0)
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: step["picks"])
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: step["shrink"] / 0.8)
+    terms = {t.name: t.loss(out) for t in HaLP(prototypes=5, positives=6).terms(streams, 450)}
+    assert terms["contrast/joint"].item() == pytest.approx(0.120555, abs=2e-5)
+    assert terms["hallucination/joint"].item() == pytest.approx(-11.875092, abs=2e-5)
+    assert out.watched["hallucination/joint/retained"].item() == pytest.approx(20 / 24)
+    torch.stack(list(terms.values())).sum().backward()
+    assert step["query"].grad is not None
+    assert step["query"].grad.norm().item() == pytest.approx(0.447554, abs=2e-5)
+
+
+def test_golden_step_on_cmd(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams, out, step = golden_output(0.0, 0.5, 1.0)
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: step["picks"])
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: step["shrink"] / 0.8)
+    method = HaLPCMD(prototypes=5, positives=6, queue_size=256, neighbours=16)
+    terms = {t.name: t.weight_at(449) * t.loss(out) for t in method.terms(streams, 450)}
+    assert terms["distillation"].item() == pytest.approx(1.536196, abs=2e-5)
+    aligned = sum(terms[f"hallucination/{s}"].item() for s in streams)
+    assert aligned == pytest.approx(-35.061195, abs=5e-5)
+    assert sum(t.item() for t in terms.values()) == pytest.approx(-32.958623, abs=1e-4)
 
 
 @pytest.mark.parametrize("options", [{"halp_weight": 0.0}, {"halp_start": 1}])
@@ -162,6 +198,24 @@ def test_with_one_candidate_or_none() -> None:
     assert losses[-1]["hallucination/joint"].item() != 0
     _, single = run(HaLP(**{**HALP, "queue_size": 1}), 4)
     assert single[-1]["hallucination/joint"].item() == 0
+
+
+@pytest.mark.parametrize("rule", ["rank", "variant-1", "variant-2", "none"])
+@pytest.mark.parametrize("form", ["queue", "batch", "keys"])
+def test_keys_that_are_all_alike_have_finite_losses(form: Any, rule: Any) -> None:
+    """A collapsed encoder: every prototype is the anchor, every positive too."""
+    [_, term] = HaLP(**{**HALP, "prototypes_from": form, "filter": rule}).terms(("joint",), 4)
+    key = normalize(torch.ones(6, 5), dim=1)
+    query = normalize(torch.randn(6, 5), dim=1).requires_grad_()
+    fitted = {"joint": spherical_kmeans(key, 4).centres}
+    out = StepOutput({"joint": query}, {"joint": key}, {"joint": key}, 0, 6, fitted)
+    loss = term.loss(out)
+    loss.backward()
+    assert query.grad is not None
+    assert query.grad.isfinite().all()
+    assert out.watched["hallucination/joint/retained"].isfinite()
+    if rule != "variant-1":  # every positive is the key: nothing is rejected, the loss is the mean similarity to it
+        assert loss.item() == pytest.approx(-(query @ key.T).mean().item() / 0.07, abs=1e-4)
 
 
 def test_a_short_queue_is_clustered_whole() -> None:
@@ -266,10 +320,11 @@ def test_analysis_against_loops() -> None:
         ({"candidates": 0}, "candidates is 0"),
         ({"hardness": 1.5}, "--halt 0.01"),
         ({"halt": -0.1}, "halt is -0.1"),
+        ({"halt": 0.01, "hardness": 0.5}, "hardness 0.5 would have no effect"),
         ({"halp_weight": -1.0}, "halp_weight is -1"),
         ({"halp_start": -1}, "halp_start is -1"),
-        ({"prototypes_from": "batch", "warm_start": True}, "warm_start needs"),
-        ({"prototypes_from": "keys", "halp_wait": 5}, "halp_wait needs"),
+        ({"prototypes_from": "batch", "warm_start": True}, "warm_start needs.*--no-warm-start"),
+        ({"prototypes_from": "keys", "halp_wait": 5}, "halp_wait needs.*--halp-wait 0"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
@@ -329,6 +384,15 @@ def test_a_run_logs_the_analyses(small_archive: MotionArchive, tmp_path: Path) -
         assert 0 <= watched["hallucination/joint/retained"] <= 1
         assert {n.rsplit("/")[-1] for n in watched} >= {"query_real", "queue_hallucinated", "prototype_good"}
         assert line["terms"]["hallucination/joint"] < 0
+
+
+@pytest.mark.parametrize("recipe", ["halp-cmd", "halp-aimclr"])
+def test_half_precision(small_archive: MotionArchive, tmp_path: Path, recipe: str) -> None:
+    run = tiny(recipe, small_archive, tmp_path / "run", **TINY_HALP, precision="bf16", epochs=2, frames=12)
+    terms = run.metrics()[-1]["terms"]
+    aligned = [value for name, value in terms.items() if name.startswith("hallucination/")]
+    assert aligned
+    assert all(-1 / 0.07 <= value < 0 for value in aligned)
 
 
 @pytest.mark.parametrize("form", ["queue", "batch"])

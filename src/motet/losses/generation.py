@@ -62,6 +62,8 @@ class Positives:
 def candidates(anchor: Tensor, prototypes: Tensor, *, skip: int = 1, most: int | None = None) -> Tensor:
     """Prototypes that an anchor may walk to: all but its ``skip`` nearest, of those the ``most`` nearest.
 
+    Of prototypes that are equally near the first counts as the nearest, as in :func:`hallucinate` and :func:`retained`.
+
     Args:
         anchor: (B, D) unit rows.
         prototypes: (N, D) unit rows.
@@ -71,7 +73,7 @@ def candidates(anchor: Tensor, prototypes: Tensor, *, skip: int = 1, most: int |
     Returns:
         (B, M) int64 columns of prototypes, from the farthest to the nearest; M may be 0.
     """
-    order = (anchor @ prototypes.T).argsort(dim=1)
+    order = (anchor @ prototypes.T).argsort(dim=1, descending=True, stable=True).flip(1)
     last = max(0, order.shape[1] - skip)
     return order[:, (0 if most is None else max(0, last - most)) : last]
 
@@ -125,13 +127,19 @@ def retained(positives: Positives, prototypes: Tensor, query: Tensor, *, rule: R
     rules: dict[str, Callable[[], Tensor]] = {
         "rank": lambda: _same_prototype(positives, prototypes),
         "variant-1": lambda: positives.inner(query) >= (query * positives.anchor).sum(1, keepdim=True),
-        "variant-2": lambda: positives.along >= (positives.anchor @ prototypes.T).gather(1, positives.chosen),
+        "variant-2": lambda: _before_its_prototype(positives, prototypes),
         "none": lambda: torch.ones_like(positives.chosen, dtype=torch.bool),
     }
     if rule not in rules:
         raise ConfigError(f"filter {rule!r} is none of {', '.join(rules)}")
     with torch.no_grad():
         return rules[rule]()
+
+
+def _before_its_prototype(positives: Positives, prototypes: Tensor) -> Tensor:
+    # both sides are cosines of one arc and may coincide: the rounding of a product must not decide
+    rounding = positives.anchor.shape[1] * torch.finfo(positives.anchor.dtype).eps
+    return positives.along >= (positives.anchor @ prototypes.T).gather(1, positives.chosen) - rounding
 
 
 def _same_prototype(positives: Positives, prototypes: Tensor) -> Tensor:

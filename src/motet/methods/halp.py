@@ -186,19 +186,30 @@ class HaLP(Contrastive):
             raise ConfigError(f"skip_nearest is {self.skip_nearest}: that leaves none of {self.prototypes} prototypes")
         if not 0 <= self.hardness <= 1:
             raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]; for λ = 1000 give --halt 0.01")
-        if self.halt is not None and not 0 <= self.halt <= 1:
-            raise ConfigError(f"halt is {self.halt}, it must lie in [0, 1]")
+        if self.halt is not None:
+            self._validate_halt(self.halt)
         if self.shares_encoder():
             self._validate_without_queue()
+
+    def _validate_halt(self, halt: float) -> None:
+        if not 0 <= halt <= 1:
+            raise ConfigError(f"halt is {halt}, it must lie in [0, 1]")
+        if self.hardness != type(self).hardness:
+            raise ConfigError(
+                f"halt {halt} stops every walk at the same place, so hardness {self.hardness} would have no effect; "
+                "leave one of them out"
+            )
 
     def _validate_without_queue(self) -> None:
         if self.needs_queue:
             raise ConfigError(
                 f"prototypes_from {self.prototypes_from} has no queue, but {self.title} needs one; use the recipe halp"
             )
-        for name in ("warm_start", "halp_wait"):
+        for name, remedy in (("warm_start", "--no-warm-start"), ("halp_wait", "--halp-wait 0 (--as-released sets it)")):
             if getattr(self, name):
-                raise ConfigError(f"{name} needs prototypes_from queue: a batch's prototypes are not kept")
+                raise ConfigError(
+                    f"{name} needs prototypes_from queue: a batch's prototypes are not kept; give {remedy}"
+                )
 
     def released(self, split: str | None) -> Self:
         """Refresh every 10 steps, 20 nearest candidates, N = 20, first fit after 2K + 1 keys; μ = 2 on NTU RGB+D."""
