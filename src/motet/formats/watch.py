@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import pickle
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from motet import layouts
 from motet.errors import ConfigError, DataError
+from motet.formats import _pickle
 from motet.formats.base import Format, Plan, RawClip, Unit, read_bytes
 
 FPS = 50.0
@@ -38,7 +37,6 @@ EXERCISES = {
 SIDES = ("left", "right")
 _INSIDE = Path("data") / "watch_dataset.npy"
 _INSTALL = "pip install seglearn==1.2.5 --no-deps"
-_DTYPES = ("f8", "i8", "f4", "i4", "O8")
 
 
 @dataclass(frozen=True)
@@ -52,64 +50,6 @@ class Options:
 
     window: float = 4.0
     overlap: float = 0.5
-
-
-class _Dtype:
-    """Stands for ``numpy.dtype`` while unpickling."""
-
-    def __init__(self, code: str, *flags: Any) -> None:
-        if not isinstance(code, str) or code not in _DTYPES:
-            raise pickle.UnpicklingError(f"an array of type {code!r}")
-        self.code, self.order = code, "|"
-
-    def __setstate__(self, state: Any) -> None:
-        order = state[1]
-        if order not in ("<", ">", "|", "="):
-            raise pickle.UnpicklingError(f"byte order {order!r}")
-        self.order = order
-
-
-class _Array:
-    """Stands for ``numpy.ndarray`` while unpickling; :meth:`array` builds the real one with every size checked."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def array(self) -> npt.NDArray[Any]:
-        _, shape, dtype, fortran, data = self.state
-        if not isinstance(dtype, _Dtype) or not isinstance(data, bytes) or dtype.code == "O8":
-            raise ValueError("not an array of numbers")
-        order = "<" if dtype.order in ("|", "=") else dtype.order
-        flat = np.frombuffer(data, dtype=np.dtype(order + dtype.code))
-        return flat.reshape(tuple(int(n) for n in shape), order="F" if fortran else "C")
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError(f"encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-class _Unpickler(pickle.Unpickler):
-    """Rebuilds lists, dicts, numbers, texts and arrays, and refuses every other name."""
-
-    # Python 2's and 3's names of what numpy's arrays are pickled with, and what stands for them here
-    _KNOWN: dict[tuple[str, str], Any] = {  # noqa: RUF012
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Dtype,
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy._core.multiarray", "_reconstruct"): _Array,
-        ("_codecs", "encode"): _latin1,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
 
 
 @dataclass(frozen=True)
@@ -169,13 +109,13 @@ def _load(path: Path, mtime: int) -> Recordings:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
         if shape != () or dtype != np.dtype(object):
             raise ValueError(f"an array of {dtype} {shape}")
-        held = _Unpickler(stream).load()
+        held = _pickle.load(stream)
         [content] = held.state[4]
         recordings = Recordings(
-            series=tuple(x.array().astype(np.float64) for x in content["X"]),
-            exercise=content["y"].array().astype(np.int64),
-            subject=content["subject"].array().astype(np.int64),
-            side=content["side"].array().astype(np.int64),
+            series=tuple(_pickle.array(x).astype(np.float64) for x in content["X"]),
+            exercise=_pickle.array(content["y"]).astype(np.int64),
+            subject=_pickle.array(content["subject"]).astype(np.int64),
+            side=_pickle.array(content["side"]).astype(np.int64),
             names=tuple(EXERCISES.get(str(n), str(n)) for n in content["y_labels"]),
         )
         _check(recordings)
