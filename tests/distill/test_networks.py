@@ -170,6 +170,18 @@ def made_up() -> Inputs:
     return Inputs(values, {"s": torch.tensor([[9, 8, 3, 2, 1, 5], [9, 1, 1, 2, 9, 9]])})
 
 
+def test_initial_weights_depend_on_seed_and_name() -> None:
+    from motet.distill.layers import initial
+
+    drawn = [initial(seed, name, 50) for seed in (0, 1, 2**31) for name in ("a", "b")]
+    assert torch.equal(drawn[0], initial(0, "a", 50))
+    for place, one in enumerate(drawn):
+        assert all(not torch.equal(one, other) for other in drawn[:place])
+    networks = ensemble(Networks())
+    for name, parameter in networks.named_parameters():
+        assert not torch.equal(parameter[0], parameter[1]), name
+
+
 @pytest.mark.parametrize("extractor", ["trained", "table"])
 @pytest.mark.parametrize("several", ["joint", "averaged"])
 def test_several_auxiliaries(several: str, extractor: str) -> None:

@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -32,15 +32,16 @@ def distill(args: Sequence[str]) -> int:
 
         return _show(resume(again.resume, progress=not again.quiet), again.json)
     from motet.distill.methods import METHODS
+    from motet.distill.motion import Motion
     from motet.distill.settings import RECIPES, settings_for
 
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
-    parts = (chosen.method, chosen.networks, chosen.training)
+    parts, clips = (chosen.method, chosen.networks, chosen.training), Motion()
 
     @dataclass
     class Arguments:
-        tables: tyro.conf.Positional[tuple[Path, ...]]
-        """feature table (.npz); several are joined by id"""
+        tables: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TABLE")]
+        """feature table (.npz) or motion archive, NAME=ARCHIVE to name it; several are of the same samples"""
         target: tuple[str, ...]
         """modalities that the student sees, in training and in use"""
         auxiliary: tuple[str, ...] = ()
@@ -50,12 +51,18 @@ def distill(args: Sequence[str]) -> int:
         method: str = "amid"
         settings: str = "table"
         options: tyro.conf.OmitArgPrefixes[type(parts[0])] = parts[0]  # type: ignore[valid-type]
+        """of the method"""
         networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
+        """widths and kinds of the networks"""
         training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
+        """how the networks move"""
+        motion: tyro.conf.OmitArgPrefixes[type(clips)] = clips  # type: ignore[valid-type]
+        """how clips of motion archives become rows"""
         seeds: tuple[int, ...] = (0,)
         """all are trained in one pass"""
         split: str | None = None
-        """who tests: fold, split, group, leave-one-group-out, random or all; by default what the table has"""
+        """who tests: fold, split, group, leave-one-group-out, random or all, of archives also a rule such as odd-even;
+        by default what the table has"""
         folds: int = 5
         """how many, where the rule leaves it open"""
         validate: bool = False
@@ -97,6 +104,7 @@ def distill(args: Sequence[str]) -> int:
         folds=given.folds,
         validate=given.validate,
         diagnose=given.diagnose,
+        motion=given.motion,
         progress=not given.quiet,
         device=given.device,
         **options,
@@ -105,12 +113,13 @@ def distill(args: Sequence[str]) -> int:
 
 
 def _diagnose(given: Any) -> int:
-    from motet.distill import FeatureTable, diagnose
+    from motet.distill import diagnose, open_table
     from motet.distill.table import usable
 
     if not given.auxiliary:
         raise ConfigError("--diagnose-only needs an auxiliary modality; name one by --auxiliary")
-    table = usable(FeatureTable.open(*given.tables), given.target, given.auxiliary)
+    table = open_table(given.tables, (*given.target, *given.auxiliary), given.motion)
+    table = usable(table, given.target, given.auxiliary)
     found = diagnose(table, given.target, given.auxiliary)
     for name, scores in found["probes"].items():
         print(f"{name}: accuracy {100 * scores['accuracy']:.1f}, {scores['bits']:.2f} bits")

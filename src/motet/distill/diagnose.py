@@ -125,9 +125,18 @@ def _block(part: FeatureTable, name: str) -> Tensor:
     x = (x - x.mean(dim=0)) / torch.where(spread > 1e-5 * spread.median(), spread, torch.inf)
     if x.shape[1] > _COMPONENTS:
         x = x.clamp(-10, 10)
-        u, s, _ = torch.linalg.svd(x - x.mean(dim=0), full_matrices=False)
-        x = (u * s)[:, :_COMPONENTS]
+        x = _principal(x - x.mean(dim=0), _COMPONENTS)
     return (x / x.square().mean().sqrt().clamp_min(1e-12)).float()
+
+
+def _principal(x: Tensor, count: int) -> Tensor:
+    """(N, ≤ count) principal components of centred rows (N, F), from the smaller of x xᵀ and xᵀ x."""
+    if len(x) <= x.shape[1]:
+        values, vectors = torch.linalg.eigh(x @ x.T)
+        found: Tensor = vectors[:, -count:] * values[-count:].clamp_min(0).sqrt()
+        return found
+    axes: Tensor = torch.linalg.eigh(x.T @ x).eigenvectors[:, -count:]
+    return x @ axes
 
 
 class _Probe:

@@ -10,15 +10,21 @@ import math
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 
+def seed_of(seed: int, name: str) -> int:
+    """Seed of torch's generator for what a name and a seed stand for; it reads 32 bits and no more."""
+    return zlib.crc32(f"{seed} {name}".encode())
+
+
 def initial(seed: int, name: str, *shape: int) -> Tensor:
     """(shape) float32, uniform on [-1, 1), a pure function of its arguments."""
-    generator = torch.Generator().manual_seed((seed % 2**31) * 2**32 + zlib.crc32(name.encode()))
+    generator = torch.Generator().manual_seed(seed_of(seed, name))
     return torch.rand(shape, generator=generator) * 2 - 1
 
 
@@ -143,26 +149,18 @@ class SequenceExtractor(nn.Module):
     The linear path sees the sequence brought to a fixed number of frames.
 
     Args:
-        kind: "conv" or "gru".
+        encoder: (G, B, T, C), (G, B) → (G, B, feature_size).
+        channels: C.
+        features: D.
         frames: of the linear path; 0 leaves it out.
     """
 
     def __init__(
-        self,
-        seeds: Sequence[int],
-        name: str,
-        channels: int,
-        hidden: int,
-        features: int,
-        slope: float,
-        *,
-        kind: str,
-        frames: int,
+        self, seeds: Sequence[int], name: str, encoder: nn.Module, channels: int, features: int, *, frames: int
     ) -> None:
         super().__init__()
-        encoder = Convolutions if kind == "conv" else Recurrence
-        self.encoder: Convolutions | Recurrence = encoder(seeds, f"{name}.{kind}", channels, hidden, slope)
-        self.head = Dense(seeds, f"{name}.head", self.encoder.feature_size, features)
+        self.encoder = encoder
+        self.head = Dense(seeds, f"{name}.head", cast(int, encoder.feature_size), features)
         self.straight = Dense(seeds, f"{name}.straight", frames * channels, features) if frames else None
         self.frames = frames
 

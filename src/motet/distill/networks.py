@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from motet.distill.layers import Dense, Perceptron, SequenceExtractor
+from motet.distill.laned import KINDS, LanedEncoder, Layout
+from motet.distill.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
 from motet.errors import ConfigError
+
+SEQUENCES = ("conv", "gru", *KINDS)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Shape:
         sequences: the modalities that are sequences.
         targets, auxiliaries: their names.
         classes: C.
+        layouts: of the modalities that come from motion archives.
     """
 
     sizes: Mapping[str, int]
@@ -29,6 +33,7 @@ class Shape:
     targets: tuple[str, ...]
     auxiliaries: tuple[str, ...]
     classes: int
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,14 @@ class Networks:
     """hidden width of the fusion, an MLP of two layers."""
     straight: bool = True
     """a linear path beside extractors and fusion; the paper has none."""
-    sequence: Literal["conv", "gru"] = "conv"
-    """extractor of sequences."""
+    sequence: Literal["conv", "gru", "causal-gru", "bidirectional-gru", "stgcn"] = "conv"
+    """extractor of sequences; the last three are the encoders of the library."""
+    encoder: tuple[str, ...] = ()
+    """other extractors for some sequences, each MODALITY=EXTRACTOR."""
     sequence_hidden: int = 64
+    """channels or units of it; an ST-GCN begins with a quarter and ends with four times as many channels."""
+    sequence_layers: int = 1
+    """of a GRU of the library."""
     sequence_frames: int = 16
     """frames that the linear path of a sequence sees; 0 for no such path."""
     auxiliary_extractor: Literal["trained", "frozen", "table"] = "trained"
@@ -62,13 +72,20 @@ class Networks:
     """LeakyReLU slope outside the critics."""
 
     def __post_init__(self) -> None:
-        for name in ("features", "fuse_hidden", "sequence_hidden"):
+        for name in ("features", "fuse_hidden", "sequence_hidden", "sequence_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.sequence_frames < 0 or min(self.hidden, default=1) < 1:
             raise ConfigError("sequence_frames must not be negative, and hidden widths must be 1 or more")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+        for given in self.encoder:
+            if given.partition("=")[2] not in SEQUENCES:
+                raise ConfigError(f"encoder {given!r} is not MODALITY=EXTRACTOR, with one of {', '.join(SEQUENCES)}")
+
+    def extractor_of(self, modality: str) -> str:
+        """Extractor of a modality of sequences."""
+        return dict(given.split("=", 1) for given in self.encoder).get(modality, self.sequence)
 
 
 @dataclass
@@ -128,18 +145,25 @@ class Student(nn.Module):
 def _extractor(seeds: Sequence[int], name: str, shape: Shape, modality: str, options: Networks) -> nn.Module:
     size = shape.sizes[modality]
     if modality in shape.sequences:
-        return SequenceExtractor(
-            seeds,
-            name,
-            size,
-            options.sequence_hidden,
-            options.features,
-            options.slope,
-            kind=options.sequence,
-            frames=options.sequence_frames if options.straight else 0,
-        )
+        frames = options.sequence_frames if options.straight else 0
+        encoder = _encoder(seeds, name, shape, modality, options)
+        return SequenceExtractor(seeds, name, encoder, size, options.features, frames=frames)
     sizes = [size, *options.hidden, options.features]
     return Perceptron(seeds, name, sizes, options.slope, straight=options.straight)
+
+
+def _encoder(seeds: Sequence[int], name: str, shape: Shape, modality: str, options: Networks) -> nn.Module:
+    kind, size, hidden = options.extractor_of(modality), shape.sizes[modality], options.sequence_hidden
+    if kind in KINDS:
+        layout = shape.layouts.get(modality)
+        if kind == "stgcn" and layout is None:
+            raise ConfigError(
+                f"modality {modality} is of numbers without joints, so stgcn cannot see it; give it another extractor, "
+                f"e.g. --encoder {modality}=causal-gru"
+            )
+        return LanedEncoder(seeds, f"{name}.{kind}", kind, size, layout, hidden, options.sequence_layers)
+    own = Convolutions if kind == "conv" else Recurrence
+    return own(seeds, f"{name}.{kind}", size, hidden, options.slope)
 
 
 class Auxiliary(nn.Module):

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,11 +18,14 @@ import numpy as np
 import torch
 
 from motet._version import __version__
+from motet.archive import MotionArchive
+from motet.devices import one_thread
 from motet.distill.diagnose import diagnose
 from motet.distill.folds import default_rule, folds
 from motet.distill.judge import judge
 from motet.distill.lanes import Feeder, Lanes
 from motet.distill.methods import Amid
+from motet.distill.motion import Motion, open_table, resolved, rule_of
 from motet.distill.networks import Shape
 from motet.distill.result import report, summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
@@ -33,6 +36,7 @@ from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.progress import TrainingProgress
 from motet.runs import environment, write_json
 
+Tables = str | Path | FeatureTable | MotionArchive | Sequence[str | Path | MotionArchive]
 _COLLAPSED = 0.98  # mean cosine of different classes
 
 
@@ -41,11 +45,12 @@ class Plan:
     """What is trained, apart from the settings.
 
     Attributes:
-        tables: paths of the table.
+        tables: paths of the table, or of motion archives.
         target, auxiliary: modalities.
         seeds: one lane per fold and seed.
         split, folds, validate: see :func:`motet.distill.folds.folds`.
         diagnose: whether to estimate beforehand what the auxiliary adds.
+        motion: how clips of archives become rows.
     """
 
     tables: tuple[str, ...]
@@ -56,6 +61,7 @@ class Plan:
     folds: int = 5
     validate: bool = False
     diagnose: bool = True
+    motion: Motion = field(default_factory=Motion)
 
     def __post_init__(self) -> None:
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
@@ -63,7 +69,7 @@ class Plan:
 
 
 def run(
-    table: str | Path | FeatureTable | Sequence[str | Path],
+    table: Tables,
     target: str | Sequence[str],
     auxiliary: str | Sequence[str] = (),
     out: str | Path | None = None,
@@ -75,6 +81,7 @@ def run(
     folds: int = 5,
     validate: bool = False,
     diagnose: bool = True,
+    motion: Motion | None = None,
     progress: bool = True,
     device: str = "cpu",
     **options: Any,
@@ -82,18 +89,20 @@ def run(
     """Train a student that sees the target modalities with the help of auxiliary ones; all folds and seeds at once.
 
     Args:
-        table: ``.npz`` file of features (several are joined by ``id``), or an open table.
+        table: ``.npz`` file of features or motion archive (``NAME=DIRECTORY`` gives it a name), several of them, or
+            an open table; see :func:`motet.distill.open_table`.
         target: what the student sees, in training and in use.
         auxiliary: what helps in training only.
         out: run directory to create; None keeps nothing.
         method: amid, nce (AMID with CCL's contrast), kd, crd, crcd, gmc, ccl, alone, or teacher.
         settings: ``table``, ``ucf51``, ``activitynet``, ``iemocap``, or own ones.
         seeds: of initial weights and batch orders.
-        split: who tests: ``fold``, ``split``, ``group``, ``leave-one-group-out``, ``random`` or ``all``; by default
-            what the table has.
+        split: who tests: ``fold``, ``split``, ``group``, ``leave-one-group-out``, ``random`` or ``all``; of motion
+            archives also any rule of :mod:`motet.splits`. By default what the table has.
         folds: how many, where the rule leaves it open.
         validate: judge on a held-out part of every training side, to choose settings without the test rows.
         diagnose: first estimate what the auxiliary adds to the target.
+        motion: how clips of motion archives become rows.
         progress: show progress.
         device: of the training.
         options: any option of the settings by its name (``epochs``, ``temperature``, ``features`` …).
@@ -109,8 +118,10 @@ def run(
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
     chosen = chosen.with_options(options)
-    opened, paths = _opened(table)
-    plan = Plan(paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
+    paths = _paths(table)
+    given = (paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
+    plan = Plan(*given, motion or Motion())
+    opened = table if isinstance(table, FeatureTable) else _opened(plan)
     path = None if out is None else _fresh(Path(out))
     return _train(opened, plan, chosen, path, device, progress)
 
@@ -125,22 +136,27 @@ def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
     try:
         config = json.loads((path / "config.json").read_text())
         stored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["plan"].items()}
-        plan = Plan(**stored)
+        plan = Plan(**{**stored, "motion": Motion.from_dict(stored["motion"])})
         settings, device = settings_from_dict(config["settings"]), config["device"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is not the directory of a distillation ({error}); `motet distill` makes one") from error
-    return _train(FeatureTable.open(*plan.tables), plan, settings, path, device, progress)
+    return _train(_opened(plan), plan, settings, path, device, progress)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _opened(table: str | Path | FeatureTable | Sequence[str | Path]) -> tuple[FeatureTable, tuple[str, ...]]:
+def _paths(table: Tables) -> tuple[str, ...]:
     if isinstance(table, FeatureTable):
-        return table, (table.name,)
-    paths = [table] if isinstance(table, str | Path) else list(table)
-    return FeatureTable.open(*paths), tuple(str(Path(p).resolve()) for p in paths)
+        return (table.name,)
+    several = [table] if isinstance(table, str | Path | MotionArchive) else table
+    return tuple(resolved(one.path if isinstance(one, MotionArchive) else one) for one in several)
+
+
+def _opened(plan: Plan) -> FeatureTable:
+    names = (*plan.target, *plan.auxiliary)
+    return open_table(plan.tables, names, plan.motion, rule_of(plan.split, plan.tables)[1])
 
 
 def _fresh(out: Path) -> Path:
@@ -160,7 +176,7 @@ def _create(out: Path, plan: Plan, settings: Settings, device: str) -> None:
 
 def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str = "cpu") -> tuple[Trainer, Shape]:
     """A fresh trainer of a table whose rows all have the targets."""
-    divided = folds(table, plan.split, plan.folds, validate=plan.validate)
+    divided = folds(table, rule_of(plan.split, plan.tables)[0], plan.folds, validate=plan.validate)
     names = (*plan.target, *plan.auxiliary)
     shape = Shape(
         sizes={m: table.modalities[m].size for m in names},
@@ -168,6 +184,7 @@ def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str 
         targets=plan.target,
         auxiliaries=plan.auxiliary,
         classes=len(table.class_names),
+        layouts={m: layout for m in names if (layout := table.modalities[m].layout) is not None},
     )
     lanes = Lanes(tuple(divided), plan.seeds)
     feeder = Feeder(table, shape, lanes, torch.device(device), torch.float32)
@@ -190,7 +207,7 @@ def _train(
         trainer.restore(out)
     stages, epochs = len(trainer.stages), settings.training.epochs
     show = TrainingProgress(epochs, stages, trainer.stage * epochs + trainer.epoch, show=progress)
-    with _stop_signals() as stopped, show:
+    with one_thread(device == "cpu"), _stop_signals() as stopped, show:
         if not trainer.run(out, show, stopped):
             _leave(out, stopped, trainer)
     lanes, main = trainer.lanes, trainer.main
@@ -206,6 +223,7 @@ def _train(
             "rows": len(table),
             "dropped": len(opened) - len(table),
             "whole": int(trainer.feeder.whole.sum()),
+            "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
             "classes": list(table.class_names),
         },
         "target": list(plan.target),
@@ -222,7 +240,7 @@ def _train(
     }
     _warn_of_collapse(trainer)
     if out is not None:
-        save_student(out / "student.safetensors", trainer, table)
+        save_student(out / "student.safetensors", trainer, table, plan.motion)
         write_json(out / "result.json", result)
         (out / "result.md").write_text(report(result) + "\n")
     return result
@@ -262,7 +280,8 @@ def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None) -
         return found
     # rows that train somewhere: with one split these are its training rows, with folds all of them
     rows = np.unique(np.concatenate([fold.train for fold in lanes.folds]))
-    found = diagnose(table.rows(rows), plan.target, plan.auxiliary)
+    with one_thread():
+        found = diagnose(table.rows(rows), plan.target, plan.auxiliary)
     if stored is not None:
         write_json(stored, found)
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from motet.archive import MotionArchive
+from motet.distill.laned import Layout
 from motet.distill.lanes import standardised
 from motet.distill.layers import Dense
+from motet.distill.motion import Motion, modality_of
 from motet.distill.networks import Inputs, Shape
 from motet.distill.networks import Student as StudentNetwork
 from motet.distill.settings import settings_from_dict
-from motet.distill.table import FeatureTable
+from motet.distill.table import FeatureTable, Modality
 from motet.distill.train import Trainer
 from motet.errors import ConfigError, DataError, RunError
 from motet.runs import written
 
 
-def save_student(path: Path, trainer: Trainer, table: FeatureTable) -> None:
+def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Motion) -> None:
     """Weights of the students of all lanes, how their inputs are standardised, and what is needed to rebuild them."""
     networks, shape, lanes = trainer.main.networks, trainer.shape, trainer.lanes
     tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
@@ -39,6 +42,8 @@ def save_student(path: Path, trainer: Trainer, table: FeatureTable) -> None:
         "sizes": {m: shape.sizes[m] for m in shape.targets},
         "sequences": sorted(shape.sequences & set(shape.targets)),
         "targets": list(shape.targets),
+        "layouts": {m: shape.layouts[m].to_dict() for m in shape.targets if m in shape.layouts},
+        "motion": asdict(motion),
         "classes": list(table.class_names),
         "folds": [fold.name for fold in lanes.lane_folds],
         "seeds": list(lanes.lane_seeds),
@@ -46,6 +51,12 @@ def save_student(path: Path, trainer: Trainer, table: FeatureTable) -> None:
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with written(path) as partial:
         save_file(kept, partial, {"student": json.dumps(facts)})
+
+
+_ROWS = 512  # that pass the network at once
+
+Source = FeatureTable | MotionArchive | str | Path | Mapping[str, MotionArchive]
+Use = Callable[[Mapping[str, npt.ArrayLike], Mapping[str, npt.ArrayLike]], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +67,8 @@ class Student:
         class_names: of its answers.
         targets: modalities that it takes.
         sizes: D of each.
+        layouts: of the targets that come from motion archives.
+        motion: how clips of these become rows.
     """
 
     class_names: tuple[str, ...]
@@ -65,6 +78,52 @@ class Student:
     network: StudentNetwork
     classifier: Dense
     statistics: dict[str, tuple[Tensor, Tensor]]
+    layouts: dict[str, Layout]
+    motion: Motion
+
+    def transform(self, source: Source) -> npt.NDArray[np.float32]:
+        """(N, D) representation of every row of a table, or of every clip of a motion archive.
+
+        Args:
+            source: an open table, a table or archive by its path, an open archive, or several archives by the names
+                that they had in training.
+
+        Rows without a target modality are NaN.
+
+        Raises:
+            DataError: a target is missing or laid out otherwise.
+        """
+        return self._over(source, self.features, self.network_size)
+
+    def probabilities(self, source: Source) -> npt.NDArray[np.float32]:
+        """(N, C) probabilities; arguments, NaN and errors as :meth:`transform`."""
+        return self._over(source, self.predict, len(self.class_names))
+
+    @property
+    def network_size(self) -> int:
+        """D."""
+        return int(self.classifier.weight.shape[1])
+
+    def _over(self, source: Source, use: Use, size: int) -> npt.NDArray[np.float32]:
+        modalities = self._modalities(source)
+        seen = np.logical_and.reduce([m.available for m in modalities.values()])
+        found = np.full((len(seen), size), np.nan, dtype=np.float32)
+        for rows in np.array_split(np.flatnonzero(seen), max(1, -(-int(seen.sum()) // _ROWS))):
+            values = {name: m.values[rows] for name, m in modalities.items()}
+            lengths = {name: m.lengths[rows] for name, m in modalities.items() if m.lengths is not None}
+            if len(rows):
+                found[rows] = use(values, lengths)
+        return found
+
+    def _modalities(self, source: Source) -> dict[str, Modality]:
+        if isinstance(source, str | Path):
+            source = MotionArchive.open(source) if Path(source).is_dir() else FeatureTable.open(source)
+        if isinstance(source, FeatureTable):
+            return {name: source.modality(name) for name in self.targets}
+        missing = [name for name in self.targets if name not in self.layouts]
+        if missing:
+            raise DataError(f"the student needs the modality {missing[0]}, which came from a table; give it a table")
+        return {name: modality_of(source, name, self.motion, self.layouts[name]) for name in self.targets}
 
     def features(
         self,
@@ -142,7 +201,9 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         raise ConfigError(f"{file} has no student of fold {fold!r} and seed {seed}; it has {lanes}")
     lane = slice(fits[0], fits[0] + 1)
     options = settings_from_dict(facts["settings"]).networks
-    shape = Shape(facts["sizes"], frozenset(facts["sequences"]), tuple(facts["targets"]), (), len(facts["classes"]))
+    layouts = {m: Layout.from_dict(layout) for m, layout in facts["layouts"].items()}
+    targets, sequences = tuple(facts["targets"]), frozenset(facts["sequences"])
+    shape = Shape(facts["sizes"], sequences, targets, (), len(facts["classes"]), layouts)
     network = StudentNetwork((0,), "student", shape, shape.targets, options)
     classifier = Dense((0,), "classifier", options.features, shape.classes)
     _fill(network, "student.", tensors, lane)
@@ -155,6 +216,8 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         network.eval(),
         classifier,
         {m: (tensors[f"input.{m}.center"][lane], tensors[f"input.{m}.scale"][lane]) for m in shape.targets},
+        layouts,
+        Motion.from_dict(facts["motion"]),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from motet.distill.laned import Layout
 from motet.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -29,11 +31,13 @@ class Modality:
             where the modality is absent.
         lengths: (N,) number of valid frames; None for vectors.
         available: (N,) bool.
+        layout: what the features of a frame are, if they come from a motion archive.
     """
 
     values: npt.NDArray[np.float32]
     lengths: npt.NDArray[np.int64] | None
     available: npt.NDArray[np.bool_]
+    layout: Layout | None = None
 
     @property
     def size(self) -> int:
@@ -81,11 +85,7 @@ class FeatureTable:
         """
         if not paths:
             raise DataError("no table was named")
-        tables = [_read(Path(path)) for path in paths]
-        joined = tables[0]
-        for other in tables[1:]:
-            joined = _join(joined, other)
-        return joined
+        return join(*(_read(Path(path)) for path in paths))
 
     def rows(self, index: npt.NDArray[np.int64]) -> FeatureTable:
         """The table of some rows, in the given order."""
@@ -96,7 +96,7 @@ class FeatureTable:
         return replace(
             self,
             modalities={
-                name: Modality(m.values[index], take(m.lengths), m.available[index])
+                name: Modality(m.values[index], take(m.lengths), m.available[index], m.layout)
                 for name, m in self.modalities.items()
             },
             labels=self.labels[index],
@@ -257,6 +257,15 @@ def _pack(values: Array, valid: Array) -> tuple[Array, Array]:
         order = np.argsort(~valid, axis=1, kind="stable")
         values = np.take_along_axis(np.where(valid[:, :, None], values, 0), order[:, :, None], axis=1)
     return values, valid.sum(axis=1).astype(np.int64)
+
+
+def join(*tables: FeatureTable) -> FeatureTable:
+    """One table of the modalities of several; rows are matched by ``id``, other columns are those of the first.
+
+    Raises:
+        DataError: other ids, other labels, or one modality twice; the message names both tables.
+    """
+    return reduce(_join, tables)
 
 
 def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:

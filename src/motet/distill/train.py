@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from motet.checkpoint import CHECKPOINT_VERSION, load_checkpoint
 from motet.distill import judge
+from motet.distill.laned import idle_stay
 from motet.distill.lanes import Feeder, Lanes, batches, steps
 from motet.distill.methods import Alone, Teacher
 from motet.distill.methods.amid import AmidMethod
@@ -104,13 +105,17 @@ class Trainer:
         context = self._context()
         method = self.settings.method.build(context)
         options = self.settings.networks
+        for given in options.encoder:
+            if given.partition("=")[0] not in self.shape.sequences:
+                known = ", ".join(sorted(self.shape.sequences)) or "none"
+                raise ConfigError(f"encoder {given!r} is for a modality of sequences in use; there are {known}")
         if method.uses_teacher and not self.shape.auxiliaries:
             raise ConfigError(f"method {self.settings.name} needs an auxiliary modality; name one by --auxiliary")
         stages = []
         seeds, frozen = self.lanes.lane_seeds, None
         build = partial(Ensemble, seeds, self.shape, options)
         if method.uses_teacher and options.auxiliary_extractor == "frozen":
-            others = Shape(self.shape.sizes, self.shape.sequences, self.shape.auxiliaries, (), self.shape.classes)
+            others = replace(self.shape, targets=self.shape.auxiliaries, auxiliaries=())
             alone = Ensemble(seeds, others, options, name="auxiliary.", teacher=False)
             stages.append(Stage("auxiliary", alone, Alone().build(context)))
         if method.fixed_teacher:
@@ -119,7 +124,7 @@ class Trainer:
         joint = method.uses_teacher and not method.fixed_teacher
         stages.append(Stage("main", build(teacher=joint), method, frozen))
         for stage in stages:
-            stage.networks.to(self.device, self.dtype)
+            stage.networks.to(self.device, self.dtype).eval()
             _move(stage.method, self.device, self.dtype)
         return stages
 
@@ -190,6 +195,7 @@ class Trainer:
         orders = self.lanes.orders(self.epoch, self.feeder.labels.cpu(), training.per_class)
         sums: dict[str, Tensor] = {}
         began, rows = time.perf_counter(), 0
+        self._learn(here, on=True)
         for place, active in batches(orders, self.lanes.train_counts, self.batch_size):
             moving = torch.tensor(active, device=self.device)
             for name, value in self.step(here, place.to(self.device), active).items():
@@ -198,6 +204,7 @@ class Trainer:
         count = steps(self.lanes.train_counts, self.batch_size).to(self.device)
         terms = {name: value / count for name, value in sums.items()}
         speed = rows / max(time.perf_counter() - began, 1e-9)
+        self._learn(here, on=False)
         self._check_finite(terms)
         terms |= here.method.end_of_epoch(self.epoch)
         self.epoch += 1
@@ -211,13 +218,22 @@ class Trainer:
         show.step(self.epoch - 1, {}, speed)
         show.epoch(self.epoch - 1, {name: float(value.mean()) for name, value in terms.items()}, speed)
 
+    @staticmethod
+    def _learn(here: Stage, *, on: bool) -> None:
+        """Training mode, or that of use, in which networks are outside of an epoch; what is frozen stays in use."""
+        here.networks.train(on)
+        auxiliary = here.networks.auxiliary
+        if auxiliary is not None and not any(p.requires_grad for p in auxiliary.extractors.parameters()):
+            auxiliary.extractors.eval()
+
     def step(self, here: Stage, place: Tensor, active: list[bool]) -> dict[str, Tensor]:
         """One step of the active lanes on the rows at (G, B) places of their training sides; terms, (G,) each."""
         rows = self.train_rows.gather(1, place)
         batch = Batch(self.feeder.labels[rows], self.feeder.whole[rows], place, active, self.epoch)
         whole = self.feeder.inputs(rows, self._needed(here))
         inputs = self._dropped(whole, here, batch) if self.settings.networks.dropout else whole
-        outputs = here.outputs(inputs, whole)
+        with idle_stay(here.networks, active):
+            outputs = here.outputs(inputs, whole)
         terms = here.method.terms(outputs, batch)
         here.method.total(terms, self.epoch).sum().backward()  # type: ignore[no-untyped-call]
         self.optimiser.step(active)
