@@ -72,18 +72,18 @@ def test_other_methods_and_both_networks_trained(folder: Path, tmp_path: Path, m
 
 
 def test_resume_is_exact(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = options(epochs=3, checkpoint_every=1, checks=1, train_auxiliary=True)
+    given = options(epochs=2, checkpoint_every=1, checks=1, train_auxiliary=True)
     whole = train(folder, "video", "audio", tmp_path / "whole", **given)
     begun = RawTrainer._one_epoch
 
     def interrupted(self: RawTrainer, show: Any) -> None:
         begun(self, show)
-        if self.epoch == 2:
+        if self.epoch == 1:
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(RawTrainer, "_one_epoch", interrupted)
-        with pytest.raises(Interrupted, match=r"stopped by SIGINT after epoch 2 .* --resume"):
+        with pytest.raises(Interrupted, match=r"stopped by SIGINT after epoch 1 .* --resume"):
             train(folder, "video", "audio", tmp_path / "cut", **given)
     again = resume(tmp_path / "cut", progress=False)
     assert again["lanes"] == whole["lanes"]
