@@ -118,7 +118,11 @@ def command(entry: Entry, archive: Path, out: Path, seed: int) -> list[str]:
     """The training as a command line."""
     words = ["motet", "pretrain", entry.recipe, "--data", str(archive), "--out", str(out), "--seed", str(seed)]
     for name, value in entry.options.items():
-        words += [f"--{name.replace('_', '-')}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     return words
 
 
