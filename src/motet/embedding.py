@@ -20,7 +20,7 @@ from motet.archive import MotionArchive
 from motet.distributed import joined, rank, world_size
 from motet.errors import RunError
 from motet.model import Model, load
-from motet.runs import written
+from motet.runs import is_distillation, written
 
 _BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
@@ -36,8 +36,8 @@ def embed(
     """Encode an archive with a trained run.
 
     Args:
-        run: run directory, or whatever else :func:`motet.load` takes.
-        archive: archive of the same skeleton as the run's.
+        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill`, its first student.
+        archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one.
         out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
             ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream.
         device: where to encode.
@@ -50,6 +50,10 @@ def embed(
         ConfigError: clips of another layout.
         RunError: another process stopped; no file is written then.
     """
+    if is_distillation(run):
+        from motet.distill.student import embed as embed_by_student
+
+        return embed_by_student(run, archive, out)
     model, source = load(run, device), MotionArchive.open(archive)
     model.check(source)
     out = Path(out)

@@ -135,6 +135,11 @@ class Run:
         """Content of config.json."""
         try:
             config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
+            if is_distillation(self.path):
+                raise RunError(
+                    f"{self.path} is a distillation, not a pretraining: its test results are in result.md, `motet "
+                    "report` shows them, `motet embed` and motet.distill.load use its student"
+                )
             config["recipe"], config["data"]["path"], config["split"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/config.json is damaged ({error!r}); pretrain again") from error
@@ -202,6 +207,15 @@ class Run:
         from motet.model import Model
 
         return Model.from_run(self, device)
+
+
+def is_distillation(path: str | Path) -> bool:
+    """Whether a directory is one of `motet distill`."""
+    try:
+        config = json.loads((Path(path) / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("kind") == "distill"
 
 
 def collect(path: str | Path) -> list[Run]:

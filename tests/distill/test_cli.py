@@ -43,6 +43,28 @@ def test_resume_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == first
 
 
+def test_other_verbs_on_a_distillation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What can use a student does; what cannot says what can."""
+    table, run, out = write_table(tmp_path / "t.npz"), tmp_path / "run", tmp_path / "features.npz"
+    quick = ["--method", "alone", "--split", "all", *QUICK]
+    assert main(["distill", str(table), "--target", "eye", "--out", str(run), *quick]) == 0
+    assert main(["embed", str(run), str(table), "--out", str(out)]) == 0
+    with np.load(out) as found:
+        assert found["features"].shape == (120, 8)
+        assert found["probabilities"].sum(axis=1) == pytest.approx(np.ones(120), abs=1e-5)
+        assert found["class_names"].tolist() == ["0", "1", "2"]
+        assert found["label"].tolist() == [n % 3 for n in range(120)]
+    capsys.readouterr()
+    for words in (
+        ["evaluate", str(run), "--protocols", "knn"],
+        ["export", str(run), "--out", str(tmp_path / "m.onnx")],
+    ):
+        assert main(words) == 2
+        assert "is a distillation, not a pretraining" in capsys.readouterr().err
+    assert main(["embed", str(run), str(tmp_path / "absent.npz"), "--out", str(out)]) == 2
+    assert "absent.npz" in capsys.readouterr().err
+
+
 def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = str(write_table(tmp_path / "good.npz"))
     bad = str(write_table(tmp_path / "bad.npz", eye=np.full((120, 2), np.nan)))

@@ -176,6 +176,40 @@ class Student:
         return Inputs(ready, valid)
 
 
+def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
+    """Write what the first student of a run makes of a table or an archive, as one .npz.
+
+    Args:
+        run: directory of a finished distillation.
+        source: table (.npz) with the targets, or motion archive.
+        out: file to write: ``features`` (N, D) float32 and ``probabilities`` (N, C), NaN in rows without a target,
+            ``class_names`` (C,), ``name`` (N,), ``label`` (N,) as the source counts classes, -1 for unknown,
+            ``streams`` (1,) and ``columns`` (2,) as those of a pretraining.
+
+    Returns:
+        (N, D).
+    """
+    student = load(run)
+    if Path(source).is_dir():
+        opened: MotionArchive | FeatureTable = MotionArchive.open(source)
+    else:
+        opened = FeatureTable.open(source)
+    features = student.transform(opened)
+    names = opened.clips["name"].to_numpy().astype(np.str_) if isinstance(opened, MotionArchive) else opened.ids
+    with written(Path(out)) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            features=features,
+            probabilities=student.probabilities(opened),
+            class_names=np.array(student.class_names),
+            name=names,
+            label=opened.labels,
+            streams=np.array(["+".join(student.targets)]),
+            columns=np.array([0, features.shape[1]]),
+        )
+    return features.shape[0], features.shape[1]
+
+
 def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) -> Student:
     """The student of a run directory.
 
