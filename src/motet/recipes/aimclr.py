@@ -47,7 +47,8 @@ def _small(name: str, method: type[AimCLR]) -> Recipe:
         preprocess="first-frame",
         epochs=100,
         batch_size=64,
-        # features as wide as those of the small GRU, which --encoder gru gives; the last block at 256 would cost as much as all others together
+        # features as wide as those of the small GRU, which --encoder gru gives; the last block at 256 channels
+        # would cost as much as all others together
         encoder=Encoder(encoder="stgcn", feature_size=128, hidden=64, layers=2),
         optimiser=Optimiser(optimiser="adam", lr=3e-3, milestones=(75,)),
     )
