@@ -73,11 +73,11 @@ def test_an_interrupted_extraction_goes_on(folder: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(module, "_BLOCK", 3)
     seen: list[str] = []
 
-    def counting(network: object, item: object) -> np.ndarray:
+    def counting(network: object, item: object, parts: object) -> np.ndarray:
         seen.append(str(item))
         if len(seen) == 9:
             raise KeyboardInterrupt
-        return sequence_of(network, item)  # type: ignore[arg-type]
+        return sequence_of(network, item, parts)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "sequence_of", counting)
     out = tmp_path / "t.npz"

@@ -65,6 +65,8 @@ class Extract:
     seed: int = 0
     """of weights that are random"""
     device: str = "cpu"
+    workers: int | None = None
+    """threads that decode; by default one per processor"""
     quiet: bool = False
 
 
@@ -84,6 +86,7 @@ def distill_extract(args: Sequence[str]) -> int:
         mark_absent=given.mark_absent,
         seed=given.seed,
         device=given.device,
+        workers=given.workers,
         progress=not given.quiet,
     )
     print(f"{given.out} is ready; go on with `motet distill {given.out} --target … --auxiliary … --out …`")

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 import zipfile
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from motet import devices
 from motet.distill.raw.checkpoints import digest
@@ -43,6 +48,7 @@ def extract(
     mark_absent: bool = False,
     seed: int = 0,
     device: str = "cpu",
+    workers: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Write the table of features that frozen networks give.
@@ -55,6 +61,7 @@ def extract(
         mark_absent: a recording that cannot be read is marked in ``available_<modality>`` instead of being an error.
         seed: of weights that are random.
         device: of the networks.
+        workers: threads that decode; by default one per processor.
         progress: show progress.
 
     Returns:
@@ -75,7 +82,12 @@ def extract(
     items = {name: manifest.items(name) for name in names}
     networks = built(names, options, devices.usable(device), seed)
     parts = _begin(out, manifest, names, options, mark_absent, seed)
-    _work(parts, items, networks, mark_absent, manifest, progress)
+    workers = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        try:
+            _work(parts, items, Readers(networks, pool, workers), mark_absent, progress)
+        finally:
+            pool.shutdown(cancel_futures=True)
     _report(parts, names)
     _assemble(out, parts, manifest, networks)
     shutil.rmtree(parts)
@@ -129,15 +141,46 @@ def _path(parts: Path, number: int) -> Path:
     return parts / f"block-{number:06d}.npz"
 
 
+class Readers:
+    """Frozen networks, and threads that read what they will see next.
+
+    Args:
+        networks: by modality.
+        pool: of the threads.
+        workers: their number.
+    """
+
+    def __init__(self, networks: Mapping[str, RawNetwork], pool: ThreadPoolExecutor, workers: int) -> None:
+        self.networks, self.pool, self.ahead = networks, pool, workers + 1
+
+    def features(
+        self, name: str, items: Sequence[Item | None], mark_absent: bool
+    ) -> list[npt.NDArray[np.float32] | str | None]:
+        """Of every item the features, or what is wrong with it, or None where there is none."""
+        network, coming = self.networks[name], iter(items)
+        waiting: deque[tuple[Item | None, Future[list[Tensor]] | None]] = deque()
+
+        def start(count: int) -> None:
+            for item in islice(coming, count):
+                waiting.append((item, None if item is None else self.pool.submit(network.load, item)))
+
+        start(self.ahead)
+        found: list[npt.NDArray[np.float32] | str | None] = []
+        while waiting:
+            item, future = waiting.popleft()
+            found.append(None if item is None or future is None else _one(network, item, future, mark_absent))
+            start(1)
+        return found
+
+
 def _work(
     parts: Path,
     items: Mapping[str, Sequence[Item | None]],
-    networks: Mapping[str, RawNetwork],
+    readers: Readers,
     mark_absent: bool,
-    manifest: Manifest,
     progress: bool,
 ) -> None:
-    blocks = _blocks(len(manifest))
+    blocks = _blocks(len(next(iter(items.values()))))
     done = sum(_path(parts, n).exists() for n in range(len(blocks)))
     with TrainingProgress(1, len(blocks), done, show=progress) as show:
         for number, rows in enumerate(blocks):
@@ -145,8 +188,8 @@ def _work(
             if path.exists():
                 continue
             block: dict[str, Any] = {}
-            for name, network in networks.items():
-                found = [_one(network, items[name][row], mark_absent) for row in rows]
+            for name, network in readers.networks.items():
+                found = readers.features(name, [items[name][row] for row in rows], mark_absent)
                 sizes = [len(f) if isinstance(f, np.ndarray) else 0 for f in found]
                 whole = [f for f in found if isinstance(f, np.ndarray)]
                 empty = np.zeros((0, network.feature_size), dtype=np.float32)
@@ -158,12 +201,12 @@ def _work(
             show.step(0, {}, 0.0)
 
 
-def _one(network: RawNetwork, item: Item | None, mark_absent: bool) -> npt.NDArray[np.float32] | str | None:
-    """Features, or what is wrong, or None where there is no item."""
-    if item is None:
-        return None
+def _one(
+    network: RawNetwork, item: Item, future: Future[list[Tensor]], mark_absent: bool
+) -> npt.NDArray[np.float32] | str:
+    """Features, or what is wrong."""
     try:
-        return sequence_of(network, item)
+        return sequence_of(network, item, future.result())
     except DataError as error:
         if not mark_absent:
             raise DataError(f"{error}; mend it, or mark such recordings as absent by --mark-absent") from error

@@ -55,8 +55,8 @@ class RawNetwork(nn.Module):
         """A batch (B, …), and (B,) lengths where its rows are padded."""
         raise NotImplementedError
 
-    def features(self, item: Item) -> Tensor:
-        """(T, F) of a whole item by the frozen network, or (1, F) if no sequence is wanted."""
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        """(T, F) of a whole item, as :meth:`load` gave it, or (1, F) if no sequence is wanted."""
         raise NotImplementedError
 
     @property
@@ -86,7 +86,7 @@ class VideoNetwork(RawNetwork):
 
     def load(self, item: Item, windows: int | None = None) -> list[Tensor]:
         if windows is None:
-            return list(self.clips(item))
+            return list(self._clips(item))
         count = media.frame_count(item)
         found = []
         for index in evenly(count, self.options.frames, windows):
@@ -96,7 +96,7 @@ class VideoNetwork(RawNetwork):
             found.append(small[torch.from_numpy(index - first)])
         return found
 
-    def clips(self, item: Item) -> Iterator[Tensor]:
+    def _clips(self, item: Item) -> Iterator[Tensor]:
         """(frames, size, size, 3) bytes of every sliding window; a video is decoded once, whatever its length."""
         options = self.options
         index = sliding(media.frame_count(item), options.frames, options.stride)
@@ -127,12 +127,9 @@ class VideoNetwork(RawNetwork):
         found: Tensor = self.net(normalise(x))
         return found
 
-    def features(self, item: Item) -> Tensor:
-        clips = self.clips(item)
-        found = []
-        while part := list(islice(clips, self.options.batch)):
-            found.append(self._run(part))
-        whole = torch.cat(found)
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        size = self.options.batch
+        whole = torch.cat([self._run(parts[n : n + size]) for n in range(0, len(parts), size)])
         return whole if self.sequence else whole.mean(dim=0, keepdim=True)
 
 
@@ -167,8 +164,8 @@ class AudioNetwork(RawNetwork):
         found: Tensor = self.net(log_mel(x))
         return found
 
-    def features(self, item: Item) -> Tensor:
-        return self._run(self.load(item))
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        return self._run(parts)
 
 
 class SpeechNetwork(RawNetwork):
@@ -214,8 +211,8 @@ class SpeechNetwork(RawNetwork):
             valid = torch.div(valid - kernel, stride, rounding_mode="floor") + 1
         return states, valid.clamp(1, states.shape[1])
 
-    def features(self, item: Item) -> Tensor:
-        x = self.load(item)[0][None].to(self.device)
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        x = parts[0][None].to(self.device)
         return self.states(x, None)[0][0] if self.sequence else self(x)
 
 
@@ -254,8 +251,8 @@ class TextNetwork(RawNetwork):
         mask = (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).long()
         return self.net(x, attention_mask=mask).last_hidden_state, lengths
 
-    def features(self, item: Item) -> Tensor:
-        x = self.load(item)[0][None].to(self.device)
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        x = parts[0][None].to(self.device)
         return self.states(x, None)[0][0] if self.sequence else self(x)
 
 
@@ -384,14 +381,19 @@ def _needed(steps: Sequence[tuple[int, int]], frames: int) -> int:
     return frames
 
 
-def sequence_of(network: RawNetwork, item: Item) -> np.ndarray:
+def sequence_of(network: RawNetwork, item: Item, parts: Sequence[Tensor] | None = None) -> np.ndarray:
     """(T, F) float32 features of an item for a table.
+
+    Args:
+        network: in evaluation mode.
+        item: what is seen.
+        parts: what :meth:`RawNetwork.load` gave, if it was read before.
 
     Raises:
         DataError: the item cannot be read, or its features are not finite.
     """
     with torch.no_grad():
-        found: np.ndarray = network.features(item).float().cpu().numpy()
+        found: np.ndarray = network.features(network.load(item) if parts is None else parts).float().cpu().numpy()
     if not np.isfinite(found).all():
         raise DataError(f"{item}: its features are not finite; the weights of the {network.kind} network are damaged")
     return found

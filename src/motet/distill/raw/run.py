@@ -292,7 +292,12 @@ def _table(manifest: Manifest, plan: RawPlan, networks: RawOptions, out: Path, p
         return manifest.table(stand_ins)
     file = out / "features.npz"
     if not file.exists():
-        options = {"mark_absent": plan.mark_absent, "device": plan.device, "progress": progress}
+        options = {
+            "mark_absent": plan.mark_absent,
+            "device": plan.device,
+            "workers": plan.workers,
+            "progress": progress,
+        }
         extract(manifest, file, frozen, networks, **options)  # type: ignore[arg-type]
     features = FeatureTable.open(file)
     return manifest.table(stand_ins | features.modalities)

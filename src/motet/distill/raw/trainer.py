@@ -18,8 +18,6 @@ from motet.distill.settings import Settings
 from motet.distill.train import Stage, Trainer
 from motet.progress import TrainingProgress
 
-_CLIPS = 16  # that go through the networks at once when a video is judged
-
 
 class Extractor(nn.Module):
     """A raw network in the place of an extractor: (1, B, …) → (1, B, D).
@@ -71,6 +69,7 @@ class RawStage(Stage):
 
     feeder: RawFeeder
     needed: tuple[str, ...]
+    batch: int
 
     def outputs(self, inputs: Inputs, whole: Inputs | None = None) -> Outputs:
         if isinstance(inputs, Rows):
@@ -95,7 +94,9 @@ class RawStage(Stage):
         judged = ("student", "teacher", "student_logits", "teacher_logits")
         with torch.no_grad():
             for count, inputs in self.feeder.clips(rows[0], self.needed):
-                found = [super(RawStage, self).outputs(_cut(inputs, n)) for n in range(0, count, _CLIPS)]
+                found = [
+                    super(RawStage, self).outputs(_cut(inputs, n, self.batch)) for n in range(0, count, self.batch)
+                ]
                 for name in judged:
                     values = [getattr(f, name) for f in found]
                     if values[0] is None:
@@ -117,8 +118,8 @@ def _logarithm(probabilities: Tensor | None) -> Tensor | None:
     return None if probabilities is None else probabilities.log()
 
 
-def _cut(inputs: Inputs, start: int) -> Inputs:
-    part = slice(start, start + _CLIPS)
+def _cut(inputs: Inputs, start: int, count: int) -> Inputs:
+    part = slice(start, start + count)
     values = {name: x[:, part] for name, x in inputs.values.items()}
     return Inputs(values, {name: x[:, part] for name, x in inputs.lengths.items()})
 
@@ -147,7 +148,7 @@ class RawTrainer(Trainer):
                     if networks is not None and all(networks is not earlier.networks for earlier in made):
                         self._read_recordings(networks)
             raw = RawStage(stage.name, stage.networks, stage.method, stage.teacher)
-            raw.feeder, raw.needed = self.feeder, self._needed(stage)
+            raw.feeder, raw.needed, raw.batch = self.feeder, self._needed(stage), self.options.video.batch
             made.append(raw)
         return made
 
