@@ -170,6 +170,8 @@ def test_layouts_that_it_does_not_fit() -> None:
         ({"extreme": ("flip", "noise", "flip")}, "more than once: flip noise flip"),
         ({"extreme_chance": 1.5}, "extreme_chance"),
         ({"extreme_noise": -1.0}, "extreme_noise"),
+        ({"extreme_degrees": math.inf}, "extreme_degrees is inf"),
+        ({"blur_sigma": math.nan}, "blur_sigma is nan"),
         ({"blur_taps": 4}, "odd"),
         ({"blur_sigma": 0.0}, "blur_sigma"),
     ],

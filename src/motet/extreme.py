@@ -53,12 +53,12 @@ class Extreme:
         if not 0 <= self.extreme_chance <= 1:
             raise ConfigError(f"extreme_chance is {self.extreme_chance}; it must lie between 0 and 1")
         for name in ("extreme_degrees", "extreme_tilt", "extreme_noise"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be finite and not negative")
         if self.blur_taps < 1 or self.blur_taps % 2 == 0:
             raise ConfigError(f"blur_taps is {self.blur_taps}; it must be odd and positive")
-        if self.blur_sigma < _LEAST_SIGMA:
-            raise ConfigError(f"blur_sigma is {self.blur_sigma}; it must be at least {_LEAST_SIGMA}")
+        if not _LEAST_SIGMA <= self.blur_sigma < math.inf:
+            raise ConfigError(f"blur_sigma is {self.blur_sigma}; it must be finite and at least {_LEAST_SIGMA}")
 
 
 def check_extreme(options: Extreme, skeleton: Skeleton, channels: int) -> None:

@@ -123,7 +123,9 @@ def test_without_a_feature_map_there_is_nothing_to_drop() -> None:
         ({"mined": 13, **SMALL}, "mined is 13"),
         ({"padding": 1.5}, "padding is 1.5"),
         ({"mine_start": -1}, "mine_start is -1"),
-        ({"divergence_weight": -1.0}, "divergence_weight"),
+        ({"divergence_weight": -1.0}, "divergence_weight is -1"),
+        ({"divergence_weight": float("nan")}, "divergence_weight is nan"),
+        ({"drop_threshold": float("nan")}, "drop_threshold is nan"),
         ({"drop_threshold": 0.62}, "no attention is below 0.622"),
     ],
 )

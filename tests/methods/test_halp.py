@@ -322,6 +322,7 @@ def test_analysis_against_loops() -> None:
         ({"halt": -0.1}, "halt is -0.1"),
         ({"halt": 0.01, "hardness": 0.5}, "hardness 0.5 would have no effect"),
         ({"halp_weight": -1.0}, "halp_weight is -1"),
+        ({"halp_weight": float("nan")}, "halp_weight is nan"),
         ({"halp_start": -1}, "halp_start is -1"),
         ({"prototypes_from": "batch", "warm_start": True}, "warm_start needs.*--no-warm-start"),
         ({"prototypes_from": "keys", "halp_wait": 5}, "halp_wait needs.*--halp-wait 0"),

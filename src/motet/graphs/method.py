@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
@@ -76,8 +77,8 @@ class GraphCL(ViewOptions):
         if self.epochs < 0:
             raise ConfigError(f"epochs is {self.epochs}, it must not be negative")
         for name in ("lr", "temperature"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must be greater than 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and greater than 0")
 
     def released(self) -> Self:
         """All that the released code does otherwise than the paper says or than is sound."""
@@ -137,8 +138,8 @@ class HaLPGraphCL(GraphCL):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
         for name in ("halp_weight", "halp_start"):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must not be negative")
+            if not 0 <= (getattr(self, name) or 0) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and not negative")
         if self.prototypes < 2:
             raise ConfigError(f"prototypes is {self.prototypes}; a positive walks to another, so 2 are needed")
         if self.candidates is not None and self.candidates < 1:

@@ -8,6 +8,7 @@ positives of the normal one. Streams learn each by itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
@@ -101,9 +102,9 @@ class AimCLR(Contrastive):
             raise ConfigError(f"padding is {self.padding}, it must lie in [0, 1]")
         if self.mine_start is not None and self.mine_start < 0:
             raise ConfigError(f"mine_start is {self.mine_start}, it must not be negative")
-        if self.divergence_weight < 0:
-            raise ConfigError(f"divergence_weight is {self.divergence_weight}, it must not be negative")
-        if self.drop_threshold <= LEAST_ATTENTION:
+        if not 0 <= self.divergence_weight < math.inf:
+            raise ConfigError(f"divergence_weight is {self.divergence_weight}, it must be finite and not negative")
+        if not self.drop_threshold > LEAST_ATTENTION:
             raise ConfigError(
                 f"drop_threshold is {self.drop_threshold}; no attention is below {LEAST_ATTENTION:.3f}, so everything "
                 "would be dropped"

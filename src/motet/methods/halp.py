@@ -8,6 +8,7 @@ inheritance.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -178,8 +179,8 @@ class HaLP(Contrastive):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
         for name in ("halp_ramp", "halp_wait", "halp_weight", "halp_start"):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must not be negative")
+            if not 0 <= (getattr(self, name) or 0) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and not negative")
         if self.candidates is not None and self.candidates < 1:
             raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
         if self.skip_nearest >= self.prototypes:
