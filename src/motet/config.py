@@ -6,6 +6,7 @@ A recipe is one flat space of options: nested dataclasses group them, but every 
 
 from __future__ import annotations
 
+import json
 import math
 import types
 import typing
@@ -20,6 +21,7 @@ import tyro
 from motet.augment import Augment
 from motet.errors import ConfigError
 from motet.methods.contrastive import Contrastive
+from motet.views import split_stream
 
 D = TypeVar("D")
 
@@ -82,6 +84,8 @@ class Recipe:
     method: Contrastive
     streams: tuple[str, ...] = ("joint", "motion", "bone")
     """views of the clip: joint, bone, motion, bone_motion, acceleration; 'joint[left_arm+right_arm]' restricts one."""
+    per_sensor: tuple[str, ...] = ()
+    """options of one sensor's streams, such as inertial:frames=100; of frames, preprocess, encoder, augmentation."""
     frames: int = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     preprocess: Literal["cmd", "crossclr", "yaw", "center", "first-frame", "none"] = "cmd"
@@ -95,7 +99,9 @@ class Recipe:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     devices: int = 1
-    """processes on this machine; more than one trains data-parallel."""
+    """processes on each machine; more than one trains data-parallel."""
+    nodes: int = 1
+    """machines; torchrun and srun say it themselves."""
     encoder: Encoder = field(default_factory=Encoder)
     optimiser: Optimiser = field(default_factory=Optimiser)
     augment: Augment = field(default_factory=Augment)
@@ -115,12 +121,39 @@ class Recipe:
             raise ConfigError("a recipe needs at least one stream")
         if len(set(self.streams)) != len(self.streams):
             raise ConfigError(f"streams {', '.join(self.streams)} name one view more than once")
-        for name in ("frames", "batch_size", "keep_checkpoints", "devices"):
+        for name in ("frames", "batch_size", "keep_checkpoints", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
         for name in ("epochs", "monitor_every", "checkpoint_every", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must not be negative")
+
+    def for_sensor(self, sensor: str) -> Recipe:
+        """What the streams of one sensor are trained and judged with; of the main archive for the empty name.
+
+        Raises:
+            ConfigError: an entry of ``per_sensor`` is not SENSOR:NAME=VALUE, or names an option that all share.
+        """
+        named = [split_stream(s) for s in self.streams]
+        own = tuple(view for name, view in named if name == sensor)
+        changes: dict[str, Any] = {"streams": own, "per_sensor": ()}
+        allowed = {"frames", "preprocess", *(f.name for part in (Encoder, Augment) for f in fields(part))}
+        for text in self.per_sensor:
+            name, colon, rest = text.partition(":")
+            option, equals, value = rest.partition("=")
+            option = option.replace("-", "_")
+            if not (colon and equals) or option not in allowed:
+                raise ConfigError(
+                    f"--per-sensor {text!r} is not SENSOR:NAME=VALUE with a name among {', '.join(sorted(allowed))}"
+                )
+            if name == sensor:
+                changes[option] = _read(value)
+        return self.with_options(changes)
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.devices * self.nodes
 
     def with_options(self, options: Mapping[str, Any]) -> Recipe:
         """A copy with some options changed, each named by its unique name (``hidden``, ``lr``, ``teachers`` …).
@@ -149,6 +182,14 @@ class Recipe:
             "method"
         ]
         return data
+
+
+def _read(text: str) -> Any:
+    """A number or truth value from text; other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def option_names(recipe: Recipe) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
+
+_LOST = ("Connection closed", "Connection reset", "Connection refused", "Broken pipe", "gloo", "NCCL", "imed out")
 
 
 def world_size() -> int:
@@ -51,12 +53,41 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     return bool(raised.item())
 
 
+def started() -> tuple[int, int] | None:
+    """(processes on this machine, machines) as ``torchrun`` or ``srun`` started them; None where neither did."""
+    found = os.environ
+    if "TORCHELASTIC_RUN_ID" in found and "LOCAL_WORLD_SIZE" in found:
+        here = int(found["LOCAL_WORLD_SIZE"])
+        return here, int(found["WORLD_SIZE"]) // here
+    if _step_of_slurm():
+        machines = int(found.get("SLURM_STEP_NUM_NODES", "1"))
+        return int(found["SLURM_STEP_NUM_TASKS"]) // machines, machines
+    return None
+
+
+def _step_of_slurm() -> bool:
+    """Whether ``srun`` started this process together with others; a batch script itself is no such process."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+
+
 @contextmanager
 def joined() -> Iterator[None]:
-    """Join the processes that ``torchrun`` started, if it did and nobody has joined them yet."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    """Join the processes that ``torchrun`` or ``srun`` started, if one did and nobody has joined them yet."""
+    if dist.is_initialized():
         yield
         return
+    if _step_of_slurm() and "WORLD_SIZE" not in os.environ:
+        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+        slurm = SLURMEnvironment()
+        os.environ |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
+        os.environ |= {"WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"], "RANK": os.environ["SLURM_PROCID"]}
+        os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID", "0")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     dist.init_process_group("gloo")
     try:
         yield
@@ -83,3 +114,90 @@ def gather_parts(rows: Tensor, count: int) -> Tensor:
     everything = gather_rows(padded.cpu()).view(world_size(), longest, *rows.shape[1:])
     sizes = [len(part) for part in torch.arange(count).tensor_split(world_size())]
     return torch.cat([part[:size] for part, size in zip(everything, sizes, strict=True)]).to(rows.device)
+
+
+def own_rows(draw: Callable[[int], Tensor], rows: int) -> Tensor:
+    """What ``draw(n)`` gives this process's ``rows`` clips: drawn for the whole batch by every process alike.
+
+    Every process has the same generator in the same state and a contiguous part of the batch, so that the numbers are
+    those that one process alone would draw.
+    """
+    if world_size() == 1:
+        return draw(rows)
+    return draw(rows * world_size())[rank() * rows : (rank() + 1) * rows]
+
+
+def lost_peer(error: BaseException) -> bool:
+    """Whether an error says that another process of the training is gone."""
+    if world_size() == 1 or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in _LOST)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; the gradient of a sum that everybody uses is the sum of everybody's gradients."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
+class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the rows of all processes, on any device (torch's own needs a GPU).
+
+    In eval mode, and in a single process, exactly torch's batch norm. Statistics are computed in two passes, mean
+    first, in float32 or better.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected rows with features, got a tensor of shape {tuple(input.shape)}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, F, …) → the same shape."""
+        if not self.training or world_size() == 1:
+            return super().forward(input)
+        x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+        summed, shape = [d for d in range(x.dim()) if d != 1], [1, -1, *[1] * (x.dim() - 2)]
+        own = x.new_full((1,), x.numel() // x.shape[1])
+        everything: Tensor = _Sum.apply(torch.cat([x.sum(summed), own]))  # type: ignore[no-untyped-call]
+        count = everything[-1].detach()
+        mean = everything[:-1] / count
+        centred = x - mean.view(shape)
+        variance: Tensor = _Sum.apply(centred.square().sum(summed)) / count  # type: ignore[no-untyped-call]
+        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
+        out = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+def synchronise(module: nn.Module) -> None:
+    """Let every batch norm of a module see the rows of all processes; parameters, buffers and names stay."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            synced = SyncedBatchNorm(
+                child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
+            )
+            synced.__dict__ |= {k: child.__dict__[k] for k in ("_parameters", "_buffers", "training")}
+            setattr(module, name, synced)
+        else:
+            synchronise(child)

@@ -220,7 +220,15 @@ def center_crop(lengths: Tensor, ratio: float = 0.95) -> tuple[Tensor, Tensor]:
 
 
 def augmented_views(
-    store: ClipStore, ids: Tensor, options: Augment, *, seed: int, epoch: int, frames: int, views: int = 2
+    store: ClipStore,
+    ids: Tensor,
+    options: Augment,
+    *,
+    seed: int,
+    epoch: int,
+    frames: int,
+    views: int = 2,
+    keys: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Random crop, resize and augmentation of each clip, independently for each view.
 
@@ -234,11 +242,13 @@ def augmented_views(
         seed, epoch: key of the draws.
         frames: number of frames to resize to.
         views: number of views.
+        keys: (B,) int64 that the draws are keyed by; the ids by default. Recordings of one performance by two sensors
+            are cropped alike when they have the same.
 
     Returns:
         ``views`` tensors (B, frames, P, V, C) float32 on the device of the store.
     """
-    rows = ids.to(store.device).repeat(views)
+    rows = (ids if keys is None else keys).to(store.device).repeat(views)
     view = torch.arange(views, device=store.device).repeat_interleave(len(ids))
     keyed = Keyed(seed, epoch, rows, view)
     start, length = random_crop(

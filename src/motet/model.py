@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,12 @@ from motet.views import View
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+def encoder_state(host: Mapping[str, Any], count: int) -> dict[str, Tensor]:
+    """Weights of the first ``count`` query encoders of a host's state; those of other sensors come after them."""
+    named = {k.removeprefix("encoders."): v for k, v in host.items() if k.startswith("encoders.")}
+    return {k: v for k, v in named.items() if int(k.split(".")[0]) < count}
 
 
 def encoder_options(encoder: Encoder) -> dict[str, Any]:
@@ -85,6 +91,7 @@ class Model:
         device: str | torch.device = "cpu",
         units: str | None = None,
     ) -> None:
+        recipe = recipe.for_sensor("")  # streams of other sensors are models of their own
         self.recipe, self.skeleton, self.units = recipe, skeleton, units
         self.persons, self.channels = persons, channels
         self.streams = recipe.streams
@@ -138,9 +145,7 @@ class Model:
                     stacklevel=3,
                 )
                 state = checkpoint["host"]
-                prefix = "encoders."
-                weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-                model.encoders.load_state_dict(weights)
+                model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
             else:
                 raise RunError(f"{run.path} has no weights yet; go on with `motet pretrain --resume {run.path}`")
         except (SafetensorError, RuntimeError, OSError) as error:

@@ -10,6 +10,7 @@ import inspect
 import json
 import logging
 import math
+import shutil
 import signal
 import sys
 import threading
@@ -37,14 +38,25 @@ from motet.augment import check_options
 from motet.checkpoint import load_checkpoint, save_checkpoint
 from motet.config import Optimiser, Recipe, flat_options
 from motet.devices import one_thread, usable
-from motet.distributed import any_rank, gather_rows, mean_over_ranks, rank, world_size
+from motet.distributed import (
+    any_rank,
+    gather_rows,
+    lost_peer,
+    mean_over_ranks,
+    rank,
+    started,
+    synchronise,
+    world_size,
+)
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.keyed import Keyed
 from motet.loader import ClipStore, augmented_views, batches
+from motet.methods.contrastive import ContrastiveHost
 from motet.model import Model, encoder_options
 from motet.monitor import online_knn, spread
 from motet.progress import TrainingProgress
 from motet.runs import Run, written
+from motet.sensors import Archives, Companion, Feed, companions, fitted, layout, same_sides
 from motet.splits import Split, default_rule, split
 
 
@@ -67,12 +79,12 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
         base = replace(base, streams=tuple(s for s in base.streams if s != "bone"), preprocess="none")
     if options.get("as_released"):
         base = recipes.as_released(base)
-    result = base.with_options({**options, "split": rule})
+    result = _as_started(base.with_options({**options, "split": rule}), options)
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
     if result.recipe.endswith("/small"):
-        shared = len(parts.train) // result.devices * result.devices or result.devices
+        shared = len(parts.train) // result.processes * result.processes or result.processes
         fits = {"batch_size": min(result.batch_size, shared)}
         if isinstance(recipe, str) or result.batch_size > shared:  # a recipe that fitted another set as it is stays so
             fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
@@ -81,12 +93,30 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     return result, parts
 
 
+def _as_started(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """The recipe with the processes that ``torchrun`` or ``srun`` started, if one did.
+
+    Raises:
+        ConfigError: another number was asked for.
+    """
+    found = started()
+    if found is None:
+        return recipe
+    for name, count in zip(("devices", "nodes"), found, strict=True):
+        if options.get(name, count) != count:
+            raise ConfigError(
+                f"{name} is {options[name]}, but {found[0]} processes were started on each of {found[1]} machines; "
+                f"leave --{name} out"
+            )
+    return replace(recipe, devices=found[0], nodes=found[1])
+
+
 def _check_sizes(recipe: Recipe, clips: int) -> None:
     queue, batch = recipe.method.queue_size, recipe.batch_size
-    if batch % recipe.devices:
+    if batch % recipe.processes:
         raise ConfigError(
-            f"batch_size {batch} cannot be shared by {recipe.devices} processes; try --batch-size "
-            f"{max(1, batch // recipe.devices) * recipe.devices}"
+            f"batch_size {batch} cannot be shared by {recipe.processes} processes; try --batch-size "
+            f"{max(1, batch // recipe.processes) * recipe.processes}"
         )
     if batch > clips:
         raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
@@ -106,7 +136,14 @@ def _check_sizes(recipe: Recipe, clips: int) -> None:
 
 
 def pretrain(
-    recipe: str | Recipe, data: str | Path | MotionArchive, out: str | Path, *, progress: bool = True, **options: Any
+    recipe: str | Recipe,
+    data: str | Path | MotionArchive,
+    out: str | Path,
+    *,
+    beside: Archives | None = None,
+    pair_by: Sequence[str] = ("name",),
+    progress: bool = True,
+    **options: Any,
 ) -> Run:
     """Pretrain on the training clips of an archive.
 
@@ -114,6 +151,9 @@ def pretrain(
         recipe: name (``"cmd"``, ``"moco/small"``, ``"cmd/ntu60-xsub"`` …) or a :class:`motet.config.Recipe`.
         data: archive.
         out: run directory to create.
+        beside: archives of other sensors that recorded the same performances, by the name that streams give them
+            (``streams=("joint", "vicon:joint")``); what recorded beside the skeletons of ``data`` needs none.
+        pair_by: columns of the clips tables that name a performance in all of them.
         progress: show progress on stderr.
         **options: any option of the recipe by its name: ``epochs=20``, ``seed=1``, ``split="odd-even"``, ``hidden=64``,
             ``teachers="consensus"`` …
@@ -130,18 +170,44 @@ def pretrain(
     resolved, parts = resolve(recipe, archive, options)
     if parts.warning:
         warnings.warn(parts.warning, MotetWarning, stacklevel=2)
-    trainer = Trainer(resolved, archive, parts, progress=progress)
-    facts = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+    found = companions(archive, resolved.streams, beside, pair_by)
+    for companion in found.values():
+        same_sides(parts, companion)
+    resolved = fitted(resolved, found)
+    trainer = Trainer(resolved, archive, parts, progress=progress, sensors=found)
+    facts: dict[str, Any] = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+    if found:
+        facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
+        facts["pair_by"] = list(pair_by)
     run = Run.create(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
     return trainer.train(run)
 
 
-def resume(path: str | Path, *, data: str | Path | None = None, progress: bool = True) -> Run:
+def _told(companion: Companion) -> dict[str, Any]:
+    """What config.json says about a sensor."""
+    return {
+        "path": None if companion.beside else str(companion.archive.path.resolve()),
+        "hash": companion.archive.hash,
+        "skeleton": companion.archive.skeleton.name,
+        "lacking": int((companion.rows < 0).sum()),
+    }
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: str | Path | None = None,
+    beside: Archives | None = None,
+    devices: int | None = None,
+    progress: bool = True,
+) -> Run:
     """Go on with an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
 
     Args:
         path: run directory.
         data: where the archive is now, if it has moved.
+        beside: where archives of other sensors are now, if they have moved.
+        devices: processes on this machine, if not as many as before: the same training but for rounding.
         progress: show progress on stderr.
 
     Raises:
@@ -153,10 +219,31 @@ def resume(path: str | Path, *, data: str | Path | None = None, progress: bool =
     archive = run.archive(data)
     if archive.hash != run.config["data"]["hash"]:
         raise RunError(f"{archive.path} does not hold the clips that {run.path} was trained on so far")
-    trainer = Trainer(run.recipe, archive, split(archive, run.split), progress=progress)
+    given = {} if devices is None else {"devices": devices}
+    recipe = _as_started(run.recipe.with_options(given), given)
+    parts = split(archive, run.split)
+    _check_sizes(recipe, len(parts.train))
+    trainer = Trainer(recipe, archive, parts, progress=progress, sensors=_companions_of(run, archive, beside))
     if run.checkpoints:
         trainer.restore(load_checkpoint(run.checkpoints))
     return trainer.train(run)
+
+
+def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) -> dict[str, Companion]:
+    """The sensors that a run began with.
+
+    Raises:
+        RunError: the recordings of one are not those any more.
+    """
+    told = run.config.get("sensors", {})
+    places = {name: entry["path"] for name, entry in told.items() if entry["path"] is not None} | dict(beside or {})
+    found = companions(archive, run.recipe.streams, places, run.config.get("pair_by", ("name",)))
+    for name, companion in found.items():
+        if companion.archive.hash != told[name]["hash"]:
+            raise RunError(
+                f"{companion.archive.path} does not hold what the sensor {name} had recorded when {run.path} began"
+            )
+    return found
 
 
 def make_optimiser(options: Optimiser, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -170,9 +257,15 @@ def _fabric(recipe: Recipe) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision it was asked for
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
     accelerator = usable(recipe.device)
-    # keys are gathered, so queues agree without being sent; a rank's BatchNorm statistics are its own
-    strategy = DDPStrategy(**_KEEP_BUFFERS) if recipe.devices > 1 else "auto"
-    return Fabric(accelerator=accelerator, devices=recipe.devices, strategy=strategy, precision=precision)
+    # keys are gathered and batch norms see all rows, so buffers agree without being sent
+    strategy = DDPStrategy(**_KEEP_BUFFERS) if recipe.processes > 1 else "auto"
+    return Fabric(
+        accelerator=accelerator,
+        devices=recipe.devices,
+        num_nodes=recipe.nodes,
+        strategy=strategy,
+        precision=precision,
+    )
 
 
 # newer versions of torch have renamed the option and warn about the old name
@@ -187,21 +280,27 @@ SAVED_EVERY = 600.0
 class Trainer:
     """One pretraining in memory: method, optimiser and position."""
 
-    def __init__(self, recipe: Recipe, archive: MotionArchive, parts: Split, *, progress: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        archive: MotionArchive,
+        parts: Split,
+        *,
+        progress: bool,
+        sensors: Mapping[str, Companion] | None = None,
+    ) -> None:
         self.recipe, self.archive, self.parts, self.show = recipe, archive, parts, progress
+        self.sensors = dict(sensors or {})
         self.fabric = _fabric(recipe)
-        if recipe.devices > 1:
+        if recipe.processes > 1:
             self.fabric.launch()
         torch.manual_seed(recipe.seed)
         channels = len(archive.channels)
-        self.host = recipe.method.host(
-            recipe.streams,
-            skeleton=archive.skeleton,
-            persons=archive.persons,
-            channels=channels,
-            encoder=encoder_options(recipe.encoder),
-            epochs=recipe.epochs,
-        )
+        self.feeds = {n: Feed(c, recipe, parts.train, self.fabric.device) for n, c in self.sensors.items()}
+        self._check_sensors()
+        self.host = self._make_host()
+        if recipe.processes > 1:
+            synchronise(self.host)
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=self.fabric.device)
         check_options(recipe.augment, self.store.skeleton, channels)
         recipe.method.check_layout(self.store.skeleton, channels)
@@ -214,6 +313,37 @@ class Trainer:
         self.watched: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.collapse_told = False
+        self._test_feeds: dict[str, Feed] = {}
+
+    def _check_sensors(self) -> None:
+        recipe, gaps = self.recipe, [name for name, feed in self.feeds.items() if feed.gaps]
+        if self.feeds and recipe.method.clips > 2:
+            raise ConfigError(f"{recipe.method.title} distorts skeletons; streams of other sensors need another recipe")
+        if not gaps:
+            return
+        lacking = f"some training clips lack the sensor {gaps[0]}"
+        if not recipe.method.allows_gaps:
+            raise ConfigError(
+                f"{lacking}, which {recipe.method.title} does not allow for; use moco, mcl, crossclr or cmd"
+            )
+        if recipe.processes > 1:
+            raise ConfigError(f"{lacking}; such a set trains on one process only: leave --devices out")
+
+    def _make_host(self) -> ContrastiveHost:
+        recipe, archive = self.recipe, self.archive
+        more: dict[str, Any] = {}
+        if self.feeds:
+            more["sensors"] = {name: layout(recipe, companion) for name, companion in self.sensors.items()}
+            more["gaps"] = any(feed.gaps for feed in self.feeds.values())
+        return recipe.method.host(
+            recipe.streams,
+            skeleton=archive.skeleton,
+            persons=archive.persons,
+            channels=len(archive.channels),
+            encoder=encoder_options(recipe.encoder),
+            epochs=recipe.epochs,
+            **more,
+        )
 
     @property
     def steps(self) -> int:
@@ -263,10 +393,24 @@ class Trainer:
             raise RunError(f"the checkpoint does not fit this run ({error}); pretrain again") from error
 
     def train(self, run: Run) -> Run:
-        """Train to the last epoch, write the weights and return the run."""
+        """Train to the last epoch, write the weights and return the run.
+
+        Raises:
+            Interrupted: stopped by a signal; the state is saved.
+            RunError: a loss is not finite, or another process of the training is gone.
+        """
         small = self.fabric.device.type == "cpu" and self.recipe.encoder.hidden <= SMALL_ENCODER
         with _stop_signals() as stopped, one_thread(small):  # first of all: a signal must find the run resumable
-            self._train(run, stopped)
+            try:
+                self._train(run, stopped)
+            except RuntimeError as error:
+                if not lost_peer(error):
+                    raise
+                reason = str(error).splitlines()[0].removeprefix("[").strip()
+                raise RunError(
+                    f"another process of the training has stopped ({reason[:200]}); its own message says why. Start "
+                    f"all of them again to go on from the last checkpoint: `motet pretrain --resume {run.path}`"
+                ) from error
         return run
 
     def _train(self, run: Run, stopped: list[int]) -> None:
@@ -287,6 +431,7 @@ class Trainer:
                 if stopping and self.epoch < self.recipe.epochs:
                     self._leave(run, stopped)
         if rank() == 0:
+            self._save_sensors(run)
             with written(run.path / "model.safetensors") as partial:
                 self._model().save(partial)
         self.fabric.barrier()
@@ -310,9 +455,10 @@ class Trainer:
                 self._checkpoint(run)
                 self._leave(run, stopped)
 
-    def _step(self, ids: Tensor) -> dict[str, float]:
+    def _clips(self, ids: Tensor) -> tuple[Tensor, ...]:
+        """The augmented clips of the main archive in a step, each (B, T, P, V, C)."""
         recipe = self.recipe
-        views = augmented_views(
+        return augmented_views(
             self.store,
             ids,
             recipe.augment,
@@ -321,10 +467,14 @@ class Trainer:
             frames=recipe.frames,
             views=recipe.method.clips,
         )
+
+    def _step(self, ids: Tensor) -> dict[str, float]:
+        recipe = self.recipe
+        views = self._clips(ids)
         rows = ids.to(self.store.device)
         keyed = [Keyed(recipe.seed, self.epoch, rows, view) for view in range(len(views))]
-        first, second, *further = recipe.method.transform(views, keyed, self.store.skeleton)
-        losses: dict[str, Tensor] = self.module(first, second, self.epoch, *further)
+        transformed = recipe.method.transform(views, keyed, self.store.skeleton)
+        losses: dict[str, Tensor] = self._forward(ids, transformed)
         names, watched = list(losses), self.host.watched
         values = torch.stack(list(losses.values()))
         # one transfer for all numbers of a step
@@ -344,6 +494,17 @@ class Trainer:
             self._not_finite(what, ids, views)
         self.optimiser.step()
         return dict(zip(names, numbers, strict=True))
+
+    def _forward(self, ids: Tensor, clips: Sequence[Tensor]) -> Any:
+        """Terms of a step, with the clips of other sensors beside those of the main archive."""
+        if not self.feeds:
+            return self.module(clips[0], clips[1], self.epoch, *clips[2:])
+        both: list[dict[str, Tensor]] = [{"": clip} for clip in clips]
+        for name, feed in self.feeds.items():
+            for clip, of_sensor in zip(both, feed.views(ids, epoch=self.epoch, views=len(both)), strict=True):
+                clip[name] = of_sensor
+        present = {name: feed.present(ids) for name, feed in self.feeds.items() if feed.gaps}
+        return self.module(both[0], both[1], self.epoch, present=present)
 
     def _watch(self, numbers: Mapping[str, float]) -> None:
         for name, value in numbers.items():
@@ -395,6 +556,11 @@ class Trainer:
     def _monitor(self, line: dict[str, Any], show: TrainingProgress) -> None:
         train, test = self.monitored
         features = self._model().encode(self.store, train)
+        for name, feed in self.feeds.items():
+            own = feed.own(train)
+            if len(own):
+                of_sensor = self._sensor_model(name).encode(feed.store, own)
+                features |= {f"{name}:{view}": f for view, f in of_sensor.items()}
         line["spread"] = {s: spread(f) for s, f in features.items()}
         flat = [s for s, value in line["spread"].items() if value < 1e-3]
         if flat and self.epoch >= max(3, self.recipe.epochs // 5) and not self.collapse_told:
@@ -412,8 +578,51 @@ class Trainer:
                 )
             others = self._model().encode(self._test_store, test)
             labels = self.store.labels_of(train), self._test_store.labels_of(test)
-            line["knn"] = online_knn(features, others, *labels)
+            main = {s: f for s, f in features.items() if s in others}
+            line["knn"] = online_knn(main, others, *labels) | self._knn_of_sensors(features)
             show.knn = "  kNN " + " ".join(f"{100 * v:.1f}" for v in line["knn"].values())
+
+    def _knn_of_sensors(self, features: Mapping[str, Tensor]) -> dict[str, float]:
+        """The online kNN of every other sensor's streams, on the clips that it recorded."""
+        train, test = self.monitored
+        found: dict[str, float] = {}
+        for name, companion in self.sensors.items():
+            feed = self.feeds[name]
+            if not len(feed.own(test)) or not len(feed.own(train)):
+                continue
+            if name not in self._test_feeds:
+                self._test_feeds[name] = Feed(companion, self.recipe, test, self.fabric.device)
+            there = self._test_feeds[name]
+            model = self._sensor_model(name)
+            own = {view: features[f"{name}:{view}"] for view in model.streams}
+            others = model.encode(there.store, there.own(test))
+            labels = feed.store.labels_of(feed.own(train)), there.store.labels_of(there.own(test))
+            found |= {f"{name}:{view}": value for view, value in online_knn(own, others, *labels).items()}
+        return found
+
+    def _sensor_model(self, name: str) -> Model:
+        archive = self.sensors[name].archive
+        return Model(
+            self.recipe.for_sensor(name),
+            archive.skeleton,
+            archive.persons,
+            len(archive.channels),
+            encoders=[e for e, of in zip(self.host.encoders, self.host.sensor_of, strict=True) if of == name],
+            device=self.fabric.device,
+        )
+
+    def _save_sensors(self, run: Run) -> None:
+        """Each other sensor's encoders as a run of its own, to be judged and used without the rest."""
+        for name, companion in self.sensors.items():
+            folder = run.path / "sensors" / name
+            shutil.rmtree(folder, ignore_errors=True)
+            parts = split(companion.archive, self.parts.name)
+            facts = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+            own = Run.create(
+                folder, self.recipe.for_sensor(name), companion.archive, {**facts, "trained_in": str(run.path)}
+            )
+            with written(own.path / "model.safetensors") as partial:
+                self._sensor_model(name).save(partial)
 
     def _model(self) -> Model:
         recipe, archive = self.recipe, self.archive
@@ -422,7 +631,7 @@ class Trainer:
             archive.skeleton,
             archive.persons,
             len(archive.channels),
-            encoders=list(self.host.encoders),
+            encoders=[e for e, of in zip(self.host.encoders, self.host.sensor_of, strict=True) if not of],
             device=self.fabric.device,
         )
 
@@ -530,6 +739,8 @@ def train_seeds(
     out: str | Path,
     seeds: Sequence[int],
     *,
+    beside: Archives | None = None,
+    pair_by: Sequence[str] = ("name",),
     progress: bool = True,
     **options: Any,
 ) -> list[Run]:
@@ -542,23 +753,33 @@ def train_seeds(
     for seed in seeds:
         path = Path(out) / f"seed-{seed}"
         if (path / "config.json").exists():
-            _check_same(Run.open(path), recipe, data, {**options, "seed": seed})
-            runs.append(resume(path, data=data if isinstance(data, str | Path) else data.path, progress=progress))
+            _check_same(Run.open(path), recipe, data, {**options, "seed": seed}, beside, pair_by)
+            place = data if isinstance(data, str | Path) else data.path
+            runs.append(resume(path, data=place, beside=beside, progress=progress))
         else:
-            runs.append(pretrain(recipe, data, path, progress=progress, **{**options, "seed": seed}))
+            more = {**options, "seed": seed}
+            runs.append(pretrain(recipe, data, path, beside=beside, pair_by=pair_by, progress=progress, **more))
     return runs
 
 
 # options that change neither the weights nor the figures of a training
-_INCIDENTAL = ("device", "devices", "monitor_every", "checkpoint_every", "keep_checkpoints", "tensorboard")
+_INCIDENTAL = ("device", "devices", "nodes", "monitor_every", "checkpoint_every", "keep_checkpoints", "tensorboard")
 
 
-def _check_same(run: Run, recipe: str | Recipe, data: str | Path | MotionArchive, options: Mapping[str, Any]) -> None:
+def _check_same(
+    run: Run,
+    recipe: str | Recipe,
+    data: str | Path | MotionArchive,
+    options: Mapping[str, Any],
+    beside: Archives | None,
+    pair_by: Sequence[str],
+) -> None:
     """Refuse to take a run for the training that was asked for when it is another one."""
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MotetWarning)  # the run told them when it began
         wanted, _ = resolve(recipe, archive, options)
+        wanted = fitted(wanted, companions(archive, wanted.streams, beside, pair_by))
     ours, theirs = (flat_options(r) for r in (wanted, run.recipe))
     differ = [k for k in {**ours, **theirs} if k not in _INCIDENTAL and ours.get(k) != theirs.get(k)]
     told = [f"{k} is {theirs.get(k)}, not {ours.get(k)}" for k in differ]

@@ -82,6 +82,13 @@ class View:
         return difference(kept, order=2) if self.kind == "acceleration" else kept
 
 
+def split_stream(name: str) -> tuple[str, str]:
+    """(sensor, view) of a stream: ``"inertial:motion"``; the sensor of a plain ``"motion"`` is the empty text."""
+    before, bracket, after = name.partition("[")  # joints may have a colon in their names
+    sensor, colon, view = before.rpartition(":")
+    return (sensor.strip() if colon else "", f"{view}{bracket}{after}")
+
+
 def difference(x: Tensor, order: int = 1) -> Tensor:
     """Forward difference over time (dim 1) of the same shape; the last ``order`` frames are zero."""
     out = torch.zeros_like(x)

@@ -29,6 +29,10 @@ class Resume:
     """run directory"""
     data: Path | None = None
     """where the archive is now, if it has moved"""
+    beside: tuple[str, ...] = ()
+    """NAME=ARCHIVE of other sensors, where they are now, if they have moved"""
+    devices: int | None = None
+    """processes on this machine, if not as many as before"""
     quiet: bool = False
     """no progress"""
     json: Path | None = None
@@ -46,6 +50,10 @@ class Arguments:
     config: tyro.conf.OmitArgPrefixes[Recipe]
     seeds: tuple[int, ...] = ()
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
+    beside: tuple[str, ...] = ()
+    """NAME=ARCHIVE of another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""
+    pair_by: tuple[str, ...] = ("name",)
+    """columns of the clips that name a performance in all archives"""
     from_run: Path | None = None
     """repeat the configuration of this run"""
     json: Path | None = None
@@ -72,18 +80,31 @@ def pretrain(args: Sequence[str]) -> int:
     from motet.train import pretrain as train
     from motet.train import train_seeds
 
+    options |= {"beside": _archives(given.beside), "pair_by": given.pair_by, "progress": not given.quiet}
     if given.seeds:
-        runs = train_seeds(base, given.data, given.out, given.seeds, progress=not given.quiet, **options)
+        runs = train_seeds(base, given.data, given.out, given.seeds, **options)
     else:
-        runs = [train(base, given.data, given.out, progress=not given.quiet, **options)]
+        runs = [train(base, given.data, given.out, **options)]
     return _summary(runs, given.json)
+
+
+def _archives(words: Sequence[str]) -> dict[str, str]:
+    """Archives by the sensor's name, from NAME=ARCHIVE."""
+    found = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            raise ConfigError(f"--beside takes NAME=ARCHIVE, not {word!r}")
+        found[name] = path
+    return found
 
 
 def _resume(args: Sequence[str]) -> int:
     given = parse(Resume, args, "motet pretrain")
     from motet.train import resume
 
-    return _summary([resume(given.resume, data=given.data, progress=not given.quiet)], given.json)
+    places: dict[str, Any] = {"data": given.data, "beside": _archives(given.beside), "devices": given.devices}
+    return _summary([resume(given.resume, progress=not given.quiet, **places)], given.json)
 
 
 def _usage(args: Sequence[str]) -> int:

@@ -126,6 +126,7 @@ class Encoded:
         if self.run is None:
             return []
         from motet.checkpoint import load_checkpoint
+        from motet.model import encoder_state
 
         found: list[FeatureSet] = []
         for path in self.run.checkpoints:
@@ -134,10 +135,7 @@ class Encoded:
             except RunError:
                 continue  # load_checkpoint has warned; the final weights are judged anyway
             model = self.model.untrained(0)
-            prefix = "encoders."
-            model.encoders.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            )
+            model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
             if any(not torch.equal(v, self._weights[k]) for k, v in model.weights().items()):
                 found.append(Encoded(model, self.store, archive_hash=self.archive_hash))
         return found

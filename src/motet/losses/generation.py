@@ -150,7 +150,9 @@ def _same_prototype(positives: Positives, prototypes: Tensor) -> Tensor:
 
 
 @at_least_float32
-def alignment_loss(query: Tensor, positives: Positives, keep: Tensor, *, temperature: float = 0.07) -> Tensor:
+def alignment_loss(
+    query: Tensor, positives: Positives, keep: Tensor, *, temperature: float = 0.07, kept: Tensor | None = None
+) -> Tensor:
     """:func:`motet.losses.hallucination_loss` of factored positives: minus the mean similarity of the kept, over τ.
 
     Args:
@@ -158,9 +160,12 @@ def alignment_loss(query: Tensor, positives: Positives, keep: Tensor, *, tempera
         positives: from :func:`hallucinate`.
         keep: (B, G) bool.
         temperature: τ.
+        kept: number that the sum is divided by; those of ``keep`` by default. Where a batch is shared by several
+            processes it is their mean, so that the mean of their losses is the loss of the batch.
 
     Returns:
         Scalar; 0, with zero gradient, if nothing is kept.
     """
     weight = keep.to(query.dtype)
-    return -(weight * positives.inner(query)).sum() / (weight.sum().clamp_min(1) * temperature)
+    count = weight.sum().clamp_min(1) if kept is None else kept
+    return -(weight * positives.inner(query)).sum() / (count * temperature)

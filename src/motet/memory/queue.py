@@ -22,21 +22,30 @@ class Queue(nn.Module):
         size: K, slots per ring.
         dim: D, embedding size.
         generator: source of the initial noise.
+        gaps: whether a clip may lack a stream; its slot then holds zeros there, and :meth:`held` tells.
     """
 
     pointer: Tensor
     filled: Tensor
 
     def __init__(
-        self, streams: Sequence[str], size: int, dim: int, *, generator: torch.Generator | None = None
+        self,
+        streams: Sequence[str],
+        size: int,
+        dim: int,
+        *,
+        generator: torch.Generator | None = None,
+        gaps: bool = False,
     ) -> None:
         super().__init__()
         if size < 1:
             raise ConfigError(f"a queue needs at least one slot, not {size}")
-        self.streams, self.size = tuple(streams), size
+        self.streams, self.size, self.gaps = tuple(streams), size, gaps
         for number, _ in enumerate(self.streams):
             noise = normalize(torch.randn(size, dim, generator=generator), dim=1)
             self.register_buffer(f"ring_{number}", noise)
+            if gaps:
+                self.register_buffer(f"held_{number}", torch.ones(size, dtype=torch.bool))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
@@ -48,6 +57,15 @@ class Queue(nn.Module):
     def snapshot(self) -> dict[str, Tensor]:
         """Copies of all rings; they stay as they are when new keys come in."""
         return {s: self.ring(s).clone() for s in self.streams}
+
+    def held(self) -> dict[str, Tensor]:
+        """stream → (K,) bool, copies: slots whose clip has the stream (or that hold their initial noise still).
+
+        Empty for a queue without gaps.
+        """
+        if not self.gaps:
+            return {}
+        return {s: getattr(self, f"held_{number}").clone() for number, s in enumerate(self.streams)}
 
     def recent(self, count: int) -> dict[str, Tensor]:
         """The ``count`` keys that came in last, the oldest of them first: stream → (count, D) copies.
@@ -61,11 +79,12 @@ class Queue(nn.Module):
         return {s: self.ring(s)[slots] for s in self.streams}
 
     @torch.no_grad()
-    def enqueue(self, keys: Mapping[str, Tensor]) -> None:
+    def enqueue(self, keys: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> None:
         """Write a batch of keys into every ring at the same slots, wrapping at the end.
 
         Args:
             keys: stream name → (B, D), for every stream; with B > K only the last K are kept.
+            present: stream name → (B,) bool, which clips have the stream; all, where it is left out.
 
         Raises:
             ConfigError: a stream is missing, or batches differ in size.
@@ -82,5 +101,9 @@ class Queue(nn.Module):
         for stream, key in keys.items():
             ring = self.ring(stream)
             ring[slots] = key[first:].to(ring.dtype)
+            if self.gaps:
+                there = (present or {}).get(stream)
+                held: Tensor = getattr(self, f"held_{self.streams.index(stream)}")
+                held[slots] = True if there is None else there[first:]
         self.pointer.copy_((pointer + count) % self.size)
         self.filled.copy_((self.filled + count).clamp_max(self.size))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from itertools import permutations
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from motet.errors import ConfigError, MotetWarning
-from motet.losses import consensus_distillation, mutual_distillation
+from motet.losses import consensus_distillation, mutual_distillation, neighbour_distillation
 from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 
 
@@ -43,7 +45,9 @@ class CMD(Contrastive):
 
         def distill(out: StepOutput) -> Tensor:
             if self.wait_for_queue and out.filled < self.queue_size:
-                return out.queries[streams[0]].new_zeros(())
+                return out.nothing()
+            if out.present:
+                return self._distil_with_gaps(out, streams)
             return loss(
                 out.queries,
                 out.keys,
@@ -57,6 +61,28 @@ class CMD(Contrastive):
             "distillation", distill, weight=self.distill_weight, start=self.distill_start, ramp=self.distill_ramp
         )
         return [*self.contrast_terms(streams), term]
+
+    def _distil_with_gaps(self, out: StepOutput, streams: Sequence[str]) -> Tensor:
+        """Every pair on the clips and slots that both have; a consensus on those that all have."""
+        groups = [tuple(streams)] if self.teachers == "consensus" else list(permutations(streams, 2))
+        losses = []
+        for group in groups:
+            part = out.among(*group)
+            if part is None:
+                continue
+            slots = len(part.queues[group[0]])
+            temperatures: dict[str, Any] = {
+                "top_k": min(slots, self.neighbours or max(2, slots // 2)),
+                "student_temperature": self.student_temperature,
+                "teacher_temperature": self.teacher_temperature,
+            }
+            if self.teachers == "consensus":
+                losses.append(consensus_distillation(part.queries, part.keys, part.queues, **temperatures))
+                continue
+            teacher, student = group
+            pair = part.queries[student], part.queues[student], part.keys[teacher], part.queues[teacher]
+            losses.append(neighbour_distillation(*pair, **temperatures))
+        return torch.stack(losses).sum() if losses else out.nothing()
 
     def validate(self, streams: Sequence[str]) -> None:
         super().validate(streams)

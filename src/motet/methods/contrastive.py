@@ -17,7 +17,7 @@ The loop then takes the gradient and moves the query encoders.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -31,7 +31,7 @@ from motet.keyed import Keyed
 from motet.losses import info_nce
 from motet.memory import Prototypes, Queue, ema_update, make_twin
 from motet.skeletons import Skeleton
-from motet.views import View
+from motet.views import View, split_stream
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class StepOutput:
         prototypes: stream → (N, D); empty where a method has none, or none yet.
         further: name → stream → (B, D), queries from clips beyond the first two, with gradient.
         watched: name → scalar; what terms put here is logged beside the losses, not finite where there is nothing.
+        present: stream → (B,) bool, clips that have the stream; streams that no clip lacks are left out. The rows of a
+            clip that lacks a stream are zero there.
+        held: stream → (K,) bool, slots of the queues likewise.
     """
 
     queries: Mapping[str, Tensor]
@@ -57,6 +60,54 @@ class StepOutput:
     prototypes: Mapping[str, Tensor] = field(default_factory=dict)
     further: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     watched: dict[str, Tensor] = field(default_factory=dict)
+    present: Mapping[str, Tensor] = field(default_factory=dict)
+    held: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def among(self, *streams: str) -> StepOutput | None:
+        """The step of some streams alone, restricted to the clips and the slots that have all of them.
+
+        Slots stay aligned: the same ones are left out of every queue. The step itself where nothing is lacking; None
+        where no clip or no slot has them all.
+        """
+        gaps = [s for s in streams if s in self.present]
+        if not gaps:
+            return self
+        rows = torch.stack([self.present[s] for s in gaps]).all(dim=0)
+        slots = torch.stack([self.held[s] for s in gaps]).all(dim=0)
+        if not (bool(rows.any()) and bool(slots.any())):
+            return None
+        return replace(
+            self,
+            queries={s: self.queries[s][rows] for s in streams},
+            keys={s: self.keys[s][rows] for s in streams},
+            queues={s: self.queues[s][slots] for s in streams},
+            present={},
+            held={},
+        )
+
+    def nothing(self) -> Tensor:
+        """The loss of a term that no clip of the step has anything for."""
+        return next(iter(self.queries.values())).new_zeros(())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the clips of one sensor look like, and which encoder reads them.
+
+    Attributes:
+        skeleton: nodes.
+        persons, channels: P and C.
+        encoder: name of the encoder and its options, for :func:`motet.encoders.build_encoder`.
+    """
+
+    skeleton: Skeleton
+    persons: int
+    channels: int
+    encoder: Mapping[str, object]
+
+
+Clips = Tensor | Mapping[str, Tensor]
+"""(B, T, P, V, C); of several sensors each one's, by its name, the main archive's under the empty one."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +151,8 @@ class Contrastive:
     meaning: ClassVar[str]
     clips: ClassVar[int] = 2
     released_extra_epochs: ClassVar[int] = 1
+    allows_gaps: ClassVar[bool] = True
+    """whether the terms know of clips that lack a stream."""
 
     dim: int = 128
     """embedding size D."""
@@ -120,9 +173,13 @@ class Contrastive:
         """InfoNCE within each stream (CMD, Eq. 1)."""
 
         def within(stream: str) -> Callable[[StepOutput], Tensor]:
-            return lambda out: info_nce(
-                out.queries[stream], out.keys[stream], out.queues[stream], temperature=self.temperature
-            )
+            def loss(out: StepOutput) -> Tensor:
+                own = out.among(stream)
+                if own is None:
+                    return out.nothing()
+                return info_nce(own.queries[stream], own.keys[stream], own.queues[stream], temperature=self.temperature)
+
+            return loss
 
         return [Term(f"contrast/{s}", within(s), stop=stop) for s in streams]
 
@@ -194,6 +251,8 @@ class ContrastiveHost(nn.Module):
         skeleton, persons, channels: what the clips look like.
         encoder: name of the encoder and its options, for :func:`motet.encoders.build_encoder`.
         epochs: length of the run, for terms that start part-way.
+        sensors: layouts of further sensors, by name; their streams are called ``sensor:view``.
+        gaps: whether clips may lack a sensor.
     """
 
     def __init__(
@@ -206,37 +265,67 @@ class ContrastiveHost(nn.Module):
         channels: int,
         encoder: Mapping[str, object],
         epochs: int,
+        sensors: Mapping[str, Layout] | None = None,
+        gaps: bool = False,
     ) -> None:
         super().__init__()
         options.validate(streams)
         self.options, self.streams, self.epochs = options, tuple(streams), epochs
-        self.views = [View.parse(s, skeleton) for s in streams]
+        layouts = {"": Layout(skeleton, persons, channels, encoder), **(sensors or {})}
+        named = [split_stream(s) for s in streams]
+        self.sensor_of = [sensor for sensor, _ in named]
+        self.views = [View.parse(view, layouts[sensor].skeleton) for sensor, view in named]
         encoders = [
-            build_encoder(skeleton=v.skeleton, persons=persons, channels=channels, **encoder)  # type: ignore[arg-type]
-            for v in self.views
+            build_encoder(skeleton=v.skeleton, persons=of.persons, channels=of.channels, **of.encoder)  # type: ignore[arg-type]
+            for v, of in zip(self.views, (layouts[sensor] for sensor in self.sensor_of), strict=True)
         ]
         heads = [Head(e.feature_size, options.dim, mlp=options.mlp_head) for e in encoders]
         self.encoders, self.heads = nn.ModuleList(encoders), nn.ModuleList(heads)
         self.key_encoders, self.key_heads = make_twin(self.encoders), make_twin(self.heads)
-        self.queue = Queue(streams, options.queue_size, options.dim)
+        self.queue = Queue(streams, options.queue_size, options.dim, gaps=gaps)
         self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
         self.watched: dict[str, Tensor] = {}
 
-    def inputs(self, clips: Tensor) -> list[Tensor]:
-        """Each stream's view of (B, T, P, V, C) clips."""
-        return [view(clips) for view in self.views]
+    def inputs(self, clips: Clips) -> list[Tensor]:
+        """Each stream's view of its sensor's clips."""
+        by_sensor = {"": clips} if isinstance(clips, Tensor) else clips
+        return [view(by_sensor[sensor]) for view, sensor in zip(self.views, self.sensor_of, strict=True)]
 
-    def _embed(self, encoders: nn.ModuleList, heads: nn.ModuleList, clips: Tensor) -> dict[str, Tensor]:
-        return self.project(heads, encode_together(list(encoders), self.inputs(clips)))
+    def _embed(
+        self, encoders: nn.ModuleList, heads: nn.ModuleList, clips: Clips, present: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        if not present:
+            return self.project(heads, encode_together(list(encoders), self.inputs(clips)))
+        return self._embed_present(encoders, heads, self.inputs(clips), present)
+
+    def _embed_present(
+        self, encoders: nn.ModuleList, heads: nn.ModuleList, inputs: Sequence[Tensor], present: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Rows of the clips that have a stream, zeros for the others; what is absent reaches no encoder."""
+        some = [number for number, x in enumerate(inputs) if len(x)]
+        features = encode_together([encoders[n] for n in some], [inputs[n] for n in some])
+        count = len(next(iter(present.values())))
+        found: dict[str, Tensor] = {}
+        for number, feature in zip(some, features, strict=True):
+            stream = self.streams[number]
+            rows = self._unit(heads[number], feature)
+            there = present.get(self.sensor_of[number])
+            if there is not None:
+                rows = rows.new_zeros(count, rows.shape[1]).index_copy(0, there.nonzero()[:, 0], rows)
+            found[stream] = rows
+        like = next(iter(found.values()))
+        return {s: found[s] if s in found else like.new_zeros(like.shape) for s in self.streams}
+
+    @staticmethod
+    def _unit(head: nn.Module, feature: Tensor) -> Tensor:
+        # normalised in float32 whatever autocast does: unit rows are what the equations assume
+        embedded: Tensor = head(feature)
+        return normalize(embedded if feature.dtype == torch.float64 else embedded.float(), dim=1)
 
     def project(self, heads: nn.ModuleList, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Each stream's (B, F) features through its head: stream → (B, D) unit rows."""
-        # normalised in float32 whatever autocast does: unit rows are what the equations assume
-        return {
-            s: normalize(head(f).float() if f.dtype != torch.float64 else head(f), dim=1)
-            for s, head, f in zip(self.streams, heads, features, strict=True)
-        }
+        return {s: self._unit(head, f) for s, head, f in zip(self.streams, heads, features, strict=True)}
 
     @torch.no_grad()
     def update_twins(self, epoch: int) -> None:
@@ -250,28 +339,46 @@ class ContrastiveHost(nn.Module):
         """Further queries, by name and stream, from the clips beyond the first two; none here."""
         return {}
 
-    def _keys(self, clips: Tensor, epoch: int) -> dict[str, Tensor]:
+    def _keys(self, clips: Clips, epoch: int, present: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         if self.options.shares_encoder():
-            return self._embed(self.encoders, self.heads, clips)
+            return self._embed(self.encoders, self.heads, clips, present)
         self.update_twins(epoch)
         with torch.no_grad():
-            return self._embed(self.key_encoders, self.key_heads, clips)
+            return self._embed(self.key_encoders, self.key_heads, clips, present)
 
-    def forward(self, first: Tensor, second: Tensor, epoch: int, *further: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        first: Clips,
+        second: Clips,
+        epoch: int,
+        *further: Tensor,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """One step on augmentations of the same clips, each (B, T, P, V, C): the query's, the key's, any others.
+
+        Args:
+            first, second, further: the clips; of a sensor that some clips lack, those that have it alone, in order.
+            epoch: counted from 0.
+            present: sensor → (B,) bool, which clips have it, for the sensors that some clip of the set lacks.
 
         Returns:
             Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns, and what the
             terms observed is in :attr:`watched`, by name.
         """
-        queries = self._embed(self.encoders, self.heads, first)
+        queries = self._embed(self.encoders, self.heads, first, present)
         more = self.embed_further(further)
-        keys = self._keys(second, epoch)
+        keys = self._keys(second, epoch, present)
+        there = {
+            s: (present or {})[n] for s, n in zip(self.streams, self.sensor_of, strict=True) if n in (present or {})
+        }
         filled = int(self.queue.filled)
         if self.prototypes is not None:
             self.prototypes.prepare(self.queue, epoch=epoch, filled=filled)
         prototypes = self.prototypes.current() if self.prototypes is not None else {}
-        output = StepOutput(queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more)
+        held = {s: slots for s, slots in self.queue.held().items() if s in there}
+        output = StepOutput(
+            queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more, present=there, held=held
+        )
         losses = {}
         for term in self.terms:
             weight = term.weight_at(epoch)
@@ -279,7 +386,7 @@ class ContrastiveHost(nn.Module):
                 losses[term.name] = weight * term.loss(output)
         self.watched = {name: value.detach() for name, value in output.watched.items()}
         rows = {s: gather_rows(k) for s, k in keys.items()}
-        self.queue.enqueue(rows)
+        self.queue.enqueue(rows, {s: gather_rows(flags) for s, flags in there.items()})
         if self.prototypes is not None:
             self.prototypes.advance(self.queue, epoch=epoch, rows=len(rows[self.streams[0]]))
         return losses

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from torch import Tensor
+
 from motet.errors import ConfigError
 from motet.losses import cross_positive_mining
-from motet.methods.contrastive import Contrastive, Term, need_two
+from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,21 @@ class CrosSCLR(Contrastive):
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         switch = self.switch(epochs)
-        mining = Term(
-            "cross-mining",
-            lambda out: cross_positive_mining(
-                out.queries,
-                out.keys,
-                out.queues,
+
+        def mine(out: StepOutput) -> Tensor:
+            shared = out.among(*streams)  # clips that have all streams, where some lack one
+            if shared is None:
+                return out.nothing()
+            return cross_positive_mining(
+                shared.queries,
+                shared.keys,
+                shared.queues,
                 temperature=self.temperature,
-                top_k=self.mined,
+                top_k=min(self.mined, len(shared.queues[streams[0]])),
                 context=self.context,
-            ),
-            start=switch,
-        )
-        return [*self.contrast_terms(streams, stop=switch), mining]
+            )
+
+        return [*self.contrast_terms(streams, stop=switch), Term("cross-mining", mine, start=switch)]
 
     def switch(self, epochs: int) -> int:
         """First epoch of the second stage."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from motet.cluster import spherical_kmeans
+from motet.distributed import mean_over_ranks, own_rows, world_size
 from motet.errors import ConfigError, MotetWarning
 from motet.losses._precision import at_least_float32
 from motet.losses.generation import Positives, alignment_loss, candidates, hallucinate, retained
@@ -38,6 +39,7 @@ class HaLP(Contrastive):
     start_share: ClassVar[float] = 200 / 450
     """share of a run before the term starts, unless halp_start says otherwise."""
     needs_queue: ClassVar[bool] = False
+    allows_gaps: ClassVar[bool] = False
     """whether the method beside HaLP reads the queue, so that there must be one."""
 
     halp_weight: float = 1.0
@@ -131,7 +133,7 @@ class HaLP(Contrastive):
                 return query.new_zeros(()), {}
             positives = self._draw(key, prototypes, choice)
             keep = retained(positives, prototypes, query, rule=self.filter)
-            value = alignment_loss(query, positives, keep, temperature=self.temperature)
+            value = alignment_loss(query, positives, keep, temperature=self.temperature, kept=_kept(keep, query))
             return value, analysis(query, key, queue, prototypes, positives, keep)
 
         def term(out: StepOutput) -> Tensor:
@@ -146,12 +148,12 @@ class HaLP(Contrastive):
         return term
 
     def _draw(self, key: Tensor, prototypes: Tensor, choice: Tensor) -> Positives:
-        shape = (len(key), self.positives)
-        chosen = choice.gather(1, torch.randint(choice.shape[1], shape, device=key.device))
+        count, rows, device = self.positives, len(key), key.device
+        chosen = choice.gather(1, own_rows(lambda n: torch.randint(choice.shape[1], (n, count), device=device), rows))
         if self.halt is not None:
             return hallucinate(key, prototypes, chosen, 0.0, margin=self.halt)
-        shrink = torch.rand(shape, dtype=key.dtype, device=key.device).mul_(self.hardness).clamp_min_(_LEAST_SHRINK)
-        return hallucinate(key, prototypes, chosen, shrink)
+        drawn = own_rows(lambda n: torch.rand(n, count, dtype=key.dtype, device=device), rows)
+        return hallucinate(key, prototypes, chosen, (drawn * self.hardness).clamp_min_(_LEAST_SHRINK))
 
     def _prototypes(self, out: StepOutput, stream: str) -> Tensor | None:
         """Prototypes of this step, None before there are any."""
@@ -235,6 +237,13 @@ class HaLPCMD(HaLP, CMD):
     title: ClassVar[str] = "HaLP+CMD"
     meaning: ClassVar[str] = "As CMD, and every recording is also drawn to invented neighbours of its own group."
     needs_queue: ClassVar[bool] = True
+
+
+def _kept(keep: Tensor, like: Tensor) -> Tensor | None:
+    """How many positives count, as a mean over the processes that share the batch; None where there is one process."""
+    if world_size() == 1:
+        return None
+    return mean_over_ranks(keep.sum().to(like.dtype)).clamp_min(1 / world_size())
 
 
 @at_least_float32
