@@ -13,8 +13,9 @@ from torch.nn.functional import normalize
 
 from motet import layouts
 from motet.discover.networks import Branch, Decoder, contrast, pooled
+from motet.discover.rivals import Heads, balanced_in_batch, exchanged, ranked
 from motet.discover.settings import Settings, settings_from_dict
-from motet.discover.step import Discovery, ranked, swapped
+from motet.discover.step import Discovery
 from motet.discover.views import mask_parts
 from motet.encoders import STGCN, build_encoder
 from motet.errors import ConfigError
@@ -180,17 +181,56 @@ def test_variants_of_the_pair_consistency(pairs: str) -> None:
     assert (alone is None) == (pairs == "cosine")
 
 
-def test_swapped_prediction_of_equal_sure_views_is_free() -> None:
-    sure = 50 * torch.eye(4).repeat(2, 1)
-    assert swapped(sure, sure).item() == pytest.approx(0.0, abs=1e-5)
-    assert swapped(sure, sure.roll(1, 1)).item() > 10
+def test_uno_in_one_softmax() -> None:
+    heads = Heads(4, 8, torch.eye(8)[4:7])
+    new = torch.eye(8)[:4]
+    views = torch.eye(8)[:4].repeat(2, 1)
+    with torch.no_grad():
+        first = heads.swapped(new, views, views)
+        heads.further = torch.nn.ParameterList()  # the target classifier alone
+        equal, other = heads.swapped(new, views, views), heads.swapped(new, views, views.roll(1, 0))
+    assert equal.item() == pytest.approx(0.0, abs=1e-3)
+    assert first.item() > equal.item()
+    assert other.item() > 5
+    # a view that looks like a known class is not what the other view says
+    assert heads.swapped(new, views, torch.eye(8)[4:8].repeat(2, 1)).item() > 2
+    assert heads.known_loss(new, torch.eye(8)[4:7], torch.arange(3)).item() == pytest.approx(0.0, abs=1e-3)
+    with torch.no_grad():
+        scaled = 3 * new
+    heads.normalise(scaled)
+    torch.testing.assert_close(scaled, new)
+
+
+def test_a_batch_is_balanced_softly() -> None:
+    found = balanced_in_batch(torch.tensor([[9.0, 0.0], [8.0, 0.0], [7.0, 0.0], [6.0, 0.0]]))
+    torch.testing.assert_close(found.sum(0), torch.tensor([2.0, 2.0]), atol=0.5, rtol=0)
+    torch.testing.assert_close(found.sum(1), torch.ones(4))
 
 
 def test_ranked_pairs() -> None:
     features = torch.eye(4).repeat(2, 1) + 0.1
     sure = 50 * torch.eye(4).repeat(2, 1)
-    assert ranked(sure, sure, features, 1).item() == pytest.approx(0.0, abs=1e-4)
-    assert ranked(sure, sure.roll(1, 0), features, 1).item() > 1
+    assert ranked(sure, sure, features, 1, 1.0).item() == pytest.approx(0.0, abs=1e-4)
+    late, early = (ranked(sure, sure.roll(1, 0), features, 1, t).item() for t in (1.0, 0.0))
+    assert late > early > 1
+    assert ranked(sure, sure.roll(1, 0), features, 1, 0.5).item() == pytest.approx(late)  # the ramp has ended
+
+
+def test_exchanged_labels_and_triplets() -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    apart = torch.tensor([[0.0, 0.0], [0.1, 0.0], [20.0, 0.0], [20.1, 0.0]], requires_grad=True)
+    sure = 50 * torch.nn.functional.one_hot(labels).float()
+    soft = torch.softmax(sure, dim=1)
+    loss = exchanged(sure, apart, labels, soft, apart.detach())
+    assert loss.item() == pytest.approx(0.0, abs=1e-4)
+    loss.backward()
+    assert apart.grad is not None
+    assert apart.grad.isfinite().all()
+    mixed = exchanged(sure, apart.detach()[[0, 2, 1, 3]], labels, soft, apart.detach())
+    assert mixed.item() > 5
+    # one label only: there are no triplets, and the rest stays
+    assert exchanged(sure, apart, torch.zeros(4, dtype=torch.int64), soft, apart).isfinite()
+    assert exchanged(sure, apart, labels, soft.flip(1), apart).item() > loss.item() + 10
 
 
 def _gru_decoder() -> tuple[Decoder, Tensor, Tensor]:

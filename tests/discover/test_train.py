@@ -375,3 +375,21 @@ def test_unlabelled_source_clips_are_left_out(sets: tuple[MotionArchive, MotionA
         chosen = sides(MotionArchive.open(tmp_path / "part"), sets[1])
     assert 0 not in chosen.source
     assert len(ClipStore(sets[1], chosen.train, preprocess="none")) == 24
+
+
+def test_pretraining_taken_over_is_pretraining_again(
+    sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path
+) -> None:
+    base, out = tmp_path / "base", tmp_path / "out"
+    discover.run(*sets, base, clusters=3, progress=False, method="bm", **TINY)
+    result = discover.run(*sets, out, clusters=3, progress=False, pretrained=str(base), **TINY)
+    expected, found = weights(whole), weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert result["rows"] == json.loads((whole / "result.json").read_text())["rows"]
+    with pytest.raises(ConfigError, match="pretrained with seed = 0, this run would with 1"):
+        discover.run(*sets, clusters=3, progress=False, pretrained=str(base), seed=1, **TINY)
+    with pytest.raises(ConfigError, match="other clips"):
+        discover.run(sets[0], sets[0], clusters=3, progress=False, pretrained=str(base), **TINY)
+    (base / "pretrained.pt").unlink()
+    with pytest.raises(RunError, match="not finished its pretraining"):
+        discover.run(*sets, clusters=3, progress=False, pretrained=str(base), **TINY)

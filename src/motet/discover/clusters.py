@@ -75,11 +75,10 @@ def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, c
         discovery.fixed = found.assignment.expand(2, -1).contiguous()
     else:
         made = [spherical_kmeans(x, clusters, **options) for x in pair]
-    for branch, clustering in zip(discovery.pair, made, strict=True):
-        weight = clustering.centres
-        if not settings.initialise:
-            weight = _random_weights(weight.shape, settings.seed).to(weight)
-        branch.add_classifier(weight)
+    weights = [clustering.centres for clustering in made]
+    if not settings.initialise:
+        weights = [_random_weights(w.shape, settings.seed).to(w) for w in weights]
+    discovery.add_classifiers(weights)
     places = torch.arange(len(ids), device=pair[0].device)
     for branch, rows in zip(discovery.pair, features(discovery, stores, ids, teacher=True), strict=True):
         branch.write(places, rows)

@@ -25,8 +25,9 @@ from motet.skeletons import Skeleton
 
 
 def save_model(path: Path, discovery: Discovery) -> None:
-    """Write both branches; banks, which belong to the clips that trained, stay in the checkpoints."""
-    weights = {k: v.cpu().contiguous() for k, v in discovery.state_dict().items() if not k.endswith(".bank")}
+    """Write both branches; banks and heads that only training needs stay in the checkpoints."""
+    kept = {k: v for k, v in discovery.branches.state_dict(prefix="branches.").items() if not k.endswith(".bank")}
+    weights = {k: v.cpu().contiguous() for k, v in kept.items()}
     with written(path) as partial:
         save_file(weights, partial)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -32,6 +34,20 @@ def make_encoder(settings: Settings, skeleton: Skeleton, persons: int, channels:
         else {"hidden": settings.hidden, "layers": settings.layers}
     )
     return build_encoder(settings.encoder, skeleton=skeleton, persons=persons, channels=channels, **options)
+
+
+@contextmanager
+def kept_statistics(encoder: nn.Module, kept: bool) -> Iterator[None]:
+    """Batch norms normalise by the batch as ever, but where ``kept`` is true their running statistics do not move."""
+    norms = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)] if kept else []
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 class Decoder(nn.Module):

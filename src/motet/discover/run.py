@@ -6,6 +6,7 @@
     environment.json     versions, hardware, command line
     metrics.jsonl        one line per epoch
     checkpoints/         step-<n>.pt; everything that a bit-exact resume needs
+    pretrained.pt        the same at the end of pretraining, for ``pretrained=`` of other runs
     model.safetensors    both students with their classifiers
     clusters.parquet/.csv   one row per target clip: its cluster by each branch
     result.json/.md      scores, and what each cluster is like
@@ -27,7 +28,7 @@ from motet.discover.data import Clips, fitting, retargetable, sides
 from motet.discover.describe import describe, report
 from motet.discover.model import save_model
 from motet.discover.settings import SETTINGS, TASKS, Settings, as_released, settings_from_dict
-from motet.discover.starting import adopt, start
+from motet.discover.starting import adopt, start, take_over
 from motet.discover.train import Trainer
 from motet.errors import ConfigError, RunError
 from motet.runs import environment, write_json
@@ -103,7 +104,10 @@ def run(
     settings = replace(settings, device=usable(settings.device))
     clips = Clips(*archives, parts, settings.preprocess, settings.device)
     trainer = Trainer(settings, clips, progress=progress)
-    if settings.start:
+    if settings.pretrained:
+        given = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
+        take_over(trainer, given, [a.hash for a in archives])
+    elif settings.start:
         start(trainer.discovery, settings)
     folder = None if out is None else Path(out)
     if folder is not None:
@@ -144,6 +148,8 @@ def resume(
     checkpoints = sorted((folder / "checkpoints").glob("step-*.pt"))
     if checkpoints:
         trainer.restore(load_checkpoint(checkpoints))
+    elif settings.pretrained:
+        take_over(trainer, options, [a.hash for a in archives])
     elif settings.start:
         start(trainer.discovery, settings)
     return _finish(trainer, archives, folder)

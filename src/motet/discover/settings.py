@@ -44,6 +44,7 @@ class Settings:
     """clips of the target per step, and as many of the source."""
     lr: float = 0.1
     finetune_lr: float = 0.01
+    optimiser: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
     """momentum of SGD."""
     weight_decay: float = 1e-4
@@ -92,16 +93,26 @@ class Settings:
     strong_shear: float = 1.0
     strong_padding: float = 1 / 3
     """strong: what the students see of the target in fine-tuning."""
+    scale: float = 0.0
+    """sizes of bodies are multiplied by U(1 − scale, 1 + scale), in every view."""
+    noise: float = 0.0
+    """standard deviation of noise on coordinates, relative to the clip's root mean square; in every view."""
     mask: float = 0.3
     """probability that a body part of a frame is zeroed; students, target, fine-tuning."""
     mask_always: float = 0.0
     """the same for students in pretraining and for source clips."""
+    target_statistics: bool = True
+    """running statistics of the shared branch's batch norms are the target's alone; otherwise, as released, a mixture
+    of both sets', which fits neither when the target is judged."""
     initialise: bool = True
     """start the target classifiers at the centres of spherical k-means."""
     kmeans_restarts: int = 10
     start: str = ""
     """run of `motet pretrain` on the target, whose joint encoder starts the target's own branch, and the shared one
     where both archives have one layout; encoder, frames and preprocessing are then those of the run."""
+    pretrained: str = ""
+    """run of `motet discover` with the same archives, seed and options of pretraining, whose pretraining is taken over;
+    the result is bit for bit that of pretraining again."""
     seed: int = 0
     device: str = "cpu"
     evaluate_every: int = 0
@@ -122,10 +133,18 @@ class Settings:
         for name in positive.split():
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("epochs", "finetune_epochs", "seed", "evaluate_every", "checkpoint_every", "weight_decay"):
+        for name in (
+            "epochs",
+            "finetune_epochs",
+            "seed",
+            "evaluate_every",
+            "checkpoint_every",
+            "weight_decay",
+            "noise",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("ema", "mask", "mask_always", "dropout", "momentum", "weak_padding", "strong_padding"):
+        for name in ("ema", "mask", "mask_always", "dropout", "momentum", "weak_padding", "strong_padding", "scale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if self.preprocess not in METHODS_OF_PREPROCESSING:
@@ -159,6 +178,15 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
+
+
+# what pretraining does not depend on
+AFTER_PRETRAINING = (
+    *("name", "method", "pairs", "clusters", "finetune_epochs", "finetune_lr", "weight_labels", "weight_pairs"),
+    *("power", "sinkhorn_iterations", "sinkhorn_tolerance", "balance", "shares", "rounding", "rank_features"),
+    *("strong_shear", "strong_padding", "mask", "initialise", "kmeans_restarts", "pretrained"),
+    *("evaluate_every", "checkpoint_every", "keep_checkpoints"),
+)
 
 
 def settings_from_dict(data: Mapping[str, Any]) -> Settings:
@@ -199,6 +227,7 @@ def as_released(settings: Settings) -> Settings:
         strong_shear=settings.weak_shear,
         strong_padding=settings.weak_padding,
         initialise=False,
+        target_statistics=False,
     )
 
 

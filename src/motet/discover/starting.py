@@ -1,15 +1,20 @@
-"""Start a discovery from an encoder that was pretrained on the target, such as CMD's."""
+"""Start from an encoder that was pretrained on the target, such as CMD's, or where another discovery had pretrained."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from motet.archive import MotionArchive
-from motet.discover.settings import Settings
+from motet.checkpoint import load_checkpoint
+from motet.discover.settings import AFTER_PRETRAINING, Settings, settings_from_dict
 from motet.discover.step import Discovery
-from motet.errors import ConfigError
+from motet.discover.train import PRETRAINED, Trainer
+from motet.errors import ConfigError, RunError
 from motet.memory import make_twin
 from motet.model import Model, load
 
@@ -58,3 +63,37 @@ def start(discovery: Discovery, settings: Settings) -> None:
             raise ConfigError(
                 f"the weights of {settings.start} do not fit the encoder of the target; its persons or options differ"
             )
+
+
+def take_over(trainer: Trainer, config: Mapping[str, Any], hashes: Sequence[str]) -> None:
+    """Begin where the run ``settings.pretrained`` ended its pretraining.
+
+    Args:
+        trainer: fresh.
+        config: what this run's config.json would hold of its choice of clips.
+        hashes: digests of source and target.
+
+    Raises:
+        ConfigError: that run pretrained otherwise; names the option.
+        RunError: it has not finished its pretraining.
+    """
+    from motet.discover.run import read_config
+
+    folder = Path(trainer.settings.pretrained)
+    other = read_config(folder)
+    here, there = trainer.settings.to_dict(), settings_from_dict(other["settings"]).to_dict()
+    changed = [name for name in here if name not in AFTER_PRETRAINING and here[name] != there[name]]
+    if changed:
+        name = changed[0]
+        raise ConfigError(
+            f"{folder} pretrained with {name} = {there[name]!r}, this run would with {here[name]!r}; pretrain again "
+            "(without --pretrained) or take its value"
+        )
+    clips = [other["source"]["hash"], other["target"]["hash"]]
+    same = all(list(other[k]) == list(v) if isinstance(v, list | tuple) else other[k] == v for k, v in config.items())
+    if clips != list(hashes) or not same:
+        raise ConfigError(f"{folder} pretrained on other clips; pretrain again (without --pretrained)")
+    if not (folder / PRETRAINED).exists():
+        raise RunError(f"{folder} has not finished its pretraining; go on with `motet discover --resume {folder}`")
+    state = load_checkpoint([folder / PRETRAINED])
+    trainer.restore({**state, "clusters": trainer.settings.clusters})

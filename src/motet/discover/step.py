@@ -7,7 +7,7 @@ fine-tuning the pseudo-labels from the whole bank with the losses on them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch.nn import functional
 from torch.nn.functional import normalize
 
 from motet.cluster import spherical_kmeans
-from motet.discover.networks import Branch, Decoder, contrast, make_encoder
+from motet.discover import rivals
+from motet.discover.networks import Branch, Decoder, contrast, kept_statistics, make_encoder
 from motet.discover.settings import Settings
 from motet.discover.transport import Plan, balanced_labels, transport
 from motet.encoders import STGCN
@@ -26,10 +27,6 @@ from motet.losses import pair_consistency, rank_statistics_pairs
 from motet.losses.clustering import pair_likelihood
 from motet.memory import ema_update
 from motet.skeletons import Skeleton
-
-UNO_POWER = 2.0  # its temperature of predictions, 0.1, over its ε of 0.05
-UNO_ITERATIONS = 3
-EXCHANGED = 0.5  # MMT: weight of the other teacher's soft labels
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,8 @@ class Discovery(nn.Module):
         prices: warm starts of the two transport plans, None before the first.
         order: clusters from the largest wanted share to the smallest, where shares are given.
         fixed: (2, N) labels made once an epoch (SeLa, MMT), else None.
+        progress: share of the fine-tuning that is done, for weights that are ramped.
+        heads: of UNO, one :class:`rivals.Heads` per branch; empty for the other methods and before fine-tuning.
     """
 
     def __init__(self, settings: Settings, shared: Branch, own: Branch) -> None:
@@ -73,6 +72,23 @@ class Discovery(nn.Module):
         self.prices: list[Tensor | None] = [None, None]
         self.order: list[Tensor | None] = [None, None]
         self.fixed: Tensor | None = None
+        self.progress = 0.0
+        self.heads = nn.ModuleList()
+
+    def add_classifiers(self, weights: Sequence[Tensor]) -> None:
+        """Give both branches their target classifiers, (K, F) each, and a method the heads that it has beside them."""
+        for branch, weight in zip(self.pair, weights, strict=True):
+            branch.add_classifier(weight)
+        if self.settings.method == "uno":
+            for branch, weight in zip(self.pair, weights, strict=True):
+                known = None if branch.source_classifier is None else branch.source_classifier.weight
+                self.heads.append(rivals.Heads(len(weight), branch.features, known).to(branch.bank.device))
+
+    def finish_step(self) -> None:
+        """After the optimiser has moved the weights: prototypes of UNO return to the sphere."""
+        if len(self.heads):
+            for branch, heads in zip(self.pair, self.heads, strict=True):
+                heads.normalise(branch.student["clusters"].weight)  # type: ignore[operator]
 
     def labelling(self) -> dict[str, Any]:
         """What a checkpoint holds of the labelling beside the weights and banks."""
@@ -119,7 +135,8 @@ class Discovery(nn.Module):
         settings, (shared, own) = self.settings, self.pair
         assert shared.source_classifier is not None
         assert shared.decoder is not None
-        feature, seen = shared.encode(batch.source_seen)
+        with kept_statistics(shared.student["encoder"], settings.target_statistics):
+            feature, seen = shared.encode(batch.source_seen)
         losses = {
             "source": settings.weight_source
             * functional.cross_entropy(shared.source_classifier(feature), batch.source_labels)
@@ -130,7 +147,7 @@ class Discovery(nn.Module):
         features = (first, own.encode(batch.seen[1])[0])
         losses["contrast"] = settings.weight_contrast * self._teach(features[1], batch)
         if fine:
-            losses |= self._fine(features, batch)
+            losses |= self._fine(features, feature, batch)
         return losses
 
     def _teach(self, query: Tensor, batch: Batch) -> Tensor:
@@ -149,19 +166,38 @@ class Discovery(nn.Module):
             branch.write(batch.places, rows)
         return loss
 
-    def _fine(self, features: tuple[Tensor, Tensor], batch: Batch) -> dict[str, Tensor]:
-        logits = [b.student["clusters"](f) for b, f in zip(self.pair, features, strict=True)]
+    def _fine(self, features: tuple[Tensor, Tensor], known: Tensor, batch: Batch) -> dict[str, Tensor]:
         method = self.settings.method
+        if method == "uno":
+            return self._uno(features, known, batch)
+        logits = [b.student["clusters"](f) for b, f in zip(self.pair, features, strict=True)]
         if method in ("codt", "ocm", "sela"):
             losses, labels = self._labelled(logits, batch)
             return losses if method != "codt" else losses | self._pairs(logits, features, labels, batch.places)
         if method == "mmt":
-            return self._exchanged(logits, batch)
-        again = [b.student["clusters"](b.student["encoder"](x)) for b, x in zip(self.pair, batch.teachers, strict=True)]
-        weight, losses = self.settings.weight_labels, {}
-        for b, (x, y, feature) in enumerate(zip(logits, again, features, strict=True)):
-            value = swapped(x, y) if method == "uno" else ranked(x, y, feature, self.settings.rank_features)
-            losses[f"labels/B{b}"] = weight * value
+            return self._exchanged(logits, features, batch)
+        losses = {}
+        for b, (x, feature, y) in enumerate(zip(logits, features, self._second_view(batch), strict=True)):
+            again = self.pair[b].student["clusters"](y)
+            value = rivals.ranked(x, again, feature, self.settings.rank_features, self.progress)
+            losses[f"labels/B{b}"] = self.settings.weight_labels * value
+        return losses
+
+    def _second_view(self, batch: Batch) -> list[Tensor]:
+        """Students' features of the teachers' clips, for methods that compare two views."""
+        return [b.encode(x)[0] for b, x in zip(self.pair, batch.teachers, strict=True)]
+
+    def _uno(self, features: tuple[Tensor, Tensor], known: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """UNO: one softmax over known and new classes, each view labels the other; see :class:`rivals.Heads`."""
+        losses = {}
+        for b, (first, second) in enumerate(zip(features, self._second_view(batch), strict=True)):
+            heads: rivals.Heads = self.heads[b]  # type: ignore[assignment]
+            new: nn.Linear = self.pair[b].student["clusters"]  # type: ignore[assignment]
+            losses[f"labels/B{b}"] = self.settings.weight_labels * heads.swapped(new.weight, first, second)
+            if b == 0:
+                losses["source"] = self.settings.weight_source * heads.known_loss(
+                    new.weight, known, batch.source_labels
+                )
         return losses
 
     def _labelled(self, logits: list[Tensor], batch: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:
@@ -241,17 +277,17 @@ class Discovery(nn.Module):
             losses[f"pairs/B{mine}"] = settings.weight_pairs * value
         return losses
 
-    def _exchanged(self, logits: list[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """MMT: k-means labels of both branches together, and the other teacher's soft ones."""
+    def _exchanged(self, logits: list[Tensor], features: tuple[Tensor, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """MMT: k-means labels of both branches together, and what the other branch's teacher says."""
         assert self.fixed is not None
         losses = {}
         for mine in (0, 1):
-            other = self.pair[1 - mine]
+            other, labels = self.pair[1 - mine], self.fixed[mine, batch.places]
             with torch.no_grad():
-                soft = torch.softmax(other.teacher["clusters"](other.bank[batch.places]), dim=1)
-            hard = functional.cross_entropy(logits[mine], self.fixed[mine, batch.places])
-            mixed = (1 - EXCHANGED) * hard + EXCHANGED * functional.cross_entropy(logits[mine], soft)
-            losses[f"labels/B{mine}"] = self.settings.weight_labels * mixed
+                seen = other.bank[batch.places]
+                soft = torch.softmax(other.teacher["clusters"](seen), dim=1)
+            value = rivals.exchanged(logits[mine], features[mine], labels, soft, seen)
+            losses[f"labels/B{mine}"] = self.settings.weight_labels * value
         return losses
 
     @torch.no_grad()
@@ -266,33 +302,3 @@ class Discovery(nn.Module):
             member = functional.one_hot(self.fixed[0], self.pair[0].clusters).to(together)
             found = spherical_kmeans(together, self.pair[0].clusters, start=member.T @ together, iterations=20)
             self.fixed = found.assignment.expand(2, -1).contiguous()
-
-
-def swapped(first: Tensor, second: Tensor) -> Tensor:
-    """Each view's batch-balanced soft labels are what the other view is to predict (UNO, Fini et al., ICCV 2021).
-
-    Args:
-        first, second: (n, K) logits of two views of the same clips.
-    """
-
-    def soft(logits: Tensor) -> Tensor:
-        return transport(logits.detach(), power=UNO_POWER, max_iterations=UNO_ITERATIONS, tolerance=0.0).rows()
-
-    return (functional.cross_entropy(first, soft(second)) + functional.cross_entropy(second, soft(first))) / 2
-
-
-def ranked(first: Tensor, second: Tensor, features: Tensor, k: int) -> Tensor:
-    """Pairs with the same k largest features agree across two views (AutoNovel, Han et al., ICLR 2020).
-
-    Binary cross-entropy of p_i·p'_j on all pairs and the mean squared difference of a clip's two predictions, whose
-    weight is not ramped here.
-
-    Args:
-        first, second: (n, K) logits of two views of the same clips.
-        features: (n, F) of the first view; a constant.
-        k: number of features that are compared.
-    """
-    marks = rank_statistics_pairs(features, k=min(k, features.shape[1])).to(first.dtype)
-    p, q = torch.softmax(first, dim=1), torch.softmax(second, dim=1)
-    alike = (p @ q.T).clamp(1e-6, 1 - 1e-6)
-    return functional.binary_cross_entropy(alike, marks) + functional.mse_loss(p, q)

@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motet.checkpoint import save_checkpoint
+from motet.checkpoint import CHECKPOINT_VERSION, save_checkpoint
+from motet.config import Optimiser
 from motet.discover.clusters import estimate, features, initialise, joined
 from motet.discover.data import Clips
 from motet.discover.judge import judge
@@ -25,9 +27,11 @@ from motet.errors import Interrupted, RunError
 from motet.keyed import Keyed
 from motet.loader import Batches, batches
 from motet.progress import TrainingProgress
-from motet.runs import Run
-from motet.train import SAVED_EVERY, _stop_signals, _truncate_metrics
+from motet.runs import Run, written
+from motet.train import SAVED_EVERY, _stop_signals, _truncate_metrics, make_optimiser
 
+PRETRAINED = "pretrained.pt"
+"""file in a run directory: the state at the end of pretraining."""
 # views of the keyed draws; the source has one of its own because its clips' ids are those of another archive
 _STUDENTS, _TEACHERS, _SOURCE = (0, 2), (1, 3), 4
 
@@ -56,11 +60,9 @@ class Trainer:
             clips=len(clips.train),
             source_classes=len(clips.sides.source_classes),
         ).to(device)
-        self.optimiser = torch.optim.SGD(
+        self.optimiser = make_optimiser(
+            Optimiser(settings.optimiser, settings.lr, settings.momentum, settings.weight_decay),
             [p for p in self.discovery.parameters() if p.requires_grad],
-            settings.lr,
-            settings.momentum,
-            weight_decay=settings.weight_decay,
         )
         self.batch = min(settings.batch_size, len(clips.train))
         self.source_batch = min(settings.batch_size, len(clips.sides.source))
@@ -111,8 +113,8 @@ class Trainer:
         """
         try:
             if state["initialised"]:
-                for branch in self.discovery.pair:
-                    branch.add_classifier(torch.zeros(state["clusters"], branch.features))
+                pair = self.discovery.pair
+                self.discovery.add_classifiers([torch.zeros(state["clusters"], b.features) for b in pair])
                 self._train_classifiers()
             self.discovery.load_state_dict(state["discovery"])
             self.discovery.restore_labelling(state["labelling"])
@@ -146,7 +148,7 @@ class Trainer:
         with _stop_signals() as stopped, show:
             while self.epoch < self.epochs:
                 if self.fine:
-                    self.switch(show)
+                    self.switch(show, run)
                 self._epoch(run, show, stopped)
                 self._end_of_epoch(run, show)
                 due = time.monotonic() - saved > SAVED_EVERY
@@ -155,13 +157,19 @@ class Trainer:
                     saved = time.monotonic()
                 if stopped and self.epoch < self.epochs:
                     self._leave(run, stopped)
-            self.switch(show)
+            self.switch(show, run)
         return self._judge()
 
-    def switch(self, show: TrainingProgress | None = None) -> None:
-        """Between the stages, once: the number of clusters, and the target classifiers from spherical k-means."""
+    def switch(self, show: TrainingProgress | None = None, run: Run | None = None) -> None:
+        """Between the stages, once: the number of clusters, and the target classifiers from spherical k-means.
+
+        The state before it stays in the run directory, for runs that take its pretraining over.
+        """
         if self.initialised:
             return
+        if run is not None:
+            with written(run.path / PRETRAINED) as partial:
+                torch.save({"version": CHECKPOINT_VERSION, **self.state()}, partial)
         clips = self.clips
         if self.clusters is None:
             pair = features(self.discovery, clips.target, clips.train)
@@ -176,6 +184,7 @@ class Trainer:
 
     def _train_classifiers(self) -> None:
         new = [p for b in self.discovery.pair for p in b.student["clusters"].parameters()]
+        new += list(self.discovery.heads.parameters())
         self.optimiser.add_param_group({"params": new})
 
     def _judge(self) -> list[dict[str, Any]]:
@@ -193,6 +202,7 @@ class Trainer:
             group["lr"] = settings.finetune_lr if self.fine else settings.lr
         order = batches(self.clips.train, self.batch, seed=settings.seed, epoch=self.epoch)
         self.discovery.train()
+        self.discovery.progress = (self.epoch - self.stages[0]) / max(1, self.stages[1])
         if self.fine and self.step_in_epoch == 0:
             self.discovery.begin_epoch()
         while self.step_in_epoch < self.steps:
@@ -227,14 +237,18 @@ class Trainer:
                 "inspect`, or lower --lr"
             )
         self.optimiser.step()
+        self.discovery.finish_step()
         return numbers
 
     def make_batch(self, ids: Tensor) -> tuple[Batch, Tensor]:
         """The step's clips, and the rows of its source clips; a function of seed, epoch and step alone."""
         settings, clips = self.settings, self.clips
         device = clips.source.device
-        weak = Strength(settings.weak_shear, settings.weak_padding, settings.mask_always)
-        strong = Strength(settings.strong_shear, settings.strong_padding, settings.mask) if self.fine else weak
+        always = {"scale": settings.scale, "noise": settings.noise}
+        calm = Strength(settings.weak_shear, settings.weak_padding, **always)
+        weak = replace(calm, mask=settings.mask_always)
+        strong = Strength(settings.strong_shear, settings.strong_padding, settings.mask, **always)
+        student = strong if self.fine else weak
         rows = ids.to(device)
 
         def view(branch: int, number: int, strength: Strength) -> tuple[Tensor, Tensor]:
@@ -243,8 +257,8 @@ class Trainer:
             whole = changed(whole_clips(store, ids, settings.frames), keyed, strength, store.skeleton)
             return whole, mask_parts(whole, keyed, strength.mask, store.skeleton)
 
-        students = [view(b, _STUDENTS[b], strong) for b in (0, 1)]
-        teachers = [view(b, _TEACHERS[b], Strength(weak.shear, weak.padding))[0] for b in (0, 1)]
+        students = [view(b, _STUDENTS[b], student) for b in (0, 1)]
+        teachers = [view(b, _TEACHERS[b], calm)[0] for b in (0, 1)]
         per_epoch = len(clips.source.ids) // self.source_batch
         round_, place = divmod(self.epoch * self.steps + self.step_in_epoch, per_epoch)
         source_ids: Tensor = self._source_order(round_)[place]

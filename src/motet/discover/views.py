@@ -22,11 +22,15 @@ class Strength:
         shear: β, amplitude of the shear's six entries.
         padding: 1/γ, share of the clip that is mirrored at each end before a window is drawn.
         mask: probability that one body part of one frame is zeroed.
+        scale: sizes are multiplied by U(1 − scale, 1 + scale).
+        noise: standard deviation of noise, relative to the clip's root mean square.
     """
 
     shear: float
     padding: float
     mask: float = 0.0
+    scale: float = 0.0
+    noise: float = 0.0
 
 
 def whole_clips(store: ClipStore, ids: Tensor, frames: int) -> Tensor:
@@ -35,8 +39,10 @@ def whole_clips(store: ClipStore, ids: Tensor, frames: int) -> Tensor:
 
 
 def changed(clips: Tensor, keyed: Keyed, strength: Strength, skeleton: Skeleton) -> Tensor:
-    """(B, T, P, V, C) shifted and sheared; the mask comes after, see :func:`mask_parts`."""
-    options = Augment(crop_minimum=1.0, corruption=0.0, shear=strength.shear)
+    """(B, T, P, V, C) shifted, sheared, scaled, with noise; the mask comes after, see :func:`mask_parts`."""
+    options = Augment(
+        crop_minimum=1.0, corruption=0.0, shear=strength.shear, scale=strength.scale, noise=strength.noise
+    )
     return augment(padded_crop(clips, keyed, strength.padding), keyed, options, skeleton)
 
 
