@@ -123,6 +123,8 @@ class Report:
     """archive to show, if the one that trained the run has moved"""
     split: str | None = None
     seed: int = 0
+    baseline: Path | None = None
+    """for a distillation: the run of another method to compare with"""
 
 
 def report(args: Sequence[str]) -> int:
@@ -130,7 +132,9 @@ def report(args: Sequence[str]) -> int:
     given = parse(Report, args, "motet report")
     from motet import report as page
 
-    print(page.write(given.run, given.out, data=given.data, split=given.split, seed=given.seed))
+    print(
+        page.write(given.run, given.out, data=given.data, split=given.split, seed=given.seed, baseline=given.baseline)
+    )
     return 0
 
 

@@ -14,6 +14,11 @@ from motet.report.data import Confusion, Curve, Row
 
 COLOURS = 8  # --c0 … --c7 of page.css
 CURVE_POINTS = 400
+_AXIS = (
+    '<div class="bar axis" aria-hidden="true"><span></span><span class="track">'
+    + "".join(f'<i style="left:{x}%">{x}</i>' for x in (0, 25, 50, 75, 100))
+    + "</span><span></span></div>"
+)
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 420, 220, 46, 12, 12, 30
 
 
@@ -25,11 +30,50 @@ def bars(rows: Sequence[Row], guess: float | None) -> str:
         lines = "".join(_bar(row, guess) for row in sorted(group, key=_order))
         groups.append(
             f'<section class="bars"><h3>{escape(name)}</h3><p class="muted">{escape(meaning)}</p>{lines}'
-            '<div class="bar axis" aria-hidden="true"><span></span><span class="track">'
-            + "".join(f'<i style="left:{x}%">{x}</i>' for x in (0, 25, 50, 75, 100))
-            + "</span><span></span></div></section>"
+            f"{_AXIS}</section>"
         )
     return "".join(groups)
+
+
+def simple_bars(title: str, rows: Sequence[Row], grey: int = 0) -> str:
+    """Horizontal bars of percentages under one title, the first ``grey`` of them without colour."""
+    lines = "".join(_bar(row, None, "raw" if place < grey else "learned") for place, row in enumerate(rows))
+    return f'<section class="bars"><h3>{escape(title)}</h3>{lines}{_AXIS}</section>'
+
+
+def differences(changes: Sequence[tuple[str, float]], most: int = 60) -> str:
+    """Bars to both sides of zero, the greatest gain first; of more than ``most`` the middle is left out."""
+    order = sorted(changes, key=lambda change: -change[1])
+    hidden = max(0, len(order) - most)
+    shown = order if not hidden else [*order[: most // 2], *order[-(most - most // 2) :]]
+    reach = max((abs(value) for _, value in shown), default=0) or 1.0
+    lines = []
+    for name, value in shown:
+        wide = 50 * abs(value) / reach
+        left = 50.0 if value >= 0 else 50 - wide
+        kind = "gain" if value > 0 else "loss"
+        lines.append(
+            f'<div class="bar both {kind}"><span class="name">{escape(name)}</span><span class="track">'
+            f'<b class="fill" style="left:{left:.2f}%;width:{wide:.2f}%"></b><b class="zero"></b></span>'
+            f'<span class="value">{_signed(value)}</span></div>'
+        )
+    note = f'<p class="muted">{hidden} classes in the middle are not shown.</p>' if hidden else ""
+    return f'<section class="bars">{"".join(lines)}{note}</section>'
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + words.number(value)
+
+
+def plain_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers; cells are HTML."""
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(f"<{tag}{' class=num' if place else ''}>{cell}</{tag}>" for place, cell in enumerate(row))
+
+    rows = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in body)
+    header = cells([escape(cell) for cell in head], "th")
+    return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _first(rows: Sequence[Row], row: Row) -> int:
@@ -44,7 +88,7 @@ def _kind(row: Row) -> str:
     return row.features if row.baseline else "learned"
 
 
-def _bar(row: Row, guess: float | None) -> str:
+def _bar(row: Row, guess: float | None, kind: str | None = None) -> str:
     wide = min(max(row.mean, 0.0), 100.0)
     whisker = ""
     if row.sd:
@@ -52,7 +96,7 @@ def _bar(row: Row, guess: float | None) -> str:
         whisker = f'<b class="whisker" style="left:{low:.2f}%;width:{high - low:.2f}%"></b>'
     chance = "" if guess is None else f'<b class="guess" style="left:{guess:.2f}%"></b>'
     return (
-        f'<div class="bar {_kind(row)}"><span class="name">{escape(words.features_name(row.features))} '
+        f'<div class="bar {kind or _kind(row)}"><span class="name">{escape(words.features_name(row.features))} '
         f'<small>{escape(row.where)}</small></span><span class="track"><b class="fill" style="width:{wide:.2f}%"></b>'
         f'{whisker}{chance}</span><span class="value">{words.with_sd(row.mean, row.sd)}</span></div>'
     )

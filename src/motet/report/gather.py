@@ -16,11 +16,11 @@ from motet.archive import MotionArchive
 from motet.errors import ConfigError, RunError
 from motet.evaluate import cluster_scores
 from motet.evaluate.results import RANDOM, RAW, distinctions
-from motet.report import maps
+from motet.report import distillation, maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.page import build
 from motet.report.watched import watched_curves
-from motet.runs import Run, collect, written
+from motet.runs import Run, collect, is_distillation, written
 from motet.splits import Split
 from motet.splits import split as split_archive
 
@@ -60,16 +60,19 @@ def write(
     split: str | None = None,
     clips: int = MAX_POINTS,
     seed: int = 0,
+    baseline: str | Path | None = None,
 ) -> Path:
     """Write the report of a run as one HTML file.
 
     Args:
-        run: a run, its directory, or a directory of runs that repeat one training (the map shows the first then).
+        run: a run, its directory, or a directory of runs that repeat one training (the map shows the first then); or
+            the directory of a distillation, whose page shows results instead of a map.
         out: file to write; it is replaced only when the new page is complete.
         data: archive, if it is not where it was during training, or another one of the same skeleton.
         split: rule that says which clips are test clips; the run's own by default.
         clips: at most so many test clips are shown on the map, every class in proportion.
         seed: of the map, the clusters and the choice of clips; equal seeds give equal pages.
+        baseline: for a distillation: the run of another method, with which results and classes are compared.
 
     Returns:
         Path of the file.
@@ -80,9 +83,15 @@ def write(
     """
     if clips < 1:
         raise ConfigError(f"clips is {clips}; a report shows at least one clip")
+    if not isinstance(run, Run) and is_distillation(run):
+        return _save(distillation.page(run, baseline), Path(out))
+    if baseline is not None:
+        raise ConfigError(f"a baseline is for distillations; {run.path if isinstance(run, Run) else run} is none")
     runs = [run] if isinstance(run, Run) else collect(run)
-    page = build(gather(runs, data=data, split=split, clips=clips, seed=seed))
-    out = Path(out)
+    return _save(build(gather(runs, data=data, split=split, clips=clips, seed=seed)), Path(out))
+
+
+def _save(page: str, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with written(out) as partial:
         partial.write_text(page, encoding="utf-8")

@@ -32,21 +32,30 @@ def build(data: ReportData) -> str:
         ConfigError: the arrays of the map, the motion and the class names do not belong together.
     """
     _check(data)
-    fills = {
-        "title": escape(data.title),
+    return render(
+        title=data.title,
+        payload=_payload(data),
+        simulated=_simulated(data),
+        notes="".join(f'<p class="note" role="note">{escape(note)}</p>' for note in data.notes),
+        headline=_headline(data),
+        map=_map(data),
+        trained=_trained(data),
+        compare=_compare(data),
+        mistakes=_mistakes(data),
+        curves=_curves(data),
+        reproduce=_reproduce(data),
+    )
+
+
+def render(*, title: str, payload: dict[str, Any], **sections: str) -> str:
+    """The page of a title, the numbers that its script reads, and sections of HTML by their place in ``page.html``."""
+    fills = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", _asset("page.html")), "") | sections
+    fills |= {
+        "title": escape(title),
         "style": _asset("page.css"),
         "script": _asset("page.js"),
-        "data": _json(_payload(data)),
+        "data": _json(payload),
         "version": escape(__version__),
-        "simulated": _simulated(data),
-        "notes": "".join(f'<p class="note" role="note">{escape(note)}</p>' for note in data.notes),
-        "headline": _headline(data),
-        "map": _map(data),
-        "trained": _trained(data),
-        "compare": _compare(data),
-        "mistakes": _mistakes(data),
-        "curves": _curves(data),
-        "reproduce": _reproduce(data),
     }
     # one pass: what a fill contains is never looked at again
     return re.sub(r"\{\{(\w+)\}\}", lambda match: fills[match[1]], _asset("page.html"))
@@ -150,7 +159,8 @@ def _headline(data: ReportData) -> str:
     )
 
 
-def _facts(facts: Sequence[Fact]) -> str:
+def facts_list(facts: Sequence[Fact]) -> str:
+    """Facts as a list of terms and what they mean."""
     lines = "".join(
         f"<div><dt>{escape(f.label)}</dt><dd><b>{escape(f.value)}</b>"
         + (f'<span class="muted">{escape(f.meaning)}</span>' if f.meaning else "")
@@ -160,19 +170,20 @@ def _facts(facts: Sequence[Fact]) -> str:
     return f'<dl class="facts">{lines}</dl>'
 
 
-def _section(anchor: str, title: str, lead: str, body: str) -> str:
+def section(anchor: str, title: str, lead: str, body: str) -> str:
+    """A card of the page; lead and body are HTML."""
     intro = f'<p class="lead">{lead}</p>' if lead else ""
     return f'<section id="{anchor}" class="card"><h2>{title}</h2>{intro}{body}</section>'
 
 
 def _trained(data: ReportData) -> str:
     licence = [Fact("Licence of the recordings", data.licence)]
-    return _section(
+    return section(
         "trained",
         "What was trained on what",
         "The model learned from the movements alone: class names were not shown to it while it trained.",
-        f'<div class="two"><div><h3>Recordings</h3>{_facts([*data.dataset, *licence])}</div>'
-        f"<div><h3>Training</h3>{_facts(data.recipe)}</div></div>",
+        f'<div class="two"><div><h3>Recordings</h3>{facts_list([*data.dataset, *licence])}</div>'
+        f"<div><h3>Training</h3>{facts_list(data.recipe)}</div></div>",
     )
 
 
@@ -209,7 +220,7 @@ def _map(data: ReportData) -> str:
         if data.motion.fps is None:
             speed = f"The frame rate is unknown; played at {ASSUMED_FPS:.0f} frames a second.{kept}"
     body = _asset("map.html").replace("{{speed}}", escape(speed)).replace("{{scores}}", scores)
-    return _section("map", "The map of movements", lead, body)
+    return section("map", "The map of movements", lead, body)
 
 
 def _compare(data: ReportData) -> str:
@@ -223,7 +234,7 @@ def _compare(data: ReportData) -> str:
     )
     drawn = charts.bars([row for row in data.rows if row.accuracy], data.guess)
     body = f'<div class="two wide">{drawn}</div>{charts.table(data.rows)}'
-    return _section("compare", "Did learning help?", lead, body)
+    return section("compare", "Did learning help?", lead, body)
 
 
 def _over(rows: Sequence[Row]) -> str:
@@ -244,7 +255,7 @@ def _mistakes(data: ReportData) -> str:
     listed = f"<h3>Most frequent</h3><ol>{lines}</ol>" if lines else "<p>No test clip was mistaken.</p>"
     picture = charts.confusion(data.confusion)
     source = f" ({escape(data.confusion.source)})" if data.confusion.source else ""
-    return _section(
+    return section(
         "mistakes",
         "What is mistaken for what",
         f"A row is a true class, a column what its clips were taken for{source}. "
@@ -257,9 +268,9 @@ def _curves(data: ReportData) -> str:
     drawn = "".join(charts.curve(chart, index) for index, chart in enumerate(data.curves))
     if not drawn:
         return ""
-    return _section("curves", "How training went", "", f'<div class="curves">{drawn}</div>')
+    return section("curves", "How training went", "", f'<div class="curves">{drawn}</div>')
 
 
 def _reproduce(data: ReportData) -> str:
     command = f"<pre><code>{escape(data.command)}</code></pre>" if data.command else ""
-    return _section("reproduce", "How to reproduce", "", command + _facts(data.reproduce))
+    return section("reproduce", "How to reproduce", "", command + facts_list(data.reproduce))

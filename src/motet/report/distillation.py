@@ -1,0 +1,408 @@
+"""The page of a distillation: did the student profit, in which classes, and how teacher and student came together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from motet.errors import ConfigError, RunError
+from motet.report import charts, words
+from motet.report.data import Confusion, Curve, Fact, Row
+from motet.report.page import facts_list, render, section
+
+Result = Mapping[str, Any]
+
+METHODS = {
+    "amid": "AMID",
+    "nce": "AMID with L_nce",
+    "kd": "distillation of answers",
+    "crd": "CRD",
+    "crcd": "CRCD",
+    "gmc": "GMC",
+    "ccl": "CCL",
+    "alone": "the student alone",
+    "teacher": "the teacher alone",
+}
+METRICS = {
+    "accuracy": "WA: accuracy (%)",
+    "recall": "UA: mean recall (%)",
+    "retrieval_1": "R@1 (%)",
+    "retrieval_5": "R@5 (%)",
+}
+_FOLDS = 40  # rows of the table of folds
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A distillation and, if named, what it is compared with."""
+
+    path: Path
+    result: Result
+    baseline: Result | None
+
+    @property
+    def judged(self) -> str:
+        """Whose answers are the result: student or teacher."""
+        return str(self.result["judged"])
+
+
+def page(path: str | Path, baseline: str | Path | None = None) -> str:
+    """The report of a finished distillation as HTML.
+
+    Args:
+        path: run directory.
+        baseline: run directory of another method on the same table, folds and target; the classes are compared with it.
+
+    Raises:
+        RunError: not a finished distillation, or its result is damaged.
+        ConfigError: a baseline of another table, target or division.
+    """
+    pair = Pair(Path(path), _result(Path(path)), None if baseline is None else _result(Path(baseline)))
+    if pair.baseline is not None:
+        _check(pair.result, pair.baseline)
+    curves = _curves(pair.result)
+    title = f"{' + '.join(pair.result['target'])} on {pair.result['table']['name']}"
+    if pair.result["auxiliary"]:
+        title = f"{' + '.join(pair.result['target'])}, taught with {' + '.join(pair.result['auxiliary'])}"
+    drawn = "".join(charts.curve(chart, index) for index, chart in enumerate(curves))
+    return render(
+        title=title,
+        payload={
+            "classes": list(pair.result["table"]["classes"]),
+            "curves": [
+                {"x": c.x_label, "series": {k: [[x, float(f"{y:.5g}")] for x, y in v] for k, v in c.series.items()}}
+                for c in curves
+            ],
+        },
+        headline=_headline(pair),
+        notes="".join(f'<p class="note" role="note">{escape(note)}</p>' for note in _notes(pair)),
+        compare=_scores(pair) + _forecast(pair) + _classes(pair) + _folds(pair.result),
+        mistakes=_mistakes(pair),
+        trained=_trained(pair),
+        curves=section(
+            "curves", "How training went", "Means over all folds and seeds.", f'<div class="curves">{drawn}</div>'
+        )
+        if drawn
+        else "",
+        reproduce=_reproduce(pair),
+    )
+
+
+def _result(path: Path) -> Result:
+    file = path / "result.json"
+    if not file.exists():
+        raise RunError(f"{path} has no result.json: the distillation has not ended; `motet distill --resume {path}`")
+    try:
+        found: Result = json.loads(file.read_text())
+        found["summary"], found["table"]["classes"], found["lanes"], found["curves"], found["judged"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} is damaged ({error!r}); distil again") from error
+    return found
+
+
+def _check(result: Result, baseline: Result) -> None:
+    for what in ("target", "split", "validate"):
+        if result[what] != baseline[what]:
+            raise ConfigError(f"the baseline's {what} is {baseline[what]}, that of the run {result[what]}")
+    for what in ("name", "classes"):
+        if result["table"][what] != baseline["table"][what]:
+            raise ConfigError(f"the baseline is of another table ({what} differ); name a run of the same one")
+
+
+def _name(result: Result) -> str:
+    return METHODS.get(result["method"], str(result["method"]))
+
+
+def _values(result: Result, who: str, metric: str) -> tuple[float, ...]:
+    found = result["summary"].get(who, {}).get(metric, {}).get("values", ())
+    return tuple(100 * v for v in found)
+
+
+def _tested(result: Result) -> int:
+    """Rows that are tested, all folds together."""
+    seeds = len({lane["seed"] for lane in result["lanes"]})
+    return int(sum(lane["test"] for lane in result["lanes"])) // max(seeds, 1)
+
+
+def _row(result: Result, metric: str, who: str | None = None) -> Row | None:
+    who = who or str(result["judged"])
+    values = _values(result, who, metric)
+    return Row(metric, f"{_name(result)}, {who}", "", values, over="seeds") if values else None
+
+
+def _headline(pair: Pair) -> str:
+    mine = _row(pair.result, "accuracy")
+    if mine is None:
+        return _said("none", "This student learned from every row; nothing was tested.", "")
+    who = f"{' + '.join(pair.result['target'])} alone" if pair.judged == "student" else "all modalities together"
+    reached = f"{_name(pair.result)}: {who} name{'s' if pair.judged == 'student' else ''} "
+    reached += f"{words.with_sd(mine.mean, mine.sd)} % of the test rows correctly"
+    folds = len({lane["fold"] for lane in pair.result["lanes"]})
+    detail = f"{_tested(pair.result):,} test rows, {folds} folds, {len(mine.values)} seeds."
+    base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
+    if base is None or pair.baseline is None:
+        return _said("none", f"{reached}.", detail + " Name another method's run by --baseline to compare with it.")
+    margin = words.margin(mine, base, _tested(pair.result))
+    change = mine.mean - base.mean
+    against = f"{_name(pair.baseline)}: {words.with_sd(base.mean, base.sd)} %"
+    assert margin is not None
+    detail += f" Differences below about {words.points(margin)} can be chance."
+    if abs(change) < margin:
+        lean = f"{words.points(change)} {'more' if change > 0 else 'less'}"
+        return _said("unclear", f"{reached}; {against}: {lean}, too little to rule out chance.", detail)
+    verdict = "better" if change > 0 else "worse"
+    return _said(verdict, f"{reached}; {against}: {verdict} by {words.points(change)}.", detail)
+
+
+def _said(verdict: str, sentence: str, detail: str) -> str:
+    icon = {"better": "▲", "unclear": "≈", "worse": "▼", "none": "·"}[verdict]
+    under = f'<p class="muted">{escape(detail)}</p>' if detail else ""
+    return (
+        f'<p class="headline {verdict}"><span class="icon" aria-hidden="true">{icon}</span>'
+        f"<span>{escape(sentence)}</span></p>{under}"
+    )
+
+
+def _notes(pair: Pair) -> list[str]:
+    table = pair.result["table"]
+    notes = []
+    if pair.result["validate"]:
+        notes.append("Judged on held-out training rows, to choose settings; the test rows were not looked at.")
+    absent = {name: count for name, count in table.get("absent", {}).items() if count}
+    for name, count in absent.items():
+        share = 100 * count / table["rows"]
+        notes.append(
+            f"{name} is absent in {count:,} of {table['rows']:,} rows ({share:.0f} %): they teach the student by their "
+            "label alone."
+        )
+    return notes
+
+
+def _scores(pair: Pair) -> str:
+    groups = []
+    for metric, name in METRICS.items():
+        rows = [
+            row
+            for result, who in _compared(pair)
+            if (row := _row(result, metric, who)) is not None and (metric in ("accuracy", "recall") or who == "student")
+        ]
+        if rows:
+            groups.append(charts.simple_bars(name, rows, grey=int(pair.baseline is not None)))
+    lead = (
+        "The student sees the target only, in training and here. Its teacher saw every modality and could not be "
+        "deployed: it is what there was to learn from. R@K: a training row of the same class is among the K nearest "
+        "by the student's representation."
+    )
+    return section("compare", "Results", lead, f'<div class="two wide">{"".join(groups)}</div>') if groups else ""
+
+
+def _compared(pair: Pair) -> list[tuple[Result, str]]:
+    """Results and who of them, baseline first."""
+    found = [] if pair.baseline is None else [(pair.baseline, str(pair.baseline["judged"]))]
+    if pair.judged == "student":
+        found.append((pair.result, "student"))
+    return [*found, (pair.result, "teacher")]
+
+
+def _forecast(pair: Pair) -> str:
+    forecast = pair.result["forecast"]
+    if forecast is None:
+        return ""
+    probes = [
+        Row(
+            "probe",
+            {"target": "target together", "all": "all together"}.get(name, name),
+            "",
+            (100 * scores["accuracy"],),
+        )
+        for name, scores in forecast["probes"].items()
+        if not (name == "target" and len(pair.result["target"]) == 1)
+    ]
+    adds, gain = forecast["information"], forecast["rehearsal"]
+    facts = [
+        Fact("Forecast", f"help is {forecast['forecast']}", "Said before anything was trained."),
+        Fact(
+            "Added information",
+            f"{adds['mean']:.2f} ± {adds['error']:.2f} bits",
+            "What the auxiliary tells a linear observer about a row's class beyond the target.",
+        ),
+        Fact(
+            "Rehearsal",
+            f"{100 * gain['mean']:+.1f} ± {100 * gain['error']:.1f} points".replace("-", "−"),
+            "Change of a linear student that also learned from the answers of a linear teacher.",
+        ),
+    ]
+    mine = _row(pair.result, "accuracy", "student")
+    base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
+    if mine is not None and base is not None and pair.judged == "student":
+        change = f"{mine.mean - base.mean:+.1f} points".replace("-", "−")
+        facts.append(Fact("Achieved", change, "Accuracy of this student minus that of the baseline."))
+    bars = charts.simple_bars("linear probes, accuracy (%)", probes, grey=len(probes) - 1)
+    body = f'<div class="two wide">{bars}<div>{facts_list(facts)}</div></div>'
+    return section("forecast", "Was it to be expected?", escape(forecast["says"]) + ".", body)
+
+
+def _classes(pair: Pair) -> str:
+    recalls, names = pair.result["summary"].get("recalls"), pair.result["table"]["classes"]
+    if recalls is None:
+        return ""
+    if pair.baseline is not None:
+        other, against = pair.baseline["summary"]["recalls"], _name(pair.baseline)
+    else:
+        other, against = _recalls_of_teacher(pair), "its teacher"
+    if other is None:
+        return ""
+    changes = [
+        (str(name), 100 * (a - b))
+        for name, a, b in zip(names, recalls, other, strict=True)
+        if a is not None and b is not None
+    ]
+    lead = f"Recall of every class, minus that of {escape(against)}, in points; all folds and seeds counted together."
+    return section("classes", "Which classes profit", lead, charts.differences(changes))
+
+
+def _recalls_of_teacher(pair: Pair) -> list[float | None] | None:
+    if pair.judged != "student" or "teacher" not in (pair.result["lanes"] or [{}])[0]:
+        return None
+    total = np.sum([lane["teacher"]["confusion"] for lane in pair.result["lanes"]], axis=0)
+    return [float(row[k] / row.sum()) if row.sum() else None for k, row in enumerate(total)]
+
+
+def _folds(result: Result) -> str:
+    lanes, judged = result["lanes"], result["judged"]
+    names = list(dict.fromkeys(lane["fold"] for lane in lanes))
+    if len(names) < 2 or len(names) > _FOLDS:
+        return ""
+    metrics = [m for m in METRICS if m in lanes[0][judged]]
+    head = ["Fold", "Test rows", *(METRICS[m].split(":")[0].removesuffix(" (%)") + " (%)" for m in metrics)]
+    body = []
+    for name in names:
+        own = [lane for lane in lanes if lane["fold"] == name]
+        cells = [words.number(100 * fmean(lane[judged][m] for lane in own)) for m in metrics]
+        body.append([escape(name), f"{own[0]['test']:,}", *cells])
+    summary = result["summary"][judged]
+    body.append(["<b>mean over folds</b>", "", *(words.number(100 * summary[m]["mean"]) for m in metrics)])
+    pooled = [f"pooled_{m}" for m in metrics]
+    cells = [words.number(100 * summary[m]["mean"]) if m in summary else "–" for m in pooled]
+    body.append(["<b>all rows together</b>", f"{_tested(result):,}", *cells])
+    lead = (
+        f"Divided by the rule <em>{escape(result['split'])}</em>. WA counts every row once, UA every class once; each "
+        "number is the mean over seeds."
+    )
+    return section("folds", "By fold", lead, charts.plain_table(head, body))
+
+
+def _mistakes(pair: Pair) -> str:
+    if not pair.result["lanes"]:
+        return ""
+    total = np.sum([lane[pair.judged]["confusion"] for lane in pair.result["lanes"]], axis=0)
+    found = Confusion(total, pair.result["table"]["classes"])
+    lines = "".join(
+        f"<li><b>{escape(true)}</b> taken for <b>{escape(taken)}</b> "
+        f'<span class="muted">{100 * share:.0f} % of the class</span></li>'
+        for true, taken, _, share in words.mistakes(found)
+    )
+    listed = f"<h3>Most frequent</h3><ol>{lines}</ol>" if lines else "<p>No test row was mistaken.</p>"
+    lead = f"A row is a true class, a column what the {pair.judged} took it for; all folds and seeds counted together."
+    body = f'<div class="split">{charts.confusion(found)}<div class="listed">{listed}</div></div>'
+    return section("mistakes", "What is mistaken for what", lead, body)
+
+
+def _curves(result: Result) -> list[Curve]:
+    """Student, teacher, gap and cosine over the epochs (AMID, Figs. 4 and 5), then terms and critics."""
+    lines = [line for line in result["curves"] if line["stage"] == "main"]
+    looked = [line for line in lines if line.get("curve")]
+
+    def judged(key: str, factor: float) -> list[tuple[float, float]]:
+        return [(line["epoch"], factor * fmean(line["curve"][key])) for line in looked if key in line["curve"]]
+
+    def terms(*names: str) -> dict[str, list[tuple[float, float]]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for line in lines:
+            for name in names or [n for n in line["terms"] if not n.startswith(("cosine", "lambda", "critic"))]:
+                if name in line["terms"]:
+                    found.setdefault(name.replace("_", " "), []).append((line["epoch"], fmean(line["terms"][name])))
+        return found
+
+    student, teacher = judged("student", 100.0), judged("teacher", 100.0)
+    gap = [(x, t - s) for (x, s), (_, t) in zip(student, teacher, strict=False)]
+    charts_of = [
+        Curve(
+            "Student and teacher (%)",
+            "Accuracy on the test rows while training; it steers nothing.",
+            "epoch",
+            {name: points for name, points in (("student", student), ("teacher", teacher)) if points},
+        ),
+        Curve(
+            "Gap (points)", "Teacher minus student: what is still to be learned.", "epoch", {"gap": gap} if gap else {}
+        ),
+        Curve(
+            "Cosine of student and teacher",
+            "How alike their representations of the same test row are; 1 is equal.",
+            "epoch",
+            {"cosine": points} if (points := judged("cosine", 1.0)) else {},
+        ),
+        Curve("Terms of the loss", "Unweighted. They should fall and flatten out.", "epoch", terms()),
+        Curve(
+            "Cosines that weigh the critics",
+            "Of one row, of rows of one class, and of other classes; if the last comes near 1, all has become alike.",
+            "epoch",
+            terms("cosine_own", "cosine_mates", "cosine_others"),
+        ),
+        Curve(
+            "Critics",
+            "Share of rows whose origin (student or teacher) the critic tells: .5 is none. λ are the critics' weights.",
+            "epoch",
+            terms("critic_accuracy", "lambda_fundamental", "lambda_enhanced"),
+        ),
+    ]
+    return [chart for chart in charts_of if chart.series]
+
+
+def _trained(pair: Pair) -> str:
+    result, table = pair.result, pair.result["table"]
+    settings = result["settings"]
+    rows = [
+        Fact("Table", table["name"], f"{table['rows']:,} rows, {table['dropped']:,} left out for want of the target"),
+        Fact("Classes", str(len(table["classes"]))),
+        Fact("Target", " + ".join(result["target"]), "What the student sees."),
+        Fact("Auxiliary", " + ".join(result["auxiliary"]) or "none", "What helps in training only."),
+        Fact("Division", str(result["split"]), "Who tests."),
+    ]
+    options = [Fact("Method", _name(result), f"Settings {settings['settings']}.")]
+    for part in ("method", "networks", "training"):
+        options += [
+            Fact(
+                name.replace("_", " ").capitalize(),
+                ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+            )
+            for name, value in settings[part].items()
+        ]
+    many = f'<details class="scores"><summary>all options</summary>{facts_list(options[1:])}</details>'
+    body = f'<div class="two"><div><h3>Recordings</h3>{facts_list(rows)}</div>'
+    body += f"<div><h3>Training</h3>{facts_list(options[:1])}{many}</div></div>"
+    return section("trained", "What was trained on what", "", body)
+
+
+def _reproduce(pair: Pair) -> str:
+    found = pair.result["environment"]
+    versions = ", ".join(f"{name} {found[name]}" for name in ("motet", "torch", "python") if found.get(name))
+    machine = ", ".join(str(found[name]) for name in ("cpu", "gpu", "platform") if found.get(name))
+    seeds = sorted({lane["seed"] for lane in pair.result["lanes"]})
+    facts = [
+        Fact("Seeds", ", ".join(map(str, seeds)) or "–"),
+        Fact("Run", str(pair.path), "config.json there holds every option, result.json every number."),
+        Fact("Training", f"{pair.result['seconds']:,.0f} s", "all folds and seeds in one pass"),
+        Fact("Versions", versions),
+        Fact("Machine", machine),
+    ]
+    command = found.get("command")
+    told = f"<pre><code>{escape(command)}</code></pre>" if command else ""
+    return section("reproduce", "How to reproduce", "", told + facts_list([f for f in facts if f.value]))

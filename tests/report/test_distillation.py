@@ -1,0 +1,124 @@
+"""The page of a distillation."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from motet import distill, report
+from motet.cli import main
+from motet.errors import ConfigError, RunError
+from motet.report import charts
+from tests.distill.toys import write_table
+from tests.report.test_page import Page
+
+TINY: dict[str, Any] = {"epochs": 3, "batch_size": 16, "features": 8, "hidden": (8,), "fuse_hidden": 8, "warm_up": 1}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of which a third of the ears are deaf; AMID and the student alone, two seeds."""
+    folder = tmp_path_factory.mktemp("runs")
+    heard = np.arange(120) % 10 > 2
+    names = np.array(["<wave>", "point", "rest"])
+    table = write_table(folder / "t.npz", available_ear=heard, class_names=names)
+    given: dict[str, Any] = {"seeds": (0, 1), "progress": False}
+    distill.run(table, "eye", "ear", folder / "amid", **given, **TINY)
+    alone = {name: value for name, value in TINY.items() if name != "warm_up"}
+    distill.run(table, "eye", (), folder / "alone", method="alone", **given, **alone)
+    return folder
+
+
+def written(runs: Path, tmp_path: Path, name: str = "amid", baseline: str | None = None) -> tuple[str, dict[str, Any]]:
+    out = tmp_path / "page.html"
+    report.write(runs / name, out, baseline=None if baseline is None else runs / baseline)
+    text = out.read_text()
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert data is not None
+    return text, json.loads(data[1])
+
+
+def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: Path) -> None:
+    text, data = written(runs, tmp_path, baseline="alone")
+    page = Page(text)
+    result, alone = (json.loads((runs / name / "result.json").read_text()) for name in ("amid", "alone"))
+    assert "eye, taught with ear" in text
+    assert "ear is absent in 36 of 120 rows (30 %)" in text
+    for anchor in ("compare", "forecast", "classes", "folds", "mistakes", "trained", "curves", "reproduce"):
+        assert f'id="{anchor}"' in text, anchor
+    assert "<wave>" not in text
+    change = 100 * (result["summary"]["recalls"][1] - alone["summary"]["recalls"][1])
+    assert f"{abs(change):.1f}" in text.split('id="classes"')[1]
+    curves = {tuple(chart["series"]): chart["series"] for chart in data["curves"]}
+    both, gap = curves["student", "teacher"], curves["gap",]["gap"]
+    assert len(gap) == 3
+    assert gap[-1][1] == pytest.approx(both["teacher"][-1][1] - both["student"][-1][1], abs=1e-2)
+    student = [100 * lane["student"]["accuracy"] for lane in result["lanes"]]
+    assert both["student"][-1] == [3, pytest.approx(np.mean(student), abs=1e-2)]
+    assert ("cosine own", "cosine mates", "cosine others") in curves
+    assert ("critic accuracy", "lambda fundamental", "lambda enhanced") in curves
+    pooled = 100 * result["summary"]["student"]["pooled_recall"]["mean"]
+    assert f"{pooled:.1f}" in text.split('id="folds"')[1]
+    achieved = [100 * r["summary"]["student"]["accuracy"]["mean"] for r in (result, alone)]
+    assert f"{achieved[0] - achieved[1]:+.1f} points".replace("-", "−") in text.split('id="forecast"')[1]
+    assert "(%)" in page.words
+    assert not any(attributes.get("src") for _, attributes in page.elements)
+
+
+def test_without_a_baseline_the_student_is_held_against_its_teacher(runs: Path, tmp_path: Path) -> None:
+    text, _ = written(runs, tmp_path)
+    assert "minus that of its teacher" in text
+    assert "Name another method" in text
+    text, data = written(runs, tmp_path, "alone")
+    assert 'id="classes"' not in text
+    assert 'id="forecast"' not in text
+    assert [list(chart["series"]) for chart in data["curves"]] == [["student"], ["student"]]
+
+
+def test_a_student_that_was_not_tested(runs: Path, tmp_path: Path) -> None:
+    distill.run(runs / "t.npz", "eye", "ear", tmp_path / "ship", split="all", progress=False, diagnose=False, **TINY)
+    report.write(tmp_path / "ship", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "nothing was tested" in text
+    assert 'id="folds"' not in text
+
+
+def test_the_report_of_a_distillation_on_the_command_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "page.html")
+    assert main(["report", str(runs / "amid"), "--baseline", str(runs / "alone"), "--out", out]) == 0
+    assert Path(out).exists()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").write_text((runs / "amid" / "config.json").read_text())
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "half"), "--out", out]) == 2
+    assert "has no result.json" in capsys.readouterr().err
+
+
+def test_baselines_that_do_not_fit(runs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    alone = {name: value for name, value in TINY.items() if name != "warm_up"}
+    distill.run(runs / "t.npz", "ear", (), other, method="alone", progress=False, **alone)
+    with pytest.raises(ConfigError, match="baseline's target is"):
+        report.write(runs / "amid", tmp_path / "page.html", baseline=other)
+    result = json.loads((runs / "alone" / "result.json").read_text())
+    result["table"]["name"] = "elsewhere"
+    (other / "result.json").write_text(json.dumps(result))
+    with pytest.raises(ConfigError, match="of another table"):
+        report.write(runs / "amid", tmp_path / "page.html", baseline=other)
+    (other / "result.json").write_text("{}")
+    with pytest.raises(RunError, match="is damaged"):
+        report.write(other, tmp_path / "page.html")
+
+
+def test_many_classes_show_both_ends() -> None:
+    drawn = charts.differences([(f"class {n:03}", n - 50.0) for n in range(100)], most=10)
+    names = re.findall(r'class="name">([^<]+)<', drawn)
+    assert names == [f"class {n:03}" for n in (99, 98, 97, 96, 95, 4, 3, 2, 1, 0)]
+    assert "90 classes in the middle" in drawn
