@@ -123,7 +123,7 @@ def run_part(part: str, which: Set, args: argparse.Namespace) -> dict[str, Any]:
             protocols=protocols,
             progress=False,
             linear_cached={"epochs": 80},
-            **({"semi": {"ratios": RATIOS, "repeats": 3}} if "semi" in protocols else {}),
+            **({"semi": {"ratios": RATIOS, "repeats": 3, "minimum_steps": 200}} if "semi" in protocols else {}),
         )
         known = {(r["features"], r["split"]) for r in found["rows"]}
         new = [
