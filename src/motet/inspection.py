@@ -66,7 +66,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
 
     Returns:
         JSON-able data: ``path, hash, bytes, clips, frames, persons, skeleton, channels, units, fps, licence,
-        simulated, source, confidence, verified, duration, balance, faults``. A fault has a name, a level
+        simulated, source, confidence, sensors, verified, duration, balance, faults``. A fault has a name, a level
         (``error``, ``warning`` or ``note``), a message with its remedy, the number of clips and frames concerned,
         and the worst clips by name with their first frame.
 
@@ -82,7 +82,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
     return {
         "path": str(archive.path),
         "hash": archive.hash,
-        "bytes": sum(f.stat().st_size for f in archive.path.iterdir() if f.is_file()),
+        "bytes": sum(f.stat().st_size for f in archive.path.rglob("*") if f.is_file()),
         "clips": len(archive),
         "frames": len(archive.frames),
         "persons": archive.persons,
@@ -94,6 +94,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
         "simulated": archive.simulated,
         "source": archive.source,
         "confidence": archive.confidence is not None,
+        "sensors": {name: {"clips": len(s), "fps": s.fps} for name, s in archive.sensors.items()},
         "verified": verify,
         "duration": _durations(archive),
         "balance": _balance(archive),
@@ -290,7 +291,8 @@ def _layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
         return []
     faults = _size_faults(archive, bodies)
     up = estimate_up(bodies, skeleton)
-    if up is not None and skeleton.up is not None and up != skeleton.up:
+    lying = len(archive.channels) == 2 and up is not None and skeleton.up is not None and up[1] != skeleton.up[1]
+    if up is not None and skeleton.up is not None and up != skeleton.up and not lying:  # a picture is never turned
         message = f"bodies stand along {up}, the archive declares {skeleton.up}: import again with the right axis"
         faults.append(_fault("up axis", "warning", message))
     handed = estimate_handedness(bodies, skeleton)
@@ -374,7 +376,26 @@ def render(report: Report) -> RenderableType:
         if len(counts) > 1 or column == "label":
             parts.append(_bars(column, counts))
     parts.append(_fault_table(report["faults"]))
+    if "doctor" in report:
+        parts.append(_findings(report["doctor"]))
     return Group(*parts)
+
+
+def _findings(findings: list[dict[str, Any]]) -> RenderableType:
+    """What :mod:`motet.doctor` found: each finding with its evidence and remedy below it."""
+    if not findings:
+        return Text("doctor: nothing speaks against training on it", style="green")
+    table = Table(title="doctor", title_justify="left", box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        lines = [finding["message"], f"evidence: {finding['evidence']}", f"remedy: {finding['remedy']}"]
+        if finding["clips"]:
+            lines.append(f"for example: {', '.join(finding['clips'][:3])}")
+        severity = finding["severity"]
+        table.add_row(Text(severity, style=_STYLES[severity]), Text(finding["name"]), Text("\n".join(lines)))
+    return table
 
 
 def _summary(report: Report) -> Table:
@@ -394,6 +415,9 @@ def _summary(report: Report) -> Table:
         "licence": report["licence"],
         "content": report["hash"] + (" (verified)" if report["verified"] else ""),
     }
+    for name, sensor in report["sensors"].items():
+        rate = "unknown rate" if sensor["fps"] is None else f"{sensor['fps']:g} samples/s"
+        rows[f"sensor {name}"] = f"beside {sensor['clips']:,} of the clips, {rate}"
     if report["duration"]["seconds"]:
         rows["duration"] = "min {min:.1f} s, median {median:.1f} s, 95 % {p95:.1f} s, max {max:.1f} s".format(
             **report["duration"]["seconds"]

@@ -2,14 +2,21 @@
 
 # no postponed annotations here: options of a format are a type that is known only when the verb runs
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from motet.cli.parse import parse, write_result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 200
 
 
 def data_import(args: Sequence[str]) -> int:
@@ -76,19 +83,33 @@ def data_inspect(args: Sequence[str]) -> int:
         """What is in an archive, and what is wrong with it."""
 
         archive: tyro.conf.Positional[Path]
+        doctor: bool = False
+        """also tell why it would train badly: size, axes, speed, dead joints, leaks, classes"""
+        split: str | None = None
+        """split rule that the doctor judges; by default the archive's own"""
         json: Path | None = None
         """write the findings as one JSON object"""
 
     given = parse(Arguments, args, "motet data inspect")
-    from rich.console import Console
-
+    from motet import doctor
     from motet.archive import MotionArchive
     from motet.inspection import inspect, render
 
-    found = inspect(MotionArchive.open(given.archive))
-    Console().print(render(found))
+    archive = MotionArchive.open(given.archive)
+    found = inspect(archive)
+    if given.doctor or given.split is not None:
+        found["doctor"] = doctor.report(archive, rule=given.split)
+    _console().print(render(found))
     write_result(given.json, found)
     return 0
+
+
+def _console() -> "Console":
+    """Standard output; wide where it is no terminal, so that a pipe or file gets whole lines."""
+    from rich.console import Console
+
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=PIPED_WIDTH if piped else None)
 
 
 def data_list(args: Sequence[str]) -> int:
