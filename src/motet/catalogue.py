@@ -149,7 +149,7 @@ _ENTRIES = (
         subjects=8,
         origin="personal.utdallas.edu/~kehtar/UTD-MHAD.html",
         licence="public domain according to its paper",
-        format="npz",
+        format="utd-mhad",
         splits=("odd-even",),
     ),
     Entry(
@@ -161,7 +161,7 @@ _ENTRIES = (
         subjects=10,
         origin="cvrc.ece.utexas.edu/KinectDatasets/HOJ3D.html",
         licence=_NONE,
-        format="npz",
+        format="utkinect",
         splits=("odd-even",),
     ),
     Entry(
@@ -186,10 +186,23 @@ _ENTRIES = (
         subjects=28,
         origin="www-rech.telecom-lille.fr/shrec2017-hand",
         licence=_NONE,
-        format="npz",
+        format="shrec17",
         splits=("odd-even",),
         notes="1,960 clips are the published training half; the published halves share people, so a split by subject "
         "within the training half is the stricter test.",
+    ),
+    Entry(
+        key="kinetics-skeleton",
+        title="Kinetics-skeleton",
+        modality="OpenPose on Kinetics-400, 18 joints in pictures, up to 2 persons, 30 fps",
+        clips=None,
+        classes=400,
+        subjects=None,
+        origin="Yan et al., Spatial Temporal Graph Convolutional Networks, AAAI 2018 (github.com/yysijie/st-gcn)",
+        licence="not stated for the skeletons",
+        format="kinetics",
+        splits=("column:split=train,val",),
+        notes="Clips without a skeleton are marked in the label files and left out. People are not told apart.",
     ),
     Entry(
         key="bandai-1",
@@ -215,7 +228,8 @@ _ENTRIES = (
         licence="CC BY-NC 4.0",
         format="bvh",
         splits=("random:0.3@0",),
-        notes="7 styles; people are not told apart in the files.",
+        notes="7 styles; people are not told apart in the files. A few clips were cut from one take with most of their "
+        "frames in common: a split by clip can put them on both sides.",
     ),
     Entry(
         key="smartfallmm",
@@ -226,9 +240,10 @@ _ENTRIES = (
         subjects=14,
         origin="SmartFall project, Texas State University",
         licence=_NONE,
-        format="npz",
+        format="smartfallmm",
         splits=("odd-even",),
-        notes="Falls included. y points down, millimetres. The sensors are not sample-aligned.",
+        notes="Falls included. y points down, millimetres. The sensors are not sample-aligned. Two "
+        "pairs of trials of one person share frames.",
     ),
     Entry(
         key="hdm05",
@@ -239,6 +254,7 @@ _ENTRIES = (
         subjects=5,
         origin="resources.mpi-inf.mpg.de/HDM05",
         licence="CC BY-SA 3.0, to be confirmed with the authors",
+        format="amc",
     ),
     Entry(
         key="cmu-mocap",
