@@ -24,6 +24,7 @@ from motet import graphs
 from motet.evaluate.results import percent
 from motet.runs import hardware, write_json, written
 
+BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 SETS = ("MUTAG", "PROTEINS", "DD", "NCI1")
 # HaLP's supplement, Table 8: mean and standard deviation over five seeds
 PUBLISHED = {
@@ -105,8 +106,6 @@ def page(found: dict[str, Any]) -> str:
     sets = ", ".join(f"{n} ({s['graphs']} graphs)" for n, s in found["sets"].items())
     missing = [n for n in SETS if n not in found["sets"]]
     lines = [
-        "# GraphCL, and HaLP on it",
-        "",
         f"TU graph sets: {sets}.",
         "Accuracy in percent of an RBF support vector machine on the 96 features of the encoder, 10-fold",
         "cross-validation with the cost chosen inside each training side; mean ± standard deviation over",
@@ -161,8 +160,15 @@ def publish(args: argparse.Namespace) -> None:
                 add(found, name, title, json.loads(path.read_text()))
     if found["sets"]:
         write_json(args.out / "graphs.json", found)
-        with written(args.out / "graphs.md") as partial:
-            partial.write_text(page(found))
+        fill(args.out / "graphs.md", page(found))
+
+
+def fill(path: Path, tables: str) -> None:
+    """Put the tables between the markers of the page, which says what to make of them."""
+    text = path.read_text() if path.exists() else f"# GraphCL, and HaLP on it\n\n{BEGIN}\n{END}\n"
+    head, rest = text.split(BEGIN, 1)
+    with written(path) as partial:
+        partial.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{rest.split(END, 1)[1]}")
 
 
 def add(found: dict[str, Any], name: str, title: str, result: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from foundation import BEGIN, END, PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, finished, train_all
+from scipy.stats import t
 
 from motet.archive import MotionArchive
 from motet.evaluate.results import RANDOM, RAW, percent
@@ -186,12 +187,12 @@ def cell(values: list[float] | None) -> str:
 
 
 def gain(rows: list[dict[str, Any]], features: str, base: str, column: tuple[Any, ...]) -> str:
-    """Difference in points over the same seeds; in bold if the mean is more than two standard errors from zero."""
+    """Difference in points over the same seeds; in bold if zero lies outside its 95 % interval (Student's t)."""
     mine, other = value(rows, features, column), value(rows, base, column)
     if mine is None or other is None or len(mine) != len(other):
         return "–"
     each = [100 * (a - b) for a, b in zip(mine, other, strict=True)]
-    sure = abs(fmean(each)) > 2 * stdev(each) / len(each) ** 0.5
+    sure = abs(fmean(each)) > t.ppf(0.975, len(each) - 1) * stdev(each) / len(each) ** 0.5
     shown = f"{fmean(each):+.1f} ± {stdev(each):.1f}"
     return f"**{shown}**" if sure else shown
 
