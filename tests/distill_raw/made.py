@@ -20,7 +20,7 @@ FLAGS = [
 SMALL = {"features": 4, "fuse_hidden": 4, "critic_width": 4, "epochs": 2, "batch_size": 4, "warm_up": 1}
 QUICK = [
     *("--features", "4", "--fuse-hidden", "4", "--critic-width", "4", "--batch-size", "4", "--warm-up", "1"),
-    *("--quiet", "--workers", "1"),
+    *("--quiet", "--workers", "0"),
 ]
 
 
@@ -28,9 +28,9 @@ def films(root: Path, train: int = 4, test: int = 2) -> Path:
     """Two classes, told apart by brightness and by pitch: train/low/low0.mp4 …"""
     random = np.random.default_rng(0)
     for side, count in (("train", train), ("test", test)):
-        for label, (hertz, shade) in {"high": (2000, 50), "low": (300, 0)}.items():
+        for label, (hertz, shade) in {"high": (2000, 120), "low": (300, 0)}.items():
             for number in range(count):
-                frames = pictures(int(random.integers(6, 12)), 16, 24, shade)
+                frames = pictures(int(random.integers(6, 12)), 16, 24) // 2 + np.uint8(shade)
                 wave = tone(float(random.uniform(0.3, 0.5)), hertz * random.uniform(0.9, 1.1))
                 write(root / side / label / f"{label}{number}.mp4", frames, wave)
     return root

@@ -12,11 +12,11 @@ import pytest
 av = pytest.importorskip("av", reason="needs the extra raw")
 
 
-def pictures(frames: int, height: int = 32, width: int = 48, shade: int = 0) -> npt.NDArray[np.uint8]:
+def pictures(frames: int, height: int = 32, width: int = 48) -> npt.NDArray[np.uint8]:
     """Grey pictures whose brightness is the number of the frame, with a bright bar that tells left from right."""
     found = np.zeros((frames, height, width, 3), dtype=np.uint8)
     found += (np.arange(frames) * 4 % 200)[:, None, None, None].astype(np.uint8)
-    found[:, :, : width // 6] = 200 + shade
+    found[:, :, : width // 6] = 200
     return found
 
 

@@ -48,8 +48,8 @@ def test_a_table_from_the_command_line_and_on_to_distillation(
 
 def test_features_are_those_of_the_clips(folder: Path, tmp_path: Path) -> None:
     options = replace(NETWORKS, video=replace(NETWORKS.video, output="sequence"))
-    table = FeatureTable.open(extract(folder, tmp_path / "s.npz", ["video"], options, progress=False))
-    mean = FeatureTable.open(extract(folder, tmp_path / "m.npz", ["video"], NETWORKS, progress=False))
+    table = FeatureTable.open(extract(folder, tmp_path / "s.npz", ["video"], options, workers=0, progress=False))
+    mean = FeatureTable.open(extract(folder, tmp_path / "m.npz", ["video"], NETWORKS, workers=0, progress=False))
     manifest = open_source(folder)
     video = built(["video"], options, "cpu", 0)["video"]
     lengths = table.modalities["video"].lengths
@@ -69,7 +69,7 @@ def test_features_are_those_of_the_clips(folder: Path, tmp_path: Path) -> None:
 def test_an_interrupted_extraction_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from motet.distill.raw import extraction as module
 
-    whole = extract(folder, tmp_path / "whole.npz", options=NETWORKS, progress=False)
+    whole = extract(folder, tmp_path / "whole.npz", options=NETWORKS, workers=0, progress=False)
     monkeypatch.setattr(module, "_BLOCK", 3)
     seen: list[str] = []
 
@@ -82,19 +82,19 @@ def test_an_interrupted_extraction_goes_on(folder: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(module, "sequence_of", counting)
     out = tmp_path / "t.npz"
     with pytest.raises(KeyboardInterrupt):
-        extract(folder, out, options=NETWORKS, progress=False)
+        extract(folder, out, options=NETWORKS, workers=0, progress=False)
     assert not out.exists()
     assert len(list((tmp_path / "t.npz.parts").glob("block-*.npz"))) == 1
     other = replace(NETWORKS, video=replace(NETWORKS.video, stride=2))
     with pytest.raises(RunError, match="begun from other samples, options or weights"):
-        extract(folder, out, options=other, progress=False)
-    extract(folder, out, options=NETWORKS, progress=False)
+        extract(folder, out, options=other, workers=0, progress=False)
+    extract(folder, out, options=NETWORKS, workers=0, progress=False)
     assert len(seen) == 9 + 10  # three of eight samples with two recordings each were done
     with np.load(whole) as first, np.load(out) as second:
         assert first.files == second.files
         assert all(np.array_equal(first[n], second[n]) for n in first.files)
     with pytest.raises(RunError, match="exists already"):
-        extract(folder, out, options=NETWORKS, progress=False)
+        extract(folder, out, options=NETWORKS, workers=0, progress=False)
 
 
 def test_a_damaged_block_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +104,10 @@ def test_a_damaged_block_is_named(folder: Path, tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(module, "_assemble", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            extract(folder, out, options=NETWORKS, progress=False)
+            extract(folder, out, options=NETWORKS, workers=0, progress=False)
     (tmp_path / "t.npz.parts" / "block-000000.npz").write_bytes(b"half")
     with pytest.raises(RunError, match=r"block-000000\.npz is damaged"):
-        extract(folder, out, options=NETWORKS, progress=False)
+        extract(folder, out, options=NETWORKS, workers=0, progress=False)
 
 
 def test_recordings_that_cannot_be_read(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +128,7 @@ def test_recordings_that_cannot_be_read(folder: Path, tmp_path: Path, capsys: py
     assert not (tmp_path / "t.npz").exists()
     shutil.rmtree(tmp_path / "t.npz.parts")
     with pytest.warns(MotetWarning, match=r"recordings of modality (video|audio) are marked as absent: .*mp4") as said:
-        extract(path, tmp_path / "t.npz", options=NETWORKS, mark_absent=True, progress=False)
+        extract(path, tmp_path / "t.npz", options=NETWORKS, mark_absent=True, workers=0, progress=False)
     assert len(said) == 2
     table = FeatureTable.open(tmp_path / "t.npz")
     assert np.flatnonzero(~table.modalities["video"].available).tolist() == [4]
@@ -137,10 +137,10 @@ def test_recordings_that_cannot_be_read(folder: Path, tmp_path: Path, capsys: py
 
 def test_bad_arguments(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no modality 'smell'"):
-        extract(folder, tmp_path / "t.npz", ["smell"], NETWORKS, progress=False)
+        extract(folder, tmp_path / "t.npz", ["smell"], NETWORKS, workers=0, progress=False)
     manifest = Manifest.read(_manifest(tmp_path / "m.csv", "id,label,video\na,x,gone.mp4\nb,y,gone2.mp4\n"))
     with pytest.raises(DataError, match=r"2 files of modality video are not there, the first is .*gone\.mp4"):
-        extract(manifest, tmp_path / "t.npz", options=NETWORKS, progress=False)
+        extract(manifest, tmp_path / "t.npz", options=NETWORKS, workers=0, progress=False)
     assert not (tmp_path / "t.npz.parts").exists()
     assert Video().frames == 16
 

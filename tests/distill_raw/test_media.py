@@ -72,7 +72,43 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
     with pytest.raises(DataError, match=r"empty\.wav cannot be decoded"):
         media.sound(Item(str(tmp_path / "empty.wav")), 16000)
+    coded = bytearray(write(tmp_path / "coded.avi", pictures(5)).read_bytes())
+    coded[:] = coded.replace(b"FMP4", b"????")
+    (tmp_path / "coded.avi").write_bytes(coded)
+    with pytest.raises(DataError, match=r"coded\.avi"):
+        media.frame_count(Item(str(tmp_path / "coded.avi")))
     whole = write(tmp_path / "whole.mp4", pictures(60)).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"cut\.mp4"):
         media.frame_count(Item(str(tmp_path / "cut.mp4")))
+
+
+def test_damage_never_ends_in_anything_but_a_named_error(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    good = [
+        write(tmp_path / "a.mp4", pictures(12, 16, 16), tone(0.3)),
+        write(tmp_path / "b.mkv", pictures(12, 16, 16), tone(0.3), codec="libx264"),
+        write(tmp_path / "c.avi", pictures(12, 16, 16), tone(0.3)),
+    ]
+    seen = {"read": 0, "refused": 0}
+    for number in range(60):
+        source = good[number % 3]
+        content = bytearray(source.read_bytes())
+        if number % 2:
+            content = content[: int(random.integers(len(content)))]
+        for place in random.integers(len(content) or 1, size=20 if number % 2 == 0 and content else 0):
+            content[place] = random.integers(256)
+        item = Item(str(tmp_path / f"damaged{number}{source.suffix}"))
+        Path(item.content).write_bytes(content)
+        for read in (
+            lambda i: media.window(i, 3, 5),
+            lambda i: list(media.every_frame(i)),
+            lambda i: media.sound(i, 8000),
+        ):
+            try:
+                read(item)
+                seen["read"] += 1
+            except DataError as error:
+                seen["refused"] += item.content in str(error)
+    assert min(seen.values()) > 10
+    assert sum(seen.values()) == 3 * 60

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(**changes: Any) -> dict[str, Any]:
-    return {**SMALL, "networks": NETWORKS, "workers": 1, "progress": False, **changes}
+    return {**SMALL, "networks": NETWORKS, "workers": 0, "progress": False, **changes}
 
 
 def test_from_films_to_a_student_on_the_command_line(
@@ -57,6 +57,13 @@ def test_from_films_to_a_student_on_the_command_line(
     assert student.features({"video": files}).shape == (4, 4)
     with pytest.raises(DataError, match="needs the modality video"):
         student.predict({"audio": files})
+
+
+def test_a_student_learns_from_films(tmp_path: Path) -> None:
+    root = films(tmp_path / "films", 6, 2)
+    given = _plain(epochs=24, batch_size=6, lr=5e-3, checks=1, features=8)
+    found = train(root, "video", out=tmp_path / "run", method="alone", **given)
+    assert found["summary"]["student"]["accuracy"]["mean"] == 1.0
 
 
 @pytest.mark.parametrize("method", ["alone", "kd", "crd"])
@@ -94,6 +101,17 @@ def test_resume_is_exact(folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
         train(folder, "video", "audio", tmp_path / "cut", **given)
 
 
+def test_threads_change_nothing(folder: Path, tmp_path: Path) -> None:
+    here, there = (
+        train(folder, "video", "audio", tmp_path / str(n), train_auxiliary=True, **options(epochs=1, workers=n))
+        for n in (0, 2)
+    )
+    assert here["lanes"] == there["lanes"]
+    assert here["curves"] == there["curves"]
+    with pytest.raises(ConfigError, match="workers is -1"):
+        train(folder, "video", out=tmp_path / "run", **options(workers=-1))
+
+
 def test_lanes_follow_each_other_and_several_students_are_told_apart(folder: Path, tmp_path: Path) -> None:
     found = train(folder, "video", "audio", tmp_path / "run", seeds=(0, 1), method="alone", **_plain(epochs=1))
     assert [(lane["fold"], lane["seed"]) for lane in found["lanes"]] == [("test", 0), ("test", 1)]
@@ -115,7 +133,7 @@ def trainer(folder: Path, method: str = "amid", *, learn: bool = True, **changes
     manifest = open_source(folder)
     names = ("video", "audio")
     table = manifest.table({n: stand_in(manifest.items(n)) for n in names})
-    source = Source({n: manifest.items(n) for n in names}, 1)
+    source = Source({n: manifest.items(n) for n in names}, 0)
     shape = Shape(dict.fromkeys(names, 1), frozenset(), ("video",), ("audio",), 2)
     lanes = Lanes(tuple(folds(table, "split")), (0,))
     feeder = RawFeeder(table, shape, lanes, torch.device("cpu"), source)

@@ -145,7 +145,7 @@ def test_a_table_of_sequences(bert: Path, wav2vec: Path, tmp_path: Path) -> None
     options = RawOptions(
         speech=Speech(weights=str(wav2vec), output="sequence"), text=Text(weights=str(bert), output="sequence")
     )
-    table = FeatureTable.open(extract(spoken(tmp_path), tmp_path / "t.npz", options=options, progress=False))
+    table = FeatureTable.open(extract(spoken(tmp_path), tmp_path / "t.npz", options=options, workers=0, progress=False))
     text, speech = table.modalities["text"], table.modalities["speech"]
     assert text.values.shape == (8, 6, 8)
     assert text.lengths is not None
@@ -158,7 +158,7 @@ def test_a_table_of_sequences(bert: Path, wav2vec: Path, tmp_path: Path) -> None
 
 def test_speech_student_taught_with_text(bert: Path, wav2vec: Path, tmp_path: Path) -> None:
     options = RawOptions(speech=Speech(weights=str(wav2vec)), text=Text(weights=str(bert)))
-    given = {**SMALL, "networks": options, "workers": 1, "progress": False, "split": "leave-one-group-out", "epochs": 1}
+    given = {**SMALL, "networks": options, "workers": 0, "progress": False, "split": "leave-one-group-out", "epochs": 1}
     found = train(spoken(tmp_path), "speech", "text", tmp_path / "frozen", **given)
     assert len(found["lanes"]) == 2
     both = train(spoken(tmp_path), "speech", "text", tmp_path / "both", train_auxiliary=True, **given)

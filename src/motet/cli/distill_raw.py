@@ -66,7 +66,7 @@ class Extract:
     """of weights that are random"""
     device: str = "cpu"
     workers: int | None = None
-    """threads that decode; by default one per processor"""
+    """threads that decode; by default one per processor; 0 reads between the steps"""
     quiet: bool = False
 
 
@@ -149,7 +149,7 @@ def distill_raw(args: Sequence[str]) -> int:
         """recordings of frozen modalities that cannot be read are absent instead of an error"""
         device: str = "cpu"
         workers: int | None = None
-        """threads that decode; by default one per processor"""
+        """threads that decode; by default one per processor; 0 reads between the steps"""
         json: Path | None = None
         """write the result here too"""
         quiet: bool = False

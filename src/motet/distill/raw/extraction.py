@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 import zipfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from motet.distill.raw.datasets import open_source
 from motet.distill.raw.manifest import Item, Manifest
 from motet.distill.raw.networks import RawNetwork, build, sequence_of, weights_of
 from motet.distill.raw.options import RawOptions, kind_of
+from motet.distill.raw.threads import decoders, number_of
 from motet.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.progress import TrainingProgress
 from motet.runs import write_json, written
@@ -61,7 +61,7 @@ def extract(
         mark_absent: a recording that cannot be read is marked in ``available_<modality>`` instead of being an error.
         seed: of weights that are random.
         device: of the networks.
-        workers: threads that decode; by default one per processor.
+        workers: threads that decode; by default one per processor, with 0 the calling thread does.
         progress: show progress.
 
     Returns:
@@ -82,8 +82,8 @@ def extract(
     items = {name: manifest.items(name) for name in names}
     networks = built(names, options, devices.usable(device), seed)
     parts = _begin(out, manifest, names, options, mark_absent, seed)
-    workers = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    workers = number_of(workers)
+    with decoders(workers) as pool:
         try:
             _work(parts, items, Readers(networks, pool, workers), mark_absent, progress)
         finally:
@@ -150,7 +150,7 @@ class Readers:
         workers: their number.
     """
 
-    def __init__(self, networks: Mapping[str, RawNetwork], pool: ThreadPoolExecutor, workers: int) -> None:
+    def __init__(self, networks: Mapping[str, RawNetwork], pool: Executor, workers: int) -> None:
         self.networks, self.pool, self.ahead = networks, pool, workers + 1
 
     def features(

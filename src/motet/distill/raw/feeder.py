@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 
 import numpy as np
@@ -16,6 +16,7 @@ from motet.distill.networks import Inputs, Shape
 from motet.distill.raw.manifest import Item
 from motet.distill.raw.networks import RawNetwork
 from motet.distill.raw.sampling import draws
+from motet.distill.raw.threads import decoders
 from motet.distill.table import FeatureTable, Modality
 from motet.errors import DataError
 
@@ -47,7 +48,7 @@ class Source:
     def __init__(self, items: Mapping[str, Sequence[Item | None]], workers: int) -> None:
         self.items, self.workers = dict(items), workers
         self.readers: dict[str, RawNetwork] = {}
-        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self.pool = decoders(workers)
 
     def item(self, modality: str, sample: int) -> Item:
         found = self.items[modality][sample]

@@ -42,6 +42,8 @@ def _opened(item: Item, kind: str) -> Iterator[tuple[Any, Any]]:
             streams = getattr(container.streams, kind)
             if not streams:
                 raise DataError(f"{item.content} has no {'picture' if kind == 'video' else 'sound'}")
+            if streams[0].codec_context is None:
+                raise DataError(f"{item.content} is coded in a way that PyAV does not know; convert it")
             if kind == "video":
                 streams[0].codec_context.thread_count = 1  # several files are decoded side by side instead
             yield container, streams[0]
@@ -114,7 +116,12 @@ def window(item: Item, first: int, count: int) -> list[Picture]:
             found = _collect(container, stream, wanted)
     if len(found) < len(wanted) or len(wanted) < count:
         raise DataError(f"{item} ends before frame {first + count}; the file is damaged or was cut")
-    return [found[pts] for pts in wanted]
+    pictures = [found[pts] for pts in wanted]
+    if len({p.shape for p in pictures}) > 1:
+        raise DataError(
+            f"{item}: the size of the picture changes between frame {first} and {first + count}; convert it"
+        )
+    return pictures
 
 
 def _collect(container: Any, stream: Any, wanted: list[int]) -> dict[int, Picture]:

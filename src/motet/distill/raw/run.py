@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from motet.distill.raw.manifest import Item, Manifest
 from motet.distill.raw.networks import weights_of
 from motet.distill.raw.options import RawOptions, kind_of
 from motet.distill.raw.student import save_student
+from motet.distill.raw.threads import decoders, number_of
 from motet.distill.raw.trainer import RawTrainer
 from motet.distill.result import report, summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
@@ -72,8 +71,6 @@ class RawPlan:
             raise ConfigError("no target modality was named")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds are {self.seeds}; they must be different and not negative")
-        if self.workers < 1:
-            raise ConfigError(f"workers is {self.workers}; it must be 1 or more")
         names = (*self.target, *self.auxiliary)
         for name in self.trained:
             if name not in names:
@@ -118,7 +115,7 @@ def train(
             paper.
         mark_absent: recordings of frozen modalities that cannot be read are absent instead of an error.
         device: of the networks.
-        workers: threads that decode; by default one per processor.
+        workers: threads that decode; by default one per processor, with 0 the calling thread does.
         progress: show progress.
         options: any option of the settings by its name.
 
@@ -151,7 +148,7 @@ def train(
         validate,
         mark_absent,
         devices.usable(device),
-        workers or os.cpu_count() or 1,
+        number_of(workers),
     )
     if not out:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
@@ -216,7 +213,7 @@ def _readable(manifest: Manifest, plan: RawPlan) -> None:
     wrong: list[str] = []
     for name in (n for n in plan.trained if kind_of(n) != "text"):
         kind, items = kind_of(name), [i for i in manifest.items(name) if i is not None]
-        with ThreadPoolExecutor(plan.workers) as pool:
+        with decoders(plan.workers) as pool:
             wrong += [said for said in pool.map(lambda item, kind=kind: _wrong(item, kind), items) if said]
     if wrong:
         some = "; ".join(wrong[:_SHOWN])
