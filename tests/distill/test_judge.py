@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from motet.distill.judge import _classified, hits
-from motet.distill.result import _pooled
+from motet.distill.result import _pooled, outcome
 from tests.distill.toys import EVERYONE, LABELS, features
 
 close = pytest.approx
@@ -32,3 +32,18 @@ def test_golden_accuracy_and_recall() -> None:
 def test_pooled_scores_count_rows_not_folds() -> None:
     first, second = [[1, 0], [0, 1]], [[0, 6], [0, 2]]
     assert _pooled([first, second]) == close((4 / 10, (1 / 7 + 1) / 2))
+
+
+def test_forecast_beside_what_was_achieved() -> None:
+    def result(values: list[float], seeds: list[int], forecast: dict[str, object] | None) -> dict[str, object]:
+        accuracy = {"values": values, "mean": sum(values) / len(values)}
+        lanes = [{"seed": seed} for seed in seeds]
+        return {"summary": {"student": {"accuracy": accuracy}}, "lanes": lanes, "forecast": forecast}
+
+    said = {"forecast": "likely", "information": {"mean": 0.3, "error": 0.1}, "gap": 0.2, "says": "…"}
+    found = outcome(result([0.7, 0.8], [0, 1], None), result([0.6, 0.6], [0, 1], said))
+    assert found["achieved"]["values"] == close([0.1, 0.2])
+    assert found["achieved"]["sd"] == close(0.1 / 2**0.5)
+    assert (found["forecast"], found["information"], found["rehearsal"]) == ("likely", said["information"], None)
+    other = outcome(result([0.7, 0.8], [0, 1], said), result([0.6], [5], None))
+    assert other["achieved"] == {"values": close([0.15]), "mean": close(0.15), "sd": None}

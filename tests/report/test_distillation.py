@@ -65,7 +65,7 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
     pooled = 100 * result["summary"]["student"]["pooled_recall"]["mean"]
     assert f"{pooled:.1f}" in text.split('id="folds"')[1]
     achieved = [100 * r["summary"]["student"]["accuracy"]["mean"] for r in (result, alone)]
-    assert f"{achieved[0] - achieved[1]:+.1f} points".replace("-", "−") in text.split('id="forecast"')[1]
+    assert f"{achieved[0] - achieved[1]:+.1f} ± ".replace("-", "−") in text.split('id="forecast"')[1]
     assert "(%)" in page.words
     assert not any(attributes.get("src") for _, attributes in page.elements)
 

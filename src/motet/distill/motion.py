@@ -149,6 +149,11 @@ def opened(source: str | Path) -> tuple[str | None, MotionArchive]:
     return name, MotionArchive.open(path)
 
 
+def simulated(sources: Sequence[str | Path]) -> bool:
+    """Whether a program made the clips of any archive."""
+    return any(opened(source)[1].simulated for source in sources if is_archive(source))
+
+
 def open_table(
     sources: Sequence[str | Path],
     names: Sequence[str],

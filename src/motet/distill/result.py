@@ -70,6 +70,8 @@ def report(result: dict[str, Any]) -> str:
     if result["auxiliary"]:
         heading += f", taught with {' + '.join(result['auxiliary'])}"
     lines = [f"**{heading}** ({result['table']['name']}, rule {result['split']}, {parts} folds × {seeds} seeds)", ""]
+    if result["table"].get("simulated"):
+        lines += ["Simulated: no person was recorded.", ""]
     if result["validate"]:
         lines += ["Held-out training rows, for choosing settings; the test rows were not looked at.", ""]
     for who in ("student", "teacher"):
@@ -81,6 +83,29 @@ def report(result: dict[str, Any]) -> str:
     if not result["lanes"]:
         lines.append("- trained on every row; nothing was tested")
     return "\n".join(lines)
+
+
+def outcome(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
+    """What was forecast and what distillation achieved.
+
+    Args:
+        result: of a method, with a forecast.
+        baseline: of the student alone on the same table and division.
+
+    Returns:
+        ``forecast`` (unlikely, possible or likely), ``information`` and ``rehearsal`` ({"mean", "error"}) and ``gap``
+        of the estimate, None without one; ``achieved``: {"values", "mean", "sd"}, the student's gain in accuracy seed
+        by seed (by the means alone if the seeds differ).
+    """
+    mine, base = (one["summary"]["student"]["accuracy"] for one in (result, baseline))
+    seeds = [sorted({lane["seed"] for lane in one["lanes"]}) for one in (result, baseline)]
+    gains = [mine["mean"] - base["mean"]]
+    if seeds[0] == seeds[1]:
+        gains = [a - b for a, b in zip(mine["values"], base["values"], strict=True)]
+    found = result["forecast"] or baseline["forecast"] or {}
+    said = {name: found.get(name) for name in ("forecast", "information", "rehearsal", "gap")}
+    sd = stdev(gains) if len(gains) > 1 else None
+    return said | {"achieved": {"values": gains, "mean": fmean(gains), "sd": sd}}
 
 
 def compare(results: Sequence[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, list[float | None]]:

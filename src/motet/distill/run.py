@@ -25,7 +25,7 @@ from motet.distill.folds import default_rule, folds
 from motet.distill.judge import judge
 from motet.distill.lanes import Feeder, Lanes
 from motet.distill.methods import Amid
-from motet.distill.motion import Motion, open_table, resolved, rule_of
+from motet.distill.motion import Motion, open_table, resolved, rule_of, simulated
 from motet.distill.networks import Shape
 from motet.distill.result import report, summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
@@ -225,6 +225,7 @@ def _train(
             "whole": int(trainer.feeder.whole.sum()),
             "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
             "classes": list(table.class_names),
+            "simulated": simulated(plan.tables),
         },
         "target": list(plan.target),
         "auxiliary": list(plan.auxiliary),

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from motet.distill.result import outcome
 from motet.errors import ConfigError, RunError
 from motet.report import charts, words
 from motet.report.data import Confusion, Curve, Fact, Row
-from motet.report.page import facts_list, render, section
+from motet.report.page import SIMULATED, facts_list, render, section
 
 Result = Mapping[str, Any]
 
@@ -81,6 +82,7 @@ def page(path: str | Path, baseline: str | Path | None = None) -> str:
                 for c in curves
             ],
         },
+        simulated=SIMULATED if pair.result["table"].get("simulated") else "",
         headline=_headline(pair),
         notes="".join(f'<p class="note" role="note">{escape(note)}</p>' for note in _notes(pair)),
         compare=_scores(pair) + _forecast(pair) + _classes(pair) + _folds(pair.result),
@@ -242,8 +244,13 @@ def _forecast(pair: Pair) -> str:
     mine = _row(pair.result, "accuracy", "student")
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if mine is not None and base is not None and pair.judged == "student":
-        change = f"{mine.mean - base.mean:+.1f} points".replace("-", "−")
-        facts.append(Fact("Achieved", change, "Accuracy of this student minus that of the baseline."))
+        achieved = outcome(dict(pair.result), dict(pair.baseline or {}))["achieved"]
+        change = f"{100 * achieved['mean']:+.1f}" + (f" ± {100 * achieved['sd']:.1f}" if achieved["sd"] else "")
+        facts.append(
+            Fact(
+                "Achieved", f"{change} points".replace("-", "−"), "Accuracy of this student minus that of the baseline."
+            )
+        )
     bars = charts.simple_bars("linear probes, accuracy (%)", probes, grey=len(probes) - 1)
     body = f'<div class="two wide">{bars}<div>{facts_list(facts)}</div></div>'
     return section("forecast", "Was it to be expected?", escape(forecast["says"]) + ".", body)

@@ -16,11 +16,11 @@ from motet.archive import MotionArchive
 from motet.errors import ConfigError, RunError
 from motet.evaluate import cluster_scores
 from motet.evaluate.results import RANDOM, RAW, distinctions
-from motet.report import distillation, maps
+from motet.report import discovery, distillation, maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.page import build
 from motet.report.watched import watched_curves
-from motet.runs import Run, collect, is_distillation, written
+from motet.runs import Run, collect, is_discovery, is_distillation, written
 from motet.splits import Split
 from motet.splits import split as split_archive
 
@@ -66,7 +66,8 @@ def write(
 
     Args:
         run: a run, its directory, or a directory of runs that repeat one training (the map shows the first then); or
-            the directory of a distillation, whose page shows results instead of a map.
+            the directory of a distillation, whose page shows results instead of a map, or of a discovery, whose page
+            shows its clusters.
         out: file to write; it is replaced only when the new page is complete.
         data: archive, if it is not where it was during training, or another one of the same skeleton.
         split: rule that says which clips are test clips; the run's own by default.
@@ -85,6 +86,8 @@ def write(
         raise ConfigError(f"clips is {clips}; a report shows at least one clip")
     if not isinstance(run, Run) and is_distillation(run):
         return _save(distillation.page(run, baseline), Path(out))
+    if not isinstance(run, Run) and is_discovery(run):
+        return _save(discovery.page(run, data), Path(out))
     if baseline is not None:
         raise ConfigError(f"a baseline is for distillations; {run.path if isinstance(run, Run) else run} is none")
     runs = [run] if isinstance(run, Run) else collect(run)

@@ -17,6 +17,10 @@ from motet.report import charts, words
 from motet.report.data import ClipMap, Curve, Fact, ReportData, Row
 from motet.report.motion import ASSUMED_FPS, pack
 
+SIMULATED = (
+    '<div class="banner" role="note"><b>Simulated data.</b> No person was recorded: these movements were made by a '
+    "program. The numbers show that the software works, not how well it does on people.</div>"
+)
 SCORES = {
     "purity": ("purity", "share of clips that are right when every group is named after its commonest class"),
     "hungarian_accuracy": ("one-to-one accuracy", "the same when every class may name only one group"),
@@ -49,23 +53,24 @@ def build(data: ReportData) -> str:
 
 def render(*, title: str, payload: dict[str, Any], **sections: str) -> str:
     """The page of a title, the numbers that its script reads, and sections of HTML by their place in ``page.html``."""
-    fills = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", _asset("page.html")), "") | sections
+    fills = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", asset("page.html")), "") | sections
     fills |= {
         "title": escape(title),
-        "style": _asset("page.css"),
-        "script": _asset("page.js"),
-        "data": _json(payload),
+        "style": asset("page.css"),
+        "script": asset("page.js"),
+        "data": json_text(payload),
         "version": escape(__version__),
     }
     # one pass: what a fill contains is never looked at again
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: fills[match[1]], _asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: fills[match[1]], asset("page.html"))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file beside this module, as text."""
     return files("motet.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
     """JSON that cannot end its script element, whatever names it holds."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -141,12 +146,7 @@ def _clusters(shown: ClipMap, class_names: Sequence[str]) -> list[str]:
 
 
 def _simulated(data: ReportData) -> str:
-    if not data.simulated:
-        return ""
-    return (
-        '<div class="banner" role="note"><b>Simulated data.</b> No person was recorded: these movements were made by a '
-        "program. The numbers show that the software works, not how well it does on people.</div>"
-    )
+    return SIMULATED if data.simulated else ""
 
 
 def _headline(data: ReportData) -> str:
@@ -219,7 +219,7 @@ def _map(data: ReportData) -> str:
         speed = f"Played at recorded speed.{kept}"
         if data.motion.fps is None:
             speed = f"The frame rate is unknown; played at {ASSUMED_FPS:.0f} frames a second.{kept}"
-    body = _asset("map.html").replace("{{speed}}", escape(speed)).replace("{{scores}}", scores)
+    body = asset("map.html").replace("{{speed}}", escape(speed)).replace("{{scores}}", scores)
     return section("map", "The map of movements", lead, body)
 
 
