@@ -114,7 +114,7 @@ class Feeder:
     def __init__(
         self, table: FeatureTable, shape: Shape, lanes: Lanes, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.shape, self.device = shape, device
+        self.shape, self.device, self.name = shape, device, table.name
         names = (*shape.targets, *shape.auxiliaries)
         self.values = {m: torch.tensor(table.modalities[m].values, dtype=dtype, device=device) for m in names}
         self.lengths = {

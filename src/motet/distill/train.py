@@ -27,7 +27,7 @@ from motet.distill.methods.base import Batch, Context, Method
 from motet.distill.networks import Ensemble, Inputs, Outputs, Shape
 from motet.distill.optimise import LaneOptimiser
 from motet.distill.settings import Settings
-from motet.errors import ConfigError, RunError
+from motet.errors import ConfigError, DataError, RunError
 from motet.progress import TrainingProgress
 from motet.runs import written
 
@@ -103,6 +103,8 @@ class Trainer:
 
     def _stages(self) -> list[Stage]:
         context = self._context()
+        if not isinstance(self.settings.method, Alone):
+            self._check_teachable(context)
         method = self.settings.method.build(context)
         options = self.settings.networks
         for given in options.encoder:
@@ -127,6 +129,15 @@ class Trainer:
             stage.networks.to(self.device, self.dtype).eval()
             _move(stage.method, self.device, self.dtype)
         return stages
+
+    def _check_teachable(self, context: Context) -> None:
+        for fold, rows in zip(self.lanes.lane_folds, context.rows, strict=True):
+            if not rows.any():
+                names = ", ".join((*self.shape.targets, *self.shape.auxiliaries))
+                raise DataError(
+                    f"{self.feeder.name}, {fold.name}: no training row has all of {names}, so there is no teacher; leave "
+                    "an auxiliary out or divide the rows otherwise"
+                )
 
     def _context(self) -> Context:
         counts, rows = self.lanes.train_counts.to(self.device), self.train_rows

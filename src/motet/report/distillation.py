@@ -37,6 +37,7 @@ METRICS = {
     "retrieval_1": "R@1 (%)",
     "retrieval_5": "R@5 (%)",
 }
+OTHER_TERMS = ("cosine", "lambda", "critic", "contrast")  # with charts of their own
 _FOLDS = 40  # rows of the table of folds
 
 
@@ -136,7 +137,8 @@ def _tested(result: Result) -> int:
 def _row(result: Result, metric: str, who: str | None = None) -> Row | None:
     who = who or str(result["judged"])
     values = _values(result, who, metric)
-    return Row(metric, f"{_name(result)}, {who}", "", values, over="seeds") if values else None
+    name = _name(result) if result["method"] in ("alone", "teacher") else f"{_name(result)}, {who}"
+    return Row(metric, name, "", values, over="seeds") if values else None
 
 
 def _headline(pair: Pair) -> str:
@@ -157,8 +159,11 @@ def _headline(pair: Pair) -> str:
     assert margin is not None
     detail += f" Differences below about {words.points(margin)} can be chance."
     if abs(change) < margin:
-        lean = f"{words.points(change)} {'more' if change > 0 else 'less'}"
-        return _said("unclear", f"{reached}; {against}: {lean}, too little to rule out chance.", detail)
+        same = words.number(abs(change)) == "0.0"
+        lean = "the same" if same else f"{words.points(change)} {'more' if change > 0 else 'less'}"
+        return _said(
+            "unclear", f"{reached}; {against}: {lean}{'' if same else ', too little to rule out chance'}.", detail
+        )
     verdict = "better" if change > 0 else "worse"
     return _said(verdict, f"{reached}; {against}: {verdict} by {words.points(change)}.", detail)
 
@@ -253,7 +258,9 @@ def _forecast(pair: Pair) -> str:
         )
     bars = charts.simple_bars("linear probes, accuracy (%)", probes, grey=len(probes) - 1)
     body = f'<div class="two wide">{bars}<div>{facts_list(facts)}</div></div>'
-    return section("forecast", "Was it to be expected?", escape(forecast["says"]) + ".", body)
+    return section(
+        "forecast", "Was it to be expected?", escape(forecast["says"][:1].upper() + forecast["says"][1:]) + ".", body
+    )
 
 
 def _classes(pair: Pair) -> str:
@@ -333,7 +340,7 @@ def _curves(result: Result) -> list[Curve]:
     def terms(*names: str) -> dict[str, list[tuple[float, float]]]:
         found: dict[str, list[tuple[float, float]]] = {}
         for line in lines:
-            for name in names or [n for n in line["terms"] if not n.startswith(("cosine", "lambda", "critic"))]:
+            for name in names or [n for n in line["terms"] if not n.startswith(OTHER_TERMS)]:
                 if name in line["terms"]:
                     found.setdefault(name.replace("_", " "), []).append((line["epoch"], fmean(line["terms"][name])))
         return found
@@ -357,6 +364,12 @@ def _curves(result: Result) -> list[Curve]:
             {"cosine": points} if (points := judged("cosine", 1.0)) else {},
         ),
         Curve("Terms of the loss", "Unweighted. They should fall and flatten out.", "epoch", terms()),
+        Curve(
+            "Contrast",
+            "Of the teacher with student and auxiliary, unweighted. Its floor grows with the number of class-mates.",
+            "epoch",
+            terms("contrast_student", "contrast_auxiliary", "contrast"),
+        ),
         Curve(
             "Cosines that weigh the critics",
             "Of one row, of rows of one class, and of other classes; if the last comes near 1, all has become alike.",
