@@ -78,24 +78,24 @@ def train(archive: MotionArchive, method: str, processes: int, steps: int) -> di
     return {"losses": losses, "state": state}
 
 
-def _worker(number: int, port: int, processes: int, job: tuple[str, str, int], folder: str) -> None:
+def _worker(number: int, port: int, processes: int, job: tuple[str, list[str], int], folder: str) -> None:
     torch.set_num_threads(1)
     if processes > 1:  # as torchrun does
         os.environ |= {"TORCHELASTIC_RUN_ID": "equality", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         os.environ |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
         os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "GROUP_RANK": "0"}
-    path, method, steps = job
-    found = train(MotionArchive.open(path), method, processes, steps)
-    torch.save(found, Path(folder) / f"{number}.pt")
+    path, methods, steps = job
+    archive = MotionArchive.open(path)
+    torch.save({m: train(archive, m, processes, steps) for m in methods}, Path(folder) / f"{number}.pt")
 
 
-def run(archive: Path, method: str, processes: int, steps: int) -> list[dict[str, Any]]:
-    """What each process saw."""
+def run(archive: Path, methods: list[str], processes: int, steps: int) -> list[dict[str, Any]]:
+    """What each process saw, by method."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        job = (str(archive), method, steps)
+        job = (str(archive), methods, steps)
         # from a server that has imported everything and has no thread running
         mp.start_processes(_worker, (port, processes, job, folder), nprocs=processes, start_method="forkserver")
         return [torch.load(Path(folder) / f"{n}.pt", weights_only=True) for n in range(processes)]
@@ -174,9 +174,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "simulated"
         simulate(archive, clips=96, actions=6, actors=4, seed=0, progress=False)
+        seen = {n: run(archive, args.methods, n, args.steps) for n in (1, *args.processes)}
         for method in args.methods:
-            alone = run(archive, method, 1, args.steps)[0]
-            rows = {str(n): compare(alone, run(archive, method, n, args.steps)) for n in args.processes}
+            alone = seen[1][0][method]
+            rows = {str(n): compare(alone, [one[method] for one in seen[n]]) for n in args.processes}
             found["methods"][method] = {"against_one": rows, "last_losses": alone["losses"][-1]}
             print(method, rows, flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
