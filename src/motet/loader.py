@@ -382,7 +382,7 @@ def _fill(
         read += padded.nbytes
         if read > _HELD_BYTES:
             read = 0
-            _release_array(archive.frames)
+            release_pages(archive.frames)
             if mapped is not None:
                 _release(mapped)
 
@@ -439,7 +439,8 @@ def _release(mapped: mmap.mmap) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def _release_array(array: npt.NDArray[Any]) -> None:
+def release_pages(array: npt.NDArray[Any]) -> None:
+    """Take the pages of a memory-mapped array off this process; they are read again when they are needed."""
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
