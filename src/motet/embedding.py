@@ -19,6 +19,7 @@ import torch.distributed as dist
 from motet.archive import MotionArchive
 from motet.distributed import joined, rank, world_size
 from motet.errors import RunError
+from motet.loader import release_pages
 from motet.model import Model, load
 from motet.runs import is_distillation, written
 
@@ -65,6 +66,8 @@ def embed(
         for number, ids in enumerate(_blocks(source, block_bytes)):
             if number % world_size() == rank():
                 features[ids] = _encoded(model, source, ids)
+                release_pages(source.frames)  # otherwise the whole archive stays mapped in the end
+                release_pages(features)
         features.flush()
         _wait()
         if rank() == 0:
