@@ -47,11 +47,14 @@ def test_blocks_give_the_features_of_the_whole(
         held.append(int(archive.lengths[ids].sum()))
         real(self, archive, ids, **options)  # type: ignore[arg-type]
 
+    given_back: list[int] = []
+    monkeypatch.setattr("motet.embedding.release_pages", lambda array: given_back.append(array.ndim))
     expected = run.model().transform(small_archive)
     monkeypatch.setattr(ClipStore, "__init__", counted)
     shape = motet.embed(run.path, small_archive.path, tmp_path / "deep" / "f.npz", block_bytes=150 * 8 * 3 * 4)
     assert shape == (48, 16)
     assert max(held) <= 150
+    assert given_back == [4, 2] * len(held)  # the pages of the archive and of the table, after every block
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["f.npz"]
     with np.load(tmp_path / "deep" / "f.npz") as found:
         np.testing.assert_allclose(found["features"], expected, atol=1e-6)
