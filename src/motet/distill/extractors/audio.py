@@ -112,7 +112,9 @@ class Cnn14(nn.Module):
         filters = state.get("logmel_extractor.melW")
         own = mel_filters()
         if filters is not None and (filters.shape != own.shape or (filters - own).abs().max() > 1e-4):
-            raise DataError("these weights are of a Cnn14 with another front end than 32 kHz, 64 mel bands, 50–14000 Hz")
+            raise DataError(
+                "these weights are of a Cnn14 with another front end than 32 kHz, 64 mel bands, 50–14000 Hz"
+            )
         skipped = ("spectrogram_extractor.", "logmel_extractor.", "fc_audioset.")
         kept = {name: value for name, value in state.items() if not name.startswith(skipped)}
         _load(self, kept, f"a Cnn14 of {self.feature_size} features of PANNs")

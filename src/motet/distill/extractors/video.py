@@ -132,4 +132,3 @@ def normalise(frames: Tensor) -> Tensor:
         raise DataError(f"frames are {frames.dtype} {tuple(frames.shape)}; they must be uint8 (…, T, H, W, 3)")
     mean, spread = frames.new_tensor(MEAN, dtype=torch.float32), frames.new_tensor(SPREAD, dtype=torch.float32)
     return ((frames.float() / 255 - mean) / spread).movedim(-1, -4)
-
