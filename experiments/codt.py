@@ -1,34 +1,39 @@
-"""The tables of CoDT: its modules, their variants and its rivals on pairs of small real sets.
+"""The tables of docs/results/codt.md: CoDT's modules, their variants and its rivals on pairs of small real sets.
 
-    python experiments/codt.py --data ../shared/data --work runs/codt --tasks vicon-kinect kard-utkinect --workers 2
+    python experiments/codt.py --data ../shared/data --work runs/codt --out docs/results
 
-Every cell is a `motet discover` of its own and stays in its run directory; what is done is not done again and what was
-interrupted goes on, so the script can be stopped and started at will. Tables and figures of whatever is complete go to
-``tables.md`` and ``figures.json`` in the work folder; what is not complete is named.
+Runs that share a task, a seed and the options of pretraining share the pretraining itself (``--pretrained``, bit for
+bit the same as pretraining again). Every cell is a run directory; what is done is not done again and what was
+interrupted goes on, so the script can be stopped and started at will. Whatever is complete is written to codt.json, and
+as tables between the markers of codt.md; what is not complete is named.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
+import motet
 from motet import discover
-from motet.archive import MotionArchive
+from motet.archive import ArchiveWriter, MotionArchive
 from motet.cluster import spherical_kmeans
+from motet.discover.clusters import estimate, joined
+from motet.discover.data import Clips, fitting, retargetable, sides
+from motet.discover.views import whole_clips
 from motet.evaluate.clusters import cluster_scores
 from motet.formats import import_dataset
-from motet.runs import hardware, write_json
+from motet.runs import Run, hardware, write_json, written
 
 FILES = {
     "UI-PRMD Vicon": "ui_prmd_vicon",
@@ -40,151 +45,406 @@ FILES = {
     "SHREC'17": "shrec17_hand_train",
 }
 METRICS = ("purity", "hungarian_accuracy", "nmi", "ari")
+RESTARTS = 10
+STEPS = 200  # of MoCo and CMD
+BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
+SENSORS = ("vicon-kinect", "kinect-vicon")  # tasks whose two sets are one exercise programme seen by two sensors
+IMBALANCED = ("vicon-kinect", "ui-prmd-kard")
+KEPT = (1.0, 0.6, 0.35, 0.2)  # shares of their training clips that the classes of an imbalanced target keep, in turn
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the table.
+    """A row of a table.
 
     Attributes:
         title: its name.
-        options: of the verb.
+        options: of :func:`motet.discover.run`, beside those of the task.
+        start: "cmd" to begin with the encoder of a CMD pretraining.
         by: which of a result's rows count.
     """
 
     title: str
-    options: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
     by: str = "classifier"
 
     @property
     def folder(self) -> str:
         """Name of its run directory."""
-        return "-".join(o.strip("-") for o in self.options) or "codt"
+        words = [self.start, *(f"{k}-{v}" for k, v in self.options.items())]
+        return "_".join(w for w in words if w) or "codt"
 
 
+BASE = Entry("BM, k-means", {"method": "bm"}, by="kmeans")
+FROM_CMD = Entry("BM from CMD, k-means", {"method": "bm"}, "cmd", "kmeans")
 ENTRIES = (
-    Entry("BM, k-means", ("--method", "bm"), "kmeans"),
-    Entry("BM + OCM", ("--method", "ocm")),
-    Entry("CoDT (+ CCM)", ()),
-    Entry("CoDT, CCM-FP", ("--pairs", "features")),
-    Entry("CoDT, CCM-PF", ("--pairs", "cosine")),
-    Entry("CoDT, exactly balanced labels", ("--rounding", "balanced")),
-    Entry("CoDT, sizes half free", ("--balance", "0.5")),
-    Entry("SeLa", ("--method", "sela")),
-    Entry("UNO", ("--method", "uno")),
-    Entry("MMT", ("--method", "mmt")),
-    Entry("AutoNovel", ("--method", "autonovel")),
+    BASE,
+    Entry("BM + OCM", {"method": "ocm"}),
+    Entry("CoDT: + OCM + CCM"),
+    Entry("CoDT with CCM-FP", {"pairs": "features"}),
+    Entry("CoDT with CCM-PF", {"pairs": "cosine"}),
+    Entry("CoDT, exactly balanced labels", {"rounding": "balanced"}),
+    FROM_CMD,
+    Entry("CoDT from CMD", {}, "cmd"),
+    Entry("SeLa", {"method": "sela"}),
+    Entry("UNO", {"method": "uno"}),
+    Entry("MMT", {"method": "mmt"}),
+    Entry("AutoNovel", {"method": "autonovel"}),
 )
 
 
-def archives(data: Path, work: Path, task: str) -> tuple[Path, Path]:
-    """Source and target of a task, imported once."""
-    known, found = discover.TASKS[task], []
-    for name in (known.source, known.target):
-        if name not in FILES:
-            raise SystemExit(
-                f"the recordings of {name} are not among the small sets; run `motet discover --task {task}`"
-            )
-        path = work / "archives" / f"{FILES[name]}.motet"
-        if not path.exists():
-            import_dataset("npz", data / "skeleton" / f"{FILES[name]}.npz", path, progress=False)
-        found.append(path)
-    return found[0], found[1]
+@dataclass(frozen=True)
+class Study:
+    """A task with its archives and where its runs are.
 
-
-def train(pair: tuple[Path, Path], out: Path, words: Sequence[str]) -> None:
-    """One run, or the rest of it."""
-    if (out / "result.json").exists():
-        return
-    begin = ["--source", str(pair[0]), "--target", str(pair[1]), "--out", str(out), *words]
-    arguments = ["--resume", str(out)] if (out / "config.json").exists() else begin
-    done = subprocess.run(
-        [sys.executable, "-m", "motet", "discover", *arguments, "--quiet"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        print(f"{out}: {done.stderr.strip()}", file=sys.stderr)
-
-
-def results(folder: Path, entry: Entry, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Finished results of an entry, one per seed."""
-    paths = [folder / entry.folder / f"seed-{s}" / "result.json" for s in seeds]
-    return [json.loads(p.read_text()) for p in paths if p.exists()]
-
-
-def lines(found: Sequence[dict[str, Any]], entry: Entry) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Branch and the values of each metric over seeds."""
-    for branch in ("B0", "B1", "B0+B1"):
-        rows = [r for one in found for r in one["rows"] if (r["branch"], r["by"]) == (branch, entry.by)]
-        if rows:
-            yield branch, {m: [100 * r[m] for r in rows] for m in METRICS}
-
-
-def shown(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation."""
-    return f"{fmean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
-
-
-def sensor_purity(run: Path, pair: tuple[Path, Path], clusters: int) -> float:
-    """How far clusters of both sets together only tell the sets apart; their larger share is the floor.
-
-    K-means on the shared branch's features of every clip of the smaller and as many of the larger archive.
+    Attributes:
+        name: a name of ``discover.TASKS``.
+        source, target: archives.
+        folder: of its runs.
+        common: options of every run.
     """
-    found = discover.load(run)
-    features = [torch.from_numpy(found.shared(MotionArchive.open(p))) for p in pair]
+
+    name: str
+    source: MotionArchive
+    target: MotionArchive
+    folder: Path
+    common: dict[str, Any]
+
+    def rows(self) -> discover.data.Sides:
+        """Who is source, who trains, who is judged."""
+        known = discover.TASKS[self.name]
+        names = ("source_split", "target_split", "source_classes", "target_classes")
+        return sides(self.source, self.target, **{n: getattr(known, n) for n in names})
+
+
+def archive(data: Path, work: Path, name: str) -> MotionArchive:
+    """A set by its name in the tasks, imported once."""
+    path = work / "archives" / f"{FILES[name]}.motet"
+    if not path.exists():
+        import_dataset("npz", data / "skeleton" / f"{FILES[name]}.npz", path, progress=False)
+    return MotionArchive.open(path)
+
+
+def subset(archive: MotionArchive, rows: npt.NDArray[np.int64], path: Path) -> MotionArchive:
+    """Some clips of an archive as one of their own, written once."""
+    if path.exists():
+        return MotionArchive.open(path)
+    options = {"units": archive.units, "fps": archive.fps, "class_names": archive.class_names}
+    with ArchiveWriter(path, skeleton=archive.skeleton, channels=archive.channels, **options) as writer:
+        for i in rows.tolist():
+            row = archive.clips.row(i, named=True)
+            writer.add(archive.clip(i), name=row["name"], label=row["label"], subject=row["subject"])
+    return MotionArchive.open(path)
+
+
+def single(out: Path, source: MotionArchive, target: MotionArchive, options: dict[str, Any]) -> dict[str, Any]:
+    """One discovery, or the rest of it, or its result."""
+    if (out / "config.json").exists():
+        return discover.resume(out, source=source.path, target=target.path, progress=False)
+    began = time.process_time()
+    found = discover.run(source, target, out, progress=False, **options)
+    write_json(out / "seconds.json", round(time.process_time() - began, 1))
+    return found
+
+
+def discovered(study: Study, entry: Entry, seed: int) -> dict[str, Any]:
+    """An entry's result; its pretraining is that of the base with the same start."""
+    folder = study.folder / f"seed-{seed}"
+    options: dict[str, Any] = {"task": study.name, "seed": seed, **study.common}
+    if entry.start:
+        options["start"] = str(pretrained(study, entry.start, seed).path)
+    base = FROM_CMD if entry.start else BASE
+    out = folder / base.folder
+    found = single(out, study.source, study.target, {**options, **base.options})
+    if entry is not base:
+        options["pretrained"] = str(out)
+        out = folder / entry.folder
+        found = single(out, study.source, study.target, {**options, **entry.options})
+    return found
+
+
+def pretrained(study: Study, method: str, seed: int) -> Run:
+    """MoCo or CMD on the target's training clips of the task's classes."""
+    parts = study.rows()
+    labels = "-".join(map(str, discover.TASKS[study.name].target_classes)) or "all"
+    name = f"{study.target.path.stem}-{labels}"
+    root = study.folder.parent / "features"
+    clips = subset(study.target, np.union1d(parts.train, parts.test), root / f"{name}.motet")
+    out = root / f"{name}-{method}-{seed}"
+    if (out / "model.safetensors").exists():
+        return Run.open(out)
+    if (out / "config.json").exists():
+        return motet.train.resume(out, progress=False)
+    batch = min(64, len(parts.train))
+    epochs = -(-STEPS // (len(parts.train) // batch))
+    settings = settings_of(study)
+    options: dict[str, Any] = {"streams": ("joint",)} if method == "moco" else {}
+    options |= {name: getattr(settings, name) for name in ("frames", "preprocess", "hidden", "layers")}
+    return motet.pretrain(
+        f"{method}/small", clips, out, epochs=epochs, seed=seed, split="odd-even", progress=False, **options
+    )
+
+
+def settings_of(study: Study) -> discover.Settings:
+    """What a discovery of the task runs with."""
+    known = discover.TASKS[study.name]
+    settings = discover.SETTINGS["small"].with_options(study.common)
+    archives = (*retargetable(study.source, study.target), study.target)
+    return settings.with_options({"preprocess": fitting(known.preprocess or settings.preprocess, archives)})
+
+
+def clustered(features: Tensor, labels: npt.NDArray[np.int64], clusters: int, seed: int) -> dict[str, float]:
+    """Means over ten starts of spherical k-means."""
+    found = [
+        cluster_scores(
+            labels, spherical_kmeans(features, clusters, iterations=100, seed=RESTARTS * seed + r).assignment
+        )
+        for r in range(RESTARTS)
+    ]
+    return {m: fmean(f[m] for f in found) for m in METRICS}
+
+
+def raw(study: Study, seed: int) -> list[dict[str, Any]]:
+    """K-means on the coordinates of the preprocessed clips, less their mean."""
+    settings = settings_of(study)
+    clips = Clips(study.source, study.target, study.rows(), settings.preprocess, "cpu")
+    found = []
+    for branch, store in zip(("B0", "B1"), clips.target, strict=True):
+        x = whole_clips(store, clips.judged, settings.frames).flatten(1)
+        scores = clustered(
+            x - x.mean(dim=0), clips.judged_labels.numpy(), discover.TASKS[study.name].clusters or 2, seed
+        )
+        found.append({"branch": branch, "by": "kmeans", **scores})
+    return found
+
+
+def by_features(study: Study, method: str, seed: int) -> list[dict[str, Any]]:
+    """K-means on the joint stream's features of MoCo or CMD."""
+    model, parts = pretrained(study, method, seed).model(), study.rows()
+    store = model.store(study.target, parts.test)
+    features = model.encode(store, torch.from_numpy(parts.test))["joint"]
+    labels = study.target.labels[parts.test]
+    scores = clustered(features, labels, discover.TASKS[study.name].clusters or 2, seed)
+    return [{"branch": "B1", "by": "kmeans", **scores}]
+
+
+def main_rows(study: Study) -> dict[str, Callable[[int], list[dict[str, Any]]]]:
+    """Title of each row of a task's table → its scores of a seed, by branch."""
+
+    def of(entry: Entry) -> Callable[[int], list[dict[str, Any]]]:
+        def scores(seed: int) -> list[dict[str, Any]]:
+            return [r for r in discovered(study, entry, seed)["rows"] if r["by"] == entry.by]
+
+        return scores
+
+    return {
+        "raw coordinates, k-means": lambda seed: raw(study, seed),
+        "MoCo features, k-means": lambda seed: by_features(study, "moco", seed),
+        "CMD features, k-means": lambda seed: by_features(study, "cmd", seed),
+        **{entry.title: of(entry) for entry in ENTRIES},
+    }
+
+
+def sensor_purity(study: Study, entry: Entry, seed: int) -> float:
+    """How far clusters of both sets together only tell the sensors apart; one half would be not at all.
+
+    K-means, ten clusters for the ten exercises, on the shared branch's features of all clips of both sets.
+    """
+    discovered(study, entry, seed)
+    model = discover.load(study.folder / f"seed-{seed}" / entry.folder)
+    return _purity([torch.from_numpy(model.shared(a)) for a in (study.source, study.target)])
+
+
+def raw_sensor_purity(study: Study, preprocess: str) -> float:
+    """The same of the preprocessed coordinates."""
+    settings = discover.SETTINGS["small"].with_options(study.common)
+    parts = []
+    for shown in retargetable(study.source, study.target):
+        store = motet.loader.ClipStore(shown, preprocess=preprocess)
+        parts.append(whole_clips(store, store.ids, settings.frames).flatten(1))
+    mean = torch.cat(parts).mean(dim=0)
+    return _purity([x - mean for x in parts])
+
+
+def _purity(features: Sequence[Tensor]) -> float:
     count = min(len(f) for f in features)
-    some = [f[torch.linspace(0, len(f) - 1, count).long()] for f in features]
-    made = spherical_kmeans(torch.cat(some), 2 * clusters, iterations=100, restarts=10)
+    some = torch.cat([f[torch.linspace(0, len(f) - 1, count).long()] for f in features])
+    made = spherical_kmeans(some, 10, iterations=100, restarts=10)
     return cluster_scores(np.repeat([0, 1], count), made.assignment)["purity"]
 
 
-def table(task: str, folder: Path, pair: tuple[Path, Path], seeds: Sequence[int]) -> tuple[str, dict[str, Any]]:
-    """A task's table as Markdown, and its figures."""
-    known = discover.TASKS[task]
-    text = [f"## {known.source} → {known.target} (`{task}`)", ""]
-    text += [
-        "| method | branch | purity | Hungarian | NMI | ARI | purity in source/target |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    figures, missing = {}, []
-    for entry in ENTRIES:
-        found = results(folder, entry, seeds)
-        if len(found) < len(seeds):
-            missing.append(f"{entry.title} ({len(found)} of {len(seeds)})")
-            continue
-        mixed = [sensor_purity(folder / entry.folder / f"seed-{s}", pair, found[0]["k"]) for s in seeds]
-        for branch, values in lines(found, entry):
-            figures[f"{entry.title} {branch}"] = {**values, "sets": mixed}
-            cells = " | ".join(shown(values[m]) for m in METRICS)
-            sets = shown([100 * m for m in mixed]) if branch == "B0" else ""
-            text.append(f"| {entry.title} | {branch} | {cells} | {sets} |")
-    if missing:
-        text += ["", f"Not complete: {', '.join(missing)}."]
-    return "\n".join([*text, ""]), figures
+def unbalanced(study: Study, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """The target loses most training clips of some classes; its test clips stay as they are."""
+    parts, seed_folder = study.rows(), study.folder / f"seed-{seed}"
+    labels, keep = study.target.labels, [parts.test]
+    counts = []
+    for place, label in enumerate(np.unique(labels[parts.train])):
+        rows = parts.train[labels[parts.train] == label]
+        counts.append(max(2, round(KEPT[place % len(KEPT)] * len(rows))))
+        keep.append(rows[np.linspace(0, len(rows) - 1, counts[-1]).round().astype(int)])
+    target = subset(study.target, np.sort(np.concatenate(keep)), study.folder / "unbalanced.motet")
+    options: dict[str, Any] = {"task": study.name, "seed": seed, **study.common}
+    base = seed_folder / "unbalanced-bm"
+    found = {"BM, k-means": single(base, study.source, target, {**options, "method": "bm"})["rows"]}
+    found["BM, k-means"] = [r for r in found["BM, k-means"] if r["by"] == "kmeans"]
+    shares = tuple(c / sum(counts) for c in counts)
+    kinds: dict[str, dict[str, Any]] = {
+        "equal sizes": {},
+        "sizes half free (balance 0.5)": {"balance": 0.5},
+        "sizes nearly free (balance 0.1)": {"balance": 0.1},
+        "true sizes (shares)": {"shares": shares},
+        "true sizes, exactly": {"shares": shares, "rounding": "balanced"},
+    }
+    for number, (title, extra) in enumerate(kinds.items()):
+        out = seed_folder / f"unbalanced-{number}"
+        result = single(out, study.source, target, {**options, **extra, "pretrained": str(base)})
+        found[f"CoDT, {title}"] = [r for r in result["rows"] if r["by"] == "classifier"]
+    return found
+
+
+def unknown(study: Study, seed: int) -> dict[str, Any]:
+    """The estimated number of clusters of a pretraining, and what twice the true number gives."""
+    discovered(study, BASE, seed)
+    known = discover.TASKS[study.name]
+    base = study.folder / f"seed-{seed}" / BASE.folder
+    model = discover.load(base)
+    pair = [x[torch.from_numpy(study.rows().train)] for x in model.features(study.target)]
+    found = estimate(joined(pair), seed=seed)
+    options = {"task": study.name, "seed": seed, **study.common, "pretrained": str(base)}
+    out = study.folder / f"seed-{seed}" / "over"
+    twice = single(out, study.source, study.target, {**options, "clusters": 2 * (known.clusters or 1)})
+    rows = [r for r in twice["rows"] if r["by"] == "classifier"]
+    return {"true": known.clusters, "estimated": found["clusters"], "evidence": found["evidence"], "rows": rows}
+
+
+def shown(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation in percent."""
+    percent = [100 * v for v in values]
+    return f"{fmean(percent):.1f} ± {stdev(percent):.1f}" if len(percent) > 1 else f"{percent[0]:.1f}"
+
+
+def lines(found: dict[str, dict[str, list[dict[str, Any]]]]) -> Iterator[str]:
+    """Rows of Markdown from title → seed → scores by branch."""
+    yield "| method | branch | purity | Hungarian | NMI | ARI |"
+    yield "|---|---|---|---|---|---|"
+    for title, seeds in found.items():
+        for branch in ("B0", "B1", "B0+B1"):
+            rows = [r for scores in seeds.values() for r in scores if r["branch"] == branch]
+            if rows:
+                cells = " | ".join(shown([r[m] for r in rows]) for m in METRICS)
+                yield f"| {title} | {branch} | {cells} |"
+
+
+def text(figures: dict[str, Any]) -> str:
+    """All tables as Markdown."""
+    parts = []
+    for name, found in figures["tasks"].items():
+        known = discover.TASKS[name]
+        missing = [t for t, seeds in found.items() if len(seeds) < len(figures["seeds"])]
+        parts += [f"### {known.source} → {known.target} (`{name}`, {known.clusters} clusters)", "", *lines(found), ""]
+        parts += [f"Not complete: {', '.join(missing)}.", ""] if missing else []
+    for name, found in figures["unbalanced"].items():
+        parts += [f"### A target that is not balanced (`{name}`)", "", *lines(found), ""]
+    if figures["sensors"]:
+        parts += ["### Clusters of both sensors together: share of the commoner sensor", ""]
+        parts += ["| features | " + " | ".join(f"`{t}`" for t in figures["sensors"]) + " |"]
+        parts += ["|---" * (1 + len(figures["sensors"])) + "|"]
+        for title in next(iter(figures["sensors"].values())):
+            cells = [shown(list(v[title].values())) if v.get(title) else "–" for v in figures["sensors"].values()]
+            parts.append(f"| {title} | " + " | ".join(cells) + " |")
+        parts.append("")
+    if figures["unknown"]:
+        parts += ["### The number of clusters", ""]
+        parts += ["| task | classes | estimated, by seed | twice the classes: purity / Hungarian / NMI of B0 | of B1 |"]
+        parts += ["|---|---|---|---|---|"]
+        for name, seeds in figures["unknown"].items():
+            cells = []
+            for branch in ("B0", "B1"):
+                rows = [r for one in seeds.values() for r in one["rows"] if r["branch"] == branch]
+                cells.append(" / ".join(shown([r[m] for r in rows]) for m in METRICS[:3]))
+            estimates = ", ".join(str(one["estimated"]) for one in seeds.values())
+            parts.append(f"| `{name}` | {next(iter(seeds.values()))['true']} | {estimates} | {' | '.join(cells)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+class Ledger:
+    """codt.json, filled cell by cell; a cell that is there is not made again."""
+
+    def __init__(self, path: Path, seeds: Sequence[int], common: dict[str, Any]) -> None:
+        self.path = path
+        kinds = ("tasks", "unbalanced", "sensors", "unknown")
+        self.figures: dict[str, Any] = {"seeds": list(seeds), "options": common, **{k: {} for k in kinds}}
+        if path.exists():
+            self.figures |= json.loads(path.read_text())
+        self.figures |= {"seeds": sorted({*self.figures["seeds"], *seeds}), "hardware": hardware(), "options": common}
+
+    def cell(self, *keys: str, make: Callable[[], Any]) -> Any:
+        """The value at a path of keys, made and saved if it is missing."""
+        place = self.figures
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        if keys[-1] not in place:
+            began = time.process_time()
+            place[keys[-1]] = make()
+            write_json(self.path, self.figures)
+            print(f"{' / '.join(keys)}: {time.process_time() - began:.0f} s", flush=True)
+        return place[keys[-1]]
+
+
+def fill(ledger: Ledger, study: Study, seed: int) -> None:
+    """All cells of a task and a seed."""
+    at = str(seed)
+    for title, scores in main_rows(study).items():
+        ledger.cell("tasks", study.name, title, at, make=lambda f=scores: f(seed))
+    ledger.cell("unknown", study.name, at, make=lambda: unknown(study, seed))
+    if study.name in SENSORS:
+        for preprocess in ("first-frame", "yaw"):
+            title = f"raw coordinates, {preprocess}"
+            ledger.cell("sensors", study.name, title, at, make=lambda p=preprocess: raw_sensor_purity(study, p))
+        for entry in ENTRIES:
+            ledger.cell("sensors", study.name, entry.title, at, make=lambda e=entry: sensor_purity(study, e, seed))
+    if study.name in IMBALANCED:
+        made: dict[str, Any] = {}
+        known = ledger.figures["unbalanced"].get(study.name, {})
+        if not known or any(at not in seeds for seeds in known.values()):
+            made = unbalanced(study, seed)
+        for title, rows in made.items():
+            ledger.cell("unbalanced", study.name, title, at, make=lambda r=rows: r)
 
 
 def main() -> None:
-    """Train what is missing, then write the tables."""
+    """Make what is missing, write the tables after every task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    at_hand = [n for n, t in discover.TASKS.items() if t.source in FILES and t.target in FILES]
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tasks", nargs="+", default=["vicon-kinect", "kinect-vicon"], choices=list(discover.TASKS))
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--tasks", nargs="+", default=at_hand, choices=at_hand)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--tables", action="store_true", help="train nothing")
-    parser.add_argument("--options", default="", help="further options of every run, such as '--epochs 10'")
+    parser.add_argument("--tables", action="store_true", help="make nothing, write the tables again")
+    parser.add_argument("--options", type=json.loads, default={}, help="of every run, as JSON: '{\"epochs\": 5}'")
     given = parser.parse_args()
-    pairs = {task: archives(given.data, given.work, task) for task in given.tasks}
-    if not given.tables:
-        with ThreadPoolExecutor(given.workers) as pool:
-            for task in given.tasks:
-                for seed in given.seeds:
-                    for entry in ENTRIES:
-                        out = given.work / task / entry.folder / f"seed-{seed}"
-                        words = ["--task", task, "--seed", str(seed), *entry.options, *given.options.split()]
-                        pool.submit(train, pairs[task], out, words)
-    made = {task: table(task, given.work / task, pairs[task], given.seeds) for task in given.tasks}
-    (given.work / "tables.md").write_text("\n".join(text for text, _ in made.values()))
-    write_json(given.work / "figures.json", {"hardware": hardware(), **{t: f for t, (_, f) in made.items()}})
+    torch.set_num_threads(1)
+    ledger = Ledger(given.out / "codt.json", given.seeds, given.options)
+    for seed in given.seeds if not given.tables else ():
+        for name in given.tasks:
+            known = discover.TASKS[name]
+            pair = [archive(given.data, given.work, n) for n in (known.source, known.target)]
+            fill(ledger, Study(name, pair[0], pair[1], given.work / name, given.options), seed)
+            insert(given.out / "codt.md", text(ledger.figures))
+    insert(given.out / "codt.md", text(ledger.figures))
+
+
+def insert(page: Path, tables: str) -> None:
+    """Put the tables between the markers of a page, or make one of them alone."""
+    before, after = "", ""
+    if page.exists():
+        before, _, rest = page.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+    with written(page) as partial:
+        partial.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after or chr(10)}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from motet.distributed import joined, rank, world_size
 from motet.errors import RunError
 from motet.loader import release_pages
 from motet.model import Model, load
-from motet.runs import is_distillation, written
+from motet.runs import is_discovery, is_distillation, written
 
 _BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
@@ -37,7 +37,8 @@ def embed(
     """Encode an archive with a trained run.
 
     Args:
-        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill`, its first student.
+        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill`, its first student;
+            of `motet discover`, both branches, with the clusters.
         archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one.
         out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
             ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream.
@@ -55,6 +56,10 @@ def embed(
         from motet.distill.student import embed as embed_by_student
 
         return embed_by_student(run, archive, out)
+    if is_discovery(run):
+        from motet.discover.model import embed as embed_by_branches
+
+        return embed_by_branches(run, archive, out)
     model, source = load(run, device), MotionArchive.open(archive)
     model.check(source)
     out = Path(out)

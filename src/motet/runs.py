@@ -140,6 +140,11 @@ class Run:
                     f"{self.path} is a distillation, not a pretraining: its test results are in result.md, `motet "
                     "report` shows them, `motet embed` and motet.distill.load use its student"
                 )
+            if is_discovery(self.path):
+                raise RunError(
+                    f"{self.path} is a discovery, not a pretraining: its scores are in result.md, `motet report`, "
+                    "`motet clusters` and `motet embed` show and use what it found"
+                )
             config["recipe"], config["data"]["path"], config["split"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/config.json is damaged ({error!r}); pretrain again") from error
@@ -211,11 +216,20 @@ class Run:
 
 def is_distillation(path: str | Path) -> bool:
     """Whether a directory is one of `motet distill`."""
+    return _kind(path) == "distill"
+
+
+def is_discovery(path: str | Path) -> bool:
+    """Whether a directory is one of `motet discover`."""
+    return _kind(path) == "discover"
+
+
+def _kind(path: str | Path) -> str | None:
     try:
         config = json.loads((Path(path) / "config.json").read_text())
     except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("kind") == "distill"
+        return None
+    return config.get("kind") if isinstance(config, dict) else None
 
 
 def collect(path: str | Path) -> list[Run]:

@@ -11,7 +11,20 @@ from motet.archive import MotionArchive
 from motet.cli import main
 from tests.conftest import write_clips
 
-WIDTHS = ["--frames", "8", "--width", "2", "--feature-size", "8", "--dim", "4", "--batch-size", "8"]
+WIDTHS = [
+    "--encoder",
+    "stgcn",
+    "--frames",
+    "8",
+    "--width",
+    "2",
+    "--feature-size",
+    "8",
+    "--dim",
+    "4",
+    "--batch-size",
+    "8",
+]
 TINY = ["--epochs", "1", "--finetune-epochs", "1", *WIDTHS, "--kmeans-restarts", "1", "--quiet"]
 
 
@@ -31,6 +44,28 @@ def test_discover_and_again(paths: list[str], tmp_path: Path, capsys: pytest.Cap
     assert result["settings"]["name"] == "small"
     assert main(["discover", "--resume", str(out), "--quiet"]) == 0  # nothing is left to do
     assert "## Clusters of B0" in capsys.readouterr().out
+
+
+def test_clusters_are_named_and_exported(paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, labels, told = tmp_path / "run", tmp_path / "labels.csv", tmp_path / "told.json"
+    assert main(["discover", *paths, "--out", str(out), "--clusters", "3", *TINY]) == 0
+    words = ["--name", "0=wave", "2=wave", "--out", str(labels), "--json", str(told)]
+    assert main(["clusters", str(out), *words]) == 0
+    assert "24 clips; wave" in capsys.readouterr().out
+    found = json.loads(told.read_text())
+    assert found["names"] == {"0": "wave", "1": "cluster 1", "2": "wave"}
+    assert sum(found["classes"].values()) == len(labels.read_text().splitlines()) - 1 == 24
+    assert main(["clusters", str(out), "--archive", paths[3], "--out", str(tmp_path / "new.parquet")]) == 0
+    assert "24 clips; wave" in capsys.readouterr().out  # the names are remembered
+    for args, word in (
+        (["--name", "wave"], "NUMBER=NAME"),
+        (["--archive", paths[3]], "--out"),
+        (["--name", "8=x"], "0 … 2"),
+    ):
+        assert main(["clusters", str(out), *args]) == 2
+        assert word in capsys.readouterr().err
+    assert main(["evaluate", str(out)]) == 2
+    assert "is a discovery" in capsys.readouterr().err
 
 
 def test_what_is_said_counts_whatever_the_recipe(

@@ -279,3 +279,23 @@ def test_settings_survive_json() -> None:
 def test_unknown_options_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean finetune_epochs"):
         Settings().with_options({"finetune_epoch": 3})
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_running_statistics_of_the_target_alone(kept: bool) -> None:
+    discovery, batch = published_case()
+    discovery.settings = replace(discovery.settings, target_statistics=kept)
+    discovery.train()
+    norm = discovery.pair[0].student["encoder"].norm  # type: ignore[union-attr]
+    with torch.no_grad():
+        discovery(batch, fine=False)
+    moved = norm.running_mean.clone()
+    discovery, batch = published_case()
+    batch = replace(batch, source=batch.source + 5, source_seen=batch.source_seen + 5)
+    discovery.settings = replace(discovery.settings, target_statistics=kept)
+    discovery.train()
+    with torch.no_grad():
+        discovery(batch, fine=False)
+    norm = discovery.pair[0].student["encoder"].norm  # type: ignore[union-attr]
+    assert torch.equal(norm.running_mean, moved) == kept
+    assert norm.momentum == 0.1

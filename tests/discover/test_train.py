@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +16,22 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+import motet
 from motet import discover
 from motet.archive import ArchiveWriter, MotionArchive
+from motet.cluster import spherical_kmeans
 from motet.discover import clusters, train
-from motet.discover.clusters import candidates_up_to, estimate, silhouette
+from motet.discover.clusters import candidates_up_to, distinct, estimate, silhouette
 from motet.discover.judge import predict
 from motet.discover.train import Trainer
+from motet.embedding import embed
 from motet.errors import ConfigError, DataError, Interrupted, RunError
 from motet.loader import ClipStore
 from motet.skeletons import Skeleton
 from tests.conftest import stick, write_clips
 
 TINY: dict[str, Any] = {
+    "encoder": "stgcn",
     "epochs": 2,
     "finetune_epochs": 2,
     "frames": 8,
@@ -81,7 +86,7 @@ def test_what_a_run_leaves(sets: tuple[MotionArchive, MotionArchive], whole: Pat
     assert found.transform(sets[1]).shape == (48, 16)
 
 
-def test_clusters_become_labels(whole: Path, tmp_path: Path) -> None:
+def test_clusters_become_labels(sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path) -> None:
     table = pl.read_parquet(whole / "clusters.parquet")
     plain = discover.export_labels(whole, tmp_path / "labels.csv")
     assert plain["class"].to_list() == [f"cluster {k}" for k in table["B0"]]
@@ -93,6 +98,10 @@ def test_clusters_become_labels(whole: Path, tmp_path: Path) -> None:
     assert merged["label"].drop_nulls().is_in([0, 1]).all()
     assert merged["label"].is_null().to_list() == table["B1_odd"].to_list()
     assert table["B1_odd"].sum() == int(0.05 * 48)
+    # the clips once more, as if they were new
+    again = discover.export_labels(whole, tmp_path / "new.csv", names, branch="B1", odd=False, archive=sets[1])
+    assert again.select("name", "class", "cluster").equals(merged.select("name", "class", "cluster"))
+    np.testing.assert_allclose(again["similarity"], merged["similarity"], atol=1e-6)
     for options, word in (({"names": {9: "x"}}, "cluster 9"), ({"branch": "B2"}, "B0, B1")):
         with pytest.raises(ConfigError, match=word):
             discover.export_labels(whole, tmp_path / "x.csv", **options)  # type: ignore[arg-type]
@@ -100,6 +109,35 @@ def test_clusters_become_labels(whole: Path, tmp_path: Path) -> None:
         discover.export_labels(whole, tmp_path / "x.txt")
     with pytest.raises(RunError, match="--resume"):
         discover.export_labels(tmp_path, tmp_path / "x.csv")
+
+
+def test_names_are_remembered(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    assert discover.name_clusters(run, {0: "wave", 2: "wave", 1: "jump"}) == {0: "wave", 1: "jump", 2: "wave"}
+    assert discover.name_clusters(run, {1: ""}) == {0: "wave", 2: "wave"}
+    assert discover.load(run).names == {"B0": {0: "wave", 2: "wave"}, "B1": {}}
+    found = discover.export_labels(run, tmp_path / "labels.csv")
+    assert set(found["class"]) <= {"wave", "cluster 1"}
+    assert set(found["label"].to_list()) <= {0, 1}
+    with pytest.raises(ConfigError, match="no cluster 7"):
+        discover.name_clusters(run, {7: "x"})
+    assert discover.load(run).names["B0"] == {0: "wave", 2: "wave"}
+    (run / "names.json").write_text("[]")
+    with pytest.raises(RunError, match=r"names\.json is damaged"):
+        discover.load(run)
+
+
+def test_other_verbs_and_a_discovery(sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path) -> None:
+    shape = embed(whole, sets[1].path, tmp_path / "found.npz")
+    with np.load(tmp_path / "found.npz") as made:
+        assert made["features"].shape == shape == (48, 16)
+        assert made["streams"].tolist() == ["B0", "B1"]
+        table = pl.read_parquet(whole / "clusters.parquet")
+        for branch in ("B0", "B1"):
+            assert made[f"cluster_{branch}"].tolist() == table[branch].to_list()
+    with pytest.raises(RunError, match="is a discovery, not a pretraining"):
+        motet.load(whole)
 
 
 @contextmanager
@@ -261,6 +299,7 @@ def test_every_method_runs(sets: tuple[MotionArchive, MotionArchive], method: st
         {"shares": (5, 2, 1), "rounding": "balanced"},
         {"encoder": "gru", "hidden": 4, "layers": 1},
         {"as_released": True},
+        {"optimiser": "sgd", "target_statistics": False, "scale": 0.1, "noise": 0.1},
         {"mask_always": 0.2, "pairs": "features"},
     ],
 )
@@ -287,6 +326,15 @@ def test_unknown_number_of_clusters(sets: tuple[MotionArchive, MotionArchive]) -
     evidence = result["estimated"]["evidence"]
     assert result["k"] in [c["clusters"] for c in evidence]
     assert all(0 <= c["small"] <= 1 and -1 <= c["silhouette"] <= 1 for c in evidence)
+
+
+def test_too_many_clusters_show() -> None:
+    generator = torch.Generator().manual_seed(3)
+    centres = torch.nn.functional.normalize(torch.randn(4, 16, generator=generator), dim=1)
+    x = torch.nn.functional.normalize(centres.repeat(40, 1) + 0.05 * torch.randn(160, 16, generator=generator), dim=1)
+    for k in (4, 7, 10):
+        assert distinct(x, spherical_kmeans(x, k, iterations=50, restarts=3)) == 4
+    assert estimate(x)["clusters"] == 4
 
 
 def test_estimate_of_plain_clusters() -> None:
@@ -393,3 +441,20 @@ def test_pretraining_taken_over_is_pretraining_again(
     (base / "pretrained.pt").unlink()
     with pytest.raises(RunError, match="not finished its pretraining"):
         discover.run(*sets, clusters=3, progress=False, pretrained=str(base), **TINY)
+
+
+@pytest.mark.parametrize("method", ["uno", "mmt", "sela", "autonovel"])
+def test_rivals_resume_bit_exactly(
+    sets: tuple[MotionArchive, MotionArchive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    # with stronger ties between steps than CoDT's: heads, labels of an epoch, a ramp
+    options = {**TINY, "epochs": 1, "method": method}
+    plain = discover.run(*sets, tmp_path / "whole", clusters=3, progress=False, **options)
+    out = tmp_path / "run"
+    with interrupted(monkeypatch, 8), pytest.raises(Interrupted):
+        discover.run(*sets, out, clusters=3, progress=False, **options)
+    torch.manual_seed(5)
+    assert discover.resume(out, progress=False)["rows"] == plain["rows"]
+    expected, found = weights(tmp_path / "whole"), weights(out)
+    assert list(expected) == list(found)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)

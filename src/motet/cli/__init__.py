@@ -29,6 +29,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   pretrain --resume RUN                     go on where an interrupted training stopped
   evaluate RUN                              protocols, beside raw features and a random encoder
   discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
+  clusters RUN --name 0=wave --out FILE     name, merge and export them; label new recordings
   distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
   distill index DATASET FOLDER --out CSV    find the recordings of a data set
   distill extract SOURCE --out TABLE.npz    features of frozen networks from video, sound, speech and text
@@ -52,6 +53,7 @@ VERBS = {
     "pretrain": ("pretrain", "pretrain"),
     "evaluate": ("evaluate", "evaluate"),
     "discover": ("discover", "discover"),
+    "clusters": ("clusters", "clusters"),
     "distill": ("distill", "distill"),
     "distill index": ("distill_raw", "distill_index"),
     "distill extract": ("distill_raw", "distill_extract"),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -100,12 +101,15 @@ class Candidate:
         silhouette: mean over clips of (b − a) / max(a, b), a and b the mean cosine distances to the clip's own and to
             the next cluster.
         small: share of the clusters with fewer clips than a quarter of N/K, a sign of too many.
+        distinct: clusters that are left when those are joined whose centres are as similar as a clip is to its own
+            centre; over-clustering shows in a number well below K.
     """
 
     clusters: int
     stability: float
     silhouette: float
     small: float
+    distinct: int
 
 
 def candidates_up_to(most: int) -> list[int]:
@@ -144,10 +148,11 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
         runs = [spherical_kmeans(unit, k, iterations=50, seed=seed * _RUNS + r) for r in range(_RUNS)]
         labels = [r.assignment.cpu().numpy() for r in runs]
         agree = [cluster_scores(labels[a], labels[b])["ari"] for a in range(_RUNS) for b in range(a)]
-        best = min(runs, key=lambda r: float(r.inertia)).assignment
-        sizes = torch.bincount(best, minlength=k)
+        best = min(runs, key=lambda r: float(r.inertia))
+        sizes = torch.bincount(best.assignment, minlength=k)
         small = float((sizes < len(x) / k / 4).double().mean())
-        found.append(Candidate(k, sum(agree) / len(agree), silhouette(unit[some], best[some]), small))
+        apart = silhouette(unit[some], best.assignment[some])
+        found.append(Candidate(k, sum(agree) / len(agree), apart, small, distinct(unit, best)))
     top = max(c.stability + c.silhouette for c in found)
     chosen = next(c for c in found if c.stability + c.silhouette >= top - 0.02)
     says = (
@@ -155,6 +160,23 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
         f"silhouette {chosen.silhouette:.2f}; candidates 2 … {found[-1].clusters}"
     )
     return {"clusters": chosen.clusters, "says": says, "evidence": [asdict(c) for c in found]}
+
+
+def distinct(unit: Tensor, found: Clustering) -> int:
+    """Clusters that are left when those are joined whose centres are as similar as a clip is to its own centre.
+
+    Args:
+        unit: (n, F) unit rows.
+        found: their clusters.
+    """
+    member = torch.nn.functional.one_hot(found.assignment, len(found.centres)).to(unit)
+    sizes = member.sum(dim=0)
+    fit = (unit * found.centres[found.assignment]).sum(dim=1)
+    tight = (member.T @ fit) / sizes.clamp_min(1)
+    there = sizes > 0
+    joined = (found.centres @ found.centres.T) >= torch.minimum(tight[:, None], tight[None, :])
+    graph = (joined & there[:, None] & there[None, :])[there][:, there]
+    return int(connected_components(graph.cpu().numpy(), directed=False)[0])
 
 
 def silhouette(unit: Tensor, labels: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,56 +17,71 @@ from motet.discover.judge import BRANCHES, METRICS, predict
 from motet.discover.step import Discovery
 
 TYPICAL = 8  # clips named for each cluster
+NEIGHBOURS = 2
 FEW = 0.05  # share of the clips that fit their cluster least: "fit nowhere"
 
 
-@torch.no_grad()
-def describe(
-    discovery: Discovery, clips: Clips, source: MotionArchive, target: MotionArchive
-) -> tuple[pl.DataFrame, dict[str, list[dict[str, Any]]]]:
-    """A row per target clip, and per branch the clusters.
+class Description(NamedTuple):
+    """What was found.
 
-    Returns:
-        Table with ``name``, ``side`` (train, test), and for each branch ``B0``, ``B0_similarity`` (cosine to the mean
-        direction of its cluster), ``B0_odd`` (among the few that fit nowhere), likewise B1; and
-        ``{"B0": [{"cluster", "size", "typical", "neighbour", "resembles"}, …], "B1": …}``.
+    Attributes:
+        table: a row per target clip: ``name``, ``side`` (train, test), and for each branch ``B0``, ``B0_similarity``
+            (cosine to the mean direction of its cluster), ``B0_odd`` (among the few that fit nowhere), likewise B1.
+        clusters: ``{"B0": [{"cluster", "size", "typical", "neighbours", "resembles"}, …], "B1": …}``.
+        centres: (K, F) mean direction of each branch's clusters, zero for an empty one.
+        odd_below: similarity below which a clip fits nowhere, by branch.
     """
+
+    table: pl.DataFrame
+    clusters: dict[str, list[dict[str, Any]]]
+    centres: tuple[Tensor, Tensor]
+    odd_below: dict[str, float]
+
+
+@torch.no_grad()
+def describe(discovery: Discovery, clips: Clips, source: MotionArchive, target: MotionArchive) -> Description:
+    """A row per target clip, and per branch the clusters."""
     ids = torch.from_numpy(np.union1d(clips.sides.train, clips.sides.test))
     pair = features(discovery, clips.target, ids)
     names = target.clips["name"].gather(ids.numpy())
     side = np.where(np.isin(ids.numpy(), clips.sides.train), "train", "test")
     columns: dict[str, Any] = {"name": names, "side": side}
     told: dict[str, list[dict[str, Any]]] = {}
+    below: dict[str, float] = {}
     shared = discovery.pair[0]
     assert shared.source_classifier is not None
     known = torch.softmax(shared.source_classifier(pair[0]), dim=1)
     words = [source.class_names[c] for c in clips.sides.source_classes]
+    found = []
     for name, x, labels in zip(BRANCHES, pair, predict(discovery, pair), strict=True):
         unit = normalize(x, dim=1)
         clusters = discovery.pair[0].clusters
         member = torch.nn.functional.one_hot(labels, clusters).to(unit)
         centres = normalize(member.T @ unit, dim=1)
         fit = (unit * centres[labels]).sum(dim=1)
+        order = fit.argsort()
+        few = int(FEW * len(fit))
         odd = torch.zeros(len(fit), dtype=torch.bool)
-        odd[fit.argsort()[: int(FEW * len(fit))].cpu()] = True
+        odd[order[:few].cpu()] = True
+        below[name] = float(fit[order[few]])
         columns |= {name: labels.cpu().numpy(), f"{name}_similarity": fit.cpu().numpy(), f"{name}_odd": odd.numpy()}
         told[name] = [_cluster(k, labels, fit, centres, names, known, words) for k in range(clusters)]
-    return pl.DataFrame(columns), told
+        found.append(centres)
+    return Description(pl.DataFrame(columns), told, (found[0], found[1]), below)
 
 
 def _cluster(
     number: int, labels: Tensor, fit: Tensor, centres: Tensor, names: pl.Series, known: Tensor, words: list[str]
 ) -> dict[str, Any]:
     rows = (labels == number).nonzero().squeeze(1)
-    found: dict[str, Any] = {"cluster": number, "size": len(rows), "typical": [], "neighbour": None, "resembles": []}
+    found: dict[str, Any] = {"cluster": number, "size": len(rows), "typical": [], "neighbours": [], "resembles": []}
     if len(rows) == 0:
         return found
     best = rows[fit[rows].argsort(descending=True)[:TYPICAL]].tolist()
     found["typical"] = [names[i] for i in best]
-    near = (centres @ centres[number]).masked_fill(centres.norm(dim=1) == 0, -1.0)
-    near[number] = -1.0
-    if len(near) > 1:
-        found["neighbour"] = int(near.argmax())
+    near = centres @ centres[number]
+    others = [k for k in near.argsort(descending=True).tolist() if k != number and bool(centres[k].any())]
+    found["neighbours"] = [{"cluster": k, "similarity": round(float(near[k]), 4)} for k in others[:NEIGHBOURS]]
     share = known[rows].mean(dim=0)
     top = share.topk(min(3, len(words))).indices.tolist()
     found["resembles"] = [{"class": words[c], "share": round(float(share[c]), 4)} for c in top]
@@ -98,7 +113,7 @@ def report(result: dict[str, Any]) -> str:
         lines.append("|---|---|---|---|---|")
         for c in clusters:
             like = ", ".join(f"{r['class']} {100 * r['share']:.0f} %" for r in c["resembles"])
-            near = "" if c["neighbour"] is None else c["neighbour"]
+            near = ", ".join(f"{n['cluster']} ({n['similarity']:.2f})" for n in c["neighbours"])
             lines.append(f"| {c['cluster']} | {c['size']} | {near} | {like} | {', '.join(c['typical'][:3])} |")
         lines.append("")
     return "\n".join(lines).rstrip()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from motet.archive import MotionArchive
 from motet.discover.clusters import features, joined
 from motet.discover.joints import Meeting, Retargeted
-from motet.discover.judge import predict
+from motet.discover.judge import BRANCHES, predict
 from motet.discover.settings import settings_from_dict
 from motet.discover.step import Discovery
 from motet.discover.views import whole_clips
@@ -24,9 +28,10 @@ from motet.runs import written
 from motet.skeletons import Skeleton
 
 
-def save_model(path: Path, discovery: Discovery) -> None:
-    """Write both branches; banks and heads that only training needs stay in the checkpoints."""
+def save_model(path: Path, discovery: Discovery, centres: Sequence[Tensor]) -> None:
+    """Write both branches and their clusters' mean directions; what only training needs stays in the checkpoints."""
     kept = {k: v for k, v in discovery.branches.state_dict(prefix="branches.").items() if not k.endswith(".bank")}
+    kept |= {f"centres.{name}": x for name, x in zip(BRANCHES, centres, strict=True)}
     weights = {k: v.cpu().contiguous() for k, v in kept.items()}
     with written(path) as partial:
         save_file(weights, partial)
@@ -39,18 +44,37 @@ class Found:
         discovery: both branches, in eval mode.
         skeleton: the target's layout.
         clusters: K.
+        centres: (K, F) mean direction of each branch's clusters.
+        odd_below: similarity to it below which a clip fits nowhere, by branch.
+        names: names that a reader gave to clusters, by branch.
     """
 
-    def __init__(self, discovery: Discovery, meeting: Meeting, skeleton: Skeleton, preprocess: str) -> None:
+    def __init__(
+        self,
+        discovery: Discovery,
+        meeting: Meeting,
+        skeleton: Skeleton,
+        preprocess: str,
+        *,
+        centres: Sequence[Tensor],
+        odd_below: Mapping[str, float],
+        names: Mapping[str, Mapping[int, str]],
+    ) -> None:
         self.discovery, self.meeting = discovery.eval(), meeting
         self.skeleton, self.preprocess = skeleton, preprocess
+        self.centres, self.odd_below, self.names = centres, odd_below, names
 
     @property
     def clusters(self) -> int:
         """K."""
         return self.discovery.pair[0].clusters
 
-    def _features(self, archive: MotionArchive) -> tuple[torch.Tensor, torch.Tensor]:
+    def features(self, archive: MotionArchive) -> tuple[Tensor, Tensor]:
+        """(N, F0) and (N, F1): features of both branches, by clip.
+
+        Raises:
+            ConfigError: recordings of another layout than the target's.
+        """
         if archive.skeleton.canonical != self.skeleton.canonical:
             raise ConfigError(
                 f"{archive.path} has the layout {archive.skeleton.name!r}, but the clusters were found on "
@@ -70,12 +94,22 @@ class Found:
 
     def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0 + F1) unit features of both branches side by side, by clip."""
-        return np.asarray(joined(self._features(archive)).numpy(), dtype=np.float32)
+        return np.asarray(joined(self.features(archive)).numpy(), dtype=np.float32)
 
     def assign(self, archive: MotionArchive) -> dict[str, npt.NDArray[np.int64]]:
         """``{"B0": (N,), "B1": (N,)}`` clusters of every clip by each branch."""
-        found = predict(self.discovery, self._features(archive))
-        return {name: c.numpy().astype(np.int64) for name, c in zip(("B0", "B1"), found, strict=True)}
+        found = predict(self.discovery, self.features(archive))
+        return {name: c.numpy().astype(np.int64) for name, c in zip(BRANCHES, found, strict=True)}
+
+    def label(self, archive: MotionArchive) -> pl.DataFrame:
+        """A row per clip: ``name``, and for each branch its cluster, similarity to it and whether it fits nowhere."""
+        pair = self.features(archive)
+        columns: dict[str, Any] = {"name": archive.clips["name"]}
+        rows = zip(BRANCHES, pair, predict(self.discovery, pair), self.centres, strict=True)
+        for name, x, found, centres in rows:
+            fit = (normalize(x, dim=1) * centres[found]).sum(dim=1).numpy()
+            columns |= {name: found.numpy(), f"{name}_similarity": fit, f"{name}_odd": fit < self.odd_below[name]}
+        return pl.DataFrame(columns)
 
 
 def load(path: str | Path) -> Found:
@@ -84,7 +118,8 @@ def load(path: str | Path) -> Found:
     Raises:
         RunError: not a discovery, not finished, or damaged.
     """
-    from motet.discover.run import read_config
+    from motet.discover.labels import read_names
+    from motet.discover.run import read_config, read_result
 
     folder = Path(path)
     config = read_config(folder)
@@ -110,6 +145,7 @@ def load(path: str | Path) -> Found:
         )
     try:
         weights = load_file(weights_path)
+        centres = [weights.pop(f"centres.{name}") for name in BRANCHES]
         for number, branch in enumerate(discovery.pair):
             branch.add_classifier(weights[f"branches.{number}.student.clusters.weight"])
         missing = discovery.load_state_dict(weights, strict=False)
@@ -117,4 +153,42 @@ def load(path: str | Path) -> Found:
         raise RunError(f"{weights_path} cannot be read ({error}); discover again") from error
     if missing.unexpected_keys or any(not k.endswith(".bank") for k in missing.missing_keys):
         raise RunError(f"{weights_path} does not fit {folder}/config.json; discover again")
-    return Found(discovery, meeting, skeleton, settings.preprocess)
+    return Found(
+        discovery,
+        meeting,
+        skeleton,
+        settings.preprocess,
+        centres=centres,
+        odd_below=read_result(folder)["odd_below"],
+        names=read_names(folder),
+    )
+
+
+def embed(run: str | Path, archive: str | Path, out: str | Path) -> tuple[int, int]:
+    """Features and clusters of recordings, as one .npz file.
+
+    Args:
+        run: directory of a finished discovery.
+        archive: recordings of the target's layout.
+        out: file to write: what :func:`motet.embedding.embed` writes, the branches in place of the streams, and for
+            each branch ``cluster_B0`` (N,) int64 and ``similarity_B0`` (N,) float32.
+
+    Returns:
+        (N, F0 + F1).
+    """
+    found, source = load(run), MotionArchive.open(archive)
+    pair = found.features(source)
+    table = found.label(source)
+    extra: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}
+    extra |= {f"similarity_{name}": table[f"{name}_similarity"].to_numpy() for name in BRANCHES}
+    with written(Path(out)) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            features=torch.cat(pair, dim=1).numpy(),
+            name=source.clips["name"].to_numpy().astype(np.str_),
+            label=source.labels,
+            streams=np.array(BRANCHES),
+            columns=np.cumsum([0, *(x.shape[1] for x in pair)]),
+            **extra,
+        )
+    return len(source), sum(x.shape[1] for x in pair)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ from motet.encoders import STGCN, build_encoder
 from motet.errors import ConfigError
 from motet.memory import make_twin
 from motet.skeletons import Skeleton
+
+CHUNK = 1 << 16  # bank rows that are compared at once
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
@@ -166,24 +168,32 @@ class Branch(nn.Module):
 
 
 def contrast(
-    query: Tensor, key: Tensor, keys: Tensor, places: Tensor, temperature: float, *, chunk: int = 1 << 16
+    query: Tensor,
+    key: Tensor,
+    bank: Tensor,
+    places: Tensor,
+    temperature: float,
+    *,
+    project: Callable[[Tensor], Tensor] | None = None,
+    chunk: int = CHUNK,
 ) -> Tensor:
     """InfoNCE against the bank, a clip's own stale slot left out (L_cont of B1).
 
     Args:
         query: (B, D) unit rows, with gradient.
         key: (B, D) unit rows of the teacher.
-        keys: (N, D) unit rows of the bank before this batch was written.
+        bank: (N, D) unit rows of the bank before this batch was written, or what ``project`` makes such rows of.
         places: (B,) slots of the clips.
         temperature: ρ.
+        project: bank rows (n, F) → unit rows (n, D); no gradient goes through it.
         chunk: banks of more slots are compared in parts, which are computed again for the gradient, so that memory
             stays that of one part.
     """
     positive = (query * key).sum(dim=1) / temperature
     parts = []
-    for first in range(0, len(keys), chunk):
-        inputs = query, keys[first : first + chunk], places - first, temperature
-        if len(keys) <= chunk:
+    for first in range(0, len(bank), chunk):
+        inputs = query, bank[first : first + chunk], places - first, temperature, project
+        if len(bank) <= chunk:
             parts.append(_others(*inputs))
         else:
             parts.append(checkpoint(_others, *inputs, use_reentrant=False))
@@ -191,7 +201,11 @@ def contrast(
     return (together - positive).mean()
 
 
-def _others(query: Tensor, keys: Tensor, places: Tensor, temperature: float) -> Tensor:
+def _others(
+    query: Tensor, rows: Tensor, places: Tensor, temperature: float, project: Callable[[Tensor], Tensor] | None
+) -> Tensor:
     """(B,) log Σ_j exp(q·k_j / ρ) over a part of the bank without the clip's own slot, if it is in this part."""
+    with torch.no_grad():
+        keys = rows if project is None else project(rows)
     own = torch.arange(len(keys), device=keys.device) == places[:, None]
     return torch.logsumexp((query @ keys.T / temperature).masked_fill(own, -1e10), dim=1)

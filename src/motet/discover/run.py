@@ -10,6 +10,7 @@
     model.safetensors    both students with their classifiers
     clusters.parquet/.csv   one row per target clip: its cluster by each branch
     result.json/.md      scores, and what each cluster is like
+    names.json           names that a reader gave to clusters (`motet clusters`)
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from motet.discover.train import Trainer
 from motet.errors import ConfigError, RunError
 from motet.runs import environment, write_json
 
+SMALLEST_BATCH, STEPS = 16, 5  # recipe "small": clips of a batch at least, and steps of an epoch
 _CLASSES = ("source_split", "target_split", "source_classes", "target_classes")
 
 
@@ -68,7 +70,7 @@ def run(
         **options: fields of :class:`Settings`: ``method="ocm"``, ``epochs=20``, ``seed=1`` …
 
     Returns:
-        What result.json holds: ``rows`` (scores by branch), ``clusters`` (per branch: size, typical clips, neighbour,
+        What result.json holds: ``rows`` (scores by branch), ``clusters`` (per branch: size, typical clips, neighbours,
         source classes it resembles), ``k``, ``estimated``, ``pretrained`` …
 
     Raises:
@@ -135,8 +137,7 @@ def resume(
     folder = Path(path)
     config = read_config(folder)
     if (folder / "result.json").exists():
-        finished: dict[str, Any] = json.loads((folder / "result.json").read_text())
-        return finished
+        return read_result(folder)
     archives = _opened(source or config["source"]["path"]), _opened(target or config["target"]["path"])
     for name, archive in zip(("source", "target"), archives, strict=True):
         if archive.hash != config[name]["hash"]:
@@ -173,6 +174,22 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_result(folder: Path) -> dict[str, Any]:
+    """Content of a discovery's result.json.
+
+    Raises:
+        RunError: it has not finished, or the file is damaged.
+    """
+    try:
+        found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        found["k"], found["clusters"], found["odd_below"]
+    except OSError as error:
+        raise RunError(f"{folder} has not finished; go on with `motet discover --resume {folder}`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}/result.json is damaged ({error!r}); discover again") from error
+    return found
+
+
 def _opened(data: str | Path | MotionArchive) -> MotionArchive:
     return data if isinstance(data, MotionArchive) else MotionArchive.open(data)
 
@@ -186,6 +203,9 @@ def _settings(
     base = SETTINGS[name] if isinstance(name, str) else name
     if released:
         base = as_released(base)
+    if base.name == "small" and isinstance(name, str):
+        # a few steps an epoch for the smallest sets too
+        base = replace(base, batch_size=min(base.batch_size, max(SMALLEST_BATCH, clips // STEPS)))
     return base.with_options({**options, **({"clusters": clusters} if clusters is not None else {})})
 
 
@@ -227,7 +247,7 @@ def _create(
 def _finish(trainer: Trainer, archives: Sequence[MotionArchive], out: Path | None) -> dict[str, Any]:
     rows = trainer.train(out)
     clips, settings = trainer.clips, trainer.settings
-    table, clusters = describe(trainer.discovery, clips, archives[0], archives[1])
+    found = describe(trainer.discovery, clips, archives[0], archives[1])
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.method,
@@ -242,13 +262,14 @@ def _finish(trainer: Trainer, archives: Sequence[MotionArchive], out: Path | Non
         "estimated": trainer.estimated,
         "pretrained": trainer.pretrained,
         "rows": rows,
-        "clusters": clusters,
+        "clusters": found.clusters,
+        "odd_below": found.odd_below,
         "environment": environment(),
     }
     if out is not None:
-        save_model(out / "model.safetensors", trainer.discovery)
-        table.write_parquet(out / "clusters.parquet")
-        table.write_csv(out / "clusters.csv")
+        save_model(out / "model.safetensors", trainer.discovery, found.centres)
+        found.table.write_parquet(out / "clusters.parquet")
+        found.table.write_csv(out / "clusters.csv")
         (out / "result.md").write_text(report(result) + "\n")
         write_json(out / "result.json", result)
     return result

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from motet.cluster import spherical_kmeans
 from motet.discover import rivals
-from motet.discover.networks import Branch, Decoder, contrast, kept_statistics, make_encoder
+from motet.discover.networks import CHUNK, Branch, Decoder, contrast, kept_statistics, make_encoder
 from motet.discover.settings import Settings
 from motet.discover.transport import Plan, balanced_labels, transport
 from motet.encoders import STGCN
@@ -158,13 +158,18 @@ class Discovery(nn.Module):
             for branch, clips in zip(self.pair, batch.teachers, strict=True):
                 ema_update(branch.teacher, branch.student, self.settings.ema)
                 made.append(branch.teacher["encoder"](clips))
-            project = own.teacher["projection"]
-            key, keys = (normalize(project(x), dim=1) for x in (made[1], own.bank))
+            key = self._key(made[1])
         query = normalize(own.student["projection"](query), dim=1)
-        loss = contrast(query, key, keys, batch.places, self.settings.temperature)
+        # parts of a large bank are read again for the gradient, when its rows have been written
+        bank = own.bank.clone() if len(own.bank) > CHUNK else own.bank
+        loss = contrast(query, key, bank, batch.places, self.settings.temperature, project=self._key)
         for branch, rows in zip(self.pair, made, strict=True):
             branch.write(batch.places, rows)
         return loss
+
+    def _key(self, features: Tensor) -> Tensor:
+        """(n, D) unit rows of the teacher of B1 from its features."""
+        return normalize(self.pair[1].teacher["projection"](features), dim=1)
 
     def _fine(self, features: tuple[Tensor, Tensor], known: Tensor, batch: Batch) -> dict[str, Tensor]:
         method = self.settings.method
