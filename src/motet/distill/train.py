@@ -135,8 +135,8 @@ class Trainer:
             if not rows.any():
                 names = ", ".join((*self.shape.targets, *self.shape.auxiliaries))
                 raise DataError(
-                    f"{self.feeder.name}, {fold.name}: no training row has all of {names}, so there is no teacher; leave "
-                    "an auxiliary out or divide the rows otherwise"
+                    f"{self.feeder.name}, {fold.name}: no training row has all of {names}, so there is no teacher; "
+                    "leave an auxiliary out or divide the rows otherwise"
                 )
 
     def _context(self) -> Context:
