@@ -331,6 +331,29 @@ def mean_of(row: dict[str, Any]) -> float:
     return float(row["student"]["accuracy"]["mean"])
 
 
+def forecasts(sets: dict[str, Any]) -> list[str]:
+    """What was forecast before training beside what was achieved, set by set."""
+    lines = [
+        "| set | added bits | all − target, points | rehearsal, points | forecast: help is | AMID | best |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for found in sets.values():
+        said, methods = found["forecast"], found["methods"]
+        adds, gain = said["information"], said["rehearsal"]
+        best = max((m for m in METHODS if m not in ("alone", "teacher")), key=lambda m: mean_of(methods[m]))
+        cells = [
+            found["set"],
+            f"{adds['mean']:.2f} ± {adds['error']:.2f}",
+            f"{100 * said['gap']:+.1f}",
+            f"{100 * gain['mean']:+.1f} ± {100 * gain['error']:.1f}",
+            said["forecast"],
+            paired(methods["amid"], methods["alone"]),
+            f"{paired(methods[best], methods['alone'])} ({best})",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def charts(found: dict[str, Any]) -> list[str]:
     """Differences per class and curves."""
     shown = [m for m in ("kd", "ccl", "amid") if m in found["per_class"]]
@@ -351,6 +374,8 @@ def page(results: dict[str, Any]) -> str:
         lines += [f"## {found['set']}", "", *comparison(found), ""]
     if ABLATED.name in results["sets"]:
         lines += [f"## Classes and curves ({ABLATED.name})", "", *charts(results["sets"][ABLATED.name]), ""]
+    if results["sets"]:
+        lines += ["## Forecast and achieved", "", *forecasts(results["sets"]), ""]
     for part in ("ablations", "sweeps"):
         if results[part]:
             lines += [f"## {part.capitalize()} ({ABLATED.name})", "", "| | student | teacher |", "|---|---|---|"]
