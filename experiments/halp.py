@@ -111,7 +111,8 @@ def run_part(part: str, which: Set, args: argparse.Namespace) -> dict[str, Any]:
     rows = [Entry(folder_name(e.name), e.recipe, e.options) for e in entries(which, archive)]
     names = {folder_name(e.name): e.name for e in entries(which, archive)}
     jobs = [(e, archive.path, folder / e.name / f"seed-{s}", s) for s in args.seeds for e in rows]
-    train_all(jobs, args.workers)
+    if not args.judge_only:
+        train_all(jobs, args.workers)
     complete = [e for e in rows if finished(folder / e.name, args.seeds)]
     found: dict[str, Any] = {"rows": []}
     # an entry with a split of its own is judged on that split, beside raw features of it
@@ -290,6 +291,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--sets", nargs="+", default=[s.name for s in SETS])
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--judge-only", action="store_true", help="train nothing; tables of what is complete")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "halp.json"
