@@ -235,7 +235,7 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         raise ConfigError(f"{file} has no student of fold {fold!r} and seed {seed}; it has {lanes}")
     lane = slice(fits[0], fits[0] + 1)
     options = settings_from_dict(facts["settings"]).networks
-    layouts = {m: Layout.from_dict(layout) for m, layout in facts["layouts"].items()}
+    layouts = {m: Layout.from_dict(layout) for m, layout in facts.get("layouts", {}).items()}
     targets, sequences = tuple(facts["targets"]), frozenset(facts["sequences"])
     shape = Shape(facts["sizes"], sequences, targets, (), len(facts["classes"]), layouts)
     network = StudentNetwork((0,), "student", shape, shape.targets, options)
@@ -251,7 +251,7 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         classifier,
         {m: (tensors[f"input.{m}.center"][lane], tensors[f"input.{m}.scale"][lane]) for m in shape.targets},
         layouts,
-        Motion.from_dict(facts["motion"]),
+        Motion.from_dict(facts["motion"]) if "motion" in facts else Motion(),
     )
 
 
