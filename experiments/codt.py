@@ -46,7 +46,6 @@ FILES = {
 }
 METRICS = ("purity", "hungarian_accuracy", "nmi", "ari")
 RESTARTS = 10
-STEPS = 200  # of MoCo and CMD
 BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 SENSORS = ("vicon-kinect", "kinect-vicon")  # tasks whose two sets are one exercise programme seen by two sensors
 IMBALANCED = ("vicon-kinect", "ui-prmd-kard")
@@ -103,6 +102,7 @@ class Study:
         source, target: archives.
         folder: of its runs.
         common: options of every run.
+        steps: of MoCo and CMD.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Study:
     target: MotionArchive
     folder: Path
     common: dict[str, Any]
+    steps: int
 
     def rows(self) -> discover.data.Sides:
         """Who is source, who trains, who is judged."""
@@ -177,7 +178,7 @@ def pretrained(study: Study, method: str, seed: int) -> Run:
     if (out / "config.json").exists():
         return motet.train.resume(out, progress=False)
     batch = min(64, len(parts.train))
-    epochs = -(-STEPS // (len(parts.train) // batch))
+    epochs = -(-study.steps // (len(parts.train) // batch))
     settings = settings_of(study)
     options: dict[str, Any] = {"streams": ("joint",)} if method == "moco" else {}
     options |= {name: getattr(settings, name) for name in ("frames", "preprocess", "hidden", "layers")}
@@ -423,6 +424,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--tasks", nargs="+", default=at_hand, choices=at_hand)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=200, help="of MoCo and CMD")
     parser.add_argument("--tables", action="store_true", help="make nothing, write the tables again")
     parser.add_argument("--options", type=json.loads, default={}, help="of every run, as JSON: '{\"epochs\": 5}'")
     given = parser.parse_args()
@@ -432,7 +434,7 @@ def main() -> None:
         for name in given.tasks:
             known = discover.TASKS[name]
             pair = [archive(given.data, given.work, n) for n in (known.source, known.target)]
-            fill(ledger, Study(name, pair[0], pair[1], given.work / name, given.options), seed)
+            fill(ledger, Study(name, pair[0], pair[1], given.work / name, given.options, given.steps), seed)
             insert(given.out / "codt.md", text(ledger.figures))
     insert(given.out / "codt.md", text(ledger.figures))
 
