@@ -89,6 +89,9 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
         if isinstance(recipe, str) or result.batch_size > shared:  # a recipe that fitted another set as it is stays so
             fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
         result = result.with_options({k: v for k, v in fits.items() if k not in options})
+    if result.as_released:  # what the released code derives from the queue follows the queue in force
+        before, after = vars(base.method), vars(base.method.with_queue(result.method.queue_size))
+        result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
     _check_sizes(result, len(parts.train))
     return result, parts
 
@@ -302,6 +305,7 @@ class Trainer:
         if recipe.processes > 1:
             synchronise(self.host)
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=self.fabric.device)
+        recipe.method.check_schedule(self.steps, recipe.epochs, recipe.batch_size)
         check_options(recipe.augment, self.store.skeleton, channels)
         recipe.method.check_layout(self.store.skeleton, channels)
         parameters = [p for p in self.host.parameters() if p.requires_grad]

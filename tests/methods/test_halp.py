@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput
 from motet.methods.halp import HaLP, HaLPCMD, analysis, in_batch_nce
 from motet.methods.moco import MoCo
-from motet.train import resume
+from motet.train import resolve, resume
 from tests.losses.test_hallucination import golden_step
 from tests.methods.test_contrastive import Any3, clips, host
 from tests.test_train import assert_same, stop_at, tiny
@@ -357,6 +358,39 @@ def test_paper_values_and_the_released_ones() -> None:
     assert released.method == HaLP(refresh=10, candidates=20, halp_weight=2.0, halp_wait=32769)
     later = recipes.as_released(pku).method
     assert later == replace(released.method, halp_weight=1.0, halp_start=500)
+
+
+def test_the_released_wait_follows_the_queue_in_force(small_archive: MotionArchive) -> None:
+    """A queue that shrinks with the data would otherwise leave a wait that no small run reaches."""
+
+    def method(**options: Any) -> HaLP:
+        found = resolve("halp", small_archive, {"as_released": True, **options})[0].method
+        assert isinstance(found, HaLP)
+        return found
+
+    shrunk = method()
+    assert shrunk.queue_size < 512
+    assert shrunk.halp_wait == 2 * shrunk.queue_size + 1
+    assert method(batch_size=8, queue_size=20).halp_wait == 41
+    assert method(halp_wait=7).halp_wait == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"halp_wait": 1000}, "wait for 1000 keys from epoch 1 on, but 28 come in"), ({"halp_wait": 28}, None)],
+)
+def test_a_run_too_short_for_the_first_fit_is_told_of(options: dict[str, Any], message: str | None) -> None:
+    method = HaLP(**HALP | options)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        method.check_schedule(steps=4, epochs=2, batch_size=4)
+    assert [message in str(w.message) for w in told] == ([True] if message else [])
+
+
+def test_the_trainer_tells_of_it(small_archive: MotionArchive, tmp_path: Path) -> None:
+    with pytest.warns(MotetWarning, match="there are none in this run; lower --halp-wait"):
+        run = tiny("halp", small_archive, tmp_path / "run", **TINY_HALP, halp_wait=1000, epochs=1)
+    assert "watched" not in run.metrics()[-1]
 
 
 TINY_HALP = {"prototypes": 4, "recent": 8, "positives": 5, "refresh": 2, "halp_start": 0}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -205,6 +205,13 @@ class Contrastive:
     def released(self, split: str | None) -> Contrastive:
         """The options with the released code's values where these depart from the paper's, for a split."""
         return self
+
+    def with_queue(self, size: int) -> Self:
+        """The options with a queue of another size, and what the released code derives from that size."""
+        return replace(self, queue_size=size)
+
+    def check_schedule(self, steps: int, epochs: int, batch_size: int) -> None:
+        """Warn of a term that a run of ``epochs`` epochs of ``steps`` steps is too short for."""
 
     def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
         """Streams whose key encoder follows its query encoder in an epoch: all of them."""

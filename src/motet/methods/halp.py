@@ -92,6 +92,29 @@ class HaLP(Contrastive):
 
         return [*super().terms(streams, epochs), *map(term, streams)]
 
+    def with_queue(self, size: int) -> Self:
+        wait = 2 * size + 1 if self.halp_wait == 2 * self.queue_size + 1 else self.halp_wait
+        return replace(self, queue_size=size, halp_wait=wait)
+
+    def check_schedule(self, steps: int, epochs: int, batch_size: int) -> None:
+        start, recent = self.start(epochs), min(self.recent, self.queue_size)
+        if self.prototypes_from != "queue" or not self.halp_weight or not 0 < steps or start >= epochs:
+            return  # a start after the last epoch has its own warning
+        # keys that have come in before the last step: since the start, and in all
+        since, total = ((epochs - first) * steps - 1 for first in (start, 0))
+        if since * batch_size >= self.halp_wait and total * batch_size >= recent:
+            return
+        if since * batch_size < self.halp_wait:
+            told = f"{self.halp_wait} keys from epoch {start + 1} on, but {since * batch_size} come in"
+            remedy = "lower --halp-wait or --halp-start"
+        else:
+            told, remedy = f"{recent} keys, but {total * batch_size} come in", "lower --recent and --prototypes"
+        warnings.warn(
+            f"hallucinated positives wait for {told}, so there are none in this run; {remedy}, or raise --epochs",
+            MotetWarning,
+            stacklevel=2,
+        )
+
     def start(self, epochs: int) -> int:
         """First epoch with hallucinated positives."""
         return round(self.start_share * epochs) if self.halp_start is None else self.halp_start
