@@ -331,11 +331,20 @@ def test_bad_input_is_one_clear_error(run: Run, tmp_path: Path, archive: MotionA
     assert not (run.path / "evaluation.json").exists()
 
 
-def test_the_written_files_can_be_named(run: Run, tmp_path: Path) -> None:
+def test_named_files_are_copies(run: Run, tmp_path: Path) -> None:
+    """What a report reads stays in the run."""
     evaluate.run(run, ("knn",), json=tmp_path / "deep" / "a.json", markdown=tmp_path / "b.md")
-    assert json.loads((tmp_path / "deep" / "a.json").read_text())["rows"]
-    assert (tmp_path / "b.md").exists()
+    assert (tmp_path / "deep" / "a.json").read_text() == (run.path / "evaluation.json").read_text()
+    assert (tmp_path / "b.md").read_text() == (run.path / "evaluation.md").read_text()
+
+
+def test_impossible_protocols_are_refused_first(tmp_path: Path, archive: MotionArchive) -> None:
+    run = write_run(tmp_path / "single", archive, streams=("joint",))
+    for name, options in (("ensemble", {}), ("transfer", {}), ("semi", {"ratios": (0.001,)})):
+        with pytest.raises(ConfigError, match="several|another archive|is none"):
+            evaluate.run(run, ("knn", name), **{name: options})
     assert not (run.path / "evaluation.json").exists()
+    assert not (run.path / "features").exists()
 
 
 def test_percent() -> None:

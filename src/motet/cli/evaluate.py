@@ -40,8 +40,9 @@ def evaluate(args: Sequence[str]) -> int:
         """judge anew even what is there"""
         device: str = "auto"
         json: Path | None = None
-        """write the result here; by default evaluation.json in the run directory"""
+        """write the result here too, beside evaluation.json in the run directory"""
         markdown: Path | None = None
+        """write the table here too, beside evaluation.md in the run directory"""
         quiet: bool = False
 
     description = (

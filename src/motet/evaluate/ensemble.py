@@ -31,8 +31,8 @@ class Options(linear.Options):
     """weight of each stream in late fusion, in the order of the streams; by default .6, motion .4."""
 
 
-def evaluate(context: Context, options: Options) -> list[Row]:
-    """A row for each form and kind of features.
+def check(context: Context, options: Options) -> None:
+    """Refuse what cannot be evaluated, before anything is computed.
 
     Raises:
         ConfigError: the runs have one stream only, or the weights do not fit the streams.
@@ -44,6 +44,16 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         raise ConfigError(
             f"--ensemble.weights has {len(options.weights)} numbers for {len(streams)} streams ({', '.join(streams)})"
         )
+
+
+def evaluate(context: Context, options: Options) -> list[Row]:
+    """A row for each form and kind of features.
+
+    Raises:
+        ConfigError: see :func:`check`.
+    """
+    check(context, options)
+    streams = context.streams
     fusions = {
         "late-fusion": options.weights or tuple(context.fusion_weights.values()),
         "late-mean": (1 / len(streams),) * len(streams),

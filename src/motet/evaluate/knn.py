@@ -106,14 +106,19 @@ class Options:
             raise ConfigError(f"k is {self.k}; it must be at least 1")
 
 
+def check(context: Context, options: Options) -> None:
+    """Refuse more neighbours than there are training clips, before anything is computed."""
+    if options.k > len(context.train):
+        raise ConfigError(f"k is {options.k} but only {len(context.train)} clips train; lower --knn.k")
+
+
 def evaluate(context: Context, options: Options) -> list[Row]:
     """One row for each stream and one for all streams together (``concat``: L2-normalised, side by side).
 
     Last epoch: the final weights. Best epoch: the best of these and of the checkpoints on disk, chosen on the test
     clips.
     """
-    if options.k > len(context.train):
-        raise ConfigError(f"k is {options.k} but only {len(context.train)} clips train; lower --knn.k")
+    check(context, options)
     rows, classes = [], len(context.class_names)
     for kind, sets in context.groups():
         names = (*context.streams, *together(context.streams))

@@ -26,7 +26,7 @@ from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
 from motet.evaluate.results import shown_confusion, write
 from motet.evaluate.stored import Entry
-from motet.runs import Run, collect, hardware
+from motet.runs import Run, collect, hardware, written
 from motet.splits import Split, default_rule
 from motet.splits import split as split_archive
 
@@ -84,8 +84,9 @@ def run(
         split: rule that says who trains and who tests, or a split itself (:func:`motet.splits.validation` gives one
             that leaves the test clips alone); by default the rule of the (first) run.
         seeds: how many initialisations of the random encoder and of the probes.
-        json, markdown: where to write; by default ``evaluation.json`` and ``.md`` in the run directory (of several
-            runs: ``evaluation-of-<n>-runs`` in the first; on other clips than the run's own: ``evaluation-on-…``).
+        json, markdown: where to write a further copy; ``evaluation.json`` and ``.md`` in the run directory are written
+            in any case (of several runs: ``evaluation-of-<n>-runs`` in the first; on other clips than the run's own:
+            ``evaluation-on-…``).
         baselines: also judge random encoders and raw coordinates.
         again: judge anew even what is there.
         device: auto, cpu, cuda …
@@ -115,10 +116,12 @@ def run(
     models = [r.model(place) for r in runs]
     _same_shape(runs, models)
     context = Context.build(runs, models, archive, clips, seeds=seeds, baselines=baselines, show=progress)
+    for module, values in chosen.values():  # what is impossible is refused before anything is computed
+        if hasattr(module, "check"):
+            module.check(context, values)
     base = stored.base_key(context)
     name = _name(runs, archive, parts)
-    json_path = runs[0].path / f"{name}.json" if json is None else Path(json)
-    markdown_path = runs[0].path / f"{name}.md" if markdown is None else Path(markdown)
+    json_path, markdown_path = runs[0].path / f"{name}.json", runs[0].path / f"{name}.md"
     keys = {n: stored.entry_key(base, n, values, seeds=seeds, baselines=baselines) for n, (_, values) in chosen.items()}
     facts = {
         "motet": __version__,
@@ -154,6 +157,10 @@ def run(
         }
         if rank() == 0:
             write(evaluation, json_path, markdown_path)
+            for copy, original in ((json, json_path), (markdown, markdown_path)):
+                if copy is not None and Path(copy).resolve() != original.resolve():
+                    with written(Path(copy)) as partial:
+                        partial.write_bytes(original.read_bytes())
         return evaluation
 
     if not again:

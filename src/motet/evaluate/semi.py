@@ -67,6 +67,13 @@ def draw(context: Context, ratio: float, repeat: int, sampling: str) -> Tensor:
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
 
 
+def check(context: Context, options: Options) -> None:
+    """Raise ConfigError for shares that hold no clip, before anything is computed."""
+    options.chosen(context)
+    for ratio in options.ratios or _usual(context):
+        draw(context, ratio, 0, options.sampling)
+
+
 def evaluate(context: Context, options: Options) -> list[Row]:
     """For each share a row of the learned encoders, of random ones (trained from scratch) and of raw features."""
     ratios = options.ratios or _usual(context)

@@ -40,6 +40,15 @@ class Options(Tuning):
     """rule that says who trains and who tests there, by default the archive's own standard."""
 
 
+def check(context: Context, options: Options) -> None:
+    """Raise ConfigError where there is no archive to transfer to, before anything is computed."""
+    run = context.learned[0].run
+    assert run is not None
+    options.chosen(context)
+    if not options.data and context.archive.hash == run.config["data"].get("hash"):
+        raise ConfigError("transfer needs another archive than that of the pretraining; name it by --transfer.data")
+
+
 def evaluate(context: Context, options: Options) -> list[Row]:
     """For each archive rows of the learned encoders, of random ones (trained from scratch) and of raw features.
 
@@ -48,8 +57,7 @@ def evaluate(context: Context, options: Options) -> list[Row]:
     """
     run = context.learned[0].run
     assert run is not None
-    if not options.data and context.archive.hash == run.config["data"].get("hash"):
-        raise ConfigError("transfer needs another archive than that of the pretraining; name it by --transfer.data")
+    check(context, options)
     rows: list[Row] = []
     for path in options.data or ("",):
         there = context
