@@ -145,6 +145,11 @@ class Run:
                     f"{self.path} is a discovery, not a pretraining: its scores are in result.md, `motet report`, "
                     "`motet clusters` and `motet embed` show and use what it found"
                 )
+            if is_graphs(self.path):
+                raise RunError(
+                    f"{self.path} is a run of `motet graphs`, not a pretraining: its table is in result.md, "
+                    "motet.graphs.load gives its encoders"
+                )
             config["recipe"], config["data"]["path"], config["split"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{self.path}/config.json is damaged ({error!r}); pretrain again") from error
@@ -222,6 +227,11 @@ def is_distillation(path: str | Path) -> bool:
 def is_discovery(path: str | Path) -> bool:
     """Whether a directory is one of `motet discover`."""
     return _kind(path) == "discover"
+
+
+def is_graphs(path: str | Path) -> bool:
+    """Whether a directory is one of `motet graphs`."""
+    return _kind(path) == "graphs"
 
 
 def _kind(path: str | Path) -> str | None:

@@ -15,6 +15,7 @@ from sklearn.svm import SVC
 from motet import cli, graphs
 from motet.errors import ConfigError, DataError, RunError
 from motet.graphs.svm import COSTS
+from motet.runs import Run
 from tests.graphs.made import made, write_tu
 
 SMALL = {"epochs": 2, "batch_size": 16, "hidden": 8}
@@ -184,6 +185,18 @@ def test_loading_and_using_refuse_what_does_not_fit(folder: Path, tmp_path: Path
         model.transform(plain)
     with pytest.raises(ConfigError, match="no option 'depth'"):
         graphs.run(folder, depth=3)
+
+
+def test_other_verbs_say_what_the_directory_is(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    graphs.run(folder, out, seeds=[0], folds=3, baselines=False, progress=False, **{**SMALL, "epochs": 0})
+    with pytest.raises(RunError, match=r"is a run of `motet graphs`.*result\.md.*motet\.graphs\.load"):
+        Run.open(out)
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    (trained / "config.json").write_text('{"recipe": {}, "data": {}, "split": "all"}')
+    with pytest.raises(RunError, match=r"is a run of `motet pretrain`, .*motet pretrain --resume"):
+        graphs.resume(trained)
 
 
 def test_changed_graphs_are_not_mixed_with_older_seeds(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
     path = Path(out)
     try:
         plan = json.loads((path / "config.json").read_text())
+        _check_kind(path, plan)
         stored = _tuples(plan["options"])
         chosen = replace(METHODS[plan["method"]], **stored)
         folder, digest = plan["data"]["path"], plan["data"]["hash"]
@@ -99,6 +100,14 @@ def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
     if graphs.hash != digest:
         raise RunError(f"{folder} has changed since {path} was begun; start anew with another --out")
     return _run(graphs, chosen, plan, path, progress)
+
+
+def _check_kind(path: Path, plan: Any) -> None:
+    """Raise RunError for the directory of another verb."""
+    if isinstance(plan, dict) and plan.get("kind", "pretrain" if "recipe" in plan else "graphs") != "graphs":
+        verb = plan.get("kind", "pretrain")
+        hint = f"; go on with `motet pretrain --resume {path}`" if verb == "pretrain" else ""
+        raise RunError(f"{path} is a run of `motet {verb}`, not of `motet graphs`{hint}")
 
 
 def load(out: str | Path, seed: int = 0) -> GraphModel:
