@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from motet.checkpoint import load_checkpoint
 from motet.errors import ConfigError, DataError, Interrupted, MotetWarning, RunError
 from motet.methods.cmd import CMD
 from motet.runs import Run, collect
-from motet.train import Trainer, pretrain, resolve, resume, train_seeds
+from motet.train import Trainer, _tell_left_out, pretrain, resolve, resume, train_seeds
 
 TINY: dict[str, Any] = {
     "epochs": 3,
@@ -69,6 +70,22 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
             assert_same(a, b, f"{path}/{i}")
     else:
         assert left == right, path
+
+
+@pytest.mark.parametrize(
+    ("clips", "batch", "told"),
+    [
+        (100, 64, "1 step an epoch with batches of 64, 36 of 100 clips unused in each; try --batch-size 16"),
+        (192, 64, "3 steps an epoch with batches of 64, 0 of 192 clips unused in each; try --batch-size 32"),
+        (256, 64, None),
+        (6, 4, "1 step an epoch with batches of 4, 2 of 6 clips unused in each"),
+    ],
+)
+def test_few_steps_and_clips_left_out_are_told(clips: int, batch: int, told: str | None) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        _tell_left_out(recipes.get("moco/small").with_options({"batch_size": batch}), clips)
+    assert [str(w.message) for w in found] == ([told] if told else [])
 
 
 @pytest.mark.parametrize("encoder", ["gru", "stgcn"])

@@ -138,6 +138,26 @@ def _check_sizes(recipe: Recipe, clips: int) -> None:
         )
 
 
+FEW_STEPS = 4
+"""steps an epoch below which a training is told that its batches are large for its clips."""
+
+
+def _tell_left_out(recipe: Recipe, clips: int) -> None:
+    """Warn where an epoch has few steps, or leaves out more than a quarter of the clips."""
+    batch = recipe.batch_size
+    steps, left = divmod(clips, batch)
+    if steps >= FEW_STEPS and left <= clips / 4:
+        return
+    smaller = 1 << max(0, (clips // FEW_STEPS).bit_length() - 1)  # the power of two that gives as many steps
+    hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.processes == 0 else ""
+    warnings.warn(
+        f"{steps} step{'' if steps == 1 else 's'} an epoch with batches of {batch}, {left} of {clips} clips unused in "
+        f"each{hint}",
+        MotetWarning,
+        stacklevel=3,
+    )
+
+
 def pretrain(
     recipe: str | Recipe,
     data: str | Path | MotionArchive,
@@ -171,6 +191,7 @@ def pretrain(
     """
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
     resolved, parts = resolve(recipe, archive, options)
+    _tell_left_out(resolved, len(parts.train))
     if parts.warning:
         warnings.warn(parts.warning, MotetWarning, stacklevel=2)
     found = companions(archive, resolved.streams, beside, pair_by)

@@ -341,7 +341,7 @@ def test_named_files_are_copies(run: Run, tmp_path: Path) -> None:
 def test_impossible_protocols_are_refused_first(tmp_path: Path, archive: MotionArchive) -> None:
     run = write_run(tmp_path / "single", archive, streams=("joint",))
     for name, options in (("ensemble", {}), ("transfer", {}), ("semi", {"ratios": (0.001,)})):
-        with pytest.raises(ConfigError, match="several|another archive|is none"):
+        with pytest.raises(ConfigError, match=r"several|another archive|is none"):
             evaluate.run(run, ("knn", name), **{name: options})
     assert not (run.path / "evaluation.json").exists()
     assert not (run.path / "features").exists()

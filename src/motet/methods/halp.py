@@ -98,7 +98,7 @@ class HaLP(Contrastive):
 
     def check_schedule(self, steps: int, epochs: int, batch_size: int) -> None:
         start, recent = self.start(epochs), min(self.recent, self.queue_size)
-        if self.prototypes_from != "queue" or not self.halp_weight or not 0 < steps or start >= epochs:
+        if self.prototypes_from != "queue" or not self.halp_weight or steps < 1 or start >= epochs:
             return  # a start after the last epoch has its own warning
         # keys that have come in before the last step: since the start, and in all
         since, total = ((epochs - first) * steps - 1 for first in (start, 0))
