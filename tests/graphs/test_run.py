@@ -163,6 +163,9 @@ def test_as_released_sets_the_quirks_and_options_win(folder: Path) -> None:
         ("graphs {folder} --out {out} --seeds 1 1", "must be different"),
         ("graphs {folder} --out {out} --folds 30 --epochs 0", "lower --folds"),
         ("graphs {folder} --out {out} --folds 1 --epochs 0", "folds is 1"),
+        ("graphs {folder} --out {out} --halp-weight 2", "no option --halp-weight here; give --method halp-graphcl"),
+        ("graphs {folder} --out {out} --epoch 2", "no option --epoch here; did you mean --epochs? (see"),
+        ("graphs --resume {out} --epochs 2", "a resume keeps the options"),
         ("graphs --resume {out}", "is not the directory of graphs"),
     ],
 )
@@ -197,6 +200,23 @@ def test_other_verbs_say_what_the_directory_is(folder: Path, tmp_path: Path) -> 
     (trained / "config.json").write_text('{"recipe": {}, "data": {}, "split": "all"}')
     with pytest.raises(RunError, match=r"is a run of `motet pretrain`, .*motet pretrain --resume"):
         graphs.resume(trained)
+
+
+def test_help_shows_choices_and_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["graphs", "--help"])
+    told = capsys.readouterr().out
+    assert "{graphcl,halp-graphcl}" in told
+    assert not [mark for mark in (":func:", "type: ignore", "options options") if mark in told]
+
+
+def test_progress_says_how_long_a_seed_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("motet.graphs.run")
+    monkeypatch.setattr(module, "SAID_EVERY", 0.0)
+    module._watch(3, 20)({"epoch": 20, "loss": 1.5})
+    assert capsys.readouterr().err == "seed 3, epoch 20/20, 0:00 left, loss 1.500\n"
 
 
 def test_changed_graphs_are_not_mixed_with_older_seeds(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from motet.cli.parse import parse, value_of, write_result
+from motet.cli.parse import option_of, parse, value_of, write_result
 from motet.errors import ConfigError
 
 
@@ -20,8 +21,22 @@ class Resume:
     resume: Path
     """run directory"""
     quiet: bool = False
+    """no progress"""
     json: Path | None = None
     """write the result here too"""
+
+
+def _of_method(flag: str) -> str | None:
+    """Which methods have an option that the chosen one lacks."""
+    from motet.graphs.method import METHODS
+
+    owners = [name for name, options in METHODS.items() if option_of(flag) in {f.name for f in fields(options)}]
+    return f"give --method {' or '.join(owners)} for it" if owners else None
+
+
+def _of_beginning(flag: str) -> str | None:
+    """A resume takes no option of a training."""
+    return _of_method(flag) and "a resume keeps the options that the run began with; begin another one with --out"
 
 
 def graphs(args: Sequence[str]) -> int:
@@ -29,7 +44,7 @@ def graphs(args: Sequence[str]) -> int:
     from motet.graphs import report, resume, run
 
     if any(a.split("=")[0] == "--resume" for a in args):
-        again = parse(Resume, args, "motet graphs")
+        again = parse(Resume, args, "motet graphs", elsewhere=_of_beginning)
         found = resume(again.resume, progress=not again.quiet)
         print(report(found))
         write_result(again.json, found)
@@ -46,10 +61,12 @@ def graphs(args: Sequence[str]) -> int:
         """folder of a TU graph set: DS_A.txt, DS_graph_indicator.txt, DS_graph_labels.txt, DS_node_labels.txt"""
         out: Path | None = None
         """run directory to create"""
-        method: str = "graphcl"
+        method: Literal["graphcl", "halp-graphcl"] = "graphcl"
+        """HaLP's options appear with --method halp-graphcl"""
         as_released: bool = False
         """the quirks of the released code too"""
-        options: tyro.conf.OmitArgPrefixes[type(chosen)] = chosen  # type: ignore[valid-type]
+        options: Annotated[tyro.conf.OmitArgPrefixes[type(chosen)], tyro.conf.arg(name="")] = chosen  # type: ignore[valid-type]
+        """of the method"""
         seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
         folds: int = 10
         """of the cross-validation"""
@@ -66,7 +83,7 @@ def graphs(args: Sequence[str]) -> int:
         "Learn from graphs without their labels, and judge the encoder by a support vector machine. Methods: "
         f"{', '.join(METHODS)}"
     )
-    given = parse(Arguments, args, "motet graphs", description=description)
+    given = parse(Arguments, args, "motet graphs", elsewhere=_of_method, description=description)
     if len(given.folder) != 1:
         raise ConfigError("graphs needs one FOLDER of a TU graph set (see `motet graphs --help`)")
     if given.out is None and given.json is None:

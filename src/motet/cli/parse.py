@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,8 +17,22 @@ from motet.errors import ConfigError
 T = TypeVar("T")
 
 
-def parse(kind: type[T], args: Sequence[str], prog: str, **options: Any) -> T:
+def parse(
+    kind: type[T],
+    args: Sequence[str],
+    prog: str,
+    *,
+    elsewhere: Callable[[str], str | None] | None = None,
+    **options: Any,
+) -> T:
     """Parse ``args`` into a dataclass; ``--help`` prints and exits.
+
+    Args:
+        kind: the dataclass.
+        args: words of the command line.
+        prog: how the command is called.
+        elsewhere: from an unknown flag to what to do if it belongs elsewhere, None if it belongs nowhere.
+        options: of :func:`tyro.cli`.
 
     Raises:
         ConfigError: the arguments do not fit; one line that says which.
@@ -35,7 +50,26 @@ def parse(kind: type[T], args: Sequence[str], prog: str, **options: Any) -> T:
         line = re.sub(r"^(Value error |Error parsing [^:]*: )+", "", line)
         line = re.sub(r"^Invalid choice invalid choice", "invalid choice", line)
         line = re.sub(r"^Required options Missing", "missing", line)
+        line = _unknown(line, elsewhere) or line
         raise ConfigError(f"{line or 'the arguments cannot be parsed'} (see `{prog} --help`)") from None
+
+
+def _unknown(line: str, elsewhere: Callable[[str], str | None] | None) -> str | None:
+    """Which option is unknown and which may have been meant, by their names; None for another error."""
+    found = re.match(r"Unrecognized options: (.*?)(?: -*(?:Perhaps you meant:|Arguments similar to)(.*))?$", line)
+    flags = [word.rstrip(",").split("=")[0] for word in found[1].split() if word.startswith("--")] if found else []
+    if found is None or not flags:
+        return None
+    names = re.findall(r"(?<![\w-])--[a-zA-Z][\w.-]*\w", found[2] or "")
+    hint = elsewhere(flags[0]) if elsewhere is not None else None
+    near = get_close_matches(flags[0], dict.fromkeys(names), n=3)
+    hint = hint or (f"did you mean {' or '.join(near)}?" if near else None)
+    return f"there is no option {', '.join(flags)} here" + (f"; {hint}" if hint else "")
+
+
+def option_of(flag: str) -> str:
+    """Name of an option in Python, from its flag."""
+    return flag.removeprefix("--").removeprefix("no-").replace("-", "_")
 
 
 def value_of(args: Sequence[str], flag: str) -> str | None:

@@ -11,7 +11,7 @@ import tyro
 
 from motet import recipes
 from motet.archive import MotionArchive
-from motet.cli.parse import parse, value_of, write_result
+from motet.cli.parse import option_of, parse, value_of, write_result
 from motet.config import Recipe, option_names
 from motet.distributed import rank
 from motet.errors import ConfigError
@@ -19,6 +19,21 @@ from motet.runs import Run
 from motet.splits import default_rule, split
 
 HELP = ("-h", "--help")
+
+
+def _of_recipe(flag: str) -> str | None:
+    """Which recipes have an option that the chosen one lacks."""
+    bare = [name for name in recipes.names() if "/" not in name]
+    owners = [name for name in bare if option_of(flag) in option_names(recipes.get(name))]
+    return f"recipes with this option: {', '.join(owners)}" if owners else None
+
+
+def _of_beginning(flag: str) -> str | None:
+    """A resume takes no option of a training."""
+    return _of_recipe(flag) and (
+        "a resume keeps the options that the run began with; `motet pretrain --from-run RUN --data ARCHIVE --out NEW` "
+        "trains anew with others"
+    )
 
 
 @dataclass
@@ -73,7 +88,7 @@ def pretrain(args: Sequence[str]) -> int:
     name = recipe.recipe if again is not None else args[0]
     default = Arguments(data=tyro.MISSING, out=tyro.MISSING, config=recipe)
     rest = args if again is not None else args[1:]
-    given = parse(Arguments, rest, f"motet pretrain {name}", default=default)
+    given = parse(Arguments, rest, f"motet pretrain {name}", elsewhere=_of_recipe, default=default)
     options = _given_options(recipe, given.config, rest)
     base: str | Recipe = recipe if again is not None else name
     # imported only now: torch and Fabric are not needed for help or wrong arguments
@@ -100,7 +115,7 @@ def _archives(words: Sequence[str]) -> dict[str, str]:
 
 
 def _resume(args: Sequence[str]) -> int:
-    given = parse(Resume, args, "motet pretrain")
+    given = parse(Resume, args, "motet pretrain", elsewhere=_of_beginning)
     from motet.train import resume
 
     places: dict[str, Any] = {"data": given.data, "beside": _archives(given.beside), "devices": given.devices}

@@ -58,7 +58,8 @@ class GraphCL(ViewOptions):
     title: ClassVar[str] = "GraphCL"
 
     loss: Literal["both-ways", "one-way"] = "both-ways"
-    """see :func:`graph_contrast`; one-way as released."""
+    """both-ways: InfoNCE, averaged over both directions; one-way: from the first view to the second, the positive
+    missing in the denominator, as released."""
     temperature: float = 0.2
     hidden: int = 32
     layers: int = 3
@@ -79,6 +80,9 @@ class GraphCL(ViewOptions):
         for name in ("lr", "temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and greater than 0")
+
+    def tell(self, graphs: int) -> None:
+        """Warn of options that have no effect, or less, on a set of so many graphs."""
 
     def released(self) -> Self:
         """All that the released code does otherwise than the paper says or than is sound."""
@@ -128,7 +132,8 @@ class HaLPGraphCL(GraphCL):
     candidates: int | None = None
     """nearest of the others to choose from; by default all of them."""
     filter: Literal["rank", "variant-1", "variant-2", "none"] = "rank"
-    """positives that count, see :func:`motet.losses.generation.retained`."""
+    """positives that count: rank, those whose nearest prototype is their graph's; variant-1 and variant-2 of HaLP's
+    supplement; none, all."""
     fit_iterations: int = 20
     """iterations of the spherical k-means."""
 
@@ -154,9 +159,21 @@ class HaLPGraphCL(GraphCL):
                 f"{self.skip_nearest} there is none to walk to; raise --batch-size to "
                 f"{GRAPHS_PER_PROTOTYPE * (self.skip_nearest + 1)} or more"
             )
-        if self.halp_weight and self.start >= self.epochs > 0:
+
+    def tell(self, graphs: int) -> None:
+        if not self.halp_weight:
+            return
+        if self.start >= self.epochs > 0:
             warnings.warn(
                 f"positives start in epoch {self.start + 1} of {self.epochs}, so never; lower --halp-start",
+                MotetWarning,
+                stacklevel=3,
+            )
+        batch = min(self.batch_size, graphs)
+        if batch // GRAPHS_PER_PROTOTYPE < self.prototypes:
+            warnings.warn(
+                f"a batch of {batch} graphs gives {batch // GRAPHS_PER_PROTOTYPE} prototypes, not {self.prototypes}: "
+                f"each needs {GRAPHS_PER_PROTOTYPE} graphs; lower --prototypes or raise --batch-size",
                 MotetWarning,
                 stacklevel=3,
             )

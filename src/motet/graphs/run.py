@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,9 +18,11 @@ from motet.graphs.data import Graphs, read_tu
 from motet.graphs.method import METHODS, GraphCL
 from motet.graphs.svm import check_folds, svm_accuracy
 from motet.graphs.train import GraphModel, fresh, train
+from motet.progress import clock
 from motet.runs import environment, write_json, written
 
 RAW, RANDOM = "label counts", "random encoder"
+SAID_EVERY = 5.0  # seconds between lines on progress
 
 
 def run(
@@ -62,6 +66,7 @@ def run(
         raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
     graphs = data if isinstance(data, Graphs) else read_tu(data)
     check_folds(graphs.labels.numpy(), folds)
+    chosen.tell(len(graphs))
     path = None if out is None else Path(out)
     plan = {
         "motet": __version__,
@@ -131,7 +136,9 @@ def options_for(method: str, as_released: bool, options: dict[str, Any]) -> Grap
     known = {f.name for f in fields(base)}
     unknown = sorted(set(options) - known)
     if unknown:
-        raise ConfigError(f"{method} has no option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        owners = [name for name, other in METHODS.items() if unknown[0] in {f.name for f in fields(other)}]
+        hint = f"method {owners[0]!r} has it" if owners else f"there are {', '.join(sorted(known))}"
+        raise ConfigError(f"{method} has no option {unknown[0]!r}; {hint}")
     chosen = replace(base, **_tuples(options))
     chosen.validate()
     return chosen
@@ -157,7 +164,7 @@ def _encoder(path: Path, seed: int) -> Path:
 def _run(graphs: Graphs, options: GraphCL, plan: dict[str, Any], path: Path | None, progress: bool) -> dict[str, Any]:
     found = []
     for number, seed in enumerate(plan["seeds"], 1):
-        found.append(_seed(graphs, options, plan, seed, path))
+        found.append(_seed(graphs, options, plan, seed, path, _watch(seed, options.epochs) if progress else None))
         if progress:
             print(f"{graphs.name}, seed {seed} ({number} of {len(plan['seeds'])}): {_line(found[-1])}", flush=True)
     result = {
@@ -176,13 +183,36 @@ def _run(graphs: Graphs, options: GraphCL, plan: dict[str, Any], path: Path | No
     return result
 
 
-def _seed(graphs: Graphs, options: GraphCL, plan: dict[str, Any], seed: int, path: Path | None) -> dict[str, Any]:
+def _watch(seed: int, epochs: int) -> Callable[[dict[str, float]], None]:
+    """Says on stderr every few seconds how far a seed is."""
+    started = said = time.monotonic()
+
+    def watch(line: dict[str, float]) -> None:
+        nonlocal said
+        now, epoch = time.monotonic(), int(line["epoch"])
+        if now - said < SAID_EVERY:
+            return
+        said = now
+        left = clock((now - started) / epoch * (epochs - epoch))
+        print(f"seed {seed}, epoch {epoch}/{epochs}, {left} left, loss {line['loss']:.3f}", file=sys.stderr, flush=True)
+
+    return watch
+
+
+def _seed(
+    graphs: Graphs,
+    options: GraphCL,
+    plan: dict[str, Any],
+    seed: int,
+    path: Path | None,
+    watch: Callable[[dict[str, float]], None] | None,
+) -> dict[str, Any]:
     """Losses and accuracies of one seed, from the disk if they are there."""
     stored = None if path is None else path / f"seed-{seed}.json"
     if stored is not None and stored.exists():
         before: dict[str, Any] = json.loads(stored.read_text())
         return before
-    model, history = train(graphs, options, seed=seed, device=plan["device"])
+    model, history = train(graphs, options, seed=seed, device=plan["device"], watch=watch)
     features = {options.title: model.transform(graphs)}
     if plan["baselines"]:
         untrained = GraphModel(fresh(graphs, options, seed).encoder, graphs.node_labels, options.self_loops)
