@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from motet.report.gather import _starts
 from motet.report.watched import watched_curves
 
 
@@ -33,3 +34,14 @@ def test_streams_of_some_parts_keep_their_names() -> None:
     name = "hallucination/joint[left_arm+right_arm]/retained"
     (kept,) = watched_curves([{"epoch": 3, "watched": {name: 1.0}}])
     assert list(kept.series) == ["joint[left_arm+right_arm]"]
+
+
+def test_the_loss_says_where_a_part_starts() -> None:
+    lines = [
+        {"epoch": 1, "terms": {"contrast/joint": 2.0}},
+        {"epoch": 2, "terms": {"contrast/joint": 1.9, "hallucination/joint": 0.0}},
+        {"epoch": 3, "terms": {"contrast/joint": 1.8, "hallucination/joint": -1.0}},
+    ]
+    assert _starts(lines) == " It jumps where a part starts to count: hallucination in epoch 3."
+    assert not _starts(lines[:2])
+    assert not _starts([])

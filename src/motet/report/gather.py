@@ -276,8 +276,20 @@ def _curves(run: Run) -> list[Curve]:
         ("spread", "Variety of the features", 1.0),
         ("lr", "Learning rate", 1.0),
     ]
-    curves = [Curve(title, CURVE_MEANINGS[key], "epoch", series(key, factor)) for key, title, factor in titles]
+    meanings = CURVE_MEANINGS | {"loss": CURVE_MEANINGS["loss"] + _starts(lines)}
+    curves = [Curve(title, meanings[key], "epoch", series(key, factor)) for key, title, factor in titles]
     return [curve for curve in curves if curve.series] + watched_curves(lines)
+
+
+def _starts(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Where parts of the loss start after the first epoch: the curve jumps there."""
+    first: dict[str, int] = {}
+    for line in lines:
+        for name, value in line.get("terms", {}).items():
+            if value:  # a part that waits is 0
+                first.setdefault(name.split("/")[0], int(line["epoch"]))
+    late = [f"{part} in epoch {epoch}" for part, epoch in first.items() if epoch > lines[0]["epoch"]]
+    return f" It jumps where a part starts to count: {', '.join(late)}." if late else ""
 
 
 def _options(node: Any) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def watched_curves(lines: Sequence[Line]) -> list[Curve]:
         Curve(
             "How alike invented and real positives are",
             "Mean cosine of a recording with its own copy and its invented neighbours, and of both with all earlier "
-            "recordings. Useful neighbours are less alike to the recording than its copy, yet not alike to all others.",
+            "recordings. Look for invented neighbours clearly closer to their recording than to all others; where both "
+            "are equally close, they say nothing about it.",
             "epoch",
             _means(lines, _ALIKE),
         ),
