@@ -387,6 +387,13 @@ def test_a_run_too_short_for_the_first_fit_is_told_of(options: dict[str, Any], m
     assert [message in str(w.message) for w in told] == ([True] if message else [])
 
 
+def test_fewer_prototypes_than_asked_for_are_told() -> None:
+    method = HaLP(prototypes=20, prototypes_from="batch")
+    method.check_schedule(steps=4, epochs=2, batch_size=40)
+    with pytest.warns(MotetWarning, match="a batch of 39 gives 19 prototypes, not 20"):
+        method.check_schedule(steps=4, epochs=2, batch_size=39)
+
+
 def test_the_trainer_tells_of_it(small_archive: MotionArchive, tmp_path: Path) -> None:
     with pytest.warns(MotetWarning, match="there are none in this run; lower --halp-wait"):
         run = tiny("halp", small_archive, tmp_path / "run", **TINY_HALP, halp_wait=1000, epochs=1)

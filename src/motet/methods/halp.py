@@ -98,6 +98,13 @@ class HaLP(Contrastive):
 
     def check_schedule(self, steps: int, epochs: int, batch_size: int) -> None:
         start, recent = self.start(epochs), min(self.recent, self.queue_size)
+        if self.prototypes_from == "batch" and self.halp_weight and batch_size // 2 < self.prototypes:
+            warnings.warn(
+                f"a batch of {batch_size} gives {max(1, batch_size // 2)} prototypes, not {self.prototypes}: each "
+                "needs two clips; lower --prototypes or raise --batch-size",
+                MotetWarning,
+                stacklevel=2,
+            )
         if self.prototypes_from != "queue" or not self.halp_weight or steps < 1 or start >= epochs:
             return  # a start after the last epoch has its own warning
         # keys that have come in before the last step: since the start, and in all
