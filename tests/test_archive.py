@@ -203,6 +203,9 @@ def test_changed_or_missing_files(tmp_path: Path) -> None:
         MotionArchive.open(tmp_path / "none")
     with pytest.raises(DataError, match="is not a motion archive"):
         MotionArchive.open(tmp_path)
+    (tmp_path / "clips.npz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"motet data import npz .*clips\.npz DESTINATION"):
+        MotionArchive.open(tmp_path / "clips.npz")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

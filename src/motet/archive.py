@@ -439,6 +439,11 @@ class MotionArchive:
         path = Path(path)
         if not path.exists():
             raise DataError(f"{path} does not exist; make an archive with `motet data import` or `motet data simulate`")
+        if not (path / "archive.json").exists():
+            kind = "npz" if path.suffix == ".npz" else "FORMAT"
+            raise DataError(
+                f"{path} is not a motion archive; make one of it with `motet data import {kind} {path} DESTINATION`"
+            )
         try:
             meta = json.loads((path / "archive.json").read_text())
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
