@@ -160,3 +160,20 @@ def test_simulate(tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(command) == 0
     assert "simulated" in capsys.readouterr().out
     assert MotionArchive.open(tmp_path / "s").simulated
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("aimclr", "--data", "{data}", "--halp-weight", "2"), "recipes with this option: halp, halp-aimclr, halp-cmd"),
+        (("moco", "--data", "{data}", "--epoch", "2"), "there is no option --epoch here; did you mean --epochs"),
+        (("--resume", "{out}", "--epochs", "2"), "a resume keeps the options that the run began with"),
+    ],
+)
+def test_unknown_options_say_where_they_belong(
+    small_archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    out = str(tmp_path / "run")
+    given = [word.format(data=small_archive.path, out=out) for word in words]
+    assert cli.main(["pretrain", *given, *(["--out", out] if "--data" in given else [])]) == 2
+    assert told in capsys.readouterr().err
