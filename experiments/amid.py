@@ -30,6 +30,7 @@ from motet.formats.watch import load, locate, windows
 from motet.runs import hardware, write_json, written
 
 Options = dict[str, Any]
+BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 METHODS = ("alone", "teacher", "kd", "crd", "gmc", "crcd", "ccl", "nce", "amid")
 # settings tried on the held-out parts; the first is that of the recipe `table`
 GRID: dict[str, list[Options]] = {
@@ -390,8 +391,15 @@ def save(results: dict[str, Any], args: argparse.Namespace) -> None:
     results["hardware"], results["date"] = hardware(), datetime.now(UTC).date().isoformat()
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / "amid.json", results)
-    with written(args.work / "amid-tables.md") as partial:
-        partial.write_text(page(results))
+    fill(args.out / "amid.md", page(results))
+
+
+def fill(path: Path, tables: str) -> None:
+    """Put the tables between the markers of the page, which says what to make of them."""
+    text = path.read_text() if path.exists() else f"# Results of AMID and its rivals\n\n{BEGIN}\n{END}\n"
+    head, rest = text.split(BEGIN, 1)
+    with written(path) as partial:
+        partial.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{rest.split(END, 1)[1]}")
 
 
 def main() -> None:
