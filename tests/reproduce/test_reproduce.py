@@ -224,6 +224,7 @@ def test_tables_of_discovery(tmp_path: Path) -> None:
     assert result["k"] == 3
 
 
+@pytest.mark.filterwarnings("ignore:a batch of 16 graphs")
 def test_tables_of_graphs(tmp_path: Path) -> None:
     folder = write_tu(tmp_path / "MADE")
     call = {"seeds": 2, "progress": False, "epochs": 2, "batch_size": 16, "hidden": 8, "folds": 2}

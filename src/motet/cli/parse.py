@@ -45,6 +45,7 @@ def parse(
         if stop.code in (0, None):
             raise
         text = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", said.getvalue())
+        text = re.sub(r"-{4,}", " ", text)  # the same boxes where the terminal has no lines
         line = " ".join(text.split()).removeprefix("Parsing error ").removeprefix("Unrecognized options ")
         line = re.sub(r" ?For full helptext, (run|see) .*$", "", line)
         line = re.sub(r"^(Value error |Error parsing [^:]*: )+", "", line)
