@@ -165,6 +165,8 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
 def distinct(unit: Tensor, found: Clustering) -> int:
     """Clusters that are left when those are joined whose centres are as similar as a clip is to its own centre.
 
+    A clip alone in its cluster is an outlier, not a cluster, and does not count.
+
     Args:
         unit: (n, F) unit rows.
         found: their clusters.
@@ -173,7 +175,9 @@ def distinct(unit: Tensor, found: Clustering) -> int:
     sizes = member.sum(dim=0)
     fit = (unit * found.centres[found.assignment]).sum(dim=1)
     tight = (member.T @ fit) / sizes.clamp_min(1)
-    there = sizes > 0
+    there = sizes > 1
+    if not there.any():
+        return 0
     joined = (found.centres @ found.centres.T) >= torch.minimum(tight[:, None], tight[None, :])
     graph = (joined & there[:, None] & there[None, :])[there][:, there]
     return int(connected_components(graph.cpu().numpy(), directed=False)[0])

@@ -28,7 +28,7 @@ def read_names(run: str | Path) -> dict[str, dict[int, str]]:
     try:
         stored = json.loads(path.read_text())
         return {branch: {int(k): str(v) for k, v in stored[branch].items()} for branch in BRANCHES}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged ({error!r}); remove it and name the clusters again") from error
 
 
