@@ -34,6 +34,26 @@ def test_the_estimate_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert set(json.loads((tmp_path / "f.json").read_text())["probes"]) == {"eye", "ear", "target", "all"}
 
 
+def test_the_estimate_alone_looks_at_training_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(write_table(tmp_path / "t.npz")) as made:
+        columns = {name: made[name] for name in made.files if name not in ("fold", "group")}
+    tested = np.arange(len(columns["label"])) % 4 == 0
+    columns["split"] = np.where(tested, "test", "train")
+    words = ["--target", "eye", "--auxiliary", "ear", "--diagnose-only"]
+
+    def said(**changes: object) -> str:
+        np.savez(tmp_path / "u.npz", **{**columns, **changes})
+        assert main(["distill", str(tmp_path / "u.npz"), *words]) in (0, 2)
+        out = capsys.readouterr()
+        return out.out + out.err
+
+    noise = columns["ear"].copy()
+    noise[tested] = np.random.default_rng(0).normal(size=noise[tested].shape)
+    assert said() == said(ear=noise)  # what only tests is not looked at
+    assert "0 rows have" in said(available_ear=tested)
+    assert "error" in said(split=np.full(len(tested), "train"))
+
+
 def test_resume_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = write_table(tmp_path / "t.npz")
     words = ["distill", str(table), "--target", "eye", "--out", str(tmp_path / "run"), "--method", "alone", *QUICK]

@@ -113,14 +113,22 @@ def distill(args: Sequence[str]) -> int:
 
 
 def _diagnose(given: Any) -> int:
+    import numpy as np
+
     from motet.distill import diagnose, open_table
+    from motet.distill.folds import folds
+    from motet.distill.motion import rule_of
     from motet.distill.table import usable
 
     if not given.auxiliary:
         raise ConfigError("--diagnose-only needs an auxiliary modality; name one by --auxiliary")
-    table = open_table(given.tables, (*given.target, *given.auxiliary), given.motion)
+    rule, archive_rule = rule_of(given.split, given.tables)
+    table = open_table(given.tables, (*given.target, *given.auxiliary), given.motion, archive_rule)
     table = usable(table, given.target, given.auxiliary)
-    found = diagnose(table, given.target, given.auxiliary)
+    # what a training would refuse is refused here, and rows that only test are not looked at
+    divided = folds(table, rule, given.folds, validate=given.validate)
+    rows = np.unique(np.concatenate([fold.train for fold in divided]))
+    found = diagnose(table.rows(rows), given.target, given.auxiliary)
     for name, scores in found["probes"].items():
         print(f"{name}: accuracy {100 * scores['accuracy']:.1f}, {scores['bits']:.2f} bits")
     print(found["says"])
