@@ -101,8 +101,8 @@ class Candidate:
         silhouette: mean over clips of (b − a) / max(a, b), a and b the mean cosine distances to the clip's own and to
             the next cluster.
         small: share of the clusters with fewer clips than a quarter of N/K, a sign of too many.
-        distinct: clusters that are left when those are joined whose centres are as similar as a clip is to its own
-            centre; over-clustering shows in a number well below K.
+        distinct: clusters that are left when those are joined that are alike (:func:`distinct`); over-clustering shows
+            in a number well below K.
     """
 
     clusters: int
@@ -163,9 +163,10 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
 
 
 def distinct(unit: Tensor, found: Clustering) -> int:
-    """Clusters that are left when those are joined whose centres are as similar as a clip is to its own centre.
+    """Clusters that are left when those are joined that are alike.
 
-    A clip alone in its cluster is an outlier, not a cluster, and does not count.
+    Two are alike if the mean similarity of a clip of one and a clip of the other lies above the middle between that of
+    any two clips and that of two clips of the same cluster (the looser one of both).
 
     Args:
         unit: (n, F) unit rows.
@@ -173,14 +174,15 @@ def distinct(unit: Tensor, found: Clustering) -> int:
     """
     member = torch.nn.functional.one_hot(found.assignment, len(found.centres)).to(unit)
     sizes = member.sum(dim=0)
-    fit = (unit * found.centres[found.assignment]).sum(dim=1)
-    tight = (member.T @ fit) / sizes.clamp_min(1)
-    there = sizes > 1
-    if not there.any():
-        return 0
-    joined = (found.centres @ found.centres.T) >= torch.minimum(tight[:, None], tight[None, :])
-    graph = (joined & there[:, None] & there[None, :])[there][:, there]
-    return int(connected_components(graph.cpu().numpy(), directed=False)[0])
+    member, sizes = member[:, sizes > 0], sizes[sizes > 0]
+    sums = member.T @ unit
+    between = (sums @ sums.T) / (sizes[:, None] * sizes[None, :])
+    # a clip is not compared with itself; a cluster of one is as tight as can be
+    within = ((sums.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)).clamp_min(1)).masked_fill(sizes == 1, 1.0)
+    count = len(unit)
+    any_two = (unit.sum(dim=0).square().sum() - count) / (count * (count - 1))
+    alike = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2
+    return int(connected_components(alike.cpu().numpy(), directed=False)[0])
 
 
 def silhouette(unit: Tensor, labels: Tensor) -> float:

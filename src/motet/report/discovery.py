@@ -266,7 +266,7 @@ def _number(result: Mapping[str, Any]) -> str:
     lead = (
         "Nobody said how many classes there are. <em>Stability</em> is how far five clusterings from different starts "
         "agree, <em>silhouette</em> how clearly clusters are apart; their sum decides. <em>Distinct</em> counts the "
-        "clusters left when those are joined whose centres are as alike as a clip and its own centre: far fewer than "
+        "clusters left when those are joined whose clips are nearly as alike as clips of one cluster: far fewer than "
         "clusters says that there are too many. Chosen: "
         f"{escape(str(result['estimated']['says']))}."
     )
