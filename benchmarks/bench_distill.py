@@ -2,8 +2,9 @@
 
     python -m benchmarks.bench_distill [--methods alone kd amid] [--rounds 3]
 
-One thread, alternated rounds, medians of CPU milliseconds. *Batched* is one epoch (of the last stage) of 25 lanes (5 folds ×
-5 seeds) of a table of 1,440 rows and three modalities; *one by one* is an epoch of each lane on its own. The trained weights of one
+One thread, alternated rounds, medians of CPU milliseconds. *Batched* is one epoch (of the last stage) of 25 lanes
+(5 folds × 5 seeds) of a table of 1,440 rows and three modalities; *one by one* is an epoch of each lane on its own. The
+trained weights of one
 lane are compared. *Share* is what contrast (both) and critics (both steps) add to a step of AMID for B = 128, D = 768
 on a table of sequences like IEMOCAP's (100 frames of 342 and 130 features, GRU extractors), one lane: the time of a
 step with them minus that of a step of the warm-up.
