@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -313,3 +314,15 @@ def test_without_sensors_nothing_is_left_of_them(tmp_path: Path) -> None:
         writer.add(np.ones((3, 2, 3)), name="x")
     assert not (tmp_path / "a" / "sensors").exists()
     assert MotionArchive.open(tmp_path / "a").sensors == {}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_writer_that_nobody_holds_leaves_nothing(tmp_path: Path) -> None:
+    """An interrupt may come before anybody could abort it."""
+    first = ArchiveWriter(tmp_path / "a", skeleton=PAIR)
+    second = ArchiveWriter(tmp_path / "a", skeleton=PAIR)
+    del first
+    gc.collect()
+    assert len(list(tmp_path.iterdir())) == 1  # the second's
+    second.abort()
+    assert not list(tmp_path.iterdir())

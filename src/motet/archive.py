@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +40,7 @@ from motet.errors import ConfigError, DataError
 from motet.skeletons import Skeleton
 
 ARCHIVE_VERSION = 1
+_WRITERS = itertools.count()
 Float = npt.NDArray[np.floating[Any]]
 
 # Columns that every archive has; importers may add more (style, quality, domain …).
@@ -191,9 +194,11 @@ class ArchiveWriter:
         self._rows: list[dict[str, Any]] = []
         self._names: set[str] = set()
         self.destination.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = self.destination.parent / f".{self.destination.name}.partial-{os.getpid()}"
+        self._partial = self.destination.parent / f".{self.destination.name}.partial-{next(_WRITERS)}-{os.getpid()}"
         _remove_orphans(self.destination)
         shutil.rmtree(self._partial, ignore_errors=True)
+        # an interrupt may come before anybody holds the writer and could abort it
+        self._remove = weakref.finalize(self, shutil.rmtree, self._partial, ignore_errors=True)
         self._partial.mkdir()
         row = (persons, len(skeleton), len(self.channels))
         self._frames = _NpyStream(self._partial / "frames.npy", row, np.dtype(dtype))
@@ -334,6 +339,7 @@ class ArchiveWriter:
         meta["sha256"] = _digest(_canonical(meta))
         (self._partial / "archive.json").write_text(json.dumps(meta, indent=1) + "\n")
         _replace(self._partial, self.destination)
+        self._remove.detach()
         return MotionArchive.open(self.destination)
 
     def abort(self) -> None:
@@ -343,7 +349,7 @@ class ArchiveWriter:
         self._frames.close()
         if self._confidence is not None:
             self._confidence.close()
-        shutil.rmtree(self._partial, ignore_errors=True)
+        self._remove()
 
     def __enter__(self) -> Self:
         return self

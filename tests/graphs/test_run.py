@@ -210,13 +210,16 @@ def test_help_shows_choices_and_plain_text(capsys: pytest.CaptureFixture[str]) -
     assert not [mark for mark in (":func:", "type: ignore", "options options") if mark in told]
 
 
-def test_progress_says_how_long_a_seed_takes(
+def test_progress_says_how_long_all_seeds_take(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module("motet.graphs.run")
     monkeypatch.setattr(module, "SAID_EVERY", 0.0)
-    module._watch(3, 20)({"epoch": 20, "loss": 1.5})
-    assert capsys.readouterr().err == "seed 3, epoch 20/20, 0:00 left, loss 1.500\n"
+    seconds = iter([0.0, 10.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
+    module._watch(2, [4, 3, 7], 20)({"epoch": 5, "loss": 1.5})
+    # ten seconds for 5 of the 40 epochs of this seed and the next
+    assert capsys.readouterr().err == "seed 3 (2 of 3), epoch 5/20, training 1:10 left, loss 1.500\n"
 
 
 def test_changed_graphs_are_not_mixed_with_older_seeds(tmp_path: Path) -> None:

@@ -392,6 +392,8 @@ def test_fewer_prototypes_than_asked_for_are_told() -> None:
     method.check_schedule(steps=4, epochs=2, batch_size=40)
     with pytest.warns(MotetWarning, match="a batch of 39 gives 19 prototypes, not 20"):
         method.check_schedule(steps=4, epochs=2, batch_size=39)
+    with pytest.warns(MotetWarning, match="12 recent keys give 12 prototypes, not 20"):
+        HaLP().with_queue(12).check_schedule(steps=4, epochs=2, batch_size=4)
 
 
 def test_the_trainer_tells_of_it(small_archive: MotionArchive, tmp_path: Path) -> None:

@@ -164,7 +164,8 @@ def _encoder(path: Path, seed: int) -> Path:
 def _run(graphs: Graphs, options: GraphCL, plan: dict[str, Any], path: Path | None, progress: bool) -> dict[str, Any]:
     found = []
     for number, seed in enumerate(plan["seeds"], 1):
-        found.append(_seed(graphs, options, plan, seed, path, _watch(seed, options.epochs) if progress else None))
+        watch = _watch(number, plan["seeds"], options.epochs) if progress else None
+        found.append(_seed(graphs, options, plan, seed, path, watch))
         if progress:
             print(f"{graphs.name}, seed {seed} ({number} of {len(plan['seeds'])}): {_line(found[-1])}", flush=True)
     result = {
@@ -183,8 +184,8 @@ def _run(graphs: Graphs, options: GraphCL, plan: dict[str, Any], path: Path | No
     return result
 
 
-def _watch(seed: int, epochs: int) -> Callable[[dict[str, float]], None]:
-    """Says on stderr every few seconds how far a seed is."""
+def _watch(number: int, seeds: Sequence[int], epochs: int) -> Callable[[dict[str, float]], None]:
+    """Says on stderr every few seconds how far a seed is, and how long it and the seeds after it still take."""
     started = said = time.monotonic()
 
     def watch(line: dict[str, float]) -> None:
@@ -193,8 +194,9 @@ def _watch(seed: int, epochs: int) -> Callable[[dict[str, float]], None]:
         if now - said < SAID_EVERY:
             return
         said = now
-        left = clock((now - started) / epoch * (epochs - epoch))
-        print(f"seed {seed}, epoch {epoch}/{epochs}, {left} left, loss {line['loss']:.3f}", file=sys.stderr, flush=True)
+        left = (now - started) / epoch * (epochs * (len(seeds) - number + 1) - epoch)
+        where = f"seed {seeds[number - 1]} ({number} of {len(seeds)}), epoch {epoch}/{epochs}"
+        print(f"{where}, training {clock(left)} left, loss {line['loss']:.3f}", file=sys.stderr, flush=True)
 
     return watch
 

@@ -105,6 +105,13 @@ class HaLP(Contrastive):
                 MotetWarning,
                 stacklevel=2,
             )
+        if self.prototypes_from == "queue" and self.halp_weight and recent < self.prototypes:
+            warnings.warn(
+                f"{recent} recent keys give {recent} prototypes, not {self.prototypes}, each of one key; lower "
+                "--prototypes, or raise --recent or --queue-size",
+                MotetWarning,
+                stacklevel=2,
+            )
         if self.prototypes_from != "queue" or not self.halp_weight or steps < 1 or start >= epochs:
             return  # a start after the last epoch has its own warning
         # keys that have come in before the last step: since the start, and in all

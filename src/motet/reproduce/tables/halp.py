@@ -166,7 +166,13 @@ AIMCLR = Table(
     "HaLP on AimCLR",
     "pretrain",
     f"{SOURCE}, E",
-    (Measure("linear", {"protocol": "linear", "stream": "joint"}, {"lr": (3.0,), "epochs": 100, "batch_size": 128}),),
+    (
+        Measure(
+            "linear",
+            {"protocol": "linear", "stream": "joint"},
+            {"lr": (3.0,), "epochs": 100, "batch_size": 128, "drops": (80,)},
+        ),
+    ),
     (
         Row("AimCLR", Training("aimclr"), beside(N60, linear=74.34)),
         Row("AimCLR + HaLP", Training("halp-aimclr"), beside(N60, linear=75.24)),
