@@ -135,10 +135,15 @@ class Run:
         """Content of config.json."""
         try:
             config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
-            if is_distillation(self.path):
+            if is_distillation(self.path) or is_raw_distillation(self.path):
+                use = (
+                    "motet.distill.raw.load uses"
+                    if is_raw_distillation(self.path)
+                    else ("`motet embed` and motet.distill.load use")
+                )
                 raise RunError(
                     f"{self.path} is a distillation, not a pretraining: its test results are in result.md, `motet "
-                    "report` shows them, `motet embed` and motet.distill.load use its student"
+                    f"report` shows them, {use} its student"
                 )
             if is_discovery(self.path):
                 raise RunError(
@@ -222,6 +227,11 @@ class Run:
 def is_distillation(path: str | Path) -> bool:
     """Whether a directory is one of `motet distill`."""
     return _kind(path) == "distill"
+
+
+def is_raw_distillation(path: str | Path) -> bool:
+    """Whether a directory is one of `motet distill raw`."""
+    return _kind(path) == "distill-raw"
 
 
 def is_discovery(path: str | Path) -> bool:

@@ -20,7 +20,8 @@ def test_distill_from_the_command_line(tmp_path: Path, method: str, capsys: pyte
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "Will it help? the auxiliary adds" in said
-    assert f"**{method}: eye, taught with ear**" in said
+    heading = {"alone": "alone: eye", "teacher": "teacher: eye + ear"}.get(method, f"{method}: eye, taught with ear")
+    assert f"**{heading}** (t, rule fold, 2 folds × 2 seeds)" in said
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["settings"]["training"]["epochs"] == 2
     assert len(found["lanes"]) == 4

@@ -53,6 +53,9 @@ def test_labels_may_be_texts(tmp_path: Path) -> None:
     assert table.labels[:2].tolist() == [1, 0]
 
 
+NAMES = np.array([f"clip-{n}" for n in range(120)])
+
+
 def hurt(eye: np.ndarray) -> np.ndarray:
     eye[17, 2] = np.nan
     return eye
@@ -66,16 +69,31 @@ def hurt(eye: np.ndarray) -> np.ndarray:
         ({"eye": np.zeros((119, 3))}, "eye has shape"),
         ({"eye": np.zeros(120)}, "eye is"),
         ({"eye": np.array(["x"] * 120)[:, None]}, "eye is"),
-        ({"eye": hurt(np.zeros((120, 3)))}, r"modality eye is NaN.* row 17 \(id 17\)"),
+        ({"eye": hurt(np.zeros((120, 3)))}, r"modality eye is NaN.* in row 17; mend it"),
+        ({"eye": hurt(np.zeros((120, 3))), "id": NAMES}, r"modality eye is NaN.* in row 17 \(id clip-17\); mend it"),
         ({"eye": np.full((120, 3), 1e38)}, "modality eye .* row 0"),
-        ({"id": np.array(["x"] * 120)}, "more than one row"),
+        ({"id": np.array(["x"] * 120)}, r": id 'x' stands in rows 0, 1, 2, 3, 4 and 115 more; give every row"),
+        ({"id": np.where(np.arange(120) == 9, "clip-4", NAMES)}, r": id 'clip-4' stands in rows 4, 9; give every row"),
+        ({"id": np.arange(120) // 2}, "id '0' stands in rows 0, 1; 60 ids stand more than once"),
+        ({"id": np.zeros((120, 2))}, r"id has shape \(120, 2\)"),
         ({"label": np.full(120, -1)}, "row 0 has the label -1"),
-        ({"label": np.arange(120) % 3 + 0.5}, "integers or texts"),
+        ({"label": np.arange(120) % 3 + 0.5}, "row 0 has the label 0.5; a label must be an integer or a text"),
+        ({"label": np.where(np.arange(120) == 7, np.nan, 1.0)}, "row 7 has the label nan"),
+        ({"label": np.arange(120).astype("datetime64[s]")}, "label is of type datetime64.*; it must be integers or"),
+        ({"label": np.array([None] * 120)}, r"label is an array of Python objects .* as texts, label=np.array"),
+        ({"group": np.array([None] * 120)}, r"group is an array of Python objects .* as texts, group=np.array"),
+        ({"eye": np.array([[1.0]] * 120, dtype=object)}, "eye is an array of Python objects .* array of numbers"),
         ({"class_names": np.array(["one"])}, "has no name"),
         ({"fold": np.full(120, 0.5)}, "fold must be one integer"),
         ({"available_nose": np.ones(120)}, "available_nose speaks of a modality"),
         ({"available_eye": np.ones((120, 2))}, "available_eye has shape"),
-        ({"walk": np.zeros((120, 4, 2)), "length_walk": np.full(120, 5)}, "length_walk lies outside"),
+        ({"available_eye": np.full(120, np.nan)}, "available_eye is nan in row 0; it must be 0 or 1"),
+        ({"walk": np.zeros((120, 4, 2)), "length_walk": np.full(120, 5)}, "length_walk is 5 in row 0.* 0..4"),
+        (
+            {"walk": np.zeros((120, 4, 2)), "length_walk": -(np.arange(120) == 7).astype(int)},
+            "length_walk is -1 in row 7",
+        ),
+        ({"walk": np.zeros((120, 4, 2)), "length_walk": np.full(120, 2.0)}, "length_walk must be one integer per row"),
         ({"walk": np.zeros((120, 4, 2)), "mask_walk": np.ones((120, 5))}, "mask_walk has shape"),
     ],
 )
@@ -85,6 +103,7 @@ def test_bad_tables(tmp_path: Path, columns: dict[str, Any], said: str) -> None:
         FeatureTable.open(path)
     assert "bad.npz" in str(error.value)
     assert "\n" not in str(error.value)
+    assert "np." not in str(error.value).replace("=np.array(", "")  # nothing as numpy writes it
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
@@ -110,13 +129,27 @@ def test_tables_are_joined_by_id(tmp_path: Path) -> None:
         ({"id": np.where(ids == "clip-7", "other", ids)}, "not of the same samples: id 'clip-7' is only in"),
         (
             {"id": ids, "label": np.roll(np.arange(120) % 3, 1)},
-            "labels differ: id clip-0 is 2 in|labels differ: id clip-0 is 0 in",
+            r"labels differ: row 0 \(id clip-0\) is 0 in \S*eye.npz, 2 in \S*bad.npz",
         ),
         ({"id": ids, "eye": np.zeros((120, 2))}, "both have a modality 'eye'"),
+        ({}, r"bad.npz has no array `id`, so its rows cannot be matched with those of .*eye.npz"),
     ):
         write_table(tmp_path / "bad.npz", **({"eye": None} | change))
         with pytest.raises(DataError, match=said):
             FeatureTable.open(first, tmp_path / "bad.npz")
+    with pytest.raises(DataError, match=r"^\S*bad.npz has no array `id`.* those of \S*eye.npz, which have"):
+        FeatureTable.open(write_table(tmp_path / "bad.npz", eye=None), first)
+
+
+def test_tables_without_ids_are_joined_row_by_row(tmp_path: Path) -> None:
+    first, second = write_table(tmp_path / "eye.npz", ear=None), write_table(tmp_path / "ear.npz", eye=None)
+    assert set(FeatureTable.open(first, second).modalities) == {"eye", "ear"}
+    write_table(tmp_path / "ear.npz", eye=None, label=np.roll(np.arange(120) % 3, 1))
+    with pytest.raises(DataError, match=r"labels differ: row 0 is 0 in \S*eye.npz, 2 in \S*ear.npz"):
+        FeatureTable.open(first, second)
+    write_table(tmp_path / "ear.npz", 90, eye=None)
+    with pytest.raises(DataError, match=r"eye.npz has 120 rows, \S*ear.npz has 90, and neither has an array `id`"):
+        FeatureTable.open(first, second)
 
 
 def test_modalities_must_exist_and_be_seen(tmp_path: Path) -> None:
@@ -181,8 +214,11 @@ def test_all_rows(tmp_path: Path) -> None:
 
 
 def test_bad_folds(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"group 0 is in training and in test \(row \d+, id \d+\)"):
+    with pytest.raises(DataError, match=r"fold 0: group 0 is in training and in test, such as row 0; a person"):
         folds(opened(tmp_path, fold=np.arange(120) % 2))
+    table = opened(tmp_path, fold=np.arange(120) % 2, id=NAMES, available_eye=np.arange(120) > 9)
+    with pytest.raises(DataError, match=r"group 0 is in training and in test, such as row 12 \(id clip-12\)"):
+        folds(usable(table, ["eye"], []))  # the row as the file counts it
     with pytest.warns(MotetWarning, match="is in training and in test"):
         folds(opened(tmp_path), "random")
     with pytest.raises(DataError, match="class 0 is tested but never trained"):
@@ -191,7 +227,7 @@ def test_bad_folds(tmp_path: Path) -> None:
         folds(opened(tmp_path), "split")
     with pytest.raises(ConfigError, match="there is no rule"):
         folds(opened(tmp_path), "by-hand")
-    with pytest.raises(DataError, match="not train, val or test"):
+    with pytest.raises(DataError, match="split of row 0 is 'dev', not train, val or test"):
         folds(opened(tmp_path, split=np.array(["dev"] * 120)), "split")
     with pytest.raises(DataError, match="no row tests"):
         folds(opened(tmp_path, split=np.array(["train"] * 120)), "split")

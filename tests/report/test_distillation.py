@@ -48,7 +48,9 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
     page = Page(text)
     result, alone = (json.loads((runs / name / "result.json").read_text()) for name in ("amid", "alone"))
     assert "eye, taught with ear" in text
-    assert "ear is absent in 36 of 120 rows (30 %)" in text
+    assert "ear is absent in 36 of 120 training rows (30 %)" in text
+    assert "cannot be seen from this alone" not in text
+    assert "One seed" not in text
     for anchor in ("compare", "forecast", "classes", "folds", "mistakes", "trained", "curves", "reproduce"):
         assert f'id="{anchor}"' in text, anchor
     assert "<wave>" not in text
@@ -73,7 +75,7 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
 def test_without_a_baseline_the_student_is_held_against_its_teacher(runs: Path, tmp_path: Path) -> None:
     text, _ = written(runs, tmp_path)
     assert "minus that of its teacher" in text
-    assert "Name another method" in text
+    assert f"The student alone was trained, too. Name it by --baseline {runs / 'alone'}" in text
     text, data = written(runs, tmp_path, "alone")
     assert 'id="classes"' not in text
     assert 'id="forecast"' not in text

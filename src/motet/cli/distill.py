@@ -2,14 +2,14 @@
 
 # no postponed annotations here: the options of the method are a type that is known when the verb runs
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from motet.cli.parse import parse, value_of, write_result
+from motet.cli.parse import option_of, parse, value_of, write_result
 from motet.errors import ConfigError
 
 
@@ -30,8 +30,7 @@ def distill(args: Sequence[str]) -> int:
         again = parse(Resume, args, "motet distill")
         from motet.distill import resume
 
-        return _show(resume(again.resume, progress=not again.quiet), again.json)
-    from motet.distill.methods import METHODS
+        return _show(resume(again.resume, progress=not again.quiet), again.resume, again.json)
     from motet.distill.motion import Motion
     from motet.distill.settings import RECIPES, settings_for
 
@@ -49,8 +48,13 @@ def distill(args: Sequence[str]) -> int:
         out: Path | None = None
         """run directory to create"""
         method: str = "amid"
+        """how the student is taught; each has options of its own, see above"""
         settings: str = "table"
-        options: tyro.conf.OmitArgPrefixes[type(parts[0])] = parts[0]  # type: ignore[valid-type]
+        """values that the options start from"""
+        options: Annotated[
+            tyro.conf.OmitArgPrefixes[type(parts[0])],  # type: ignore[valid-type]
+            tyro.conf.arg(name=chosen.name),  # the heading in --help
+        ] = parts[0]
         """of the method"""
         networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
         """widths and kinds of the networks"""
@@ -72,15 +76,17 @@ def distill(args: Sequence[str]) -> int:
         diagnose_only: bool = False
         """estimate what the auxiliary adds, and train nothing"""
         device: str = "cpu"
+        """cpu, cuda, mps or auto"""
         json: Path | None = None
         """write the result here too"""
         quiet: bool = False
+        """show no progress"""
 
     description = (
-        "Train a student of some modalities with the help of others, all folds and seeds at once. Methods: "
-        f"{', '.join(METHODS)}. Settings: {', '.join(RECIPES)}. `motet distill --resume RUN` goes on with a stopped run"
+        "Train a student of some modalities with the help of others, all folds and seeds at once. `motet distill "
+        f"--resume RUN` goes on with a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
     )
-    given = parse(Arguments, args, "motet distill", description=description)
+    given = parse(Arguments, args, "motet distill", elsewhere=whose_option(chosen.name), description=description)
     if not given.tables:
         raise ConfigError("distill needs a TABLE (see `motet distill --help`)")
     if given.diagnose_only:
@@ -109,7 +115,35 @@ def distill(args: Sequence[str]) -> int:
         device=given.device,
         **options,
     )
-    return _show(found, given.json)
+    return _show(found, given.out, given.json)
+
+
+def own_options() -> str:
+    """Which options each method has, as its class says."""
+    from motet.distill.methods import METHODS
+
+    said = ["Methods, and the options of each (`--method NAME --help` tells what they mean):"]
+    owners: dict[str, list[str]] = {}
+    for name, options in METHODS.items():
+        owners.setdefault(", ".join(_flags(options)) or "none of its own", []).append(name)
+    said += [f"{', '.join(names)}: {flags}" for flags, names in owners.items()]
+    return "\n\n".join(said)
+
+
+def _flags(options: Any) -> list[str]:
+    return [f"--{f.name.replace('_', '-')}" for f in fields(options)]
+
+
+def whose_option(method: str) -> Callable[[str], str | None]:
+    """From an unknown flag to the methods that have it; None if no method has."""
+
+    def said(flag: str) -> str | None:
+        from motet.distill.methods import owners
+
+        found = owners(option_of(flag))
+        return f"it belongs to --method {' or '.join(found)}, not to {method}" if found else None
+
+    return said
 
 
 def _diagnose(given: Any) -> int:
@@ -136,11 +170,9 @@ def _diagnose(given: Any) -> int:
     return 0
 
 
-def _show(found: dict[str, Any], path: Path | None) -> int:
-    from motet.distill.result import report
+def _show(found: dict[str, Any], out: Path | None, path: Path | None) -> int:
+    from motet.distill.told import report
 
-    if found["forecast"] is not None:
-        print(f"Will it help? {found['forecast']['says']}\n")
-    print(report(found))
+    print(report(found, out))
     write_result(path, found)
     return 0

@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -110,8 +110,8 @@ def distill_raw(args: Sequence[str]) -> int:
         again = parse(Resume, args, "motet distill raw")
         from motet.distill.raw import resume
 
-        return _show(resume(again.resume, progress=not again.quiet), again.json)
-    from motet.distill.methods import METHODS
+        return _show(resume(again.resume, progress=not again.quiet), again.resume, again.json)
+    from motet.cli.distill import own_options, whose_option
     from motet.distill.settings import RECIPES, settings_for
 
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
@@ -128,8 +128,14 @@ def distill_raw(args: Sequence[str]) -> int:
         out: Path | None = None
         """run directory to create"""
         method: str = "amid"
+        """how the student is taught; each has options of its own, see above"""
         settings: str = "table"
-        options: tyro.conf.OmitArgPrefixes[type(parts[0])] = parts[0]  # type: ignore[valid-type]
+        """values that the options start from"""
+        options: Annotated[
+            tyro.conf.OmitArgPrefixes[type(parts[0])],  # type: ignore[valid-type]
+            tyro.conf.arg(name=chosen.name),  # the heading in --help
+        ] = parts[0]
+        """of the method"""
         networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
         training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
         video: Video = field(default_factory=Video)
@@ -155,11 +161,10 @@ def distill_raw(args: Sequence[str]) -> int:
         quiet: bool = False
 
     description = (
-        "Train a student that sees recordings, with the help of other modalities. Methods: "
-        f"{', '.join(METHODS)}. Settings: {', '.join(RECIPES)}. "
-        "`motet distill raw --resume RUN` goes on with a stopped run"
+        "Train a student that sees recordings, with the help of other modalities. `motet distill raw --resume RUN` "
+        f"goes on with a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
     )
-    given = parse(Arguments, args, "motet distill raw", description=description)
+    given = parse(Arguments, args, "motet distill raw", elsewhere=whose_option(chosen.name), description=description)
     if given.out is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
     from motet.distill.raw import train
@@ -186,12 +191,12 @@ def distill_raw(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **options,
     )
-    return _show(found, given.json)
+    return _show(found, given.out, given.json)
 
 
-def _show(found: dict[str, Any], path: Path | None) -> int:
-    from motet.distill.result import report
+def _show(found: dict[str, Any], out: Path, path: Path | None) -> int:
+    from motet.distill.told import report
 
-    print(report(found))
+    print(report(found, out))
     write_result(path, found)
     return 0

@@ -71,7 +71,8 @@ def _divide(table: FeatureTable, rule: str, count: int) -> list[Fold]:
     if rule == "split":
         other = np.flatnonzero(~np.isin(column, ("train", "test", "val")))
         if len(other):
-            raise DataError(f"{table.name}: split of row {other[0]} is {column[other[0]]!r}, not train, val or test")
+            found = f"split of {table.where(int(other[0]))} is {str(column[other[0]])!r}"
+            raise DataError(f"{table.name}: {found}, not train, val or test")
         return [Fold("test", np.flatnonzero(column == "train"), np.flatnonzero(column == "test"))]
     if rule == "fold":
         return _by_number(column, "fold")
@@ -131,9 +132,9 @@ def _check(table: FeatureTable, fold: Fold, rule: str) -> None:
     if table.group is not None:
         both = np.intersect1d(table.group[fold.train], table.group[fold.test])
         if len(both):
-            row = fold.test[np.flatnonzero(table.group[fold.test] == both[0])[0]]
+            row = int(fold.test[np.flatnonzero(table.group[fold.test] == both[0])[0]])
             said = (
-                f"{where}: group {both[0]} is in training and in test (row {row}, id {table.ids[row]}); a person or "
+                f"{where}: group {both[0]} is in training and in test, such as {table.where(row)}; a person or "
                 "session on both sides makes the result too good"
             )
             if rule != "random":  # there it was asked for

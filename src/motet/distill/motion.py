@@ -21,6 +21,7 @@ from motet import splits
 from motet.archive import MotionArchive
 from motet.distill.folds import RULES
 from motet.distill.laned import Layout
+from motet.distill.ranges import within
 from motet.distill.table import FeatureTable, Modality, join
 from motet.errors import ConfigError, DataError, MotetWarning
 from motet.loader import ClipStore
@@ -55,9 +56,7 @@ class Motion:
         return cls(**{**data, "pair_by": tuple(data["pair_by"])})
 
     def __post_init__(self) -> None:
-        for name in ("frames", "sensor_frames"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        within(self, "frames", "sensor_frames", least=1)
         if self.preprocess not in METHODS:
             raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join(METHODS)}")
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from motet.distill.laned import KINDS, LanedEncoder, Layout
 from motet.distill.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
+from motet.distill.ranges import within
 from motet.errors import ConfigError
 
 SEQUENCES = ("conv", "gru", *KINDS)
@@ -72,13 +73,10 @@ class Networks:
     """LeakyReLU slope outside the critics."""
 
     def __post_init__(self) -> None:
-        for name in ("features", "fuse_hidden", "sequence_hidden", "sequence_layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.sequence_frames < 0 or min(self.hidden, default=1) < 1:
-            raise ConfigError("sequence_frames must not be negative, and hidden widths must be 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+        within(self, "features", "hidden", "fuse_hidden", "sequence_hidden", "sequence_layers", least=1)
+        within(self, "sequence_frames", least=0)
+        within(self, "dropout", least=0, below=1)
+        within(self, "slope", least=0, below=1)
         for given in self.encoder:
             if given.partition("=")[2] not in SEQUENCES:
                 raise ConfigError(f"encoder {given!r} is not MODALITY=EXTRACTOR, with one of {', '.join(SEQUENCES)}")

@@ -1,12 +1,10 @@
-"""From the lanes' scores to a summary and a table to read."""
+"""From the lanes' scores to a summary, and from two results to what one achieved."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
-
-from motet.evaluate.results import percent
 
 METRICS = ("accuracy", "recall", "retrieval_1", "retrieval_5")
 WORDS = {
@@ -60,29 +58,6 @@ def _pooled(confusions: Sequence[Sequence[Sequence[int]]]) -> tuple[float, float
     right, counts = [row[k] for k, row in enumerate(total)], [sum(row) for row in total]
     recalls = [r / n for r, n in zip(right, counts, strict=True) if n]
     return sum(right) / max(sum(counts), 1), fmean(recalls) if recalls else 0.0
-
-
-def report(result: dict[str, Any]) -> str:
-    """The result as Markdown."""
-    seeds = len({lane["seed"] for lane in result["lanes"]})
-    parts = len(result["lanes"]) // max(seeds, 1)
-    heading = f"{result['method']}: {' + '.join(result['target'])}"
-    if result["auxiliary"]:
-        heading += f", taught with {' + '.join(result['auxiliary'])}"
-    lines = [f"**{heading}** ({result['table']['name']}, rule {result['split']}, {parts} folds × {seeds} seeds)", ""]
-    if result["table"].get("simulated"):
-        lines += ["Simulated: no person was recorded.", ""]
-    if result["validate"]:
-        lines += ["Held-out training rows, for choosing settings; the test rows were not looked at.", ""]
-    for who in ("student", "teacher"):
-        if who not in result["summary"] or (who == "student" and result["judged"] == "teacher"):
-            continue
-        scores = result["summary"][who]
-        words = [f"{WORDS[m]} {percent(scores[m]['values'])}" for m in METRICS if m in scores]
-        lines.append(f"- {who}: {', '.join(words)}")
-    if not result["lanes"]:
-        lines.append("- trained on every row; nothing was tested")
-    return "\n".join(lines)
 
 
 def outcome(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:

@@ -20,17 +20,20 @@ import torch
 from motet._version import __version__
 from motet.archive import MotionArchive
 from motet.devices import one_thread
+from motet.devices import usable as usable_device
 from motet.distill.diagnose import diagnose
 from motet.distill.folds import default_rule, folds
 from motet.distill.judge import judge
 from motet.distill.lanes import Feeder, Lanes
 from motet.distill.methods import Amid
-from motet.distill.motion import Motion, open_table, resolved, rule_of, simulated
+from motet.distill.motion import Motion, is_archive, open_table, resolved, rule_of, simulated
 from motet.distill.networks import Shape
-from motet.distill.result import report, summary
+from motet.distill.ranges import within
+from motet.distill.result import summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.student import save_student
 from motet.distill.table import FeatureTable, usable
+from motet.distill.told import command_alone, encoders_of, report, training_side
 from motet.distill.train import Trainer
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.progress import TrainingProgress
@@ -66,6 +69,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds are {self.seeds}; they must be different and not negative")
+        within(self, "folds", least=2)
 
 
 def run(
@@ -122,7 +126,7 @@ def run(
     given = (paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
     plan = Plan(*given, motion or Motion())
     opened = table if isinstance(table, FeatureTable) else _opened(plan)
-    path = None if out is None else _fresh(Path(out))
+    path, device = None if out is None else _fresh(Path(out)), usable_device(device)
     return _train(opened, plan, chosen, path, device, progress)
 
 
@@ -224,6 +228,7 @@ def _train(
             "dropped": len(opened) - len(table),
             "whole": int(trainer.feeder.whole.sum()),
             "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
+            "training": training_side(table, plan.auxiliary, lanes.folds),
             "classes": list(table.class_names),
             "simulated": simulated(plan.tables),
         },
@@ -238,13 +243,33 @@ def _train(
         "summary": summary(judged, main.method.judged),
         "curves": trainer.history,
         "forecast": forecast,
+        "command_alone": _command_alone(plan, settings, out),
     }
     _warn_of_collapse(trainer)
     if out is not None:
         save_student(out / "student.safetensors", trainer, table, plan.motion)
         write_json(out / "result.json", result)
-        (out / "result.md").write_text(report(result) + "\n")
+        (out / "result.md").write_text(report(result, out) + "\n")
     return result
+
+
+def _command_alone(plan: Plan, settings: Settings, out: Path | None) -> str | None:
+    """How to train the student alone under the same conditions; None if the table is in memory only."""
+    if not all(is_archive(table) or Path(table).is_file() for table in plan.tables):
+        return None
+    words = ["motet", "distill", *plan.tables, "--target", *plan.target, "--seeds", *map(str, plan.seeds)]
+    words += ["--settings", settings.settings] if settings.settings != "table" else []
+    words += ["--split", plan.split] if plan.split is not None else []
+    words += ["--folds", str(plan.folds)] if plan.folds != Plan.folds else []
+    words += ["--validate"] if plan.validate else []
+    networks = dataclasses.replace(settings.networks, encoder=encoders_of(settings.networks.encoder, plan.target))
+    start = settings_for("alone", settings.settings)
+    parts = (
+        ("", networks, start.networks),
+        ("", settings.training, start.training),
+        ("", plan.motion, Motion()),
+    )
+    return command_alone(words, out, parts)
 
 
 def _warn_of(settings: Settings) -> None:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from motet.distill.methods import METHODS, AnyMethod
+from motet.distill.methods import METHODS, AnyMethod, owners
 from motet.distill.networks import Networks
+from motet.distill.ranges import within
 from motet.errors import ConfigError
 
 
@@ -18,10 +19,12 @@ class Training:
     """How the networks move."""
 
     epochs: int = 20
+    """how often every training row is seen, in each stage"""
     batch_size: int = 64
     """rows per step; at most the smallest training side. The rest of an epoch that fills no batch is left out."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     lr: float = 2e-3
+    """rate at the start"""
     momentum: float = 0.9
     """of SGD"""
     weight_decay: float = 1e-2
@@ -30,6 +33,7 @@ class Training:
     milestones: tuple[int, ...] = ()
     """epochs (counted from 0) from which the rate is multiplied by gamma, once each"""
     gamma: float = 0.1
+    """factor of the milestones"""
     per_class: int = 0
     """rows of a class that come together in a batch; 0 draws rows regardless of class"""
     checkpoint_every: int = 10
@@ -38,11 +42,11 @@ class Training:
     """how often in a training the test rows are looked at, for the curves only"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "checkpoint_every", "checks"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if not self.lr > 0 or self.weight_decay < 0 or not 0 <= self.momentum < 1 or self.per_class < 0:
-            raise ConfigError("lr must be above 0, weight_decay and per_class not negative, momentum in [0, 1)")
+        within(self, "epochs", "checkpoint_every", "checks", least=1)
+        within(self, "batch_size", least=2)
+        within(self, "lr", "gamma", above=0)
+        within(self, "weight_decay", "per_class", "milestones", least=0)
+        within(self, "momentum", least=0, below=1)
 
     def factor(self, epoch: int) -> float:
         """What the rate is multiplied by in an epoch, counted from 0."""
@@ -78,6 +82,7 @@ class Settings:
             if name not in homes:
                 near = get_close_matches(name, homes, n=3)
                 hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                hint = f"; it belongs to {' or '.join(owners(name))}" if owners(name) else hint
                 raise ConfigError(f"method {self.name} has no option {name!r}{hint}")
             before = getattr(getattr(self, homes[name]), name)
             changed.setdefault(homes[name], {})[name] = _fitting(name, before, value)

@@ -19,6 +19,12 @@ Array = npt.NDArray[Any]
 
 _COLUMNS = ("id", "label", "fold", "split", "group", "class_names")
 _PREFIXES = ("available_", "mask_", "length_")
+_SHOWN = 5  # rows in a message
+_PLAIN = {  # columns that are no numbers, and how to write them
+    "label": "texts, label=np.array([str(v) for v in labels]), or as integers",
+    **{name: f"texts, {name}=np.array([str(v) for v in values])" for name in ("id", "group", "split", "class_names")},
+    "fold": "integers, fold=np.array(values, dtype=int)",
+}
 _LARGEST = 1e30  # squares of larger numbers overflow float32
 
 
@@ -55,6 +61,8 @@ class FeatureTable:
         labels: (N,) classes from 0.
         class_names: of all classes.
         ids: (N,) names of the rows; their numbers where the table has no ``id``.
+        named: whether the table has an ``id``.
+        places: (N,) row numbers of the table as it is stored; None where all rows are still there.
         fold: (N,) number of the fold in which a row is tested, or None.
         split: (N,) "train" or "test", or None.
         group: (N,) who or what must not be on both sides (a person, a session), or None.
@@ -68,6 +76,8 @@ class FeatureTable:
     fold: npt.NDArray[np.int64] | None = None
     split: npt.NDArray[np.str_] | None = None
     group: npt.NDArray[np.str_] | None = None
+    named: bool = True
+    places: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,7 +114,13 @@ class FeatureTable:
             fold=take(self.fold),
             split=take(self.split),
             group=take(self.group),
+            places=np.asarray(index) if self.places is None else self.places[index],
         )
+
+    def where(self, row: int) -> str:
+        """What messages call a row: its number in the stored table, and its name if the table names rows."""
+        number = row if self.places is None else int(self.places[row])
+        return f"row {number} (id {self.ids[row]})" if self.named else f"row {number}"
 
     def modality(self, name: str) -> Modality:
         """One modality.
@@ -126,11 +142,7 @@ def _read(path: Path) -> FeatureTable:
         raise DataError(f"{path} has no array `label`; it has {', '.join(columns) or 'nothing'}")
     labels, names = _classes(path, columns["label"], columns.get("class_names"))
     count = len(labels)
-    ids = np.array([str(i) for i in columns["id"]]) if "id" in columns else np.arange(count).astype(np.str_)
-    _check_length(path, "id", ids, count)
-    twice = np.flatnonzero(np.unique(ids, return_counts=True)[1] > 1)
-    if len(twice):
-        raise DataError(f"{path}: id {np.unique(ids)[twice[0]]!r} stands in more than one row")
+    ids = _ids(path, columns["id"], count) if "id" in columns else None
     side = {name for name in columns if name in _COLUMNS or name.startswith(_PREFIXES)}
     modalities = {name: _modality(path, name, columns, count, ids) for name in columns if name not in side}
     if not modalities:
@@ -144,11 +156,30 @@ def _read(path: Path) -> FeatureTable:
         modalities,
         labels,
         names,
-        ids,
+        np.arange(count).astype(np.str_) if ids is None else ids,
         _whole(path, "fold", columns, count),
         _text(path, "split", columns, count),
         _text(path, "group", columns, count),
+        named=ids is not None,
     )
+
+
+def _ids(path: Path, column: Array, count: int) -> npt.NDArray[np.str_]:
+    _check_length(path, "id", column, count)
+    if column.ndim != 1:
+        raise DataError(f"{path}: id has shape {column.shape}; it must be one name per row")
+    ids = np.array([str(i) for i in column])
+    names, counts = np.unique(ids, return_counts=True)
+    twice = names[counts > 1]
+    if len(twice):
+        rows = np.flatnonzero(ids == twice[0])
+        shown = ", ".join(map(str, rows[:_SHOWN])) + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
+        raise DataError(
+            f"{path}: id {str(twice[0])!r} stands in rows {shown}"
+            + (f"; {len(twice)} ids stand more than once" if len(twice) > 1 else "")
+            + "; give every row an id of its own"
+        )
+    return ids
 
 
 def _load(path: Path) -> dict[str, Array]:
@@ -159,9 +190,24 @@ def _load(path: Path) -> dict[str, Array]:
         if isinstance(content, np.ndarray):
             raise ValueError("it holds one array without a name")
         with content:
-            return {name: content[name] for name in content.files}
+            return {name: _column(path, name, content) for name in content.files}
+    except DataError:
+        raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a table of arrays (.npz): {error}") from error
+
+
+def _column(path: Path, name: str, content: Any) -> Array:
+    try:
+        column: Array = content[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise DataError(
+            f"{path}: {name} is an array of Python objects (dtype object), which is never loaded, as it could hold "
+            f"code; save {name} as {_PLAIN.get(name, 'an array of numbers')}"
+        ) from error
+    return column
 
 
 def _check_length(path: Path, name: str, column: Array, count: int) -> None:
@@ -175,8 +221,12 @@ def _classes(path: Path, labels: Array, names: Array | None) -> tuple[npt.NDArra
     if labels.dtype.kind in "US":
         texts, numbers = np.unique(labels.astype(np.str_), return_inverse=True)
         return numbers.astype(np.int64), tuple(texts.tolist())
-    if labels.dtype.kind not in "iub" and not (labels == labels.astype(np.int64)).all():
+    if labels.dtype.kind not in "iubf":
         raise DataError(f"{path}: label is of type {labels.dtype}; it must be integers or texts")
+    whole = np.isfinite(labels) & (labels == np.round(labels))
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise DataError(f"{path}: row {row} has the label {labels[row]}; a label must be an integer or a text")
     numbers = labels.astype(np.int64)
     if numbers.min() < 0:
         raise DataError(f"{path}: row {int(numbers.argmin())} has the label {numbers.min()}; every row needs a class")
@@ -204,7 +254,9 @@ def _text(path: Path, name: str, columns: dict[str, Array], count: int) -> npt.N
     return np.array([str(v) for v in columns[name]])
 
 
-def _modality(path: Path, name: str, columns: dict[str, Array], count: int, ids: npt.NDArray[np.str_]) -> Modality:
+def _modality(
+    path: Path, name: str, columns: dict[str, Array], count: int, ids: npt.NDArray[np.str_] | None
+) -> Modality:
     values = columns[name]
     _check_length(path, name, values, count)
     if values.ndim not in (2, 3) or values.dtype.kind not in "fiub" or 0 in values.shape[1:]:
@@ -217,6 +269,9 @@ def _modality(path: Path, name: str, columns: dict[str, Array], count: int, ids:
         flag = columns[f"available_{name}"]
         if flag.shape != (count,):
             raise DataError(f"{path}: available_{name} has shape {flag.shape}; it must be one flag per row")
+        odd = np.flatnonzero(~np.isin(flag, (0, 1)))
+        if len(odd):
+            raise DataError(f"{path}: available_{name} is {flag[odd[0]]} in row {odd[0]}; it must be 0 or 1")
         available = flag.astype(np.bool_)
     lengths = _lengths(path, name, columns, values)
     if lengths is not None:
@@ -225,9 +280,11 @@ def _modality(path: Path, name: str, columns: dict[str, Array], count: int, ids:
     values[~available] = 0
     bad = np.flatnonzero(~(np.abs(values) < _LARGEST).reshape(count, -1).all(axis=1))
     if len(bad):
+        where = f"row {bad[0]}" if ids is None else f"row {bad[0]} (id {ids[bad[0]]})"
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise DataError(
-            f"{path}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in row {bad[0]} (id {ids[bad[0]]}) and "
-            f"{len(bad) - 1} more; mend it, or mark the rows in available_{name}"
+            f"{path}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in {where}{more}; mend it, or mark the "
+            f"rows in available_{name}"
         )
     return Modality(values, lengths, available)
 
@@ -245,8 +302,12 @@ def _lengths(path: Path, name: str, columns: dict[str, Array], values: Array) ->
     if f"length_{name}" in columns:
         length = columns[f"length_{name}"]
         _check_length(path, f"length_{name}", length, count)
-        if length.min() < 0 or length.max() > frames:
-            raise DataError(f"{path}: length_{name} lies outside 0..{frames} in row {int(np.argmax(length > frames))}")
+        if length.ndim != 1 or length.dtype.kind not in "iu":
+            raise DataError(f"{path}: length_{name} must be one integer per row, not {length.dtype} {length.shape}")
+        wrong = (length < 0) | (length > frames)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise DataError(f"{path}: length_{name} is {length[row]} in row {row}; it must lie in 0..{frames}")
         return np.arange(frames) < length[:, None]
     return np.ones((count, frames), dtype=np.bool_)
 
@@ -262,14 +323,28 @@ def _pack(values: Array, valid: Array) -> tuple[Array, Array]:
 def join(*tables: FeatureTable) -> FeatureTable:
     """One table of the modalities of several; rows are matched by ``id``, other columns are those of the first.
 
+    Tables of which none has ``id`` are matched row by row.
+
     Raises:
-        DataError: other ids, other labels, or one modality twice; the message names both tables.
+        DataError: one has ids and another has none, other ids, other labels, or one modality twice; the message names
+            both tables.
     """
     return reduce(_join, tables)
 
 
 def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
     """Modalities of two tables of the same samples, in the order of the first."""
+    if first.named != second.named:
+        without, other = (second, first) if first.named else (first, second)
+        raise DataError(
+            f"{without.name} has no array `id`, so its rows cannot be matched with those of {other.name}, which have "
+            f"ids; give {without.name} the same ids"
+        )
+    if not first.named and len(first) != len(second):
+        raise DataError(
+            f"{first.name} has {len(first)} rows, {second.name} has {len(second)}, and neither has an array `id` that "
+            "tells which belong together; give both the same ids"
+        )
     only = sorted(set(first.ids.tolist()) ^ set(second.ids.tolist()))
     if only:
         where = first.name if only[0] in first.ids else second.name
@@ -285,9 +360,9 @@ def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
     ours, theirs = _names_of(first), _names_of(aligned)
     differ = np.flatnonzero(ours != theirs)
     if len(differ):
-        row = differ[0]
+        row = int(differ[0])
         raise DataError(
-            f"labels differ: id {first.ids[row]} is {ours[row]} in {first.name}, {theirs[row]} in {second.name}"
+            f"labels differ: {first.where(row)} is {ours[row]} in {first.name}, {theirs[row]} in {second.name}"
         )
     return replace(first, name=f"{first.name} + {second.name}", modalities=first.modalities | aligned.modalities)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from motet.distill.result import outcome
+from motet.distill.told import alone_beside, cautions, missing
 from motet.errors import ConfigError, RunError
 from motet.report import charts, words
 from motet.report.data import Confusion, Curve, Fact, Row
@@ -152,7 +153,10 @@ def _headline(pair: Pair) -> str:
     detail = f"{_tested(pair.result):,} test rows, {folds} folds, {len(mine.values)} seeds."
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if base is None or pair.baseline is None:
-        return _said("none", f"{reached}.", detail + " Name another method's run by --baseline to compare with it.")
+        beside = alone_beside(pair.path, dict(pair.result))
+        other = "Name another method's run by --baseline" if beside is None else f"Name it by --baseline {beside[0]}"
+        found = "" if beside is None else " The student alone was trained, too."
+        return _said("none", f"{reached}.", f"{detail}{found} {other} to compare with it.")
     margin = words.margin(mine, base, _tested(pair.result))
     change = mine.mean - base.mean
     against = f"{_name(pair.baseline)}: {words.with_sd(base.mean, base.sd)} %"
@@ -178,18 +182,13 @@ def _said(verdict: str, sentence: str, detail: str) -> str:
 
 
 def _notes(pair: Pair) -> list[str]:
-    table = pair.result["table"]
+    result = dict(pair.result)
     notes = []
     if pair.result["validate"]:
         notes.append("Judged on held-out training rows, to choose settings; the test rows were not looked at.")
-    absent = {name: count for name, count in table.get("absent", {}).items() if count}
-    for name, count in absent.items():
-        share = 100 * count / table["rows"]
-        notes.append(
-            f"{name} is absent in {count:,} of {table['rows']:,} rows ({share:.0f} %): they teach the student by their "
-            "label alone."
-        )
-    return notes
+    lacks = missing(result)
+    compared = pair.baseline is not None or alone_beside(pair.path, result) is not None
+    return [*notes, *([" ".join(lacks)] if lacks else []), *cautions(result, compared=compared)]
 
 
 def _scores(pair: Pair) -> str:
@@ -329,9 +328,23 @@ def _mistakes(pair: Pair) -> str:
     return section("mistakes", "What is mistaken for what", lead, body)
 
 
+def _epochs(curves: Any) -> list[dict[str, Any]]:
+    """Epochs with the numbers of all lanes; recordings are trained lane by lane, each with epochs of its own."""
+    if not isinstance(curves, Mapping):
+        return list(curves)
+    found = []
+    for lines in zip(*curves.values(), strict=False):
+        together: dict[str, Any] = {"stage": lines[0]["stage"], "epoch": lines[0]["epoch"]}
+        for part in ("terms", "curve"):
+            names = dict.fromkeys(name for line in lines for name in line.get(part, {}))
+            together[part] = {n: [v for line in lines for v in line.get(part, {}).get(n, ())] for n in names}
+        found.append(together)
+    return found
+
+
 def _curves(result: Result) -> list[Curve]:
     """Student, teacher, gap and cosine over the epochs (AMID, Figs. 4 and 5), then terms and critics."""
-    lines = [line for line in result["curves"] if line["stage"] == "main"]
+    lines = [line for line in _epochs(result["curves"]) if line["stage"] == "main"]
     looked = [line for line in lines if line.get("curve")]
 
     def judged(key: str, factor: float) -> list[tuple[float, float]]:

@@ -20,7 +20,7 @@ from motet.report import discovery, distillation, maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.page import build
 from motet.report.watched import watched_curves
-from motet.runs import Run, collect, is_discovery, is_distillation, written
+from motet.runs import Run, collect, is_discovery, is_distillation, is_raw_distillation, written
 from motet.splits import Split
 from motet.splits import split as split_archive
 
@@ -84,7 +84,7 @@ def write(
     """
     if clips < 1:
         raise ConfigError(f"clips is {clips}; a report shows at least one clip")
-    if not isinstance(run, Run) and is_distillation(run):
+    if not isinstance(run, Run) and (is_distillation(run) or is_raw_distillation(run)):
         return _save(distillation.page(run, baseline), Path(out))
     if not isinstance(run, Run) and is_discovery(run):
         return _save(discovery.page(run, data), Path(out))

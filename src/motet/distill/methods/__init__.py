@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from motet.distill.methods.amid import Amid
 from motet.distill.methods.ccl import Ccl
 from motet.distill.methods.crd import Crcd, Crd
@@ -23,4 +25,10 @@ METHODS: dict[str, AnyMethod] = {
     "teacher": Teacher(),
 }
 
-__all__ = ["METHODS", "Alone", "Amid", "AnyMethod", "Ccl", "Crcd", "Crd", "Gmc", "Kd", "Teacher"]
+
+def owners(option: str) -> list[str]:
+    """Methods that have an option of this name."""
+    return [name for name, options in METHODS.items() if option in {f.name for f in fields(options)}]
+
+
+__all__ = ["METHODS", "Alone", "Amid", "AnyMethod", "Ccl", "Crcd", "Crd", "Gmc", "Kd", "Teacher", "owners"]

@@ -18,7 +18,7 @@ from motet.distill import terms
 from motet.distill.methods.base import Batch, Context, Method, student_error, student_of, teacher_error, teacher_of
 from motet.distill.networks import Critic, Outputs
 from motet.distill.optimise import LaneOptimiser
-from motet.errors import ConfigError
+from motet.distill.ranges import within
 
 
 def critic_widths(first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -59,22 +59,22 @@ class Amid:
     fixed_teacher: bool = False
     """train the teacher first and freeze it."""
     critic_lr: float = 1e-4
+    """rate of both critics at the start; it follows the schedule of the main one."""
     critic_optimiser: Literal["adam", "sgd"] = "adam"
+    """of both critics; the paper names none."""
     critic_width: int = 256
     """first hidden width of both critics; the others are halves and quarters of it. The paper tells none."""
     critic_slope: float = 0.2
     """LeakyReLU slope of the critics."""
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "critic_lr"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.critic_width < 1:
-            raise ConfigError(f"critic_width is {self.critic_width}; it must be 1 or more")
-        if self.warm_up < 0 or not 0 <= self.beta <= 1:
-            raise ConfigError(f"warm_up {self.warm_up} must not be negative, and beta {self.beta} lie in [0, 1]")
-        if not isinstance(self.denominator, str) and not self.denominator > 0:
-            raise ConfigError(f"denominator is {self.denominator}; it must be above 0, 'count' or 'expected'")
+        within(self, "temperature", "critic_lr", above=0)
+        within(self, "contrast_student", "contrast_auxiliary", "adversarial", "agreement", "warm_up", least=0)
+        within(self, "critic_width", least=1)
+        within(self, "beta", least=0, most=1)
+        within(self, "critic_slope", least=0, below=1)
+        if not isinstance(self.denominator, str):
+            within(self, "denominator", above=0)
 
     def build(self, context: Context) -> Method:
         return AmidMethod(self, context)

@@ -16,6 +16,7 @@ from motet.distill import terms
 from motet.distill.layers import Dense
 from motet.distill.methods.base import Batch, Context, Method, student_error, student_of
 from motet.distill.networks import Outputs
+from motet.distill.ranges import within
 from motet.errors import ConfigError
 
 
@@ -26,10 +27,11 @@ class Ccl:
     ccl: float = 1.0
     """weight of contrasts and agreement."""
     temperature: float = 0.5
+    """τ of the contrasts."""
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ConfigError(f"temperature is {self.temperature}; it must be above 0")
+        within(self, "ccl", least=0)
+        within(self, "temperature", above=0)
 
     def build(self, context: Context) -> Method:
         return CclMethod(self, context)

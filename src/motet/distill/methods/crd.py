@@ -13,6 +13,7 @@ from motet.distill import terms
 from motet.distill.layers import Dense, initial
 from motet.distill.methods.base import Batch, Context, Method, student_error, student_of, teacher_of
 from motet.distill.networks import Outputs
+from motet.distill.ranges import within
 from motet.errors import ConfigError
 
 _EPSILON = 1e-7  # beside p + q in CRD's logarithms
@@ -28,16 +29,21 @@ class Crd:
     kd: float = 0.0
     """weight of the teacher's softened answers."""
     kd_temperature: float = 4.0
+    """that softens the answers of student and teacher."""
     temperature: float = 0.07
+    """τ of the contrast."""
     negatives: int = 16384
     """per row, of other classes; at most as many as the training rows of other classes."""
     memory_momentum: float = 0.5
+    """share of a memory's row that stays when the row is seen again."""
     projection: int = 128
+    """size of the space of memories and contrast."""
     positive: Literal["exact", "relax"] = "exact"
     """the row itself, or a random row of its class."""
 
     def __post_init__(self) -> None:
         _check(self)
+        within(self, "crd", least=0)
 
     def build(self, context: Context) -> Method:
         return CrdMethod(self, context)
@@ -52,28 +58,34 @@ class Crcd:
     gradient: float = 10.0
     """weight of 1 - cosine of the gradients of student and teacher with respect to their representations."""
     kd: float = 0.9
+    """weight of the teacher's softened answers."""
     kd_temperature: float = 4.0
+    """that softens the answers of student and teacher."""
     temperature: float = 0.05
+    """τ of the contrast."""
     negatives: int = 500
+    """per row, of other classes; at most as many as the training rows of other classes."""
     memory_momentum: float = 0.5
+    """share of a memory's row that stays when the row is seen again."""
     projection: int = 128
+    """size of the space of memories and contrast."""
     last_alone: float = 0.04
     """last share of the epochs that learns from labels alone."""
 
     def __post_init__(self) -> None:
         _check(self)
-        if not 0 <= self.last_alone <= 1:
-            raise ConfigError(f"last_alone is {self.last_alone}; it must lie in [0, 1]")
+        within(self, "crcd", "gradient", least=0)
+        within(self, "last_alone", least=0, most=1)
 
     def build(self, context: Context) -> Method:
         return CrcdMethod(self, context)
 
 
 def _check(options: Crd | Crcd) -> None:
-    if not options.temperature > 0 or not options.kd_temperature > 0:
-        raise ConfigError(f"temperatures {options.temperature} and {options.kd_temperature} must be above 0")
-    if options.negatives < 1 or options.projection < 1 or not 0 <= options.memory_momentum <= 1:
-        raise ConfigError("negatives and projection must be 1 or more, memory_momentum in [0, 1]")
+    within(options, "kd", least=0)
+    within(options, "temperature", "kd_temperature", above=0)
+    within(options, "negatives", "projection", least=1)
+    within(options, "memory_momentum", least=0, most=1)
 
 
 class Negatives:

@@ -11,8 +11,8 @@ from torch import Tensor
 from motet.distill.layers import Dense
 from motet.distill.methods.base import Batch, Context, Method, student_error, student_of, teacher_error, teacher_of
 from motet.distill.networks import Outputs
+from motet.distill.ranges import within
 from motet.distill.terms import mean, unit
-from motet.errors import ConfigError
 
 _OUT = -1e30
 
@@ -24,6 +24,7 @@ class Gmc:
     gmc: float = 1.0
     """weight of the contrast."""
     temperature: float = 0.1
+    """τ of the contrast."""
     form: Literal["code", "paper", "joints"] = "code"
     """code: the positive stands in the denominator; paper: it does not; joints: other joint representations alone stand
     there, in either role."""
@@ -31,8 +32,9 @@ class Gmc:
     """size of the space in which they are compared."""
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0 or self.latent < 1:
-            raise ConfigError(f"temperature {self.temperature} must be above 0, latent {self.latent} 1 or more")
+        within(self, "gmc", least=0)
+        within(self, "temperature", above=0)
+        within(self, "latent", least=1)
 
     def build(self, context: Context) -> Method:
         return GmcMethod(self, context)

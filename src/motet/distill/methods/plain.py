@@ -10,7 +10,7 @@ from torch import Tensor
 from motet.distill import terms
 from motet.distill.methods.base import Batch, Context, Method, student_error, student_of, teacher_error, teacher_of
 from motet.distill.networks import Outputs
-from motet.errors import ConfigError
+from motet.distill.ranges import within
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ class Kd:
     kd: float = 1.0
     """weight of the teacher's answers."""
     kd_temperature: float = 4.0
+    """that softens the answers of student and teacher."""
 
     def __post_init__(self) -> None:
-        if not self.kd_temperature > 0:
-            raise ConfigError(f"kd_temperature is {self.kd_temperature}; it must be above 0")
+        within(self, "kd", least=0)
+        within(self, "kd_temperature", above=0)
 
     def build(self, context: Context) -> Method:
         return KdMethod(self)

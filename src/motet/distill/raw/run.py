@@ -18,6 +18,7 @@ from motet.distill.folds import Fold, default_rule, folds
 from motet.distill.judge import judge
 from motet.distill.lanes import Lanes
 from motet.distill.networks import Shape
+from motet.distill.ranges import within
 from motet.distill.raw import media
 from motet.distill.raw.checkpoints import digest
 from motet.distill.raw.datasets import open_source
@@ -29,9 +30,10 @@ from motet.distill.raw.options import RawOptions, kind_of
 from motet.distill.raw.student import save_student
 from motet.distill.raw.threads import decoders, number_of
 from motet.distill.raw.trainer import RawTrainer
-from motet.distill.result import report, summary
+from motet.distill.result import summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.table import FeatureTable, usable
+from motet.distill.told import command_alone, encoders_of, report, training_side
 from motet.errors import ConfigError, DataError, Interrupted, RunError
 from motet.progress import TrainingProgress
 from motet.runs import environment, write_json, written
@@ -71,6 +73,7 @@ class RawPlan:
             raise ConfigError("no target modality was named")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds are {self.seeds}; they must be different and not negative")
+        within(self, "folds", least=2)
         names = (*self.target, *self.auxiliary)
         for name in self.trained:
             if name not in names:
@@ -260,6 +263,8 @@ def _run(
             "rows": len(table),
             "dropped": len(opened) - len(table),
             "whole": done[0]["whole"],
+            "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
+            "training": training_side(table, plan.auxiliary, divided),
             "classes": list(table.class_names),
         },
         "target": list(plan.target),
@@ -274,11 +279,29 @@ def _run(
         "summary": summary(judged, done[0]["judged"]),
         "curves": {f"{f.name}, seed {s}": line["curves"] for (f, s), line in zip(lanes, done, strict=True)},
         "forecast": None,
+        "command_alone": _command_alone(plan, settings, networks, out),
     }
     write_json(out / "result.json", result)
     with written(out / "result.md") as partial:
-        partial.write_text(report(result) + "\n")
+        partial.write_text(report(result, out) + "\n")
     return result
+
+
+def _command_alone(plan: RawPlan, settings: Settings, networks: RawOptions, out: Path) -> str:
+    """How to train the student alone under the same conditions."""
+    words = ["motet", "distill", "raw", plan.source, "--target", *plan.target, "--seeds", *map(str, plan.seeds)]
+    words += ["--settings", settings.settings] if settings.settings != "table" else []
+    words += ["--split", plan.split] if plan.split is not None else []
+    words += ["--folds", str(plan.folds)] if plan.folds != RawPlan.folds else []
+    words += ["--validate"] if plan.validate else []
+    student = dataclasses.replace(settings.networks, encoder=encoders_of(settings.networks.encoder, plan.target))
+    start, plain = settings_for("alone", settings.settings), RawOptions()
+    parts: list[tuple[str, object, object]] = [("", student, start.networks)]
+    parts.append(("", settings.training, start.training))
+    parts += [
+        (f"{kind}.", getattr(networks, kind), getattr(plain, kind)) for kind in dict.fromkeys(map(kind_of, plan.target))
+    ]
+    return command_alone(words, out, parts)
 
 
 def _table(manifest: Manifest, plan: RawPlan, networks: RawOptions, out: Path, progress: bool) -> FeatureTable:
