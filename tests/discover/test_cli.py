@@ -11,21 +11,8 @@ from motet.archive import MotionArchive
 from motet.cli import main
 from tests.conftest import write_clips
 
-WIDTHS = [
-    "--encoder",
-    "stgcn",
-    "--frames",
-    "8",
-    "--width",
-    "2",
-    "--feature-size",
-    "8",
-    "--dim",
-    "4",
-    "--batch-size",
-    "8",
-]
-TINY = ["--epochs", "1", "--finetune-epochs", "1", *WIDTHS, "--kmeans-restarts", "1", "--quiet"]
+SIZES = "--encoder gru --hidden 4 --layers 1 --frames 8 --dim 4 --batch-size 8 --kmeans-restarts 1".split()
+TINY = ["--epochs", "1", "--finetune-epochs", "1", *SIZES, "--quiet"]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from motet.loader import ClipStore
 ITERATIONS = 100
 _ROWS = 256  # clips that are encoded together
 _SAMPLE = 2000  # rows of which a silhouette is computed
+_MOST = 20_000  # rows that are clustered for an estimate
 _RUNS = 5  # k-means runs that are compared with each other
 
 
@@ -125,7 +126,7 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     """How many clusters features fall into, with the evidence.
 
     Every candidate is clustered from several starts. Chosen is the largest sum of stability and silhouette; of those
-    within 0.02 of it, the smallest number.
+    within 0.02 of it, the smallest number. More than 20,000 rows are represented by as many, evenly spaced.
 
     Args:
         x: (n, F).
@@ -141,8 +142,9 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     if len(x) < 3:
         raise ConfigError(f"{len(x)} training clips of the target are too few to estimate a number of clusters")
     limit = min(most or min(100, int(len(x) ** 0.5) + 1), len(x) - 1)
+    x = x[_spread(len(x), _MOST, x.device)]
     unit = normalize(x.double(), dim=1)
-    some = torch.unique(torch.linspace(0, len(x) - 1, min(_SAMPLE, len(x)), device=x.device).long())
+    some = _spread(len(x), _SAMPLE, x.device)
     found = []
     for k in candidates_up_to(max(2, limit)):
         runs = [spherical_kmeans(unit, k, iterations=50, seed=seed * _RUNS + r) for r in range(_RUNS)]
@@ -159,7 +161,14 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
         f"{chosen.clusters} clusters: k-means finds them alike from {_RUNS} starts (agreement {chosen.stability:.2f}), "
         f"silhouette {chosen.silhouette:.2f}; candidates 2 … {found[-1].clusters}"
     )
+    if chosen.distinct < chosen.clusters:
+        says += f"; clips of different clusters are so alike that only {chosen.distinct} can be told apart"
     return {"clusters": chosen.clusters, "says": says, "evidence": [asdict(c) for c in found]}
+
+
+def _spread(count: int, most: int, device: torch.device) -> Tensor:
+    """At most so many of ``count`` rows, evenly spaced."""
+    return torch.unique(torch.linspace(0, count - 1, min(most, count), dtype=torch.float64, device=device).long())
 
 
 def distinct(unit: Tensor, found: Clustering) -> int:
@@ -181,7 +190,8 @@ def distinct(unit: Tensor, found: Clustering) -> int:
     within = ((sums.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)).clamp_min(1)).masked_fill(sizes == 1, 1.0)
     count = len(unit)
     any_two = (unit.sum(dim=0).square().sum() - count) / (count * (count - 1))
-    alike = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2
+    # features that are all the same are alike, whatever rounding says
+    alike = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2 - 1e-9
     return int(connected_components(alike.cpu().numpy(), directed=False)[0])
 
 

@@ -150,16 +150,18 @@ class Retargeted(MotionArchive):
     Args:
         archive: the recordings.
         meeting: the form.
+        unit: what its scale "metres" really is, for a form in an archive's own unit.
     """
 
-    def __init__(self, archive: MotionArchive, meeting: Meeting) -> None:
+    def __init__(self, archive: MotionArchive, meeting: Meeting, unit: str = "m") -> None:
         self.__dict__.update(archive.__dict__)
         self.original, self.meeting = archive, meeting
         self.skeleton, self.channels = meeting.skeleton, meeting.channels
         self.persons, self.confidence = meeting.persons, None
         # other data than the archive's, also for a cache that knows data by this digest
-        self.hash = hashlib.sha256(f"{archive.hash} {meeting}".encode()).hexdigest()
-        self._factor = METRES.get(archive.units, 1.0) if meeting.scale == "metres" else 1.0
+        self.hash = hashlib.sha256(f"{archive.hash} {meeting} {unit}".encode()).hexdigest()
+        known = meeting.scale == "metres" and archive.units != unit
+        self._factor = METRES.get(archive.units, 1.0) / METRES.get(unit, 1.0) if known else 1.0
 
     def verified(self, index: int) -> Float:
         """(T, P, V, C) of a clip in the common form, after its bytes were compared with their digest."""

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from motet.archive import MotionArchive
 from motet.discover.clusters import features, joined
-from motet.discover.joints import Meeting, Retargeted
+from motet.discover.joints import METRES, Meeting, Retargeted, check_axes
 from motet.discover.judge import BRANCHES, predict
 from motet.discover.settings import settings_from_dict
 from motet.discover.step import Discovery
@@ -40,6 +40,13 @@ def save_model(path: Path, discovery: Discovery, centres: Sequence[Tensor]) -> N
 class Found:
     """A finished discovery, ready for recordings of the target's layout.
 
+    Args:
+        discovery: both branches.
+        meeting: common form of source and target.
+        own: form of the target's clips in ``units``.
+        units: the target's unit.
+        preprocess: of both.
+
     Attributes:
         discovery: both branches, in eval mode.
         skeleton: the target's layout.
@@ -53,15 +60,16 @@ class Found:
         self,
         discovery: Discovery,
         meeting: Meeting,
-        skeleton: Skeleton,
+        own: Meeting,
+        units: str,
         preprocess: str,
         *,
         centres: Sequence[Tensor],
         odd_below: Mapping[str, float],
         names: Mapping[str, Mapping[int, str]],
     ) -> None:
-        self.discovery, self.meeting = discovery.eval(), meeting
-        self.skeleton, self.preprocess = skeleton, preprocess
+        self.discovery, self.meeting, self.own = discovery.eval(), meeting, own
+        self.skeleton, self.units, self.preprocess = own.skeleton, units, preprocess
         self.centres, self.odd_below, self.names = centres, odd_below, names
 
     @property
@@ -72,25 +80,48 @@ class Found:
     def features(self, archive: MotionArchive) -> tuple[Tensor, Tensor]:
         """(N, F0) and (N, F1): features of both branches, by clip.
 
+        Axes and unit are brought to the target's.
+
         Raises:
-            ConfigError: recordings of another layout than the target's.
+            ConfigError: recordings of another layout, other coordinates or more persons than the target's, or in a
+                unit that has nothing to do with its.
+            DataError: their axes are mirrored against their declaration.
         """
         if archive.skeleton.canonical != self.skeleton.canonical:
             raise ConfigError(
                 f"{archive.path} has the layout {archive.skeleton.name!r}, but the clusters were found on "
                 f"{self.skeleton.name!r}; convert its joints first"
             )
-        stores = [ClipStore(a, preprocess=self.preprocess) for a in (Retargeted(archive, self.meeting), archive)]
+        if len(archive.channels) != len(self.own.channels) or archive.persons > self.own.persons:
+            raise ConfigError(
+                f"{archive.path} has coordinates {', '.join(archive.channels)} and room for {archive.persons} persons, "
+                f"but the clusters were found with {', '.join(self.own.channels)} and {self.own.persons}; import it "
+                "again in that form"
+            )
+        check_axes(archive)
+        self._check_unit(archive)
+        shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
+        stores = [ClipStore(a, preprocess=self.preprocess) for a in shown]
         return features(self.discovery, stores, stores[0].ids)
 
+    def _check_unit(self, archive: MotionArchive) -> None:
+        if archive.units != self.units and not {archive.units, self.units} <= set(METRES):
+            raise ConfigError(
+                f"{archive.path} is in {archive.units!r}, but the clusters were found in {self.units!r}; declare its "
+                "unit when it is imported"
+            )
+
+    @torch.no_grad()
     def shared(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0) features of the shared branch for recordings of any layout that has the common joints."""
+        if self.meeting.scale == "metres":
+            self._check_unit(archive)
         store = ClipStore(Retargeted(archive, self.meeting), preprocess=self.preprocess)
         encoder = self.discovery.pair[0].student["encoder"]
         parts = [
             encoder(whole_clips(store, ids, self.discovery.settings.frames)) for ids in torch.split(store.ids, 256)
         ]
-        return np.asarray(torch.cat(parts).detach().numpy(), dtype=np.float32)
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
     def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0 + F1) unit features of both branches side by side, by clip."""
@@ -132,14 +163,14 @@ def load(path: str | Path) -> Found:
         Skeleton.from_dict(form["skeleton"]), tuple(form["channels"]), int(form["persons"]), str(form["scale"])
     )
     target = config["target"]
-    skeleton = Skeleton.from_dict(target["skeleton"])
+    own = Meeting(Skeleton.from_dict(target["skeleton"]), tuple(target["channels"]), int(target["persons"]), "metres")
     with torch.random.fork_rng(devices=[]):
         discovery = Discovery.build(
             settings,
             meeting.skeleton,
-            skeleton,
-            persons=(meeting.persons, target["persons"]),
-            channels=(len(meeting.channels), len(target["channels"])),
+            own.skeleton,
+            persons=(meeting.persons, own.persons),
+            channels=(len(meeting.channels), len(own.channels)),
             clips=1,
             source_classes=len(config["known"]),
         )
@@ -156,7 +187,8 @@ def load(path: str | Path) -> Found:
     return Found(
         discovery,
         meeting,
-        skeleton,
+        own,
+        str(target["units"]),
         settings.preprocess,
         centres=centres,
         odd_below=read_result(folder)["odd_below"],

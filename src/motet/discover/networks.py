@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from motet.discover.settings import Settings
 from motet.encoders import STGCN, build_encoder
@@ -29,12 +28,15 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 def make_encoder(settings: Settings, skeleton: Skeleton, persons: int, channels: int) -> nn.Module:
-    """The encoder of a branch."""
-    options: dict[str, Any] = (
-        {"width": settings.width, "feature_size": settings.feature_size, "dropout": settings.dropout}
-        if settings.encoder == "stgcn"
-        else {"hidden": settings.hidden, "layers": settings.layers}
-    )
+    """The encoder of a branch.
+
+    CoDT's graphs are centred at the neck in every layout; an encoder that was pretrained elsewhere keeps its own centre.
+    """
+    options: dict[str, Any] = {"hidden": settings.hidden, "layers": settings.layers}
+    if settings.encoder == "stgcn":
+        options = {"width": settings.width, "feature_size": settings.feature_size, "dropout": settings.dropout}
+        if "neck" in skeleton.canonical and not settings.start:
+            options["center"] = skeleton.index("neck")
     return build_encoder(settings.encoder, skeleton=skeleton, persons=persons, channels=channels, **options)
 
 
@@ -186,26 +188,48 @@ def contrast(
         places: (B,) slots of the clips.
         temperature: ρ.
         project: bank rows (n, F) → unit rows (n, D); no gradient goes through it.
-        chunk: banks of more slots are compared in parts, which are computed again for the gradient, so that memory
-            stays that of one part.
+        chunk: banks of more slots are compared in parts, and memory stays that of one part.
     """
     positive = (query * key).sum(dim=1) / temperature
-    parts = []
-    for first in range(0, len(bank), chunk):
-        inputs = query, bank[first : first + chunk], places - first, temperature, project
-        if len(bank) <= chunk:
-            parts.append(_others(*inputs))
-        else:
-            parts.append(checkpoint(_others, *inputs, use_reentrant=False))
-    together = torch.logsumexp(torch.stack([positive, *parts], dim=1), dim=1)
+    if len(bank) <= chunk:
+        others = torch.logsumexp(_logits(query, bank, places, temperature, project)[0], dim=1)
+    else:
+        others = _in_parts(query, bank, places, temperature, project, chunk)
+    together = torch.logsumexp(torch.stack([positive, others], dim=1), dim=1)
     return (together - positive).mean()
 
 
-def _others(
+def _logits(
     query: Tensor, rows: Tensor, places: Tensor, temperature: float, project: Callable[[Tensor], Tensor] | None
-) -> Tensor:
-    """(B,) log Σ_j exp(q·k_j / ρ) over a part of the bank without the clip's own slot, if it is in this part."""
+) -> tuple[Tensor, Tensor]:
+    """(B, n) q·k_j / ρ of some rows of the bank, the clip's own slot out of reach, and their (n, D) keys."""
     with torch.no_grad():
         keys = rows if project is None else project(rows)
     own = torch.arange(len(keys), device=keys.device) == places[:, None]
-    return torch.logsumexp((query @ keys.T / temperature).masked_fill(own, -1e10), dim=1)
+    return (query @ keys.T / temperature).masked_fill(own, -1e10), keys
+
+
+def _in_parts(
+    query: Tensor,
+    bank: Tensor,
+    places: Tensor,
+    temperature: float,
+    project: Callable[[Tensor], Tensor] | None,
+    chunk: int,
+) -> Tensor:
+    """(B,) log Σ_j exp(q·k_j / ρ) over the bank part by part, in one pass and with its gradient.
+
+    The gradient for q is the mean of the keys under the softmax, over ρ; it is gathered beside the sum, so nothing of a
+    part is kept and the bank may be written before the backward pass.
+    """
+    with torch.no_grad():
+        total = query.new_full((len(query),), -torch.inf)
+        mean = torch.zeros_like(query)
+        for first in range(0, len(bank), chunk):
+            logits, keys = _logits(query, bank[first : first + chunk], places - first, temperature, project)
+            part = torch.logsumexp(logits, dim=1)
+            here = torch.softmax(logits, dim=1) @ keys
+            grown = torch.logaddexp(total, part)
+            mean = (total - grown).exp()[:, None] * mean + (part - grown).exp()[:, None] * here
+            total = grown
+    return total + ((query - query.detach()) * mean).sum(dim=1) / temperature

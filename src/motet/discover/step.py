@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from motet.cluster import spherical_kmeans
 from motet.discover import rivals
-from motet.discover.networks import CHUNK, Branch, Decoder, contrast, kept_statistics, make_encoder
+from motet.discover.networks import Branch, Decoder, contrast, kept_statistics, make_encoder
 from motet.discover.settings import Settings
 from motet.discover.transport import Plan, balanced_labels, transport
 from motet.encoders import STGCN
@@ -160,9 +160,7 @@ class Discovery(nn.Module):
                 made.append(branch.teacher["encoder"](clips))
             key = self._key(made[1])
         query = normalize(own.student["projection"](query), dim=1)
-        # parts of a large bank are read again for the gradient, when its rows have been written
-        bank = own.bank.clone() if len(own.bank) > CHUNK else own.bank
-        loss = contrast(query, key, bank, batch.places, self.settings.temperature, project=self._key)
+        loss = contrast(query, key, own.bank, batch.places, self.settings.temperature, project=self._key)
         for branch, rows in zip(self.pair, made, strict=True):
             branch.write(batch.places, rows)
         return loss
@@ -275,12 +273,17 @@ class Discovery(nn.Module):
                 other = self.pair[1 - mine].bank[places]
                 marks = rank_statistics_pairs(other, k=min(settings.rank_features, other.shape[1]))
             if settings.pairs == "cosine":
-                unit = normalize(features[mine], dim=1)
-                value = pair_likelihood(unit @ unit.T, marks[:, None] == marks[None, :])
+                value = pair_likelihood(self._alike(mine, features[mine]), marks[:, None] == marks[None, :])
             else:
                 value = pair_consistency(logits[mine], marks)
             losses[f"pairs/B{mine}"] = settings.weight_pairs * value
         return losses
+
+    def _alike(self, branch: int, features: Tensor) -> Tensor:
+        """(n, n) cosines of features; those of an ST-GCN are not negative, others are brought from [-1, 1] to [0, 1]."""
+        unit = normalize(features, dim=1)
+        cosine = unit @ unit.T
+        return cosine if isinstance(self.pair[branch].student["encoder"], STGCN) else (1 + cosine) / 2
 
     def _exchanged(self, logits: list[Tensor], features: tuple[Tensor, Tensor], batch: Batch) -> dict[str, Tensor]:
         """MMT: k-means labels of both branches together, and what the other branch's teacher says."""

@@ -146,29 +146,41 @@ def balanced_labels(plan: Plan, sizes: npt.ArrayLike | None = None) -> Tensor:
             raise ConfigError(f"sizes must be {clusters} numbers that sum to {count}")
     labels = plan.labels().cpu().numpy()
     have = np.bincount(labels, minlength=clusters)
+    edge, mover = np.full((clusters, clusters), np.inf), np.zeros((clusters, clusters), dtype=np.int64)
+    changed = set(range(clusters))
     while (have > wanted).any():
-        path, movers = _cheapest_path(cost, labels, have > wanted, have < wanted)
-        for here, there, row in zip(path[:-1], path[1:], movers, strict=True):
+        for here in changed:
+            edge[here], mover[here] = _leaving(cost, labels, here)
+        path = _cheapest_path(edge, have > wanted, have < wanted)
+        # all movers are chosen before the first one moves
+        moves = [(int(mover[a, b]), b) for a, b in pairwise(path)]
+        for row, there in moves:
             labels[row] = there
-            have[here] -= 1
-            have[there] += 1
+        have[path[0]] -= 1
+        have[path[-1]] += 1
+        changed = set(path)
     return torch.from_numpy(labels).to(plan.prices.device)
 
 
-def _cheapest_path(
-    cost: npt.NDArray[np.float64], labels: npt.NDArray[Any], full: npt.NDArray[np.bool_], room: npt.NDArray[np.bool_]
-) -> tuple[list[int], list[int]]:
-    """Clusters from a full one to one with room, and the sample that leaves each for the next (Bellman-Ford)."""
+def _leaving(
+    cost: npt.NDArray[np.float64], labels: npt.NDArray[Any], here: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """(K,) what it costs that the cheapest sample of a cluster goes to each other one, and which sample that is."""
     clusters = cost.shape[1]
-    extra = cost - cost[np.arange(len(cost)), labels][:, None]
-    edge = np.full((clusters, clusters), np.inf)
-    mover = np.zeros((clusters, clusters), dtype=np.int64)
-    for here in range(clusters):
-        rows = np.flatnonzero(labels == here)
-        if len(rows):
-            best = extra[rows].argmin(axis=0)
-            mover[here], edge[here] = rows[best], extra[rows[best], np.arange(clusters)]
-            edge[here, here] = np.inf
+    rows = np.flatnonzero(labels == here)
+    if not len(rows):
+        return np.full(clusters, np.inf), np.zeros(clusters, dtype=np.int64)
+    extra = cost[rows] - cost[rows, here][:, None]
+    extra[:, here] = np.inf
+    best = extra.argmin(axis=0)
+    return extra[best, np.arange(clusters)], rows[best]
+
+
+def _cheapest_path(
+    edge: npt.NDArray[np.float64], full: npt.NDArray[np.bool_], room: npt.NDArray[np.bool_]
+) -> list[int]:
+    """Clusters from a full one to one with room along edges of (K, K) costs (Bellman-Ford)."""
+    clusters = len(edge)
     distance = np.where(full, 0.0, np.inf)
     parent = np.full(clusters, -1)
     for _ in range(clusters):
@@ -182,4 +194,4 @@ def _cheapest_path(
     path = [int(np.where(room, distance, np.inf).argmin())]
     while parent[path[0]] != -1:
         path.insert(0, int(parent[path[0]]))
-    return path, [int(mover[a, b]) for a, b in pairwise(path)]
+    return path
