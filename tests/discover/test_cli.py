@@ -11,8 +11,8 @@ from motet.archive import MotionArchive
 from motet.cli import main
 from tests.conftest import write_clips
 
-SIZES = "--encoder gru --hidden 4 --layers 1 --frames 8 --dim 4 --batch-size 8 --kmeans-restarts 1".split()
-TINY = ["--epochs", "1", "--finetune-epochs", "1", *SIZES, "--quiet"]
+SIZES = {"encoder": "gru", "hidden": 4, "layers": 1, "frames": 8, "dim": 4, "batch-size": 8, "kmeans-restarts": 1}
+TINY = ["--epochs=1", "--finetune-epochs=1", *(f"--{name}={value}" for name, value in SIZES.items()), "--quiet"]
 
 
 @pytest.fixture(scope="module")

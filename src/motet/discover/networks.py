@@ -30,7 +30,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 def make_encoder(settings: Settings, skeleton: Skeleton, persons: int, channels: int) -> nn.Module:
     """The encoder of a branch.
 
-    CoDT's graphs are centred at the neck in every layout; an encoder that was pretrained elsewhere keeps its own centre.
+    CoDT's graphs are centred at the neck in every layout; an encoder that was pretrained elsewhere keeps its centre.
     """
     options: dict[str, Any] = {"hidden": settings.hidden, "layers": settings.layers}
     if settings.encoder == "stgcn":

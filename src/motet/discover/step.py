@@ -280,7 +280,7 @@ class Discovery(nn.Module):
         return losses
 
     def _alike(self, branch: int, features: Tensor) -> Tensor:
-        """(n, n) cosines of features; those of an ST-GCN are not negative, others are brought from [-1, 1] to [0, 1]."""
+        """(n, n) cosines; those of an ST-GCN's features are not negative, others go from [-1, 1] to [0, 1]."""
         unit = normalize(features, dim=1)
         cosine = unit @ unit.T
         return cosine if isinstance(self.pair[branch].student["encoder"], STGCN) else (1 + cosine) / 2

@@ -46,6 +46,14 @@ def changed(clips: Tensor, keyed: Keyed, strength: Strength, skeleton: Skeleton)
     return augment(padded_crop(clips, keyed, strength.padding), keyed, options, skeleton)
 
 
+def masked_parts(skeleton: Skeleton) -> list[tuple[int, ...]]:
+    """Joints that are masked together: arms, legs, and head with trunk (CoDT's five parts), or what is declared."""
+    middle = tuple(joint for name in ("trunk", "head") for joint in skeleton.parts.get(name, ()))
+    others = [joints for name, joints in skeleton.parts.items() if name not in ("trunk", "head")]
+    parts = [*([middle] if middle else []), *others]
+    return parts or [(joint,) for joint in range(len(skeleton))]
+
+
 def mask_parts(clips: Tensor, keyed: Keyed, probability: float, skeleton: Skeleton) -> Tensor:
     """Zero body parts, drawn for each clip, frame, part and person; a new tensor.
 
@@ -53,11 +61,12 @@ def mask_parts(clips: Tensor, keyed: Keyed, probability: float, skeleton: Skelet
         clips: (B, T, P, V, C).
         keyed: draws for the B clips and this view.
         probability: that a part is zeroed; 0 gives the clips themselves.
-        skeleton: its ``parts``; each joint where it declares none. A joint of two parts stays if both stay.
+        skeleton: its ``parts``, head and trunk together as published; each joint where it declares none. A joint of
+            two parts stays if both stay.
     """
     if probability == 0:
         return clips
-    parts = list(skeleton.parts.values()) or [(joint,) for joint in range(len(skeleton))]
+    parts = masked_parts(skeleton)
     batch, time, persons = clips.shape[:3]
     keep = keyed.uniform("part mask", time, persons, len(parts)) >= probability
     # how many of its parts a joint loses
