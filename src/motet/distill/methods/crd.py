@@ -29,11 +29,11 @@ class Crd:
     kd: float = 0.0
     """weight of the teacher's softened answers."""
     kd_temperature: float = 4.0
-    """that softens the answers of student and teacher."""
+    """temperature that softens the answers of student and teacher."""
     temperature: float = 0.07
     """τ of the contrast."""
     negatives: int = 16384
-    """per row, of other classes; at most as many as the training rows of other classes."""
+    """negatives of a row, of other classes; at most as many as the training rows of other classes."""
     memory_momentum: float = 0.5
     """share of a memory's row that stays when the row is seen again."""
     projection: int = 128
@@ -60,11 +60,11 @@ class Crcd:
     kd: float = 0.9
     """weight of the teacher's softened answers."""
     kd_temperature: float = 4.0
-    """that softens the answers of student and teacher."""
+    """temperature that softens the answers of student and teacher."""
     temperature: float = 0.05
     """τ of the contrast."""
     negatives: int = 500
-    """per row, of other classes; at most as many as the training rows of other classes."""
+    """negatives of a row, of other classes; at most as many as the training rows of other classes."""
     memory_momentum: float = 0.5
     """share of a memory's row that stays when the row is seen again."""
     projection: int = 128

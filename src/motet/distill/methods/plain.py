@@ -56,7 +56,7 @@ class Kd:
     kd: float = 1.0
     """weight of the teacher's answers."""
     kd_temperature: float = 4.0
-    """that softens the answers of student and teacher."""
+    """temperature that softens the answers of student and teacher."""
 
     def __post_init__(self) -> None:
         within(self, "kd", least=0)
