@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from motet.distill.raw.feeder import RawFeeder, Source, stand_in
 from motet.distill.raw.trainer import Extractor, RawTrainer
 from motet.distill.settings import settings_for
 from motet.errors import ConfigError, DataError, Interrupted, RunError
+from motet.runs import Run
 from tests.distill_raw.made import FLAGS, NETWORKS, QUICK, SMALL, films
 from tests.distill_raw.media_files import tone, write
 
@@ -57,6 +59,50 @@ def test_from_films_to_a_student_on_the_command_line(
     assert student.features({"video": files}).shape == (4, 4)
     with pytest.raises(DataError, match="needs the modality video"):
         student.predict({"audio": files})
+
+
+def test_the_student_alone_and_the_report_of_a_training_from_recordings(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The proposed command runs under the same conditions; the page shows curves of all lanes together."""
+    monkeypatch.chdir(tmp_path)
+    manifest = open_source(folder)
+    manifest.modalities["audio"][1] = None  # trains
+    manifest.write(tmp_path / "m.csv")
+    words = [
+        "distill",
+        "raw",
+        "m.csv",
+        "--target",
+        "video",
+        "--auxiliary",
+        "audio",
+        "--out",
+        "run",
+        "--seeds",
+        "0",
+        "1",
+    ]
+    assert main([*words, "--seeds", "0", "1", *FLAGS, "--epochs", "2", *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "audio is absent in 1 of 8 training rows (12 %)." in said
+    assert said.rstrip() == Path("run/result.md").read_text().rstrip()
+    command = said.partition("under the same conditions, by `")[2].partition("`")[0]
+    assert "--video.layers 1 1 1 1" in command
+    assert "audio" not in command
+    assert main([*shlex.split(command)[1:], "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["distill", "raw", "--resume", "run", "--quiet"]) == 0
+    assert "- student alone (`run-alone`): accuracy (WA)" in capsys.readouterr().out
+    assert main(["report", "run", "--baseline", "run-alone", "--out", "page.html"]) == 0
+    page = Path("page.html").read_text()
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    student = next(chart["series"]["student"] for chart in data["curves"] if "teacher" in chart["series"])
+    lanes = json.loads(Path("run/result.json").read_text())["curves"].values()
+    wanted = [100 * np.mean([lane[n]["curve"]["student"] for lane in lanes]) for n in range(2)]
+    assert [y for _, y in student] == pytest.approx(wanted, rel=1e-4)
+    with pytest.raises(RunError, match=r"is a distillation.*motet\.distill\.raw\.load uses its student"):
+        _ = Run.open("run").config
 
 
 def test_a_student_learns_from_films(tmp_path: Path) -> None:

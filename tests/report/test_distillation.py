@@ -78,6 +78,7 @@ def test_without_a_baseline_the_student_is_held_against_its_teacher(runs: Path, 
     assert f"The student alone was trained, too. Name it by --baseline {runs / 'alone'}" in text
     text, data = written(runs, tmp_path, "alone")
     assert 'id="classes"' not in text
+    assert "One seed" not in text
     assert 'id="forecast"' not in text
     assert [list(chart["series"]) for chart in data["curves"]] == [["student"], ["student"]]
 

@@ -238,7 +238,7 @@ def _train(
         "validate": plan.validate,
         "batch_size": trainer.batch_size,
         "seconds": round(trainer.seconds, 3),
-        "environment": environment(),
+        "environment": environment() | begun(out),
         "lanes": judged,
         "summary": summary(judged, main.method.judged),
         "curves": trainer.history,
@@ -251,6 +251,14 @@ def _train(
         write_json(out / "result.json", result)
         (out / "result.md").write_text(report(result, out) + "\n")
     return result
+
+
+def begun(out: Path | None) -> dict[str, Any]:
+    """The command that began a run; one that goes on with it does not repeat it."""
+    try:
+        return {"command": json.loads((out / "environment.json").read_text())["command"]} if out is not None else {}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _command_alone(plan: Plan, settings: Settings, out: Path | None) -> str | None:

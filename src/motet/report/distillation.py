@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -257,9 +258,12 @@ def _forecast(pair: Pair) -> str:
         )
     bars = charts.simple_bars("linear probes, accuracy (%)", probes, grey=len(probes) - 1)
     body = f'<div class="two wide">{bars}<div>{facts_list(facts)}</div></div>'
-    return section(
-        "forecast", "Was it to be expected?", escape(forecast["says"][:1].upper() + forecast["says"][1:]) + ".", body
-    )
+    return section("forecast", "Was it to be expected?", escape(_sentence(forecast["says"])) + ".", body)
+
+
+def _sentence(says: str) -> str:
+    """With a capital, and with minus signs before numbers."""
+    return says[:1].upper() + re.sub(r"(?<= )-(?=\d)", "−", says[1:])
 
 
 def _classes(pair: Pair) -> str:
@@ -278,7 +282,16 @@ def _classes(pair: Pair) -> str:
         if a is not None and b is not None
     ]
     lead = f"Recall of every class, minus that of {escape(against)}, in points; all folds and seeds counted together."
+    fewest = _smallest_class(pair.result)
+    lead += f" The smallest class has {fewest:,} test rows: one of them is {words.points(100 / fewest)}."
     return section("classes", "Which classes profit", lead, charts.differences(changes))
+
+
+def _smallest_class(result: Result) -> int:
+    """Test rows of the class that has fewest, all folds together."""
+    first = result["lanes"][0]["seed"]
+    counts = np.sum([lane["student"]["confusion"] for lane in result["lanes"] if lane["seed"] == first], axis=(0, 2))
+    return int(counts[counts > 0].min())
 
 
 def _recalls_of_teacher(pair: Pair) -> list[float | None] | None:

@@ -31,6 +31,7 @@ from motet.distill.raw.student import save_student
 from motet.distill.raw.threads import decoders, number_of
 from motet.distill.raw.trainer import RawTrainer
 from motet.distill.result import summary
+from motet.distill.run import begun
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.table import FeatureTable, usable
 from motet.distill.told import command_alone, encoders_of, report, training_side
@@ -274,7 +275,7 @@ def _run(
         "validate": plan.validate,
         "batch_size": done[0]["batch_size"],
         "seconds": round(sum(line["seconds"] for line in done), 3),
-        "environment": environment(),
+        "environment": environment() | begun(out),
         "lanes": judged,
         "summary": summary(judged, done[0]["judged"]),
         "curves": {f"{f.name}, seed {s}": line["curves"] for (f, s), line in zip(lanes, done, strict=True)},
