@@ -382,11 +382,6 @@ def _constant(path: Path, clips: int, label: int | None = None) -> MotionArchive
     return MotionArchive.open(path)
 
 
-def test_constant_clips_do_not_break_it(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
-    result = discover.run(sets[0], _constant(tmp_path / "flat", 20), clusters=3, progress=False, **TINY)
-    assert sum(c["size"] for c in result["clusters"]["B0"]) == 20
-
-
 def test_sets_that_are_refused(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
     source, target = sets
     blind = _constant(tmp_path / "blind", 6)
