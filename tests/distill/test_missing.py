@@ -1,9 +1,8 @@
-"""Rows that lack a modality, from the command line to the student in use; and batches at the edge."""
+"""Rows that lack a modality, from the command line to the student in use."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from motet import distill
 from motet.cli import main
 from motet.distill.methods import METHODS
-from motet.errors import DataError, MotetWarning
+from motet.errors import DataError
 from tests.distill.toys import write_table
 
 TINY: dict[str, Any] = {"epochs": 2, "batch_size": 16, "features": 8, "hidden": (8,), "fuse_hidden": 8}
@@ -98,25 +97,3 @@ def test_two_auxiliaries_that_are_never_together(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"late.npz, fold 0: no training row has all of eye, ear"):
         distill.run(late, "eye", "ear", **quick, **TINY)
     assert distill.run(late, "eye", "ear", method="alone", **quick, **TINY)["lanes"]
-
-
-@pytest.mark.parametrize("method", ["amid", "nce", "gmc", "ccl", "crd"])
-@pytest.mark.parametrize("change", ["one class a batch", "no class twice", "zero vectors"])
-def test_batches_at_the_edge(tmp_path: Path, method: str, change: str) -> None:
-    """Everything stays finite; with no class twice in a batch D2 has nothing to do."""
-    columns: dict[str, Any] = {}
-    options: dict[str, Any] = {"warm_up": 0} if method in ("amid", "nce") else {}
-    if change == "one class a batch":
-        options |= {"batch_size": 4, "per_class": 4}
-    elif change == "no class twice":
-        # 30 classes of four rows: two of a batch of two are rarely of one
-        columns = {"label": np.arange(120) // 4, "group": None, "fold": np.arange(120) % 2}
-        options |= {"batch_size": 2}
-    else:
-        columns = {"eye": np.zeros((120, 6)), "ear": np.zeros((120, 5))}
-    path = write_table(tmp_path / "t.npz", **columns)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MotetWarning)  # of the missing warm-up and of the collapse
-        found = trained(path, method, epochs=1, **options)
-    for line in found["curves"]:
-        assert all(np.isfinite(values).all() for values in line["terms"].values())

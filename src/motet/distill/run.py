@@ -32,12 +32,12 @@ from motet.distill.ranges import within
 from motet.distill.result import summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.student import save_student
-from motet.distill.table import FeatureTable, usable
+from motet.distill.table import FeatureTable, check_numbers, usable
 from motet.distill.told import command_alone, encoders_of, report, training_side
 from motet.distill.train import Trainer
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.progress import TrainingProgress
-from motet.runs import environment, write_json
+from motet.runs import environment, write_json, written
 
 Tables = str | Path | FeatureTable | MotionArchive | Sequence[str | Path | MotionArchive]
 _COLLAPSED = 0.98  # mean cosine of different classes
@@ -125,6 +125,8 @@ def run(
     paths = _paths(table)
     given = (paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
     plan = Plan(*given, motion or Motion())
+    if isinstance(table, FeatureTable):
+        check_numbers(table, (*plan.target, *plan.auxiliary))
     opened = table if isinstance(table, FeatureTable) else _opened(plan)
     path, device = None if out is None else _fresh(Path(out)), usable_device(device)
     return _train(opened, plan, chosen, path, device, progress)
@@ -249,7 +251,8 @@ def _train(
     if out is not None:
         save_student(out / "student.safetensors", trainer, table, plan.motion)
         write_json(out / "result.json", result)
-        (out / "result.md").write_text(report(result, out) + "\n")
+        with written(out / "result.md") as partial:
+            partial.write_text(report(result, out) + "\n")
     return result
 
 

@@ -371,6 +371,22 @@ def _names_of(table: FeatureTable) -> Array:
     return np.array(table.class_names)[table.labels]
 
 
+def check_numbers(table: FeatureTable, names: Sequence[str]) -> None:
+    """Whether modalities hold numbers only; of a table that no reader has looked at.
+
+    Raises:
+        DataError: NaN, infinite or too large to be squared; names modality and row.
+    """
+    for name in names:
+        seen = table.modality(name)
+        fits = (np.abs(seen.values) < _LARGEST).reshape(len(table), -1).all(axis=1) | ~seen.available
+        if not fits.all():
+            raise DataError(
+                f"{table.name}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in "
+                f"{table.where(int(np.argmin(fits)))}; mend it, or mark the row as not available"
+            )
+
+
 def usable(table: FeatureTable, targets: Sequence[str], auxiliaries: Sequence[str]) -> FeatureTable:
     """The rows that have every target; the modalities must exist and be used once.
 
