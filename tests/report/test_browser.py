@@ -10,9 +10,12 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from motet import distill, report
 from motet.report import build
+from tests.distill.toys import write_table
 from tests.report.made_up import made_up
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -59,15 +62,55 @@ SCRIPT = """<script>
 </script></body>"""
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-def test_pointing_pinning_keys_and_search(tmp_path: Path) -> None:
+def dom_of(page: Path, tmp_path: Path) -> str:
+    """The document after its scripts have run."""
     assert BROWSER is not None
-    page = tmp_path / "page.html"
-    page.write_text(build(made_up()).replace("</body>", SCRIPT))
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'user'}"]
     command += ["--window-size=1200,1000", "--virtual-time-budget=3000", "--dump-dom", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+# a reader points at the second chart; boxes that are wider than the page would have to be scrolled
+CHARTS = """<script>
+(async () => {
+  const found = {errors: []};
+  addEventListener("error", (event) => found.errors.push(event.message));
+  await new Promise((done) => setTimeout(done, 300));
+  const charts = [...document.querySelectorAll(".curve svg")], box = charts[1].getBoundingClientRect();
+  found.titles = [...document.querySelectorAll(".curve figcaption b")].map((one) => one.textContent);
+  const where = {clientX: box.right - box.width / 10, clientY: box.top + box.height / 2, pointerType: "mouse"};
+  charts[1].dispatchEvent(new PointerEvent("pointermove", {...where, bubbles: true}));
+  found.tip = [...document.querySelectorAll("#tip, .tip")].map((one) => one.textContent).join("");
+  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  document.documentElement.dataset.found = JSON.stringify(found);
+})();
+</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_the_page_of_a_distillation(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.npz", available_ear=np.arange(120) % 10 > 2)
+    small: dict[str, Any] = {"epochs": 3, "batch_size": 16, "features": 8, "warm_up": 1}
+    distill.run(table, "eye", "ear", tmp_path / "run", progress=False, **small)
+    page = tmp_path / "page.html"
+    report.write(tmp_path / "run", page)
+    page.write_text(page.read_text().replace("</body>", CHARTS))
+    dom = dom_of(page, tmp_path)
+    match = re.search(r'data-found="([^"]*)"', dom)
+    assert match is not None, dom[:500]
+    found: dict[str, Any] = json.loads(unescape(match[1]))
+    assert found["errors"] == []
+    assert found["wide"] <= 0
+    assert found["titles"][:3] == ["Student and teacher (%)", "Gap (points)", "Cosine of student and teacher"]
+    assert "gap" in found["tip"]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_pointing_pinning_keys_and_search(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(build(made_up()).replace("</body>", SCRIPT))
+    dom = dom_of(page, tmp_path)
     match = re.search(r'data-found="([^"]*)"', dom)
     assert match is not None, dom[:500]
     found: dict[str, Any] = json.loads(unescape(match[1]))

@@ -18,6 +18,7 @@ from tests.distill.toys import write_table
 from tests.report.test_page import Page
 
 TINY: dict[str, Any] = {"epochs": 3, "batch_size": 16, "features": 8, "hidden": (8,), "fuse_hidden": 8, "warm_up": 1}
+TINY |= {"lr": 0.03}  # both students learn, and not the same
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +65,67 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
     assert both["student"][-1] == [3, pytest.approx(np.mean(student), abs=1e-2)]
     assert ("cosine own", "cosine mates", "cosine others") in curves
     assert ("critic accuracy", "lambda fundamental", "lambda enhanced") in curves
+    cosine = [np.mean(line["curve"]["cosine"]) for line in result["curves"]]
+    assert [y for _, y in curves["cosine",]["cosine"]] == pytest.approx(cosine, rel=1e-4)
+    assert ("contrast student", "contrast auxiliary") in curves
     pooled = 100 * result["summary"]["student"]["pooled_recall"]["mean"]
     assert f"{pooled:.1f}" in text.split('id="folds"')[1]
     achieved = [100 * r["summary"]["student"]["accuracy"]["mean"] for r in (result, alone)]
     assert f"{achieved[0] - achieved[1]:+.1f} ± ".replace("-", "−") in text.split('id="forecast"')[1]
     assert "(%)" in page.words
     assert not any(attributes.get("src") for _, attributes in page.elements)
+
+
+def test_every_class_stands_in_the_chart_with_its_change(runs: Path, tmp_path: Path) -> None:
+    """The per-class chart of the paper: the greatest gain first, bars to both sides of zero, in proportion."""
+    text, _ = written(runs, tmp_path, baseline="alone")
+    chart = text.partition('id="classes"')[2].partition("</section></section>")[0].partition('id="folds"')[0]
+    both = (json.loads((runs / name / "result.json").read_text())["summary"]["recalls"] for name in ("amid", "alone"))
+    changes = [100 * (a - b) for a, b in zip(*both, strict=True)]
+    named = sorted(zip(changes, ("&lt;wave&gt;", "point", "rest"), strict=True), key=lambda one: -one[0])
+    assert re.findall(r'class="name">([^<]+)<', chart) == [name for _, name in named]
+    values = [float(v.replace("−", "-")) for v in re.findall(r'class="value">([^<]+)<', chart)]
+    assert values == pytest.approx([change for change, _ in named], abs=0.051)
+    reach = max(map(abs, changes))
+    assert reach > 0
+    for place, (change, _) in zip(re.findall(r"left:([\d.]+)%;width:([\d.]+)%", chart), named, strict=True):
+        left, wide = map(float, place)
+        assert wide == pytest.approx(50 * abs(change) / reach, abs=0.01)
+        assert (left if change >= 0 else left + wide) == pytest.approx(50, abs=0.01)
+    assert "The smallest class has 40 test rows: one of them is 2.5 points." in chart
+
+
+def test_scores_and_diagnosis_are_those_of_the_result(runs: Path, tmp_path: Path) -> None:
+    text, _ = written(runs, tmp_path, baseline="alone")
+    result, alone = (json.loads((runs / name / "result.json").read_text()) for name in ("amid", "alone"))
+    scores = text.partition('id="compare"')[2].partition('id="forecast"')[0]
+    shown = [[float(n) for n in pair] for pair in re.findall(r"([\d.]+) ± ([\d.]+)", scores)]
+    wanted = [
+        [100 * one["summary"][who][metric]["mean"], 100 * one["summary"][who][metric]["sd"]]
+        for metric in ("accuracy", "recall", "retrieval_1", "retrieval_5")
+        for one, who in ((alone, "student"), (result, "student"), (result, "teacher"))
+        if metric in one["summary"][who]
+    ]
+    assert np.array(shown) == pytest.approx(np.array(wanted), abs=0.0501)
+    forecast = text.partition('id="forecast"')[2].partition('id="classes"')[0]
+    found = result["forecast"]
+    assert f"help is {found['forecast']}" in forecast
+    assert f"{found['information']['mean']:.2f} ± {found['information']['error']:.2f} bits" in forecast
+    for name in ("eye", "ear", "all"):
+        assert f"{100 * found['probes'][name]['accuracy']:.1f}" in forecast
+    assert not re.search(r" -\d", forecast.partition("</p>")[0])
+
+
+def test_one_seed_and_no_student_alone_are_told(runs: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"progress": False, "diagnose": False, **TINY}
+    distill.run(runs / "t.npz", "eye", "ear", tmp_path / "one", **given)
+    report.write(tmp_path / "one", tmp_path / "page.html")
+    notes = re.findall(r'class="note" role="note">([^<]+)<', (tmp_path / "page.html").read_text())
+    assert len(notes) == 3
+    assert "ear is absent in" in notes[0]
+    options = "--features 8 --hidden 8 --epochs 3 --batch-size 16 --lr 0.03"
+    assert f"--method alone {options} --out {tmp_path / 'one'}-alone" in notes[1]
+    assert "One seed: there is no spread" in notes[2]
 
 
 def test_without_a_baseline_the_student_is_held_against_its_teacher(runs: Path, tmp_path: Path) -> None:

@@ -147,11 +147,13 @@ def _headline(pair: Pair) -> str:
     mine = _row(pair.result, "accuracy")
     if mine is None:
         return _said("none", "This student learned from every row; nothing was tested.", "")
-    who = f"{' + '.join(pair.result['target'])} alone" if pair.judged == "student" else "all modalities together"
-    reached = f"{_name(pair.result)}: {who} name{'s' if pair.judged == 'student' else ''} "
+    named = pair.result["method"] not in ("alone", "teacher")
+    who = f"{_name(pair.result)}: the student of {' + '.join(pair.result['target'])}" if named else _name(pair.result)
+    reached = f"{who[0].upper()}{who[1:]} names "
     reached += f"{words.with_sd(mine.mean, mine.sd)} % of the test rows correctly"
     folds = len({lane["fold"] for lane in pair.result["lanes"]})
-    detail = f"{_tested(pair.result):,} test rows, {folds} folds, {len(mine.values)} seeds."
+    seeds = len(mine.values)
+    detail = f"{_tested(pair.result):,} test rows, {folds} fold{'s' * (folds > 1)}, {seeds} seed{'s' * (seeds > 1)}."
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if base is None or pair.baseline is None:
         beside = alone_beside(pair.path, dict(pair.result))
