@@ -13,6 +13,7 @@ from motet.cli import main
 from motet.distill import Motion, settings_for
 from motet.distill.methods import METHODS
 from motet.distill.networks import Networks
+from motet.distill.raw.options import Audio, Speech, Text, Video
 from motet.distill.settings import Training
 from motet.errors import ConfigError
 from tests.distill.toys import write_table
@@ -52,9 +53,10 @@ def test_a_number_out_of_range(tmp_path: Path, words: str, said: str, capsys: py
     assert not out.exists()
 
 
-@pytest.mark.parametrize(
-    "options", [*METHODS.values(), Networks(), Training(), Motion()], ids=lambda options: type(options).__name__
-)
+PARTS = [*METHODS.values(), Networks(), Training(), Motion(), Video(), Audio(), Speech(), Text()]
+
+
+@pytest.mark.parametrize("options", PARTS, ids=lambda options: type(options).__name__)
 def test_every_number_has_a_range(options: Any) -> None:
     """NaN and a very negative number are refused, whichever option it is; the defaults are not."""
     assert replace(options) == options

@@ -40,7 +40,7 @@ class Motion:
     Attributes:
         frames: of a clip of skeletons, after a linear resize.
         sensor_frames: of what a sensor recorded during a clip.
-        preprocess: of skeletons, see :func:`motet.preprocess.preprocess`; sensors are taken as they are.
+        preprocess: of skeletons: cmd, yaw, crossclr, center, first-frame or none; sensors are taken as they are.
         pair_by: columns of the clips by which several archives are paired; by default those of label, subject, camera,
             setup, repetition and the like that all of them have, else the clips' names.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from motet.distill.ranges import within
 from motet.errors import ConfigError
 
 KINDS = ("video", "audio", "speech", "text")
@@ -21,12 +22,6 @@ def kind_of(modality: str) -> str:
     if kind not in KINDS:
         raise ConfigError(f"modality {modality!r} is of no known kind; its name must begin with {', '.join(KINDS)}")
     return kind
-
-
-def _positive(options: object, *names: str) -> None:
-    for name in names:
-        if not getattr(options, name) > 0:
-            raise ConfigError(f"{name} is {getattr(options, name)}; it must be above 0")
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,8 @@ class Video:
     """what a table gets: the mean over the clips, or one vector per clip"""
 
     def __post_init__(self) -> None:
-        _positive(self, "frames", "stride", "size", "width", "batch")
+        within(self, "frames", "stride", "size", "width", "batch", "layers", least=1)
+        within(self, "slope", least=0, below=1)
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ConfigError(f"scale is {self.scale}; it must be two numbers in (0, 1], the smaller one first")
         if not 0 < self.ratio[0] <= self.ratio[1]:
@@ -82,7 +78,8 @@ class Audio:
     """of the part that a training step hears; shorter sounds are filled with silence. In use the whole is heard."""
 
     def __post_init__(self) -> None:
-        _positive(self, "features", "width", "seconds")
+        within(self, "features", "width", least=1)
+        within(self, "seconds", above=0)
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Speech:
     """what a table gets: the mean over the frames, or every frame"""
 
     def __post_init__(self) -> None:
-        _positive(self, "seconds")
+        within(self, "seconds", above=0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class Text:
     """what a table gets: the mean over the tokens, or every token"""
 
     def __post_init__(self) -> None:
-        _positive(self, "tokens")
+        within(self, "tokens", least=1)
 
 
 KindOptions = Video | Audio | Speech | Text
