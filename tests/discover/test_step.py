@@ -299,3 +299,57 @@ def test_running_statistics_of_the_target_alone(kept: bool) -> None:
     norm = discovery.pair[0].student["encoder"].norm  # type: ignore[union-attr]
     assert torch.equal(norm.running_mean, moved) == kept
     assert norm.momentum == 0.1
+
+
+@pytest.mark.parametrize(("warm", "starts"), [(5, [None, True, True]), (0, [None, None, None])])
+def test_transport_goes_on_or_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, warm: int, starts: list[bool | None]
+) -> None:
+    from motet.discover import step
+    from motet.discover.transport import transport
+
+    told: list[tuple[bool | None, int]] = []
+
+    def noted(logits: Tensor, **options: Any) -> Any:
+        told.append((None if options["prices"] is None else True, options["max_iterations"]))
+        return transport(logits, **options)
+
+    monkeypatch.setattr(step, "transport", noted)
+    discovery, _ = published_case()
+    discovery.settings = replace(discovery.settings, sinkhorn_warm=warm)
+    for _ in range(3):
+        discovery.plan(0)
+    assert told == [(start, warm if start else 100) for start in starts]
+
+
+def test_no_transport_in_pretraining(monkeypatch: pytest.MonkeyPatch) -> None:
+    discovery, batch = published_case()
+    monkeypatch.setattr(Discovery, "plan", lambda *_: pytest.fail("solved for nothing"))
+    assert set(discovery(batch, fine=False)) == {"source", "decoder", "contrast"}
+
+
+def test_bfloat16_stays_in_the_encoders() -> None:
+    found = []
+    for precision in ("32", "bf16"):
+        discovery, batch = published_case()
+        discovery.settings = replace(discovery.settings, precision=precision)  # type: ignore[arg-type]
+        losses = discovery(batch, fine=True)
+        assert all(x.dtype == torch.float32 for x in losses.values())
+        assert discovery.pair[0].bank.dtype == torch.float32
+        sum(losses.values(), torch.zeros(())).backward()
+        found.append((losses, discovery.pair[1].student["projection"].weight.grad))
+    for name, value in found[0][0].items():
+        assert found[1][0][name].item() == pytest.approx(value.item(), rel=0.05), name
+        assert found[1][0][name].item() != value.item(), name
+    assert torch.cosine_similarity(found[0][1].flatten(), found[1][1].flatten(), dim=0) > 0.98
+
+
+def test_cosines_of_features_with_signs_are_brought_to_zero_and_one() -> None:
+    discovery, _ = published_case()
+    x = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
+    assert discovery._alike(0, x.abs()).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    layout = layouts.get("shared-15")
+    encoder = build_encoder("gru", skeleton=layout, persons=1, channels=3, hidden=4, layers=1)
+    pair = Branch(encoder, 4, source_classes=2), Branch(encoder, 4, projection=2)
+    other = Discovery(Settings(encoder="gru"), *pair)
+    assert other._alike(0, x).tolist() == [[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1]]

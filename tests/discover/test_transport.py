@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from motet.discover import balanced_labels, transport
@@ -119,3 +120,49 @@ def test_refused_options(options: dict[str, object], word: str) -> None:
 def test_refused_logits() -> None:
     with pytest.raises(ConfigError, match="NaN"):
         transport(torch.full((4, 3), math.nan))
+
+
+def test_a_warm_start_bears_what_a_cold_one_bears() -> None:
+    logits = wave(60, 6, 3)
+    prices = transport(logits).prices
+    expected = transport(logits, prices=prices, max_iterations=5).rows()
+    shifted = transport(logits + 7 * torch.arange(60.0)[:, None], prices=prices, max_iterations=5).rows()
+    torch.testing.assert_close(shifted, expected)
+    logits[:, 0] = -math.inf
+    assert transport(logits, prices=prices).rows().isfinite().all()
+    for bad in (math.nan, math.inf):
+        logits[3, 2] = bad
+        with pytest.raises(ConfigError, match="NaN or infinity"):
+            transport(logits, prices=prices)
+
+
+def test_a_few_warm_iterations_balance_better_than_many_from_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.multinomial(1 / torch.arange(1.0, 13), 1500, replacement=True, generator=generator)
+    centres = torch.nn.functional.normalize(torch.randn(12, 32, generator=generator), dim=1)
+    bank = 6 * centres[classes] + 0.6 * torch.randn(1500, 32, generator=generator)
+    prices = transport(bank @ centres.T).prices
+    for _ in range(30):
+        # the share of a bank of 18,841 that a batch of 128 renews
+        rows = torch.randperm(1500, generator=generator)[:10]
+        bank[rows] += 0.2 * torch.randn(10, 32, generator=generator)
+        logits = bank @ centres.T
+        plan = transport(logits, prices=prices, max_iterations=5)
+        prices = plan.prices
+    off = [float((p.rows().sum(0) - 125).abs().sum()) for p in (transport(logits), plan)]
+    assert off[1] < 0.7 * off[0]
+    exact = transport(logits, prices=prices, max_iterations=20_000, tolerance=1e-6).labels()
+    agreement = [float((p.labels() == exact).double().mean()) for p in (transport(logits), plan)]
+    assert agreement[1] > agreement[0]
+
+
+def test_exact_rounding_of_equal_costs_and_of_many() -> None:
+    assert balanced_labels(transport(torch.zeros(300, 7))).bincount().tolist() == [43] * 6 + [42]
+    logits = wave(700, 9, 5)
+    labels = balanced_labels(transport(logits))
+    assert labels.bincount().tolist() == [78] * 7 + [77] * 2
+    cost = -torch.log_softmax(logits, dim=1)
+    slots = torch.arange(9).repeat_interleave(labels.bincount())
+    rows, chosen = linear_sum_assignment(cost[:, slots].numpy())
+    best = float(cost[torch.from_numpy(rows), slots[torch.from_numpy(chosen)]].sum())
+    assert float(cost.gather(1, labels[:, None]).sum()) == pytest.approx(best, rel=1e-9)

@@ -168,7 +168,9 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
 
 def _spread(count: int, most: int, device: torch.device) -> Tensor:
     """At most so many of ``count`` rows, evenly spaced."""
-    return torch.unique(torch.linspace(0, count - 1, min(most, count), dtype=torch.float64, device=device).long())
+    places = torch.linspace(0, count - 1, min(most, count), dtype=torch.float64, device=device)
+    some: Tensor = torch.unique(places.long())
+    return some
 
 
 def distinct(unit: Tensor, found: Clustering) -> int:

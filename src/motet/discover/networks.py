@@ -130,14 +130,28 @@ class Branch(nn.Module):
         self.decoder = decoder
         self.register_buffer("bank", torch.zeros(clips, self.features))
 
-    def encode(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """The student's feature (B, F) and what the decoder reads: (B, P, F, T') of an ST-GCN, else the feature."""
+    def encode(self, clips: Tensor, *, low: bool = False) -> tuple[Tensor, Tensor]:
+        """The student's feature (B, F) and what the decoder reads: (B, P, F, T') of an ST-GCN, else the feature.
+
+        Args:
+            clips: (B, T, P, V, C).
+            low: run the encoder in bfloat16 where that is safe; what comes out is float32.
+        """
         encoder = self.student["encoder"]
-        if isinstance(encoder, STGCN):
-            found = encoder.forward_map(clips)
-            return found.mean(dim=(1, 3)), found
-        feature = encoder(clips)
-        return feature, feature
+        with self._precision(low):
+            found = encoder.forward_map(clips) if isinstance(encoder, STGCN) else encoder(clips)
+        found = found.float() if low else found
+        return (found.mean(dim=(1, 3)) if isinstance(encoder, STGCN) else found), found
+
+    @torch.no_grad()
+    def teach(self, clips: Tensor, *, low: bool = False) -> Tensor:
+        """(B, F) features by the teacher."""
+        with self._precision(low):
+            found: Tensor = self.teacher["encoder"](clips)
+        return found.float() if low else found
+
+    def _precision(self, low: bool) -> torch.autocast:
+        return torch.autocast(self.bank.device.type, torch.bfloat16, enabled=low)
 
     def add_classifier(self, weight: Tensor) -> None:
         """Give student and teacher a target classifier with these (K, F) weights and zero biases."""

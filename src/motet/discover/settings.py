@@ -63,6 +63,8 @@ class Settings:
     """of the contrastive embedding."""
     ema: float = 0.999
     """momentum of the teachers."""
+    precision: Literal["32", "bf16"] = "32"
+    """of the encoders in training; losses, labels and judging are single precision."""
     temperature: float = 0.07
     """of the contrastive loss (the supplement prints 7, the released code 0.07)."""
     weight_source: float = 1.0
@@ -79,6 +81,9 @@ class Settings:
     """ξ: larger makes the transport plan harder."""
     sinkhorn_iterations: int = 100
     sinkhorn_tolerance: float = 1e-2
+    sinkhorn_warm: int = 5
+    """iterations of a transport that begins at the prices of the step before, which brings clusters nearer to the
+    wanted sizes than a hundred from nothing; 0: begin anew in every step, as released."""
     balance: float = 1.0
     """1: clusters of equal size; less: sizes may depart from it, for targets whose classes are not balanced."""
     shares: tuple[float, ...] = ()
@@ -136,6 +141,7 @@ class Settings:
         for name in (
             "epochs",
             "finetune_epochs",
+            "sinkhorn_warm",
             "seed",
             "evaluate_every",
             "checkpoint_every",
@@ -183,7 +189,8 @@ class Settings:
 # what pretraining does not depend on
 AFTER_PRETRAINING = (
     *("name", "method", "pairs", "clusters", "finetune_epochs", "finetune_lr", "weight_labels", "weight_pairs"),
-    *("power", "sinkhorn_iterations", "sinkhorn_tolerance", "balance", "shares", "rounding", "rank_features"),
+    *("power", "sinkhorn_iterations", "sinkhorn_tolerance", "sinkhorn_warm", "balance", "shares", "rounding"),
+    "rank_features",
     *("strong_shear", "strong_padding", "mask", "initialise", "kmeans_restarts", "pretrained"),
     *("evaluate_every", "checkpoint_every", "keep_checkpoints"),
 )
@@ -219,6 +226,7 @@ SETTINGS: dict[str, Settings] = {
         strong_padding=1 / 4,
         scale=0.2,
         noise=0.02,
+        sinkhorn_warm=100,  # of a few hundred clips they cost nothing
         mask=0.0,
     ),
 }
@@ -228,8 +236,9 @@ def as_released(settings: Settings) -> Settings:
     """The behaviour of the released code where it is well defined.
 
     Part masks of 0.1 on every student and on the source in both stages, weak augmentation throughout, classifiers that
-    start at random. What only breaks it (NaN by underflow, augmented clips at test time, one augmentation stream for
-    all epochs) is not offered.
+    start at random, mixed running statistics, a transport from nothing in every step. What only breaks it (NaN by
+    underflow, augmented clips at test time, one augmentation stream for all epochs, teachers and banks that start at
+    random, masks of one branch on the joints of the other) is not offered.
     """
     return replace(
         settings,
@@ -239,6 +248,7 @@ def as_released(settings: Settings) -> Settings:
         strong_padding=settings.weak_padding,
         initialise=False,
         target_statistics=False,
+        sinkhorn_warm=0,
     )
 
 

@@ -130,21 +130,26 @@ class Discovery(nn.Module):
         """B0 and B1."""
         return self.branches[0], self.branches[1]  # type: ignore[return-value]
 
+    @property
+    def low(self) -> bool:
+        """Whether encoders run in bfloat16."""
+        return self.settings.precision == "bf16"
+
     def forward(self, batch: Batch, *, fine: bool) -> dict[str, Tensor]:
         """Weighted losses of one step; the banks hold the batch's teacher features when it returns."""
         settings, (shared, own) = self.settings, self.pair
         assert shared.source_classifier is not None
         assert shared.decoder is not None
         with kept_statistics(shared.student["encoder"], settings.target_statistics):
-            feature, seen = shared.encode(batch.source_seen)
+            feature, seen = shared.encode(batch.source_seen, low=self.low)
         losses = {
             "source": settings.weight_source
             * functional.cross_entropy(shared.source_classifier(feature), batch.source_labels)
         }
         decoded = shared.decoder.loss(seen, batch.source)
-        first, seen = shared.encode(batch.seen[0])
+        first, seen = shared.encode(batch.seen[0], low=self.low)
         losses["decoder"] = settings.weight_decoder * (decoded + shared.decoder.loss(seen, batch.students[0]))
-        features = (first, own.encode(batch.seen[1])[0])
+        features = (first, own.encode(batch.seen[1], low=self.low)[0])
         losses["contrast"] = settings.weight_contrast * self._teach(features[1], batch)
         if fine:
             losses |= self._fine(features, feature, batch)
@@ -157,7 +162,7 @@ class Discovery(nn.Module):
             made = []
             for branch, clips in zip(self.pair, batch.teachers, strict=True):
                 ema_update(branch.teacher, branch.student, self.settings.ema)
-                made.append(branch.teacher["encoder"](clips))
+                made.append(branch.teach(clips, low=self.low))
             key = self._key(made[1])
         query = normalize(own.student["projection"](query), dim=1)
         loss = contrast(query, key, own.bank, batch.places, self.settings.temperature, project=self._key)
@@ -188,7 +193,7 @@ class Discovery(nn.Module):
 
     def _second_view(self, batch: Batch) -> list[Tensor]:
         """Students' features of the teachers' clips, for methods that compare two views."""
-        return [b.encode(x)[0] for b, x in zip(self.pair, batch.teachers, strict=True)]
+        return [b.encode(x, low=self.low)[0] for b, x in zip(self.pair, batch.teachers, strict=True)]
 
     def _uno(self, features: tuple[Tensor, Tensor], known: Tensor, batch: Batch) -> dict[str, Tensor]:
         """UNO: one softmax over known and new classes, each view labels the other; see :class:`rivals.Heads`."""
@@ -230,13 +235,16 @@ class Discovery(nn.Module):
             wanted = torch.tensor(sorted(settings.shares, reverse=True)).to(logits)
             shares = torch.empty_like(wanted)
             shares[order] = wanted / wanted.sum()
+        before = self.prices[branch] if settings.sinkhorn_warm else None
+        # labels that last for an epoch begin far from those of the epoch before
+        goes_on = before is not None and settings.method != "sela"
         found = transport(
             logits,
             power=settings.power,
             shares=shares,
             balance=settings.balance,
-            prices=self.prices[branch],
-            max_iterations=settings.sinkhorn_iterations,
+            prices=before,
+            max_iterations=settings.sinkhorn_warm if goes_on else settings.sinkhorn_iterations,
             tolerance=settings.sinkhorn_tolerance,
         )
         self.prices[branch] = found.prices

@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     """A transport plan in factored form: Q = row-softmax(ξ log p + prices).
 
     Attributes:
-        logits: (N, K) log-probabilities times the power.
+        logits: (N, K) log-probabilities times the power, up to a constant of each row.
         prices: (K,) logarithms of the clusters' scalings; a warm start for the next plan.
         iterations: how many were made.
     """
@@ -81,10 +81,10 @@ def transport(
         raise ConfigError(f"balance {balance} must lie in (0, 1], power {power} and max_iterations be positive")
     count, clusters = logits.shape
     log_shares = torch.full_like(logits[0], -math.log(clusters)) if shares is None else shares.to(logits).log()
-    scaled = torch.log_softmax(logits.float() if logits.dtype.itemsize < 4 else logits, dim=1)
-    scaled = scaled.clamp_min_(-1 / torch.finfo(scaled.dtype).eps).mul_(power)
-    if not bool(scaled.isfinite().all()):
-        raise ConfigError("logits hold NaN or infinity; look at the features and the learning rate")
+    given = logits.float() if logits.dtype.itemsize < 4 else logits
+    # what a row has in common is only told apart by the samples' first scalings, of which a warm start has no need
+    scaled = torch.log_softmax(given, dim=1) if prices is None else given
+    scaled = (scaled * power).clamp_min_(-power / torch.finfo(scaled.dtype).eps)
     if shares is not None and (len(shares) != clusters or not bool((shares > 0).all())):
         raise ConfigError(f"shares must be {clusters} positive numbers")
     price = prices
@@ -110,6 +110,8 @@ def transport(
         if float((price - start).abs().max()) > _DRIFT / 2:
             start = price
             share, rows = _absorbed(scaled, price)
+    if not bool(price.isfinite().all()):
+        raise ConfigError("logits hold NaN or infinity; look at the features and the learning rate")
     return Plan(scaled, price, made)
 
 
