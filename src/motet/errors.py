@@ -34,3 +34,7 @@ class Interrupted(MotetError):
 
 class MotetWarning(UserWarning):
     """Something that works but is probably not what was wanted; the message says what to do."""
+
+
+class MotetNote(MotetWarning):
+    """A plain fact that a reader should know; nothing is wrong and nothing need be done."""

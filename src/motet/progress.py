@@ -1,14 +1,20 @@
-"""What training says while it runs: a live bar on a terminal, a line now and then elsewhere."""
+"""What long work says while it runs: a live bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+
+T = TypeVar("T")
+EVERY = 5.0
+"""seconds between two lines where there is no live bar; what takes less says nothing"""
 
 
 def clock(seconds: float) -> str:
@@ -16,6 +22,72 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Ticker:
+    """Prints every few seconds what is under way, how far it is and how long it takes, until the block ends.
+
+    The lines come from a thread of their own, because one step of the work may itself take minutes.
+    """
+
+    def __init__(self, what: str, total: int | None, console: Console) -> None:
+        self.done = 0
+        self._what, self._total, self._console = what, total, console
+        self._began = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY):
+            self._console.print(self._line(), markup=False, soft_wrap=True)
+
+    def _line(self) -> str:
+        passed = time.monotonic() - self._began
+        far = "" if self._total is None else f" {self.done}/{self._total}"
+        if not self._total or not self.done:
+            return f"{self._what}{far}  {clock(passed)} so far"
+        return f"{self._what}{far}  {clock(passed)}, {clock(passed / self.done * (self._total - self.done))} left"
+
+
+def tracked(items: Sequence[T], what: str, *, show: bool) -> Iterable[T]:
+    """Iterate over ``items`` and show on stderr how far it is: a bar on a terminal, else a line every few seconds."""
+    console = Console(stderr=True, highlight=False)
+    if not show:
+        return items
+    if console.is_terminal:
+        return track(items, description=what, console=console, transient=True)
+    return _told(items, what, console)
+
+
+def _told(items: Sequence[T], what: str, console: Console) -> Iterator[T]:
+    with _Ticker(what, len(items), console) as ticker:
+        for item in items:
+            yield item
+            ticker.done += 1
+
+
+@contextmanager
+def working(what: str, *, show: bool) -> Iterator[None]:
+    """Show on stderr that something is under way whose end cannot be told: a spinner on a terminal, else lines."""
+    console = Console(stderr=True, highlight=False)
+    if not show:
+        yield
+    elif console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        with _Ticker(what, None, console):
+            yield
 
 
 class TrainingProgress:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from motet.archive import MotionArchive
@@ -19,6 +17,7 @@ from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.probe import fusion_weight
 from motet.evaluate.results import RANDOM, RAW
 from motet.loader import ClipStore
+from motet.progress import tracked
 
 if TYPE_CHECKING:
     from motet.model import Model
@@ -159,7 +158,5 @@ class Context:
         return "probe seeds" if probe_seeds else "run" if kind != RAW else ""
 
     def track(self, items: Sequence[T], what: str) -> Iterable[T]:
-        """Iterate with a progress bar on stderr."""
-        console = Console(stderr=True)
-        shown = self.show and console.is_terminal
-        return track(items, description=what, console=console, transient=True, disable=not shown)
+        """Iterate with progress on stderr."""
+        return tracked(items, what, show=self.show)
