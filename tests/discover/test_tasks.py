@@ -71,7 +71,9 @@ def test_the_paper_s_five() -> None:
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_the_tasks_of_the_paper_run(folder: Path, name: str) -> None:
+def test_the_tasks_of_the_paper_run(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, value in (("judge.RESTARTS", 2), ("judge.ITERATIONS", 5), ("clusters.ITERATIONS", 5)):
+        monkeypatch.setattr(f"motet.discover.{constant}", value)
     task = TASKS[name]
     archives = _archive(folder, task.source), _archive(folder, task.target)
     result = discover.run(*archives, task=name, progress=False, clusters=4, **SMALL)
