@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet import cli, doctor, formats, layouts
+from motet import cli, doctor, formats, layouts, splits
 from motet.archive import ArchiveWriter, MotionArchive
 from motet.convert import convert
 from motet.doctor import diagnose
@@ -66,6 +68,100 @@ def test_a_wrong_unit_with_the_command_that_mends_it(clean: MotionArchive, tmp_p
     other = rewrite(clean, tmp_path / "b", lambda clip, i: clip * 1000)
     assert "bring the coordinates to metres" in diagnose(other)[0].remedy
     assert names(rewrite(clean, tmp_path / "c", lambda clip, i: clip * 1000, units="mm")) == []
+
+
+def as_tables(archive: MotionArchive, folder: Path, factor: float) -> Path:
+    """Every clip as a table with semicolons, its label and number in the name."""
+    skeleton = layouts.get("common-15")
+    folder.mkdir()
+    header = ";".join(f"{joint}_{axis}" for joint in skeleton.joints for axis in "xyz")
+    for i, row in enumerate(archive.clips.iter_rows(named=True)):
+        frames = convert(archive.clip(i), archive.skeleton, skeleton)[:, 0].reshape(row["length"], -1) * factor
+        lines = [header, *(";".join(f"{v:.5g}" for v in frame) for frame in frames)]
+        (folder / f"{'abcdef'[row['label']]}{i}_{row['subject']}.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_the_command_keeps_what_the_import_was_told(clean: MotionArchive, tmp_path: Path) -> None:
+    tables = as_tables(clean, tmp_path / "my tables", 1000)
+    options = {"separator": ";", "fps": 30.0, "pattern": r"(?P<label>[a-z])\d+_", "licence": "mine"}
+    archive = formats.import_dataset("csv", tables, tmp_path / "a", progress=False, **options)
+    findings = {f.name: f for f in diagnose(archive)}
+    words = shlex.split(findings["scale"].remedy)
+    assert words[-2:] == ["mine", "--overwrite"]
+    assert cli.main([*words[1:], "--quiet"]) == 0
+    again = MotionArchive.open(tmp_path / "a")
+    assert (list(again.class_names), again.fps, again.licence) == (list("abcdef"), 30.0, "mine")
+    assert again.source["options"] == {**archive.source["options"], "unit": "mm"}
+    [found] = diagnose(again)
+    assert found.name == "unknown people"
+    assert "import again with a group (?P<subject>…) in its --pattern: motet data import csv" in found.remedy
+    assert shlex.quote(options["pattern"]) in found.remedy
+
+
+def test_where_no_unit_fits_a_factor_does(clean: MotionArchive, tmp_path: Path) -> None:
+    source = {"format": "bvh", "path": "x", "options": {"unit": "cm", "scale": 0.5, "fps": 30.0, "up": "-z"}}
+    archive = rewrite(clean, tmp_path / "a", lambda clip, i: clip * 0.15, source={"split": "odd-even", **source})
+    found = diagnose(archive)[0]
+    assert "no usual unit fits" in found.message
+    assert found.evidence.endswith("the recordings were taken for cm")
+    start = "find out the unit; if the body should measure about 1.6 m: motet data import bvh x "
+    assert found.remedy.startswith(start)
+    words = shlex.split(found.remedy.removeprefix(start))
+    factor = float(words[words.index("--scale") + 1])
+    assert 1.2 < factor * found_size(archive) / 0.5 < 2.2
+    assert "--unit" not in words  # the default stays
+    assert "--up=-z" in words
+    # what was read as centimetres and is metres, not the other way round
+    metres = rewrite(clean, tmp_path / "b", lambda clip, i: clip * 0.01, source={"split": "odd-even", **source})
+    assert "--unit m " in diagnose(metres)[0].remedy
+
+
+def found_size(archive: MotionArchive) -> float:
+    body = archive.clip(0)[0, 0]
+    return float(np.ptp(body, axis=0).max())
+
+
+def test_a_switch_and_a_choice_of_three(clean: MotionArchive, tmp_path: Path) -> None:
+    clips = [clean.clip(i)[:, 0] for i in range(len(clean))]
+    arrays = {
+        "pos": np.concatenate(clips),
+        "offset": np.cumsum([0, *map(len, clips)]),
+        "joint_names": np.array(clean.skeleton.joints),
+        "label": clean.labels,
+        "subject": clean.clips["subject"].to_numpy(),
+        "fps": np.array(30.0),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    archive = formats.import_dataset("npz", tmp_path / "a.npz", tmp_path / "a", progress=False, right_handed=False)
+    [found] = diagnose(archive)
+    assert found.name == "handedness"
+    assert cli.main([*shlex.split(found.remedy)[1:], "--quiet"]) == 0
+    assert diagnose(MotionArchive.open(tmp_path / "a")) == []
+
+
+def test_only_splits_that_work_are_proposed(clean: MotionArchive, tmp_path: Path) -> None:
+    one = rewrite(clean, tmp_path / "a", columns=lambda row: {**row, "subject": 1})
+    [found] = diagnose(one)
+    assert found.name == "shared people"
+    assert found.evidence.startswith("1 person on both sides")
+    assert found.remedy == "record more people; one person cannot both train and test"
+    # a class of one person: no rule has it on both sides but one that draws clips
+    label = {i: row["label"] for i, row in enumerate(clean.clips.iter_rows(named=True))}
+    subject = clean.clips["subject"].to_list()
+    alone = rewrite(clean, tmp_path / "b", lambda clip, i: None if label[i] == 2 and subject[i] != 2 else clip)
+    found = next(f for f in diagnose(alone) if f.name == "classes without train")
+    assert found.remedy == "motet pretrain … --split random:0.3@0, which has every class on both sides"
+    nobody = rewrite(
+        clean,
+        tmp_path / "c",
+        lambda clip, i: None if label[i] == 2 and subject[i] != 2 else clip,
+        columns=lambda row: {**row, "subject": None, "camera": 1 + (row["label"] == 2)},
+        source={},
+    )
+    for found in diagnose(nobody, rule="column:camera=1,2"):
+        for rule in re.findall(r"--split (\S+?),", found.remedy):
+            splits.split(nobody, rule)
 
 
 def test_clips_of_two_units(clean: MotionArchive, tmp_path: Path) -> None:
@@ -203,7 +299,7 @@ def test_people_on_both_sides_or_unknown(clean: MotionArchive, tmp_path: Path) -
     [found] = diagnose(clean, rule="random:0.3@0")
     assert (found.name, found.severity) == ("shared people", "warning")
     assert "4 people on both sides of random:0.3@0: 1, 2, 3, 4" in found.evidence
-    assert "random-subjects" in found.remedy
+    assert found.remedy == "motet pretrain … --split odd-even"
     nobody = rewrite(clean, tmp_path / "a", columns=lambda row: {**row, "subject": None}, source={})
     [found] = diagnose(nobody)
     assert (found.name, found.severity) == ("unknown people", "note")

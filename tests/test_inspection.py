@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from motet import inspection, layouts
+from motet import cli, inspection, layouts
 from motet.archive import ArchiveWriter, MotionArchive
 from motet.errors import DataError
 from motet.inspection import inspect, render
@@ -146,6 +146,31 @@ def test_implausible_units_and_axes(tmp_path: Path) -> None:
     assert "right-handed" in fault(report, "handedness")["message"]
 
 
+def test_the_unit_that_was_assumed_is_named(tmp_path: Path) -> None:
+    clips = {"a": motion() * 0.14, "b": motion(seed=1) * 0.14}
+    source = {"format": "bvh", "options": {"unit": "cm"}}
+    said = fault(inspect(build(tmp_path, clips, source=source)), "units")["message"]
+    assert "no usual unit fits" in said
+    assert "now the recordings are taken for cm" in said
+
+
+def test_a_root_at_the_origin_is_not_missing(tmp_path: Path) -> None:
+    root = next(j for j, p in enumerate(KINECT.parents) if p in (-1, j))
+
+    def centred(seed: int) -> np.ndarray:
+        clip = motion(seed=seed)
+        return clip - clip[..., root : root + 1, :]
+
+    assert inspect(build(tmp_path / "a", {f"c{i}": centred(i) for i in range(2)}))["faults"] == []
+    clips = {f"c{i}": centred(i) for i in range(2)}
+    clips["c1"][7, ..., (root + 5) % len(KINECT), :] = 0
+    found = fault(inspect(build(tmp_path / "b", clips)), "missing joints")
+    assert (found["clips"], found["frames"]) == (1, 1)
+    lost = {f"c{i}": motion(seed=i) for i in range(2)}
+    lost["c0"][7:9, ..., root, :] = 0  # here and there: it was lost
+    assert fault(inspect(build(tmp_path / "c", lost)), "missing joints")["frames"] == 2
+
+
 def test_notes_on_what_is_unknown(tmp_path: Path) -> None:
     skipped = [{"file": "x.bvh", "reason": "empty"}]
     meta: dict[str, Any] = {"fps": None, "licence": "unknown", "source": {"skipped": skipped}}
@@ -214,3 +239,13 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
     console.print(render(inspect(build(tmp_path / "b", {"a": motion(), "b": motion(seed=1)}))))
     assert "no faults found" in console.export_text()
     console.file.close()
+
+
+def test_a_pipe_gets_no_padding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = {f"c{i}": motion(10, seed=i) for i in range(3)}
+    clips["c1"][3:] = 0
+    archive = build(tmp_path, clips)
+    assert cli.main(["data", "inspect", str(archive.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("all-zero frames" in line for line in lines)
+    assert all(line == line.rstrip() for line in lines)

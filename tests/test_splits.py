@@ -96,9 +96,22 @@ def test_folds_are_groups_and_balanced(tmp_path: Path) -> None:
     assert max(sizes) - min(sizes) <= max(subjects.count(s) for s in set(subjects)) / 2
     every = [split(archive, f"kfold:12/{i + 1}").test for i in range(12)]
     assert all(len(values(archive, t, "subject")) == 1 for t in every)
-    for rule, said in (("kfold:13/1", r"so 2\.\.12 folds"), ("kfold:4/5", r"1\.\.4"), ("kfold:4", "kfold:K/I")):
+    for rule, said in (
+        ("kfold:13/1", "so 2 to 12 folds are possible"),
+        ("kfold:4/5", r"1\.\.4"),
+        ("kfold:4", "kfold:K/I"),
+    ):
         with pytest.raises(ConfigError, match=said):
             split(archive, rule)
+
+
+def test_one_person_has_no_folds(tmp_path: Path) -> None:
+    archive = people(tmp_path / "a", [4] * 6)
+    for rule in ("kfold:2/1", "random-subjects:0.3@0"):
+        with pytest.raises(ConfigError, match=r"one subject only; random:0\.3@0 draws clips"):
+            split(archive, rule)
+    with pytest.raises(ConfigError, match="has 2 subjects, so 2 folds are possible"):
+        split(people(tmp_path / "b", [1, 2] * 3), "kfold:5/1")
 
 
 def test_random_rules(tmp_path: Path) -> None:

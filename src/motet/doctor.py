@@ -11,15 +11,17 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
-from motet import splits
+from motet import formats, splits
 from motet.archive import MotionArchive
 from motet.convert import estimate_handedness, estimate_up, recipe
-from motet.inspection import IMBALANCE, LISTED, METRES, SIZES
+from motet.errors import ConfigError
+from motet.formats.base import make_options
+from motet.inspection import IMBALANCE, LISTED, METRES, SIZES, TYPICAL, fitting_unit, import_unit
 
 Array = npt.NDArray[np.float64]
 Severity = Literal["error", "warning", "note"]
@@ -149,22 +151,58 @@ class _View:
     def listed(self, rows: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.names[i] for i in rows[:LISTED])
 
-    def again(self, option: str, value: str, otherwise: str) -> str:
-        """The command that imports the recordings again with another option; other words where the format lacks it."""
-        from motet import formats
-        from motet.errors import ConfigError
+    def again(self, option: str, value: Any, otherwise: str) -> str:
+        """The command that imports the recordings again with another option; other words where the format lacks it.
 
+        All else that the import was told is told again.
+        """
+        command = self.import_command(**{option: value})
+        return command or f"{otherwise}, and import again"
+
+    def import_command(self, **changed: Any) -> str | None:
+        """The command that made the archive, with some options changed; None where it is not known or would fail."""
         source = self.archive.source
+        name, told = str(source.get("format")), source.get("options")
         try:
-            known = {f.name for f in fields(formats.get(str(source.get("format"))).options)}
+            kind = formats.get(name).options
+            options = {k: v for k, v in (told if isinstance(told, dict) else {}).items() if v is not None} | changed
+            chosen = make_options(name, kind, options)
         except ConfigError:
-            known = set()
-        if option not in known:
-            return f"{otherwise}, and import again"
-        path, destination = (shlex.quote(str(p)) for p in (source.get("path"), self.archive.path))
-        flag = option.replace("_", "-")
-        words = f"--no-{flag}" if value == "no" else f"--{flag}" if value == "yes" else f"--{flag} {value}"
-        return f"motet data import {source['format']} {path} {destination} {words} --overwrite"
+            return None
+        words = ["motet", "data", "import", name, str(source.get("path")), str(self.archive.path)]
+        hints = get_type_hints(kind)
+        for entry in fields(kind):
+            chosen_value = getattr(chosen, entry.name)
+            if chosen_value != entry.default or entry.name in changed:
+                words += _flag(entry.name, chosen_value, switch=hints[entry.name] is bool)
+        words += ["--on-error", "skip"] if source.get("skipped") else []
+        words += ["--dtype", "float16"] if self.archive.frames.dtype == np.float16 else []
+        return shlex.join([*words, "--overwrite"])
+
+    def rule_that(self, suits: Callable[[splits.Split], bool]) -> str | None:
+        """The first usual rule, not the one that is judged, that works on this archive and ``suits``."""
+        folds = (f"kfold:{count}/1" for count in (5, 4, 3, 2))
+        drawn = (f"random-subjects:0.3@{seed}" for seed in range(5))
+        for rule in ("odd-even", "random-subjects:0.3@0", *folds, *drawn, "random:0.3@0"):
+            try:
+                found = splits.split(self.archive, rule)
+            except ConfigError:
+                continue
+            if rule != self.split.name and suits(found):
+                return rule
+        return None
+
+
+def _flag(option: str, value: Any, *, switch: bool) -> list[str]:
+    """Words of the command line that set an option; ``switch``: it takes no value."""
+    name = option.replace("_", "-")
+    if switch:
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, tuple):
+        return [f"--{name}", *map(str, value)]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]
 
 
 # --------------------------------------------------------------------------------------------- scale and axes
@@ -182,16 +220,25 @@ def _scale(view: _View) -> Iterator[Finding]:
         message = "two coordinates are taken for metres; they are more likely those of a picture"
         yield Finding("scale", "error", message, evidence, view.again("unit", "px", "say units='px' when you write it"))
         return
-    fitting = [unit for unit, factor in METRES.items() if least <= view.size * factor <= most]
-    guess = f"the coordinates are more likely {fitting[0]}" if fitting else "no usual unit fits"
+    fitting = fitting_unit(view.archive, view.size)
+    guess = f"the coordinates are more likely {fitting}" if fitting else "no usual unit fits"
     message = f"{guess}: noise, crops of the view and transfer to other sets would be off by that factor"
-    yield Finding(
-        "scale",
-        "error",
-        message,
-        evidence,
-        view.again("unit", fitting[0] if fitting else "m", "bring the coordinates to metres"),
-    )
+    evidence += f"; the recordings were taken for {import_unit(view.archive)}"
+    yield Finding("scale", "error", message, evidence, _scale_remedy(view, fitting))
+
+
+def _scale_remedy(view: _View, fitting: str | None) -> str:
+    otherwise = "bring the coordinates to metres"
+    if fitting:
+        return view.again("unit", fitting, otherwise)
+    told = view.archive.source.get("options")
+    scale = told.get("scale") if isinstance(told, dict) else None
+    typical = TYPICAL[view.skeleton.kind]
+    factor = float(f"{(scale or 1.0) * typical / (view.size * METRES[view.archive.units]):.2g}")
+    command = view.import_command(scale=factor)
+    if command is None:
+        return f"{otherwise}, and import again"
+    return f"find out the unit; if the {view.skeleton.kind} should measure about {typical:g} m: {command}"
 
 
 def _mixed_scale(view: _View) -> Iterator[Finding]:
@@ -248,7 +295,7 @@ def _handedness(view: _View) -> Iterator[Finding]:
     evidence = f"{by} forward if the axes are {words[seen]}; {words[not seen]} is declared"
     message = "recordings are mirrored, or left and right joints are swapped: other sets would not fit"
     otherwise = "declare right_handed in the layout, or negate one axis"
-    remedy = view.again("right_handed", "yes" if seen else "no", otherwise)
+    remedy = view.again("right_handed", seen, otherwise)
     yield Finding("handedness", "error", message, evidence, remedy)
 
 
@@ -290,9 +337,9 @@ def _rate(view: _View) -> Iterator[Finding]:
     if fps is None:
         evidence = "the archive states no frame rate"
         message = "durations, speeds and the match with other sensors cannot be told"
-        yield Finding(
-            "frame rate", "note", message, evidence, view.again("fps", "30", "state the rate of the recordings")
-        )
+        command = view.import_command(fps=30.0)
+        remedy = f"state the rate, if it is 30: {command}" if command else "state the rate and import again"
+        yield Finding("frame rate", "note", message, evidence, remedy)
         return
     if view.sensor or view.skeleton.kind != "body" or not np.isfinite(view.size):
         return
@@ -312,7 +359,9 @@ def _rate(view: _View) -> Iterator[Finding]:
     usual = f"people move them {SPEEDS[0]:g} to {SPEEDS[1]:g}"
     evidence = f"at {fps:g} frames/s the fastest joints move {speed:.3g} body sizes a second; {usual}"
     message = f"people move {way} than they can: the frame rate is wrong, or frames are shuffled or still"
-    yield Finding("frame rate", "warning", message, evidence, view.again("fps", "RATE", "state the true rate"))
+    # where a format has no option for the rate, or resamples to it, the files themselves state it
+    remedy = "find out the rate at which the recordings were made and import them again with it"
+    yield Finding("frame rate", "warning", message, evidence, remedy)
 
 
 def _repeated(view: _View) -> Iterator[Finding]:
@@ -358,7 +407,9 @@ def _joints(view: _View) -> Iterator[Finding]:
     if not frames:
         return
     share = seen / frames
-    share[[name == "root" for name in view.skeleton.canonical]] = 1  # the origin of a capture volume may be one
+    # the origin of a capture volume may be a joint, and recordings may be relative to their root
+    share[[name == "root" for name in view.skeleton.canonical]] = 1
+    share[[p in (-1, j) and not seen[j] for j, p in enumerate(view.skeleton.parents)]] = 1
     gone = [view.skeleton.joints[i] for i in np.flatnonzero(share < 1 - STILL)]
     if gone:
         evidence = f"{', '.join(gone[:LISTED])} absent in at least {STILL:.0%} of {frames:,} bodies"
@@ -372,7 +423,7 @@ def _joints(view: _View) -> Iterator[Finding]:
         remedy = "fill short gaps before the import, or leave out the clips that are mostly empty"
         yield Finding("missing share", "warning", message, evidence, remedy, view.listed(sparse))
     dead = [] if not moving else np.flatnonzero((still > STILL * moving) & (share >= 1 - STILL)).tolist()
-    dead = [i for i in dead if view.skeleton.canonical[i] != "root"]
+    dead = [i for i in dead if view.skeleton.canonical[i] != "root" and seen[i]]
     if dead and len(dead) < count:
         evidence = f"{', '.join(view.skeleton.joints[i] for i in dead[:LISTED])}: same place in {STILL:.0%} of frames"
         message = "joints that never move while the body does were not tracked"
@@ -387,25 +438,32 @@ def _copies(view: _View) -> Iterator[Finding]:
     pairs = _overlaps(view) | _near(view)
     if not pairs:
         return
-    side = np.full(len(view.archive), -1)
-    side[view.split.train] = 0
-    if view.split.name != "all":
-        side[view.split.test] = 1
-    across = sorted(p for p in pairs if {side[p[0]], side[p[1]]} == {0, 1})
+    across = _across(pairs, view.split)
     rows = sorted({i for pair in pairs for i in pair})
     if across:
         listed = tuple(f"{view.names[a]} = {view.names[b]}" for a, b in across[:LISTED])
         evidence = f"{len(across)} pairs of clips hold (nearly) the same frames on both sides of {view.split.name}"
         message = "the test knows clips of the training: results are too good"
-        remedy = "remove the copies, or cut windows of one recording onto one side (--split by subject or recording)"
+        whole = view.rule_that(lambda other: not _across(pairs, other))
+        remedy = "remove the copies" + (
+            f", or keep them on one side: motet pretrain … --split {whole}" if whole else ""
+        )
         yield Finding("leaking clips", "error", message, evidence, remedy, listed)
         return
     evidence = (
         f"{len(rows)} of {len(view.archive)} clips hold (nearly) the same frames as another, on one side of the split"
     )
     message = "copies and overlapping windows count more than once, and are false negatives of a contrastive loss"
-    remedy = "remove copies; for windows, split by subject, never by clip"
+    remedy = "remove copies; windows of one recording belong on one side of any split"
     yield Finding("duplicate clips", "warning", message, evidence, remedy, view.listed(rows))
+
+
+def _across(pairs: set[tuple[int, int]], split: splits.Split) -> list[tuple[int, int]]:
+    """The pairs of which one clip trains and the other tests."""
+    if split.name == "all":
+        return []
+    train, test = set(split.train.tolist()), set(split.test.tolist())
+    return sorted(p for p in pairs if (p[0] in train and p[1] in test) or (p[1] in train and p[0] in test))
 
 
 def _overlaps(view: _View) -> set[tuple[int, int]]:
@@ -474,13 +532,25 @@ def _people(view: _View) -> Iterator[Finding]:
         if (subjects == -1).all() and split.name != "all":
             evidence = f"no clip has a subject; {split.name} draws clips"
             message = "one person may train and test: scores may be optimistic"
-            remedy = view.again("pattern", "'…(?P<subject>\\d+)…'", "give every clip a subject")
-            yield Finding("unknown people", "note", message, evidence, remedy)
+            yield Finding("unknown people", "note", message, evidence, _name_people(view))
         return
     known = ", ".join(map(str, shared[:LISTED]))
-    evidence = f"{len(shared)} people on both sides of {split.name}: {known}"
+    people = "1 person" if len(shared) == 1 else f"{len(shared)} people"
+    evidence = f"{people} on both sides of {split.name}: {known}"
     message = "people are recognised by their build: scores do not hold for new ones"
-    yield Finding("shared people", "warning", message, evidence, "motet pretrain … --split random-subjects:0.3@0")
+    rule = view.rule_that(lambda other: not other.warning)
+    remedy = f"motet pretrain … --split {rule}" if rule else "record more people; one person cannot both train and test"
+    yield Finding("shared people", "warning", message, evidence, remedy)
+
+
+def _name_people(view: _View) -> str:
+    """How clips get a subject: the command that made the archive, to which a group of the pattern is to be added."""
+    told, command = view.archive.source.get("options"), view.import_command()
+    if command is None or not isinstance(told, dict) or "pattern" not in told:
+        return "give every clip a subject, and import again"
+    group = "a group (?P<subject>…)"
+    where = f"{group} in its --pattern" if told["pattern"] else f"--pattern with {group}"
+    return f"where the names of the files tell the person, import again with {where}: {command}"
 
 
 # ----------------------------------------------------------------------------------------------------- labels
@@ -500,15 +570,22 @@ def _classes(view: _View) -> Iterator[Finding]:
         yield Finding("class imbalance", "warning", message, evidence, remedy)
     if view.split.name == "all":
         return
-    sides = {n: set(labels[ids].tolist()) - {-1} for n, ids in (("train", view.split.train), ("test", view.split.test))}
+    sides = _classes_of(view.split, labels)
     for side, other in (("train", "test"), ("test", "train")):
         lacking = sorted(sides[other] - sides[side])
         if lacking:
             evidence = f"{', '.join(names[i] for i in lacking[:LISTED])}: no clip to {side} under {view.split.name}"
             message = "classes that cannot be learnt" if side == "train" else "classes that are never tested"
             severity: Severity = "warning" if side == "train" else "note"
-            remedy = "choose a split under which every class has people on both sides, e.g. --split kfold:5/1"
+            rule = view.rule_that(lambda other: len(set(map(frozenset, _classes_of(other, labels).values()))) == 1)
+            remedy = f"motet pretrain … --split {rule}, which has every class on both sides"
+            remedy = remedy if rule else "record these classes with more people, or leave them out"
             yield Finding(f"classes without {side}", severity, message, evidence, remedy)
+
+
+def _classes_of(split: splits.Split, labels: npt.NDArray[np.int64]) -> dict[str, set[int]]:
+    """Classes that have clips on each side."""
+    return {n: set(labels[ids].tolist()) - {-1} for n, ids in (("train", split.train), ("test", split.test))}
 
 
 def _short(view: _View) -> Iterator[Finding]:

@@ -34,6 +34,30 @@ IMBALANCE = 10.0  # most frequent class against the rarest
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # largest extent of a skeleton in metres that is believed (lying bodies and half bodies included)
 SIZES = {"body": (0.4, 3.5), "hand": (0.04, 0.5)}
+TYPICAL = {"body": 1.6, "hand": 0.17}
+IMPORTED = {**METRES, "inch": 0.0254}  # units that formats bring to metres
+
+
+def import_unit(archive: MotionArchive) -> str:
+    """The unit that the recordings were taken to be in: as the import was told, else that of the archive."""
+    options = archive.source.get("options")
+    told = options.get("unit") if isinstance(options, Mapping) else None
+    return told if told in IMPORTED and archive.units in METRES else archive.units
+
+
+def fitting_unit(archive: MotionArchive, size: float) -> str | None:
+    """The unit of length under which a body of ``size`` (in the archive's unit) has a usual size; None if none does.
+
+    Usual is within a factor of two of an adult's or a hand's: what is proposed must be right, not only possible.
+    """
+    typical = TYPICAL[archive.skeleton.kind]
+    recorded = size * METRES[archive.units] / IMPORTED[import_unit(archive)]
+
+    def off(unit: str) -> float:
+        return abs(float(np.log2(recorded * IMPORTED[unit] / typical)))
+
+    best = min(IMPORTED, key=off)
+    return best if off(best) <= 1 else None
 
 
 @dataclass
@@ -136,12 +160,25 @@ def _scan(archive: MotionArchive, bone_change: float) -> dict[str, _Tally]:
             found["silent sensor"] = ~nodes[owner].all(axis=(1, 2)) & ~empty
         else:
             found["missing bodies"] = (ever[owner] & ~bodies).any(axis=1) & ~empty
-            found["missing joints"] = (bodies[:, :, None] & ~joints).any(axis=(1, 2))
+            centred = _centred(archive.skeleton, joints, bodies, starts)
+            found["missing joints"] = (bodies[:, :, None] & ~joints & ~centred[owner]).any(axis=(1, 2))
             if len(archive.channels) == 3 and archive.skeleton.bones:
                 found["bone-length jumps"] = _bone_jumps(frames, joints, starts, archive.skeleton, bone_change)
         for name, bad in found.items():
             tallies.setdefault(name, _Tally()).add(bad, starts, clips)
     return tallies
+
+
+def _centred(skeleton: Skeleton, joints: Mask, bodies: Mask, starts: npt.NDArray[np.int64]) -> Mask:
+    """(clips, P, V) joints that are the origin by definition: zero is a place there, not an absence.
+
+    Those are the root of a capture volume, and a root joint that is at zero in every frame of a clip (the recordings
+    are relative to it) while the rest of the body is there.
+    """
+    never = ~np.logical_or.reduceat(joints, starts, axis=0) & np.logical_or.reduceat(bodies, starts, axis=0)[..., None]
+    roots = np.array([p in (-1, j) for j, p in enumerate(skeleton.parents)])
+    volume = np.array([name == "root" for name in skeleton.canonical])
+    return np.asarray((never & roots) | volume)
 
 
 def _chunks(archive: MotionArchive) -> Iterator[tuple[range, npt.NDArray[Any], npt.NDArray[np.int64]]]:
@@ -316,13 +353,13 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
     least, most = SIZES[archive.skeleton.kind]
     if least <= size * METRES[archive.units] <= most:
         return []
-    fitting = [unit for unit, factor in METRES.items() if least <= size * factor <= most]
-    guess = f"it is more likely {fitting[0]}" if fitting else "no usual unit fits"
+    fitting = fitting_unit(archive, size)
+    guess = f"it is more likely {fitting}" if fitting else "no usual unit fits"
     remedy = "import with that unit"
     if len(archive.channels) < 3:  # metres are rare in two dimensions
         guess, remedy = "two coordinates are more likely those of an image", "import with --unit px"
     elif not fitting:
-        remedy = f"import with the factor that gives metres (--scale or --unit; now 1 {archive.units} is assumed)"
+        remedy = f"import with the factor that gives metres (now the recordings are taken for {import_unit(archive)})"
     message = f"a {archive.skeleton.kind} of {size:.4g} {archive.units} is not plausible; {guess}: {remedy}"
     return [_fault("units", "error", message)]
 

@@ -237,8 +237,11 @@ def _kfold(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
         raise ConfigError(f"split rule {rule!r}: write it as kfold:K/I, such as kfold:5/1") from error
     subjects = _column(archive, rule, "subject")
     people, clips = np.unique(subjects, return_counts=True)
+    if len(people) < 2:
+        raise ConfigError(f"split rule {rule!r}: {archive.path} has one subject only; random:0.3@0 draws clips")
     if not 2 <= count <= len(people):
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has {len(people)} subjects, so 2..{len(people)} folds")
+        folds = f"2 to {len(people)} folds are possible" if len(people) > 2 else "2 folds are possible"
+        raise ConfigError(f"split rule {rule!r}: {archive.path} has {len(people)} subjects, so {folds}")
     if not 1 <= fold <= count:
         raise ConfigError(f"split rule {rule!r}: there is no fold {fold}, they are numbered 1..{count}")
     # the subject with most clips first, each into the fold that has least
@@ -269,7 +272,7 @@ def _random_subjects(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask
     subjects = _column(archive, rule, "subject")
     people = np.unique(subjects)
     if len(people) < 2:
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has one subject only")
+        raise ConfigError(f"split rule {rule!r}: {archive.path} has one subject only; random:0.3@0 draws clips")
     count = min(max(round(fraction * len(people)), 1), len(people) - 1)
     return _sides(~np.isin(subjects, rng.permutation(people)[:count]))
 

@@ -107,7 +107,7 @@ def test_canonical_names_and_quotes(tmp_path: Path, layout: str) -> None:
         (("a,1,0.00,p", "a,2,0.00,p"), "line 3: a second row with the same frame and time and person"),
         (("a,1,0.00,p", "a,,0.00,p"), "line 3: column frame is empty"),
         (("a,1,0.00,p", ",1,0.00,p"), "line 3: column clip is empty"),
-        (("q,wave", "q,bow"), "line 4, column label: it changes within a clip"),
+        (("q,wave", "q,bow"), "line 4, column label: it changes within a clip; tell the clips apart with --clip"),
         (("p,wave,3,7", "p,wave,3.5,7"), "line 2, column subject: 3.5 is no whole number"),
         (("hip_x", "frame"), "line 1: two columns are called 'frame'"),
         (("left_hand_z", "left_hand_w"), "line 1: joint left_hand has no column for z"),
@@ -146,6 +146,59 @@ def test_options_that_do_not_fit(tmp_path: Path, layout: str, options: dict[str,
     assert words in str(caught.value)
 
 
+COCO = layouts.get("coco-17").joints
+
+
+def coco(*, without: str = "", more: str = "", separator: str = ",") -> str:
+    names = [f"{j}_{a}" for j in (*COCO, *filter(None, [more])) if j != without for a in "xyz"]
+    return "\n".join(separator.join(row) for row in (names, *[["1"] * len(names)] * 3))
+
+
+def test_another_separator_is_seen(tmp_path: Path) -> None:
+    for separator, shown in ((";", "';'"), ("|", "'|'"), ("\t", "$'\\t'")):
+        with pytest.raises(DataError) as caught:
+            load(write(tmp_path, "a.csv", coco(separator=separator)))
+        said = str(caught.value)
+        assert said.endswith(
+            f"line 1: no ',' between cells; they seem to be parted by {shown}: pass --separator {shown}"
+        )
+        assert len(load(write(tmp_path, "a.csv", coco(separator=separator)), separator=separator)) == 1
+
+
+def test_the_nearest_layout_is_named(tmp_path: Path) -> None:
+    def said(text: str) -> str:
+        with pytest.raises(DataError) as caught:
+            load(write(tmp_path, "a.csv", text))
+        return str(caught.value)
+
+    assert "compared with coco-17 the table lacks only right_ankle; name one" in said(coco(without="right_ankle"))
+    assert "compared with coco-17 the table has tail beyond it; name one" in said(coco(more="tail"))
+    assert "compared with" not in said("a_x,a_y,b_x,b_y\n1,2,3,4\n")
+
+
+def test_names_of_people_are_numbered_and_kept(tmp_path: Path, layout: str) -> None:
+    rows = MANY.splitlines()
+    place = rows[0].split(",").index("subject")
+
+    def named(*names: str) -> str:
+        cells = [row.split(",") for row in rows[1:]]
+        clips = list(dict.fromkeys(c[0] for c in cells))
+        for c in cells:
+            c[place] = names[clips.index(c[0])]
+        return "\n".join([rows[0], *(",".join(c) for c in cells)])
+
+    archive = load(write(tmp_path, "a.csv", named("bert", "anna")), skeleton=layout)
+    assert archive.clips["subject"].to_list() == [2, 1]
+    assert archive.clips["subject_name"].to_list() == ["bert", "anna"]
+    archive = load(write(tmp_path, "a.csv", named("P07", "P03")), skeleton=layout)
+    assert archive.clips["subject"].to_list() == [7, 3]
+    numbers = load(write(tmp_path, "a.csv", named("7", "3")), skeleton=layout)
+    assert numbers.clips["subject"].to_list() == [7, 3]
+    assert "subject_name" not in numbers.clips.columns
+    with pytest.raises(DataError, match="'anna' is no number; write numbers throughout, or names throughout"):
+        load(write(tmp_path, "a.csv", named("7", "anna")), skeleton=layout)
+
+
 def test_a_broken_file_can_be_skipped(tmp_path: Path, layout: str) -> None:
     write(tmp_path / "in", "a.csv", HEADER)
     write(tmp_path / "in", "b.csv", MANY)
@@ -153,6 +206,17 @@ def test_a_broken_file_can_be_skipped(tmp_path: Path, layout: str) -> None:
     archive = load(tmp_path / "in", skeleton=layout, on_error="skip")
     assert archive.clips["name"].to_list() == ["b/a", "b/b"]
     assert [s["file"] for s in archive.source["skipped"]] == ["a.csv", "c.csv"]
+
+
+def test_what_the_first_look_finds_can_be_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "in", "a.csv", coco())
+    write(tmp_path / "in", "b.csv", coco().replace("_z", "_w"))
+    write(tmp_path / "in", "c.csv", f"time,{coco()}".replace("\n1,", "\nnoon,1,"))
+    with pytest.raises(DataError, match=r"b\.csv holds x, y of 'coco-17', .* x, y, z of 'coco-17'.*--on-error skip"):
+        load(tmp_path / "in")
+    archive = load(tmp_path / "in", on_error="skip")
+    assert (archive.clips["name"].to_list(), archive.fps) == (["a"], None)
+    assert [s["file"] for s in archive.source["skipped"]] == ["b.csv", "c.csv"]
 
 
 def test_persons_need_frames(tmp_path: Path, layout: str) -> None:

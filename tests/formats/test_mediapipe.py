@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from motet.archive import MotionArchive
-from motet.errors import ConfigError, DataError, MotetError
+from motet.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.formats import import_dataset, mediapipe
 
 SHARES = np.random.default_rng(0).uniform(0.1, 0.9, (5, 33, 3)).round(4)
@@ -65,6 +66,26 @@ def test_world_landmarks_alone_are_metres(tmp_path: Path) -> None:
     assert load(tmp_path, content).units == "shares of the picture"
 
 
+def test_landmarks_of_the_other_kind_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.json holds no world landmarks; use --landmarks image"):
+        load(tmp_path, FORMS["keypoints"], landmarks="world")
+    with pytest.raises(DataError, match=r"a\.json holds no landmarks in the picture; use --landmarks world"):
+        load(tmp_path, [{"pose_world_landmarks": marks(t)} for t in range(5)])
+
+
+def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    whole = json.dumps(FORMS["keypoints"], indent=1)
+    for cut in (len(whole) // 2, whole.rindex('"x"') + 2):
+        path.write_text(whole[:cut])
+        with pytest.raises(DataError, match="is the file cut off"):
+            mediapipe.read_frames(path, "image")
+    path.write_text(whole.replace(":", ";", 1))
+    with pytest.raises(DataError, match="no JSON") as caught:
+        mediapipe.read_frames(path, "image")
+    assert "cut off" not in str(caught.value)
+
+
 def test_frames_in_which_nobody_was_seen(tmp_path: Path) -> None:
     empty: tuple[Any, ...] = (None, {}, [], {"keypoints": []})
     archive = load(tmp_path, [*empty, *FORMS["keypoints"]])
@@ -85,7 +106,15 @@ def test_two_people(tmp_path: Path) -> None:
 
 def test_files_of_different_estimators_share_joints_and_coordinates(tmp_path: Path) -> None:
     load(tmp_path, FORMS["keypoints"], "b.json")
-    archive = load(tmp_path, [{"keypoints": marks(t, z=False, joints=17, scale=1000)} for t in range(5)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        archive = load(tmp_path, [{"keypoints": marks(t, z=False, joints=17, scale=1000)} for t in range(5)])
+    units, joints = sorted(caught, key=lambda w: issubclass(w.category, MotetNote))
+    assert "1 of 2 files hold shares of the picture, the others pixels" in str(units.message)
+    assert "--width and --height" in str(units.message)
+    assert issubclass(joints.category, MotetNote)
+    assert "17 landmarks (1 file) and 33 landmarks (1 file)" in str(joints.message)
+    assert "the 17 joints of coco-17 with x, y" in str(joints.message)
     assert (archive.skeleton.name, archive.channels) == ("coco-17", ("x", "y"))
     assert archive.clips["coordinates"].to_list() == ["px", "shares of the picture"]
     assert archive.units == "px, or shares of the picture"
@@ -136,7 +165,11 @@ def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, f
 @pytest.mark.real_data
 def test_recordings(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "raw" / "mediapipe_pushfit"
-    archive = import_dataset("mediapipe", source, tmp_path / "out", progress=False, pattern=r"(?P<label>[a-z]+)\d+")
+    with pytest.warns(MotetWarning) as told:
+        archive = import_dataset("mediapipe", source, tmp_path / "out", progress=False, pattern=r"(?P<label>[a-z]+)\d+")
+    units, joints = (str(w.message) for w in told)
+    assert "1 of 6 files hold shares of the picture, the others pixels" in units
+    assert "what all share is kept: the 17 joints of coco-17 with x, y" in joints
     assert (len(archive), archive.class_names, archive.skeleton.name) == (6, ["correct", "wrong"], "coco-17")
     for i, row in enumerate(archive.clips.iter_rows(named=True)):
         content = json.loads((source / row["source"]).read_text())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.errors import DataError, MotetError
+from motet.errors import DataError, MotetError, MotetWarning
 from motet.formats import import_dataset, utkinect
 
 NAME = "joints_s01_e02.txt"
@@ -39,6 +39,16 @@ def test_recordings_are_cut_by_the_numbers_of_the_frames(tmp_path: Path) -> None
     np.testing.assert_array_equal(archive.clip(0)[:, 0], FRAMES[:3].astype(np.float32))
     np.testing.assert_array_equal(archive.clip(1)[:, 0], FRAMES[4:].astype(np.float32))
     assert (archive.skeleton.name, archive.fps, archive.class_names[9]) == ("kinect-v1", 15.0, "clap hands")
+
+
+def test_labels_beyond_the_recording_are_told(tmp_path: Path) -> None:
+    labels = LABELS.replace("17  20", "17 9999")
+    with pytest.warns(
+        MotetWarning, match="clap hands of s01_e02 is labelled 17 to 9999, but the recording ends with"
+    ) as w:
+        archive = import_dataset("utkinect", lay_out(tmp_path, labels=labels), tmp_path / "out", progress=False)
+    assert "ends with frame 20; clips end there" in str(w[0].message)
+    np.testing.assert_array_equal(archive.clip(1)[:, 0], FRAMES[4:].astype(np.float32))
 
 
 def test_whole_recordings_need_no_labels(tmp_path: Path) -> None:

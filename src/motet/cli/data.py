@@ -14,7 +14,7 @@ import tyro
 from motet.cli.parse import parse, write_result
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
 
 PIPED_WIDTH = 200
 
@@ -99,17 +99,22 @@ def data_inspect(args: Sequence[str]) -> int:
     found = inspect(archive)
     if given.doctor or given.split is not None:
         found["doctor"] = doctor.report(archive, rule=given.split)
-    _console().print(render(found))
+    _show(render(found))
     write_result(given.json, found)
     return 0
 
 
-def _console() -> "Console":
-    """Standard output; wide where it is no terminal, so that a pipe or file gets whole lines."""
+def _show(what: "RenderableType") -> None:
+    """Print to standard output; where it is no terminal, in whole lines without blanks at their ends."""
     from rich.console import Console
 
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=PIPED_WIDTH if piped else None)
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        Console().print(what)
+        return
+    console = Console(width=PIPED_WIDTH)
+    with console.capture() as capture:
+        console.print(what)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def data_list(args: Sequence[str]) -> int:

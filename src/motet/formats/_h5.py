@@ -22,7 +22,10 @@ def opened(path: Path) -> Iterator[Any]:
         DataError: no HDF5 file, or one without what the block looks for.
     """
     if importlib.util.find_spec("h5py") is None:
-        raise ConfigError(f"{path} is read with the package h5py, which is not installed: pip install 'motet[h5]'")
+        raise ConfigError(
+            f"{path} is read with the package h5py, which is not installed: pip install '.[h5]' in the folder of "
+            "motet"
+        )
     import h5py
 
     try:

@@ -23,7 +23,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: no JSON ({error.msg})") from error
+        ends = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+        hint = "; is the file cut off?" if ends else ""
+        raise DataError(f"{path}, line {error.lineno}: no JSON ({error.msg}{hint})") from error
     except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
         raise DataError(f"{path}: no JSON that can be read ({error!s:.80})") from error
 

@@ -76,7 +76,10 @@ def read_markers(path: Path) -> Markers:
         DataError: not a C3D file, a damaged one, or one without markers.
     """
     if importlib.util.find_spec("c3d") is None:
-        raise ConfigError("C3D files are read with the package c3d, which is not installed: pip install 'motet[c3d]'")
+        raise ConfigError(
+            "C3D files are read with the package c3d, which is not installed: pip install '.[c3d]' in the folder "
+            "of motet"
+        )
     import c3d
 
     data = read_bytes(path)

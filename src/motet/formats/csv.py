@@ -7,6 +7,7 @@ was not seen.
 
 from __future__ import annotations
 
+import contextlib
 import csv as _csv
 import re
 from collections.abc import Mapping, Sequence
@@ -23,11 +24,13 @@ from motet import layouts
 from motet.errors import ConfigError, DataError
 from motet.formats._names import NamePattern
 from motet.formats.base import Column, Format, Plan, RawClip, Unit, find_files, natural_key, read_text, units_of
+from motet.formats.npz import subject_numbers
 from motet.skeletons import Skeleton
 
 AXES = ("x", "y", "z")
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 _META = ("clip", "frame", "time", "person", "label", "subject", "camera", "setup", "repetition")
+NEAR = 0.25  # share of the joints that may differ from a layout which an error names as the one that was meant
 _WHOLE = ("subject", "camera", "setup", "repetition")
 
 
@@ -44,7 +47,8 @@ class Options:
         time: column with seconds, for the frame rate, and for the order where there is no frame number.
         person: column that tells the persons of a frame apart.
         label: column with the class, number or text.
-        subject, camera, setup, repetition: columns with whole numbers.
+        subject, camera, setup, repetition: columns with whole numbers, or with names; names are numbered (by their
+            digits, else in their order) and kept in a column ``subject_name`` and so on.
         columns: further columns to keep, as text.
         separator: between cells; a tab for files named ``.tsv``.
         fps: frames per second, if there is no time column.
@@ -99,6 +103,13 @@ class Sheet:
         filled = [i for i, line in enumerate(lines) if line.strip(" \t") or (separator in line)]
         self.lines = [i + 1 for i in filled[1:]]
         body = [lines[i] for i in filled]
+        other = next((c for c in ";\t|," if c in body[0]), None)
+        if separator not in body[0] and other is not None:
+            shown = "$'\\t'" if other == "\t" else f"'{other}'"
+            raise DataError(
+                f"{path}, line 1: no {separator!r} between cells; they seem to be parted by {shown}: pass "
+                f"--separator {shown}"
+            )
         self.header = [name.strip() for name in _cells(path, body[0], separator, 1)]
         twice = sorted({n for n in self.header if self.header.count(n) > 1})
         if twice:
@@ -130,7 +141,7 @@ class Sheet:
         """Cells of a column, without blanks around them."""
         return self._frame[column].str.strip_chars().to_list()
 
-    def numbers(self, columns: Sequence[str]) -> npt.NDArray[np.float64]:
+    def numbers(self, columns: Sequence[str], remedy: str = "") -> npt.NDArray[np.float64]:
         """(rows, columns) numbers; NaN for an empty cell.
 
         Raises:
@@ -144,14 +155,19 @@ class Sheet:
             wrong = (~number.is_finite()).fill_null(True) & (text != "")
             if wrong.any():
                 row = int(wrong.arg_true()[0])
-                raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {text[row]!r} is no number")
+                raise DataError(
+                    f"{self.path}, line {self.lines[row]}, column {column}: {text[row]!r} is no number{remedy}"
+                )
             out[:, place] = number.fill_null(float("nan")).to_numpy()
         return out
 
-    def whole(self, column: str) -> list[int | None]:
-        """Whole numbers of a column, None for an empty cell."""
+    def whole(self, column: str, names: Mapping[str, int | None] | None = None) -> list[int | None]:
+        """Whole numbers of a column, or those of the ``names`` in it; None for an empty cell."""
+        if names is not None:
+            return [names.get(text) for text in self.texts(column)]
         found: list[int | None] = []
-        for row, value in enumerate(self.numbers([column])[:, 0].tolist()):
+        remedy = "; write numbers throughout, or names throughout"
+        for row, value in enumerate(self.numbers([column], remedy)[:, 0].tolist()):
             if value == value and (value != int(value) or abs(value) >= 2**62):
                 raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {value:g} is no whole number")
             found.append(int(value) if value == value else None)
@@ -173,6 +189,11 @@ class Coordinates:
     axes: tuple[str, ...]
     columns: tuple[tuple[str, ...], ...]
 
+    @property
+    def held(self) -> str:
+        """Layout and axes in words."""
+        return f"{', '.join(self.axes)} of {self.skeleton.name!r}"
+
 
 def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     """Match the header to a layout.
@@ -192,7 +213,9 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         if match and name not in _declared(sheet, options).values():
             found.setdefault(match["joint"], {})[match["axis"].lower()] = name
     if not found:
-        raise DataError(f"{sheet.path}, line 1: no column looks like {options.joints!r}; set option joints")
+        raise DataError(
+            f"{sheet.path}, line 1: no column looks like {options.joints!r}; say how they are named with --joints"
+        )
     skeleton = _layout(sheet, list(found), options)
     by_joint = [
         _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
@@ -219,10 +242,27 @@ def _layout(sheet: Sheet, joints: list[str], options: Options) -> Skeleton:
         skeleton = layouts.get(name)
         if set(joints) in (set(skeleton.joints), set(skeleton.canonical)):
             return skeleton
+    listed = ", ".join(joints[:8]) + (" …" if len(joints) > 8 else "")
     raise DataError(
-        f"{sheet.path}, line 1: no built-in layout has exactly the joints {', '.join(joints[:8])}"
-        f"{' …' if len(joints) > 8 else ''}; name one, or a TOML file with your own, with --skeleton"
+        f"{sheet.path}, line 1: no built-in layout has exactly the joints {listed}; {_nearest(joints)}name one, or a "
+        "TOML file with your own, with --skeleton"
     )
+
+
+def _nearest(joints: Sequence[str]) -> str:
+    """What parts the joints from the layout that is nearest to them; empty where none is near."""
+    given, found = set(joints), []
+    for name in layouts.names():
+        skeleton = layouts.get(name)
+        for names in (set(skeleton.joints), set(skeleton.canonical)):
+            lacking, more = sorted(names - given), sorted(given - names)
+            found.append((len(lacking) + len(more), name, lacking, more))
+    differ, name, lacking, more = min(found)
+    if differ > NEAR * len(given):
+        return ""
+    words = [f"lacks only {', '.join(lacking)}"] if lacking else []
+    words += [f"has {', '.join(more)} beyond it"] if more else []
+    return f"compared with {name} the table {' and '.join(words)}; "
 
 
 def _declared(sheet: Sheet, options: Options) -> dict[str, str]:
@@ -237,10 +277,10 @@ def _declared(sheet: Sheet, options: Options) -> dict[str, str]:
         if name in sheet.header:
             found[meaning] = name
         elif name != _DEFAULTS[meaning]:
-            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which option {meaning} names")
+            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --{meaning} names")
     for name in options.columns:
         if name not in sheet.header:
-            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which option columns names")
+            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --columns names")
     return found
 
 
@@ -266,6 +306,7 @@ def discover(source: Path, options: Options) -> Plan:
     units = units_of(files, source)
     names = NamePattern(options.pattern, [u.name for u in units])
     first: Coordinates | None = None
+    texts: dict[str, set[str]] = {}
     fps, persons, labels = options.fps, 1, set(names.class_names)
     reason: DataError | None = None
     for unit in units:
@@ -276,26 +317,30 @@ def discover(source: Path, options: Options) -> Plan:
         except DataError as error:
             reason = reason or error  # *read* will say so again, and can be told to go on
             continue
-        if first is not None and (coordinates.skeleton, coordinates.axes) != (first.skeleton, first.axes):
-            raise DataError(
-                f"{unit.name} holds {coordinates.skeleton.name!r}, another layout or other axes than before"
-            )
-        first = coordinates
+        if first is not None and coordinates.held != first.held:
+            continue  # likewise
+        first = first or coordinates
         if "person" in declared:
             people = np.array(sheet.texts(declared["person"]))
             persons = max(persons, *(len(set(people[rows].tolist())) for rows in groups.values()))
+        for meaning in set(_WHOLE) & set(declared):
+            texts.setdefault(meaning, set()).update(sheet.texts(declared[meaning]))
         if "label" in declared:
             labels |= {text for text in sheet.texts(declared["label"]) if text}
         if fps is None and "time" in declared:
-            fps = _rate(sheet, declared, next(iter(groups.values())))
+            with contextlib.suppress(DataError):  # likewise
+                fps = _rate(sheet, declared, next(iter(groups.values())))
     if first is None:
         raise reason or DataError(f"{source} holds no tables")
     class_names = tuple(sorted(labels, key=natural_key))
+    common = {
+        "classes": class_names,
+        "names": names.class_names,
+        "held": first.held,
+        "numbers": {meaning: _numbered(found) for meaning, found in texts.items()},
+    }
     return Plan(
-        units=[
-            Unit(u.name, u.path, {"classes": class_names, "columns": names.columns(u.name), "names": names.class_names})
-            for u in units
-        ],
+        units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
         skeleton=first.skeleton,
         persons=persons,
         fps=fps,
@@ -307,6 +352,22 @@ def discover(source: Path, options: Options) -> Plan:
     )
 
 
+def _numbered(texts: set[str]) -> dict[str, int | None] | None:
+    """A number for each name; None where the texts are numbers, or some of them are."""
+    names = sorted(texts - {""}, key=natural_key)
+    if not names or any(_is_number(name) for name in names):
+        return None
+    return dict(zip(names, subject_numbers(names), strict=True))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _rate(sheet: Sheet, declared: Mapping[str, str], rows: npt.NDArray[np.int64]) -> float | None:
     times = np.unique(sheet.numbers([declared["time"]])[rows, 0])
     times = times[~np.isnan(times)]
@@ -316,6 +377,11 @@ def _rate(sheet: Sheet, declared: Mapping[str, str], rows: npt.NDArray[np.int64]
 def read(unit: Unit, options: Options) -> list[RawClip]:
     sheet = _sheet(unit.path, options)
     coordinates, declared = find_coordinates(sheet, options), _declared(sheet, options)
+    if coordinates.held != unit.detail["held"]:
+        raise DataError(
+            f"{unit.path} holds {coordinates.held}, the files before it {unit.detail['held']}, and an archive has one "
+            "layout"
+        )
     scale = METRES.get(options.unit, 1.0)
     count = len(coordinates.axes)
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
@@ -352,7 +418,7 @@ def _confidences(sheet: Sheet, coordinates: Coordinates, options: Options) -> np
         named = [options.confidence.replace("{joint}", n) for n in (joint, canonical)]
         column = next((n for n in named if n in sheet.header), None)
         if column is None:
-            raise DataError(f"{sheet.path}, line 1: there is no column {named[0]!r}, which option confidence asks for")
+            raise DataError(f"{sheet.path}, line 1: there is no column {named[0]!r}, which --confidence asks for")
         columns.append(column)
     return np.nan_to_num(sheet.numbers(columns))
 
@@ -403,7 +469,10 @@ def _clip_columns(sheet: Sheet, declared: Mapping[str, str], options: Options, u
         held["label"] = declared["label"], [classes.index(t) if t else None for t in texts]
     for meaning in _WHOLE:
         if meaning in declared:
-            held[meaning] = declared[meaning], sheet.whole(declared[meaning])
+            numbers = unit.detail["numbers"].get(meaning)
+            held[meaning] = declared[meaning], sheet.whole(declared[meaning], numbers)
+            if numbers is not None:
+                held[f"{meaning}_name"] = declared[meaning], [t or None for t in sheet.texts(declared[meaning])]
     for name in options.columns:
         held[name] = name, [t or None for t in sheet.texts(name)]
 
@@ -415,7 +484,7 @@ def _clip_columns(sheet: Sheet, declared: Mapping[str, str], options: Options, u
                 if cells[row] != value:
                     raise DataError(
                         f"{sheet.path}, line {sheet.lines[row]}, column {column}: it changes within a clip; tell the "
-                        "clips apart with option clip"
+                        "clips apart with --clip"
                     )
             found[meaning] = value
         return found

@@ -11,6 +11,7 @@ only ``pose_world_landmarks`` (``keypoints3D``) are metres.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motet import layouts
-from motet.errors import ConfigError, DataError
+from motet.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.formats._json import field, numbers, read_json
 from motet.formats._names import NamePattern
 from motet.formats._people import Sighting, follow
@@ -70,6 +71,10 @@ def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
     found = [_people(frame, wanted, f"{path}, frame {number}") for number, frame in enumerate(frames)]
     shapes = {s.points.shape for sightings in found for s in sightings}
     if not shapes:
+        other = "image" if wanted == "world" else "world"
+        if any(_people(frame, other, f"{path}, frame {number}") for number, frame in enumerate(frames)):
+            what = {"world": "world landmarks", "image": "landmarks in the picture"}[wanted]
+            raise DataError(f"{path} holds no {what}; use --landmarks {other}")
         raise DataError(f"{path}: nobody was seen in any frame")
     if len(shapes) > 1:
         counts = " and ".join(f"{v} landmarks of {c} coordinates" for v, c in sorted(shapes))
@@ -164,6 +169,7 @@ def discover(source: Path, options: Options) -> Plan:
     # files of several estimators: the joints and coordinates that all have
     skeleton = skeletons[min(skeletons)]
     channels = ("x", "y", "z")[: min(k.channels for k in kinds)]
+    _tell(source, kinds, skeleton, channels, options)
     common = {"skeleton": skeleton.name, "channels": len(channels)}
     return Plan(
         units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
@@ -177,6 +183,29 @@ def discover(source: Path, options: Options) -> Plan:
         confidence=True,
         facts={"split": "odd-even", "landmarks": {str(k.joints): n for k, n in sorted(kinds.items(), key=str)}},
     )
+
+
+def _tell(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Sequence[str], options: Options) -> None:
+    """Say what becomes of files that are not alike."""
+    shares = sum(n for k, n in kinds.items() if k.shares)
+    if options.landmarks == "image" and options.width is None and 0 < shares < kinds.total():
+        warnings.warn(
+            f"{source} mixes units: {shares} of {kinds.total()} files hold shares of the picture, the others pixels; "
+            "bring all to pixels with --width and --height of the picture",
+            MotetWarning,
+            stacklevel=3,
+        )
+    joints = Counter({k.joints: 0 for k in kinds})
+    for kind, count in kinds.items():
+        joints[kind.joints] += count
+    if len(joints) > 1 or len({k.channels for k in kinds}) > 1:
+        held = " and ".join(f"{v} landmarks ({n} file{'s' if n > 1 else ''})" for v, n in sorted(joints.items()))
+        warnings.warn(
+            f"the files of {source} hold {held}; what all share is kept: the {len(skeleton)} joints of "
+            f"{skeleton.name} with {', '.join(channels)} (import them apart to keep more)",
+            MotetNote,
+            stacklevel=3,
+        )
 
 
 def _measure(options: Options, kinds: Counter[_Kind]) -> str:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ import numpy.typing as npt
 
 from motet import layouts
 from motet.convert import estimate_handedness, estimate_up
-from motet.errors import ConfigError, DataError
+from motet.errors import ConfigError, DataError, MotetNote
 from motet.formats._sensors import join_nodes
 from motet.formats.base import Beside, Column, Format, Plan, RawClip, Unit, find_files
 from motet.skeletons import Skeleton
@@ -267,8 +268,10 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
     if len(joints) != count:
         raise found.fail(f"{len(joints)} joint names for {count} joints")
     skeleton = layouts.match(joints)
+    parents = found.arrays.get("parents")
+    if skeleton is not None and parents is not None:
+        _check_parents(found, skeleton, parents)
     if skeleton is None:
-        parents = found.arrays.get("parents")
         if parents is None or parents.shape != (count,) or parents.dtype.kind not in "iu":
             raise found.fail(f"no built-in layout has these joint names, and 'parents' is not ({count},) integers")
         try:
@@ -284,6 +287,26 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
         seen = estimate_handedness(sample, skeleton)
         handed = skeleton.right_handed if seen is None else seen
     return dataclasses.replace(skeleton, up=up, right_handed=handed)
+
+
+def _check_parents(found: _Set, skeleton: Skeleton, parents: Array) -> None:
+    """Refuse ``parents`` that are no tree, and note those that are another tree than the layout's."""
+    if parents.shape != (len(skeleton),) or parents.dtype.kind not in "iu":
+        raise found.fail(f"'parents' is {parents.dtype} {parents.shape}, not ({len(skeleton)},) integers")
+    theirs = [-1 if p == joint else int(p) for joint, p in enumerate(parents.tolist())]
+    try:
+        layouts.build(f"{found.path.stem}", skeleton.joints, theirs)
+    except ConfigError as error:
+        raise found.fail(f"'parents' is no tree ({error})") from error
+    ours = [-1 if p == joint else p for joint, p in enumerate(skeleton.parents)]
+    other = [skeleton.joints[j] for j, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b]
+    if other:
+        warnings.warn(
+            f"{found.path}: 'parents' differs from the built-in layout {skeleton.name}, whose bones are used (parent "
+            f"of {', '.join(other[:5])}{' …' if len(other) > 5 else ''})",
+            MotetNote,
+            stacklevel=3,
+        )
 
 
 def discover(source: Path, options: Options) -> Plan:

@@ -9,12 +9,13 @@ an action that is missing); the numbers are those of the frames, not of the line
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from motet import layouts
-from motet.errors import DataError
+from motet.errors import DataError, MotetWarning
 from motet.formats.base import Format, Plan, RawClip, Unit, find_files, read_table, read_text, units_of
 
 # in the order of the recordings
@@ -95,9 +96,32 @@ def _label_file(source: Path, options: Options) -> Path:
     return found[0]
 
 
+def _tell_beyond(labels: Path, actions: Actions, files: Sequence[Path]) -> None:
+    """Warn of actions that are labelled beyond the end of their recording: what is there of them is kept."""
+    said = []
+    for path in files:
+        name = path.stem.removeprefix("joints_")
+        try:
+            end = int(float(read_text(path).rstrip().rsplit("\n", 1)[-1].split()[0]))
+        except (DataError, ValueError, IndexError):
+            continue  # for *read* to complain of
+        said += [
+            f"{CLASS_NAMES[label]} of {name} is labelled {first} to {last}, but the recording ends with frame {end}"
+            for label, first, last in actions.get(name, ())
+            if first <= end < last
+        ]
+    if said:
+        more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+        warnings.warn(f"{labels}: {said[0]}{more}; clips end there", MotetWarning, stacklevel=3)
+
+
 def discover(source: Path, options: Options) -> Plan:
     files = find_files(source, _NAME.pattern, what="UTKinect files (joints_sSS_eEE.txt)")
-    actions = {} if options.whole else read_labels(_label_file(source, options))
+    actions: Actions = {}
+    if not options.whole:
+        labels = _label_file(source, options)
+        actions = read_labels(labels)
+        _tell_beyond(labels, actions, files)
     return Plan(
         units=[
             Unit(u.name, u.path, None if options.whole else actions.get(u.path.stem.removeprefix("joints_"), []))

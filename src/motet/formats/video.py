@@ -28,7 +28,7 @@ from motet.formats.npz import Arrays, load_arrays
 LAYOUTS = {"mediapipe": "mediapipe-33", "rtmlib": "coco-17"}
 _INSTALL = {
     "mediapipe": "python -m venv pose && pose/bin/pip install mediapipe==0.10.21, then --python pose/bin/python",
-    "rtmlib": "pip install 'motet[video]'",
+    "rtmlib": "pip install '.[video]' in the folder of motet",
 }
 _PATTERN = r"(?i).+\.(mp4|m4v|mov|avi|mkv|webm|mpg|mpeg|wmv)"
 
