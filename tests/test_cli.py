@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 from motet import cli
 from motet.archive import MotionArchive
+from motet.cli import evaluate as evaluation
+from motet.errors import MotetNote, MotetWarning
 from motet.runs import Run
 from tests.test_train import TINY
 
@@ -46,7 +49,11 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("fly", "there is no verb 'fly'"),
+        ("fly", "there is no verb 'fly'; `motet --help` lists them"),
+        ("predict runs/k", "there is no verb 'predict'; features of new clips: `motet embed`; classes of new clips"),
+        ("pretrian cmd", "there is no verb 'pretrian'; did you mean `motet pretrain`?"),
+        ("import csv a b", "there is no verb 'import'; it is a verb of `motet data`"),
+        ("data predict x", "there is no verb 'data predict'; after 'data' comes one of"),
         ("data", "after 'data' comes one of import, inspect, list, simulate"),
         ("pretrain", "needs a RECIPE"),
         ("pretrain cdm --data nowhere --out x", "nowhere does not exist"),
@@ -54,6 +61,8 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
         ("pretrain --resume nowhere", "not a run directory"),
         ("evaluate nowhere", "not a run directory"),
         ("evaluate", "needs a run"),
+        ("evaluate . --protocols few-shot", "there is no protocol 'few-shot'; did you mean fewshot?"),
+        ("evaluate . --protocols embed", "there is no protocol 'embed'; choose from cluster"),
         ("data inspect nowhere", "nowhere does not exist"),
         ("data import nothing a b", "nothing"),
         ("embed nowhere nowhere --out x.npz", "not a run directory"),
@@ -95,7 +104,15 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     assert cli.main(["evaluate", str(run), "--protocols", "knn", "linear-cached", *options]) == 0
     rows = json.loads((tmp_path / "e.json").read_text())["rows"]
     assert {"cmd", "raw", "random encoder"} == {row["features"] for row in rows}
-    assert "| raw |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| raw            |" in said  # columns line up
+    assert f"table: {run / 'evaluation.md'} and {run / 'evaluation.json'}\n" in said
+    assert cli.main(["evaluate", str(run), "--protocols", "knn", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "| knn " in said
+    assert "| linear-cached" not in said  # not asked for, kept in the file
+    assert "they also hold linear-cached, judged before" in said
+    assert "linear-cached" in (run / "evaluation.md").read_text()
 
     assert cli.main(["embed", str(run), data, "--out", str(tmp_path / "f.npz")]) == 0
     with np.load(tmp_path / "f.npz") as found:
@@ -105,6 +122,48 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
 
     assert cli.main(["report", str(run), "--out", str(tmp_path / "r.html")]) == 0
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+
+
+def test_wrong_lines_of_evaluate_need_no_torch(tmp_path: Path) -> None:
+    code = "import sys; from motet import cli; assert cli.main(sys.argv[1:]) == 2; assert 'torch' not in sys.modules"
+    for line in ("evaluate nowhere", "evaluate . --protocol knn", "evaluate", "reproduce --bad"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *line.split()], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+@pytest.mark.parametrize(("verb", "said"), [("evaluate", "protocols that were done"), ("reproduce", "trainings and")])
+def test_an_interrupted_table_says_what_is_kept(
+    verb: str, said: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: object) -> int:
+        raise cli.Terminated if verb == "evaluate" else KeyboardInterrupt
+
+    monkeypatch.setattr(f"motet.cli.{verb}.{verb}", stopped)
+    assert cli.main([verb, "runs/a"]) == (143 if verb == "evaluate" else 130)
+    err = capsys.readouterr().err
+    assert err.startswith(f"interrupted; {said}")
+    assert "the same command goes on" in err
+
+
+def test_facts_are_notes_and_doubts_are_warnings(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verb(_: object) -> int:
+        warnings.warn("joints were converted", MotetNote, stacklevel=1)
+        warnings.warn("the queue is large", MotetWarning, stacklevel=1)
+        with evaluation._facts_as_notes(["transfer"]):
+            warnings.warn("transfer: joints of a converted to b", MotetWarning, stacklevel=1)
+            warnings.warn("1 person is on both sides", MotetWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("motet.cli.show.demo", verb)
+    assert cli.main(["demo"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "note: joints were converted",
+        "warning: the queue is large",
+        "note: transfer: joints of a converted to b",
+        "warning: 1 person is on both sides",
+    ]
 
 
 def test_several_seeds(small_archive: MotionArchive, tmp_path: Path) -> None:

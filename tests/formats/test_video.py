@@ -179,7 +179,7 @@ def test_what_is_missing_is_said_with_its_remedy(tmp_path: Path, stand_ins: Path
         with pytest.raises(ConfigError, match=r"no mediapipe or rtmlib .*pip install mediapipe==0\.10\.21"):
             load(tmp_path)
     if "rtmlib" not in installed:
-        with pytest.raises(ConfigError, match=r"no rtmlib .*; pip install 'motet\[video\]'"):
+        with pytest.raises(ConfigError, match=r"no rtmlib .*; pip install '\.\[video\]' in the folder of motet"):
             load(tmp_path, estimator="rtmlib")
     with pytest.raises(ConfigError, match=r"option python: .* cannot be run"):
         load(tmp_path, python=tmp_path / "absent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_a_table_is_filled_and_kept(
     assert f"knn, ours: {small_archive.path.name}" in text
     assert "knn, published: NTU-60 xsub" in text
     assert "UNFINISHED" not in text
+    assert "| Base (moco) |" in text
     line = next(t for t in text.splitlines() if t.startswith("| CMD |"))
     assert line.endswith("| 70.6 | 79.4 |") or line.endswith("| 79.4 | 70.6 |")
     assert next(t for t in text.splitlines() if t.startswith("| LongT GAN")).count("| – ") == 3
@@ -66,6 +68,23 @@ def test_a_table_is_filled_and_kept(
     assert again["rows"] == found["rows"]
     shared = small(replace(table, name="cmd/other", rows=(CMD,)), small_archive, tmp_path)
     assert shared["rows"][0]["values"] == found["rows"][1]["values"]
+
+
+def test_progress_names_row_and_seed(
+    small_archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = replace(two_rows(BASE, CMD), measures=two_rows(BASE).measures[-1:])
+    small(table, small_archive, tmp_path, progress=True, epochs=1)
+    lines = capsys.readouterr().err.splitlines()
+    first = lines.index("cmd/mcl, row 1 of 2: Base (moco), 2 of 2 seeds to train")
+    assert lines[first + 1] == "moco, seed 0 (1 of 2):"
+    assert "moco, seed 1 (2 of 2):" in lines
+    assert re.fullmatch(
+        r"cmd/mcl, row 2 of 2: CMD, 2 of 2 seeds to train, about \d+ s left",
+        next(line for line in lines if "row 2 of 2" in line),
+    )
+    small(table, small_archive, tmp_path, progress=True, epochs=1)
+    assert "cmd/mcl, row 2 of 2: CMD, trained already" in capsys.readouterr().err
 
 
 def test_an_interrupted_table_says_so_and_goes_on(

@@ -5,17 +5,19 @@ Nothing heavy is imported here, so that help answers at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from motet._version import __version__
-from motet.errors import ConfigError, DataError, Interrupted, MotetError, MotetWarning, RunError
+from motet.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
@@ -68,6 +70,26 @@ VERBS = {
     "demo": ("show", "demo"),
 }
 
+# verb -> what an interrupted call leaves behind, where that is worth a word
+KEPT = {
+    "evaluate": "protocols that were done are kept in the directory of the run, and the same command goes on with the "
+    "others",
+    "reproduce": "trainings and judgements that were done are kept, and the same command goes on",
+}
+
+# what people call things that are done elsewhere
+_PREDICTION = (
+    "features of new clips: `motet embed`; classes of new clips, frame by frame: motet.streaming.Classifier "
+    "(docs/export.md); of clusters that were found: `motet clusters`"
+)
+_ELSEWHERE = {
+    **dict.fromkeys(("predict", "classify", "infer", "inference"), _PREDICTION),
+    **dict.fromkeys(("train", "fit"), "`motet pretrain` learns"),
+    **dict.fromkeys(("test", "eval", "score"), "`motet evaluate` judges a run"),
+    **dict.fromkeys(("import", "inspect", "list", "simulate"), "it is a verb of `motet data`"),
+    "convert": "`motet data import` reads recordings, `motet weights convert` checkpoints",
+}
+
 
 def _run(args: Sequence[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
@@ -86,12 +108,33 @@ def _run(args: Sequence[str]) -> int:
     if lines and len(args) > 1 and args[1] in ("-h", "--help"):
         print("\n".join(lines))
         return 0
-    below = f"; after {args[0]!r} comes one of {', '.join(v.split()[1] for v in VERBS if v.startswith(args[0] + ' '))}"
-    raise ConfigError(f"there is no verb {' '.join(args[:2])!r}{below if lines else '; `motet --help` lists them'}")
+    raise ConfigError(_no_verb(args, known=bool(lines)))
+
+
+def _no_verb(args: Sequence[str], *, known: bool) -> str:
+    """What to say where no verb fits: by the first word alone, unless that begins a verb of two words."""
+    if known:
+        below = ", ".join(v.split()[1] for v in VERBS if v.startswith(f"{args[0]} "))
+        return f"there is no verb {' '.join(args[:2])!r}; after {args[0]!r} comes one of {below}"
+    near = get_close_matches(args[0], dict.fromkeys(v.split()[0] for v in VERBS), n=1)
+    hint = _ELSEWHERE.get(args[0]) or (f"did you mean `motet {near[0]}`?" if near else "`motet --help` lists them")
+    return f"there is no verb {args[0]!r}; {hint}"
+
+
+def _speaks() -> bool:
+    """Whether this process says what concerns all that work together alike: warnings, an interruption."""
+    found = os.environ
+    if int(found.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in found:
+        return found["SLURM_PROCID"] == "0"
+    if "RANK" in found:
+        return found["RANK"] == "0"
+    return found.get("LOCAL_RANK", "0") == found.get("NODE_RANK", "0") == "0"
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: unwinds like Ctrl-C, so that nothing half-written stays behind."""
+
+    status = 143
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -102,9 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0 only on success, 2 for bad input, 128 + n for signal n."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        kind = "warning" if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
+        known = "note" if issubclass(category, MotetNote) else "warning"
+        kind = known if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
+        if issubclass(category, MotetWarning) and not _speaks():
+            return
         print(f"{kind}: {message}", file=sys.stderr)
 
+    words = list(sys.argv[1:] if argv is None else argv)
     before = None
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, _terminate)
@@ -112,9 +159,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default", MotetWarning)
             warnings.showwarning = show
-            return _run(list(sys.argv[1:] if argv is None else argv))
+            return _run(words)
     except Interrupted as error:
-        print(str(error), file=sys.stderr)
+        if _speaks():
+            print(str(error), file=sys.stderr)
         return error.status
     except MotetError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -126,8 +174,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print("interrupted", file=sys.stderr)
-        return 143 if isinstance(error, Terminated) else 130
+        kept = KEPT.get(words[0])
+        if _speaks():
+            print(f"interrupted; {kept}" if kept else "interrupted", file=sys.stderr)
+        return getattr(error, "status", 130)
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)

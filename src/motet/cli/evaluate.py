@@ -2,57 +2,72 @@
 
 # no postponed annotations here: the options of all protocols are a type that is made when the verb runs
 
-from collections.abc import Sequence
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, make_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from motet.cli.parse import parse
-from motet.distributed import joined, rank
-from motet.errors import ConfigError
-from motet.evaluate.results import markdown
-from motet.evaluate.runner import protocol, protocols, run
+from motet.cli.tables import aligned
+from motet.errors import ConfigError, MotetWarning, RunError
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    """Judge what a run has learned, beside raw features and a random encoder."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run directories; several repetitions of one training give mean ± sd"""
+    protocols: tuple[str, ...] = ("knn", "linear")
+    data: Path | None = None
+    """archive, if not the one that trained the run"""
+    split: str | None = None
+    """rule that says who trains and who tests, if not the run's"""
+    seeds: int = 1
+    """initialisations of random encoders and probes"""
+    baselines: bool = True
+    """also judge raw features and random encoders"""
+    again: bool = False
+    """judge anew even what is there"""
+    device: str = "auto"
+    json: Path | None = None
+    """write the result here too, beside evaluation.json in the run directory"""
+    markdown: Path | None = None
+    """write the table here too, beside evaluation.md in the run directory"""
+    quiet: bool = False
 
 
 def evaluate(args: Sequence[str]) -> int:
     """motet evaluate RUN"""
+    if not any("." in a.split("=")[0] and a.startswith("--") for a in args) and not {"-h", "--help"} & set(args):
+        # no option of a protocol: what is wrong is told before torch is imported
+        _check_runs(parse(Arguments, args, "motet evaluate").runs)
+    # imported only now: torch is not needed for wrong arguments
+    from motet.distributed import joined, rank
+    from motet.evaluate.results import markdown
+    from motet.evaluate.runner import protocol, protocols, run
+
     names = protocols()
     own = [(n.replace("-", "_"), protocol(n).Options, field(default_factory=protocol(n).Options)) for n in names]
     kinds = make_dataclass("options", own)  # --knn.k, --linear.epochs …
 
-    @dataclass
-    class Arguments:
-        runs: tyro.conf.Positional[tuple[Path, ...]]
-        """run directories; several repetitions of one training give mean ± sd"""
+    @dataclass(kw_only=True)
+    class All(Arguments):
         options: Annotated[kinds, tyro.conf.arg(name="")] = field(default_factory=kinds)  # type: ignore[valid-type]
-        protocols: tuple[str, ...] = ("knn", "linear")
-        data: Path | None = None
-        """archive, if not the one that trained the run"""
-        split: str | None = None
-        """rule that says who trains and who tests, if not the run's"""
-        seeds: int = 1
-        """initialisations of random encoders and probes"""
-        baselines: bool = True
-        """also judge raw features and random encoders"""
-        again: bool = False
-        """judge anew even what is there"""
-        device: str = "auto"
-        json: Path | None = None
-        """write the result here too, beside evaluation.json in the run directory"""
-        markdown: Path | None = None
-        """write the table here too, beside evaluation.md in the run directory"""
-        quiet: bool = False
 
-    description = (
-        f"Judge what a run has learned, beside raw features and a random encoder. Protocols: {', '.join(names)}"
-    )
-    given = parse(Arguments, args, "motet evaluate", description=description)
-    if not given.runs:
-        raise ConfigError("evaluate needs a run directory (see `motet evaluate --help`)")
-    chosen = {n.replace("-", "_"): getattr(given.options, n.replace("-", "_")) for n in given.protocols if n in names}
-    with joined():  # torchrun: the processes share the encoding
+    given = parse(All, args, "motet evaluate", description=f"{Arguments.__doc__} Protocols: {', '.join(names)}")
+    _check_runs(given.runs)
+    for name in given.protocols:
+        _check_protocol(name, names)
+    chosen = {n.replace("-", "_"): getattr(given.options, n.replace("-", "_")) for n in given.protocols}
+    with joined(), _facts_as_notes(names):  # torchrun: the processes share the encoding
         found = run(
             list(given.runs),
             given.protocols,
@@ -68,5 +83,73 @@ def evaluate(args: Sequence[str]) -> int:
             **chosen,
         )
         if rank() == 0:
-            print(markdown(found))
+            print(aligned(markdown(_asked(found, given.protocols))))
+            print(_where(found, given.protocols))
     return 0
+
+
+def _check_runs(runs: Sequence[Path]) -> None:
+    if not runs:
+        raise ConfigError("evaluate needs a run directory (see `motet evaluate --help`)")
+    for path in runs:
+        if not path.is_dir():
+            raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
+
+
+def _check_protocol(name: str, names: Sequence[str]) -> None:
+    """Raise ConfigError for an unknown protocol, with the one that may have been meant."""
+    if name in names:
+        return
+    bare = {n.replace("-", ""): n for n in names}
+    near = get_close_matches(name.lower().replace("-", "").replace("_", ""), bare, n=1, cutoff=0.7)
+    hint = f"did you mean {bare[near[0]]}? There are" if near else "choose from"
+    raise ConfigError(f"there is no protocol {name!r}; {hint} {', '.join(names)}")
+
+
+@contextmanager
+def _facts_as_notes(names: Sequence[str]) -> Iterator[None]:
+    """Show what a protocol notes about its own rows (``transfer: …``) as a note; what is said of the clips warns."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, MotetWarning) and str(message).startswith(tuple(f"{n}: " for n in names)):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            before(message, category, *rest, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
+    """The part of an evaluation that was asked for; the files hold what was judged before beside it."""
+    from motet.evaluate.stored import Entry, command
+
+    kept = [entry for entry in found["protocols"] if entry["name"] in protocols]
+    entries = [Entry(**{**entry, "command": tuple(entry["command"]), "rows": []}) for entry in kept]
+    return {
+        **found,
+        "protocols": kept,
+        "rows": [row for row in found["rows"] if row["protocol"] in protocols],
+        "command": command(entries),
+        "seconds": sum(entry.seconds for entry in entries),
+    }
+
+
+def _where(found: Mapping[str, Any], protocols: Sequence[str]) -> str:
+    """Which files hold the table, and what they hold beside what was asked for."""
+    folder = Path(found["runs"][0]["path"])
+    files = [p for p in folder.glob("evaluation*.json") if _is(p, found)]
+    place = " and ".join(str(files[0].with_suffix(s)) for s in (".md", ".json")) if files else str(folder)
+    others = [entry["name"] for entry in found["protocols"] if entry["name"] not in protocols]
+    return f"table: {place}" + (f"; they also hold {', '.join(others)}, judged before" if others else "")
+
+
+def _is(path: Path, found: Mapping[str, Any]) -> bool:
+    try:
+        return bool(json.loads(path.read_text())["date"] == found["date"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

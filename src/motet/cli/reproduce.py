@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tyro
 
 from motet.cli.parse import parse, write_result
+from motet.cli.tables import aligned
 from motet.errors import ConfigError
 
 
@@ -69,7 +70,7 @@ def reproduce(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **_options(given.options),
     )
-    print(plan(found) if given.dry_run else markdown(found))
+    print(plan(found) if given.dry_run else aligned(markdown(found)))
     write_result(given.json, found)
     return 0
 

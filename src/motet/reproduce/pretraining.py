@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+
 from motet.archive import MotionArchive
 from motet.config import Recipe, flat_options
 from motet.errors import MotetWarning
@@ -89,14 +91,18 @@ class Pretraining:
         return self._steps[cost] * steps * (len(self.request.seeds) - self.done(job))
 
     def train(self, job: Job) -> None:
-        train_seeds(
-            self._recipe(job.training),
-            self.archive,
-            job.folder,
-            self.request.seeds,
-            progress=self.request.progress,
-            **job.options,
-        )
+        seeds, console = self.request.seeds, Console(stderr=True, quiet=not self.request.progress, highlight=False)
+        for number, seed in enumerate(seeds, 1):
+            if not (job.folder / f"seed-{seed}" / "model.safetensors").exists():
+                console.print(f"{job.training.method}, seed {seed} ({number} of {len(seeds)}):", markup=False)
+            train_seeds(
+                self._recipe(job.training),
+                self.archive,
+                job.folder,
+                (seed,),
+                progress=self.request.progress,
+                **job.options,
+            )
 
     def _judged(self, job: Job, measures: Sequence[Measure], *, baselines: bool) -> list[Judged]:
         wanted: dict[str, dict[str, Any]] = {}

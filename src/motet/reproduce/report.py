@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from motet import recipes
 from motet.evaluate.results import percent
 from motet.reproduce.declare import Table
 
@@ -56,8 +57,20 @@ def _table(found: Mapping[str, Any]) -> list[str]:
         cells = [percent(values[m]["values"]) if m in values else "–" for m in measures]
         lines.append("| " + " | ".join([f"*{name}*", *cells, *("–" for _ in printed)]) + " |")
     for row in found["rows"]:
-        lines.append("| " + " | ".join([row["name"], *_own(row, measures), *_printed(row, printed)]) + " |")
+        lines.append(
+            "| " + " | ".join([label(row, found["rows"]), *_own(row, measures), *_printed(row, printed)]) + " |"
+        )
     return lines
+
+
+def label(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Name of a row as the paper has it, with the method behind it where a table has several and no name tells it."""
+    method, name = row.get("method"), str(row["name"])
+    methods = {r.get("method") for r in rows} - {None}
+    told = {part for m in (*methods, *recipes.names()) for part in str(m).split("/")[0].split("-")}
+    if method is None or len(methods) < 2 or any(part in name.lower() for part in told):
+        return name
+    return f"{name} ({method})"
 
 
 def _own(row: Mapping[str, Any], measures: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from motet._version import __version__
 from motet.errors import ConfigError, Interrupted, MotetError, RunError
@@ -27,7 +29,7 @@ from motet.reproduce.distillation import Distillation
 from motet.reproduce.graphs import OnGraphs
 from motet.reproduce.jobs import Engine, Impossible, Job, Request, Scale
 from motet.reproduce.pretraining import Pretraining
-from motet.reproduce.report import markdown
+from motet.reproduce.report import duration, label, markdown
 from motet.reproduce.tables import named
 from motet.runs import hardware, write_json, written
 
@@ -169,6 +171,7 @@ class _Filling:
         self.path = request.out / f"{name}.json"
         self.rows = [self._start(row, job) for row, job in zip(self.table.rows, jobs, strict=True)]
         self.baselines: dict[str, dict[str, Any]] = {}
+        self._began, self._trained, self._due = time.monotonic(), 0, 0  # for the time left
 
     def _start(self, row: Row, job: Job | str) -> dict[str, Any]:
         entry: dict[str, Any] = {"name": row.name, "cite": row.cite, "values": {}}
@@ -182,6 +185,7 @@ class _Filling:
         options = json.loads(json.dumps(dict(job.options)))
         return {
             **entry,
+            "method": job.training.method,
             "state": "missing",
             "reason": "",
             "command": job.command,
@@ -193,8 +197,9 @@ class _Filling:
         self._check_earlier()
         found = self._write()
         try:
-            for row, job, entry in zip(self.table.rows, self.jobs, self.rows, strict=True):
+            for number, (row, job, entry) in enumerate(zip(self.table.rows, self.jobs, self.rows, strict=True), 1):
                 if isinstance(job, Job):
+                    self._announce(number, job, entry)
                     self._one(row, job, entry)
                     found = self._write()
         except Interrupted as error:
@@ -202,10 +207,10 @@ class _Filling:
             stopped = Interrupted(f"{self._unfinished()} ({error})")
             stopped.status = error.status
             raise stopped from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             self._write()
             stopped = Interrupted(self._unfinished())
-            stopped.status = 130
+            stopped.status = getattr(error, "status", 130)
             raise stopped from None
         failed = [r["name"] for r in self.rows if r["state"] == "failed"]
         if failed:
@@ -215,11 +220,25 @@ class _Filling:
             )
         return found
 
+    def _announce(self, number: int, job: Job, entry: dict[str, Any]) -> None:
+        """Say which row comes, and how long this and the rest take if they are as costly as those before."""
+        self._trained += self._due
+        left = ""
+        self._due = len(self.request.seeds) - self.engine.done(job)
+        if self._trained:
+            coming = [j for j in self.jobs[number - 1 :] if isinstance(j, Job)]
+            missing = sum(len(self.request.seeds) - self.engine.done(j) for j in {j.folder: j for j in coming}.values())
+            left = f", about {duration((time.monotonic() - self._began) / self._trained * missing)} left"
+        seeds = f"{self._due} of {len(self.request.seeds)} seeds to train" if self._due else "trained already"
+        if self.request.progress:
+            line = f"{self.table.name}, row {number} of {len(self.rows)}: {label(entry, self.rows)}, {seeds}{left}"
+            Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
+
     def _unfinished(self) -> str:
         missing = sum(r["state"] == "missing" for r in self.rows)
         return (
             f"stopped with {missing} of {len(self.rows)} rows of {self.table.name} missing; the same command goes on: "
-            "trainings that are done are kept"
+            f"trainings that are done are kept, and {self.path.with_suffix('.md')} holds the rows so far"
         )
 
     def _check_earlier(self) -> None:
