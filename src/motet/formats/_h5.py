@@ -23,8 +23,7 @@ def opened(path: Path) -> Iterator[Any]:
     """
     if importlib.util.find_spec("h5py") is None:
         raise ConfigError(
-            f"{path} is read with the package h5py, which is not installed: pip install '.[h5]' in the folder of "
-            "motet"
+            f"{path} is read with the package h5py, which is not installed: pip install '.[h5]' in the folder of motet"
         )
     import h5py
 
