@@ -35,12 +35,16 @@ ABLATIONS: dict[str, dict[str, dict[str, Any] | None]] = {
     "hardness λ": {str(h): {"hardness": h} for h in (0.0, 1.0)},
     "recent keys": {str(r): {"recent": r} for r in (128,)},
     "prototypes N": {str(n): {"prototypes": n} for n in (5, 40)},
-    "no queue": {"batch": {"prototypes_from": "batch"}, "keys": {"prototypes_from": "keys"}},
+    "no queue": {
+        "without HaLP": {"prototypes_from": "batch", "halp_weight": 0.0},
+        "batch": {"prototypes_from": "batch"},
+        "keys": {"prototypes_from": "keys"},
+    },
 }
 OTHER_HOSTS: dict[str, dict[str, Any]] = {
     "SGD": {"optimiser": "sgd", "lr": 0.05},
     "twice the epochs": {"epochs": 2},
-    "four people train": {"split": "subjects:1,3,5,7", "epochs": 3},  # about as many steps
+    "four people train": {"split": "subjects:3,7,9,11", "epochs": 2.5},  # about as many steps
 }
 RATIOS = (0.05, 0.1)
 
