@@ -249,3 +249,4 @@ def test_a_pipe_gets_no_padding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert any("all-zero frames" in line for line in lines)
     assert all(line == line.rstrip() for line in lines)
+    assert sum("cut them off or leave the clips out" in line for line in lines) == 1

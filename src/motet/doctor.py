@@ -549,7 +549,7 @@ def _name_people(view: _View) -> str:
     if command is None or not isinstance(told, dict) or "pattern" not in told:
         return "give every clip a subject, and import again"
     group = "a group (?P<subject>…)"
-    where = f"{group} in its --pattern" if told["pattern"] else f"--pattern with {group}"
+    where = f"{group} in its --pattern" if told["pattern"] else f"a --pattern that has {group}"
     return f"where the names of the files tell the person, import again with {where}: {command}"
 
 

@@ -16,7 +16,7 @@ from motet.cli.parse import parse, write_result
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-PIPED_WIDTH = 200
+PIPED_WIDTH = 10_000  # nothing is folded there: a remedy stays one line that can be copied
 
 
 def data_import(args: Sequence[str]) -> int:
