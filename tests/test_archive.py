@@ -326,3 +326,10 @@ def test_a_writer_that_nobody_holds_leaves_nothing(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1  # the second's
     second.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_clip_that_is_not_there(small_archive: MotionArchive) -> None:
+    for index in (48, -49, 9999):
+        with pytest.raises(ConfigError, match=rf"has no clip {index}: its 48 clips are numbered from 0 to 47"):
+            small_archive.clip(index)
+    assert len(small_archive.clip(-1)) == small_archive.lengths[-1]

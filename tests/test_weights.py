@@ -19,9 +19,10 @@ import motet
 from motet import cli, evaluate, layouts, recipes
 from motet.archive import ArchiveWriter, MotionArchive
 from motet.config import Encoder
-from motet.errors import ConfigError, RunError
+from motet.errors import ConfigError, MotetWarning, RunError
 from motet.model import Model
-from motet.runs import Run
+from motet.runs import Run, written
+from motet.skeletons import Skeleton
 from motet.weights import convert_checkpoint, save_weights
 
 
@@ -49,12 +50,90 @@ def test_a_folder_opens_as_a_run_does(small_archive: MotionArchive, tmp_path: Pa
     assert card.startswith("---\nlibrary_name: motet\nlicense: cc-by-4.0\n")
     assert "24 clips, split odd-even" in card
     assert "| knn | cmd | joint |" in card
+    assert "- Command: `motet evaluate shared --data archive --protocols knn`" in card
+    assert "- Data: archive, 48 clips" in card
+    assert "- Split: odd-even, 24 training and 24 test clips, 4 classes" in card
     assert str(tmp_path) not in card
     # it can be judged, but only on recordings that are named
     with pytest.raises(RunError, match="name an archive by --data"):
         evaluate.run(folder, ("knn",))
     rows = evaluate.run(folder, ("knn",), data=small_archive)["rows"]
     assert rows == evaluate.run(run, ("knn",))["rows"]
+
+
+def test_the_card_names_what_was_changed(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", small_archive)
+    evaluate.run(run, ("knn", "fewshot"), fewshot={"episodes": 5, "way": 3})
+    evaluate.run(run, ("knn",), knn={"k": 3, "checkpoints": False}, data=small_archive, baselines=False)
+    card = (save_weights(run, tmp_path / "shared") / "README.md").read_text()
+    assert "| knn, k 3, checkpoints off | cmd | joint |" in card
+    assert "| knn | cmd" not in card
+    assert "| fewshot, 3-way 1-shot, episodes 5 | cmd | joint |" in card
+    assert "motet evaluate shared --protocols knn --data archive --no-baselines --knn.k 3 --knn.no-checkpoints" in card
+    assert str(tmp_path) not in card
+    assert str(small_archive.path) not in card
+    (run.path / "evaluation.json").write_text("{}")
+    with pytest.raises(RunError, match=r"evaluation\.json is damaged"):
+        save_weights(run, tmp_path / "other")
+
+
+def test_files_have_the_permissions_of_the_umask(small_archive: MotionArchive, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        run = finished(tmp_path / "run", small_archive)
+        with written(run.path / "model.safetensors") as partial:
+            run.model().save(partial)
+        evaluate.run(run, ("knn",))
+        folder = save_weights(run, tmp_path / "shared")
+    finally:
+        os.umask(before)
+    files = [p for p in (*run.path.rglob("*"), *folder.iterdir()) if p.is_file()]
+    assert [p.suffix for p in files].count(".safetensors") == 3  # of the run, its features, the folder
+    assert {oct(p.stat().st_mode & 0o777) for p in files} == {"0o640"}
+
+
+def test_damaged_weights_say_how_to_get_them_again(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", small_archive)
+    folder = save_weights(run, tmp_path / "shared")
+    for place, remedy in ((run.path, "pretrain again"), (folder, "download or pack the weights again")):
+        (place / "model.safetensors").write_bytes(b"cut short")
+        with pytest.raises(RunError, match=rf"the weights cannot be read .*; {remedy}$"):
+            motet.load(place)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(RunError, match=r"config\.json is damaged .*; download or pack"):
+        motet.load(folder)
+
+
+def test_weights_are_transferred_without_the_recordings_they_come_from(
+    small_archive: MotionArchive, tmp_path: Path
+) -> None:
+    folder = save_weights(finished(tmp_path / "run", small_archive), tmp_path / "shared")
+    names = (*reversed(small_archive.skeleton.joints), "tail")
+    far = Skeleton("far", names, (-1, *[0] * 8))  # another order of the joints, one more, two persons, millimetres
+    with ArchiveWriter(tmp_path / "far", skeleton=far, persons=2, units="mm", class_names=("a", "b")) as writer:
+        for i in range(16):
+            frames = np.zeros((20, 2, 9, 3))
+            frames[:, :1, :8] = 1000 * small_archive.clip(i)[:20, :, ::-1]
+            writer.add(frames, name=str(i), label=i % 2, subject=i // 4 + 1)
+    brief = {"tuned": "head", "epochs": 2}
+    said = "far: joints of far converted to stick, mm scaled to m, 2 persons made 1"
+    with pytest.warns(MotetWarning):
+        by_option = evaluate.run(folder, "transfer", transfer=brief | {"data": (str(tmp_path / "far"),)})
+    with pytest.warns(MotetWarning, match=said):
+        by_data = evaluate.run(folder, "transfer", data=tmp_path / "far", transfer=brief)
+    assert {row["details"]["target"] for row in by_option["rows"] + by_data["rows"]} == {"to far"}
+    assert [r["values"] for r in by_option["rows"]] == [r["values"] for r in by_data["rows"]]
+    assert by_data["split"] == {"rule": "odd-even", "train": 8, "test": 8, "classes": 2}
+    assert said in by_option["notes"]
+    assert said in by_data["notes"]
+    with pytest.warns(MotetWarning, match="converted"):
+        third = evaluate.run(folder, "transfer", data=tmp_path / "far", transfer=brief | {"split": "subjects:1"})
+    assert third["split"]["rule"] == "subjects:1"
+    # other protocols are told of it, before the split is tried
+    with pytest.raises(ConfigError, match=r"9 joints.*--protocols transfer --transfer\.data .*far"):
+        evaluate.run(folder, ("knn", "transfer"), data=tmp_path / "far", split="subjects:77")
+    with pytest.raises(RunError, match="name an archive by --data"):
+        evaluate.run(folder, ("knn", "transfer"), transfer={"data": (str(tmp_path / "far"),)})
 
 
 def test_what_cannot_be_packed(small_archive: MotionArchive, tmp_path: Path) -> None:
@@ -184,7 +263,14 @@ def test_no_code_runs_and_errors_are_clear(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "evil").exists()
     (tmp_path / "cut.pth").write_bytes((tmp_path / "evil.pth").read_bytes()[:500])
     fails("cannot be read as a checkpoint", tmp_path / "cut.pth")
-    fails("cannot be read as a checkpoint", tmp_path / "nowhere.pth")
+    fails(r"nowhere\.pth does not exist", tmp_path / "nowhere.pth")
+    fails("is a folder", tmp_path)
+    (tmp_path / "page.pth").write_text("<html>\n<head>… 404")
+    fails(r"page\.pth is a text file, not a checkpoint", tmp_path / "page.pth")
+    (tmp_path / "image.pth").write_bytes(b"\x89PNG\0\0\1")
+    fails("neither a zip archive nor a pickle", tmp_path / "image.pth")
+    (tmp_path / "empty.pth").touch()
+    fails("is empty", tmp_path / "empty.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     fails("holds a list", tmp_path / "list.pth")
     torch.save({"fc.weight": torch.ones(2)}, tmp_path / "other.pth")

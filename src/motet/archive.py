@@ -126,6 +126,15 @@ class Sensor:
     channels: tuple[str, ...] = ("x", "y", "z")
 
 
+def _made_by_training(path: Path) -> bool:
+    """Whether a directory is a run of any verb, or weights."""
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "motet" in config
+
+
 class ArchiveWriter:
     """Writes an archive clip by clip; use it as a context manager.
 
@@ -445,6 +454,11 @@ class MotionArchive:
         path = Path(path)
         if not path.exists():
             raise DataError(f"{path} does not exist; make an archive with `motet data import` or `motet data simulate`")
+        if not (path / "archive.json").exists() and _made_by_training(path):
+            raise DataError(
+                f"{path} is a run or a folder of weights, not an archive: name the archive of recordings "
+                "(`motet data import` makes one)"
+            )
         if not (path / "archive.json").exists():
             kind = "npz" if path.suffix == ".npz" else "FORMAT"
             raise DataError(
@@ -495,8 +509,17 @@ class MotionArchive:
         return f"MotionArchive({str(self.path)!r}: {len(self)} clips, {self.skeleton.name}, {len(self.frames)} frames)"
 
     def clip(self, index: int) -> Float:
-        """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32."""
-        start = self._offsets[index]
+        """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32.
+
+        Raises:
+            ConfigError: there is no such clip.
+        """
+        try:
+            start = self._offsets[index]
+        except IndexError:
+            raise ConfigError(
+                f"{self.path} has no clip {index}: its {len(self)} clips are numbered from 0 to {len(self) - 1}"
+            ) from None
         return self.frames[start : start + self._lengths[index]].astype(np.float32, copy=False)
 
     def clip_confidence(self, index: int) -> Float | None:

@@ -106,6 +106,14 @@ class Model:
             ]
         self.encoders = nn.ModuleList(encoders).to(self.device)
 
+    def __repr__(self) -> str:
+        widths = sorted({int(e.feature_size) for e in self.encoders})  # type: ignore[arg-type]
+        who = f"{self.persons} person{'' if self.persons == 1 else 's'}"
+        return (
+            f"Model({self.recipe.recipe}: {', '.join(self.streams)} of {self.skeleton.name}, {who}; "
+            f"{' to '.join(map(str, (widths[0], widths[-1])[: len(widths)]))} features a stream on {self.device})"
+        )
+
     @classmethod
     def fresh(cls, recipe: Recipe, archive: MotionArchive, seed: int = 0, device: str | torch.device = "cpu") -> Self:
         """An untrained model for an archive, initialised from ``seed``."""
@@ -149,7 +157,7 @@ class Model:
             else:
                 raise RunError(f"{run.path} has no weights yet; go on with `motet pretrain --resume {run.path}`")
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise RunError(f"{run.path}: the weights cannot be read ({error}); pretrain again") from error
+            raise RunError(f"{run.path}: the weights cannot be read ({error}); {run.renewal}") from error
         model.device = torch.device(device)
         model.encoders.to(model.device)
         return model

@@ -31,7 +31,7 @@ import torch
 from motet._version import __version__
 from motet.archive import MotionArchive
 from motet.config import Recipe, recipe_from_dict
-from motet.errors import RunError
+from motet.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from motet.model import Model
@@ -39,16 +39,33 @@ if TYPE_CHECKING:
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; it becomes ``path`` only if the block succeeds."""
+    """A temporary name to write to; it becomes ``path`` only if the block succeeds.
+
+    The file has the permissions that the umask gives, also where a library writes one that only its owner may read.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
+        partial.touch()
+        usual = partial.stat().st_mode & 0o777
         yield partial
+        if partial.stat().st_mode & 0o777 != usual:
+            partial.chmod(usual)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """Keep what is there.
+
+    Raises:
+        ConfigError: there is something, and nobody asked to overwrite it.
+    """
+    if not overwrite and Path(path).exists():
+        raise ConfigError(f"{path} exists already; choose another --out or pass --overwrite")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -94,10 +111,17 @@ class Run:
             RunError: not a run directory, or one that was left half-written before training began.
         """
         run = cls(Path(path))
+        if (run.path / "archive.json").exists():
+            raise RunError(
+                f"{path} is an archive of recordings, not a run: name the directory that `motet pretrain` made of it, "
+                "and the archive by --data"
+            )
         if not run.path.is_dir():
             raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
         if not (run.path / "config.json").exists():
-            raise RunError(f"{path} has no config.json, so no training began in it; remove it and pretrain again")
+            if run._only_begun():
+                raise RunError(f"{path} has no config.json, so no training began in it; remove it and pretrain again")
+            raise RunError(f"{path} is not a run directory (it has no config.json); `motet pretrain` makes one")
         run.config  # noqa: B018 - a broken file is reported here
         return run
 
@@ -130,6 +154,11 @@ class Run:
         write_json(path / "config.json", config)  # last: its presence says that the rest is there
         return cls(path)
 
+    def _only_begun(self) -> bool:
+        """Whether the directory holds nothing but what :meth:`create` makes before the configuration."""
+        found = {p.name for p in self.path.iterdir() if not (p.name.startswith(".") and ".partial-" in p.name)}
+        return "checkpoints" in found and found <= {"checkpoints", "environment.json"} and not self.checkpoints
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """Content of config.json."""
@@ -157,8 +186,18 @@ class Run:
                 )
             config["recipe"], config["data"]["path"], config["split"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.path}/config.json is damaged ({error!r}); pretrain again") from error
+            raise RunError(f"{self.path}/config.json is damaged ({error!r}); {self.renewal}") from error
         return config
+
+    @property
+    def packed(self) -> bool:
+        """Whether this is a folder of weights without the history of their training."""
+        return not (self.path / "environment.json").exists() and not (self.path / "checkpoints").exists()
+
+    @property
+    def renewal(self) -> str:
+        """What to do where files are damaged."""
+        return "download or pack the weights again" if self.packed else "pretrain again"
 
     @cached_property
     def recipe(self) -> Recipe:

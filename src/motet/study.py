@@ -129,5 +129,5 @@ def _column(row: Row) -> tuple[str, str, str | None]:
     """Protocol with what distinguishes its rows, stream, ensemble."""
     shown = row.protocol if row.protocol in ("knn", "linear", "linear-cached") else row.label
     # a raw row of fine-tuning has a layer only; it belongs beside the tuned networks all the same
-    shown = shown.removesuffix(", head").removesuffix(", network")
+    shown = shown.replace(", head", "").replace(", network", "")
     return shown if row.metric == "accuracy" else f"{shown}, {row.metric}", row.stream, row.ensemble

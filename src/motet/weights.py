@@ -6,6 +6,7 @@ opens wherever a run does (``motet.load``, ``motet evaluate FOLDER --data …``)
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import shutil
@@ -57,10 +58,25 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
     data = {**run.config["data"], "path": ""}
     write_json(out / "config.json", {**run.config, "data": data})
     shutil.copyfile(run.path / "model.safetensors", out / "model.safetensors")
-    evaluation = run.path / "evaluation.md"
-    judged = evaluation.read_text().split("\n\n", 2)[-1] if evaluation.exists() else ""
-    _write(out / "README.md", model_card(run, licence=licence, judged=judged))
+    _write(out / "README.md", model_card(run, licence=licence, judged=_judged(run, out.resolve().name)))
     return out
+
+
+def _judged(run: Run, folder: str) -> str:
+    """What the card says of the run's own evaluation, as one would repeat it with the folder; empty without one.
+
+    Raises:
+        RunError: the evaluation cannot be read.
+    """
+    from motet.evaluate.results import excerpt  # the protocols are not needed to load weights
+
+    path = run.path / "evaluation.json"
+    if not path.exists():
+        return ""
+    try:
+        return excerpt(json.loads(path.read_text()), run=folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged ({error!r}); evaluate again with --again, or move it away") from error
 
 
 def model_card(run: Run, *, licence: str, judged: str = "") -> str:
@@ -184,7 +200,7 @@ def convert_checkpoint(
         The folder, opened.
 
     Raises:
-        RunError: a file that cannot be read safely, or without query encoders.
+        RunError: no such file, no checkpoint, one that cannot be read safely, or one without query encoders.
         ConfigError: an encoder that does not fit the layout, or a folder that exists.
     """
     state = _state_dict(Path(path))
@@ -202,7 +218,8 @@ def convert_checkpoint(
     _check_names(model.weights(), weights, Path(path), layout)
     folder = _new_folder(out)
     kept = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
-    save_file({name: t.contiguous() for name, t in kept.items()}, folder / "model.safetensors")
+    with written(folder / "model.safetensors") as partial:
+        save_file({name: t.contiguous() for name, t in kept.items()}, partial)
     data = {
         "path": "",
         "hash": "",
@@ -223,7 +240,32 @@ def convert_checkpoint(
     return run
 
 
+# a zip archive, or (before torch 1.6) a pickle of protocol 2 or later
+_BEGINNINGS = (b"PK\x03\x04", b"\x80")
+
+
+def _check_kind(path: Path) -> None:
+    """Say what a file is that cannot be a checkpoint.
+
+    Raises:
+        RunError: it does not exist, is a folder, is text or anything else that torch does not write.
+    """
+    if not path.exists():
+        raise RunError(f"{path} does not exist; name the checkpoint file that was downloaded")
+    if path.is_dir():
+        raise RunError(f"{path} is a folder; name the checkpoint file in it")
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if not start:
+        raise RunError(f"{path} is empty; download the checkpoint again")
+    if start.startswith(_BEGINNINGS):
+        return
+    what = "a text file" if b"\0" not in start else "neither a zip archive nor a pickle"
+    raise RunError(f"{path} is {what}, not a checkpoint that torch.save wrote; name that, or download it again")
+
+
 def _state_dict(path: Path) -> dict[str, Tensor]:
+    _check_kind(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about old pickles: what it cannot read is an error here anyway

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -316,7 +317,10 @@ def test_bad_input_is_one_clear_error(run: Run, tmp_path: Path, archive: MotionA
     fails("seeds is 0", seeds=0)
     fails("no run was given", [])
     fails("k is 19 but only 18", run, ("knn",), knn={"k": 19})
-    fails("both sides", split="all")
+    fails("both sides.*; name another one by --split, e.g. --split odd-even", split="all")
+    fails(r"--semi\.minimum-steps is -1; it must be at least 0", run, ("semi",), semi={"minimum_steps": -1})
+    fails(r"--fewshot\.shots is \(0,\)", run, ("fewshot",), fewshot={"shots": 0})
+    fails(r"--linear-cached\.batch-size is 0", run, ("linear-cached",), linear_cached={"batch_size": 0})
     fails("no split rule", split="odd")
     wide = Skeleton("wide", ("root", "left", "right", "head", "tail"), (-1, 0, 0, 0, 0))
     with ArchiveWriter(tmp_path / "wide", skeleton=wide) as writer:
@@ -329,6 +333,25 @@ def test_bad_input_is_one_clear_error(run: Run, tmp_path: Path, archive: MotionA
     fails("mine of .* leaves no labelled training clips", data=odd, split=mine)
     fails("differs from", [run, write_run(tmp_path / "single", archive, streams=("joint",))])
     assert not (run.path / "evaluation.json").exists()
+
+
+def test_people_who_trained_are_told(run: Run, archive: MotionArchive, tmp_path: Path) -> None:
+    said = r"12 of 24 test clips, those of subjects 3, 5, were in the pretraining \(split odd-even\).*--split odd-even"
+    with pytest.warns(MotetWarning, match=said):
+        result = evaluate.run(run, "knn", split="subjects:1,2", baselines=False)
+    assert [note for note in result["notes"] if re.search(said, note)]
+    (table,) = run.path.glob("evaluation-on-*.md")
+    assert re.search(f"- Note: {said}", table.read_text())
+    # nobody who trained is tested: by the run's own rule, by a part of its test side, on other clips
+    test = np.flatnonzero(archive.clips["subject"].to_numpy() == 2)
+    few = Split(np.flatnonzero(archive.clips["subject"].to_numpy() == 3), test, "few", "two people")
+    evaluate.run(run, "knn", baselines=False)
+    evaluate.run(run, "knn", split=few, baselines=False)
+    other = write_archive(tmp_path / "other", label=lambda clip: clip % 2)
+    config = json.loads((run.path / "config.json").read_text())
+    config["data"]["hash"] = "0" * 64
+    (run.path / "config.json").write_text(json.dumps(config))
+    evaluate.run(Run.open(run.path), "knn", data=other, split="subjects:1,2", baselines=False)
 
 
 def test_named_files_are_copies(run: Run, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from motet import evaluate
 from motet.archive import MotionArchive
-from motet.errors import ConfigError
-from motet.evaluate import knn, linear_cached, retrieval, runner
+from motet.errors import ConfigError, MotetWarning
+from motet.evaluate import knn, linear_cached, retrieval, runner, tuning
+from motet.evaluate.parts import Parts
 from motet.runs import Run
 from tests.evaluate.test_runner import SHORT, rows_of, write_archive, write_run
 
@@ -109,7 +110,8 @@ def test_other_weights_or_clips_are_another_evaluation(
     assert calls == ["knn", "retrieval"]
     assert [e["name"] for e in json.loads((run.path / "evaluation.json").read_text())["protocols"]] == ["retrieval"]
     # other clips than those of the run's own split do not touch the run's table
-    evaluate.run(run, ("knn",), split="subjects:1,2,3")
+    with pytest.warns(MotetWarning, match="6 of 18 test clips, those of subject 5, were in the pretraining"):
+        evaluate.run(run, ("knn",), split="subjects:1,2,3")
     (on,) = run.path.glob("evaluation-on-swings-*.json")
     assert json.loads(on.read_text())["split"]["rule"] == "subjects:1,2,3"
     assert json.loads((run.path / "evaluation.json").read_text())["split"]["rule"] == "odd-even"
@@ -120,3 +122,39 @@ def test_a_damaged_file_is_named(run: Run) -> None:
     (run.path / "evaluation.json").write_text("{")
     with pytest.raises(ConfigError, match=r"evaluation\.json is damaged"):
         evaluate.run(run, ("retrieval",))
+
+
+def test_finished_shares_outlive_an_interruption(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"epochs": 2, "batch_size": 4, "ratios": (0.3, 0.5, 1.0), "repeats": 2, "streams": ("joint", "motion")}
+    whole = evaluate.run(run, "semi", semi=options, json=tmp_path / "whole.json")
+    (run.path / "evaluation.json").unlink()
+    real, shares = tuning._tune, []
+
+    def tune(protocol, context, options, units, streams):  # type: ignore[no-untyped-def]
+        shares.append(len(units[0].rows))
+        if shares == [5, 9, 18]:
+            raise KeyboardInterrupt
+        return real(protocol, context, options, units, streams)
+
+    monkeypatch.setattr(tuning, "_tune", tune)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.run(run, "semi", semi=options)
+    assert len(list(run.path.glob("features/semi-*.parts.json"))) == 1
+    again = evaluate.run(run, "semi", semi=options)
+    assert shares == [5, 9, 18, 18]  # the first two were not tuned again
+    assert again["rows"] == whole["rows"]
+    assert again["protocols"][0]["record"] == whole["protocols"][0]["record"]
+    assert not list(run.path.glob("features/*.parts.json"))
+    # other options do not take them over, nor does --again
+    evaluate.run(run, "semi", semi=options | {"lr": 0.02})
+    evaluate.run(run, "semi", semi=options | {"lr": 0.02}, again=True)
+    assert shares[4:] == [5, 9, 18] * 2
+
+
+def test_parts_of_another_time_are_not_read(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "a.json")
+    parts.put("x", [0.1, 1 / 3])
+    assert Parts(tmp_path / "a.json").get("x") == [0.1, 1 / 3]
+    (tmp_path / "a.json").write_text("[1")
+    assert len(Parts(tmp_path / "a.json")) == 0
+    Parts().put("x", 1)  # keeps nothing

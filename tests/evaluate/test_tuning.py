@@ -28,7 +28,7 @@ from motet.runs import Run
 from motet.splits import split
 from tests.evaluate.test_runner import SKELETON, rows_of, write_archive, write_run
 
-BRIEF: dict[str, Any] = {"epochs": 3, "batch_size": 4, "minimum_steps": 1}
+BRIEF: dict[str, Any] = {"epochs": 3, "batch_size": 4}  # epochs that are given are not raised to 500 steps
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,6 @@ def test_networks_are_those_of_one_after_the_other(
     options = {
         "epochs": 8,
         "batch_size": 4,
-        "minimum_steps": 1,
         "check_every": 2,
         "ratios": (0.5,),
         "repeats": 2,
@@ -209,7 +208,10 @@ def test_semi_rows(run: Run) -> None:
     ]
     assert {r.stream for r in rows} == {"joint"}
     assert all(len(r.values) == 3 and not r.best_values and r.details["over"] == "draws" for r in rows)
-    assert "| semi, 20 %, network | cmd | joint |" in (run.path / "evaluation.md").read_text()
+    assert (
+        "| semi, 20 %, network, epochs 3, batch size 4, sampling balanced, repeats 3 | cmd | joint |"
+        in (run.path / "evaluation.md").read_text()
+    )
 
 
 def test_finetune_with_several_streams_and_runs(tmp_path: Path, archive: MotionArchive) -> None:
@@ -225,7 +227,7 @@ def test_finetune_with_several_streams_and_runs(tmp_path: Path, archive: MotionA
     assert all(len(r.values) == 2 and r.details["over"] == "runs" for r in rows)
     single = rows_of(evaluate.run(runs[1], ("finetune",), finetune=options, seeds=2), features="cmd")
     assert [r.values[1] for r in rows] == pytest.approx([r.mean for r in single])
-    with pytest.raises(ConfigError, match="no stream 'bone' to tune"):
+    with pytest.raises(ConfigError, match=r"--finetune\.streams: there is no stream 'bone'; the run has joint"):
         evaluate.run(runs[0], ("finetune",), finetune={"streams": ("bone",)})
     with pytest.raises(ConfigError, match="diverged"):
         evaluate.run(runs[0], ("finetune",), finetune=BRIEF | {"lr": 1e38}, baselines=False)
@@ -239,6 +241,11 @@ def test_sizes_follow_the_recipe(run: Run, archive: MotionArchive) -> None:
     assert [options.epochs_for(paper, n) for n in (10, 10000)] == [80, 80]
     assert options.looks(paper, 80) == {4, 9, 14, 19, 24, 29, 34, 39, 44, 49, 54, 59, 64, 69, 74, 79}
     assert [options.epochs_for(small, n) for n in (10, 64, 10000)] == [500, 125, 80]
+    # epochs that are given win over the usual number of steps, and only over that
+    assert [Tuning(epochs=10).epochs_for(c, 10) for c in (small, paper)] == [10, 10]
+    assert Tuning(minimum_steps=0).epochs_for(small, 10) == 80
+    assert Tuning(epochs=10, minimum_steps=30).epochs_for(small, 10) == 30
+    assert Tuning(epochs=10).schedule(small).epochs == 10
     assert options.looks(small, 80) == {79}
     assert (options.schedule(small).batch_size, options.schedule(small).lr) == (16, (0.03,))
     assert Tuning(tuned="head").schedule(paper).lr == (0.1,)
@@ -259,9 +266,9 @@ def test_transfer(run: Run, archive: MotionArchive, tmp_path: Path) -> None:
         )
     rows = rows_of(result)
     assert [(r.label, r.features, r.details["classes"]) for r in rows[:3]] == [
-        ("transfer, to other, network", "cmd", 2),
-        ("transfer, to other, network", "random encoder", 2),
-        ("transfer, to other, head", "raw", 2),
+        ("transfer, to other, network, epochs 3, batch size 4", "cmd", 2),
+        ("transfer, to other, network, epochs 3, batch size 4", "random encoder", 2),
+        ("transfer, to other, head, epochs 3, batch size 4", "raw", 2),
     ]
     assert rows[3].details["target"] == "to target"
     # on its own archive it is fine-tuning; the evaluated archive is the target if it is another one

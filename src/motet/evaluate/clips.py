@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from motet.archive import MotionArchive
 from motet.errors import ConfigError
-from motet.splits import Split
+from motet.runs import Run
+from motet.splits import Split, default_rule, split
 
 Integers = npt.NDArray[np.int64]
+_NAMED = 12  # people that a note names
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     shared = np.intersect1d(train, test)
     if len(shared):
         name = archive.clips["name"][int(shared[0])]
-        raise ConfigError(f"split {rule} of {archive.path} puts {len(shared)} clips on both sides, the first is {name}")
+        raise ConfigError(
+            f"split {rule} of {archive.path} puts {len(shared)} clips on both sides, the first is {name}; name another "
+            f"one by --split, e.g. --split {default_rule(archive)}"
+        )
     notes = [parts.warning] if parts.warning else []
     labels = archive.labels
     if (labels < 0).all():
@@ -76,4 +81,27 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         index[len(train) :].astype(np.int64),
         tuple(archive.class_names[i] for i in classes),
         notes,
+    )
+
+
+def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
+    """What a reader must know where test clips are clips that the run was pretrained on; empty if none is.
+
+    Args:
+        run: the pretraining; its configuration names archive and split.
+        archive: what is judged, as it was recorded.
+        test: its rows that test.
+    """
+    if not run.split or archive.hash != run.config["data"].get("hash"):
+        return ""
+    seen = np.intersect1d(test, split(archive, run.split).train)
+    if len(seen) == 0:
+        return ""
+    people = sorted(set(archive.clips["subject"].fill_null(-1).to_numpy()[seen].tolist()) - {-1})
+    named = ", ".join(map(str, people[:_NAMED])) + (" …" if len(people) > _NAMED else "")
+    who = f", those of subject{'' if len(people) == 1 else 's'} {named}," if people else ""
+    remedy = "pretrain on a part of the clips" if run.split == "all" else f"judge by --split {run.split}"
+    return (
+        f"{len(seen)} of {len(test)} test clips{who} were in the pretraining (split {run.split}), so figures are too "
+        f"good; {remedy}"
     )

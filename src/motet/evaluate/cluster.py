@@ -17,6 +17,7 @@ from motet.cluster import spherical_kmeans
 from motet.errors import ConfigError
 from motet.evaluate.clusters import cluster_scores
 from motet.evaluate.context import Context
+from motet.evaluate.flags import flag
 from motet.evaluate.neighbours import unit_rows
 from motet.evaluate.results import Row
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
@@ -43,9 +44,10 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.clusters is not None and self.clusters < 2:
-            raise ConfigError(f"clusters is {self.clusters}; it must be at least 2")
-        if self.min_cluster_size < 2 or self.restarts < 1 or self.components < 1:
-            raise ConfigError("min_cluster_size must be at least 2, restarts and components at least 1")
+            raise ConfigError(f"{flag(self, 'clusters')} is {self.clusters}; it must be at least 2")
+        for name, least in (("min_cluster_size", 2), ("restarts", 1), ("components", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{flag(self, name)} is {getattr(self, name)}; it must be at least {least}")
 
 
 def evaluate(context: Context, options: Options) -> list[Row]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from motet.archive import MotionArchive
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
+from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
 from motet.evaluate.results import RANDOM, RAW
 from motet.loader import ClipStore
@@ -48,6 +49,8 @@ class Context:
         show: whether to show progress.
         notes: what a protocol found that a reader must know; it may append.
         records: what a protocol wants kept beside its rows (clips that it drew …), any JSON; it may add.
+        called: name of the archive in tables; ``archive`` may be a copy in the layout of the encoders.
+        parts: what a protocol has finished already, if it was interrupted.
     """
 
     method: str
@@ -69,6 +72,8 @@ class Context:
     show: bool = False
     notes: list[str] = field(default_factory=list)
     records: dict[str, Any] = field(default_factory=dict)
+    called: str = ""
+    parts: Parts = field(default_factory=Parts)
 
     @classmethod
     def build(
@@ -81,6 +86,7 @@ class Context:
         seeds: int,
         baselines: bool,
         show: bool,
+        called: str = "",
     ) -> Context:
         """The context of some runs of one training, judged on an archive of their layout."""
         first = models[0]
@@ -110,6 +116,7 @@ class Context:
             small=first.recipe.recipe.endswith("/small"),
             device=first.device,
             show=show,
+            called=called or archive.path.resolve().name,
         )
 
     def on(self, archive: MotionArchive, clips: LabelledClips) -> Context:

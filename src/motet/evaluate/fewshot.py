@@ -17,6 +17,7 @@ from torch import Tensor
 
 from motet.errors import ConfigError
 from motet.evaluate.context import Context
+from motet.evaluate.flags import flag
 from motet.evaluate.neighbours import unit_rows
 from motet.evaluate.results import Row
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
@@ -40,9 +41,11 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.way < 2:
-            raise ConfigError(f"way is {self.way}; an episode needs at least 2 classes")
-        if not self.shots or min(self.shots) < 1 or self.queries < 1 or self.episodes < 1:
-            raise ConfigError("shots, queries and episodes must be at least 1")
+            raise ConfigError(f"{flag(self, 'way')} is {self.way}; an episode needs at least 2 classes")
+        for name in ("shots", "queries", "episodes"):
+            value = getattr(self, name)
+            if not value or (min(value) if isinstance(value, tuple) else value) < 1:
+                raise ConfigError(f"{flag(self, name)} is {value}; it must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from motet.errors import ConfigError, DataError
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
+from motet.evaluate.flags import flag
 from motet.evaluate.neighbours import nearest
 from motet.evaluate.results import Row, confusion_matrix
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
@@ -103,7 +104,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise ConfigError(f"k is {self.k}; it must be at least 1")
+            raise ConfigError(f"{flag(self, 'k')} is {self.k}; it must be at least 1")
 
 
 def check(context: Context, options: Options) -> None:

@@ -16,6 +16,7 @@ import torch
 from motet.errors import ConfigError
 from motet.evaluate import linear
 from motet.evaluate.context import Context
+from motet.evaluate.flags import flag
 from motet.evaluate.linear import Bank, probe_rows
 from motet.evaluate.probe import Chunk
 from motet.evaluate.results import Row
@@ -36,7 +37,7 @@ class Options(linear.Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.crops < 0:
-            raise ConfigError(f"crops is {self.crops}; it must be 0 (the centre crop) or more")
+            raise ConfigError(f"{flag(self, 'crops')} is {self.crops}; it must be 0 (the centre crop) or more")
 
 
 def evaluate(context: Context, options: Options) -> list[Row]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from motet.errors import ConfigError
+from motet.evaluate.flags import flag
 from motet.keyed import Keyed
 
 ORDER_VIEW = -2  # key of the probes' batch orders; views 0, 1 … are the views of pretraining
@@ -39,11 +40,13 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "check_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise ConfigError(f"{flag(self, name)} is {getattr(self, name)}; it must be at least 1")
         if not self.lr or min(self.lr) <= 0 or not all(map(math.isfinite, self.lr)):
-            raise ConfigError(f"lr is {self.lr}; it must be one or more positive numbers")
-        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
-            raise ConfigError(f"momentum {self.momentum} must lie in [0, 1), weight_decay {self.weight_decay} be ≥ 0")
+            raise ConfigError(f"{flag(self, 'lr')} is {self.lr}; it must be one or more positive numbers")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"{flag(self, 'momentum')} is {self.momentum}; it must lie in [0, 1)")
+        if self.weight_decay < 0:
+            raise ConfigError(f"{flag(self, 'weight_decay')} is {self.weight_decay}; it must be 0 or more")
 
     def factor(self, epoch: int) -> float:
         """What the rate is multiplied by in an epoch, counted from 0."""

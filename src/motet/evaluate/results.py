@@ -23,9 +23,10 @@ clips and stands in a column of its own.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePath
 from statistics import fmean, stdev
 from typing import Any
 
@@ -98,9 +99,48 @@ class Row:
 
 
 def distinctions(details: Mapping[str, Any]) -> list[str]:
-    """What tells rows of one protocol apart: share of the labels, set that was transferred to, algorithm …"""
+    """What tells rows of one protocol apart: share of the labels, set that was transferred to, algorithm …, and the
+    options that are not the protocol's own."""
     words = [f"{100 * details['ratio']:g} %"] if "ratio" in details else []
-    return words + [str(details[k]) for k in ("target", "tuned", "algorithm", "episodes") if k in details]
+    words += [str(details[k]) for k in ("target", "tuned", "algorithm", "episodes") if k in details]
+    return words + list(details.get("options", ()))
+
+
+# options that rows tell by a detail or column of their own
+_TOLD = {
+    "lr": "lr",
+    "ratios": "ratio",
+    "data": "target",
+    "tuned": "tuned",
+    "way": "episodes",
+    "shots": "episodes",
+    "standardise": "standardised",
+    "streams": "over",  # in a column of every row
+}
+
+
+def with_options(rows: Sequence[Row], changed: Mapping[str, Any]) -> list[Row]:
+    """Rows that name the options that were changed, so that none passes for a result of the defaults.
+
+    Args:
+        rows: of one protocol.
+        changed: its options that differ from the defaults, with their values.
+    """
+    found = []
+    for row in rows:
+        told = [
+            name.replace("_", " ") + ("" if value is True else f" {_plain(value)}")
+            for name, value in changed.items()
+            if _TOLD.get(name) not in row.details
+        ]
+        found.append(replace(row, details={**row.details, "options": told}) if told else row)
+    return found
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return " ".join(map(_plain, value))
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value}"
 
 
 def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Integers:
@@ -154,12 +194,59 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         "headline is the last epoch; the best epoch is chosen on the test clips themselves, so it is too good.",
         "",
     ]
+    return "\n".join([*lines, *_tables(evaluation)]) + "\n"
+
+
+def _tables(evaluation: Mapping[str, Any]) -> list[str]:
     rows = [Row.from_dict(row) for row in evaluation["rows"]]
     accuracy = [row for row in rows if row.metric == "accuracy"]
-    lines += _accuracy_table(accuracy) if accuracy else []
+    lines = _accuracy_table(accuracy) if accuracy else []
     for protocol in dict.fromkeys(row.protocol for row in rows if row.metric != "accuracy"):
         lines += ["", *_measures_table([r for r in rows if r.protocol == protocol and r.metric != "accuracy"])]
+    return lines
+
+
+def excerpt(evaluation: Mapping[str, Any], *, run: str) -> str:
+    """The table for a model card: what was judged, by which command, without paths of this machine.
+
+    Args:
+        evaluation: content of an evaluation.json.
+        run: what the command calls the weights.
+    """
+    archive, split = evaluation["archive"], evaluation["split"]
+    name = _name_of(archive["path"])
+    runs = {r["path"] for r in evaluation["runs"]}
+    commands = []
+    for command in evaluation["command"].split(" && "):
+        words = []
+        for word in shlex.split(command):
+            words += [run] if word in runs else [_name_of(word) if word == archive["path"] or _is_path(word) else word]
+            if word in runs and "--data" not in command:  # weights come without their recordings
+                words += ["--data", name]
+        commands.append(shlex.join(words))
+    lines = [
+        f"- Command: `{' && '.join(commands)}`",
+        f"- Data: {name}, {archive['clips']} clips, {archive['hash'][:12]}"
+        + (", **simulated: no person was recorded**" if archive["simulated"] else ""),
+        f"- Split: {split['rule']}, {split['train']} training and {split['test']} test clips, "
+        f"{split['classes']} classes",
+        *(f"- Note: {note}" for note in evaluation["notes"]),
+        *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
+        "",
+        "Percent; the headline is the last epoch.",
+        "",
+        *_tables(evaluation),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _name_of(path: str) -> str:
+    return PurePath(path).name or path
+
+
+def _is_path(word: str) -> bool:
+    """A path that says where things lie on this machine; a rule such as ``kfold:5/1`` is none."""
+    return PurePath(word).is_absolute() or word.startswith(("..", "~"))
 
 
 def _count(row: Row) -> str:

@@ -14,6 +14,7 @@ import torch
 
 from motet.errors import ConfigError, DataError
 from motet.evaluate.context import Context
+from motet.evaluate.flags import flag
 from motet.evaluate.knn import Features, Labels, integer_labels
 from motet.evaluate.neighbours import nearest, unit_rows
 from motet.evaluate.results import Row
@@ -98,7 +99,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.ks or min(self.ks) < 1:
-            raise ConfigError(f"ks is {self.ks}; it must be one or more numbers from 1 on")
+            raise ConfigError(f"{flag(self, 'ks')} is {self.ks}; it must be one or more numbers from 1 on")
 
 
 def evaluate(context: Context, options: Options) -> list[Row]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import pkgutil
+import shlex
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -20,18 +21,23 @@ from motet._version import __version__
 from motet.archive import MotionArchive
 from motet.devices import usable
 from motet.distributed import agreed, rank
-from motet.errors import ConfigError, MotetWarning
+from motet.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
 from motet.evaluate import stored
-from motet.evaluate.clips import labelled_clips
+from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.context import Context
-from motet.evaluate.results import shown_confusion, write
+from motet.evaluate.flags import flag
+from motet.evaluate.parts import Parts
+from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
+from motet.evaluate.transfer import adapted
 from motet.runs import Run, collect, hardware, written
 from motet.splits import Split, default_rule
 from motet.splits import split as split_archive
 
 if TYPE_CHECKING:
     from motet.model import Model
+
+_Chosen = Mapping[str, tuple[ModuleType, Any]]  # protocols that were asked for: module and options
 
 
 def protocols() -> list[str]:
@@ -104,18 +110,23 @@ def run(
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
     runs = _runs(run)
-    archive = data if isinstance(data, MotionArchive) else runs[0].archive(data)
-    parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive))
+    archive = _recordings(runs[0], data, chosen)
+    place = usable(device)
+    models = [r.model(place) for r in runs]
+    _same_shape(runs, models)
+    readable, changes = _readable(runs[0], models[0], archive, chosen)
+    parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive, chosen))
     clips = labelled_clips(archive, parts)
+    clips.notes.extend([*changes, *filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))])
     for each in runs:
         if not each.finished:
             clips.notes.append(f"{each.path} has not finished: judged after the last checkpoint, not the last epoch")
     for note in clips.notes:
-        warnings.warn(note, MotetWarning, stacklevel=2)
-    place = usable(device)
-    models = [r.model(place) for r in runs]
-    _same_shape(runs, models)
-    context = Context.build(runs, models, archive, clips, seeds=seeds, baselines=baselines, show=progress)
+        warnings.warn(note, MotetNote if note in changes else MotetWarning, stacklevel=2)
+    called = archive.path.resolve().name
+    context = Context.build(
+        runs, models, readable, clips, seeds=seeds, baselines=baselines, show=progress, called=called
+    )
     for module, values in chosen.values():  # what is impossible is refused before anything is computed
         if hasattr(module, "check"):
             module.check(context, values)
@@ -174,18 +185,61 @@ def run(
         started = time.monotonic()
         context.notes.clear()
         context.records.clear()
-        rows = module.evaluate(context, values)
+        finished = Parts(runs[0].path / "features" / f"{n}-{keys[n][:24]}.parts.json")
+        if again:
+            finished.drop()
+        rows = module.evaluate(replace(context, parts=finished), values)
+        rows = with_options(rows, _changed(module, values))
         line = (*_words(runs, data, split, seeds, baselines), _flags(n, module, values))
         entry = Entry(n, keys[n], line, seeds, time.monotonic() - started, rows, shown_confusion(rows))
         entry.notes, entry.record = list(context.notes), dict(context.records) or None
         for note in entry.notes:
             warnings.warn(f"{n}: {note}", MotetWarning, stacklevel=2)
         evaluation = save(agreed(stored.read(json_path, base)) | {n: entry})
+        finished.drop()
     return evaluation
 
 
-def _rule(split: str | None, run: Run, archive: MotionArchive) -> str:
-    """The rule that was asked for, that of the run, or (weights without their recordings) that of the archive."""
+def _recordings(run: Run, data: str | Path | MotionArchive | None, chosen: _Chosen) -> MotionArchive:
+    """The archive that is judged. Transfer alone asks nothing of the recordings of the pretraining, so where these are
+    not at hand the first set that is transferred to takes their place."""
+    if isinstance(data, MotionArchive):
+        return data
+    try:
+        return run.archive(data)
+    except (RunError, DataError):
+        targets = chosen["transfer"][1].data if list(chosen) == ["transfer"] else ()
+        if data is not None or not targets:
+            raise
+        return MotionArchive.open(targets[0])
+
+
+def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -> tuple[MotionArchive, list[str]]:
+    """The archive in the layout of the model, and what was changed; nothing is, but for transfer.
+
+    Raises:
+        ConfigError: another layout and other protocols than transfer.
+    """
+    if list(chosen) == ["transfer"]:
+        notes: list[str] = []
+        return adapted(archive, model, run.path / "features", units=model.units, notes=notes), notes
+    try:
+        model.check(archive)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}. Transfer converts them: motet evaluate {run.path} --protocols transfer --transfer.data "
+            f"{archive.path}"
+        ) from None
+    return archive, []
+
+
+def _rule(split: str | None, run: Run, archive: MotionArchive, chosen: _Chosen) -> str:
+    """The rule that was asked for, that of the run, or (weights without their recordings) that of the archive.
+
+    Transfer alone to another set goes by its own option, or by the standard of that set.
+    """
+    if split is None and list(chosen) == ["transfer"] and archive.hash != run.config["data"].get("hash"):
+        return chosen["transfer"][1].split or default_rule(archive)
     return split or run.split or default_rule(archive)
 
 
@@ -269,17 +323,22 @@ def _words(
         words += ["--split", parts.name if isinstance(parts, Split) else parts]
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
-    return " ".join(["motet evaluate", *(str(r.path) for r in runs)]), " ".join(words)
+    return shlex.join(["motet", "evaluate", *(str(r.path) for r in runs)]), shlex.join(words)
+
+
+def _changed(module: ModuleType, values: Any) -> dict[str, Any]:
+    """Options of a protocol that differ from its defaults."""
+    standard = asdict(module.Options())
+    return {key: value for key, value in asdict(values).items() if value != standard[key]}
 
 
 def _flags(name: str, module: ModuleType, values: Any) -> str:
-    """Options of a protocol that differ from its defaults, as on the command line."""
+    """The same as on the command line."""
     standard, words = asdict(module.Options()), []
-    for key, value in asdict(values).items():
-        if value != standard[key]:
-            flag = f"--{name}.{key.replace('_', '-')}"
-            if isinstance(standard[key], bool):
-                words.append(flag if value else f"--{name}.no-{key.replace('_', '-')}")
-            else:
-                words.append(f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
-    return " ".join(words)
+    for key, value in _changed(module, values).items():
+        if isinstance(standard[key], bool):
+            words.append(f"--{name}.{'' if value else 'no-'}{key.replace('_', '-')}")
+        else:
+            words.append(flag(values, key))
+            words += map(str, value) if isinstance(value, tuple) else [str(value)]
+    return shlex.join(words)

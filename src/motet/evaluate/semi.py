@@ -16,6 +16,7 @@ from torch import Tensor
 
 from motet.errors import ConfigError
 from motet.evaluate.context import Context
+from motet.evaluate.flags import flag
 from motet.evaluate.results import Row
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
 
@@ -36,9 +37,9 @@ class Options(Tuning):
     def __post_init__(self) -> None:
         super().__post_init__()
         if any(not 0 < r <= 1 for r in self.ratios):
-            raise ConfigError(f"ratios are {self.ratios}; each must lie above 0 and at most at 1")
+            raise ConfigError(f"{flag(self, 'ratios')} are {self.ratios}; each must lie above 0 and at most at 1")
         if self.repeats < 1:
-            raise ConfigError(f"repeats is {self.repeats}; it must be at least 1")
+            raise ConfigError(f"{flag(self, 'repeats')} is {self.repeats}; it must be at least 1")
 
 
 def draw(context: Context, ratio: float, repeat: int, sampling: str) -> Tensor:

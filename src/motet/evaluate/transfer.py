@@ -18,8 +18,9 @@ import torch
 
 from motet.archive import ArchiveWriter, MotionArchive
 from motet.convert import convert
+from motet.distributed import agreed, rank
 from motet.errors import ConfigError
-from motet.evaluate.clips import labelled_clips
+from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.context import Context
 from motet.evaluate.results import Row
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
@@ -35,7 +36,8 @@ class Options(Tuning):
     """Options of the protocol."""
 
     data: tuple[str, ...] = ()
-    """archives to transfer to; by default the one that is evaluated, if another one than that of the pretraining."""
+    """archives to transfer to; by default the one that is evaluated (--data), if another one than that of the
+    pretraining."""
     split: str | None = None
     """rule that says who trains and who tests there, by default the archive's own standard."""
 
@@ -63,7 +65,7 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         there = context
         if path:
             there = _there(context, MotionArchive.open(path), options.split, run.config["data"].get("units"), run.path)
-        name = Path(path).name or context.archive.path.resolve().name
+        name = Path(path).name or context.called
         whole = torch.arange(len(there.train))
         share = Share([whole] * context.seeds, {"target": f"to {name}", "classes": len(there.class_names)})
         rows += tuned_rows("transfer", there, options, [share], "seeds")
@@ -77,6 +79,8 @@ def _there(context: Context, archive: MotionArchive, rule: str | None, units: st
     name = archive.path.resolve().name
     context.notes.append(f"{name}: split {parts.name}, {len(clips.train)} training and {len(clips.test)} test clips")
     context.notes.extend(f"{name}: {note}" for note in clips.notes)
+    known = [seen_in_training(f.run, archive, clips.test) for f in context.learned if f.run is not None]
+    context.notes.extend(f"{name}: {note}" for note in dict.fromkeys(known) if note)
     return context.on(adapted(archive, model, folder / "features", units=units, notes=context.notes), clips)
 
 
@@ -112,15 +116,23 @@ def adapted(
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
     facts = repr((archive.hash, skeleton.to_dict(), persons, scale, _labels_digest(archive)))
     path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
-    if path.exists():
-        return MotionArchive.open(path)
+    if not path.exists() and rank() == 0:
+        _write_adapted(archive, path, skeleton, persons, units or archive.units, scale)
+    agreed(None)  # the other processes wait for the first
+    return MotionArchive.open(path)
+
+
+def _write_adapted(
+    archive: MotionArchive, path: Path, skeleton: Skeleton, persons: int, units: str, scale: float
+) -> None:
+    same_joints = _layout(archive.skeleton) == _layout(skeleton)
     columns = [c for c in archive.clips.columns if c not in ("name", "offset", "length", "persons", "sha256")]
     with ArchiveWriter(
         path,
         skeleton=skeleton,
         persons=persons,
         fps=archive.fps,
-        units=units or archive.units,
+        units=units,
         channels=archive.channels,
         class_names=archive.class_names,
         source={"adapted": str(archive.path), "hash": archive.hash},
@@ -131,7 +143,6 @@ def adapted(
             frames = archive.clip(index)[:, :persons]
             frames = frames if same_joints else convert(frames, archive.skeleton, skeleton)
             writer.add(np.asarray(frames * scale), name=row["name"], **{c: row[c] for c in columns})
-    return MotionArchive.open(path)
 
 
 def _layout(skeleton: Skeleton) -> tuple[object, ...]:

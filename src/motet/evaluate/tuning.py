@@ -14,6 +14,8 @@ A small recipe leaves the paper's numbers where hundreds of clips need others (:
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -27,6 +29,7 @@ from motet.encoders import encode_together
 from motet.errors import ConfigError
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet
+from motet.evaluate.flags import flag
 from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.linear import CROP_VIEW, Bank
 from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
@@ -36,6 +39,7 @@ from motet.loader import center_crop, random_crop
 
 _TEST_ROWS = 256
 _SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum beside it
+EPOCHS = 80
 HEAD_RATE = 0.1  # on standardised features, as the linear protocol
 
 
@@ -47,7 +51,8 @@ class Tuning:
     """network: encoder and layer, as CMD; head: the layer alone, on standardised features encoded once."""
     streams: tuple[str, ...] = ()
     """streams that are tuned, each by itself, and fused; by default the first one alone (joint), as CMD."""
-    epochs: int = 80
+    epochs: int | None = None
+    """80 (the paper); so many and no more where they are given."""
     batch_size: int | None = None
     """64 (the paper); 16 for small recipes."""
     lr: float | None = None
@@ -57,23 +62,35 @@ class Tuning:
     minimum_ratio: float = 0.5
     """smallest share of a clip in a training crop."""
     minimum_steps: int | None = None
-    """more epochs where they would give fewer steps than this; none (the paper), 500 for small recipes."""
+    """more epochs where they would give fewer steps than this; 0 (the paper): never. By default 500 for small recipes
+    whose epochs are not given."""
     check_every: int | None = None
     """epochs between looks at the test clips for the best-epoch column; 5 (the paper), none for small recipes."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "minimum_steps", "check_every"):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("minimum_steps", 0), ("check_every", 1)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; it must be at least 1")
+            if value is not None and value < least:
+                raise ConfigError(f"{flag(self, name)} is {value}; it must be at least {least}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise ConfigError(f"lr is {self.lr}; it must be a positive number")
+            raise ConfigError(f"{flag(self, 'lr')} is {self.lr}; it must be a positive number")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"{flag(self, 'momentum')} is {self.momentum}; it must lie in [0, 1)")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ConfigError(f"{flag(self, 'weight_decay')} is {self.weight_decay}; it must be 0 or more")
+        if not 0 <= self.minimum_ratio <= 1:
+            raise ConfigError(f"{flag(self, 'minimum_ratio')} is {self.minimum_ratio}; it must lie in [0, 1]")
+
+    @property
+    def planned(self) -> int:
+        """Epochs before :meth:`epochs_for` adds any; the rate falls at 5/8 and 7/8 of them."""
+        return EPOCHS if self.epochs is None else self.epochs
 
     def schedule(self, context: Context) -> Schedule:
         """Everything but the number of epochs, which depends on the number of clips."""
         usual = 16 if context.small else 64
         return Schedule(
-            epochs=self.epochs,
+            epochs=self.planned,
             batch_size=self.batch_size or usual,
             lr=(self.lr or (HEAD_RATE if self.tuned == "head" else 0.03 if context.small else 0.01),),
             momentum=self.momentum,
@@ -82,9 +99,10 @@ class Tuning:
 
     def epochs_for(self, context: Context, clips: int) -> int:
         """Epochs with so many training clips."""
-        steps = self.minimum_steps or (500 if context.small else 1)
+        usual = 500 if context.small and self.epochs is None else 0
+        steps = usual if self.minimum_steps is None else self.minimum_steps
         batches = -(-clips // self.schedule(context).batch_size)
-        return max(self.epochs, -(-steps // batches))
+        return max(self.planned, -(-steps // batches))
 
     def looks(self, context: Context, epochs: int) -> set[int]:
         """Epochs (counted from 0) after which the test clips are looked at; always the last."""
@@ -96,7 +114,9 @@ class Tuning:
         """Streams that are tuned."""
         for stream in self.streams:
             if stream not in context.streams:
-                raise ConfigError(f"there is no stream {stream!r} to tune; the run has {', '.join(context.streams)}")
+                raise ConfigError(
+                    f"{flag(self, 'streams')}: there is no stream {stream!r}; the run has {', '.join(context.streams)}"
+                )
         return self.streams or context.streams[:1]
 
 
@@ -130,6 +150,24 @@ class _Scores:
     top5: Tensor
     best: Tensor | None = None
 
+    def facts(self) -> dict[str, Any]:
+        """As JSON, which keeps float64 as it is."""
+        return {k: None if v is None else v.tolist() for k, v in vars(self).items()}
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> _Scores:
+        """Inverse of :meth:`facts`."""
+        top1, top5 = (torch.tensor(facts[k], dtype=torch.float64) for k in ("top1", "top5"))
+        return cls(top1, top5, None if facts["best"] is None else torch.tensor(facts["best"], dtype=torch.float64))
+
+
+def _part(context: Context, share: Share) -> str:
+    """What tells a share apart from others of the same protocol and options."""
+    sha = hashlib.sha256(context.archive.hash.encode())
+    for ids in (context.train, context.test, *share.draws):
+        sha.update(ids.numpy().tobytes())
+    return f"{json.dumps(dict(share.details), default=str)} {sha.hexdigest()[:24]}"
+
 
 def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequence[Share], over: str) -> list[Row]:
     """Rows of every share: learned encoders, random ones (trained from scratch), and raw features under a layer.
@@ -150,7 +188,11 @@ def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequenc
         if options.tuned == "head":
             by_head.append(encoders + raw)
         else:
-            scores = _tune_all(protocol, context, options, encoders, streams)
+            name = _part(context, share)
+            kept = context.parts.get(name)
+            scores = _Scores.of(kept) if kept else _tune_all(protocol, context, options, encoders, streams)
+            if kept is None:  # an interruption loses no share that was done
+                context.parts.put(name, scores.facts())
             rows += _rows(protocol, context, options, share, encoders, streams, scores, over)
             by_head.append(raw)
     for share, units, found in zip(shares, by_head, _heads(protocol, context, options, by_head, streams), strict=True):
@@ -232,7 +274,7 @@ def _heads(
     scores = [_Scores(torch.zeros(0), torch.zeros(0)) for _ in groups]
     schedule = options.schedule(context)
     if options.tuned == "network":  # raw features beside tuned networks
-        schedule = Schedule(epochs=options.epochs, batch_size=schedule.batch_size, lr=(HEAD_RATE,))
+        schedule = Schedule(epochs=options.planned, batch_size=schedule.batch_size, lr=(HEAD_RATE,))
     names = list(context.streams)
     found: dict[int, list[tuple[int, Tensor, Tensor]]] = {}
     for raw in (False, True):
@@ -278,7 +320,11 @@ def _tune_all(
     """Tune all units, as many at a time as memory allows."""
     size = sum(p.numel() for encoder in _copies(units[0], streams) for p in encoder.parameters())
     step = max(1, _SIDE_BY_SIDE // size)
-    parts = [_tune(protocol, context, options, units[at : at + step], streams) for at in range(0, len(units), step)]
+    parts = []
+    for at in range(0, len(units), step):
+        with torch.random.fork_rng(devices=[context.device] if context.device.type == "cuda" else []):
+            torch.manual_seed(at)  # dropout must not depend on what was tuned before
+            parts.append(_tune(protocol, context, options, units[at : at + step], streams))
     best = [p.best for p in parts if p.best is not None]
     return _Scores(
         torch.cat([p.top1 for p in parts]), torch.cat([p.top5 for p in parts]), torch.cat(best) if best else None
