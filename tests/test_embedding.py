@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import motet
-from motet import recipes
+from motet import cli, recipes
 from motet.archive import MotionArchive
 from motet.config import Encoder
 from motet.embedding import _blocks
@@ -71,3 +71,17 @@ def test_another_layout_is_refused_before_anything_is_written(run: Run, tmp_path
     with pytest.raises(ConfigError, match="the model was trained on stick"):
         motet.embed(run.path, tmp_path / "other", tmp_path / "f.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_file_that_is_there_is_kept_unless_asked(
+    run: Run, small_archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "f.npz"
+    out.write_text("mine")
+    line = ["embed", str(run.path), str(small_archive.path), "--out", str(out)]
+    assert cli.main(line) == 2
+    assert capsys.readouterr().err == f"error: {out} exists already; choose another --out or pass --overwrite\n"
+    assert out.read_text() == "mine"
+    assert cli.main([*line, "--overwrite"]) == 0
+    with np.load(out) as found:
+        assert len(found["features"]) == 48

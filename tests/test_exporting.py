@@ -50,9 +50,13 @@ def test_the_graph_computes_what_the_model_does(
 
 def test_what_export_needs(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(small_archive)
+    (tmp_path / "there.onnx").write_text("mine")
+    with pytest.raises(ConfigError, match=r"there\.onnx exists already; choose another --out or pass --overwrite"):
+        motet.export(model, tmp_path / "there.onnx")
+    assert (tmp_path / "there.onnx").read_text() == "mine"
     with pytest.raises(ConfigError, match=r"ends in \.onnx"):
         motet.export(model, tmp_path / "m.pt")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match=r"pip install 'motet\[export\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[export\]' in the folder of motet"):
         motet.export(model, tmp_path / "m.onnx")
     assert cli.main(["export", str(tmp_path / "nothing"), "--out", str(tmp_path / "m.onnx")]) == 2

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,9 @@ from torch import nn
 
 from motet import distributed
 from motet.archive import MotionArchive
-from motet.distributed import SyncedBatchNorm, lost_peer, own_rows, started, synchronise
+from motet.distributed import SyncedBatchNorm, ended_at_once, lost_peer, own_rows, reason, started, synchronise
 from motet.encoders import SkeletonGRU
-from motet.errors import ConfigError
+from motet.errors import ConfigError, RunError
 from motet.losses.generation import alignment_loss, hallucinate
 from motet.runs import Run
 from motet.train import resolve, resume
@@ -192,8 +195,13 @@ def test_a_process_that_dies_ends_all_and_the_run_goes_on(small_archive: MotionA
     assert processes[1].returncode == -9
     assert processes[0].returncode == 2, said[0][1][-3000:]
     last = said[0][1].strip().splitlines()
-    assert any("another process of the training has stopped" in line for line in last)
-    assert any(f"motet pretrain --resume {tmp_path / 'run'}" in line for line in last)
+    (line,) = [line for line in last if "another process of the training has stopped" in line]
+    assert line.startswith("error: ")
+    told = re.search(r"has stopped \((.+)\); its own message says why\. ", line)
+    assert told is not None, line
+    assert not re.search(r"/|\.cc|…", told[1]), line  # no place in a C++ source, no word cut short
+    assert line.endswith(f"go on from the last checkpoint: `motet pretrain --resume {tmp_path / 'run'}`")
+    assert [text.count("warning: ") for _, text in said] == [1, 0]  # few steps an epoch: said once
     run = Run.open(tmp_path / "run")
     assert not run.finished
     assert run.recipe.devices == 2
@@ -223,6 +231,88 @@ def test_who_started_the_processes(monkeypatch: pytest.MonkeyPatch, small_archiv
     assert started() == (2, 1)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # a batch script, before srun
     assert started() is None
+
+
+JOINING = """
+import os, sys, time
+import torch.distributed as dist
+from motet import cli
+
+join = dist.init_process_group
+
+def joining(*args, **options):
+    print("joining", flush=True)
+    if os.environ["LOCAL_RANK"] == "1":
+        time.sleep(100)
+    return join(*args, **options)
+
+dist.init_process_group = joining
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_processes_join_ends_all_at_once(
+    small_archive: MotionArchive, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "job.py").write_text(JOINING)
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items()]
+    words = ["pretrain", "moco", f"--data={small_archive.path}", f"--out={tmp_path / 'run'}", "--devices=2", *options]
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "job.py"), *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["joining\n"] * 2
+    began = time.monotonic()
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # Ctrl-C reaches all
+    else:
+        process.send_signal(number)
+    _, said = process.communicate(timeout=60)  # the pipes close when the second process has gone too
+    assert time.monotonic() - began < 12
+    assert process.returncode == 128 + number
+    lines = [line for line in said.splitlines() if not line.startswith("warning: ")]
+    assert lines == [f"stopped by {number.name} before the training began; the same command starts it again"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_that_do_not_find_each_other() -> None:
+    lost = torch.distributed.DistNetworkError("[c10d] /a/TCPStore.cpp:120 connect() failed: no route to host\nat C++")
+    with pytest.raises(RunError, match=r"each other \(connect.. failed: no route to host\)"), ended_at_once(list):
+        raise lost
+    with pytest.raises(RuntimeError, match="shapes"), ended_at_once(list):
+        raise RuntimeError("shapes")
+    with pytest.raises(KeyboardInterrupt), ended_at_once(list):
+        raise KeyboardInterrupt
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        (
+            "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4711",
+            "Connection closed by peer [127.0.0.1]:4711",
+        ),
+        (
+            "[../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1000ms",
+            "Timed out waiting 1000ms",
+        ),
+        (
+            "[/a/b/pair.cc:1] Read error [::1]:2: Connection reset by peer. This is typically caused by",
+            "Read error [::1]:2: Connection reset by peer",
+        ),
+        ("[enforce fail at ../a/b.cc:12] " + "word " * 40, "enforce fail at " + " ".join(["word"] * 20) + " …"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_reasons_are_short_and_without_places_in_sources(text: str, short: str) -> None:
+    assert reason(RuntimeError(text)) == short
 
 
 def test_errors_that_tell_of_a_lost_process(monkeypatch: pytest.MonkeyPatch) -> None:

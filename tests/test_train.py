@@ -190,6 +190,57 @@ def test_a_directory_half_written_by_a_kill_is_named(small_archive: MotionArchiv
         tiny("cmd", small_archive, tmp_path / "run")
 
 
+def test_what_is_no_run_is_said_and_never_to_be_removed(small_archive: MotionArchive, tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        with pytest.raises(RunError) as error:
+            Run.open(path)
+        return str(error.value)
+
+    assert "is an archive of recordings, not a run: name the directory" in said(small_archive.path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").touch()
+    begun = tmp_path / "begun"
+    (begun / "checkpoints").mkdir(parents=True)
+    assert "remove it" in said(begun)  # nothing but what a pretraining makes first
+    (begun / "thesis.txt").touch()
+    for path in (small_archive.path, tmp_path / "photos", begun, tmp_path):
+        assert "remove" not in said(path)
+    run = tiny("moco", small_archive, tmp_path / "run", epochs=1)
+    with pytest.raises(DataError, match=r"run is a run or a folder of weights, not an archive"):
+        MotionArchive.open(run.path)
+    assert (
+        repr(motet.load(run.path))
+        == "Model(moco/small: joint, motion, bone of stick, 1 person; 16 features a stream on cpu)"
+    )
+
+
+def test_the_first_epoch_is_saved_and_a_run_without_checkpoint_begins_anew(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tiny("moco", small_archive, tmp_path / "whole")
+    step, calls, last = Trainer._step, [], 0
+
+    def killed(self: Trainer, ids: torch.Tensor) -> dict[str, float]:
+        calls.append(len(ids))
+        if len(calls) == last:
+            raise KeyboardInterrupt  # as hard as a kill: nothing is saved
+        return step(self, ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", killed)
+        for name, at in (("early", 2), ("late", 5)):  # in the first and in the second epoch of three steps
+            last = at
+            calls.clear()
+            with pytest.raises(KeyboardInterrupt):
+                tiny("moco", small_archive, tmp_path / name, checkpoint_every=100)
+    assert [p.name for p in Run.open(tmp_path / "late").checkpoints] == ["step-00000003.pt"]
+    assert Run.open(tmp_path / "early").checkpoints == []
+    with pytest.warns(MotetWarning, match="early has no checkpoint yet, so its training begins anew"):
+        early = resume(tmp_path / "early", progress=False)
+    for again in (early, resume(tmp_path / "late", progress=False)):
+        assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+
+
 def test_a_run_whose_archive_has_changed_is_not_resumed(small_archive: MotionArchive, tmp_path: Path) -> None:
     run = tiny("moco", small_archive, tmp_path / "run", epochs=1)
     config = json.loads((run.path / "config.json").read_text())

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from subprocess import Popen
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from motet.errors import Interrupted, RunError
+
 T = TypeVar("T")
 
+_GRACE = 1.0  # seconds that a process has to end by itself
+# "[/pytorch/third_party/gloo/…/pair.cc:547]", "[c10d]", "/…/TCPStore.cpp:120"
+_PLACE = re.compile(r"\[?[\w./+-]*\.(?:cc|cpp|cu|h|hpp):\d+\]?|\[c10d\]")
 _LOST = ("Connection closed", "Connection reset", "Connection refused", "Broken pipe", "gloo", "NCCL", "imed out")
 
 
@@ -129,9 +140,88 @@ def own_rows(draw: Callable[[int], Tensor], rows: int) -> Tensor:
 
 def lost_peer(error: BaseException) -> bool:
     """Whether an error says that another process of the training is gone."""
-    if world_size() == 1 or not isinstance(error, RuntimeError):
+    return world_size() > 1 and _of_connection(error)
+
+
+def _of_connection(error: BaseException) -> bool:
+    if not isinstance(error, RuntimeError):
         return False
     return isinstance(error, dist.DistError) or any(word in str(error) for word in _LOST)
+
+
+def reason(error: BaseException) -> str:
+    """The first sentence of an error of torch.distributed, 120 characters at most, without places in C++ sources."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    sentence = re.split(r"\.\s", _PLACE.sub("", line), maxsplit=1)[0].strip(" :;.,[]")
+    return shorten(sentence or type(error).__name__, 120, placeholder=" …")
+
+
+@contextmanager
+def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
+    """While processes find each other, end all of them as soon as a signal comes.
+
+    torch waits for the others in C++, where neither Ctrl-C nor SIGTERM gets through: they would go on waiting for half
+    a minute and then fail on the connection. Nothing of a training has been written by then.
+
+    Args:
+        children: the processes that this one has started; the list is emptied, so that Lightning's observer of it does
+            not kill this process before it could say what happened.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came.
+        RunError: the processes did not find each other.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    left = threading.Event()
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+
+    def watch() -> None:
+        while number := os.read(ear, 1):
+            if number[0] not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            caught.append(number[0])
+            started = list(children())
+            children().clear()
+            for child in started:
+                child.kill()
+            if not left.wait(_GRACE):  # the main thread does not come back from C++
+                if _first_here():
+                    print(_stopped(number[0]), file=sys.stderr, flush=True)
+                os._exit(128 + number[0])
+
+    before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, daemon=True, name="signals")
+    watcher.start()
+    try:
+        yield
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if caught:
+            stopped = Interrupted(_stopped(caught[0]))
+            stopped.status = 128 + caught[0]
+            raise stopped from error
+        if isinstance(error, KeyboardInterrupt) or not _of_connection(error):
+            raise
+        raise RunError(
+            f"the processes of the training did not find each other ({reason(error)}); start all of them again"
+        ) from error
+    finally:
+        left.set()
+        signal.set_wakeup_fd(before)
+        os.close(mouth)
+        watcher.join()
+        os.close(ear)
+
+
+def _stopped(number: int) -> str:
+    return f"stopped by {signal.Signals(number).name} before the training began; the same command starts it again"
+
+
+def _first_here() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 class _Sum(torch.autograd.Function):

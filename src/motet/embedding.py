@@ -17,11 +17,11 @@ import torch
 import torch.distributed as dist
 
 from motet.archive import MotionArchive
-from motet.distributed import joined, rank, world_size
+from motet.distributed import joined, rank, reason, world_size
 from motet.errors import RunError
 from motet.loader import release_pages
 from motet.model import Model, load
-from motet.runs import is_discovery, is_distillation, written
+from motet.runs import is_discovery, is_distillation, refuse_existing, written
 
 _BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
@@ -32,6 +32,7 @@ def embed(
     out: str | Path,
     *,
     device: str | torch.device = "cpu",
+    overwrite: bool = False,
     block_bytes: int = _BLOCK_BYTES,
 ) -> tuple[int, int]:
     """Encode an archive with a trained run.
@@ -43,15 +44,17 @@ def embed(
         out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
             ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream.
         device: where to encode.
+        overwrite: replace a file that is there.
         block_bytes: memory for preprocessed clips.
 
     Returns:
         (N, F).
 
     Raises:
-        ConfigError: clips of another layout.
+        ConfigError: clips of another layout, or a file that is there already.
         RunError: another process stopped; no file is written then.
     """
+    refuse_existing(out, overwrite)
     if is_distillation(run):
         from motet.distill.student import embed as embed_by_student
 
@@ -126,4 +129,4 @@ def _wait() -> None:
     try:
         dist.barrier()
     except RuntimeError as error:
-        raise RunError(f"another process has stopped ({error}); start them all again") from error
+        raise RunError(f"another process has stopped ({reason(error)}); start them all again") from error

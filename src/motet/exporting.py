@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from motet._version import __version__
 from motet.errors import ConfigError, RunError
-from motet.runs import Run, written
+from motet.progress import tracked, working
+from motet.runs import Run, refuse_existing, written
 
 if TYPE_CHECKING:
     from motet.model import Model
@@ -43,6 +44,8 @@ def export(
     *,
     shapes: Sequence[tuple[int, int]] = SHAPES,
     tolerance: float = TOLERANCE,
+    progress: bool = True,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write views and encoders of all streams as ONNX and compare the file with the model.
 
@@ -55,24 +58,27 @@ def export(
         out: file to write, ``.onnx``.
         shapes: (clips, frames) that are compared; the graph is made from another shape.
         tolerance: largest difference that passes, as a share of the largest feature.
+        overwrite: replace a file that is there.
+        progress: say on stderr what is under way.
 
     Returns:
         ``path``, ``inputs``, ``outputs``, and ``checks``: clips, frames and largest difference of each shape.
 
     Raises:
-        ConfigError: the extra is not installed, or the file is not called ``.onnx``.
+        ConfigError: the extra is not installed, the file is not called ``.onnx``, or it is there already.
         RunError: the exported graph does not compute what the model does; no file is left then.
     """
     out = Path(out)
     if out.suffix != ".onnx":
         raise ConfigError(f"{out}: an exported model is one file whose name ends in .onnx")
+    refuse_existing(out, overwrite)
     try:
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise ConfigError(
-            f"exporting needs {error.name}, which is not installed: pip install 'motet[export]'"
+            f"exporting needs {error.name}, which is not installed: pip install '.[export]' in the folder of motet"
         ) from error
     model = _model(run)
     encoders = StreamEncoders(model).eval().cpu()
@@ -82,13 +88,14 @@ def export(
     layout = (model.persons, len(model.skeleton), model.channels)
     with written(out) as partial:
         example = torch.randn(*_TRACED, *layout, generator=generator)
-        _trace(encoders, example, partial, names)
+        with working("export: tracing the encoders", show=progress):
+            _trace(encoders, example, partial, names)
         graph = onnx.load(partial)
         onnx.helper.set_model_props(graph, _facts(model))
         onnx.save(graph, partial)
         session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
         checks = []
-        for clips, frames in shapes:
+        for clips, frames in tracked(shapes, "export: comparing with the model", show=progress):
             x = torch.randn(clips, frames, *layout, generator=generator)
             with torch.inference_mode():
                 expected = encoders(x)

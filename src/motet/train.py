@@ -40,10 +40,12 @@ from motet.config import Optimiser, Recipe, flat_options
 from motet.devices import one_thread, usable
 from motet.distributed import (
     any_rank,
+    ended_at_once,
     gather_rows,
     lost_peer,
     mean_over_ranks,
     rank,
+    reason,
     started,
     synchronise,
     world_size,
@@ -250,6 +252,8 @@ def resume(
     trainer = Trainer(recipe, archive, parts, progress=progress, sensors=_companions_of(run, archive, beside))
     if run.checkpoints:
         trainer.restore(load_checkpoint(run.checkpoints))
+    else:
+        warnings.warn(f"{run.path} has no checkpoint yet, so its training begins anew", MotetWarning, stacklevel=2)
     return trainer.train(run)
 
 
@@ -316,8 +320,22 @@ class Trainer:
         self.recipe, self.archive, self.parts, self.show = recipe, archive, parts, progress
         self.sensors = dict(sensors or {})
         self.fabric = _fabric(recipe)
-        if recipe.processes > 1:
+        if recipe.processes == 1:
+            self._prepare(recipe, archive, parts)
+            return
+        with ended_at_once(self._children):
             self.fabric.launch()
+            self._prepare(recipe, archive, parts)
+        if self.fabric.device.type == "cpu":
+            # from here on gloo tells of a process that died; Lightning would kill this one before it could say so
+            self._children().clear()
+
+    def _children(self) -> list[Any]:
+        """Processes that this one started, a list that Lightning's observer looks at."""
+        found: list[Any] = getattr(self.fabric.strategy.launcher, "procs", [])
+        return found
+
+    def _prepare(self, recipe: Recipe, archive: MotionArchive, parts: Split) -> None:
         torch.manual_seed(recipe.seed)
         channels = len(archive.channels)
         self.feeds = {n: Feed(c, recipe, parts.train, self.fabric.device) for n, c in self.sensors.items()}
@@ -431,10 +449,10 @@ class Trainer:
             except RuntimeError as error:
                 if not lost_peer(error):
                     raise
-                reason = str(error).splitlines()[0].removeprefix("[").strip()
+                there = "go on from the last checkpoint" if run.checkpoints else "begin anew (no epoch was finished)"
                 raise RunError(
-                    f"another process of the training has stopped ({reason[:200]}); its own message says why. Start "
-                    f"all of them again to go on from the last checkpoint: `motet pretrain --resume {run.path}`"
+                    f"another process of the training has stopped ({reason(error)}); its own message says why. Start "
+                    f"all of them again to {there}: `motet pretrain --resume {run.path}`"
                 ) from error
         return run
 
@@ -450,7 +468,8 @@ class Trainer:
                 self._end_of_epoch(run, show)
                 stopping = self._stopping(stopped)
                 due = any_rank(time.monotonic() - saved > SAVED_EVERY, self.fabric.device)
-                if self.epoch % every == 0 or self.epoch == self.recipe.epochs or stopping or due:
+                # the first epoch is saved too, so that a kill soon after the beginning does not cost all of it
+                if self.epoch % every == 0 or self.epoch in (1, self.recipe.epochs) or stopping or due:
                     self._checkpoint(run)
                     saved = time.monotonic()
                 if stopping and self.epoch < self.recipe.epochs:

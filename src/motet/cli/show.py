@@ -20,6 +20,8 @@ class Embed:
     archive: tyro.conf.Positional[Path]
     out: Path
     device: str = "cpu"
+    overwrite: bool = False
+    """replace a file that is there"""
 
 
 def embed(args: Sequence[str]) -> int:
@@ -27,7 +29,7 @@ def embed(args: Sequence[str]) -> int:
     given = parse(Embed, args, "motet embed")
     from motet.embedding import embed as make
 
-    shape = make(given.run, given.archive, given.out, device=given.device)
+    shape = make(given.run, given.archive, given.out, device=given.device, overwrite=given.overwrite)
     if os.environ.get("RANK", "0") == "0":
         print(f"{given.out}: {shape[0]} clips × {shape[1]} features")
     return 0
@@ -40,8 +42,12 @@ class Export:
     run: tyro.conf.Positional[Path]
     out: Path
     """file to write, .onnx"""
+    overwrite: bool = False
+    """replace a file that is there"""
     json: Path | None = None
     """write inputs, outputs and differences as one JSON object"""
+    quiet: bool = False
+    """no progress"""
 
 
 def export(args: Sequence[str]) -> int:
@@ -49,7 +55,7 @@ def export(args: Sequence[str]) -> int:
     given = parse(Export, args, "motet export")
     from motet.exporting import export as make
 
-    found = make(given.run, given.out)
+    found = make(given.run, given.out, overwrite=given.overwrite, progress=not given.quiet)
     worst = max(check["largest_difference"] for check in found["checks"])
     print(
         f"{given.out}: clips → {', '.join(found['outputs'])}; {len(found['checks'])} shapes agree with the model, "
