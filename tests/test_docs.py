@@ -363,6 +363,7 @@ def test_options_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> No
 
 def test_what_there_is_is_documented(options: dict[str, set[str]]) -> None:
     text = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+    assert f"{len(formats.names())} [formats](docs/data/formats.md)" in text["README.md"]
     for name in formats.names():
         section = _section(text["docs/data/formats.md"], name)
         for option in fields(formats.get(name).options):
