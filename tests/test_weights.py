@@ -124,7 +124,8 @@ def test_weights_are_transferred_without_the_recordings_they_come_from(
     assert {row["details"]["target"] for row in by_option["rows"] + by_data["rows"]} == {"to far"}
     assert [r["values"] for r in by_option["rows"]] == [r["values"] for r in by_data["rows"]]
     assert by_data["split"] == {"rule": "odd-even", "train": 8, "test": 8, "classes": 2}
-    assert said in by_option["notes"]
+    assert said in by_option["protocols"][0]["notes"]
+    assert by_option["notes"] == []
     assert said in by_data["notes"]
     with pytest.warns(MotetWarning, match="converted"):
         third = evaluate.run(folder, "transfer", data=tmp_path / "far", transfer=brief | {"split": "subjects:1"})

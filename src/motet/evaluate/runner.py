@@ -222,7 +222,8 @@ def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -
     """
     if list(chosen) == ["transfer"]:
         notes: list[str] = []
-        return adapted(archive, model, run.path / "features", units=model.units, notes=notes), notes
+        copy = adapted(archive, model, run.path / "features", units=model.units, notes=notes)
+        return copy, [] if chosen["transfer"][1].data else notes  # of sets that it names the protocol says so itself
     try:
         model.check(archive)
     except ConfigError as error:
