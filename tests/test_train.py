@@ -76,7 +76,7 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
     ("clips", "batch", "told"),
     [
         (100, 64, "1 step an epoch with batches of 64, 36 of 100 clips unused in each; try --batch-size 16"),
-        (192, 64, "3 steps an epoch with batches of 64, 0 of 192 clips unused in each; try --batch-size 32"),
+        (192, 64, "3 steps an epoch with batches of 64; try --batch-size 32"),
         (256, 64, None),
         (6, 4, "1 step an epoch with batches of 4, 2 of 6 clips unused in each"),
     ],

@@ -175,7 +175,7 @@ def test_a_hub_id(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pyt
     motet.load("runs/here")  # a directory is a directory
     assert len(asked) == 3
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(RunError, match=r"pip install 'motet\[hub\]'"):
+    with pytest.raises(RunError, match=r"pip install '\.\[hub\]'"):
         motet.load("owner/name")
     with pytest.raises(RunError, match="is not a run directory"):
         motet.load("nowhere")

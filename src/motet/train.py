@@ -152,9 +152,9 @@ def _tell_left_out(recipe: Recipe, clips: int) -> None:
         return
     smaller = 1 << max(0, (clips // FEW_STEPS).bit_length() - 1)  # the power of two that gives as many steps
     hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.processes == 0 else ""
+    unused = f", {left} of {clips} clips unused in each" if left else ""
     warnings.warn(
-        f"{steps} step{'' if steps == 1 else 's'} an epoch with batches of {batch}, {left} of {clips} clips unused in "
-        f"each{hint}",
+        f"{steps} step{'' if steps == 1 else 's'} an epoch with batches of {batch}{unused}{hint}",
         MotetWarning,
         stacklevel=3,
     )

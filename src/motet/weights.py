@@ -158,7 +158,7 @@ def fetch(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise RunError(
-            f"{name} is not a run directory; if it is meant as a hub id: pip install 'motet[hub]'"
+            f"{name} is not a run directory; if it is meant as a hub id: pip install '.[hub]' in the folder of motet"
         ) from error
     try:
         folder = snapshot_download(identifier, revision=revision or None, allow_patterns=list(FILES))

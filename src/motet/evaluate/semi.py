@@ -88,8 +88,9 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         present = [len(np.unique(context.train_labels[d.numpy()])) for d in draws]
         details = {"ratio": ratio, "sampling": options.sampling, "classes": present}
         if min(present) < len(np.unique(context.train_labels)):
+            few = " to ".join(map(str, sorted({min(present), max(present)})))
             context.notes.append(
-                f"{100 * ratio:g} % ({len(draws[0])} clips) holds clips of {min(present)} to {max(present)} of "
+                f"{100 * ratio:g} % ({len(draws[0])} clips) holds clips of {few} of "
                 f"{len(np.unique(context.train_labels))} classes"
             )
         shares.append(Share(draws, details))

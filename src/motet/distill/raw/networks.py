@@ -309,7 +309,7 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ConfigError("text and speech need transformers; `pip install 'motet[text]'` brings it") from error
+        raise ConfigError("text and speech need transformers: pip install '.[text]' in the folder of motet") from error
     return transformers
 
 
