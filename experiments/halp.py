@@ -136,7 +136,11 @@ def run_part(part: str, which: Set, args: argparse.Namespace) -> dict[str, Any]:
             {**r, "features": names.get(r["features"], r["features"]), "split": one["split"]["rule"]}
             for r in one["rows"]
         ]
-        found = {**one, "rows": found["rows"] + [r for r in new if (r["features"], r["split"]) not in known]}
+        found = {
+            **one,
+            "split": found.get("split", one["split"]),
+            "rows": found["rows"] + [r for r in new if (r["features"], r["split"]) not in known],
+        }
     return {
         "part": part,
         "set": which.name,
