@@ -21,7 +21,7 @@ from motet.distributed import joined, rank, reason, world_size
 from motet.errors import RunError
 from motet.loader import release_pages
 from motet.model import Model, load
-from motet.runs import is_discovery, is_distillation, refuse_existing, written
+from motet.runs import is_discovery, is_distillation, is_raw_distillation, refuse_existing, written
 
 _BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
@@ -38,17 +38,21 @@ def embed(
     """Encode an archive with a trained run.
 
     Args:
-        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill`, its first student;
-            of `motet discover`, both branches, with the clusters.
-        archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one.
+        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill` and `motet distill raw`, its
+            first student; of `motet discover`, both branches, with the clusters.
+        archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one, a
+            manifest (CSV) or folder of recordings if it learned from these. Labels are not needed.
         out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
-            ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream.
+            ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream. Of a student also ``probabilities``
+            (N, C) and ``class_names`` (C,), in which ``label`` counts then (-1 too for classes that it does not know),
+            and of tables and archives ``trained`` (N,) bool, whether the row trained this very student; rows that lack
+            its target are NaN in ``features`` and ``probabilities``.
         device: where to encode.
         overwrite: replace a file that is there.
         block_bytes: memory for preprocessed clips.
 
     Returns:
-        (N, F).
+        (N, F): how many rows and columns ``features`` has; they themselves are in ``out``.
 
     Raises:
         ConfigError: clips of another layout, or a file that is there already.
@@ -59,6 +63,10 @@ def embed(
         from motet.distill.student import embed as embed_by_student
 
         return embed_by_student(run, archive, out)
+    if is_raw_distillation(run) or (Path(run) / "lane.json").exists():
+        from motet.distill.raw.student import embed as embed_by_raw_student
+
+        return embed_by_raw_student(run, archive, out)
     if is_discovery(run):
         from motet.discover.model import embed as embed_by_branches
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def environment() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "command": " ".join(["motet", *sys.argv[1:]]) if Path(sys.argv[0]).name == "motet" else None,
+        "command": shlex.join(["motet", *sys.argv[1:]]) if Path(sys.argv[0]).name == "motet" else None,
         **hardware(),
     }
 
@@ -166,7 +167,7 @@ class Run:
             config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
             if is_distillation(self.path) or is_raw_distillation(self.path):
                 use = (
-                    "motet.distill.raw.load uses"
+                    "`motet embed` and motet.distill.raw.load use"
                     if is_raw_distillation(self.path)
                     else ("`motet embed` and motet.distill.load use")
                 )

@@ -82,7 +82,7 @@ def test_other_verbs_on_a_distillation(tmp_path: Path, capsys: pytest.CaptureFix
     ):
         assert main(words) == 2
         assert "is a distillation, not a pretraining" in capsys.readouterr().err
-    assert main(["embed", str(run), str(tmp_path / "absent.npz"), "--out", str(out)]) == 2
+    assert main(["embed", str(run), str(tmp_path / "absent.npz"), "--out", str(out), "--overwrite"]) == 2
     assert "absent.npz" in capsys.readouterr().err
 
 

@@ -166,10 +166,10 @@ def test_a_table_and_an_archive_are_joined_by_id(tmp_path: Path) -> None:
 
 def test_clips_without_a_label_are_left_out(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "a", label=lambda n: None if n == 5 else n % 3)
-    with pytest.warns(MotetWarning, match="1 clips have no label"):
+    with pytest.warns(MotetWarning, match="1 of 48 rows have no label"):
         assert len(open_one(archive.path, "skeleton")) == 47
     nothing = write_archive(tmp_path / "b", label=None)
-    with pytest.raises(DataError, match="no clip has a label"):
+    with pytest.raises(DataError, match="no clip has a class"):
         open_one(nothing.path, "skeleton")
 
 
@@ -179,7 +179,7 @@ def test_a_rule_of_archives_divides_the_table(tmp_path: Path) -> None:
     assert table.split is not None
     assert table.group is not None
     assert set(table.group[table.split == "train"]) == {"1", "2"}
-    call: dict[str, Any] = {"progress": False, "diagnose": False} | SMALL
+    call: dict[str, Any] = {"progress": False, "diagnose": False, "warm_up": 1} | SMALL
     found = distill.run(
         archive, "watch", "skeleton", split="odd-even", motion=Motion(frames=4, sensor_frames=4), **call
     )
@@ -294,8 +294,13 @@ def test_a_student_of_a_library_encoder_from_archive_to_archive(tmp_path: Path, 
 def test_a_student_of_a_sensor_that_some_clips_lack(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "a")
     motion = Motion(frames=4, sensor_frames=4)
-    call: dict[str, Any] = {"motion": motion, "progress": False, "diagnose": False, "split": "all"} | SMALL
-    distill.run([archive], "watch", "skeleton", tmp_path / "run", **call)
+    call: dict[str, Any] = {
+        "motion": motion,
+        "progress": False,
+        "diagnose": False,
+        "warm_up": 1,
+    } | SMALL
+    distill.run([archive], "watch", "skeleton", tmp_path / "run", split="all", **call)
     student = distill.load(tmp_path / "run")
     absent = np.isnan(student.transform(archive)).all(axis=1)
     assert absent.tolist() == [n % 4 == 0 for n in range(48)]

@@ -309,7 +309,7 @@ def test_a_term_that_is_not_finite_names_itself(tmp_path: Path) -> None:
 
 def test_the_ear_helps_the_eye_to_a_result_on_disk(tmp_path: Path) -> None:
     path = write_table(tmp_path / "t.npz", rows=240)
-    found = distill.run(path, "eye", "ear", tmp_path / "out", seeds=(0, 1), progress=False, **TINY)
+    found = distill.run(path, "eye", "ear", tmp_path / "out", seeds=(0, 1), progress=False, warm_up=1, **TINY)
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == json.loads(json.dumps(found))
     assert {"student", "teacher", "recalls"} <= set(found["summary"])
     lane = found["lanes"][0]
@@ -345,7 +345,7 @@ def test_a_student_of_sequences_in_use(tmp_path: Path) -> None:
     walk, length = random.normal(size=(120, 6, 2)), random.integers(1, 7, 120)
     path = write_table(tmp_path / "t.npz", walk=walk, length_walk=length)
     found = distill.run(
-        path, ["walk", "eye"], "ear", tmp_path / "out", split="all", progress=False, diagnose=False, **TINY
+        path, ["walk", "eye"], "ear", tmp_path / "out", split="all", progress=False, diagnose=False, warm_up=1, **TINY
     )
     assert found["lanes"] == []
     student = distill.load(tmp_path / "out")

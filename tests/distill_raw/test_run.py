@@ -13,13 +13,15 @@ import torch
 
 pytest.importorskip("av", reason="needs the extra raw")
 
+import motet
+from motet import distill
 from motet.cli import main
 from motet.distill.lanes import Lanes
 from motet.distill.raw import load, open_source, resume, train
 from motet.distill.raw.feeder import RawFeeder, Source, stand_in
 from motet.distill.raw.trainer import Extractor, RawTrainer
 from motet.distill.settings import settings_for
-from motet.errors import ConfigError, DataError, Interrupted, RunError
+from motet.errors import ConfigError, DataError, Interrupted, MotetNote, RunError
 from motet.runs import Run
 from tests.distill_raw.made import FLAGS, NETWORKS, QUICK, SMALL, films
 from tests.distill_raw.media_files import tone, write
@@ -59,6 +61,29 @@ def test_from_films_to_a_student_on_the_command_line(
     assert student.features({"video": files}).shape == (4, 4)
     with pytest.raises(DataError, match="needs the modality video"):
         student.predict({"audio": files})
+    with pytest.raises(DataError, match=r"modality video is one file, .*low0.mp4; give a list"):
+        student.predict({"video": str(folder / "test/low/low0.mp4")})
+    with pytest.raises(DataError, match=r"by name: give \{'video': \[file"):
+        student.predict(files)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^there is no file absent.mp4$"):
+        student.predict({"video": ["absent.mp4"]})
+    with pytest.raises(RunError, match=r"motet\.distill\.raw\.load loads it"):
+        distill.load(run)
+    manifest = open_source(folder)
+    manifest.modalities["video"][0] = None
+    manifest.labels[1] = "other"
+    manifest.write(tmp_path / "m.csv")
+    assert main(["embed", str(run), str(tmp_path / "m.csv"), "--out", str(tmp_path / "f.npz")]) == 0
+    told = capsys.readouterr()
+    assert "12 rows × 4 features" in told.out
+    assert "note: 1 of 12 rows lack video: NaN" in told.err
+    assert "does not know the classes other" in told.err
+    with np.load(tmp_path / "f.npz") as content:
+        assert content["name"].tolist() == manifest.ids
+        assert content["probabilities"][8:] == pytest.approx(answers, abs=1e-6)
+        assert np.isnan(content["features"]).all(axis=1).tolist() == [n == 0 for n in range(12)]
+        wanted = [-1 if name == "other" else student.class_names.index(name) for name in manifest.labels]
+        assert content["label"].tolist() == wanted
 
 
 def test_the_student_alone_and_the_report_of_a_training_from_recordings(
@@ -101,7 +126,7 @@ def test_the_student_alone_and_the_report_of_a_training_from_recordings(
     lanes = json.loads(Path("run/result.json").read_text())["curves"].values()
     wanted = [100 * np.mean([lane[n]["curve"]["student"] for lane in lanes]) for n in range(2)]
     assert [y for _, y in student] == pytest.approx(wanted, rel=1e-4)
-    with pytest.raises(RunError, match=r"is a distillation.*motet\.distill\.raw\.load uses its student"):
+    with pytest.raises(RunError, match=r"is a distillation.*`motet embed` and motet\.distill\.raw\.load use"):
         _ = Run.open("run").config
 
 
@@ -149,7 +174,7 @@ def test_resume_is_exact(folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_threads_change_nothing(folder: Path, tmp_path: Path) -> None:
     here, there = (
-        train(folder, "video", "audio", tmp_path / str(n), train_auxiliary=True, **options(epochs=1, workers=n))
+        train(folder, "video", "audio", tmp_path / str(n), train_auxiliary=True, **options(epochs=2, workers=n))
         for n in (0, 2)
     )
     assert here["lanes"] == there["lanes"]
@@ -164,6 +189,9 @@ def test_lanes_follow_each_other_and_several_students_are_told_apart(folder: Pat
     with pytest.raises(RunError, match="has 2 students"):
         load(tmp_path / "run")
     assert load(tmp_path / "run/lanes/test-seed-1").class_names == ("high", "low")
+    with pytest.warns(MotetNote, match="has 2 students, .* this is the one in .*test-seed-0"):
+        assert motet.embed(tmp_path / "run", folder, tmp_path / "f.npz") == (12, 4)
+    assert motet.embed(tmp_path / "run/lanes/test-seed-1", folder, tmp_path / "g.npz") == (12, 4)
 
 
 def _plain(**changes: Any) -> dict[str, Any]:
@@ -258,7 +286,7 @@ def test_rows_without_an_auxiliary_still_teach(folder: Path, tmp_path: Path) -> 
     manifest = open_source(folder)
     manifest.modalities["audio"][1] = None
     manifest.write(tmp_path / "m.csv")
-    found = train(tmp_path / "m.csv", "video", "audio", tmp_path / "run", train_auxiliary=True, **options(epochs=1))
+    found = train(tmp_path / "m.csv", "video", "audio", tmp_path / "run", train_auxiliary=True, **options(epochs=2))
     assert found["table"]["whole"] == 11
     assert found["table"]["rows"] == 12
     assert np.isfinite([v for line in found["curves"]["test, seed 0"] for t in line["terms"].values() for v in t]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -205,15 +206,18 @@ def test_transfer_goes_to_the_other_archive(small_archive: MotionArchive, tmp_pa
 def test_tables_of_distillation(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     label = np.arange(48) % 3
-    views = {m: random.normal(size=(48, 6)) + label[:, None] for m in ("face", "voice", "text")}
-    np.savez(tmp_path / "t.npz", label=label, split=np.where(np.arange(48) < 32, "train", "test"), **views)
+    views = {m: random.normal(size=(48, 6)) + label[:, None] for m in ("left face", "voice", "text")}
+    np.savez(tmp_path / "my t.npz", label=label, split=np.where(np.arange(48) < 32, "train", "test"), **views)
 
     def fill(name: str, auxiliary: tuple[str, ...], **more: Any) -> dict[str, Any]:
-        call = {"target": "face", "auxiliary": auxiliary, "seeds": 2, "progress": False, **more}
-        return motet.reproduce(name, tmp_path / "t.npz", tmp_path / "out", epochs=1, batch_size=16, **call)
+        call = {"target": "left face", "auxiliary": auxiliary, "seeds": 2, "progress": False, **more}
+        return motet.reproduce(name, tmp_path / "my t.npz", tmp_path / "out", epochs=2, warm_up=1, **call)
 
     plan = fill("amid/losses", ("voice",), dry_run=True)
     assert len(plan["runs"]) == 6
+    words = shlex.split(plan["runs"][0]["command"])  # names with spaces are quoted
+    assert words[words.index("--target") + 1] == "left face"
+    assert Path(words[2]) == tmp_path / "my t.npz"
     assert plan["seconds"] > 0
     losses = fill("amid/losses", ("voice",))
     assert losses["complete"]

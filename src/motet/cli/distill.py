@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,8 @@ def distill(args: Sequence[str]) -> int:
     from motet.distill.motion import Motion
     from motet.distill.settings import RECIPES, settings_for
 
+    if value_of(args, "--target") is None and not {"-h", "--help"} & set(args):
+        raise ConfigError(_no_target(args))
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
     parts, clips = (chosen.method, chosen.networks, chosen.training), Motion()
 
@@ -118,6 +121,17 @@ def distill(args: Sequence[str]) -> int:
     return _show(found, given.out, given.json)
 
 
+def _no_target(args: Sequence[str]) -> str:
+    """What to say where no target was named: which modalities there are to choose from."""
+    from motet.distill.motion import modalities_of
+
+    tables = list(takewhile(lambda word: not word.startswith("-"), args))
+    if not tables:
+        return "distill needs a TABLE and --target MODALITY (see `motet distill --help`)"
+    names = ", ".join(modalities_of(tables))
+    return f"say by --target what the student sees; {' + '.join(tables)} has {names} (see `motet distill --help`)"
+
+
 def own_options() -> str:
     """Which options each method has, as its class says."""
     from motet.distill.methods import METHODS
@@ -147,25 +161,28 @@ def whose_option(method: str) -> Callable[[str], str | None]:
 
 
 def _diagnose(given: Any) -> int:
-    import numpy as np
-
-    from motet.distill import diagnose, open_table
-    from motet.distill.folds import folds
-    from motet.distill.motion import rule_of
-    from motet.distill.table import usable
+    from motet.distill import diagnose
 
     if not given.auxiliary:
         raise ConfigError("--diagnose-only needs an auxiliary modality; name one by --auxiliary")
-    rule, archive_rule = rule_of(given.split, given.tables)
-    table = open_table(given.tables, (*given.target, *given.auxiliary), given.motion, archive_rule)
-    table = usable(table, given.target, given.auxiliary)
-    # what a training would refuse is refused here, and rows that only test are not looked at
-    divided = folds(table, rule, given.folds, validate=given.validate)
-    rows = np.unique(np.concatenate([fold.train for fold in divided]))
-    found = diagnose(table.rows(rows), given.target, given.auxiliary)
+    found = diagnose(
+        given.tables,
+        given.target,
+        given.auxiliary,
+        split=given.split,
+        folds=given.folds,
+        validate=given.validate,
+        motion=given.motion,
+        progress=not given.quiet,
+    )
+    left = "".join(f"; {count:,} {why}" for why, count in found["left_out"].items())
+    print(f"{found['rows']:,} of {found['total']:,} rows are looked at{left}")
+    same = len(given.target) == 1  # then "target" is that one modality again
     for name, scores in found["probes"].items():
-        print(f"{name}: accuracy {100 * scores['accuracy']:.1f}, {scores['bits']:.2f} bits")
-    print(found["says"])
+        if not (name == "target" and same):
+            called = {"target": "target together", "all": "all together"}.get(name, name)
+            print(f"{called}: accuracy {100 * scores['accuracy']:.1f} %, {scores['bits']:.2f} bits")
+    print(f"{found['says']}.")
     write_result(given.json, found)
     return 0
 

@@ -18,6 +18,7 @@ class Embed:
 
     run: tyro.conf.Positional[Path]
     archive: tyro.conf.Positional[Path]
+    """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
     device: str = "cpu"
     overwrite: bool = False
@@ -31,7 +32,8 @@ def embed(args: Sequence[str]) -> int:
 
     shape = make(given.run, given.archive, given.out, device=given.device, overwrite=given.overwrite)
     if os.environ.get("RANK", "0") == "0":
-        print(f"{given.out}: {shape[0]} clips × {shape[1]} features")
+        what = "clips" if given.archive.is_dir() else "rows"
+        print(f"{given.out}: {shape[0]} {what} × {shape[1]} features")
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -18,11 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motet.distill.folds import folds
+from motet.archive import MotionArchive
+from motet.distill.folds import folds as divide
 from motet.distill.layers import resampled
-from motet.distill.table import FeatureTable
-from motet.errors import DataError
+from motet.distill.motion import Motion, open_table, rule_of
+from motet.distill.table import FeatureTable, usable
+from motet.errors import ConfigError, DataError
+from motet.progress import working
 
+Sources = FeatureTable | MotionArchive | str | Path | Sequence[str | Path | MotionArchive]
 _ROWS = 5000  # more would not change the answer
 _COMPONENTS = 256
 _FRAMES = 16
@@ -31,35 +36,95 @@ _STEPS = 300
 _SOFT = 2.0  # temperature of the teacher's answers in the rehearsal
 
 
-def diagnose(table: FeatureTable, target: Sequence[str], auxiliary: Sequence[str], *, parts: int = 5) -> dict[str, Any]:
-    """Cross-validated probes and what follows from them.
+def diagnose(
+    table: Sources,
+    target: str | Sequence[str],
+    auxiliary: str | Sequence[str],
+    *,
+    parts: int = 5,
+    split: str | None = None,
+    folds: int = 5,
+    validate: bool = False,
+    motion: Motion | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Cross-validated probes and what follows from them; nothing is trained.
 
     Args:
-        table: rows that may be learned from. Those that lack a modality are left out.
+        table: path of a table or archive, or several, as of :func:`motet.distill.run`: rows that only test are not
+            looked at. Of an open table all rows may be learned from. Rows that lack a modality are left out.
         target, auxiliary: names of modalities.
         parts: of the cross-validation; a group stays together.
+        split, folds, validate: which rows of a path train, as of :func:`motet.distill.run`.
+        motion: how clips of motion archives become rows.
+        progress: show that work is under way.
 
     Returns:
         ``probes``: name (each modality, ``target``, ``all``) → {"accuracy", "bits"}: accuracy and log loss in bits per
         row; ``information``: {"mean", "error"}: bits that the auxiliary adds to the target, with the standard error
         over the parts; ``rehearsal``: {"mean", "error"}: change of the linear student's accuracy by distillation;
         ``gap``: accuracy of all minus that of the target; ``forecast``: "unlikely", "possible" or "likely"; ``says``:
-        one sentence; ``rows``, ``parts``.
+        one sentence; ``rows``, ``parts``; ``left_out``: what for → number of rows, which are those of ``total`` that
+        are not in ``rows``.
 
     Raises:
         DataError: too few rows have every modality.
+        ConfigError: no auxiliary was named.
     """
+    target, auxiliary = ((one,) if isinstance(one, str) else tuple(one) for one in (target, auxiliary))
+    if not auxiliary:
+        raise ConfigError("the estimate of what an auxiliary adds needs an auxiliary modality")
+    with working("estimating what the auxiliary adds", show=progress):
+        rows, left_out, total = _rows_of(table, target, auxiliary, split, folds, validate, motion or Motion())
+        return _estimate(rows, target, auxiliary, parts, left_out, total)
+
+
+def _rows_of(
+    table: Sources,
+    target: tuple[str, ...],
+    auxiliary: tuple[str, ...],
+    split: str | None,
+    count: int,
+    validate: bool,
+    motion: Motion,
+) -> tuple[FeatureTable, dict[str, int], int]:
+    """The rows that may be learned from, what others are left out for, and how many there are in all."""
+    if isinstance(table, FeatureTable):
+        return table, {}, len(table)
+    several = [table] if isinstance(table, str | Path | MotionArchive) else table
+    paths = [str(one.path) if isinstance(one, MotionArchive) else one for one in several]
+    rule, archive_rule = rule_of(split, paths)
+    opened = open_table(paths, (*target, *auxiliary), motion, archive_rule)
+    part = usable(opened, target, auxiliary)
+    left_out = {f"lack {' or '.join(target)}": len(opened) - len(part)}
+    # what a training would refuse is refused here
+    divided = divide(part, rule, count, validate=validate)
+    rows = np.unique(np.concatenate([fold.train for fold in divided]))
+    return part.rows(rows), left_out | {"do not train": len(part) - len(rows)}, len(opened)
+
+
+def _estimate(
+    table: FeatureTable,
+    target: tuple[str, ...],
+    auxiliary: tuple[str, ...],
+    parts: int,
+    left_out: dict[str, int],
+    total: int,
+) -> dict[str, Any]:
     names = [*target, *auxiliary]
     whole = np.flatnonzero(np.logical_and.reduce([table.modalities[m].available for m in names]))
+    left_out = left_out | {f"lack one of {', '.join(names)}": len(table) - len(whole)}
     if len(whole) > _ROWS:
+        left_out |= {f"are more than the {_ROWS:,} that are enough": len(whole) - _ROWS}
         whole = whole[np.linspace(0, len(whole) - 1, _ROWS).astype(np.int64)]
     part = table.rows(whole)
     kept = np.isin(part.labels, np.flatnonzero(np.bincount(part.labels) >= parts))
+    left_out |= {f"are of a class with fewer than {parts} rows": int((~kept).sum())}
     part = part.rows(np.flatnonzero(kept))
     if len(part) < 4 * parts or len(np.unique(part.labels)) < 2:
         raise DataError(
-            f"{table.name}: only {len(part)} rows have {', '.join(names)} and a class that occurs often enough; too "
-            "few to estimate what the auxiliary adds (leave the estimate out by --no-diagnose)"
+            f"{table.name}: only {len(part)} rows have {', '.join(names)} and a class with at least {parts} such rows; "
+            f"to estimate what the auxiliary adds takes {4 * parts} rows of 2 classes (leave it out by --no-diagnose)"
         )
     train = _training_masks(part, parts)
     _, numbers = np.unique(part.labels, return_inverse=True)
@@ -79,22 +144,31 @@ def diagnose(table: FeatureTable, target: Sequence[str], auxiliary: Sequence[str
         "gap": probes["all"]["accuracy"] - probes["target"]["accuracy"],
         "rows": len(part),
         "parts": len(train),
+        "total": total,
+        "left_out": {why: count for why, count in left_out.items() if count},
     }
-    return found | _verdict(found)
+    return found | _verdict(found, auxiliary)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"mean": fmean(values), "error": stdev(values) / math.sqrt(len(values))}
 
 
-def _verdict(found: dict[str, Any]) -> dict[str, str]:
+def _verdict(found: dict[str, Any], auxiliary: Sequence[str]) -> dict[str, str]:
     adds, gain = found["information"], found["rehearsal"]
     if adds["mean"] <= adds["error"] or found["gap"] <= 0:
         forecast, meaning = "unlikely", "a teacher would know no more than the student"
     elif gain["mean"] > gain["error"]:
         forecast, meaning = "likely", "a linear student already profits from the teacher's answers"
     else:
-        forecast, meaning = "possible", "the teacher knows more, but a linear student does not profit from its answers"
+        forecast, meaning = "possible", "a linear student does not profit from the answers of all modalities together"
+    accuracy = {name: scores["accuracy"] for name, scores in found["probes"].items()}
+    best = max(auxiliary, key=lambda name: accuracy[name])
+    if accuracy[best] > accuracy["all"]:
+        meaning += (
+            f"; {best} alone is better ({100 * accuracy[best]:.1f} %) than all together "
+            f"({100 * accuracy['all']:.1f} %), so a linear teacher does not use all that there is to know"
+        )
     says = (
         f"the auxiliary adds {adds['mean']:.2f} ± {adds['error']:.2f} bits per row (accuracy {100 * found['gap']:+.1f} "
         f"points); rehearsed distillation changes the linear student by {100 * gain['mean']:+.1f} ± "
@@ -107,7 +181,7 @@ def _training_masks(part: FeatureTable, parts: int) -> Tensor:
     """(F, N) bool, whether a row trains in a part of the cross-validation."""
     grouped = part.group is not None and len(np.unique(part.group)) >= 2
     plain = FeatureTable(part.name, part.modalities, part.labels, part.class_names, part.ids)
-    divided = folds(part, "group", parts) if grouped else folds(plain, "random", parts)
+    divided = divide(part, "group", parts) if grouped else divide(plain, "random", parts)
     train = torch.zeros(len(divided), len(part), dtype=torch.bool)
     for number, fold in enumerate(divided):
         train[number, torch.as_tensor(fold.train)] = True

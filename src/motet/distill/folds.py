@@ -12,6 +12,7 @@ from motet.distill.table import FeatureTable
 from motet.errors import ConfigError, DataError, MotetWarning
 
 RULES = ("fold", "split", "group", "leave-one-group-out", "random", "all")
+_TOO_GOOD = "a person or session on both sides makes the result too good"
 Rows = npt.NDArray[np.int64]
 
 
@@ -54,8 +55,7 @@ def folds(table: FeatureTable, rule: str | None = None, count: int = 5, *, valid
     found = _divide(table, rule, count)
     if validate:
         found = _held_out(table, rule, count, found)
-    for one in found:
-        _check(table, one, rule)
+    _warn_of_groups([_check(table, one, rule) for one in found], f"{table.name}, rule {rule}")
     return found
 
 
@@ -79,7 +79,7 @@ def _divide(table: FeatureTable, rule: str, count: int) -> list[Fold]:
     names, number = np.unique(column, return_inverse=True)
     if rule == "leave-one-group-out":
         return [Fold(f"group {name}", rows[number != n], rows[number == n]) for n, name in enumerate(names)]
-    return _by_number(_dealt_groups(number, count)[number], "fold")
+    return _by_number(_dealt_groups(number, count, table.name)[number], "fold")
 
 
 def _by_number(number: npt.NDArray[np.int64], word: str) -> list[Fold]:
@@ -98,11 +98,14 @@ def _dealt(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     return dealt
 
 
-def _dealt_groups(number: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def _dealt_groups(number: npt.NDArray[np.int64], count: int, table: str) -> npt.NDArray[np.int64]:
     """Fold of every group: the largest first, each to the fold with the fewest rows."""
     sizes = np.bincount(number)
     if len(sizes) < 2 or count < 2:
-        raise ConfigError(f"{len(sizes)} groups cannot make {count} folds; choose another rule by --split")
+        groups = f"{len(sizes)} group{'s' * (len(sizes) != 1)}"
+        raise ConfigError(
+            f"{table}: {groups} cannot make {count} folds; --split random divides without regard to groups"
+        )
     load, home = np.zeros(min(count, len(sizes))), np.empty(len(sizes), dtype=np.int64)
     for group in np.argsort(-sizes, kind="stable"):
         home[group] = load.argmin()
@@ -125,7 +128,9 @@ def _held_out(table: FeatureTable, rule: str, count: int, found: list[Fold]) -> 
     return inner
 
 
-def _check(table: FeatureTable, fold: Fold, rule: str) -> None:
+def _check(table: FeatureTable, fold: Fold, rule: str) -> str | None:
+    """What is to be warned of: where random folds put a group on both sides."""
+    on_both = None
     where = f"{table.name}, rule {rule}, {fold.name}"
     if not len(fold.train) or (not len(fold.test) and rule != "all"):
         raise DataError(f"{where}: no row {'trains' if not len(fold.train) else 'tests'}")
@@ -133,13 +138,24 @@ def _check(table: FeatureTable, fold: Fold, rule: str) -> None:
         both = np.intersect1d(table.group[fold.train], table.group[fold.test])
         if len(both):
             row = int(fold.test[np.flatnonzero(table.group[fold.test] == both[0])[0]])
-            said = (
-                f"{where}: group {both[0]} is in training and in test, such as {table.where(row)}; a person or "
-                "session on both sides makes the result too good"
-            )
+            on_both = f"group {both[0]} is in training and in test, such as {table.where(row)}"
             if rule != "random":  # there it was asked for
-                raise DataError(said)
-            warnings.warn(said, MotetWarning, stacklevel=3)
+                raise DataError(f"{where}: {on_both}; {_TOO_GOOD}")
+            on_both = f"{fold.name} ({on_both})"
     missing = np.setdiff1d(table.labels[fold.test], table.labels[fold.train])
     if len(missing):
-        raise DataError(f"{where}: class {table.class_names[missing[0]]} is tested but never trained")
+        count = int((table.labels == missing[0]).sum())
+        side = f"its {count} rows are all on one side; divide by another --split"
+        raise DataError(
+            f"{where}: class {table.class_names[missing[0]]} is tested but never trained: "
+            f"{'it has 1 row; collect more' if count == 1 else side}, or leave the class out (rows labelled '' are)"
+        )
+    return on_both
+
+
+def _warn_of_groups(found: list[str | None], where: str) -> None:
+    """One warning for all folds."""
+    said = [one for one in found if one]
+    if said:
+        more = f" and {len(said) - 1} more folds" if len(said) > 1 else ""
+        warnings.warn(f"{where}: {said[0]}{more}; {_TOO_GOOD}", MotetWarning, stacklevel=3)

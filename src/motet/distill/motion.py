@@ -22,7 +22,7 @@ from motet.archive import MotionArchive
 from motet.distill.folds import RULES
 from motet.distill.laned import Layout
 from motet.distill.ranges import within
-from motet.distill.table import FeatureTable, Modality, join
+from motet.distill.table import FeatureTable, Modality, join, with_labels
 from motet.errors import ConfigError, DataError, MotetWarning
 from motet.loader import ClipStore
 from motet.preprocess import METHODS
@@ -176,14 +176,21 @@ def open_table(
     archives = [opened(source) for source in sources if is_archive(source)]
     if not archives:
         return FeatureTable.open(*tables)
-    joined = [FeatureTable.open(*tables)] if tables else []
+    joined = [FeatureTable.open(*tables, labelled=False)] if tables else []
     parts = _all_parts(archives)
     known = [*parts, *(name for table in joined for name in table.modalities)]
     missing = [name for name in names if name not in known]
     if missing:
         where = " + ".join(str(source) for source in sources)
         raise DataError(f"{where} has no modality {missing[0]!r}; it has {', '.join(known)}")
-    return join(*joined, paired(archives, {n: parts[n] for n in names if n in parts}, motion, split))
+    return with_labels(join(*joined, paired(archives, {n: parts[n] for n in names if n in parts}, motion, split)))
+
+
+def modalities_of(sources: Sequence[str | Path]) -> list[str]:
+    """Names of the modalities of feature tables and archives; errors as :func:`open_table`."""
+    archives = [opened(source) for source in sources if is_archive(source)]
+    tables = [FeatureTable.open(source, labelled=False) for source in sources if not is_archive(source)]
+    return [*_all_parts(archives), *(name for table in tables for name in table.modalities)]
 
 
 def rule_of(split: str | None, sources: Sequence[str | Path]) -> tuple[str | None, str | None]:
@@ -212,7 +219,7 @@ def paired(
     motion: Motion,
     split: str | None = None,
 ) -> FeatureTable:
-    """Archives of the same clips as one table: a row for every clip that any of them has.
+    """Archives of the same clips as one table: a row for every clip that any of them has, -1 where none has a label.
 
     Args:
         sources: the archives.
@@ -220,14 +227,14 @@ def paired(
         motion, split: see :func:`open_table`.
 
     Raises:
-        DataError: clips that cannot be paired, or have no labels; the message names archive, columns and clip.
+        DataError: clips that cannot be paired; the message names archive, columns and clip.
     """
     archives = [archive for _, archive in sources]
     places = _pairs(archives, motion.pair_by)
     homes = {m: next(n for n, archive in enumerate(archives) if archive is part.archive) for m, part in parts.items()}
     first = next(iter(homes.values()), 0)
     labels, class_names = _labels(archives, places)
-    table = FeatureTable(
+    return FeatureTable(
         " + ".join(str(archive.path) for archive in archives),
         {name: _at(part.modality(motion), places[homes[name]]) for name, part in parts.items()},
         labels,
@@ -236,15 +243,6 @@ def paired(
         split=_split(archives[first], places[first], split),
         group=_subjects(archives, places),
     )
-    known = labels >= 0
-    if known.all():
-        return table
-    if not known.any():
-        raise DataError(f"{table.name}: no clip has a label; distillation learns from labelled clips")
-    warnings.warn(
-        f"{table.name}: {int((~known).sum())} clips have no label and are left out", MotetWarning, stacklevel=2
-    )
-    return table.rows(np.flatnonzero(known))
 
 
 def _at(modality: Modality, rows: Ids) -> Modality:
@@ -407,17 +405,19 @@ def modality_of(
         found |= parts_of(archive, given)
     if name not in found and not isinstance(source, Mapping):
         implied = parts_of(source, name.split(".")[0]).get(name)
-        if implied is not None and _laid_out(implied) == (layout.skeleton.joints, layout.persons, layout.channels):
-            return implied.modality(motion)
+        if implied is not None and implied.source.skeleton.kind == layout.skeleton.kind:
+            found[name] = implied
     if name not in found:
         raise DataError(f"the student needs the modality {name}; given were {', '.join(found)}")
     part = found[name]
     ours, theirs = (layout.skeleton.joints, layout.persons, layout.channels), _laid_out(part)
     if ours != theirs:
+        other = "" if len(ours[0]) != len(theirs[0]) else ", and not the same joints"
         raise DataError(
-            f"{part.source.path} has clips of {part.source.skeleton.name} ({len(theirs[0])} joints, {theirs[1]} persons"
-            f", {theirs[2]} channels), the student was trained on {layout.skeleton.name} ({len(ours[0])} joints, "
-            f"{ours[1]} persons, {ours[2]} channels)"
+            f"{part.source.path} cannot be the modality {name}: it has clips of {part.source.skeleton.name} "
+            f"({len(theirs[0])} joints, {theirs[1]} persons, {theirs[2]} channels), the student was trained on "
+            f"{layout.skeleton.name} ({len(ours[0])} joints, {ours[1]} persons, {ours[2]} channels){other}; give it "
+            "an archive of that sensor"
         )
     return part.modality(motion)
 

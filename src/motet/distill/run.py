@@ -32,8 +32,8 @@ from motet.distill.ranges import within
 from motet.distill.result import summary
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.student import save_student
-from motet.distill.table import FeatureTable, check_numbers, usable
-from motet.distill.told import command_alone, encoders_of, report, training_side
+from motet.distill.table import FeatureTable, check_numbers, usable, warn_of_constants
+from motet.distill.told import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.distill.train import Trainer
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.progress import TrainingProgress
@@ -201,14 +201,15 @@ def _train(
     opened: FeatureTable, plan: Plan, settings: Settings, out: Path | None, device: str, progress: bool
 ) -> dict[str, Any]:
     table = usable(opened, plan.target, plan.auxiliary)
-    _warn_of(settings)
     rule = plan.split or default_rule(table)
     trainer, shape = trainer_of(table, plan, settings, device)
+    warn_of(settings)
+    warn_of_constants(table, (*plan.target, *plan.auxiliary))
     if out is not None and not (out / "config.json").exists():
         _create(out, plan, settings, device)
     forecast = None
     if plan.diagnose and plan.auxiliary:
-        forecast = _forecast(table, plan, trainer.lanes, out)
+        forecast = _forecast(table, plan, trainer.lanes, out, progress)
     if out is not None:
         trainer.restore(out)
     stages, epochs = len(trainer.stages), settings.training.epochs
@@ -249,7 +250,8 @@ def _train(
     }
     _warn_of_collapse(trainer)
     if out is not None:
-        save_student(out / "student.safetensors", trainer, table, plan.motion)
+        if main.method.judged == "student":  # the teacher's own method trains none
+            save_student(out / "student.safetensors", trainer, table, plan.motion)
         write_json(out / "result.json", result)
         with written(out / "result.md") as partial:
             partial.write_text(report(result, out) + "\n")
@@ -283,7 +285,8 @@ def _command_alone(plan: Plan, settings: Settings, out: Path | None) -> str | No
     return command_alone(words, out, parts)
 
 
-def _warn_of(settings: Settings) -> None:
+def warn_of(settings: Settings) -> None:
+    """Options of AMID that leave nothing of it, or make it worse."""
     method = settings.method
     if isinstance(method, Amid) and method.adversarial and not method.warm_up:
         warnings.warn(
@@ -292,6 +295,9 @@ def _warn_of(settings: Settings) -> None:
             MotetWarning,
             stacklevel=4,
         )
+    said = all_warm_up(settings.to_dict())
+    if said:
+        warnings.warn(said, MotetWarning, stacklevel=4)
 
 
 def _warn_of_collapse(trainer: Trainer) -> None:
@@ -310,7 +316,7 @@ def _warn_of_collapse(trainer: Trainer) -> None:
         )
 
 
-def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None) -> dict[str, Any]:
+def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None, progress: bool) -> dict[str, Any]:
     stored = out / "forecast.json" if out is not None else None
     if stored is not None and stored.exists():
         found: dict[str, Any] = json.loads(stored.read_text())
@@ -318,7 +324,7 @@ def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None) -
     # rows that train somewhere: with one split these are its training rows, with folds all of them
     rows = np.unique(np.concatenate([fold.train for fold in lanes.folds]))
     with one_thread():
-        found = diagnose(table.rows(rows), plan.target, plan.auxiliary)
+        found = diagnose(table.rows(rows), plan.target, plan.auxiliary, progress=progress)
     if stored is not None:
         write_json(stored, found)
     return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,10 @@ from motet.distill.motion import Motion, modality_of
 from motet.distill.networks import Inputs, Shape
 from motet.distill.networks import Student as StudentNetwork
 from motet.distill.settings import settings_from_dict
-from motet.distill.table import FeatureTable, Modality
+from motet.distill.table import FeatureTable, Modality, renumbered
 from motet.distill.train import Trainer
-from motet.errors import ConfigError, DataError, RunError
-from motet.runs import written
+from motet.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
+from motet.runs import is_raw_distillation, written
 
 
 def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Motion) -> None:
@@ -37,6 +39,9 @@ def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Moti
     for name in shape.targets:
         for kind, value in zip(("center", "scale"), trainer.feeder.statistics[name], strict=True):
             tensors[f"input.{name}.{kind}"] = value.index_select(0, trainer.feeder.fold_of)
+    keys = row_keys(table, shape.targets)
+    for number, fold in enumerate(lanes.folds):
+        tensors[f"trained.{number}"] = torch.from_numpy(keys[fold.train])
     facts = {
         "settings": trainer.settings.to_dict(),
         "sizes": {m: shape.sizes[m] for m in shape.targets},
@@ -51,6 +56,20 @@ def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Moti
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with written(path) as partial:
         save_file(kept, partial, {"student": json.dumps(facts)})
+
+
+def row_keys(table: FeatureTable, targets: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(N,) what a row is known by again: the numbers of its targets; where all come from archives its clip's name.
+
+    Frames of an archive are preprocessed, which another machine may do a little otherwise.
+    """
+    stored = [table.modalities[name] for name in targets if table.modalities[name].layout is None]
+
+    def key(row: int) -> bytes:
+        parts = [m.values[row].tobytes() for m in stored] or [str(table.ids[row]).encode()]
+        return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
+
+    return np.frombuffer(b"".join(map(key, range(len(table)))), dtype=np.int64)
 
 
 _ROWS = 512  # that pass the network at once
@@ -69,6 +88,8 @@ class Student:
         sizes: D of each.
         layouts: of the targets that come from motion archives.
         motion: how clips of these become rows.
+        fold, seed: of its training.
+        trained: keys of the rows that trained it (:func:`row_keys`); None in files of older versions.
     """
 
     class_names: tuple[str, ...]
@@ -80,13 +101,16 @@ class Student:
     statistics: dict[str, tuple[Tensor, Tensor]]
     layouts: dict[str, Layout]
     motion: Motion
+    fold: str
+    seed: int
+    trained: npt.NDArray[np.int64] | None = None
 
     def transform(self, source: Source) -> npt.NDArray[np.float32]:
         """(N, D) representation of every row of a table, or of every clip of a motion archive.
 
         Args:
             source: an open table, a table or archive by its path, an open archive, or several archives by the names
-                that they had in training.
+                that they had in training. Labels are not needed.
 
         Rows without a target modality are NaN.
 
@@ -105,7 +129,7 @@ class Student:
         return int(self.classifier.weight.shape[1])
 
     def _over(self, source: Source, use: Use, size: int) -> npt.NDArray[np.float32]:
-        modalities = self._modalities(source)
+        modalities = self.modalities(source)
         seen = np.logical_and.reduce([m.available for m in modalities.values()])
         found = np.full((len(seen), size), np.nan, dtype=np.float32)
         for rows in np.array_split(np.flatnonzero(seen), max(1, -(-int(seen.sum()) // _ROWS))):
@@ -115,9 +139,10 @@ class Student:
                 found[rows] = use(values, lengths)
         return found
 
-    def _modalities(self, source: Source) -> dict[str, Modality]:
+    def modalities(self, source: Source) -> dict[str, Modality]:
+        """The targets as the source has them; errors as :meth:`transform`."""
         if isinstance(source, str | Path):
-            source = MotionArchive.open(source) if Path(source).is_dir() else FeatureTable.open(source)
+            source = _opened(source)
         if isinstance(source, FeatureTable):
             return {name: source.modality(name) for name in self.targets}
         missing = [name for name in self.targets if name not in self.layouts]
@@ -133,14 +158,17 @@ class Student:
         """(N, D) representation.
 
         Args:
-            values: (N, D) or (N, T, D) of every target modality.
+            values: (N, D) or (N, T, D) of every target modality; N may be 0.
             lengths: (N,) valid frames of padded sequences; by default all are valid.
 
         Raises:
-            DataError: a target is missing, of another shape, or not finite.
+            DataError: a target is missing, of another shape, or not finite, or numbers of rows differ.
         """
+        inputs = self._inputs(values, lengths or {})
+        if not _rows_of(inputs):
+            return np.zeros((0, self.network_size), dtype=np.float32)
         with torch.no_grad():
-            found: npt.NDArray[np.float32] = self.network(self._inputs(values, lengths or {}))[0].numpy()
+            found: npt.NDArray[np.float32] = self.network(inputs)[0].numpy()
         return found
 
     def predict(
@@ -149,12 +177,19 @@ class Student:
         lengths: Mapping[str, npt.ArrayLike] | None = None,
     ) -> npt.NDArray[np.float32]:
         """(N, C) probabilities of the classes; arguments and errors as :meth:`features`."""
+        inputs = self._inputs(values, lengths or {})
+        if not _rows_of(inputs):
+            return np.zeros((0, len(self.class_names)), dtype=np.float32)
         with torch.no_grad():
-            logits: Tensor = self.classifier(self.network(self._inputs(values, lengths or {})))
+            logits: Tensor = self.classifier(self.network(inputs))
             found: npt.NDArray[np.float32] = logits[0].softmax(dim=-1).numpy()
         return found
 
     def _inputs(self, values: Mapping[str, npt.ArrayLike], lengths: Mapping[str, npt.ArrayLike]) -> Inputs:
+        if not isinstance(values, Mapping):
+            raise DataError(
+                f"the student takes its modalities by name: give {{{', '.join(f'{n!r}: array' for n in self.targets)}}}"
+            )
         ready, valid = {}, {}
         for name in self.targets:
             if name not in values:
@@ -173,41 +208,130 @@ class Student:
                 length = torch.as_tensor(given)[None]
                 valid[name] = length
             ready[name] = standardised(x[None], *self.statistics[name], length)
+        counts = {name: x.shape[1] for name, x in ready.items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise DataError(f"every modality needs as many rows, not {told}")
         return Inputs(ready, valid)
+
+
+def _rows_of(inputs: Inputs) -> int:
+    return next(iter(inputs.values.values())).shape[1]
+
+
+def _opened(source: str | Path) -> MotionArchive | FeatureTable:
+    """What a student is used on; it needs no labels."""
+    return MotionArchive.open(source) if Path(source).is_dir() else FeatureTable.open(source, labelled=False)
 
 
 def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
     """Write what the first student of a run makes of a table or an archive, as one .npz.
 
+    Notes tell whose student it is where there are several, and how many rows lack a target.
+
     Args:
         run: directory of a finished distillation.
-        source: table (.npz) with the targets, or motion archive.
+        source: table (.npz) with the targets, or motion archive; labels are not needed.
         out: file to write: ``features`` (N, D) float32 and ``probabilities`` (N, C), NaN in rows without a target,
-            ``class_names`` (C,), ``name`` (N,), ``label`` (N,) as the source counts classes, -1 for unknown,
+            ``class_names`` (C,) of the student, ``name`` (N,), ``label`` (N,) places in ``class_names``, -1 for unknown
+            and for classes that the student does not know, ``trained`` (N,) bool, whether the row trained this student,
             ``streams`` (1,) and ``columns`` (2,) as those of a pretraining.
 
     Returns:
         (N, D).
     """
-    student = load(run)
-    if Path(source).is_dir():
-        opened: MotionArchive | FeatureTable = MotionArchive.open(source)
-    else:
-        opened = FeatureTable.open(source)
+    student, opened = load(run), _opened(source)
+    modalities = student.modalities(opened)
     features = student.transform(opened)
-    names = opened.clips["name"].to_numpy().astype(np.str_) if isinstance(opened, MotionArchive) else opened.ids
+    if isinstance(opened, MotionArchive):
+        names = opened.clips["name"].to_numpy().astype(np.str_)
+        classes: Sequence[str] = opened.class_names
+    else:
+        names, classes = opened.ids, opened.class_names
+    trained = None
+    if student.trained is not None:
+        plain = FeatureTable(str(source), modalities, opened.labels, tuple(classes), names)
+        trained = np.isin(row_keys(plain, student.targets), student.trained)
+    _tell_whose(Path(run), student)
+    tell_absent({name: ~m.available for name, m in modalities.items()}, len(names))
+    write_embedded(
+        out,
+        features,
+        student.probabilities(opened),
+        names,
+        labels_of(source, opened.labels, classes, student.class_names),
+        student.class_names,
+        student.targets,
+        trained,
+    )
+    return features.shape[0], features.shape[1]
+
+
+def write_embedded(
+    out: str | Path,
+    features: npt.NDArray[np.float32],
+    probabilities: npt.NDArray[np.float32],
+    names: npt.NDArray[np.str_],
+    labels: npt.NDArray[np.int64],
+    class_names: Sequence[str],
+    targets: Sequence[str],
+    trained: npt.NDArray[np.bool_] | None = None,
+) -> None:
+    """The file of :func:`embed`."""
+    columns: dict[str, Any] = {} if trained is None else {"trained": trained}
     with written(Path(out)) as partial, partial.open("wb") as file:
         np.savez(
             file,
             features=features,
-            probabilities=student.probabilities(opened),
-            class_names=np.array(student.class_names),
+            probabilities=probabilities,
+            class_names=np.array(class_names),
             name=names,
-            label=opened.labels,
-            streams=np.array(["+".join(student.targets)]),
+            label=labels,
+            streams=np.array(["+".join(targets)]),
             columns=np.array([0, features.shape[1]]),
+            **columns,
         )
-    return features.shape[0], features.shape[1]
+
+
+def labels_of(
+    source: str | Path, labels: npt.NDArray[np.int64], theirs: Sequence[str], ours: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Labels of a source as the student counts classes, by their names; -1 for classes that it does not know."""
+    found = renumbered(labels, theirs, ours)
+    foreign = (found < 0) & (labels >= 0)
+    if foreign.any():
+        names = ", ".join(str(theirs[k]) for k in np.unique(labels[foreign]))
+        warnings.warn(
+            f"{source}: the student does not know the classes {names}; its label of these {int(foreign.sum()):,} rows "
+            f"is -1 (it knows {', '.join(ours)})",
+            MotetWarning,
+            stacklevel=3,
+        )
+    return found
+
+
+def tell_absent(absent: Mapping[str, npt.NDArray[np.bool_]], count: int) -> None:
+    """How many rows lack which target."""
+    for name, rows in absent.items():
+        if rows.any():
+            warnings.warn(
+                f"{int(rows.sum()):,} of {count:,} rows lack {name}: NaN in features and probabilities",
+                MotetNote,
+                stacklevel=3,
+            )
+
+
+def _tell_whose(run: Path, student: Student) -> None:
+    """Which student answers, if the run has several."""
+    _, facts = _read(_file(run))
+    several = [f"{len(set(facts[what]))} {what}" for what in ("folds", "seeds") if len(set(facts[what])) > 1]
+    if several:
+        warnings.warn(
+            f"{run} has students of {' and '.join(several)}; this is the one of {student.fold}, seed {student.seed} "
+            "(motet.distill.load takes others). A student for use learns from every row: --split all with one seed",
+            MotetNote,
+            stacklevel=3,
+        )
 
 
 def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) -> Student:
@@ -218,17 +342,12 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         fold, seed: which one, of several; by default the first. With the rule ``all`` it learned from every row.
 
     Raises:
-        RunError: there is none, or the file is damaged.
+        RunError: there is none (of the method ``teacher`` there never is), or the file is damaged.
         ConfigError: no such fold or seed.
     """
-    file = Path(path)
-    file = file / "student.safetensors" if file.is_dir() else file
-    try:
-        with safe_open(file, framework="pt") as content:
-            facts: dict[str, Any] = json.loads(content.metadata()["student"])
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error
+    tensors, facts = _read(file := _file(Path(path)))
+    if (said := no_student(file.parent, facts["settings"]["name"])) is not None:
+        raise RunError(said)
     lanes = list(zip(facts["folds"], facts["seeds"], strict=True))
     fits = [n for n, (f, s) in enumerate(lanes) if fold in (None, f) and seed in (None, s)]
     if not fits:
@@ -252,7 +371,60 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         {m: (tensors[f"input.{m}.center"][lane], tensors[f"input.{m}.scale"][lane]) for m in shape.targets},
         layouts,
         Motion.from_dict(facts["motion"]) if "motion" in facts else Motion(),
+        *lanes[fits[0]],
+        _trained(tensors, facts, fits[0]),
     )
+
+
+def no_student(path: Path, method: str | None = None) -> str | None:
+    """Why a run directory never has a student, if that is so.
+
+    Args:
+        path: the directory.
+        method: of the run; by default what its configuration says.
+    """
+    try:
+        found = method or json.loads((path / "config.json").read_text())["settings"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if found != "teacher":
+        return None
+    return (
+        f"{path} trained the teacher alone, which needs every modality, so it has no student: its scores are in "
+        "result.md; another --method trains a student"
+    )
+
+
+def _file(path: Path) -> Path:
+    """The file of the students of a run directory, or the file itself."""
+    if not path.is_dir():
+        return path
+    if is_raw_distillation(path) or (path / "lanes").is_dir():
+        raise RunError(
+            f"{path} is a distillation from recordings (`motet distill raw`): motet.distill.raw.load loads it"
+        )
+    file = path / "student.safetensors"
+    if not file.exists() and (said := no_student(path)) is not None:
+        raise RunError(said)
+    return file
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file of students."""
+    if not file.exists():
+        raise RunError(f"{file} is not a student: there is no such file; `motet distill` writes one when it ends")
+    try:
+        with safe_open(file, framework="pt") as content:
+            facts: dict[str, Any] = json.loads(content.metadata()["student"])
+            return {name: content.get_tensor(name) for name in content.keys()}, facts  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error
+
+
+def _trained(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], lane: int) -> npt.NDArray[np.int64] | None:
+    fold = list(dict.fromkeys(facts["folds"])).index(facts["folds"][lane])
+    found = tensors.get(f"trained.{fold}")
+    return None if found is None else found.numpy()
 
 
 def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor], lane: slice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.distill.laned import Layout
-from motet.errors import DataError
+from motet.errors import DataError, MotetWarning
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +59,7 @@ class FeatureTable:
     Attributes:
         name: what messages call the table.
         modalities: by name.
-        labels: (N,) classes from 0.
+        labels: (N,) classes from 0; -1 for unknown, in tables that were opened for use.
         class_names: of all classes.
         ids: (N,) names of the rows; their numbers where the table has no ``id``.
         named: whether the table has an ``id``.
@@ -83,19 +84,26 @@ class FeatureTable:
         return len(self.labels)
 
     @classmethod
-    def open(cls, *paths: str | Path) -> FeatureTable:
+    def open(cls, *paths: str | Path, labelled: bool = True) -> FeatureTable:
         """Read ``.npz`` files; several are joined by ``id``.
 
-        Keys: ``label`` (N,) integers or texts; every modality an array (N, D) or (N, T, D) under its own name; optional
-        ``id``, ``fold``, ``split`` (train, test), ``group``, ``class_names``, ``available_<modality>`` (N,),
-        ``mask_<modality>`` (N, T) or ``length_<modality>`` (N,) for padded sequences.
+        Keys: ``label`` (N,) integers or texts, in one table at least; every modality an array (N, D) or (N, T, D) under
+        its own name; optional ``id``, ``fold``, ``split`` (train, test), ``group``, ``class_names``,
+        ``available_<modality>`` (N,), ``mask_<modality>`` (N, T) or ``length_<modality>`` (N,) for padded sequences. A
+        label that is an empty text is unknown.
+
+        Args:
+            paths: of the files.
+            labelled: rows of unknown class are left out, with a warning; False keeps them, with the label -1, for a
+                student in use.
 
         Raises:
             DataError: not such a table; a NaN; rows that do not fit. The message names table, modality and row.
         """
         if not paths:
             raise DataError("no table was named")
-        return join(*(_read(Path(path)) for path in paths))
+        table = join(*(_read(Path(path), labelled) for path in paths))
+        return with_labels(table) if labelled else table
 
     def rows(self, index: npt.NDArray[np.int64]) -> FeatureTable:
         """The table of some rows, in the given order."""
@@ -136,17 +144,20 @@ class FeatureTable:
         return found
 
 
-def _read(path: Path) -> FeatureTable:
+def _read(path: Path, labelled: bool) -> FeatureTable:
     columns = _load(path)
-    if "label" not in columns:
-        raise DataError(f"{path} has no array `label`; it has {', '.join(columns) or 'nothing'}")
-    labels, names = _classes(path, columns["label"], columns.get("class_names"))
-    count = len(labels)
+    count = _rows(columns)
+    labels, names = np.full(count, -1, dtype=np.int64), tuple[str, ...]()
+    if "label" in columns:
+        given = columns["label"]
+        if not labelled and given.dtype.kind in "if":
+            given = np.where(given < 0, -1, given)
+        labels, names = _classes(path, given, columns.get("class_names"), least=0 if labelled else -1)
     ids = _ids(path, columns["id"], count) if "id" in columns else None
     side = {name for name in columns if name in _COLUMNS or name.startswith(_PREFIXES)}
     modalities = {name: _modality(path, name, columns, count, ids) for name in columns if name not in side}
     if not modalities:
-        raise DataError(f"{path} has labels but no modality: no other array of {count} rows")
+        raise DataError(f"{path} has no modality: no array of features beside {', '.join(columns) or 'nothing'}")
     for name in side - set(_COLUMNS):
         prefix = next(p for p in _PREFIXES if name.startswith(p))
         if name.removeprefix(prefix) not in modalities:
@@ -162,6 +173,33 @@ def _read(path: Path) -> FeatureTable:
         _text(path, "group", columns, count),
         named=ids is not None,
     )
+
+
+def _rows(columns: dict[str, Array]) -> int:
+    """Number of rows, as the label says, else the names of the rows, else the first array with more than one axis."""
+    told = [columns[name] for name in ("label", "id") if name in columns]
+    told += [column for column in columns.values() if column.ndim > 1]
+    return len(told[0]) if told and told[0].ndim else 0
+
+
+def with_labels(table: FeatureTable) -> FeatureTable:
+    """The rows whose class is known; a warning says how many are left out.
+
+    Raises:
+        DataError: it is known of none.
+    """
+    known = table.labels >= 0
+    if known.all():
+        return table
+    if not known.any():
+        raise DataError(
+            f"{table.name}: no row has a label (there is no array `label` with classes in it, or no clip has a class); "
+            f"distillation learns from labelled rows. Modalities here: {', '.join(table.modalities)}"
+        )
+    count = int((~known).sum())
+    said = f"{table.name}: {count:,} of {len(table):,} rows have no label and are left out"
+    warnings.warn(said, MotetWarning, stacklevel=3)
+    return table.rows(np.flatnonzero(known))
 
 
 def _ids(path: Path, column: Array, count: int) -> npt.NDArray[np.str_]:
@@ -185,11 +223,13 @@ def _ids(path: Path, column: Array, count: int) -> npt.NDArray[np.str_]:
 def _load(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise DataError(f"there is no table {path}")
+    with path.open("rb") as file:
+        start = file.read(6)
+    if not zipfile.is_zipfile(path):
+        what = "one array without a name" if start == b"\x93NUMPY" else "something else, or it is cut off"
+        raise DataError(f"{path} is not a table of arrays (.npz): it holds {what}; numpy.savez writes a table")
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise ValueError("it holds one array without a name")
-        with content:
+        with np.load(path, allow_pickle=False) as content:
             return {name: _column(path, name, content) for name in content.files}
     except DataError:
         raise
@@ -212,15 +252,19 @@ def _column(path: Path, name: str, content: Any) -> Array:
 
 def _check_length(path: Path, name: str, column: Array, count: int) -> None:
     if column.shape[:1] != (count,):
-        raise DataError(f"{path}: {name} has shape {column.shape}, but there are {count} labels")
+        raise DataError(f"{path}: {name} has shape {column.shape}, but the table has {count} rows")
 
 
-def _classes(path: Path, labels: Array, names: Array | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _classes(
+    path: Path, labels: Array, names: Array | None, *, least: int
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Classes from 0 and their names; -1 is an empty text, or a number -1 where ``least`` allows it."""
     if labels.ndim != 1 or not len(labels):
         raise DataError(f"{path}: label has shape {labels.shape}; it must be one class per row")
     if labels.dtype.kind in "US":
         texts, numbers = np.unique(labels.astype(np.str_), return_inverse=True)
-        return numbers.astype(np.int64), tuple(texts.tolist())
+        unknown = int(len(texts) > 0 and not texts[0])  # the empty text is the first
+        return numbers.astype(np.int64) - unknown, tuple(texts[unknown:].tolist())
     if labels.dtype.kind not in "iubf":
         raise DataError(f"{path}: label is of type {labels.dtype}; it must be integers or texts")
     whole = np.isfinite(labels) & (labels == np.round(labels))
@@ -228,14 +272,15 @@ def _classes(path: Path, labels: Array, names: Array | None) -> tuple[npt.NDArra
         row = int(np.argmin(whole))
         raise DataError(f"{path}: row {row} has the label {labels[row]}; a label must be an integer or a text")
     numbers = labels.astype(np.int64)
-    if numbers.min() < 0:
+    if numbers.min() < least:
         raise DataError(f"{path}: row {int(numbers.argmin())} has the label {numbers.min()}; every row needs a class")
     if names is not None:
         if numbers.max() >= len(names):
             raise DataError(f"{path}: label {numbers.max()} has no name; class_names has {len(names)}")
         return numbers, tuple(str(n) for n in names)
     present, numbers = np.unique(numbers, return_inverse=True)
-    return numbers.astype(np.int64), tuple(str(n) for n in present)
+    unknown = int(present[0] < 0)
+    return numbers.astype(np.int64) - unknown, tuple(str(n) for n in present[unknown:])
 
 
 def _whole(path: Path, name: str, columns: dict[str, Array], count: int) -> npt.NDArray[np.int64] | None:
@@ -323,7 +368,7 @@ def _pack(values: Array, valid: Array) -> tuple[Array, Array]:
 def join(*tables: FeatureTable) -> FeatureTable:
     """One table of the modalities of several; rows are matched by ``id``, other columns are those of the first.
 
-    Tables of which none has ``id`` are matched row by row.
+    A class that one table does not tell is that of the other. Tables of which none has ``id`` are matched row by row.
 
     Raises:
         DataError: one has ids and another has none, other ids, other labels, or one modality twice; the message names
@@ -357,18 +402,37 @@ def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
         raise DataError(f"{first.name} and {second.name} both have a modality {min(both)!r}; rename one")
     place = {name: row for row, name in enumerate(second.ids.tolist())}
     aligned = second.rows(np.array([place[name] for name in first.ids.tolist()]))
-    ours, theirs = _names_of(first), _names_of(aligned)
-    differ = np.flatnonzero(ours != theirs)
+    labels, class_names = _joined_labels(first, aligned)
+    return replace(
+        first,
+        name=f"{first.name} + {second.name}",
+        modalities=first.modalities | aligned.modalities,
+        labels=labels,
+        class_names=class_names,
+    )
+
+
+def _joined_labels(first: FeatureTable, second: FeatureTable) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Classes of the same rows in two tables, where both, one or neither knows them; those of the first come first."""
+    class_names = tuple(dict.fromkeys((*first.class_names, *second.class_names)))
+    ours, theirs = (renumbered(table.labels, table.class_names, class_names) for table in (first, second))
+    differ = np.flatnonzero((ours != theirs) & (ours >= 0) & (theirs >= 0))
     if len(differ):
         row = int(differ[0])
         raise DataError(
-            f"labels differ: {first.where(row)} is {ours[row]} in {first.name}, {theirs[row]} in {second.name}"
+            f"labels differ: {first.where(row)} is {class_names[ours[row]]} in {first.name}, "
+            f"{class_names[theirs[row]]} in {second.name}"
         )
-    return replace(first, name=f"{first.name} + {second.name}", modalities=first.modalities | aligned.modalities)
+    if (ours >= 0).all() or (theirs < 0).all():
+        return first.labels, first.class_names
+    return np.where(ours < 0, theirs, ours), class_names
 
 
-def _names_of(table: FeatureTable) -> Array:
-    return np.array(table.class_names)[table.labels]
+def renumbered(labels: npt.NDArray[np.int64], ours: Sequence[str], theirs: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Classes (N,) counted by ``ours`` → the same counted by the names ``theirs``; -1 for those that are not there."""
+    number = {name: n for n, name in enumerate(theirs)}
+    table = np.array([*(number.get(name, -1) for name in ours), -1], dtype=np.int64)
+    return table[labels]  # the last is that of -1
 
 
 def check_numbers(table: FeatureTable, names: Sequence[str]) -> None:
@@ -384,6 +448,19 @@ def check_numbers(table: FeatureTable, names: Sequence[str]) -> None:
             raise DataError(
                 f"{table.name}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in "
                 f"{table.where(int(np.argmin(fits)))}; mend it, or mark the row as not available"
+            )
+
+
+def warn_of_constants(table: FeatureTable, names: Sequence[str]) -> None:
+    """Warn of modalities that are the same in every row that has them, and so tell nothing."""
+    for name in names:
+        values = table.modalities[name].values[table.modalities[name].available]
+        if (values == values[:1]).all():
+            warnings.warn(
+                f"{table.name}: modality {name} is the same in every row, so it tells nothing of the class; look at "
+                "how the table was made",
+                MotetWarning,
+                stacklevel=4,
             )
 
 

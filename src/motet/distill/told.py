@@ -153,14 +153,27 @@ def encoders_of(given: Sequence[str], modalities: Sequence[str]) -> tuple[str, .
 # ---------------------------------------------------------------------------- the page
 
 
+def all_warm_up(settings: dict[str, Any]) -> str | None:
+    """What to say of settings whose epochs are all warm-up: they train student and teacher, and nothing of AMID."""
+    warm_up, epochs = settings["method"].get("warm_up", 0), settings["training"]["epochs"]
+    if not warm_up or epochs > warm_up:
+        return None
+    every = f"all {epochs} epochs are" if epochs > 1 else "the only epoch is"
+    return (
+        f"{every} warm-up; contrast and critics never acted, so this is not {settings['name'].upper()}: raise --epochs "
+        f"above {warm_up} or lower --warm-up"
+    )
+
+
 def cautions(result: dict[str, Any], *, compared: bool) -> list[str]:
-    """What a reader must know before believing a result: no comparison, no spread.
+    """What a reader must know before believing a result: nothing of the method acted, no comparison, no spread.
 
     Args:
         result: of a distillation.
         compared: whether the student alone stands beside it.
     """
-    said: list[str] = []
+    idle = all_warm_up(result["settings"])
+    said = [f"{idle[0].upper()}{idle[1:]}."] if idle else []
     if not result["lanes"]:
         return said
     if not compared and result["method"] not in ("alone", "teacher"):

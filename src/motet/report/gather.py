@@ -90,8 +90,18 @@ def write(
         return _save(discovery.page(run, data), Path(out))
     if baseline is not None:
         raise ConfigError(f"a baseline is for distillations; {run.path if isinstance(run, Run) else run} is none")
+    if not isinstance(run, Run) and not _begun(Path(run)):
+        raise RunError(
+            f"{run} is not a run directory; `motet pretrain`, `motet distill`, `motet distill raw` and `motet "
+            "discover` make one"
+        )
     runs = [run] if isinstance(run, Run) else collect(run)
     return _save(build(gather(runs, data=data, split=split, clips=clips, seed=seed)), Path(out))
+
+
+def _begun(path: Path) -> bool:
+    """Whether a verb left something in a directory, or in those below it; an archive has an error of its own."""
+    return any(path.glob("config.json")) or any(path.glob("*/config.json")) or any(path.glob("*.json"))
 
 
 def _save(page: str, out: Path) -> Path:

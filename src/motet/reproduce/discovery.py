@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -50,12 +51,10 @@ class Discovery:
         settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
         facts = (self.source.hash, self.target.hash, self.request.scale, options)
         folder = folder_of(self.request, training, "discover", *facts)
-        command = (
-            f"motet discover --source {self.source.path} --target {self.target.path} --recipe {self.request.scale}"
-        )
-        return Job(
-            training, options, folder, f"{command} --out {folder / f'seed-{self.request.seeds[0]}'} {words(options)}"
-        )
+        given = ["--source", self.source.path, "--target", self.target.path, "--recipe", self.request.scale]
+        given += ["--out", folder / f"seed-{self.request.seeds[0]}"]
+        command = shlex.join(["motet", "discover", *map(str, given)])
+        return Job(training, options, folder, f"{command} {words(options)}")
 
     def _classes(self) -> int:
         wanted = self.request.options.get("target_classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import time
 import warnings
 from collections.abc import Sequence
@@ -69,14 +70,11 @@ class Distillation:
         auxiliary = self._auxiliary(training)
         facts = (self.facts["hash"], self.request.target, auxiliary, self._settings(), self.request.seeds, options)
         folder = folder_of(self.request, training, "distill", training.method, *facts)
-        command = f"motet distill {self.request.data} --target {' '.join(self.request.target)} --auxiliary "
-        command += f"{' '.join(auxiliary)} --method {training.method} --settings {self._settings()} --out {folder}"
-        return Job(
-            training,
-            options,
-            folder,
-            f"{command} --seeds {' '.join(map(str, self.request.seeds))} {words(options)}".strip(),
-        )
+        given = ["motet", "distill", str(self.request.data), "--target", *self.request.target]
+        given += ["--auxiliary", *auxiliary, "--method", training.method]
+        given += ["--settings", self._settings(), "--out", str(folder)]
+        command = shlex.join([*given, "--seeds", *map(str, self.request.seeds)])
+        return Job(training, options, folder, f"{command} {words(options)}".strip())
 
     def done(self, job: Job) -> int:
         return len(self.request.seeds) if (job.folder / "result.json").exists() else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -40,10 +41,9 @@ class OnGraphs:
         options = settled(training.options, epochs=base.epochs, defaults=vars(base)) | dict(self.request.options)
         self._method(options, training)
         folder = folder_of(self.request, training, "graphs", self.graphs.hash, self.request.seeds, options)
-        command = f"motet graphs {self.request.data} --method {training.method} --out {folder} --seeds "
-        return Job(
-            training, options, folder, f"{command}{' '.join(map(str, self.request.seeds))} {words(options)}".strip()
-        )
+        given = [self.request.data, "--method", training.method, "--out", folder, "--seeds", *self.request.seeds]
+        command = shlex.join(["motet", "graphs", *map(str, given)])
+        return Job(training, options, folder, f"{command} {words(options)}".strip())
 
     def done(self, job: Job) -> int:
         if (job.folder / "result.json").exists():

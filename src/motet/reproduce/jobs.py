@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ def settled(options: Mapping[str, Any], *, epochs: int, defaults: Mapping[str, A
 
 
 def words(options: Mapping[str, Any]) -> str:
-    """Options as on a command line."""
+    """Options as on a command line, quoted for a shell."""
     said = []
     for name, value in options.items():
         flag = name.replace("_", "-")
@@ -137,5 +138,5 @@ def words(options: Mapping[str, Any]) -> str:
             said.append(f"--{flag}" if value else f"--no-{flag}")
         else:
             many = value if isinstance(value, list | tuple) else [value]
-            said.append(f"--{flag} {' '.join(map(str, many))}")
-    return " ".join(said)
+            said += [f"--{flag}", *map(str, many)]
+    return shlex.join(said)

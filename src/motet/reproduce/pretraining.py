@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,8 +65,10 @@ class Pretraining:
             raise Impossible(f"{resolved.recipe} has one stream on these recordings")
         self.facts["split"] = {"rule": parts.name, "train": len(parts.train), "test": len(parts.test)}
         folder = folder_of(self.request, training, "pretrain", self.archive.hash, name, options)
-        command = f"motet pretrain {name} --data {self.archive.path} --out {folder / f'seed-{self.request.seeds[0]}'}"
-        return Job(training, options, folder, f"{command} --seed {self.request.seeds[0]} {words(options)}".strip())
+        seed = self.request.seeds[0]
+        given = [name, "--data", self.archive.path, "--out", folder / f"seed-{seed}", "--seed", seed]
+        command = shlex.join(["motet", "pretrain", *map(str, given)])
+        return Job(training, options, folder, f"{command} {words(options)}".strip())
 
     def _resolved(self, name: str, options: Mapping[str, Any]) -> tuple[Recipe, Split]:
         with warnings.catch_warnings():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise ConfigError("reading video and sound needs PyAV; `pip install 'motet[raw]'` brings it") from error
+        raise ConfigError("video and sound need PyAV: pip install '.[raw]' in the folder of motet") from error
     return av
 
 
@@ -48,6 +49,8 @@ def _opened(item: Item, kind: str) -> Iterator[tuple[Any, Any]]:
                 streams[0].codec_context.thread_count = 1  # several files are decoded side by side instead
             yield container, streams[0]
     except (av.FFmpegError, OSError) as error:
+        if not Path(item.content).exists():
+            raise DataError(f"there is no file {item.content}") from error
         raise DataError(f"{item} cannot be decoded ({error.strerror or error}); the file is damaged") from error
 
 

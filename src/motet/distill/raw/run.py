@@ -31,7 +31,7 @@ from motet.distill.raw.student import save_student
 from motet.distill.raw.threads import decoders, number_of
 from motet.distill.raw.trainer import RawTrainer
 from motet.distill.result import summary
-from motet.distill.run import begun
+from motet.distill.run import begun, warn_of
 from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.table import FeatureTable, usable
 from motet.distill.told import command_alone, encoders_of, report, training_side
@@ -242,6 +242,7 @@ def _run(
     table = usable(opened, plan.target, plan.auxiliary)
     rule = plan.split or default_rule(table)
     divided = folds(table, plan.split, plan.folds, validate=plan.validate)
+    warn_of(settings)
     source = Source({name: manifest.items(name) for name in plan.trained}, plan.workers)
     lanes = [(fold, seed) for fold in divided for seed in plan.seeds]
     done: list[dict[str, Any]] = []
@@ -363,7 +364,8 @@ def _lane(
     feeder.windows = None  # every clip from here on
     tested = rule != "all" or plan.validate
     judged = judge(trainer.main.outputs, feeder, lanes, shape.classes) if tested else [None]
-    save_student(place / "student.safetensors", trainer, table.class_names)
+    if trainer.main.method.judged == "student":  # the teacher's own method trains none
+        save_student(place / "student.safetensors", trainer, table.class_names)
     line = {
         "result": judged[0],
         "judged": trainer.main.method.judged,

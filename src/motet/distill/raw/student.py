@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ from torch import Tensor
 from motet.distill.layers import Dense
 from motet.distill.networks import Inputs, Shape
 from motet.distill.networks import Student as StudentNetwork
+from motet.distill.raw.datasets import open_source
 from motet.distill.raw.manifest import Item
 from motet.distill.raw.networks import build
 from motet.distill.raw.options import RawOptions, kind_of
 from motet.distill.raw.trainer import Extractor, RawTrainer
 from motet.distill.settings import settings_from_dict
-from motet.errors import DataError, RunError
+from motet.distill.student import labels_of, no_student, tell_absent, write_embedded
+from motet.errors import DataError, MotetNote, RunError
 from motet.runs import written
 
 
@@ -67,18 +70,24 @@ class RawStudent:
         Raises:
             DataError: a target is missing, a file cannot be read, or numbers of files differ.
         """
-        return self._answers(files)[0]
+        return self.answers(files)[0]
 
     def predict(self, files: Mapping[str, Sequence[str | Path | Item]]) -> npt.NDArray[np.float32]:
         """(N, C) probabilities, each the mean over the clips of a sample; arguments and errors as :meth:`features`."""
-        return self._answers(files)[1]
+        return self.answers(files)[1]
 
-    def _answers(
+    def answers(
         self, files: Mapping[str, Sequence[str | Path | Item]]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Representations and probabilities of one reading; arguments and errors as :meth:`features`."""
+        if not isinstance(files, Mapping):
+            shape = ", ".join(f"{name!r}: [file, …]" for name in self.targets)
+            raise DataError(f"the student takes its modalities by name: give {{{shape}}}")
         for name in self.targets:
             if name not in files:
                 raise DataError(f"the student needs the modality {name}; given were {', '.join(files) or 'none'}")
+            if isinstance(files[name], str | Path | Item):
+                raise DataError(f"modality {name} is one file, {files[name]}; give a list of them, even of one")
         counts = {name: len(files[name]) for name in self.targets}
         if len(set(counts.values())) != 1 or not counts[self.targets[0]]:
             raise DataError(f"the student needs as many files of every modality, and at least one, not {counts}")
@@ -103,6 +112,42 @@ class RawStudent:
             states.append(state[0, 0])
             answers.append(self.classifier(state)[0, 0].softmax(dim=-1))
         return torch.stack(states).mean(dim=0), torch.stack(answers).mean(dim=0)
+
+
+def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
+    """Write what the first student of a run makes of recordings; the file is that of :func:`motet.embed`.
+
+    Args:
+        run: directory of a finished `motet distill raw`, or of one of its students.
+        source: manifest (CSV), or a folder with one folder per class; samples without a target are NaN.
+        out: file to write.
+
+    Returns:
+        (N, D).
+    """
+    students = _files(Path(run))
+    student = load(students[0])
+    manifest = open_source(source)
+    table = manifest.table({})
+    items = {name: manifest.items(name) for name in student.targets}
+    absent = {name: np.array([one is None for one in column]) for name, column in items.items()}
+    seen = np.flatnonzero(~np.logical_or.reduce(list(absent.values())))
+    files = {n: [one for row in seen if (one := column[row]) is not None] for n, column in items.items()}
+    features = np.full((len(table), student.classifier.weight.shape[1]), np.nan, dtype=np.float32)
+    answers = np.full((len(table), len(student.class_names)), np.nan, dtype=np.float32)
+    if len(seen):
+        features[seen], answers[seen] = student.answers(files)
+    if len(students) > 1:
+        warnings.warn(
+            f"{run} has {len(students)} students, of several folds or seeds; this is the one in {students[0].parent} "
+            "(name another folder for another). A student for use learns from every sample: --split all with one seed",
+            MotetNote,
+            stacklevel=2,
+        )
+    tell_absent(absent, len(table))
+    labels = labels_of(source, table.labels, table.class_names, student.class_names)
+    write_embedded(out, features, answers, table.ids, labels, student.class_names, student.targets)
+    return features.shape[0], features.shape[1]
 
 
 def _item(given: str | Path | Item) -> Item:
@@ -138,15 +183,21 @@ def load(path: str | Path) -> RawStudent:
 
 
 def _file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    found = sorted(path.glob("student.safetensors")) or sorted(path.glob("lanes/*/student.safetensors"))
-    if not found:
-        raise RunError(f"{path} has no student; `motet distill raw` writes one when it ends")
+    found = _files(path)
     if len(found) > 1:
         names = ", ".join(str(p.parent) for p in found[:3])
         raise RunError(f"{path} has {len(found)} students, of several folds or seeds; name one of {names} …")
     return found[0]
+
+
+def _files(path: Path) -> list[Path]:
+    """Files of the students of a run directory, or of one of its folders."""
+    if path.is_file():
+        return [path]
+    found = sorted(path.glob("student.safetensors")) or sorted(path.glob("lanes/*/student.safetensors"))
+    if not found:
+        raise RunError(no_student(path) or f"{path} has no student; `motet distill raw` writes one when it ends")
+    return found
 
 
 def _without_weights(options: RawOptions, modality: str) -> RawOptions:
