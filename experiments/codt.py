@@ -337,9 +337,41 @@ def lines(found: dict[str, dict[str, list[dict[str, Any]]]]) -> Iterator[str]:
                 yield f"| {title} | {branch} | {cells} |"
 
 
+def overview(figures: dict[str, Any]) -> Iterator[str]:
+    """Rows of Markdown: means over the tasks that are complete, and over how many of them a method is above BM."""
+    tasks = {
+        name: found
+        for name, found in figures["tasks"].items()
+        if all(len(seeds) == len(figures["seeds"]) for seeds in found.values())
+    }
+    if not tasks:
+        return
+
+    def mean(name: str, title: str, branch: str, metric: str) -> float | None:
+        rows = [r[metric] for scores in tasks[name][title].values() for r in scores if r["branch"] == branch]
+        return fmean(rows) if rows else None
+
+    yield f"### All {len(tasks)} tasks"
+    yield ""
+    yield "| method | Hungarian B0 | NMI B0 | Hungarian B1 | NMI B1 | tasks above BM, B1 |"
+    yield "|---|---|---|---|---|---|"
+    base = {name: mean(name, BASE.title, "B1", "hungarian_accuracy") or 0 for name in tasks}
+    for title in next(iter(tasks.values())):
+        cells = []
+        for branch in ("B0", "B1"):
+            for metric in ("hungarian_accuracy", "nmi"):
+                each = [mean(name, title, branch, metric) for name in tasks]
+                known = [x for x in each if x is not None]
+                cells.append(f"{100 * fmean(known):.1f}" if len(known) == len(tasks) else "–")
+        above = sum((mean(name, title, "B1", "hungarian_accuracy") or 0) > base[name] for name in tasks)
+        cells.append("–" if title == BASE.title else f"{above} of {len(tasks)}")
+        yield f"| {title} | {' | '.join(cells)} |"
+    yield ""
+
+
 def text(figures: dict[str, Any]) -> str:
     """All tables as Markdown."""
-    parts = []
+    parts = [*overview(figures)]
     for name, found in figures["tasks"].items():
         known = discover.TASKS[name]
         missing = [t for t, seeds in found.items() if len(seeds) < len(figures["seeds"])]
