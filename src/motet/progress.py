@@ -142,11 +142,12 @@ class TrainingProgress:
         passed = now - self._started
         left = passed / max(1, self.done - self.first) * (self.epochs * self.steps - self.done)
         facts = self._facts(losses, clips_per_second)
-        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {clock(passed)}, {clock(left)} left  {facts}")
+        line = f"epoch {epoch + 1}/{self.epochs}  {clock(passed)}, {clock(left)} left  {facts}"
+        self.console.print(line, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)
 
     def _facts(self, losses: Mapping[str, float], clips_per_second: float) -> str:
         terms = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from motet import distill
 from motet.cli import main
 from tests.distill.toys import write_table
 
@@ -105,3 +106,44 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.Captu
         assert said in error
         assert "\n" not in error
     assert not (tmp_path / "run").exists()
+
+
+def test_the_estimate_says_what_it_looks_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """120 rows: 20 lack the eye, and of the others 9 the ear; one class has 3 rows with both."""
+    rows = np.arange(120)
+    label = np.where(np.isin(rows, (50, 60, 70)), 3, rows % 3)
+    path = write_table(
+        tmp_path / "t.npz", label=label, fold=None, available_eye=rows >= 20, available_ear=(rows < 20) | (rows >= 29)
+    )
+    words = ["distill", str(path), "--target", "eye", "--auxiliary", "ear", "--diagnose-only"]
+    assert main([*words, "--split", "all", "--json", str(tmp_path / "f.json")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    left = "20 lack eye; 9 lack one of eye, ear; 3 are of a class with fewer than 5 rows"
+    assert said[0] == f"88 of 120 rows are looked at; {left}"
+    names = [line.partition(": accuracy ")[0] for line in said[1:4]]
+    assert names == ["eye", "ear", "all together"]
+    assert all(line.split("accuracy ")[1].split(",")[0].endswith(" %") for line in said[1:4])
+    assert said[4].endswith(".")
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["rows"] + sum(found["left_out"].values()) == found["total"] == 120
+    assert distill.diagnose(path, "eye", "ear", split="all") == found
+
+
+def test_no_target_is_said_once_with_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_table(tmp_path / "t.npz")
+    assert main(["distill", str(path), "--auxiliary", "ear"]) == 2
+    said = capsys.readouterr().err
+    assert f"say by --target what the student sees; {path} has eye, ear (see `motet distill --help`)" in said
+    assert said.count("--help") == 1
+
+
+def test_progress_in_a_file_is_one_short_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    path = write_table(tmp_path / "t.npz")
+    words = ["distill", str(path), "--target", "eye", "--auxiliary", "ear", "--no-diagnose", "--warm-up", "1"]
+    assert main([*words, "--json", str(tmp_path / "r.json"), *QUICK[:-1]]) == 0
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch 2/2")]
+    terms = line.partition("clips/s  ")[2]
+    assert [term.split(" ")[0] for term in terms.split("  ")] == ["student", "teacher", "agreement", "contrast_student"]

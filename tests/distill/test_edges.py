@@ -13,6 +13,7 @@ import torch
 
 from motet import distill
 from motet.distill import FeatureTable
+from motet.distill.diagnose import _verdict
 from motet.distill.methods import METHODS
 from motet.distill.methods.amid import AmidMethod
 from motet.distill.methods.base import Batch
@@ -146,3 +147,19 @@ def test_nan_from_memory_is_refused_with_its_row(tmp_path: Path, method: str) ->
     table.modalities["eye"].values[7, 2] = np.nan
     with pytest.raises(DataError, match=r"t.npz: modality eye is NaN, infinite or beyond 1e.30 in row 7 \(id clip-7\)"):
         distill.run(table, "eye", "ear", method=method, progress=False, diagnose=False)
+
+
+@pytest.mark.parametrize(("ear", "better"), [(0.9, True), (0.6, False)])
+def test_the_verdict_fits_its_numbers(ear: float, better: bool) -> None:
+    """Where an auxiliary alone is better than all together the sentence does not say that the teacher knows more."""
+    accuracy = {"eye": 0.5, "ear": ear, "target": 0.5, "all": 0.7}
+    found = {
+        "probes": {name: {"accuracy": value, "bits": 1.0} for name, value in accuracy.items()},
+        "information": {"mean": 0.5, "error": 0.1},
+        "rehearsal": {"mean": 0.0, "error": 0.1},
+        "gap": 0.2,
+    }
+    says = _verdict(found, ("ear",))["says"]
+    assert "Help is possible" in says
+    assert "knows more" not in says
+    assert ("ear alone is better (90.0 %) than all together (70.0 %)" in says) == better

@@ -326,3 +326,17 @@ def test_archives_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*words, "--out", str(tmp_path / "bad"), "--encoder", "knee=stgcn", *quick]) == 2
     assert "encoder 'knee=stgcn' is for a modality of sequences in use" in capsys.readouterr().err
     assert not (tmp_path / "bad").exists()
+
+
+def test_an_archive_of_another_sensor_is_told_by_its_joints(tmp_path: Path) -> None:
+    """A student of a named archive: the Vicon's skeleton is not the Kinect's."""
+    kinect = write_archive(tmp_path / "kinect", sensor=False)
+    call: dict[str, Any] = {"method": "alone", "split": "all", "progress": False} | SMALL
+    distill.run(f"kinect={kinect.path}", "kinect", (), tmp_path / "run", motion=Motion(frames=4), **call)
+    student = distill.load(tmp_path / "run")
+    assert student.transform(kinect).shape == (48, 8)
+    vicon = write_archive(tmp_path / "vicon", skeleton=layouts.get("ui-prmd-39"), sensor=False)
+    ours, theirs = len(kinect.skeleton), len(vicon.skeleton)
+    said = rf"vicon cannot be the modality kinect: .*\({theirs} joints.* was trained on .*\({ours} joints"
+    with pytest.raises(DataError, match=said):
+        student.transform(vicon)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from motet.distill.folds import folds
-from motet.distill.table import FeatureTable, usable
+from motet.distill.table import FeatureTable, usable, warn_of_constants
 from motet.errors import ConfigError, DataError, MotetWarning
 from tests.distill.toys import write_table
 
@@ -221,7 +221,7 @@ def test_bad_folds(tmp_path: Path) -> None:
         folds(usable(table, ["eye"], []))  # the row as the file counts it
     with pytest.warns(MotetWarning, match="is in training and in test"):
         folds(opened(tmp_path), "random")
-    with pytest.raises(DataError, match="class 0 is tested but never trained"):
+    with pytest.raises(DataError, match="class 0 is tested but never trained: its 40 rows are all on one side; divide"):
         folds(opened(tmp_path, group=None, fold=(np.arange(120) % 3 == 2).astype(int)))
     with pytest.raises(ConfigError, match="no column for the rule split"):
         folds(opened(tmp_path), "split")
@@ -233,3 +233,36 @@ def test_bad_folds(tmp_path: Path) -> None:
         folds(opened(tmp_path, split=np.array(["train"] * 120)), "split")
     with pytest.raises(ConfigError, match=r"t\.npz: 1 group cannot make 5 folds; --split random"):
         folds(opened(tmp_path, group=np.zeros(120, dtype=int), fold=None))
+
+
+def test_a_class_of_one_row_and_what_to_do(tmp_path: Path) -> None:
+    label = np.where(np.arange(120) == 0, "unique", "usual")
+    table = opened(tmp_path, label=label, group=None, fold=None)
+    with pytest.raises(DataError, match=r"class unique is tested .*: it has 1 row; .* leave the class out"):
+        folds(table)
+
+
+def test_groups_on_both_sides_of_random_folds_are_told_once(tmp_path: Path) -> None:
+    with pytest.warns(MotetWarning) as told:
+        folds(opened(tmp_path, fold=None), "random", 3)
+    [said] = [str(one.message) for one in told]
+    assert "rule random, fold 0: group 0 is in training and in test" in said
+    assert "(the same in fold 1, fold 2)" in said
+
+
+def test_a_modality_that_never_changes_is_told(tmp_path: Path) -> None:
+    table = opened(tmp_path, ear=np.ones((120, 2)), available_ear=np.arange(120) > 5)
+    with pytest.warns(MotetWarning, match="modality ear is the same in every row"):
+        warn_of_constants(table, ("eye", "ear"))
+
+
+def test_a_file_that_is_no_archive_of_arrays(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(
+        DataError, match=r"text\.npz is not a table of arrays \(.npz\): it holds something else"
+    ) as error:
+        FeatureTable.open(tmp_path / "text.npz")
+    assert "pickle" not in str(error.value)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(DataError, match=r"it holds one array without a name; numpy\.savez"):
+        FeatureTable.open(tmp_path / "one.npy")

@@ -40,7 +40,15 @@ def test_a_table_from_the_command_line_and_on_to_distillation(
     assert opened.split.tolist() == ["train"] * 6 + ["test"] * 2
     assert opened.ids[0] == "train/high/high0"
     assert not list(tmp_path.glob("*.parts"))
-    capsys.readouterr()
+    said = capsys.readouterr().out.strip().splitlines()[-1]
+    use = f"motet distill {table} --target video --auxiliary audio --out RUN"
+    assert said == f"{table}: 8 rows; features: video 16, audio 4; go on with `{use}`"
+    one = ["--modalities", "audio", "--quiet", *FLAGS]
+    assert main(["distill", "extract", str(folder), "--out", str(tmp_path / "one.npz"), *one]) == 0
+    said = capsys.readouterr().out
+    assert "features: audio 4; go on with" in said
+    assert "--target audio --method alone" in said
+    assert "--auxiliary" not in said
     words = ["distill", str(table), "--target", "video", "--auxiliary", "audio", "--json", str(tmp_path / "r.json")]
     assert main([*words, "--epochs", "1", "--batch-size", "4", "--quiet", "--no-diagnose"]) == 0
     assert "**amid: video, taught with audio**" in capsys.readouterr().out

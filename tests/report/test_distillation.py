@@ -14,6 +14,7 @@ from motet import distill, report
 from motet.cli import main
 from motet.errors import ConfigError, RunError
 from motet.report import charts
+from motet.report.data import Confusion, Curve
 from tests.distill.toys import write_table
 from tests.report.test_page import Page
 
@@ -49,7 +50,9 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
     page = Page(text)
     result, alone = (json.loads((runs / name / "result.json").read_text()) for name in ("amid", "alone"))
     assert "eye, taught with ear" in text
-    assert "ear is absent in 36 of 120 training rows (30 %)" in text
+    assert "Each fold trains on 60 of 120 rows. ear is absent in 36 of them (30 %)." in text
+    assert "120 rows; 36 lack ear" in text
+    assert "Which classes profit" in text
     assert "cannot be seen from this alone" not in text
     assert "One seed" not in text
     for anchor in ("compare", "forecast", "classes", "folds", "mistakes", "trained", "curves", "reproduce"):
@@ -120,18 +123,25 @@ def test_one_seed_and_no_student_alone_are_told(runs: Path, tmp_path: Path) -> N
     given: dict[str, Any] = {"progress": False, "diagnose": False, **TINY}
     distill.run(runs / "t.npz", "eye", "ear", tmp_path / "one", **given)
     report.write(tmp_path / "one", tmp_path / "page.html")
-    notes = re.findall(r'class="note" role="note">([^<]+)<', (tmp_path / "page.html").read_text())
+    text = (tmp_path / "page.html").read_text()
+    notes = [re.sub("<[^>]+>", "", note) for note in re.findall(r'class="note" role="note">(.+?)</p>', text)]
     assert len(notes) == 3
     assert "ear is absent in" in notes[0]
     options = "--features 8 --hidden 8 --epochs 3 --batch-size 16 --lr 0.03"
     assert f"--method alone {options} --out {tmp_path / 'one'}-alone" in notes[1]
     assert "One seed: there is no spread" in notes[2]
+    assert "`" not in "".join(notes)
+    assert "<code>motet distill" in text
+    assert '<span class="flag">--method</span> alone' in text
 
 
 def test_without_a_baseline_the_student_is_held_against_its_teacher(runs: Path, tmp_path: Path) -> None:
     text, _ = written(runs, tmp_path)
     assert "minus that of its teacher" in text
-    assert f"The student alone was trained, too. Name it by --baseline {runs / 'alone'}" in text
+    assert "The gap to the teacher" in text
+    assert "Which classes profit" not in text
+    told = re.sub("<[^>]+>", "", text)
+    assert f"The student alone was trained, too. Name it by --baseline {runs / 'alone'} to compare" in told
     text, data = written(runs, tmp_path, "alone")
     assert 'id="classes"' not in text
     assert "One seed" not in text
@@ -160,6 +170,16 @@ def test_the_report_of_a_distillation_on_the_command_line(
     assert "has no result.json" in capsys.readouterr().err
 
 
+def test_a_report_of_nothing_names_the_verbs_that_make_something(tmp_path: Path) -> None:
+    said = (
+        "is not a run directory; `motet pretrain`, `motet distill`, `motet distill raw` and `motet discover` make one"
+    )
+    with pytest.raises(RunError, match=said):
+        report.write(tmp_path, tmp_path / "page.html")
+    with pytest.raises(RunError, match=said):
+        report.write(tmp_path / "absent", tmp_path / "page.html")
+
+
 def test_baselines_that_do_not_fit(runs: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     alone = {name: value for name, value in TINY.items() if name != "warm_up"}
@@ -174,6 +194,26 @@ def test_baselines_that_do_not_fit(runs: Path, tmp_path: Path) -> None:
     (other / "result.json").write_text("{}")
     with pytest.raises(RunError, match="is damaged"):
         report.write(other, tmp_path / "page.html")
+
+
+def test_a_ripple_does_not_fill_its_panel() -> None:
+    def reach(values: list[float], least: float) -> float:
+        drawn = charts.curve(Curve("gap", "", "epoch", {"gap": list(enumerate(values))}, least), 0)
+        heights = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", re.findall(r'class="line[^>]*', drawn)[0])]
+        return max(heights) - min(heights)
+
+    assert reach([10.0, 10.1], 0.0) > 100
+    assert reach([10.0, 10.1], 5.0) < 5
+    assert reach([10.0, 30.0], 5.0) > 100
+    assert reach([0.0, 0.1], 5.0) < 5
+
+
+def test_names_of_rows_and_columns_fit_beside_the_matrix() -> None:
+    """The widest letters take .88 of the font size, Chinese ones all of it."""
+    for name, ems in (("mmmmmmmm", 8 * 0.85), ("六七八九", 4.0), ("walking", 7 * 0.6)):
+        drawn = charts.confusion(Confusion(np.eye(2, dtype=int), [name, "b"]))
+        place, size = re.findall(rf'<text x="([\d.]+)"[^>]*font-size="([\d.]+)">{name}', drawn)[0]
+        assert float(place) >= ems * float(size)
 
 
 def test_many_classes_show_both_ends() -> None:

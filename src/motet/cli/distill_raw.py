@@ -2,6 +2,7 @@
 
 # no postponed annotations here: the options of the method are a type that is known when the verb runs
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
-from motet.distill.raw.options import Audio, RawOptions, Speech, Text, Video
+from motet.distill.raw.options import KINDS, Audio, RawOptions, Speech, Text, Video
 from motet.errors import ConfigError
 
 
@@ -89,8 +90,27 @@ def distill_extract(args: Sequence[str]) -> int:
         workers=given.workers,
         progress=not given.quiet,
     )
-    print(f"{given.out} is ready; go on with `motet distill {given.out} --target … --auxiliary … --out …`")
+    print(_extracted(given.out))
     return 0
+
+
+def _extracted(out: Path) -> str:
+    """What a table of features holds, and what to do with it."""
+    import numpy as np
+
+    with np.load(out) as table:  # columns are read one at a time, when they are asked for
+        names = [n for n in table.files if n.split("_")[0] in KINDS]
+        rows, parts = len(table["id"]), []
+        for name in names:
+            seen = int(table[f"available_{name}"].sum()) if f"available_{name}" in table.files else rows
+            lacks = f" ({rows - seen:,} rows lack it)" if seen < rows else ""
+            parts.append(f"{name} {' × '.join(map(str, table[name].shape[1:]))}{lacks}")
+    path, first = shlex.quote(str(out)), names[0]
+    if len(names) > 1:
+        use = f"motet distill {path} --target {first} --auxiliary {' '.join(names[1:])} --out RUN"
+    else:
+        use = f"motet distill {path} --target {first} --method alone --out RUN"
+    return f"{out}: {rows:,} rows; features: {', '.join(parts)}; go on with `{use}`"
 
 
 @dataclass

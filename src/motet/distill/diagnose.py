@@ -181,7 +181,12 @@ def _training_masks(part: FeatureTable, parts: int) -> Tensor:
     """(F, N) bool, whether a row trains in a part of the cross-validation."""
     grouped = part.group is not None and len(np.unique(part.group)) >= 2
     plain = FeatureTable(part.name, part.modalities, part.labels, part.class_names, part.ids)
-    divided = divide(part, "group", parts) if grouped else divide(plain, "random", parts)
+    try:
+        divided = divide(part, "group", parts) if grouped else divide(plain, "random", parts)
+    except DataError as error:
+        raise DataError(
+            f"the estimate of what the auxiliary adds is divided, too: {error}; or --no-diagnose"
+        ) from error
     train = torch.zeros(len(divided), len(part), dtype=torch.bool)
     for number, fold in enumerate(divided):
         train[number, torch.as_tensor(fold.train)] = True

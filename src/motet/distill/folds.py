@@ -55,7 +55,8 @@ def folds(table: FeatureTable, rule: str | None = None, count: int = 5, *, valid
     found = _divide(table, rule, count)
     if validate:
         found = _held_out(table, rule, count, found)
-    _warn_of_groups([_check(table, one, rule) for one in found], f"{table.name}, rule {rule}")
+    checked = [(one.name, _check(table, one, rule)) for one in found]
+    _warn_of_groups([(name, said) for name, said in checked if said], f"{table.name}, rule {rule}")
     return found
 
 
@@ -141,7 +142,6 @@ def _check(table: FeatureTable, fold: Fold, rule: str) -> str | None:
             on_both = f"group {both[0]} is in training and in test, such as {table.where(row)}"
             if rule != "random":  # there it was asked for
                 raise DataError(f"{where}: {on_both}; {_TOO_GOOD}")
-            on_both = f"{fold.name} ({on_both})"
     missing = np.setdiff1d(table.labels[fold.test], table.labels[fold.train])
     if len(missing):
         count = int((table.labels == missing[0]).sum())
@@ -153,9 +153,10 @@ def _check(table: FeatureTable, fold: Fold, rule: str) -> str | None:
     return on_both
 
 
-def _warn_of_groups(found: list[str | None], where: str) -> None:
-    """One warning for all folds."""
-    said = [one for one in found if one]
-    if said:
-        more = f" and {len(said) - 1} more folds" if len(said) > 1 else ""
-        warnings.warn(f"{where}: {said[0]}{more}; {_TOO_GOOD}", MotetWarning, stacklevel=3)
+def _warn_of_groups(found: list[tuple[str, str]], where: str) -> None:
+    """One warning for all folds, by their names and what is wrong with each."""
+    if not found:
+        return
+    others = ", ".join(name for name, _ in found[1:])
+    also = f" (the same in {others})" if others else ""
+    warnings.warn(f"{where}, {found[0][0]}: {found[0][1]}{also}; {_TOO_GOOD}", MotetWarning, stacklevel=3)

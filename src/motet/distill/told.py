@@ -46,18 +46,25 @@ def missing(result: dict[str, Any]) -> list[str]:
     side = table.get("training")
     if side is None or result["method"] == "alone" or not any(side["absent"].values()):
         return said
+    sizes = {lane["fold"]: lane["train"] for lane in result["lanes"]}
+    what = "training rows"
+    if len(sizes) > 1:
+        each = " to ".join(f"{count:,}" for count in sorted({min(sizes.values()), max(sizes.values())}))
+        said.append(f"Each fold trains on {each} of {side['rows']:,} rows.")
+        what = "of them"
     for name, count in side["absent"].items():
-        said.append(f"{name} is absent in {_share(count, side['rows'], 'training rows')}.")
-    said.append(
-        f"{_share(side['whole'], side['rows'], 'training rows')} have every modality: what is learned from teacher and "
-        "auxiliary comes from these; the others teach the student by their label alone."
-    )
+        said.append(f"{name} is absent in {_share(count, side['rows'], what)}.")
+    use = "what is learned from teacher and auxiliary comes from these; the others teach the student by label alone"
+    if result["judged"] == "teacher":
+        use = "the teacher learns from these, the others teach nothing"
+    said.append(f"{_share(side['whole'], side['rows'], what)} have every modality: {use}.")
     return said
 
 
 def _share(count: int, total: int, what: str) -> str:
     percents = 100 * count / total
-    return f"{count:,} of {total:,} {what} ({percents:.{1 if 0 < percents < 1 or 99 < percents < 100 else 0}f} %)"
+    total_of = "" if what == "of them" else f"of {total:,} "
+    return f"{count:,} {total_of}{what} ({percents:.{1 if 0 < percents < 1 or 99 < percents < 100 else 0}f} %)"
 
 
 # ---------------------------------------------------------------------------- the student alone

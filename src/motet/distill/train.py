@@ -32,6 +32,7 @@ from motet.progress import TrainingProgress
 from motet.runs import written
 
 _KEPT = 2  # checkpoints
+_SHOWN = 4  # terms in a line of progress
 
 
 @dataclass
@@ -227,7 +228,8 @@ class Trainer:
         self.history.append(line)
         show.done = self.stage * show.epochs + self.epoch - 1
         show.step(self.epoch - 1, {}, speed)
-        show.epoch(self.epoch - 1, {name: float(value.mean()) for name, value in terms.items()}, speed)
+        few = list(terms.items())[:_SHOWN]
+        show.epoch(self.epoch - 1, {name: float(value.mean()) for name, value in few}, speed)
 
     @staticmethod
     def _learn(here: Stage, *, on: bool) -> None:

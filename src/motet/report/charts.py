@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from math import ceil, floor, log10
+from unicodedata import east_asian_width
 
 import numpy as np
 
@@ -176,7 +177,7 @@ def curve(chart: Curve, index: int) -> str:
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     x0, x1 = min(xs), max(xs)
-    y0, y1 = min(ys), max(ys)
+    y0, y1 = _widened(min(ys), max(ys), chart.least)
     pad = (y1 - y0) * 0.06 or abs(y1) * 0.1 or 1.0
     y0, y1 = (y0 if y0 == 0 else y0 - pad), y1 + pad
     x1 = x1 if x1 > x0 else x0 + 1
@@ -211,6 +212,16 @@ def curve(chart: Curve, index: int) -> str:
     )
 
 
+def _widened(low: float, high: float, least: float) -> tuple[float, float]:
+    """A range of values that is at least so wide, about the same middle; it does not cross zero for that."""
+    lack = max(0.0, least - (high - low)) / 2
+    if not lack:
+        return low, high
+    if low >= 0 and low < lack:
+        return 0.0, least
+    return low - lack, high + lack
+
+
 def _line(points: Sequence[tuple[float, float]], index: int) -> str:
     colour = f"var(--c{index % COLOURS})"
     if len(points) == 1:
@@ -237,8 +248,7 @@ def confusion(data: Confusion) -> str:
     cell = max(9.0, min(30.0, 620 / max(count, 1)))
     font = min(12.0, max(7.5, cell * 0.62))
     names = [str(name) for name in data.class_names]
-    longest = max((len(_short(name)) for name in names), default=1)
-    left = longest * font * 0.58 + 12
+    left = font * max((_ems(_short(name)) for name in names), default=1) + 12
     size = cell * count
     wide, high = left + size + 8, size + left * 0.78 + 26
     parts = [f'<rect class="plate" x="{left:.1f}" y="4" width="{size:.1f}" height="{size:.1f}"/>']
@@ -272,6 +282,12 @@ def confusion(data: Confusion) -> str:
         f'aria-label="confusion matrix, {count} classes; the most frequent confusions are listed beside it">'
         f"{''.join(parts)}</svg></div>"
     )
+
+
+def _ems(text: str) -> float:
+    """Width of a text in widths of its font, rather too much than too little: fonts differ."""
+    wide = {"W": 1.05, "F": 1.05}
+    return sum(wide.get(east_asian_width(c), 0.88 if c in "mwMW%@" else 0.76 if c.isupper() else 0.62) for c in text)
 
 
 def _short(name: str, limit: int = 22) -> str:

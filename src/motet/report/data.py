@@ -86,12 +86,14 @@ class Curve:
         meaning: one sentence for a reader who never trained a model.
         x_label: ``"epoch"`` or ``"step"``.
         series: name → list of (x, value).
+        least: range of values that the panel shows at least, so that a ripple does not look like a mountain.
     """
 
     title: str
     meaning: str
     x_label: str
     series: Mapping[str, Sequence[tuple[float, float]]]
+    least: float = 0.0
 
 
 @dataclass(frozen=True)

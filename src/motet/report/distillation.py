@@ -87,7 +87,7 @@ def page(path: str | Path, baseline: str | Path | None = None) -> str:
         },
         simulated=SIMULATED if pair.result["table"].get("simulated") else "",
         headline=_headline(pair),
-        notes="".join(f'<p class="note" role="note">{escape(note)}</p>' for note in _notes(pair)),
+        notes="".join(f'<p class="note" role="note">{_marked(note)}</p>' for note in _notes(pair)),
         compare=_scores(pair) + _forecast(pair) + _classes(pair) + _folds(pair.result),
         mistakes=_mistakes(pair),
         trained=_trained(pair),
@@ -157,9 +157,9 @@ def _headline(pair: Pair) -> str:
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if base is None or pair.baseline is None:
         beside = alone_beside(pair.path, dict(pair.result))
-        other = "Name another method's run by --baseline" if beside is None else f"Name it by --baseline {beside[0]}"
+        how = f"Name it by `--baseline {beside[0]}`" if beside else "Name another method's run by `--baseline`"
         found = "" if beside is None else " The student alone was trained, too."
-        return _said("none", f"{reached}.", f"{detail}{found} {other} to compare with it.")
+        return _said("none", f"{reached}.", f"{detail}{found} {how} to compare with it.")
     margin = words.margin(mine, base, _tested(pair.result))
     change = mine.mean - base.mean
     against = f"{_name(pair.baseline)}: {words.with_sd(base.mean, base.sd)} %"
@@ -177,7 +177,7 @@ def _headline(pair: Pair) -> str:
 
 def _said(verdict: str, sentence: str, detail: str) -> str:
     icon = {"better": "▲", "unclear": "≈", "worse": "▼", "none": "·"}[verdict]
-    under = f'<p class="muted">{escape(detail)}</p>' if detail else ""
+    under = f'<p class="muted">{_marked(detail)}</p>' if detail else ""
     return (
         f'<p class="headline {verdict}"><span class="icon" aria-hidden="true">{icon}</span>'
         f"<span>{escape(sentence)}</span></p>{under}"
@@ -263,6 +263,17 @@ def _forecast(pair: Pair) -> str:
     return section("forecast", "Was it to be expected?", escape(_sentence(forecast["says"])) + ".", body)
 
 
+def _marked(text: str) -> str:
+    """Text as HTML; what stands between backticks is code."""
+    parts = text.split("`")
+    return "".join(f"<code>{_words(part)}</code>" if n % 2 else _words(part) for n, part in enumerate(parts))
+
+
+def _words(command: str) -> str:
+    """Text as HTML in which no line breaks behind the dashes of an option."""
+    return re.sub(r"(?<!\S)-[\w.-]+", lambda flag: f'<span class="flag">{flag[0]}</span>', escape(command, quote=False))
+
+
 def _sentence(says: str) -> str:
     """With a capital, and with minus signs before numbers."""
     return says[:1].upper() + re.sub(r"(?<= )-(?=\d)", "−", says[1:])
@@ -283,10 +294,13 @@ def _classes(pair: Pair) -> str:
         for name, a, b in zip(names, recalls, other, strict=True)
         if a is not None and b is not None
     ]
+    title = "Which classes profit" if pair.baseline is not None else "The gap to the teacher"
     lead = f"Recall of every class, minus that of {escape(against)}, in points; all folds and seeds counted together."
+    if pair.baseline is None:
+        lead += " The teacher sees more: this is what is left to learn. Who profits, a <code>--baseline</code> tells."
     fewest = _smallest_class(pair.result)
     lead += f" The smallest class has {fewest:,} test rows: one of them is {words.points(100 / fewest)}."
-    return section("classes", "Which classes profit", lead, charts.differences(changes))
+    return section("classes", title, lead, charts.differences(changes))
 
 
 def _smallest_class(result: Result) -> int:
@@ -381,15 +395,21 @@ def _curves(result: Result) -> list[Curve]:
             "Accuracy on the test rows while training; it steers nothing.",
             "epoch",
             {name: points for name, points in (("student", student), ("teacher", teacher)) if points},
+            least=5.0,
         ),
         Curve(
-            "Gap (points)", "Teacher minus student: what is still to be learned.", "epoch", {"gap": gap} if gap else {}
+            "Gap (points)",
+            "Teacher minus student: what is still to be learned.",
+            "epoch",
+            {"gap": gap} if gap else {},
+            least=5.0,
         ),
         Curve(
             "Cosine of student and teacher",
             "How alike their representations of the same test row are; 1 is equal.",
             "epoch",
             {"cosine": points} if (points := judged("cosine", 1.0)) else {},
+            least=0.1,
         ),
         Curve("Terms of the loss", "Unweighted. They should fall and flatten out.", "epoch", terms()),
         Curve(
@@ -414,11 +434,19 @@ def _curves(result: Result) -> list[Curve]:
     return [chart for chart in charts_of if chart.series]
 
 
+def _lacking(table: Mapping[str, Any]) -> str:
+    """How many rows there are, and how many lack what."""
+    said = f"{table['rows']:,} rows"
+    if table["dropped"]:
+        said += f"; {table['dropped']:,} more are left out for want of the target"
+    return said + "".join(f"; {count:,} lack {name}" for name, count in table.get("absent", {}).items() if count)
+
+
 def _trained(pair: Pair) -> str:
     result, table = pair.result, pair.result["table"]
     settings = result["settings"]
     rows = [
-        Fact("Table", table["name"], f"{table['rows']:,} rows, {table['dropped']:,} left out for want of the target"),
+        Fact("Table", table["name"], _lacking(table)),
         Fact("Classes", str(len(table["classes"]))),
         Fact("Target", " + ".join(result["target"]), "What the student sees."),
         Fact("Auxiliary", " + ".join(result["auxiliary"]) or "none", "What helps in training only."),
@@ -452,5 +480,5 @@ def _reproduce(pair: Pair) -> str:
         Fact("Machine", machine),
     ]
     command = found.get("command")
-    told = f"<pre><code>{escape(command)}</code></pre>" if command else ""
+    told = f"<pre><code>{_words(command)}</code></pre>" if command else ""
     return section("reproduce", "How to reproduce", "", told + facts_list([f for f in facts if f.value]))
