@@ -32,6 +32,7 @@ COMPARED_CLIPS = 20_000  # clips of which the size is taken, and which are compa
 FRAMES = 16  # to which a clip is brought for the comparison
 NEAR = 0.002  # of the body's size: clips closer than this, joint by joint, are copies with noise (3 mm of a person)
 OVERLAP = 0.3  # share of a clip's frames that another clip holds too
+FAR = 6.0  # factor from the usual size that no half body, crouch or child explains
 OFF_SCALE = 3.0  # factor between clips in three dimensions
 OFF_SCALE_PICTURE = 20.0  # the same in pictures, where people stand near and far
 SPEEDS = (0.1, 6.0)  # body sizes a second, of the fastest twentieth of joints: what people do
@@ -76,6 +77,17 @@ def diagnose(archive: MotionArchive, *, rule: str | None = None) -> list[Finding
     found = [finding for check in _CHECKS for finding in check(view)]
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(found, key=lambda f: order[f.severity])
+
+
+def declarations(archive: MotionArchive) -> list[Finding]:
+    """What matters wherever archives are brought together: a unit that is off by a factor of six or more from a usual
+    size, and another axis that points up than is declared. Quick, and without a split."""
+    view = _View(archive, "all")
+    found = list(_up(view))
+    if np.isfinite(view.size) and archive.units in METRES and archive.skeleton.kind in TYPICAL:
+        off = abs(float(np.log(view.size * METRES[archive.units] / TYPICAL[archive.skeleton.kind])))
+        found += _scale(view) if off > np.log(FAR) else ()
+    return found
 
 
 def report(archive: MotionArchive, *, rule: str | None = None) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from motet.cli import main
 from tests.conftest import write_clips
 
 SIZES = {"encoder": "gru", "hidden": 4, "layers": 1, "frames": 8, "dim": 4, "batch-size": 8, "kmeans-restarts": 1}
-TINY = ["--epochs=1", "--finetune-epochs=1", *(f"--{name}={value}" for name, value in SIZES.items()), "--quiet"]
+TINY = ["--epochs=1", "--finetune-epochs=1", *(f"--{name}={value}" for name, value in SIZES.items())]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_discover_and_again(paths: list[str], tmp_path: Path, capsys: pytest.Cap
     result = json.loads(written.read_text())
     assert result["k"] == 3
     assert result["settings"]["name"] == "small"
-    assert main(["discover", "--resume", str(out), "--quiet"]) == 0  # nothing is left to do
+    assert main(["discover", "--resume", str(out)]) == 0  # nothing is left to do
     assert "## Clusters of B0" in capsys.readouterr().out
 
 

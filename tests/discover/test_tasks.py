@@ -70,6 +70,7 @@ def test_the_paper_s_five() -> None:
     assert [TASKS[name].clusters for name in PAPER] == [30, 51, 51, 30, 60]
 
 
+@pytest.mark.filterwarnings("ignore:.*the wrong axis points up")  # bodies of noise stand anyhow
 @pytest.mark.parametrize("name", PAPER)
 def test_the_tasks_of_the_paper_run(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in (("judge.RESTARTS", 2), ("judge.ITERATIONS", 5), ("clusters.ITERATIONS", 5)):

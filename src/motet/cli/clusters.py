@@ -12,6 +12,8 @@ import tyro
 from motet.cli.parse import parse, write_result
 from motet.errors import ConfigError
 
+_TAUGHT = {"B0": "which the source has taught", "B1": "the target's own"}
+
 
 @dataclass
 class Clusters:
@@ -25,6 +27,8 @@ class Clusters:
     """names such as 0=wave 3=wave; the run remembers them, clusters of one name are one class, 0= forgets a name"""
     out: Path | None = None
     """write labels here, .parquet or .csv: name, label, class, cluster, similarity of each clip"""
+    into: Path | None = None
+    """write the recordings anew with these labels, as an archive to pretrain on, to evaluate or as the next source"""
     archive: Path | None = None
     """label these recordings, of the target's layout, instead of the clips among which the clusters were found"""
     odd: bool = True
@@ -36,23 +40,37 @@ class Clusters:
 def clusters(args: Sequence[str]) -> int:
     """motet clusters RUN --name 0=wave 3=wave --out labels.parquet"""
     given = parse(Clusters, args, "motet clusters")
-    from motet.discover.labels import export_labels, name_clusters
+    from motet.discover.describe import resembling
+    from motet.discover.labels import cluster_words, export_labels, label_archive, name_clusters
     from motet.discover.run import read_result
 
-    if given.archive is not None and given.out is None:
-        raise ConfigError("--archive labels new recordings; say by --out where the labels go")
+    if given.archive is not None and given.out is None and given.into is None:
+        raise ConfigError("--archive labels new recordings; say by --out where the labels go, or by --into the archive")
     names = name_clusters(given.run, dict(map(_pair, given.name)), branch=given.branch)
     found = read_result(given.run)["clusters"][given.branch]
-    words = {c["cluster"]: names.get(c["cluster"], f"cluster {c['cluster']}") for c in found}
-    for c in found:
-        like = ", ".join(f"{r['class']} {100 * r['share']:.0f} %" for r in c["resembles"])
-        print(f"{c['cluster']:>4}  {c['size']:>6} clips  {words[c['cluster']]:<24} resembles {like or 'nothing'}")
+    words = dict(enumerate(cluster_words(names, len(found))))
     told: dict[str, Any] = {"branch": given.branch, "names": words, "sizes": {c["cluster"]: c["size"] for c in found}}
+    lines: list[str] = []
+    # written first: an error is not to follow a list that looks like success
     if given.out is not None:
         table = export_labels(given.run, given.out, branch=given.branch, odd=given.odd, archive=given.archive)
         counts = {word: int((table["class"] == word).sum()) for word in dict.fromkeys(words.values())}
-        print(f"{given.out}: {len(table)} clips; " + ", ".join(f"{word} {n}" for word, n in counts.items()))
-        told |= {"out": str(given.out), "clips": len(table), "classes": counts}
+        bare = table["class"].null_count()
+        lines.append(f"{given.out}: {len(table)} clips; " + ", ".join(f"{word} {n}" for word, n in counts.items()))
+        lines[-1] += f"; {bare} fit nowhere, unlabelled" if bare else ""
+        told |= {"out": str(given.out), "clips": len(table), "classes": counts, "unlabelled": bare}
+    if given.into is not None:
+        made = label_archive(given.run, given.into, branch=given.branch, odd=given.odd, archive=given.archive)
+        bare = int((made.labels < 0).sum())
+        lines.append(
+            f"{given.into}: archive of {len(made)} clips with these labels" + (f", {bare} without" * (bare > 0))
+        )
+        told |= {"into": str(given.into), "clips": len(made), "unlabelled": bare}
+    print(f"clusters of branch {given.branch}, {_TAUGHT[given.branch]}:")
+    for c in found:
+        like = resembling(c)
+        print(f"{c['cluster']:>4}  {c['size']:>6} clips  {words[c['cluster']]:<24} resembles {like}")
+    print("\n".join(lines), end="\n" if lines else "")
     write_result(given.json, told)
     return 0
 

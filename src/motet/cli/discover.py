@@ -5,12 +5,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
 from motet.errors import ConfigError
+
+
+def _of(words: str) -> Any:
+    """How an option that may be left out shows its value in the help."""
+    return tyro.conf.arg(metavar=words, help_behavior_hint="")
+
+
+# kinds of options that may be left out
+Folder = Annotated[Path | None, _of("PATH")]
+Text = Annotated[str | None, _of("NAME")]
+Classes = Annotated[tuple[str, ...], _of("CLASS …")]
 
 
 @dataclass
@@ -19,22 +30,24 @@ class Resume:
 
     resume: Path
     """run directory"""
-    source: Path | None = None
+    source: Folder = None
     """where the source is now, if it has moved"""
-    target: Path | None = None
+    target: Folder = None
+    """where the target is now, if it has moved"""
     quiet: bool = False
-    json: Path | None = None
+    """no progress and no table, only warnings"""
+    json: Folder = None
     """write the result here too"""
 
 
 def discover(args: Sequence[str]) -> int:
-    """motet discover --source ARCHIVE --target ARCHIVE --out RUN"""
+    """motet discover --source ARCHIVE --target ARCHIVE --out RUN; motet discover --resume RUN"""
     if any(a.split("=")[0] == "--resume" for a in args):
         again = parse(Resume, args, "motet discover")
         from motet.discover import resume
 
         found = resume(again.resume, source=again.source, target=again.target, progress=not again.quiet)
-        return _show(found, again.json)
+        return _show(found, again.json, again.quiet)
     from motet.discover.settings import METHODS, SETTINGS, TASKS, Settings, as_released
 
     task = value_of(args, "--task")
@@ -49,36 +62,46 @@ def discover(args: Sequence[str]) -> int:
 
     @dataclass
     class Arguments:
-        source: Path
-        """labelled archive"""
-        target: Path
-        """archive whose classes are wanted; labels, where it has any, only score the result"""
-        out: Path | None = None
+        source: Folder = None
+        """labelled archive (required, but not by --resume)"""
+        target: Folder = None
+        """archive whose classes are wanted (required, but not by --resume); labels, where it has any, only score the
+        result"""
+        out: Folder = None
         """run directory to create"""
-        task: str | None = None
+        resume: Annotated[Path | None, _of("RUN")] = None
+        """go on with an interrupted run, with the options that it began with; takes --source and --target where the
+        archives have moved, --quiet and --json, and nothing else"""
+        task: Text = None
         """splits, classes, clusters and recipe of a known pair of sets"""
-        recipe: str | None = None
+        recipe: Text = None
         """paper or small; by default small below 5,000 training clips"""
-        source_split: str | None = None
+        source_split: Annotated[str | None, _of("RULE")] = None
         """rule that says which source clips train"""
-        target_split: str | None = None
-        """rule that says which target clips train, and which are judged"""
-        source_classes: tuple[int, ...] = ()
-        """labels of the source that count; all by default"""
-        target_classes: tuple[int, ...] = ()
-        """labels of the target that count; all by default"""
+        target_split: Annotated[str | None, _of("RULE")] = None
+        """rule that says which target clips train, and which are judged; by default all train where none has a label"""
+        source_classes: Classes = ()
+        """classes of the source that count, by number or name; all by default"""
+        target_classes: Classes = ()
+        """classes of the target that count, by number or name; all by default"""
         as_released: bool = False
         """follow the released code where it is well defined"""
-        options: tyro.conf.OmitArgPrefixes[tyro.conf.SuppressFixed[Settings]] = base
+        training: tyro.conf.OmitArgPrefixes[tyro.conf.SuppressFixed[Settings]] = base
         quiet: bool = False
-        json: Path | None = None
+        """no progress and no table, only warnings"""
+        json: Folder = None
         """write the result here too"""
 
     description = (
-        "Find the action classes of an unlabelled archive with the help of a labelled one. Methods: "
-        f"{'; '.join(f'{k}: {v}' for k, v in METHODS.items())}. Tasks: {', '.join(TASKS)}"
+        "Find the action classes of an unlabelled archive with the help of a labelled one, or go on: motet discover "
+        f"--resume RUN. Methods: {'; '.join(f'{k}: {v}' for k, v in METHODS.items())}. Tasks: {', '.join(TASKS)}. "
+        f"Defaults of the training options are those of the recipe {base.name}; `--recipe paper --help` or "
+        "`--task NAME --help` shows others."
     )
     given = parse(Arguments, args, "motet discover", description=description)
+    if given.source is None or given.target is None:
+        missing = [f"--{name}" for name in ("source", "target") if getattr(given, name) is None]
+        raise ConfigError(f"missing {' and '.join(missing)} (or --resume RUN); see `motet discover --help`")
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
     from motet.discover import run
@@ -86,13 +109,13 @@ def discover(args: Sequence[str]) -> int:
     # what the command line does not say is left to the recipe that fits the data
     said = {a.split("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for a in args if a[:2] == "--"}
     stated: dict[str, Any] = {
-        f.name: getattr(given.options, f.name) for f in fields(Settings) if f.name in said - {"name", "clusters"}
+        f.name: getattr(given.training, f.name) for f in fields(Settings) if f.name in said - {"name", "clusters"}
     }
     found = run(
         given.source,
         given.target,
         given.out,
-        clusters=given.options.clusters,
+        clusters=given.training.clusters,
         recipe=given.recipe,
         task=given.task,
         source_split=given.source_split,
@@ -103,12 +126,13 @@ def discover(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **stated,
     )
-    return _show(found, given.json)
+    return _show(found, given.json, given.quiet)
 
 
-def _show(found: dict[str, Any], path: Path | None) -> int:
+def _show(found: dict[str, Any], path: Path | None, quiet: bool) -> int:
     from motet.discover.describe import report
 
-    print(report(found))
+    if not quiet:
+        print(report(found))
     write_result(path, found)
     return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from motet.discover.clusters import estimate
 from motet.discover.joints import Meeting, Retargeted, common_skeleton
-from motet.discover.labels import export_labels, name_clusters
+from motet.discover.labels import export_labels, label_archive, name_clusters
 from motet.discover.model import Found, load
 from motet.discover.run import resume, run
 from motet.discover.settings import METHODS, SETTINGS, TASKS, Settings, Task, as_released
@@ -32,6 +32,7 @@ __all__ = [
     "common_skeleton",
     "estimate",
     "export_labels",
+    "label_archive",
     "load",
     "name_clusters",
     "resume",

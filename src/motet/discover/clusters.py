@@ -22,6 +22,7 @@ ITERATIONS = 100
 _ROWS = 256  # clips that are encoded together
 _SAMPLE = 2000  # rows of which a silhouette is computed
 _MOST = 20_000  # rows that are clustered for an estimate
+_NAMED = 2  # candidates next to the chosen one that are named with their figures
 _RUNS = 5  # k-means runs that are compared with each other
 
 
@@ -159,8 +160,12 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     chosen = next(c for c in found if c.stability + c.silhouette >= top - 0.02)
     says = (
         f"{chosen.clusters} clusters: k-means finds them alike from {_RUNS} starts (agreement {chosen.stability:.2f}), "
-        f"silhouette {chosen.silhouette:.2f}; candidates 2 … {found[-1].clusters}"
+        f"silhouette {round(chosen.silhouette, 2) + 0.0:.2f}; candidates 2 … {found[-1].clusters}"
     )
+    others = sorted((c for c in found if c is not chosen), key=lambda c: -(c.stability + c.silhouette))[:_NAMED]
+    if others:
+        next_best = ", ".join(f"{c.clusters} ({c.stability:.2f} + {c.silhouette:.2f})" for c in others)
+        says += f"; next best {next_best}"
     if chosen.distinct < chosen.clusters:
         says += f"; clips of different clusters are so alike that only {chosen.distinct} can be told apart"
     return {"clusters": chosen.clusters, "says": says, "evidence": [asdict(c) for c in found]}

@@ -16,8 +16,9 @@ from motet.discover.joints import Meeting, Retargeted
 from motet.errors import ConfigError, DataError, MotetWarning
 from motet.loader import ClipStore
 from motet.preprocess import check_method
-from motet.splits import default_rule, split
+from motet.splits import Split, default_rule, split
 
+EVERY = "all"  # rule by which every clip trains
 Ids = npt.NDArray[np.int64]
 
 
@@ -40,6 +41,18 @@ class Sides:
     source_split: str
     target_split: str
 
+    def says(self, target: MotionArchive) -> str:
+        """One sentence: how many clips of the target train, and what becomes of the others."""
+        held = np.setdiff1d(self.test, self.train)
+        judged = int((target.labels[held] >= 0).sum())
+        if not len(held):
+            return f"all {len(self.train)} clips of the target train"
+        use = "are judged" if judged == len(held) else f"do not train, and {judged or 'none'} of them can be judged"
+        return (
+            f"{len(self.train)} clips of the target train, the {len(held)} on the other side of the split "
+            f"{self.target_split} {use} (--target-split {EVERY} trains on all clips)"
+        )
+
 
 def sides(
     source: MotionArchive,
@@ -52,14 +65,15 @@ def sides(
 ) -> Sides:
     """Choose the clips.
 
-    Source clips without a label are left out with a warning.
+    Source clips without a label are left out with a warning. By default a target without labels trains with all its
+    clips, because nothing can be judged; one with labels by its standard rule.
 
     Raises:
         ConfigError: a class that no clip has, or fewer than two target clips to train.
         DataError: no labelled source clip.
     """
-    first, second = source_split or default_rule(source), target_split or default_rule(target)
-    chosen = split(source, first)
+    chosen = _parted(source, source_split, "source")
+    first = source_split or chosen.name
     rows = _of_classes(source, chosen.train, source_classes, "source")
     known = rows[source.labels[rows] >= 0]
     if len(known) == 0:
@@ -76,12 +90,64 @@ def sides(
     classes = tuple(int(c) for c in np.unique(source.labels[known]))
     if len(classes) < 2:
         raise DataError(f"{source.path}: its training clips have one class only; two or more are needed")
-    chosen = split(target, second)
+    chosen = _parted(target, target_split, "target")
+    second = target_split or chosen.name
     train = _of_classes(target, chosen.train, target_classes, "target")
     test = _of_classes(target, chosen.test, target_classes, "target")
     if len(train) < 2:
-        raise ConfigError(f"{target.path}: {len(train)} target clip trains; two or more are needed to find classes")
+        raise ConfigError(
+            f"{target.path}: {len(train)} of its {len(target)} clips train by the split {second}, which is too few to "
+            f"find classes; two or more are needed (--target-split {EVERY} lets all train)"
+        )
     return Sides(known, classes, train, test, first, second)
+
+
+def _parted(archive: MotionArchive, rule: str | None, side: str) -> Split:
+    """The archive's split; without a ``rule`` that was asked for, no rule is blamed for what is too small."""
+    least = f"a {side} needs two or more"
+    if len(archive) < 2:
+        raise ConfigError(f"{archive.path}: {len(archive)} clip is too few; {least}")
+    if rule is not None:
+        return split(archive, rule)
+    if side == "target" and not (archive.labels >= 0).any():
+        return split(archive, EVERY)
+    try:
+        return split(archive, default_rule(archive))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{archive.path}: {len(archive)} clips are too few to be parted into training and test; let all train by "
+            f"--{side}-split {EVERY}"
+        ) from error
+
+
+def class_numbers(archive: MotionArchive, classes: Sequence[int | str], side: str) -> tuple[int, ...]:
+    """Labels from numbers or names of classes.
+
+    Args:
+        archive: whose classes they are.
+        classes: ``3``, ``"3"`` or ``"wave"``; a number is a label, whatever the names are.
+        side: ``"source"`` or ``"target"``, for the message.
+
+    Raises:
+        ConfigError: a name that no class has; lists them.
+    """
+    found = []
+    for given in classes:
+        word = str(given).strip()
+        if word in archive.class_names and not word.isdecimal():
+            found.append(archive.class_names.index(word))
+        elif word.isdecimal():
+            found.append(int(word))
+        else:
+            raise ConfigError(f"--{side}-classes {word}: {archive.path} has no such class; {_classes_of(archive)}")
+    return tuple(found)
+
+
+def _classes_of(archive: MotionArchive) -> str:
+    names = archive.class_names
+    if not names or not (archive.labels >= 0).any():
+        return "it has no labels"
+    return f"its classes are {', '.join(f'{i} ({n})' for i, n in enumerate(names))}"
 
 
 def _of_classes(archive: MotionArchive, rows: Ids, classes: Sequence[int], side: str) -> Ids:
@@ -90,8 +156,7 @@ def _of_classes(archive: MotionArchive, rows: Ids, classes: Sequence[int], side:
     missing = sorted(set(classes) - set(np.unique(archive.labels).tolist()))
     if missing:
         raise ConfigError(
-            f"--{side}-classes names {missing[0]}, but {archive.path} has no clip of it; its classes are "
-            f"{', '.join(f'{i} ({n})' for i, n in enumerate(archive.class_names))}"
+            f"--{side}-classes names {missing[0]}, but {archive.path} has no clip of it; {_classes_of(archive)}"
         )
     return rows[np.isin(archive.labels[rows], list(classes))]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from motet.archive import MotionArchive
+from motet.archive import ArchiveWriter, MotionArchive
 from motet.discover.judge import BRANCHES
 from motet.errors import ConfigError, RunError
 from motet.runs import write_json, written
 
 NAMES = "names.json"
+_WRITTEN = ("name", "persons", "label", "offset", "length", "sha256")  # columns that a writer makes, or is told apart
 
 
 def read_names(run: str | Path) -> dict[str, dict[int, str]]:
@@ -87,41 +88,113 @@ def export_labels(
         archive: new recordings of the target's layout; by default the clips among which the clusters were found.
 
     Returns:
-        What was written: ``name`` of the clip, ``label`` (0, 1, …; null without one), ``class``, ``cluster``,
+        What was written: ``name`` of the clip, ``label`` (0, 1, …) and ``class``, both null without one, ``cluster``,
         ``similarity``.
 
     Raises:
         RunError: the run has no clusters yet.
         ConfigError: no such branch or cluster, another kind of file, or recordings of another layout.
     """
-    from motet.discover.model import load
-
-    folder, target = Path(run), Path(out)
-    count = _check(folder, names or {}, branch)
+    target = Path(out)
     if target.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{out} must end with .csv or .parquet")
-    given = {**read_names(folder)[branch], **(names or {})}
-    if archive is None:
-        table = pl.read_parquet(folder / "clusters.parquet")
-    else:
-        table = load(folder).label(archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive))
-    words = {k: given.get(k, f"cluster {k}") for k in range(count)}
-    order = {word: i for i, word in enumerate(dict.fromkeys(words.values()))}
-    rows = table.select(branch, f"{branch}_odd").rows()
-    found = pl.DataFrame(
-        {
-            "name": table["name"],
-            "label": pl.Series(
-                [order[words[k]] if odd or not strange else None for k, strange in rows], dtype=pl.Int64
-            ),
-            "class": [words[k] for k in table[branch]],
-            "cluster": table[branch],
-            "similarity": table[f"{branch}_similarity"],
-        }
-    )
+    found = _labels(Path(run), names or {}, branch, odd, archive)
     with written(target) as partial:
         if target.suffix == ".csv":
             found.write_csv(partial)
         else:
             found.write_parquet(partial)
     return found
+
+
+def label_archive(
+    run: str | Path,
+    out: str | Path,
+    names: Mapping[int, str] | None = None,
+    *,
+    branch: str = "B0",
+    odd: bool = True,
+    archive: str | Path | MotionArchive | None = None,
+    overwrite: bool = False,
+) -> MotionArchive:
+    """Write recordings anew with the clusters as their labels, to pretrain on, to evaluate or as the next source.
+
+    Args:
+        run: run directory.
+        out: archive to create.
+        names, branch, odd: as for :func:`export_labels`; clips without a label are in the new archive too.
+        archive: recordings of the target's layout; by default the target where the discovery found it.
+        overwrite: replace an archive that is there.
+
+    Returns:
+        The new archive: clips, confidences and columns as they were, but with other labels, and without what other
+        sensors recorded.
+
+    Raises:
+        RunError: the run has no clusters yet, or its target is not where it was, or not what it was.
+        ConfigError, DataError: as for :func:`export_labels`; ``out`` is there already.
+    """
+    from motet.discover.run import read_config
+
+    folder = Path(run)
+    given = archive if archive is not None else read_config(folder)["target"]["path"]
+    opened = given if isinstance(given, MotionArchive) else MotionArchive.open(given)
+    if archive is None and opened.hash != read_config(folder)["target"]["hash"]:
+        raise RunError(
+            f"{opened.path} does not hold the clips in which {folder} found clusters; name them by --archive"
+        )
+    found = _labels(folder, names or {}, branch, odd, archive)
+    places = dict(found.select("name", "label").rows())
+    words = dict(sorted(found.select("label", "class").drop_nulls().unique().rows()))
+    kept = [name for name in opened.clips.columns if name not in _WRITTEN]
+    with ArchiveWriter(
+        out,
+        skeleton=opened.skeleton,
+        persons=opened.persons,
+        fps=opened.fps,
+        units=opened.units,
+        channels=opened.channels,
+        class_names=[words.get(i, f"class {i}") for i in range(max(words, default=-1) + 1)],
+        source={**opened.source, "labels": f"clusters of {folder.name}, {branch}"},
+        licence=opened.licence,
+        simulated=opened.simulated,
+        dtype=opened.frames.dtype,
+        confidence=opened.confidence is not None,
+        overwrite=overwrite,
+    ) as writer:
+        for index, row in enumerate(opened.clips.select("name", "persons", *kept).rows(named=True)):
+            rows = slice(int(opened.offsets[index]), int(opened.offsets[index] + opened.lengths[index]))
+            certain = None if opened.confidence is None else opened.confidence[rows]
+            writer.add(opened.frames[rows], confidence=certain, label=places.get(row["name"]), **row)
+    return MotionArchive.open(out)
+
+
+def _labels(
+    folder: Path, names: Mapping[int, str], branch: str, odd: bool, archive: str | Path | MotionArchive | None
+) -> pl.DataFrame:
+    """What :func:`export_labels` returns."""
+    from motet.discover.model import load
+
+    count = _check(folder, names, branch)
+    given = {**read_names(folder)[branch], **names}
+    if archive is None:
+        table = pl.read_parquet(folder / "clusters.parquet")
+    else:
+        table = load(folder).label(archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive))
+    words = cluster_words(given, count)
+    order = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    kept = [words[k] if odd or not strange else None for k, strange in table.select(branch, f"{branch}_odd").rows()]
+    return pl.DataFrame(
+        {
+            "name": table["name"],
+            "label": pl.Series([None if word is None else order[word] for word in kept], dtype=pl.Int64),
+            "class": pl.Series(kept, dtype=pl.String),
+            "cluster": table[branch],
+            "similarity": table[f"{branch}_similarity"],
+        }
+    )
+
+
+def cluster_words(names: Mapping[int, str], count: int) -> list[str]:
+    """What ``count`` clusters are called: by their names, else ``cluster <n>``."""
+    return [names.get(k, f"cluster {k}") for k in range(count)]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.archive import MotionArchive
+from motet.discover.checks import check_recordings
 from motet.discover.clusters import features, joined
 from motet.discover.joints import METRES, Meeting, Retargeted, check_axes
 from motet.discover.judge import BRANCHES, predict
@@ -80,17 +81,18 @@ class Found:
     def features(self, archive: MotionArchive) -> tuple[Tensor, Tensor]:
         """(N, F0) and (N, F1): features of both branches, by clip.
 
-        Axes and unit are brought to the target's.
+        Axes and unit are brought from what the archive declares to the target's.
 
         Raises:
             ConfigError: recordings of another layout, other coordinates or more persons than the target's, or in a
                 unit that has nothing to do with its.
-            DataError: their axes are mirrored against their declaration.
+            DataError: their axes are mirrored against their declaration, or all their coordinates are zero.
         """
         if archive.skeleton.canonical != self.skeleton.canonical:
             raise ConfigError(
                 f"{archive.path} has the layout {archive.skeleton.name!r}, but the clusters were found on "
-                f"{self.skeleton.name!r}; convert its joints first"
+                f"{self.skeleton.name!r}; write its clips in "
+                "that layout with motet.convert.convert (docs/data/layouts.md)"
             )
         if len(archive.channels) != len(self.own.channels) or archive.persons > self.own.persons:
             raise ConfigError(
@@ -98,6 +100,7 @@ class Found:
                 f"but the clusters were found with {', '.join(self.own.channels)} and {self.own.persons}; import it "
                 "again in that form"
             )
+        check_recordings(archive)
         check_axes(archive)
         self._check_unit(archive)
         shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
@@ -114,6 +117,7 @@ class Found:
     @torch.no_grad()
     def shared(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0) features of the shared branch for recordings of any layout that has the common joints."""
+        check_recordings(archive)
         if self.meeting.scale == "metres":
             self._check_unit(archive)
         store = ClipStore(Retargeted(archive, self.meeting), preprocess=self.preprocess)
@@ -133,13 +137,19 @@ class Found:
         return {name: c.numpy().astype(np.int64) for name, c in zip(BRANCHES, found, strict=True)}
 
     def label(self, archive: MotionArchive) -> pl.DataFrame:
-        """A row per clip: ``name``, and for each branch its cluster, similarity to it and whether it fits nowhere."""
+        """A row per clip: ``name``, and for each branch ``B0`` (cluster), ``B0_class`` (its name), ``B0_similarity``,
+        ``B0_odd`` (whether the clip fits nowhere); likewise B1.
+        """
+        from motet.discover.labels import cluster_words
+
         pair = self.features(archive)
         columns: dict[str, Any] = {"name": archive.clips["name"]}
         rows = zip(BRANCHES, pair, predict(self.discovery, pair), self.centres, strict=True)
         for name, x, found, centres in rows:
             fit = (normalize(x, dim=1) * centres[found]).sum(dim=1).numpy()
-            columns |= {name: found.numpy(), f"{name}_similarity": fit, f"{name}_odd": fit < self.odd_below[name]}
+            words = cluster_words(self.names[name], self.clusters)
+            columns |= {name: found.numpy(), f"{name}_class": [words[k] for k in found.tolist()]}
+            columns |= {f"{name}_similarity": fit, f"{name}_odd": fit < self.odd_below[name]}
         return pl.DataFrame(columns)
 
 
@@ -203,7 +213,8 @@ def embed(run: str | Path, archive: str | Path, out: str | Path) -> tuple[int, i
         run: directory of a finished discovery.
         archive: recordings of the target's layout.
         out: file to write: what :func:`motet.embedding.embed` writes, the branches in place of the streams, and for
-            each branch ``cluster_B0`` (N,) int64 and ``similarity_B0`` (N,) float32.
+            each branch ``cluster_B0`` (N,) int64, ``class_B0`` (N,) the names of these clusters, and ``similarity_B0``
+            (N,) float32.
 
     Returns:
         (N, F0 + F1).
@@ -212,6 +223,7 @@ def embed(run: str | Path, archive: str | Path, out: str | Path) -> tuple[int, i
     pair = found.features(source)
     table = found.label(source)
     extra: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}
+    extra |= {f"class_{name}": table[f"{name}_class"].to_numpy().astype(np.str_) for name in BRANCHES}
     extra |= {f"similarity_{name}": table[f"{name}_similarity"].to_numpy() for name in BRANCHES}
     with written(Path(out)) as partial, partial.open("wb") as file:
         np.savez(

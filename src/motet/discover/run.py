@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from motet._version import __version__
 from motet.archive import MotionArchive
 from motet.checkpoint import load_checkpoint
 from motet.devices import usable
-from motet.discover.data import Clips, fitting, retargetable, sides
+from motet.discover.checks import check_pair, check_recordings, check_size, check_task
+from motet.discover.data import Clips, class_numbers, fitting, retargetable, sides
 from motet.discover.describe import describe, report
 from motet.discover.model import save_model
 from motet.discover.settings import SETTINGS, TASKS, Settings, as_released, settings_from_dict
@@ -48,8 +50,8 @@ def run(
     task: str | None = None,
     source_split: str | None = None,
     target_split: str | None = None,
-    source_classes: Sequence[int] = (),
-    target_classes: Sequence[int] = (),
+    source_classes: Sequence[int | str] = (),
+    target_classes: Sequence[int | str] = (),
     as_released: bool = False,
     progress: bool = True,
     **options: Any,
@@ -63,8 +65,9 @@ def run(
         clusters: how many; estimated after pretraining by default.
         recipe: ``"paper"``, ``"small"`` or :class:`Settings`; by default "small" below 5,000 training clips.
         task: a name of :data:`motet.discover.TASKS`: splits, classes, clusters and recipe of a known pair of sets.
-        source_split, target_split: rules of :mod:`motet.splits`, by default each archive's standard.
-        source_classes, target_classes: labels that count, all by default.
+        source_split, target_split: rules of :mod:`motet.splits`, by default each archive's standard; a target without
+            labels, of which nothing can be judged, trains with all its clips.
+        source_classes, target_classes: classes that count, by number or name, all by default.
         as_released: follow the released code where it is well defined.
         progress: show progress on stderr.
         **options: fields of :class:`Settings`: ``method="ocm"``, ``epochs=20``, ``seed=1`` …
@@ -79,7 +82,11 @@ def run(
         RunError: ``out`` is in use, or a loss is not finite.
     """
     chosen: dict[str, Any] = {"source_split": source_split, "target_split": target_split}
-    classes: dict[str, Any] = {"source_classes": tuple(source_classes), "target_classes": tuple(target_classes)}
+    archives = _opened(source), _opened(target)
+    classes: dict[str, Any] = {
+        "source_classes": class_numbers(archives[0], source_classes, "source"),
+        "target_classes": class_numbers(archives[1], target_classes, "target"),
+    }
     if task is not None:
         if task not in TASKS:
             raise ConfigError(f"there is no task {task!r}; choose from {', '.join(TASKS)}")
@@ -90,8 +97,11 @@ def run(
         recipe = recipe or known.settings
         if known.preprocess is not None:
             options.setdefault("preprocess", known.preprocess)
-    archives = _opened(source), _opened(target)
+        check_task(task, *archives)
     parts = sides(archives[0], archives[1], **chosen, **classes)
+    for archive in archives:
+        check_recordings(archive)
+    check_pair(*archives, parts.source_classes, classes["target_classes"])
     settings = _settings(recipe, len(parts.train), clusters, as_released, options)
     if settings.start:
         settings = adopt(settings, archives[1])
@@ -103,6 +113,7 @@ def run(
             f"{settings.clusters} clusters of {len(parts.train)} training clips of the target; lower --clusters to at "
             f"most {len(parts.train)}"
         )
+    check_size(settings, len(parts.train))
     settings = replace(settings, device=usable(settings.device))
     clips = Clips(*archives, parts, settings.preprocess, settings.device)
     trainer = Trainer(settings, clips, progress=progress)
@@ -114,6 +125,8 @@ def run(
     folder = None if out is None else Path(out)
     if folder is not None:
         _create(folder, settings, archives, {**chosen, **classes}, clips)
+    if progress:
+        print(parts.says(archives[1]), file=sys.stderr, flush=True)
     return _finish(trainer, archives, folder)
 
 
@@ -256,7 +269,11 @@ def _finish(trainer: Trainer, archives: Sequence[MotionArchive], out: Path | Non
         "target": {"name": archives[1].path.stem, "train": len(clips.train), "judged": len(clips.judged)},
         "simulated": [a.simulated for a in archives],
         "joints": list(clips.meeting.skeleton.canonical),
-        "split": {"source": clips.sides.source_split, "target": clips.sides.target_split},
+        "split": {
+            "source": clips.sides.source_split,
+            "target": clips.sides.target_split,
+            "says": clips.sides.says(archives[1]),
+        },
         "source_classes": list(clips.sides.source_classes),
         "k": trainer.clusters,
         "estimated": trainer.estimated,

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import tyro
 
 from motet.errors import ConfigError
 from motet.preprocess import METHODS as METHODS_OF_PREPROCESSING
@@ -24,19 +26,20 @@ METHODS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a discovery; the defaults are the values of the paper (CoDT, ECCV 2022)."""
+    """Everything that decides the training."""
 
-    name: str = "paper"
+    # the defaults are the values of the paper, CoDT, ECCV 2022
+    name: Annotated[str, tyro.conf.Suppress] = "paper"
     method: Literal["codt", "ocm", "bm", "sela", "uno", "mmt", "autonovel"] = "codt"
     pairs: Literal["labels", "features", "cosine"] = "labels"
     """CCM: labels of the other branch mark pairs; features: CCM-FP, its top-ranked features do; cosine: CCM-PF, labels
     mark the pairs and the cosine of features is what must agree."""
-    clusters: int | None = None
+    clusters: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
     """K; by default estimated after pretraining."""
     frames: int = 50
     """frames that a clip is resized to."""
     preprocess: str = "crossclr"
-    """a method of :mod:`motet.preprocess`; where it is not stated, one that both layouts allow is taken."""
+    """yaw, first-frame, center, none …; where it is not stated, one that both layouts allow is taken."""
     epochs: int = 150
     """of pretraining."""
     finetune_epochs: int = 150
@@ -322,4 +325,22 @@ TASKS: dict[str, Task] = {
         preprocess="first-frame",
         note="hands; seven gestures of one file are the source, the others the target",
     ),
+}
+
+# layouts in which the sets of the tasks come
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    "NTU RGB+D 60": ("kinect-v2",),
+    "NTU RGB+D 120 without its first 60 classes": ("kinect-v2",),
+    "PKU-MMD": ("kinect-v2",),
+    "Skeletics": ("vibe-25",),
+    "FineGym (VIBE poses)": ("vibe-25",),
+    "Kinetics-400 (OpenPose)": ("openpose-18",),
+    "NTU RGB+D 60 (2D poses)": ("coco-17",),
+    "UI-PRMD Vicon": ("ui-prmd-39",),
+    "UI-PRMD Kinect": ("ui-prmd-22",),
+    "KARD": ("nite-15", "common-15"),
+    "UTKinect": ("kinect-v1",),
+    "Florence 3D": ("florence-15",),
+    "SmartFallMM, young": ("azure-kinect-32",),
+    "SHREC'17": ("hand-22",),
 }

@@ -32,6 +32,8 @@ from motet.train import SAVED_EVERY, _stop_signals, _truncate_metrics, make_opti
 
 PRETRAINED = "pretrained.pt"
 """file in a run directory: the state at the end of pretraining."""
+FEW_STEPS = 100
+"""steps of pretraining below which an estimated number of clusters is said to depend on them."""
 # views of the keyed draws; the source has one of its own because its clips' ids are those of another archive
 _STUDENTS, _TEACHERS, _SOURCE = (0, 2), (1, 3), 4
 
@@ -175,6 +177,12 @@ class Trainer:
             pair = features(self.discovery, clips.target, clips.train)
             self.estimated = estimate(joined(pair), seed=self.settings.seed)
             self.clusters = int(self.estimated["clusters"])
+            steps = self.stages[0] * self.steps
+            if steps < FEW_STEPS and not self.settings.start:
+                self.estimated["says"] += (
+                    f"; the features come of {steps} steps of pretraining only, and the number depends on it: train "
+                    "longer, or compare by --clusters"
+                )
             if show is not None:
                 show.say(str(self.estimated["says"]))
         self.pretrained = self._judge()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,8 @@ import polars as pl
 
 from motet._version import __version__
 from motet.archive import MotionArchive
+from motet.discover.data import EVERY
+from motet.discover.describe import class_word, figure, likeness
 from motet.discover.judge import METRICS
 from motet.discover.labels import read_names
 from motet.discover.run import read_config, read_result
@@ -97,7 +100,7 @@ class _Players:
         title = escape(f"{name}{seconds} · {note}")
         return (
             f'<figure title="{title}"><canvas data-clip="{place}" role="img" aria-label="{title}"></canvas>'
-            f"<figcaption>{escape(name)}<br>{escape(note)}</figcaption></figure>"
+            f'<figcaption><span class="name">{escape(name)}</span>{escape(note)}</figcaption></figure>'
         )
 
     def _length(self, name: str) -> int:
@@ -128,12 +131,26 @@ def _headline(found: _Found) -> str:
     )
     advice = (
         "Look at each row: do its clips show one movement? Name it, give the same name to rows that belong together, "
-        "and export the labels: motet clusters RUN --name 0=… --out labels.parquet"
+        "and export the labels:"
+    )
+    commands = "".join(
+        f'<code data-branch="{branch}"{_hidden(branch)}>{escape(_command(found, branch))}</code>'
+        for branch in result["clusters"]
     )
     return (
         f'<p class="headline none"><span class="icon" aria-hidden="true">·</span><span>{escape(sentence)}</span></p>'
-        f'<p class="muted">{escape(advice)}</p>'
+        f'<p class="muted">{escape(advice)} {commands}</p>'
     )
+
+
+def _command(found: _Found, branch: str) -> str:
+    """The command that names the rows of a branch."""
+    words = ["motet", "clusters", str(found.path), *([] if branch == "B0" else ["--branch", branch])]
+    return f"{shlex.join(words)} --name 0=… --out labels.parquet"
+
+
+def _hidden(branch: str) -> str:
+    return "" if branch == "B0" else " hidden"
 
 
 def _clusters(found: _Found, shown: _Players) -> str:
@@ -146,7 +163,7 @@ def _clusters(found: _Found, shown: _Players) -> str:
         '<button id="play" type="button">▶ play</button></div>'
     )
     parts = "".join(
-        f'<div data-branch="{branch}"{"" if branch == "B0" else " hidden"}>'
+        f'<div data-branch="{branch}"{_hidden(branch)}>'
         + "".join(_cluster(found, shown, branch, c) for c in clusters)
         + _odd(found, shown, branch)
         + "</div>"
@@ -170,20 +187,21 @@ def _cluster(found: _Found, shown: _Players, branch: str, cluster: Mapping[str, 
         return f'<div class="group" id="{branch}-{number}"><h3>{title}</h3>{empty}</div>'
     largest = max(c["size"] for c in found.result["clusters"][branch])
     test = int((rows["side"] == "test").sum())
-    likeness = dict(rows.select("name", f"{branch}_similarity").rows())
+    fits = dict(rows.select("name", f"{branch}_similarity").rows())
     players = "".join(
-        shown.figure(name, f"{likeness[name]:.2f} to the centre{_class(found, name)}")
+        shown.figure(name, f"{figure(fits[name])} to the centre{_class(found, name)}")
         for name in cluster["typical"][:SHOWN]
     )
     near = ", ".join(
-        f'<a href="#{branch}-{n["cluster"]}">{escape(found.word(branch, n["cluster"]))}</a> ({n["similarity"]:.2f})'
+        f'<a href="#{branch}-{n["cluster"]}">{escape(found.word(branch, n["cluster"]))}</a> ({figure(n["similarity"])})'
         for n in cluster["neighbours"]
     )
     like = "".join(
-        f'<div class="like"><span><i style="width:{100 * r["share"]:.0f}%"></i>{escape(r["class"])}</span>'
+        f'<div class="like"><span><i style="width:{100 * r["share"]:.0f}%"></i>{escape(class_word(r["class"]))}</span>'
         f"<b>{100 * r['share']:.0f} %</b></div>"
-        for r in cluster["resembles"]
+        for r in likeness(cluster)
     )
+    like = like or "nothing clearly"
     told = f"<dt>Resembles in the source</dt><dd>{like}</dd>" + (
         f"<dt>Nearest clusters</dt><dd>{near}</dd>" if near else ""
     )
@@ -198,7 +216,7 @@ def _cluster(found: _Found, shown: _Players, branch: str, cluster: Mapping[str, 
 
 def _class(found: _Found, name: str) -> str:
     label = int(found.archive.labels[found.rows[name]])
-    return f" · labelled {found.archive.class_names[label]}" if label >= 0 else ""
+    return f" · labelled {class_word(found.archive.class_names[label]).rstrip(':')}" if label >= 0 else ""
 
 
 def _truth(found: _Found, rows: pl.DataFrame) -> str:
@@ -211,7 +229,9 @@ def _truth(found: _Found, rows: pl.DataFrame) -> str:
     counts = np.bincount(known)
     top = counts.argsort()[::-1][:2]
     words = ", ".join(
-        f"{escape(found.archive.class_names[int(c)])} {100 * counts[c] / len(known):.0f} %" for c in top if counts[c]
+        f"{escape(class_word(found.archive.class_names[int(c)]))} {100 * counts[c] / len(known):.0f} %"
+        for c in top
+        if counts[c]
     )
     return f"<dt>By the target's labels (only to check)</dt><dd>{words}</dd>"
 
@@ -221,13 +241,14 @@ def _odd(found: _Found, shown: _Players, branch: str) -> str:
     if not len(rows):
         return ""
     players = "".join(
-        shown.figure(name, f"{fit:.2f} to {found.word(branch, cluster)}{_class(found, name)}")
+        shown.figure(name, f"{figure(fit)} to {found.word(branch, cluster)}{_class(found, name)}")
         for name, cluster, fit in rows.select("name", branch, f"{branch}_similarity").rows()
     )
     total = int(found.table[f"{branch}_odd"].sum())
     return (
         f'<div class="group"><div><h3>Fit nowhere</h3>{len(rows)} of {total} clips<p class="muted">The clips farthest '
-        "from the centre of their cluster: rare movements, false starts, faults of the recording.</p></div>"
+        "from the centre of their cluster: rare movements, false starts, faults of the recording. Do some of them "
+        "resemble each other? They may be a class that was missed: discover again with more clusters.</p></div>"
         f'<div class="players">{players}</div></div>'
     )
 
@@ -240,12 +261,13 @@ def _scores(result: Mapping[str, Any]) -> str:
     for stage, rows in (("after pretraining", result["pretrained"]), ("at the end", result["rows"])):
         for row in rows:
             by = "k-means on its features" if row["by"] == "kmeans" else "its classifier"
-            cells = "".join(f'<td class="num">{100 * row[m]:.1f}</td>' for m in METRICS)
+            cells = "".join(f'<td class="num">{round(100 * row[m], 1) + 0.0:.1f}</td>' for m in METRICS)
             kind = ' class="learned"' if row["by"] == "classifier" else ""
             body += f"<tr{kind}><td>{escape(row['branch'])}</td><td>{by}, {stage}</td>{cells}</tr>"
+    side = "that trained too, without labels" if result["split"]["target"] == EVERY else "that did not train"
     lead = (
-        f"The target has labels, so the clusters can be judged, here on {result['target']['judged']:,} clips that did "
-        "not train. Purity never falls when clusters are added; one-to-one accuracy does."
+        f"The target has labels, so the clusters can be judged, here on {result['target']['judged']:,} clips {side}. "
+        "Purity never falls when clusters are added; one-to-one accuracy does."
     )
     table = f'<div class="scroll"><table><tr><th>branch</th><th>clusters by</th>{head}</tr>{body}</table></div>'
     return section("scores", "How well the clusters match the target's classes", lead, table)
@@ -255,8 +277,8 @@ def _number(result: Mapping[str, Any]) -> str:
     if not result["estimated"]:
         return ""
     rows = "".join(
-        f'<tr{_chosen(c, result)}><td class="num">{c["clusters"]}</td><td class="num">{c["stability"]:.2f}</td>'
-        f'<td class="num">{c["silhouette"]:.2f}</td><td class="num">{c["distinct"]}</td>'
+        f'<tr{_chosen(c, result)}><td class="num">{c["clusters"]}</td><td class="num">{figure(c["stability"])}</td>'
+        f'<td class="num">{figure(c["silhouette"])}</td><td class="num">{c["distinct"]}</td>'
         f'<td class="num">{100 * c["small"]:.0f} %</td></tr>'
         for c in result["estimated"]["evidence"]
     )
