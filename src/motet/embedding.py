@@ -41,7 +41,7 @@ def embed(
         run: run directory, or whatever else :func:`motet.load` takes; of `motet distill` and `motet distill raw`, its
             first student; of `motet discover`, both branches, with the clusters.
         archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one, a
-            manifest (CSV) or folder of recordings if it learned from these. Labels are not needed.
+            manifest (CSV) or folder of recordings if it learned from these. Tables and archives need no labels.
         out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
             ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream. Of a student also ``probabilities``
             (N, C) and ``class_names`` (C,), in which ``label`` counts then (-1 too for classes that it does not know),

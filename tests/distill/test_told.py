@@ -49,10 +49,10 @@ def test_result_md_tells_what_training_rows_lack(tmp_path: Path) -> None:
 def test_small_shares_are_not_none_and_nothing_is_said_of_nothing(tmp_path: Path) -> None:
     path = write_table(tmp_path / "t.npz", 300, available_ear=np.arange(300) > 0)
     said = report(distill.run(path, "eye", "ear", **QUICK, **MOVED))
-    assert "Each fold trains on 150 of 300 rows. ear is absent in 1 of them (0.3 %)." in said
-    assert "299 of them (99.7 %) have every modality" in said
+    assert "Each fold trains on 150 of 300 rows. ear is absent in 1 of the 300 (0.3 %)." in said
+    assert "299 of the 300 (99.7 %) have every modality" in said
     teacher = report(distill.run(path, "eye", "ear", method="teacher", **QUICK, **TINY))
-    assert "299 of them (99.7 %) have every modality: the teacher learns from these, the others teach" in teacher
+    assert "299 of the 300 (99.7 %) have every modality: the teacher learns from these, the others teach" in teacher
     whole = distill.run(write_table(tmp_path / "u.npz"), "eye", "ear", **QUICK, **MOVED)
     assert "absent" not in report(whole)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from motet import distill
 from motet.cli import main
 from motet.distill.table import FeatureTable
 from motet.errors import DataError, MotetNote, MotetWarning, RunError
+from motet.runs import environment
 from tests.distill.toys import write_table
 
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 16, "features": 8, "hidden": (), "fuse_hidden": 8}
@@ -170,3 +172,11 @@ def test_epochs_that_are_all_warm_up_are_told(tmp_path: Path, capsys: pytest.Cap
     assert f"A{said}" in (run / "result.md").read_text()
     assert main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 0
     assert f"A{said}" in re.sub("<[^>]+>", "", (tmp_path / "page.html").read_text())
+
+
+def test_the_command_that_a_run_keeps_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["motet", "distill", "my table.npz", "--target", "left half"]
+    monkeypatch.setattr("sys.argv", words)
+    command = environment()["command"]
+    assert command == "motet distill 'my table.npz' --target 'left half'"
+    assert shlex.split(command) == words

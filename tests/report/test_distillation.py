@@ -50,7 +50,7 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
     page = Page(text)
     result, alone = (json.loads((runs / name / "result.json").read_text()) for name in ("amid", "alone"))
     assert "eye, taught with ear" in text
-    assert "Each fold trains on 60 of 120 rows. ear is absent in 36 of them (30 %)." in text
+    assert "Each fold trains on 60 of 120 rows. ear is absent in 36 of the 120 (30 %)." in text
     assert "120 rows; 36 lack ear" in text
     assert "Which classes profit" in text
     assert "cannot be seen from this alone" not in text

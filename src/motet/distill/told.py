@@ -51,7 +51,7 @@ def missing(result: dict[str, Any]) -> list[str]:
     if len(sizes) > 1:
         each = " to ".join(f"{count:,}" for count in sorted({min(sizes.values()), max(sizes.values())}))
         said.append(f"Each fold trains on {each} of {side['rows']:,} rows.")
-        what = "of them"
+        what = f"of the {side['rows']:,}"
     for name, count in side["absent"].items():
         said.append(f"{name} is absent in {_share(count, side['rows'], what)}.")
     use = "what is learned from teacher and auxiliary comes from these; the others teach the student by label alone"
@@ -63,7 +63,7 @@ def missing(result: dict[str, Any]) -> list[str]:
 
 def _share(count: int, total: int, what: str) -> str:
     percents = 100 * count / total
-    total_of = "" if what == "of them" else f"of {total:,} "
+    total_of = "" if what.startswith("of ") else f"of {total:,} "
     return f"{count:,} {total_of}{what} ({percents:.{1 if 0 < percents < 1 or 99 < percents < 100 else 0}f} %)"
 
 
