@@ -15,7 +15,7 @@ from motet.cli import main
 from motet.discover.checks import check_recordings, check_size, check_task
 from motet.discover.data import class_numbers, sides
 from motet.discover.settings import LAYOUTS, SETTINGS, TASKS
-from motet.errors import ConfigError, DataError, MotetWarning
+from motet.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.skeletons import Skeleton
 from tests.conftest import stick, write_clips
 from tests.discover.test_joints import upright
@@ -175,3 +175,14 @@ def test_settings_that_teach_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_size(SETTINGS["small"].with_options({"clusters": 10}), 20)
+
+
+@pytest.mark.parametrize("name", ["nope", "runs/nope"])
+def test_a_start_that_is_not_there(
+    sets: tuple[MotionArchive, MotionArchive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("motet.weights.fetch", lambda name: pytest.fail("the hub was asked"))
+    with pytest.raises(RunError, match=f"there is no run {name};"):
+        discover.run(*sets, clusters=2, start=name, **TINY)

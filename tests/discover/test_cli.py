@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
+from motet import discover
 from motet.archive import MotionArchive
 from motet.cli import main
+from motet.errors import RunError
 from tests.conftest import write_clips
 
 SIZES = {"encoder": "gru", "hidden": 4, "layers": 1, "frames": 8, "dim": 4, "batch-size": 8, "kmeans-restarts": 1}
@@ -84,3 +89,92 @@ def test_bad_input_is_one_line(
     said = capsys.readouterr().err.strip()
     assert word in said
     assert "\n" not in said
+
+
+def test_quiet_is_quiet(paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["discover", *paths, "--out", str(tmp_path / "run"), "--clusters", "3", "--quiet", *TINY]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert "| B1 | classifier |" in (tmp_path / "run" / "result.md").read_text()
+
+
+def test_lines_of_a_log_are_whole(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["discover", *paths, "--out", str(tmp_path / "run"), *TINY]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("epoch") and "pairs/B1" in line for line in lines) == 1
+    # how sure an estimate is: the runners-up, and that hardly anything was trained
+    said = next(line for line in lines if "next best" in line)
+    assert "the features come of 1 step of pretraining only, and the number depends on it" in said
+    text = (tmp_path / "run" / "result.md").read_text()
+    assert "| clusters | stability | silhouette | sum | distinct | far too small |" in text
+    k = json.loads((tmp_path / "run" / "result.json").read_text())["k"]
+    assert f"| **{k}** |" in text
+    assert "next best" in text
+
+
+def test_the_help_names_resume_and_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["discover", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "motet discover --resume RUN" in said
+    assert "--resume RUN" in said
+    assert "those of the recipe small" in said
+    for leak in ("options options", "{None}", ":mod:", ":class:", "``", "--name STR"):
+        assert leak not in said
+    assert main(["discover", "--out", "x"]) == 2
+    assert "missing --source and --target (or --resume RUN)" in capsys.readouterr().err
+
+
+def test_clips_that_fit_nowhere_have_no_class(
+    paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, labels, told = tmp_path / "run", tmp_path / "new.csv", tmp_path / "told.json"
+    assert main(["discover", *paths, "--out", str(out), "--clusters", "3", *TINY]) == 0
+    capsys.readouterr()
+    words = ["--branch", "B1", "--out", str(labels), "--no-odd", "--json", str(told)]
+    assert main(["clusters", str(out), *words]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("clusters of branch B1, ")
+    assert "; 1 fit nowhere, unlabelled" in said
+    assert json.loads(told.read_text())["unlabelled"] == 1
+    table = pl.read_csv(labels)
+    assert table["class"].is_null().to_list() == table["label"].is_null().to_list()
+    assert table["class"].null_count() == 1
+    # an error comes alone, not after a list
+    assert main(["clusters", str(out), "--out", str(tmp_path / "labels.txt")]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_labels_go_back_into_an_archive(paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, again = tmp_path / "run", tmp_path / "again.motet"
+    paths = [*paths[:3], str(shutil.copytree(paths[3], tmp_path / "target"))]
+    assert main(["discover", *paths, "--out", str(out), "--clusters", "3", *TINY]) == 0
+    assert main(["clusters", str(out), "--name", "0=wave", "--into", str(again), "--no-odd"]) == 0
+    assert "again.motet: archive of 24 clips with these labels, 1 without" in capsys.readouterr().out
+    before, after = MotionArchive.open(paths[3]), MotionArchive.open(again)
+    table = discover.export_labels(out, tmp_path / "labels.csv", odd=False)
+    assert [after.class_names[i] if i >= 0 else None for i in after.labels] == table["class"].to_list()
+    assert after.clips["subject"].equals(before.clips["subject"])
+    assert (after.clip(5) == before.clip(5)).all()
+    assert (after.skeleton, after.fps, after.units) == (before.skeleton, before.fps, before.units)
+    # the labels teach like any others
+    assert set(discover.data.sides(after, before).source_classes) <= set(range(len(after.class_names)))
+    shutil.rmtree(before.path)
+    shutil.copytree(paths[1], before.path)
+    with pytest.raises(RunError, match="name them by --archive"):
+        discover.label_archive(out, tmp_path / "third.motet")
+
+
+def test_names_come_with_the_clusters(paths: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    archive = write_clips(tmp_path / "new", 6, 3, 2, seed=3)
+    assert main(["discover", *paths, "--out", str(out), "--clusters", "2", *TINY]) == 0
+    discover.name_clusters(out, {0: "wave"})
+    table = discover.load(out).label(archive)
+    assert table["B0_class"].to_list() == [{0: "wave"}.get(k, f"cluster {k}") for k in table["B0"]]
+    assert main(["embed", str(out), str(archive.path), "--out", str(tmp_path / "x.npz")]) == 0
+    with np.load(tmp_path / "x.npz") as made:
+        assert made["class_B0"].tolist() == table["B0_class"].to_list()
+        assert made["class_B1"].tolist() == [f"cluster {k}" for k in table["B1"]]

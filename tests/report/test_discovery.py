@@ -13,6 +13,7 @@ import pytest
 from motet import discover
 from motet.archive import MotionArchive
 from motet.cli import main
+from motet.discover.describe import figure, resembling
 from motet.errors import RunError
 from tests.conftest import write_clips
 from tests.report.test_browser import BROWSER
@@ -52,6 +53,27 @@ def test_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     shown = {int(i) for i in re.findall(r'data-clip="(\d+)"', page)}
     assert shown == set(range(len(motion["clips"])))
     assert not re.search(r'(src|href)="(?!#)', page)
+    # the command names the run and the branch that is shown
+    for branch, option in (("B0", ""), ("B1", " --branch B1")):
+        assert re.search(rf'<code data-branch="{branch}"[^>]*>motet clusters {run}{option} --name 0=', page)
+    assert page.count("discover again with more clusters") == 2
+    # names of classes and clips are whole in captions, and figures are no negative zeros
+    assert 'class="name">clip-' in page
+    assert "-0.00" not in page
+
+
+def test_likenesses_near_chance_are_none(run: Path) -> None:
+    def told(known: int, *shares: float) -> str:
+        resembles = [{"class": name, "share": share} for name, share in zip(("9", "wave"), shares, strict=True)]
+        return resembling({"size": 5, "known": known, "resembles": resembles})
+
+    assert told(10, 0.21, 0.12) == "class 9: 21 %"
+    assert told(10, 0.13, 0.12) == "nothing clearly"
+    assert told(2, 0.8, 0.2) == "class 9: 80 %"
+    assert told(2, 0.6, 0.4) == "nothing clearly"
+    assert (figure(-0.001), figure(-0.016)) == ("0.00", "-0.02")
+    for clusters in json.loads((run / "result.json").read_text())["clusters"].values():
+        assert {c["known"] for c in clusters} == {3}
 
 
 def test_a_page_needs_the_recordings(run: Path, sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
@@ -74,6 +96,17 @@ SCRIPT = """<script>
   const drawn = (branch) => [...document.querySelectorAll(`[data-branch=${branch}] canvas`)].map(pixels);
   found.first = drawn("B0");
   document.querySelector(".branches button[value=B1]").click();
+  const tone = (name) => { // of the two buttons, text and ground, once colours have settled
+    document.documentElement.dataset.theme = name;
+    const style = (value) => getComputedStyle(document.querySelector(`.branches button[value=${value}]`));
+    return ["B0", "B1"].map((value) => [style(value).color, style(value).backgroundColor]);
+  };
+  found.light = tone("light");
+  found.dark = tone("dark");
+  const play = document.getElementById("play");
+  play.textContent = "❚❚ pause";
+  found.overflow = play.scrollWidth - play.clientWidth;
+  found.commands = [...document.querySelectorAll("header code")].map((code) => code.hidden);
   found.hidden = document.querySelector("[data-branch=B0]").hidden;
   found.second = drawn("B1");
   document.documentElement.dataset.found = JSON.stringify(found);
@@ -96,4 +129,11 @@ def test_in_a_browser(run: Path, tmp_path: Path) -> None:
     told = json.loads(unescape(found[1]))
     assert told["errors"] == []
     assert told["hidden"]
+    assert told["commands"] == [True, False]
+    assert told["overflow"] <= 0
+    # the chosen branch is marked by a ground of its own, on which its text is legible
+    for theme, ground in (("light", "rgb(10, 95, 138)"), ("dark", "rgb(98, 182, 228)")):
+        (_, plain), (ink, chosen) = told[theme]
+        assert (plain, chosen) == ("rgba(0, 0, 0, 0)", ground)
+        assert ink == {"light": "rgb(255, 255, 255)", "dark": "rgb(12, 26, 34)"}[theme]
     assert min(told["first"] + told["second"]) > 4

@@ -241,6 +241,11 @@ def test_tables_of_discovery(tmp_path: Path) -> None:
     found = reproduce(table, source.path, tmp_path / "out", **call)
     assert found["complete"]
     assert all(set(row["values"]) == {"purity", "NMI", "ARI", "Hungarian"} for row in found["rows"])
+    # the rows have pretrained once; alone, a row comes to the same
+    stages = {p.parts[-3].split("-")[0]: p.read_text() for p in (tmp_path / "out").glob("runs/*/seed-0/metrics.jsonl")}
+    assert ['"pretrain"' in stages[method] for method in ("bm", "ocm")] == [True, False]
+    alone = reproduce(replace(table, rows=table.rows[-1:]), source.path, tmp_path / "alone", **call)
+    assert alone["rows"][0]["values"] == found["rows"][-1]["values"]
     result = json.loads(next((tmp_path / "out" / "runs").glob("bm-*/seed-0/result.json")).read_text())
     b0 = next(r for r in result["rows"] if (r["branch"], r["by"]) == ("B0", "kmeans"))
     assert found["rows"][0]["values"]["purity"]["values"] == [b0["purity"]]

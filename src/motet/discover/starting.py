@@ -17,11 +17,16 @@ from motet.discover.train import PRETRAINED, Trainer
 from motet.errors import ConfigError, RunError
 from motet.memory import make_twin
 from motet.model import Model, load
+from motet.weights import is_hub_id
 
 STREAM = "joint"
 
 
 def _model(settings: Settings) -> Model:
+    folder = Path(settings.start)
+    # "runs/name" may be an id on the hub, but not where there is a folder "runs"
+    if not folder.exists() and (not is_hub_id(settings.start) or folder.parent.is_dir()):
+        raise RunError(f"there is no run {settings.start}; --start takes a run of `motet pretrain` or an id owner/name")
     model = load(settings.start)
     if STREAM not in model.streams:
         raise ConfigError(f"{settings.start} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")

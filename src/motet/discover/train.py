@@ -179,9 +179,9 @@ class Trainer:
             self.clusters = int(self.estimated["clusters"])
             steps = self.stages[0] * self.steps
             if steps < FEW_STEPS and not self.settings.start:
+                few = f"{steps} step{'s' if steps != 1 else ''} of pretraining only"
                 self.estimated["says"] += (
-                    f"; the features come of {steps} steps of pretraining only, and the number depends on it: train "
-                    "longer, or compare by --clusters"
+                    f"; the features come of {few}, and the number depends on it: train longer, or try --clusters"
                 )
             if show is not None:
                 show.say(str(self.estimated["says"]))

@@ -7,11 +7,13 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from motet import discover
 from motet.archive import MotionArchive
-from motet.discover.settings import SETTINGS, Settings
+from motet.discover.settings import AFTER_PRETRAINING, SETTINGS, Settings
+from motet.discover.train import PRETRAINED
 from motet.errors import ConfigError
 from motet.reproduce.declare import Measure, Row
 from motet.reproduce.jobs import Job, Request, Values, folder_of, settled, words
@@ -25,6 +27,8 @@ class Discovery:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        # options of the pretraining of each planned training, in the order of the rows
+        self._pretraining: dict[Path, dict[str, Any]] = {}
         self.source = MotionArchive.open(request.data)
         self.target = MotionArchive.open(request.one_target("the archive whose classes are wanted"))
         known = {f.name for f in fields(Settings)} - {"seed"} | set(_PLAN)
@@ -51,6 +55,7 @@ class Discovery:
         settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
         facts = (self.source.hash, self.target.hash, self.request.scale, options)
         folder = folder_of(self.request, training, "discover", *facts)
+        self._pretraining[folder] = {k: v for k, v in options.items() if k not in AFTER_PRETRAINING}
         given = ["--source", self.source.path, "--target", self.target.path, "--recipe", self.request.scale]
         given += ["--out", folder / f"seed-{self.request.seeds[0]}"]
         command = shlex.join(["motet", "discover", *map(str, given)])
@@ -66,6 +71,18 @@ class Discovery:
     def done(self, job: Job) -> int:
         return sum((self._folder(job, s) / "result.json").exists() for s in self.request.seeds)
 
+    def _alike(self, job: Job) -> list[Path]:
+        """Folders of other trainings whose pretraining is the same, in the order of the rows."""
+        mine = self._pretraining[job.folder]
+        return [f for f, options in self._pretraining.items() if f != job.folder and options == mine]
+
+    def _taken_over(self, job: Job, seed: int) -> dict[str, str]:
+        """Where the pretraining of another row is there to be taken over, which gives the same bits."""
+        if "pretrained" in job.options:
+            return {}
+        found = (folder / f"seed-{seed}" for folder in self._alike(job))
+        return next(({"pretrained": str(f)} for f in found if (f / PRETRAINED).exists()), {})
+
     def _run(self, job: Job, out: Any, seed: int, progress: bool, **changes: Any) -> dict[str, Any]:
         call: Mapping[str, Any] = {**job.options, **changes, "seed": seed, "progress": progress}
         return discover.run(self.source, self.target, out, recipe=self.request.scale, **call)
@@ -77,8 +94,10 @@ class Discovery:
         settings = SETTINGS[self.request.scale].with_options({k: v for k, v in job.options.items() if k not in _PLAN})
         began = time.perf_counter()
         self._run(job, None, self.request.seeds[0], False, epochs=1, finetune_epochs=1)
-        both = settings.epochs + settings.finetune_epochs
-        return (time.perf_counter() - began) * both / 2 * missing
+        order = list(self._pretraining)
+        shared = any(order.index(folder) < order.index(job.folder) for folder in self._alike(job))
+        epochs = (0 if shared else settings.epochs) + (0 if settings.method == "bm" else settings.finetune_epochs)
+        return (time.perf_counter() - began) * epochs / (1 if settings.method == "bm" else 2) * missing
 
     def train(self, job: Job) -> None:
         for seed in self.request.seeds:
@@ -88,7 +107,7 @@ class Discovery:
                     folder, source=self.source.path, target=self.target.path, progress=self.request.progress
                 )
             else:
-                self._run(job, folder, seed, self.request.progress)
+                self._run(job, folder, seed, self.request.progress, **self._taken_over(job, seed))
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         found: Values = {m.name: [] for m in measures}
