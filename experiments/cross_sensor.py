@@ -5,7 +5,7 @@
 Per set and sensor: MoCo and CMD on the streams of this sensor alone, and CMD on the streams of both. Every row is
 judged on the one sensor, so the other helps in pretraining only. All trainings have the same number of steps. What is
 done already is not done again, so the script can be stopped and started at will; tables are written from whatever is
-complete. About an hour and a half on one idle core.
+complete. About forty minutes on one idle core.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from motet.splits import default_rule, split
 from motet.train import train_seeds
 
 PROTOCOLS = ("knn", "linear-cached")
+BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 ALONE, TOGETHER = ("moco", "cmd"), "cmd, both sensors"
 
 
@@ -177,34 +178,27 @@ def table(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def page(results: Mapping[str, Any], args: argparse.Namespace) -> str:
-    machine = hardware()
-    lines = [
-        "# Sensors that teach each other",
-        "",
-        "[CMD between sensors](../sensors.md) against training on each sensor alone. Every row is judged on the",
-        "features of the one sensor named above its table; the other sensor is absent then. Percent, mean ± sd",
-        f"over seeds {', '.join(map(str, args.seeds))}, last epoch, about {args.steps} steps of training for every",
-        "row, small recipes.",
-        "*Both − one* is the difference to CMD on this sensor alone, over the same seeds.",
-        "",
-    ]
+def tables(results: Mapping[str, Any]) -> str:
+    """Everything between the markers of the page."""
+    lines = []
     for found in results.values():
-        lacking = (
-            f" {found['lacking']} of {found['clips']} clips lack the {found['sensors'][1]}." if found["lacking"] else ""
-        )
-        lines += [f"## {found['title']}", "", *([lacking.strip(), ""] if lacking else []), *table(found)]
+        lacking = f"{found['lacking']} of {found['clips']} clips lack the {found['sensors'][1]}."
+        lines += [f"### {found['title']}", "", *([lacking, ""] if found["lacking"] else []), *table(found)]
     missing = [s.title for s in SETS if s.name not in results]
     lines += [f"Not run yet: {', '.join(missing)}.", ""] if missing else []
-    lines += [
-        "```bash",
-        "python experiments/cross_sensor.py --data RECORDINGS --work runs/cross_sensor",
-        "```",
-        "",
-        f"{machine['cpu']}, {machine['threads']} threads, torch {torch.__version__}, {datetime.now(UTC).date()}. "
-        "Every seed: [cross_sensor.json](cross_sensor.json).",
-    ]
+    machine = next((r["hardware"] for r in results.values() if "hardware" in r), hardware())
+    lines.append(f"{machine['cpu']}, {machine['threads']} threads, torch {torch.__version__}.")
     return "\n".join(lines) + "\n"
+
+
+def fill(path: Path, text: str) -> None:
+    """Put the tables between the markers of the page, which says what to make of them."""
+    before, after = "# Sensors that teach each other\n\n", "\n"
+    if path.exists():
+        before, _, rest = path.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+    with written(path) as partial:
+        partial.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
 def main() -> None:
@@ -213,20 +207,26 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/cross_sensor"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--sets", nargs="+", choices=[s.name for s in SETS], default=[s.name for s in SETS])
+    parser.add_argument("--tables", action="store_true", help="run nothing, write the tables again")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "cross_sensor.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    for which in (s for s in SETS if s.name in args.sets):
-        results[which.name] = run_set(which, args)
+    for which in (s for s in SETS if s.name in args.sets and not args.tables):
+        facts = {"steps": args.steps, "seeds": args.seeds, "hardware": hardware(), "date": _today()}
+        results[which.name] = run_set(which, args) | facts
         results = {s.name: results[s.name] for s in SETS if s.name in results}
         write_json(path, results)
-        with written(args.out / "cross_sensor.md") as partial:
-            partial.write_text(page(results, args))
+        fill(args.out / "cross_sensor.md", tables(results))
+    fill(args.out / "cross_sensor.md", tables(results))
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python experiments/protocols.py --data ../shared/data --work runs/foundation
 
-Trainings are those of foundation.py (give its --work folder and they are found there), with MoCo and CMD on Bandai
-Namco's second set beside them for the transfers; what is done already is not done again, so the script can be stopped
+Trainings are those of foundation.py (give its --work folder and they are found there), with MoCo and CMD in fifteen
+common joints beside them for the transfers; what is done already is not done again, so the script can be stopped
 and started at will. All figures go into protocols.json; the tables, from whatever is complete, between the markers of
 protocols.md.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,28 +21,70 @@ from typing import Any
 import torch
 from foundation import BEGIN, END, PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, train_all
 
+from motet import layouts
+from motet.archive import ArchiveWriter, MotionArchive
+from motet.convert import convert
 from motet.evaluate.results import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
+from motet.formats import import_dataset
 from motet.runs import Run, hardware, write_json, written
 from motet.study import Entry
 
 METHODS = ("moco", "cmd")
-ALL_SETS = {s.name: s for s in (*SETS, Set("bandai2", "skeleton/bandai2.npz", 400))}
-NAMES = {**TITLES, "bandai2": "Bandai Namco 2"}
+# in the joints that all of them have: KARD's fifteen do not give UI-PRMD's twenty-two
+JOINTS = "common-15"
+TRANSFER_SETS = {
+    s.name: s
+    for s in (
+        Set("bandai2-common-15", "skeleton/bandai2.npz", 400),
+        Set("ui_prmd-common-15", "skeleton/ui_prmd_kinect.npz", 400),
+        Set("kard-common-15", "skeleton/kard.npz", 400),
+    )
+}
+NAMES = {
+    **TITLES,
+    "bandai2-common-15": "Bandai Namco 2",
+    "ui_prmd-common-15": "UI-PRMD, Kinect",
+    "kard-common-15": "KARD",
+}
 PROTOCOLS: dict[str, dict[str, Any]] = {
-    "semi": {"repeats": 3},
     "ensemble": {},
     "retrieval": {},
     "cluster": {},
+    "semi": {"repeats": 2, "epochs": 30, "minimum_steps": 200},
 }
-TRANSFERS = (("ui_prmd", "kard"), ("kard", "ui_prmd"), ("bandai2", "ui_prmd"), ("bandai2", "kard"))
+FINE_TUNING = {"epochs": 20, "minimum_steps": 300}
+TRANSFERS = tuple(
+    (f"{a}-{JOINTS}", f"{b}-{JOINTS}") for a, b in (("ui_prmd", "kard"), ("bandai2", "ui_prmd"), ("bandai2", "kard"))
+)
 TUNED = ("head", "network")
 ORDER = (RAW, RANDOM, *METHODS)
 
 
+def opened(which: Set, args: argparse.Namespace) -> MotionArchive:
+    """A set's archive; of a transfer in the joints that all have, written once."""
+    if which.name not in TRANSFER_SETS:
+        return archive_of(which, args.data, args.work)
+    path = args.work / "archives" / which.name
+    if path.exists():
+        return MotionArchive.open(path)
+    with tempfile.TemporaryDirectory() as folder:
+        assert which.file is not None
+        own = import_dataset("npz", args.data / which.file, Path(folder) / "own", progress=False, workers=1)
+        joints = layouts.get(JOINTS)
+        columns = [c for c in own.clips.columns if c in ("label", "subject", "style")]
+        with ArchiveWriter(
+            path, skeleton=joints, persons=own.persons, fps=own.fps, units=own.units, class_names=own.class_names
+        ) as writer:
+            for i, row in enumerate(own.clips.iter_rows(named=True)):
+                clip = convert(own.clip(i), own.skeleton, joints)
+                writer.add(clip, name=row["name"], **{c: row[c] for c in columns})
+    return MotionArchive.open(path)
+
+
 def trained(which: Set, args: argparse.Namespace) -> dict[str, list[Run]]:
     """MoCo's and CMD's runs on a set, one per seed, as foundation.py trains them."""
-    archive, folder = archive_of(which, args.data, args.work), args.work / which.name
+    archive, folder = opened(which, args), args.work / which.name
     options = {
         **which.options,
         "streams": which.streams,
@@ -76,11 +119,13 @@ def judged(
 
 def transfer(source: str, target: str, tuned: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Encoders of one set on another: a layer on all streams, or the whole joint network."""
-    where = archive_of(ALL_SETS[target], args.data, args.work)
+    where = opened(TRANSFER_SETS[target], args)
     options: dict[str, Any] = {"data": (str(where.path),), "tuned": tuned}
     if tuned == "head":
-        options["streams"] = ALL_SETS[source].streams
-    return judged(ALL_SETS[source], "transfer", options, args)
+        options["streams"] = TRANSFER_SETS[source].streams
+    else:
+        options |= FINE_TUNING
+    return judged(TRANSFER_SETS[source], "transfer", options, args)
 
 
 # ------------------------------------------------------------------------------------ tables
@@ -152,7 +197,7 @@ def text(results: dict[str, Any]) -> str:
     lines: list[str] = []
     for protocol, heading in HEADINGS.items():
         lines += [f"### {heading}", ""]
-        for name in ALL_SETS:
+        for name in (s.name for s in SETS):
             if f"{name}-{protocol}" in results:
                 lines += [f"**{NAMES[name]}**", "", *table(results[f"{name}-{protocol}"], protocol), ""]
     lines += ["### Transfer", ""]
@@ -182,6 +227,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--workers", type=int, default=1)
+    parts = [*PROTOCOLS, "transfer"]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -189,10 +236,10 @@ def main() -> None:
     path, page = args.out / "protocols.json", args.out / "protocols.md"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     makers: dict[str, Callable[[], list[dict[str, Any]]]] = {}
-    for protocol, options in PROTOCOLS.items():
+    for protocol, options in ((p, o) for p, o in PROTOCOLS.items() if p in args.parts):
         for which in SETS:
             makers[f"{which.name}-{protocol}"] = lambda w=which, p=protocol, o=options: judged(w, p, o, args)
-    for source, target in TRANSFERS:
+    for source, target in TRANSFERS if "transfer" in args.parts else ():
         for tuned in TUNED:
             makers[f"{source}-to-{target}-{tuned}"] = lambda s=source, t=target, u=tuned: transfer(s, t, u, args)
     for key, make in makers.items():
