@@ -84,7 +84,7 @@ def declarations(archive: MotionArchive) -> list[Finding]:
     size, and another axis that points up than is declared. Quick, and without a split."""
     view = _View(archive, "all")
     found = list(_up(view))
-    if np.isfinite(view.size) and archive.units in METRES and archive.skeleton.kind in TYPICAL:
+    if archive.units in METRES and archive.skeleton.kind in TYPICAL and np.isfinite(view.size):
         off = abs(float(np.log(view.size * METRES[archive.units] / TYPICAL[archive.skeleton.kind])))
         found += _scale(view) if off > np.log(FAR) else ()
     return found

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from motet.errors import RunError
 from tests.conftest import write_clips
 from tests.report.test_browser import BROWSER
 
-TINY = {"epochs": 1, "finetune_epochs": 1, "frames": 8, "dim": 4, "batch_size": 8, "kmeans_restarts": 1}
+TINY: dict[str, Any] = {"epochs": 1, "finetune_epochs": 1, "frames": 8, "dim": 4, "batch_size": 8, "kmeans_restarts": 1}
 
 
 @pytest.fixture(scope="module")
