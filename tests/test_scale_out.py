@@ -234,7 +234,8 @@ def test_who_started_the_processes(monkeypatch: pytest.MonkeyPatch, small_archiv
 
 
 JOINING = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 import torch.distributed as dist
 from motet import cli
 

@@ -117,7 +117,7 @@ def test_the_usual_shares_are_those_with_a_clip_per_class(run: Run) -> None:
         result = evaluate.run(run, ("semi",), semi=BRIEF | {"tuned": "head", "repeats": 2})
     assert [str(w.message) for w in said] == [
         "semi: left out 1 %, 5 %, 10 %: fewer clips than the 3 classes (--semi.ratios forces them)",
-        "semi: 20 % (3 clips) holds clips of 2 to 2 of 3 classes",
+        "semi: 20 % (3 clips) holds clips of 2 of 3 classes",
     ]
     assert {row.details["ratio"] for row in rows_of(result)} == {0.2}
     record = result["protocols"][0]["record"]["clips"]

@@ -173,8 +173,9 @@ def test_interrupt_leaves_nothing_behind(source: Path) -> None:
     for i in range(1, 900):  # enough for the signal to come in time on a busy machine
         os.link(first, source / f"S002C001P001R{i:03d}A001.skeleton")
     code = f"""
-import sys
+import signal, sys
 from motet.formats import import_dataset
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 try:
     import_dataset("ntu", {str(source)!r}, {str(source.parent / "out")!r}, workers=2)
 except KeyboardInterrupt:
