@@ -145,6 +145,7 @@ def run_part(part: str, which: Set, args: argparse.Namespace) -> dict[str, Any]:
         "part": part,
         "set": which.name,
         **found,
+        "archive": {**found["archive"], "path": which.name},
         "missing": [names[e.name] for e in rows if e not in complete],
         "options": {names[e.name]: {"recipe": e.recipe, **e.options} for e in rows},
         "commands": {names[e.name]: " ".join(command(e, Path(which.name), Path("RUN"), 0)) for e in rows},
