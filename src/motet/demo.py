@@ -14,6 +14,7 @@ from rich.console import Console
 
 from motet import report
 from motet.archive import MotionArchive
+from motet.cli.tables import aligned
 from motet.devices import one_thread
 from motet.evaluate.results import Row
 from motet.formats import import_dataset
@@ -75,9 +76,10 @@ def _demo(out: Path, progress: bool) -> list[Path]:
         split = found["split"]
         console.print(
             f"{archive.path}: {split['train']} training and {split['test']} test clips, {split['classes']} classes "
-            f"(split {split['rule']}). Accuracy in percent, last epoch, one seed:"
+            f"(split {split['rule']}). Accuracy in percent, last epoch, one seed:",
+            soft_wrap=True,
         )
-        console.print(table([Row.from_dict(r) for r in found["rows"]]), soft_wrap=True)
+        console.print(aligned(table([Row.from_dict(r) for r in found["rows"]])), soft_wrap=True)
         page = out / part.name / "report.html"
         if not page.exists():
             report.write(collect(out / part.name / "cmd")[0], page)
