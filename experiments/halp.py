@@ -104,7 +104,7 @@ PARTS: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
     "methods": (("shrec17", "kard", "ui_prmd", "watch"), main_entries, ("knn", "linear-cached", "semi")),
     "ablations": (("shrec17",), ablation_entries, ("knn", "linear-cached")),
     "conditions": (("shrec17",), host_entries, ("knn", "linear-cached")),
-    "graph-encoder": (("kard", "shrec17", "ui_prmd"), graph_entries, ("knn", "linear-cached", "semi")),
+    "graph-encoder": (("kard", "shrec17", "ui_prmd"), graph_entries, ("knn", "linear-cached")),
 }
 
 
