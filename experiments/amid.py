@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from pages import insert
 
 from motet.distill import FeatureTable, run
 from motet.evaluate.results import percent
 from motet.formats.watch import load, locate, windows
-from motet.runs import hardware, write_json, written
+from motet.runs import hardware, write_json
 
 Options = dict[str, Any]
-BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 METHODS = ("alone", "teacher", "kd", "crd", "gmc", "crcd", "ccl", "nce", "amid")
 # settings tried on the held-out parts; the first is that of the recipe `table`
 GRID: dict[str, list[Options]] = {
@@ -391,15 +391,7 @@ def save(results: dict[str, Any], args: argparse.Namespace) -> None:
     results["hardware"], results["date"] = hardware(), datetime.now(UTC).date().isoformat()
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / "amid.json", results)
-    fill(args.out / "amid.md", page(results))
-
-
-def fill(path: Path, tables: str) -> None:
-    """Put the tables between the markers of the page, which says what to make of them."""
-    text = path.read_text() if path.exists() else f"# Results of AMID and its rivals\n\n{BEGIN}\n{END}\n"
-    head, rest = text.split(BEGIN, 1)
-    with written(path) as partial:
-        partial.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{rest.split(END, 1)[1]}")
+    insert(args.out / "amid.md", page(results), "Results of AMID and its rivals")
 
 
 def main() -> None:

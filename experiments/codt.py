@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from pages import insert
 from torch import Tensor
 
 import motet
@@ -33,7 +34,7 @@ from motet.discover.data import Clips, fitting, retargetable, sides
 from motet.discover.views import whole_clips
 from motet.evaluate.clusters import cluster_scores
 from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json, written
+from motet.runs import Run, hardware, write_json
 
 FILES = {
     "UI-PRMD Vicon": "ui_prmd_vicon",
@@ -46,7 +47,6 @@ FILES = {
 }
 METRICS = ("purity", "hungarian_accuracy", "nmi", "ari")
 RESTARTS = 10
-BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 SENSORS = ("vicon-kinect", "kinect-vicon")  # tasks whose two sets are one exercise programme seen by two sensors
 IMBALANCED = ("vicon-kinect", "ui-prmd-kard")
 KEPT = (1.0, 0.6, 0.35, 0.2)  # shares of their training clips that the classes of an imbalanced target keep, in turn
@@ -467,18 +467,8 @@ def main() -> None:
             known = discover.TASKS[name]
             pair = [archive(given.data, given.work, n) for n in (known.source, known.target)]
             fill(ledger, Study(name, pair[0], pair[1], given.work / name, given.options, given.steps), seed)
-            insert(given.out / "codt.md", text(ledger.figures))
-    insert(given.out / "codt.md", text(ledger.figures))
-
-
-def insert(page: Path, tables: str) -> None:
-    """Put the tables between the markers of a page, or make one of them alone."""
-    before, after = "", ""
-    if page.exists():
-        before, _, rest = page.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-    with written(page) as partial:
-        partial.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after or chr(10)}")
+            insert(given.out / "codt.md", text(ledger.figures), "CoDT")
+    insert(given.out / "codt.md", text(ledger.figures), "CoDT")
 
 
 if __name__ == "__main__":

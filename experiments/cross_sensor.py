@@ -21,17 +21,17 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
+from pages import insert
 
 from motet.archive import MotionArchive
 from motet.evaluate.results import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json, written
+from motet.runs import Run, hardware, write_json
 from motet.splits import default_rule, split
 from motet.train import train_seeds
 
 PROTOCOLS = ("knn", "linear-cached")
-BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 ALONE, TOGETHER = ("moco", "cmd"), "cmd, both sensors"
 
 
@@ -191,16 +191,6 @@ def tables(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fill(path: Path, text: str) -> None:
-    """Put the tables between the markers of the page, which says what to make of them."""
-    before, after = "# Sensors that teach each other\n\n", "\n"
-    if path.exists():
-        before, _, rest = path.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-    with written(path) as partial:
-        partial.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the compact sets (.npz)")
@@ -221,8 +211,8 @@ def main() -> None:
         results[which.name] = run_set(which, args) | facts
         results = {s.name: results[s.name] for s in SETS if s.name in results}
         write_json(path, results)
-        fill(args.out / "cross_sensor.md", tables(results))
-    fill(args.out / "cross_sensor.md", tables(results))
+        insert(args.out / "cross_sensor.md", tables(results), "Sensors that teach each other")
+    insert(args.out / "cross_sensor.md", tables(results), "Sensors that teach each other")
 
 
 def _today() -> str:

@@ -24,10 +24,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from pages import insert
+
 from motet.archive import MotionArchive
 from motet.evaluate.results import RANDOM, RAW, Row, percent
 from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json, written
+from motet.runs import Run, hardware, write_json
 from motet.splits import default_rule, split
 from motet.study import Entry, study
 
@@ -54,7 +56,6 @@ SETS = (
     Set("watch", None, 400, {"preprocess": "none"}, ("joint", "motion")),
 )
 ABLATION_SET = "shrec17"
-BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 TITLES = {
     "shrec17": "SHREC'17, training half (hands)",
     "kard": "KARD",
@@ -266,14 +267,9 @@ def timing_table(found: dict[str, Any]) -> str:
 
 
 def fill(path: Path, results: dict[str, Any]) -> None:
-    """Put the tables between the markers of the page, which says what to make of them."""
-    page = path.read_text() if path.exists() else f"# Foundation\n\n{BEGIN}\n{END}\n"
-    head, rest = page.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
+    """Write all tables into the page."""
     parts = {k: timing_table(found) if k == "timing" else markdown(found) for k, found in results.items()}
-    tables = "\n".join(f"### {TITLES[key]}\n\n{part}" for key, part in parts.items())
-    with written(path) as partial:
-        partial.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{tail}")
+    insert(path, "\n".join(f"### {TITLES[key]}\n\n{part}" for key, part in parts.items()), "Foundation")
 
 
 def main() -> None:

@@ -19,12 +19,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
+from pages import insert
 
 from motet import graphs
 from motet.evaluate.results import percent
-from motet.runs import hardware, write_json, written
+from motet.runs import hardware, write_json
 
-BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 SETS = ("MUTAG", "PROTEINS", "DD", "NCI1")
 # HaLP's supplement, Table 8: mean and standard deviation over five seeds
 PUBLISHED = {
@@ -160,15 +160,7 @@ def publish(args: argparse.Namespace) -> None:
                 add(found, name, title, json.loads(path.read_text()))
     if found["sets"]:
         write_json(args.out / "graphs.json", found)
-        fill(args.out / "graphs.md", page(found))
-
-
-def fill(path: Path, tables: str) -> None:
-    """Put the tables between the markers of the page, which says what to make of them."""
-    text = path.read_text() if path.exists() else f"# GraphCL, and HaLP on it\n\n{BEGIN}\n{END}\n"
-    head, rest = text.split(BEGIN, 1)
-    with written(path) as partial:
-        partial.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{rest.split(END, 1)[1]}")
+        insert(args.out / "graphs.md", page(found), "GraphCL, and HaLP on it")
 
 
 def add(found: dict[str, Any], name: str, title: str, result: dict[str, Any]) -> None:

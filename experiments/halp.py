@@ -17,12 +17,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from foundation import BEGIN, END, PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, finished, train_all
+from foundation import PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, finished, train_all
+from pages import insert
 from scipy.stats import t
 
 from motet.archive import MotionArchive
 from motet.evaluate.results import RANDOM, RAW, percent
-from motet.runs import hardware, write_json, written
+from motet.runs import hardware, write_json
 from motet.study import Entry, study
 
 # what differs from halp/small on the joint stream; None is the host without the term
@@ -268,10 +269,7 @@ HEADINGS = {
 
 
 def fill(path: Path, results: dict[str, Any]) -> None:
-    """Put the tables between the markers of the page."""
-    page = path.read_text() if path.exists() else f"# HaLP\n\n{BEGIN}\n{END}\n"
-    head, rest = page.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
+    """Write all tables into the page."""
     lines: list[str] = []
     for part in PARTS:
         for found in (f for f in results.values() if f["part"] == part):
@@ -287,8 +285,7 @@ def fill(path: Path, results: dict[str, Any]) -> None:
             ]
             if found["missing"]:
                 lines += [f"Not run yet: {', '.join(found['missing'])}.", ""]
-    with written(path) as partial:
-        partial.write_text(f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{tail}")
+    insert(path, "\n".join(lines), "HaLP")
 
 
 def main() -> None:

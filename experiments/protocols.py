@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from foundation import BEGIN, END, PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, train_all
+from foundation import PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, train_all
+from pages import insert
 
 from motet import layouts
 from motet.archive import ArchiveWriter, MotionArchive
@@ -27,7 +28,7 @@ from motet.convert import convert
 from motet.evaluate.results import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json, written
+from motet.runs import Run, hardware, write_json
 from motet.study import Entry
 
 METHODS = ("moco", "cmd")
@@ -210,16 +211,6 @@ def text(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def fill(page: Path, tables: str) -> None:
-    """Put the tables between the markers of the page, which says what to make of them."""
-    before, after = "# Protocols\n\n", "\n"
-    if page.exists():
-        before, _, rest = page.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-    with written(page) as partial:
-        partial.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
@@ -249,7 +240,7 @@ def main() -> None:
             results["facts"] = facts | {"commands": results.get("facts", {}).get("commands", {}) | args.commands}
             write_json(path, results)
             print(key, flush=True)
-        fill(page, text(results))
+        insert(page, text(results), "Protocols")
 
 
 if __name__ == "__main__":
