@@ -26,7 +26,7 @@ from motet import layouts, recipes
 from motet.keyed import Keyed
 from motet.methods.contrastive import ContrastiveHost, StepOutput
 from motet.model import encoder_options
-from motet.train import make_optimiser
+from motet.trainer import make_optimiser
 
 SIDE = 2048  # of the product that gives the rate
 

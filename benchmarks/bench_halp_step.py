@@ -22,7 +22,7 @@ from motet import layouts, recipes
 from motet.config import Recipe
 from motet.methods.contrastive import ContrastiveHost
 from motet.model import encoder_options
-from motet.train import make_optimiser
+from motet.trainer import make_optimiser
 
 STEPS = 5
 

@@ -31,7 +31,8 @@ from motet.loader import batches
 from motet.methods.contrastive import ContrastiveHost
 from motet.runs import hardware, write_json, written
 from motet.simulate import simulate
-from motet.train import Trainer, resolve
+from motet.train import resolve
+from motet.trainer import Trainer
 
 METHODS: dict[str, dict[str, Any]] = {
     "moco": {"streams": ("joint",)},
@@ -168,7 +169,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     args = parser.parse_args()
-    multiprocessing.set_forkserver_preload(["motet.train", "motet.recipes.contrastive", "motet.recipes.halp"])
+    multiprocessing.set_forkserver_preload(["motet.trainer", "motet.recipes.contrastive", "motet.recipes.halp"])
     found: dict[str, Any] = {"steps": args.steps, "batch_size": SMALL["batch_size"], "methods": {}}
     found |= {"hardware": hardware(), "torch": torch.__version__, "date": datetime.now(UTC).date().isoformat()}
     with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,8 @@ from motet.evaluate import knn_accuracy
 from motet.loader import ClipStore
 from motet.runs import Run
 from motet.splits import default_rule, split, validation
-from motet.train import Trainer, resolve
+from motet.train import resolve
+from motet.trainer import Trainer
 
 BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8, "mask": 0.0, "lr": 3e-3, "precision": "bf16", "scale": 0.0}
 CANDIDATES: dict[str, dict[str, Any]] = {

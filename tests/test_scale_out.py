@@ -152,7 +152,7 @@ def test_parts_of_a_batch_average_to_its_loss() -> None:
 JOB = """
 import os, signal, sys
 from motet import cli
-from motet.train import Trainer
+from motet.trainer import Trainer
 
 step, calls = Trainer._step, []
 

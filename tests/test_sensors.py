@@ -25,7 +25,8 @@ from motet.methods.mcl import MCL
 from motet.runs import Run
 from motet.sensors import Feed, companions, fitted, paired, same_sides
 from motet.splits import split
-from motet.train import Trainer, pretrain, resolve, resume
+from motet.train import pretrain, resolve, resume
+from motet.trainer import Trainer
 from motet.views import split_stream
 from tests.conftest import stick
 from tests.test_train import TINY, assert_same, stop_at

@@ -20,7 +20,8 @@ from motet.checkpoint import load_checkpoint
 from motet.errors import ConfigError, DataError, Interrupted, MotetWarning, RunError
 from motet.methods.cmd import CMD
 from motet.runs import Run, collect
-from motet.train import Trainer, _tell_left_out, pretrain, resolve, resume, train_seeds
+from motet.train import _tell_left_out, pretrain, resolve, resume, train_seeds
+from motet.trainer import Trainer
 
 TINY: dict[str, Any] = {
     "epochs": 3,

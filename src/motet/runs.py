@@ -166,14 +166,10 @@ class Run:
         try:
             config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
             if is_distillation(self.path) or is_raw_distillation(self.path):
-                use = (
-                    "`motet embed` and motet.distill.raw.load use"
-                    if is_raw_distillation(self.path)
-                    else ("`motet embed` and motet.distill.load use")
-                )
+                room = "motet.distill.raw" if is_raw_distillation(self.path) else "motet.distill"
                 raise RunError(
                     f"{self.path} is a distillation, not a pretraining: its test results are in result.md, `motet "
-                    f"report` shows them, {use} its student"
+                    f"report` shows them, `motet embed` and {room}.load use its student"
                 )
             if is_discovery(self.path):
                 raise RunError(

@@ -161,7 +161,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
         return step(self, ids)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_stop_signals", signals)
+        patch.setattr(train, "stop_signals", signals)
         patch.setattr(Trainer, "_step", counted)
         yield
 

@@ -19,7 +19,7 @@ from motet.cli import main
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.reproduce import Row, Table, Training, all_tables, reproduce
 from motet.reproduce.pretraining import Pretraining
-from motet.train import Trainer
+from motet.trainer import Trainer
 from tests.conftest import write_clips
 from tests.graphs.made import write_tu
 from tests.test_train import TINY, stop_at

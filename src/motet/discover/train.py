@@ -24,11 +24,12 @@ from motet.discover.settings import Settings
 from motet.discover.step import Batch, Discovery
 from motet.discover.views import Strength, changed, mask_parts, whole_clips
 from motet.errors import Interrupted, RunError
+from motet.interrupts import stop_signals
 from motet.keyed import Keyed
 from motet.loader import Batches, batches
 from motet.progress import TrainingProgress
 from motet.runs import Run, written
-from motet.train import SAVED_EVERY, _stop_signals, _truncate_metrics, make_optimiser
+from motet.trainer import SAVED_EVERY, make_optimiser, truncate_metrics
 
 PRETRAINED = "pretrained.pt"
 """file in a run directory: the state at the end of pretraining."""
@@ -142,12 +143,12 @@ class Trainer:
         """
         run = None if out is None else Run(out)
         if run is not None:
-            _truncate_metrics(run, self.epoch)
+            truncate_metrics(run, self.epoch)
         every = self.settings.checkpoint_every or max(1, self.epochs // 10)
         saved = time.monotonic()
         done = self.epoch * self.steps + self.step_in_epoch
         show = TrainingProgress(self.epochs, self.steps, done, show=self.show)
-        with _stop_signals() as stopped, show:
+        with stop_signals() as stopped, show:
             while self.epoch < self.epochs:
                 if self.fine:
                     self.switch(show, run)

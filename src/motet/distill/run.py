@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -36,6 +33,7 @@ from motet.distill.table import FeatureTable, check_numbers, usable, warn_of_con
 from motet.distill.told import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.distill.train import Trainer
 from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.interrupts import stop_signals
 from motet.progress import TrainingProgress
 from motet.runs import environment, write_json, written
 
@@ -214,7 +212,7 @@ def _train(
         trainer.restore(out)
     stages, epochs = len(trainer.stages), settings.training.epochs
     show = TrainingProgress(epochs, stages, trainer.stage * epochs + trainer.epoch, show=progress)
-    with one_thread(device == "cpu"), _stop_signals() as stopped, show:
+    with one_thread(device == "cpu"), stop_signals() as stopped, show:
         if not trainer.run(out, show, stopped):
             _leave(out, stopped, trainer)
     lanes, main = trainer.lanes, trainer.main
@@ -337,24 +335,3 @@ def _leave(out: Path | None, stopped: Sequence[int], trainer: Trainer) -> None:
     error = Interrupted(f"stopped by {name} {where}; {advice}")
     error.status = 128 + stopped[0]
     raise error
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying; a second one takes effect at once."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

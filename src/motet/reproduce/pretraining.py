@@ -19,7 +19,8 @@ from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
 from motet.runs import Run
 from motet.splits import Split
-from motet.train import Trainer, resolve, train_seeds
+from motet.train import resolve, train_seeds
+from motet.trainer import Trainer
 
 _STEPS = 3  # that are measured for an estimate
 # what the time of a step depends on, apart from the machine

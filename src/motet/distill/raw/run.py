@@ -36,9 +36,9 @@ from motet.distill.settings import Settings, settings_for, settings_from_dict
 from motet.distill.table import FeatureTable, usable
 from motet.distill.told import command_alone, encoders_of, report, training_side
 from motet.errors import ConfigError, DataError, Interrupted, RunError
+from motet.interrupts import stop_signals
 from motet.progress import TrainingProgress
 from motet.runs import environment, write_json, written
-from motet.train import _stop_signals
 
 _SHOWN = 5  # bad recordings in a message
 
@@ -247,7 +247,7 @@ def _run(
     lanes = [(fold, seed) for fold in divided for seed in plan.seeds]
     done: list[dict[str, Any]] = []
     try:
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             for fold, seed in lanes:
                 place = out / "lanes" / f"{fold.name.replace(' ', '-').replace('/', '-')}-seed-{seed}"
                 done.append(_lane(table, fold, seed, plan, settings, networks, source, place, progress, stopped, rule))
