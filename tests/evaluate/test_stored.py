@@ -11,7 +11,7 @@ import pytest
 from motet import evaluate
 from motet.archive import MotionArchive
 from motet.errors import ConfigError, MotetWarning
-from motet.evaluate import knn, linear_cached, retrieval, runner, tuning
+from motet.evaluate import knn, linear_cached, retrieval, runner, stored, tuning
 from motet.evaluate.parts import Parts
 from motet.runs import Run
 from tests.evaluate.test_runner import SHORT, rows_of, write_archive, write_run
@@ -75,6 +75,15 @@ def test_what_is_done_is_not_done_again(run: Run, calls: list[str]) -> None:
     assert calls[5:] == ["knn", "knn"]
 
 
+def test_rows_of_an_earlier_way_of_judging_are_not_taken_for_todays(
+    run: Run, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate.run(run, ("knn",))
+    monkeypatch.setattr(stored, "REVISION", stored.REVISION + 1)
+    evaluate.run(run, ("knn",))
+    assert calls == ["knn", "knn"]
+
+
 def test_an_interrupted_evaluation_goes_on(run: Run, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     names, real = ("knn", "linear-cached", "retrieval"), runner.protocol
 
@@ -90,8 +99,8 @@ def test_an_interrupted_evaluation_goes_on(run: Run, calls: list[str], monkeypat
     monkeypatch.setattr(runner, "protocol", broken)
     with pytest.raises(KeyboardInterrupt):
         evaluate.run(run, names, linear_cached=SHORT)
-    stored = json.loads((run.path / "evaluation.json").read_text())
-    assert stored["missing"] == ["linear-cached", "retrieval"]
+    kept = json.loads((run.path / "evaluation.json").read_text())
+    assert kept["missing"] == ["linear-cached", "retrieval"]
     assert "**Unfinished**: linear-cached, retrieval not done yet" in (run.path / "evaluation.md").read_text()
     monkeypatch.setattr(runner, "protocol", real)
     whole = evaluate.run(run, names, linear_cached=SHORT)

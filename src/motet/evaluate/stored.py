@@ -65,9 +65,13 @@ def base_key(context: Context) -> str:
     return _digest(json.dumps(facts).encode())
 
 
+REVISION = 2
+"""raised when the same options give other rows than before, so that stored ones are not taken for them"""
+
+
 def entry_key(base: str, name: str, options: Any, *, seeds: int, baselines: bool) -> str:
     """Digest of all that decides the rows of one protocol."""
-    facts = [__version__, base, name, seeds, baselines, asdict(options)]
+    facts = [__version__, REVISION, base, name, seeds, baselines, asdict(options)]
     return _digest(json.dumps(facts, default=str, sort_keys=True).encode())
 
 
