@@ -22,11 +22,12 @@ from dataclasses import replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from motet import layouts, recipes
-from motet.keyed import Keyed
+from motet.core.rng import CounterRNG
+from motet.data import layouts
+from motet.engine.model import encoder_options
+from motet.engine.trainer import make_optimiser
+from motet.methods import recipes
 from motet.methods.contrastive import ContrastiveHost, StepOutput
-from motet.model import encoder_options
-from motet.trainer import make_optimiser
 
 SIDE = 2048  # of the product that gives the rate
 
@@ -65,7 +66,7 @@ class Step:
         with self.timed("step"):
             with self.timed("augmentation"):
                 ids = torch.arange(len(self.clips))
-                keyed = [Keyed(0, epoch, ids, view) for view in range(method.clips)]
+                keyed = [CounterRNG(0, epoch, ids, view) for view in range(method.clips)]
                 first, second, *further = method.transform([self.clips] * method.clips, keyed, self.skeleton)
             with self.timed("queries"):
                 queries = host._embed(host.encoders, host.heads, first)

@@ -29,19 +29,19 @@ import numpy as np
 import torch
 from benchmarks.bench_feeder import medians
 from benchmarks.bench_sinkhorn import denormal_slowness, power_form
+from motet.methods.discovery.networks import contrast, pooled
+from motet.methods.discovery.settings import Settings
+from motet.methods.discovery.step import Batch, Discovery
+from motet.methods.discovery.transport import transport
+from motet.methods.discovery.views import Strength, changed, mask_parts
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import normalize
 
-from motet import layouts
-from motet.discover.networks import contrast, pooled
-from motet.discover.settings import Settings
-from motet.discover.step import Batch, Discovery
-from motet.discover.transport import transport
-from motet.discover.views import Strength, changed, mask_parts
+from motet.core.rng import CounterRNG
+from motet.data import layouts
+from motet.data.skeletons import Skeleton
 from motet.encoders.graph import spatial_partitions
-from motet.keyed import Keyed
-from motet.skeletons import Skeleton
 
 WEAK, STRONG = Strength(0.5, 1 / 6), Strength(1.0, 1 / 3, 0.3)
 
@@ -202,7 +202,7 @@ def iteration(given: argparse.Namespace) -> dict[str, float]:
     def own(turn: int, fine: bool, precision: str) -> None:
         ours.settings = settings[precision]
         strength = STRONG if fine else WEAK
-        keyed = [Keyed(0, turn, ids, view) for view in range(5)]
+        keyed = [CounterRNG(0, turn, ids, view) for view in range(5)]
         students = [changed(stored[1 + b], keyed[b], strength, skeletons[b]) for b in (0, 1)]
         seen = [mask_parts(students[b], keyed[b], strength.mask, skeletons[b]) for b in (0, 1)]
         teachers = [changed(stored[1 + b], keyed[2 + b], WEAK, skeletons[b]) for b in (0, 1)]

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests import feeder_oracle as oracle
+from tests.data import feeder_oracle as oracle
 
-from motet import layouts
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.augment import Augment
-from motet.loader import ClipStore, augmented_views
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.augment import Augment
+from motet.data.loader import ClipStore, augmented_views
 
 BATCH, FRAMES, PERSONS = 64, 64, 2
 

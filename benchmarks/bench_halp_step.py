@@ -18,11 +18,12 @@ from collections.abc import Callable
 
 import torch
 
-from motet import layouts, recipes
-from motet.config import Recipe
+from motet.data import layouts
+from motet.engine.config import Recipe
+from motet.engine.model import encoder_options
+from motet.engine.trainer import make_optimiser
+from motet.methods import recipes
 from motet.methods.contrastive import ContrastiveHost
-from motet.model import encoder_options
-from motet.trainer import make_optimiser
 
 STEPS = 5
 

@@ -16,9 +16,9 @@ import time
 import torch
 from torch import Tensor, nn
 
+from motet.core.rng import CounterRNG
 from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.probe import ORDER_VIEW, Schedule
-from motet.keyed import Keyed
 
 RATIOS = (0.01, 0.05, 0.1, 0.2)
 
@@ -34,7 +34,7 @@ def one_by_one(x: Tensor, y: Tensor, lanes: list[Lane], classes: int, schedule: 
         sgd = torch.optim.SGD(layer.parameters(), lr=schedule.lr[0], momentum=schedule.momentum)
         for epoch in range(last):
             sgd.param_groups[0]["lr"] = schedule.lr[0] * schedule.factor(epoch * schedule.epochs // last)
-            order = lane.rows[Keyed(lane.seed, epoch, lane.rows, ORDER_VIEW).order("head")]
+            order = lane.rows[CounterRNG(lane.seed, epoch, lane.rows, ORDER_VIEW).order("head")]
             for rows in order.split(schedule.batch_size):
                 sgd.zero_grad()
                 nn.functional.cross_entropy(layer(x[rows]), y[rows]).backward()

@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.formats.ntu_reference import random_clip, read_line_by_line, released_selection, skeleton_text
+from tests.data.formats.ntu_reference import random_clip, read_line_by_line, released_selection, skeleton_text
 
-from motet import layouts
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.formats import ntu
-from motet.formats.base import read_bytes
-from motet.preprocess import preprocess
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.formats import ntu
+from motet.data.formats.base import read_bytes
+from motet.data.preprocess import preprocess
 
 VIEWS = 20  # passes over the archive, for the clock's resolution
 PADDED = 300  # frames of every clip in the released code

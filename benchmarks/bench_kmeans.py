@@ -21,7 +21,7 @@ from benchmarks.bench_feeder import medians
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.cluster import spherical_kmeans
+from motet.memory.kmeans import spherical_kmeans
 
 
 def loop(x: Tensor, k: int, iterations: int, seed: int) -> Tensor:

@@ -16,8 +16,8 @@ import time
 import torch
 from torch import Tensor, nn
 
+from motet.core.rng import CounterRNG
 from motet.evaluate.probe import ORDER_VIEW, Chunk, Probes, Schedule
-from motet.keyed import Keyed
 
 STREAMS = ("joint", "motion", "bone")
 
@@ -38,7 +38,7 @@ def one_by_one(
             sgd = torch.optim.SGD([p for la in layers for p in la.parameters()], lr=schedule.lr[0], momentum=0.9)
             for epoch in range(schedule.epochs):
                 sgd.param_groups[0]["lr"] = schedule.lr[0] * schedule.factor(epoch)
-                order = Keyed(seed, epoch, ids, ORDER_VIEW).order("probe")
+                order = CounterRNG(seed, epoch, ids, ORDER_VIEW).order("probe")
                 for rows in order.split(schedule.batch_size):
                     logits = sum(la(features[q, s, rows]) for s, la in zip(streams, layers, strict=True)) / len(layers)
                     sgd.zero_grad()

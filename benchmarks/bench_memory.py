@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.formats.ntu_reference import random_clip, skeleton_text
+from tests.data.formats.ntu_reference import random_clip, skeleton_text
 
 LIMIT = 4.0  # gigabytes that an import or a training may take
 

@@ -14,10 +14,10 @@ import json
 import numpy as np
 import torch
 from benchmarks.bench_feeder import medians
-from tests import feeder_oracle as oracle
+from tests.data import feeder_oracle as oracle
 
-from motet import layouts
-from motet.preprocess import preprocess
+from motet.data import layouts
+from motet.data.preprocess import preprocess
 
 
 def make_clips(count: int) -> list[oracle.Array]:

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.simulate import simulate
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.simulate import simulate
 
 
 def copy(archive: MotionArchive, destination: Path) -> float:

@@ -16,9 +16,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from motet import layouts, recipes
-from motet.model import Model
-from motet.streaming import Classifier, Stream
+from motet.data import layouts
+from motet.engine.model import Model
+from motet.methods import recipes
+from motet.use.stream import Classifier, Stream
 
 WARM = 50
 

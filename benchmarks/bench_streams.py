@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet import layouts
+from motet.data import layouts
 from motet.losses import consensus_distillation, mutual_distillation
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import ContrastiveHost

@@ -25,10 +25,11 @@ import numpy as np
 import torch
 from pages import insert
 
-from motet.distill import FeatureTable, run
+from motet.core.environment import hardware
+from motet.core.files import write_json
+from motet.data.formats.watch import load, locate, windows
 from motet.evaluate.results import percent
-from motet.formats.watch import load, locate, windows
-from motet.runs import hardware, write_json
+from motet.methods.distillation import FeatureTable, run
 
 Options = dict[str, Any]
 METHODS = ("alone", "teacher", "kd", "crd", "gmc", "crcd", "ccl", "nce", "amid")

@@ -26,15 +26,17 @@ from pages import insert
 from torch import Tensor
 
 import motet
-from motet import discover
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.cluster import spherical_kmeans
-from motet.discover.clusters import estimate, joined
-from motet.discover.data import Clips, fitting, retargetable, sides
-from motet.discover.views import whole_clips
+from motet.core.environment import hardware
+from motet.core.files import write_json
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.formats import import_dataset
+from motet.engine.run import Run
 from motet.evaluate.clusters import cluster_scores
-from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json
+from motet.memory.kmeans import spherical_kmeans
+from motet.methods import discovery as discover
+from motet.methods.discovery.clusters import estimate, joined
+from motet.methods.discovery.data import Clips, fitting, retargetable, sides
+from motet.methods.discovery.views import whole_clips
 
 FILES = {
     "UI-PRMD Vicon": "ui_prmd_vicon",
@@ -58,7 +60,7 @@ class Entry:
 
     Attributes:
         title: its name.
-        options: of :func:`motet.discover.run`, beside those of the task.
+        options: of :func:`motet.methods.discovery.run`, beside those of the task.
         start: "cmd" to begin with the encoder of a CMD pretraining.
         by: which of a result's rows count.
     """
@@ -176,7 +178,7 @@ def pretrained(study: Study, method: str, seed: int) -> Run:
     if (out / "model.safetensors").exists():
         return Run.open(out)
     if (out / "config.json").exists():
-        return motet.train.resume(out, progress=False)
+        return motet.methods.pretrain.resume(out, progress=False)
     batch = min(64, len(parts.train))
     epochs = -(-study.steps // (len(parts.train) // batch))
     settings = settings_of(study)
@@ -262,7 +264,7 @@ def raw_sensor_purity(study: Study, preprocess: str) -> float:
     settings = discover.SETTINGS["small"].with_options(study.common)
     parts = []
     for shown in retargetable(study.source, study.target):
-        store = motet.loader.ClipStore(shown, preprocess=preprocess)
+        store = motet.data.loader.ClipStore(shown, preprocess=preprocess)
         parts.append(whole_clips(store, store.ids, settings.frames).flatten(1))
     mean = torch.cat(parts).mean(dim=0)
     return _purity([x - mean for x in parts])

@@ -23,13 +23,15 @@ from typing import Any
 import torch
 from pages import insert
 
-from motet.archive import MotionArchive
+from motet.core.environment import hardware
+from motet.core.files import write_json
+from motet.data.archive import MotionArchive
+from motet.data.formats import import_dataset
+from motet.data.splits import default_rule, split
+from motet.engine.run import Run
 from motet.evaluate.results import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
-from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json
-from motet.splits import default_rule, split
-from motet.train import train_seeds
+from motet.methods.pretrain import train_seeds
 
 PROTOCOLS = ("knn", "linear-cached")
 ALONE, TOGETHER = ("moco", "cmd"), "cmd, both sensors"

@@ -24,15 +24,16 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from motet.archive import MotionArchive
-from motet.distributed import rank, world_size
-from motet.errors import MotetWarning
-from motet.loader import batches
+from motet.core.distributed import rank, world_size
+from motet.core.environment import hardware
+from motet.core.errors import MotetWarning
+from motet.core.files import write_json, written
+from motet.data.archive import MotionArchive
+from motet.data.loader import batches
+from motet.data.simulate import simulate
+from motet.engine.trainer import Trainer
 from motet.methods.contrastive import ContrastiveHost
-from motet.runs import hardware, write_json, written
-from motet.simulate import simulate
-from motet.train import resolve
-from motet.trainer import Trainer
+from motet.methods.pretrain import resolve
 
 METHODS: dict[str, dict[str, Any]] = {
     "moco": {"streams": ("joint",)},
@@ -169,7 +170,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     args = parser.parse_args()
-    multiprocessing.set_forkserver_preload(["motet.trainer", "motet.recipes.contrastive", "motet.recipes.halp"])
+    multiprocessing.set_forkserver_preload(
+        ["motet.engine.trainer", "motet.methods.recipes.contrastive", "motet.methods.recipes.halp"]
+    )
     found: dict[str, Any] = {"steps": args.steps, "batch_size": SMALL["batch_size"], "methods": {}}
     found |= {"hardware": hardware(), "torch": torch.__version__, "date": datetime.now(UTC).date().isoformat()}
     with tempfile.TemporaryDirectory() as folder:

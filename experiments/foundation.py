@@ -26,12 +26,14 @@ from typing import Any
 
 from pages import insert
 
-from motet.archive import MotionArchive
+from motet.core.environment import hardware
+from motet.core.files import write_json
+from motet.data.archive import MotionArchive
+from motet.data.formats import import_dataset
+from motet.data.splits import default_rule, split
+from motet.engine.run import Run
 from motet.evaluate.results import RANDOM, RAW, Row, percent
-from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json
-from motet.splits import default_rule, split
-from motet.study import Entry, study
+from motet.reproduce.compare import Entry, study
 
 SIX = "joint motion bone acceleration bone_motion joint[{part}]"
 

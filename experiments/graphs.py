@@ -21,9 +21,10 @@ from typing import Any
 import torch
 from pages import insert
 
-from motet import graphs
+from motet.core.environment import hardware
+from motet.core.files import write_json
 from motet.evaluate.results import percent
-from motet.runs import hardware, write_json
+from motet.methods import graphs
 
 SETS = ("MUTAG", "PROTEINS", "DD", "NCI1")
 # HaLP's supplement, Table 8: mean and standard deviation over five seeds

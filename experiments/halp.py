@@ -21,10 +21,11 @@ from foundation import PRECISION, SETS, TITLES, Set, archive_of, command, epochs
 from pages import insert
 from scipy.stats import t
 
-from motet.archive import MotionArchive
+from motet.core.environment import hardware
+from motet.core.files import write_json
+from motet.data.archive import MotionArchive
 from motet.evaluate.results import RANDOM, RAW, percent
-from motet.runs import hardware, write_json
-from motet.study import Entry, study
+from motet.reproduce.compare import Entry, study
 
 # what differs from halp/small on the joint stream; None is the host without the term
 ABLATIONS: dict[str, dict[str, dict[str, Any] | None]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from motet.runs import written
+from motet.core.files import written
 
 BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 

@@ -22,14 +22,16 @@ import torch
 from foundation import PRECISION, SETS, TITLES, Set, archive_of, command, epochs_for, train_all
 from pages import insert
 
-from motet import layouts
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.convert import convert
+from motet.core.environment import hardware
+from motet.core.files import write_json
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import convert
+from motet.data.formats import import_dataset
+from motet.engine.run import Run
 from motet.evaluate.results import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
-from motet.formats import import_dataset
-from motet.runs import Run, hardware, write_json
-from motet.study import Entry
+from motet.reproduce.compare import Entry
 
 METHODS = ("moco", "cmd")
 # in the joints that all of them have: KARD's fifteen do not give UI-PRMD's twenty-two

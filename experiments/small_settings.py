@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from motet.archive import MotionArchive
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.loader import ClipStore
+from motet.data.splits import default_rule, split, validation
+from motet.engine.run import Run
+from motet.engine.trainer import Trainer
 from motet.evaluate import knn_accuracy
-from motet.loader import ClipStore
-from motet.runs import Run
-from motet.splits import default_rule, split, validation
-from motet.train import resolve
-from motet.trainer import Trainer
+from motet.methods.pretrain import resolve
 
 BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8, "mask": 0.0, "lr": 3e-3, "precision": "bf16", "scale": 0.0}
 CANDIDATES: dict[str, dict[str, Any]] = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.skeletons import Skeleton
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.skeletons import Skeleton
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

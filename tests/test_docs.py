@@ -27,12 +27,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet import cli, formats, layouts, recipes, splits
-from motet.augment import Augment
-from motet.errors import MotetError
+from motet import cli
+from motet.core.errors import MotetError
+from motet.data import formats, layouts, splits
+from motet.data.augment import Augment
+from motet.data.views import KINDS
 from motet.evaluate import protocols
+from motet.methods import recipes
 from motet.reproduce import all_tables
-from motet.views import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -202,7 +204,7 @@ def python(block: Block, names: dict[str, Any]) -> None:
 RUNNABLE = [page for page in PAGES if any(b.mark for b in blocks(page))]
 
 
-@pytest.mark.filterwarnings("default::motet.errors.MotetWarning")
+@pytest.mark.filterwarnings("default::motet.core.errors.MotetWarning")
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_marked_examples_run(
     page: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,56 +9,59 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from motet import _moved
 from motet._version import __version__
 
 if TYPE_CHECKING:
-    from motet.archive import ArchiveWriter, MotionArchive
-    from motet.embedding import embed
-    from motet.errors import ConfigError, DataError, Interrupted, MotetError, MotetWarning, RunError
-    from motet.exporting import export
-    from motet.formats import import_dataset
-    from motet.model import Model, load
-    from motet.runs import Run
-    from motet.skeletons import Skeleton
-    from motet.streaming import stream
-    from motet.train import pretrain, resume
-    from motet.weights import save_weights
+    from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetWarning, RunError
+    from motet.data.archive import ArchiveWriter, MotionArchive
+    from motet.data.formats import import_dataset
+    from motet.data.skeletons import Skeleton
+    from motet.engine.model import Model, load
+    from motet.engine.run import Run
+    from motet.methods.pretrain import pretrain, resume
+    from motet.use.embed import embed
+    from motet.use.export import export
+    from motet.use.stream import stream
+    from motet.use.weights import save_weights
+
+_moved.install()
 
 _HOMES = {
-    "ArchiveWriter": "archive",
-    "ConfigError": "errors",
-    "DataError": "errors",
-    "Interrupted": "errors",
-    "Model": "model",
-    "MotetError": "errors",
-    "MotetWarning": "errors",
-    "MotionArchive": "archive",
-    "Run": "runs",
-    "RunError": "errors",
-    "Skeleton": "skeletons",
-    "embed": "embedding",
-    "export": "exporting",
-    "import_dataset": "formats",
-    "load": "model",
-    "pretrain": "train",
-    "resume": "train",
-    "save_weights": "weights",
-    "stream": "streaming",
+    "ArchiveWriter": "data.archive",
+    "ConfigError": "core.errors",
+    "DataError": "core.errors",
+    "Interrupted": "core.errors",
+    "Model": "engine.model",
+    "MotetError": "core.errors",
+    "MotetWarning": "core.errors",
+    "MotionArchive": "data.archive",
+    "Run": "engine.run",
+    "RunError": "core.errors",
+    "Skeleton": "data.skeletons",
+    "embed": "use.embed",
+    "export": "use.export",
+    "import_dataset": "data.formats",
+    "load": "engine.model",
+    "pretrain": "methods.pretrain",
+    "resume": "methods.pretrain",
+    "save_weights": "use.weights",
+    "stream": "use.stream",
 }
-_MODULES = (
-    "discover",
-    "distill",
-    "encoders",
-    "evaluate",
-    "graphs",
-    "layouts",
-    "losses",
-    "memory",
-    "recipes",
-    "report",
-    "reproduce",
-    "simulate",
-)
+_MODULES = {
+    "discover": "methods.discovery",
+    "distill": "methods.distillation",
+    "encoders": "encoders",
+    "evaluate": "evaluate",
+    "graphs": "methods.graphs",
+    "layouts": "data.layouts",
+    "losses": "losses",
+    "memory": "memory",
+    "recipes": "methods.recipes",
+    "report": "report",
+    "reproduce": "reproduce",
+    "simulate": "data.simulate",
+}
 
 __all__ = [
     "ArchiveWriter",
@@ -90,7 +93,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if name in _MODULES:
-        return import_module(f"motet.{name}")
+        return import_module(f"motet.{_MODULES[name]}")
     raise AttributeError(f"module 'motet' has no attribute {name!r}")
 
 

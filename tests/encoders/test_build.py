@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN, SkeletonGRU, build_encoder
-from motet.errors import ConfigError
-from motet.skeletons import Skeleton
 
 SKELETON = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
 

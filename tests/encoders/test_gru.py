@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from motet.core.errors import ConfigError
 from motet.encoders import CausalGRU, SkeletonGRU, encode_together, recurrence
-from motet.errors import ConfigError
 from tests.encoders.stepwise import StepwiseGRU, fill, waves
 
 # Golden values: the released code of CMD (Mao et al., ECCV 2022) run on the waves below, in float64.

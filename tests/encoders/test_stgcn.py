@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from motet import layouts
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN, graph_center, spatial_partitions
-from motet.errors import ConfigError
-from motet.skeletons import Skeleton
 
 SENSORS = Skeleton("pair", ("wrist", "hip"), (-1, -1), kind="sensor", up=None)
 CHAIN = Skeleton("chain", ("a", "b", "c", "d", "e"), (-1, 0, 1, 2, 3))

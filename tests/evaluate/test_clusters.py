@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.evaluate import cluster_scores
 
 pairs = st.lists(st.tuples(st.integers(-4, 3), st.integers(10, 15)), min_size=1, max_size=40)

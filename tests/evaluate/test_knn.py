@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from motet.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError
 from motet.evaluate import knn_accuracy, knn_predict, neighbours
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
 from motet.evaluate.probe import ORDER_VIEW, Chunk, Probes, Schedule, fusion_weight, train
-from motet.keyed import Keyed
 
 STREAMS = ("joint", "motion", "bone[trunk]")
 CLASSES, WIDTH, CLIPS = 6, 5, 37
@@ -33,7 +33,7 @@ def one_by_one(
     for epoch in range(schedule.epochs):
         for group in sgd.param_groups:
             group["lr"] = lr * 0.1 ** sum(epoch >= drop for drop in schedule.drops or ())
-        order = Keyed(seed, epoch, torch.arange(len(y)), ORDER_VIEW).order("probe")
+        order = CounterRNG(seed, epoch, torch.arange(len(y)), ORDER_VIEW).order("probe")
         for rows in order.split(schedule.batch_size):
             logits = [layer(x[s, rows]) for s, layer in enumerate(layers)]
             losses = [torch.stack(logits).mean(dim=0)] if joint else logits

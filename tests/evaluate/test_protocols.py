@@ -11,16 +11,16 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from motet import evaluate
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetWarning
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.skeletons import Skeleton
+from motet.data.splits import split
+from motet.engine.model import Model
+from motet.engine.run import Run
 from motet.evaluate import cluster, fewshot
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
 from motet.evaluate.retrieval import retrieval_scores
-from motet.model import Model
-from motet.runs import Run
-from motet.skeletons import Skeleton
-from motet.splits import split
 from tests.evaluate.test_runner import SHORT, STREAMS, rows_of, write_archive, write_run
 
 TOGETHER = "+".join(STREAMS)

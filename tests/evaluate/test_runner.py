@@ -11,10 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motet import evaluate, recipes
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.config import Encoder
-from motet.errors import ConfigError, MotetWarning
+from motet import evaluate
+from motet.core.errors import ConfigError, MotetWarning
+from motet.core.rng import CounterRNG
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.loader import random_crop
+from motet.data.skeletons import Skeleton
+from motet.data.splits import Split, split
+from motet.engine.config import Encoder
+from motet.engine.model import Model
+from motet.engine.run import Run
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
@@ -22,12 +28,7 @@ from motet.evaluate.features import Encoded, Raw
 from motet.evaluate.linear import CROP_VIEW
 from motet.evaluate.probe import ORDER_VIEW, fusion_weight
 from motet.evaluate.results import Row, markdown, percent
-from motet.keyed import Keyed
-from motet.loader import random_crop
-from motet.model import Model
-from motet.runs import Run
-from motet.skeletons import Skeleton
-from motet.splits import Split, split
+from motet.methods import recipes
 
 SKELETON = Skeleton("stick", ("root", "left", "right", "head"), (-1, 0, 0, 0), parts={"top": (0, 3)})
 STREAMS = ("joint", "motion", "bone[top]")
@@ -131,13 +132,13 @@ def slow_official_protocol(run: Run, archive: MotionArchive, features: str) -> d
         for group in sgd.param_groups:
             group["lr"] = 0.1 * 0.1 ** ((epoch >= 2) + (epoch >= 3))  # 5/8 and 7/8 of 4 epochs
         # one chunk: the set is small
-        chunk = train[Keyed(0, epoch, train, CROP_VIEW).order("chunks")]
-        chunk = chunk[Keyed(0, epoch, chunk, ORDER_VIEW).order("probe")]
+        chunk = train[CounterRNG(0, epoch, train, CROP_VIEW).order("chunks")]
+        chunk = chunk[CounterRNG(0, epoch, chunk, ORDER_VIEW).order("probe")]
         for ids in chunk.split(SHORT["batch_size"]):
             batch: dict[str, list[Tensor]] = {s: [] for s in STREAMS}
             for clip in ids:
                 one = clip[None]
-                keyed = Keyed(0, epoch, one, CROP_VIEW)
+                keyed = CounterRNG(0, epoch, one, CROP_VIEW)
                 crop = random_crop(keyed, store.lengths_of(one), minimum_ratio=0.5, frames=8)
                 for s, f in model.encode(store, one, start=crop[0], length=crop[1]).items():
                     batch[s].append(f)

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from motet import evaluate
-from motet.archive import MotionArchive
-from motet.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetWarning
+from motet.data.archive import MotionArchive
+from motet.engine.run import Run
 from motet.evaluate import knn, linear_cached, retrieval, runner, stored, tuning
 from motet.evaluate.parts import Parts
-from motet.runs import Run
 from tests.evaluate.test_runner import SHORT, rows_of, write_archive, write_run
 
 

@@ -13,8 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from motet import evaluate
-from motet.archive import MotionArchive
-from motet.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetWarning
+from motet.core.rng import CounterRNG
+from motet.data.archive import MotionArchive
+from motet.data.loader import center_crop, random_crop
+from motet.data.splits import split
+from motet.engine.run import Run
 from motet.evaluate import semi
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
@@ -22,10 +26,6 @@ from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.linear import CROP_VIEW
 from motet.evaluate.probe import ORDER_VIEW, Schedule
 from motet.evaluate.tuning import Tuning
-from motet.keyed import Keyed
-from motet.loader import center_crop, random_crop
-from motet.runs import Run
-from motet.splits import split
 from tests.evaluate.test_runner import SKELETON, rows_of, write_archive, write_run
 
 BRIEF: dict[str, Any] = {"epochs": 3, "batch_size": 4}  # epochs that are given are not raised to 500 steps
@@ -58,7 +58,7 @@ def one_head(x: Tensor, y: Tensor, lane: Lane, schedule: Schedule, classes: int,
     for epoch in range(epochs):
         drops = [d * epochs / schedule.epochs for d in (schedule.epochs * 5 // 8, schedule.epochs * 7 // 8)]
         sgd.param_groups[0]["lr"] = schedule.lr[0] * 0.1 ** sum(epoch >= d for d in drops)
-        order = lane.rows[Keyed(lane.seed, epoch, lane.rows, ORDER_VIEW).order("head")]
+        order = lane.rows[CounterRNG(lane.seed, epoch, lane.rows, ORDER_VIEW).order("head")]
         for rows in order.split(schedule.batch_size):
             sgd.zero_grad()
             nn.functional.cross_entropy(layer(x[rows]), y[rows]).backward()
@@ -154,9 +154,9 @@ def slow_tuning(
     looks = []
     for epoch in range(epochs):
         sgd.param_groups[0]["lr"] = 0.01 * 0.1 ** ((epoch >= epochs * 5 // 8) + (epoch >= epochs * 7 // 8))
-        for batch in Keyed(seed, epoch, ids, ORDER_VIEW).order("tuning").split(4):
+        for batch in CounterRNG(seed, epoch, ids, ORDER_VIEW).order("tuning").split(4):
             chosen = ids[batch]
-            keyed = Keyed(seed, epoch, chosen, CROP_VIEW)
+            keyed = CounterRNG(seed, epoch, chosen, CROP_VIEW)
             crop = random_crop(keyed, store.lengths_of(chosen), minimum_ratio=0.5, frames=8)
             sgd.zero_grad()
             logits = layer(encoder(view(store.windows(chosen, *crop, 8))))

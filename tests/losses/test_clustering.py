@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import balanced_assignment, pair_consistency, pair_likelihood, rank_statistics_pairs
 
 close = pytest.approx

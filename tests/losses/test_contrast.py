@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import cross_positive_mining, info_nce, mutual_contrast
 from tests.losses.golden import raw, toy, unit
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import consensus_distillation, mutual_distillation, neighbour_distillation
 from tests.losses.golden import STREAMS, raw, toy, unit
 

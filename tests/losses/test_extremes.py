@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import info_nce
 from motet.losses.extremes import distributional_divergence, neighbour_mining
 

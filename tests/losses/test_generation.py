@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import hallucination_loss, info_nce, mutual_distillation, rank_filter, rank_limit, slerp
 from motet.losses.generation import Positives, alignment_loss, candidates, hallucinate, retained
 from tests.losses.test_hallucination import at, close, cos, degrees, golden_step, sin, unit

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import hallucination_loss, info_nce, rank_filter, rank_limit, slerp
 
 close = pytest.approx

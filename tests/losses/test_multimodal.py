@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import adversarial_critic, adversarial_student, class_contrast, jensen_shannon
 
 close = pytest.approx

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from motet.cluster import spherical_kmeans
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.memory import Prototypes, Queue
+from motet.memory.kmeans import spherical_kmeans
 
 STREAMS = ("joint", "bone")
 

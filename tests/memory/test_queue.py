@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import info_nce, mutual_distillation
 from motet.memory.queue import Queue
 from tests.losses.golden import STREAMS, toy

@@ -10,22 +10,22 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from motet import recipes
-from motet.archive import MotionArchive
-from motet.checkpoint import load_checkpoint
+from motet.core.errors import ConfigError, Interrupted
+from motet.core.rng import CounterRNG
+from motet.data.archive import MotionArchive
+from motet.data.extreme import Extreme, augment_extremely, padded_crop
+from motet.data.layouts import get as layout
 from motet.encoders.attention import energy_drop
-from motet.errors import ConfigError, Interrupted
-from motet.extreme import Extreme, augment_extremely, padded_crop
-from motet.keyed import Keyed
-from motet.layouts import get as layout
+from motet.engine.checkpoint import load_checkpoint
 from motet.losses import info_nce
 from motet.losses.extremes import distributional_divergence, neighbour_mining
+from motet.methods import recipes
 from motet.methods.aimclr import AimCLR, AimCLRHost, HaLPAimCLR
 from motet.methods.contrastive import ContrastiveHost
-from motet.train import resume
+from motet.methods.pretrain import resume
 from tests.conftest import stick
 from tests.methods.test_contrastive import clips
-from tests.test_train import assert_same, stop_at, tiny
+from tests.methods.test_pretrain import assert_same, stop_at, tiny
 
 SMALL: dict[str, Any] = {"dim": 5, "queue_size": 12, "key_momentum": 0.9}
 
@@ -99,7 +99,7 @@ def test_size_of_the_published_encoder() -> None:
 def test_the_third_clip_alone_is_distorted() -> None:
     options = AimCLR(padding=0.25, extremes=Extreme(extreme=("axis-mask",), extreme_chance=1.0))
     x = torch.randn(6, 8, 1, 8, 3)
-    keyed = [Keyed(0, 0, torch.arange(6), view) for view in range(3)]
+    keyed = [CounterRNG(0, 0, torch.arange(6), view) for view in range(3)]
     out = options.transform([x, x, x], keyed, stick())
     assert not torch.equal(out[0], out[1])
     for view in (0, 1):

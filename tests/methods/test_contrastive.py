@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import info_nce, mutual_distillation
 from motet.memory import ema_update
 from motet.methods.cmd import CMD

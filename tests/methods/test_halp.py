@@ -13,22 +13,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet import recipes
-from motet.archive import MotionArchive
-from motet.checkpoint import load_checkpoint
-from motet.cluster import spherical_kmeans
-from motet.errors import ConfigError, Interrupted, MotetWarning
+from motet.core.errors import ConfigError, Interrupted, MotetWarning
+from motet.data.archive import MotionArchive
+from motet.engine.checkpoint import load_checkpoint
 from motet.losses import hallucination_loss, info_nce
 from motet.losses.generation import hallucinate
+from motet.memory.kmeans import spherical_kmeans
 from motet.methods import halp as module
+from motet.methods import recipes
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput
 from motet.methods.halp import HaLP, HaLPCMD, analysis, in_batch_nce
 from motet.methods.moco import MoCo
-from motet.train import resolve, resume
+from motet.methods.pretrain import resolve, resume
 from tests.losses.test_hallucination import golden_step
 from tests.methods.test_contrastive import Any3, clips, host
-from tests.test_train import assert_same, stop_at, tiny
+from tests.methods.test_pretrain import assert_same, stop_at, tiny
 
 SMALL: dict[str, Any] = {"dim": 5, "queue_size": 12, "key_momentum": 0.9}
 HALP: dict[str, Any] = {**SMALL, "prototypes": 4, "recent": 8, "positives": 6, "refresh": 2, "halp_start": 0}

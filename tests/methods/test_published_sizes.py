@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from motet import layouts
+from motet.data import layouts
 from motet.evaluate.linear import Options as LinearOptions
 from motet.losses import info_nce, neighbour_distillation
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive, ContrastiveHost
 from motet.methods.moco import MoCo
-from motet.recipes import get
+from motet.methods.recipes import get
 
 
 def host(options: Contrastive, streams: tuple[str, ...]) -> ContrastiveHost:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from motet.data.skeletons import Skeleton
 from motet.report import ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row, maps
-from motet.skeletons import Skeleton
 
 BODY = Skeleton(
     name="stick",

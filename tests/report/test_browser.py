@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet import distill, report
+from motet import report
+from motet.methods import distillation as distill
 from motet.report import build
-from tests.distill.toys import write_table
+from tests.methods.distillation.toys import write_table
 from tests.report.made_up import made_up
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet import distill, report
+from motet import report
 from motet.cli import main
-from motet.errors import ConfigError, RunError
+from motet.core.errors import ConfigError, RunError
+from motet.methods import distillation as distill
 from motet.report import charts
 from motet.report.data import Confusion, Curve
-from tests.distill.toys import write_table
+from tests.methods.distillation.toys import write_table
 from tests.report.test_page import Page
 
 TINY: dict[str, Any] = {"epochs": 3, "batch_size": 16, "features": 8, "hidden": (8,), "fuse_hidden": 8, "warm_up": 1}

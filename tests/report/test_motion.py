@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from motet.data.skeletons import AXES
 from motet.report import Motion, motion
-from motet.skeletons import AXES
 from tests.report.made_up import BODY, POSE, SENSOR, walks
 
 XYZ = ("x", "y", "z")

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.report import Confusion, Curve, Fact, Motion, ReportData, build, charts
 from tests.report.made_up import BODY, SENSOR, made_up, rows, walks
 

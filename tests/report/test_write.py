@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from motet import evaluate, pretrain, report
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.errors import ConfigError, RunError
-from motet.runs import Run
+from motet.core.errors import ConfigError, RunError
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.engine.run import Run
 from tests.report.made_up import BODY, POSE
 from tests.report.test_page import Page
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 import motet
-from motet.archive import MotionArchive
 from motet.cli import main
-from motet.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.data.archive import MotionArchive
+from motet.engine.trainer import Trainer
 from motet.reproduce import Row, Table, Training, all_tables, reproduce
 from motet.reproduce.pretraining import Pretraining
-from motet.trainer import Trainer
 from tests.conftest import write_clips
-from tests.graphs.made import write_tu
-from tests.test_train import TINY, stop_at
+from tests.methods.graphs.made import write_tu
+from tests.methods.test_pretrain import TINY, stop_at
 
 OPTIONS: dict[str, Any] = {**TINY, "epochs": 2, "monitor_every": 2}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from motet.methods.discovery.settings import SETTINGS
 
-from motet.archive import MotionArchive
-from motet.config import flat_options
-from motet.discover.settings import SETTINGS
-from motet.distill import settings_for
-from motet.errors import ConfigError
-from motet.graphs.run import options_for
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.engine.config import flat_options
+from motet.methods.distillation import settings_for
+from motet.methods.graphs.run import options_for
 from motet.reproduce import Share, Table, all_tables
 from motet.reproduce.jobs import Request, Scale, settled
 from motet.reproduce.pretraining import Pretraining

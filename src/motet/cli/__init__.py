@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from motet._version import __version__
-from motet.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
+from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
@@ -79,7 +79,7 @@ KEPT = {
 
 # what people call things that are done elsewhere
 _PREDICTION = (
-    "features of new clips: `motet embed`; classes of new clips, frame by frame: motet.streaming.Classifier "
+    "features of new clips: `motet embed`; classes of new clips, frame by frame: motet.use.stream.Classifier "
     "(docs/export.md); of clusters that were found: `motet clusters`"
 )
 _ELSEWHERE = {

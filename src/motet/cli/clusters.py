@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from motet.cli.parse import parse, write_result
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 _TAUGHT = {"B0": "which the source has taught", "B1": "the target's own"}
 
@@ -40,9 +40,9 @@ class Clusters:
 def clusters(args: Sequence[str]) -> int:
     """motet clusters RUN --name 0=wave 3=wave --out labels.parquet"""
     given = parse(Clusters, args, "motet clusters")
-    from motet.discover.describe import resembling
-    from motet.discover.labels import cluster_words, export_labels, label_archive, name_clusters
-    from motet.discover.run import read_result
+    from motet.methods.discovery.describe import resembling
+    from motet.methods.discovery.labels import cluster_words, export_labels, label_archive, name_clusters
+    from motet.methods.discovery.run import read_result
 
     if given.archive is not None and given.out is None and given.into is None:
         raise ConfigError("--archive labels new recordings; say by --out where the labels go, or by --into the archive")

@@ -21,7 +21,7 @@ PIPED_WIDTH = 10_000  # nothing is folded there: a remedy stays one line that ca
 
 def data_import(args: Sequence[str]) -> int:
     """motet data import FORMAT SOURCE DESTINATION"""
-    from motet import formats
+    from motet.data import formats
 
     names = formats.names()
     if not args or args[0] in ("-h", "--help"):
@@ -91,9 +91,9 @@ def data_inspect(args: Sequence[str]) -> int:
         """write the findings as one JSON object"""
 
     given = parse(Arguments, args, "motet data inspect")
-    from motet import doctor
-    from motet.archive import MotionArchive
-    from motet.inspection import inspect, render
+    from motet.data import doctor
+    from motet.data.archive import MotionArchive
+    from motet.data.inspection import inspect, render
 
     archive = MotionArchive.open(given.archive)
     found = inspect(archive)
@@ -128,7 +128,7 @@ def data_list(args: Sequence[str]) -> int:
         """write the catalogue as one JSON object"""
 
     given = parse(Arguments, args, "motet data list")
-    from motet import catalogue, formats, layouts
+    from motet.data import catalogue, formats, layouts
 
     entries = catalogue.entries()
     print(catalogue.render())
@@ -163,7 +163,7 @@ def data_simulate(args: Sequence[str]) -> int:
         quiet: bool = False
 
     given = parse(Arguments, args, "motet data simulate")
-    from motet.simulate import simulate
+    from motet.data.simulate import simulate
 
     options = dict(vars(given))
     quiet = options.pop("quiet")

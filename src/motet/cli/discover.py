@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 
 def _of(words: str) -> Any:
@@ -44,11 +44,11 @@ def discover(args: Sequence[str]) -> int:
     """motet discover --source ARCHIVE --target ARCHIVE --out RUN; motet discover --resume RUN"""
     if any(a.split("=")[0] == "--resume" for a in args):
         again = parse(Resume, args, "motet discover")
-        from motet.discover import resume
+        from motet.methods.discovery import resume
 
         found = resume(again.resume, source=again.source, target=again.target, progress=not again.quiet)
         return _show(found, again.json, again.quiet)
-    from motet.discover.settings import METHODS, SETTINGS, TASKS, Settings, as_released
+    from motet.methods.discovery.settings import METHODS, SETTINGS, TASKS, Settings, as_released
 
     task = value_of(args, "--task")
     if task is not None and task not in TASKS:
@@ -104,7 +104,7 @@ def discover(args: Sequence[str]) -> int:
         raise ConfigError(f"missing {' and '.join(missing)} (or --resume RUN); see `motet discover --help`")
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.discover import run
+    from motet.methods.discovery import run
 
     # what the command line does not say is left to the recipe that fits the data
     said = {a.split("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for a in args if a[:2] == "--"}
@@ -130,7 +130,7 @@ def discover(args: Sequence[str]) -> int:
 
 
 def _show(found: dict[str, Any], path: Path | None, quiet: bool) -> int:
-    from motet.discover.describe import report
+    from motet.methods.discovery.describe import report
 
     if not quiet:
         print(report(found))

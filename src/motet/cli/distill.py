@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import option_of, parse, value_of, write_result
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 
 @dataclass
@@ -29,11 +29,11 @@ def distill(args: Sequence[str]) -> int:
     """motet distill TABLE --target MODALITY --auxiliary MODALITY… --out RUN"""
     if any(a.split("=")[0] == "--resume" for a in args):
         again = parse(Resume, args, "motet distill")
-        from motet.distill import resume
+        from motet.methods.distillation import resume
 
         return _show(resume(again.resume, progress=not again.quiet), again.resume, again.json)
-    from motet.distill.motion import Motion
-    from motet.distill.settings import RECIPES, settings_for
+    from motet.methods.distillation.motion import Motion
+    from motet.methods.distillation.settings import RECIPES, settings_for
 
     if value_of(args, "--target") is None and not {"-h", "--help"} & set(args):
         raise ConfigError(_no_target(args))
@@ -96,7 +96,7 @@ def distill(args: Sequence[str]) -> int:
         return _diagnose(given)
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.distill import run
+    from motet.methods.distillation import run
 
     options: dict[str, Any] = {}
     for part in (given.options, given.networks, given.training):
@@ -123,7 +123,7 @@ def distill(args: Sequence[str]) -> int:
 
 def _no_target(args: Sequence[str]) -> str:
     """What to say where no target was named: which modalities there are to choose from."""
-    from motet.distill.motion import modalities_of
+    from motet.methods.distillation.motion import modalities_of
 
     tables = list(takewhile(lambda word: not word.startswith("-"), args))
     if not tables:
@@ -134,7 +134,7 @@ def _no_target(args: Sequence[str]) -> str:
 
 def own_options() -> str:
     """Which options each method has, as its class says."""
-    from motet.distill.methods import METHODS
+    from motet.methods.distillation.methods import METHODS
 
     said = ["Methods, and the options of each (`--method NAME --help` tells what they mean):"]
     owners: dict[str, list[str]] = {}
@@ -152,7 +152,7 @@ def whose_option(method: str) -> Callable[[str], str | None]:
     """From an unknown flag to the methods that have it; None if no method has."""
 
     def said(flag: str) -> str | None:
-        from motet.distill.methods import owners
+        from motet.methods.distillation.methods import owners
 
         found = owners(option_of(flag))
         return f"it belongs to --method {' or '.join(found)}, not to {method}" if found else None
@@ -161,7 +161,7 @@ def whose_option(method: str) -> Callable[[str], str | None]:
 
 
 def _diagnose(given: Any) -> int:
-    from motet.distill import diagnose
+    from motet.methods.distillation import diagnose
 
     if not given.auxiliary:
         raise ConfigError("--diagnose-only needs an auxiliary modality; name one by --auxiliary")
@@ -188,7 +188,7 @@ def _diagnose(given: Any) -> int:
 
 
 def _show(found: dict[str, Any], out: Path | None, path: Path | None) -> int:
-    from motet.distill.told import report
+    from motet.methods.distillation.narrative import report
 
     print(report(found, out))
     write_result(path, found)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
-from motet.distill.raw.options import KINDS, Audio, RawOptions, Speech, Text, Video
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.methods.distillation.raw.options import KINDS, Audio, RawOptions, Speech, Text, Video
 
 
 @dataclass
@@ -32,8 +32,8 @@ class Index:
 def distill_index(args: Sequence[str]) -> int:
     """motet distill index DATASET SOURCE --out MANIFEST.csv"""
     given = parse(Index, args, "motet distill index", description="Find the recordings of a data set in its folder.")
-    from motet.distill.raw import index
-    from motet.errors import DataError
+    from motet.core.errors import DataError
+    from motet.methods.distillation.raw import index
 
     if given.out.exists():
         raise DataError(f"{given.out} exists already; remove it or choose another name")
@@ -76,7 +76,7 @@ def distill_extract(args: Sequence[str]) -> int:
     given = parse(
         Extract, args, "motet distill extract", description="Features of frozen networks as a table for motet distill."
     )
-    from motet.distill.raw import extract
+    from motet.methods.distillation.raw import extract
 
     options = RawOptions(given.video, given.audio, given.speech, given.text)
     extract(
@@ -128,11 +128,11 @@ def distill_raw(args: Sequence[str]) -> int:
     """motet distill raw SOURCE --target MODALITY --auxiliary MODALITY… --out RUN"""
     if any(a.split("=")[0] == "--resume" for a in args):
         again = parse(Resume, args, "motet distill raw")
-        from motet.distill.raw import resume
+        from motet.methods.distillation.raw import resume
 
         return _show(resume(again.resume, progress=not again.quiet), again.resume, again.json)
     from motet.cli.distill import own_options, whose_option
-    from motet.distill.settings import RECIPES, settings_for
+    from motet.methods.distillation.settings import RECIPES, settings_for
 
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
     parts = (chosen.method, chosen.networks, chosen.training)
@@ -187,7 +187,7 @@ def distill_raw(args: Sequence[str]) -> int:
     given = parse(Arguments, args, "motet distill raw", elsewhere=whose_option(chosen.name), description=description)
     if given.out is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.distill.raw import train
+    from motet.methods.distillation.raw import train
 
     options: dict[str, Any] = {}
     for part in (given.options, given.networks, given.training):
@@ -215,7 +215,7 @@ def distill_raw(args: Sequence[str]) -> int:
 
 
 def _show(found: dict[str, Any], out: Path, path: Path | None) -> int:
-    from motet.distill.told import report
+    from motet.methods.distillation.narrative import report
 
     print(report(found, out))
     write_result(path, found)

@@ -16,7 +16,7 @@ import tyro
 
 from motet.cli.parse import parse
 from motet.cli.tables import aligned
-from motet.errors import ConfigError, MotetWarning, RunError
+from motet.core.errors import ConfigError, MotetWarning, RunError
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ def evaluate(args: Sequence[str]) -> int:
         # no option of a protocol: what is wrong is told before torch is imported
         _check_runs(parse(Arguments, args, "motet evaluate").runs)
     # imported only now: torch is not needed for wrong arguments
-    from motet.distributed import joined, rank
+    from motet.core.distributed import joined, rank
     from motet.evaluate.results import markdown
     from motet.evaluate.runner import protocol, protocols, run
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from motet.cli.parse import option_of, parse, value_of, write_result
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Resume:
 
 def _of_method(flag: str) -> str | None:
     """Which methods have an option that the chosen one lacks."""
-    from motet.graphs.method import METHODS
+    from motet.methods.graphs.method import METHODS
 
     owners = [name for name, options in METHODS.items() if option_of(flag) in {f.name for f in fields(options)}]
     return f"give --method {' or '.join(owners)} for it" if owners else None
@@ -41,7 +41,7 @@ def _of_beginning(flag: str) -> str | None:
 
 def graphs(args: Sequence[str]) -> int:
     """motet graphs FOLDER --out RUN"""
-    from motet.graphs import report, resume, run
+    from motet.methods.graphs import report, resume, run
 
     if any(a.split("=")[0] == "--resume" for a in args):
         again = parse(Resume, args, "motet graphs", elsewhere=_of_beginning)
@@ -49,8 +49,8 @@ def graphs(args: Sequence[str]) -> int:
         print(report(found))
         write_result(again.json, found)
         return 0
-    from motet.graphs.method import METHODS
-    from motet.graphs.run import options_for
+    from motet.methods.graphs.method import METHODS
+    from motet.methods.graphs.run import options_for
 
     # options of the method and their defaults, before anything is parsed
     chosen = options_for(value_of(args, "--method") or "graphcl", "--as-released" in args, {})

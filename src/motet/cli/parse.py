@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import tyro
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -86,6 +86,6 @@ def value_of(args: Sequence[str], flag: str) -> str | None:
 def write_result(path: Path | None, data: Any) -> None:
     """Write a result as one JSON object, if a path was given."""
     if path is not None:
-        from motet.runs import write_json
+        from motet.core.files import write_json
 
         write_json(path, data)

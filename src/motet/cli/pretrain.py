@@ -9,14 +9,14 @@ from typing import Any
 
 import tyro
 
-from motet import recipes
-from motet.archive import MotionArchive
 from motet.cli.parse import option_of, parse, value_of, write_result
-from motet.config import Recipe, option_names
-from motet.distributed import rank
-from motet.errors import ConfigError
-from motet.runs import Run
-from motet.splits import default_rule, split
+from motet.core.distributed import rank
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.splits import default_rule, split
+from motet.engine.config import Recipe, option_names
+from motet.engine.run import Run
+from motet.methods import recipes
 
 HELP = ("-h", "--help")
 
@@ -92,8 +92,8 @@ def pretrain(args: Sequence[str]) -> int:
     options = _given_options(recipe, given.config, rest)
     base: str | Recipe = recipe if again is not None else name
     # imported only now: torch and Fabric are not needed for help or wrong arguments
-    from motet.train import pretrain as train
-    from motet.train import train_seeds
+    from motet.methods.pretrain import pretrain as train
+    from motet.methods.pretrain import train_seeds
 
     options |= {"beside": _archives(given.beside), "pair_by": given.pair_by, "progress": not given.quiet}
     if given.seeds:
@@ -116,7 +116,7 @@ def _archives(words: Sequence[str]) -> dict[str, str]:
 
 def _resume(args: Sequence[str]) -> int:
     given = parse(Resume, args, "motet pretrain", elsewhere=_of_beginning)
-    from motet.train import resume
+    from motet.methods.pretrain import resume
 
     places: dict[str, Any] = {"data": given.data, "beside": _archives(given.beside), "devices": given.devices}
     return _summary([resume(given.resume, progress=not given.quiet, **places)], given.json)

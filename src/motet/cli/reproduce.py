@@ -12,7 +12,7 @@ import tyro
 
 from motet.cli.parse import parse, write_result
 from motet.cli.tables import aligned
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 
 @dataclass

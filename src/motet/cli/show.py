@@ -28,7 +28,7 @@ class Embed:
 def embed(args: Sequence[str]) -> int:
     """motet embed RUN ARCHIVE --out FILE.npz"""
     given = parse(Embed, args, "motet embed")
-    from motet.embedding import embed as make
+    from motet.use.embed import embed as make
 
     shape = make(given.run, given.archive, given.out, device=given.device, overwrite=given.overwrite)
     if os.environ.get("RANK", "0") == "0":
@@ -55,7 +55,7 @@ class Export:
 def export(args: Sequence[str]) -> int:
     """motet export RUN --out model.onnx"""
     given = parse(Export, args, "motet export")
-    from motet.exporting import export as make
+    from motet.use.export import export as make
 
     found = make(given.run, given.out, overwrite=given.overwrite, progress=not given.quiet)
     worst = max(check["largest_difference"] for check in found["checks"])
@@ -81,7 +81,7 @@ class PackWeights:
 def weights_pack(args: Sequence[str]) -> int:
     """motet weights pack RUN --out FOLDER"""
     given = parse(PackWeights, args, "motet weights pack")
-    from motet.weights import save_weights
+    from motet.use.weights import save_weights
 
     print(save_weights(given.run, given.out, licence=given.licence))
     return 0
@@ -106,7 +106,7 @@ class ConvertWeights:
 def weights_convert(args: Sequence[str]) -> int:
     """motet weights convert CHECKPOINT --out FOLDER"""
     given = parse(ConvertWeights, args, "motet weights convert")
-    from motet.weights import convert_checkpoint
+    from motet.use.weights import convert_checkpoint
 
     run = convert_checkpoint(
         given.checkpoint,
@@ -158,7 +158,7 @@ class Demo:
 def demo(args: Sequence[str]) -> int:
     """motet demo"""
     given = parse(Demo, args, "motet demo")
-    from motet.demo import demo as show
+    from motet.cli.demo import demo as show
 
     show(given.out, progress=not given.quiet)
     return 0

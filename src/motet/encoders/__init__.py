@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
 from motet.encoders.graph import graph_center, spatial_partitions
 from motet.encoders.gru import CausalGRU, SkeletonGRU, encode_together
 from motet.encoders.stgcn import STGCN
-from motet.errors import ConfigError
-from motet.skeletons import Skeleton
 
 __all__ = [
     "ENCODERS",

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
-from motet.skeletons import Skeleton
+from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
 
 
 def graph_center(skeleton: Skeleton) -> int:

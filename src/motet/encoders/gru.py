@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from motet.core.errors import ConfigError
 from motet.encoders import recurrence
-from motet.errors import ConfigError
 
 MODES = ("causal", "bidirectional")
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
 from motet.encoders.graph import spatial_partitions
-from motet.errors import ConfigError
-from motet.skeletons import Skeleton
 
 PARTITIONS = 3
 
@@ -124,8 +124,20 @@ class _Block(nn.Module):
         inner = functional.relu(self.spatial_norm(mixed.permute(0, 3, 1, 2)))
         out: Tensor = self.dropout(self.temporal_norm(self.temporal(inner)))
         if self.residual:
-            out = out + self.shortcut(x.permute(0, 3, 1, 2))
+            out = out + self._shortcut(x)
         return functional.relu(out).permute(0, 2, 3, 1)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        """(N, T, V, C) → (N, C', T', V). The 1x1 convolution is written as a product.
+
+        torch's strided 1x1 convolution of narrow channels-last images on a CPU writes outside its memory.
+        """
+        if isinstance(self.shortcut, nn.Identity):
+            return x.permute(0, 3, 1, 2)
+        convolution, norm = self.shortcut[0], self.shortcut[1]  # type: ignore[index]
+        weight, bias = convolution.weight.flatten(1), convolution.bias
+        found: Tensor = norm(functional.linear(x[:, :: self.temporal.stride[0]], weight, bias).permute(0, 3, 1, 2))
+        return found
 
     def _mix_joints(self, x: Tensor, edges: Tensor) -> Tensor:
         """Σ_k (W_k x + b_k) A_k, the joints first and the channels after.

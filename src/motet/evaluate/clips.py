@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from motet.archive import MotionArchive
-from motet.errors import ConfigError
-from motet.runs import Run
-from motet.splits import Split, default_rule, split
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.splits import Split, default_rule, split
+from motet.engine.run import Run
 
 Integers = npt.NDArray[np.int64]
 _NAMED = 12  # people that a note names

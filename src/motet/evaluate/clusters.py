@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 
 def contingency(labels: npt.ArrayLike | Tensor, clusters: npt.ArrayLike | Tensor) -> npt.NDArray[np.int64]:

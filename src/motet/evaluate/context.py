@@ -11,18 +11,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from motet.archive import MotionArchive
+from motet.core.progress import tracked
+from motet.data.archive import MotionArchive
+from motet.data.loader import ClipStore
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
 from motet.evaluate.results import RANDOM, RAW
-from motet.loader import ClipStore
-from motet.progress import tracked
 
 if TYPE_CHECKING:
-    from motet.model import Model
-    from motet.runs import Run
+    from motet.engine.model import Model
+    from motet.engine.run import Run
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.context import Context
 from motet.evaluate.linear import probe_rows

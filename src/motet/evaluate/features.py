@@ -12,13 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from motet.distributed import agreed, gather_parts, rank, world_size
-from motet.errors import RunError
-from motet.loader import ClipStore, center_crop
-from motet.runs import Run, written
+from motet.core.distributed import agreed, gather_parts, rank, world_size
+from motet.core.errors import RunError
+from motet.core.files import written
+from motet.data.loader import ClipStore, center_crop
+from motet.engine.run import Run
 
 if TYPE_CHECKING:
-    from motet.model import Model
+    from motet.engine.model import Model
 
 _BATCH = 256
 _HELD_BYTES = 256 << 20  # features up to this size stay in memory between protocols; larger ones are read again
@@ -125,8 +126,8 @@ class Encoded:
     def earlier(self) -> list[FeatureSet]:
         if self.run is None:
             return []
-        from motet.checkpoint import load_checkpoint
-        from motet.model import encoder_state
+        from motet.engine.checkpoint import load_checkpoint
+        from motet.engine.model import encoder_state
 
         found: list[FeatureSet] = []
         for path in self.run.checkpoints:

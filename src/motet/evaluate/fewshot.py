@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.neighbours import unit_rows

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
 from motet.evaluate.probe import ORDER_VIEW, Schedule
-from motet.keyed import Keyed
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _initial(seed: int, width: int, classes: int) -> Tensor:
 
 def _epoch_order(lane: Lane, epoch: int) -> Tensor:
     rows = lane.rows.cpu()
-    return rows[Keyed(lane.seed, epoch, rows, ORDER_VIEW).order("head")]
+    return rows[CounterRNG(lane.seed, epoch, rows, ORDER_VIEW).order("head")]
 
 
 def _factor(schedule: Schedule, epoch: int, epochs: int) -> float:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
 from motet.evaluate.flags import flag

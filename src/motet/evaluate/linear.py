@@ -29,12 +29,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from motet.core.rng import CounterRNG
+from motet.data.loader import random_crop
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
 from motet.evaluate.probe import Chunk, Probes, Result, Schedule, head_names, train
 from motet.evaluate.results import RANDOM, RAW, Row
-from motet.keyed import Keyed
-from motet.loader import random_crop
 
 CROP_VIEW = -3  # key of the probe's crops; the views of pretraining are 0, 1 …
 _CROP_SEED = 0
@@ -125,7 +125,7 @@ class Bank:
 
     def crops(self, ids: Tensor, key: int, minimum_ratio: float, frames: int) -> Tensor:
         """Features of the random crops number ``key``; the same crops for all sets."""
-        keyed = Keyed(_CROP_SEED, key, ids, CROP_VIEW)
+        keyed = CounterRNG(_CROP_SEED, key, ids, CROP_VIEW)
         lengths = self.context.store.lengths_of(ids)
         start, length = random_crop(keyed, lengths, minimum_ratio=minimum_ratio, frames=frames)
         return self._stack(s.crops(ids, start, length) for s in self.sets)
@@ -141,7 +141,7 @@ def _fresh_crops(bank: Bank, options: Options, epoch: int) -> Iterator[Chunk]:
 
     Which clips share a chunk is random and so is, per unit, the order within: each unit sees a uniformly random order.
     """
-    order = Keyed(_CROP_SEED, epoch, bank.train, CROP_VIEW).order("chunks")
+    order = CounterRNG(_CROP_SEED, epoch, bank.train, CROP_VIEW).order("chunks")
     rows = bank.chunk_rows(options.batch_size)
     for start in range(0, len(order), rows):
         chosen = order[start : start + rows]

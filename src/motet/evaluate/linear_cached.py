@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import torch
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
 from motet.evaluate import linear
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.linear import Bank, probe_rows
 from motet.evaluate.probe import Chunk
 from motet.evaluate.results import Row
-from motet.keyed import Keyed
 
 _PICK_VIEW = -4
 
@@ -61,7 +61,7 @@ def _cached(bank: Bank, options: Options) -> Callable[[int], Iterable[Chunk]]:
     place = torch.arange(len(bank.train), device=bank.train.device)
 
     def epoch_chunks(epoch: int) -> Iterable[Chunk]:
-        crop = Keyed(0, epoch, bank.train, _PICK_VIEW).integers("crop of the bank", count)
+        crop = CounterRNG(0, epoch, bank.train, _PICK_VIEW).integers("crop of the bank", count)
         yield Chunk(bank.train, features.index_select(2, crop * len(place) + place), bank.labels)
 
     return epoch_chunks

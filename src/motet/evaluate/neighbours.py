@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError
 
 _SPARE = {torch.bfloat16: 11, torch.float32: 7, torch.float64: 3}  # candidates beyond k
 _BLOCK_ROWS = 2048

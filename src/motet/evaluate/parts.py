@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from motet.distributed import agreed, rank
-from motet.runs import write_json
+from motet.core.distributed import agreed, rank
+from motet.core.files import write_json
 
 
 class Parts:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
 from motet.evaluate.flags import flag
-from motet.keyed import Keyed
 
 ORDER_VIEW = -2  # key of the probes' batch orders; views 0, 1 … are the views of pretraining
 _EVAL_ROWS = 2048
@@ -211,7 +211,7 @@ class Probes:
 
     def run_chunk(self, chunk: Chunk, epoch: int) -> None:
         """Steps over a chunk, each unit in an order of its own."""
-        orders = [Keyed(s, epoch, chunk.ids, ORDER_VIEW).order("probe") for s in self.seeds]
+        orders = [CounterRNG(s, epoch, chunk.ids, ORDER_VIEW).order("probe") for s in self.seeds]
         order = torch.stack(orders).to(self.device)
         factor = self.schedule.factor(epoch)
         for start in range(0, order.shape[1], self.schedule.batch_size):

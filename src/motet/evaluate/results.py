@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motet.runs import written
+from motet.core.files import written
 
 Integers = npt.NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from motet.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.knn import Features, Labels, integer_labels

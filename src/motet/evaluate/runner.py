@@ -18,10 +18,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from motet._version import __version__
-from motet.archive import MotionArchive
-from motet.devices import usable
-from motet.distributed import agreed, rank
-from motet.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
+from motet.core.devices import usable
+from motet.core.distributed import agreed, rank
+from motet.core.environment import hardware
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
+from motet.core.files import written
+from motet.data.archive import MotionArchive
+from motet.data.splits import Split, default_rule
+from motet.data.splits import split as split_archive
+from motet.engine.run import Run, collect
 from motet.evaluate import stored
 from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.context import Context
@@ -30,12 +35,9 @@ from motet.evaluate.parts import Parts
 from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
 from motet.evaluate.transfer import adapted
-from motet.runs import Run, collect, hardware, written
-from motet.splits import Split, default_rule
-from motet.splits import split as split_archive
 
 if TYPE_CHECKING:
-    from motet.model import Model
+    from motet.engine.model import Model
 
 _Chosen = Mapping[str, tuple[ModuleType, Any]]  # protocols that were asked for: module and options
 
@@ -87,7 +89,8 @@ def run(
             then. A directory of run directories counts as all of them.
         protocols: names of protocols, see :func:`protocols`.
         data: archive; by default the one that trained the (first) run.
-        split: rule that says who trains and who tests, or a split itself (:func:`motet.splits.validation` gives one
+        split: rule that says who trains and who tests, or a split itself (:func:`motet.data.splits.validation` gives
+        one
             that leaves the test clips alone); by default the rule of the (first) run.
         seeds: how many initialisations of the random encoder and of the probes.
         json, markdown: where to write a further copy; ``evaluation.json`` and ``.md`` in the run directory are written

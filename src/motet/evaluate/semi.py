@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.results import Row

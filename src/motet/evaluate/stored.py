@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from motet._version import __version__
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.evaluate.context import Context
 from motet.evaluate.results import Row
 

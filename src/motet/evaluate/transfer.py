@@ -3,7 +3,7 @@
 As CMD's transfer to PKU-MMD II (Mao et al., ECCV 2022): the whole network is fine-tuned on all training clips of the
 other set, from the joint stream; ``tuned="head"`` leaves the encoder as it is and trains the layer alone.
 
-The other set's joints are derived by their canonical names where its layout is another (:mod:`motet.convert`), its
+The other set's joints are derived by their canonical names where its layout is another (:mod:`motet.data.convert`), its
 unit is brought to that of the pretraining set, persons are added (absent) or left out.
 """
 
@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from motet.archive import ArchiveWriter, MotionArchive
-from motet.convert import convert
-from motet.distributed import agreed, rank
-from motet.errors import ConfigError
+from motet.core.distributed import agreed, rank
+from motet.core.errors import ConfigError
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import convert
+from motet.data.skeletons import Skeleton
+from motet.data.splits import default_rule, split
+from motet.engine.model import Model
 from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.context import Context
 from motet.evaluate.results import Row
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
-from motet.model import Model
-from motet.skeletons import Skeleton
-from motet.splits import default_rule, split
 
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 

@@ -25,8 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
+from motet.data.loader import center_crop, random_crop
 from motet.encoders import encode_together
-from motet.errors import ConfigError
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet
 from motet.evaluate.flags import flag
@@ -34,8 +36,6 @@ from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.linear import CROP_VIEW, Bank
 from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
 from motet.evaluate.results import RANDOM, RAW, Row
-from motet.keyed import Keyed
-from motet.loader import center_crop, random_crop
 
 _TEST_ROWS = 256
 _SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum beside it
@@ -413,12 +413,12 @@ def _epoch_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(clips, positions in the training side) of a unit's batches: a fresh order and fresh crops every epoch."""
     ids = context.train[unit.rows]
-    order = Keyed(unit.seed, epoch, ids, ORDER_VIEW).order("tuning")
+    order = CounterRNG(unit.seed, epoch, ids, ORDER_VIEW).order("tuning")
     for chosen in torch.split(order, schedule.batch_size):
         rows = unit.rows[chosen].to(context.device)
         batch = ids[chosen].to(context.device)
         start, length = random_crop(
-            Keyed(unit.seed, epoch, batch, CROP_VIEW),
+            CounterRNG(unit.seed, epoch, batch, CROP_VIEW),
             context.store.lengths_of(batch),
             minimum_ratio=options.minimum_ratio,
             frames=context.frames,

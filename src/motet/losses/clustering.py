@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
 
 _SMALLEST = 1e-8  # similarities of predictions are kept this far from 0 and 1

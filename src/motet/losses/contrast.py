@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
 from motet.losses.hallucination import _arc, _limit
 

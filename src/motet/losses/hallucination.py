@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
 
 

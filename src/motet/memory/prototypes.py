@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from motet.cluster import spherical_kmeans
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.memory.kmeans import spherical_kmeans
 from motet.memory.queue import Queue
 
 

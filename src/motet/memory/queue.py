@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 
 
 class Queue(nn.Module):

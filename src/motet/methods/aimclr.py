@@ -16,16 +16,16 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
+from motet.data.extreme import Extreme, augment_extremely, check_extreme, padded_crop
+from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN
 from motet.encoders.attention import LEAST_ATTENTION, energy_drop
-from motet.errors import ConfigError
-from motet.extreme import Extreme, augment_extremely, check_extreme, padded_crop
-from motet.keyed import Keyed
 from motet.losses.extremes import distributional_divergence, neighbour_mining
 from motet.memory import make_twin
 from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput, Term
 from motet.methods.halp import HaLP
-from motet.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class AimCLR(Contrastive):
     def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
         return AimCLRHost(self, streams, **layout)
 
-    def transform(self, clips: Sequence[Tensor], keyed: Sequence[Keyed], skeleton: Skeleton) -> tuple[Tensor, ...]:
+    def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
         """Shift all three clips in time and distort the third."""
         first, second, third = (padded_crop(x, k, self.padding) for x, k in zip(clips, keyed, strict=True))
         return first, second, augment_extremely(third, keyed[2], self.extremes, skeleton)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from motet.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetWarning
 from motet.losses import consensus_distillation, mutual_distillation, neighbour_distillation
 from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 

@@ -24,14 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from motet.distributed import gather_rows
+from motet.core.distributed import gather_rows
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
+from motet.data.skeletons import Skeleton
+from motet.data.views import View, split_stream
 from motet.encoders import build_encoder, encode_together
-from motet.errors import ConfigError
-from motet.keyed import Keyed
 from motet.losses import info_nce
 from motet.memory import Prototypes, Queue, ema_update, make_twin
-from motet.skeletons import Skeleton
-from motet.views import View, split_stream
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Contrastive:
         """The module that trains; ``layout`` is what :class:`ContrastiveHost` takes by name."""
         return ContrastiveHost(self, streams, **layout)
 
-    def transform(self, clips: Sequence[Tensor], keyed: Sequence[Keyed], skeleton: Skeleton) -> tuple[Tensor, ...]:
+    def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
         """What a method does to the :attr:`clips` augmented (B, T, P, V, C) clips of a step; nothing here."""
         return tuple(clips)
 
@@ -254,7 +254,7 @@ class ContrastiveHost(nn.Module):
 
     Args:
         options: the method's options.
-        streams: views of the clip, see :class:`motet.views.View`.
+        streams: views of the clip, see :class:`motet.data.views.View`.
         skeleton, persons, channels: what the clips look like.
         encoder: name of the encoder and its options, for :func:`motet.encoders.build_encoder`.
         epochs: length of the run, for terms that start part-way.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.losses import cross_positive_mining
 from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from motet.cluster import spherical_kmeans
-from motet.distributed import mean_over_ranks, own_rows, world_size
-from motet.errors import ConfigError, MotetWarning
+from motet.core.distributed import mean_over_ranks, own_rows, world_size
+from motet.core.errors import ConfigError, MotetWarning
 from motet.losses._precision import at_least_float32
 from motet.losses.generation import Positives, alignment_loss, candidates, hallucinate, retained
 from motet.memory import Prototypes
+from motet.memory.kmeans import spherical_kmeans
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive, StepOutput, Term
 

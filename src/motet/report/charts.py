@@ -10,7 +10,7 @@ from unicodedata import east_asian_width
 
 import numpy as np
 
-from motet.report import words
+from motet.report import narrative as words
 from motet.report.data import Confusion, Curve, Row
 
 COLOURS = 8  # --c0 … --c7 of page.css

@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 
 from motet._version import __version__
-from motet.archive import MotionArchive
-from motet.discover.data import EVERY
-from motet.discover.describe import class_word, figure, likeness
-from motet.discover.judge import METRICS
-from motet.discover.labels import read_names
-from motet.discover.run import read_config, read_result
-from motet.errors import RunError
+from motet.core.errors import RunError
+from motet.data.archive import MotionArchive
+from motet.methods.discovery.data import EVERY
+from motet.methods.discovery.describe import class_word, figure, likeness
+from motet.methods.discovery.labels import read_names
+from motet.methods.discovery.run import read_config, read_result
+from motet.methods.discovery.scores import METRICS
 from motet.report.data import Fact, Motion
 from motet.report.motion import pack
 from motet.report.page import SCORES, asset, facts_list, json_text, section

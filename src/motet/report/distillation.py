@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from motet.distill.result import outcome
-from motet.distill.told import alone_beside, cautions, missing
-from motet.errors import ConfigError, RunError
-from motet.report import charts, words
+from motet.core.errors import ConfigError, RunError
+from motet.methods.distillation.narrative import alone_beside, cautions, missing
+from motet.methods.distillation.result import outcome
+from motet.report import charts
+from motet.report import narrative as words
 from motet.report.data import Confusion, Curve, Fact, Row
 from motet.report.page import SIMULATED, facts_list, render, section
 

@@ -12,17 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from motet.archive import MotionArchive
-from motet.errors import ConfigError, RunError
+from motet.core.errors import ConfigError, RunError
+from motet.core.files import written
+from motet.data.archive import MotionArchive
+from motet.data.splits import Split
+from motet.data.splits import split as split_archive
+from motet.engine.run import Run, collect, is_discovery, is_distillation, is_raw_distillation
 from motet.evaluate import cluster_scores
 from motet.evaluate.results import RANDOM, RAW, distinctions
 from motet.report import discovery, distillation, maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
+from motet.report.diagnostics import watched_curves
 from motet.report.page import build
-from motet.report.watched import watched_curves
-from motet.runs import Run, collect, is_discovery, is_distillation, is_raw_distillation, written
-from motet.splits import Split
-from motet.splits import split as split_archive
 
 NEIGHBOURS = 5
 UNLABELLED_GROUPS = 10  # clusters where no labels say how many kinds of movement there are

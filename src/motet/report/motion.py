@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from motet.data.skeletons import Skeleton
 from motet.report.data import Bool, Float, Motion
-from motet.skeletons import Skeleton
 
 # Sizes: 1,000 Kinect clips with two persons at the budget make a page of about 12 MB.
 BYTE_BUDGET = 10_000_000  # of base64 text for all clips together

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from motet._version import __version__
-from motet.errors import ConfigError
-from motet.report import charts, words
+from motet.core.errors import ConfigError
+from motet.report import charts
+from motet.report import narrative as words
 from motet.report.data import ClipMap, Curve, Fact, ReportData, Row
 from motet.report.motion import ASSUMED_FPS, pack
 

@@ -10,11 +10,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from motet import discover
-from motet.archive import MotionArchive
-from motet.discover.settings import AFTER_PRETRAINING, SETTINGS, Settings
-from motet.discover.train import PRETRAINED
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.methods import discovery as discover
+from motet.methods.discovery.settings import AFTER_PRETRAINING, SETTINGS, Settings
+from motet.methods.discovery.train import PRETRAINED
 from motet.reproduce.declare import Measure, Row
 from motet.reproduce.jobs import Job, Request, Values, folder_of, settled, words
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from motet.distill import FeatureTable, resume, run, settings_for
-from motet.distill.methods import METHODS
-from motet.distill.networks import Networks
-from motet.distill.settings import Training as Schedule
-from motet.distill.table import usable
-from motet.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetWarning
+from motet.methods.distillation import FeatureTable, resume, run, settings_for
+from motet.methods.distillation.methods import METHODS
+from motet.methods.distillation.networks import Networks
+from motet.methods.distillation.settings import Training as Schedule
+from motet.methods.distillation.table import usable
 from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
 

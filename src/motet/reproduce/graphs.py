@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from motet import graphs
-from motet.graphs.run import options_for
+from motet.methods import graphs
+from motet.methods.graphs.run import options_for
 from motet.reproduce.declare import Measure, Row
 from motet.reproduce.jobs import Job, Request, Values, folder_of, settled, words
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.reproduce.declare import Measure, Row, Share, Table, Times, Training
 
 Scale = Literal["small", "paper"]

@@ -9,18 +9,18 @@ from typing import Any
 
 from rich.console import Console
 
-from motet.archive import MotionArchive
-from motet.config import Recipe, flat_options
-from motet.errors import MotetWarning
+from motet.core.errors import MotetWarning
+from motet.data.archive import MotionArchive
+from motet.data.splits import Split
+from motet.engine.config import Recipe, flat_options
+from motet.engine.run import Run
+from motet.engine.trainer import Trainer
 from motet.evaluate.results import RANDOM, RAW
 from motet.evaluate.results import Row as Judged
 from motet.evaluate.runner import run as evaluate
+from motet.methods.pretrain import resolve, train_seeds
 from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
-from motet.runs import Run
-from motet.splits import Split
-from motet.train import resolve, train_seeds
-from motet.trainer import Trainer
 
 _STEPS = 3  # that are measured for an estimate
 # what the time of a step depends on, apart from the machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from motet import recipes
 from motet.evaluate.results import percent
+from motet.methods import recipes
 from motet.reproduce.declare import Table
 
 

@@ -22,7 +22,9 @@ import torch
 from rich.console import Console
 
 from motet._version import __version__
-from motet.errors import ConfigError, Interrupted, MotetError, RunError
+from motet.core.environment import hardware
+from motet.core.errors import ConfigError, Interrupted, MotetError, RunError
+from motet.core.files import write_json, written
 from motet.reproduce.declare import Row, Table
 from motet.reproduce.discovery import Discovery
 from motet.reproduce.distillation import Distillation
@@ -31,7 +33,6 @@ from motet.reproduce.jobs import Engine, Impossible, Job, Request, Scale
 from motet.reproduce.pretraining import Pretraining
 from motet.reproduce.report import duration, label, markdown
 from motet.reproduce.tables import named
-from motet.runs import hardware, write_json, written
 
 ENGINES: dict[str, type[Engine]] = {
     "pretrain": Pretraining,
@@ -115,7 +116,7 @@ def _data(table: Table, data: str | Path | None, out: Path) -> Path:
         raise ConfigError(f"table {table.name} needs --data, {what[table.kind]}")
     path = out / "simulated.motet"
     if not path.exists():
-        from motet.simulate import simulate
+        from motet.data.simulate import simulate
 
         simulate(path, clips=240, actions=8, actors=8, seed=0, progress=False)
     return path

@@ -6,7 +6,7 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 
-from motet.errors import ConfigError
+from motet.core.errors import ConfigError
 from motet.reproduce.declare import Table
 
 

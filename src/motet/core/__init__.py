@@ -1,0 +1,1 @@
+"""What every room needs: errors, files, signals, progress, devices, processes, random numbers."""

@@ -1,0 +1,44 @@
+"""Raw recordings → :class:`motet.data.archive.MotionArchive`; one module per format, see
+:mod:`motet.data.formats.base`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from motet.core.errors import ConfigError
+from motet.data.formats.base import Format, Plan, RawClip, Unit
+
+if TYPE_CHECKING:
+    from motet.data.formats.importer import import_dataset
+
+__all__ = ["Format", "Plan", "RawClip", "Unit", "get", "import_dataset", "names"]
+
+
+def __getattr__(name: str) -> Any:
+    # late, because worker processes import this package and need nothing of the archive
+    if name == "import_dataset":
+        from motet.data.formats.importer import import_dataset
+
+        return import_dataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def names() -> tuple[str, ...]:
+    """Names of all formats, as on the command line, sorted."""
+    found = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("base", "importer"))
+    return tuple(sorted(n.replace("_", "-") for n in found if not n.startswith("_")))
+
+
+def get(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        ConfigError: there is none; the message lists those that exist.
+    """
+    if name not in names():
+        raise ConfigError(f"there is no format {name!r}; choose from {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    found: Format = module.FORMAT
+    return found

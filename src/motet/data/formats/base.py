@@ -1,0 +1,267 @@
+"""What a raw format is: a module of this package that defines ``FORMAT``.
+
+A format does two things. *discover* looks at a source (folder or file), quickly, and returns a :class:`Plan`: the
+units of work in a fixed order and what holds for all of them. *read* turns one unit into clips; it runs in a worker
+process, so units and options are plain picklable data, and it keeps no state. To add a format, add a module::
+
+    @dataclass(frozen=True)
+    class Options:
+        fps: float = 30.0
+
+
+    def discover(source: Path, options: Options) -> Plan: ...
+    def read(unit: Unit, options: Options) -> list[RawClip]: ...
+
+
+    FORMAT = Format(description="…", options=Options, discover=discover, read=read)
+
+It is found by its module name; ``my_format.py`` is ``my-format`` on the command line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import types
+import typing
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError
+from motet.data.skeletons import Skeleton
+
+Float = npt.NDArray[np.floating[Any]]
+Column = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: usually one file, read by one process.
+
+    Attributes:
+        name: what messages and the list of skipped files call it, usually the path below the source.
+        path: the file.
+        detail: whatever else *read* needs (plain data).
+    """
+
+    name: str
+    path: Path
+    detail: Any = None
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """One clip as it was recorded.
+
+    Attributes:
+        name: unique within the source.
+        frames: (T, P, V, C), or (T, V, C) for one person; finite, in the plan's unit, absent = zero.
+        confidence: (T, P, V) or (T, V), where the plan promises confidences.
+        columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition`` (integers) and any others.
+            ``source`` is filled in by the importer.
+        sensors: (T', V', C') of each sensor of the plan that recorded this clip, at its own rate.
+    """
+
+    name: str
+    frames: Float
+    confidence: Float | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    sensors: Mapping[str, Float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A sensor that recorded beside the skeletons; see :class:`motet.data.archive.Sensor`, which it becomes.
+
+    Workers, which read files, need not import what writes archives.
+    """
+
+    skeleton: Skeleton
+    fps: float | None
+    measure: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What *discover* found.
+
+    Attributes:
+        units: work in the order in which the archive stores it.
+        skeleton: joint layout of every clip.
+        persons: most persons in a clip.
+        fps: frames per second, None if unknown.
+        measure: unit of the coordinates (``"m"``, ``"mm"``, ``"px"`` …).
+        channels: names of the coordinates.
+        class_names: name of each label index; empty if unknown.
+        licence: terms of the recordings, as far as known.
+        confidence: whether every clip brings confidences.
+        light: all units lie in one file, and reading one costs less than handing it to another process.
+        facts: goes into ``archive.source`` as is; ``"split"`` names the default split rule.
+        sensors: what recorded beside the skeletons, by name: nodes, samples per second, unit and channels.
+    """
+
+    units: Sequence[Unit]
+    skeleton: Skeleton
+    persons: int = 1
+    fps: float | None = None
+    measure: str = "m"
+    channels: tuple[str, ...] = ("x", "y", "z")
+    class_names: tuple[str, ...] = ()
+    licence: str = "unknown"
+    confidence: bool = False
+    light: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    sensors: Mapping[str, Beside] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A raw format; see the module's docstring.
+
+    Attributes:
+        description: one line for ``motet data import --help``.
+        options: frozen dataclass, every field with a default.
+        discover: ``(source, options) -> Plan``.
+        read: ``(unit, options) -> clips``; raises :class:`DataError` for a file that cannot be used.
+    """
+
+    description: str
+    options: type[Any]
+    discover: Callable[[Path, Any], Plan]
+    read: Callable[[Unit, Any], Sequence[RawClip]]
+
+
+def make_options(name: str, kind: type[Any], given: Mapping[str, Any]) -> Any:
+    """The options of format ``name`` with ``given`` filled in and checked.
+
+    Raises:
+        ConfigError: an option that the format does not have, or a value of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    valid = [f.name for f in fields(kind)]
+    for option in given:
+        if option not in valid:
+            listed = ", ".join(valid) if valid else "no options"
+            raise ConfigError(f"format {name} has no option {option!r}; it has {listed}")
+    return kind(**{k: _coerce(f"format {name}: option {k}", hints[k], v) for k, v in given.items()})
+
+
+def _coerce(what: str, hint: Any, value: Any) -> Any:
+    choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for choice in choices:
+        origin = get_origin(choice)
+        if origin is Literal:
+            if value in get_args(choice):
+                return value
+        elif choice is type(None):
+            if value is None:
+                return None
+        elif choice is Path:
+            if isinstance(value, str | Path):
+                return Path(value)
+        elif choice is float:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+        elif origin is tuple:
+            if isinstance(value, list | tuple):
+                inner = get_args(choice)[0]
+                return tuple(_coerce(what, inner, v) for v in value)
+        elif isinstance(choice, type) and isinstance(value, choice) and (choice is bool or not isinstance(value, bool)):
+            return value
+    wanted = [str(v) for c in choices if get_origin(c) is Literal for v in get_args(c)]
+    wanted = wanted or [getattr(c, "__name__", str(c)) for c in choices]
+    raise ConfigError(f"{what} is {value!r}; it must be {' or '.join(wanted)}")
+
+
+def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
+    """Files below ``source`` whose name matches ``pattern`` (a regular expression, whole name), naturally sorted.
+
+    A ``source`` that is a file stands for itself.
+
+    Raises:
+        DataError: the source does not exist or holds no such file; ``what`` says what was looked for.
+    """
+    matches = re.compile(pattern).fullmatch
+    if not source.exists():
+        raise DataError(f"{source} does not exist")
+    if source.is_file():
+        if not matches(source.name):
+            raise DataError(f"{source} is not {what}")
+        return [source]
+    found = [p for p in source.rglob("*") if matches(p.name) and p.is_file()]
+    if not found:
+        raise DataError(f"{source} holds no {what}")
+    return sorted(found, key=lambda p: natural_key(p.relative_to(source).as_posix()))
+
+
+def natural_key(text: str) -> tuple[Any, ...]:
+    """Sort key under which ``a2`` comes before ``a10``, the same on every system."""
+    parts = re.split(r"(\d+)", text)
+    return (*((int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts)), text)
+
+
+def units_of(files: Iterable[Path], source: Path) -> list[Unit]:
+    """One unit per file, named by its path below ``source``."""
+    return [Unit(p.name if p == source else p.relative_to(source).as_posix(), p) for p in files]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of a file, unpacked if its name ends in ``.gz``.
+
+    Raises:
+        DataError: it cannot be read, is a broken gzip file, or is empty.
+    """
+    try:
+        raw = path.read_bytes()
+        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    if not data.strip():
+        raise DataError(f"{path} is empty")
+    return data
+
+
+def read_text(path: Path) -> str:
+    """Text of a file (UTF-8, byte order mark allowed), unpacked if its name ends in ``.gz``.
+
+    Raises:
+        DataError: as :func:`read_bytes`, or it is not text.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file (byte {error.start} is no UTF-8)") from error
+
+
+def read_table(path: Path, columns: int | None = None, *, separator: str | None = None) -> npt.NDArray[np.float64]:
+    """(rows, columns) numbers of a text file, one row a line; blank lines are passed over.
+
+    Args:
+        columns: numbers that every line must have; the first line's count by default.
+        separator: character between numbers; white space by default.
+
+    Raises:
+        DataError: names the first line with another count, text that is no number, or NaN or infinity.
+    """
+    lines = read_text(path).splitlines()
+    rows = [(i, line.split(separator)) for i, line in enumerate(lines, 1) if line.strip()]
+    want = columns or len(rows[0][1])
+    for number, row in rows:
+        if len(row) != want:
+            raise DataError(f"{path}, line {number}: {len(row)} numbers where {want} are due (is it cut off?)")
+    table = np.empty((len(rows), want))
+    for index, (number, row) in enumerate(rows):
+        try:
+            table[index] = [float(token) for token in row]
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+    finite = np.isfinite(table).all(axis=1)
+    if not finite.all():
+        raise DataError(f"{path}, line {rows[int(np.argmin(finite))][0]}: a number is NaN or infinite")
+    return table

@@ -1,0 +1,267 @@
+"""Import: discover, read in parallel, write in order.
+
+Units are read by worker processes a few at a time and written in the plan's order, so the archive does not depend on
+the number of workers and memory stays bounded by a few units per worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import formats
+from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
+from motet.data.formats._worker import Outcome, ignore_interrupt, read_units
+from motet.data.formats.base import RawClip, Unit, make_options
+
+CHUNK = 8  # units that travel together: one round trip costs about as much as parsing a small file
+UNITS_PER_WORKER = 64  # below this a process costs more than it saves
+LISTED = 10  # skipped files and duplicates that are printed; all are stored or found by `motet data inspect`
+
+
+def import_dataset(
+    format: str,
+    source: str | Path,
+    destination: str | Path,
+    *,
+    on_error: Literal["stop", "skip"] = "stop",
+    workers: int | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+    dtype: Literal["float32", "float16"] = "float32",
+    **options: Any,
+) -> MotionArchive:
+    """Read raw recordings into a new archive.
+
+    Args:
+        format: name of the format, one of :func:`motet.data.formats.names`.
+        source: folder or file with the recordings.
+        destination: directory of the archive, made when everything is read; nothing is left behind otherwise.
+        on_error: ``"stop"`` at the first file that cannot be used, or ``"skip"`` it and list it with the reason in
+            ``archive.source["skipped"]``.
+        workers: processes; by default one per 64 files, at most one per core, and one for formats that keep all clips
+            in one file. The result does not depend on it.
+        progress: show progress and a summary on stderr.
+        overwrite: replace an archive that is there already.
+        dtype: what the archive stores.
+        **options: the format's own options.
+
+    Raises:
+        ConfigError: unknown format or option, a destination that exists.
+        DataError: nothing to read, a file that cannot be used (unless skipped), or no file that can.
+    """
+    if on_error not in ("stop", "skip"):
+        raise ConfigError(f"on_error is {on_error!r}; it must be stop or skip")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; it must be at least 1")
+    if dtype not in ("float32", "float16"):
+        raise ConfigError(f"dtype is {dtype!r}; it must be float32 or float16")
+    found = formats.get(format)
+    chosen = make_options(format, found.options, options)
+    source, destination = Path(source), Path(destination)
+    _check_destination(source, destination, overwrite)
+    console = Console(stderr=True, quiet=not progress)
+    plan = found.discover(source, chosen)
+    if not plan.units:
+        raise DataError(f"{source} holds nothing that the format {format} reads")
+    skipped: list[dict[str, str]] = []
+    facts = {
+        "format": format,
+        "path": str(source),
+        "options": {k: _plain(v) for k, v in dataclasses.asdict(chosen).items()},
+        **plan.facts,
+        "files": len(plan.units),
+        "skipped": skipped,  # the writer keeps this very list and stores what is in it at the end
+    }
+    writer = ArchiveWriter(
+        destination,
+        skeleton=plan.skeleton,
+        persons=plan.persons,
+        fps=plan.fps,
+        units=plan.measure,
+        channels=plan.channels,
+        class_names=plan.class_names,
+        source=facts,
+        licence=plan.licence,
+        dtype=dtype,
+        confidence=plan.confidence,
+        sensors={name: Sensor(s.skeleton, s.fps, s.measure) for name, s in plan.sensors.items()},
+        overwrite=overwrite,
+    )
+    standard = 1 if plan.light else _workers(len(plan.units))
+    count = standard if workers is None else min(workers, len(plan.units))
+    try:
+        with _bar(console) as bar:
+            task = bar.add_task("import", total=len(plan.units))
+            with contextlib.closing(_outcomes(format, plan.units, chosen, count)) as outcomes:
+                for unit, outcome in outcomes:
+                    reasons = [outcome] if isinstance(outcome, str) else _write(writer, unit, outcome)
+                    if reasons and on_error == "stop":
+                        raise DataError(f"{reasons[0]} — mend or remove it, or continue past it with --on-error skip")
+                    skipped += [{"file": unit.name, "reason": reason} for reason in reasons]
+                    bar.advance(task)
+        if not len(writer):
+            raise DataError(f"none of the {len(plan.units)} files of {source} can be used; {skipped[0]['reason']}")
+        archive = writer.close()
+    except BaseException:
+        writer.abort()
+        raise
+    _report(console, archive, skipped)
+    return archive
+
+
+def _check_destination(source: Path, destination: Path, overwrite: bool) -> None:
+    if not destination.exists():
+        return
+    if not overwrite:
+        raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
+    if source.exists() and source.resolve().is_relative_to(destination.resolve()):
+        raise ConfigError(f"{destination} holds the recordings themselves; choose another destination")
+    if not (destination / "archive.json").is_file():
+        raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
+
+
+def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[str]:
+    """Add the clips of one unit; the reasons why some of them do not fit."""
+    reasons = []
+    for clip in clips:
+        columns: dict[str, Any] = {"source": unit.name, **clip.columns}
+        try:
+            writer.add(clip.frames, name=clip.name, confidence=clip.confidence, sensors=clip.sensors, **columns)
+        except DataError as error:
+            reasons.append(f"{unit.name}: {error}")
+    return reasons
+
+
+def _workers(units: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, min(cores, units // UNITS_PER_WORKER))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _outcomes(
+    name: str, units: Sequence[Unit], options: Any, workers: int
+) -> Generator[tuple[Unit, Outcome], None, None]:
+    """Every unit with what became of it, in order."""
+    if workers <= 1:
+        for unit in units:
+            yield unit, read_units(name, [unit], options)[0]
+        return
+    chunks = [units[i : i + CHUNK] for i in range(0, len(units), CHUNK)]
+    ahead = 2 * workers  # chunks under way or waiting to be written: the bound on memory
+    # spawn: forking a process that runs threads (polars, torch) may hang
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ignore_interrupt)
+    pending: deque[tuple[Sequence[Unit], Future[list[Outcome]]]] = deque()
+    try:
+        for chunk in chunks:
+            with _unimportable_main(), _interrupts_held():
+                pending.append((chunk, pool.submit(read_units, name, chunk, options)))
+            if len(pending) >= ahead:
+                done, future = pending.popleft()
+                yield from zip(done, future.result(), strict=True)
+        for done, future in pending:
+            yield from zip(done, future.result(), strict=True)
+    except BrokenProcessPool as error:
+        raise DataError("a worker process died, probably for want of memory; try fewer with --workers") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _unimportable_main() -> Iterator[None]:
+    """Keep new processes from running the user's script again.
+
+    A spawned process imports the parent's ``__main__``, which for a script without an ``if __name__`` guard means
+    to import the data set again, in every worker. Ours need nothing of it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C while processes are being started; it is heard at the end of the block.
+
+    They inherit the mask: until they can ignore the signal (:func:`ignore_interrupt`) it would end them with a trace.
+    The mask alone does not hold the parent: another of its threads may take the signal, and the main thread would then
+    leave a process half started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its start, which the first process would bring about, lifts the mask
+    came: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    ours = callable(handler) and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+            if came:
+                signal.raise_signal(signal.SIGINT)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=console.quiet or not console.is_terminal,
+    )
+
+
+def _report(console: Console, archive: MotionArchive, skipped: Sequence[dict[str, str]]) -> None:
+    def listing(title: str, lines: Sequence[str]) -> None:
+        if lines:
+            console.print(f"{len(lines)} {title}:", markup=False)
+            for line in lines[:LISTED]:
+                console.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
+            if len(lines) > LISTED:
+                console.print(f"  … and {len(lines) - LISTED} more", markup=False)
+
+    listing("files or clips were skipped", [s["reason"] for s in skipped])
+    listing("groups of clips hold the same data", duplicates(archive))
+
+
+def duplicates(archive: MotionArchive) -> list[str]:
+    """One line for each group of clips whose stored data are the same: their names, joined by " = "."""
+    groups = archive.clips.group_by("sha256", maintain_order=True).agg(pl.col("name"))
+    return [" = ".join(names) for names in groups["name"] if len(names) > 1]

@@ -1,0 +1,242 @@
+"""MediaPipe and TensorFlow.js pose estimators: JSON, one file a clip, a frame an entry.
+
+Read are the forms in which people save what the estimators return: a list of frames (or an object with ``frames``),
+each a list of landmarks, or an object with ``keypoints``, ``landmarks`` or ``pose_landmarks`` (one person or several),
+or null where nobody was seen. A landmark is an object with ``x, y`` and perhaps ``z``, ``visibility`` or ``score``, or
+a list of such numbers. 33 landmarks are MediaPipe Pose, 21 a hand, 17 MoveNet's COCO points.
+
+Coordinates in pixels and as shares of the picture (0 … 1) are told apart by their size and never taken for metres;
+only ``pose_world_landmarks`` (``keypoints3D``) are metres.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.data import layouts
+from motet.data.formats._json import field, numbers, read_json
+from motet.data.formats._names import NamePattern
+from motet.data.formats._people import Sighting, follow
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, units_of
+from motet.data.skeletons import Skeleton
+
+LAYOUTS = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
+_IMAGE = ("keypoints", "landmarks", "pose_landmarks", "poseLandmarks", "hand_landmarks", "multi_hand_landmarks")
+_WORLD = ("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks", "world_landmarks")
+_SCORES = ("score", "visibility")
+SHARES = 2.0  # coordinates below are shares of the picture; landmarks outside of it go a little beyond 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the ``mediapipe`` format.
+
+    Attributes:
+        landmarks: those in the picture, or those in metres around the hips (``world``), where a file has both.
+        width: of the picture in pixels; with ``height`` turns shares of the picture into pixels.
+        height: likewise.
+        persons: people kept of a clip, those seen best.
+        fps: frames per second.
+        pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
+        licence: terms of the recordings.
+    """
+
+    landmarks: Literal["image", "world"] = "image"
+    width: int | None = None
+    height: int | None = None
+    persons: int = 1
+    fps: float | None = None
+    pattern: str | None = None
+    licence: str = "unknown"
+
+
+def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
+    """People of every frame, each (V, 2 or 3) as they are written.
+
+    Raises:
+        DataError: none of the known forms, or landmarks whose number changes; names file, frame and landmark.
+    """
+    content = read_json(path)
+    frames = field(content, "frames", "data", "poses") if isinstance(content, dict) else content
+    if not isinstance(frames, list) or not frames:
+        raise DataError(f"{path}: neither a list of frames nor an object with 'frames'")
+    found = [_people(frame, wanted, f"{path}, frame {number}") for number, frame in enumerate(frames)]
+    shapes = {s.points.shape for sightings in found for s in sightings}
+    if not shapes:
+        other = "image" if wanted == "world" else "world"
+        if any(_people(frame, other, f"{path}, frame {number}") for number, frame in enumerate(frames)):
+            what = {"world": "world landmarks", "image": "landmarks in the picture"}[wanted]
+            raise DataError(f"{path} holds no {what}; use --landmarks {other}")
+        raise DataError(f"{path}: nobody was seen in any frame")
+    if len(shapes) > 1:
+        counts = " and ".join(f"{v} landmarks of {c} coordinates" for v, c in sorted(shapes))
+        raise DataError(f"{path} holds {counts}; a clip must have one kind")
+    return found
+
+
+def _people(frame: Any, wanted: str, where: str) -> list[Sighting]:
+    names = _WORLD if wanted == "world" else _IMAGE
+    if isinstance(frame, dict):
+        people = field(frame, "people", "poses", "persons")
+        if isinstance(people, list):
+            return [s for person in people for s in _people(person, wanted, where)]
+        marks = field(frame, *names)
+        if marks is None and frame and not set(frame) & {*_IMAGE, *_WORLD}:
+            raise DataError(f"{where}: an object without {', '.join(_IMAGE[:3])} ({', '.join(map(str, frame))[:60]})")
+    else:
+        marks = frame if wanted == "image" else None
+    if not marks:
+        return []
+    if not isinstance(marks, list):
+        raise DataError(f"{where}: the landmarks are no list")
+    first = marks[0]
+    if isinstance(first, dict) and set(first) & {*_IMAGE, *_WORLD}:  # several people, each an object
+        return [s for person in marks for s in _people(person, wanted, where)]
+    several = isinstance(first, list) and first and not isinstance(first[0], int | float)
+    return [_sighting(person, where) for person in (marks if several else [marks])]
+
+
+def _sighting(marks: Any, where: str) -> Sighting:
+    if not isinstance(marks, list) or not marks:
+        raise DataError(f"{where}: the landmarks are no list")
+    rows, scores = [], []
+    for number, mark in enumerate(marks):
+        at = f"{where}, landmark {number}"
+        if isinstance(mark, dict):
+            rows.append([mark.get(axis) for axis in ("x", "y", "z") if axis in mark])
+            score = field(mark, *_SCORES)
+            scores.append(1.0 if score is None else score)
+        elif isinstance(mark, list) and 2 <= len(mark) <= 5:  # x, y [, z [, visibility [, presence]]]
+            rows.append(mark[:3])
+            scores.append(mark[3] if len(mark) > 3 else 1.0)
+        else:
+            raise DataError(f"{at}: neither an object with x, y nor a list of 2 to 5 numbers")
+    points = numbers(rows, where)
+    if points.ndim != 2 or points.shape[1] not in (2, 3):
+        raise DataError(f"{where}: landmarks without x and y")
+    return Sighting(points, numbers(scores, where).clip(0, None))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a file holds: number of landmarks and coordinates, and whether they are shares of the picture."""
+
+    joints: int
+    channels: int
+    shares: bool
+
+
+def _kind(frames: Sequence[Sequence[Sighting]]) -> _Kind:
+    points = np.stack([s.points for sightings in frames for s in sightings])
+    shares = bool(np.percentile(np.abs(points[..., :2]), 95) <= SHARES)
+    return _Kind(points.shape[1], points.shape[2], shares)
+
+
+def _layout(kind: _Kind, name: str) -> Skeleton:
+    if kind.joints not in LAYOUTS:
+        known = ", ".join(map(str, LAYOUTS))
+        raise DataError(f"{name} holds {kind.joints} landmarks; layouts are known for {known}")
+    return layouts.get(LAYOUTS[kind.joints])
+
+
+def discover(source: Path, options: Options) -> Plan:
+    if (options.width is None) != (options.height is None) or min(options.width or 1, options.height or 1) < 1:
+        raise ConfigError("options width and height are the picture's, in pixels; give both or neither")
+    if options.persons < 1:
+        raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
+    units = units_of(find_files(source, r"(?i).+\.json(\.gz)?", what="JSON files"), source)
+    names = NamePattern(options.pattern, [u.name for u in units])
+    kinds: Counter[_Kind] = Counter()
+    reason: DataError | None = None
+    skeletons = {}
+    for unit in units:
+        try:
+            kind = _kind(read_frames(unit.path, options.landmarks))
+            skeletons[kind.joints] = _layout(kind, unit.name)
+            kinds[kind] += 1
+        except DataError as error:
+            reason = reason or error  # *read* will say so again, and can be told to go on
+    if not kinds:
+        raise reason or DataError(f"{source} holds no landmarks")
+    # files of several estimators: the joints and coordinates that all have
+    skeleton = skeletons[min(skeletons)]
+    channels = ("x", "y", "z")[: min(k.channels for k in kinds)]
+    _tell(source, kinds, skeleton, channels, options)
+    common = {"skeleton": skeleton.name, "channels": len(channels)}
+    return Plan(
+        units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
+        skeleton=skeleton,
+        persons=options.persons,
+        fps=options.fps,
+        measure=_measure(options, kinds),
+        channels=channels,
+        class_names=tuple(names.class_names),
+        licence=options.licence,
+        confidence=True,
+        facts={"split": "odd-even", "landmarks": {str(k.joints): n for k, n in sorted(kinds.items(), key=str)}},
+    )
+
+
+def _tell(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Sequence[str], options: Options) -> None:
+    """Say what becomes of files that are not alike."""
+    shares = sum(n for k, n in kinds.items() if k.shares)
+    if options.landmarks == "image" and options.width is None and 0 < shares < kinds.total():
+        warnings.warn(
+            f"{source} mixes units: {shares} of {kinds.total()} files hold shares of the picture, the others pixels; "
+            "bring all to pixels with --width and --height of the picture",
+            MotetWarning,
+            stacklevel=3,
+        )
+    joints = Counter({k.joints: 0 for k in kinds})
+    for kind, count in kinds.items():
+        joints[kind.joints] += count
+    if len(joints) > 1 or len({k.channels for k in kinds}) > 1:
+        held = " and ".join(f"{v} landmarks ({n} file{'s' if n > 1 else ''})" for v, n in sorted(joints.items()))
+        warnings.warn(
+            f"the files of {source} hold {held}; what all share is kept: the {len(skeleton)} joints of "
+            f"{skeleton.name} with {', '.join(channels)} (import them apart to keep more)",
+            MotetNote,
+            stacklevel=3,
+        )
+
+
+def _measure(options: Options, kinds: Counter[_Kind]) -> str:
+    if options.landmarks == "world":
+        return "m"
+    shares = {k.shares and options.width is None for k in kinds}
+    return "px, or shares of the picture" if len(shares) > 1 else "shares of the picture" if True in shares else "px"
+
+
+def read(unit: Unit, options: Options) -> list[RawClip]:
+    from motet.data.convert import convert
+
+    frames = read_frames(unit.path, options.landmarks)
+    kind, target = _kind(frames), layouts.get(unit.detail["skeleton"])
+    skeleton = _layout(kind, unit.name)
+    people = follow(frames, kind.joints, kind.channels, options.persons)
+    points, confidence = people.frames[..., : unit.detail["channels"]], people.confidence
+    if options.landmarks == "image" and kind.shares and options.width and options.height:
+        # the depth of MediaPipe Pose is on the scale of x
+        points = points * np.array([options.width, options.height, options.width], np.float32)[: points.shape[-1]]
+    if skeleton.name != target.name:
+        try:
+            points = convert(points, skeleton, target)
+            confidence = convert(confidence[..., None], skeleton, target)[..., 0]
+        except ConfigError as error:
+            raise DataError(f"{unit.path} holds {kind.joints} landmarks, other files {len(target)}: {error}") from error
+    columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
+    if options.landmarks == "image":
+        columns["coordinates"] = "px" if options.width or not kind.shares else "shares of the picture"
+    name = unit.name.removesuffix(".gz").removesuffix(".json")
+    return [RawClip(name, points, confidence, columns)]
+
+
+FORMAT = Format(description="MediaPipe and TensorFlow.js poses (.json)", options=Options, discover=discover, read=read)

@@ -1,0 +1,240 @@
+"""OpenPose, COCO and AlphaPose: key points of people in pictures, JSON.
+
+Four forms are told apart by what is in a file:
+
+* OpenPose, a file a frame: ``NAME_000000000012_keypoints.json`` with ``people`` and their ``pose_keypoints_2d``; the
+  files of one folder and NAME are a clip;
+* COCO results and AlphaPose, a file a clip: a list of ``{"image_id", "keypoints", "score", "idx"}``; pictures in
+  several folders are several clips;
+* AlphaPose in OpenPose's or CMU's manner: an object with ``people`` or ``bodies`` for each picture;
+* COCO annotations: an object with ``images``, ``annotations`` and ``categories``.
+
+Coordinates stay pixels; a joint with confidence 0 is absent. People are followed by the identity that the file gives
+(``person_id``, ``track_id``, AlphaPose's ``idx``) or else from place to place (:mod:`motet.data.formats._people`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import layouts
+from motet.data.formats._json import field, numbers, read_json
+from motet.data.formats._names import NamePattern
+from motet.data.formats._people import Sighting, follow
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, natural_key
+from motet.data.skeletons import Skeleton
+
+LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26"}
+_FRAME = re.compile(r"(?i)(.*?)_?(\d+)_keypoints\.json")
+_IDENTITIES = ("person_id", "track_id", "idx")
+ANNOTATED = 2.0  # COCO's mark of a visible joint in annotations
+Frames = dict[str, list[Sighting]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the ``openpose`` format.
+
+    Attributes:
+        skeleton: built-in layout or TOML file; by default the one with as many points (17, 18, 25 or 26).
+        persons: people kept of a clip, those seen best.
+        fps: frames per second.
+        pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
+        licence: terms of the recordings.
+    """
+
+    skeleton: str | None = None
+    persons: int = 2
+    fps: float | None = None
+    pattern: str | None = None
+    licence: str = "unknown"
+
+
+def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | None:
+    """A person; None if no joint was seen."""
+    flat = field(row, "pose_keypoints_2d", "keypoints", "pose_keypoints", "joints")
+    if flat is None:
+        raise DataError(f"{where}: a person without pose_keypoints_2d or keypoints")
+    values = numbers(flat, where).ravel()
+    if not len(values) or len(values) % 3:
+        raise DataError(f"{where}: {len(values)} numbers are no points of x, y and confidence")
+    points, scores = values.reshape(-1, 3)[:, :2].copy(), values.reshape(-1, 3)[:, 2].clip(0, None)
+    points[scores == 0] = 0
+    if not points.any():
+        return None
+    identity = field(row, *_IDENTITIES)
+    while isinstance(identity, list) and identity:  # OpenPose and AlphaPose wrap it
+        identity = identity[0]
+    known = isinstance(identity, int | str) and identity not in (-1, "-1", "")
+    return Sighting(points, scores / ANNOTATED if annotated else scores, identity if known else None)
+
+
+def _of_people(people: Any, where: str) -> list[Sighting]:
+    if not isinstance(people, list):
+        raise DataError(f"{where}: the people are no list")
+    return [s for s in (_sighting(p, where) for p in people) if s is not None]
+
+
+def read_clips(path: Path) -> dict[str, Frames]:
+    """Clips of a file that holds more than one frame, by name (empty for the only one): sightings by picture.
+
+    Raises:
+        DataError: none of the known forms; names file and entry.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and "annotations" in content:
+        return _annotations(content, path)
+    pictures: list[tuple[str, list[Sighting]]] = []
+    if isinstance(content, list):
+        for number, row in enumerate(content):
+            image = field(row, "image_id", "imgname", "file_name")
+            if image is None:
+                raise DataError(f"{path}, entry {number}: no image_id, so it is neither COCO results nor AlphaPose")
+            sighting = _sighting(row, f"{path}, entry {number}")
+            pictures.append((str(image), [] if sighting is None else [sighting]))
+    elif isinstance(content, dict):
+        for name, frame in content.items():
+            people = field(frame, "people", "bodies")
+            if people is None:
+                raise DataError(f"{path}: {str(name)[:40]!r} holds neither people nor bodies; this is no pose file")
+            pictures.append((str(name), _of_people(people, f"{path}, {str(name)[:40]}")))
+    clips: dict[str, Frames] = {}
+    for name, sightings in pictures:
+        folder = name.rpartition("/")[0]
+        clips.setdefault(folder, {}).setdefault(name, []).extend(sightings)
+    return {f: dict(sorted(frames.items(), key=lambda item: natural_key(item[0]))) for f, frames in clips.items()}
+
+
+def _annotations(content: Mapping[str, Any], path: Path) -> dict[str, Frames]:
+    images, rows = content.get("images"), content["annotations"]
+    if not isinstance(images, list) or not isinstance(rows, list):
+        raise DataError(f"{path}: COCO annotations without a list of images")
+    names: dict[Any, tuple[str, str]] = {}
+    for number, image in enumerate(images):
+        key, file = field(image, "id"), field(image, "file_name")
+        if not isinstance(key, int | str):
+            raise DataError(f"{path}, image {number}: it has no id")
+        video = field(image, "vid_id", "video_id")
+        name = str(key if file is None else file)
+        names[key] = (str(video) if video is not None else name.rpartition("/")[0], name)
+    clips: dict[str, Frames] = {}
+    for folder, name in sorted(names.values(), key=lambda n: (natural_key(n[0]), natural_key(n[1]))):
+        clips.setdefault(folder, {})[name] = []
+    for number, row in enumerate(rows):
+        where, key = f"{path}, annotation {number}", field(row, "image_id")
+        if not isinstance(key, int | str) or key not in names:
+            raise DataError(f"{where}: its image_id {str(key)[:30]!r} is none of the images")
+        if not field(row, "keypoints"):
+            continue  # a box without points
+        sighting = _sighting(row, where, annotated=True)
+        if sighting is not None:
+            folder, name = names[key]
+            clips[folder][name].append(sighting)
+    return clips
+
+
+def _read_frame(path: Path) -> list[Sighting]:
+    people = field(read_json(path), "people")
+    if people is None:
+        raise DataError(f"{path}: an OpenPose file has an object with 'people'")
+    return _of_people(people, str(path))
+
+
+def _units(source: Path) -> list[Unit]:
+    """Clips of one file, and clips of a file a frame."""
+    files = find_files(source, r"(?i).+\.json(\.gz)?", what="key points (*.json)")
+    units: list[Unit] = []
+    sequences: dict[str, list[tuple[int, Path]]] = {}
+    for path in files:
+        name = path.name if path == source else path.relative_to(source).as_posix()
+        frame = _FRAME.fullmatch(name)
+        if frame is None:
+            units.append(Unit(name, path))
+        else:
+            stem = frame[1].rstrip("/_") or path.parent.name
+            sequences.setdefault(stem, []).append((int(frame[2]), path))
+    for stem, frames in sequences.items():
+        ordered = [path for _, path in sorted(frames)]
+        units.append(Unit(stem, ordered[0], ordered))
+    return sorted(units, key=lambda u: natural_key(u.name))
+
+
+def _clips(unit: Unit) -> dict[str, list[list[Sighting]]]:
+    """Sightings of every frame of the clips of a unit, by name."""
+    if unit.detail is not None and unit.detail["frames"] is not None:
+        return {unit.name: [_read_frame(path) for path in unit.detail["frames"]]}
+    stem = unit.name.removesuffix(".gz").removesuffix(".json")
+    return {f"{stem}/{f}" if f else stem: list(frames.values()) for f, frames in read_clips(unit.path).items()}
+
+
+def _points(clips: Mapping[str, Sequence[Sequence[Sighting]]]) -> int | None:
+    return next((len(s.points) for frames in clips.values() for frame in frames for s in frame), None)
+
+
+def _skeleton(count: int, options: Options, where: str) -> Skeleton:
+    if options.skeleton is None and count not in LAYOUTS:
+        known = ", ".join(f"{n} ({layout})" for n, layout in LAYOUTS.items())
+        raise DataError(f"{where} holds {count} points a person; known are {known}: name a layout with --skeleton")
+    skeleton = layouts.get(options.skeleton or LAYOUTS[count])
+    if len(skeleton) != count:
+        raise DataError(f"{where} holds {count} points a person, layout {skeleton.name!r} has {len(skeleton)}")
+    return skeleton
+
+
+def discover(source: Path, options: Options) -> Plan:
+    if options.persons < 1:
+        raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
+    units = _units(source)
+    names = NamePattern(options.pattern, [u.name for u in units])
+    planned = [Unit(u.name, u.path, {"frames": u.detail, "columns": names.columns(u.name)}) for u in units]
+    count, reason = None, None
+    for unit in planned:  # the first file in which somebody is seen tells the layout
+        try:
+            count = _points(_clips(unit))
+        except DataError as error:
+            reason = reason or error  # *read* will say so again, and can be told to go on
+        if count is not None:
+            break
+    if count is None:
+        raise reason or DataError(f"{source}: nobody is seen in any file")
+    return Plan(
+        units=planned,
+        skeleton=_skeleton(count, options, unit.name),
+        persons=options.persons,
+        fps=options.fps,
+        measure="px",
+        channels=("x", "y"),
+        class_names=tuple(names.class_names),
+        licence=options.licence,
+        confidence=True,
+        facts={"split": "odd-even"},
+    )
+
+
+def read(unit: Unit, options: Options) -> list[RawClip]:
+    clips = _clips(unit)
+    counts = {len(s.points) for frames in clips.values() for frame in frames for s in frame}
+    if not counts:
+        raise DataError(f"{unit.path}: nobody is seen in it")
+    if len(counts) > 1:
+        raise DataError(f"{unit.path}: people of {' and '.join(map(str, sorted(counts)))} points; one kind is read")
+    joints = len(_skeleton(counts.pop(), options, unit.name))
+    found = []
+    for name, frames in clips.items():
+        if any(frames):
+            people = follow(frames, joints, 2, options.persons)
+            columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
+            found.append(RawClip(name, people.frames.astype(np.float32), people.confidence, columns))
+    return found
+
+
+FORMAT = Format(
+    description="OpenPose, COCO and AlphaPose key points (.json)", options=Options, discover=discover, read=read
+)

@@ -1,0 +1,185 @@
+"""SmartFallMM: daily activities and falls of young and old people, Azure Kinect skeletons and worn sensors.
+
+A trial is ``SssAaaTtt.csv`` (subject, activity, trial) without a header, in a folder for each recorder::
+
+    young/skeleton/S29A08T03.csv                  96 numbers a line: 32 joints × x y z in millimetres, 30 Hz, y down
+    young/accelerometer/watch/S29A08T03.csv       time, x, y, z
+    young/gyroscope/watch/S29A08T03.csv           likewise; also phone
+    young/accelerometer/meta_wrist/S29A08T03.csv  epoch (ms), time, elapsed (s), x, y, z; also meta_hip
+
+Sensors keep their own clocks, and neither begin nor end with the skeleton to the sample. Accelerometer and gyroscope of
+one device are brought to one rate; a trial that a device did not record lacks it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import layouts
+from motet.data.formats._sensors import join_nodes
+from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, find_files, natural_key, read_table, read_text
+
+# in the order of the activity numbers, from 1
+CLASS_NAMES = (
+    "drinking water",
+    "pick up object",
+    "put on and take off jacket",
+    "stepping up",
+    "sweeping floor",
+    "washing hand",
+    "waving hand",
+    "TUG test or walking",
+    "sit and stand",
+    "back fall",
+    "front fall",
+    "left fall",
+    "right fall",
+    "rotate fall",
+)
+LAYOUT = "azure-kinect-32"
+NODES = ("accelerometer", "gyroscope")  # of the layout imu-2
+DEVICES = ("watch", "phone", "meta_wrist", "meta_hip")
+GROUPS = ("young", "old")
+LONGEST_STEP = 2.0  # seconds between two samples; the sensors give 32 to 50 a second
+_NAME = re.compile(r"S(\d{2})A(\d{2})T(\d{2})\.csv")
+Samples = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the ``smartfallmm`` format.
+
+    Attributes:
+        sensor_fps: rate to which each worn sensor is brought (linear interpolation).
+    """
+
+    sensor_fps: float = 32.0
+
+
+def _parts(path: Path) -> list[str]:
+    return [p.lower().replace(" ", "_") for p in path.parts]
+
+
+def _recorder(path: Path, source: Path) -> str:
+    """``skeleton``, or device and node (``watch/gyroscope``), from the folders below the source."""
+    parts = _parts(path.relative_to(source).parent if source.is_dir() else path.parent)
+    for node in NODES:
+        for part in parts:
+            device = next((d for d in DEVICES if part in (d, f"{d}_{node}")), None)
+            if device and any(node in p for p in parts):
+                return f"{device}/{node}"
+    return "skeleton"
+
+
+def _group(path: Path) -> str | None:
+    return next((g for part in reversed(_parts(path.parent)) for g in GROUPS if part.startswith(g)), None)
+
+
+def discover(source: Path, options: Options) -> Plan:
+    if not 0 < options.sensor_fps <= 10_000:
+        raise ConfigError(f"sensor_fps is {options.sensor_fps}; it must be positive")
+    files = find_files(source, _NAME.pattern, what="SmartFallMM files (SssAaaTtt.csv)")
+    worn: dict[tuple[str | None, str], dict[str, Path]] = {}
+    skeletons = []
+    for path in files:
+        recorder = _recorder(path, source)
+        if recorder == "skeleton":
+            skeletons.append(path)
+        else:
+            worn.setdefault((_group(path), path.name), {})[recorder] = path
+    if not skeletons:
+        raise DataError(f"{source} holds no skeletons of SmartFallMM (folder skeleton); give the folder above")
+    skeletons.sort(key=lambda p: (_group(p) or "", natural_key(p.name)))
+    devices = sorted({r.split("/")[0] for found in worn.values() for r in found}, key=DEVICES.index)
+    names = [p.name if p == source else p.relative_to(source).as_posix() for p in skeletons]
+    return Plan(
+        units=[
+            Unit(name, path, worn.get((_group(path), path.name), {}))
+            for name, path in zip(names, skeletons, strict=True)
+        ],
+        skeleton=layouts.get(LAYOUT),
+        fps=30.0,
+        class_names=CLASS_NAMES,
+        licence="none stated by the authors",
+        facts={"split": "odd-even"},
+        sensors={d: Beside(layouts.get("imu-2"), options.sensor_fps, "as recorded") for d in devices},
+    )
+
+
+def _seconds(text: str) -> float:
+    """Seconds of a clock reading: a number, a time of day, or a date with time."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    clock = re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)", text.strip())
+    if clock:
+        return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    return datetime.fromisoformat(text.strip()).timestamp()
+
+
+def read_samples(path: Path) -> Samples:
+    """(seconds (T',), readings (T', 3)) of one sensor of one trial.
+
+    Raises:
+        DataError: names the first line with another number of columns, or text that is neither time nor number.
+    """
+    times, values = [], []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        cells = [c.strip() for c in line.split(",")]
+        if not any(cells):
+            continue
+        if len(cells) not in (4, 6):
+            raise DataError(
+                f"{path}, line {number}: {len(cells)} columns; time, x, y, z or six of a meta sensor are due"
+            )
+        try:
+            times.append(_seconds(cells[2] if len(cells) == 6 else cells[0]))
+            values.append([float(c) for c in cells[-3:]])
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"{path}, line {number}: {error!s:.80}") from error
+    moments, readings = np.array(times), np.array(values).reshape(-1, 3)
+    if not (np.isfinite(moments).all() and np.isfinite(readings).all()):
+        raise DataError(f"{path}: a time or reading is NaN or infinite")
+    steps = np.diff(moments)
+    if (steps > 0).any() and np.median(steps[steps > 0]) > LONGEST_STEP:
+        moments /= 1000  # a clock of milliseconds
+    return moments, readings
+
+
+def _worn(files: Mapping[str, Path], options: Options) -> dict[str, npt.NDArray[np.float32]]:
+    sensors = {}
+    for device in DEVICES:
+        nodes = [files.get(f"{device}/{node}") for node in NODES]
+        if any(nodes):
+            empty = np.zeros(0), np.zeros((0, 3))
+            samples = [empty if path is None else read_samples(path) for path in nodes]
+            sensors[device] = join_nodes([t for t, _ in samples], [v for _, v in samples], options.sensor_fps)
+    return sensors
+
+
+def read(unit: Unit, options: Options) -> list[RawClip]:
+    path = unit.path
+    found = _NAME.fullmatch(path.name)
+    if found is None or not 1 <= int(found[2]) <= len(CLASS_NAMES):
+        raise DataError(f"{path}: the name is not SssAaaTtt.csv with an activity of 1..{len(CLASS_NAMES)}")
+    subject, activity, trial = (int(g) for g in found.groups())
+    joints = len(layouts.get(LAYOUT))
+    frames = read_table(path, 3 * joints, separator=",").reshape(-1, joints, 3) / 1000
+    group = _group(path)
+    columns = {"label": activity - 1, "subject": subject, "repetition": trial, "group": group}
+    name = f"{group}/{path.stem}" if group else path.stem
+    return [RawClip(name, frames, columns=columns, sensors=_worn(unit.detail, options))]
+
+
+FORMAT = Format(
+    description="SmartFallMM: skeletons and worn sensors (.csv)", options=Options, discover=discover, read=read
+)

@@ -1,0 +1,138 @@
+"""UTD-MHAD (Chen, Jafari and Kehtarnavaz, ICIP 2015): Kinect v1 skeletons and one inertial sensor, MATLAB files.
+
+``aA_sS_tT_skeleton.mat`` (action, subject, trial) holds ``d_skel`` (20, 3, T) in metres at 30 Hz,
+``aA_sS_tT_inertial.mat`` beside it or anywhere below the source ``d_iner`` (T', 6) at 50 Hz: acceleration in g and
+angular rate in degrees per second. The sensor sat on the right wrist for actions 1 to 21 and on the right thigh for
+the others (column ``place``).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import DataError
+from motet.data import layouts
+from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, find_files, read_bytes, units_of
+
+# in the order of the action numbers, from 1
+CLASS_NAMES = (
+    "swipe left",
+    "swipe right",
+    "wave",
+    "clap",
+    "throw",
+    "arm cross",
+    "basketball shoot",
+    "draw x",
+    "draw circle clockwise",
+    "draw circle counter clockwise",
+    "draw triangle",
+    "bowling",
+    "boxing",
+    "baseball swing",
+    "tennis swing",
+    "arm curl",
+    "tennis serve",
+    "push",
+    "knock",
+    "catch",
+    "pickup and throw",
+    "jog",
+    "walk",
+    "sit to stand",
+    "stand to sit",
+    "lunge",
+    "squat",
+)
+LAST_WRIST_ACTION = 21
+JOINTS = 20
+_NAME = re.compile(r"a(\d{1,2})_s(\d)_t(\d)_skeleton\.mat")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The ``utd-mhad`` format has no options."""
+
+
+def read_mat(path: Path, variable: str) -> npt.NDArray[np.float64]:
+    """A numeric array of a MATLAB file (version 4 or 5), real and finite.
+
+    Raises:
+        DataError: not such a file, a damaged one, no such variable, or not finite numbers.
+    """
+    import scipy.io  # here, because it takes longer to import than a file to read
+
+    data = read_bytes(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content: dict[str, Any] = scipy.io.loadmat(io.BytesIO(data), variable_names=[variable])
+    except Exception as error:  # scipy's reader lets all sorts of errors out on damaged files
+        raise DataError(f"{path} is no MATLAB file that can be read ({error!s:.80})") from error
+    found = content.get(variable)
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise DataError(f"{path} has no array of numbers {variable!r}")
+    values = found.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: {variable!r} holds NaN or infinity")
+    return values
+
+
+def discover(source: Path, options: Options) -> Plan:
+    files = find_files(source, _NAME.pattern, what="UTD-MHAD skeletons (aA_sS_tT_skeleton.mat)")
+    folder = source if source.is_dir() else source.parent
+    inertial = {p.name: p for p in sorted(folder.rglob("*_inertial.mat"))}
+    units = []
+    for unit in units_of(files, source):
+        name = unit.path.name.replace("_skeleton.mat", "_inertial.mat")
+        beside = unit.path.with_name(name)
+        units.append(Unit(unit.name, unit.path, beside if beside.is_file() else inertial.get(name)))
+    return Plan(
+        units=units,
+        skeleton=layouts.get("utd-mhad-20"),
+        fps=30.0,
+        class_names=CLASS_NAMES,
+        licence="public domain according to its paper",
+        facts={"split": "odd-even", "without_inertial": sum(u.detail is None for u in units)},
+        sensors={"inertial": Beside(layouts.get("imu-2"), 50.0, "g, deg/s")},
+    )
+
+
+def read(unit: Unit, options: Options) -> list[RawClip]:
+    path = unit.path
+    found = _NAME.fullmatch(path.name)
+    if found is None or not 1 <= int(found[1]) <= len(CLASS_NAMES):
+        raise DataError(f"{path}: the name is not aA_sS_tT_skeleton.mat with an action of 1..{len(CLASS_NAMES)}")
+    action, subject, trial = (int(g) for g in found.groups())
+    skeleton = read_mat(path, "d_skel")
+    if skeleton.ndim == 2:  # MATLAB drops the last axis of a single frame
+        skeleton = skeleton[:, :, None]
+    if skeleton.ndim != 3 or skeleton.shape[:2] != (JOINTS, 3) or not skeleton.shape[2]:
+        raise DataError(f"{path}: d_skel of shape {skeleton.shape} instead of ({JOINTS}, 3, frames)")
+    sensors = {}
+    if unit.detail is not None:
+        inertial = read_mat(unit.detail, "d_iner")
+        if inertial.ndim != 2 or inertial.shape[1] != 6:
+            raise DataError(f"{unit.detail}: d_iner of shape {inertial.shape} instead of (samples, 6)")
+        sensors["inertial"] = inertial.reshape(-1, 2, 3)
+    columns = {
+        "label": action - 1,
+        "subject": subject,
+        "repetition": trial,
+        "place": "right wrist" if action <= LAST_WRIST_ACTION else "right thigh",
+    }
+    frames = skeleton.transpose(2, 0, 1)
+    return [RawClip(path.name.removesuffix("_skeleton.mat"), frames, columns=columns, sensors=sensors)]
+
+
+FORMAT = Format(
+    description="UTD-MHAD: skeletons and inertial sensor (.mat)", options=Options, discover=discover, read=read
+)

@@ -1,0 +1,268 @@
+"""Spatial normalisation of whole batches of clips: null frames, centring, rotation.
+
+All functions are vectorised over clips, take any floating dtype on any device, and leave their input alone. Zero means
+absent: a person that is not there and a joint that was not tracked stay zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
+
+METHODS = ("cmd", "crossclr", "yaw", "center", "first-frame", "none")
+
+# Landmarks by canonical joint name, the first that a layout can give; several names mean their mean.
+_LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "base of the spine": (("mid_hip",), ("left_hip", "right_hip"), ("left_pelvis_back", "right_pelvis_back")),
+    "middle of the spine": (("torso",), ("spine_t10",), ("neck",), ("left_shoulder", "right_shoulder")),
+    "top of the spine": (("neck",), ("left_shoulder", "right_shoulder")),
+    "left shoulder": (("left_shoulder",),),
+    "right shoulder": (("right_shoulder",),),
+}
+_SMALLEST = 1e-6  # below this the released normalisation takes a rotation for none
+
+
+def landmark(skeleton: Skeleton, name: str) -> tuple[int, ...]:
+    """Joints whose mean is the landmark, see ``_LANDMARKS``.
+
+    Raises:
+        ConfigError: the layout has no joints that give it.
+    """
+    known = set(skeleton.joints) | set(skeleton.canonical)
+    for joints in _LANDMARKS[name]:
+        if known.issuperset(joints):
+            return tuple(skeleton.index(joint) for joint in joints)
+    wanted = " or ".join("+".join(joints) for joints in _LANDMARKS[name])
+    raise ConfigError(
+        f"skeleton {skeleton.name!r} has no {name} (a joint of the canonical name {wanted}); "
+        "choose preprocess 'first-frame', 'center' or 'none'"
+    )
+
+
+def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
+    """Raise ConfigError unless clips of this layout with C = ``channels`` coordinates can be preprocessed so."""
+    if method not in METHODS:
+        raise ConfigError(f"preprocess {method!r} is none of {', '.join(METHODS)}")
+    if method == "none":
+        return
+    if skeleton.kind == "sensor":
+        raise ConfigError(f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose 'none'")
+    if method in ("center", "first-frame"):
+        return
+    if channels != 3:
+        raise ConfigError(
+            f"preprocess {method!r} rotates in space, but the clips have {channels} coordinates; "
+            "choose 'first-frame', 'center' or 'none'"
+        )
+    landmark(skeleton, "left shoulder")
+    landmark(skeleton, "right shoulder")
+    if method == "cmd":
+        landmark(skeleton, "base of the spine")
+        landmark(skeleton, "middle of the spine")
+    elif skeleton.up is None:
+        raise ConfigError(f"preprocess {method!r} turns about the vertical, but {skeleton.name!r} declares no up axis")
+    if method == "crossclr":
+        landmark(skeleton, "top of the spine")
+
+
+def oriented(skeleton: Skeleton, method: str) -> Skeleton:
+    """The layout of clips after preprocessing: "cmd" stands the spine on +z, whatever was up before."""
+    return replace(skeleton, up="+z") if method == "cmd" else skeleton
+
+
+def lateral_axis(skeleton: Skeleton) -> int:
+    """Index of the axis that left-to-right lines are turned to: x, or y where x points up."""
+    return 1 if skeleton.up is not None and skeleton.up[1] == "x" else 0
+
+
+def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str) -> Tensor:
+    """Normalise a batch of padded clips.
+
+    ============== ======================================================================================
+    "cmd"          the released CMD / 2s-AGCN path: :func:`fill_null_frames`; the centre joint of person 0
+                   subtracted in every frame; one rotation by frame 0 that takes the spine to +z, then one
+                   that takes the shoulder line to +x (CMD, Mao et al., ECCV 2022, released preprocessing)
+    "crossclr"     the CrosSCLR / AimCLR path: the top of the spine of each person subtracted in every
+                   frame, each frame of each person turned about the vertical until the shoulders are
+                   parallel to x
+    "yaw"          the centre joint of person 0 in his first frame subtracted; one turn about the vertical that
+                   takes his shoulders (and hips) in that frame to +x: keeps path and posture, removes the
+                   camera's direction
+    "center"       the centre joint of person 0 subtracted in every frame
+    "first-frame"  the centre joint of person 0 in his first frame subtracted
+    "none"         nothing
+    ============== ======================================================================================
+
+    Args:
+        frames: (B, T, P, V, C), zero from each clip's length on.
+        lengths: (B,) frames per clip, at most T.
+        skeleton: layout of the V joints.
+        method: one of the above.
+
+    Returns:
+        (B, T, P, V, C) of the same dtype; frames past a clip's length are zero.
+
+    Raises:
+        ConfigError: the method does not exist or cannot be applied to this layout or number of coordinates.
+    """
+    check_method(method, skeleton, frames.shape[-1])
+    if method == "none":
+        return frames.clone()
+    if method == "cmd":
+        return _cmd(fill_null_frames(frames, lengths), skeleton)
+    if method == "crossclr":
+        return _crossclr(frames, skeleton)
+    if method == "center":
+        return _subtract(frames, _held_center(frames, skeleton))
+    start = _first_present(frames)
+    centred = _subtract(frames, start[:, None, None, skeleton.center, None])
+    return centred if method == "first-frame" else _turn(centred, _facing(start, skeleton))
+
+
+def present_joints(frames: Tensor) -> Tensor:
+    """(…, V, C) -> (…, V) bool: which joints were recorded, i.e. are not exactly zero."""
+    present = frames[..., 0] != 0
+    for channel in range(1, frames.shape[-1]):
+        present |= frames[..., channel] != 0
+    return present
+
+
+def fill_null_frames(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Replace a person's empty frames as CMD's release does (the "null frame" step of 2s-AGCN).
+
+    A person who is absent in frame 0 has all his frames moved to the front (so he may shift in time relative to the
+    other person); then the frames after his last one are filled, up to the clip's length, by repeating what is there
+    cyclically. Other empty frames between are left empty. A frame counts as empty when all its coordinates are zero.
+
+    Args:
+        frames: (B, T, P, V, C), zero from each clip's length on.
+        lengths: (B,) int64.
+
+    Returns:
+        (B, T, P, V, C); ``frames`` itself when there is nothing to fill.
+    """
+    time = torch.arange(frames.shape[1], device=frames.device)
+    present = present_joints(frames).any(-1).transpose(1, 2)  # (B, P, T)
+    late = ~present[..., :1] & present.any(-1, keepdim=True)
+    # frames to repeat: all present ones where they are moved, otherwise everything up to the last present one
+    last = torch.where(present, time + 1, 0).amax(-1)
+    period = torch.where(late[..., 0], present.sum(-1), last)
+    clips, persons = ((period > 0) & (late[..., 0] | (period < lengths[:, None]))).nonzero(as_tuple=True)
+    if len(clips) == 0:
+        return frames
+    first = torch.where(late, present, True)[clips, persons].logical_not().to(torch.uint8)
+    order = first.argsort(dim=1, stable=True)
+    source = order.gather(1, time % period[clips, persons, None])
+    filled = frames[clips[:, None], source, persons[:, None]]
+    filled *= (time < lengths[clips, None])[..., None, None]
+    out = frames.clone()
+    out[clips, :, persons] = filled
+    return out
+
+
+def rotation_between(source: Tensor, target: Tensor) -> Tensor:
+    """Smallest rotation R with R·source parallel to target (Rodrigues), column vectors.
+
+    Identity where the two are parallel, anti-parallel or one is zero, as in 2s-AGCN's released code.
+
+    Args:
+        source: (…, 3).
+        target: (3,) unit vector.
+
+    Returns:
+        (…, 3, 3) in float64.
+    """
+    source = source.double()
+    target = target.to(source).expand_as(source)
+    axis = torch.linalg.cross(source, target)
+    norm = source.norm(dim=-1)
+    sine = axis.norm(dim=-1) / norm.clamp_min(1e-300)
+    cosine = (source * target).sum(-1) / norm.clamp_min(1e-300)
+    none = (axis.abs().sum(-1) < _SMALLEST) | ((sine < _SMALLEST) & (cosine > 0))
+    x, y, z = (axis / axis.norm(dim=-1, keepdim=True).clamp_min(1e-300)).unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).view(*source.shape, 3)
+    identity = torch.eye(3, dtype=source.dtype, device=source.device)
+    rotation = identity + sine[..., None, None] * cross + (1 - cosine)[..., None, None] * (cross @ cross)
+    return torch.where(none[..., None, None], identity, rotation)
+
+
+def _mean(points: Tensor, joints: tuple[int, ...]) -> Tensor:
+    return points[..., list(joints), :].mean(-2)
+
+
+def _subtract(frames: Tensor, origin: Tensor) -> Tensor:
+    """Subtract from recorded joints only; the others stay zero."""
+    return (frames - origin).mul_(present_joints(frames)[..., None])
+
+
+def _cmd(frames: Tensor, skeleton: Skeleton) -> Tensor:
+    centred = _subtract(frames, frames[:, :, :1, skeleton.center, None])
+    start = centred[:, 0, 0].double()
+    spine = _mean(start, landmark(skeleton, "middle of the spine")) - _mean(
+        start, landmark(skeleton, "base of the spine")
+    )
+    upright = rotation_between(spine, torch.tensor([0.0, 0.0, 1.0]))
+    across = _mean(start, landmark(skeleton, "right shoulder")) - _mean(start, landmark(skeleton, "left shoulder"))
+    facing = rotation_between((upright @ across[..., None])[..., 0], torch.tensor([1.0, 0.0, 0.0]))
+    return _turn(centred, facing @ upright)
+
+
+def _crossclr(frames: Tensor, skeleton: Skeleton) -> Tensor:
+    top = _mean(frames, landmark(skeleton, "top of the spine"))
+    centred = _subtract(frames, top[..., None, :])
+    line = _mean(centred, landmark(skeleton, "right shoulder")) - _mean(centred, landmark(skeleton, "left shoulder"))
+    rotation = _about_up(line, skeleton).to(frames.dtype)  # (B, T, P, 3, 3)
+    return centred @ rotation.transpose(-1, -2)
+
+
+def _first_present(frames: Tensor) -> Tensor:
+    """(B, V, C): person 0 in the first frame that shows him."""
+    first = present_joints(frames[:, :, 0]).any(-1).to(torch.uint8).argmax(1)
+    return frames[torch.arange(len(frames), device=frames.device), first, 0]
+
+
+def _held_center(frames: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, T, 1, 1, C): centre of person 0; where he is absent the one before (or the first), so nobody jumps."""
+    center = frames[:, :, 0, skeleton.center]
+    seen = present_joints(center[..., None, :])[..., 0]
+    time = torch.arange(frames.shape[1], device=frames.device)
+    held = torch.where(seen, time, -1).cummax(1).values
+    held = torch.where(held < 0, seen.to(torch.uint8).argmax(1)[:, None], held)
+    return center.gather(1, held[..., None].expand_as(center))[:, :, None, None]
+
+
+def _facing(start: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, 3, 3) turn about the vertical by the left-to-right line of one posture (B, V, 3)."""
+    line = _mean(start, landmark(skeleton, "right shoulder")) - _mean(start, landmark(skeleton, "left shoulder"))
+    if {"left_hip", "right_hip"} <= set(skeleton.canonical):
+        line = line + start[:, skeleton.index("right_hip")] - start[:, skeleton.index("left_hip")]
+    return _about_up(line, skeleton)
+
+
+def _about_up(line: Tensor, skeleton: Skeleton) -> Tensor:
+    """(…, 3, 3) float64 rotation about the up axis that brings the horizontal part of ``line`` to the lateral axis."""
+    assert skeleton.up is not None
+    up, lateral = "xyz".index(skeleton.up[1]), lateral_axis(skeleton)
+    other = 3 - up - lateral
+    a, b = line[..., lateral].double(), line[..., other].double()
+    radius = torch.hypot(a, b)
+    level = radius > _SMALLEST
+    cosine = torch.where(level, a / radius.clamp_min(1e-300), 1.0)
+    sine = torch.where(level, b / radius.clamp_min(1e-300), 0.0)
+    rotation = torch.zeros(*line.shape[:-1], 3, 3, dtype=torch.float64, device=line.device)
+    rotation[..., up, up] = 1.0
+    rotation[..., lateral, lateral] = rotation[..., other, other] = cosine
+    rotation[..., lateral, other], rotation[..., other, lateral] = sine, -sine
+    return rotation
+
+
+def _turn(frames: Tensor, rotation: Tensor) -> Tensor:
+    """Apply one rotation (B, 3, 3) to every point of a clip."""
+    points = frames.flatten(1, 3) @ rotation.to(frames.dtype).transpose(1, 2)
+    return points.view(frames.shape)

@@ -1,0 +1,1 @@
+"""One training on disk and in memory: configuration, run directory, loop, checkpoints, model."""

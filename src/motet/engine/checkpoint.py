@@ -1,0 +1,63 @@
+"""Checkpoints: written atomically, bounded in number, read without executing anything they contain."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import torch
+
+from motet.core.errors import MotetWarning, RunError
+from motet.core.files import written
+from motet.engine.run import Run
+
+CHECKPOINT_VERSION = 1
+# all that reading a file of arbitrary bytes was seen to raise
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    BadZipFile,
+    pickle.UnpicklingError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    TypeError,
+)
+
+
+def save_checkpoint(run: Run, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write ``checkpoints/step-<step>.pt`` and remove all but the latest ``keep``."""
+    path = run.path / "checkpoints" / f"step-{step:08d}.pt"
+    with written(path) as partial:
+        torch.save({"version": CHECKPOINT_VERSION, **state}, partial)
+    for old in run.checkpoints[:-keep]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(checkpoints: Sequence[Path]) -> dict[str, Any]:
+    """The latest readable checkpoint; warns about any that is damaged and passed over.
+
+    Raises:
+        RunError: none can be read, or the latest is of another version.
+    """
+    for path in reversed(checkpoints):
+        try:
+            with ZipFile(path) as file:
+                if (broken := file.testzip()) is not None:  # torch does not compare the checksums
+                    raise BadZipFile(f"the checksum of {broken} differs")
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except _DAMAGED as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            warnings.warn(f"checkpoint {path} is damaged ({reason}); trying the one before", MotetWarning, stacklevel=2)
+            continue
+        if not isinstance(state, dict) or state.get("version") != CHECKPOINT_VERSION:
+            found = state.get("version") if isinstance(state, dict) else None
+            raise RunError(f"{path} is a checkpoint of version {found}, not {CHECKPOINT_VERSION}")
+        return state
+    raise RunError("no checkpoint can be read; pretrain again into a new directory")

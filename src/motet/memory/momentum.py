@@ -1,0 +1,47 @@
+"""The momentum twin of a network: a copy that follows the online weights slowly (MoCo, He et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from motet.core.errors import ConfigError
+
+ModuleType = TypeVar("ModuleType", bound=nn.Module)
+
+
+def make_twin(module: ModuleType) -> ModuleType:
+    """A deep copy without gradients, in train mode.
+
+    Train mode is CMD's choice (Mao et al., ECCV 2022, released code): the twin's batch norms use batch statistics
+    and keep running statistics of their own.
+    """
+    twin = copy.deepcopy(module).requires_grad_(False)
+    for parameter in twin.parameters():
+        parameter.grad = None
+    return twin.train()
+
+
+@torch.no_grad()
+def ema_update(twin: nn.Module, online: nn.Module, momentum: float) -> None:
+    """twin ← momentum · twin + (1 − momentum) · online, parameters only, never buffers.
+
+    Args:
+        twin: what :func:`make_twin` returned for ``online``; changed in place.
+        online: the network that is trained.
+        momentum: in [0, 1]; 0 copies, 1 leaves the twin as it is.
+
+    Raises:
+        ConfigError: the momentum is outside [0, 1], or the two networks do not have equal parameters.
+    """
+    if not 0.0 <= momentum <= 1.0:
+        raise ConfigError(f"option momentum must lie in [0, 1], not {momentum}")
+    targets: list[Tensor] = list(twin.parameters())
+    sources: list[Tensor] = list(online.parameters())
+    if [t.shape for t in targets] != [s.shape for s in sources]:
+        raise ConfigError("the twin and the online network differ in their parameters; make the twin with make_twin")
+    if targets:
+        torch._foreach_lerp_(targets, sources, 1.0 - momentum)

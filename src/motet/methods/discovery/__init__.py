@@ -1,0 +1,51 @@
+"""Discover the actions of an unlabelled archive with the help of a labelled one (CoDT, Liu et al., ECCV 2022).
+
+``motet.methods.discovery(source, target, out)`` is :func:`motet.methods.discovery.run`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from motet.methods.discovery.clusters import estimate
+from motet.methods.discovery.joints import Meeting, Retargeted, common_skeleton
+from motet.methods.discovery.labels import export_labels, label_archive, name_clusters
+from motet.methods.discovery.model import Found, load
+from motet.methods.discovery.run import resume, run
+from motet.methods.discovery.settings import METHODS, SETTINGS, TASKS, Settings, Task, as_released
+from motet.methods.discovery.transport import Plan, balanced_labels, transport
+
+__all__ = [
+    "METHODS",
+    "SETTINGS",
+    "TASKS",
+    "Found",
+    "Meeting",
+    "Plan",
+    "Retargeted",
+    "Settings",
+    "Task",
+    "as_released",
+    "balanced_labels",
+    "common_skeleton",
+    "estimate",
+    "export_labels",
+    "label_archive",
+    "load",
+    "name_clusters",
+    "resume",
+    "run",
+    "transport",
+]
+
+
+class _Callable(ModuleType):
+    """A module that can be called: the verb and its room have one name."""
+
+    def __call__(self, *args: Any, **options: Any) -> dict[str, Any]:
+        return run(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

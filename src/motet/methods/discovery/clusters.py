@@ -1,0 +1,222 @@
+"""Clusters of clean features: the start of the target classifiers, the k-means rows, and how many classes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from motet.core.errors import ConfigError
+from motet.data.loader import ClipStore
+from motet.evaluate.clusters import cluster_scores
+from motet.memory.kmeans import Clustering, spherical_kmeans
+from motet.methods.discovery.step import Discovery
+from motet.methods.discovery.views import whole_clips
+
+ITERATIONS = 100
+_ROWS = 256  # clips that are encoded together
+_SAMPLE = 2000  # rows of which a silhouette is computed
+_MOST = 20_000  # rows that are clustered for an estimate
+_NAMED = 2  # candidates next to the chosen one that are named with their figures
+_RUNS = 5  # k-means runs that are compared with each other
+
+
+@torch.no_grad()
+def features(
+    discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, *, teacher: bool = False
+) -> tuple[Tensor, Tensor]:
+    """(n, F) of each branch from clean clips; students in eval mode, which is undone afterwards.
+
+    Args:
+        discovery: the branches.
+        stores: the target's clips in the common layout and in their own.
+        ids: (n,) archive rows.
+        teacher: of the teachers instead.
+    """
+    found = []
+    for branch, store in zip(discovery.pair, stores, strict=True):
+        encoder = (branch.teacher if teacher else branch.student)["encoder"]
+        training = encoder.training
+        encoder.eval()
+        parts = [encoder(whole_clips(store, rows, discovery.settings.frames)) for rows in torch.split(ids, _ROWS)]
+        encoder.train(training)
+        found.append(torch.cat(parts))
+    return found[0], found[1]
+
+
+def joined(pair: Sequence[Tensor]) -> Tensor:
+    """(n, F0 + F1): both branches' unit features side by side."""
+    return torch.cat([normalize(x, dim=1) for x in pair], dim=1)
+
+
+@torch.no_grad()
+def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, clusters: int) -> list[Clustering]:
+    """Start the target classifiers at the centres of spherical k-means of the students' clean features; refresh banks.
+
+    Centres become the weights, biases are zero. MMT, whose branches exchange labels, starts both from one clustering.
+    The place of a clip in the banks is its position in ``ids``.
+
+    Raises:
+        ConfigError: more clusters than clips, or the classifiers exist already.
+    """
+    if clusters > len(ids):
+        raise ConfigError(
+            f"{clusters} clusters of {len(ids)} training clips of the target; lower --clusters to at most {len(ids)}"
+        )
+    settings = discovery.settings
+    pair = features(discovery, stores, ids)
+    options: dict[str, Any] = {"iterations": ITERATIONS, "restarts": settings.kmeans_restarts, "seed": settings.seed}
+    if settings.method == "mmt":
+        found = spherical_kmeans(joined(pair), clusters, **options)
+        member = torch.nn.functional.one_hot(found.assignment, clusters).to(pair[0])
+        made = [found._replace(centres=normalize(member.T @ normalize(x, dim=1), dim=1)) for x in pair]
+        discovery.fixed = found.assignment.expand(2, -1).contiguous()
+    else:
+        made = [spherical_kmeans(x, clusters, **options) for x in pair]
+    weights = [clustering.centres for clustering in made]
+    if not settings.initialise:
+        weights = [_random_weights(w.shape, settings.seed).to(w) for w in weights]
+    discovery.add_classifiers(weights)
+    places = torch.arange(len(ids), device=pair[0].device)
+    for branch, rows in zip(discovery.pair, features(discovery, stores, ids, teacher=True), strict=True):
+        branch.write(places, rows)
+    return made
+
+
+def _random_weights(shape: Sequence[int], seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 0.02 * torch.randn(*shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Evidence for one number of clusters.
+
+    Attributes:
+        clusters: K.
+        stability: mean adjusted Rand index between k-means runs from different starts; 1: always the same clusters.
+        silhouette: mean over clips of (b − a) / max(a, b), a and b the mean cosine distances to the clip's own and to
+            the next cluster.
+        small: share of the clusters with fewer clips than a quarter of N/K, a sign of too many.
+        distinct: clusters that are left when those are joined that are alike (:func:`distinct`); over-clustering shows
+            in a number well below K.
+    """
+
+    clusters: int
+    stability: float
+    silhouette: float
+    small: float
+    distinct: int
+
+
+def candidates_up_to(most: int) -> list[int]:
+    """2, 3, 4, … at first, then in steps of about a tenth."""
+    found = [2]
+    while (following := found[-1] + max(1, found[-1] // 10)) <= most:
+        found.append(following)
+    return found
+
+
+@torch.no_grad()
+def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, Any]:
+    """How many clusters features fall into, with the evidence.
+
+    Every candidate is clustered from several starts. Chosen is the largest sum of stability and silhouette; of those
+    within 0.02 of it, the smallest number. More than 20,000 rows are represented by as many, evenly spaced.
+
+    Args:
+        x: (n, F).
+        seed: of the starts.
+        most: largest candidate; by default √n, at most 100.
+
+    Returns:
+        ``clusters``, ``says`` (one sentence) and ``evidence``, a list of :class:`Candidate` as dictionaries.
+
+    Raises:
+        ConfigError: fewer than three rows.
+    """
+    if len(x) < 3:
+        raise ConfigError(f"{len(x)} training clips of the target are too few to estimate a number of clusters")
+    limit = min(most or min(100, int(len(x) ** 0.5) + 1), len(x) - 1)
+    x = x[_spread(len(x), _MOST, x.device)]
+    unit = normalize(x.double(), dim=1)
+    some = _spread(len(x), _SAMPLE, x.device)
+    found = []
+    for k in candidates_up_to(max(2, limit)):
+        runs = [spherical_kmeans(unit, k, iterations=50, seed=seed * _RUNS + r) for r in range(_RUNS)]
+        labels = [r.assignment.cpu().numpy() for r in runs]
+        agree = [cluster_scores(labels[a], labels[b])["ari"] for a in range(_RUNS) for b in range(a)]
+        best = min(runs, key=lambda r: float(r.inertia))
+        sizes = torch.bincount(best.assignment, minlength=k)
+        small = float((sizes < len(x) / k / 4).double().mean())
+        apart = silhouette(unit[some], best.assignment[some])
+        found.append(Candidate(k, sum(agree) / len(agree), apart, small, distinct(unit, best)))
+    top = max(c.stability + c.silhouette for c in found)
+    chosen = next(c for c in found if c.stability + c.silhouette >= top - 0.02)
+    says = (
+        f"{chosen.clusters} clusters: k-means finds them alike from {_RUNS} starts (agreement {chosen.stability:.2f}), "
+        f"silhouette {round(chosen.silhouette, 2) + 0.0:.2f}; candidates 2 … {found[-1].clusters}"
+    )
+    others = sorted((c for c in found if c is not chosen), key=lambda c: -(c.stability + c.silhouette))[:_NAMED]
+    if others:
+        next_best = ", ".join(f"{c.clusters} ({c.stability:.2f} + {c.silhouette:.2f})" for c in others)
+        says += f"; next best {next_best}"
+    if chosen.distinct < chosen.clusters:
+        says += f"; clips of different clusters are so alike that only {chosen.distinct} can be told apart"
+    return {"clusters": chosen.clusters, "says": says, "evidence": [asdict(c) for c in found]}
+
+
+def _spread(count: int, most: int, device: torch.device) -> Tensor:
+    """At most so many of ``count`` rows, evenly spaced."""
+    places = torch.linspace(0, count - 1, min(most, count), dtype=torch.float64, device=device)
+    some: Tensor = torch.unique(places.long())
+    return some
+
+
+def distinct(unit: Tensor, found: Clustering) -> int:
+    """Clusters that are left when those are joined that are alike.
+
+    Two are alike if the mean similarity of a clip of one and a clip of the other lies above the middle between that of
+    any two clips and that of two clips of the same cluster (the looser one of both).
+
+    Args:
+        unit: (n, F) unit rows.
+        found: their clusters.
+    """
+    member = torch.nn.functional.one_hot(found.assignment, len(found.centres)).to(unit)
+    sizes = member.sum(dim=0)
+    member, sizes = member[:, sizes > 0], sizes[sizes > 0]
+    sums = member.T @ unit
+    between = (sums @ sums.T) / (sizes[:, None] * sizes[None, :])
+    # a clip is not compared with itself; a cluster of one is as tight as can be
+    within = ((sums.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)).clamp_min(1)).masked_fill(sizes == 1, 1.0)
+    count = len(unit)
+    any_two = (unit.sum(dim=0).square().sum() - count) / (count * (count - 1))
+    # features that are all the same are alike, whatever rounding says
+    alike = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2 - 1e-9
+    return int(connected_components(alike.cpu().numpy(), directed=False)[0])
+
+
+def silhouette(unit: Tensor, labels: Tensor) -> float:
+    """Mean silhouette of unit rows under cosine distance (Rousseeuw 1987); a clip alone in its cluster counts 0.
+
+    Args:
+        unit: (n, F) unit rows.
+        labels: (n,) int64.
+    """
+    member = torch.nn.functional.one_hot(labels).to(unit)
+    sizes = member.sum(dim=0)
+    # mean distance to a cluster: 1 − x·(sum of its rows)/size
+    total = sizes - unit @ (member.T @ unit).T
+    mine = labels[:, None]
+    own = sizes[labels]
+    inside = total.gather(1, mine).squeeze(1) / (own - 1).clamp_min(1)
+    outside = (total / sizes.clamp_min(1)).masked_fill(sizes == 0, torch.inf).scatter(1, mine, torch.inf).amin(dim=1)
+    value = (outside - inside) / torch.maximum(inside, outside).clamp_min(1e-12)
+    value = torch.where((own > 1) & outside.isfinite(), value, torch.zeros_like(value))
+    return float(value.mean())

@@ -1,0 +1,238 @@
+"""A finished discovery: features and clusters of new recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from motet.core.errors import ConfigError, RunError
+from motet.core.files import written
+from motet.data.archive import MotionArchive
+from motet.data.loader import ClipStore
+from motet.data.skeletons import Skeleton
+from motet.methods.discovery.checks import check_recordings
+from motet.methods.discovery.clusters import features, joined
+from motet.methods.discovery.joints import METRES, Meeting, Retargeted, check_axes
+from motet.methods.discovery.scores import BRANCHES, predict
+from motet.methods.discovery.settings import settings_from_dict
+from motet.methods.discovery.step import Discovery
+from motet.methods.discovery.views import whole_clips
+
+
+def save_model(path: Path, discovery: Discovery, centres: Sequence[Tensor]) -> None:
+    """Write both branches and their clusters' mean directions; what only training needs stays in the checkpoints."""
+    kept = {k: v for k, v in discovery.branches.state_dict(prefix="branches.").items() if not k.endswith(".bank")}
+    kept |= {f"centres.{name}": x for name, x in zip(BRANCHES, centres, strict=True)}
+    weights = {k: v.cpu().contiguous() for k, v in kept.items()}
+    with written(path) as partial:
+        save_file(weights, partial)
+
+
+class Found:
+    """A finished discovery, ready for recordings of the target's layout.
+
+    Args:
+        discovery: both branches.
+        meeting: common form of source and target.
+        own: form of the target's clips in ``units``.
+        units: the target's unit.
+        preprocess: of both.
+
+    Attributes:
+        discovery: both branches, in eval mode.
+        skeleton: the target's layout.
+        clusters: K.
+        centres: (K, F) mean direction of each branch's clusters.
+        odd_below: similarity to it below which a clip fits nowhere, by branch.
+        names: names that a reader gave to clusters, by branch.
+    """
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        meeting: Meeting,
+        own: Meeting,
+        units: str,
+        preprocess: str,
+        *,
+        centres: Sequence[Tensor],
+        odd_below: Mapping[str, float],
+        names: Mapping[str, Mapping[int, str]],
+    ) -> None:
+        self.discovery, self.meeting, self.own = discovery.eval(), meeting, own
+        self.skeleton, self.units, self.preprocess = own.skeleton, units, preprocess
+        self.centres, self.odd_below, self.names = centres, odd_below, names
+
+    @property
+    def clusters(self) -> int:
+        """K."""
+        return self.discovery.pair[0].clusters
+
+    def features(self, archive: MotionArchive) -> tuple[Tensor, Tensor]:
+        """(N, F0) and (N, F1): features of both branches, by clip.
+
+        Axes and unit are brought from what the archive declares to the target's.
+
+        Raises:
+            ConfigError: recordings of another layout, other coordinates or more persons than the target's, or in a
+                unit that has nothing to do with its.
+            DataError: their axes are mirrored against their declaration, or all their coordinates are zero.
+        """
+        if archive.skeleton.canonical != self.skeleton.canonical:
+            raise ConfigError(
+                f"{archive.path} has the layout {archive.skeleton.name!r}, but the clusters were found on "
+                f"{self.skeleton.name!r}; write its clips in "
+                "that layout with motet.data.convert.convert (docs/data/layouts.md)"
+            )
+        if len(archive.channels) != len(self.own.channels) or archive.persons > self.own.persons:
+            raise ConfigError(
+                f"{archive.path} has coordinates {', '.join(archive.channels)} and room for {archive.persons} persons, "
+                f"but the clusters were found with {', '.join(self.own.channels)} and {self.own.persons}; import it "
+                "again in that form"
+            )
+        check_recordings(archive)
+        check_axes(archive)
+        self._check_unit(archive)
+        shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
+        stores = [ClipStore(a, preprocess=self.preprocess) for a in shown]
+        return features(self.discovery, stores, stores[0].ids)
+
+    def _check_unit(self, archive: MotionArchive) -> None:
+        if archive.units != self.units and not {archive.units, self.units} <= set(METRES):
+            raise ConfigError(
+                f"{archive.path} is in {archive.units!r}, but the clusters were found in {self.units!r}; declare its "
+                "unit when it is imported"
+            )
+
+    @torch.no_grad()
+    def shared(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+        """(N, F0) features of the shared branch for recordings of any layout that has the common joints."""
+        check_recordings(archive)
+        if self.meeting.scale == "metres":
+            self._check_unit(archive)
+        store = ClipStore(Retargeted(archive, self.meeting), preprocess=self.preprocess)
+        encoder = self.discovery.pair[0].student["encoder"]
+        parts = [
+            encoder(whole_clips(store, ids, self.discovery.settings.frames)) for ids in torch.split(store.ids, 256)
+        ]
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+    def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+        """(N, F0 + F1) unit features of both branches side by side, by clip."""
+        return np.asarray(joined(self.features(archive)).numpy(), dtype=np.float32)
+
+    def assign(self, archive: MotionArchive) -> dict[str, npt.NDArray[np.int64]]:
+        """``{"B0": (N,), "B1": (N,)}`` clusters of every clip by each branch."""
+        found = predict(self.discovery, self.features(archive))
+        return {name: c.numpy().astype(np.int64) for name, c in zip(BRANCHES, found, strict=True)}
+
+    def label(self, archive: MotionArchive) -> pl.DataFrame:
+        """A row per clip: ``name``, and for each branch ``B0`` (cluster), ``B0_class`` (its name), ``B0_similarity``,
+        ``B0_odd`` (whether the clip fits nowhere); likewise B1.
+        """
+        from motet.methods.discovery.labels import cluster_words
+
+        pair = self.features(archive)
+        columns: dict[str, Any] = {"name": archive.clips["name"]}
+        rows = zip(BRANCHES, pair, predict(self.discovery, pair), self.centres, strict=True)
+        for name, x, found, centres in rows:
+            fit = (normalize(x, dim=1) * centres[found]).sum(dim=1).numpy()
+            words = cluster_words(self.names[name], self.clusters)
+            columns |= {name: found.numpy(), f"{name}_class": [words[k] for k in found.tolist()]}
+            columns |= {f"{name}_similarity": fit, f"{name}_odd": fit < self.odd_below[name]}
+        return pl.DataFrame(columns)
+
+
+def load(path: str | Path) -> Found:
+    """Open a finished discovery.
+
+    Raises:
+        RunError: not a discovery, not finished, or damaged.
+    """
+    from motet.methods.discovery.labels import read_names
+    from motet.methods.discovery.run import read_config, read_result
+
+    folder = Path(path)
+    config = read_config(folder)
+    weights_path = folder / "model.safetensors"
+    if not weights_path.exists():
+        raise RunError(f"{folder} has not finished; go on with `motet discover --resume {folder}`")
+    settings = settings_from_dict(config["settings"])
+    form: dict[str, Any] = config["common"]
+    meeting = Meeting(
+        Skeleton.from_dict(form["skeleton"]), tuple(form["channels"]), int(form["persons"]), str(form["scale"])
+    )
+    target = config["target"]
+    own = Meeting(Skeleton.from_dict(target["skeleton"]), tuple(target["channels"]), int(target["persons"]), "metres")
+    with torch.random.fork_rng(devices=[]):
+        discovery = Discovery.build(
+            settings,
+            meeting.skeleton,
+            own.skeleton,
+            persons=(meeting.persons, own.persons),
+            channels=(len(meeting.channels), len(own.channels)),
+            clips=1,
+            source_classes=len(config["known"]),
+        )
+    try:
+        weights = load_file(weights_path)
+        centres = [weights.pop(f"centres.{name}") for name in BRANCHES]
+        for number, branch in enumerate(discovery.pair):
+            branch.add_classifier(weights[f"branches.{number}.student.clusters.weight"])
+        missing = discovery.load_state_dict(weights, strict=False)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise RunError(f"{weights_path} cannot be read ({error}); discover again") from error
+    if missing.unexpected_keys or any(not k.endswith(".bank") for k in missing.missing_keys):
+        raise RunError(f"{weights_path} does not fit {folder}/config.json; discover again")
+    return Found(
+        discovery,
+        meeting,
+        own,
+        str(target["units"]),
+        settings.preprocess,
+        centres=centres,
+        odd_below=read_result(folder)["odd_below"],
+        names=read_names(folder),
+    )
+
+
+def embed(run: str | Path, archive: str | Path, out: str | Path) -> tuple[int, int]:
+    """Features and clusters of recordings, as one .npz file.
+
+    Args:
+        run: directory of a finished discovery.
+        archive: recordings of the target's layout.
+        out: file to write: what :func:`motet.use.embed.embed` writes, the branches in place of the streams, and for
+            each branch ``cluster_B0`` (N,) int64, ``class_B0`` (N,) the names of these clusters, and ``similarity_B0``
+            (N,) float32.
+
+    Returns:
+        (N, F0 + F1).
+    """
+    found, source = load(run), MotionArchive.open(archive)
+    pair = found.features(source)
+    table = found.label(source)
+    extra: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}
+    extra |= {f"class_{name}": table[f"{name}_class"].to_numpy().astype(np.str_) for name in BRANCHES}
+    extra |= {f"similarity_{name}": table[f"{name}_similarity"].to_numpy() for name in BRANCHES}
+    with written(Path(out)) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            features=torch.cat(pair, dim=1).numpy(),
+            name=source.clips["name"].to_numpy().astype(np.str_),
+            label=source.labels,
+            streams=np.array(BRANCHES),
+            columns=np.cumsum([0, *(x.shape[1] for x in pair)]),
+            **extra,
+        )
+    return len(source), sum(x.shape[1] for x in pair)

@@ -1,0 +1,290 @@
+"""AMID: adversarial mutual-information distillation (Chen et al., CVPR 2023).
+
+The teacher and the student learn together. The teacher's mutual information with the student and with the auxiliary is
+raised by a contrast with class-mates as positives; the student's representation is drawn into the teacher's
+distribution by two critics, one for all rows and one for rows whose class occurs again in the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from motet.methods.distillation import terms
+from motet.methods.distillation.methods.base import (
+    Batch,
+    Context,
+    Method,
+    student_error,
+    student_of,
+    teacher_error,
+    teacher_of,
+)
+from motet.methods.distillation.networks import Critic, Outputs
+from motet.methods.distillation.optimise import LaneOptimiser
+from motet.methods.distillation.ranges import within
+
+
+def critic_widths(first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Hidden widths of the fundamental critic (five layers) and of the enhanced one (three layers)."""
+    return tuple(max(1, first >> n) for n in range(4)), (first, max(1, first // 4))
+
+
+@dataclass(frozen=True)
+class Amid:
+    """Options of AMID; every ablation of the paper is one of them."""
+
+    temperature: float = 0.5
+    """τ of the contrast."""
+    reduction: Literal["paper", "nce"] = "paper"
+    """sums over positives and negatives (Eq. 8), or their means (L_nce, as CCL)."""
+    symmetric: bool = False
+    """also anchor at student and auxiliary, and average; the paper anchors at the teacher alone."""
+    contrast_student: float = 4.0
+    """α1, weight of the contrast of teacher and student."""
+    contrast_auxiliary: float = 1.6
+    """α2, weight of the contrast of teacher and auxiliary."""
+    adversarial: float = 1.0
+    """α3, weight of the critics' term; 0 removes both critics."""
+    agreement: float = 1.0
+    """weight of the divergence of the two answers (Eq. 15)."""
+    divergence: Literal["jensen-shannon", "jeffreys"] = "jensen-shannon"
+    """jeffreys: what CCL's code computes under that name."""
+    warm_up: int = 20
+    """epochs of classification and agreement alone, before contrast and critics (T_start)."""
+    weighting: Literal["dynamic", "uniform"] = "dynamic"
+    """weights of the two critics: from cosines (Eq. 14), or ½ each."""
+    beta: float = 0.9
+    """momentum of the dynamic weights."""
+    enhanced: Literal["class-mates", "all", "none"] = "class-mates"
+    """rows of the second critic; all: the paper's «identical»; none: one critic alone."""
+    denominator: float | Literal["count", "expected"] = "count"
+    """d of the second critic: rows of the batch with a class-mate, their expectation, or a number."""
+    fixed_teacher: bool = False
+    """train the teacher first and freeze it."""
+    critic_lr: float = 1e-4
+    """rate of both critics at the start; it follows the schedule of the main one."""
+    critic_optimiser: Literal["adam", "sgd"] = "adam"
+    """of both critics; the paper names none."""
+    critic_width: int = 256
+    """first hidden width of both critics; the others are halves and quarters of it. The paper tells none."""
+    critic_slope: float = 0.2
+    """LeakyReLU slope of the critics."""
+
+    def __post_init__(self) -> None:
+        within(self, "temperature", "critic_lr", above=0)
+        within(self, "contrast_student", "contrast_auxiliary", "adversarial", "agreement", "warm_up", least=0)
+        within(self, "critic_width", least=1)
+        within(self, "beta", least=0, most=1)
+        within(self, "critic_slope", least=0, below=1)
+        if not isinstance(self.denominator, str):
+            within(self, "denominator", above=0)
+
+    def build(self, context: Context) -> Method:
+        return AmidMethod(self, context)
+
+
+def expected_mates(labels: Tensor, batch_size: int) -> float:
+    """Expected number of rows of a batch whose class occurs again in it, drawn without replacement (E[w])."""
+    counts = torch.unique(labels, return_counts=True)[1].double()
+    total, others = float(counts.sum()), batch_size - 1
+    # of the others none is among the class-mates: a product of hypergeometric odds
+    drawn = torch.arange(others, dtype=torch.float64)
+    left = (total - counts[:, None] - drawn).clamp_min(0) / (total - 1 - drawn)
+    return float((batch_size * counts / total * (1 - left.prod(dim=1))).sum())
+
+
+class AmidMethod(Method):
+    raw: Tensor
+    sums: Tensor
+    divisor: Tensor
+
+    def __init__(self, options: Amid, context: Context) -> None:
+        super().__init__()
+        self.options, self.fixed_teacher = options, options.fixed_teacher
+        lanes = len(context.seeds)
+        slope = options.critic_slope
+        five, three = critic_widths(options.critic_width)
+        self.fundamental = Critic(context.seeds, "fundamental", context.features, five, slope)
+        self.enhanced = Critic(context.seeds, "enhanced", context.features, three, slope)
+        self.register_buffer("raw", torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(lanes, 1))
+        self.register_buffer("sums", torch.zeros(lanes, 6, dtype=torch.float64))
+        expected = [
+            max(expected_mates(y[rows], min(context.batch_size, int(rows.sum()))), 1e-6) if rows.any() else 1.0
+            for y, rows in zip(context.labels, context.rows, strict=True)
+        ]
+        self.register_buffer("divisor", torch.tensor(expected, dtype=torch.float64), persistent=False)
+        self._optimisers: dict[str, LaneOptimiser] | None = None
+
+    # ------------------------------------------------------------------ the main step
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        return []  # the critics have optimisers of their own
+
+    def weights(self, epoch: int) -> dict[str, float]:
+        warm = epoch < self.options.warm_up
+        return {
+            "student": 1.0,
+            "teacher": 0.0 if self.fixed_teacher else 1.0,
+            "agreement": self.options.agreement,
+            "contrast_student": 0.0 if warm else self.options.contrast_student,
+            "contrast_auxiliary": 0.0 if warm else self.options.contrast_auxiliary,
+            "adversarial": 0.0 if warm else self.options.adversarial,
+        }
+
+    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Terms of Eq. 17; those of weight 0 are not computed, so the warm-up does not even run the critics."""
+        weights = self.weights(batch.epoch)
+        compute = {
+            "student": student_error,
+            "teacher": teacher_error,
+            "agreement": self._agreement,
+            "contrast_student": self._contrast_student,
+            "contrast_auxiliary": self._contrast_auxiliary,
+            "adversarial": self._adversarial,
+        }
+        return {name: function(outputs, batch) for name, function in compute.items() if weights[name]}
+
+    def _agreement(self, outputs: Outputs, batch: Batch) -> Tensor:
+        divergence = terms.jensen_shannon if self.options.divergence == "jensen-shannon" else terms.jeffreys
+        return divergence(student_of(outputs)[1], teacher_of(outputs)[1], batch.rows)
+
+    def _contrast(self, teacher: Tensor, other: Tensor, batch: Batch) -> Tensor:
+        options = {"temperature": self.options.temperature, "reduction": self.options.reduction}
+        forth = terms.class_contrast(teacher, other, batch.labels, batch.rows, **options)  # type: ignore[arg-type]
+        if not self.options.symmetric:
+            return forth
+        back = terms.class_contrast(other, teacher, batch.labels, batch.rows, **options)  # type: ignore[arg-type]
+        return (forth + back) / 2
+
+    def _contrast_student(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return self._contrast(teacher_of(outputs)[0], student_of(outputs)[0], batch)
+
+    def _contrast_auxiliary(self, outputs: Outputs, batch: Batch) -> Tensor:
+        teacher = teacher_of(outputs)[0]
+        return torch.stack([self._contrast(teacher, other, batch) for other in outputs.auxiliary]).mean(dim=0)
+
+    # ------------------------------------------------------------------ critics
+
+    def shares(self) -> Tensor:
+        """(G, 2) λ of this epoch."""
+        if self.options.enhanced == "none":
+            return torch.tensor([1.0, 0.0], dtype=torch.float64, device=self.raw.device).expand_as(self.raw)
+        if self.options.weighting == "uniform" or self.options.enhanced == "all":
+            return torch.full_like(self.raw, 0.5)
+        return self.raw.softmax(dim=1)
+
+    def _mates(self, batch: Batch) -> Tensor:
+        """(G, B) rows of the second critic."""
+        if self.options.enhanced == "none":
+            return torch.zeros_like(batch.rows)
+        return batch.rows if self.options.enhanced == "all" else terms.repeated(batch.labels, batch.rows)
+
+    def _weighted(self, fundamental: Tensor, enhanced: Tensor, batch: Batch, mates: Tensor) -> Tensor:
+        d = self.options.denominator
+        if d == "expected" and self.options.enhanced != "all":
+            # Σ / E[w] is the mean over w rows times w / E[w]
+            scale = (mates.sum(dim=1) / self.divisor).to(enhanced)[:, None]
+            return terms.adversarial(fundamental, enhanced * scale, self.shares(), batch.rows, mates, None)
+        divisor = None if isinstance(d, str) else d
+        return terms.adversarial(fundamental, enhanced, self.shares(), batch.rows, mates, divisor)
+
+    def _adversarial(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Eq. 12; the critics' weights are constants here, and the teacher takes no part."""
+        student, mates = student_of(outputs)[0], self._mates(batch)
+        fundamental = softplus(-self.fundamental(student, frozen=True))
+        enhanced = (
+            softplus(-self.enhanced(student, frozen=True)) if bool(mates.any()) else torch.zeros_like(fundamental)
+        )
+        return self._weighted(fundamental, enhanced, batch, mates)
+
+    def critic_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Eq. 13 on detached representations."""
+        return self._criticise(outputs, batch)[0]
+
+    def _criticise(self, outputs: Outputs, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(G,) loss of the critics; (G,) share of rows that the fundamental one tells apart, ½ if it cannot."""
+        teacher, student = teacher_of(outputs)[0].detach(), student_of(outputs)[0].detach()
+        mates = self._mates(batch)
+
+        def logits(critic: Critic) -> tuple[Tensor, Tensor]:
+            return critic(teacher), critic(student)
+
+        def loss(of_teacher: Tensor, of_student: Tensor) -> Tensor:
+            return softplus(-of_teacher) + softplus(of_student)
+
+        first = logits(self.fundamental)
+        fundamental = loss(*first)
+        enhanced = loss(*logits(self.enhanced)) if bool(mates.any()) else torch.zeros_like(fundamental)
+        right = ((first[0] > 0).to(teacher.dtype) + (first[1] < 0).to(teacher.dtype)) / 2
+        return self._weighted(fundamental, enhanced, batch, mates), terms.mean(right, batch.rows)
+
+    @property
+    def optimisers(self) -> dict[str, LaneOptimiser]:
+        """One for each critic, made when first needed: the weights have moved to their device by then."""
+        if self._optimisers is None:
+
+            def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
+                if self.options.critic_optimiser == "sgd":
+                    return torch.optim.SGD(parameters, lr=self.options.critic_lr)
+                return torch.optim.Adam(parameters, lr=self.options.critic_lr, fused=True)
+
+            self._optimisers = {
+                name: LaneOptimiser(critic.parameters(), make)
+                for name, critic in (("fundamental", self.fundamental), ("enhanced", self.enhanced))
+            }
+        return self._optimisers
+
+    def scale_rate(self, factor: float) -> None:
+        """The critics' rate follows the schedule of the main one."""
+        for optimiser in self.optimisers.values():
+            optimiser.set_rate(self.options.critic_lr * factor)
+
+    def after_step(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """The critics' step, and the cosines of the dynamic weights; nothing of it while warming up."""
+        if batch.epoch < self.options.warm_up:
+            return {}
+        moving = torch.tensor(batch.active, device=self.sums.device)
+        cosines = terms.cosine_sums(teacher_of(outputs)[0], student_of(outputs)[0], batch.labels, batch.rows)
+        self.sums += torch.where(moving[:, None], cosines, 0.0)
+        if not self.options.adversarial:
+            return {}
+        loss, right = self._criticise(outputs, batch)
+        if loss.requires_grad:
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+        some = (batch.rows.any(dim=1) & moving).tolist()
+        mates = (self._mates(batch).any(dim=1) & moving).tolist()
+        self.optimisers["fundamental"].step(some)
+        self.optimisers["enhanced"].step(mates)
+        return {"critics": loss.detach(), "critic_accuracy": right}
+
+    def end_of_epoch(self, epoch: int) -> dict[str, Tensor]:
+        """Eq. 14: the critic whose pairs are still unlike gets more weight."""
+        if epoch < self.options.warm_up:
+            return {}
+        own, own_count, pairs, pair_count, others, other_count = self.sums.unbind(1)
+        cosine = torch.stack([own / own_count.clamp_min(1), pairs / pair_count.clamp_min(1)], dim=1)
+        seen = torch.stack([own_count, pair_count], dim=1) > 0
+        moved = self.options.beta * self.raw + (1 - self.options.beta) * (1 - cosine)
+        self.raw.copy_(torch.where(seen, moved, self.raw))
+        across = others / other_count.clamp_min(1)
+        self.sums.zero_()
+        shares = self.shares()
+        return {
+            "cosine_own": cosine[:, 0],
+            "cosine_mates": cosine[:, 1],
+            "cosine_others": across,
+            "lambda_fundamental": shares[:, 0],
+            "lambda_enhanced": shares[:, 1],
+        }
+
+    def get_extra_state(self) -> dict[str, object]:
+        return {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+
+    def set_extra_state(self, state: dict[str, object]) -> None:
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state[name])  # type: ignore[arg-type]

@@ -1,0 +1,139 @@
+"""What every way to distil has in common: outputs of the networks and labels in, named terms out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from motet.core.errors import ConfigError
+from motet.core.rng import CounterRNG
+from motet.methods.distillation import terms
+from motet.methods.distillation.networks import Outputs
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may need to know of the lanes before training.
+
+    Attributes:
+        seeds: of the G lanes.
+        features: D.
+        classes: C.
+        labels: (G, n) classes of the training rows, padded at the end.
+        rows: (G, n) bool, the training rows that have every modality; False in the padding.
+        counts: (G,) training rows of each lane.
+        batch_size: B.
+        epochs: of the training.
+    """
+
+    seeds: tuple[int, ...]
+    features: int
+    classes: int
+    labels: Tensor
+    rows: Tensor
+    counts: Tensor
+    batch_size: int
+    epochs: int
+
+
+@dataclass
+class Batch:
+    """One step's rows.
+
+    Attributes:
+        labels: (G, B).
+        rows: (G, B) bool, rows that have every modality; terms about teacher or auxiliary are of these.
+        index: (G, B) place of the row among the lane's training rows.
+        active: for each lane, whether it takes this step; a shorter epoch sits the last ones out.
+        epoch: counted from 0.
+    """
+
+    labels: Tensor
+    rows: Tensor
+    index: Tensor
+    active: Sequence[bool]
+    epoch: int
+
+    @property
+    def everyone(self) -> Tensor:
+        """(G, B) all true: rows of terms about the student alone."""
+        return torch.ones_like(self.rows)
+
+    def draws(self, seeds: Sequence[int]) -> CounterRNG:
+        """Random numbers of the rows, (G · B); a lane's depend on its seed, the epoch and the row alone."""
+        seed = torch.tensor(seeds, device=self.index.device)[:, None]
+        return CounterRNG(0, self.epoch, (seed * 2**32 + self.index).flatten(), -4)
+
+
+class Method(nn.Module):
+    """Terms of a way to distil, their weights, and what it does besides.
+
+    Attributes:
+        fixed_teacher: the teacher is trained first and then frozen; it has extractors of its own.
+        judged: whose answers are the result.
+        uses_teacher: whether anything but the student is needed.
+    """
+
+    fixed_teacher: bool = False
+    judged: ClassVar[str] = "student"
+    uses_teacher: bool = True
+
+    def complete(self, outputs: Outputs) -> Outputs:
+        """Outputs with what networks of the method's own add; in training and in use."""
+        return outputs
+
+    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Unweighted terms, (G,) each."""
+        raise NotImplementedError
+
+    def weights(self, epoch: int) -> dict[str, float]:
+        """Weight of every term in an epoch, counted from 0."""
+        raise NotImplementedError
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """Parameters that the main optimiser moves with the networks'."""
+        return list(self.parameters())
+
+    def after_step(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """What follows the main optimiser's step, on the same outputs (critics, memories); losses to log, (G,) each."""
+        return {}
+
+    def end_of_epoch(self, epoch: int) -> dict[str, Tensor]:
+        """What follows an epoch; numbers to log, (G,) each."""
+        return {}
+
+    def total(self, found: dict[str, Tensor], epoch: int) -> Tensor:
+        """(G,) weighted sum; a weight of zero leaves its term out altogether."""
+        weights = self.weights(epoch)
+        parts = [weights[name] * value for name, value in found.items() if weights[name]]
+        if not parts:
+            raise ConfigError("every term has weight 0; nothing would be learned")
+        return torch.stack(parts).sum(dim=0)
+
+
+def teacher_of(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """Representation and logits of the teacher."""
+    if outputs.teacher is None or outputs.teacher_logits is None:
+        raise ConfigError("this method needs a teacher: name at least one auxiliary modality")
+    return outputs.teacher, outputs.teacher_logits
+
+
+def student_of(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """Representation and logits of the student."""
+    assert outputs.student is not None
+    assert outputs.student_logits is not None
+    return outputs.student, outputs.student_logits
+
+
+def student_error(outputs: Outputs, batch: Batch) -> Tensor:
+    """(G,) cross-entropy of the student on every row."""
+    return terms.cross_entropy(student_of(outputs)[1], batch.labels, batch.everyone)
+
+
+def teacher_error(outputs: Outputs, batch: Batch) -> Tensor:
+    """(G,) cross-entropy of the teacher on the rows with every modality."""
+    return terms.cross_entropy(teacher_of(outputs)[1], batch.labels, batch.rows)

@@ -1,0 +1,96 @@
+"""CCL: compositional contrastive learning (Chen et al., CVPR 2021), as its released code steps.
+
+Two networks learn at once. The student sees the composition's weights as constants, the composition sees the student's
+representation as a constant. In the released code the backward passes accumulate so that the composition gets the
+student-composition contrast and the agreement twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from motet.core.errors import ConfigError
+from motet.methods.distillation import terms
+from motet.methods.distillation.layers import Dense
+from motet.methods.distillation.methods.base import Batch, Context, Method, student_error, student_of
+from motet.methods.distillation.networks import Outputs
+from motet.methods.distillation.ranges import within
+
+
+@dataclass(frozen=True)
+class Ccl:
+    """The auxiliary is completed by what the student sees (composition), and both teach the student."""
+
+    ccl: float = 1.0
+    """weight of contrasts and agreement."""
+    temperature: float = 0.5
+    """τ of the contrasts."""
+
+    def __post_init__(self) -> None:
+        within(self, "ccl", least=0)
+        within(self, "temperature", above=0)
+
+    def build(self, context: Context) -> Method:
+        return CclMethod(self, context)
+
+
+class CclMethod(Method):
+    def __init__(self, options: Ccl, context: Context) -> None:
+        super().__init__()
+        self.options = options
+        self.composition = Dense(context.seeds, "ccl.composition", 2 * context.features, context.features)
+        self.classifier = Dense(context.seeds, "ccl.classifier", context.features, context.classes)
+
+    def _compose(self, auxiliary: Tensor, student: Tensor, *, frozen: bool = False) -> tuple[Tensor, Tensor]:
+        joined = torch.cat([terms.unit(auxiliary), terms.unit(student)], dim=-1)
+        composed = auxiliary + self.composition(joined, frozen=frozen)
+        return composed, self.classifier(composed, frozen=frozen)
+
+    @staticmethod
+    def _auxiliary(outputs: Outputs) -> Tensor:
+        if not outputs.auxiliary:
+            raise ConfigError("CCL needs at least one auxiliary modality")
+        return torch.stack(outputs.auxiliary).mean(dim=0)
+
+    def complete(self, outputs: Outputs) -> Outputs:
+        outputs.teacher, outputs.teacher_logits = self._compose(self._auxiliary(outputs), student_of(outputs)[0])
+        return outputs
+
+    def _both_ways(self, first: Tensor, second: Tensor, batch: Batch) -> Tensor:
+        def contrast(p: Tensor, q: Tensor) -> Tensor:
+            tau = self.options.temperature
+            return terms.class_contrast(p, q, batch.labels, batch.rows, temperature=tau, reduction="nce")
+
+        return contrast(first, second) + contrast(second, first)
+
+    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        auxiliary, (student, logits) = self._auxiliary(outputs), student_of(outputs)
+        seen, seen_logits = self._compose(auxiliary.detach(), student, frozen=True)
+        made, made_logits = self._compose(auxiliary, student.detach())
+        fixed, fixed_logits = student.detach(), logits.detach()
+        return {
+            "student": student_error(outputs, batch),
+            "student_composed": self._both_ways(student, seen, batch),
+            "student_auxiliary": self._both_ways(student, auxiliary, batch),
+            "agreement": terms.jeffreys(logits, seen_logits, batch.rows),
+            "composed": terms.cross_entropy(made_logits, batch.labels, batch.rows),
+            "composed_student": self._both_ways(fixed, made, batch),
+            "composed_auxiliary": self._both_ways(made, auxiliary, batch),
+            "composed_agreement": terms.jeffreys(fixed_logits, made_logits, batch.rows),
+        }
+
+    def weights(self, epoch: int) -> dict[str, float]:
+        share = self.options.ccl
+        return {
+            "student": 1.0,
+            "student_composed": share,
+            "student_auxiliary": share,
+            "agreement": share,
+            "composed": 1.0,
+            "composed_student": 2 * share,
+            "composed_auxiliary": share,
+            "composed_agreement": 2 * share,
+        }

@@ -1,0 +1,212 @@
+"""The student that sees recordings, on disk and in use: files in, probabilities out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from motet.core.errors import DataError, MotetNote, RunError
+from motet.core.files import written
+from motet.methods.distillation.layers import Dense
+from motet.methods.distillation.networks import Inputs, Shape
+from motet.methods.distillation.networks import Student as StudentNetwork
+from motet.methods.distillation.raw.datasets import open_source
+from motet.methods.distillation.raw.manifest import Item
+from motet.methods.distillation.raw.networks import build
+from motet.methods.distillation.raw.options import RawOptions, kind_of
+from motet.methods.distillation.raw.trainer import Extractor, RawTrainer
+from motet.methods.distillation.settings import settings_from_dict
+from motet.methods.distillation.student import labels_of, no_student, tell_absent, write_embedded
+
+
+def save_student(path: Path, trainer: RawTrainer, class_names: Sequence[str]) -> None:
+    """Weights of student and classifier, and what is needed to rebuild them."""
+    networks, shape = trainer.main.networks, trainer.shape
+    tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
+    tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
+    facts = {
+        "settings": trainer.settings.to_dict(),
+        "networks": trainer.options.to_dict(),
+        "targets": list(shape.targets),
+        "classes": list(class_names),
+    }
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with written(path) as partial:
+        save_file(kept, partial, {"raw student": json.dumps(facts)})
+
+
+@dataclass(frozen=True, eq=False)
+class RawStudent:
+    """A student of recordings.
+
+    Attributes:
+        class_names: of its answers.
+        targets: modalities that it takes.
+    """
+
+    class_names: tuple[str, ...]
+    targets: tuple[str, ...]
+    network: StudentNetwork
+    classifier: Dense
+
+    def features(self, files: Mapping[str, Sequence[str | Path | Item]]) -> npt.NDArray[np.float32]:
+        """(N, D) representations, each the mean over the clips of a sample.
+
+        Args:
+            files: of every target modality N paths (of a text modality N texts).
+
+        Raises:
+            DataError: a target is missing, a file cannot be read, or numbers of files differ.
+        """
+        return self.answers(files)[0]
+
+    def predict(self, files: Mapping[str, Sequence[str | Path | Item]]) -> npt.NDArray[np.float32]:
+        """(N, C) probabilities, each the mean over the clips of a sample; arguments and errors as :meth:`features`."""
+        return self.answers(files)[1]
+
+    def answers(
+        self, files: Mapping[str, Sequence[str | Path | Item]]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Representations and probabilities of one reading; arguments and errors as :meth:`features`."""
+        if not isinstance(files, Mapping):
+            shape = ", ".join(f"{name!r}: [file, …]" for name in self.targets)
+            raise DataError(f"the student takes its modalities by name: give {{{shape}}}")
+        for name in self.targets:
+            if name not in files:
+                raise DataError(f"the student needs the modality {name}; given were {', '.join(files) or 'none'}")
+            if isinstance(files[name], str | Path | Item):
+                raise DataError(f"modality {name} is one file, {files[name]}; give a list of them, even of one")
+        counts = {name: len(files[name]) for name in self.targets}
+        if len(set(counts.values())) != 1 or not counts[self.targets[0]]:
+            raise DataError(f"the student needs as many files of every modality, and at least one, not {counts}")
+        found = [self._one({n: _item(files[n][row]) for n in self.targets}) for row in range(counts[self.targets[0]])]
+        features, answers = (torch.stack(part).numpy() for part in zip(*found, strict=True))
+        return features, answers
+
+    @torch.no_grad()
+    def _one(self, items: Mapping[str, Item]) -> tuple[Tensor, Tensor]:
+        networks = {name: self.network.extractors[name].network for name in self.targets}
+        loaded = {name: networks[name].load(item) for name, item in items.items()}  # type: ignore[operator, union-attr]
+        count = max(len(parts) for parts in loaded.values())
+        states, answers = [], []
+        for clip in range(count):
+            inputs = Inputs({}, {})
+            for name, parts in loaded.items():
+                x, lengths = networks[name].together([parts[clip * len(parts) // count]])  # type: ignore[operator, union-attr]
+                inputs.values[name] = x[None]
+                if lengths is not None:
+                    inputs.lengths[name] = lengths[None]
+            state = self.network(inputs)
+            states.append(state[0, 0])
+            answers.append(self.classifier(state)[0, 0].softmax(dim=-1))
+        return torch.stack(states).mean(dim=0), torch.stack(answers).mean(dim=0)
+
+
+def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
+    """Write what the first student of a run makes of recordings; the file is that of :func:`motet.embed`.
+
+    Args:
+        run: directory of a finished `motet distill raw`, or of one of its students.
+        source: manifest (CSV), or a folder with one folder per class; samples without a target are NaN.
+        out: file to write.
+
+    Returns:
+        (N, D).
+    """
+    students = _files(Path(run))
+    student = load(students[0])
+    manifest = open_source(source)
+    table = manifest.table({})
+    items = {name: manifest.items(name) for name in student.targets}
+    absent = {name: np.array([one is None for one in column]) for name, column in items.items()}
+    seen = np.flatnonzero(~np.logical_or.reduce(list(absent.values())))
+    files = {n: [one for row in seen if (one := column[row]) is not None] for n, column in items.items()}
+    features = np.full((len(table), student.classifier.weight.shape[1]), np.nan, dtype=np.float32)
+    answers = np.full((len(table), len(student.class_names)), np.nan, dtype=np.float32)
+    if len(seen):
+        features[seen], answers[seen] = student.answers(files)
+    if len(students) > 1:
+        warnings.warn(
+            f"{run} has {len(students)} students, of several folds or seeds; this is the one in {students[0].parent} "
+            "(name another folder for another). A student for use learns from every sample: --split all with one seed",
+            MotetNote,
+            stacklevel=2,
+        )
+    tell_absent(absent, len(table))
+    labels = labels_of(source, table.labels, table.class_names, student.class_names)
+    write_embedded(out, features, answers, table.ids, labels, student.class_names, student.targets)
+    return features.shape[0], features.shape[1]
+
+
+def _item(given: str | Path | Item) -> Item:
+    return given if isinstance(given, Item) else Item(str(given))
+
+
+def load(path: str | Path) -> RawStudent:
+    """The student of one fold and seed.
+
+    Args:
+        path: ``student.safetensors``, its folder, or the run directory if that holds one student alone.
+
+    Raises:
+        RunError: there is none, there are several, or the file is damaged.
+    """
+    file = _file(Path(path))
+    try:
+        with safe_open(file, framework="pt") as content:
+            facts: dict[str, Any] = json.loads(content.metadata()["raw student"])
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is not a student of recordings ({error}); `motet distill raw` writes one") from error
+    options, targets = RawOptions.from_dict(facts["networks"]), tuple(facts["targets"])
+    settings = settings_from_dict(facts["settings"]).networks
+    shape = Shape(dict.fromkeys(targets, 1), frozenset(), targets, (), len(facts["classes"]))
+    network = StudentNetwork((0,), "student", shape, targets, settings)
+    for name in targets:
+        network.extractors[name] = Extractor(build(name, _without_weights(options, name)), settings.features)
+    classifier = Dense((0,), "classifier", settings.features, shape.classes)
+    _fill(network, "student.", tensors)
+    _fill(classifier, "classifier.", tensors)
+    return RawStudent(tuple(facts["classes"]), targets, network.eval(), classifier)
+
+
+def _file(path: Path) -> Path:
+    found = _files(path)
+    if len(found) > 1:
+        names = ", ".join(str(p.parent) for p in found[:3])
+        raise RunError(f"{path} has {len(found)} students, of several folds or seeds; name one of {names} …")
+    return found[0]
+
+
+def _files(path: Path) -> list[Path]:
+    """Files of the students of a run directory, or of one of its folders."""
+    if path.is_file():
+        return [path]
+    found = sorted(path.glob("student.safetensors")) or sorted(path.glob("lanes/*/student.safetensors"))
+    if not found:
+        raise RunError(no_student(path) or f"{path} has no student; `motet distill raw` writes one when it ends")
+    return found
+
+
+def _without_weights(options: RawOptions, modality: str) -> RawOptions:
+    """What it learned is in the file; text and speech still take configuration and tokenizer from their folder."""
+    kind = kind_of(modality)
+    if kind in ("speech", "text"):
+        return options
+    return dataclasses.replace(options, **{kind: dataclasses.replace(options.of(kind), weights="")})  # type: ignore[arg-type]
+
+
+def _fill(module: torch.nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

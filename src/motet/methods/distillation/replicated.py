@@ -1,0 +1,144 @@
+"""Encoders of the library as extractors: one set of weights for each lane, stacked along a leading axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
+from motet.encoders import STGCN, SkeletonGRU
+from motet.methods.distillation.layers import resampled, seed_of
+
+KINDS = ("causal-gru", "bidirectional-gru", "stgcn")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the features of a frame are, where they come from a motion archive: ``(P, V, C)``, flattened.
+
+    Attributes:
+        skeleton: joints of a body, or nodes of a sensor.
+        persons: P.
+        channels: C.
+    """
+
+    skeleton: Skeleton
+    persons: int
+    channels: int
+
+    @property
+    def size(self) -> int:
+        """P · V · C."""
+        return self.persons * len(self.skeleton) * self.channels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; :meth:`from_dict` is its inverse."""
+        return {"skeleton": self.skeleton.to_dict(), "persons": self.persons, "channels": self.channels}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Layout:
+        return cls(Skeleton.from_dict(data["skeleton"]), data["persons"], data["channels"])
+
+
+def make_encoder(kind: str, size: int, layout: Layout | None, hidden: int, layers: int) -> SkeletonGRU | STGCN:
+    """An encoder of clips (B, T, P, V, C).
+
+    Args:
+        kind: one of :data:`KINDS`.
+        size: features of a frame.
+        layout: of these; None for features of which nothing is known, which only a GRU takes.
+        hidden: units per direction of a GRU; an ST-GCN begins with a quarter of it and ends with four times it (64
+            gives the published 16 and 256).
+        layers: of a GRU.
+
+    Raises:
+        ConfigError: an ST-GCN of features without joints.
+    """
+    if kind == "stgcn":
+        if layout is None:
+            raise ConfigError("stgcn sees joints or sensor nodes of a motion archive; a table's numbers have neither")
+        # dropout inside would draw from a generator that no checkpoint knows; features are dropped at the input
+        width, last = max(1, hidden // 4), 4 * hidden
+        return STGCN(layout.skeleton, layout.channels, width=width, feature_size=last, dropout=0.0)
+    nodes, persons, channels = (
+        (size, 1, 1) if layout is None else (len(layout.skeleton), layout.persons, layout.channels)
+    )
+    return SkeletonGRU(nodes, persons, channels, hidden, layers, kind.removesuffix("-gru"))
+
+
+class LanedEncoder(nn.Module):
+    """An encoder with weights for every lane: padded sequences (G, B, T, F) → (G, B, feature_size).
+
+    A sequence is stretched to all T frames, as the encoders know no padding. Rows without a frame give zeros and take
+    no part in batch statistics.
+
+    Args:
+        seeds: of the G lanes.
+        name: key of the initial weights.
+        kind, size, layout, hidden, layers: see :func:`make_encoder`.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], name: str, kind: str, size: int, layout: Layout | None, hidden: int, layers: int
+    ) -> None:
+        super().__init__()
+        made = []
+        for seed in seeds:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_of(seed, name))
+                made.append(make_encoder(kind, size, layout, hidden, layers))
+        self.module = made[0]
+        self.feature_size = made[0].feature_size
+        self.shape = (1, size, 1) if layout is None else (layout.persons, len(layout.skeleton), layout.channels)
+        states = [encoder.state_dict() for encoder in made]
+        for path in states[0]:
+            home, _, leaf = path.rpartition(".")
+            owner = self.module.get_submodule(home)
+            stacked = torch.stack([state[path] for state in states])
+            if leaf in owner._parameters:
+                owner._parameters[leaf] = nn.Parameter(stacked)
+            else:
+                owner._buffers[leaf] = stacked
+        self.stacked = tuple(states[0])
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        whole = bool(((lengths == x.shape[2]) | (lengths == 0)).all())
+        clips = (x if whole else resampled(x, lengths, x.shape[2])).view(*x.shape[:3], *self.shape)
+        parameters = {name: value.unbind(0) for name, value in self.module.named_parameters()}
+        buffers = {name: value for name, value in self.module.named_buffers() if name in self.stacked}
+        found = []
+        for lane in range(len(x)):
+            weights = {name: values[lane] for name, values in parameters.items()}
+            weights |= {name: value[lane] for name, value in buffers.items()}
+            found.append(self._encoded(weights, clips[lane], lengths[lane] > 0))
+        return torch.stack(found)
+
+    def _encoded(self, weights: dict[str, Tensor], clips: Tensor, seen: Tensor) -> Tensor:
+        if bool(seen.all()):
+            whole: Tensor = functional_call(self.module, weights, (clips,))
+            return whole
+        out = clips.new_zeros(len(clips), self.feature_size)
+        rows = seen.nonzero().flatten()
+        return out.index_copy(0, rows, functional_call(self.module, weights, (clips[rows],))) if len(rows) else out
+
+
+@contextmanager
+def idle_stay(networks: nn.Module, active: Sequence[bool]) -> Iterator[None]:
+    """Batch statistics of the lanes that sit a step out are what they were, after the block."""
+    idle = [lane for lane, moves in enumerate(active) if not moves]
+    kept = []
+    if idle:
+        for module in networks.modules():
+            if isinstance(module, LanedEncoder):
+                named = dict(module.module.named_buffers())
+                kept += [(named[name], named[name][idle].clone()) for name in module.stacked if name in named]
+    yield
+    for buffer, before in kept:
+        buffer[idle] = before

@@ -1,0 +1,432 @@
+"""The student on disk, and in use: it needs the target modalities and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
+from motet.core.files import written
+from motet.data.archive import MotionArchive
+from motet.engine.run import is_raw_distillation
+from motet.methods.distillation.layers import Dense
+from motet.methods.distillation.motion import Motion, modality_of
+from motet.methods.distillation.networks import Inputs, Shape
+from motet.methods.distillation.networks import Student as StudentNetwork
+from motet.methods.distillation.replicas import standardised
+from motet.methods.distillation.replicated import Layout
+from motet.methods.distillation.settings import settings_from_dict
+from motet.methods.distillation.table import FeatureTable, Modality, renumbered
+from motet.methods.distillation.train import Trainer
+
+
+def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Motion) -> None:
+    """Weights of the students of all lanes, how their inputs are standardised, and what is needed to rebuild them."""
+    networks, shape, lanes = trainer.main.networks, trainer.shape, trainer.lanes
+    tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
+    tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
+    for name in shape.targets:
+        for kind, value in zip(("center", "scale"), trainer.feeder.statistics[name], strict=True):
+            tensors[f"input.{name}.{kind}"] = value.index_select(0, trainer.feeder.fold_of)
+    keys = row_keys(table, shape.targets)
+    for number, fold in enumerate(lanes.folds):
+        tensors[f"trained.{number}"] = torch.from_numpy(keys[fold.train])
+    facts = {
+        "settings": trainer.settings.to_dict(),
+        "sizes": {m: shape.sizes[m] for m in shape.targets},
+        "sequences": sorted(shape.sequences & set(shape.targets)),
+        "targets": list(shape.targets),
+        "layouts": {m: shape.layouts[m].to_dict() for m in shape.targets if m in shape.layouts},
+        "motion": asdict(motion),
+        "classes": list(table.class_names),
+        "folds": [fold.name for fold in lanes.lane_folds],
+        "seeds": list(lanes.lane_seeds),
+    }
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with written(path) as partial:
+        save_file(kept, partial, {"student": json.dumps(facts)})
+
+
+def row_keys(table: FeatureTable, targets: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(N,) what a row is known by again: the numbers of its targets; where all come from archives its clip's name.
+
+    Frames of an archive are preprocessed, which another machine may do a little otherwise.
+    """
+    stored = [table.modalities[name] for name in targets if table.modalities[name].layout is None]
+
+    def key(row: int) -> bytes:
+        parts = [m.values[row].tobytes() for m in stored] or [str(table.ids[row]).encode()]
+        return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
+
+    return np.frombuffer(b"".join(map(key, range(len(table)))), dtype=np.int64)
+
+
+_ROWS = 512  # that pass the network at once
+
+Source = FeatureTable | MotionArchive | str | Path | Mapping[str, MotionArchive]
+Use = Callable[[Mapping[str, npt.ArrayLike], Mapping[str, npt.ArrayLike]], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Student:
+    """A distilled student.
+
+    Attributes:
+        class_names: of its answers.
+        targets: modalities that it takes.
+        sizes: D of each.
+        layouts: of the targets that come from motion archives.
+        motion: how clips of these become rows.
+        fold, seed: of its training.
+        trained: keys of the rows that trained it (:func:`row_keys`); None in files of older versions.
+    """
+
+    class_names: tuple[str, ...]
+    targets: tuple[str, ...]
+    sizes: dict[str, int]
+    sequences: frozenset[str]
+    network: StudentNetwork
+    classifier: Dense
+    statistics: dict[str, tuple[Tensor, Tensor]]
+    layouts: dict[str, Layout]
+    motion: Motion
+    fold: str
+    seed: int
+    trained: npt.NDArray[np.int64] | None = None
+
+    def transform(self, source: Source) -> npt.NDArray[np.float32]:
+        """(N, D) representation of every row of a table, or of every clip of a motion archive.
+
+        Args:
+            source: an open table, a table or archive by its path, an open archive, or several archives by the names
+                that they had in training. Labels are not needed.
+
+        Rows without a target modality are NaN.
+
+        Raises:
+            DataError: a target is missing or laid out otherwise.
+        """
+        return self._over(source, self.features, self.network_size)
+
+    def probabilities(self, source: Source) -> npt.NDArray[np.float32]:
+        """(N, C) probabilities; arguments, NaN and errors as :meth:`transform`."""
+        return self._over(source, self.predict, len(self.class_names))
+
+    @property
+    def network_size(self) -> int:
+        """D."""
+        return int(self.classifier.weight.shape[1])
+
+    def _over(self, source: Source, use: Use, size: int) -> npt.NDArray[np.float32]:
+        modalities = self.modalities(source)
+        seen = np.logical_and.reduce([m.available for m in modalities.values()])
+        found = np.full((len(seen), size), np.nan, dtype=np.float32)
+        for rows in np.array_split(np.flatnonzero(seen), max(1, -(-int(seen.sum()) // _ROWS))):
+            values = {name: m.values[rows] for name, m in modalities.items()}
+            lengths = {name: m.lengths[rows] for name, m in modalities.items() if m.lengths is not None}
+            if len(rows):
+                found[rows] = use(values, lengths)
+        return found
+
+    def modalities(self, source: Source) -> dict[str, Modality]:
+        """The targets as the source has them; errors as :meth:`transform`."""
+        if isinstance(source, str | Path):
+            source = _opened(source)
+        if isinstance(source, FeatureTable):
+            return {name: source.modality(name) for name in self.targets}
+        missing = [name for name in self.targets if name not in self.layouts]
+        if missing:
+            raise DataError(f"the student needs the modality {missing[0]}, which came from a table; give it a table")
+        return {name: modality_of(source, name, self.motion, self.layouts[name]) for name in self.targets}
+
+    def features(
+        self,
+        values: Mapping[str, npt.ArrayLike],
+        lengths: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """(N, D) representation.
+
+        Args:
+            values: (N, D) or (N, T, D) of every target modality; N may be 0.
+            lengths: (N,) valid frames of padded sequences; by default all are valid.
+
+        Raises:
+            DataError: a target is missing, of another shape, or not finite, or numbers of rows differ.
+        """
+        inputs = self._inputs(values, lengths or {})
+        if not _rows_of(inputs):
+            return np.zeros((0, self.network_size), dtype=np.float32)
+        with torch.no_grad():
+            found: npt.NDArray[np.float32] = self.network(inputs)[0].numpy()
+        return found
+
+    def predict(
+        self,
+        values: Mapping[str, npt.ArrayLike],
+        lengths: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """(N, C) probabilities of the classes; arguments and errors as :meth:`features`."""
+        inputs = self._inputs(values, lengths or {})
+        if not _rows_of(inputs):
+            return np.zeros((0, len(self.class_names)), dtype=np.float32)
+        with torch.no_grad():
+            logits: Tensor = self.classifier(self.network(inputs))
+            found: npt.NDArray[np.float32] = logits[0].softmax(dim=-1).numpy()
+        return found
+
+    def _inputs(self, values: Mapping[str, npt.ArrayLike], lengths: Mapping[str, npt.ArrayLike]) -> Inputs:
+        if not isinstance(values, Mapping):
+            raise DataError(
+                f"the student takes its modalities by name: give {{{', '.join(f'{n!r}: array' for n in self.targets)}}}"
+            )
+        ready, valid = {}, {}
+        for name in self.targets:
+            if name not in values:
+                raise DataError(f"the student needs the modality {name}; given were {', '.join(values) or 'none'}")
+            x = torch.as_tensor(np.asarray(values[name], dtype=np.float32))
+            want = 3 if name in self.sequences else 2
+            if x.ndim != want or x.shape[-1] != self.sizes[name]:
+                shape = f"(N, {'T, ' if want == 3 else ''}{self.sizes[name]})"
+                raise DataError(f"modality {name} is {tuple(x.shape)}; the student takes {shape}")
+            if not bool(x.isfinite().all()):
+                row = int((~x.isfinite()).flatten(1).any(dim=1).nonzero()[0])
+                raise DataError(f"modality {name} is NaN or infinite in row {row}")
+            length = None
+            if want == 3:
+                given = np.asarray(lengths.get(name, np.full(len(x), x.shape[1])), dtype=np.int64)
+                length = torch.as_tensor(given)[None]
+                valid[name] = length
+            ready[name] = standardised(x[None], *self.statistics[name], length)
+        counts = {name: x.shape[1] for name, x in ready.items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise DataError(f"every modality needs as many rows, not {told}")
+        return Inputs(ready, valid)
+
+
+def _rows_of(inputs: Inputs) -> int:
+    return next(iter(inputs.values.values())).shape[1]
+
+
+def _opened(source: str | Path) -> MotionArchive | FeatureTable:
+    """What a student is used on; it needs no labels."""
+    return MotionArchive.open(source) if Path(source).is_dir() else FeatureTable.open(source, labelled=False)
+
+
+def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
+    """Write what the first student of a run makes of a table or an archive, as one .npz.
+
+    Notes tell whose student it is where there are several, and how many rows lack a target.
+
+    Args:
+        run: directory of a finished distillation.
+        source: table (.npz) with the targets, or motion archive; labels are not needed.
+        out: file to write: ``features`` (N, D) float32 and ``probabilities`` (N, C), NaN in rows without a target,
+            ``class_names`` (C,) of the student, ``name`` (N,), ``label`` (N,) places in ``class_names``, -1 for unknown
+            and for classes that the student does not know, ``trained`` (N,) bool, whether the row trained this student,
+            ``streams`` (1,) and ``columns`` (2,) as those of a pretraining.
+
+    Returns:
+        (N, D).
+    """
+    student, opened = load(run), _opened(source)
+    modalities = student.modalities(opened)
+    features = student.transform(opened)
+    if isinstance(opened, MotionArchive):
+        names = opened.clips["name"].to_numpy().astype(np.str_)
+        classes: Sequence[str] = opened.class_names
+    else:
+        names, classes = opened.ids, opened.class_names
+    trained = None
+    if student.trained is not None:
+        plain = FeatureTable(str(source), modalities, opened.labels, tuple(classes), names)
+        trained = np.isin(row_keys(plain, student.targets), student.trained)
+    _tell_whose(Path(run), student)
+    tell_absent({name: ~m.available for name, m in modalities.items()}, len(names))
+    write_embedded(
+        out,
+        features,
+        student.probabilities(opened),
+        names,
+        labels_of(source, opened.labels, classes, student.class_names),
+        student.class_names,
+        student.targets,
+        trained,
+    )
+    return features.shape[0], features.shape[1]
+
+
+def write_embedded(
+    out: str | Path,
+    features: npt.NDArray[np.float32],
+    probabilities: npt.NDArray[np.float32],
+    names: npt.NDArray[np.str_],
+    labels: npt.NDArray[np.int64],
+    class_names: Sequence[str],
+    targets: Sequence[str],
+    trained: npt.NDArray[np.bool_] | None = None,
+) -> None:
+    """The file of :func:`embed`."""
+    columns: dict[str, Any] = {} if trained is None else {"trained": trained}
+    with written(Path(out)) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            features=features,
+            probabilities=probabilities,
+            class_names=np.array(class_names),
+            name=names,
+            label=labels,
+            streams=np.array(["+".join(targets)]),
+            columns=np.array([0, features.shape[1]]),
+            **columns,
+        )
+
+
+def labels_of(
+    source: str | Path, labels: npt.NDArray[np.int64], theirs: Sequence[str], ours: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Labels of a source as the student counts classes, by their names; -1 for classes that it does not know."""
+    found = renumbered(labels, theirs, ours)
+    foreign = (found < 0) & (labels >= 0)
+    if foreign.any():
+        names = ", ".join(str(theirs[k]) for k in np.unique(labels[foreign]))
+        warnings.warn(
+            f"{source}: the student does not know the classes {names}; its label of these {int(foreign.sum()):,} rows "
+            f"is -1 (it knows {', '.join(ours)})",
+            MotetWarning,
+            stacklevel=3,
+        )
+    return found
+
+
+def tell_absent(absent: Mapping[str, npt.NDArray[np.bool_]], count: int) -> None:
+    """How many rows lack which target."""
+    for name, rows in absent.items():
+        if rows.any():
+            warnings.warn(
+                f"{int(rows.sum()):,} of {count:,} rows lack {name}: NaN in features and probabilities",
+                MotetNote,
+                stacklevel=3,
+            )
+
+
+def _tell_whose(run: Path, student: Student) -> None:
+    """Which student answers, if the run has several."""
+    _, facts = _read(_file(run))
+    several = [f"{len(set(facts[what]))} {what}" for what in ("folds", "seeds") if len(set(facts[what])) > 1]
+    if several:
+        warnings.warn(
+            f"{run} has students of {' and '.join(several)}; this is the one of {student.fold}, seed {student.seed} "
+            "(motet.distill.load takes others). A student for use learns from every row: --split all with one seed",
+            MotetNote,
+            stacklevel=3,
+        )
+
+
+def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) -> Student:
+    """The student of a run directory.
+
+    Args:
+        path: run directory of `motet distill`, or a ``student.safetensors``.
+        fold, seed: which one, of several; by default the first. With the rule ``all`` it learned from every row.
+
+    Raises:
+        RunError: there is none (of the method ``teacher`` there never is), or the file is damaged.
+        ConfigError: no such fold or seed.
+    """
+    tensors, facts = _read(file := _file(Path(path)))
+    if (said := no_student(file.parent, facts["settings"]["name"])) is not None:
+        raise RunError(said)
+    lanes = list(zip(facts["folds"], facts["seeds"], strict=True))
+    fits = [n for n, (f, s) in enumerate(lanes) if fold in (None, f) and seed in (None, s)]
+    if not fits:
+        raise ConfigError(f"{file} has no student of fold {fold!r} and seed {seed}; it has {lanes}")
+    lane = slice(fits[0], fits[0] + 1)
+    options = settings_from_dict(facts["settings"]).networks
+    layouts = {m: Layout.from_dict(layout) for m, layout in facts.get("layouts", {}).items()}
+    targets, sequences = tuple(facts["targets"]), frozenset(facts["sequences"])
+    shape = Shape(facts["sizes"], sequences, targets, (), len(facts["classes"]), layouts)
+    network = StudentNetwork((0,), "student", shape, shape.targets, options)
+    classifier = Dense((0,), "classifier", options.features, shape.classes)
+    _fill(network, "student.", tensors, lane)
+    _fill(classifier, "classifier.", tensors, lane)
+    return Student(
+        tuple(facts["classes"]),
+        shape.targets,
+        dict(facts["sizes"]),
+        shape.sequences,
+        network.eval(),
+        classifier,
+        {m: (tensors[f"input.{m}.center"][lane], tensors[f"input.{m}.scale"][lane]) for m in shape.targets},
+        layouts,
+        Motion.from_dict(facts["motion"]) if "motion" in facts else Motion(),
+        *lanes[fits[0]],
+        _trained(tensors, facts, fits[0]),
+    )
+
+
+def no_student(path: Path, method: str | None = None) -> str | None:
+    """Why a run directory never has a student, if that is so.
+
+    Args:
+        path: the directory.
+        method: of the run; by default what its configuration says.
+    """
+    try:
+        found = method or json.loads((path / "config.json").read_text())["settings"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if found != "teacher":
+        return None
+    return (
+        f"{path} trained the teacher alone, which needs every modality, so it has no student: its scores are in "
+        "result.md; another --method trains a student"
+    )
+
+
+def _file(path: Path) -> Path:
+    """The file of the students of a run directory, or the file itself."""
+    if not path.is_dir():
+        return path
+    if is_raw_distillation(path) or (path / "lanes").is_dir():
+        raise RunError(
+            f"{path} is a distillation from recordings (`motet distill raw`): motet.distill.raw.load loads it"
+        )
+    file = path / "student.safetensors"
+    if not file.exists() and (said := no_student(path)) is not None:
+        raise RunError(said)
+    return file
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file of students."""
+    if not file.exists():
+        raise RunError(f"{file} is not a student: there is no such file; `motet distill` writes one when it ends")
+    try:
+        with safe_open(file, framework="pt") as content:
+            facts: dict[str, Any] = json.loads(content.metadata()["student"])
+            return {name: content.get_tensor(name) for name in content.keys()}, facts  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error
+
+
+def _trained(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], lane: int) -> npt.NDArray[np.int64] | None:
+    fold = list(dict.fromkeys(facts["folds"])).index(facts["folds"][lane])
+    found = tensors.get(f"trained.{fold}")
+    return None if found is None else found.numpy()
+
+
+def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor], lane: slice) -> None:
+    module.load_state_dict({k.removeprefix(prefix): v[lane] for k, v in tensors.items() if k.startswith(prefix)})

@@ -1,0 +1,294 @@
+"""Pretraining from a call: what is trained on what, in which directory, once or with several seeds.
+
+The loop itself is :mod:`motet.engine.trainer`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from motet.core.distributed import (
+    rank,
+    started,
+)
+from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.data.archive import MotionArchive
+from motet.data.splits import Split, default_rule, split
+from motet.engine.checkpoint import load_checkpoint
+from motet.engine.config import Recipe, flat_options
+from motet.engine.run import Run
+from motet.engine.trainer import Trainer
+from motet.methods import recipes
+from motet.methods.sensors import Archives, Companion, companions, fitted, same_sides
+
+
+def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, Any]) -> tuple[Recipe, Split]:
+    """The recipe as it will run on an archive, and the clips that train and test.
+
+    A bare name takes the size that fits the number of training clips. Changing ``epochs`` moves the recipe's
+    milestones in proportion unless they are given too. In the small size, batch and queue shrink to fit a set that is
+    smaller than they are, and recordings of sensors go without bone stream and centring.
+
+    Raises:
+        ConfigError: unknown recipe or option, or a split that this archive cannot give.
+    """
+    named = recipe.split if isinstance(recipe, Recipe) else recipes.get(recipe).split
+    rule = str(options.get("split") or named or default_rule(archive))
+    parts = split(archive, rule)
+    base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
+    if archive.skeleton.kind == "sensor" and isinstance(recipe, str) and base.recipe.endswith("/small"):
+        # sensors have no bones and no position to centre
+        base = replace(base, streams=tuple(s for s in base.streams if s != "bone"), preprocess="none")
+    if options.get("as_released"):
+        base = recipes.as_released(base)
+    result = _as_started(base.with_options({**options, "split": rule}), options)
+    if "epochs" in options and "milestones" not in options and base.epochs:
+        moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
+        result = result.with_options({"milestones": moved})
+    if result.recipe.endswith("/small"):
+        shared = len(parts.train) // result.processes * result.processes or result.processes
+        fits = {"batch_size": min(result.batch_size, shared)}
+        if isinstance(recipe, str) or result.batch_size > shared:  # a recipe that fitted another set as it is stays so
+            fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
+        result = result.with_options({k: v for k, v in fits.items() if k not in options})
+    if result.as_released:  # what the released code derives from the queue follows the queue in force
+        before, after = vars(base.method), vars(base.method.with_queue(result.method.queue_size))
+        result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
+    _check_sizes(result, len(parts.train))
+    return result, parts
+
+
+def _as_started(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """The recipe with the processes that ``torchrun`` or ``srun`` started, if one did.
+
+    Raises:
+        ConfigError: another number was asked for.
+    """
+    found = started()
+    if found is None:
+        return recipe
+    for name, count in zip(("devices", "nodes"), found, strict=True):
+        if options.get(name, count) != count:
+            raise ConfigError(
+                f"{name} is {options[name]}, but {found[0]} processes were started on each of {found[1]} machines; "
+                f"leave --{name} out"
+            )
+    return replace(recipe, devices=found[0], nodes=found[1])
+
+
+def _check_sizes(recipe: Recipe, clips: int) -> None:
+    queue, batch = recipe.method.queue_size, recipe.batch_size
+    if batch % recipe.processes:
+        raise ConfigError(
+            f"batch_size {batch} cannot be shared by {recipe.processes} processes; try --batch-size "
+            f"{max(1, batch // recipe.processes) * recipe.processes}"
+        )
+    if batch > clips:
+        raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
+    if queue > clips:
+        warnings.warn(
+            f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of "
+            f"every clip, which then count as its own negatives; try --queue-size {max(batch, clips // 2)}",
+            MotetWarning,
+            stacklevel=3,
+        )
+    if batch > queue:
+        warnings.warn(
+            f"a batch ({batch}) is larger than the queue ({queue}): part of every batch is dropped; raise --queue-size",
+            MotetWarning,
+            stacklevel=3,
+        )
+
+
+FEW_STEPS = 4
+"""steps an epoch below which a training is told that its batches are large for its clips."""
+
+
+def _tell_left_out(recipe: Recipe, clips: int) -> None:
+    """Warn where an epoch has few steps, or leaves out more than a quarter of the clips."""
+    batch = recipe.batch_size
+    steps, left = divmod(clips, batch)
+    if steps >= FEW_STEPS and left <= clips / 4:
+        return
+    smaller = 1 << max(0, (clips // FEW_STEPS).bit_length() - 1)  # the power of two that gives as many steps
+    hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.processes == 0 else ""
+    unused = f", {left} of {clips} clips unused in each" if left else ""
+    warnings.warn(
+        f"{steps} step{'' if steps == 1 else 's'} an epoch with batches of {batch}{unused}{hint}",
+        MotetWarning,
+        stacklevel=3,
+    )
+
+
+def pretrain(
+    recipe: str | Recipe,
+    data: str | Path | MotionArchive,
+    out: str | Path,
+    *,
+    beside: Archives | None = None,
+    pair_by: Sequence[str] = ("name",),
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """Pretrain on the training clips of an archive.
+
+    Args:
+        recipe: name (``"cmd"``, ``"moco/small"``, ``"cmd/ntu60-xsub"`` …) or a :class:`motet.engine.config.Recipe`.
+        data: archive.
+        out: run directory to create.
+        beside: archives of other sensors that recorded the same performances, by the name that streams give them
+            (``streams=("joint", "vicon:joint")``); what recorded beside the skeletons of ``data`` needs none.
+        pair_by: columns of the clips tables that name a performance in all of them.
+        progress: show progress on stderr.
+        **options: any option of the recipe by its name: ``epochs=20``, ``seed=1``, ``split="odd-even"``, ``hidden=64``,
+            ``teachers="consensus"`` …
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError, DataError: nothing has been written then.
+        Interrupted: stopped by SIGINT or SIGTERM; the state is saved.
+        RunError: the loss is not finite; names term, step and clips. The last checkpoint stays.
+    """
+    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    resolved, parts = resolve(recipe, archive, options)
+    _tell_left_out(resolved, len(parts.train))
+    if parts.warning:
+        warnings.warn(parts.warning, MotetWarning, stacklevel=2)
+    found = companions(archive, resolved.streams, beside, pair_by)
+    for companion in found.values():
+        same_sides(parts, companion)
+    resolved = fitted(resolved, found)
+    trainer = Trainer(resolved, archive, parts, progress=progress, sensors=found)
+    facts: dict[str, Any] = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+    if found:
+        facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
+        facts["pair_by"] = list(pair_by)
+    run = Run.create(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
+    return trainer.train(run)
+
+
+def _told(companion: Companion) -> dict[str, Any]:
+    """What config.json says about a sensor."""
+    return {
+        "path": None if companion.beside else str(companion.archive.path.resolve()),
+        "hash": companion.archive.hash,
+        "skeleton": companion.archive.skeleton.name,
+        "lacking": int((companion.rows < 0).sum()),
+    }
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: str | Path | None = None,
+    beside: Archives | None = None,
+    devices: int | None = None,
+    progress: bool = True,
+) -> Run:
+    """Go on with an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
+
+    Args:
+        path: run directory.
+        data: where the archive is now, if it has moved.
+        beside: where archives of other sensors are now, if they have moved.
+        devices: processes on this machine, if not as many as before: the same training but for rounding.
+        progress: show progress on stderr.
+
+    Raises:
+        RunError: no run directory, or its data set has changed.
+    """
+    run = Run.open(path)
+    if run.finished:
+        return run
+    archive = run.archive(data)
+    if archive.hash != run.config["data"]["hash"]:
+        raise RunError(f"{archive.path} does not hold the clips that {run.path} was trained on so far")
+    given = {} if devices is None else {"devices": devices}
+    recipe = _as_started(run.recipe.with_options(given), given)
+    parts = split(archive, run.split)
+    _check_sizes(recipe, len(parts.train))
+    trainer = Trainer(recipe, archive, parts, progress=progress, sensors=_companions_of(run, archive, beside))
+    if run.checkpoints:
+        trainer.restore(load_checkpoint(run.checkpoints))
+    else:
+        warnings.warn(f"{run.path} has no checkpoint yet, so its training begins anew", MotetWarning, stacklevel=2)
+    return trainer.train(run)
+
+
+def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) -> dict[str, Companion]:
+    """The sensors that a run began with.
+
+    Raises:
+        RunError: the recordings of one are not those any more.
+    """
+    told = run.config.get("sensors", {})
+    places = {name: entry["path"] for name, entry in told.items() if entry["path"] is not None} | dict(beside or {})
+    found = companions(archive, run.recipe.streams, places, run.config.get("pair_by", ("name",)))
+    for name, companion in found.items():
+        if companion.archive.hash != told[name]["hash"]:
+            raise RunError(
+                f"{companion.archive.path} does not hold what the sensor {name} had recorded when {run.path} began"
+            )
+    return found
+
+
+def train_seeds(
+    recipe: str | Recipe,
+    data: str | Path | MotionArchive,
+    out: str | Path,
+    seeds: Sequence[int],
+    *,
+    beside: Archives | None = None,
+    pair_by: Sequence[str] = ("name",),
+    progress: bool = True,
+    **options: Any,
+) -> list[Run]:
+    """Pretrain once per seed into ``out/seed-<n>``; finished runs are kept, interrupted ones resumed.
+
+    Raises:
+        RunError: a run of that seed is there already, but of another training.
+    """
+    runs = []
+    for seed in seeds:
+        path = Path(out) / f"seed-{seed}"
+        if (path / "config.json").exists():
+            _check_same(Run.open(path), recipe, data, {**options, "seed": seed}, beside, pair_by)
+            place = data if isinstance(data, str | Path) else data.path
+            runs.append(resume(path, data=place, beside=beside, progress=progress))
+        else:
+            more = {**options, "seed": seed}
+            runs.append(pretrain(recipe, data, path, beside=beside, pair_by=pair_by, progress=progress, **more))
+    return runs
+
+
+# options that change neither the weights nor the figures of a training
+_INCIDENTAL = ("device", "devices", "nodes", "monitor_every", "checkpoint_every", "keep_checkpoints", "tensorboard")
+
+
+def _check_same(
+    run: Run,
+    recipe: str | Recipe,
+    data: str | Path | MotionArchive,
+    options: Mapping[str, Any],
+    beside: Archives | None,
+    pair_by: Sequence[str],
+) -> None:
+    """Refuse to take a run for the training that was asked for when it is another one."""
+    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MotetWarning)  # the run told them when it began
+        wanted, _ = resolve(recipe, archive, options)
+        wanted = fitted(wanted, companions(archive, wanted.streams, beside, pair_by))
+    ours, theirs = (flat_options(r) for r in (wanted, run.recipe))
+    differ = [k for k in {**ours, **theirs} if k not in _INCIDENTAL and ours.get(k) != theirs.get(k)]
+    told = [f"{k} is {theirs.get(k)}, not {ours.get(k)}" for k in differ]
+    if archive.hash != run.config["data"]["hash"]:
+        told.append(f"it was trained on {run.data}, not on the clips of {archive.path}")
+    if told:
+        raise RunError(f"{run.path} holds another training ({'; '.join(told)}); choose another --out or remove it")

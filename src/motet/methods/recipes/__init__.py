@@ -1,0 +1,69 @@
+"""Named configurations, one per row of a paper's table, and a size for small sets.
+
+``cmd`` alone fits itself to the data: the paper's size from :data:`PAPER_SIZE` training clips on, the small one
+below. ``cmd/paper`` and ``cmd/small`` force one, ``cmd/ntu60-xsub`` and its kin also set the split and schedule.
+A module of this package that defines ``recipes() -> dict[str, Recipe]`` adds its own; nothing else is registered.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+
+from motet.core.errors import ConfigError
+from motet.engine.config import Recipe
+
+PAPER_SIZE = 20_000
+"""training clips from which a bare recipe name means the paper's size."""
+
+
+@cache
+def _all() -> dict[str, Recipe]:
+    found: dict[str, Recipe] = {}
+    for module in pkgutil.iter_modules(__path__):
+        found |= import_module(f"{__name__}.{module.name}").recipes()
+    return found
+
+
+def names() -> list[str]:
+    """All recipe names, bare ones included."""
+    full = list(_all())
+    return sorted({n.split("/")[0] for n in full} | set(full))
+
+
+def get(name: str, training_clips: int | None = None) -> Recipe:
+    """A recipe by name.
+
+    Args:
+        name: ``method`` or ``method/variant``.
+        training_clips: how many clips will train; decides what a bare name means (unknown: the small size).
+
+    Raises:
+        ConfigError: no such recipe; lists what there is.
+    """
+    found = _all()
+    if name in found:
+        return found[name]
+    size = "paper" if training_clips is not None and training_clips >= PAPER_SIZE else "small"
+    if f"{name}/{size}" in found:
+        return found[f"{name}/{size}"]
+    family = name.split("/")[0]
+    near = [n for n in names() if n.split("/")[0] == family] or sorted({n.split("/")[0] for n in found})
+    raise ConfigError(f"there is no recipe {name!r}; choose from {', '.join(near)}")
+
+
+def as_released(recipe: Recipe) -> Recipe:
+    """The recipe with the released code's values where these depart from the paper's.
+
+    CMD's scripts train one epoch longer and drop the rate one epoch later (451 and 351, 1001 and 801); CrosSCLR's code
+    moves only one key encoder in its second stage; what else a method's code does is in its
+    :meth:`~motet.methods.contrastive.Contrastive.released`.
+    """
+    extra = recipe.method.released_extra_epochs
+    if recipe.as_released:
+        return recipe
+    later = replace(recipe.optimiser, milestones=tuple(m + extra for m in recipe.optimiser.milestones))
+    method = recipe.method.released(recipe.split)
+    return replace(recipe, epochs=recipe.epochs + extra, optimiser=later, method=method, as_released=True)

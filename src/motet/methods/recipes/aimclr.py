@@ -1,0 +1,66 @@
+"""Recipes of AimCLR (Guo et al., AAAI 2022, and its released configurations) and of HaLP on it.
+
+300 epochs of SGD at 0.1 with one drop at 250, batches of 128, a queue of 32768, 50 frames, positives from neighbours
+from epoch 150 on; one stream at a time. HaLP's supplement reports one number on it and no settings; those are HaLP's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from motet.data.augment import Augment
+from motet.engine.config import Encoder, Optimiser, Recipe
+from motet.methods.aimclr import AimCLR, HaLPAimCLR
+
+METHODS: dict[str, type[AimCLR]] = {"aimclr": AimCLR, "halp-aimclr": HaLPAimCLR}
+SPLITS = {
+    "ntu60-xsub": "ntu60-xsub",
+    "ntu60-xview": "ntu60-xview",
+    "ntu120-xsub": "ntu120-xsub",
+    "ntu120-xset": "ntu120-xset",
+    "pku2-xsub": "pku-xsub",
+}
+
+
+def _paper(name: str, method: type[AimCLR]) -> Recipe:
+    return Recipe(
+        recipe=name,
+        method=method(queue_size=32768),
+        streams=("joint",),
+        frames=50,
+        preprocess="crossclr",
+        epochs=300,
+        batch_size=128,
+        encoder=Encoder(encoder="stgcn"),
+        optimiser=Optimiser(lr=0.1, milestones=(250,)),
+        # the clip is resized whole; what it is cropped by is the method's padding
+        augment=Augment(crop_minimum=1.0, corruption=0.0, shear=0.5),
+    )
+
+
+def _small(name: str, method: type[AimCLR]) -> Recipe:
+    """The small size of the contrastive host (:mod:`motet.methods.recipes.contrastive`) with the graph encoder."""
+    return replace(
+        _paper(name, method),
+        method=method(queue_size=512, key_momentum=0.99),
+        frames=32,
+        preprocess="first-frame",
+        epochs=100,
+        batch_size=64,
+        # features as wide as those of the small GRU, which --encoder gru gives; the last block at 256 channels
+        # would cost as much as all others together
+        encoder=Encoder(encoder="stgcn", feature_size=128, hidden=64, layers=2),
+        optimiser=Optimiser(optimiser="adam", lr=3e-3, milestones=(75,)),
+    )
+
+
+def recipes() -> dict[str, Recipe]:
+    """``aimclr/paper``, ``aimclr/small``, ``halp-aimclr/ntu60-xsub`` …"""
+    found = {}
+    for name, method in METHODS.items():
+        paper = _paper(f"{name}/paper", method)
+        found[paper.recipe] = paper
+        found[f"{name}/small"] = _small(f"{name}/small", method)
+        for variant, split in SPLITS.items():
+            found[f"{name}/{variant}"] = replace(paper, recipe=f"{name}/{variant}", split=split)
+    return found

@@ -1,0 +1,141 @@
+"""Features of every clip of an archive, written as one .npz file.
+
+Clips are encoded a block at a time and features go straight to a file, so the archive and the table may both be larger
+than memory. Started by ``torchrun``, the processes share the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+
+from motet.core.distributed import joined, rank, reason, world_size
+from motet.core.errors import RunError
+from motet.core.files import refuse_existing, written
+from motet.data.archive import MotionArchive
+from motet.data.loader import release_pages
+from motet.engine.model import Model, load
+from motet.engine.run import is_discovery, is_distillation, is_raw_distillation
+
+_BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
+
+
+def embed(
+    run: str | Path,
+    archive: str | Path,
+    out: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    block_bytes: int = _BLOCK_BYTES,
+) -> tuple[int, int]:
+    """Encode an archive with a trained run.
+
+    Args:
+        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill` and `motet distill raw`, its
+            first student; of `motet discover`, both branches, with the clusters.
+        archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one, a
+            manifest (CSV) or folder of recordings if it learned from these. Tables and archives need no labels.
+        out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
+            ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream. Of a student also ``probabilities``
+            (N, C) and ``class_names`` (C,), in which ``label`` counts then (-1 too for classes that it does not know),
+            and of tables and archives ``trained`` (N,) bool, whether the row trained this very student; rows that lack
+            its target are NaN in ``features`` and ``probabilities``.
+        device: where to encode.
+        overwrite: replace a file that is there.
+        block_bytes: memory for preprocessed clips.
+
+    Returns:
+        (N, F): how many rows and columns ``features`` has; they themselves are in ``out``.
+
+    Raises:
+        ConfigError: clips of another layout, or a file that is there already.
+        RunError: another process stopped; no file is written then.
+    """
+    refuse_existing(out, overwrite)
+    if is_distillation(run):
+        from motet.methods.distillation.student import embed as embed_by_student
+
+        return embed_by_student(run, archive, out)
+    if is_raw_distillation(run) or (Path(run) / "lane.json").exists():
+        from motet.methods.distillation.raw.student import embed as embed_by_raw_student
+
+        return embed_by_raw_student(run, archive, out)
+    if is_discovery(run):
+        from motet.methods.discovery.model import embed as embed_by_branches
+
+        return embed_by_branches(run, archive, out)
+    model, source = load(run, device), MotionArchive.open(archive)
+    model.check(source)
+    out = Path(out)
+    widths = [int(e.feature_size) for e in model.encoders]  # type: ignore[arg-type]
+    shape = (len(source), sum(widths))
+    table = out.with_name(f".{out.name}.features")
+    with joined(), _scratch(table, shape):
+        features = np.lib.format.open_memmap(table, mode="r+")
+        for number, ids in enumerate(_blocks(source, block_bytes)):
+            if number % world_size() == rank():
+                features[ids] = _encoded(model, source, ids)
+                release_pages(source.frames)  # otherwise the whole archive stays mapped in the end
+                release_pages(features)
+        features.flush()
+        _wait()
+        if rank() == 0:
+            with written(out) as partial, partial.open("wb") as file:
+                np.savez(
+                    file,
+                    features=features,
+                    name=source.clips["name"].to_numpy().astype(np.str_),
+                    label=source.labels,
+                    streams=np.array(model.streams),
+                    columns=np.cumsum([0, *widths]),
+                )
+    return shape
+
+
+def _blocks(source: MotionArchive, block_bytes: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Consecutive archive rows whose frames fit the memory, at least one clip each."""
+    frame = source.persons * len(source.skeleton) * len(source.channels) * 4
+    start, used = 0, 0
+    for index, length in enumerate(source.lengths):
+        if used and used + int(length) * frame > block_bytes:
+            yield np.arange(start, index)
+            start, used = index, 0
+        used += int(length) * frame
+    yield np.arange(start, len(source))
+
+
+def _encoded(model: Model, source: MotionArchive, ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    features = model.encode(model.store(source, ids), torch.from_numpy(ids))
+    table: npt.NDArray[Any] = torch.cat(list(features.values()), dim=1).cpu().numpy()
+    return table
+
+
+@contextmanager
+def _scratch(table: Path, shape: tuple[int, int]) -> Iterator[None]:
+    """The file that features are gathered in, made and removed by the first process."""
+    try:
+        if rank() == 0:
+            table.parent.mkdir(parents=True, exist_ok=True)
+            np.lib.format.open_memmap(table, mode="w+", dtype=np.float32, shape=shape).flush()
+        _wait()
+        yield
+    finally:
+        if rank() == 0:
+            table.unlink(missing_ok=True)
+
+
+def _wait() -> None:
+    if world_size() == 1:
+        return
+    try:
+        dist.barrier()
+    except RuntimeError as error:
+        raise RunError(f"another process has stopped ({reason(error)}); start them all again") from error

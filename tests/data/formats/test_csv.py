@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import contextlib
+import gzip
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from motet.core.errors import ConfigError, DataError, MotetError
+from motet.data import layouts
+from motet.data.archive import MotionArchive
+from motet.data.formats import csv, import_dataset
+
+LAYOUT = """
+name = "pair"
+joints = [{ name = "hip", parent = "" }, { name = "left_hand", parent = "hip" }]
+"""
+HEADER = "clip,frame,time,person,label,subject,hip_x,hip_y,hip_z,left_hand_x,left_hand_y,left_hand_z"
+MANY = f"""{HEADER}
+a,2,0.04,p,wave,3,7,8,9,10,11,12
+a,1,0.00,p,wave,3,1,2,3,4,5,6
+a,2,0.04,q,wave,3,1,1,1,1,,1
+b,1,0.00,q,bow,4,0.5,0.5,0.5,1,1,1
+"""
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> str:
+    path = tmp_path / "pair.toml"
+    path.write_text(LAYOUT)
+    return str(path)
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def load(source: Path, **options: Any) -> MotionArchive:
+    where = source.parent / "archive"
+    return import_dataset("csv", source, where, progress=False, workers=1, overwrite=True, **options)
+
+
+def test_many_clips_and_persons_in_one_file(tmp_path: Path, layout: str) -> None:
+    archive = load(write(tmp_path, "many.csv", MANY), skeleton=layout)
+    assert archive.clips["name"].to_list() == ["many/a", "many/b"]
+    assert archive.clips.select("length", "persons", "label", "subject").rows() == [(2, 2, 1, 3), (1, 1, 0, 4)]
+    assert (archive.class_names, archive.fps, archive.persons) == (["bow", "wave"], 25.0, 2)
+    first = archive.clip(0)
+    np.testing.assert_array_equal(first[:, 0], [[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]]])
+    # the second person comes in frame 2; a hand with an empty cell was not seen
+    np.testing.assert_array_equal(first[:, 1], [np.zeros((2, 3)), [[1, 1, 1], [0, 0, 0]]])
+
+
+def test_one_clip_a_file_with_labels_in_the_names(tmp_path: Path) -> None:
+    joints = layouts.get("common-15").joints
+    header = ",".join(f"{j}:{a}" for j in reversed(joints) for a in "xy")
+    rows = "\n".join(",".join(str(100 * r + i) for i in range(30)) for r in range(3))
+    for name in ("s1/wave.csv", "s2/bow.csv"):
+        write(tmp_path / "in", name, f"{header}\n{rows}\n")
+    archive = load(
+        tmp_path / "in",
+        joints="{joint}:{axis}",
+        unit="mm",
+        fps=30.0,
+        pattern=r"s(?P<subject>\d)/(?P<label>[a-z]+)",
+    )
+    assert (archive.skeleton.name, archive.channels, archive.units, archive.fps) == ("common-15", ("x", "y"), "m", 30.0)
+    assert archive.clips.select("name", "label", "subject").rows() == [("s1/wave", 1, 1), ("s2/bow", 0, 2)]
+    np.testing.assert_allclose(archive.clip(0)[1, 0, 14], [0.1, 0.101], rtol=1e-6)
+
+
+def test_confidence_extra_columns_separator_and_gzip(tmp_path: Path) -> None:
+    joints = layouts.get("coco-17").joints
+    header = "\t".join(["note", *(f"{j}_{a}" for j in joints for a in "xy"), *(f"{j}_score" for j in joints)])
+    path = tmp_path / "pose.tsv.gz"
+    cells = "\t".join([" fine ", *["5"] * 34, *["0.5"] * 17])
+    path.write_bytes(gzip.compress(f"{header}\n{cells}\n".encode()))
+    archive = load(path, confidence="{joint}_score", columns=("note",), unit="px")
+    assert (archive.units, archive.clips["note"].to_list(), archive.clips["name"][0]) == ("px", ["fine"], "pose")
+    certain = archive.clip_confidence(0)
+    assert certain is not None
+    np.testing.assert_array_equal(certain, np.full((1, 1, 17), 0.5))
+
+
+def test_canonical_names_and_quotes(tmp_path: Path, layout: str) -> None:
+    text = '"hip_x",hip_y,hip_z,left_hand_x,left_hand_y,left_hand_z\n"1",2,3, 4 ,5,"6"\n\n1,2,3,4,5,6\n'
+    archive = load(write(tmp_path, "a.csv", text), skeleton=layout)
+    np.testing.assert_array_equal(archive.clip(0)[0, 0], [[1, 2, 3], [4, 5, 6]])
+    assert archive.lengths.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("7,8,9", "7,x,9"), "line 2, column hip_y: 'x' is no number"),
+        (("7,8,9", "7,nan,9"), "line 2, column hip_y"),
+        (("0.5,0.5,0.5", "0.5,inf,0.5"), "line 5, column hip_y"),
+        (("7,8,9", "7,8"), "line 2: 11 cells, the header has 12"),
+        (("a,1,0.00,p", "a,2,0.00,p"), "line 3: a second row with the same frame and time and person"),
+        (("a,1,0.00,p", "a,,0.00,p"), "line 3: column frame is empty"),
+        (("a,1,0.00,p", ",1,0.00,p"), "line 3: column clip is empty"),
+        (("q,wave", "q,bow"), "line 4, column label: it changes within a clip; tell the clips apart with --clip"),
+        (("p,wave,3,7", "p,wave,3.5,7"), "line 2, column subject: 3.5 is no whole number"),
+        (("hip_x", "frame"), "line 1: two columns are called 'frame'"),
+        (("left_hand_z", "left_hand_w"), "line 1: joint left_hand has no column for z"),
+        (("left_hand_x,left_hand_y,left_hand_z", "u,v,w"), "no columns for left_hand"),
+        (("7,8,9", '7,"8,9'), "line 2"),
+        (("7,8,9", "7,\0,9"), "zero byte"),
+        (("7,8,9", "7,1e300,9"), "frame 1"),
+    ],
+)
+def test_errors_name_file_line_and_column(tmp_path: Path, layout: str, change: tuple[str, str], words: str) -> None:
+    assert change[0] in MANY
+    with pytest.raises(DataError) as caught:
+        load(write(tmp_path, "many.csv", MANY.replace(*change, 1)), skeleton=layout)
+    assert words in str(caught.value)
+    assert "many" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"joints": "{joint}"}, "must hold"),
+        ({"joints": "{joint}.{axis}"}, "no column looks like"),
+        ({"skeleton": None}, "no built-in layout"),
+        ({"clip": "trial"}, "'trial'"),
+        ({"columns": ("mood",)}, "'mood'"),
+        ({"confidence": "{joint}_c"}, "'hip_c'"),
+        ({"confidence": "c"}, "must hold"),
+        ({"separator": ";;"}, "one character"),
+        ({"frame": "label"}, "no number"),
+        ({"pattern": "(?P<label>"}, "no regular expression"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path: Path, layout: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises((ConfigError, DataError)) as caught:
+        load(write(tmp_path, "many.csv", MANY), **{"skeleton": layout, **options})
+    assert words in str(caught.value)
+
+
+COCO = layouts.get("coco-17").joints
+
+
+def coco(*, without: str = "", more: str = "", separator: str = ",") -> str:
+    names = [f"{j}_{a}" for j in (*COCO, *filter(None, [more])) if j != without for a in "xyz"]
+    return "\n".join(separator.join(row) for row in (names, *[["1"] * len(names)] * 3))
+
+
+def test_another_separator_is_seen(tmp_path: Path) -> None:
+    for separator, shown in ((";", "';'"), ("|", "'|'"), ("\t", "$'\\t'")):
+        with pytest.raises(DataError) as caught:
+            load(write(tmp_path, "a.csv", coco(separator=separator)))
+        said = str(caught.value)
+        assert said.endswith(
+            f"line 1: no ',' between cells; they seem to be parted by {shown}: pass --separator {shown}"
+        )
+        assert len(load(write(tmp_path, "a.csv", coco(separator=separator)), separator=separator)) == 1
+
+
+def test_the_nearest_layout_is_named(tmp_path: Path) -> None:
+    def said(text: str) -> str:
+        with pytest.raises(DataError) as caught:
+            load(write(tmp_path, "a.csv", text))
+        return str(caught.value)
+
+    assert "compared with coco-17 the table lacks only right_ankle; name one" in said(coco(without="right_ankle"))
+    assert "compared with coco-17 the table has tail beyond it; name one" in said(coco(more="tail"))
+    assert "compared with" not in said("a_x,a_y,b_x,b_y\n1,2,3,4\n")
+
+
+def test_names_of_people_are_numbered_and_kept(tmp_path: Path, layout: str) -> None:
+    rows = MANY.splitlines()
+    place = rows[0].split(",").index("subject")
+
+    def named(*names: str) -> str:
+        cells = [row.split(",") for row in rows[1:]]
+        clips = list(dict.fromkeys(c[0] for c in cells))
+        for c in cells:
+            c[place] = names[clips.index(c[0])]
+        return "\n".join([rows[0], *(",".join(c) for c in cells)])
+
+    archive = load(write(tmp_path, "a.csv", named("bert", "anna")), skeleton=layout)
+    assert archive.clips["subject"].to_list() == [2, 1]
+    assert archive.clips["subject_name"].to_list() == ["bert", "anna"]
+    archive = load(write(tmp_path, "a.csv", named("P07", "P03")), skeleton=layout)
+    assert archive.clips["subject"].to_list() == [7, 3]
+    numbers = load(write(tmp_path, "a.csv", named("7", "3")), skeleton=layout)
+    assert numbers.clips["subject"].to_list() == [7, 3]
+    assert "subject_name" not in numbers.clips.columns
+    with pytest.raises(DataError, match="'anna' is no number; write numbers throughout, or names throughout"):
+        load(write(tmp_path, "a.csv", named("7", "anna")), skeleton=layout)
+
+
+def test_a_broken_file_can_be_skipped(tmp_path: Path, layout: str) -> None:
+    write(tmp_path / "in", "a.csv", HEADER)
+    write(tmp_path / "in", "b.csv", MANY)
+    write(tmp_path / "in", "c.csv", MANY.replace("7,8,9", "7,x,9"))
+    archive = load(tmp_path / "in", skeleton=layout, on_error="skip")
+    assert archive.clips["name"].to_list() == ["b/a", "b/b"]
+    assert [s["file"] for s in archive.source["skipped"]] == ["a.csv", "c.csv"]
+
+
+def test_what_the_first_look_finds_can_be_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "in", "a.csv", coco())
+    write(tmp_path / "in", "b.csv", coco().replace("_z", "_w"))
+    write(tmp_path / "in", "c.csv", f"time,{coco()}".replace("\n1,", "\nnoon,1,"))
+    with pytest.raises(DataError, match=r"b\.csv holds x, y of 'coco-17', .* x, y, z of 'coco-17'.*--on-error skip"):
+        load(tmp_path / "in")
+    archive = load(tmp_path / "in", on_error="skip")
+    assert (archive.clips["name"].to_list(), archive.fps) == (["a"], None)
+    assert [s["file"] for s in archive.source["skipped"]] == ["b.csv", "c.csv"]
+
+
+def test_persons_need_frames(tmp_path: Path, layout: str) -> None:
+    text = MANY.replace("frame", "f").replace("time", "t")
+    with pytest.raises(DataError, match="the frame or the time is needed"):
+        load(write(tmp_path, "a.csv", text), skeleton=layout)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(st.data())
+def test_only_motet_errors_escape(tmp_path: Path, layout: str, data: st.DataObject) -> None:
+    raw = bytearray(MANY.encode())
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        piece = st.binary(max_size=6) | st.sampled_from(
+            [b'"', b",", b"\n", b"\r", b'""', b",\n", b"1e999", b"-", b"\t"]
+        )
+        raw[at : at + data.draw(st.integers(0, 12))] = data.draw(piece)
+    path = tmp_path / "fuzz.csv"
+    path.write_bytes(bytes(raw))
+    options = csv.Options(skeleton=layout)
+    with contextlib.suppress(MotetError), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for unit in csv.discover(path, options).units:
+            csv.read(unit, options)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from motet.core.errors import ConfigError, DataError, MotetError
+from motet.data.archive import MotionArchive
+from motet.data.formats import deeplabcut, import_dataset
+
+SCORER = "DLC_resnet50_runJan1shuffle1_1000"
+VALUES = np.random.default_rng(0).uniform(1, 99, (4, 6)).round(3)
+VALUES[:, [2, 5]] = np.array([[0.9, 0.8], [0.2, 0.7], [1.0, 0.6], [0.5, 0.4]])
+SINGLE = "\n".join(
+    [
+        f"scorer,{','.join([SCORER] * 6)}",
+        "bodyparts,nose,nose,nose,tail,tail,tail",
+        "coords,x,y,likelihood,x,y,likelihood",
+        *(",".join([str(i), *map(str, row)]) for i, row in enumerate(VALUES.tolist())),
+    ]
+)
+
+
+def load(folder: Path, text: str = SINGLE, name: str = f"m2_run{SCORER}.csv", **options: Any) -> MotionArchive:
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in" / name).write_text(text)
+    return import_dataset("deeplabcut", folder / "in", folder / "out", progress=False, overwrite=True, **options)
+
+
+def test_one_animal(tmp_path: Path) -> None:
+    archive = load(tmp_path, fps=50.0, pattern=r"m(?P<subject>\d)_(?P<label>[a-z]+)DLC", likelihood=0.45)
+    assert (archive.skeleton.joints, archive.skeleton.up, archive.units) == (("nose", "tail"), "-y", "px")
+    wanted = VALUES[:, [[0, 1], [3, 4]]] * (VALUES[:, [2, 5]] >= 0.45)[..., None]
+    np.testing.assert_allclose(archive.clip(0)[:, 0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(archive.clip_confidence(0)[:, 0], VALUES[:, [2, 5]] * wanted.any(axis=-1), rtol=1e-6)  # type: ignore[index]
+    assert archive.clips.select("name", "subject", "label").row(0) == ("m2_run", 2, 0)
+    assert archive.class_names == ["run"]
+
+
+def test_several_animals_and_cells_that_are_empty(tmp_path: Path) -> None:
+    lines = SINGLE.splitlines()
+    lines.insert(1, "individuals,a,a,a,a,a,a,b,b,b,b,b,b")
+    lines = [line if line.startswith("individuals") else line + line[line.index(",") :] for line in lines]
+    lines[-1] = "3,1,2,0.9,,,,3,4,0.8,5,6,0.7"
+    archive = load(tmp_path, "\n".join(lines))
+    clip = archive.clip(0)
+    assert (clip.shape, archive.clips["individuals"][0]) == ((4, 2, 2, 2), "a, b")
+    np.testing.assert_allclose(clip[3], [[[1, 2], [0, 0]], [[3, 4], [5, 6]]])
+    np.testing.assert_allclose(clip[0, 0], clip[0, 1])
+
+
+def test_three_coordinates_are_not_pixels(tmp_path: Path) -> None:
+    text = SINGLE.replace("x,y,likelihood", "x,y,z")
+    archive = load(tmp_path, text, unit="cm")
+    assert (archive.units, archive.channels) == ("cm", ("x", "y", "z"))
+    np.testing.assert_allclose(archive.clip(0)[:, 0], VALUES.reshape(4, 2, 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("a,b\n1,2\n", "not DeepLabCut's header"),
+        (SINGLE[:-3], None),
+        (SINGLE[: SINGLE.rindex(",")], "line 7: 6 cells where 7 are due"),
+        (SINGLE.replace("0,", "0,x", 1).replace("\n1,", "\n1,q", 1), "could not convert"),
+        (SINGLE.replace("coords,x,y,likelihood", "coords,x,z,likelihood"), "no column"),
+        (SINGLE.replace("bodyparts,nose,nose,nose", "bodyparts,tail,tail,tail"), "two columns of one name"),
+        ("\n".join(SINGLE.splitlines()[:3]), "no frames"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, text: str, said: str | None) -> None:
+    if said is None:
+        assert len(load(tmp_path, text)) == 1  # the last number is shorter, nothing else
+        return
+    with pytest.raises(DataError, match=said) as caught:
+        load(tmp_path, text)
+    assert SCORER in str(caught.value)
+
+
+def test_options_and_other_body_parts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="likelihood"):
+        load(tmp_path, likelihood=2.0)
+    with pytest.raises(DataError, match=r"zz\.csv lacks the body parts tail; it has nose, foot"):
+        load(tmp_path, SINGLE.replace("tail", "foot"), "zz.csv")
+    (tmp_path / "in" / "zz.csv").unlink()
+    with pytest.raises(DataError, match=r"with a likelihood of at least 1"):
+        load(tmp_path, SINGLE.replace(",1.0,", ",0.9,"), likelihood=1.0)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
+    raw = bytearray(SINGLE.encode())
+    at = data.draw(st.integers(0, len(raw)))
+    raw[at : at + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=12))
+    path = tmp_path / "a.csv"
+    path.write_bytes(raw)
+    with contextlib.suppress(MotetError):
+        assert np.isfinite(deeplabcut.read_tracks(path).points).all()

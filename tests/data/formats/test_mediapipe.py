@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
+from motet.data.archive import MotionArchive
+from motet.data.formats import import_dataset, mediapipe
+
+SHARES = np.random.default_rng(0).uniform(0.1, 0.9, (5, 33, 3)).round(4)
+SEEN = np.random.default_rng(1).uniform(0.2, 1, (5, 33)).round(4)
+
+
+def marks(t: int, *, z: bool = True, joints: int = 33, scale: float = 1.0) -> list[dict[str, float]]:
+    return [
+        {"x": p[0] * scale, "y": p[1] * scale, **({"z": p[2]} if z else {}), "visibility": s}
+        for p, s in zip(SHARES[t, :joints].tolist(), SEEN[t, :joints].tolist(), strict=True)
+    ]
+
+
+def load(folder: Path, content: Any, name: str = "a.json", **options: Any) -> MotionArchive:
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in" / name).write_text(json.dumps(content))
+    return import_dataset("mediapipe", folder / "in", folder / "out", progress=False, overwrite=True, **options)
+
+
+FORMS: dict[str, Any] = {
+    "keypoints": [{"keypoints": marks(t)} for t in range(5)],
+    "landmarks": {"fps": 30, "frames": [{"frame": t, "pose_landmarks": marks(t)} for t in range(5)]},
+    "lists": [[[*p, s] for p, s in zip(SHARES[t].tolist(), SEEN[t].tolist(), strict=True)] for t in range(5)],
+    "persons": [{"pose_landmarks": [marks(t)]} for t in range(5)],
+    "bare": [marks(t) for t in range(5)],
+    "poses": [{"poses": [{"keypoints": marks(t)}]} for t in range(5)],
+    "list of poses": [[{"keypoints": marks(t), "score": 1}] for t in range(5)],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_forms_in_which_people_save_landmarks(tmp_path: Path, form: str) -> None:
+    archive = load(tmp_path, FORMS[form])
+    np.testing.assert_allclose(archive.clip(0)[:, 0], SHARES, rtol=1e-6)
+    np.testing.assert_allclose(archive.clip_confidence(0)[:, 0], SEEN, rtol=1e-6)  # type: ignore[index]
+    assert (archive.skeleton.name, archive.units) == ("mediapipe-33", "shares of the picture")
+    assert archive.clips["coordinates"][0] == "shares of the picture"
+
+
+def test_the_size_of_the_picture_makes_pixels(tmp_path: Path) -> None:
+    archive = load(tmp_path, FORMS["bare"], width=640, height=480, fps=25.0)
+    np.testing.assert_allclose(archive.clip(0)[:, 0], SHARES * (640, 480, 640), rtol=1e-6)
+    assert (archive.units, archive.fps) == ("px", 25.0)
+
+
+def test_world_landmarks_alone_are_metres(tmp_path: Path) -> None:
+    content = [{"pose_landmarks": marks(t), "pose_world_landmarks": marks(t, scale=-1)} for t in range(5)]
+    archive = load(tmp_path, content, landmarks="world")
+    assert archive.units == "m"
+    np.testing.assert_allclose(archive.clip(0)[:, 0], SHARES * (-1, -1, 1), rtol=1e-6)
+    assert load(tmp_path, content).units == "shares of the picture"
+
+
+def test_landmarks_of_the_other_kind_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.json holds no world landmarks; use --landmarks image"):
+        load(tmp_path, FORMS["keypoints"], landmarks="world")
+    with pytest.raises(DataError, match=r"a\.json holds no landmarks in the picture; use --landmarks world"):
+        load(tmp_path, [{"pose_world_landmarks": marks(t)} for t in range(5)])
+
+
+def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    whole = json.dumps(FORMS["keypoints"], indent=1)
+    for cut in (len(whole) // 2, whole.rindex('"x"') + 2):
+        path.write_text(whole[:cut])
+        with pytest.raises(DataError, match="is the file cut off"):
+            mediapipe.read_frames(path, "image")
+    path.write_text(whole.replace(":", ";", 1))
+    with pytest.raises(DataError, match="no JSON") as caught:
+        mediapipe.read_frames(path, "image")
+    assert "cut off" not in str(caught.value)
+
+
+def test_frames_in_which_nobody_was_seen(tmp_path: Path) -> None:
+    empty: tuple[Any, ...] = (None, {}, [], {"keypoints": []})
+    archive = load(tmp_path, [*empty, *FORMS["keypoints"]])
+    assert archive.clip(0).shape[0] == 9
+    assert not archive.clip(0)[:4].any()
+    with pytest.raises(DataError, match=r"a\.json: nobody was seen"):
+        load(tmp_path, list(empty))
+
+
+def test_two_people(tmp_path: Path) -> None:
+    content = [{"pose_landmarks": [marks(0), marks(1, scale=0.5)]} for _ in range(4)]
+    archive = load(tmp_path, content, persons=2)
+    np.testing.assert_allclose(
+        np.sort(archive.clip(0)[..., 0, 0].mean(axis=0)), np.sort([SHARES[0, 0, 0], SHARES[1, 0, 0] / 2]), rtol=1e-5
+    )
+    assert archive.clips["people"][0] == 2
+
+
+def test_files_of_different_estimators_share_joints_and_coordinates(tmp_path: Path) -> None:
+    load(tmp_path, FORMS["keypoints"], "b.json")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        archive = load(tmp_path, [{"keypoints": marks(t, z=False, joints=17, scale=1000)} for t in range(5)])
+    units, joints = sorted(caught, key=lambda w: issubclass(w.category, MotetNote))
+    assert "1 of 2 files hold shares of the picture, the others pixels" in str(units.message)
+    assert "--width and --height" in str(units.message)
+    assert issubclass(joints.category, MotetNote)
+    assert "17 landmarks (1 file) and 33 landmarks (1 file)" in str(joints.message)
+    assert "the 17 joints of coco-17 with x, y" in str(joints.message)
+    assert (archive.skeleton.name, archive.channels) == ("coco-17", ("x", "y"))
+    assert archive.clips["coordinates"].to_list() == ["px", "shares of the picture"]
+    assert archive.units == "px, or shares of the picture"
+    wrist = mediapipe.layouts.get("mediapipe-33").index("left_wrist")
+    np.testing.assert_allclose(archive.clip(1)[:, 0, 9], SHARES[:, wrist, :2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"a": 1}, "neither a list of frames"),
+        ([], "neither a list of frames"),
+        ([{"joints": []}], r"frame 0: an object without keypoints, landmarks"),
+        ([{"keypoints": [{"x": 1}]}], "frame 0: landmarks without x and y"),
+        ([{"keypoints": [{"x": 1, "y": "b"}]}], "frame 0: no list of numbers"),
+        ([{"keypoints": ["x"]}], "frame 0, landmark 0"),
+        ([marks(0), marks(1)[:30]], "30 landmarks of 3 coordinates and 33 landmarks"),
+        ([marks(0)[:5]], "5 landmarks; layouts are known for 33, 21, 17"),
+        ([[[1, 2, 3, float("nan")]] * 33], "NaN"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, content: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        load(tmp_path, content)
+    assert "a.json" in str(caught.value)
+
+
+def test_options_that_do_not_fit(tmp_path: Path) -> None:
+    for options, said in (({"width": 640}, "both or neither"), ({"persons": 0}, "persons")):
+        with pytest.raises(ConfigError, match=said):
+            load(tmp_path, FORMS["bare"], **options)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), form=st.sampled_from(sorted(FORMS)))
+def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, form: str) -> None:
+    raw = bytearray(json.dumps(FORMS[form] if isinstance(FORMS[form], dict) else FORMS[form][:2]).encode())
+    at = data.draw(st.integers(0, len(raw)))
+    raw[at : at + data.draw(st.integers(0, 40))] = data.draw(
+        st.binary(max_size=12) | st.sampled_from([b"[", b"]", b"null", b'"1"', b"{}", b"1e999", b"true", b",", b"[[]]"])
+    )
+    path = tmp_path / "a.json"
+    path.write_bytes(raw)
+    with contextlib.suppress(MotetError):
+        mediapipe.read_frames(path, "image")
+
+
+@pytest.mark.real_data
+def test_recordings(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "raw" / "mediapipe_pushfit"
+    with pytest.warns(MotetWarning) as told:
+        archive = import_dataset("mediapipe", source, tmp_path / "out", progress=False, pattern=r"(?P<label>[a-z]+)\d+")
+    units, joints = (str(w.message) for w in told)
+    assert "1 of 6 files hold shares of the picture, the others pixels" in units
+    assert "what all share is kept: the 17 joints of coco-17 with x, y" in joints
+    assert (len(archive), archive.class_names, archive.skeleton.name) == (6, ["correct", "wrong"], "coco-17")
+    for i, row in enumerate(archive.clips.iter_rows(named=True)):
+        content = json.loads((source / row["source"]).read_text())
+        nose = [[f["keypoints"][0]["x"], f["keypoints"][0]["y"]] for f in content]
+        np.testing.assert_allclose(archive.clip(i)[:, 0, 0], nose, rtol=1e-5)
+    whole = import_dataset("mediapipe", source / "wrong24.json", tmp_path / "one", progress=False)
+    assert (whole.skeleton.name, whole.channels, whole.persons) == ("mediapipe-33", ("x", "y", "z"), 1)

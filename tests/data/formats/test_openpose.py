@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from motet.core.errors import DataError, MotetError
+from motet.data import layouts
+from motet.data.archive import MotionArchive
+from motet.data.formats import import_dataset, openpose
+
+RNG = np.random.default_rng(0)
+
+
+def body(joints: int, x: float, t: float = 0.0) -> np.ndarray:
+    """(joints, 3): pixels and confidence of somebody who walks."""
+    shape = np.random.default_rng(joints).uniform(0, 200, (joints, 2))
+    return np.column_stack([shape + np.array([x + 3 * t, 50]), np.full(joints, 0.75)]).round(3)
+
+
+def flat(points: np.ndarray) -> list[float]:
+    return list(points.ravel().tolist())
+
+
+def put(folder: Path, content: Any, name: str) -> None:
+    path = folder / "in" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def load(folder: Path, **options: Any) -> MotionArchive:
+    return import_dataset("openpose", folder / "in", folder / "out", progress=False, overwrite=True, **options)
+
+
+def openpose_frame(*people: np.ndarray, ids: list[int] | None = None) -> dict[str, Any]:
+    rows = [{"person_id": [-1 if ids is None else ids[i]], "pose_keypoints_2d": flat(p)} for i, p in enumerate(people)]
+    return {"version": 1.3, "people": rows}
+
+
+@pytest.mark.parametrize(("joints", "layout"), [(25, "openpose-25"), (18, "openpose-18")])
+def test_openpose_writes_a_file_a_frame(tmp_path: Path, joints: int, layout: str) -> None:
+    for t in range(12):  # frame 10 comes after 9, people change places in the file
+        people = [body(joints, 0, t), body(joints, 600, t)]
+        put(tmp_path, openpose_frame(*people[:: -1 if t % 3 else 1]), f"walk/cam1_{t:012d}_keypoints.json")
+    put(tmp_path, openpose_frame(body(joints, 0)), "jump/000000000000_keypoints.json")
+    archive = load(tmp_path, pattern="(?P<label>[a-z]+)", fps=25.0)
+    assert (archive.skeleton.name, archive.units, archive.channels) == (layout, "px", ("x", "y"))
+    assert archive.clips["name"].to_list() == ["jump", "walk/cam1"]
+    assert (archive.class_names, archive.labels.tolist()) == (["jump", "walk"], [0, 1])
+    clip = archive.clip(1)
+    assert clip.shape == (12, 2, joints, 2)
+    for slot in range(2):
+        start = clip[0, slot, 0, 0]
+        x = 0 if abs(start - body(joints, 0)[0, 0]) < 1 else 600
+        np.testing.assert_allclose(clip[:, slot], [body(joints, x, t)[:, :2] for t in range(12)], rtol=1e-5)
+    assert archive.clips["people"].to_list() == [1, 2]
+
+
+def test_absent_joints_and_given_identities(tmp_path: Path) -> None:
+    hidden = body(25, 0)
+    hidden[4] = 0
+    guessed = body(25, 600)
+    guessed[7, 2] = 0  # coordinates without confidence are no joint
+    for t in range(4):
+        put(tmp_path, openpose_frame(hidden, guessed, ids=[t % 2, 1 - t % 2]), f"a_{t}_keypoints.json")
+    archive = load(tmp_path)
+    clip, confidence = archive.clip(0), archive.clip_confidence(0)
+    assert confidence is not None
+    frames = clip[:, 0]  # identities alternate between the two places
+    assert np.abs(np.diff(frames[:, 0, 0])).min() > 500
+    assert not clip[:, :, 4].any(axis=-1).all()
+    for t in range(4):
+        absent = {(int(p), int(j)) for p, j in np.argwhere(~clip[t].any(axis=-1))}
+        assert {j for _, j in absent} == {4, 7}
+        assert all(confidence[t, p, j] == 0 for p, j in absent)
+
+
+def test_alphapose_and_coco_results(tmp_path: Path) -> None:
+    rows = [
+        {"image_id": f"{t}.jpg", "category_id": 1, "keypoints": flat(body(17, x, t)), "score": 2.9, "idx": [[who]]}
+        for t in (10, 9, 2)
+        for who, x in ((1, 0), (2, 500))
+    ]
+    put(tmp_path, rows, "alphapose-results.json")
+    halpe = [{"image_id": t, "category_id": 1, "keypoints": flat(body(17, 0, t)), "score": 0.9} for t in range(3)]
+    put(tmp_path, halpe, "results.json")
+    archive = load(tmp_path)
+    assert archive.skeleton.name == "coco-17"
+    assert archive.clips.select("name", "length", "people").rows() == [("alphapose-results", 3, 2), ("results", 3, 1)]
+    np.testing.assert_allclose(archive.clip(0)[:, 0], [body(17, 0, t)[:, :2] for t in (2, 9, 10)], rtol=1e-5)
+    np.testing.assert_allclose(archive.clip(1)[:, 0], [body(17, 0, t)[:, :2] for t in range(3)], rtol=1e-5)
+
+
+def test_pictures_of_several_folders_are_several_clips(tmp_path: Path) -> None:
+    rows = [{"image_id": f"{v}/{t}.jpg", "keypoints": flat(body(26, 0, t)), "score": 1} for v in "ba" for t in range(2)]
+    put(tmp_path, rows, "all.json")
+    archive = load(tmp_path)
+    assert (archive.clips["name"].to_list(), archive.skeleton.name) == (["all/b", "all/a"], "halpe-26")
+
+
+def test_alphapose_in_the_manner_of_openpose_and_cmu(tmp_path: Path) -> None:
+    put(tmp_path, {f"{t}.jpg": openpose_frame(body(18, 0, t)) for t in range(3)}, "open.json")
+    put(tmp_path, {f"{t}.jpg": {"bodies": [{"joints": flat(body(18, 0, t))}]} for t in range(3)}, "cmu.json")
+    archive = load(tmp_path)
+    np.testing.assert_array_equal(archive.clip(0), archive.clip(1))
+    np.testing.assert_allclose(archive.clip(0)[:, 0], [body(18, 0, t)[:, :2] for t in range(3)], rtol=1e-5)
+
+
+def test_coco_annotations(tmp_path: Path) -> None:
+    seen = body(17, 0)
+    seen[:, 2] = 2
+    seen[3] = (10, 10, 1)  # hidden but annotated
+    seen[5] = 0
+    images = [{"id": i, "file_name": f"video/{i:03d}.jpg"} for i in (7, 8, 9)]
+    rows = [{"id": i, "image_id": i, "track_id": 3, "category_id": 1, "keypoints": flat(seen)} for i in (7, 9)]
+    rows.append({"id": 5, "image_id": 8, "category_id": 1, "keypoints": []})
+    put(tmp_path, {"images": images, "annotations": rows, "categories": []}, "person.json")
+    archive = load(tmp_path)
+    clip, confidence = archive.clip(0), archive.clip_confidence(0)
+    assert confidence is not None
+    assert archive.clips.select("name", "length").rows() == [("person/video", 3)]
+    np.testing.assert_allclose(clip[0, 0], seen[:, :2] * (np.arange(17) != 5)[:, None], rtol=1e-6)
+    assert confidence[0, 0, [0, 3, 5]].tolist() == [1, 0.5, 0]
+    assert not clip[1].any()
+
+
+def test_three_people_are_kept(tmp_path: Path) -> None:
+    for t in range(5):
+        put(tmp_path, openpose_frame(*(body(25, x, t) for x in (0, 500, 1000))), f"a_{t}_keypoints.json")
+    archive = load(tmp_path, persons=3)
+    starts = sorted(archive.clip(0)[0, :, 0, 0].tolist())
+    np.testing.assert_allclose(starts, [body(25, x)[0, 0] for x in (0, 500, 1000)], rtol=1e-5)
+    assert load(tmp_path).clips["people"].to_list() == [3]
+
+
+def test_a_layout_of_ones_own(tmp_path: Path) -> None:
+    put(tmp_path, openpose_frame(body(3, 0)), "a_0_keypoints.json")
+    with pytest.raises(DataError, match="3 points a person; known are 17"):
+        load(tmp_path)
+    toml = tmp_path / "own.toml"
+    rows = ", ".join(f'{{ name = "j{i}", parent = "" }}' for i in range(3))
+    toml.write_text(f'name = "own"\nup = "-y"\njoints = [{rows}]\n')
+    assert load(tmp_path, skeleton=str(toml)).skeleton.joints == ("j0", "j1", "j2")
+    with pytest.raises(DataError, match="layout 'coco-17' has 17"):
+        load(tmp_path, skeleton="coco-17")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a_0_keypoints.json", {"bodies": []}, "an object with 'people'"),
+        ("a_0_keypoints.json", {"people": [{"pose": []}]}, "without pose_keypoints_2d"),
+        ("a_0_keypoints.json", {"people": [{"pose_keypoints_2d": [1, 2]}]}, "2 numbers are no points"),
+        ("a_0_keypoints.json", {"people": {}}, "the people are no list"),
+        ("a_0_keypoints.json", {"people": []}, "nobody is seen"),
+        ("r.json", [{"keypoints": []}], "entry 0: no image_id"),
+        ("r.json", [{"image_id": 1, "keypoints": ["a"] * 51}], "entry 0: no list of numbers"),
+        ("r.json", {"x": 1}, "neither people nor bodies"),
+        ("r.json", {"annotations": [], "images": 3}, "without a list of images"),
+        ("r.json", {"annotations": [{"image_id": 4}], "images": []}, "'4' is none of the images"),
+        ("r.json", 3, "nobody is seen"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, name: str, content: Any, said: str) -> None:
+    put(tmp_path, content, name)
+    with pytest.raises(DataError, match=said):
+        load(tmp_path)
+
+
+def test_a_layout_for_halpe() -> None:
+    skeleton = layouts.get("halpe-26")
+    assert skeleton.joints[:17] == layouts.get("coco-17").joints
+    assert skeleton.canonical[17:20] == ("head_top", "neck", "mid_hip")
+
+
+SAMPLES = [
+    json.dumps([{"image_id": "v/1.jpg", "keypoints": flat(body(17, 0)), "idx": 1}]),
+    json.dumps({"1.jpg": openpose_frame(body(18, 0))}),
+    json.dumps({"images": [{"id": 1}], "annotations": [{"image_id": 1, "keypoints": flat(body(17, 0))}]}),
+]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), sample=st.sampled_from(SAMPLES))
+def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, sample: str) -> None:
+    raw = bytearray(sample.encode())
+    at = data.draw(st.integers(0, len(raw)))
+    raw[at : at + data.draw(st.integers(0, 40))] = data.draw(
+        st.binary(max_size=12) | st.sampled_from([b"[", b"]", b"null", b'"1"', b"{}", b"1e999", b"true", b",", b"[[]]"])
+    )
+    path = tmp_path / "a.json"
+    path.write_bytes(raw)
+    with contextlib.suppress(MotetError):
+        openpose.read_clips(path)

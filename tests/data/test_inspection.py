@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from motet import cli
+from motet.core.errors import DataError
+from motet.data import inspection, layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.inspection import inspect, render
+from motet.data.skeletons import Skeleton
+
+KINECT = layouts.get("kinect-v2")
+
+
+def body(skeleton: Skeleton = KINECT) -> np.ndarray:
+    """(V, 3) metres: a rough standing person, y up, toes in front, left at up × forward (right-handed)."""
+    heights = {
+        **{"head": 1.7, "upper_neck": 1.6, "neck": 1.5, "shoulder": 1.45, "elbow": 1.2, "wrist": 1.0, "hand": 0.9},
+        **{"hand_tip": 0.85, "thumb": 0.95, "torso": 1.2, "mid_hip": 1.0, "hip": 0.95, "knee": 0.5, "ankle": 0.1},
+        **{"foot": 0.05},
+    }
+    points = np.zeros((len(skeleton), 3))
+    for index, name in enumerate(skeleton.canonical):
+        side = 0.2 if name.startswith("left_") else -0.2 if name.startswith("right_") else 0.01
+        rest = name.removeprefix("left_").removeprefix("right_")
+        points[index] = (side, heights[rest], 0.2 if rest == "foot" else 0.0)
+    return points
+
+
+def motion(frames: int = 40, seed: int = 0, skeleton: Skeleton = KINECT) -> np.ndarray:
+    walk = np.linspace(0, 1, frames)[:, None, None] + 0.001 * np.random.default_rng(seed).normal(size=(frames, 1, 3))
+    return (body(skeleton) + walk).astype(np.float32)
+
+
+def build(folder: Path, clips: dict[str, Any], **meta: Any) -> MotionArchive:
+    columns = meta.pop("columns", lambda i: {"label": i % 2, "subject": i})
+    meta = {"skeleton": KINECT, "persons": 2, "fps": 30.0, "licence": "CC0", **meta}
+    with ArchiveWriter(folder / "archive", **meta) as writer:
+        for index, (name, frames) in enumerate(clips.items()):
+            writer.add(frames, name=name, **columns(index))
+    return MotionArchive.open(folder / "archive")
+
+
+def fault(report: dict[str, Any], name: str) -> dict[str, Any]:
+    [found] = [f for f in report["faults"] if f["name"] == name]
+    return found
+
+
+def test_a_sound_archive_has_no_faults(tmp_path: Path) -> None:
+    archive = build(tmp_path, {f"c{i}": motion(30 + 10 * i, seed=i) for i in range(4)})
+    report = inspect(archive)
+    assert report["faults"] == []
+    assert (report["clips"], report["frames"], report["verified"]) == (4, 180, True)
+    assert report["duration"]["frames"] == {"min": 30, "p5": 31.5, "median": 45, "mean": 45, "p95": 58.5, "max": 60}
+    assert report["duration"]["total_seconds"] == pytest.approx(6)
+    assert report["balance"]["label"] == {"0": 2, "1": 2}
+    assert report["balance"]["subject"] == {"0": 1, "1": 1, "2": 1, "3": 1}
+    assert report["hash"] == archive.hash
+    assert report["bytes"] >= 180 * 2 * 25 * 3 * 4
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_every_planted_frame_fault_is_found_where_it_is(tmp_path: Path) -> None:
+    clips = {f"good{i}": motion(seed=i) for i in range(3)}
+    clips["zero"] = motion(seed=3)
+    clips["zero"][10:13] = 0
+    clips["frozen"] = motion(seed=4)
+    clips["frozen"][20:28] = clips["frozen"][20]
+    clips["jump"] = motion(seed=5)
+    clips["jump"][7, 6] += 3  # a wrist leaves the body
+    clips["gap"] = np.stack([motion(seed=6), motion(seed=7)], axis=1)
+    clips["gap"][30:35, 1] = 0
+    clips["joint"] = motion(seed=8)
+    clips["joint"][5, 3] = 0
+    report = inspect(build(tmp_path, clips))
+    planted = {
+        "all-zero frames": ("zero", 3, 10),
+        "frozen frames": ("frozen", 8, 20),
+        "bone-length jumps": ("jump", 1, 7),
+        "missing bodies": ("gap", 5, 30),
+        "missing joints": ("joint", 1, 5),
+    }
+    assert {f["name"] for f in report["faults"]} == set(planted)
+    for name, (clip, frames, first) in planted.items():
+        assert fault(report, name)["examples"] == [{"clip": clip, "frames": frames, "first": first}]
+        assert (fault(report, name)["clips"], fault(report, name)["frames"]) == (1, frames)
+
+
+def test_faults_do_not_depend_on_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = {f"c{i}": motion(5 + i, seed=i) for i in range(9)}
+    clips["c3"][1:] = clips["c3"][0]
+    clips["c8"][6, 6] += 3
+    archive = build(tmp_path, clips)
+    whole = inspect(archive)
+    monkeypatch.setattr(inspection, "CHUNK_VALUES", 150 * 12)
+    assert inspect(archive) == whole
+    assert {f["name"] for f in whole["faults"]} == {"frozen frames", "bone-length jumps"}
+
+
+def test_a_clip_that_repeats_the_last_frame_of_another_is_not_frozen(tmp_path: Path) -> None:
+    first = motion(30)
+    second = motion(30, seed=1)
+    second[:4] = first[-1]
+    first[-3:] = first[-1]
+    assert inspect(build(tmp_path, {"a": first, "b": second}))["faults"] == []
+
+
+def test_clip_faults(tmp_path: Path) -> None:
+    clips = {"a": motion(), "b": motion(seed=1), "a again": motion(), "still": motion(1, seed=2)}
+    report = inspect(build(tmp_path, clips))
+    assert fault(report, "duplicate clips")["examples"] == [{"clip": "a = a again"}]
+    assert fault(report, "duplicate clips")["clips"] == 2
+    assert fault(report, "single frames")["examples"] == [{"clip": "still"}]
+
+
+def test_label_faults(tmp_path: Path) -> None:
+    clips = {f"c{i}": motion(10, seed=i) for i in range(14)}
+    names = ["sit", "stand", "fly"]
+    labels = [*[0] * 12, 1, None]
+    archive = build(tmp_path, clips, class_names=names, columns=lambda i: {"label": labels[i]})
+    report = inspect(archive)
+    assert fault(report, "unlabelled clips")["examples"] == [{"clip": "c13"}]
+    assert "fly" in fault(report, "empty classes")["message"]
+    assert "sit has 12 clips, stand 1" in fault(report, "label imbalance")["message"]
+    assert report["balance"]["label"] == {"sit": 12, "stand": 1}
+    bare = build(tmp_path / "bare", clips, columns=lambda i: {})
+    assert [f["name"] for f in inspect(bare)["faults"]] == ["no labels"]
+
+
+def test_implausible_units_and_axes(tmp_path: Path) -> None:
+    clips = {"a": motion() * 1000, "b": motion(seed=1) * 1000}
+    report = inspect(build(tmp_path, clips))
+    assert fault(report, "units")["level"] == "error"
+    assert "mm" in fault(report, "units")["message"]
+    assert inspect(build(tmp_path / "mm", clips, units="mm"))["faults"] == []
+    clips = {"a": motion(), "b": motion(seed=1)}
+    swapped = replace(KINECT, up="-y", right_handed=False)
+    report = inspect(build(tmp_path / "swapped", clips, skeleton=swapped))
+    assert "+y" in fault(report, "up axis")["message"]
+    assert "right-handed" in fault(report, "handedness")["message"]
+
+
+def test_the_unit_that_was_assumed_is_named(tmp_path: Path) -> None:
+    clips = {"a": motion() * 0.14, "b": motion(seed=1) * 0.14}
+    source = {"format": "bvh", "options": {"unit": "cm"}}
+    said = fault(inspect(build(tmp_path, clips, source=source)), "units")["message"]
+    assert "no usual unit fits" in said
+    assert "now the recordings are taken for cm" in said
+
+
+def test_a_root_at_the_origin_is_not_missing(tmp_path: Path) -> None:
+    root = next(j for j, p in enumerate(KINECT.parents) if p in (-1, j))
+
+    def centred(seed: int) -> np.ndarray:
+        clip = motion(seed=seed)
+        return clip - clip[..., root : root + 1, :]
+
+    assert inspect(build(tmp_path / "a", {f"c{i}": centred(i) for i in range(2)}))["faults"] == []
+    clips = {f"c{i}": centred(i) for i in range(2)}
+    clips["c1"][7, ..., (root + 5) % len(KINECT), :] = 0
+    found = fault(inspect(build(tmp_path / "b", clips)), "missing joints")
+    assert (found["clips"], found["frames"]) == (1, 1)
+    lost = {f"c{i}": motion(seed=i) for i in range(2)}
+    lost["c0"][7:9, ..., root, :] = 0  # here and there: it was lost
+    assert fault(inspect(build(tmp_path / "c", lost)), "missing joints")["frames"] == 2
+
+
+def test_notes_on_what_is_unknown(tmp_path: Path) -> None:
+    skipped = [{"file": "x.bvh", "reason": "empty"}]
+    meta: dict[str, Any] = {"fps": None, "licence": "unknown", "source": {"skipped": skipped}}
+    report = inspect(build(tmp_path, {"a": motion(), "b": motion(seed=1)}, **meta))
+    assert [f["name"] for f in report["faults"]] == ["frame rate", "licence", "skipped files"]
+    assert report["duration"]["seconds"] is None
+    assert fault(report, "skipped files")["examples"] == [{"clip": "x.bvh"}]
+
+
+def test_sensors_have_no_bones_and_no_bodies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips = {f"c{i}": rng.normal(size=(50, 2, 3)).astype(np.float32) * 100 for i in range(2)}
+    clips["c1"][:, 1] = 0
+    meta: dict[str, Any] = {"skeleton": layouts.get("imu-2"), "persons": 1, "units": "g"}
+    report = inspect(build(tmp_path, clips, **meta))
+    assert [f["name"] for f in report["faults"]] == ["silent sensor"]
+    assert fault(report, "silent sensor")["examples"] == [{"clip": "c1", "frames": 50, "first": 0}]
+
+
+def test_pictures_have_no_bone_lengths(tmp_path: Path) -> None:
+    clips = {f"c{i}": np.random.default_rng(i).normal(size=(50, 25, 2)).astype(np.float32) for i in range(2)}
+    assert inspect(build(tmp_path, clips, channels=("x", "y"), units="px"))["faults"] == []
+
+
+def test_a_flipped_byte_names_the_clip(tmp_path: Path) -> None:
+    archive = build(tmp_path, {"a": motion(), "b": motion(seed=1)})
+    path = archive.path / "frames.npy"
+    raw = bytearray(path.read_bytes())
+    raw[-1000] ^= 1
+    path.write_bytes(bytes(raw))
+    with pytest.raises(DataError, match="clip b"):
+        inspect(MotionArchive.open(archive.path))
+    inspect(MotionArchive.open(archive.path), verify=False)
+
+
+def test_a_broken_frame_is_reported_when_digests_are_not_compared(tmp_path: Path) -> None:
+    archive = build(tmp_path, {"a": motion(), "b": motion(seed=1)})
+    path = archive.path / "frames.npy"
+    raw = bytearray(path.read_bytes())
+    raw[128:132] = np.float32(np.nan).tobytes()
+    path.write_bytes(bytes(raw))
+    report = inspect(MotionArchive.open(archive.path), verify=False)
+    assert report["faults"][0]["level"] == "error"
+    assert fault(report, "not finite")["examples"] == [{"clip": "a", "frames": 1, "first": 0}]
+
+
+def test_the_report_can_be_read(tmp_path: Path) -> None:
+    clips = {f"[red]c{i}": motion(10, seed=i) for i in range(30)}
+    clips["[red]c4"][3:] = 0
+    archive = build(tmp_path, clips, simulated=True)
+    console = Console(width=160, record=True, quiet=False, file=(tmp_path / "out").open("w"))
+    console.print(render(inspect(archive)))
+    text = console.export_text()
+    for word in (
+        "simulated",
+        "kinect-v2",
+        "clips by label",
+        "… and 10 more",
+        "all-zero frames",
+        "[red]c4",
+        "from frame 3",
+    ):
+        assert word in text
+    console.file.close()
+    console = Console(width=100, record=True, file=(tmp_path / "out").open("w"))
+    console.print(render(inspect(build(tmp_path / "b", {"a": motion(), "b": motion(seed=1)}))))
+    assert "no faults found" in console.export_text()
+    console.file.close()
+
+
+def test_a_pipe_gets_no_padding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = {f"c{i}": motion(10, seed=i) for i in range(3)}
+    clips["c1"][3:] = 0
+    archive = build(tmp_path, clips)
+    assert cli.main(["data", "inspect", str(archive.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("all-zero frames" in line for line in lines)
+    assert all(line == line.rstrip() for line in lines)
+    assert sum("cut them off or leave the clips out" in line for line in lines) == 1

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.preprocess import METHODS, fill_null_frames, landmark, oriented, preprocess, rotation_between
+from tests.data import feeder_oracle as oracle
+
+KINECT = layouts.get("kinect-v2")
+
+
+def _golden_clip() -> Tensor:
+    """Eight frames of a closed form; person 0 present in frames 0..4, person 1 in 1..3. (1, T, P, V, C) float64."""
+    t, p, v, c = torch.meshgrid(*(torch.arange(n).double() for n in (8, 2, 25, 3)), indexing="ij")
+    clip = (1 + 0.05 * v) * torch.cos(0.3 * (v + 1) + 0.2 * t + 1.1 * c + 0.7 * p)
+    clip[5:, 0] = 0
+    clip[:1, 1] = clip[4:, 1] = 0
+    return clip[None]
+
+
+def _walk(seed: int, time: int = 12, persons: int = 2, joints: int = 25) -> Tensor:
+    """Smooth random clip away from the origin, (1, T, P, V, 3) float64."""
+    rng = np.random.default_rng(seed)
+    clip = rng.normal(size=(1, persons, joints, 3)) + np.cumsum(rng.normal(size=(time, persons, joints, 3)), 0) / 20
+    return torch.from_numpy(clip + np.array([0, 0, 6]))[None]
+
+
+def _lengths(*frames: int) -> Tensor:
+    return torch.tensor(frames)
+
+
+def _rotation(axis: tuple[float, float, float], angle: float) -> Tensor:
+    x, y, z = np.array(axis) / np.linalg.norm(axis)
+    cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
+    return torch.eye(3).double() + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def _close(actual: Tensor, expected: object, rtol: float = 1e-6) -> None:
+    torch.testing.assert_close(actual.double(), torch.as_tensor(expected).double(), rtol=rtol, atol=1e-6)
+
+
+def test_cmd_golden_values() -> None:
+    out = preprocess(_golden_clip(), _lengths(8), KINECT, "cmd")[0]
+    _close(out.sum(), 146.824581)
+    _close(out.square().sum(), 1978.665879)
+    _close(out[0, 0, 0], [0.0519318, -0.0840995, -0.3559486])
+    _close(out[0, 0, 8], [2.447209, 0.237452, 1.005010])
+    _close(out[0, 0, 4], [0.585554, 0.237452, 1.005010])
+    _close(out[0, 0, 8] - out[0, 0, 4], [1.861656, 0.0, 0.0])
+    _close(out[0, 0, 1] - out[0, 0, 0], [-0.0519318, 0.0840995, 0.3559486])
+    _close(out[0, 1, 20], [-0.916925, 0.209639, 0.887290])
+    _close(out[7, 1, 20], [-0.828887, 0.193973, 0.820986])
+    assert out[:, 0, 1].abs().max() == 0
+    torch.testing.assert_close(out[5:8, 0], out[0:3, 0], rtol=0, atol=0)
+
+
+def test_cmd_equals_the_plain_form_on_ragged_batches_with_gaps() -> None:
+    rng = np.random.default_rng(0)
+    lengths = [12, 7, 1, 9, 12, 5]
+    frames = torch.cat([_walk(i) for i in range(len(lengths))])
+    for row, length in enumerate(lengths):
+        frames[row, length:] = 0
+        for person in range(2):
+            frames[row, torch.from_numpy(rng.random(12) < 0.3), person] = 0
+    frames[4, :, 1] = 0
+    frames[5, :, 0] = 0
+    frames[1, 2, 0, 7] = 0
+    out = preprocess(frames, _lengths(*lengths), KINECT, "cmd")
+    for row, length in enumerate(lengths):
+        expected = oracle.normalise(frames[row, :length].numpy())
+        np.testing.assert_allclose(out[row, :length].numpy(), expected, rtol=1e-9, atol=1e-12)
+        assert not out[row, length:].any()
+
+
+def test_float32_is_close_to_float64() -> None:
+    clip = _golden_clip()
+    exact = preprocess(clip, _lengths(8), KINECT, "cmd")
+    single = preprocess(clip.float(), _lengths(8), KINECT, "cmd")
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), exact, rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_translation_changes_nothing() -> None:
+    clip = _walk(1)
+    moved = clip + torch.tensor([3.0, -2.0, 5.0], dtype=torch.float64)
+    for method in ("cmd", "crossclr", "yaw", "center", "first-frame"):
+        a, b = (preprocess(x, _lengths(12), KINECT, method) for x in (clip, moved))
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+
+
+def test_a_translation_per_frame_leaves_the_main_person_of_cmd() -> None:
+    clip = _walk(2)
+    moved = clip + torch.linspace(0, 4, 12).double()[None, :, None, None, None]
+    a, b = (preprocess(x, _lengths(12), KINECT, "cmd") for x in (clip, moved))
+    torch.testing.assert_close(a[:, :, 0], b[:, :, 0], rtol=0, atol=1e-13)
+
+
+def test_a_global_rotation_is_not_removed_by_cmd() -> None:
+    clip = _golden_clip()
+    turned = clip @ _rotation((0.3, 1.0, -0.4), 0.9).T
+    a, b = (preprocess(x, _lengths(8), KINECT, "cmd") for x in (clip, turned))
+    assert (a - b).abs().max().item() == pytest.approx(0.585, abs=5e-4)
+
+
+def test_cmd_keeps_distances() -> None:
+    clip = _walk(3)
+    out = preprocess(clip, _lengths(12), KINECT, "cmd")
+    for a, b in ((0, 1), (4, 8), (3, 20)):
+        before, after = ((x[..., a, :] - x[..., b, :]).norm(dim=-1) for x in (clip, out))
+        torch.testing.assert_close(before, after, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_input_is_kept_and_absent_stay_absent(method: str) -> None:
+    clip = _walk(4)
+    clip[:, :, 1] = 0
+    clip[:, 9:] = 0
+    clip[:, 3, 0, 11] = 0
+    before = clip.clone()
+    out = preprocess(clip, _lengths(9), KINECT, method)
+    assert torch.equal(clip, before)
+    assert out.data_ptr() != clip.data_ptr()
+    assert not out[:, :, 1].any()
+    assert not out[:, 9:].any()
+    assert not out[:, 3, 0, 11].any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("absent", ["all", "main person"])
+def test_clips_without_anybody_do_not_fail(method: str, absent: str) -> None:
+    clip = _walk(5)
+    clip[:, :, : 2 if absent == "all" else 1] = 0
+    out = preprocess(clip, _lengths(12), KINECT, method)
+    assert torch.isfinite(out).all()
+    assert not out[:, :, 0].any()
+
+
+@given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
+@settings(max_examples=20, deadline=None)
+def test_clips_of_a_batch_do_not_touch_each_other(seed: int, order: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    frames = torch.cat([_walk(seed + i, time=6) for i in range(4)])
+    frames[torch.from_numpy(rng.random((4, 6, 2)) < 0.3)] = 0
+    lengths = torch.from_numpy(rng.integers(1, 7, 4))
+    frames[torch.arange(6) >= lengths[:, None]] = 0
+    for method in METHODS:
+        together = preprocess(frames, lengths, KINECT, method)
+        shuffled = preprocess(frames[order], lengths[order], KINECT, method)
+        torch.testing.assert_close(together[order], shuffled, rtol=0, atol=1e-14)
+        one = preprocess(frames[2:3, : lengths[2]], lengths[2:3], KINECT, method)
+        torch.testing.assert_close(together[2:3, : lengths[2]], one, rtol=0, atol=1e-14)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_null_frames_are_filled_as_in_the_plain_form(seen: list[bool], extra: int) -> None:
+    frames = torch.arange(1.0, len(seen) + 1)[None, :, None, None, None] * torch.tensor(seen)[None, :, None, None, None]
+    padded = torch.nn.functional.pad(frames, (0, 0, 0, 0, 0, 0, 0, extra))
+    expected = oracle.fill(frames[0, :, 0].numpy())
+    out = fill_null_frames(padded, _lengths(len(seen)))
+    np.testing.assert_array_equal(out[0, : len(seen), 0].numpy(), expected)
+    assert not out[0, len(seen) :].any()
+
+
+def test_rotation_between() -> None:
+    z = torch.tensor([0.0, 0.0, 1.0])
+    quarter = rotation_between(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]))
+    torch.testing.assert_close(quarter, torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]).double(), rtol=0, atol=1e-15)
+    for vector in ([0.0, 0.0, -2.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]):
+        assert torch.equal(rotation_between(torch.tensor(vector), z), torch.eye(3).double())
+
+
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_rotation_between_is_the_rotation_wanted(vector: list[float]) -> None:
+    source = torch.tensor(vector).double()
+    turn = rotation_between(source, torch.tensor([0.0, 0.0, 1.0]))
+    torch.testing.assert_close(turn @ turn.T, torch.eye(3).double(), rtol=0, atol=1e-12)
+    assert torch.linalg.det(turn).item() == pytest.approx(1)
+    np.testing.assert_allclose(turn.numpy(), oracle.rodrigues(source.numpy(), np.array([0, 0, 1.0])), atol=1e-7)
+
+
+@pytest.mark.parametrize("up", ["+x", "+y", "+z", "-y"])
+def test_yaw_removes_where_the_camera_stands(up: str) -> None:
+    skeleton = replace(KINECT, up=up)
+    clip = _walk(6)
+    axis = [0.0, 0.0, 0.0]
+    axis["xyz".index(up[1])] = 1.0
+    turned = clip @ _rotation((axis[0], axis[1], axis[2]), 2.1).T + torch.tensor([1.0, 2.0, 3.0]).double()
+    a, b = (preprocess(x, _lengths(12), skeleton, "yaw") for x in (clip, turned))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    # the vertical coordinate is only shifted, and the path of the body is kept
+    vertical = "xyz".index(up[1])
+    torch.testing.assert_close(a[..., vertical], (clip - clip[:, :1, :1, 1:2])[..., vertical])
+    path = clip[0, -1, 0, 1] - clip[0, 0, 0, 1]
+    assert a[0, -1, 0, 1].norm().item() == pytest.approx(path.norm().item())
+    line = a[0, 0, 0, 8] - a[0, 0, 0, 4] + a[0, 0, 0, 16] - a[0, 0, 0, 12]
+    lateral, other = (1, 2) if up[1] == "x" else (0, 3 - vertical)
+    assert line[lateral] > 0
+    assert line[other].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_crossclr_levels_every_frame_of_every_person() -> None:
+    out = preprocess(_walk(7), _lengths(12), KINECT, "crossclr")
+    assert out[..., 20, :].abs().max() == 0
+    line = out[..., 8, :] - out[..., 4, :]
+    assert line[..., 2].abs().max() < 1e-13
+    assert (line[..., 0] > 0).all()
+
+
+def test_center_holds_the_last_place_while_nobody_is_seen() -> None:
+    clip = _walk(8)
+    clip[:, 5, 0] = 0
+    out = preprocess(clip, _lengths(12), KINECT, "center")
+    torch.testing.assert_close(out[:, 5, 1], clip[:, 5, 1] - clip[:, 4, 0, 1:2])
+    clip[:, 0, 0] = 0
+    out = preprocess(clip, _lengths(12), KINECT, "first-frame")
+    torch.testing.assert_close(out, (clip - clip[:, 1:2, :1, 1:2]) * (clip != 0))
+
+
+def test_two_dimensional_layouts() -> None:
+    coco = layouts.get("coco-17")
+    clip = torch.randn(1, 5, 1, 17, 2)
+    assert preprocess(clip, _lengths(5), coco, "first-frame")[0, 0, 0, coco.center].abs().max() == 0
+    assert preprocess(clip, _lengths(5), coco, "center")[0, :, 0, coco.center].abs().max() == 0
+    for method in ("cmd", "crossclr", "yaw"):
+        with pytest.raises(ConfigError, match="2 coordinates"):
+            preprocess(clip, _lengths(5), coco, method)
+
+
+def test_layouts_that_a_method_cannot_take_are_refused() -> None:
+    clip = torch.randn(1, 5, 1, 22, 3)
+    with pytest.raises(ConfigError, match="no left shoulder"):
+        preprocess(clip, _lengths(5), layouts.get("hand-22"), "cmd")
+    for method in ("cmd", "center"):
+        with pytest.raises(ConfigError, match="is a sensor"):
+            preprocess(clip[:, :, :, :2], _lengths(5), layouts.get("imu-2"), method)
+    with pytest.raises(ConfigError, match="'centre' is none of cmd"):
+        preprocess(clip, _lengths(5), KINECT, "centre")
+    with pytest.raises(ConfigError, match="no up axis"):
+        preprocess(clip[:, :, :, :15], _lengths(5), replace(layouts.get("nite-15"), up=None), "yaw")
+
+
+@pytest.mark.parametrize("name", layouts.names())
+def test_every_body_layout_can_be_normalised(name: str) -> None:
+    skeleton = layouts.get(name)
+    clip = _walk(9, persons=1, joints=len(skeleton))
+    if skeleton.kind == "body":
+        for method in ("cmd", "crossclr", "yaw"):
+            assert torch.isfinite(preprocess(clip, _lengths(12), skeleton, method)).all()
+        assert len(landmark(skeleton, "base of the spine")) in (1, 2)
+    else:
+        with pytest.raises(ConfigError):
+            preprocess(clip, _lengths(12), skeleton, "cmd")
+
+
+def test_cmd_changes_which_way_is_up() -> None:
+    assert oriented(KINECT, "cmd").up == "+z"
+    assert oriented(KINECT, "yaw") is KINECT

@@ -1,0 +1,231 @@
+"""Training, judging, and what a run keeps."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.svm import SVC
+
+from motet import cli
+from motet.core.errors import ConfigError, DataError, RunError
+from motet.engine.run import Run
+from motet.methods import graphs
+from motet.methods.graphs.svm import COSTS
+from tests.methods.graphs.made import made, write_tu
+
+SMALL = {"epochs": 2, "batch_size": 16, "hidden": 8}
+
+
+def halp_options(**more: object) -> graphs.HaLPGraphCL:
+    return graphs.HaLPGraphCL(**{**SMALL, "halp_start": 1, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_training_is_a_function_of_the_seed(released: bool) -> None:
+    options = halp_options(augmentations=tuple(graphs.AUGMENTATIONS))
+    options = options.released() if released else options
+    first, history = graphs.train(made(), options, seed=3)
+    torch.rand(5)  # the generator of the process does not matter, and is left alone
+    state = torch.random.get_rng_state()
+    again, same = graphs.train(made(), options, seed=3)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    other, _ = graphs.train(made(), options, seed=4)
+    assert history == same
+    assert ["hallucination" in line for line in history] == [False, True]
+    assert torch.equal(first.transform(made()), again.transform(made()))
+    assert not torch.equal(first.transform(made()), other.transform(made()))
+
+
+def test_the_last_batch_may_be_one_graph_and_graphs_may_lack_edges() -> None:
+    bare = graphs.build("bare", np.arange(17), np.zeros((0, 2), np.int64), np.arange(17) % 2)
+    for options in (halp_options(), halp_options().released()):
+        model, history = graphs.train(bare, options, seed=0)
+        assert all(np.isfinite(line["loss"]) for line in history)
+        assert model.transform(bare).isfinite().all()
+    _, history = graphs.train(made(17), halp_options(), seed=0)
+    assert all(np.isfinite(line["loss"]) for line in history)
+
+
+def test_training_lowers_the_loss() -> None:
+    options = graphs.GraphCL(augmentations=("attribute-mask",), epochs=15, batch_size=40)
+    _, history = graphs.train(made(), options, seed=0)
+    assert history[-1]["contrast"] < 0.7 * history[0]["contrast"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_training() -> None:
+    with pytest.raises(RunError, match="lower --lr"):
+        graphs.train(made(), graphs.GraphCL(epochs=8, batch_size=40, lr=1e30), seed=0)
+
+
+# ------------------------------------------------------------------------------------ protocol
+
+
+def test_protocol_is_that_of_grid_search() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    x = random.normal(size=(60, 5)) * (1, 10, 3, 1, 0.1) + 0.8 * labels[:, None]
+    expected = []
+    for train, test in StratifiedKFold(3, shuffle=True, random_state=2).split(x, labels):
+        search = GridSearchCV(SVC(), {"C": list(COSTS)}, cv=5).fit(x[train], labels[train])
+        expected.append(search.score(x[test], labels[test]))
+    assert graphs.svm_accuracy(x, labels, folds=3, seed=2) == pytest.approx(expected)
+
+
+def test_protocol_refuses_what_it_cannot_judge() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    with pytest.raises(ConfigError, match="6 graphs, too few for 10 folds"):
+        graphs.svm_accuracy(x, (np.arange(30) < 6).astype(np.int64))
+    with pytest.raises(ConfigError, match="one class"):
+        graphs.svm_accuracy(x, np.zeros(30, np.int64))
+    x[4, 1] = np.nan
+    with pytest.raises(DataError, match="graph 5 are not finite"):
+        graphs.svm_accuracy(x, np.arange(30) % 2)
+
+
+def test_features_that_are_all_alike_are_judged_as_the_largest_class() -> None:
+    labels = (np.arange(30) < 12).astype(np.int64)
+    assert np.mean(graphs.svm_accuracy(np.ones((30, 4)), labels, folds=3)) == pytest.approx(0.6)
+
+
+# ------------------------------------------------------------------------------------ runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tu(tmp_path_factory.mktemp("graphs") / "MADE")
+
+
+def test_a_run_keeps_encoders_and_table_and_goes_on_where_it_stopped(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    line = (
+        f"graphs {folder} --out {out} --method halp-graphcl --seeds 0 1 --folds 3 --epochs 2 --hidden 8 --halp-start 1"
+    )
+    assert cli.main(line.split()) == 0
+    assert "| HaLP on GraphCL |" in capsys.readouterr().out
+    result = json.loads((out / "result.json").read_text())
+    assert [row["features"] for row in result["rows"]] == ["HaLP on GraphCL", graphs.RANDOM, graphs.RAW]
+    assert all(len(row["values"]) == 2 for row in result["rows"])
+    encoder = (out / "seed-1.safetensors").read_bytes()
+    features = graphs.load(out, seed=1).transform(graphs.read_tu(folder))
+    assert features.shape == (40, 24)
+    model, _ = graphs.train(graphs.read_tu(folder), halp_options(batch_size=128), seed=1)
+    assert torch.equal(model.transform(graphs.read_tu(folder)), features)
+    # as if the second seed had been interrupted
+    for name in ("seed-1.json", "seed-1.safetensors", "result.json"):
+        (out / name).unlink()
+    assert cli.main(["graphs", "--resume", str(out), "--quiet", "--json", str(tmp_path / "again.json")]) == 0
+    assert (out / "seed-1.safetensors").read_bytes() == encoder
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert (again["rows"], again["history"]) == (result["rows"], result["history"])
+    assert not [p for p in out.iterdir() if "partial" in p.name]
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("motet.methods.graphs.run"), "train", stop)
+    out = tmp_path / "run"
+    assert cli.main(["graphs", str(folder), "--out", str(out), "--folds", "3", "--epochs", "0"]) == 130
+    assert f"motet graphs --resume {out}" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert len(graphs.resume(out, progress=False)["rows"][0]["values"]) == 5
+
+
+def test_as_released_sets_the_quirks_and_options_win(folder: Path) -> None:
+    result = graphs.run(
+        folder, as_released=True, loss="both-ways", seeds=[0], folds=3, baselines=False, progress=False, **SMALL
+    )
+    assert result["options"]["self_loops"] is True
+    assert result["options"]["first_view"] == "whole"
+    assert result["options"]["loss"] == "both-ways"
+    assert result["rows"][0]["sd"] is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("graphs", "one FOLDER"),
+        ("graphs {folder}", "name a run directory by --out"),
+        ("graphs nowhere --out {out}", "nowhere is not a folder of a TU graph set: it does not exist"),
+        ("graphs {folder} --out {folder}", "exists already"),
+        ("graphs {folder} --out {out} --method gcl", "'gcl' is none of graphcl, halp-graphcl"),
+        ("graphs {folder} --out {out} --augmentations fly", "choose from node-drop"),
+        ("graphs {folder} --out {out} --seeds 1 1", "must be different"),
+        ("graphs {folder} --out {out} --folds 30 --epochs 0", "lower --folds"),
+        ("graphs {folder} --out {out} --folds 1 --epochs 0", "folds is 1"),
+        ("graphs {folder} --out {out} --halp-weight 2", "no option --halp-weight here; give --method halp-graphcl"),
+        ("graphs {folder} --out {out} --epoch 2", "no option --epoch here; did you mean --epochs? (see"),
+        ("graphs --resume {out} --epochs 2", "a resume keeps the options"),
+        ("graphs --resume {out}", "is not the directory of graphs"),
+    ],
+)
+def test_what_cannot_work_is_told(
+    folder: Path, tmp_path: Path, line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(line.format(folder=folder, out=tmp_path / "out").split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_loading_and_using_refuse_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not an encoder of graphs"):
+        graphs.load(tmp_path)
+    (tmp_path / "seed-0.safetensors").write_bytes(b"no")
+    with pytest.raises(RunError, match="not an encoder of graphs"):
+        graphs.load(tmp_path)
+    model, _ = graphs.train(made(), graphs.GraphCL(epochs=0), seed=0)
+    plain = graphs.build("plain", np.array([0, 1]), np.zeros((0, 2), np.int64), np.array([0, 1]))
+    with pytest.raises(ConfigError, match="1 node labels, the encoder was trained with 3"):
+        model.transform(plain)
+    with pytest.raises(ConfigError, match="no option 'depth'"):
+        graphs.run(folder, depth=3)
+
+
+def test_other_verbs_say_what_the_directory_is(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    graphs.run(folder, out, seeds=[0], folds=3, baselines=False, progress=False, **{**SMALL, "epochs": 0})
+    with pytest.raises(RunError, match=r"is a run of `motet graphs`.*result\.md.*motet\.graphs\.load"):
+        Run.open(out)
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    (trained / "config.json").write_text('{"recipe": {}, "data": {}, "split": "all"}')
+    with pytest.raises(RunError, match=r"is a run of `motet pretrain`, .*motet pretrain --resume"):
+        graphs.resume(trained)
+
+
+def test_help_shows_choices_and_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["graphs", "--help"])
+    told = capsys.readouterr().out
+    assert "{graphcl,halp-graphcl}" in told
+    assert not [mark for mark in (":func:", "type: ignore", "options options") if mark in told]
+
+
+def test_progress_says_how_long_all_seeds_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("motet.methods.graphs.run")
+    monkeypatch.setattr(module, "SAID_EVERY", 0.0)
+    seconds = iter([0.0, 10.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
+    module._watch(2, [4, 3, 7], 20)({"epoch": 5, "loss": 1.5})
+    # ten seconds for 5 of the 40 epochs of this seed and the next
+    assert capsys.readouterr().err == "seed 3 (2 of 3), epoch 5/20, training 1:10 left, loss 1.500\n"
+
+
+def test_changed_graphs_are_not_mixed_with_older_seeds(tmp_path: Path) -> None:
+    folder, out = write_tu(tmp_path / "MADE"), tmp_path / "run"
+    graphs.run(folder, out, seeds=[0], folds=3, baselines=False, progress=False, **SMALL)
+    write_tu(folder, seed=1)
+    with pytest.raises(RunError, match="has changed"):
+        graphs.resume(out)

@@ -1,0 +1,111 @@
+"""The house: few modules at the root, rooms that know only rooms before them, no cycles, files that can be read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "motet"
+ROOMS = ("core", "data", "losses", "encoders", "memory", "engine", "methods", "evaluate", "use", "report")
+ROOMS = (*ROOMS, "reproduce", "cli")
+# imports that still point the wrong way; this set only ever shrinks
+AGAINST = {
+    ("engine/config.py", "methods"),
+    ("engine/model.py", "use"),
+    ("engine/monitor.py", "evaluate"),
+    ("engine/trainer.py", "methods"),
+    ("methods/discovery/clusters.py", "evaluate"),
+    ("methods/discovery/scores.py", "evaluate"),
+    ("methods/discovery/warm_start.py", "use"),
+    ("methods/distillation/narrative.py", "evaluate"),
+    ("methods/graphs/run.py", "evaluate"),
+}
+LONG = {"data/archive.py", "data/doctor.py", "data/inspection.py", "engine/trainer.py"}
+"""files above 500 lines; this set only ever shrinks."""
+
+
+def _files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("motet", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+@cache
+def _modules() -> frozenset[str]:
+    return frozenset(map(_module, _files()))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Modules of the package that a file imports anywhere, inside functions too; not for type checking alone."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            skipped.update(inner for part in node.body for inner in ast.walk(part))
+        if node in skipped:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "motet":
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in _modules() else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "motet")
+
+
+def _room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def test_few_modules_at_the_root() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 5
+    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and any(p.glob("*.py"))}
+    assert rooms == set(ROOMS)
+
+
+def test_imports_point_one_way() -> None:
+    found = set()
+    for path in _files():
+        own = _room(_module(path))
+        for module in _imports(path):
+            other = _room(module)
+            if own and other and ROOMS.index(other) > ROOMS.index(own):
+                found.add((path.relative_to(PACKAGE).as_posix(), other))
+    assert found == AGAINST
+
+
+def test_no_import_cycle() -> None:
+    """Between modules, lazy imports counted; a package's own ``__init__`` may gather its modules."""
+    graph: dict[str, set[str]] = {}
+    for path in _files():
+        own = _module(path)
+        inside = f"{own}." if path.name == "__init__.py" else "-"
+        against = {room for name, room in AGAINST if name == path.relative_to(PACKAGE).as_posix()}
+        graph[own] = {
+            m
+            for m in _imports(path)
+            if m in _modules() and m != own and not m.startswith(inside) and _room(m) not in against
+        }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        if module in trail:
+            pytest.fail(" -> ".join((*trail[trail.index(module) :], module)))
+        if module not in done:
+            for other in sorted(graph[module]):
+                visit(other, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+def test_files_can_be_read() -> None:
+    long = {p.relative_to(PACKAGE).as_posix() for p in _files() if len(p.read_text("utf-8").splitlines()) > 500}
+    assert long == LONG

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import motet
+from motet import cli
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.loader import ClipStore
+from motet.engine.config import Encoder
+from motet.engine.model import Model
+from motet.engine.run import Run
+from motet.methods import recipes
+from motet.use.embed import _blocks
+
+
+@pytest.fixture(scope="module")
+def run(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = replace(
+        recipes.get("cmd/small"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
+    )
+    run = Run.create(tmp_path_factory.mktemp("runs") / "run", recipe, small_archive, {"split": "odd-even"})
+    Model.fresh(recipe, small_archive).save(run.path / "model.safetensors")
+    return run
+
+
+def test_blocks_hold_every_clip_once(small_archive: MotionArchive) -> None:
+    frame = 8 * 3 * 4
+    for limit in (1, 100 * frame, 10**9):
+        blocks = list(_blocks(small_archive, limit))
+        assert np.concatenate(blocks).tolist() == list(range(48))
+        frames = [small_archive.lengths[ids].sum() for ids in blocks]
+        assert all(n * frame <= limit or len(ids) == 1 for n, ids in zip(frames, blocks, strict=True))
+    assert len(blocks) == 1
+
+
+def test_blocks_give_the_features_of_the_whole(
+    run: Run, small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    real = ClipStore.__init__
+
+    def counted(self: ClipStore, archive: MotionArchive, ids: np.ndarray, **options: object) -> None:
+        held.append(int(archive.lengths[ids].sum()))
+        real(self, archive, ids, **options)  # type: ignore[arg-type]
+
+    given_back: list[int] = []
+    monkeypatch.setattr("motet.use.embed.release_pages", lambda array: given_back.append(array.ndim))
+    expected = run.model().transform(small_archive)
+    monkeypatch.setattr(ClipStore, "__init__", counted)
+    shape = motet.embed(run.path, small_archive.path, tmp_path / "deep" / "f.npz", block_bytes=150 * 8 * 3 * 4)
+    assert shape == (48, 16)
+    assert max(held) <= 150
+    assert given_back == [4, 2] * len(held)  # the pages of the archive and of the table, after every block
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["f.npz"]
+    with np.load(tmp_path / "deep" / "f.npz") as found:
+        np.testing.assert_allclose(found["features"], expected, atol=1e-6)
+        assert found["columns"].tolist() == [0, 8, 16]
+        assert found["label"].tolist() == small_archive.labels.tolist()
+
+
+def test_another_layout_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:
+    from motet.data.archive import ArchiveWriter
+    from motet.data.skeletons import Skeleton
+
+    with ArchiveWriter(tmp_path / "other", skeleton=Skeleton("two", ("a", "b"), (-1, 0))) as writer:
+        writer.add(np.ones((5, 2, 3)), name="x")
+    with pytest.raises(ConfigError, match="the model was trained on stick"):
+        motet.embed(run.path, tmp_path / "other", tmp_path / "f.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_file_that_is_there_is_kept_unless_asked(
+    run: Run, small_archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "f.npz"
+    out.write_text("mine")
+    line = ["embed", str(run.path), str(small_archive.path), "--out", str(out)]
+    assert cli.main(line) == 2
+    assert capsys.readouterr().err == f"error: {out} exists already; choose another --out or pass --overwrite\n"
+    assert out.read_text() == "mine"
+    assert cli.main([*line, "--overwrite"]) == 0
+    with np.load(out) as found:
+        assert len(found["features"]) == 48

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import motet
+from motet import cli
+from motet.core.errors import ConfigError, RunError
+from motet.data.archive import MotionArchive
+from motet.engine.config import Encoder
+from motet.engine.model import Model
+from motet.methods import recipes
+from motet.use import export as exporting
+
+
+def model_of(archive: MotionArchive, name: str = "gru") -> Model:
+    encoder = Encoder(encoder=name, hidden=4, layers=1)  # type: ignore[arg-type]
+    return Model.fresh(replace(recipes.get("cmd/small"), streams=("joint", "motion[arms]"), encoder=encoder), archive)
+
+
+def test_the_graph_computes_what_the_model_does(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = model_of(small_archive)
+    found = motet.export(model, tmp_path / "deep" / "m.onnx")
+    assert found["outputs"] == ["joint", "motion_arms"]
+    assert [(c["clips"], c["frames"]) for c in found["checks"]] == list(exporting.SHAPES)
+    session = runtime.InferenceSession(tmp_path / "deep" / "m.onnx")
+    clips = torch.randn(3, 41, 1, 8, 3)
+    outputs = session.run(None, {"clips": clips.numpy()})
+    for output, expected in zip(outputs, model.features(clips), strict=True):
+        np.testing.assert_allclose(output, expected, atol=1e-5)
+    facts = {p.key: p.value for p in onnx.load(tmp_path / "deep" / "m.onnx").metadata_props}
+    assert json.loads(facts["streams"]) == ["joint", "motion[arms]"]
+    assert facts["frames"] == "32"
+    assert json.loads(facts["skeleton"])["joints"][0] == "hip"
+    # a graph of other weights is found out and not kept
+    graph = (tmp_path / "deep" / "m.onnx").read_bytes()
+    monkeypatch.setattr(exporting, "_trace", lambda encoders, example, path, names: path.write_bytes(graph))
+    with pytest.raises(RunError, match="differs by"):
+        motet.export(model.untrained(1), tmp_path / "other" / "m.onnx")
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_what_export_needs(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(small_archive)
+    (tmp_path / "there.onnx").write_text("mine")
+    with pytest.raises(ConfigError, match=r"there\.onnx exists already; choose another --out or pass --overwrite"):
+        motet.export(model, tmp_path / "there.onnx")
+    assert (tmp_path / "there.onnx").read_text() == "mine"
+    with pytest.raises(ConfigError, match=r"ends in \.onnx"):
+        motet.export(model, tmp_path / "m.pt")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"pip install '\.\[export\]' in the folder of motet"):
+        motet.export(model, tmp_path / "m.onnx")
+    assert cli.main(["export", str(tmp_path / "nothing"), "--out", str(tmp_path / "m.onnx")]) == 2
