@@ -27,7 +27,7 @@ AGAINST = {
 # edges of cycles that are left; this set only ever shrinks
 CIRCLES = {
     ("motet.engine.run", "motet.engine.model"),
-    ("motet.methods.discovery.labels", "motet.methods.discovery.model"),
+    ("motet.methods.discovery.model", "motet.methods.discovery.labels"),
 }
 LONG = {"data/archive.py", "data/doctor.py", "data/inspection.py", "engine/trainer.py"}
 """files above 500 lines; this set only ever shrinks."""
