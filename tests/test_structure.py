@@ -28,6 +28,7 @@ AGAINST = {
 CIRCLES = {
     ("motet.engine.run", "motet.engine.model"),
     ("motet.methods.discovery.model", "motet.methods.discovery.labels"),
+    ("motet.methods.discovery.warm_start", "motet.methods.discovery.run"),
     ("motet.methods.discovery.model", "motet.methods.discovery.run"),
 }
 LONG = {"data/archive.py", "data/doctor.py", "data/inspection.py", "engine/trainer.py"}
