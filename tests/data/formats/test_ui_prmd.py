@@ -72,7 +72,7 @@ def test_import_tells_sensors_and_quality_apart(tmp_path: Path, tables: tuple[np
     write_kinect(tmp_path, *tables)
     write_kinect(tmp_path, *tables, name="m10_s10_e01", end=".txt.gz")
     path = write_kinect(tmp_path / "Incorrect Segmented Movements", *tables)
-    for file in (path, path.parents[2] / "Angles" / f"{NAME}_angles.txt"):
+    for file in (path, path.parents[1] / "Angles" / f"{NAME}_angles.txt"):
         file.rename(file.with_name(file.stem + "_inc.txt"))
     markers = np.random.default_rng(1).normal(scale=1000, size=(7, 117)).round(6)
     vicon = tmp_path / "Segmented Movements" / "Vicon" / "Positions"
@@ -95,7 +95,7 @@ def test_missing_or_unequal_angles(tmp_path: Path, tables: tuple[np.ndarray, np.
     path = write_kinect(tmp_path, tables[0], tables[1][:2])
     with pytest.raises(DataError, match="3 frames of positions but 2 of angles"):
         read(path)
-    (path.parents[2] / "Angles" / f"{NAME}_angles.txt").unlink()
+    (path.parents[1] / "Angles" / f"{NAME}_angles.txt").unlink()
     with pytest.raises(DataError, match=r"joint angles .* are missing"):
         read(path)
 

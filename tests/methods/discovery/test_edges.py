@@ -157,7 +157,7 @@ def test_as_many_clusters_as_clips(sets: tuple[MotionArchive, MotionArchive], tm
 @pytest.fixture
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """K-means of clips that are all the same never settles, because some cluster is always empty."""
-    for name, value in (("judge.RESTARTS", 2), ("judge.ITERATIONS", 3), ("clusters.ITERATIONS", 3)):
+    for name, value in (("scores.RESTARTS", 2), ("scores.ITERATIONS", 3), ("clusters.ITERATIONS", 3)):
         monkeypatch.setattr(f"motet.methods.discovery.{name}", value)
 
 

@@ -74,7 +74,7 @@ def test_the_paper_s_five() -> None:
 @pytest.mark.filterwarnings("ignore:.*the wrong axis points up")  # bodies of noise stand anyhow
 @pytest.mark.parametrize("name", PAPER)
 def test_the_tasks_of_the_paper_run(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, value in (("judge.RESTARTS", 2), ("judge.ITERATIONS", 5), ("clusters.ITERATIONS", 5)):
+    for constant, value in (("scores.RESTARTS", 2), ("scores.ITERATIONS", 5), ("clusters.ITERATIONS", 5)):
         monkeypatch.setattr(f"motet.methods.discovery.{constant}", value)
     task = TASKS[name]
     archives = _archive(folder, task.source), _archive(folder, task.target)
