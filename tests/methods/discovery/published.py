@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from motet.methods.discovery.networks import Branch, Decoder
-from motet.methods.discovery.settings import Settings
-from motet.methods.discovery.step import Batch, Discovery
 from torch import Tensor, nn
 
 from motet.data import layouts
 from motet.encoders import STGCN
+from motet.methods.discovery.networks import Branch, Decoder
+from motet.methods.discovery.settings import Settings
+from motet.methods.discovery.step import Batch, Discovery
 
 
 def fill(module: nn.Module, factor: float) -> None:

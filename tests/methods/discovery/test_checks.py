@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from motet.methods.discovery.checks import check_recordings, check_size, check_task
-from motet.methods.discovery.data import class_numbers, sides
-from motet.methods.discovery.settings import LAYOUTS, SETTINGS, TASKS
 
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
@@ -18,6 +15,9 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.methods import discovery as discover
+from motet.methods.discovery.checks import check_recordings, check_size, check_task
+from motet.methods.discovery.data import class_numbers, sides
+from motet.methods.discovery.settings import LAYOUTS, SETTINGS, TASKS
 from tests.conftest import stick, write_clips
 from tests.methods.discovery.test_joints import upright
 

@@ -9,12 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from motet.methods.discovery.clusters import estimate, features
-from motet.methods.discovery.data import Clips, sides
-from motet.methods.discovery.scores import RESTARTS, judge
-from motet.methods.discovery.settings import SETTINGS
-from motet.methods.discovery.train import Trainer
-from motet.methods.discovery.views import whole_clips
 from torch import Tensor, nn
 
 from motet.cli import main
@@ -25,6 +19,12 @@ from motet.data.skeletons import Skeleton
 from motet.evaluate import cluster_scores
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import discovery as discover
+from motet.methods.discovery.clusters import estimate, features
+from motet.methods.discovery.data import Clips, sides
+from motet.methods.discovery.scores import RESTARTS, judge
+from motet.methods.discovery.settings import SETTINGS
+from motet.methods.discovery.train import Trainer
+from motet.methods.discovery.views import whole_clips
 from motet.report import write
 from tests.conftest import stick, write_clips
 

@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from motet.methods.discovery.networks import Decoder, contrast, make_encoder, pooled
-from motet.methods.discovery.settings import SETTINGS, Settings
-from motet.methods.discovery.step import Discovery
-from motet.methods.discovery.views import mask_parts, masked_parts, whole_clips
 from torch import nn
 
 from motet.core.rng import CounterRNG
@@ -24,6 +20,10 @@ from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN, spatial_partitions
 from motet.evaluate import cluster_scores
 from motet.memory import ema_update
+from motet.methods.discovery.networks import Decoder, contrast, make_encoder, pooled
+from motet.methods.discovery.settings import SETTINGS, Settings
+from motet.methods.discovery.step import Discovery
+from motet.methods.discovery.views import mask_parts, masked_parts, whole_clips
 from tests.methods.discovery.published import fill
 
 GRAPHS = {

@@ -8,11 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from motet.methods.discovery.baselines import Heads, balanced_in_batch, exchanged, ranked
-from motet.methods.discovery.networks import Branch, Decoder, contrast, pooled
-from motet.methods.discovery.settings import Settings, settings_from_dict
-from motet.methods.discovery.step import Discovery
-from motet.methods.discovery.views import mask_parts, masked_parts
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -20,6 +15,11 @@ from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.data import layouts
 from motet.encoders import STGCN, build_encoder
+from motet.methods.discovery.baselines import Heads, balanced_in_batch, exchanged, ranked
+from motet.methods.discovery.networks import Branch, Decoder, contrast, pooled
+from motet.methods.discovery.settings import Settings, settings_from_dict
+from motet.methods.discovery.step import Discovery
+from motet.methods.discovery.views import mask_parts, masked_parts
 from tests.methods.discovery.published import published_case
 
 # unweighted, from the released code's forward pass
@@ -305,9 +305,8 @@ def test_running_statistics_of_the_target_alone(kept: bool) -> None:
 def test_transport_goes_on_or_begins_anew(
     monkeypatch: pytest.MonkeyPatch, warm: int, starts: list[bool | None]
 ) -> None:
-    from motet.methods.discovery.transport import transport
-
     from motet.methods.discovery import step
+    from motet.methods.discovery.transport import transport
 
     told: list[tuple[bool | None, int]] = []
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from motet.methods.discovery.data import sides
-from motet.methods.discovery.settings import SETTINGS, TASKS
 
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.formats import import_dataset
 from motet.methods import discovery as discover
+from motet.methods.discovery.data import sides
+from motet.methods.discovery.settings import SETTINGS, TASKS
 
 SMALL: dict[str, Any] = {
     "epochs": 1,

@@ -13,9 +13,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from motet.methods.discovery.clusters import candidates_up_to, distinct, estimate, silhouette
-from motet.methods.discovery.scores import predict
-from motet.methods.discovery.train import Trainer
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,6 +24,9 @@ from motet.data.skeletons import Skeleton
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import discovery as discover
 from motet.methods.discovery import clusters, train
+from motet.methods.discovery.clusters import candidates_up_to, distinct, estimate, silhouette
+from motet.methods.discovery.scores import predict
+from motet.methods.discovery.train import Trainer
 from motet.use.embed import embed
 from tests.conftest import stick, write_clips
 
@@ -427,9 +427,8 @@ def _other(path: Path) -> MotionArchive:
 
 
 def test_unlabelled_source_clips_are_left_out(sets: tuple[MotionArchive, MotionArchive], tmp_path: Path) -> None:
-    from motet.methods.discovery.data import sides
-
     from motet.core.errors import MotetWarning
+    from motet.methods.discovery.data import sides
 
     source = sets[0]
     with ArchiveWriter(tmp_path / "part", skeleton=source.skeleton) as writer:
