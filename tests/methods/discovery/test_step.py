@@ -306,15 +306,15 @@ def test_transport_goes_on_or_begins_anew(
     monkeypatch: pytest.MonkeyPatch, warm: int, starts: list[bool | None]
 ) -> None:
     from motet.methods.discovery import step
-    from motet.methods.discovery.transport import transport
+    from motet.losses import balanced_assignment
 
     told: list[tuple[bool | None, int]] = []
 
     def noted(logits: Tensor, **options: Any) -> Any:
-        told.append((None if options["prices"] is None else True, options["max_iterations"]))
-        return transport(logits, **options)
+        told.append((None if options["warm_start"] is None else True, options["max_iterations"]))
+        return balanced_assignment(logits, **options)
 
-    monkeypatch.setattr(step, "transport", noted)
+    monkeypatch.setattr(step, "balanced_assignment", noted)
     discovery, _ = published_case()
     discovery.settings = replace(discovery.settings, sinkhorn_warm=warm)
     for _ in range(3):

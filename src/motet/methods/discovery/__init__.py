@@ -9,13 +9,14 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from motet.losses.clustering import Plan
 from motet.methods.discovery.clusters import estimate
 from motet.methods.discovery.joints import Meeting, Retargeted, common_skeleton
 from motet.methods.discovery.labels import export_labels, label_archive, name_clusters
 from motet.methods.discovery.model import Found, load
+from motet.methods.discovery.rounding import balanced_labels
 from motet.methods.discovery.run import resume, run
 from motet.methods.discovery.settings import METHODS, SETTINGS, TASKS, Settings, Task, as_released
-from motet.methods.discovery.transport import Plan, balanced_labels, transport
 
 __all__ = [
     "METHODS",
@@ -37,7 +38,6 @@ __all__ = [
     "name_clusters",
     "resume",
     "run",
-    "transport",
 ]
 
 

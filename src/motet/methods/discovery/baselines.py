@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import normalize
 
-from motet.losses import rank_statistics_pairs
-from motet.methods.discovery.transport import transport
+from motet.losses import balanced_assignment, rank_statistics_pairs
 
 UNO_TEMPERATURE = 0.1
 UNO_POWER = 2.0  # that temperature over its ε of 0.05
@@ -90,7 +89,8 @@ class Heads(nn.Module):
 
 def balanced_in_batch(logits: Tensor) -> Tensor:
     """(n, K) soft labels of a batch, clusters of equal weight (SwAV's three iterations); constants."""
-    return transport(logits.detach(), power=UNO_POWER, max_iterations=UNO_ITERATIONS, tolerance=0.0).rows()
+    plan = balanced_assignment(logits, power=UNO_POWER, max_iterations=UNO_ITERATIONS, tolerance=0.0, return_plan=True)
+    return plan.rows()
 
 
 def ranked(first: Tensor, second: Tensor, features: Tensor, k: int, progress: float) -> Tensor:

@@ -19,14 +19,14 @@ from torch.nn.functional import normalize
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN
-from motet.losses import pair_consistency, rank_statistics_pairs
-from motet.losses.clustering import pair_likelihood
+from motet.losses import balanced_assignment, pair_consistency, pair_likelihood, rank_statistics_pairs
+from motet.losses.clustering import Plan
 from motet.memory import ema_update
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery import baselines as rivals
 from motet.methods.discovery.networks import Branch, Decoder, contrast, kept_statistics, make_encoder
+from motet.methods.discovery.rounding import balanced_labels
 from motet.methods.discovery.settings import Settings
-from motet.methods.discovery.transport import Plan, balanced_labels, transport
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Discovery(nn.Module):
         shared, own: branches B0 and B1.
 
     Attributes:
-        prices: warm starts of the two transport plans, None before the first.
+        scalings: warm starts of the two transport plans, None before the first.
         order: clusters from the largest wanted share to the smallest, where shares are given.
         fixed: (2, N) labels made once an epoch (SeLa, MMT), else None.
         progress: share of the fine-tuning that is done, for weights that are ramped.
@@ -69,7 +69,7 @@ class Discovery(nn.Module):
         super().__init__()
         self.settings = settings
         self.branches = nn.ModuleList([shared, own])
-        self.prices: list[Tensor | None] = [None, None]
+        self.scalings: list[Tensor | None] = [None, None]
         self.order: list[Tensor | None] = [None, None]
         self.fixed: Tensor | None = None
         self.progress = 0.0
@@ -92,7 +92,7 @@ class Discovery(nn.Module):
 
     def labelling(self) -> dict[str, Any]:
         """What a checkpoint holds of the labelling beside the weights and banks."""
-        return {"prices": list(self.prices), "order": list(self.order), "fixed": self.fixed}
+        return {"scalings": list(self.scalings), "order": list(self.order), "fixed": self.fixed}
 
     def restore_labelling(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`labelling`."""
@@ -101,7 +101,8 @@ class Discovery(nn.Module):
         def moved(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.to(device)
 
-        self.prices = [moved(x) for x in state["prices"]]
+        # "prices" in checkpoints of earlier releases
+        self.scalings = [moved(x) for x in state.get("scalings", state.get("prices"))]
         self.order = [moved(x) for x in state["order"]]
         self.fixed = moved(state["fixed"])
 
@@ -222,7 +223,7 @@ class Discovery(nn.Module):
 
     @torch.no_grad()
     def plan(self, branch: int) -> Plan:
-        """Transport of the branch's bank to its clusters, from the prices of the step before."""
+        """Transport of the branch's bank to its clusters, from the scalings of the step before."""
         settings, of = self.settings, self.pair[branch]
         logits = of.teacher["clusters"](of.bank)
         shares = None
@@ -235,19 +236,20 @@ class Discovery(nn.Module):
             wanted = torch.tensor(sorted(settings.shares, reverse=True)).to(logits)
             shares = torch.empty_like(wanted)
             shares[order] = wanted / wanted.sum()
-        before = self.prices[branch] if settings.sinkhorn_warm else None
+        before = self.scalings[branch] if settings.sinkhorn_warm else None
         # labels that last for an epoch begin far from those of the epoch before
         goes_on = before is not None and settings.method != "sela"
-        found = transport(
+        found = balanced_assignment(
             logits,
             power=settings.power,
-            shares=shares,
-            balance=settings.balance,
-            prices=before,
+            marginals=shares,
+            relaxation=settings.balance,
+            warm_start=before,
             max_iterations=settings.sinkhorn_warm if goes_on else settings.sinkhorn_iterations,
             tolerance=settings.sinkhorn_tolerance,
+            return_plan=True,
         )
-        self.prices[branch] = found.prices
+        self.scalings[branch] = found.scalings
         return found
 
     def _labels(self, branch: int, places: Tensor | None = None) -> Tensor:
