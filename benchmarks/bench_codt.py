@@ -30,10 +30,6 @@ import numpy as np
 import torch
 from benchmarks.bench_feeder import medians
 from benchmarks.bench_sinkhorn import denormal_slowness, power_form
-from motet.methods.discovery.networks import contrast, pooled
-from motet.methods.discovery.settings import Settings
-from motet.methods.discovery.step import Batch, Discovery
-from motet.methods.discovery.views import Strength, changed, mask_parts
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import normalize
@@ -43,6 +39,10 @@ from motet.data import layouts
 from motet.data.skeletons import Skeleton
 from motet.encoders.graph import spatial_partitions
 from motet.losses import balanced_assignment
+from motet.methods.discovery.networks import contrast, pooled
+from motet.methods.discovery.settings import Settings
+from motet.methods.discovery.step import Batch, Discovery
+from motet.methods.discovery.views import Strength, changed, mask_parts
 
 transport = partial(balanced_assignment, return_plan=True)
 WEAK, STRONG = Strength(0.5, 1 / 6), Strength(1.0, 1 / 3, 0.3)

@@ -19,13 +19,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from benchmarks.bench_feeder import medians
+
+from motet.core.progress import TrainingProgress
 from motet.methods.distillation.replicas import Feeder, Lanes
 from motet.methods.distillation.run import Plan, trainer_of
 from motet.methods.distillation.settings import settings_for
 from motet.methods.distillation.table import FeatureTable, Modality
 from motet.methods.distillation.train import Trainer
-
-from motet.core.progress import TrainingProgress
 
 QUIET = TrainingProgress(1, 1, 0, show=False)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from motet.methods.discovery.describe import figure, resembling
 
 from motet.cli import main
 from motet.core.errors import RunError
 from motet.data.archive import MotionArchive
 from motet.methods import discovery as discover
+from motet.methods.discovery.describe import figure, resembling
 from tests.conftest import write_clips
 from tests.report.test_browser import BROWSER
 

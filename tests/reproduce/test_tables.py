@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from motet.methods.discovery.settings import SETTINGS
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.engine.config import flat_options
+from motet.methods.discovery.settings import SETTINGS
 from motet.methods.distillation import settings_for
 from motet.methods.graphs.run import options_for
 from motet.reproduce import Share, Table, all_tables

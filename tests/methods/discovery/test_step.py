@@ -305,8 +305,8 @@ def test_running_statistics_of_the_target_alone(kept: bool) -> None:
 def test_transport_goes_on_or_begins_anew(
     monkeypatch: pytest.MonkeyPatch, warm: int, starts: list[bool | None]
 ) -> None:
-    from motet.methods.discovery import step
     from motet.losses import balanced_assignment
+    from motet.methods.discovery import step
 
     told: list[tuple[bool | None, int]] = []
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from motet.methods.distillation.narrative import alone_beside, differing, report
 
 from motet.cli import main
 from motet.methods import distillation as distill
+from motet.methods.distillation.narrative import alone_beside, differing, report
 from tests.methods.distillation.toys import write_table
 
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 16, "features": 8, "hidden": (), "fuse_hidden": 8}

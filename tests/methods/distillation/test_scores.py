@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from motet.methods.distillation.result import _pooled, outcome
 from motet.methods.distillation.scores import _classified, hits
-
 from tests.methods.distillation.toys import EVERYONE, LABELS, features
 
 close = pytest.approx

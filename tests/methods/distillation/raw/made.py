@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from motet.methods.distillation.raw import Audio, RawOptions, Video
 
+from motet.methods.distillation.raw import Audio, RawOptions, Video
 from tests.methods.distillation.raw.media_files import pictures, tone, write
 
 NETWORKS = RawOptions(

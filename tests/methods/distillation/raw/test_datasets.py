@@ -7,14 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from motet.cli import main
+from motet.core.errors import ConfigError, DataError
 from motet.methods.distillation.raw import Manifest, index
 from motet.methods.distillation.raw.datasets import activitynet as anet
 from motet.methods.distillation.raw.datasets import iemocap as iemo
 from motet.methods.distillation.raw.datasets import ucf51 as ucf
 from motet.methods.distillation.raw.datasets.ucf51 import CLASSES, SPLITS
-
-from motet.cli import main
-from motet.core.errors import ConfigError, DataError
 
 
 def share(total: int, parts: int) -> list[int]:

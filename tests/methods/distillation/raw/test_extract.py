@@ -10,13 +10,12 @@ import torch
 
 pytest.importorskip("av", reason="needs the extra raw")
 
-from motet.methods.distillation.raw import Manifest, Video, extract, open_source
-from motet.methods.distillation.raw.extraction import built
-from motet.methods.distillation.raw.networks import sequence_of
-
 from motet.cli import main
 from motet.core.errors import DataError, MotetWarning, RunError
 from motet.methods.distillation import FeatureTable
+from motet.methods.distillation.raw import Manifest, Video, extract, open_source
+from motet.methods.distillation.raw.extraction import built
+from motet.methods.distillation.raw.networks import sequence_of
 from tests.methods.distillation.raw.made import FLAGS, NETWORKS, films
 from tests.methods.distillation.raw.media_files import pictures, write
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from motet.methods.distillation.raw import Item, Manifest, RawOptions, Video
 
 from motet.core.errors import ConfigError, DataError
+from motet.methods.distillation.raw import Item, Manifest, RawOptions, Video
 
 
 def write(path: Path, text: str) -> Path:

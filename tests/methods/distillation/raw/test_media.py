@@ -7,10 +7,9 @@ import pytest
 
 pytest.importorskip("av", reason="needs the extra raw")
 
+from motet.core.errors import DataError
 from motet.methods.distillation.raw import media
 from motet.methods.distillation.raw.manifest import Item
-
-from motet.core.errors import DataError
 from tests.methods.distillation.raw.media_files import brightness, pictures, tone, write
 
 

@@ -13,17 +13,16 @@ import torch
 
 pytest.importorskip("av", reason="needs the extra raw")
 
-from motet.methods.distillation.raw import load, open_source, resume, train
-from motet.methods.distillation.raw.feeder import RawFeeder, Source, stand_in
-from motet.methods.distillation.raw.trainer import Extractor, RawTrainer
-from motet.methods.distillation.replicas import Lanes
-from motet.methods.distillation.settings import settings_for
-
 import motet
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetNote, RunError
 from motet.engine.run import Run
 from motet.methods import distillation as distill
+from motet.methods.distillation.raw import load, open_source, resume, train
+from motet.methods.distillation.raw.feeder import RawFeeder, Source, stand_in
+from motet.methods.distillation.raw.trainer import Extractor, RawTrainer
+from motet.methods.distillation.replicas import Lanes
+from motet.methods.distillation.settings import settings_for
 from tests.methods.distillation.raw.made import FLAGS, NETWORKS, QUICK, SMALL, films
 from tests.methods.distillation.raw.media_files import tone, write
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from motet.methods.distillation.raw import sampling
-from motet.methods.distillation.raw.options import Video
 
 from motet.core.errors import ConfigError
+from motet.methods.distillation.raw import sampling
+from motet.methods.distillation.raw.options import Video
 
 LENGTH = 16
 

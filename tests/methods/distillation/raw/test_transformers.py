@@ -15,12 +15,12 @@ pytest.importorskip("av", reason="needs the extra raw")
 pytest.importorskip("transformers", reason="needs the extra text")
 
 import transformers
-from motet.methods.distillation.raw import Item, RawOptions, Speech, Text, extract, train
-from motet.methods.distillation.raw.networks import build, sequence_of
-from motet.methods.distillation.raw.sampling import draws
 
 from motet.core.errors import DataError
 from motet.methods.distillation import FeatureTable
+from motet.methods.distillation.raw import Item, RawOptions, Speech, Text, extract, train
+from motet.methods.distillation.raw.networks import build, sequence_of
+from motet.methods.distillation.raw.sampling import draws
 from tests.methods.distillation.raw.made import SMALL
 from tests.methods.distillation.raw.media_files import tone, write
 

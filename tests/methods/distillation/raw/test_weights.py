@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from motet.methods.distillation.extractors import Cnn14, R2Plus1D, log_mel
-from motet.methods.distillation.raw.checkpoints import digest, read_weights
-from motet.methods.distillation.raw.networks import build
-from motet.methods.distillation.raw.options import Audio, RawOptions, Video
 from safetensors.torch import save_file
 from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
+from motet.methods.distillation.extractors import Cnn14, R2Plus1D, log_mel
+from motet.methods.distillation.raw.checkpoints import digest, read_weights
+from motet.methods.distillation.raw.networks import build
+from motet.methods.distillation.raw.options import Audio, RawOptions, Video
 
 Shapes = dict[str, tuple[int, ...]]
 COUNTED = ("weight", "bias")
