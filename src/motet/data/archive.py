@@ -7,6 +7,7 @@ A directory with three files (and a fourth where the source has confidences)::
     frames.npy        (sum of lengths, P, V, C), float32 or float16; an absent person or joint is zero
     confidence.npy    (sum of lengths, P, V), same dtype, optional
     sensors/NAME/     an archive of the sensor NAME that recorded beside the skeletons, optional
+    tracks/           labels along time, which may be edited later: see motet.data.tracks
 
 A sensor beside the skeletons (inertial, a watch …) has its own rate and its own number of samples, so it is an archive
 of its own inside; its clips have the names of the clips beside which they were recorded, and a clip that the sensor
@@ -37,6 +38,7 @@ import polars as pl
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
+from motet.data import tracks
 from motet.data.skeletons import Skeleton
 
 ARCHIVE_VERSION = 1
@@ -202,6 +204,7 @@ class ArchiveWriter:
         }
         self._rows: list[dict[str, Any]] = []
         self._names: set[str] = set()
+        self._tracks: dict[str, list[dict[str, Any]]] = {}
         self.destination.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.destination.parent / f".{self.destination.name}.partial-{next(_WRITERS)}-{os.getpid()}"
         _remove_orphans(self.destination)
@@ -237,6 +240,7 @@ class ArchiveWriter:
         confidence: Float | None = None,
         persons: int | None = None,
         sensors: Mapping[str, Float] | None = None,
+        tracks: Mapping[str, Sequence[str | None]] | None = None,
         **columns: Any,
     ) -> None:
         """Append one clip.
@@ -247,6 +251,7 @@ class ArchiveWriter:
             confidence: (T, P', V) or (T, V), if the archive stores confidences.
             persons: how many of the slots hold a person; counted from the non-zero slots by default.
             sensors: (T', V', C') of each sensor that recorded this clip, at its own rate; absent or empty if none.
+            tracks: (T,) label of each frame on each label track, None where it has none.
             **columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition``, ``source`` and any others.
 
         Raises:
@@ -264,6 +269,7 @@ class ArchiveWriter:
                 raise DataError(f"clip {name}: confidence of shape {given.shape} does not fit {frames.shape[:3]}")
             certain = np.zeros(stored.shape[:3], dtype=self._frames.dtype)
             certain[:, : given.shape[1]] = given
+        self._add_tracks(name, tracks or {}, len(stored))
         self._add_sensors(name, sensors or {}, columns)
         if self._confidence is not None and certain is not None:
             self._confidence.append(certain)
@@ -314,6 +320,16 @@ class ArchiveWriter:
         for sensor, samples in recorded.items():
             self._sensors[sensor].add(samples, name=name, **columns)
 
+    def _add_tracks(self, name: str, given: Mapping[str, Sequence[str | None]], length: int) -> None:
+        for track, labels in given.items():
+            tracks.check_name(track)
+            if len(labels) != length:
+                raise DataError(f"clip {name}, track {track}: {len(labels)} labels for {length} frames")
+            fps = self._meta["fps"]
+            if fps is None:
+                raise DataError(f"clip {name}, track {track}: labels along time need a frame rate; state it with --fps")
+            self._tracks.setdefault(track, []).extend(tracks.intervals(name, labels, fps))
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -347,6 +363,8 @@ class ArchiveWriter:
             meta["sensors"] = {sensor: writer.close()._digest for sensor, writer in recorded.items()}
         meta["sha256"] = _digest(_canonical(meta))
         (self._partial / "archive.json").write_text(json.dumps(meta, indent=1) + "\n")
+        for track, rows in self._tracks.items():
+            tracks.write_track(self._partial / "tracks", track, tracks.table(rows))
         _replace(self._partial, self.destination)
         self._remove.detach()
         return MotionArchive.open(self.destination)
@@ -571,6 +589,11 @@ class MotionArchive:
 
     def __iter__(self) -> Iterator[Float]:
         return (self.clip(i) for i in range(len(self)))
+
+    @property
+    def tracks(self) -> tracks.Tracks:
+        """Labels along time as they are now, by name of the track."""
+        return tracks.Tracks(self)
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:

@@ -8,5 +8,15 @@ from motet.evaluate.clusters import cluster_scores
 from motet.evaluate.knn import knn_accuracy, knn_predict
 from motet.evaluate.retrieval import retrieval_scores
 from motet.evaluate.runner import protocol, protocols, run
+from motet.evaluate.segmentation import segmentation_scores
 
-__all__ = ["cluster_scores", "knn_accuracy", "knn_predict", "protocol", "protocols", "retrieval_scores", "run"]
+__all__ = [
+    "cluster_scores",
+    "knn_accuracy",
+    "knn_predict",
+    "protocol",
+    "protocols",
+    "retrieval_scores",
+    "run",
+    "segmentation_scores",
+]

@@ -66,6 +66,7 @@ class RawClip:
         columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition`` (integers) and any others.
             ``source`` is filled in by the importer.
         sensors: (T', V', C') of each sensor of the plan that recorded this clip, at its own rate.
+        tracks: (T,) label of each frame by label track, None where it has none.
     """
 
     name: str
@@ -73,6 +74,7 @@ class RawClip:
     confidence: Float | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
     sensors: Mapping[str, Float] = field(default_factory=dict)
+    tracks: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

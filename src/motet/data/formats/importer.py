@@ -145,8 +145,9 @@ def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[
     reasons = []
     for clip in clips:
         columns: dict[str, Any] = {"source": unit.name, **clip.columns}
+        beside: dict[str, Any] = {"confidence": clip.confidence, "sensors": clip.sensors, "tracks": clip.tracks}
         try:
-            writer.add(clip.frames, name=clip.name, confidence=clip.confidence, sensors=clip.sensors, **columns)
+            writer.add(clip.frames, name=clip.name, **beside, **columns)
         except DataError as error:
             reasons.append(f"{unit.name}: {error}")
     return reasons

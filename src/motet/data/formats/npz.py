@@ -8,9 +8,12 @@
 ``parents``         (V,) integers, -1 = root; optional where the joint names are those of a built-in layout
 ``fps``             frames per second, optional
 ``label``           (N,) integers into ``class_names``, -1 = unknown; optional, like everything below
-``subject``         (N,) integers into ``subject_names``
+``subject``         (N,) integers into ``subject_names``, or the names themselves
 ``view``            (N,) integers into ``view_names``; becomes the camera number and, by name, the column ``view``
 ``rep``             (N,) repetition, number or text
+``name``            (N,) text: what the clips are called
+``frame_label``     (sum of lengths,) integers into ``class_names``, -1 = unlabelled: labels along time, which become
+                    the track ``labels``
 ``licence``         text
 any other (N,)      a column of its own; a number if ``<name>_names`` does not exist, else that name
 ``<s>``             (sum of lengths, 6) acceleration and angular rate of a sensor that recorded beside the skeletons,
@@ -47,7 +50,8 @@ from motet.data.skeletons import Skeleton
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
-_KNOWN = {"pos", "pos_mm", "offset", "joint_names", "parents", "fps", "label", "subject", "view", "rep", "licence"}
+_KNOWN = {"pos", "pos_mm", "offset", "joint_names", "parents", "fps", "label", "subject", "view", "rep"}
+_KNOWN |= {"licence", "name", "frame_label"}
 _PROBED_FRAMES = 2000  # enough to see which way is up
 _NOBODY = ("", "?", "unknown")
 
@@ -201,7 +205,13 @@ class _Set:
 
         fill("label", self.index("label", self.names("class_names")))
         people, views = self.names("subject_names"), self.names("view_names")
-        subject, view = self.index("subject", people), self.index("view", views)
+        view = self.index("view", views)
+        given = self.per_clip("subject")
+        if given and not people and isinstance(given[0], str):  # people by name, not by index
+            people = list(dict.fromkeys(given))
+            subject: list[int | None] | None = [people.index(p) for p in given]
+        else:
+            subject = self.index("subject", people)
         if subject is not None:
             numbers = subject_numbers(people)
             fill("subject", [None if s is None else numbers[s] if people else s for s in subject])
@@ -221,6 +231,27 @@ class _Set:
             values = self.index(name, kinds) if kinds else self.per_clip(name)
             fill(name, [None if v is None else kinds[v] for v in values] if kinds and values else values)
         return rows
+
+    def tracks(self, clip: int) -> dict[str, list[str | None]]:
+        """The track of ``frame_label`` of one clip, if the file has it."""
+        numbers, names = self.arrays.get("frame_label"), self.names("class_names")
+        if numbers is None:
+            return {}
+        if numbers.shape != self.positions().shape[:1] or numbers.dtype.kind not in "iu":
+            raise self.fail(f"array 'frame_label' is {numbers.dtype} {numbers.shape}, not one integer a frame")
+        chosen = numbers[slice(*self.arrays["offset"][clip : clip + 2].tolist())].tolist()
+        if chosen and not -1 <= min(chosen) <= max(chosen) < len(names):
+            raise self.fail(f"array 'frame_label' has a label that is not among the {len(names)} of 'class_names'")
+        return {"labels": [None if n < 0 else names[n] for n in chosen]}
+
+    def clip_names(self) -> list[str]:
+        """What the clips are called."""
+        given = self.names("name")
+        if not given:
+            return [f"{self.path.stem}_{i:05d}" for i in range(self.clips)]
+        if len(given) != self.clips:
+            raise self.fail(f"array 'name' has {len(given)} names for {self.clips} clips")
+        return given
 
     def extras(self) -> list[str]:
         """Arrays with one value a clip that are not part of the layout itself."""
@@ -319,6 +350,7 @@ def discover(source: Path, options: Options) -> Plan:
     licence = found.arrays.get("licence")
     stated = str(licence) if licence is not None and licence.ndim == 0 and licence.dtype.kind == "U" else ""
     skeleton = skeleton_of(found, options) if options.sensor is None else layouts.get("imu-2")
+    names = found.clip_names()
     numbers = {c.get("subject") for c in columns}
     parities = {n % 2 for n in numbers if isinstance(n, int)}
     facts: dict[str, Any] = {"split": "odd-even" if len(parities) == 2 else "random:0.3@0"}
@@ -331,7 +363,7 @@ def discover(source: Path, options: Options) -> Plan:
     positions = found.positions()
     channels = ("x", "y", "z") if options.sensor is not None else _channels(found, positions.shape[-1])
     return Plan(
-        units=[Unit(f"{path.stem}_{i:05d}", path, {"clip": i, "columns": columns[i]}) for i in clips],
+        units=[Unit(names[i], path, {"clip": i, "columns": columns[i]}) for i in clips],
         skeleton=skeleton,
         light=True,
         persons=positions.shape[1] if positions.ndim == 4 and options.sensor is None else 1,
@@ -424,7 +456,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             frames = frames.astype(np.float32) / 1000
         sensors = {s: _sensor_frames(found, s, clip, options) for s in _sensors(found)}
     columns = {"source": unit.path.name, **unit.detail["columns"]}
-    return [RawClip(unit.name, frames, columns=columns, sensors=sensors)]
+    tracks = found.tracks(clip) if options.sensor is None else {}
+    return [RawClip(unit.name, frames, columns=columns, sensors=sensors, tracks=tracks)]
 
 
 FORMAT = Format(description="compact sets, many clips in one .npz", options=Options, discover=discover, read=read)

@@ -1,0 +1,191 @@
+"""Sensors that recorded at once, each with the stamps of its own clock, in one ``.npz``.
+
+======================  =========================================================================================
+``<s>``                 (sum of lengths, C) readings of stream ``<s>`` (``phone``, ``watch`` …), C a multiple of 3
+``<s>_time_ms``         (sum of lengths,) time stamps in milliseconds, or ``<s>_time`` in seconds, of one clock
+``<s>_offset``          (N + 1,) integers; recording i is ``<s>[offset[i]:offset[i + 1]]``
+``<s>_label``           (sum of lengths,) integers into ``class_names``, -1 = unlabelled; optional
+``recording``           (N,) text: what the recordings are called, optional
+``subject``             (N,) people, text or numbers, optional
+``class_names``         (K,) text
+``licence``             text, optional
+======================  =========================================================================================
+
+Every recording is brought to a stated rate on the time that its streams share: linear between neighbouring samples,
+absent (zero) in gaps. Each three readings become a node (``phone_accelerometer``, ``phone_gyroscope`` …), and labels
+the track ``labels``, by the nearest sample of the stream that ``--labels-of`` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import layouts
+from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files
+from motet.data.formats.npz import Arrays, load_arrays, subject_numbers
+from motet.data.timing import LONGEST_GAP, clock, nearest, resample
+
+Array = npt.NDArray[Any]
+_TRIADS = ("accelerometer", "gyroscope", "magnetometer")
+_UNITS = {"_time_ms": 1e-3, "_time": 1.0}
+SHARED = 0.5  # share of the longer recording that all clocks must have in common
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the ``streams`` format.
+
+    Attributes:
+        streams: which streams to import, all by default.
+        fps: samples per second to which stamps are brought.
+        labels_of: stream whose labels count; by default the last one chosen.
+        longest_gap: seconds without a sample beyond which readings count as absent.
+        licence: terms of the recordings, if the file does not say.
+    """
+
+    streams: tuple[str, ...] = ()
+    fps: float = 50.0
+    labels_of: str | None = None
+    longest_gap: float = LONGEST_GAP
+    licence: str = "unknown"
+
+
+def _names(path: Path, arrays: Arrays) -> list[str]:
+    """Streams of the file: whatever has readings, offsets and stamps."""
+    candidates = [n.removesuffix("_offset") for n in arrays if n.endswith("_offset")]
+    found = [n for n in candidates if n in arrays and any(f"{n}{u}" in arrays for u in _UNITS)]
+    if not found:
+        raise DataError(f"{path}: no stream: an array <s> with <s>_offset and <s>_time_ms or <s>_time")
+    return found
+
+
+def _chosen(path: Path, arrays: Arrays, options: Options) -> list[str]:
+    known = _names(path, arrays)
+    chosen = list(options.streams) or known
+    for name in [*chosen, *([options.labels_of] if options.labels_of else [])]:
+        if name not in known:
+            raise ConfigError(f"{path} has no stream {name!r}; it has {', '.join(known)}")
+    return chosen
+
+
+def _stamps(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.float64]:
+    unit = next(u for u in _UNITS if f"{name}{u}" in arrays)
+    stamps = arrays[f"{name}{unit}"]
+    if stamps.shape != arrays[name].shape[:1] or stamps.dtype.kind not in "fiu":
+        raise DataError(f"{path}: array '{name}{unit}' is not one time stamp for each of {len(arrays[name])} samples")
+    return stamps.astype(np.float64) * _UNITS[unit]
+
+
+def _offsets(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.int64]:
+    values, offsets = arrays[name], arrays[f"{name}_offset"]
+    if values.ndim != 2 or values.shape[1] % 3 or not values.shape[1] or values.dtype.kind not in "fiu":
+        raise DataError(f"{path}: array {name!r} is {values.dtype} {values.shape}, not (samples, a multiple of 3)")
+    rises = (
+        offsets.ndim == 1 and offsets.dtype.kind in "iu" and len(offsets) > 1 and bool((np.diff(offsets) >= 0).all())
+    )
+    if not rises or offsets[0] < 0 or offsets[-1] > len(values):
+        raise DataError(f"{path}: array '{name}_offset' does not rise from 0 to the {len(values)} samples there are")
+    return offsets.astype(np.int64)
+
+
+def _texts(arrays: Arrays, name: str, count: int) -> list[str] | None:
+    found = arrays.get(name)
+    return None if found is None or found.shape != (count,) else [str(v) for v in found.tolist()]
+
+
+def discover(source: Path, options: Options) -> Plan:
+    if not options.fps > 0:
+        raise ConfigError(f"fps is {options.fps}; it must be positive")
+    files = find_files(source, r"(?i).+\.npz", what="file of streams (*.npz)")
+    if len(files) > 1:
+        raise DataError(f"{source} holds {len(files)} .npz files; import one at a time, e.g. {files[0]}")
+    path = files[0]
+    arrays = load_arrays(path)
+    chosen = _chosen(path, arrays, options)
+    counts = {name: len(_offsets(path, arrays, name)) - 1 for name in chosen}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{n} {c}" for n, c in counts.items())
+        raise DataError(f"{path}: streams have different numbers of recordings ({said})")
+    count = next(iter(counts.values()))
+    names = _texts(arrays, "recording", count) or [f"{path.stem}_{i:05d}" for i in range(count)]
+    joints = [f"{n}_{t}" for n in chosen for t in _triads(arrays[n].shape[1])]
+    people = _texts(arrays, "subject", count)
+    known = list(dict.fromkeys(people or ()))
+    numbers = dict(zip(known, subject_numbers(known), strict=True))
+    who = [{} if people is None else {"subject": numbers[p], "subject_name": p} for p in people or [""] * count]
+    licence = arrays.get("licence")
+    return Plan(
+        units=[Unit(names[i], path, {"recording": i, "columns": who[i]}) for i in range(count)],
+        skeleton=layouts.build("streams-" + "-".join(chosen), joints, [-1] * len(joints), kind="sensor", up=None),
+        fps=options.fps,
+        measure="as recorded",
+        class_names=tuple(str(n) for n in arrays["class_names"].tolist()) if "class_names" in arrays else (),
+        licence=str(licence) if licence is not None and licence.ndim == 0 else options.licence,
+        light=True,
+        facts={"streams": chosen, "split": "odd-even"},
+    )
+
+
+def _triads(columns: int) -> list[str]:
+    count = columns // 3
+    return list(_TRIADS[:count]) if count <= len(_TRIADS) else [f"node{i + 1}" for i in range(count)]
+
+
+def read(unit: Unit, options: Options) -> list[RawClip]:
+    arrays, index = load_arrays(unit.path), int(unit.detail["recording"])
+    times: list[Array] = []
+    values: list[Array] = []
+    chosen = _chosen(unit.path, arrays, options)
+    for name in chosen:
+        rows = slice(*_offsets(unit.path, arrays, name)[index : index + 2].tolist())
+        stamps, readings = _stamps(unit.path, arrays, name)[rows], arrays[name][rows].astype(np.float64)
+        if len(stamps) < 2 or not np.isfinite(stamps).all() or not np.isfinite(readings).all():
+            raise DataError(f"{unit.path}, recording {unit.name}: stream {name!r} is empty, NaN or infinite")
+        order = np.argsort(stamps, kind="stable")
+        times.append(stamps[order])
+        values.append(readings[order])
+    at = clock(times, options.fps)
+    _check_shared(unit, chosen, times, at, options.fps)
+    joined = np.concatenate(
+        [resample(t, v, at, longest_gap=options.longest_gap) for t, v in zip(times, values, strict=True)], axis=1
+    )
+    frames = joined.reshape(len(at), -1, 3)
+    tracks = _labels(unit, arrays, options, chosen, index, at)
+    return [RawClip(unit.name, frames, columns={"source": unit.path.name, **unit.detail["columns"]}, tracks=tracks)]
+
+
+def _check_shared(unit: Unit, chosen: Sequence[str], times: Sequence[Array], at: Array, fps: float) -> None:
+    longest = max(float(t[-1] - t[0]) for t in times)
+    if len(at) < SHARED * longest * fps or len(at) < 2:
+        raise DataError(
+            f"{unit.path}, recording {unit.name}: clocks of {' and '.join(chosen)} run apart: they share "
+            f"{len(at) / fps:.1f} of {longest:.1f} s; correct the stamps or import one with --streams"
+        )
+
+
+def _labels(
+    unit: Unit, arrays: Arrays, options: Options, chosen: Sequence[str], index: int, at: Array
+) -> dict[str, list[str | None]]:
+    name = options.labels_of or chosen[-1]
+    labels, classes = arrays.get(f"{name}_label"), arrays.get("class_names")
+    if labels is None or classes is None:
+        return {}
+    if labels.shape != arrays[name].shape[:1] or labels.dtype.kind not in "iu" or labels.max() >= len(classes):
+        raise DataError(f"{unit.path}: array '{name}_label' is not one index into class_names for each sample")
+    rows = slice(*_offsets(unit.path, arrays, name)[index : index + 2].tolist())
+    stamps = _stamps(unit.path, arrays, name)[rows]
+    order = np.argsort(stamps, kind="stable")
+    found = nearest(stamps[order], labels[rows][order], at)
+    return {"labels": [None if n < 0 else str(classes[n]) for n in found.tolist()]}
+
+
+FORMAT = Format(
+    description="sensors with their own time stamps in one .npz", options=Options, discover=discover, read=read
+)
