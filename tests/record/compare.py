@@ -1,0 +1,128 @@
+"""Comparison of two records: by place first, then by content."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.record.changes import INTENDED, RENAMED
+
+TOLERANCE = 1e-3
+"""relative, of numbers and norms on another machine."""
+
+
+@dataclass
+class Differences:
+    """What differs, by run and kind.
+
+    Attributes:
+        counts: of what is equal at its place, equal elsewhere, close, intended, different and gone.
+        lines: what to say about everything that is not equal.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    lines: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    @property
+    def unexpected(self) -> int:
+        """How much is different or gone and was not declared."""
+        return self.counts["different"] + self.counts["gone"]
+
+    def add(self, run: str, kind: str, line: str = "") -> None:
+        """Count one comparison, with a line where there is something to say."""
+        self.counts[kind] += 1
+        if line:
+            self.lines.setdefault(run, {}).setdefault(kind, []).append(line)
+
+    def report(self, limit: int | None = 5) -> str:
+        """Counts, and for each run the first lines of every kind."""
+        said = []
+        for run, kinds in self.lines.items():
+            said.append(f"{run}: {', '.join(f'{len(lines)} {kind}' for kind, lines in kinds.items())}")
+            for kind, lines in kinds.items():
+                said += [f"  {kind}: {line}" for line in lines[:limit]]
+                if limit is not None and len(lines) > limit:
+                    said.append(f"  {kind}: … and {len(lines) - limit} more")
+        return "\n".join([*said, ", ".join(f"{count} {kind}" for kind, count in sorted(self.counts.items()))])
+
+
+def compare(stored: Mapping[str, Any], found: Mapping[str, Any]) -> Differences:
+    """Compare the runs that both records hold, and name those of the first that the second should hold.
+
+    On the machine and the versions of the stored record everything must be equal to the last bit; elsewhere numbers
+    and norms must agree to :data:`TOLERANCE`, and texts are not compared.
+    """
+    exact, differences = stored["made_on"] == found["made_on"], Differences()
+    for run, now in found["runs"].items():
+        before = stored["runs"].get(run)
+        if before is None:
+            differences.add(run, "new", "not in the stored record")
+            continue
+        for kind in ("tensors", "numbers", "texts"):
+            _compare(run, kind, _renamed(before[kind]), now[kind], exact, differences)
+        if exact:
+            _compare_states(run, before, now, differences)
+    return differences
+
+
+def _renamed(entries: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for place, value in entries.items():
+        for pattern, replacement in RENAMED:
+            place = re.sub(pattern, replacement, place)
+        found[place] = value
+    return found
+
+
+def _compare(
+    run: str, kind: str, before: Mapping[str, Any], now: Mapping[str, Any], exact: bool, differences: Differences
+) -> None:
+    keys = {_key(kind, value): place for place, value in now.items()}
+    for place, value in before.items():
+        if place in now and _same(kind, value, now[place], exact):
+            differences.add(run, "equal")
+        elif exact and _key(kind, value) in keys:
+            differences.add(run, "equal elsewhere", f"{place} → {keys[_key(kind, value)]}")
+        elif reason := _intended(run, place):
+            differences.add(run, "intended", f"{place}: {reason}")
+        elif place not in now:
+            differences.add(run, "gone", place)
+        elif exact or kind != "texts":
+            differences.add(run, "different", f"{place}: {value} → {now[place]}")
+
+
+def _compare_states(run: str, before: Mapping[str, Any], now: Mapping[str, Any], differences: Differences) -> None:
+    """States of optimisers, which may have moved among the tensors."""
+    there = {*now["states"], *(_key("tensors", content) for content in now["tensors"].values())}
+    missing = sum(digest not in there for digest in before["states"])
+    differences.counts["equal"] += len(before["states"]) - missing
+    if missing:
+        reason = _intended(run, "states")
+        line = f"{missing} of {len(before['states'])} tensors of the optimisers"
+        differences.add(run, "intended" if reason else "different", f"{line}: {reason}" if reason else line)
+
+
+def _key(kind: str, value: Any) -> Any:
+    """What is equal where two values are."""
+    return value.split()[1] if kind == "tensors" else value
+
+
+def _same(kind: str, before: Any, now: Any, exact: bool) -> bool:
+    if exact or kind == "texts":
+        return bool(_key(kind, before) == _key(kind, now))
+    if kind == "numbers":
+        return _close(before, now)
+    return bool(before.split()[0] == now.split()[0]) and _close(float(before.split()[2]), float(now.split()[2]))
+
+
+def _close(before: float, now: float) -> bool:
+    return math.isclose(before, now, rel_tol=TOLERANCE, abs_tol=1e-5) or (math.isnan(before) and math.isnan(now))
+
+
+def _intended(run: str, place: str) -> str:
+    """Why a place may differ, or nothing."""
+    return next((why for where, what, why in INTENDED if re.match(where, run) and re.search(what, place)), "")
