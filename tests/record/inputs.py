@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.distill_raw import made
-from tests.graphs.made import write_tu
+from tests.methods.distillation.raw import made
+from tests.methods.graphs.made import write_tu
 
 JOINTS = ("hip", "spine", "neck", "head", "left_hand", "right_hand", "left_foot", "right_foot")
 LAYOUT = """

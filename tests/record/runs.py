@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.distill_raw.made import FLAGS, QUICK
+from tests.methods.distillation.raw.made import FLAGS, QUICK
 from tests.record import inputs
 
 Words = tuple[str, ...]
