@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from motet.methods.distillation import terms
+from motet.losses._rows import mean, unit
 from motet.methods.distillation.networks import Inputs, Outputs
 from motet.methods.distillation.replicas import Feeder, Lanes
 
@@ -46,10 +46,10 @@ def curve(forward: Forward, networks: nn.Module, feeder: Feeder, lanes: Lanes) -
     for who, seen in (("student", rows), ("teacher", whole)):
         logits = getattr(found, f"{who}_logits")
         if logits is not None:
-            line[who] = terms.mean((logits.argmax(dim=2) == truth).double(), seen).tolist()
+            line[who] = mean((logits.argmax(dim=2) == truth).double(), seen).tolist()
     if found.teacher is not None and found.student is not None:
-        cosine = (terms.unit(found.teacher) * terms.unit(found.student)).sum(dim=2)
-        line["cosine"] = terms.mean(cosine, whole).tolist()
+        cosine = (unit(found.teacher) * unit(found.student)).sum(dim=2)
+        line["cosine"] = mean(cosine, whole).tolist()
     return line
 
 
@@ -111,8 +111,8 @@ def _retrieved(
     real = torch.arange(gallery_rows.shape[1], device=feeder.device) < lanes.train_counts.to(feeder.device)[:, None]
     hit = hits(queries, truth, gallery, feeder.labels[gallery_rows], real, 5)
     return {
-        "retrieval_1": terms.mean(hit[..., 0].double(), rows),
-        "retrieval_5": terms.mean(hit.any(dim=2).double(), rows),
+        "retrieval_1": mean(hit[..., 0].double(), rows),
+        "retrieval_5": mean(hit.any(dim=2).double(), rows),
     }
 
 
@@ -127,8 +127,8 @@ def hits(queries: Tensor, truth: Tensor, gallery: Tensor, labels: Tensor, real: 
     Returns:
         (G, m, K) bool, the nearest first.
     """
-    gallery, found = terms.unit(gallery), []
-    pieces = torch.split(terms.unit(queries), _ROWS, dim=1), torch.split(truth, _ROWS, dim=1)
+    gallery, found = unit(gallery), []
+    pieces = torch.split(unit(queries), _ROWS, dim=1), torch.split(truth, _ROWS, dim=1)
     for piece, wanted in zip(*pieces, strict=True):
         cosine = (piece @ gallery.transpose(1, 2)).masked_fill(~real[:, None], -2)
         near = cosine.topk(min(nearest, cosine.shape[2]), dim=2).indices

@@ -12,9 +12,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-from motet.methods.distillation import terms
+from motet.losses import multimodal
+from motet.losses._rows import mean, repeated, same_class, unit
 from motet.methods.distillation.methods.base import (
     Batch,
     Context,
@@ -98,6 +98,24 @@ def expected_mates(labels: Tensor, batch_size: int) -> float:
     return float((batch_size * counts / total * (1 - left.prod(dim=1))).sum())
 
 
+def cosine_sums(teacher: Tensor, student: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+    """What the dynamic weights are made of (AMID, Eq. 14), float64 (G, 6), without gradient.
+
+    Sum and number of cos(M_i, S_i); of cos(M_v, S_u) over ordered pairs of one class, v ≠ u; and, to see a collapse,
+    of cos(M_v, S_u) over pairs of different classes.
+    """
+    with torch.no_grad():
+        cosine = (unit(teacher) @ unit(student).transpose(1, 2)).double()
+        same = same_class(labels, rows)
+        own = cosine.diagonal(dim1=1, dim2=2).masked_fill(~rows, 0).sum(dim=1)
+        count = rows.sum(dim=1)
+        mates = cosine.masked_fill(~same, 0).sum(dim=(1, 2))
+        every = cosine.masked_fill(~(rows[:, :, None] & rows[:, None, :]), 0).sum(dim=(1, 2))
+        pairs = same.sum(dim=(1, 2))
+        found = [own, count, mates - own, pairs - count, every - mates, count * count - pairs]
+        return torch.stack(found, dim=1).double()
+
+
 class AmidMethod(Method):
     raw: Tensor
     sums: Tensor
@@ -150,16 +168,19 @@ class AmidMethod(Method):
         return {name: function(outputs, batch) for name, function in compute.items() if weights[name]}
 
     def _agreement(self, outputs: Outputs, batch: Batch) -> Tensor:
-        divergence = terms.jensen_shannon if self.options.divergence == "jensen-shannon" else terms.jeffreys
-        return divergence(student_of(outputs)[1], teacher_of(outputs)[1], batch.rows)
+        forms = {"jensen-shannon": multimodal.jensen_shannon, "jeffreys": multimodal.jeffreys}
+        divergence = forms[self.options.divergence]
+        return divergence(student_of(outputs)[1], teacher_of(outputs)[1], rows=batch.rows)
 
     def _contrast(self, teacher: Tensor, other: Tensor, batch: Batch) -> Tensor:
-        options = {"temperature": self.options.temperature, "reduction": self.options.reduction}
-        forth = terms.class_contrast(teacher, other, batch.labels, batch.rows, **options)  # type: ignore[arg-type]
-        if not self.options.symmetric:
-            return forth
-        back = terms.class_contrast(other, teacher, batch.labels, batch.rows, **options)  # type: ignore[arg-type]
-        return (forth + back) / 2
+        def one_way(anchors: Tensor, candidates: Tensor) -> Tensor:
+            tau, reduction = self.options.temperature, self.options.reduction
+            return multimodal.class_contrast(
+                anchors, candidates, batch.labels, temperature=tau, reduction=reduction, rows=batch.rows
+            )
+
+        forth = one_way(teacher, other)
+        return (forth + one_way(other, teacher)) / 2 if self.options.symmetric else forth
 
     def _contrast_student(self, outputs: Outputs, batch: Batch) -> Tensor:
         return self._contrast(teacher_of(outputs)[0], student_of(outputs)[0], batch)
@@ -182,25 +203,28 @@ class AmidMethod(Method):
         """(G, B) rows of the second critic."""
         if self.options.enhanced == "none":
             return torch.zeros_like(batch.rows)
-        return batch.rows if self.options.enhanced == "all" else terms.repeated(batch.labels, batch.rows)
+        return batch.rows if self.options.enhanced == "all" else repeated(batch.labels, batch.rows)
 
-    def _weighted(self, fundamental: Tensor, enhanced: Tensor, batch: Batch, mates: Tensor) -> Tensor:
+    def _denominator(self) -> float | Tensor | None:
+        """d of Eq. 12 and 13."""
         d = self.options.denominator
         if d == "expected" and self.options.enhanced != "all":
-            # Σ / E[w] is the mean over w rows times w / E[w]
-            scale = (mates.sum(dim=1) / self.divisor).to(enhanced)[:, None]
-            return terms.adversarial(fundamental, enhanced * scale, self.shares(), batch.rows, mates, None)
-        divisor = None if isinstance(d, str) else d
-        return terms.adversarial(fundamental, enhanced, self.shares(), batch.rows, mates, divisor)
+            return self.divisor
+        return None if isinstance(d, str) else d
 
     def _adversarial(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Eq. 12; the critics' weights are constants here, and the teacher takes no part."""
         student, mates = student_of(outputs)[0], self._mates(batch)
-        fundamental = softplus(-self.fundamental(student, frozen=True))
-        enhanced = (
-            softplus(-self.enhanced(student, frozen=True)) if bool(mates.any()) else torch.zeros_like(fundamental)
+        fundamental = self.fundamental(student, frozen=True)
+        enhanced = self.enhanced(student, frozen=True) if bool(mates.any()) else torch.zeros_like(fundamental)
+        return multimodal.adversarial_student(
+            fundamental,
+            enhanced,
+            self.shares(),
+            denominator=self._denominator(),
+            rows=batch.rows,
+            mates=mates,
         )
-        return self._weighted(fundamental, enhanced, batch, mates)
 
     def critic_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Eq. 13 on detached representations."""
@@ -211,17 +235,20 @@ class AmidMethod(Method):
         teacher, student = teacher_of(outputs)[0].detach(), student_of(outputs)[0].detach()
         mates = self._mates(batch)
 
-        def logits(critic: Critic) -> tuple[Tensor, Tensor]:
-            return critic(teacher), critic(student)
-
-        def loss(of_teacher: Tensor, of_student: Tensor) -> Tensor:
-            return softplus(-of_teacher) + softplus(of_student)
-
-        first = logits(self.fundamental)
-        fundamental = loss(*first)
-        enhanced = loss(*logits(self.enhanced)) if bool(mates.any()) else torch.zeros_like(fundamental)
+        first = self.fundamental(teacher), self.fundamental(student)
+        second = (torch.zeros_like(first[0]),) * 2
+        if bool(mates.any()):
+            second = self.enhanced(teacher), self.enhanced(student)
         right = ((first[0] > 0).to(teacher.dtype) + (first[1] < 0).to(teacher.dtype)) / 2
-        return self._weighted(fundamental, enhanced, batch, mates), terms.mean(right, batch.rows)
+        loss = multimodal.adversarial_critic(
+            *first,
+            *second,
+            self.shares(),
+            denominator=self._denominator(),
+            rows=batch.rows,
+            mates=mates,
+        )
+        return loss, mean(right, batch.rows)
 
     @property
     def optimisers(self) -> dict[str, LaneOptimiser]:
@@ -249,7 +276,7 @@ class AmidMethod(Method):
         if batch.epoch < self.options.warm_up:
             return {}
         moving = torch.tensor(batch.active, device=self.sums.device)
-        cosines = terms.cosine_sums(teacher_of(outputs)[0], student_of(outputs)[0], batch.labels, batch.rows)
+        cosines = cosine_sums(teacher_of(outputs)[0], student_of(outputs)[0], batch.labels, batch.rows)
         self.sums += torch.where(moving[:, None], cosines, 0.0)
         if not self.options.adversarial:
             return {}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
-from motet.methods.distillation import terms
+from motet.losses import multimodal
 from motet.methods.distillation.networks import Outputs
 
 
@@ -57,11 +57,6 @@ class Batch:
     index: Tensor
     active: Sequence[bool]
     epoch: int
-
-    @property
-    def everyone(self) -> Tensor:
-        """(G, B) all true: rows of terms about the student alone."""
-        return torch.ones_like(self.rows)
 
     def draws(self, seeds: Sequence[int]) -> CounterRNG:
         """Random numbers of the rows, (G · B); a lane's depend on its seed, the epoch and the row alone."""
@@ -131,9 +126,9 @@ def student_of(outputs: Outputs) -> tuple[Tensor, Tensor]:
 
 def student_error(outputs: Outputs, batch: Batch) -> Tensor:
     """(G,) cross-entropy of the student on every row."""
-    return terms.cross_entropy(student_of(outputs)[1], batch.labels, batch.everyone)
+    return multimodal.cross_entropy(student_of(outputs)[1], batch.labels)
 
 
 def teacher_error(outputs: Outputs, batch: Batch) -> Tensor:
     """(G,) cross-entropy of the teacher on the rows with every modality."""
-    return terms.cross_entropy(teacher_of(outputs)[1], batch.labels, batch.rows)
+    return multimodal.cross_entropy(teacher_of(outputs)[1], batch.labels, rows=batch.rows)

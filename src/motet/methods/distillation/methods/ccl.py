@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
-from motet.methods.distillation import terms
+from motet.losses import multimodal
+from motet.losses._rows import unit
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods.base import Batch, Context, Method, student_error, student_of
 from motet.methods.distillation.networks import Outputs
@@ -45,7 +46,7 @@ class CclMethod(Method):
         self.classifier = Dense(context.seeds, "ccl.classifier", context.features, context.classes)
 
     def _compose(self, auxiliary: Tensor, student: Tensor, *, frozen: bool = False) -> tuple[Tensor, Tensor]:
-        joined = torch.cat([terms.unit(auxiliary), terms.unit(student)], dim=-1)
+        joined = torch.cat([unit(auxiliary), unit(student)], dim=-1)
         composed = auxiliary + self.composition(joined, frozen=frozen)
         return composed, self.classifier(composed, frozen=frozen)
 
@@ -62,7 +63,7 @@ class CclMethod(Method):
     def _both_ways(self, first: Tensor, second: Tensor, batch: Batch) -> Tensor:
         def contrast(p: Tensor, q: Tensor) -> Tensor:
             tau = self.options.temperature
-            return terms.class_contrast(p, q, batch.labels, batch.rows, temperature=tau, reduction="nce")
+            return multimodal.class_contrast(p, q, batch.labels, temperature=tau, reduction="nce", rows=batch.rows)
 
         return contrast(first, second) + contrast(second, first)
 
@@ -75,11 +76,11 @@ class CclMethod(Method):
             "student": student_error(outputs, batch),
             "student_composed": self._both_ways(student, seen, batch),
             "student_auxiliary": self._both_ways(student, auxiliary, batch),
-            "agreement": terms.jeffreys(logits, seen_logits, batch.rows),
-            "composed": terms.cross_entropy(made_logits, batch.labels, batch.rows),
+            "agreement": multimodal.jeffreys(logits, seen_logits, rows=batch.rows),
+            "composed": multimodal.cross_entropy(made_logits, batch.labels, rows=batch.rows),
             "composed_student": self._both_ways(fixed, made, batch),
             "composed_auxiliary": self._both_ways(made, auxiliary, batch),
-            "composed_agreement": terms.jeffreys(fixed_logits, made_logits, batch.rows),
+            "composed_agreement": multimodal.jeffreys(fixed_logits, made_logits, rows=batch.rows),
         }
 
     def weights(self, epoch: int) -> dict[str, float]:

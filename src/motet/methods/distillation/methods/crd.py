@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
-from motet.methods.distillation import terms
+from motet.losses import multimodal
+from motet.losses._rows import mean, unit
 from motet.methods.distillation.layers import Dense, initial
 from motet.methods.distillation.methods.base import Batch, Context, Method, student_error, student_of, teacher_of
 from motet.methods.distillation.networks import Outputs
@@ -150,7 +151,7 @@ def memory_loss(
     positive = torch.log(share[..., 0] / (share[..., 0] + q + _EPSILON))
     negative = torch.log(q[..., None] / (share[..., 1:] + q[..., None] + _EPSILON))
     rows = positive.masked_fill(~usable[..., 0], 0) + negative.masked_fill(~usable[..., 1:], 0).sum(dim=2)
-    return -terms.mean(rows, usable.any(dim=2)), constant
+    return -mean(rows, usable.any(dim=2)), constant
 
 
 class MemoryMethod(Method):
@@ -178,7 +179,7 @@ class MemoryMethod(Method):
             for who in ("student", "teacher")
         ]
         memories = bound * torch.stack([torch.stack(lanes) for lanes in drawn])
-        self.register_buffer("memories", terms.unit(memories) if self.normalised else memories)
+        self.register_buffer("memories", unit(memories) if self.normalised else memories)
         nothing = torch.full((2, len(context.seeds)), math.nan, dtype=torch.float64)
         self.register_buffer("constants", nothing)
         self.pool = Negatives(context.labels, context.rows, context.classes)
@@ -198,8 +199,8 @@ class MemoryMethod(Method):
 
     def embedded(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Unit projections of student and teacher, (G, B, F)."""
-        student = terms.unit(self.embed[0](student_of(outputs)[0]))
-        teacher = terms.unit(self.embed[1](teacher_of(outputs)[0].detach()))
+        student = unit(self.embed[0](student_of(outputs)[0]))
+        teacher = unit(self.embed[1](teacher_of(outputs)[0].detach()))
         return student, teacher
 
     def contrast(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -233,7 +234,7 @@ class MemoryMethod(Method):
         for memory, new in zip(self.memories, self._new, strict=True):
             place = batch.index[..., None].expand_as(new)
             old = memory.gather(1, place)
-            moved = terms.unit(momentum * old + (1 - momentum) * new)
+            moved = unit(momentum * old + (1 - momentum) * new)
             memory.scatter_(1, place, torch.where(write[..., None], moved, old))
         self._new = None
         return {}
@@ -262,7 +263,8 @@ class CrdMethod(MemoryMethod):
         found = {"student": student_error(outputs, batch), "contrast": self.contrast(outputs, batch)}
         if self.options.kd:
             logits = student_of(outputs)[1], teacher_of(outputs)[1]
-            found["answers"] = terms.softened(*logits, batch.rows, self.options.kd_temperature)
+            temperature = self.options.kd_temperature
+            found["answers"] = multimodal.softened_answers(*logits, temperature, rows=batch.rows)
         return found
 
     def weights(self, epoch: int) -> dict[str, float]:
@@ -313,15 +315,15 @@ class CrcdMethod(MemoryMethod):
     @staticmethod
     def gradient_difference(student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:
         """(G,) 1 - mean cosine of two gradients (G, B, D)."""
-        return 1 - terms.mean((terms.unit(student) * terms.unit(teacher)).sum(dim=-1), rows)
+        return 1 - mean((unit(student) * unit(teacher)).sum(dim=-1), rows)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         found = {"student": student_error(outputs, batch)}
         if batch.epoch >= self.alone_from:
             return found
         found["contrast"] = self.contrast(outputs, batch)
-        found["answers"] = terms.softened(
-            student_of(outputs)[1], teacher_of(outputs)[1], batch.rows, self.options.kd_temperature
+        found["answers"] = multimodal.softened_answers(
+            student_of(outputs)[1], teacher_of(outputs)[1], self.options.kd_temperature, rows=batch.rows
         )
         if outputs.student_slope is not None and outputs.teacher_slope is not None:
             # of a linear classifier the gradient of the cross-entropy is (softmax - one-hot) Wᵀ

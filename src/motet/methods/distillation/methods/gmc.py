@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from motet.losses._rows import NEVER, mean, unit
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods.base import (
     Batch,
@@ -20,9 +21,6 @@ from motet.methods.distillation.methods.base import (
 )
 from motet.methods.distillation.networks import Outputs
 from motet.methods.distillation.ranges import within
-from motet.methods.distillation.terms import mean, unit
-
-_OUT = -1e30
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,18 @@ def geometric_contrast(
     for other in others:
         positive = (joint * other).sum(dim=-1) / temperature
         if form == "joints":  # the denominator of a row is the same whether it is the joint one or the other
-            others_of_joint = (joint @ joint.transpose(1, 2) / temperature).masked_fill(~off, _OUT)
+            others_of_joint = (joint @ joint.transpose(1, 2) / temperature).masked_fill(~off, NEVER)
             total = total + mean(torch.logsumexp(others_of_joint, dim=-1) - positive, enough)
             continue
         across = other @ joint.transpose(1, 2) / temperature  # (other_i, joint_j)
-        within = [(x @ x.transpose(1, 2) / temperature).masked_fill(~off, _OUT) for x in (joint, other)]
+        within = [(x @ x.transpose(1, 2) / temperature).masked_fill(~off, NEVER) for x in (joint, other)]
         if form == "paper":
-            logits = torch.cat([across.masked_fill(~off, _OUT), within[1], within[0]], dim=-1)
+            logits = torch.cat([across.masked_fill(~off, NEVER), within[1], within[0]], dim=-1)
             total = total + mean(torch.logsumexp(logits, dim=-1) - positive, enough)
             continue
         column = rows[:, None, :]
-        of_joint = torch.cat([within[0], across.transpose(1, 2).masked_fill(~column, _OUT)], dim=-1)
-        of_other = torch.cat([within[1], across.masked_fill(~column, _OUT)], dim=-1)
+        of_joint = torch.cat([within[0], across.transpose(1, 2).masked_fill(~column, NEVER)], dim=-1)
+        of_other = torch.cat([within[1], across.masked_fill(~column, NEVER)], dim=-1)
         loss = torch.logsumexp(of_joint, dim=-1) + torch.logsumexp(of_other, dim=-1) - 2 * positive
         total = total + mean(loss / 2, rows)
     return total

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from motet.methods.distillation import terms
+from motet.losses import multimodal
 from motet.methods.distillation.methods.base import (
     Batch,
     Context,
@@ -85,7 +85,9 @@ class KdMethod(Method):
         student, teacher = student_of(outputs)[1], teacher_of(outputs)[1]
         return {
             "student": student_error(outputs, batch),
-            "answers": terms.softened(student, teacher, batch.rows, self.options.kd_temperature),
+            "answers": multimodal.softened_answers(
+                student, teacher, self.options.kd_temperature, rows=batch.rows
+            ),
         }
 
     def weights(self, epoch: int) -> dict[str, float]:
