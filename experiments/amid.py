@@ -189,7 +189,7 @@ def key_of(*parts: object) -> str:
 
 
 def score(found: dict[str, Any], who: str | None = None) -> str:
-    return percent(found["summary"][who or found["judged"]]["accuracy"]["values"])
+    return percent(found["summary"][who or found["scored"]]["accuracy"]["values"])
 
 
 def chosen(which: Set, method: str, table: FeatureTable, args: argparse.Namespace) -> tuple[Options, list[float]]:
@@ -210,7 +210,7 @@ def chosen(which: Set, method: str, table: FeatureTable, args: argparse.Namespac
             diagnose=False,
             options=options,
         )
-        reached.append(found["summary"][found["judged"]]["accuracy"]["mean"])
+        reached.append(found["summary"][found["scored"]]["accuracy"]["mean"])
     return grid[reached.index(max(reached))], reached
 
 
@@ -239,7 +239,7 @@ def compare(which: Set, table: FeatureTable, args: argparse.Namespace) -> dict[s
         "split": found["split"],
         "rows": found["table"]["rows"],
         "classes": found["table"]["classes"],
-        "folds": len({lane["fold"] for lane in found["lanes"]}),
+        "folds": len({one["fold"] for one in found["replicas"]}),
         "methods": rows,
         "forecast": forecast,
         "per_class": per_class(rows),
@@ -249,7 +249,7 @@ def compare(which: Set, table: FeatureTable, args: argparse.Namespace) -> dict[s
 
 def brief(found: dict[str, Any]) -> dict[str, Any]:
     kept = {who: found["summary"][who] for who in ("student", "teacher") if who in found["summary"]}
-    return {"judged": found["judged"], **kept, "recalls": found["summary"]["recalls"], "seconds": found["seconds"]}
+    return {"scored": found["scored"], **kept, "recalls": found["summary"]["recalls"], "seconds": found["seconds"]}
 
 
 def per_class(rows: dict[str, Any]) -> dict[str, list[float | None]]:

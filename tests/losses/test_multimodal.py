@@ -11,6 +11,9 @@ from torch.nn.functional import cosine_similarity, cross_entropy, kl_div
 
 from motet.core.errors import ConfigError
 from motet.losses import adversarial_critic, adversarial_student, class_contrast, jensen_shannon
+from motet.losses._rows import repeated_rows
+from motet.losses.multimodal import cross_entropy as masked_cross_entropy
+from motet.losses.multimodal import jeffreys, softened_answers
 
 close = pytest.approx
 DOUBLE = torch.float64
@@ -346,3 +349,76 @@ def test_adversary_refusals() -> None:
             adversarial_student(s1, s2, UNIFORM, denominator=denominator)
     with pytest.raises(ConfigError, match="one shape"):
         adversarial_critic(m1, s1, m2[:3], s2, UNIFORM)
+
+
+# ---------------------------------------------------------------------------- leading axes and masks
+
+
+def test_golden_divergences_of_answers() -> None:
+    zs, zm = toy_logits()
+    assert jeffreys(zs, zm).item() == close(0.076968, abs=1e-6)
+    assert softened_answers(zs, zm, 4.0).item() == close(0.079525, abs=1e-6)
+    _, _, _, y = toy()
+    assert masked_cross_entropy(zs, y).item() == close(1.280229, abs=1e-6)
+    assert masked_cross_entropy(zm, y).item() == close(1.182002, abs=1e-6)
+
+
+def test_golden_masked_row() -> None:
+    m, s, a, y = toy()
+    rows = torch.arange(6) != 3
+    assert class_contrast(m, s, y, rows=rows).item() == close(4.634144, abs=1e-6)
+    assert class_contrast(m, a, y, rows=rows).item() == close(5.340640, abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([(), (3,), (2, 2)]), st.sampled_from(["paper", "nce"]))
+def test_masked_stacks_are_the_batches_of_the_rows_that_count(seed: int, lead: tuple[int, ...], reduction: str) -> None:
+    """Every equation on a stack with a mask against itself on the rows that count, one batch at a time."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*lead, *shape, generator=generator, dtype=DOUBLE)
+
+    x, y, p, q, logits = draw(9, 5), draw(9, 5), draw(9, 3), draw(9, 3), draw(4, 9)
+    labels, rows = (draw(9) * 1.5).round().long().clamp(-1, 1) + 1, draw(9) > -0.6
+    weights, repeated = torch.softmax(draw(2), dim=-1), repeated_rows(labels, rows)
+    t1, s1, t2, s2 = logits.unbind(-2)
+    both = {"rows": rows, "repeated": repeated}
+    found = [
+        class_contrast(x, y, labels, temperature=0.1, reduction=reduction, rows=rows),
+        jensen_shannon(p, q, rows=rows),
+        jeffreys(p, q, rows=rows),
+        softened_answers(p, q, 4.0, rows=rows),
+        masked_cross_entropy(p, labels, rows=rows),
+        adversarial_student(s1, s2, weights, **both),
+        adversarial_critic(t1, s1, t2, s2, weights, **both),
+        adversarial_critic(t1, s1, t2, s2, weights, denominator=torch.full(lead, 4.136), **both),
+    ]
+    assert all(value.shape == lead for value in found)
+    for place in torch.cartesian_prod(*(torch.arange(n) for n in lead)).view(-1, len(lead)).tolist() if lead else [[]]:
+        at = tuple(place)
+        r, v, w = rows[at], repeated[at], weights[at]
+        wanted = [
+            class_contrast(x[at][r], y[at][r], labels[at][r], temperature=0.1, reduction=reduction),
+            jensen_shannon(p[at][r], q[at][r]),
+            jeffreys(p[at][r], q[at][r]),
+            softened_answers(p[at][r], q[at][r], 4.0),
+            masked_cross_entropy(p[at][r], labels[at][r]),
+            adversarial_student(s1[at][r], s2[at][v], w),
+            adversarial_critic(t1[at][r], s1[at][r], t2[at][v], s2[at][v], w),
+            adversarial_critic(t1[at][r], s1[at][r], t2[at][v], s2[at][v], w, denominator=4.136),
+        ]
+        for value, want in zip(found, wanted, strict=True):
+            torch.testing.assert_close(value[at], want, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_few_rows_give_finite_gradients_and_none_gives_zero(kept: int) -> None:
+    m, s, _, y = (x.clone().requires_grad_(x.is_floating_point()) for x in toy())
+    value = class_contrast(m, s, y, temperature=0.01, rows=torch.arange(6) < kept)
+    value.backward()
+    assert m.grad is not None
+    assert m.grad.isfinite().all()
+    if kept < 2:
+        assert value.item() == 0
+        assert m.grad.abs().max() == 0

@@ -65,9 +65,9 @@ def test_the_page_tells_results_classes_folds_and_curves(runs: Path, tmp_path: P
     both, gap = curves["student", "teacher"], curves["gap",]["gap"]
     assert len(gap) == 3
     assert gap[-1][1] == pytest.approx(both["teacher"][-1][1] - both["student"][-1][1], abs=1e-2)
-    student = [100 * lane["student"]["accuracy"] for lane in result["lanes"]]
+    student = [100 * replica["student"]["accuracy"] for replica in result["replicas"]]
     assert both["student"][-1] == [3, pytest.approx(np.mean(student), abs=1e-2)]
-    assert ("cosine own", "cosine mates", "cosine others") in curves
+    assert ("cosine own", "cosine class", "cosine others") in curves
     assert ("critic accuracy", "lambda fundamental", "lambda enhanced") in curves
     cosine = [np.mean(line["curve"]["cosine"]) for line in result["curves"]]
     assert [y for _, y in curves["cosine",]["cosine"]] == pytest.approx(cosine, rel=1e-4)

@@ -73,7 +73,7 @@ def distill(args: Sequence[str]) -> int:
         folds: int = 5
         """how many, where the rule leaves it open"""
         validate: bool = False
-        """judge on held-out training rows, to choose settings"""
+        """test on held-out training rows, to choose settings"""
         diagnose: bool = True
         """first estimate what the auxiliary adds"""
         diagnose_only: bool = False

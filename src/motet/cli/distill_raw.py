@@ -170,7 +170,7 @@ def distill_raw(args: Sequence[str]) -> int:
         folds: int = 5
         """how many, where the rule leaves it open"""
         validate: bool = False
-        """judge on held-out training samples, to choose settings"""
+        """test on held-out training samples, to choose settings"""
         mark_absent: bool = False
         """recordings of frozen modalities that cannot be read are absent instead of an error"""
         device: str = "cpu"

@@ -34,6 +34,6 @@ def same_class(labels: Tensor, rows: Tensor) -> Tensor:
     return (labels[..., :, None] == labels[..., None, :]) & rows[..., :, None] & rows[..., None, :]
 
 
-def repeated(labels: Tensor, rows: Tensor) -> Tensor:
+def repeated_rows(labels: Tensor, rows: Tensor) -> Tensor:
     """(…, B) bool: another row that counts has the same class (W of AMID, §3.3)."""
     return same_class(labels, rows).sum(dim=-1) > 1

@@ -2,7 +2,7 @@
 
 Every function takes one batch, (B, …), or a stack of independent batches with leading axes, (…, B, …), and returns one
 value per batch. ``rows`` (…, B) says which rows count: a row that lacks a modality takes no part, and the numbers of
-positives, negatives and class-mates are those of the other rows. Where no row counts the value is 0 with zero gradient.
+positives and negatives are those of the other rows. Where no row counts the value is 0 with zero gradient.
 
 AMID is M. Chen, L. Xing, Y. Wang, Y. Zhang: "Enhanced Multimodal Representation Learning with Cross-modal KD", CVPR
 2023, https://arxiv.org/abs/2306.07646.
@@ -45,13 +45,13 @@ def class_contrast(
     reduction: str = "paper",
     rows: Tensor | None = None,
 ) -> Tensor:
-    """Contrastive bound of mutual information with class-mates as positives (AMID, Eq. 7-9).
+    """Contrastive bound of mutual information with rows of the same class as positives (AMID, Eq. 7-9).
 
     ``h_iu`` is the softmax over the batch's candidates of ``cos(anchor_i, candidate_u) / τ``. With positives P_i (same
     label, the own instance among them) and negatives N_i (the rest):
 
     - ``"paper"``: ``(1/B) Σ_i [-Σ_{P_i} log h_ij - Σ_{N_i} log(1 - h_il)]``. Sums: the value grows with the number of
-      class-mates k, and its weight must be tuned to the batch. It is never below ``(1/B) Σ_i k_i log k_i``.
+      positives k, and its weight must be tuned to the batch. It is never below ``(1/B) Σ_i k_i log k_i``.
     - ``"nce"``: both inner sums are means (CCL, Chen et al., CVPR 2021, https://arxiv.org/abs/2104.10955).
 
     Source: AMID, CVPR 2023, Eq. 7 (h), Eq. 8 (teacher and student), Eq. 9 (teacher and auxiliary),
@@ -172,7 +172,7 @@ def _weighted(
     weights: Tensor,
     denominator: float | Tensor | None,
     rows: Tensor | None,
-    mates: Tensor | None,
+    repeated: Tensor | None,
 ) -> Tensor:
     """λ1 · mean(fundamental) + λ2 · sum(enhanced) / d; an empty tensor contributes 0."""
     if weights.ndim < 1 or weights.shape[-1] != 2:
@@ -182,10 +182,14 @@ def _weighted(
         )
     if isinstance(denominator, int | float) and not denominator > 0:
         raise ConfigError(f"denominator is {denominator}; it must be above 0, or None for the number of rows")
-    mates = every(enhanced, mates)
-    divisor = mates.sum(dim=-1).clamp_min(1) if denominator is None else denominator
+    repeated = every(enhanced, repeated)
+    divisor = repeated.sum(dim=-1).clamp_min(1) if denominator is None else denominator
+    divisor = divisor.to(enhanced) if isinstance(divisor, Tensor) and divisor.is_floating_point() else divisor
     share = weights.detach().to(fundamental)
-    return share[..., 0] * mean(fundamental, every(fundamental, rows)) + share[..., 1] * total(enhanced, mates) / divisor
+    return (
+        share[..., 0] * mean(fundamental, every(fundamental, rows))
+        + share[..., 1] * total(enhanced, repeated) / divisor
+    )
 
 
 @at_least_float32
@@ -196,7 +200,7 @@ def adversarial_student(
     *,
     denominator: float | Tensor | None = None,
     rows: Tensor | None = None,
-    mates: Tensor | None = None,
+    repeated: Tensor | None = None,
 ) -> Tensor:
     """What the student minimises against the critics, ``-log D(S)`` of both (AMID, Eq. 12, non-saturating).
 
@@ -207,11 +211,12 @@ def adversarial_student(
 
     Args:
         fundamental_student: (…, B) logits of the fundamental critic; carry gradient.
-        enhanced_student: (…, w) logits of the enhanced critic, for rows with a class-mate in the batch; may be empty.
+        enhanced_student: (…, w) logits of the enhanced critic, for rows whose class occurs again in the batch; may be
+            empty.
         weights: (2,) or (…, 2) λ, constants.
         denominator: d, one number or (…) of them; None is w.
         rows: (…, B) bool, the rows that count for the fundamental critic; all by default.
-        mates: (…, w) bool, those that count for the enhanced one, all by default; then w is their number.
+        repeated: (…, w) bool, the rows that count for the enhanced one, all by default; then w is their number.
 
     Returns:
         (…), a scalar for one batch. Its gradient also reaches the critics' parameters, where it must not be applied.
@@ -220,7 +225,7 @@ def adversarial_student(
         ConfigError: not two weights, or a denominator that is not positive.
     """
     enhanced = softplus(-enhanced_student)
-    return _weighted(softplus(-fundamental_student), enhanced, weights, denominator, rows, mates)
+    return _weighted(softplus(-fundamental_student), enhanced, weights, denominator, rows, repeated)
 
 
 @at_least_float32
@@ -233,7 +238,7 @@ def adversarial_critic(
     *,
     denominator: float | Tensor | None = None,
     rows: Tensor | None = None,
-    mates: Tensor | None = None,
+    repeated: Tensor | None = None,
 ) -> Tensor:
     """What the critics minimise: 1 on the teacher, 0 on the student (AMID, Eq. 13).
 
@@ -245,7 +250,7 @@ def adversarial_critic(
     Args:
         fundamental_teacher, fundamental_student: (…, B) logits of the fundamental critic, of detached features.
         enhanced_teacher, enhanced_student: (…, w) logits of the enhanced critic, likewise; may be empty.
-        weights, denominator, rows, mates: as of :func:`adversarial_student`.
+        weights, denominator, rows, repeated: as of :func:`adversarial_student`.
 
     Returns:
         (…), a scalar for one batch; its gradient is for the critics alone.
@@ -260,4 +265,4 @@ def adversarial_critic(
             )
     fundamental = softplus(-fundamental_teacher) + softplus(fundamental_student)
     enhanced = softplus(-enhanced_teacher) + softplus(enhanced_student)
-    return _weighted(fundamental, enhanced, weights, denominator, rows, mates)
+    return _weighted(fundamental, enhanced, weights, denominator, rows, repeated)

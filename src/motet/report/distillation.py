@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from motet.core.errors import ConfigError, RunError
 from motet.methods.distillation.narrative import alone_beside, cautions, missing
-from motet.methods.distillation.result import outcome
+from motet.methods.distillation.result import outcome, read
 from motet.report import charts
 from motet.report import narrative as words
 from motet.report.data import Confusion, Curve, Fact, Row
@@ -53,9 +52,9 @@ class Pair:
     baseline: Result | None
 
     @property
-    def judged(self) -> str:
+    def scored(self) -> str:
         """Whose answers are the result: student or teacher."""
-        return str(self.result["judged"])
+        return str(self.result["scored"])
 
 
 def page(path: str | Path, baseline: str | Path | None = None) -> str:
@@ -106,8 +105,8 @@ def _result(path: Path) -> Result:
     if not file.exists():
         raise RunError(f"{path} has no result.json: the distillation has not ended; `motet distill --resume {path}`")
     try:
-        found: Result = json.loads(file.read_text())
-        found["summary"], found["table"]["classes"], found["lanes"], found["curves"], found["judged"]
+        found: Result = read(file)
+        found["summary"], found["table"]["classes"], found["replicas"], found["curves"], found["scored"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file} is damaged ({error!r}); distil again") from error
     return found
@@ -133,12 +132,12 @@ def _values(result: Result, who: str, metric: str) -> tuple[float, ...]:
 
 def _tested(result: Result) -> int:
     """Rows that are tested, all folds together."""
-    seeds = len({lane["seed"] for lane in result["lanes"]})
-    return int(sum(lane["test"] for lane in result["lanes"])) // max(seeds, 1)
+    seeds = len({replica["seed"] for replica in result["replicas"]})
+    return int(sum(replica["test"] for replica in result["replicas"])) // max(seeds, 1)
 
 
 def _row(result: Result, metric: str, who: str | None = None) -> Row | None:
-    who = who or str(result["judged"])
+    who = who or str(result["scored"])
     values = _values(result, who, metric)
     name = _name(result) if result["method"] in ("alone", "teacher") else f"{_name(result)}, {who}"
     return Row(metric, name, "", values, over="seeds") if values else None
@@ -152,7 +151,7 @@ def _headline(pair: Pair) -> str:
     who = f"{_name(pair.result)}: the student of {' + '.join(pair.result['target'])}" if named else _name(pair.result)
     reached = f"{who[0].upper()}{who[1:]} names "
     reached += f"{words.with_sd(mine.mean, mine.sd)} % of the test rows correctly"
-    folds = len({lane["fold"] for lane in pair.result["lanes"]})
+    folds = len({replica["fold"] for replica in pair.result["replicas"]})
     seeds = len(mine.values)
     detail = f"{_tested(pair.result):,} test rows, {folds} fold{'s' * (folds > 1)}, {seeds} seed{'s' * (seeds > 1)}."
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
@@ -215,8 +214,8 @@ def _scores(pair: Pair) -> str:
 
 def _compared(pair: Pair) -> list[tuple[Result, str]]:
     """Results and who of them, baseline first."""
-    found = [] if pair.baseline is None else [(pair.baseline, str(pair.baseline["judged"]))]
-    if pair.judged == "student":
+    found = [] if pair.baseline is None else [(pair.baseline, str(pair.baseline["scored"]))]
+    if pair.scored == "student":
         found.append((pair.result, "student"))
     return [*found, (pair.result, "teacher")]
 
@@ -251,7 +250,7 @@ def _forecast(pair: Pair) -> str:
     ]
     mine = _row(pair.result, "accuracy", "student")
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
-    if mine is not None and base is not None and pair.judged == "student":
+    if mine is not None and base is not None and pair.scored == "student":
         achieved = outcome(dict(pair.result), dict(pair.baseline or {}))["achieved"]
         change = f"{100 * achieved['mean']:+.1f}" + (f" ± {100 * achieved['sd']:.1f}" if achieved["sd"] else "")
         facts.append(
@@ -306,31 +305,33 @@ def _classes(pair: Pair) -> str:
 
 def _smallest_class(result: Result) -> int:
     """Test rows of the class that has fewest, all folds together."""
-    first = result["lanes"][0]["seed"]
-    counts = np.sum([lane["student"]["confusion"] for lane in result["lanes"] if lane["seed"] == first], axis=(0, 2))
+    first = result["replicas"][0]["seed"]
+    counts = np.sum(
+        [replica["student"]["confusion"] for replica in result["replicas"] if replica["seed"] == first], axis=(0, 2)
+    )
     return int(counts[counts > 0].min())
 
 
 def _recalls_of_teacher(pair: Pair) -> list[float | None] | None:
-    if pair.judged != "student" or "teacher" not in (pair.result["lanes"] or [{}])[0]:
+    if pair.scored != "student" or "teacher" not in (pair.result["replicas"] or [{}])[0]:
         return None
-    total = np.sum([lane["teacher"]["confusion"] for lane in pair.result["lanes"]], axis=0)
+    total = np.sum([replica["teacher"]["confusion"] for replica in pair.result["replicas"]], axis=0)
     return [float(row[k] / row.sum()) if row.sum() else None for k, row in enumerate(total)]
 
 
 def _folds(result: Result) -> str:
-    lanes, judged = result["lanes"], result["judged"]
-    names = list(dict.fromkeys(lane["fold"] for lane in lanes))
+    replicas, scored = result["replicas"], result["scored"]
+    names = list(dict.fromkeys(replica["fold"] for replica in replicas))
     if len(names) < 2 or len(names) > _FOLDS:
         return ""
-    metrics = [m for m in METRICS if m in lanes[0][judged]]
+    metrics = [m for m in METRICS if m in replicas[0][scored]]
     head = ["Fold", "Test rows", *(METRICS[m].split(":")[0].removesuffix(" (%)") + " (%)" for m in metrics)]
     body = []
     for name in names:
-        own = [lane for lane in lanes if lane["fold"] == name]
-        cells = [words.number(100 * fmean(lane[judged][m] for lane in own)) for m in metrics]
+        own = [replica for replica in replicas if replica["fold"] == name]
+        cells = [words.number(100 * fmean(replica[scored][m] for replica in own)) for m in metrics]
         body.append([escape(name), f"{own[0]['test']:,}", *cells])
-    summary = result["summary"][judged]
+    summary = result["summary"][scored]
     body.append(["<b>mean over folds</b>", "", *(words.number(100 * summary[m]["mean"]) for m in metrics)])
     pooled = [f"pooled_{m}" for m in metrics]
     cells = [words.number(100 * summary[m]["mean"]) if m in summary else "–" for m in pooled]
@@ -343,9 +344,9 @@ def _folds(result: Result) -> str:
 
 
 def _mistakes(pair: Pair) -> str:
-    if not pair.result["lanes"]:
+    if not pair.result["replicas"]:
         return ""
-    total = np.sum([lane[pair.judged]["confusion"] for lane in pair.result["lanes"]], axis=0)
+    total = np.sum([replica[pair.scored]["confusion"] for replica in pair.result["replicas"]], axis=0)
     found = Confusion(total, pair.result["table"]["classes"])
     lines = "".join(
         f"<li><b>{escape(true)}</b> taken for <b>{escape(taken)}</b> "
@@ -353,13 +354,13 @@ def _mistakes(pair: Pair) -> str:
         for true, taken, _, share in words.mistakes(found)
     )
     listed = f"<h3>Most frequent</h3><ol>{lines}</ol>" if lines else "<p>No test row was mistaken.</p>"
-    lead = f"A row is a true class, a column what the {pair.judged} took it for; all folds and seeds counted together."
+    lead = f"A row is a true class, a column what the {pair.scored} took it for; all folds and seeds counted together."
     body = f'<div class="split">{charts.confusion(found)}<div class="listed">{listed}</div></div>'
     return section("mistakes", "What is mistaken for what", lead, body)
 
 
 def _epochs(curves: Any) -> list[dict[str, Any]]:
-    """Epochs with the numbers of all lanes; recordings are trained lane by lane, each with epochs of its own."""
+    """Epochs with the numbers of all replicas; those trained from recordings have epochs of their own."""
     if not isinstance(curves, Mapping):
         return list(curves)
     found = []
@@ -377,7 +378,7 @@ def _curves(result: Result) -> list[Curve]:
     lines = [line for line in _epochs(result["curves"]) if line["stage"] == "main"]
     looked = [line for line in lines if line.get("curve")]
 
-    def judged(key: str, factor: float) -> list[tuple[float, float]]:
+    def looked_at(key: str, factor: float) -> list[tuple[float, float]]:
         return [(line["epoch"], factor * fmean(line["curve"][key])) for line in looked if key in line["curve"]]
 
     def terms(*names: str) -> dict[str, list[tuple[float, float]]]:
@@ -388,7 +389,7 @@ def _curves(result: Result) -> list[Curve]:
                     found.setdefault(name.replace("_", " "), []).append((line["epoch"], fmean(line["terms"][name])))
         return found
 
-    student, teacher = judged("student", 100.0), judged("teacher", 100.0)
+    student, teacher = looked_at("student", 100.0), looked_at("teacher", 100.0)
     gap = [(x, t - s) for (x, s), (_, t) in zip(student, teacher, strict=False)]
     charts_of = [
         Curve(
@@ -409,7 +410,7 @@ def _curves(result: Result) -> list[Curve]:
             "Cosine of student and teacher",
             "How alike their representations of the same test row are; 1 is equal.",
             "epoch",
-            {"cosine": points} if (points := judged("cosine", 1.0)) else {},
+            {"cosine": points} if (points := looked_at("cosine", 1.0)) else {},
             least=0.1,
         ),
         Curve("Terms of the loss", "Unweighted. They should fall and flatten out.", "epoch", terms()),
@@ -423,7 +424,7 @@ def _curves(result: Result) -> list[Curve]:
             "Cosines that weigh the critics",
             "Of one row, of rows of one class, and of other classes; if the last comes near 1, all has become alike.",
             "epoch",
-            terms("cosine_own", "cosine_mates", "cosine_others"),
+            terms("cosine_own", "cosine_class", "cosine_mates", "cosine_others"),
         ),
         Curve(
             "Critics",
@@ -472,7 +473,7 @@ def _reproduce(pair: Pair) -> str:
     found = pair.result["environment"]
     versions = ", ".join(f"{name} {found[name]}" for name in ("motet", "torch", "python") if found.get(name))
     machine = ", ".join(str(found[name]) for name in ("cpu", "gpu", "platform") if found.get(name))
-    seeds = sorted({lane["seed"] for lane in pair.result["lanes"]})
+    seeds = sorted({replica["seed"] for replica in pair.result["replicas"]})
     facts = [
         Fact("Seeds", ", ".join(map(str, seeds)) or "–"),
         Fact("Run", str(pair.path), "config.json there holds every option, result.json every number."),

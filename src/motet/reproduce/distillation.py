@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 import time
 import warnings
@@ -15,6 +14,7 @@ from motet.core.errors import ConfigError, MotetWarning
 from motet.methods.distillation import FeatureTable, resume, run, settings_for
 from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.networks import Networks
+from motet.methods.distillation.result import read
 from motet.methods.distillation.settings import Training as Schedule
 from motet.methods.distillation.table import usable
 from motet.reproduce.declare import Measure, Row, Training
@@ -32,7 +32,8 @@ class Distillation:
             raise ConfigError(
                 f"table {request.table.name} needs --target, the student's modality, and --auxiliary, those that help"
             )
-        known = {f.name for part in (*METHODS.values(), Networks, Schedule) for f in fields(part)}
+        parts: list[Any] = [*METHODS.values(), Networks, Schedule]
+        known = {f.name for part in parts for f in fields(part)}
         for name in request.options:
             if name not in known and name not in _PLAN:
                 raise ConfigError(f"no method of {request.table.name} has an option {name!r}")
@@ -113,12 +114,12 @@ class Distillation:
         run([self.request.data], self.request.target, auxiliary, job.folder, **call)
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
-        result = json.loads((job.folder / "result.json").read_text())
+        result = read(job.folder / "result.json")
         found: Values = {}
         for measure in measures:
             pick = {**measure.pick, **row.pick}
             scores = result["summary"].get(pick["who"], {}).get(pick["metric"])
-            if scores is not None and not (pick["who"] == "student" and result["judged"] == "teacher"):
+            if scores is not None and not (pick["who"] == "student" and result["scored"] == "teacher"):
                 found[measure.name] = scores["values"]
         return found
 

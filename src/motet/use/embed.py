@@ -64,7 +64,7 @@ def embed(
         from motet.methods.distillation.student import embed as embed_by_student
 
         return embed_by_student(run, archive, out)
-    if is_raw_distillation(run) or (Path(run) / "lane.json").exists():
+    if is_raw_distillation(run) or (Path(run) / "replica.json").exists():
         from motet.methods.distillation.raw.student import embed as embed_by_raw_student
 
         return embed_by_raw_student(run, archive, out)

@@ -25,7 +25,7 @@ def test_distill_from_the_command_line(tmp_path: Path, method: str, capsys: pyte
     assert f"**{heading}** (t, rule fold, 2 folds × 2 seeds)" in said
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["settings"]["training"]["epochs"] == 2
-    assert len(found["lanes"]) == 4
+    assert len(found["replicas"]) == 4
 
 
 def test_the_estimate_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,11 +107,11 @@ def test_modalities_of_nothing_but_zeros(tmp_path: Path, method: str) -> None:
 
 
 def test_a_batch_without_mates_leaves_a_critic_that_has_moved(tmp_path: Path) -> None:
-    """In one lane of two, after steps with mates: neither momentum nor the count of steps goes on."""
+    """In one replica of two, after steps with mates: neither momentum nor the count of steps goes on."""
     trainer = trained(write_table(tmp_path / "t.npz"), "amid")
     method = trainer.main.method
     assert isinstance(method, AmidMethod)
-    lanes = len(trainer.lanes)
+    replicas = len(trainer.replicas)
 
     def state() -> Iterator[torch.Tensor]:
         yield from (p.detach().clone() for p in method.enhanced.parameters())
@@ -123,18 +123,18 @@ def test_a_batch_without_mates_leaves_a_critic_that_has_moved(tmp_path: Path) ->
                 yield kept["exp_avg"].clone()
 
     def step(labels: list[list[int]]) -> None:
-        place = torch.arange(4).expand(lanes, 4)
+        place = torch.arange(4).expand(replicas, 4)
         rows = trainer.train_rows.gather(1, place)
         inputs = trainer.feeder.inputs(rows)
-        whole = torch.ones(lanes, 4, dtype=torch.bool)
-        batch = Batch(torch.tensor(labels), whole, place, [True] * lanes, 5)
+        whole = torch.ones(replicas, 4, dtype=torch.bool)
+        batch = Batch(torch.tensor(labels), whole, place, [True] * replicas, 5)
         method.after_step(trainer.main.outputs(inputs), batch)
 
     before = list(state())
-    step([[0, 1, 2, 3]] * lanes)
+    step([[0, 1, 2, 3]] * replicas)
     assert all(torch.equal(a, b) for a, b in zip(before, state(), strict=True))
     critic = [p.detach().clone() for p in method.enhanced.parameters()]
-    step([[0, 0, 1, 2]] + [[0, 1, 2, 3]] * (lanes - 1))
+    step([[0, 0, 1, 2]] + [[0, 1, 2, 3]] * (replicas - 1))
     for old, new in zip(critic, method.enhanced.parameters(), strict=True):
         assert not torch.equal(old[0], new[0])
         assert torch.equal(old[1:], new[1:])

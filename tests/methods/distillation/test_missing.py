@@ -46,12 +46,12 @@ def test_what_stands_in_an_absent_row_says_nothing(tmp_path: Path, method: str) 
     for seed in (2, 3):
         path = write_table(tmp_path / f"{seed}.npz", ear=ears(seed), available_ear=HEARD)
         results.append(trained(path, method))
-    assert results[0]["lanes"] == results[1]["lanes"]
+    assert results[0]["replicas"] == results[1]["replicas"]
     assert results[0]["curves"] == results[1]["curves"]
     fold = np.arange(120) // 3 % 4 % 2
-    for number, lane in enumerate(results[0]["lanes"]):
-        assert np.sum(lane["student"]["confusion"]) == 60
-        assert np.sum(lane["teacher"]["confusion"]) == HEARD[fold == number].sum()
+    for number, replica in enumerate(results[0]["replicas"]):
+        assert np.sum(replica["student"]["confusion"]) == 60
+        assert np.sum(replica["teacher"]["confusion"]) == HEARD[fold == number].sum()
     assert results[0]["table"]["absent"] == {"ear": int((~HEARD).sum())}
 
 
@@ -81,8 +81,8 @@ def test_the_student_does_not_see_what_test_rows_lack(tmp_path: Path) -> None:
     ear[60:][half[60:]] = np.nan
     some = write_table(tmp_path / "b.npz", ear=ear, available_ear=~(half & (np.arange(120) >= 60)), **test_only)
     first, second = trained(both, "amid"), trained(some, "amid")
-    assert first["lanes"][0]["student"] == second["lanes"][0]["student"]
-    assert np.sum(second["lanes"][0]["teacher"]["confusion"]) == (~half[60:]).sum()
+    assert first["replicas"][0]["student"] == second["replicas"][0]["student"]
+    assert np.sum(second["replicas"][0]["teacher"]["confusion"]) == (~half[60:]).sum()
 
 
 def test_two_auxiliaries_that_are_never_together(tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ def test_two_auxiliaries_that_are_never_together(tmp_path: Path) -> None:
     late = write_table(tmp_path / "late.npz", available_ear=np.arange(120) // 3 % 2 == 0)
     with pytest.raises(DataError, match=r"late.npz, fold 0: no training row has all of eye, ear"):
         distill.run(late, "eye", "ear", **quick, **TINY)
-    assert distill.run(late, "eye", "ear", method="alone", **quick, **TINY)["lanes"]
+    assert distill.run(late, "eye", "ear", method="alone", **quick, **TINY)["replicas"]

@@ -23,7 +23,7 @@ from motet.methods.distillation import Motion, open_table
 from motet.methods.distillation.folds import folds
 from motet.methods.distillation.motion import parts_of, resolved
 from motet.methods.distillation.networks import Networks, Shape, Student
-from motet.methods.distillation.replicated import LanedEncoder, Layout, idle_stay, make_encoder
+from motet.methods.distillation.replicated import Layout, ReplicatedEncoder, idle_stay, make_encoder
 
 ARM = Skeleton("arm", ("shoulder", "elbow", "wrist"), (-1, 0, 1))
 CLASSES = ("wave", "point", "rest")
@@ -186,7 +186,7 @@ def test_a_rule_of_archives_divides_the_table(tmp_path: Path) -> None:
         archive, "watch", "skeleton", split="odd-even", motion=Motion(frames=4, sensor_frames=4), **call
     )
     assert found["split"] == "odd-even"
-    assert [(lane["fold"], lane["test"]) for lane in found["lanes"]] == [("test", 20)]
+    assert [(replica["fold"], replica["test"]) for replica in found["replicas"]] == [("test", 20)]
     assert found["table"]["dropped"] == 12
     with pytest.raises(ConfigError, match="no split rule 'odd'"):
         distill.run(archive, "watch", "skeleton", split="odd", **call)
@@ -208,51 +208,53 @@ def test_names_and_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["causal-gru", "bidirectional-gru", "stgcn"])
-def test_lanes_of_an_encoder_are_the_encoder_itself(kind: str) -> None:
-    """In training and in use, with rows that are absent; statistics of a lane that sits out do not move."""
+def test_replicas_of_an_encoder_are_the_encoder_itself(kind: str) -> None:
+    """In training and in use, with rows that are absent; statistics of a replica that sits out do not move."""
     layout = Layout(ARM, 1, 3)
-    laned = LanedEncoder((3, 5), "x", kind, 9, layout, 8, 2)
+    stacked_encoder = ReplicatedEncoder((3, 5), "x", kind, 9, layout, 8, 2)
     x, lengths = torch.randn(2, 6, 8, 9), torch.full((2, 6), 8)
     lengths[1, 2] = 0
     singles: list[nn.Module] = []
-    for lane in range(2):
+    for replica in range(2):
         single = make_encoder(kind, 9, layout, 8, 2)
-        states = {name: value[lane] for name, value in laned.module.state_dict().items()}
+        states = {name: value[replica] for name, value in stacked_encoder.module.state_dict().items()}
         single.load_state_dict(states)
         singles.append(single)
-    again = LanedEncoder((5,), "x", kind, 9, layout, 8, 2)
-    drawn = [[p for p in module.parameters() if p.dim() > 1][-1] for module in (*singles, laned, again)]
+    again = ReplicatedEncoder((5,), "x", kind, 9, layout, 8, 2)
+    drawn = [[p for p in module.parameters() if p.dim() > 1][-1] for module in (*singles, stacked_encoder, again)]
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[3][0], drawn[2][1])
 
-    found = laned(x, lengths)
+    found = stacked_encoder(x, lengths)
     clips = x.view(2, 6, 8, 1, 3, 3)
     rows = lengths > 0
-    for lane, single in enumerate(singles):
-        assert torch.allclose(found[lane, rows[lane]], single(clips[lane, rows[lane]]), atol=1e-6)
-        for (name, ours), theirs in zip(laned.module.named_buffers(), single.buffers(), strict=True):
-            if name in laned.stacked:
-                assert torch.allclose(ours[lane], theirs, atol=1e-6), name
+    for replica, single in enumerate(singles):
+        assert torch.allclose(found[replica, rows[replica]], single(clips[replica, rows[replica]]), atol=1e-6)
+        for (name, ours), theirs in zip(stacked_encoder.module.named_buffers(), single.buffers(), strict=True):
+            if name in stacked_encoder.stacked:
+                assert torch.allclose(ours[replica], theirs, atol=1e-6), name
     assert not found[1, 2].any()
     found.sum().backward()
-    assert all(p.grad is not None and p.grad.shape[0] == 2 for p in laned.parameters())
-    before = {name: value.clone() for name, value in laned.module.named_buffers()}
-    with idle_stay(nn.ModuleList([laned]), [True, False]):
-        laned(x + 1, lengths)
-    for name, after in laned.module.named_buffers():
-        if name in laned.stacked:
+    assert all(p.grad is not None and p.grad.shape[0] == 2 for p in stacked_encoder.parameters())
+    before = {name: value.clone() for name, value in stacked_encoder.module.named_buffers()}
+    with idle_stay(nn.ModuleList([stacked_encoder]), [True, False]):
+        stacked_encoder(x + 1, lengths)
+    for name, after in stacked_encoder.module.named_buffers():
+        if name in stacked_encoder.stacked:
             assert torch.equal(after[1], before[name][1])
             assert not torch.equal(after[0], before[name][0])
-    laned.eval(), singles[0].eval()
-    singles[0].load_state_dict({name: value[0] for name, value in laned.module.state_dict().items()})
-    assert torch.allclose(laned(x, lengths)[0], singles[0](clips[0]), atol=1e-6)
+    stacked_encoder.eval(), singles[0].eval()
+    singles[0].load_state_dict({name: value[0] for name, value in stacked_encoder.module.state_dict().items()})
+    assert torch.allclose(stacked_encoder(x, lengths)[0], singles[0](clips[0]), atol=1e-6)
 
 
 def test_shorter_sequences_are_stretched() -> None:
-    laned = LanedEncoder((0,), "x", "causal-gru", 2, None, 4, 1).eval()
+    stacked_encoder = ReplicatedEncoder((0,), "x", "causal-gru", 2, None, 4, 1).eval()
     x = torch.randn(1, 1, 5, 2)
     stretched = nn.functional.interpolate(x[0, :, :3].mT, size=5, mode="linear", align_corners=True).mT
-    assert torch.allclose(laned(x, torch.tensor([[3]])), laned(stretched[None], torch.tensor([[5]])), atol=1e-6)
+    assert torch.allclose(
+        stacked_encoder(x, torch.tensor([[3]])), stacked_encoder(stretched[None], torch.tensor([[5]])), atol=1e-6
+    )
 
 
 def test_an_encoder_for_each_modality() -> None:
@@ -262,7 +264,7 @@ def test_an_encoder_for_each_modality() -> None:
     options = Networks(sequence="conv", encoder=("body=stgcn",), features=8)
     student = Student((0,), "student", shape, shape.targets, options)
     kinds = {name: type(extractor.encoder).__name__ for name, extractor in student.extractors.items()}  # type: ignore[union-attr]
-    assert kinds == {"body": "LanedEncoder", "watch": "Convolutions"}
+    assert kinds == {"body": "ReplicatedEncoder", "watch": "Convolutions"}
     with pytest.raises(ConfigError, match="--encoder watch=causal-gru"):
         Student((0,), "student", shape, shape.targets, replace(options, sequence="stgcn", encoder=()))
     for wrong in ("body", "body=knee"):
@@ -279,14 +281,14 @@ def test_a_student_of_a_library_encoder_from_archive_to_archive(tmp_path: Path, 
     assert found["table"]["absent"] == {"watch": 12}
     assert found["table"]["whole"] == 36
     again = distill.resume(tmp_path / "run", progress=False)
-    assert again["lanes"] == found["lanes"]
+    assert again["replicas"] == found["replicas"]
     student = distill.load(tmp_path / "run", fold="fold 1", seed=1)
     features = student.transform(archive)
     assert features.shape == (48, 8)
     table = open_one(archive.path, "skeleton", frames=6, preprocess="none")
     assert table.group is not None
     answers = student.probabilities(archive.path).argmax(axis=1)
-    own = next(lane for lane in found["lanes"] if (lane["fold"], lane["seed"]) == ("fold 1", 1))
+    own = next(replica for replica in found["replicas"] if (replica["fold"], replica["seed"]) == ("fold 1", 1))
     right = answers == table.labels
     tested = folds(table, "group", 2)[1].test
     assert own["student"]["accuracy"] == pytest.approx(right[tested].mean())

@@ -37,8 +37,8 @@ def test_pooled_scores_count_rows_not_folds() -> None:
 def test_forecast_beside_what_was_achieved() -> None:
     def result(values: list[float], seeds: list[int], forecast: dict[str, object] | None) -> dict[str, object]:
         accuracy = {"values": values, "mean": sum(values) / len(values)}
-        lanes = [{"seed": seed} for seed in seeds]
-        return {"summary": {"student": {"accuracy": accuracy}}, "lanes": lanes, "forecast": forecast}
+        replicas = [{"seed": seed} for seed in seeds]
+        return {"summary": {"student": {"accuracy": accuracy}}, "replicas": replicas, "forecast": forecast}
 
     said = {"forecast": "likely", "information": {"mean": 0.3, "error": 0.1}, "gap": 0.2, "says": "…"}
     found = outcome(result([0.7, 0.8], [0, 1], None), result([0.6, 0.6], [0, 1], said))

@@ -13,8 +13,8 @@ from motet.core.progress import TrainingProgress
 from motet.methods import distillation as distill
 from motet.methods.distillation import FeatureTable
 from motet.methods.distillation.methods import METHODS
-from motet.methods.distillation.optimise import LaneOptimiser
-from motet.methods.distillation.replicas import Lanes, batches
+from motet.methods.distillation.optimise import ReplicaOptimiser
+from motet.methods.distillation.replicas import Replicas, batches
 from motet.methods.distillation.run import Plan, _warn_of_collapse, trainer_of
 from motet.methods.distillation.settings import RECIPES, settings_for, settings_from_dict
 from motet.methods.distillation.train import Trainer
@@ -44,10 +44,10 @@ def trained(trainer: Trainer) -> Trainer:
     return trainer
 
 
-def alone(trainer: Trainer, lane: int) -> Trainer:
-    """A trainer of one lane of another, with its batch size."""
-    lanes = trainer.lanes
-    single = Lanes((lanes.lane_folds[lane],), (lanes.lane_seeds[lane],))
+def alone(trainer: Trainer, replica: int) -> Trainer:
+    """A trainer of one replica of another, with its batch size."""
+    replicas = trainer.replicas
+    single = Replicas((replicas.replica_folds[replica],), (replicas.replica_seeds[replica],))
     from motet.methods.distillation.replicas import Feeder
 
     table = FeatureTable.open(TABLES[trainer])
@@ -59,20 +59,20 @@ TABLES: dict[Trainer, Path] = {}
 
 
 def batched(path: Path, settings: Any, **changes: Any) -> Trainer:
-    """All lanes in one pass, in double precision."""
+    """All replicas in one pass, in double precision."""
     table = FeatureTable.open(path)
     single, shape = trainer_of(table, plan(**changes), settings)
     from motet.methods.distillation.replicas import Feeder
 
-    feeder = Feeder(table, shape, single.lanes, torch.device("cpu"), torch.float64)
-    trainer = Trainer(settings, shape, feeder, single.lanes, dtype=torch.float64)
+    feeder = Feeder(table, shape, single.replicas, torch.device("cpu"), torch.float64)
+    trainer = Trainer(settings, shape, feeder, single.replicas, dtype=torch.float64)
     TABLES[trainer] = path
     return trainer
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_all_lanes_at_once_equal_one_by_one(tmp_path: Path, method: str) -> None:
-    """Folds of three sizes, two seeds, rows that lack the ear, sequences, dropout: nothing of a lane leaks."""
+def test_all_replicas_at_once_equal_one_by_one(tmp_path: Path, method: str) -> None:
+    """Folds of three sizes, two seeds, rows that lack the ear, sequences, dropout: nothing of a replica leaks."""
     random = np.random.default_rng(3)
     walk = random.normal(size=(120, 6, 2))
     path = write_table(
@@ -84,21 +84,21 @@ def test_all_lanes_at_once_equal_one_by_one(tmp_path: Path, method: str) -> None
     )
     settings = tiny(method, dropout=0.2, sequence_hidden=4, sequence_frames=3)
     together = trained(batched(path, settings, seeds=(1, 5), auxiliary=("ear", "walk")))
-    assert len(set((together.lanes.train_counts // together.batch_size).tolist())) > 1
-    for lane in (0, 3, 5):
-        single = trained(alone(together, lane))
+    assert len(set((together.replicas.train_counts // together.batch_size).tolist())) > 1
+    for replica in (0, 3, 5):
+        single = trained(alone(together, replica))
         for ours, theirs in zip(together.stages, single.stages, strict=True):
             for (name, a), (_, b) in zip(
                 ours.modules().named_parameters(), theirs.modules().named_parameters(), strict=True
             ):
-                assert torch.allclose(a[lane], b[0], rtol=1e-8, atol=1e-10), (lane, ours.name, name)
+                assert torch.allclose(a[replica], b[0], rtol=1e-8, atol=1e-10), (replica, ours.name, name)
         last, one = together.history[-1], single.history[-1]
         for name, values in last["terms"].items():
-            assert values[lane] == pytest.approx(one["terms"][name][0], abs=2e-6)
-        assert last["curve"]["student"][lane] == one["curve"]["student"][0]
+            assert values[replica] == pytest.approx(one["terms"][name][0], abs=2e-6)
+        assert last["curve"]["student"][replica] == one["curve"]["student"][0]
 
 
-def test_a_lane_that_has_had_its_epoch_sits_out() -> None:
+def test_a_replica_that_has_had_its_epoch_sits_out() -> None:
     orders = torch.arange(10).repeat(2, 1)
     taken = list(batches(orders, torch.tensor([10, 7]), 3))
     assert [active for _, active in taken] == [[True, True], [True, True], [True, False]]
@@ -124,7 +124,7 @@ def test_a_resumed_run_is_bit_identical(tmp_path: Path, method: str) -> None:
         first._one_epoch(show)
     first.save(out)
     again = distill.resume(out, progress=False)
-    assert again["lanes"] == whole["lanes"]
+    assert again["replicas"] == whole["replicas"]
     assert again["curves"] == whole["curves"]
     assert (out / "student.safetensors").read_bytes() == (tmp_path / "whole" / "student.safetensors").read_bytes()
 
@@ -169,12 +169,12 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytes
     assert error.value.status == 143
     monkeypatch.undo()
     again = distill.resume(tmp_path / "out", progress=False)
-    assert again["lanes"] == distill.run(path, "eye", "ear", **given)["lanes"]
+    assert again["replicas"] == distill.run(path, "eye", "ear", **given)["replicas"]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_an_optimiser_of_lanes_is_one_of_each(kind: str) -> None:
-    """Whoever sits out whatever step, every lane moves as under an optimiser of its own, also after a reload."""
+def test_an_optimiser_of_replicas_is_one_of_each(kind: str) -> None:
+    """Whoever sits out whatever step, every replica moves as under an optimiser of its own, also after a reload."""
 
     def make(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
         if kind == "sgd":
@@ -184,8 +184,8 @@ def test_an_optimiser_of_lanes_is_one_of_each(kind: str) -> None:
     torch.manual_seed(0)
     start = torch.randn(4, 3, 2, dtype=torch.float64)
     parameter = torch.nn.Parameter(start.clone())
-    together = LaneOptimiser([parameter], make)
-    alone = [torch.nn.Parameter(lane.clone()) for lane in start]
+    together = ReplicaOptimiser([parameter], make)
+    alone = [torch.nn.Parameter(replica.clone()) for replica in start]
     optimisers = [make([p]) for p in alone]
     for number, active in enumerate(
         ([1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1])
@@ -194,16 +194,16 @@ def test_an_optimiser_of_lanes_is_one_of_each(kind: str) -> None:
         parameter.grad = gradient.clone()
         together.set_rate(0.1 / (number + 1))
         together.step([bool(a) for a in active])
-        for lane, moves in enumerate(active):
-            optimisers[lane].param_groups[0]["lr"] = 0.1 / (number + 1)
-            alone[lane].grad = gradient[lane].clone() if moves else None
-            optimisers[lane].step()
+        for replica, moves in enumerate(active):
+            optimisers[replica].param_groups[0]["lr"] = 0.1 / (number + 1)
+            alone[replica].grad = gradient[replica].clone() if moves else None
+            optimisers[replica].step()
         if number == 3:
-            fresh = LaneOptimiser([parameter], make)
+            fresh = ReplicaOptimiser([parameter], make)
             fresh.load_state_dict(together.state_dict())
             together = fresh
-        for lane in range(4):
-            assert torch.allclose(parameter[lane], alone[lane], rtol=1e-12, atol=0)
+        for replica in range(4):
+            assert torch.allclose(parameter[replica], alone[replica], rtol=1e-12, atol=0)
     assert together.runs == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
@@ -211,12 +211,12 @@ def test_batches_of_class_mates(tmp_path: Path) -> None:
     table = uneven(tmp_path)
     trainer, _ = trainer_of(table, plan(seeds=(0, 1)), tiny("alone"))
     labels = torch.as_tensor(table.labels)
-    orders = trainer.lanes.orders(0, labels, 4)
-    for lane in range(len(trainer.lanes)):
-        count = int(trainer.lanes.train_counts[lane])
-        order = orders[lane, :count]
+    orders = trainer.replicas.orders(0, labels, 4)
+    for replica in range(len(trainer.replicas)):
+        count = int(trainer.replicas.train_counts[replica])
+        order = orders[replica, :count]
         assert sorted(order.tolist()) == list(range(count))
-        classes = labels[trainer.lanes.train[lane, order]]
+        classes = labels[trainer.replicas.train[replica, order]]
         changes = int((classes[1:] != classes[:-1]).sum())
         assert changes <= count / 4 + 3
     assert not torch.equal(orders[0], orders[1])
@@ -286,13 +286,13 @@ def test_rows_without_the_auxiliary_still_teach_the_student(tmp_path: Path) -> N
     assert 0 < rows.sum() < rows.numel()
     from motet import losses
 
-    lane, mask = 0, rows[0]
-    m, s = seen["outputs"].teacher[lane, mask], seen["outputs"].student[lane, mask]
+    replica, mask = 0, rows[0]
+    m, s = seen["outputs"].teacher[replica, mask], seen["outputs"].student[replica, mask]
     found = plain(seen["outputs"], seen["batch"])
-    wanted = losses.class_contrast(m, s, seen["batch"].labels[lane, mask])
-    assert found["contrast_student"][lane].item() == pytest.approx(wanted.item(), rel=1e-4)
-    error = torch.nn.functional.cross_entropy(seen["outputs"].student_logits[lane], seen["batch"].labels[lane])
-    assert found["student"][lane].item() == pytest.approx(error.item(), rel=1e-5)
+    wanted = losses.class_contrast(m, s, seen["batch"].labels[replica, mask])
+    assert found["contrast_student"][replica].item() == pytest.approx(wanted.item(), rel=1e-4)
+    error = torch.nn.functional.cross_entropy(seen["outputs"].student_logits[replica], seen["batch"].labels[replica])
+    assert found["student"][replica].item() == pytest.approx(error.item(), rel=1e-5)
 
 
 def test_a_term_that_is_not_finite_names_itself(tmp_path: Path) -> None:
@@ -312,13 +312,13 @@ def test_the_ear_helps_the_eye_to_a_result_on_disk(tmp_path: Path) -> None:
     found = distill.run(path, "eye", "ear", tmp_path / "out", seeds=(0, 1), progress=False, warm_up=1, **TINY)
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == json.loads(json.dumps(found))
     assert {"student", "teacher", "recalls"} <= set(found["summary"])
-    lane = found["lanes"][0]
-    assert np.sum(lane["student"]["confusion"]) == lane["test"]
-    assert lane["student"]["accuracy"] == np.trace(lane["student"]["confusion"]) / lane["test"]
-    assert len(found["lanes"]) == 4
-    mean = np.mean([one["student"]["accuracy"] for one in found["lanes"] if one["seed"] == 1])
+    replica = found["replicas"][0]
+    assert np.sum(replica["student"]["confusion"]) == replica["test"]
+    assert replica["student"]["accuracy"] == np.trace(replica["student"]["confusion"]) / replica["test"]
+    assert len(found["replicas"]) == 4
+    mean = np.mean([one["student"]["accuracy"] for one in found["replicas"] if one["seed"] == 1])
     assert found["summary"]["student"]["accuracy"]["values"][1] == pytest.approx(mean)
-    assert found["curves"][-1]["curve"]["student"] == [one["student"]["accuracy"] for one in found["lanes"]]
+    assert found["curves"][-1]["curve"]["student"] == [one["student"]["accuracy"] for one in found["replicas"]]
     assert found["forecast"]["forecast"] in ("unlikely", "possible", "likely")
 
     student = distill.load(tmp_path / "out", fold="fold 1", seed=1)
@@ -327,7 +327,7 @@ def test_the_ear_helps_the_eye_to_a_result_on_disk(tmp_path: Path) -> None:
     tested = np.flatnonzero(table.fold == 1)
     answers = student.predict({"eye": table.modalities["eye"].values[tested]})
     assert answers.sum(axis=1) == pytest.approx(np.ones(len(tested)), abs=1e-5)
-    own = next(one for one in found["lanes"] if one["fold"] == "fold 1" and one["seed"] == 1)
+    own = next(one for one in found["replicas"] if one["fold"] == "fold 1" and one["seed"] == 1)
     assert np.mean(answers.argmax(axis=1) == table.labels[tested]) == own["student"]["accuracy"]
     assert student.features({"eye": table.modalities["eye"].values[tested]}).shape == (len(tested), 8)
     with pytest.raises(DataError, match="needs the modality eye"):
@@ -347,7 +347,7 @@ def test_a_student_of_sequences_in_use(tmp_path: Path) -> None:
     found = distill.run(
         path, ["walk", "eye"], "ear", tmp_path / "out", split="all", progress=False, diagnose=False, warm_up=1, **TINY
     )
-    assert found["lanes"] == []
+    assert found["replicas"] == []
     student = distill.load(tmp_path / "out")
     eye = FeatureTable.open(path).modalities["eye"].values
     padded = np.concatenate([walk, np.full((120, 3, 2), 7.0)], axis=1)

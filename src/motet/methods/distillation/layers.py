@@ -1,7 +1,7 @@
-"""Layers with a leading axis of lanes: G networks of one shape, each with its own weights, in one product.
+"""Layers with a leading axis of replicas: G networks of one shape, each with its own weights, in one product.
 
-A lane is one fold with one seed. Lanes never mix, so what a lane computes does not depend on the others. Initial
-weights depend on the lane's seed and the layer's name alone.
+A replica is one fold with one seed. Replicas never mix, so what one computes does not depend on the others. Initial
+weights depend on the replica's seed and the layer's name alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Dense(nn.Module):
     """(G, B, …, inputs) → (G, B, …, outputs), started as ``nn.Linear`` is.
 
     Args:
-        seeds: of the G lanes.
+        seeds: of the G replicas.
         name: key of the initial weights.
     """
 
@@ -48,7 +48,7 @@ class Dense(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Dense layers with LeakyReLU between them, and optionally a linear path beside them.
+    """Dense layers with LeakyReLU between them, and optionally a parallel linear path.
 
     Args:
         sizes: inputs, hidden widths, outputs.
@@ -64,15 +64,20 @@ class Perceptron(nn.Module):
         pairs = pairwise(sizes)
         self.layers = nn.ModuleList(Dense(seeds, f"{name}.{n}", a, b) for n, (a, b) in enumerate(pairs))
         self.straight = Dense(seeds, f"{name}.straight", sizes[0], sizes[-1]) if straight and len(sizes) > 2 else None
-        self.slope = slope
+        self.slope, self.hidden_size = slope, sizes[-2]
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that takes the hidden features, (G, B, hidden_size)."""
+        return self.layers[-1]
 
     def forward(self, x: Tensor, *, frozen: bool = False) -> Tensor:
-        beside = self.straight(x, frozen=frozen) if self.straight is not None else None
+        parallel = self.straight(x, frozen=frozen) if self.straight is not None else None
         for number, layer in enumerate(self.layers):
             if number:
                 x = leaky_relu(x, self.slope)
             x = layer(x, frozen=frozen)
-        return x if beside is None else x + beside
+        return x if parallel is None else x + parallel
 
 
 def resampled(x: Tensor, lengths: Tensor, frames: int) -> Tensor:
@@ -144,7 +149,7 @@ class Recurrence(nn.Module):
 
 
 class SequenceExtractor(nn.Module):
-    """A padded sequence → its representation (G, B, D): an encoder over time and, beside it, a linear path.
+    """A padded sequence → its representation (G, B, D): an encoder over time and a parallel linear path.
 
     The linear path sees the sequence brought to a fixed number of frames.
 
@@ -162,11 +167,16 @@ class SequenceExtractor(nn.Module):
         self.encoder = encoder
         self.head = Dense(seeds, f"{name}.head", cast(int, encoder.feature_size), features)
         self.straight = Dense(seeds, f"{name}.straight", frames * channels, features) if frames else None
-        self.frames = frames
+        self.frames, self.hidden_size = frames, cast(int, encoder.feature_size)
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that takes the hidden features, (G, B, hidden_size)."""
+        return self.head
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         out: Tensor = self.head(self.encoder(x, lengths))
         if self.straight is None:
             return out
-        beside: Tensor = self.straight(resampled(x, lengths, self.frames).flatten(2))
-        return out + beside
+        parallel: Tensor = self.straight(resampled(x, lengths, self.frames).flatten(2))
+        return out + parallel

@@ -13,7 +13,8 @@ import numpy as np
 
 from motet.evaluate.results import percent
 from motet.methods.distillation.folds import Fold
-from motet.methods.distillation.result import METRICS, WORDS, outcome
+from motet.methods.distillation.methods import METHODS, is_taught
+from motet.methods.distillation.result import METRICS, WORDS, outcome, read
 from motet.methods.distillation.table import FeatureTable
 
 _SEEDS = "0 1 2 3 4"
@@ -44,9 +45,9 @@ def missing(result: dict[str, Any]) -> list[str]:
         share = _share(table["dropped"], table["rows"] + table["dropped"], "rows")
         said.append(f"{' or '.join(result['target'])} is absent in {share}: they are left out.")
     side = table.get("training")
-    if side is None or result["method"] == "alone" or not any(side["absent"].values()):
+    if side is None or not uses_teacher(result) or not any(side["absent"].values()):
         return said
-    sizes = {lane["fold"]: lane["train"] for lane in result["lanes"]}
+    sizes = {replica["fold"]: replica["train"] for replica in result["replicas"]}
     what = "training rows"
     if len(sizes) > 1:
         each = " to ".join(f"{count:,}" for count in sorted({min(sizes.values()), max(sizes.values())}))
@@ -55,10 +56,16 @@ def missing(result: dict[str, Any]) -> list[str]:
     for name, count in side["absent"].items():
         said.append(f"{name} is absent in {_share(count, side['rows'], what)}.")
     use = "what is learned from teacher and auxiliary comes from these; the others teach the student by label alone"
-    if result["judged"] == "teacher":
+    if result["scored"] == "teacher":
         use = "the teacher learns from these, the others teach nothing"
     said.append(f"{_share(side['whole'], side['rows'], what)} have every modality: {use}.")
     return said
+
+
+def uses_teacher(result: dict[str, Any]) -> bool:
+    """Whether anything but the student was trained."""
+    known = METHODS.get(result["method"])
+    return known is None or known.uses_teacher
 
 
 def _share(count: int, total: int, what: str) -> str:
@@ -102,7 +109,7 @@ def alone_beside(out: Path | None, result: dict[str, Any]) -> tuple[Path, dict[s
 
     Of several the one with the most seeds and options in common.
     """
-    if out is None or result["method"] in ("alone", "teacher") or not result["lanes"]:
+    if out is None or not is_taught(result["method"]) or not result["replicas"]:
         return None
     found = []
     try:
@@ -128,7 +135,7 @@ def _alone(path: Path, mine: dict[str, Any], result: dict[str, Any]) -> dict[str
             return None
         if any(config["plan"].get(name) != mine["plan"].get(name) for name in ("tables", "source", "target", "motion")):
             return None
-        other: dict[str, Any] = json.loads((path / "result.json").read_text())
+        other: dict[str, Any] = read(path / "result.json")
         same = all(other[name] == result[name] for name in ("split", "validate"))
         same = same and all(other["table"][name] == result["table"][name] for name in ("rows", "classes"))
         return other if same and _folds(other) == _folds(result) else None
@@ -137,11 +144,11 @@ def _alone(path: Path, mine: dict[str, Any], result: dict[str, Any]) -> dict[str
 
 
 def _seeds(result: dict[str, Any]) -> set[int]:
-    return {lane["seed"] for lane in result["lanes"]}
+    return {replica["seed"] for replica in result["replicas"]}
 
 
 def _folds(result: dict[str, Any]) -> set[tuple[str, int, int]]:
-    return {(lane["fold"], lane["train"], lane["test"]) for lane in result["lanes"]}
+    return {(replica["fold"], replica["train"], replica["test"]) for replica in result["replicas"]}
 
 
 def differing(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
@@ -181,9 +188,9 @@ def cautions(result: dict[str, Any], *, compared: bool) -> list[str]:
     """
     idle = all_warm_up(result["settings"])
     said = [f"{idle[0].upper()}{idle[1:]}."] if idle else []
-    if not result["lanes"]:
+    if not result["replicas"]:
         return said
-    if not compared and result["method"] not in ("alone", "teacher"):
+    if not compared and is_taught(result["method"]):
         command = result.get("command_alone")
         how = f"by `{command}`" if command else "with the method `alone`"
         said.append(
@@ -218,12 +225,12 @@ def report(result: dict[str, Any], out: str | Path | None = None) -> str:
 
 def _heading(result: dict[str, Any]) -> str:
     name = f"{result['method']}: {' + '.join(result['target'])}"
-    if result["auxiliary"] and result["method"] != "alone":
-        taught = " + " if result["method"] == "teacher" else ", taught with "
+    if result["auxiliary"] and uses_teacher(result):
+        taught = " + " if result["scored"] == "teacher" else ", taught with "
         name += taught + " + ".join(result["auxiliary"])
     where = f"{result['table']['name']}, rule {result['split']}"
-    if result["lanes"]:
-        where += f", {_plural(len({lane['fold'] for lane in result['lanes']}), 'fold')}"
+    if result["replicas"]:
+        where += f", {_plural(len({replica['fold'] for replica in result['replicas']}), 'fold')}"
         where += f" × {_plural(len(_seeds(result)), 'seed')}"
     return f"**{name}** ({where})"
 
@@ -247,7 +254,7 @@ def _before(result: dict[str, Any]) -> list[str]:
 def _scores(result: dict[str, Any]) -> list[str]:
     lines = []
     for who in ("student", "teacher"):
-        if who in result["summary"] and not (who == "student" and result["judged"] == "teacher"):
+        if who in result["summary"] and not (who == "student" and result["scored"] == "teacher"):
             lines.append(_line(who, result["summary"][who]))
     return lines or ["- trained on every row; nothing was tested"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from motet.core.errors import ConfigError
 from motet.methods.distillation.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
 from motet.methods.distillation.ranges import within
-from motet.methods.distillation.replicated import KINDS, LanedEncoder, Layout
+from motet.methods.distillation.replicated import KINDS, Layout, ReplicatedEncoder
 
 SEQUENCES = ("conv", "gru", *KINDS)
 
@@ -48,7 +48,7 @@ class Networks:
     fuse_hidden: int = 64
     """hidden width of the fusion, an MLP of two layers."""
     straight: bool = True
-    """a linear path beside extractors and fusion; the paper has none."""
+    """a linear path parallel to extractors and fusion; the paper has none."""
     sequence: Literal["conv", "gru", "causal-gru", "bidirectional-gru", "stgcn"] = "conv"
     """extractor of sequences; the last three are the encoders of the library."""
     encoder: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ def _encoder(seeds: Sequence[int], name: str, shape: Shape, modality: str, optio
                 f"modality {modality} is of numbers without joints, so stgcn cannot see it; give it another extractor, "
                 f"e.g. --encoder {modality}=causal-gru"
             )
-        return LanedEncoder(seeds, f"{name}.{kind}", kind, size, layout, hidden, options.sequence_layers)
+        return ReplicatedEncoder(seeds, f"{name}.{kind}", kind, size, layout, hidden, options.sequence_layers)
     own = Convolutions if kind == "conv" else Recurrence
     return own(seeds, f"{name}.{kind}", size, hidden, options.slope)
 

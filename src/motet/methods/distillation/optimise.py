@@ -1,4 +1,4 @@
-"""One optimiser for many lanes, some of which may sit out a step."""
+"""One optimiser for many replicas, some of which may sit out a step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 Maker = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
-class LaneOptimiser:
-    """A torch optimiser over parameters with a leading axis of lanes.
+class ReplicaOptimiser:
+    """A torch optimiser over parameters with a leading axis of replicas.
 
-    A lane that sits out a step has no gradient there, so neither its weights nor its moments nor its count of steps
-    move: exactly as if it were trained alone. Lanes that have always moved together are one tensor for the optimiser; a
-    run of lanes is split when its lanes first part ways.
+    A replica that sits out a step has no gradient there, so neither its weights nor its moments nor its count of steps
+    move: exactly as if it were trained alone. Replicas that have always moved together are one tensor for the
+    optimiser; a run is split when its replicas first part ways.
 
     Args:
         parameters: each (G, …).
@@ -31,7 +31,7 @@ class LaneOptimiser:
         self._rebuild({})
 
     def _rebuild(self, states: dict[tuple[int, int], list[dict[str, Any]]]) -> None:
-        """A new optimiser for the present runs of lanes, with their states where there are any."""
+        """A new optimiser for the present runs of replicas, with their states where there are any."""
         self.pieces = [[p.detach()[a:b] for p in self.parameters] for a, b in self.runs]
         self.optimiser = self.make([piece for run in self.pieces for piece in run])
         for run, pieces in zip(self.runs, self.pieces, strict=True):
@@ -40,7 +40,7 @@ class LaneOptimiser:
                     self.optimiser.state[piece] = state
 
     def _split(self, active: Sequence[bool]) -> None:
-        """Part runs whose lanes do not all do the same now."""
+        """Part runs whose replicas do not all do the same now."""
         found: list[tuple[int, int]] = []
         states: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for (first, last), pieces in zip(self.runs, self.pieces, strict=True):
@@ -60,7 +60,7 @@ class LaneOptimiser:
             parameter.grad = None
 
     def step(self, active: Sequence[bool]) -> None:
-        """Move the lanes that are active by the gradients of the parameters, and forget these."""
+        """Move the replicas that are active by the gradients of the parameters, and forget these."""
         if any(len(set(active[a:b])) > 1 for a, b in self.runs):
             rate = self.optimiser.param_groups[0]["lr"]
             self._split(active)
@@ -87,7 +87,7 @@ class LaneOptimiser:
 
 
 def _part(state: dict[str, Any], part: slice) -> dict[str, Any]:
-    """State of some lanes: their slices of the moments, a copy of the count of steps."""
+    """State of some replicas: their slices of the moments, a copy of the count of steps."""
     return {
         name: value[part].clone() if isinstance(value, Tensor) and value.ndim else _copy(value)
         for name, value in state.items()

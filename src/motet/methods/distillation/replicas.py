@@ -1,4 +1,4 @@
-"""The lanes of an experiment (every fold with every seed) and the rows and batches that each sees."""
+"""The replicas of an experiment (every fold with every seed) and the rows and batches that each sees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VARIES = 1e-5  # share of a modality's typical spread below which a feature cou
 
 
 @dataclass(frozen=True, eq=False)
-class Lanes:
+class Replicas:
     """Every fold with every seed, fold by fold.
 
     Attributes:
@@ -34,45 +34,45 @@ class Lanes:
         return len(self.folds) * len(self.seeds)
 
     @cached_property
-    def lane_folds(self) -> tuple[Fold, ...]:
-        """Fold of each lane."""
+    def replica_folds(self) -> tuple[Fold, ...]:
+        """Fold of each replica."""
         return tuple(fold for fold in self.folds for _ in self.seeds)
 
     @cached_property
-    def lane_seeds(self) -> tuple[int, ...]:
-        """Seed of each lane."""
+    def replica_seeds(self) -> tuple[int, ...]:
+        """Seed of each replica."""
         return tuple(seed for _ in self.folds for seed in self.seeds)
 
     @cached_property
     def train(self) -> Tensor:
         """(G, n) rows, padded by 0."""
-        return _padded([fold.train for fold in self.lane_folds])
+        return _padded([fold.train for fold in self.replica_folds])
 
     @cached_property
     def test(self) -> Tensor:
         """(G, m) rows, padded by 0."""
-        return _padded([fold.test for fold in self.lane_folds])
+        return _padded([fold.test for fold in self.replica_folds])
 
     @cached_property
     def train_counts(self) -> Tensor:
-        """(G,) training rows of each lane."""
-        return torch.tensor([len(fold.train) for fold in self.lane_folds])
+        """(G,) training rows of each replica."""
+        return torch.tensor([len(fold.train) for fold in self.replica_folds])
 
     @cached_property
     def test_counts(self) -> Tensor:
-        """(G,) test rows of each lane."""
-        return torch.tensor([len(fold.test) for fold in self.lane_folds])
+        """(G,) test rows of each replica."""
+        return torch.tensor([len(fold.test) for fold in self.replica_folds])
 
     def orders(self, epoch: int, labels: Tensor, per_class: int) -> Tensor:
-        """(G, n) places of the training rows in the order of an epoch; a lane's depends on its seed and fold alone."""
+        """(G, n) places of the training rows in the order of an epoch, by the replica's seed and fold alone."""
         orders = torch.zeros_like(self.train)
-        for lane, seed in enumerate(self.lane_seeds):
-            count = int(self.train_counts[lane])
-            rows = self.train[lane, :count]
+        for replica, seed in enumerate(self.replica_seeds):
+            count = int(self.train_counts[replica])
+            rows = self.train[replica, :count]
             order = CounterRNG(seed, epoch, rows, -4).order("distill")
             if per_class:
                 order = _together(order, labels[rows], per_class, CounterRNG(seed, epoch, rows, -5))
-            orders[lane, :count] = order
+            orders[replica, :count] = order
         return orders
 
 
@@ -108,11 +108,11 @@ class Feeder:
     Args:
         table: rows that all have the targets.
         shape: the modalities in use.
-        lanes: see :class:`Lanes`.
+        replicas: see :class:`Replicas`.
     """
 
     def __init__(
-        self, table: FeatureTable, shape: Shape, lanes: Lanes, device: torch.device, dtype: torch.dtype
+        self, table: FeatureTable, shape: Shape, replicas: Replicas, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.shape, self.device, self.name = shape, device, table.name
         names = (*shape.targets, *shape.auxiliaries)
@@ -127,8 +127,8 @@ class Feeder:
         whole = np.logical_and.reduce(present) if present else np.ones(len(table), dtype=np.bool_)
         self.whole = torch.tensor(whole, device=device)
         self.available = {m: torch.tensor(table.modalities[m].available, device=device) for m in names}
-        self.fold_of = torch.arange(len(lanes.folds), device=device).repeat_interleave(len(lanes.seeds))
-        self.statistics = {m: self._statistics(m, lanes.folds) for m in names}
+        self.fold_of = torch.arange(len(replicas.folds), device=device).repeat_interleave(len(replicas.seeds))
+        self.statistics = {m: self._statistics(m, replicas.folds) for m in names}
 
     def _statistics(self, name: str, folds: Sequence[Fold]) -> tuple[Tensor, Tensor]:
         """(F, D) mean and inverse standard deviation over the training rows and valid frames of each fold."""
@@ -169,9 +169,9 @@ def steps(counts: Tensor, batch_size: int) -> Tensor:
 
 
 def batches(orders: Tensor, counts: Tensor, batch_size: int) -> Iterator[tuple[Tensor, list[bool]]]:
-    """Places (G, B) of every step of an epoch, and which lanes take it.
+    """Places (G, B) of every step of an epoch, and which replicas take it.
 
-    A lane that has had its epoch repeats its first batch and sits the step out.
+    A replica that has had its epoch repeats its first batch and sits the step out.
     """
     own = steps(counts, batch_size)
     for step in range(int(own.max())):

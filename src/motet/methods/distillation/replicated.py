@@ -1,4 +1,4 @@
-"""Encoders of the library as extractors: one set of weights for each lane, stacked along a leading axis."""
+"""Encoders of the library as extractors: one set of weights for each replica, stacked along a leading axis."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def make_encoder(kind: str, size: int, layout: Layout | None, hidden: int, layer
     return SkeletonGRU(nodes, persons, channels, hidden, layers, kind.removesuffix("-gru"))
 
 
-class LanedEncoder(nn.Module):
-    """An encoder with weights for every lane: padded sequences (G, B, T, F) → (G, B, feature_size).
+class ReplicatedEncoder(nn.Module):
+    """An encoder with weights for every replica: padded sequences (G, B, T, F) → (G, B, feature_size).
 
     A sequence is stretched to all T frames, as the encoders know no padding. Rows without a frame give zeros and take
     no part in batch statistics.
 
     Args:
-        seeds: of the G lanes.
+        seeds: of the G replicas.
         name: key of the initial weights.
         kind, size, layout, hidden, layers: see :func:`make_encoder`.
     """
@@ -114,10 +114,10 @@ class LanedEncoder(nn.Module):
         parameters = {name: value.unbind(0) for name, value in self.module.named_parameters()}
         buffers = {name: value for name, value in self.module.named_buffers() if name in self.stacked}
         found = []
-        for lane in range(len(x)):
-            weights = {name: values[lane] for name, values in parameters.items()}
-            weights |= {name: value[lane] for name, value in buffers.items()}
-            found.append(self._encoded(weights, clips[lane], lengths[lane] > 0))
+        for replica in range(len(x)):
+            weights = {name: values[replica] for name, values in parameters.items()}
+            weights |= {name: value[replica] for name, value in buffers.items()}
+            found.append(self._encoded(weights, clips[replica], lengths[replica] > 0))
         return torch.stack(found)
 
     def _encoded(self, weights: dict[str, Tensor], clips: Tensor, seen: Tensor) -> Tensor:
@@ -131,12 +131,12 @@ class LanedEncoder(nn.Module):
 
 @contextmanager
 def idle_stay(networks: nn.Module, active: Sequence[bool]) -> Iterator[None]:
-    """Batch statistics of the lanes that sit a step out are what they were, after the block."""
-    idle = [lane for lane, moves in enumerate(active) if not moves]
+    """Batch statistics of the replicas that sit a step out are what they were, after the block."""
+    idle = [replica for replica, moves in enumerate(active) if not moves]
     kept = []
     if idle:
         for module in networks.modules():
-            if isinstance(module, LanedEncoder):
+            if isinstance(module, ReplicatedEncoder):
                 named = dict(module.module.named_buffers())
                 kept += [(named[name], named[name][idle].clone()) for name in module.stacked if name in named]
     yield

@@ -1,8 +1,10 @@
-"""From the lanes' scores to a summary, and from two results to what one achieved."""
+"""From the replicas' scores to a summary, and from two results to what one achieved."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -15,29 +17,44 @@ WORDS = {
 }
 
 
-def summary(lanes: Sequence[dict[str, Any]], judged: str) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """A stored ``result.json``, of earlier releases too.
+
+    Raises:
+        OSError, ValueError: not there, or not JSON.
+    """
+    found: dict[str, Any] = json.loads(file.read_text())
+    for old, new in (("lanes", "replicas"), ("judged", "scored")):
+        if old in found:
+            found[new] = found.pop(old)
+    return found
+
+
+def summary(replicas: Sequence[dict[str, Any]], scored: str) -> dict[str, Any]:
     """Values over seeds (each the mean over folds), their mean and sample standard deviation; and per class.
 
     Returns:
         ``student`` and ``teacher``: metric → {"values", "mean", "sd"}, and under ``pooled_accuracy`` and
         ``pooled_recall`` the same of all folds' test rows counted together; ``recalls``: recall of every class, all
-        lanes' test rows together (None where a class is never tested), of whom ``judged`` names.
+        replicas' test rows together (None where a class is never tested), of whom ``scored`` names.
     """
     found: dict[str, Any] = {}
-    if not lanes:
+    if not replicas:
         return found
-    seeds = sorted({lane["seed"] for lane in lanes})
+    seeds = sorted({replica["seed"] for replica in replicas})
     for who in ("student", "teacher"):
-        if who not in lanes[0]:
+        if who not in replicas[0]:
             continue
         found[who] = {}
         for metric in METRICS:
-            if metric not in lanes[0][who]:
+            if metric not in replicas[0][who]:
                 continue
-            values = [fmean(lane[who][metric] for lane in lanes if lane["seed"] == seed) for seed in seeds]
+            values = [fmean(replica[who][metric] for replica in replicas if replica["seed"] == seed) for seed in seeds]
             sd = stdev(values) if len(values) > 1 else None
             found[who][metric] = {"values": values, "mean": fmean(values), "sd": sd}
-        pooled = [_pooled([lane[who]["confusion"] for lane in lanes if lane["seed"] == seed]) for seed in seeds]
+        pooled = [
+            _pooled([replica[who]["confusion"] for replica in replicas if replica["seed"] == seed]) for seed in seeds
+        ]
         for place, metric in enumerate(("pooled_accuracy", "pooled_recall")):
             values = [pair[place] for pair in pooled]
             found[who][metric] = {
@@ -45,7 +62,7 @@ def summary(lanes: Sequence[dict[str, Any]], judged: str) -> dict[str, Any]:
                 "mean": fmean(values),
                 "sd": stdev(values) if len(values) > 1 else None,
             }
-    confusions = [lane[judged]["confusion"] for lane in lanes]
+    confusions = [replica[scored]["confusion"] for replica in replicas]
     right = [sum(c[k][k] for c in confusions) for k in range(len(confusions[0]))]
     count = [sum(sum(c[k]) for c in confusions) for k in range(len(confusions[0]))]
     found["recalls"] = [r / n if n else None for r, n in zip(right, count, strict=True)]
@@ -73,7 +90,7 @@ def outcome(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
         by seed (by the means alone if the seeds differ).
     """
     mine, base = (one["summary"]["student"]["accuracy"] for one in (result, baseline))
-    seeds = [sorted({lane["seed"] for lane in one["lanes"]}) for one in (result, baseline)]
+    seeds = [sorted({replica["seed"] for replica in one["replicas"]}) for one in (result, baseline)]
     gains = [mine["mean"] - base["mean"]]
     if seeds[0] == seeds[1]:
         gains = [a - b for a, b in zip(mine["values"], base["values"], strict=True)]

@@ -25,14 +25,13 @@ from motet.core.signals import stop_signals
 from motet.data.archive import MotionArchive
 from motet.methods.distillation.diagnose import diagnose
 from motet.methods.distillation.folds import default_rule, folds
-from motet.methods.distillation.methods import Amid
 from motet.methods.distillation.motion import Motion, is_archive, open_table, resolved, rule_of, simulated
 from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.ranges import within
-from motet.methods.distillation.replicas import Feeder, Lanes
+from motet.methods.distillation.replicas import Feeder, Replicas
 from motet.methods.distillation.result import summary
-from motet.methods.distillation.scores import judge
+from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.student import save_student
 from motet.methods.distillation.table import FeatureTable, check_numbers, usable, warn_of_constants
@@ -49,7 +48,7 @@ class Plan:
     Attributes:
         tables: paths of the table, or of motion archives.
         target, auxiliary: modalities.
-        seeds: one lane per fold and seed.
+        seeds: one replica per fold and seed.
         split, folds, validate: see :func:`motet.methods.distillation.folds.folds`.
         diagnose: whether to estimate beforehand what the auxiliary adds.
         motion: how clips of archives become rows.
@@ -97,13 +96,13 @@ def run(
         target: what the student sees, in training and in use.
         auxiliary: what helps in training only.
         out: run directory to create; None keeps nothing.
-        method: amid, nce (AMID with CCL's contrast), kd, crd, crcd, gmc, ccl, alone, or teacher.
+        method: amid, nce (AMID with CCL's contrast), kd, fitnets, crd, crcd, gmc, ccl, alone, or teacher.
         settings: ``table``, ``ucf51``, ``activitynet``, ``iemocap``, or own ones.
         seeds: of initial weights and batch orders.
         split: who tests: ``fold``, ``split``, ``group``, ``leave-one-group-out``, ``random`` or ``all``; of motion
             archives also any rule of :mod:`motet.data.splits`. By default what the table has.
         folds: how many, where the rule leaves it open.
-        validate: judge on a held-out part of every training side, to choose settings without the test rows.
+        validate: test on a held-out part of every training side, to choose settings without the test rows.
         diagnose: first estimate what the auxiliary adds to the target.
         motion: how clips of motion archives become rows.
         progress: show progress.
@@ -191,9 +190,9 @@ def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str 
         classes=len(table.class_names),
         layouts={m: layout for m in names if (layout := table.modalities[m].layout) is not None},
     )
-    lanes = Lanes(tuple(divided), plan.seeds)
-    feeder = Feeder(table, shape, lanes, torch.device(device), torch.float32)
-    return Trainer(settings, shape, feeder, lanes), shape
+    replicas = Replicas(tuple(divided), plan.seeds)
+    feeder = Feeder(table, shape, replicas, torch.device(device), torch.float32)
+    return Trainer(settings, shape, feeder, replicas), shape
 
 
 def _train(
@@ -208,7 +207,7 @@ def _train(
         _create(out, plan, settings, device)
     forecast = None
     if plan.diagnose and plan.auxiliary:
-        forecast = _forecast(table, plan, trainer.lanes, out, progress)
+        forecast = _forecast(table, plan, trainer.replicas, out, progress)
     if out is not None:
         trainer.restore(out)
     stages, epochs = len(trainer.stages), settings.training.epochs
@@ -216,13 +215,13 @@ def _train(
     with one_thread(device == "cpu"), stop_signals() as stopped, show:
         if not trainer.run(out, show, stopped):
             _leave(out, stopped, trainer)
-    lanes, main = trainer.lanes, trainer.main
+    replicas, main = trainer.replicas, trainer.main
     tested = rule != "all" or plan.validate
-    judged = judge(main.outputs, trainer.feeder, lanes, shape.classes) if tested else []
+    scored = evaluate(main.outputs, trainer.feeder, replicas, shape.classes) if tested else []
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.name,
-        "judged": main.method.judged,
+        "scored": settings.method.scored,
         "settings": settings.to_dict(),
         "table": {
             "name": "+".join(Path(p).stem for p in plan.tables),
@@ -230,7 +229,7 @@ def _train(
             "dropped": len(opened) - len(table),
             "whole": int(trainer.feeder.whole.sum()),
             "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
-            "training": training_side(table, plan.auxiliary, lanes.folds),
+            "training": training_side(table, plan.auxiliary, replicas.folds),
             "classes": list(table.class_names),
             "simulated": simulated(plan.tables),
         },
@@ -241,15 +240,15 @@ def _train(
         "batch_size": trainer.batch_size,
         "seconds": round(trainer.seconds, 3),
         "environment": environment() | begun(out),
-        "lanes": judged,
-        "summary": summary(judged, main.method.judged),
+        "replicas": scored,
+        "summary": summary(scored, settings.method.scored),
         "curves": trainer.history,
         "forecast": forecast,
         "command_alone": _command_alone(plan, settings, out),
     }
     _warn_of_collapse(trainer)
     if out is not None:
-        if main.method.judged == "student":  # the teacher's own method trains none
+        if settings.method.scored == "student":  # the teacher's own method trains none
             save_student(out / "student.safetensors", trainer, table, plan.motion)
         write_json(out / "result.json", result)
         with written(out / "result.md") as partial:
@@ -285,43 +284,35 @@ def _command_alone(plan: Plan, settings: Settings, out: Path | None) -> str | No
 
 
 def warn_of(settings: Settings) -> None:
-    """Options of AMID that leave nothing of it, or make it worse."""
-    method = settings.method
-    if isinstance(method, Amid) and method.adversarial and not method.warm_up:
-        warnings.warn(
-            "AMID without a warm-up (warm_up 0): critics that meet an untrained student drive it below the baseline in "
-            "the paper; choose --warm-up 1 or more",
-            MotetWarning,
-            stacklevel=4,
-        )
-    said = all_warm_up(settings.to_dict())
-    if said:
+    """Options that leave nothing of a method, or make it worse."""
+    idle = all_warm_up(settings.to_dict())
+    for said in (*settings.method.cautions(), *([idle] if idle else [])):
         warnings.warn(said, MotetWarning, stacklevel=4)
 
 
 def _warn_of_collapse(trainer: Trainer) -> None:
     """Alike features of unlike classes in the last epoch."""
     last = trainer.history[-1]["terms"].get("cosine_others", [])
-    lanes = zip(trainer.lanes.lane_folds, trainer.lanes.lane_seeds, last, strict=bool(last))
-    fallen = [(fold.name, seed, value) for fold, seed, value in lanes if value > _COLLAPSED]
+    replicas = zip(trainer.replicas.replica_folds, trainer.replicas.replica_seeds, last, strict=bool(last))
+    fallen = [(fold.name, seed, value) for fold, seed, value in replicas if value > _COLLAPSED]
     if fallen:
         fold, seed, value = fallen[0]
         warnings.warn(
             f"teacher and student give all classes nearly one representation (mean cosine of different classes "
-            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {len(trainer.lanes)} trainings): lower "
+            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {len(trainer.replicas)} trainings): lower "
             "--contrast-student, --contrast-auxiliary and --adversarial, or the rate",
             MotetWarning,
             stacklevel=4,
         )
 
 
-def _forecast(table: FeatureTable, plan: Plan, lanes: Lanes, out: Path | None, progress: bool) -> dict[str, Any]:
+def _forecast(table: FeatureTable, plan: Plan, replicas: Replicas, out: Path | None, progress: bool) -> dict[str, Any]:
     stored = out / "forecast.json" if out is not None else None
     if stored is not None and stored.exists():
         found: dict[str, Any] = json.loads(stored.read_text())
         return found
     # rows that train somewhere: with one split these are its training rows, with folds all of them
-    rows = np.unique(np.concatenate([fold.train for fold in lanes.folds]))
+    rows = np.unique(np.concatenate([fold.train for fold in replicas.folds]))
     with one_thread():
         found = diagnose(table.rows(rows), plan.target, plan.auxiliary, progress=progress)
     if stored is not None:

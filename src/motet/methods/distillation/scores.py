@@ -1,4 +1,4 @@
-"""Test results of every lane: accuracy, recall per class, retrieval, and how far student and teacher are apart."""
+"""Test results of every replica: accuracy, recall per class, retrieval, and how far student and teacher are apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from motet.losses._rows import mean, unit
 from motet.methods.distillation.networks import Inputs, Outputs
-from motet.methods.distillation.replicas import Feeder, Lanes
+from motet.methods.distillation.replicas import Feeder, Replicas
 
 Forward = Callable[[Inputs], Outputs]
 _ROWS = 512
@@ -35,14 +35,14 @@ def outputs_on(forward: Forward, feeder: Feeder, rows: Tensor) -> Outputs:
     )
 
 
-def curve(forward: Forward, networks: nn.Module, feeder: Feeder, lanes: Lanes) -> dict[str, list[float]]:
-    """Accuracy of student and teacher on the test rows, and their mean cosine, of every lane; for charts only."""
-    if not int(lanes.test_counts.min()):
+def curve(forward: Forward, networks: nn.Module, feeder: Feeder, replicas: Replicas) -> dict[str, list[float]]:
+    """Accuracy of student and teacher on the test rows, and their mean cosine, of every replica; for charts only."""
+    if not int(replicas.test_counts.min()):
         return {}
-    found = outputs_on(forward, feeder, lanes.test)
-    truth, rows = _truth(feeder, lanes)
+    found = outputs_on(forward, feeder, replicas.test)
+    truth, rows = _truth(feeder, replicas)
     line = {}
-    whole = rows & feeder.whole[lanes.test.to(feeder.device)]
+    whole = rows & feeder.whole[replicas.test.to(feeder.device)]
     for who, seen in (("student", rows), ("teacher", whole)):
         logits = getattr(found, f"{who}_logits")
         if logits is not None:
@@ -53,37 +53,37 @@ def curve(forward: Forward, networks: nn.Module, feeder: Feeder, lanes: Lanes) -
     return line
 
 
-def _truth(feeder: Feeder, lanes: Lanes) -> tuple[Tensor, Tensor]:
+def _truth(feeder: Feeder, replicas: Replicas) -> tuple[Tensor, Tensor]:
     """(G, m) classes of the test rows, and which of them are no padding."""
-    rows = lanes.test.to(feeder.device)
-    real = torch.arange(rows.shape[1], device=feeder.device) < lanes.test_counts.to(feeder.device)[:, None]
+    rows = replicas.test.to(feeder.device)
+    real = torch.arange(rows.shape[1], device=feeder.device) < replicas.test_counts.to(feeder.device)[:, None]
     return feeder.labels[rows], real
 
 
-def judge(forward: Forward, feeder: Feeder, lanes: Lanes, classes: int) -> list[dict[str, Any]]:
-    """Final results of every lane.
+def evaluate(forward: Forward, feeder: Feeder, replicas: Replicas, classes: int) -> list[dict[str, Any]]:
+    """Final results of every replica.
 
     Of student and teacher each: ``accuracy`` (WA, top-1), ``recall`` (UA, mean over the classes that are tested),
     ``confusion`` (C, C) counts, true class by predicted. Of the student's representation: ``retrieval_1`` and
     ``retrieval_5``, the share of test rows with a training row of their class among the 1 or 5 nearest by cosine.
-    The teacher is judged on the rows that have every modality.
+    The teacher is tested on the rows that have every modality.
     """
-    found = outputs_on(forward, feeder, lanes.test)
-    truth, rows = _truth(feeder, lanes)
-    whole = rows & feeder.whole[lanes.test.to(feeder.device)]
+    found = outputs_on(forward, feeder, replicas.test)
+    truth, rows = _truth(feeder, replicas)
+    whole = rows & feeder.whole[replicas.test.to(feeder.device)]
     scores: dict[str, Any] = {}
     for who, seen in (("student", rows), ("teacher", whole)):
         logits = getattr(found, f"{who}_logits")
         if logits is not None:
             scores[who] = _classified(logits.argmax(dim=2), truth, seen, classes)
     assert found.student is not None
-    hits = _retrieved(found.student, forward, feeder, lanes, truth, rows)
+    hits = _retrieved(found.student, forward, feeder, replicas, truth, rows)
     result = []
-    for lane, (fold, seed) in enumerate(zip(lanes.lane_folds, lanes.lane_seeds, strict=True)):
+    for replica, (fold, seed) in enumerate(zip(replicas.replica_folds, replicas.replica_seeds, strict=True)):
         line: dict[str, Any] = {"fold": fold.name, "seed": seed, "train": len(fold.train), "test": len(fold.test)}
         for who, parts in scores.items():
-            line[who] = {name: part[lane].tolist() for name, part in parts.items()}
-        line["student"] |= {name: float(value[lane]) for name, value in hits.items()}
+            line[who] = {name: part[replica].tolist() for name, part in parts.items()}
+        line["student"] |= {name: float(value[replica]) for name, value in hits.items()}
         result.append(line)
     return result
 
@@ -103,12 +103,12 @@ def _classified(predicted: Tensor, truth: Tensor, rows: Tensor, classes: int) ->
 
 
 def _retrieved(
-    queries: Tensor, forward: Forward, feeder: Feeder, lanes: Lanes, truth: Tensor, rows: Tensor
+    queries: Tensor, forward: Forward, feeder: Feeder, replicas: Replicas, truth: Tensor, rows: Tensor
 ) -> dict[str, Tensor]:
-    gallery_rows = lanes.train.to(feeder.device)
+    gallery_rows = replicas.train.to(feeder.device)
     gallery = outputs_on(forward, feeder, gallery_rows).student
     assert gallery is not None
-    real = torch.arange(gallery_rows.shape[1], device=feeder.device) < lanes.train_counts.to(feeder.device)[:, None]
+    real = torch.arange(gallery_rows.shape[1], device=feeder.device) < replicas.train_counts.to(feeder.device)[:, None]
     hit = hits(queries, truth, gallery, feeder.labels[gallery_rows], real, 5)
     return {
         "retrieval_1": mean(hit[..., 0].double(), rows),

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.methods.distillation.methods import METHODS, AnyMethod, owners
+from motet.methods.distillation.methods import METHODS, Options, changes, owners
 from motet.methods.distillation.networks import Networks
 from motet.methods.distillation.ranges import within
 
@@ -66,7 +66,7 @@ class Settings:
 
     settings: str
     name: str
-    method: AnyMethod
+    method: Options
     networks: Networks = field(default_factory=Networks)
     training: Training = field(default_factory=Training)
 
@@ -112,61 +112,37 @@ def _fitting(name: str, before: Any, value: Any) -> Any:
     return value
 
 
-# What a recipe changes beside the method's published options: of every method ("*") or of one.
-RECIPES: dict[str, dict[str, dict[str, Any]]] = {
-    "table": {
-        "*": {},
-        "amid": {
-            "contrast_student": 0.02,
-            "contrast_auxiliary": 0.008,
-            "adversarial": 0.1,
-            "warm_up": 4,
-            "critic_width": 64,
-        },
-        "nce": {
-            "contrast_student": 0.3,
-            "contrast_auxiliary": 0.12,
-            "adversarial": 0.1,
-            "warm_up": 4,
-            "critic_width": 64,
-        },
-        "crd": {"negatives": 128},
-        "crcd": {"negatives": 16},
-    },
+# What the named settings change in every method; what they change in one stands in the method's file.
+RECIPES: dict[str, dict[str, Any]] = {
+    "table": {},
     # UCF51 and ActivityNet: §4.2 and supplementary B.1. Features are those of the video network's last layer.
     "ucf51": {
-        "*": {
-            "features": 512,
-            "hidden": (),
-            "fuse_hidden": 512,
-            "straight": False,
-            "dropout": 0.0,
-            "auxiliary_extractor": "table",
-            "epochs": 450,
-            "batch_size": 16,
-            "optimiser": "sgd",
-            "lr": 0.01,
-            "weight_decay": 5e-4,
-            "schedule": "steps",
-            "milestones": (225, 325, 400),
-        },
+        "features": 512,
+        "hidden": (),
+        "fuse_hidden": 512,
+        "straight": False,
+        "dropout": 0.0,
+        "auxiliary_extractor": "table",
+        "epochs": 450,
+        "batch_size": 16,
+        "optimiser": "sgd",
+        "lr": 0.01,
+        "weight_decay": 5e-4,
+        "schedule": "steps",
+        "milestones": (225, 325, 400),
     },
-    # IEMOCAP: τ, batch, warm-up and width are published; the rate and the number of epochs are not.
+    # IEMOCAP: τ, batch, warm-up and width are published; the rate, the number of epochs and the weights are not.
     "iemocap": {
-        "*": {
-            "features": 768,
-            "hidden": (768,),
-            "fuse_hidden": 768,
-            "straight": False,
-            "dropout": 0.0,
-            "sequence": "gru",
-            "sequence_hidden": 384,
-            "epochs": 20,
-            "batch_size": 128,
-            "lr": 2e-4,
-        },
-        "amid": {"temperature": 0.6, "warm_up": 5, "contrast_student": 0.05, "contrast_auxiliary": 0.02},
-        "nce": {"temperature": 0.6, "warm_up": 5},
+        "features": 768,
+        "hidden": (768,),
+        "fuse_hidden": 768,
+        "straight": False,
+        "dropout": 0.0,
+        "sequence": "gru",
+        "sequence_hidden": 384,
+        "epochs": 20,
+        "batch_size": 128,
+        "lr": 2e-4,
     },
 }
 RECIPES["activitynet"] = RECIPES["ucf51"]
@@ -187,9 +163,8 @@ def settings_for(method: str = "amid", settings: str = "table") -> Settings:
         raise ConfigError(f"there is no method {method!r}; choose one of {', '.join(METHODS)}")
     if settings not in RECIPES:
         raise ConfigError(f"there are no settings {settings!r}; choose one of {', '.join(RECIPES)}")
-    recipe = RECIPES[settings]
     start = Settings(settings, method, METHODS[method])
-    return start.with_options(recipe["*"] | recipe.get(method, {}))
+    return start.with_options(RECIPES[settings] | changes(settings, method))
 
 
 def settings_from_dict(data: Mapping[str, Any]) -> Settings:
@@ -200,6 +175,9 @@ def settings_from_dict(data: Mapping[str, Any]) -> Settings:
     """
     try:
         start = settings_for(data["name"], data["settings"])
-        return start.with_options({**data["method"], **data["networks"], **data["training"]})
+        method = dict(data["method"])
+        if method.get("enhanced") == "class-mates":  # of earlier releases
+            method["enhanced"] = "repeated"
+        return start.with_options({**method, **data["networks"], **data["training"]})
     except (KeyError, TypeError) as error:
         raise ConfigError(f"stored settings cannot be read: {error!r}") from error

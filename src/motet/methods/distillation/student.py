@@ -22,6 +22,7 @@ from motet.core.files import written
 from motet.data.archive import MotionArchive
 from motet.engine.run import is_raw_distillation
 from motet.methods.distillation.layers import Dense
+from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.motion import Motion, modality_of
 from motet.methods.distillation.networks import Inputs, Shape
 from motet.methods.distillation.networks import Student as StudentNetwork
@@ -33,15 +34,15 @@ from motet.methods.distillation.train import Trainer
 
 
 def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Motion) -> None:
-    """Weights of the students of all lanes, how their inputs are standardised, and what is needed to rebuild them."""
-    networks, shape, lanes = trainer.main.networks, trainer.shape, trainer.lanes
+    """Weights of the students of all replicas, how inputs are standardised, and what is needed to rebuild them."""
+    networks, shape, replicas = trainer.main.networks, trainer.shape, trainer.replicas
     tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
     tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
     for name in shape.targets:
         for kind, value in zip(("center", "scale"), trainer.feeder.statistics[name], strict=True):
             tensors[f"input.{name}.{kind}"] = value.index_select(0, trainer.feeder.fold_of)
     keys = row_keys(table, shape.targets)
-    for number, fold in enumerate(lanes.folds):
+    for number, fold in enumerate(replicas.folds):
         tensors[f"trained.{number}"] = torch.from_numpy(keys[fold.train])
     facts = {
         "settings": trainer.settings.to_dict(),
@@ -51,8 +52,8 @@ def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Moti
         "layouts": {m: shape.layouts[m].to_dict() for m in shape.targets if m in shape.layouts},
         "motion": asdict(motion),
         "classes": list(table.class_names),
-        "folds": [fold.name for fold in lanes.lane_folds],
-        "seeds": list(lanes.lane_seeds),
+        "folds": [fold.name for fold in replicas.replica_folds],
+        "seeds": list(replicas.replica_seeds),
     }
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with written(path) as partial:
@@ -349,19 +350,19 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
     tensors, facts = _read(file := _file(Path(path)))
     if (said := no_student(file.parent, facts["settings"]["name"])) is not None:
         raise RunError(said)
-    lanes = list(zip(facts["folds"], facts["seeds"], strict=True))
-    fits = [n for n, (f, s) in enumerate(lanes) if fold in (None, f) and seed in (None, s)]
+    replicas = list(zip(facts["folds"], facts["seeds"], strict=True))
+    fits = [n for n, (f, s) in enumerate(replicas) if fold in (None, f) and seed in (None, s)]
     if not fits:
-        raise ConfigError(f"{file} has no student of fold {fold!r} and seed {seed}; it has {lanes}")
-    lane = slice(fits[0], fits[0] + 1)
+        raise ConfigError(f"{file} has no student of fold {fold!r} and seed {seed}; it has {replicas}")
+    replica = slice(fits[0], fits[0] + 1)
     options = settings_from_dict(facts["settings"]).networks
     layouts = {m: Layout.from_dict(layout) for m, layout in facts.get("layouts", {}).items()}
     targets, sequences = tuple(facts["targets"]), frozenset(facts["sequences"])
     shape = Shape(facts["sizes"], sequences, targets, (), len(facts["classes"]), layouts)
     network = StudentNetwork((0,), "student", shape, shape.targets, options)
     classifier = Dense((0,), "classifier", options.features, shape.classes)
-    _fill(network, "student.", tensors, lane)
-    _fill(classifier, "classifier.", tensors, lane)
+    _fill(network, "student.", tensors, replica)
+    _fill(classifier, "classifier.", tensors, replica)
     return Student(
         tuple(facts["classes"]),
         shape.targets,
@@ -369,10 +370,10 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         shape.sequences,
         network.eval(),
         classifier,
-        {m: (tensors[f"input.{m}.center"][lane], tensors[f"input.{m}.scale"][lane]) for m in shape.targets},
+        {m: (tensors[f"input.{m}.center"][replica], tensors[f"input.{m}.scale"][replica]) for m in shape.targets},
         layouts,
         Motion.from_dict(facts["motion"]) if "motion" in facts else Motion(),
-        *lanes[fits[0]],
+        *replicas[fits[0]],
         _trained(tensors, facts, fits[0]),
     )
 
@@ -388,7 +389,7 @@ def no_student(path: Path, method: str | None = None) -> str | None:
         found = method or json.loads((path / "config.json").read_text())["settings"]["name"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if found != "teacher":
+    if found not in METHODS or METHODS[found].scored == "student":
         return None
     return (
         f"{path} trained the teacher alone, which needs every modality, so it has no student: its scores are in "
@@ -400,7 +401,7 @@ def _file(path: Path) -> Path:
     """The file of the students of a run directory, or the file itself."""
     if not path.is_dir():
         return path
-    if is_raw_distillation(path) or (path / "lanes").is_dir():
+    if is_raw_distillation(path) or (path / "replicas").is_dir():
         raise RunError(
             f"{path} is a distillation from recordings (`motet distill raw`): motet.distill.raw.load loads it"
         )
@@ -422,11 +423,11 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error
 
 
-def _trained(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], lane: int) -> npt.NDArray[np.int64] | None:
-    fold = list(dict.fromkeys(facts["folds"])).index(facts["folds"][lane])
+def _trained(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], replica: int) -> npt.NDArray[np.int64] | None:
+    fold = list(dict.fromkeys(facts["folds"])).index(facts["folds"][replica])
     found = tensors.get(f"trained.{fold}")
     return None if found is None else found.numpy()
 
 
-def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor], lane: slice) -> None:
-    module.load_state_dict({k.removeprefix(prefix): v[lane] for k, v in tensors.items() if k.startswith(prefix)})
+def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor], replica: slice) -> None:
+    module.load_state_dict({k.removeprefix(prefix): v[replica] for k, v in tensors.items() if k.startswith(prefix)})

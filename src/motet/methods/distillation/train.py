@@ -21,14 +21,14 @@ from motet.core.errors import ConfigError, DataError, RunError
 from motet.core.files import written
 from motet.core.progress import TrainingProgress
 from motet.engine.checkpoint import CHECKPOINT_VERSION, load_checkpoint
-from motet.methods.distillation import scores as judge
-from motet.methods.distillation.methods import Alone, Teacher
-from motet.methods.distillation.methods.amid import AmidMethod
+from motet.methods.distillation.methods.alone import Alone
 from motet.methods.distillation.methods.base import Batch, Context, Method
+from motet.methods.distillation.methods.teacher import Teacher
 from motet.methods.distillation.networks import Ensemble, Inputs, Outputs, Shape
-from motet.methods.distillation.optimise import LaneOptimiser
-from motet.methods.distillation.replicas import Feeder, Lanes, batches, steps
+from motet.methods.distillation.optimise import ReplicaOptimiser
+from motet.methods.distillation.replicas import Feeder, Replicas, batches, steps
 from motet.methods.distillation.replicated import idle_stay
+from motet.methods.distillation.scores import curve
 from motet.methods.distillation.settings import Settings
 
 _KEPT = 2  # checkpoints
@@ -73,7 +73,7 @@ class Trainer:
         settings: see :class:`motet.methods.distillation.settings.Settings`.
         shape: modalities in use.
         feeder: their rows.
-        lanes: folds and seeds.
+        replicas: folds and seeds.
         batch_size: rows per step, if smaller than that of the settings.
         dtype: of all weights.
     """
@@ -83,18 +83,22 @@ class Trainer:
         settings: Settings,
         shape: Shape,
         feeder: Feeder,
-        lanes: Lanes,
+        replicas: Replicas,
         *,
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.settings, self.shape, self.feeder, self.lanes, self.dtype = settings, shape, feeder, lanes, dtype
+        self.settings, self.shape, self.feeder, self.replicas, self.dtype = settings, shape, feeder, replicas, dtype
         self.device = feeder.device
-        self.train_rows = lanes.train.to(self.device)
-        self.batch_size = min(batch_size or settings.training.batch_size, int(lanes.train_counts.min()))
+        self.train_rows = replicas.train.to(self.device)
+        self.batch_size = min(batch_size or settings.training.batch_size, int(replicas.train_counts.min()))
         if self.batch_size < 2:
             raise ConfigError(f"a batch of {self.batch_size} row compares nothing; use more rows or a larger batch")
         self.stages = self._stages()
+        for stage in self.stages:
+            stage.networks.to(self.device, self.dtype).eval()
+            stage.method.attach(stage.networks, stage.teacher)
+            _move(stage.method, self.device, self.dtype)
         self.stage, self.epoch = 0, 0
         self.history: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -104,7 +108,8 @@ class Trainer:
 
     def _stages(self) -> list[Stage]:
         context = self._context()
-        if not isinstance(self.settings.method, Alone):
+        taught = self.settings.method.uses_teacher
+        if taught:
             self._check_teachable(context)
         method = self.settings.method.build(context)
         options = self.settings.networks
@@ -112,27 +117,24 @@ class Trainer:
             if given.partition("=")[0] not in self.shape.sequences:
                 known = ", ".join(sorted(self.shape.sequences)) or "none"
                 raise ConfigError(f"encoder {given!r} is for a modality of sequences in use; there are {known}")
-        if method.uses_teacher and not self.shape.auxiliaries:
+        if taught and not self.shape.auxiliaries:
             raise ConfigError(f"method {self.settings.name} needs an auxiliary modality; name one by --auxiliary")
         stages = []
-        seeds, frozen = self.lanes.lane_seeds, None
+        seeds, frozen = self.replicas.replica_seeds, None
         build = partial(Ensemble, seeds, self.shape, options)
-        if method.uses_teacher and options.auxiliary_extractor == "frozen":
+        if taught and options.auxiliary_extractor == "frozen":
             others = replace(self.shape, targets=self.shape.auxiliaries, auxiliaries=())
             alone = Ensemble(seeds, others, options, name="auxiliary.", teacher=False)
             stages.append(Stage("auxiliary", alone, Alone().build(context)))
         if method.fixed_teacher:
             frozen = build(name="teacher.")
             stages.append(Stage("teacher", frozen, Teacher().build(context)))
-        joint = method.uses_teacher and not method.fixed_teacher
+        joint = taught and not method.fixed_teacher
         stages.append(Stage("main", build(teacher=joint), method, frozen))
-        for stage in stages:
-            stage.networks.to(self.device, self.dtype).eval()
-            _move(stage.method, self.device, self.dtype)
         return stages
 
     def _check_teachable(self, context: Context) -> None:
-        for fold, rows in zip(self.lanes.lane_folds, context.rows, strict=True):
+        for fold, rows in zip(self.replicas.replica_folds, context.rows, strict=True):
             if not rows.any():
                 names = ", ".join((*self.shape.targets, *self.shape.auxiliaries))
                 raise DataError(
@@ -141,10 +143,10 @@ class Trainer:
                 )
 
     def _context(self) -> Context:
-        counts, rows = self.lanes.train_counts.to(self.device), self.train_rows
+        counts, rows = self.replicas.train_counts.to(self.device), self.train_rows
         real = torch.arange(rows.shape[1], device=self.device) < counts[:, None]
         return Context(
-            seeds=self.lanes.lane_seeds,
+            seeds=self.replicas.replica_seeds,
             features=self.settings.networks.features,
             classes=self.shape.classes,
             labels=self.feeder.labels[rows],
@@ -162,7 +164,7 @@ class Trainer:
             here.networks.auxiliary.extractors.load_state_dict(source.state_dict())
             here.networks.auxiliary.extractors.requires_grad_(False)
 
-    def _optimiser(self) -> LaneOptimiser:
+    def _optimiser(self) -> ReplicaOptimiser:
         """Main optimiser of the present stage."""
         self._hand_over()
         here, training = self.stages[self.stage], self.settings.training
@@ -174,7 +176,7 @@ class Trainer:
                 return torch.optim.SGD(parameters, lr=training.lr, momentum=training.momentum, weight_decay=decay)
             return torch.optim.AdamW(parameters, lr=training.lr, weight_decay=decay, fused=True)
 
-        return LaneOptimiser([*here.networks.parameters(), *here.method.own_parameters()], make)
+        return ReplicaOptimiser([*here.networks.parameters(), *here.method.own_parameters()], make)
 
     # ------------------------------------------------------------------ an epoch
 
@@ -202,18 +204,17 @@ class Trainer:
         here, training = self.stages[self.stage], self.settings.training
         factor = training.factor(self.epoch)
         self.optimiser.set_rate(training.lr * factor)
-        if isinstance(here.method, AmidMethod):
-            here.method.scale_rate(factor)
-        orders = self.lanes.orders(self.epoch, self.feeder.labels.cpu(), training.per_class)
+        here.method.scale_rate(factor)
+        orders = self.replicas.orders(self.epoch, self.feeder.labels.cpu(), training.per_class)
         sums: dict[str, Tensor] = {}
         began, rows = time.perf_counter(), 0
         self._learn(here, on=True)
-        for place, active in batches(orders, self.lanes.train_counts, self.batch_size):
+        for place, active in batches(orders, self.replicas.train_counts, self.batch_size):
             moving = torch.tensor(active, device=self.device)
             for name, value in self.step(here, place.to(self.device), active).items():
                 sums[name] = sums.get(name, 0.0) + torch.where(moving, value, 0.0)
             rows += self.batch_size * sum(active)
-        count = steps(self.lanes.train_counts, self.batch_size).to(self.device)
+        count = steps(self.replicas.train_counts, self.batch_size).to(self.device)
         terms = {name: value / count for name, value in sums.items()}
         speed = rows / max(time.perf_counter() - began, 1e-9)
         self._learn(here, on=False)
@@ -224,7 +225,7 @@ class Trainer:
         line |= {"terms": {name: _rounded(value) for name, value in terms.items()}}
         every = max(1, training.epochs // training.checks)
         if self.epoch % every == 0 or self.epoch == training.epochs:
-            line["curve"] = judge.curve(here.outputs, here.networks, self.feeder, self.lanes)
+            line["curve"] = curve(here.outputs, here.networks, self.feeder, self.replicas)
         self.history.append(line)
         show.done = self.stage * show.epochs + self.epoch - 1
         show.step(self.epoch - 1, {}, speed)
@@ -240,7 +241,7 @@ class Trainer:
             auxiliary.extractors.eval()
 
     def step(self, here: Stage, place: Tensor, active: list[bool]) -> dict[str, Tensor]:
-        """One step of the active lanes on the rows at (G, B) places of their training sides; terms, (G,) each."""
+        """One step of the active replicas on the rows at (G, B) places of their training sides; terms, (G,) each."""
         rows = self.train_rows.gather(1, place)
         batch = Batch(self.feeder.labels[rows], self.feeder.whole[rows], place, active, self.epoch)
         whole = self.feeder.inputs(rows, self._needed(here))
@@ -263,7 +264,7 @@ class Trainer:
         Frozen extractors see everything: they are past training.
         """
         found = dict(inputs.values)
-        rate, keyed = self.settings.networks.dropout, batch.draws(self.lanes.lane_seeds)
+        rate, keyed = self.settings.networks.dropout, batch.draws(self.replicas.replica_seeds)
         least = round(rate * 2**16) - 2**15
         frozen = here.networks.auxiliary is not None and self.settings.networks.auxiliary_extractor == "frozen"
         for name, x in inputs.values.items():
@@ -280,7 +281,7 @@ class Trainer:
         for name, value in terms.items():
             bad = (~value.isfinite()).nonzero().flatten().tolist()
             if bad:
-                fold, seed = self.lanes.lane_folds[bad[0]].name, self.lanes.lane_seeds[bad[0]]
+                fold, seed = self.replicas.replica_folds[bad[0]].name, self.replicas.replica_seeds[bad[0]]
                 raise RunError(
                     f"the term {name} is not finite in epoch {self.epoch + 1} ({fold}, seed {seed}); lower --lr or the "
                     "weight of the term"

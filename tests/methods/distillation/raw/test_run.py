@@ -21,7 +21,7 @@ from motet.methods import distillation as distill
 from motet.methods.distillation.raw import load, open_source, resume, train
 from motet.methods.distillation.raw.feeder import RawFeeder, Source, stand_in
 from motet.methods.distillation.raw.trainer import Extractor, RawTrainer
-from motet.methods.distillation.replicas import Lanes
+from motet.methods.distillation.replicas import Replicas
 from motet.methods.distillation.settings import settings_for
 from tests.methods.distillation.raw.made import FLAGS, NETWORKS, QUICK, SMALL, films
 from tests.methods.distillation.raw.media_files import tone, write
@@ -45,7 +45,7 @@ def test_from_films_to_a_student_on_the_command_line(
     assert "**amid: video, taught with audio**" in capsys.readouterr().out
     found = json.loads((tmp_path / "r.json").read_text())
     assert found == json.loads((run / "result.json").read_text())
-    assert found["lanes"][0]["test"] == 4
+    assert found["replicas"][0]["test"] == 4
     assert set(found["summary"]) >= {"student", "teacher"}
     assert len(found["curves"]["test, seed 0"]) == 2
     assert "critics" in found["curves"]["test, seed 0"][1]["terms"]
@@ -57,7 +57,7 @@ def test_from_films_to_a_student_on_the_command_line(
     assert answers.sum(axis=1) == pytest.approx([1] * 4, abs=1e-5)
     truth = [student.class_names.index(Path(f).parent.name) for f in files]
     right = (answers.argmax(axis=1) == truth).mean()
-    assert right == pytest.approx(found["lanes"][0]["student"]["accuracy"])
+    assert right == pytest.approx(found["replicas"][0]["student"]["accuracy"])
     assert student.features({"video": files}).shape == (4, 4)
     with pytest.raises(DataError, match="needs the modality video"):
         student.predict({"audio": files})
@@ -89,7 +89,7 @@ def test_from_films_to_a_student_on_the_command_line(
 def test_the_student_alone_and_the_report_of_a_training_from_recordings(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The proposed command runs under the same conditions; the page shows curves of all lanes together."""
+    """The proposed command runs under the same conditions; the page shows curves of all replicas together."""
     monkeypatch.chdir(tmp_path)
     manifest = open_source(folder)
     manifest.modalities["audio"][1] = None  # trains
@@ -123,8 +123,8 @@ def test_the_student_alone_and_the_report_of_a_training_from_recordings(
     page = Path("page.html").read_text()
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     student = next(chart["series"]["student"] for chart in data["curves"] if "teacher" in chart["series"])
-    lanes = json.loads(Path("run/result.json").read_text())["curves"].values()
-    wanted = [100 * np.mean([lane[n]["curve"]["student"] for lane in lanes]) for n in range(2)]
+    replicas = json.loads(Path("run/result.json").read_text())["curves"].values()
+    wanted = [100 * np.mean([replica[n]["curve"]["student"] for replica in replicas]) for n in range(2)]
     assert [y for _, y in student] == pytest.approx(wanted, rel=1e-4)
     with pytest.raises(RunError, match=r"is a distillation.*`motet embed` and motet\.distill\.raw\.load use"):
         _ = Run.open("run").config
@@ -164,9 +164,9 @@ def test_resume_is_exact(folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(Interrupted, match=r"stopped by SIGINT after epoch 1 .* --resume"):
             train(folder, "video", "audio", tmp_path / "cut", **given)
     again = resume(tmp_path / "cut", progress=False)
-    assert again["lanes"] == whole["lanes"]
+    assert again["replicas"] == whole["replicas"]
     assert again["curves"] == whole["curves"]
-    place = "lanes/test-seed-0/student.safetensors"
+    place = "replicas/test-seed-0/student.safetensors"
     assert (tmp_path / "cut" / place).read_bytes() == (tmp_path / "whole" / place).read_bytes()
     with pytest.raises(RunError, match="exists already"):
         train(folder, "video", "audio", tmp_path / "cut", **given)
@@ -177,21 +177,21 @@ def test_threads_change_nothing(folder: Path, tmp_path: Path) -> None:
         train(folder, "video", "audio", tmp_path / str(n), train_auxiliary=True, **options(epochs=2, workers=n))
         for n in (0, 2)
     )
-    assert here["lanes"] == there["lanes"]
+    assert here["replicas"] == there["replicas"]
     assert here["curves"] == there["curves"]
     with pytest.raises(ConfigError, match="workers is -1"):
         train(folder, "video", out=tmp_path / "run", **options(workers=-1))
 
 
-def test_lanes_follow_each_other_and_several_students_are_told_apart(folder: Path, tmp_path: Path) -> None:
+def test_replicas_follow_each_other_and_several_students_are_told_apart(folder: Path, tmp_path: Path) -> None:
     found = train(folder, "video", "audio", tmp_path / "run", seeds=(0, 1), method="alone", **_plain(epochs=1))
-    assert [(lane["fold"], lane["seed"]) for lane in found["lanes"]] == [("test", 0), ("test", 1)]
+    assert [(replica["fold"], replica["seed"]) for replica in found["replicas"]] == [("test", 0), ("test", 1)]
     with pytest.raises(RunError, match="has 2 students"):
         load(tmp_path / "run")
-    assert load(tmp_path / "run/lanes/test-seed-1").class_names == ("high", "low")
+    assert load(tmp_path / "run/replicas/test-seed-1").class_names == ("high", "low")
     with pytest.warns(MotetNote, match="has 2 students, .* this is the one in .*test-seed-0"):
         assert motet.embed(tmp_path / "run", folder, tmp_path / "f.npz") == (12, 4)
-    assert motet.embed(tmp_path / "run/lanes/test-seed-1", folder, tmp_path / "g.npz") == (12, 4)
+    assert motet.embed(tmp_path / "run/replicas/test-seed-1", folder, tmp_path / "g.npz") == (12, 4)
 
 
 def _plain(**changes: Any) -> dict[str, Any]:
@@ -209,10 +209,10 @@ def trainer(folder: Path, method: str = "amid", *, learn: bool = True, **changes
     table = manifest.table({n: stand_in(manifest.items(n)) for n in names})
     source = Source({n: manifest.items(n) for n in names}, 0)
     shape = Shape(dict.fromkeys(names, 1), frozenset(), ("video",), ("audio",), 2)
-    lanes = Lanes(tuple(folds(table, "split")), (0,))
-    feeder = RawFeeder(table, shape, lanes, torch.device("cpu"), source)
+    replicas = Replicas(tuple(folds(table, "split")), (0,))
+    feeder = RawFeeder(table, shape, replicas, torch.device("cpu"), source)
     settings = settings_for(method).with_options({**SMALL, **changes})
-    return RawTrainer(settings, shape, feeder, lanes, NETWORKS), source
+    return RawTrainer(settings, shape, feeder, replicas, NETWORKS), source
 
 
 def test_extractors_are_shared_and_the_frozen_ones_stand_still(folder: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_step_sees_what_the_draws_say(folder: Path) -> None:
         source.close()
 
 
-def test_a_sample_is_judged_by_the_mean_of_its_clips(folder: Path) -> None:
+def test_a_sample_is_tested_by_the_mean_of_its_clips(folder: Path) -> None:
     made, source = trainer(folder)
     try:
         made.feeder.windows = None

@@ -160,10 +160,10 @@ def test_speech_student_taught_with_text(bert: Path, wav2vec: Path, tmp_path: Pa
     options = RawOptions(speech=Speech(weights=str(wav2vec)), text=Text(weights=str(bert)))
     given = {**SMALL, "networks": options, "workers": 0, "progress": False, "split": "leave-one-group-out"}
     found = train(spoken(tmp_path), "speech", "text", tmp_path / "frozen", **given)
-    assert len(found["lanes"]) == 2
+    assert len(found["replicas"]) == 2
     both = train(spoken(tmp_path), "speech", "text", tmp_path / "both", train_auxiliary=True, **given)
     assert both["trained"] == ["speech", "text"]
     from motet.methods.distillation.raw import load
 
-    student = load(tmp_path / "both/lanes/group-a-seed-0")
+    student = load(tmp_path / "both/replicas/group-a-seed-0")
     assert student.predict({"speech": [tmp_path / "u0.wav"]}).shape == (1, 2)

@@ -1,7 +1,7 @@
 """AMID: adversarial mutual-information distillation (Chen et al., CVPR 2023).
 
 The teacher and the student learn together. The teacher's mutual information with the student and with the auxiliary is
-raised by a contrast with class-mates as positives; the student's representation is drawn into the teacher's
+raised by a contrast with rows of the same class as positives; the student's representation is drawn into the teacher's
 distribution by two critics, one for all rows and one for rows whose class occurs again in the batch.
 """
 
@@ -14,18 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from motet.losses import multimodal
-from motet.losses._rows import mean, repeated, same_class, unit
+from motet.losses._rows import mean, repeated_rows, same_class, unit
 from motet.methods.distillation.methods.base import (
     Batch,
     Context,
     Method,
+    Options,
     student_error,
     student_of,
     teacher_error,
     teacher_of,
 )
 from motet.methods.distillation.networks import Critic, Outputs
-from motet.methods.distillation.optimise import LaneOptimiser
+from motet.methods.distillation.optimise import ReplicaOptimiser
 from motet.methods.distillation.ranges import within
 
 
@@ -35,7 +36,7 @@ def critic_widths(first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class Amid:
+class Amid(Options):
     """Options of AMID; every ablation of the paper is one of them."""
 
     temperature: float = 0.5
@@ -60,10 +61,11 @@ class Amid:
     """weights of the two critics: from cosines (Eq. 14), or ½ each."""
     beta: float = 0.9
     """momentum of the dynamic weights."""
-    enhanced: Literal["class-mates", "all", "none"] = "class-mates"
-    """rows of the second critic; all: the paper's «identical»; none: one critic alone."""
+    enhanced: Literal["repeated", "all", "none"] = "repeated"
+    """rows of the second critic: those whose class occurs again in the batch; all: the paper's «identical»; none: one
+    critic alone."""
     denominator: float | Literal["count", "expected"] = "count"
-    """d of the second critic: rows of the batch with a class-mate, their expectation, or a number."""
+    """d of the second critic: rows whose class occurs again, their expectation, or a number."""
     fixed_teacher: bool = False
     """train the teacher first and freeze it."""
     critic_lr: float = 1e-4
@@ -71,7 +73,7 @@ class Amid:
     critic_optimiser: Literal["adam", "sgd"] = "adam"
     """of both critics; the paper names none."""
     critic_width: int = 256
-    """first hidden width of both critics; the others are halves and quarters of it. The paper tells none."""
+    """first hidden width of both critics; the others are halves and quarters of it. The paper gives none."""
     critic_slope: float = 0.2
     """LeakyReLU slope of the critics."""
 
@@ -87,12 +89,20 @@ class Amid:
     def build(self, context: Context) -> Method:
         return AmidMethod(self, context)
 
+    def cautions(self) -> list[str]:
+        if not self.adversarial or self.warm_up:
+            return []
+        return [
+            "AMID without a warm-up (warm_up 0): in the paper, critics that meet an untrained student drive it below "
+            "the baseline; choose --warm-up 1 or more"
+        ]
 
-def expected_mates(labels: Tensor, batch_size: int) -> float:
+
+def expected_repeated(labels: Tensor, batch_size: int) -> float:
     """Expected number of rows of a batch whose class occurs again in it, drawn without replacement (E[w])."""
     counts = torch.unique(labels, return_counts=True)[1].double()
     total, others = float(counts.sum()), batch_size - 1
-    # of the others none is among the class-mates: a product of hypergeometric odds
+    # that none of the others is of the same class: a product of hypergeometric odds
     drawn = torch.arange(others, dtype=torch.float64)
     left = (total - counts[:, None] - drawn).clamp_min(0) / (total - 1 - drawn)
     return float((batch_size * counts / total * (1 - left.prod(dim=1))).sum())
@@ -109,10 +119,10 @@ def cosine_sums(teacher: Tensor, student: Tensor, labels: Tensor, rows: Tensor) 
         same = same_class(labels, rows)
         own = cosine.diagonal(dim1=1, dim2=2).masked_fill(~rows, 0).sum(dim=1)
         count = rows.sum(dim=1)
-        mates = cosine.masked_fill(~same, 0).sum(dim=(1, 2))
+        same_sum = cosine.masked_fill(~same, 0).sum(dim=(1, 2))
         every = cosine.masked_fill(~(rows[:, :, None] & rows[:, None, :]), 0).sum(dim=(1, 2))
         pairs = same.sum(dim=(1, 2))
-        found = [own, count, mates - own, pairs - count, every - mates, count * count - pairs]
+        found = [own, count, same_sum - own, pairs - count, every - same_sum, count * count - pairs]
         return torch.stack(found, dim=1).double()
 
 
@@ -124,19 +134,19 @@ class AmidMethod(Method):
     def __init__(self, options: Amid, context: Context) -> None:
         super().__init__()
         self.options, self.fixed_teacher = options, options.fixed_teacher
-        lanes = len(context.seeds)
+        replicas = len(context.seeds)
         slope = options.critic_slope
         five, three = critic_widths(options.critic_width)
         self.fundamental = Critic(context.seeds, "fundamental", context.features, five, slope)
         self.enhanced = Critic(context.seeds, "enhanced", context.features, three, slope)
-        self.register_buffer("raw", torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(lanes, 1))
-        self.register_buffer("sums", torch.zeros(lanes, 6, dtype=torch.float64))
+        self.register_buffer("raw", torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(replicas, 1))
+        self.register_buffer("sums", torch.zeros(replicas, 6, dtype=torch.float64))
         expected = [
-            max(expected_mates(y[rows], min(context.batch_size, int(rows.sum()))), 1e-6) if rows.any() else 1.0
+            max(expected_repeated(y[rows], min(context.batch_size, int(rows.sum()))), 1e-6) if rows.any() else 1.0
             for y, rows in zip(context.labels, context.rows, strict=True)
         ]
         self.register_buffer("divisor", torch.tensor(expected, dtype=torch.float64), persistent=False)
-        self._optimisers: dict[str, LaneOptimiser] | None = None
+        self._optimisers: dict[str, ReplicaOptimiser] | None = None
 
     # ------------------------------------------------------------------ the main step
 
@@ -199,11 +209,11 @@ class AmidMethod(Method):
             return torch.full_like(self.raw, 0.5)
         return self.raw.softmax(dim=1)
 
-    def _mates(self, batch: Batch) -> Tensor:
+    def _repeated(self, batch: Batch) -> Tensor:
         """(G, B) rows of the second critic."""
         if self.options.enhanced == "none":
             return torch.zeros_like(batch.rows)
-        return batch.rows if self.options.enhanced == "all" else repeated(batch.labels, batch.rows)
+        return batch.rows if self.options.enhanced == "all" else repeated_rows(batch.labels, batch.rows)
 
     def _denominator(self) -> float | Tensor | None:
         """d of Eq. 12 and 13."""
@@ -214,16 +224,16 @@ class AmidMethod(Method):
 
     def _adversarial(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Eq. 12; the critics' weights are constants here, and the teacher takes no part."""
-        student, mates = student_of(outputs)[0], self._mates(batch)
+        student, repeated = student_of(outputs)[0], self._repeated(batch)
         fundamental = self.fundamental(student, frozen=True)
-        enhanced = self.enhanced(student, frozen=True) if bool(mates.any()) else torch.zeros_like(fundamental)
+        enhanced = self.enhanced(student, frozen=True) if bool(repeated.any()) else torch.zeros_like(fundamental)
         return multimodal.adversarial_student(
             fundamental,
             enhanced,
             self.shares(),
             denominator=self._denominator(),
             rows=batch.rows,
-            mates=mates,
+            repeated=repeated,
         )
 
     def critic_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -231,13 +241,13 @@ class AmidMethod(Method):
         return self._criticise(outputs, batch)[0]
 
     def _criticise(self, outputs: Outputs, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(G,) loss of the critics; (G,) share of rows that the fundamental one tells apart, ½ if it cannot."""
+        """(G,) loss of the critics; (G,) share of rows that the fundamental one classifies correctly, ½ by chance."""
         teacher, student = teacher_of(outputs)[0].detach(), student_of(outputs)[0].detach()
-        mates = self._mates(batch)
+        repeated = self._repeated(batch)
 
         first = self.fundamental(teacher), self.fundamental(student)
         second = (torch.zeros_like(first[0]),) * 2
-        if bool(mates.any()):
+        if bool(repeated.any()):
             second = self.enhanced(teacher), self.enhanced(student)
         right = ((first[0] > 0).to(teacher.dtype) + (first[1] < 0).to(teacher.dtype)) / 2
         loss = multimodal.adversarial_critic(
@@ -246,12 +256,12 @@ class AmidMethod(Method):
             self.shares(),
             denominator=self._denominator(),
             rows=batch.rows,
-            mates=mates,
+            repeated=repeated,
         )
         return loss, mean(right, batch.rows)
 
     @property
-    def optimisers(self) -> dict[str, LaneOptimiser]:
+    def optimisers(self) -> dict[str, ReplicaOptimiser]:
         """One for each critic, made when first needed: the weights have moved to their device by then."""
         if self._optimisers is None:
 
@@ -261,7 +271,7 @@ class AmidMethod(Method):
                 return torch.optim.Adam(parameters, lr=self.options.critic_lr, fused=True)
 
             self._optimisers = {
-                name: LaneOptimiser(critic.parameters(), make)
+                name: ReplicaOptimiser(critic.parameters(), make)
                 for name, critic in (("fundamental", self.fundamental), ("enhanced", self.enhanced))
             }
         return self._optimisers
@@ -284,9 +294,9 @@ class AmidMethod(Method):
         if loss.requires_grad:
             loss.sum().backward()  # type: ignore[no-untyped-call]
         some = (batch.rows.any(dim=1) & moving).tolist()
-        mates = (self._mates(batch).any(dim=1) & moving).tolist()
+        repeated = (self._repeated(batch).any(dim=1) & moving).tolist()
         self.optimisers["fundamental"].step(some)
-        self.optimisers["enhanced"].step(mates)
+        self.optimisers["enhanced"].step(repeated)
         return {"critics": loss.detach(), "critic_accuracy": right}
 
     def end_of_epoch(self, epoch: int) -> dict[str, Tensor]:
@@ -303,7 +313,7 @@ class AmidMethod(Method):
         shares = self.shares()
         return {
             "cosine_own": cosine[:, 0],
-            "cosine_mates": cosine[:, 1],
+            "cosine_class": cosine[:, 1],
             "cosine_others": across,
             "lambda_fundamental": shares[:, 0],
             "lambda_enhanced": shares[:, 1],
@@ -315,3 +325,20 @@ class AmidMethod(Method):
     def set_extra_state(self, state: dict[str, object]) -> None:
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state[name])  # type: ignore[arg-type]
+
+
+# "nce" is AMID with the contrast of CCL
+METHODS = {"amid": Amid(), "nce": Amid(reduction="nce")}
+
+_SMALL = {"adversarial": 0.1, "warm_up": 4, "critic_width": 64}
+SETTINGS = {
+    "table": {
+        "amid": {"contrast_student": 0.02, "contrast_auxiliary": 0.008, **_SMALL},
+        "nce": {"contrast_student": 0.3, "contrast_auxiliary": 0.12, **_SMALL},
+    },
+    # published: τ and warm-up; the weights of the contrasts are not, these are our own
+    "iemocap": {
+        "amid": {"temperature": 0.6, "warm_up": 5, "contrast_student": 0.05, "contrast_auxiliary": 0.02},
+        "nce": {"temperature": 0.6, "warm_up": 5},
+    },
+}

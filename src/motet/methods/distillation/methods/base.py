@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.losses import multimodal
-from motet.methods.distillation.networks import Outputs
+from motet.methods.distillation.networks import Ensemble, Outputs
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may need to know of the lanes before training.
+    """What a method may need to know of the replicas before training.
 
     Attributes:
-        seeds: of the G lanes.
+        seeds: of the G replicas.
         features: D.
         classes: C.
         labels: (G, n) classes of the training rows, padded at the end.
         rows: (G, n) bool, the training rows that have every modality; False in the padding.
-        counts: (G,) training rows of each lane.
+        counts: (G,) training rows of each replica.
         batch_size: B.
         epochs: of the training.
     """
@@ -47,8 +47,8 @@ class Batch:
     Attributes:
         labels: (G, B).
         rows: (G, B) bool, rows that have every modality; terms about teacher or auxiliary are of these.
-        index: (G, B) place of the row among the lane's training rows.
-        active: for each lane, whether it takes this step; a shorter epoch sits the last ones out.
+        index: (G, B) place of the row among the replica's training rows.
+        active: for each replica, whether it takes this step; a shorter epoch sits the last ones out.
         epoch: counted from 0.
     """
 
@@ -59,9 +59,30 @@ class Batch:
     epoch: int
 
     def draws(self, seeds: Sequence[int]) -> CounterRNG:
-        """Random numbers of the rows, (G · B); a lane's depend on its seed, the epoch and the row alone."""
+        """Random numbers of the rows, (G · B); a replica's depend on its seed, the epoch and the row alone."""
         seed = torch.tensor(seeds, device=self.index.device)[:, None]
         return CounterRNG(0, self.epoch, (seed * 2**32 + self.index).flatten(), -4)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a way to distil; every field is an option of the command line.
+
+    Attributes:
+        scored: whose answers are the result, ``student`` or ``teacher``.
+        uses_teacher: whether anything but the student is needed.
+    """
+
+    scored: ClassVar[str] = "student"
+    uses_teacher: ClassVar[bool] = True
+
+    def build(self, context: Context) -> Method:
+        """The method with these options."""
+        raise NotImplementedError
+
+    def cautions(self) -> list[str]:
+        """What to warn of before training."""
+        return []
 
 
 class Method(nn.Module):
@@ -69,13 +90,15 @@ class Method(nn.Module):
 
     Attributes:
         fixed_teacher: the teacher is trained first and then frozen; it has extractors of its own.
-        judged: whose answers are the result.
-        uses_teacher: whether anything but the student is needed.
     """
 
     fixed_teacher: bool = False
-    judged: ClassVar[str] = "student"
-    uses_teacher: bool = True
+
+    def attach(self, networks: Ensemble, teacher: Ensemble | None) -> None:
+        """Look at the networks that learn, and at the frozen teacher if there is one, before training."""
+
+    def scale_rate(self, factor: float) -> None:
+        """Rate of optimisers of the method's own in the epoch that begins, by the schedule of the main one."""
 
     def complete(self, outputs: Outputs) -> Outputs:
         """Outputs with what networks of the method's own add; in training and in use."""

@@ -1,4 +1,5 @@
-"""CCL: compositional contrastive learning (Chen et al., CVPR 2021), as its released code steps.
+"""CCL: compositional contrastive learning (Chen et al., CVPR 2021, https://arxiv.org/abs/2104.10955), as its released
+code steps.
 
 Two networks learn at once. The student sees the composition's weights as constants, the composition sees the student's
 representation as a constant. In the released code the backward passes accumulate so that the composition gets the
@@ -16,13 +17,13 @@ from motet.core.errors import ConfigError
 from motet.losses import multimodal
 from motet.losses._rows import unit
 from motet.methods.distillation.layers import Dense
-from motet.methods.distillation.methods.base import Batch, Context, Method, student_error, student_of
+from motet.methods.distillation.methods.base import Batch, Context, Method, Options, student_error, student_of
 from motet.methods.distillation.networks import Outputs
 from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
-class Ccl:
+class Ccl(Options):
     """The auxiliary is completed by what the student sees (composition), and both teach the student."""
 
     ccl: float = 1.0
@@ -95,3 +96,6 @@ class CclMethod(Method):
             "composed_auxiliary": share,
             "composed_agreement": 2 * share,
         }
+
+
+METHODS = {"ccl": Ccl()}

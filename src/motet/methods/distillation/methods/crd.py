@@ -1,4 +1,7 @@
-"""CRD (Tian et al., ICLR 2020) and CRCD (Zhu et al., CVPR 2021): contrast against memories of the training set."""
+"""CRD (Tian et al., ICLR 2020) and CRCD (Zhu et al., CVPR 2021): contrast against memories of the training set.
+
+https://arxiv.org/abs/1910.10699 and https://arxiv.org/abs/2103.16367
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,15 @@ from motet.core.errors import ConfigError
 from motet.losses import multimodal
 from motet.losses._rows import mean, unit
 from motet.methods.distillation.layers import Dense, initial
-from motet.methods.distillation.methods.base import Batch, Context, Method, student_error, student_of, teacher_of
+from motet.methods.distillation.methods.base import (
+    Batch,
+    Context,
+    Method,
+    Options,
+    student_error,
+    student_of,
+    teacher_of,
+)
 from motet.methods.distillation.networks import Outputs
 from motet.methods.distillation.ranges import within
 
@@ -22,7 +33,7 @@ _SHIFT = 1e-6  # added to a difference before it is normalised, in CRCD
 
 
 @dataclass(frozen=True)
-class Crd:
+class Crd(Options):
     """Contrastive representation distillation from a frozen teacher."""
 
     crd: float = 0.8
@@ -51,7 +62,7 @@ class Crd:
 
 
 @dataclass(frozen=True)
-class Crcd:
+class Crcd(Options):
     """Complementary relation contrastive distillation: CRD on relations to anchors, and on gradients."""
 
     crcd: float = 1.0
@@ -90,7 +101,7 @@ def _check(options: Crd | Crcd) -> None:
 
 
 class Negatives:
-    """Uniform draws among the lane's training rows of other classes, with replacement and without a loop over rows.
+    """Uniform draws among the replica's training rows of other classes, with replacement and without a loop over rows.
 
     The rows stand sorted by class, so the other classes are two stretches: a number below the count of other rows is
     moved past the own class.
@@ -108,7 +119,7 @@ class Negatives:
             raise ConfigError("the rows with every modality are of one class in a fold; there are no negatives")
 
     def most(self) -> int:
-        """Largest useful number of negatives: rows of other classes of the largest class, in the smallest lane."""
+        """Largest useful number of negatives: rows of other classes of the largest class, in the smallest replica."""
         return int((self.total - self.counts.max(dim=1, keepdim=True).values).min())
 
     def draw(self, uniform: Tensor, labels: Tensor) -> Tensor:
@@ -119,7 +130,7 @@ class Negatives:
         place = place + torch.where(place >= start, own, 0)
         return self.order.gather(1, place.flatten(1)).view(place.shape)
 
-    def mates(self, uniform: Tensor, labels: Tensor) -> Tensor:
+    def same_class(self, uniform: Tensor, labels: Tensor) -> Tensor:
         """(G, B) numbers in [0, 1) → (G, B) places of rows of the same class."""
         own, start = self.counts.gather(1, labels), self.start.gather(1, labels)
         place = torch.minimum((uniform.double() * own).long(), (own - 1).clamp_min(0))
@@ -170,7 +181,7 @@ class MemoryMethod(Method):
             for who in ("student", "teacher")
         )
         slots, bound = context.labels.shape[1], 1 / math.sqrt(options.projection / 3)
-        # a lane's memory must not depend on the padding that longer lanes force on it
+        # a replica's memory must not depend on the padding that longer replicas force on it
         drawn = [
             [
                 nn.functional.pad(initial(seed, f"memory.{who}", int(n), options.projection), (0, 0, 0, slots - int(n)))
@@ -178,7 +189,7 @@ class MemoryMethod(Method):
             ]
             for who in ("student", "teacher")
         ]
-        memories = bound * torch.stack([torch.stack(lanes) for lanes in drawn])
+        memories = bound * torch.stack([torch.stack(replicas) for replicas in drawn])
         self.register_buffer("memories", unit(memories) if self.normalised else memories)
         nothing = torch.full((2, len(context.seeds)), math.nan, dtype=torch.float64)
         self.register_buffer("constants", nothing)
@@ -188,8 +199,8 @@ class MemoryMethod(Method):
 
     def contrasted(self, batch: Batch) -> Tensor:
         """(G, B, 1 + K) slots: the row itself, then rows of other classes."""
-        lanes, size = batch.index.shape
-        uniform = batch.draws(self.seeds).uniform("negatives", self.negatives).view(lanes, size, self.negatives)
+        replicas, size = batch.index.shape
+        uniform = batch.draws(self.seeds).uniform("negatives", self.negatives).view(replicas, size, self.negatives)
         drawn = self.pool.draw(uniform, batch.labels)
         return torch.cat([self.positives(batch)[..., None], drawn], dim=2)
 
@@ -249,7 +260,7 @@ class CrdMethod(MemoryMethod):
         if self.options.positive == "exact":
             return batch.index
         uniform = batch.draws(self.seeds).uniform("positive", 1).view(batch.index.shape)
-        return self.pool.mates(uniform, batch.labels)
+        return self.pool.same_class(uniform, batch.labels)
 
     def side(
         self, rows: Tensor, memory: Tensor, slots: Tensor, batch: Batch, constant: Tensor
@@ -288,8 +299,8 @@ class CrcdMethod(MemoryMethod):
         The scalar product of (v_i + ε - a_j) and (V_c + ε - a_j) is expanded into products of all rows, anchors and
         memories with each other, so no tensor has B² (1 + K) F numbers.
         """
-        lanes, size, width = rows.shape
-        anchors = memory.gather(1, batch.index[..., None].expand(lanes, size, width))
+        replicas, size, width = rows.shape
+        anchors = memory.gather(1, batch.index[..., None].expand(replicas, size, width))
         shifted, kept = rows + _SHIFT, memory + _SHIFT
         row_anchor, anchor_norm = shifted @ anchors.transpose(1, 2), anchors.square().sum(dim=-1)
         row_memory = (shifted @ kept.transpose(1, 2)).gather(2, slots)  # (G, i, k)
@@ -345,3 +356,7 @@ class CrcdMethod(MemoryMethod):
         options = self.options
         parts = {"contrast": options.crcd, "answers": options.kd, "gradient": options.gradient}
         return {"student": 1.0} | {name: 0.0 if alone else weight for name, weight in parts.items()}
+
+
+METHODS = {"crd": Crd(), "crcd": Crcd()}
+SETTINGS = {"table": {"crd": {"negatives": 128}, "crcd": {"negatives": 16}}}

@@ -1,4 +1,7 @@
-"""GMC: geometric multimodal contrastive representation learning (Poklukar et al., ICML 2022)."""
+"""GMC: geometric multimodal contrastive representation learning (Poklukar et al., ICML 2022).
+
+https://arxiv.org/abs/2202.03390
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from motet.methods.distillation.methods.base import (
     Batch,
     Context,
     Method,
+    Options,
     student_error,
     student_of,
     teacher_error,
@@ -24,7 +28,7 @@ from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
-class Gmc:
+class Gmc(Options):
     """Student and auxiliary are each contrasted with the joint representation, the teacher."""
 
     gmc: float = 1.0
@@ -93,3 +97,6 @@ class GmcMethod(Method):
 
     def weights(self, epoch: int) -> dict[str, float]:
         return {"student": 1.0, "teacher": 1.0, "geometric": self.options.gmc}
+
+
+METHODS = {"gmc": Gmc()}

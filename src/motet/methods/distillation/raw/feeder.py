@@ -17,7 +17,7 @@ from motet.methods.distillation.raw.manifest import Item
 from motet.methods.distillation.raw.networks import RawNetwork
 from motet.methods.distillation.raw.sampling import draws
 from motet.methods.distillation.raw.threads import decoders
-from motet.methods.distillation.replicas import Feeder, Lanes
+from motet.methods.distillation.replicas import Feeder, Replicas
 from motet.methods.distillation.table import FeatureTable, Modality
 
 _AHEAD = 2  # batches that are decoded before they are needed
@@ -27,7 +27,7 @@ Loaded = dict[str, list[Tensor]]
 
 
 class Rows(Inputs):
-    """Rows by number; what is judged reads its recordings one after the other."""
+    """Rows by number; evaluation reads their recordings one after the other."""
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__({}, {})
@@ -73,13 +73,15 @@ class RawFeeder(Feeder):
 
     Args:
         table: features, and :func:`stand_in` columns of the modalities in ``source``.
-        shape, lanes, device: as of :class:`motet.methods.distillation.replicas.Feeder`; there is one lane.
+        shape, replicas, device: as of :class:`motet.methods.distillation.replicas.Feeder`; there is one replica.
         source: recordings.
     """
 
-    def __init__(self, table: FeatureTable, shape: Shape, lanes: Lanes, device: torch.device, source: Source) -> None:
-        super().__init__(table, shape, lanes, device, torch.float32)
-        self.source, self.seed = source, lanes.seeds[0]
+    def __init__(
+        self, table: FeatureTable, shape: Shape, replicas: Replicas, device: torch.device, source: Source
+    ) -> None:
+        super().__init__(table, shape, replicas, device, torch.float32)
+        self.source, self.seed = source, replicas.seeds[0]
         self.samples = {
             name: torch.from_numpy(table.modalities[name].values[:, 0].astype(np.int64)) for name in source.items
         }

@@ -44,7 +44,7 @@ class RawNetwork(nn.Module):
     sequence: bool
 
     def load(self, item: Item, windows: int | None = None) -> list[Tensor]:
-        """The parts of an item that are judged one by one and then averaged; ``windows`` limits their number."""
+        """The parts of an item that are classified one by one and then averaged; ``windows`` limits their number."""
         raise NotImplementedError
 
     def drawn(self, item: Item, draw: Draw) -> Tensor:

@@ -34,10 +34,10 @@ from motet.methods.distillation.raw.options import RawOptions, kind_of
 from motet.methods.distillation.raw.student import save_student
 from motet.methods.distillation.raw.threads import decoders, number_of
 from motet.methods.distillation.raw.trainer import RawTrainer
-from motet.methods.distillation.replicas import Lanes
+from motet.methods.distillation.replicas import Replicas
 from motet.methods.distillation.result import summary
 from motet.methods.distillation.run import begun, warn_of
-from motet.methods.distillation.scores import judge
+from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.table import FeatureTable, usable
 
@@ -126,7 +126,7 @@ def train(
 
     Returns:
         The result, also written to ``result.json``, in the form of :func:`motet.methods.distillation.run`. Test
-        samples are judged
+        samples are tested
         by all their clips: probabilities and representations are averaged.
 
     Raises:
@@ -246,20 +246,22 @@ def _run(
     divided = folds(table, plan.split, plan.folds, validate=plan.validate)
     warn_of(settings)
     source = Source({name: manifest.items(name) for name in plan.trained}, plan.workers)
-    lanes = [(fold, seed) for fold in divided for seed in plan.seeds]
+    replicas = [(fold, seed) for fold in divided for seed in plan.seeds]
     done: list[dict[str, Any]] = []
     try:
         with stop_signals() as stopped:
-            for fold, seed in lanes:
-                place = out / "lanes" / f"{fold.name.replace(' ', '-').replace('/', '-')}-seed-{seed}"
-                done.append(_lane(table, fold, seed, plan, settings, networks, source, place, progress, stopped, rule))
+            for fold, seed in replicas:
+                place = out / "replicas" / f"{fold.name.replace(' ', '-').replace('/', '-')}-seed-{seed}"
+                done.append(
+                    _replica(table, fold, seed, plan, settings, networks, source, place, progress, stopped, rule)
+                )
     finally:
         source.close()
-    judged = [line["result"] for line in done if line["result"]]
+    scored = [line["result"] for line in done if line["result"]]
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.name,
-        "judged": done[0]["judged"],
+        "scored": done[0]["scored"],
         "settings": settings.to_dict(),
         "networks": networks.to_dict(),
         "table": {
@@ -279,9 +281,9 @@ def _run(
         "batch_size": done[0]["batch_size"],
         "seconds": round(sum(line["seconds"] for line in done), 3),
         "environment": environment() | begun(out),
-        "lanes": judged,
-        "summary": summary(judged, done[0]["judged"]),
-        "curves": {f"{f.name}, seed {s}": line["curves"] for (f, s), line in zip(lanes, done, strict=True)},
+        "replicas": scored,
+        "summary": summary(scored, done[0]["scored"]),
+        "curves": {f"{f.name}, seed {s}": line["curves"] for (f, s), line in zip(replicas, done, strict=True)},
         "forecast": None,
         "command_alone": _command_alone(plan, settings, networks, out),
     }
@@ -327,7 +329,7 @@ def _table(manifest: Manifest, plan: RawPlan, networks: RawOptions, out: Path, p
     return manifest.table(stand_ins | features.modalities)
 
 
-def _lane(
+def _replica(
     table: FeatureTable,
     fold: Fold,
     seed: int,
@@ -340,8 +342,8 @@ def _lane(
     stopped: Sequence[int],
     rule: str,
 ) -> dict[str, Any]:
-    """Train and judge one fold and seed, or read what was found when that was done before."""
-    stored = place / "lane.json"
+    """Train and test one fold and seed, or read what was found when that was done before."""
+    stored = place / "replica.json"
     if stored.exists():
         found: dict[str, Any] = json.loads(stored.read_text())
         return found
@@ -353,9 +355,9 @@ def _lane(
         plan.auxiliary,
         len(table.class_names),
     )
-    lanes = Lanes((fold,), (seed,))
-    feeder = RawFeeder(table, shape, lanes, torch.device(plan.device), source)
-    trainer = RawTrainer(settings, shape, feeder, lanes, networks)
+    replicas = Replicas((fold,), (seed,))
+    feeder = RawFeeder(table, shape, replicas, torch.device(plan.device), source)
+    trainer = RawTrainer(settings, shape, feeder, replicas, networks)
     place.mkdir(parents=True, exist_ok=True)
     trainer.restore(place)
     stages, epochs = len(trainer.stages), settings.training.epochs
@@ -365,12 +367,12 @@ def _lane(
             _leave(place.parent.parent, stopped, trainer, fold, seed)
     feeder.windows = None  # every clip from here on
     tested = rule != "all" or plan.validate
-    judged = judge(trainer.main.outputs, feeder, lanes, shape.classes) if tested else [None]
-    if trainer.main.method.judged == "student":  # the teacher's own method trains none
+    scored = evaluate(trainer.main.outputs, feeder, replicas, shape.classes) if tested else [None]
+    if settings.method.scored == "student":  # the teacher's own method trains none
         save_student(place / "student.safetensors", trainer, table.class_names)
     line = {
-        "result": judged[0],
-        "judged": trainer.main.method.judged,
+        "result": scored[0],
+        "scored": settings.method.scored,
         "whole": int(feeder.whole.sum()),
         "batch_size": trainer.batch_size,
         "seconds": trainer.seconds,

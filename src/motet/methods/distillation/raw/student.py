@@ -194,7 +194,9 @@ def _files(path: Path) -> list[Path]:
     """Files of the students of a run directory, or of one of its folders."""
     if path.is_file():
         return [path]
-    found = sorted(path.glob("student.safetensors")) or sorted(path.glob("lanes/*/student.safetensors"))
+    found = sorted(path.glob("student.safetensors")) or sorted(
+        [*path.glob("replicas/*/student.safetensors"), *path.glob("lanes/*/student.safetensors")]
+    )
     if not found:
         raise RunError(no_student(path) or f"{path} has no student; `motet distill raw` writes one when it ends")
     return found

@@ -31,6 +31,12 @@ class Extractor(nn.Module):
         self.network = network
         same = network.feature_size == features
         self.head: nn.Module = nn.Identity() if same else nn.Linear(network.feature_size, features)
+        self.hidden_size = network.feature_size
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that takes the hidden features, (B, hidden_size)."""
+        return self.head
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         found: Tensor = self.head(self.network(x[0], None if lengths is None else lengths[0]))
@@ -38,7 +44,7 @@ class Extractor(nn.Module):
 
 
 class WholeOptimiser:
-    """A torch optimiser of networks without a leading axis of lanes; stands where a lane optimiser would.
+    """A torch optimiser of networks without a leading axis of replicas; stands where a replica optimiser would.
 
     Args:
         optimiser: of what learns; frozen weights are not in it, so they do not decay.
@@ -66,7 +72,7 @@ class WholeOptimiser:
 
 
 class RawStage(Stage):
-    """A stage whose rows are judged by reading their recordings: clips one by one, answers averaged over a sample."""
+    """A stage that is tested by reading recordings: clips one by one, answers averaged over a sample."""
 
     feeder: RawFeeder
     needed: tuple[str, ...]
@@ -74,7 +80,7 @@ class RawStage(Stage):
 
     def outputs(self, inputs: Inputs, whole: Inputs | None = None) -> Outputs:
         if isinstance(inputs, Rows):
-            return self._judged(inputs.rows)
+            return self._tested(inputs.rows)
         self._learn(True)
         return super().outputs(inputs, whole)
 
@@ -88,17 +94,17 @@ class RawStage(Stage):
         if self.teacher is not None:
             self.teacher.eval()
 
-    def _judged(self, rows: Tensor) -> Outputs:
+    def _tested(self, rows: Tensor) -> Outputs:
         """Mean representation over the clips of a sample, and logarithm of the mean probabilities."""
         self._learn(False)
         parts: dict[str, list[Tensor]] = {}
-        judged = ("student", "teacher", "student_logits", "teacher_logits")
+        wanted = ("student", "teacher", "student_logits", "teacher_logits")
         with torch.no_grad():
             for count, inputs in self.feeder.clips(rows[0], self.needed):
                 found = [
                     super(RawStage, self).outputs(_cut(inputs, n, self.batch)) for n in range(0, count, self.batch)
                 ]
-                for name in judged:
+                for name in wanted:
                     values = [getattr(f, name) for f in found]
                     if values[0] is None:
                         continue
@@ -130,15 +136,15 @@ class RawTrainer(Trainer):
 
     Args:
         settings: of the distillation; its dropout is not used.
-        shape, feeder, lanes: as of :class:`motet.methods.distillation.train.Trainer`.
+        shape, feeder, replicas: as of :class:`motet.methods.distillation.train.Trainer`.
         options: of the raw networks.
     """
 
     feeder: RawFeeder
 
-    def __init__(self, settings: Settings, shape: Any, feeder: RawFeeder, lanes: Any, options: RawOptions) -> None:
-        self.options, self.seed = options, lanes.seeds[0]
-        super().__init__(settings.with_options({"dropout": 0.0}), shape, feeder, lanes)
+    def __init__(self, settings: Settings, shape: Any, feeder: RawFeeder, replicas: Any, options: RawOptions) -> None:
+        self.options, self.seed = options, replicas.seeds[0]
+        super().__init__(settings.with_options({"dropout": 0.0}), shape, feeder, replicas)
 
     def _stages(self) -> list[Stage]:
         made: list[Stage] = []
@@ -178,10 +184,10 @@ class RawTrainer(Trainer):
         return WholeOptimiser(torch.optim.AdamW(every, lr=training.lr, weight_decay=training.weight_decay))
 
     def _one_epoch(self, show: TrainingProgress) -> None:
-        orders = self.lanes.orders(self.epoch, self.feeder.labels.cpu(), self.settings.training.per_class)
-        places = batches(orders, self.lanes.train_counts, self.batch_size)
+        orders = self.replicas.orders(self.epoch, self.feeder.labels.cpu(), self.settings.training.per_class)
+        places = batches(orders, self.replicas.train_counts, self.batch_size)
         needed = self._needed(self.stages[self.stage])
-        self.feeder.plan(self.epoch, (self.lanes.train.gather(1, place) for place, _ in places), needed)
+        self.feeder.plan(self.epoch, (self.replicas.train.gather(1, place) for place, _ in places), needed)
         try:
             # dropout inside the networks draws from torch's generator: an epoch begins at its own place
             with self._chance(self.stage, self.epoch):
