@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.losses import hallucination_loss, rank_filter, rank_limit, slerp
-from motet.losses.generation import alignment_loss, candidates, hallucinate, retained
+from motet.losses import candidates, hallucinate, retained
 
 Outcome = tuple[Tensor, Tensor, Tensor]
 
@@ -30,7 +30,7 @@ def factored(query: Tensor, key: Tensor, prototypes: Tensor, picks: Tensor, shri
     positives = hallucinate(key, prototypes, candidates(key, prototypes).gather(1, picks), shrink)
     keep = retained(positives, prototypes, query)
     query = query.detach().requires_grad_()
-    loss = alignment_loss(query, positives, keep)
+    loss = hallucination_loss(query, positives, keep)
     return loss.detach(), torch.autograd.grad(loss, query)[0], keep
 
 

@@ -33,6 +33,7 @@ MOVED = {
     "simulate": "data.simulate",
     "cluster": "memory.kmeans",
     "memory.twin": "memory.momentum",
+    "losses.generation": "losses.hallucination",
     "config": "engine.config",
     "runs": "engine.run",
     "checkpoint": "engine.checkpoint",

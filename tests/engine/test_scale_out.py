@@ -23,7 +23,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
 from motet.encoders import SkeletonGRU
 from motet.engine.run import Run
-from motet.losses.generation import alignment_loss, hallucinate
+from motet.losses import hallucinate, hallucination_loss
 from motet.methods.pretrain import resolve, resume
 from tests.methods.test_pretrain import TINY
 
@@ -141,11 +141,11 @@ def test_parts_of_a_batch_average_to_its_loss() -> None:
     unit = nn.functional.normalize
     query, anchor, prototypes = (unit(torch.randn(n, 5, dtype=torch.float64)) for n in (4, 4, 3))
     chosen, keep = torch.randint(3, (4, 6)), torch.rand(4, 6) > 0.5
-    whole = alignment_loss(query, hallucinate(anchor, prototypes, chosen, 0.5), keep)
+    whole = hallucination_loss(query, hallucinate(anchor, prototypes, chosen, 0.5), keep)
     halves = []
     for rows in (slice(2), slice(2, 4)):
         some = hallucinate(anchor[rows], prototypes, chosen[rows], 0.5)
-        halves.append(alignment_loss(query[rows], some, keep[rows], kept=keep.sum() / 2))
+        halves.append(hallucination_loss(query[rows], some, keep[rows], kept=keep.sum() / 2))
     torch.testing.assert_close(torch.stack(halves).mean(), whole)
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
-from motet.losses import info_nce
-from motet.losses.extremes import distributional_divergence, neighbour_mining
+from motet.losses import distributional_divergence, info_nce, neighbour_mining
 
 
 def rows(count: int, seed: int) -> Tensor:

@@ -17,8 +17,7 @@ from motet.data.extreme import Extreme, augment_extremely, padded_crop
 from motet.data.layouts import get as layout
 from motet.encoders.attention import energy_drop
 from motet.engine.checkpoint import load_checkpoint
-from motet.losses import info_nce
-from motet.losses.extremes import distributional_divergence, neighbour_mining
+from motet.losses import distributional_divergence, info_nce, neighbour_mining
 from motet.methods import recipes
 from motet.methods.aimclr import AimCLR, AimCLRHost, HaLPAimCLR
 from motet.methods.contrastive import ContrastiveHost

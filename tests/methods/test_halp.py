@@ -16,14 +16,13 @@ from torch.nn.functional import normalize
 from motet.core.errors import ConfigError, Interrupted, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.engine.checkpoint import load_checkpoint
-from motet.losses import hallucination_loss, info_nce
-from motet.losses.generation import hallucinate
+from motet.losses import hallucinate, hallucination_loss, in_batch_nce, info_nce
 from motet.memory.kmeans import spherical_kmeans
-from motet.methods import halp as module
+from motet.methods import hallucination as module
 from motet.methods import recipes
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput
-from motet.methods.halp import HaLP, HaLPCMD, analysis, in_batch_nce
+from motet.methods.halp import HaLP, HaLPCMD, analysis
 from motet.methods.moco import MoCo
 from motet.methods.pretrain import resolve, resume
 from tests.losses.test_hallucination import golden_step

@@ -26,7 +26,7 @@ def _promote(value: Any) -> Any:
 def _device_type(values: tuple[Any, ...]) -> str:
     for value in values:
         if isinstance(value, Tensor):
-            return value.device.type
+            return "cpu" if value.is_meta else value.device.type  # tensors without content have no autocast
         if isinstance(value, dict):
             return _device_type(tuple(value.values()))
     return "cpu"

@@ -1,16 +1,18 @@
-"""Contrastive losses against a queue of past keys: InfoNCE, mutual contrast (MCL), cross-view positive mining.
+"""Contrastive losses: against a queue of past keys (InfoNCE, MCL, CrosSCLR) and within a batch (SimCLR, GraphCL).
 
-Rows are unit vectors: queries and keys ``(B, D)``, queues ``(K, D)``. Gradients reach queries only.
+Rows are unit vectors: queries and keys ``(B, D)``, queues ``(K, D)``. With a queue, gradients reach queries only. Where
+clips lack streams, ``present`` says which clips have a stream and ``held`` which slots of its queue do; a term is then
+that of the clips and slots that have all streams it compares, and 0 where there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import permutations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
+from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
@@ -31,23 +33,100 @@ def same_streams(*groups: Mapping[str, Tensor]) -> list[str]:
     return names
 
 
+Masks = Mapping[str, Tensor]
+"""stream → bool, of clips or of slots; streams that nothing lacks are left out."""
+
+
+def of_all(streams: Iterable[str], masks: Masks | None) -> Tensor | None:
+    """What has all of some streams, bool; None where there is nothing that lacks one."""
+    some = [masks[s] for s in streams if s in masks] if masks else []
+    return torch.stack(some).all(dim=0) if some else None
+
+
+def empty(*masks: Tensor | None) -> bool:
+    """Whether a mask leaves nothing."""
+    return any(mask is not None and not bool(mask.any()) for mask in masks)
+
+
+def where(rows: Tensor, mask: Tensor | None) -> Tensor:
+    """The rows of a mask; all without one."""
+    return rows if mask is None else rows[mask]
+
+
+def logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """(B, 1 + K) similarities of a query with its key, then with the queue, divided by the temperature."""
+    positive = (query * key.detach()).sum(dim=1, keepdim=True)
+    return torch.cat([positive, query @ queue.detach().T], dim=1) / temperature
+
+
 @at_least_float32
-def info_nce(query: Tensor, key: Tensor, queue: Tensor, *, temperature: float = 0.07) -> Tensor:
-    """InfoNCE with one positive and the queue as negatives (MoCo, He et al. 2020, Eq. 1).
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    *,
+    temperature: float = 0.07,
+    present: Tensor | None = None,
+    held: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE with one positive and the queue as negatives (MoCo, He et al., CVPR 2020, Eq. 1, arXiv:1911.05722).
 
     Args:
         query: (B, D) unit rows; carries the gradient.
         key: (B, D) unit rows, the positives; treated as constants.
         queue: (K, D) unit rows, the negatives; treated as constants.
         temperature: divisor of the cosine similarities.
+        present: (B,) bool, the clips that count; all by default.
+        held: (K,) bool, the slots that count; all by default.
 
     Returns:
-        Scalar: mean over the batch of ``-log(exp(q·k/τ) / (exp(q·k/τ) + Σ_j exp(q·Q_j/τ)))``.
+        Scalar: mean over the batch of ``-log(exp(q·k/τ) / (exp(q·k/τ) + Σ_j exp(q·Q_j/τ)))``; 0 if nothing counts.
     """
-    positive = (query * key.detach()).sum(dim=1, keepdim=True)
-    negative = query @ queue.detach().T
-    logits = torch.cat([positive, negative], dim=1) / temperature
-    return -log_softmax(logits, dim=1)[:, 0].mean()
+    if empty(present, held):
+        return query.new_zeros(())
+    scores = logits(where(query, present), where(key, present), where(queue, held), temperature)
+    return -log_softmax(scores, dim=1)[:, 0].mean()
+
+
+@at_least_float32
+def in_batch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:
+    """InfoNCE with the other keys of the batch as negatives: one direction of NT-Xent, whose negatives are of the other
+    view only (SimCLR, Chen et al., ICML 2020, Eq. 1, arXiv:2002.05709).
+
+    Args:
+        query, key: (B, D) unit rows; gradient reaches both.
+        temperature: divisor of the similarities.
+    """
+    return cross_entropy(query @ key.T / temperature, torch.arange(len(query), device=query.device))
+
+
+@at_least_float32
+def graph_contrast(first: Tensor, second: Tensor, *, temperature: float = 0.2, form: str = "one-way") -> Tensor:
+    """Contrast of two views of the graphs of a batch; the negatives are the other graphs of the batch.
+
+    ============= ===================================================================================================
+    "one-way"     Eq. 3 of GraphCL (You et al., NeurIPS 2020, arXiv:2010.13902) and its code: from the first view to
+                  the second only, the positive missing in the denominator
+    "both-ways"   :func:`in_batch_nce` averaged over both directions; the positive is among its alternatives, so that
+                  the loss is bounded by 0 and its gradient vanishes where all is well
+    ============= ===================================================================================================
+
+    Args:
+        first, second: (B, D) projections of two views, any length.
+        temperature: divisor of the cosines.
+        form: one of the above.
+
+    Returns:
+        Scalar. One graph alone has nothing to be contrasted with: 0, with zero gradient.
+    """
+    a, b = normalize(first, dim=1), normalize(second, dim=1)
+    if len(a) < 2:
+        return 0 * (a * b).sum()
+    if form == "both-ways":
+        return (in_batch_nce(a, b, temperature=temperature) + in_batch_nce(b, a, temperature=temperature)) / 2
+    scores = a @ b.T / temperature
+    own = torch.eye(len(a), dtype=torch.bool, device=a.device)
+    return (scores.masked_fill(own, -torch.inf).logsumexp(dim=1) - scores.diagonal()).mean()
 
 
 @at_least_float32
@@ -57,24 +136,30 @@ def mutual_contrast(
     queues: Mapping[str, Tensor],
     *,
     temperature: float = 0.07,
+    present: Masks | None = None,
+    held: Masks | None = None,
 ) -> Tensor:
     """Mutual contrast between streams (MCL): the query of each stream against the key and queue of every other.
 
-    The supplement of CMD (Mao et al., ECCV 2022) names this rival without a formula; this is the reading that
-    follows the inter-representation contrast of ISC (Thoker et al., 2021): the sum over ordered pairs a ≠ b of
-    InfoNCE with query z^a, positive k^b and negatives Q^b.
+    The supplement of CMD (Mao et al., ECCV 2022, arXiv:2208.12448) names this baseline without a formula; this is the
+    reading that follows the inter-representation contrast of ISC (Thoker et al., ACM MM 2021, arXiv:2108.03656): the
+    sum over ordered pairs a ≠ b of :func:`info_nce` with query z^a, positive k^b and negatives Q^b.
 
     Args:
         queries, keys: stream name → (B, D) unit rows.
         queues: stream name → (K, D) unit rows.
         temperature: divisor of the similarities.
+        present, held: stream → (B,) and (K,) bool, where clips lack streams: a pair is contrasted on what has both.
 
     Returns:
         Scalar, the plain sum over the |A|(|A|−1) ordered pairs.
     """
-    names = same_streams(queries, keys, queues)
-    pairs = [info_nce(queries[a], keys[b], queues[b], temperature=temperature) for a, b in permutations(names, 2)]
-    return torch.stack(pairs).sum()
+
+    def pair(a: str, b: str) -> Tensor:
+        masks = {"present": of_all((a, b), present), "held": of_all((a, b), held)}
+        return info_nce(queries[a], keys[b], queues[b], temperature=temperature, **masks)
+
+    return torch.stack([pair(a, b) for a, b in permutations(same_streams(queries, keys, queues), 2)]).sum()
 
 
 @at_least_float32
@@ -86,8 +171,10 @@ def cross_positive_mining(
     temperature: float = 0.07,
     top_k: int = 1,
     context: bool = True,
+    present: Masks | None = None,
+    held: Masks | None = None,
 ) -> Tensor:
-    """Second stage of CrosSCLR (Li et al., CVPR 2021): each stream takes positives that the others mined.
+    """Second stage of CrosSCLR (Li et al., CVPR 2021, arXiv:2104.14540): positives that the other streams mined.
 
     For stream a mined by b, logits are ``[z^a·k^a | z^a·Q^a | (z^a·Q^a)⊙(z^b·Q^b)] / τ`` (the last block with
     ``context``); positives are the key and the ``top_k`` slots that lie nearest to the query of b in b's own queue,
@@ -99,6 +186,8 @@ def cross_positive_mining(
         temperature: divisor of the similarities.
         top_k: mined positives per partner.
         context: whether to add the products of similarities as further logits.
+        present, held: stream → (B,) and (K,) bool, where clips lack streams: what has all streams counts, and no more
+            than all of its slots are mined.
 
     Returns:
         Scalar. Gradients reach the queries of both partners.
@@ -107,10 +196,17 @@ def cross_positive_mining(
         ConfigError: ``top_k`` is not in 1..K, or fewer than two streams.
     """
     names = same_streams(queries, keys, queues)
-    positive = {a: (queries[a] * keys[a].detach()).sum(dim=1, keepdim=True) for a in names}
-    negative = {a: queries[a] @ queues[a].detach().T for a in names}
-    slots = next(iter(negative.values())).shape[1]
-    check_top_k(top_k, slots)
+    check_top_k(top_k, len(queues[names[0]]))
+    rows, kept = of_all(names, present), of_all(names, held)
+    if empty(rows, kept):
+        return queries[names[0]].new_zeros(())
+    query, key, queue = (
+        {a: where(of[a], m) for a in names} for of, m in ((queries, rows), (keys, rows), (queues, kept))
+    )
+    positive = {a: (query[a] * key[a].detach()).sum(dim=1, keepdim=True) for a in names}
+    negative = {a: query[a] @ queue[a].detach().T for a in names}
+    slots = len(queue[names[0]])
+    top_k = min(top_k, slots)
     mined = {b: negative[b].detach().topk(top_k, dim=1).indices for b in names}
 
     def pair(a: str, b: str) -> Tensor:

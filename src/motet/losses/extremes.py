@@ -1,4 +1,4 @@
-"""Losses of AimCLR (Guo et al., AAAI 2022): distributions instead of points, neighbours as positives.
+"""Losses of AimCLR (Guo et al., AAAI 2022, arXiv:2112.03590): distributions, not points; neighbours as positives.
 
 Rows are unit vectors: queries and keys ``(B, D)``, queue ``(K, D)``. Keys and queue are constants.
 """
@@ -12,19 +12,14 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 
 from motet.losses._precision import at_least_float32
-from motet.losses.contrast import check_top_k
-
-
-def _logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    positive = (query * key.detach()).sum(dim=1, keepdim=True)
-    return torch.cat([positive, query @ queue.detach().T], dim=1) / temperature
+from motet.losses.contrast import check_top_k, logits
 
 
 @at_least_float32
 def distributional_divergence(
     extreme: Tensor, query: Tensor, key: Tensor, queue: Tensor, *, temperature: float = 0.07
 ) -> Tensor:
-    """D3M: the extreme query should be as like key and queue as the normal query is, which is its fixed target.
+    """D3M of AimCLR (arXiv:2112.03590): the extreme query is to be as similar to key and queue as the normal query is.
 
     Args:
         extreme: (B, D) query of an extreme view; carries the gradient.
@@ -36,8 +31,8 @@ def distributional_divergence(
     Returns:
         Scalar: mean over the batch of the cross entropy −Σ p_query log p_extreme.
     """
-    target = softmax(_logits(query.detach(), key, queue, temperature), dim=1)
-    return -(target * log_softmax(_logits(extreme, key, queue, temperature), dim=1)).sum(dim=1).mean()
+    target = softmax(logits(query.detach(), key, queue, temperature), dim=1)
+    return -(target * log_softmax(logits(extreme, key, queue, temperature), dim=1)).sum(dim=1).mean()
 
 
 @at_least_float32
@@ -50,7 +45,7 @@ def neighbour_mining(
     temperature: float = 0.07,
     top_k: int = 1,
 ) -> Tensor:
-    """NNM: the key and the queue neighbours of the normal and of the extreme queries are positives of the normal one.
+    """NNM of AimCLR (arXiv:2112.03590): key and queue neighbours of normal and extreme queries are positives.
 
     Args:
         query: (B, D) normal query; carries the gradient.
@@ -67,11 +62,11 @@ def neighbour_mining(
         ConfigError: ``top_k`` is not in 1 … K.
     """
     check_top_k(top_k, len(queue))
-    logits = _logits(query, key, queue, temperature)
-    positive = torch.zeros_like(logits, dtype=torch.bool)
+    scores = logits(query, key, queue, temperature)
+    positive = torch.zeros_like(scores, dtype=torch.bool)
     positive[:, 0] = True
     for miner in (query, *further):
         mined = (miner.detach() @ queue.detach().T).topk(top_k, dim=1).indices
         positive.scatter_(1, mined + 1, True)
-    log_probability = log_softmax(logits, dim=1)
+    log_probability = log_softmax(scores, dim=1)
     return -((log_probability * positive).sum(dim=1) / positive.sum(dim=1)).mean()

@@ -1,4 +1,4 @@
-"""AimCLR: contrast with extremely augmented views (Guo et al., AAAI 2022).
+"""AimCLR: contrast with extremely augmented views (Guo et al., AAAI 2022, arXiv:2112.03590).
 
 A third view of each clip is augmented far beyond what keeps its class. It makes two further queries, one of the whole
 feature map and one of what attention-guided dropping leaves of it. Neither is pulled to the key; both imitate how the
@@ -22,7 +22,7 @@ from motet.data.extreme import Extreme, augment_extremely, check_extreme, padded
 from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN
 from motet.encoders.attention import LEAST_ATTENTION, energy_drop
-from motet.losses.extremes import distributional_divergence, neighbour_mining
+from motet.losses import distributional_divergence, neighbour_mining
 from motet.memory import make_twin
 from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput, Term
 from motet.methods.halp import HaLP

@@ -1,18 +1,16 @@
-"""CMD: cross-modal mutual distillation (Mao et al., ECCV 2022)."""
+"""CMD: cross-modal mutual distillation (Mao et al., ECCV 2022, arXiv:2208.12448)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError, MotetWarning
-from motet.losses import consensus_distillation, mutual_distillation, neighbour_distillation
+from motet.losses import consensus_distillation, mutual_distillation
 from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 
 
@@ -41,48 +39,25 @@ class CMD(Contrastive):
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         loss = {"pairwise": mutual_distillation, "consensus": consensus_distillation}[self.teachers]
-        top_k = self.neighbours or min(self.queue_size, max(2, self.queue_size // 2))
 
         def distill(out: StepOutput) -> Tensor:
             if self.wait_for_queue and out.filled < self.queue_size:
                 return out.nothing()
-            if out.present:
-                return self._distil_with_gaps(out, streams)
             return loss(
                 out.queries,
                 out.keys,
                 out.queues,
-                top_k=top_k,
+                top_k=self.neighbours,
                 student_temperature=self.student_temperature,
                 teacher_temperature=self.teacher_temperature,
+                present=out.present,
+                held=out.held,
             )
 
         term = Term(
             "distillation", distill, weight=self.distill_weight, start=self.distill_start, ramp=self.distill_ramp
         )
         return [*self.contrast_terms(streams), term]
-
-    def _distil_with_gaps(self, out: StepOutput, streams: Sequence[str]) -> Tensor:
-        """Every pair on the clips and slots that both have; a consensus on those that all have."""
-        groups = [tuple(streams)] if self.teachers == "consensus" else list(permutations(streams, 2))
-        losses = []
-        for group in groups:
-            part = out.among(*group)
-            if part is None:
-                continue
-            slots = len(part.queues[group[0]])
-            temperatures: dict[str, Any] = {
-                "top_k": min(slots, self.neighbours or max(2, slots // 2)),
-                "student_temperature": self.student_temperature,
-                "teacher_temperature": self.teacher_temperature,
-            }
-            if self.teachers == "consensus":
-                losses.append(consensus_distillation(part.queries, part.keys, part.queues, **temperatures))
-                continue
-            teacher, student = group
-            pair = part.queries[student], part.queues[student], part.keys[teacher], part.queues[teacher]
-            losses.append(neighbour_distillation(*pair, **temperatures))
-        return torch.stack(losses).sum() if losses else out.nothing()
 
     def validate(self, streams: Sequence[str]) -> None:
         super().validate(streams)

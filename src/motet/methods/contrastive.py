@@ -63,28 +63,6 @@ class StepOutput:
     present: Mapping[str, Tensor] = field(default_factory=dict)
     held: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def among(self, *streams: str) -> StepOutput | None:
-        """The step of some streams alone, restricted to the clips and the slots that have all of them.
-
-        Slots stay aligned: the same ones are left out of every queue. The step itself where nothing is lacking; None
-        where no clip or no slot has them all.
-        """
-        gaps = [s for s in streams if s in self.present]
-        if not gaps:
-            return self
-        rows = torch.stack([self.present[s] for s in gaps]).all(dim=0)
-        slots = torch.stack([self.held[s] for s in gaps]).all(dim=0)
-        if not (bool(rows.any()) and bool(slots.any())):
-            return None
-        return replace(
-            self,
-            queries={s: self.queries[s][rows] for s in streams},
-            keys={s: self.keys[s][rows] for s in streams},
-            queues={s: self.queues[s][slots] for s in streams},
-            present={},
-            held={},
-        )
-
     def nothing(self) -> Tensor:
         """The loss of a term that no clip of the step has anything for."""
         return next(iter(self.queries.values())).new_zeros(())
@@ -170,14 +148,13 @@ class Contrastive:
         return self.contrast_terms(streams)
 
     def contrast_terms(self, streams: Sequence[str], stop: int | None = None) -> list[Term]:
-        """InfoNCE within each stream (CMD, Eq. 1)."""
+        """InfoNCE within each stream (MoCo, Eq. 1)."""
 
         def within(stream: str) -> Callable[[StepOutput], Tensor]:
             def loss(out: StepOutput) -> Tensor:
-                own = out.among(stream)
-                if own is None:
-                    return out.nothing()
-                return info_nce(own.queries[stream], own.keys[stream], own.queues[stream], temperature=self.temperature)
+                rows = out.queries[stream], out.keys[stream], out.queues[stream]
+                present, held = out.present.get(stream), out.held.get(stream)
+                return info_nce(*rows, temperature=self.temperature, present=present, held=held)
 
             return loss
 

@@ -1,4 +1,4 @@
-"""CrosSCLR: contrast first, then positives mined across streams (Li et al., CVPR 2021)."""
+"""CrosSCLR: contrast first, then positives mined across streams (Li et al., CVPR 2021, arXiv:2104.14540)."""
 
 from __future__ import annotations
 
@@ -38,16 +38,15 @@ class CrosSCLR(Contrastive):
         switch = self.switch(epochs)
 
         def mine(out: StepOutput) -> Tensor:
-            shared = out.among(*streams)  # clips that have all streams, where some lack one
-            if shared is None:
-                return out.nothing()
             return cross_positive_mining(
-                shared.queries,
-                shared.keys,
-                shared.queues,
+                out.queries,
+                out.keys,
+                out.queues,
                 temperature=self.temperature,
-                top_k=min(self.mined, len(shared.queues[streams[0]])),
+                top_k=self.mined,
                 context=self.context,
+                present=out.present,
+                held=out.held,
             )
 
         return [*self.contrast_terms(streams, stop=switch), Term("cross-mining", mine, start=switch)]

@@ -1,7 +1,7 @@
-"""HaLP: hallucinated latent positives (Shah et al., CVPR 2023), as further terms of any contrastive host.
+"""HaLP: hallucinated positives (Shah et al., CVPR 2023, arXiv:2304.00387), as further terms of a contrastive method.
 
 Per stream: prototypes of the recent keys; walks from each key towards prototypes that are not its nearest, no further
-than its nearest stays the nearest; a filter; the query is drawn to what is left. Nothing else of the host changes, so
+than its nearest stays the nearest; a filter; the query is drawn to what is left. Nothing else of the method changes, so
 :class:`HaLP` placed before another method's options adds its terms to that method's: :class:`HaLPCMD` is one line of
 inheritance.
 """
@@ -16,66 +16,41 @@ from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from motet.core.distributed import mean_over_ranks, own_rows, world_size
+from motet.core.distributed import own_rows
 from motet.core.errors import ConfigError, MotetWarning
-from motet.losses._precision import at_least_float32
-from motet.losses.generation import Positives, alignment_loss, candidates, hallucinate, retained
+from motet.losses import in_batch_nce
+from motet.losses.hallucination import Positives
 from motet.memory import Prototypes
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive, StepOutput, Term
-
-_LEAST_SHRINK = 1e-3  # exactly on the boundary the filter would be decided by rounding
+from motet.methods.hallucination import Hallucination
 
 
 @dataclass(frozen=True)
-class HaLP(Contrastive):
+class HaLP(Hallucination, Contrastive):
     """Options of HaLP; the defaults are the paper's on NTU RGB+D 60."""
 
     title: ClassVar[str] = "HaLP"
     meaning: ClassVar[str] = "As MoCo, and every recording is also drawn to invented neighbours of its own group."
-    start_share: ClassVar[float] = 200 / 450
-    """share of a run before the term starts, unless halp_start says otherwise."""
     needs_queue: ClassVar[bool] = False
-    allows_gaps: ClassVar[bool] = False
     """whether the method beside HaLP reads the queue, so that there must be one."""
+    allows_gaps: ClassVar[bool] = False
 
-    halp_weight: float = 1.0
-    """weight μ of the hallucinated positives."""
-    halp_start: int | None = None
-    """first epoch with hallucinated positives, counted from 0; by default after 4/9 of the epochs (200 of 450)."""
     halp_ramp: int = 0
     """epochs over which the weight rises from halp_start."""
     halp_wait: int = 0
     """keys that must have come in since halp_start before the first fit of the prototypes."""
-    prototypes: int = 20
-    """prototypes N per stream; as many as there are keys to cluster, if these are fewer."""
-    positives: int = 100
-    """hallucinated positives G per clip."""
     recent: int = 256
     """newest keys of the queue that are clustered; all, if the queue is shorter."""
     refresh: int = 5
     """steps between refreshes of the prototypes."""
     warm_start: bool = False
     """a refresh continues from the prototypes it replaces; by default it starts afresh, as released."""
-    fit_iterations: int = 20
-    """iterations of the spherical k-means."""
-    skip_nearest: int = 1
-    """nearest prototypes that a positive never walks to."""
-    candidates: int | None = None
-    """nearest of the others to choose from; by default all of them (the released code takes 20)."""
-    hardness: float = 0.8
-    """λ: walks cover a share 1 − u of the way to the limit, u ~ U(0, λ); 0 always goes to the limit."""
-    halt: float | None = None
-    """stop exactly this fraction of the way short of the limit, nothing drawn (the released code's λ = 1000: 0.01)."""
-    filter: Literal["rank", "variant-1", "variant-2", "none"] = "rank"
-    """positives that count: rank, those whose nearest prototype is their clip's; variant-1 and variant-2 of the
-    supplement; none, all."""
     prototypes_from: Literal["queue", "batch", "keys"] = "queue"
-    """queue: as published; batch: no queue and no momentum twin, the batch's keys are clustered and are the negatives;
-    keys: the same, every key is a prototype itself."""
+    """queue: as published; batch: no queue and no momentum encoder, the batch's keys are clustered and are the
+    negatives; keys: the same, every key is a prototype itself."""
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         start = self.start(epochs)
@@ -129,10 +104,6 @@ class HaLP(Contrastive):
             stacklevel=2,
         )
 
-    def start(self, epochs: int) -> int:
-        """First epoch with hallucinated positives."""
-        return round(self.start_share * epochs) if self.halp_start is None else self.halp_start
-
     def contrast_terms(self, streams: Sequence[str], stop: int | None = None) -> list[Term]:
         if not self.shares_encoder():
             return super().contrast_terms(streams, stop)
@@ -163,34 +134,27 @@ class HaLP(Contrastive):
         )
 
     def _loss_of(self, stream: str) -> Callable[[StepOutput], Tensor]:
-        @at_least_float32
-        def loss(query: Tensor, key: Tensor, queue: Tensor, prototypes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            choice = candidates(key, prototypes, skip=self.skip_nearest, most=self.candidates)
-            if choice.shape[1] == 0:  # one prototype: there is nowhere to walk to
-                return query.new_zeros(()), {}
-            positives = self._draw(key, prototypes, choice)
-            keep = retained(positives, prototypes, query, rule=self.filter)
-            value = alignment_loss(query, positives, keep, temperature=self.temperature, kept=_kept(keep, query))
-            return value, analysis(query, key, queue, prototypes, positives, keep)
-
         def term(out: StepOutput) -> Tensor:
             query, key = out.queries[stream], out.keys[stream].detach()
             prototypes = self._prototypes(out, stream)
             if prototypes is None:
                 return query.new_zeros(())
-            value, watched = loss(query, key, out.queues[stream], prototypes)
-            out.watched.update({f"hallucination/{stream}/{name}": number for name, number in watched.items()})
-            return value
+            rows, size, device = len(key), self.positives, key.device
+            found = self.hallucinated(
+                query,
+                key,
+                prototypes,
+                lambda choices: own_rows(lambda n: torch.randint(choices, (n, size), device=device), rows),
+                lambda dtype: own_rows(lambda n: torch.rand(n, size, dtype=dtype, device=device), rows),
+                temperature=self.temperature,
+            )
+            if found is None:
+                return query.new_zeros(())
+            seen = analysis(query, key, out.queues[stream], prototypes, found.positives, found.keep)
+            out.watched.update({f"hallucination/{stream}/{name}": number for name, number in seen.items()})
+            return found.loss
 
         return term
-
-    def _draw(self, key: Tensor, prototypes: Tensor, choice: Tensor) -> Positives:
-        count, rows, device = self.positives, len(key), key.device
-        chosen = choice.gather(1, own_rows(lambda n: torch.randint(choice.shape[1], (n, count), device=device), rows))
-        if self.halt is not None:
-            return hallucinate(key, prototypes, chosen, 0.0, margin=self.halt)
-        drawn = own_rows(lambda n: torch.rand(n, count, dtype=key.dtype, device=device), rows)
-        return hallucinate(key, prototypes, chosen, (drawn * self.hardness).clamp_min_(_LEAST_SHRINK))
 
     def _prototypes(self, out: StepOutput, stream: str) -> Tensor | None:
         """Prototypes of this step, None before there are any."""
@@ -206,39 +170,18 @@ class HaLP(Contrastive):
 
     def validate(self, streams: Sequence[str]) -> None:
         super().validate(streams)
-        if self.prototypes < 2:
-            raise ConfigError(
-                f"prototypes is {self.prototypes}; a positive walks to another prototype, so 2 are needed"
-            )
+        self.check_hallucination()
         if self.prototypes_from == "queue" and self.recent < self.prototypes:
             raise ConfigError(
                 f"prototypes is {self.prototypes} but only {self.recent} keys are clustered; raise --recent"
             )
-        for name in ("positives", "refresh", "fit_iterations", "skip_nearest"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
-        for name in ("halp_ramp", "halp_wait", "halp_weight", "halp_start"):
-            if not 0 <= (getattr(self, name) or 0) < math.inf:
+        if self.refresh < 1:
+            raise ConfigError(f"refresh is {self.refresh}, it must be 1 or more")
+        for name in ("halp_ramp", "halp_wait"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and not negative")
-        if self.candidates is not None and self.candidates < 1:
-            raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
-        if self.skip_nearest >= self.prototypes:
-            raise ConfigError(f"skip_nearest is {self.skip_nearest}: that leaves none of {self.prototypes} prototypes")
-        if not 0 <= self.hardness <= 1:
-            raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]; for λ = 1000 give --halt 0.01")
-        if self.halt is not None:
-            self._validate_halt(self.halt)
         if self.shares_encoder():
             self._validate_without_queue()
-
-    def _validate_halt(self, halt: float) -> None:
-        if not 0 <= halt <= 1:
-            raise ConfigError(f"halt is {halt}, it must lie in [0, 1]")
-        if self.hardness != type(self).hardness:
-            raise ConfigError(
-                f"halt {halt} stops every walk at the same place, so hardness {self.hardness} would have no effect; "
-                "leave one of them out"
-            )
 
     def _validate_without_queue(self) -> None:
         if self.needs_queue:
@@ -276,24 +219,6 @@ class HaLPCMD(HaLP, CMD):
     needs_queue: ClassVar[bool] = True
 
 
-def _kept(keep: Tensor, like: Tensor) -> Tensor | None:
-    """How many positives count, as a mean over the processes that share the batch; None where there is one process."""
-    if world_size() == 1:
-        return None
-    return mean_over_ranks(keep.sum().to(like.dtype)).clamp_min(1 / world_size())
-
-
-@at_least_float32
-def in_batch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:
-    """InfoNCE with the other keys of the batch as negatives (NT-Xent's rows from queries to keys; SimCLR, ICML 2020).
-
-    Args:
-        query, key: (B, D) unit rows; gradient reaches both.
-        temperature: divisor of the similarities.
-    """
-    return cross_entropy(query @ key.T / temperature, torch.arange(len(query), device=query.device))
-
-
 @torch.no_grad()
 def analysis(
     query: Tensor, key: Tensor, queue: Tensor, prototypes: Tensor, positives: Positives, keep: Tensor
@@ -304,8 +229,7 @@ def analysis(
         query, key: (B, D) unit rows.
         queue: (K, D) unit rows.
         prototypes: (N, D) unit rows.
-        positives, keep: from :func:`motet.losses.generation.hallucinate` and
-            :func:`motet.losses.generation.retained`.
+        positives, keep: from :func:`motet.losses.hallucinate` and :func:`motet.losses.retained`.
 
     Returns:
         ``retained``; ``query_real``, ``query_hallucinated``, ``queue_real``, ``queue_hallucinated``: with the clip's

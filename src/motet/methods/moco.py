@@ -1,4 +1,4 @@
-"""MoCo-v2 on motion: contrast within each stream, nothing between them.
+"""MoCo-v2 (Chen et al., 2020, arXiv:2003.04297) on motion: contrast within each stream, nothing between them.
 
 The base of CMD's tables (with one stream) and the baseline of every comparison (with several, each learns alone).
 """

@@ -7,7 +7,7 @@ draws and the way that results are kept, and neither archive nor encoders.
 
 from motet.methods.graphs.augment import AUGMENTATIONS, Draw, ViewOptions, augment
 from motet.methods.graphs.data import Batch, Graphs, build, read_tu
-from motet.methods.graphs.method import GraphCL, HaLPGraphCL, graph_contrast
+from motet.methods.graphs.method import GraphCL, HaLPGraphCL
 from motet.methods.graphs.network import GIN
 from motet.methods.graphs.run import RANDOM, RAW, load, report, resume, run
 from motet.methods.graphs.svm import svm_accuracy
@@ -27,7 +27,6 @@ __all__ = [
     "ViewOptions",
     "augment",
     "build",
-    "graph_contrast",
     "load",
     "read_tu",
     "report",

@@ -1,4 +1,4 @@
-"""GraphCL (You et al., NeurIPS 2020), and HaLP (Shah et al., CVPR 2023) on it: losses of one step."""
+"""GraphCL (You et al., NeurIPS 2020, arXiv:2010.13902), and HaLP (Shah et al., CVPR 2023, arXiv:2304.00387) on it."""
 
 from __future__ import annotations
 
@@ -7,48 +7,16 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
-import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError, MotetWarning
-from motet.losses._precision import at_least_float32
-from motet.losses.generation import alignment_loss, candidates, hallucinate, retained
+from motet.losses import graph_contrast
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.graphs.augment import Draw, ViewOptions
-from motet.methods.halp import in_batch_nce
+from motet.methods.hallucination import Hallucination
 
 GRAPHS_PER_PROTOTYPE = 4  # of a batch, so that a prototype is a cluster and not a graph
-_LEAST_SHRINK = 1e-3  # exactly on the boundary the filter would be decided by rounding
-
-
-@at_least_float32
-def graph_contrast(first: Tensor, second: Tensor, *, temperature: float = 0.2, form: str = "both-ways") -> Tensor:
-    """Contrast of two views of the graphs of a batch; the negatives are the other graphs of the batch.
-
-    ============= ===================================================================================================
-    "both-ways"   InfoNCE over the rows of the cosines, averaged over both directions; the positive is among its
-                  alternatives, so that the loss is bounded by 0 and its gradient vanishes where all is well
-    "one-way"     GraphCL's Eq. 3 and released code: from the first view to the second only, the positive missing in
-                  the denominator
-    ============= ===================================================================================================
-
-    Args:
-        first, second: (B, D) projections of two views, any length.
-        temperature: divisor of the cosines.
-        form: one of the above.
-
-    Returns:
-        Scalar. One graph alone has nothing to be contrasted with: 0, with zero gradient.
-    """
-    a, b = normalize(first, dim=1), normalize(second, dim=1)
-    if len(a) < 2:
-        return 0 * (a * b).sum()
-    if form == "both-ways":
-        return (in_batch_nce(a, b, temperature=temperature) + in_batch_nce(b, a, temperature=temperature)) / 2
-    logits = a @ b.T / temperature
-    own = torch.eye(len(a), dtype=torch.bool, device=a.device)
-    return (logits.masked_fill(own, -torch.inf).logsumexp(dim=1) - logits.diagonal()).mean()
 
 
 @dataclass(frozen=True)
@@ -112,47 +80,14 @@ class GraphCL(ViewOptions):
 
 
 @dataclass(frozen=True)
-class HaLPGraphCL(GraphCL):
+class HaLPGraphCL(Hallucination, GraphCL):
     """Options of HaLP on GraphCL. The paper gives results only (Table 8 of its supplement); the rest is chosen here."""
 
     title: ClassVar[str] = "HaLP on GraphCL"
 
-    halp_weight: float = 1.0
-    """weight μ of the hallucinated positives."""
-    halp_start: int | None = None
-    """first epoch with hallucinated positives, counted from 0; by default after 4/9 of the epochs (200 of 450)."""
-    prototypes: int = 20
-    """prototypes N; at most a quarter of the batch."""
-    positives: int = 100
-    """hallucinated positives G per graph."""
-    hardness: float = 0.8
-    """λ: walks cover a share 1 − u of the way to the limit, u ~ U(0, λ)."""
-    skip_nearest: int = 1
-    """nearest prototypes that a positive never walks to."""
-    candidates: int | None = None
-    """nearest of the others to choose from; by default all of them."""
-    filter: Literal["rank", "variant-1", "variant-2", "none"] = "rank"
-    """positives that count: rank, those whose nearest prototype is their graph's; variant-1 and variant-2 of HaLP's
-    supplement; none, all."""
-    fit_iterations: int = 20
-    """iterations of the spherical k-means."""
-
     def validate(self) -> None:
         super().validate()
-        for name in ("positives", "skip_nearest", "fit_iterations"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
-        for name in ("halp_weight", "halp_start"):
-            if not 0 <= (getattr(self, name) or 0) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and not negative")
-        if self.prototypes < 2:
-            raise ConfigError(f"prototypes is {self.prototypes}; a positive walks to another, so 2 are needed")
-        if self.candidates is not None and self.candidates < 1:
-            raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
-        if not 0 <= self.hardness <= 1:
-            raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]")
-        if self.skip_nearest >= self.prototypes:
-            raise ConfigError(f"skip_nearest is {self.skip_nearest}: that leaves none of {self.prototypes} prototypes")
+        self.check_hallucination()
         if self.halp_weight and self.batch_size // GRAPHS_PER_PROTOTYPE <= self.skip_nearest:
             raise ConfigError(
                 f"batch_size is {self.batch_size}: with {GRAPHS_PER_PROTOTYPE} graphs to a prototype and skip_nearest "
@@ -163,9 +98,10 @@ class HaLPGraphCL(GraphCL):
     def tell(self, graphs: int) -> None:
         if not self.halp_weight:
             return
-        if self.start >= self.epochs > 0:
+        start = self.start(self.epochs)
+        if start >= self.epochs > 0:
             warnings.warn(
-                f"positives start in epoch {self.start + 1} of {self.epochs}, so never; lower --halp-start",
+                f"positives start in epoch {start + 1} of {self.epochs}, so never; lower --halp-start",
                 MotetWarning,
                 stacklevel=3,
             )
@@ -178,18 +114,12 @@ class HaLPGraphCL(GraphCL):
                 stacklevel=3,
             )
 
-    @property
-    def start(self) -> int:
-        """First epoch with hallucinated positives."""
-        return round(200 / 450 * self.epochs) if self.halp_start is None else self.halp_start
-
     def losses(self, first: Tensor, second: Tensor, draw: Draw, ids: Tensor, step: int) -> Losses:
         found = super().losses(first, second, draw, ids, step)
-        if not self.halp_weight or draw.epoch < self.start:
+        if not self.halp_weight or draw.epoch < self.start(self.epochs):
             return found
         return replace(found, **self._hallucination(first, second, draw, ids, step), weight=self.halp_weight)
 
-    @at_least_float32
     def _hallucination(self, first: Tensor, second: Tensor, draw: Draw, ids: Tensor, step: int) -> dict[str, Tensor]:
         """The term and the share retained; nothing for a batch that has no two prototypes to walk between."""
         query, key = normalize(second, dim=1), normalize(first, dim=1).detach()
@@ -197,16 +127,18 @@ class HaLPGraphCL(GraphCL):
         if count < 2 or bool((key == key[:1]).all()):
             return {}
         prototypes = spherical_kmeans(key, count, iterations=self.fit_iterations, seed=_mixed(draw.seed, step)).centres
-        choice = candidates(key, prototypes, skip=self.skip_nearest, most=self.candidates)
-        if not choice.shape[1]:
+        keyed, size = draw.keyed(ids), self.positives
+        found = self.hallucinated(
+            query,
+            key,
+            prototypes,
+            lambda choices: (keyed.uniform("prototype", size) * choices).long(),
+            lambda dtype: keyed.uniform("walk", size).to(dtype),
+            temperature=self.temperature,
+        )
+        if found is None:
             return {}
-        keyed = draw.keyed(ids)
-        shrink = keyed.uniform("walk", self.positives).to(key.dtype).mul_(self.hardness).clamp_min_(_LEAST_SHRINK)
-        pick = (keyed.uniform("prototype", self.positives) * choice.shape[1]).long()
-        positives = hallucinate(key, prototypes, choice.gather(1, pick), shrink)
-        keep = retained(positives, prototypes, query, rule=self.filter)
-        value = alignment_loss(query, positives, keep, temperature=self.temperature)
-        return {"hallucination": value, "retained": keep.to(value.dtype).mean()}
+        return {"hallucination": found.loss, "retained": found.keep.to(found.loss.dtype).mean()}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import unwrap
 from typing import Any
 
 import pytest
@@ -13,8 +12,18 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
-from motet.losses import hallucination_loss, info_nce, mutual_distillation, rank_filter, rank_limit, slerp
-from motet.losses.generation import Positives, alignment_loss, candidates, hallucinate, retained
+from motet.losses import (
+    candidates,
+    hallucinate,
+    hallucination_loss,
+    info_nce,
+    mutual_distillation,
+    rank_filter,
+    rank_limit,
+    retained,
+    slerp,
+)
+from motet.losses.hallucination import Positives
 from tests.losses.test_hallucination import at, close, cos, degrees, golden_step, sin, unit
 
 
@@ -46,7 +55,7 @@ def test_factored_equals_written_out(seed: int, count: int, width: int) -> None:
     keep = retained(positives, prototypes, query)
     assert torch.equal(keep, rank_filter(points, anchor, prototypes))
     left, right = query.clone().requires_grad_(), query.clone().requires_grad_()
-    ours, theirs = alignment_loss(left, positives, keep), hallucination_loss(right, points, keep)
+    ours, theirs = hallucination_loss(left, positives, keep), hallucination_loss(right, points, keep)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(torch.autograd.grad(ours, left)[0], torch.autograd.grad(theirs, right)[0])
 
@@ -71,7 +80,7 @@ def test_golden_filters(rule: Any, kept: int, value: float) -> None:
     step, query, positives = golden()
     keep = retained(positives, step["prototypes"], query, rule=rule)
     assert int(keep.sum()) == kept
-    assert alignment_loss(query, positives, keep).item() == close(value, abs=2e-5)
+    assert hallucination_loss(query, positives, keep).item() == close(value, abs=2e-5)
 
 
 def test_golden_similarities_and_what_the_loss_is_not() -> None:
@@ -87,7 +96,7 @@ def test_golden_similarities_and_what_the_loss_is_not() -> None:
     assert inner[3].tolist() == close([0.918512, 0.858263, 0.898569, 0.702803, 0.920088, 0.713690], abs=2e-5)
     per_anchor = -((inner * keep).sum(1) / keep.sum(1)).mean() / 0.07
     assert per_anchor.item() == close(-12.003986, abs=2e-5)
-    contrast, aligned = info_nce(query, step["key"], step["queue"]), alignment_loss(query, positives, keep)
+    contrast, aligned = info_nce(query, step["key"], step["queue"]), hallucination_loss(query, positives, keep)
     assert contrast.item() == close(0.120555, abs=2e-5)
     assert (contrast + aligned).item() == close(-11.754537, abs=2e-5)
     assert (contrast + 2 * aligned).item() == close(-23.629629, abs=4e-5)
@@ -131,7 +140,7 @@ def test_golden_gradient() -> None:
     step, query, positives = golden()
     keep = retained(positives, step["prototypes"], query)
     assert keep.int().tolist() == [[1] * 6, [1, 1, 1, 0, 0, 1], [1, 1, 0, 0, 1, 1], [1] * 6]
-    (info_nce(query, step["key"], step["queue"]) + alignment_loss(query, positives, keep)).backward()
+    (info_nce(query, step["key"], step["queue"]) + hallucination_loss(query, positives, keep)).backward()
     gradient = step["query"].grad
     assert gradient is not None
     assert gradient[0, :4].tolist() == close([-0.064389, -0.053138, -0.040864, -0.029330], abs=2e-5)
@@ -145,7 +154,7 @@ def test_golden_halp_with_cmd() -> None:
         queries[stream], keys[stream], queues[stream] = query, step["key"], step["queue"]
         contrast.append(info_nce(query, step["key"], step["queue"]).item())
         keep = retained(positives, step["prototypes"], query)
-        aligned += alignment_loss(query, positives, keep).item()
+        aligned += hallucination_loss(query, positives, keep).item()
     distilled = mutual_distillation(queries, keys, queues, top_k=16).item()
     assert contrast == close([0.120555, 0.344126, 0.101696], abs=2e-5)
     assert distilled == close(1.536196, abs=2e-5)
@@ -238,11 +247,11 @@ def test_no_number_comes_back_to_the_host() -> None:
     """Tensors without content cannot be asked for a value, so whatever waits for a device fails on them."""
     query, key = torch.empty(4, 6, device="meta", requires_grad=True), torch.empty(4, 6, device="meta")
     prototypes = torch.empty(5, 6, device="meta")
-    chosen = unwrap(candidates)(key, prototypes, most=3)
-    positives = unwrap(hallucinate)(key, prototypes, chosen, 0.5)
+    chosen = candidates(key, prototypes, most=3)
+    positives = hallucinate(key, prototypes, chosen, 0.5)
     for rule in ("rank", "variant-1", "variant-2", "none"):
-        keep = unwrap(retained)(positives, prototypes, query, rule=rule)
-        unwrap(alignment_loss)(query, positives, keep).backward()
+        keep = retained(positives, prototypes, query, rule=rule)
+        hallucination_loss(query, positives, keep).backward()
     with pytest.raises(RuntimeError, match="meta"):
         float(query.sum())
 
@@ -253,21 +262,21 @@ def test_variant_two_never_rejects_and_gradient_stays_with_the_query() -> None:
     positives = hallucinate(anchor, prototypes, chosen, shrink)
     keep = retained(positives, prototypes, query, rule="variant-2")
     assert keep.all()
-    loss = alignment_loss(query, positives, keep, temperature=0.5)
+    loss = hallucination_loss(query, positives, keep, temperature=0.5)
     grads = torch.autograd.grad(loss, inputs, allow_unused=True)
     want = -(keep[..., None] * positives.points()).sum(1) / (0.5 * keep.sum())
     torch.testing.assert_close(grads[0], want.detach())
     assert grads[1] is None
     assert grads[2] is None
     assert -2 <= loss.item() <= 2
-    torch.testing.assert_close(alignment_loss(query, positives, keep, temperature=0.25), 2 * loss)
+    torch.testing.assert_close(hallucination_loss(query, positives, keep, temperature=0.25), 2 * loss)
 
 
 def test_nothing_retained() -> None:
     query, anchor, prototypes, chosen, shrink = random_step(1)
     positives = hallucinate(anchor, prototypes, chosen, shrink)
     query.requires_grad_()
-    loss = alignment_loss(query, positives, torch.zeros_like(chosen, dtype=torch.bool))
+    loss = hallucination_loss(query, positives, torch.zeros_like(chosen, dtype=torch.bool))
     assert loss.item() == 0
     assert torch.autograd.grad(loss, query)[0].abs().max() == 0
 
@@ -292,7 +301,7 @@ def test_edges_are_finite(case: str, dtype: torch.dtype) -> None:
     positives = hallucinate(anchor, prototypes, chosen, shrink)
     assert torch.isfinite(positives.points()).all()
     for rule in ("rank", "variant-1", "variant-2", "none"):
-        loss = alignment_loss(query, positives, retained(positives, prototypes, query, rule=rule))
+        loss = hallucination_loss(query, positives, retained(positives, prototypes, query, rule=rule))
         assert torch.isfinite(loss)
         assert torch.isfinite(torch.autograd.grad(loss, query)[0]).all()
     if case == "keys as centres" and dtype == torch.float64:  # the limit is half-way
