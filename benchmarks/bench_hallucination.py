@@ -19,8 +19,7 @@ from benchmarks.bench_feeder import medians
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.losses import hallucination_loss, rank_filter, rank_limit, slerp
-from motet.losses import candidates, hallucinate, retained
+from motet.losses import candidates, hallucinate, hallucination_loss, rank_filter, rank_limit, retained, slerp
 
 Outcome = tuple[Tensor, Tensor, Tensor]
 

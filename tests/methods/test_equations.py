@@ -10,6 +10,7 @@ import pytest
 
 from motet import losses
 from motet.data.archive import MotionArchive
+from motet.methods import recipes
 from motet.methods.graphs import GraphCL, HaLPGraphCL, train
 from tests.methods.graphs.made import made
 from tests.methods.test_pretrain import tiny
@@ -52,19 +53,20 @@ def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     seen: set[str] = set()
 
     def spy(name: str, equation: Any) -> Any:
-        def counted(*args: Any, **options: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             seen.add(name)
             return equation(*args, **options)
 
-        return counted
+        return call
 
+    recipes.names()  # loads every method
     modules = [m for n, m in sorted(sys.modules.items()) if n.split(".")[0] == "motet" and m is not None]
     for name in losses.__all__:
         equation = getattr(losses, name)
-        watched = spy(name, equation)
+        counted = spy(name, equation)
         for module in modules:
             if vars(module).get(name) is equation:
-                monkeypatch.setattr(module, name, watched)
+                monkeypatch.setattr(module, name, counted)
     return seen
 
 
