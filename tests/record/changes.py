@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-RENAMED: tuple[tuple[str, str], ...] = ()
+import math
+from typing import NamedTuple
+
+
+class Intended(NamedTuple):
+    """A difference that is meant.
+
+    Attributes:
+        run: pattern of the run's name, from its beginning.
+        place: pattern anywhere in the place.
+        reason: why it is meant.
+        tolerance: relative (absolute below 1) difference that a number may have; any by default, and the place may go.
+    """
+
+    run: str
+    place: str
+    reason: str
+    tolerance: float = math.inf
+
+
+RENAMED: tuple[tuple[str, str], ...] = (("labelling/prices", "labelling/scalings"),)
 """(pattern, replacement) for places of the stored record, applied in this order by :func:`re.sub`."""
 
-INTENDED: tuple[tuple[str, str, str], ...] = ()
-"""(pattern of the run's name, pattern of the place, reason): differences that are meant."""
+INTENDED: tuple[Intended, ...] = (
+    Intended("discover|evaluate/cluster|reproduce", "nmi|ari", "computed by scikit-learn, in another order", 1e-12),
+)

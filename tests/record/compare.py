@@ -87,7 +87,7 @@ def _compare(
             differences.add(run, "equal")
         elif exact and _key(kind, value) in keys:
             differences.add(run, "equal elsewhere", f"{place} → {keys[_key(kind, value)]}")
-        elif reason := _intended(run, place):
+        elif reason := _intended(run, place, value, now.get(place)):
             differences.add(run, "intended", f"{place}: {reason}")
         elif place not in now:
             differences.add(run, "gone", place)
@@ -123,6 +123,13 @@ def _close(before: float, now: float) -> bool:
     return math.isclose(before, now, rel_tol=TOLERANCE, abs_tol=1e-5) or (math.isnan(before) and math.isnan(now))
 
 
-def _intended(run: str, place: str) -> str:
-    """Why a place may differ, or nothing."""
-    return next((why for where, what, why in INTENDED if re.match(where, run) and re.search(what, place)), "")
+def _intended(run: str, place: str, before: Any = None, now: Any = None) -> str:
+    """Why a place may differ as it does, or nothing."""
+    for change in INTENDED:
+        if re.match(change.run, run) and re.search(change.place, place):
+            numbers = isinstance(before, int | float) and isinstance(now, int | float)
+            if change.tolerance == math.inf or (
+                numbers and abs(before - now) <= change.tolerance * max(1, abs(before))
+            ):
+                return change.reason
+    return ""
