@@ -128,7 +128,7 @@ def test_nothing_is_left_of_an_archive_that_fails(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fail(KeyboardInterrupt())
-    with pytest.raises(DataError, match="label 3 has no name"):
+    with pytest.raises(DataError, match="label 3 is none of 1 classes"):
         fail(label=3, class_names=["x"])
     with pytest.raises(DataError, match="no clip was written"), ArchiveWriter(tmp_path / "a", skeleton=PAIR):
         pass

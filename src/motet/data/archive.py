@@ -39,26 +39,15 @@ import polars as pl
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
 from motet.data import tracks
+from motet.data.clip_table import COLUMNS as COLUMNS
+from motet.data.clip_table import check_table
+from motet.data.clip_table import table as make_table
+from motet.data.columns import MOST_PERSONS, check_columns, check_meta, path_name, printable
 from motet.data.skeletons import Skeleton
 
 ARCHIVE_VERSION = 1
 _WRITERS = itertools.count()
 Float = npt.NDArray[np.floating[Any]]
-
-# Columns that every archive has; importers may add more (style, quality, domain …).
-COLUMNS: dict[str, pl.DataType] = {
-    "name": pl.String(),
-    "offset": pl.Int64(),
-    "length": pl.Int64(),
-    "persons": pl.Int64(),
-    "label": pl.Int64(),
-    "subject": pl.Int64(),
-    "camera": pl.Int64(),
-    "setup": pl.Int64(),
-    "repetition": pl.Int64(),
-    "source": pl.String(),
-    "sha256": pl.String(),
-}
 
 
 def _digest(*parts: bytes) -> str:
@@ -184,12 +173,14 @@ class ArchiveWriter:
             raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
         if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float16)):
             raise ConfigError(f"an archive stores float32 or float16, not {np.dtype(dtype)}")
-        if persons < 1:
-            raise ConfigError(f"an archive needs at least one person slot, not {persons}")
+        if not 1 <= persons <= MOST_PERSONS:
+            raise ConfigError(f"an archive has 1 to {MOST_PERSONS} person slots, not {persons}")
+        for sensor in sensors or {}:
+            path_name(sensor, "a sensor")
         if fps is not None and not 0 < fps < float("inf"):
             raise ConfigError(f"fps is {fps}; it must be a positive number, or None if unknown")
         self.skeleton, self.persons, self.channels = skeleton, persons, tuple(channels)
-        self.class_names = list(class_names)
+        self.class_names = [printable(str(n)) for n in class_names]
         self._meta: dict[str, Any] = {
             "version": ARCHIVE_VERSION,
             "motet": __version__,
@@ -258,6 +249,8 @@ class ArchiveWriter:
             DataError: empty clip, wrong shape, values that are not finite, a name seen before, or a sensor that the
                 archive was not told of.
         """
+        name = printable(name)
+        columns = check_columns(name, columns, len(self.class_names))
         frames, stored = self._checked(name, frames)
         certain: Float | None = None
         if self._confidence is not None:
@@ -265,6 +258,8 @@ class ArchiveWriter:
                 raise DataError(f"clip {name}: the archive stores confidences but the clip has none")
             given = np.asarray(confidence)
             given = given[:, None] if given.ndim == 2 else given
+            if not np.isfinite(given).all():
+                raise DataError(f"clip {name}: a confidence is NaN or infinite")
             if given.shape != frames.shape[:3]:
                 raise DataError(f"clip {name}: confidence of shape {given.shape} does not fit {frames.shape[:3]}")
             certain = np.zeros(stored.shape[:3], dtype=self._frames.dtype)
@@ -341,7 +336,7 @@ class ArchiveWriter:
         self._frames.close()
         if self._confidence is not None:
             self._confidence.close()
-        table = _table(self._rows)
+        table = make_table(self._rows)
         table.write_parquet(self._partial / "clips.parquet")
         labels = table["label"].drop_nulls()
         highest = -1 if labels.is_empty() else int(labels.max())  # type: ignore[arg-type]
@@ -388,16 +383,6 @@ class ArchiveWriter:
             self.close()
         else:
             self.abort()
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    extra = [k for k in dict.fromkeys(k for row in rows for k in row) if k not in COLUMNS]
-    data: dict[str, pl.Series] = {}
-    for column, kind in COLUMNS.items():
-        data[column] = pl.Series(column, [row.get(column) for row in rows], dtype=kind)
-    for column in extra:
-        data[column] = pl.Series(column, [row.get(column) for row in rows])
-    return pl.DataFrame(data)
 
 
 def _remove_orphans(destination: Path) -> None:
@@ -496,13 +481,19 @@ class MotionArchive:
         body = {k: v for k, v in meta.items() if k != "sha256"}
         if meta.get("sha256") != _digest(_canonical(body)):
             raise DataError(f"{path}/archive.json was changed after it was written; import the recordings again")
+        check_meta(path, meta)
         try:
             raw = (path / "clips.parquet").read_bytes()
         except OSError as error:
             raise DataError(f"{path}: clips.parquet cannot be read ({error.strerror})") from error
         if _digest(raw) != meta["clips_sha256"]:
             raise DataError(f"{path}/clips.parquet was changed after it was written; import the recordings again")
-        return cls(path, meta, pl.read_parquet(raw))
+        try:
+            clips = pl.read_parquet(raw)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+            raise DataError(f"{path}/clips.parquet cannot be read ({error!s:.80}); import again") from error
+        check_table(path, clips, meta)
+        return cls(path, meta, clips)
 
     def _map(self, name: str, rows: int, ndim: int) -> Float:
         # numpy's own header parser lets foreign errors out on damaged files; only what motet writes is read here

@@ -50,6 +50,10 @@ DERIVED: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+UPRIGHT = 0.7  # of a unit vector: the share along one axis from which a body stands along it
+_FEET = ("ankle", "heel", "foot", "foot_tip", "big_toe", "small_toe")
+
+
 def shared_joints(a: Skeleton, b: Skeleton) -> list[str]:
     """Canonical names of the joints that both layouts have themselves, in the order of ``a``."""
     return [name for name in a.canonical if name in b.canonical]
@@ -167,7 +171,10 @@ def _turn(frames: Float, matrix: npt.NDArray[np.float64], source: Skeleton, targ
 
 
 def estimate_up(frames: Float, skeleton: Skeleton) -> str | None:
-    """The axis along which bodies stand, as the recordings show it: from the hips to the head.
+    """The axis along which bodies stand, as the recordings show it: from the ankles to the hips and on to the head.
+
+    Where a body bows or sits its parts disagree, and where no axis stands out the floor decides: the axis along which
+    the feet, and nothing else, are lowest.
 
     Args:
         frames: (…, V, C), C = 2 or 3; a few hundred frames are enough.
@@ -176,20 +183,53 @@ def estimate_up(frames: Float, skeleton: Skeleton) -> str | None:
     Returns:
         one of ``+x -x +y -y +z -z``; None where head or hips are unknown or no axis stands out (lying bodies).
     """
-    base, head = recipe("mid_hip", skeleton), recipe("head", skeleton)
-    if base is None or head is None or frames.shape[-1] > 3:
+    if frames.shape[-1] > 3:
         return None
     flat = frames.reshape(-1, *frames.shape[-2:]).astype(np.float64)
-    flat = flat[flat.any(axis=(1, 2))]
-    if not len(flat):
+    steps = [_direction(flat, skeleton, start, end) for start, end in (("mid_hip", "head"), ("ankles", "mid_hip"))]
+    known = [median for median in steps if median is not None]
+    if steps[0] is None:
         return None
-    spine = flat[:, list(head)].mean(axis=1) - flat[:, list(base)].mean(axis=1)
-    spine /= np.maximum(np.linalg.norm(spine, axis=1, keepdims=True), np.finfo(float).tiny)
-    typical = np.median(spine, axis=0)
+    typical = np.mean(known, axis=0)
     strongest = int(np.abs(typical).argmax())
-    if abs(typical[strongest]) < 0.7:
+    if abs(typical[strongest]) >= UPRIGHT:
+        return ("+" if typical[strongest] > 0 else "-") + "xyz"[strongest]
+    return _off_the_floor(flat, skeleton)
+
+
+def _joints_of(name: str, skeleton: Skeleton) -> tuple[int, ...] | None:
+    if name != "ankles":
+        return recipe(name, skeleton)
+    sides = [recipe(f"{side}_ankle", skeleton) for side in ("left", "right")]
+    return None if None in sides else tuple(i for side in sides for i in side or ())
+
+
+def _direction(flat: npt.NDArray[np.float64], skeleton: Skeleton, start: str, end: str) -> Any:
+    """(C,) median of the unit vectors from one place of the body to another; None if one is never there."""
+    first, last = _joints_of(start, skeleton), _joints_of(end, skeleton)
+    if first is None or last is None:
         return None
-    return ("+" if typical[strongest] > 0 else "-") + "xyz"[strongest]
+    seen = np.asarray(flat[:, [*first, *last]].any(axis=2))
+    there = flat[(seen | ~seen.any(axis=0)).all(axis=1)]  # a joint that is always zero is the origin
+    step = there[:, list(last)].mean(axis=1) - there[:, list(first)].mean(axis=1)
+    size = np.linalg.norm(step, axis=1, keepdims=True)
+    step = step[size[:, 0] > 0] / size[size[:, 0] > 0]
+    return np.median(step, axis=0) if len(step) else None
+
+
+def _off_the_floor(flat: npt.NDArray[np.float64], skeleton: Skeleton) -> str | None:
+    """The one axis along which a foot is lowest in nearly every frame; None if there is none or several."""
+    feet = [i for i, n in enumerate(skeleton.canonical) if n.partition("_")[2] in _FEET]
+    whole = flat[np.asarray(flat.any(axis=2)).all(axis=1)]
+    if not feet or not len(whole) or flat.shape[2] != 3:
+        return None
+    found = []
+    for axis in range(3):
+        for sign in (1, -1):
+            lowest = (sign * whole[..., axis]).argmin(axis=1)
+            if np.isin(lowest, feet).mean() >= 0.95:
+                found.append(("+" if sign > 0 else "-") + "xyz"[axis])
+    return found[0] if len(found) == 1 else None
 
 
 def estimate_handedness(frames: Float, skeleton: Skeleton) -> bool | None:

@@ -51,6 +51,8 @@ def fitting_unit(archive: MotionArchive, size: float) -> str | None:
     Usual is within a factor of two of an adult's or a hand's: what is proposed must be right, not only possible.
     """
     typical = TYPICAL[archive.skeleton.kind]
+    if not size > 0:
+        return None
     recorded = size * METRES[archive.units] / IMPORTED[import_unit(archive)]
 
     def off(unit: str) -> float:
@@ -101,7 +103,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
         archive.verify()
     tallies = _scan(archive, bone_change)
     faults = [_frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
-    faults += _clip_faults(archive) + _label_faults(archive) + _layout_faults(archive) + _notes(archive)
+    faults += _clip_faults(archive) + _label_faults(archive) + layout_faults(archive) + _notes(archive)
     order = {"error": 0, "warning": 1, "note": 2}
     return {
         "path": str(archive.path),
@@ -316,7 +318,7 @@ def _label_faults(archive: MotionArchive) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------------------------------- layout
 
 
-def _layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
+def layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
     """Units and axes that the recordings contradict."""
     skeleton = archive.skeleton
     if skeleton.kind == "sensor":
@@ -351,7 +353,7 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
     low = np.where(there, bodies, np.inf).min(axis=1)
     size = float(np.median((high - low).max(axis=1)))
     least, most = SIZES[archive.skeleton.kind]
-    if least <= size * METRES[archive.units] <= most:
+    if not size > 0 or least <= size * METRES[archive.units] <= most:
         return []
     fitting = fitting_unit(archive, size)
     guess = f"it is more likely {fitting}" if fitting else "no usual unit fits"

@@ -115,9 +115,15 @@ def test_patterns_that_cannot_be_used(tmp_path: Path, pattern: str, words: str) 
         load(write(tmp_path, "a.bvh"), tmp_path, pattern=pattern)
 
 
-def test_pattern_numbers_need_digits() -> None:
-    with pytest.raises(ConfigError, match="has no number"):
-        NamePattern("(?P<subject>[a-z])", ["a"]).columns("a")
+def test_people_by_name_are_numbered_and_keep_their_names() -> None:
+    names = NamePattern("(?P<subject>[a-z]+)_", ["bob_1", "ann_1", "bob_2"])
+    assert [names.columns(n) for n in ("ann_1", "bob_2")] == [
+        {"subject": 1, "subject_name": "ann"},
+        {"subject": 2, "subject_name": "bob"},
+    ]
+    assert NamePattern(r"(?P<subject>s\d+)", ["s07"]).columns("s07") == {"subject": 7, "subject_name": "s07"}
+    with pytest.raises(ConfigError, match="column length, which is part of every archive"):
+        NamePattern("(?P<length>[a-z]+)_", ["a_"])
 
 
 def test_different_hierarchies_name_both_files(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from motet.core.errors import ConfigError, DataError
 from motet.data import formats as package
 from motet.data.archive import MotionArchive
-from motet.data.formats import base, import_dataset, importer
+from motet.data.formats import _files, import_dataset, importer
 
 from .ntu_reference import random_clip, skeleton_text
 
@@ -195,5 +195,5 @@ except KeyboardInterrupt:
 def test_numbers_sort_by_value(tmp_path: Path) -> None:
     for name in ("a10.txt", "a2.txt", "b1.txt", "a2b.txt"):
         (tmp_path / name).write_text("x")
-    found = base.find_files(tmp_path, r".+\.txt", what="files")
+    found = _files.find_files(tmp_path, r".+\.txt", what="files")
     assert [p.name for p in found] == ["a2.txt", "a2b.txt", "a10.txt", "b1.txt"]

@@ -16,6 +16,7 @@ from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset, npz
+from motet.data.formats._names import subject_numbers
 
 REAL = {
     "bandai1": (174, "bandai-22", "+y"),
@@ -149,7 +150,7 @@ def test_axes_are_seen_in_the_recordings_unless_given(tmp_path: Path) -> None:
     ],
 )
 def test_subject_numbers(names: list[str], numbers: list[int | None]) -> None:
-    assert npz.subject_numbers(names) == numbers
+    assert subject_numbers(names) == numbers
 
 
 def test_sensor_of_one_array(tmp_path: Path) -> None:

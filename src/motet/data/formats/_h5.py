@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError, DataError, MotetError
-from motet.data.formats.base import read_bytes
+from motet.data.formats._files import read_bytes
 
 
 @contextmanager

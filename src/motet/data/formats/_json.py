@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError
-from motet.data.formats.base import read_text
+from motet.data.formats._files import read_text
 
 
 def read_json(path: Path) -> Any:

@@ -20,11 +20,8 @@ It is found by its module name; ``my_format.py`` is ``my-format`` on the command
 
 from __future__ import annotations
 
-import gzip
-import re
 import types
 import typing
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,7 +30,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
@@ -181,89 +178,6 @@ def _coerce(what: str, hint: Any, value: Any) -> Any:
     raise ConfigError(f"{what} is {value!r}; it must be {' or '.join(wanted)}")
 
 
-def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
-    """Files below ``source`` whose name matches ``pattern`` (a regular expression, whole name), naturally sorted.
-
-    A ``source`` that is a file stands for itself.
-
-    Raises:
-        DataError: the source does not exist or holds no such file; ``what`` says what was looked for.
-    """
-    matches = re.compile(pattern).fullmatch
-    if not source.exists():
-        raise DataError(f"{source} does not exist")
-    if source.is_file():
-        if not matches(source.name):
-            raise DataError(f"{source} is not {what}")
-        return [source]
-    found = [p for p in source.rglob("*") if matches(p.name) and p.is_file()]
-    if not found:
-        raise DataError(f"{source} holds no {what}")
-    return sorted(found, key=lambda p: natural_key(p.relative_to(source).as_posix()))
-
-
-def natural_key(text: str) -> tuple[Any, ...]:
-    """Sort key under which ``a2`` comes before ``a10``, the same on every system."""
-    parts = re.split(r"(\d+)", text)
-    return (*((int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts)), text)
-
-
 def units_of(files: Iterable[Path], source: Path) -> list[Unit]:
     """One unit per file, named by its path below ``source``."""
     return [Unit(p.name if p == source else p.relative_to(source).as_posix(), p) for p in files]
-
-
-def read_bytes(path: Path) -> bytes:
-    """Content of a file, unpacked if its name ends in ``.gz``.
-
-    Raises:
-        DataError: it cannot be read, is a broken gzip file, or is empty.
-    """
-    try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    if not data.strip():
-        raise DataError(f"{path} is empty")
-    return data
-
-
-def read_text(path: Path) -> str:
-    """Text of a file (UTF-8, byte order mark allowed), unpacked if its name ends in ``.gz``.
-
-    Raises:
-        DataError: as :func:`read_bytes`, or it is not text.
-    """
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a text file (byte {error.start} is no UTF-8)") from error
-
-
-def read_table(path: Path, columns: int | None = None, *, separator: str | None = None) -> npt.NDArray[np.float64]:
-    """(rows, columns) numbers of a text file, one row a line; blank lines are passed over.
-
-    Args:
-        columns: numbers that every line must have; the first line's count by default.
-        separator: character between numbers; white space by default.
-
-    Raises:
-        DataError: names the first line with another count, text that is no number, or NaN or infinity.
-    """
-    lines = read_text(path).splitlines()
-    rows = [(i, line.split(separator)) for i, line in enumerate(lines, 1) if line.strip()]
-    want = columns or len(rows[0][1])
-    for number, row in rows:
-        if len(row) != want:
-            raise DataError(f"{path}, line {number}: {len(row)} numbers where {want} are due (is it cut off?)")
-    table = np.empty((len(rows), want))
-    for index, (number, row) in enumerate(rows):
-        try:
-            table[index] = [float(token) for token in row]
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-    finite = np.isfinite(table).all(axis=1)
-    if not finite.all():
-        raise DataError(f"{path}, line {rows[int(np.argmin(finite))][0]}: a number is NaN or infinite")
-    return table

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.convert import convert, estimate_up, recipe
+from motet.data.formats._files import find_files, read_plain
 from motet.data.formats._names import NamePattern
 from motet.data.formats._text import Lines
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_bytes, units_of
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.float64]
@@ -292,7 +293,7 @@ def _axis_rotation(axis: int, sine: Float, cosine: Float) -> Float:
 
 def _positions(path: Path, options: Options, limit: int | None = None) -> tuple[Header, Float]:
     """(T, V, 3) metres of the nodes that are kept."""
-    header, lines = parse_header(read_bytes(path), path)
+    header, lines = parse_header(read_plain(path), path)
     motion = read_motion(header, lines, path, limit)
     with np.errstate(over="ignore", invalid="ignore"):
         everything = forward_kinematics(header.nodes, motion) * (METRES[options.unit] * options.scale)
@@ -357,7 +358,7 @@ def _headers(units: Sequence[Unit]) -> dict[str, Header]:
     reason: DataError | None = None
     for unit in units:
         try:
-            data = read_bytes(unit.path)
+            data = read_plain(unit.path)
             until = _FRAME_TIME.search(data)
             headers[unit.name] = parse_header(data[: until.end()] if until else data, unit.path)[0]
         except DataError as error:

@@ -23,8 +23,9 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.convert import estimate_up
+from motet.data.formats._files import find_files, read_bytes
 from motet.data.formats._names import NamePattern
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_bytes, units_of
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}

@@ -8,29 +8,39 @@ was not seen.
 from __future__ import annotations
 
 import contextlib
-import csv as _csv
+import dataclasses
 import re
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from io import BytesIO, StringIO
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.data import layouts
-from motet.data.formats._names import NamePattern
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, natural_key, read_text, units_of
-from motet.data.formats.npz import subject_numbers
+from motet.data.formats import _layout, _time
+from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
+from motet.data.formats._files import find_files, natural_key, stem_of
+from motet.data.formats._names import NamePattern, numbered
+from motet.data.formats._sheet import Sheet
+from motet.data.formats._time import TimeUnit, Timing
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 AXES = ("x", "y", "z")
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 _META = ("clip", "frame", "time", "person", "label", "subject", "camera", "setup", "repetition")
-NEAR = 0.25  # share of the joints that may differ from a layout which an error names as the one that was meant
+PATTERNS = (
+    *("{joint}_{axis}", "{joint}.{axis}", "{joint} {axis}", "{joint}:{axis}", "{joint}-{axis}", "{axis}_{joint}"),
+    *("{joint}{axis}", "{axis}{joint}", "{joint}[{axis}]", "{joint}({axis})"),
+)
+"""How columns are named where ``{joint}_{axis}`` finds none; the one that finds most counts."""
+_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation).*")
 _WHOLE = ("subject", "camera", "setup", "repetition")
 
 
@@ -39,19 +49,27 @@ class Options:
     """Options of the ``csv`` format.
 
     Attributes:
-        joints: how coordinate columns are named; ``{joint}`` and ``{axis}`` (x, y or z) stand for what varies.
+        joints: how coordinate columns are named; ``{joint}`` and ``{axis}`` (x, y or z) stand for what varies. Where
+            no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …).
         confidence: the same for confidences, e.g. ``{joint}_score``; none by default.
-        skeleton: built-in layout or TOML file; by default the built-in one with exactly the joints of the table.
+        skeleton: built-in layout or TOML file; by default the built-in one with exactly the joints of the table, else
+            its joints as points without bones.
         clip: column that tells the clips of a file apart; without it a file is one clip.
-        frame: column with the number of the frame.
-        time: column with seconds, for the frame rate, and for the order where there is no frame number.
+        frame: column with the number of the frame; numbers that are missing are absent frames.
+        time: column with stamps (seconds, ms, µs, ns, ISO 8601 or times of day), for the frame rate, and for the
+            order where there is no frame number.
         person: column that tells the persons of a frame apart.
         label: column with the class, number or text.
         subject, camera, setup, repetition: columns with whole numbers, or with names; names are numbered (by their
             digits, else in their order) and kept in a column ``subject_name`` and so on.
         columns: further columns to keep, as text.
-        separator: between cells; a tab for files named ``.tsv``.
-        fps: frames per second, if there is no time column.
+        separator: between cells; ``auto`` is what the header has.
+        decimal: of numbers, ``.`` or ``,``.
+        time_unit: of the stamps; ``auto`` reads it from the column's name or its values.
+        fps: frames per second; recordings whose stamps say another rate are resampled (linear).
+        up: axis that points up in three dimensions; ``auto`` sees it in the recordings, and takes the layout's where
+            it cannot.
+        right_handed: whether three axes form a right-handed frame; None likewise.
         unit: ``m``, ``cm``, ``mm`` or ``inch`` are stored in metres, anything else as it is.
         pattern: regular expression on the path below the source with groups label, subject … (as columns that the
             table does not have).
@@ -71,114 +89,18 @@ class Options:
     setup: str = "setup"
     repetition: str = "repetition"
     columns: tuple[str, ...] = ()
-    separator: str = ","
+    separator: str = "auto"
+    decimal: str = "."
+    time_unit: TimeUnit = "auto"
     fps: float | None = None
+    up: Up = "auto"
+    right_handed: bool | None = None
     unit: str = "m"
     pattern: str | None = None
     licence: str = "unknown"
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Options)}
-
-
-class Sheet:
-    """A table of texts, with the line in the file that each row comes from.
-
-    Args:
-        path: the file.
-        separator: between cells.
-
-    Raises:
-        DataError: not text, no header, a column named twice, or a line with more or fewer cells than the header.
-    """
-
-    def __init__(self, path: Path, separator: str) -> None:
-        self.path = path
-        if len(separator) != 1 or separator in '"\r\n':
-            raise ConfigError(f"option separator must be one character, not {separator!r}")
-        text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-        if "\0" in text:
-            raise DataError(f"{path} is not a text table: it holds a zero byte")
-        lines = text.split("\n")
-        filled = [i for i, line in enumerate(lines) if line.strip(" \t") or (separator in line)]
-        self.lines = [i + 1 for i in filled[1:]]
-        body = [lines[i] for i in filled]
-        other = next((c for c in ";\t|," if c in body[0]), None)
-        if separator not in body[0] and other is not None:
-            shown = "$'\\t'" if other == "\t" else f"'{other}'"
-            raise DataError(
-                f"{path}, line 1: no {separator!r} between cells; they seem to be parted by {shown}: pass "
-                f"--separator {shown}"
-            )
-        self.header = [name.strip() for name in _cells(path, body[0], separator, 1)]
-        twice = sorted({n for n in self.header if self.header.count(n) > 1})
-        if twice:
-            raise DataError(f"{path}, line 1: two columns are called {twice[0]!r}")
-        for line, row in zip(self.lines, body[1:], strict=True):
-            cells = row.count(separator) + 1 if '"' not in row else len(_cells(path, row, separator, line))
-            if cells != len(self.header):
-                raise DataError(f"{path}, line {line}: {cells} cells, the header has {len(self.header)}")
-        if not self.lines:
-            raise DataError(f"{path}: it has a header and no rows")
-        self._frame = self._read(body[1:], separator)
-
-    def _read(self, rows: Sequence[str], separator: str) -> pl.DataFrame:
-        try:
-            frame = pl.read_csv(
-                BytesIO("\n".join(rows).encode()),
-                separator=separator,
-                has_header=False,
-                infer_schema=False,
-                raise_if_empty=False,
-            )
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{self.path}: the table cannot be read ({error!s:.100})") from error
-        if frame.shape != (len(rows), len(self.header)):
-            raise DataError(f"{self.path}: a quoted cell runs over several lines, which is not read")
-        return frame.rename(dict(zip(frame.columns, self.header, strict=True))).fill_null("")
-
-    def texts(self, column: str) -> list[str]:
-        """Cells of a column, without blanks around them."""
-        return self._frame[column].str.strip_chars().to_list()
-
-    def numbers(self, columns: Sequence[str], remedy: str = "") -> npt.NDArray[np.float64]:
-        """(rows, columns) numbers; NaN for an empty cell.
-
-        Raises:
-            DataError: names line and column of a cell that is no finite number.
-        """
-        texts = self._frame.select(pl.col(list(columns)).str.strip_chars())
-        values = texts.select(pl.all().cast(pl.Float64, strict=False))
-        out = np.empty((len(self.lines), len(columns)))
-        for place, column in enumerate(columns):
-            number, text = values[column], texts[column]
-            wrong = (~number.is_finite()).fill_null(True) & (text != "")
-            if wrong.any():
-                row = int(wrong.arg_true()[0])
-                raise DataError(
-                    f"{self.path}, line {self.lines[row]}, column {column}: {text[row]!r} is no number{remedy}"
-                )
-            out[:, place] = number.fill_null(float("nan")).to_numpy()
-        return out
-
-    def whole(self, column: str, names: Mapping[str, int | None] | None = None) -> list[int | None]:
-        """Whole numbers of a column, or those of the ``names`` in it; None for an empty cell."""
-        if names is not None:
-            return [names.get(text) for text in self.texts(column)]
-        found: list[int | None] = []
-        remedy = "; write numbers throughout, or names throughout"
-        for row, value in enumerate(self.numbers([column], remedy)[:, 0].tolist()):
-            if value == value and (value != int(value) or abs(value) >= 2**62):
-                raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {value:g} is no whole number")
-            found.append(int(value) if value == value else None)
-        return found
-
-
-def _cells(path: Path, row: str, separator: str, line: int) -> list[str]:
-    try:
-        return next(_csv.reader(StringIO(row), delimiter=separator, strict=True))
-    except (_csv.Error, StopIteration) as error:
-        raise DataError(f"{path}, line {line}: quotes that do not fit ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -204,19 +126,16 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     """
     if options.joints.count("{joint}") != 1 or options.joints.count("{axis}") != 1:
         raise ConfigError(f"option joints is {options.joints!r}; it must hold {{joint}} and {{axis}} once each")
-    pattern = (
-        re.escape(options.joints).replace(r"\{joint\}", "(?P<joint>.+)").replace(r"\{axis\}", "(?P<axis>[xyzXYZ])")
-    )
-    found: dict[str, dict[str, str]] = {}
-    for name in sheet.header:
-        match = re.fullmatch(pattern, name)
-        if match and name not in _declared(sheet, options).values():
-            found.setdefault(match["joint"], {})[match["axis"].lower()] = name
+    declared = _declared(sheet, options).values()
+    named = [name for name in sheet.header if name not in declared]
+    found = _matched(named, options.joints)
+    if not found and options.joints == _DEFAULTS["joints"]:
+        found = max((_matched(named, p) for p in PATTERNS), key=len)
     if not found:
         raise DataError(
             f"{sheet.path}, line 1: no column looks like {options.joints!r}; say how they are named with --joints"
         )
-    skeleton = _layout(sheet, list(found), options)
+    skeleton = _layout_of(sheet, found, options)
     by_joint = [
         _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
     ]
@@ -235,34 +154,40 @@ def _of_joint(found: Mapping[str, dict[str, str]], joint: str, canonical: str) -
     return found.get(joint) or found.get(canonical)
 
 
-def _layout(sheet: Sheet, joints: list[str], options: Options) -> Skeleton:
-    if options.skeleton is not None:
-        return layouts.get(options.skeleton)
-    for name in layouts.names():
-        skeleton = layouts.get(name)
-        if set(joints) in (set(skeleton.joints), set(skeleton.canonical)):
-            return skeleton
-    listed = ", ".join(joints[:8]) + (" …" if len(joints) > 8 else "")
-    raise DataError(
-        f"{sheet.path}, line 1: no built-in layout has exactly the joints {listed}; {_nearest(joints)}name one, or a "
-        "TOML file with your own, with --skeleton"
+def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
+    """Columns by joint and axis; joints of a single axis are none if others have more."""
+    form = re.escape(pattern).replace(r"\{joint\}", "(?P<joint>.+?)").replace(r"\{axis\}", "(?P<axis>[xyzXYZ])")
+    found: dict[str, dict[str, str]] = {}
+    for name in named:
+        match = re.fullmatch(form, name)
+        if match:
+            found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
+    return found
+
+
+def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:
+    """The layout asked for, a built-in one, or one of the table's own joints; what is left out of that is noted."""
+    flat = options.unit == "px" or not any("z" in axes for axes in found.values())
+    if options.skeleton is None and all(_SENSOR.fullmatch(joint) for joint in found):
+        _layout.check_joints(len(found), f"{sheet.path}, line 1")
+        return layouts.build(f"sensor-{len(found)}", list(found), [-1] * len(found), up=None, kind="sensor")
+    axes = Counter("".join(sorted(a)) for a in found.values()).most_common(1)[0][0]
+    partial = [joint for joint, columns in found.items() if "".join(sorted(columns)) != axes]
+    whole = [joint for joint in found if joint not in set(partial)]
+    if partial and len(axes) > 1 and not set(partial) <= _known_joints():
+        listed = ", ".join(partial[:5]) + (" …" if len(partial) > 5 else "")
+        warnings.warn(f"{sheet.path}: {listed} have other axes than {axes} and are left out", MotetNote, stacklevel=4)
+    else:
+        whole = list(found)
+    return _layout.of_names(
+        whole, f"{sheet.path}, line 1", skeleton=options.skeleton, up="-y" if flat else "+y", prefix="table"
     )
 
 
-def _nearest(joints: Sequence[str]) -> str:
-    """What parts the joints from the layout that is nearest to them; empty where none is near."""
-    given, found = set(joints), []
-    for name in layouts.names():
-        skeleton = layouts.get(name)
-        for names in (set(skeleton.joints), set(skeleton.canonical)):
-            lacking, more = sorted(names - given), sorted(given - names)
-            found.append((len(lacking) + len(more), name, lacking, more))
-    differ, name, lacking, more = min(found)
-    if differ > NEAR * len(given):
-        return ""
-    words = [f"lacks only {', '.join(lacking)}"] if lacking else []
-    words += [f"has {', '.join(more)} beyond it"] if more else []
-    return f"compared with {name} the table {' and '.join(words)}; "
+@cache
+def _known_joints() -> frozenset[str]:
+    known = [layouts.get(name) for name in layouts.names()]
+    return frozenset(n for skeleton in known for n in (*skeleton.joints, *skeleton.canonical))
 
 
 def _declared(sheet: Sheet, options: Options) -> dict[str, str]:
@@ -285,8 +210,7 @@ def _declared(sheet: Sheet, options: Options) -> dict[str, str]:
 
 
 def _sheet(path: Path, options: Options) -> Sheet:
-    named_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
-    return Sheet(path, "\t" if named_tsv and options.separator == "," else options.separator)
+    return Sheet(path, options.separator, options.decimal)
 
 
 def _groups(sheet: Sheet, declared: Mapping[str, str]) -> dict[str, npt.NDArray[np.int64]]:
@@ -305,44 +229,35 @@ def discover(source: Path, options: Options) -> Plan:
     files = find_files(source, r"(?i).+\.(csv|tsv|txt)(\.gz)?", what="tables (*.csv, *.tsv)")
     units = units_of(files, source)
     names = NamePattern(options.pattern, [u.name for u in units])
-    first: Coordinates | None = None
-    texts: dict[str, set[str]] = {}
-    fps, persons, labels = options.fps, 1, set(names.class_names)
-    reason: DataError | None = None
+    seen = _Seen(options)
     for unit in units:
-        try:
-            sheet = _sheet(unit.path, options)
-            coordinates, declared = find_coordinates(sheet, options), _declared(sheet, options)
-            groups = _groups(sheet, declared)
-        except DataError as error:
-            reason = reason or error  # *read* will say so again, and can be told to go on
-            continue
-        if first is not None and coordinates.held != first.held:
-            continue  # likewise
-        first = first or coordinates
-        if "person" in declared:
-            people = np.array(sheet.texts(declared["person"]))
-            persons = max(persons, *(len(set(people[rows].tolist())) for rows in groups.values()))
-        for meaning in set(_WHOLE) & set(declared):
-            texts.setdefault(meaning, set()).update(sheet.texts(declared[meaning]))
-        if "label" in declared:
-            labels |= {text for text in sheet.texts(declared["label"]) if text}
-        if fps is None and "time" in declared:
-            with contextlib.suppress(DataError):  # likewise
-                fps = _rate(sheet, declared, next(iter(groups.values())))
+        seen.look(unit)
+    first = seen.coordinates
     if first is None:
-        raise reason or DataError(f"{source} holds no tables")
+        raise seen.reason or DataError(f"{source} holds no tables")
+    labels = seen.labels | set(names.class_names)
     class_names = tuple(sorted(labels, key=natural_key))
+    skeleton = first.skeleton
+    if len(first.axes) == 3 and skeleton.kind != "sensor":
+        clips = {}
+        for unit in probed(seen.readable):
+            with contextlib.suppress(DataError):  # for *read* to complain of
+                clips[unit.name] = seen.probe(unit)
+        up = decide_up(clips, skeleton, asked=options.up)
+        handed = decide_handedness(clips, skeleton, options.right_handed)
+        skeleton = dataclasses.replace(skeleton, up=up, right_handed=handed)
+    fps = _time.one_rate(seen.timings, options.fps)
     common = {
         "classes": class_names,
         "names": names.class_names,
         "held": first.held,
-        "numbers": {meaning: _numbered(found) for meaning, found in texts.items()},
+        "numbers": {meaning: _names_of(found) for meaning, found in seen.texts.items()},
+        "fps": fps,
     }
     return Plan(
         units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
-        skeleton=first.skeleton,
-        persons=persons,
+        skeleton=skeleton,
+        persons=seen.persons,
         fps=fps,
         measure="m" if options.unit in METRES else options.unit,
         channels=first.axes,
@@ -352,26 +267,71 @@ def discover(source: Path, options: Options) -> Plan:
     )
 
 
-def _numbered(texts: set[str]) -> dict[str, int | None] | None:
+def _names_of(texts: set[str]) -> dict[str, int | None] | None:
     """A number for each name; None where the texts are numbers, or some of them are."""
-    names = sorted(texts - {""}, key=natural_key)
-    if not names or any(_is_number(name) for name in names):
-        return None
-    return dict(zip(names, subject_numbers(names), strict=True))
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            float(text or "name")
+            return None
+    return numbered(texts)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+class _Seen:
+    """What the tables of a source hold, file by file; *read* will complain of those that cannot be read."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.coordinates: Coordinates | None = None
+        self.reason: DataError | None = None
+        self.persons = 1
+        self.labels: set[str] = set()
+        self.texts: dict[str, set[str]] = {}
+        self.timings: list[tuple[str, Timing]] = []
+        self.readable: list[Unit] = []
+
+    def look(self, unit: Unit) -> None:
+        quiet = self.coordinates is not None  # what is noted of the first file holds for all
+        try:
+            with warnings.catch_warnings():
+                if quiet:
+                    warnings.simplefilter("ignore", MotetWarning)
+                sheet = _sheet(unit.path, self.options)
+                coordinates, declared = find_coordinates(sheet, self.options), _declared(sheet, self.options)
+                groups = _groups(sheet, declared)
+                if quiet and self.coordinates is not None and coordinates.held != self.coordinates.held:
+                    return
+                times = _times(sheet, declared, self.options)
+                self.timings += [
+                    (f"{unit.name} ({key})" if key else unit.name, _timing(sheet, rows, declared, times))
+                    for key, rows in groups.items()
+                ]
+        except DataError as error:
+            self.reason = self.reason or error
+            return
+        self.coordinates = self.coordinates or coordinates
+        self.readable.append(unit)
+        if "person" in declared:
+            people = np.array(sheet.texts(declared["person"]))
+            self.persons = max(self.persons, *(len(set(people[rows].tolist())) for rows in groups.values()))
+        for meaning in set(_WHOLE) & set(declared):
+            self.texts.setdefault(meaning, set()).update(sheet.texts(declared[meaning]))
+        if "label" in declared:
+            self.labels |= {text for text in sheet.texts(declared["label"]) if text}
+
+    def probe(self, unit: Unit) -> npt.NDArray[np.floating[Any]]:
+        """(rows, V, C) some rows of a file."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MotetWarning)
+            sheet = _sheet(unit.path, self.options)
+            return some_frames(_values(sheet, find_coordinates(sheet, self.options), self.options))
 
 
-def _rate(sheet: Sheet, declared: Mapping[str, str], rows: npt.NDArray[np.int64]) -> float | None:
-    times = np.unique(sheet.numbers([declared["time"]])[rows, 0])
-    times = times[~np.isnan(times)]
-    return round(float(1 / np.median(np.diff(times))), 3) if len(times) > 1 else None
+def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
+    """(rows, V, C) coordinates; a joint is there with all of them or not at all."""
+    values = sheet.numbers([c for joint in coordinates.columns for c in joint])
+    values = values.reshape(len(values), -1, len(coordinates.axes)) * METRES.get(options.unit, 1.0)
+    values[np.isnan(values).any(axis=2)] = 0
+    return values
 
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
@@ -382,21 +342,18 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             f"{unit.path} holds {coordinates.held}, the files before it {unit.detail['held']}, and an archive has one "
             "layout"
         )
-    scale = METRES.get(options.unit, 1.0)
-    count = len(coordinates.axes)
-    values = sheet.numbers([c for joint in coordinates.columns for c in joint])
-    values = values.reshape(len(values), -1, count) * scale
-    values[np.isnan(values).any(axis=2)] = 0  # a joint is there with all its coordinates or not at all
+    values = _values(sheet, coordinates, options)
     certain = _confidences(sheet, coordinates, options)
     person = sheet.texts(declared["person"]) if "person" in declared else [""] * len(values)
-    frame = _order(sheet, declared)
+    times = _times(sheet, declared, options)
     columns = _clip_columns(sheet, declared, options, unit)
-    stem = unit.name.removesuffix(".gz").rsplit(".", 1)[0]
+    stem = stem_of(unit.name)
     clips = []
     for key, rows in _groups(sheet, declared).items():
         slots = {p: i for i, p in enumerate(dict.fromkeys(person[r] for r in rows.tolist()))}
-        at, place = _places(sheet, rows, frame, [slots[person[r]] for r in rows.tolist()], len(slots), declared)
-        frames = np.zeros((at, len(slots), *values.shape[1:]), dtype=np.float32)
+        timing = _timing(sheet, rows, declared, times)
+        place = _places(sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared)
+        frames = np.zeros((timing.count, len(slots), *values.shape[1:]), dtype=np.float32)
         flat = frames.reshape(-1, *values.shape[1:])
         with np.errstate(over="ignore"):
             flat[place] = values[rows]
@@ -404,6 +361,11 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         if certain is not None:
             confidence = np.zeros(frames.shape[:3], dtype=np.float32)
             confidence.reshape(-1, confidence.shape[2])[place] = certain[rows]
+        wanted = unit.detail["fps"]
+        if options.fps is not None and timing.fps and abs(timing.fps - wanted) > _time.SAME_RATE * wanted:
+            frames = _time.resample(frames, timing.fps, wanted).astype(np.float32)
+            if confidence is not None:
+                confidence = _time.resample(confidence[..., None], timing.fps, wanted)[..., 0]
         clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, columns(rows)))
     return clips
 
@@ -423,38 +385,58 @@ def _confidences(sheet: Sheet, coordinates: Coordinates, options: Options) -> np
     return np.nan_to_num(sheet.numbers(columns))
 
 
-def _order(sheet: Sheet, declared: Mapping[str, str]) -> npt.NDArray[np.float64]:
-    """What the rows are ordered by: frame number, else time, else their order in the file."""
-    for meaning in ("frame", "time"):
-        if meaning in declared:
-            values = sheet.numbers([declared[meaning]])[:, 0]
-            empty = np.flatnonzero(np.isnan(values))
-            if len(empty):
-                raise DataError(f"{sheet.path}, line {sheet.lines[int(empty[0])]}: column {declared[meaning]} is empty")
-            return values
-    if "person" in declared:
-        raise DataError(f"{sheet.path}: with a column for persons, one for the frame or the time is needed")
-    return np.arange(len(sheet.lines), dtype=np.float64)
+def _times(sheet: Sheet, declared: Mapping[str, str], options: Options) -> npt.NDArray[np.float64] | None:
+    """(rows,) seconds; None where the table has no stamps, or numbers of frames in their place."""
+    if "time" not in declared:
+        return None
+    texts = sheet.texts(declared["time"])
+    column = declared["time"]
+    if "" in texts:
+        raise DataError(f"{sheet.path}, line {sheet.lines[texts.index('')]}: column {column} is empty")
+    if options.decimal == ",":
+        texts = [t.replace(",", ".") for t in texts]
+    if options.time_unit == "auto":
+        with contextlib.suppress(ValueError):
+            if _time.counts_frames(np.array([float(t) for t in texts])):
+                return None  # _timing takes it for numbers
+    return _time.seconds(texts, column, sheet.path, options.time_unit)
+
+
+def _timing(
+    sheet: Sheet, rows: npt.NDArray[np.int64], declared: Mapping[str, str], times: npt.NDArray[np.float64] | None
+) -> Timing:
+    """Rate and places of the rows of a clip: by number, else by stamp, else in their order."""
+    rate = None if times is None else _time.of_stamps(times[rows], sheet.path)
+    numbers = declared.get("frame", declared.get("time") if times is None else None)
+    if numbers is None:
+        if rate is None and "person" in declared:
+            raise DataError(f"{sheet.path}: with a column for persons, one for the frame or the time is needed")
+        return rate or Timing(None, np.arange(len(rows)), len(rows))
+    values = sheet.numbers([numbers])[:, 0]
+    empty = np.flatnonzero(np.isnan(values))
+    if len(empty):
+        raise DataError(f"{sheet.path}, line {sheet.lines[int(empty[0])]}: column {numbers} is empty")
+    found = _time.of_numbers(values[rows], sheet.path)
+    return found if rate is None else dataclasses.replace(found, fps=rate.fps, error=rate.error)
 
 
 def _places(
     sheet: Sheet,
     rows: npt.NDArray[np.int64],
-    frame: npt.NDArray[np.float64],
+    timing: Timing,
     slots: Sequence[int],
     persons: int,
     declared: Mapping[str, str],
-) -> tuple[int, npt.NDArray[np.int64]]:
-    """Number of frames of a clip, and where each of its rows goes among frames × persons."""
-    distinct, at = np.unique(frame[rows], return_inverse=True)
-    place = at * persons + np.array(slots)
+) -> npt.NDArray[np.int64]:
+    """Where each row of a clip goes among frames × persons."""
+    place = timing.place * persons + np.array(slots)
     _, first, again = np.unique(place, return_index=True, return_counts=True)
     if (again > 1).any():
         twice = np.setdiff1d(np.arange(len(place)), first)[0]
         known = " and ".join(declared[m] for m in ("frame", "time", "person") if m in declared)
         line = sheet.lines[int(rows[twice])]
         raise DataError(f"{sheet.path}, line {line}: a second row with the same {known}")
-    return len(distinct), np.asarray(place, dtype=np.int64)
+    return np.asarray(place, dtype=np.int64)
 
 
 def _clip_columns(sheet: Sheet, declared: Mapping[str, str], options: Options, unit: Unit) -> Any:

@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
+from motet.data.formats._files import find_files, read_text
 from motet.data.formats._names import NamePattern
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_text, units_of
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")

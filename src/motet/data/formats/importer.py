@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import types
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -27,11 +28,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
-from motet.data.formats._worker import Outcome, ignore_interrupt, read_units
+from motet.data.columns import check_columns, printable
+from motet.data.formats._worker import Outcome, expected, ignore_interrupt, read_units
 from motet.data.formats.base import RawClip, Unit, make_options
+from motet.data.inspection import layout_faults
 
 CHUNK = 8  # units that travel together: one round trip costs about as much as parsing a small file
 UNITS_PER_WORKER = 64  # below this a process costs more than it saves
@@ -80,7 +83,9 @@ def import_dataset(
     source, destination = Path(source), Path(destination)
     _check_destination(source, destination, overwrite)
     console = Console(stderr=True, quiet=not progress)
-    plan = found.discover(source, chosen)
+    notes = _Notes()
+    with notes.heard(), expected(source):
+        plan = found.discover(source, chosen)
     if not plan.units:
         raise DataError(f"{source} holds nothing that the format {format} reads")
     skipped: list[dict[str, str]] = []
@@ -114,11 +119,16 @@ def import_dataset(
             task = bar.add_task("import", total=len(plan.units))
             with contextlib.closing(_outcomes(format, plan.units, chosen, count)) as outcomes:
                 for unit, outcome in outcomes:
-                    reasons = [outcome] if isinstance(outcome, str) else _write(writer, unit, outcome)
-                    if reasons and on_error == "stop":
-                        raise DataError(f"{reasons[0]} — mend or remove it, or continue past it with --on-error skip")
-                    skipped += [{"file": unit.name, "reason": reason} for reason in reasons]
+                    notes.say(outcome.notes)
+                    stopped = bool(skipped) and on_error == "stop"  # then the others are only looked at
+                    reasons = [outcome.reason] if outcome.reason else []
+                    if not reasons and not stopped:
+                        reasons = _write(writer, unit, outcome.clips)
+                    skipped += [{"file": unit.name, "reason": printable(reason)} for reason in reasons]
                     bar.advance(task)
+        notes.rest()
+        if skipped and on_error == "stop":
+            raise DataError(_all_bad(skipped))
         if not len(writer):
             raise DataError(f"none of the {len(plan.units)} files of {source} can be used; {skipped[0]['reason']}")
         archive = writer.close()
@@ -127,6 +137,32 @@ def import_dataset(
         raise
     _report(console, archive, skipped)
     return archive
+
+
+class _Notes:
+    """Warnings of readers, each said once and no more than a few of them."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Say what is warned of in the block once it is over."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", MotetWarning)
+            yield
+        self.say([w.message for w in caught if isinstance(w.message, MotetWarning)])
+
+    def say(self, notes: Sequence[MotetWarning]) -> None:
+        for note in notes:
+            if str(note) not in self._said and len(self._said) < LISTED:
+                warnings.warn(note, stacklevel=3)
+            self._said.add(str(note))
+
+    def rest(self) -> None:
+        """Say how many were not said."""
+        if len(self._said) > LISTED:
+            warnings.warn(f"… and {len(self._said) - LISTED} more such notes", MotetNote, stacklevel=3)
 
 
 def _check_destination(source: Path, destination: Path, overwrite: bool) -> None:
@@ -140,6 +176,17 @@ def _check_destination(source: Path, destination: Path, overwrite: bool) -> None
         raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
 
 
+def _all_bad(skipped: Sequence[dict[str, str]]) -> str:
+    """Every file that stops an import, in one message."""
+    remedy = "mend or remove {}, or continue past {} with --on-error skip"
+    if len(skipped) == 1:
+        return f"{skipped[0]['reason']} — {remedy.format('it', 'it')}"
+    lines = [f"  {s['reason']}" for s in skipped[:LISTED]]
+    if len(skipped) > LISTED:
+        lines.append(f"  … and {len(skipped) - LISTED} more")
+    return "\n".join([f"{len(skipped)} files or clips cannot be used — {remedy.format('them', 'them')}:", *lines])
+
+
 def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[str]:
     """Add the clips of one unit; the reasons why some of them do not fit."""
     reasons = []
@@ -147,6 +194,7 @@ def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[
         columns: dict[str, Any] = {"source": unit.name, **clip.columns}
         beside: dict[str, Any] = {"confidence": clip.confidence, "sensors": clip.sensors, "tracks": clip.tracks}
         try:
+            check_columns(clip.name, columns, len(writer.class_names))  # before they become arguments
             writer.add(clip.frames, name=clip.name, **beside, **columns)
         except DataError as error:
             reasons.append(f"{unit.name}: {error}")
@@ -260,6 +308,8 @@ def _report(console: Console, archive: MotionArchive, skipped: Sequence[dict[str
 
     listing("files or clips were skipped", [s["reason"] for s in skipped])
     listing("groups of clips hold the same data", duplicates(archive))
+    contradicted = [] if console.quiet else [f"{f['name']}: {f['message']}" for f in layout_faults(archive)]
+    listing("things that the recordings contradict", contradicted)
 
 
 def duplicates(archive: MotionArchive) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_table, units_of
+from motet.data.formats._files import find_files, read_table
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 LAYOUT = "nite-15"
 CLASS_NAMES = (

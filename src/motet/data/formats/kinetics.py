@@ -16,9 +16,10 @@ import numpy as np
 
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
+from motet.data.formats._files import find_files
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._people import Sighting, follow
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, units_of
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 JOINTS = 18
 MOST_CLASSES = 10_000

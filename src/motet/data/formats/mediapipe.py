@@ -22,10 +22,11 @@ import numpy as np
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.data import layouts
+from motet.data.formats._files import find_files
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, units_of
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 LAYOUTS = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}

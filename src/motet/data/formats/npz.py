@@ -43,8 +43,10 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
 from motet.data.convert import estimate_handedness, estimate_up
+from motet.data.formats._files import find_files
+from motet.data.formats._names import subject_numbers
 from motet.data.formats._sensors import join_nodes
-from motet.data.formats.base import Beside, Column, Format, Plan, RawClip, Unit, find_files
+from motet.data.formats.base import Beside, Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
 Array = npt.NDArray[Any]
@@ -53,7 +55,6 @@ Arrays = Mapping[str, Array]
 _KNOWN = {"pos", "pos_mm", "offset", "joint_names", "parents", "fps", "label", "subject", "view", "rep"}
 _KNOWN |= {"licence", "name", "frame_label"}
 _PROBED_FRAMES = 2000  # enough to see which way is up
-_NOBODY = ("", "?", "unknown")
 
 
 @dataclass(frozen=True)
@@ -276,20 +277,6 @@ def _plain(value: Any) -> Any:
 def _number(value: Any) -> int | None:
     digits = re.search(r"\d{1,9}", str(value), re.ASCII)
     return int(digits[0]) if digits else None
-
-
-def subject_numbers(names: Sequence[str]) -> list[int | None]:
-    """A number for every person: the digits of the name, or else the place in the list, counted from 1.
-
-    ``?`` and the like are nobody in particular: None. Digits are not used if two people would share a number.
-
-    >>> subject_numbers(["kard:03", "kard:10"]), subject_numbers(["Ann", "Bob"]), subject_numbers(["?"])
-    ([3, 10], [1, 2], [None])
-    """
-    digits = [_number(n) for n in names]
-    if None in digits or len(set(digits)) < len(digits):
-        digits = [i + 1 for i in range(len(names))]
-    return [None if n.strip().lower() in _NOBODY else d for n, d in zip(names, digits, strict=True)]
 
 
 def skeleton_of(found: _Set, options: Options) -> Skeleton:

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
 from motet.data.formats import _text
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_bytes, read_text, units_of
+from motet.data.formats._files import find_files, read_plain, read_text
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 Points = npt.NDArray[np.float64]
 
@@ -254,7 +255,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     columns = sample_columns(name)
     if columns is None or not 0 <= columns["label"] < len(CLASS_NAMES):
         raise DataError(f"{unit.path}: the name is not SsssCcccPpppRrrrAaaa with an action of 1..{len(CLASS_NAMES)}")
-    recording = parse(read_bytes(unit.path), unit.path)
+    recording = parse(read_plain(unit.path), unit.path)
     return [RawClip(name, select_bodies(recording, options.bodies), columns=columns)]
 
 

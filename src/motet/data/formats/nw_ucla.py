@@ -15,7 +15,8 @@ import numpy as np
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_text, units_of
+from motet.data.formats._files import find_files, read_text
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 JOINTS = 20
 # the action numbers of the data set are not consecutive

@@ -25,10 +25,11 @@ import numpy as np
 
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
+from motet.data.formats._files import find_files, natural_key
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, natural_key
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
 LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26"}

@@ -15,7 +15,8 @@ from pathlib import Path
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.formats import _text
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, read_bytes, read_text, units_of
+from motet.data.formats._files import find_files, read_plain, read_text
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 
 JOINTS, PERSONS, CLASSES = 25, 2, 51
 CAMERAS = {"L": 1, "M": 2, "R": 3}
@@ -103,7 +104,7 @@ def _columns(video: str, splits: Mapping[str, set[str]]) -> dict[str, Column]:
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     label_path, columns = unit.detail
-    lines = _text.Lines(read_bytes(unit.path), unit.path)
+    lines = _text.Lines(read_plain(unit.path), unit.path)
     width = PERSONS * JOINTS * 3
     wrong = next((i for i, count in enumerate(lines.tokens) if count != width), None)
     if wrong is not None:

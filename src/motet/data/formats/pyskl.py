@@ -21,7 +21,8 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, read_text
+from motet.data.formats._files import find_files, read_text
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
 LAYOUTS = {

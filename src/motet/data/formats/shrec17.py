@@ -14,7 +14,8 @@ from typing import Literal
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_table, units_of
+from motet.data.formats._files import find_files, read_table
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 # in the order of the gesture numbers, from 1
 GESTURES = (

@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
+from motet.data.formats._files import find_files
 from motet.data.formats._h5 import opened, texts
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, units_of
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 

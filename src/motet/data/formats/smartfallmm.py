@@ -24,8 +24,9 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
+from motet.data.formats._files import find_files, natural_key, read_table, read_text
 from motet.data.formats._sensors import join_nodes
-from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, find_files, natural_key, read_table, read_text
+from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit
 
 # in the order of the activity numbers, from 1
 CLASS_NAMES = (

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, find_files, read_table, units_of
+from motet.data.formats._files import find_files, read_table
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 CLASS_NAMES = (

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, find_files, read_bytes, units_of
+from motet.data.formats._files import find_files, read_bytes
+from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, units_of
 
 # in the order of the action numbers, from 1
 CLASS_NAMES = (

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from motet.core.errors import DataError, MotetWarning
 from motet.data import layouts
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, read_table, read_text, units_of
+from motet.data.formats._files import find_files, read_table, read_text
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 # in the order of the recordings
 CLASS_NAMES = (

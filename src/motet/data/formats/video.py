@@ -21,9 +21,10 @@ import numpy as np
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.formats import _estimate
+from motet.data.formats._files import find_files
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files, units_of
+from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 from motet.data.formats.npz import Arrays, load_arrays
 
 LAYOUTS = {"mediapipe": "mediapipe-33", "rtmlib": "coco-17"}

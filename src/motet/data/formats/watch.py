@@ -20,7 +20,8 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats.base import Format, Plan, RawClip, Unit, read_bytes
+from motet.data.formats._files import read_bytes
+from motet.data.formats.base import Format, Plan, RawClip, Unit
 
 FPS = 50.0
 LICENCE = "BSD 3-clause (with the package seglearn)"

@@ -1,0 +1,89 @@
+"""The layout of recordings whose files name their joints: a built-in one where the names fit, else one of their own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from motet.core.errors import DataError, MotetNote
+from motet.data import layouts
+from motet.data.skeletons import Skeleton
+
+NEAR = 0.25  # share of the joints that may differ from a layout which a message names as the one that was meant
+MOST_JOINTS = 2000
+
+
+def check_joints(count: int, where: object) -> None:
+    """Refuse more joints than any body model has, before anything is made of them.
+
+    Raises:
+        DataError: more than :data:`MOST_JOINTS`.
+    """
+    if count > MOST_JOINTS:
+        raise DataError(f"{where}: {count} joints; up to {MOST_JOINTS} are read")
+
+
+def of_names(
+    joints: Sequence[str],
+    where: object,
+    *,
+    parents: Sequence[int] | None = None,
+    skeleton: str | None = None,
+    up: str | None = None,
+    prefix: str = "points",
+    remedy: str = "--skeleton",
+) -> Skeleton:
+    """The layout of files that name their joints.
+
+    Args:
+        joints: their names.
+        where: the file, for messages.
+        parents: of the joints, where the file has them.
+        skeleton: name or TOML file that was asked for.
+        up: of a layout that is made here.
+        prefix: begins the name of a layout that is made here.
+        remedy: option that states a layout.
+
+    Returns:
+        the one asked for; else the built-in one with exactly these names in any order; else one of these joints, with
+        the parents given or none, which is noted.
+
+    Raises:
+        DataError: too many joints, or two of one name.
+    """
+    if skeleton is not None:
+        return layouts.get(skeleton)
+    check_joints(len(joints), where)
+    if len(set(joints)) < len(joints):
+        raise DataError(f"{where}: two joints are called {next(j for j in joints if list(joints).count(j) > 1)!r}")
+    for name in layouts.names():
+        known = layouts.get(name)
+        if set(joints) in (set(known.joints), set(known.canonical)):
+            return known
+    made = layouts.build(
+        f"{prefix}-{len(joints)}", joints, [-1] * len(joints) if parents is None else parents, up=up or "+y"
+    )
+    if parents is None:
+        warnings.warn(
+            f"{where}: no built-in layout has exactly its {len(joints)} joints, so they are kept as points without "
+            f"bones (no bone stream); {nearest(joints)}state bones with {remedy} layout.toml",
+            MotetNote,
+            stacklevel=3,
+        )
+    return made
+
+
+def nearest(joints: Sequence[str]) -> str:
+    """What parts the joints from the layout that is nearest to them; empty where none is near."""
+    given, found = set(joints), []
+    for name in layouts.names():
+        skeleton = layouts.get(name)
+        for names in (set(skeleton.joints), set(skeleton.canonical)):
+            lacking, more = sorted(names - given), sorted(given - names)
+            found.append((len(lacking) + len(more), name, lacking, more))
+    differ, name, lacking, more = min(found)
+    if differ > NEAR * len(given):
+        return ""
+    words = [f"lacks only {', '.join(lacking)}"] if lacking else []
+    words += [f"has {', '.join(more)} beyond it"] if more else []
+    return f"compared with {name} the table {' and '.join(words)}; "

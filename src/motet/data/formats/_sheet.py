@@ -1,0 +1,130 @@
+"""A table of texts with a header: read whole, every cell traceable to its line in the file."""
+
+from __future__ import annotations
+
+import csv as _csv
+from collections.abc import Mapping, Sequence
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError, DataError
+from motet.data.formats._files import read_text
+
+SEPARATORS = ",;\t|"
+ABSENT = ("", "nan", "-nan", "na", "n/a", "#n/a", "null", "none", "nil", "-nan(ind)", "1.#qnan", "-1.#ind", "--")
+"""What programs write where a number is missing, in lower case."""
+
+
+class Sheet:
+    """A table of texts, with the line in the file that each row comes from.
+
+    Args:
+        path: the file.
+        separator: between cells; ``auto`` is what the header has.
+        decimal: point or comma of numbers.
+
+    Raises:
+        DataError: not text, no header, a column named twice, or a line with more or fewer cells than the header.
+    """
+
+    def __init__(self, path: Path, separator: str = "auto", decimal: str = ".") -> None:
+        self.path, self.decimal = path, decimal
+        if separator != "auto" and (len(separator) != 1 or separator in '"\r\n'):
+            raise ConfigError(f"option separator must be one character, not {separator!r}")
+        if decimal not in (".", ",") or decimal == separator:
+            raise ConfigError(f"option decimal is {decimal!r}; it must be . or , and not the separator")
+        text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+        if "\0" in text:
+            raise DataError(f"{path} is not a text table: it holds a zero byte")
+        lines = text.split("\n")
+        if separator == "auto":
+            first = next((line for line in lines if line.strip()), "")
+            separator = next((c for c in SEPARATORS if c in first and c != decimal), "," if decimal == "." else ";")
+        filled = [i for i, line in enumerate(lines) if line.strip(" \t") or (separator in line)]
+        self.lines = [i + 1 for i in filled[1:]]
+        body = [lines[i] for i in filled]
+        other = next((c for c in SEPARATORS if c in body[0]), None)
+        if separator not in body[0] and other is not None:
+            shown = "$'\\t'" if other == "\t" else f"'{other}'"
+            raise DataError(
+                f"{path}, line 1: no {separator!r} between cells; they seem to be parted by {shown}: pass "
+                f"--separator {shown}"
+            )
+        self.header = [name.strip() for name in _cells(path, body[0], separator, 1)]
+        twice = sorted({n for n in self.header if self.header.count(n) > 1})
+        if twice:
+            raise DataError(f"{path}, line 1: two columns are called {twice[0]!r}")
+        for line, row in zip(self.lines, body[1:], strict=True):
+            cells = row.count(separator) + 1 if '"' not in row else len(_cells(path, row, separator, line))
+            if cells != len(self.header):
+                raise DataError(f"{path}, line {line}: {cells} cells, the header has {len(self.header)}")
+        if not self.lines:
+            raise DataError(f"{path}: it has a header and no rows")
+        self._frame = self._read(body[1:], separator)
+
+    def _read(self, rows: Sequence[str], separator: str) -> pl.DataFrame:
+        try:
+            frame = pl.read_csv(
+                BytesIO("\n".join(rows).encode()),
+                separator=separator,
+                has_header=False,
+                infer_schema=False,
+                raise_if_empty=False,
+            )
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{self.path}: the table cannot be read ({error!s:.100})") from error
+        if frame.shape != (len(rows), len(self.header)):
+            raise DataError(f"{self.path}: a quoted cell runs over several lines, which is not read")
+        return frame.rename(dict(zip(frame.columns, self.header, strict=True))).fill_null("")
+
+    def texts(self, column: str) -> list[str]:
+        """Cells of a column, without blanks around them."""
+        return self._frame[column].str.strip_chars().to_list()
+
+    def numbers(self, columns: Sequence[str], remedy: str = "") -> npt.NDArray[np.float64]:
+        """(rows, columns) numbers; NaN for a cell that is empty or says that it is (:data:`ABSENT`).
+
+        Raises:
+            DataError: names line and column of a cell that is no finite number.
+        """
+        texts = self._frame.select(pl.col(list(columns)).str.strip_chars())
+        missing = texts.select(pl.all().str.to_lowercase().is_in(list(ABSENT)))
+        if self.decimal == ",":
+            texts = texts.select(pl.all().str.replace(",", ".", literal=True))
+        elif not remedy and any("," in (texts[c][0] or "") for c in columns):
+            remedy = "; for decimal commas pass --decimal ,"
+        values = texts.select(pl.all().cast(pl.Float64, strict=False))
+        out = np.empty((len(self.lines), len(columns)))
+        for place, column in enumerate(columns):
+            number, text = values[column], texts[column]
+            wrong = (~number.is_finite()).fill_null(True) & ~missing[column]
+            if wrong.any():
+                row = int(wrong.arg_true()[0])
+                raise DataError(
+                    f"{self.path}, line {self.lines[row]}, column {column}: {text[row]!r} is no number{remedy}"
+                )
+            out[:, place] = number.set(missing[column], None).fill_null(float("nan")).to_numpy()
+        return out
+
+    def whole(self, column: str, names: Mapping[str, int | None] | None = None) -> list[int | None]:
+        """Whole numbers of a column, or those of the ``names`` in it; None for an empty cell."""
+        if names is not None:
+            return [names.get(text) for text in self.texts(column)]
+        found: list[int | None] = []
+        remedy = "; write numbers throughout, or names throughout"
+        for row, value in enumerate(self.numbers([column], remedy)[:, 0].tolist()):
+            if value == value and (value != int(value) or abs(value) >= 2**62):
+                raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {value:g} is no whole number")
+            found.append(int(value) if value == value else None)
+        return found
+
+
+def _cells(path: Path, row: str, separator: str, line: int) -> list[str]:
+    try:
+        return next(_csv.reader(StringIO(row), delimiter=separator, strict=True))
+    except (_csv.Error, StopIteration) as error:
+        raise DataError(f"{path}, line {line}: quotes that do not fit ({error})") from error

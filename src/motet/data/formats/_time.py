@@ -1,0 +1,301 @@
+"""Time: from stamps or frame numbers to a rate and the place of each row, and from one rate to another.
+
+Every reader whose files have stamps or numbers of frames asks here, so that one rule holds for all: the rate is that
+of the whole recording (rounded stamps do not bias it), what is missing between two frames becomes absent frames, and
+recordings of different rates are refused unless they are told to be resampled.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError, MotetNote
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+SAME_RATE = 0.01  # relative difference below which two rates are one
+TIDY = 2e-4  # relative difference that rounding of stamps explains in any recording
+GAP = 1.5  # usual steps that are more than a step
+IRREGULAR = 0.2  # share of such steps beyond which stamps are irregular and only pauses count as gaps
+JITTER = 0.05  # relative differences of rates between recordings with irregular stamps
+PAUSE = 10.0  # usual steps that are a gap in irregular stamps
+LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for each frame that is there
+LONGEST_SHARE = 20
+_NAMED_UNIT = re.compile(
+    r"(?i)(?:^|[^a-z0-9])(ns|nsec|nano\w*|us|usec|µs|μs|micro\w*|ms|msec|milli\w*|s|sec|secs|seconds?)(?:[^a-z0-9]|$)"
+)
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the rows of a recording lie.
+
+    Attributes:
+        fps: frames per second; None if one row or numbers alone tell nothing of it.
+        place: (rows,) frame of each row, from 0; rows of one moment share it.
+        count: number of frames.
+        gaps: (frame before, absent frames) of each gap.
+        error: relative uncertainty of the rate.
+    """
+
+    fps: float | None
+    place: Index
+    count: int
+    gaps: tuple[tuple[int, int], ...] = ()
+    error: float = 0.0
+
+
+def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit = "auto") -> Array:
+    """(rows,) seconds of stamps: numbers in any unit, ISO 8601 or times of day; NaN for an empty one.
+
+    The unit of numbers is the one asked for, else the one that the column's name ends with, else the one under which
+    the rate is between 1 and 1000 a second; any other than seconds is noted.
+
+    Raises:
+        DataError: names the row (from 1) that is none of these.
+    """
+    filled = [i for i, text in enumerate(texts) if text.strip()]
+    values = np.full(len(texts), np.nan)
+    numeric = bool(filled) and _number(texts[filled[0]]) is not None
+    for i in filled:
+        found = _number(texts[i]) if numeric else _moment(texts[i])
+        if found is None or not np.isfinite(found):
+            kind = "number" if numeric else "time, number or date (ISO 8601)"
+            raise DataError(f"{where}, column {column}, row {i + 1}: {texts[i]!r:.40} is no {kind}")
+        values[i] = found
+    if not numeric:
+        return values
+    chosen = unit if unit != "auto" else (_unit_of_name(column) or _unit_of_values(values))
+    if chosen != "s" and unit == "auto":
+        warnings.warn(
+            f"{where}: the stamps in column {column} are taken for {WORDS[chosen]}; say so with --time-unit if they "
+            "are not",
+            MotetNote,
+            stacklevel=3,
+        )
+    with np.errstate(over="ignore"):
+        return values * SECONDS[chosen]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _moment(text: str) -> float | None:
+    text = text.strip()
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3].replace(",", "."))
+    try:
+        found = datetime.fromisoformat(re.sub(r"(?<=:\d\d),(?=\d)", ".", text.replace(" UTC", "+00:00")))
+        # without a zone it is some clock's time, in which an hour of summer time may not be skipped
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _unit_of_name(column: str) -> str | None:
+    """The unit that a column's name states: ``time_ms``, ``t (s)``, ``Timestamp [ns]``."""
+    found = _NAMED_UNIT.search(re.sub(r"[_\-]", " ", column))
+    if found is None:
+        return None
+    word = found[1].lower().replace("µ", "u").replace("μ", "u")
+    return next(
+        u
+        for u in ("ns", "us", "ms", "s")
+        if word.startswith((u, {"ns": "nano", "us": "micro", "ms": "milli"}.get(u, u)))
+    )
+
+
+def _unit_of_values(values: Array) -> str:
+    known = np.unique(values[np.isfinite(values)])
+    steps = np.diff(known)
+    if not len(steps):
+        return "s"
+    largest = float(np.abs(known).max())
+    for unit, epoch in (("ns", 1e18), ("us", 1e15), ("ms", 1e12), ("s", 1e9)):  # since 1970, as of 2001 to 2096
+        if epoch <= largest < 4 * epoch:
+            return unit
+    step = float(np.median(steps))
+    return "s" if step < 1 else "ms" if step < 1000 else "us" if step < 1e6 else "ns"
+
+
+def counts_frames(values: Array) -> bool:
+    """Whether numbers called times are numbers of frames: whole, and mostly one apart."""
+    known = np.unique(values[np.isfinite(values)])
+    steps = np.diff(known)
+    return bool(
+        len(steps) and (known == np.floor(known)).all() and (steps == 1).mean() >= 0.5 and np.abs(known).max() < 1e9
+    )
+
+
+def of_stamps(times: Array, where: str | Path) -> Timing:
+    """Rate and places of rows stamped with seconds, in any order; rows of one stamp are one frame.
+
+    The usual step is the slope of the stamps over the numbers of their frames (least squares), so that rounding of
+    single stamps does not matter. Gaps are of whole steps. Where many steps are irregular, as
+    between samples of a phone, rows keep their order and only pauses are gaps.
+
+    Raises:
+        DataError: a stamp is missing, or a gap is longer than the recording could be.
+    """
+    if not np.isfinite(times).all():
+        raise DataError(f"{where}: row {int(np.argmin(np.isfinite(times))) + 1} has no time")
+    distinct, inverse = np.unique(times, return_inverse=True)
+    steps = np.diff(distinct)
+    if not len(steps):
+        return Timing(None, np.zeros(len(times), np.int64), 1)
+    quantum = _resolution(distinct)
+    step = float(np.median(steps))
+    limit = GAP
+    for _ in range(20):
+        gap = steps > limit * step + quantum
+        if limit == GAP and gap.mean() > IRREGULAR:
+            limit, step = PAUSE, float(steps[steps <= np.percentile(steps, 95)].mean())
+            continue
+        now = float(steps[~gap].mean()) if (~gap).any() else step
+        if now == step:
+            break
+        step = now
+    gap = steps > limit * step + quantum
+    if limit == GAP:
+        step = _slope(distinct, np.concatenate([[0], np.cumsum(gap)])) or step
+    more = np.where(gap, np.maximum(np.round(steps / step), 2), 1).astype(np.int64)
+    places = np.concatenate([[0], np.cumsum(more)])
+    _check_gaps(places, where, [f"{t - distinct[0]:.4g} s" for t in distinct[:-1][gap]], gap)
+    gaps = tuple((int(places[i]), int(more[i]) - 1) for i in np.flatnonzero(gap))
+    error = max(quantum / float(steps[~gap].sum() or step), 0.0 if limit == GAP else JITTER)
+    fps = tidy_rate(1 / step, error / 2 if limit == GAP else 0)
+    return Timing(fps, places[inverse].astype(np.int64), int(places[-1]) + 1, gaps, error)
+
+
+def _resolution(times: Array) -> float:
+    """The step to which stamps were rounded: the coarsest power of ten that all are multiples of, at most 0.1 s."""
+    since = times - times[0]
+    for digits in range(1, 7):
+        if np.allclose(since, np.round(since, digits), rtol=0, atol=1e-7 * 10.0 ** -min(digits, 3)):
+            return float(10.0**-digits)
+    return 0.0
+
+
+def _slope(times: Array, stretch: npt.NDArray[Any]) -> float:
+    """Seconds from frame to frame: the slope of times over their order, in stretches without a gap (least squares)."""
+    count = np.bincount(stretch)
+    order = np.arange(len(times), dtype=np.float64)
+    order -= (np.bincount(stretch, order) / count)[stretch]
+    since = times - (np.bincount(stretch, times - times[0]) / count)[stretch] - times[0]
+    square = float(order @ order)
+    return float(order @ since) / square if square else 0.0
+
+
+def tidy_rate(rate: float, error: float = 0.0) -> float:
+    """The roundest rate within 1/5000, or ``error`` (relative): stamps are rounded, and 59.98 a second are 60."""
+    for digits in (0, 1, 2, 3):
+        found = float(round(rate, digits))
+        if found > 0 and abs(found - rate) <= max(TIDY, error) * rate:
+            return found
+    return float(rate)
+
+
+def of_numbers(numbers: Iterable[float], where: str | Path) -> Timing:
+    """Places of rows by the number of their frame, in any order; numbers that rise by a constant step count as one.
+
+    Raises:
+        DataError: a gap is longer than the recording could be; names it.
+    """
+    distinct, inverse = np.unique(np.array(list(numbers), dtype=np.float64), return_inverse=True)
+    steps = np.diff(distinct)
+    if not len(steps):
+        return Timing(None, np.zeros(len(inverse), np.int64), 1)
+    usual, counts = np.unique(steps, return_counts=True)
+    step = float(usual[np.argmax(counts)])  # the smallest of the most frequent
+    places = (distinct - distinct[0]) / step
+    if step <= 0 or (places != np.floor(places)).any():
+        whole = (distinct == np.floor(distinct)).all()
+        places = distinct - distinct[0] if whole else np.arange(len(distinct), dtype=np.float64)
+    gap = np.diff(places) > 1
+    _check_gaps(places, where, [f"frame {n:.12g}" for n in distinct[:-1][gap]], gap)
+    gaps = tuple((int(places[i]), int(places[i + 1] - places[i]) - 1) for i in np.flatnonzero(gap))
+    return Timing(None, places[inverse].astype(np.int64), int(places[-1]) + 1, gaps)
+
+
+def _check_gaps(places: npt.NDArray[Any], where: str | Path, names: Sequence[str], gap: npt.NDArray[np.bool_]) -> None:
+    absent = np.diff(places)[gap] - 1
+    if len(absent) and float(absent.sum()) > LONGEST_GAP + LONGEST_SHARE * len(places):
+        worst = int(np.argmax(absent))
+        raise DataError(
+            f"{where}: {absent[worst]:.0f} frames are missing after {names[worst]}, of a recording of {len(places)}; "
+            "cut it there, or mend the numbers"
+        )
+
+
+def spread(timing: Timing, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(frames, …) of (rows, …) at their places; zero where no row is."""
+    out = np.zeros((timing.count, *rows.shape[1:]), dtype=rows.dtype)
+    out[timing.place] = rows
+    return out
+
+
+def resample(frames: npt.NDArray[Any], rate: float, wanted: float) -> npt.NDArray[Any]:
+    """(T', …, C) at ``wanted`` frames/s by linear interpolation, T' = ⌊(T − 1)·wanted/rate⌋ + 1.
+
+    A point (all of the last axis zero) that is absent in one of the two frames is absent between them.
+    """
+    count = int((len(frames) - 1) * wanted / rate + 1e-6) + 1
+    at = np.minimum(np.arange(count) * (rate / wanted), len(frames) - 1)
+    at = np.where(np.abs(at - np.round(at)) < 1e-9, np.round(at), at)
+    low = np.floor(at).astype(np.int64)
+    high = np.minimum(low + 1, len(frames) - 1)
+    part = (at - low).reshape(-1, *[1] * (frames.ndim - 1))
+    there = (frames != 0).any(axis=-1, keepdims=True)
+    both = (there[low] | (part == 1)) & (there[high] | (part == 0))
+    return np.where(both, frames[low] * (1 - part) + frames[high] * part, 0)
+
+
+def one_rate(rates: Iterable[tuple[str, Timing | float | None]], wanted: float | None) -> float | None:
+    """The rate of an archive: the one wanted, or that of all its files.
+
+    Args:
+        rates: name of each file and its rate, None where it does not say.
+        wanted: rate asked for, to which the files are brought.
+
+    Raises:
+        ConfigError: the rate asked for is not positive.
+        DataError: the files differ by more than they are sure of, and none is asked for.
+    """
+    if wanted is not None:
+        if not 0 < wanted < 1e6:
+            raise ConfigError(f"option fps is {wanted:g}; it must be positive")
+        return wanted
+    known = [
+        (name, r.fps, r.error) if isinstance(r, Timing) else (name, r, 0.0)
+        for name, r in rates
+        if (r.fps if isinstance(r, Timing) else r) is not None
+    ]
+    if not known:
+        return None
+    surest, fps, _ = min(known, key=lambda k: k[2])
+    for name, rate, error in known:
+        if rate is not None and fps is not None and abs(rate - fps) > max(SAME_RATE, error) * fps:
+            raise DataError(
+                f"{surest} has {fps:.4g} frames/s and {name} {rate:.4g}, and an archive has one rate; resample them "
+                "with --fps"
+            )
+    return fps

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.data import layouts
+from motet.data.formats import _time, import_dataset
+
+COCO = layouts.get("coco-17").joints
+
+
+def table(times: list[str] | None, rows: int, column: str = "time") -> str:
+    names = [f"{j}_{a}" for j in COCO for a in "xyz"]
+    lines = [",".join([*([column] if times else []), *names])]
+    lines += [",".join([*([times[i]] if times else []), *["1.5"] * len(names)]) for i in range(rows)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(("fps", "decimals"), [(60, 2), (120, 3), (60, 3), (30, 3), (25, 2), (29.97, 4), (59.94, 5)])
+@pytest.mark.parametrize("gap", [0, 45])
+def test_rounded_stamps_do_not_bias_the_rate(fps: float, decimals: int, gap: int) -> None:
+    numbers = np.concatenate([np.arange(60), np.arange(60 + gap, 120 + gap)])
+    found = _time.of_stamps(np.round(numbers / fps, decimals), "a.csv")
+    assert found.fps == pytest.approx(fps, rel=1e-3)
+    assert (found.count, found.gaps) == (120 + gap, ((59, gap),) if gap else ())
+    np.testing.assert_array_equal(found.place, numbers)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.permutations(range(8)), st.sampled_from([1.0, 2.0, 5.0]))
+def test_order_and_step_of_numbers(order: list[int], step: float) -> None:
+    numbers = np.array([0, 1, 2, 3, 7, 8, 9, 11])[order]
+    found = _time.of_numbers(numbers * step + 40, "a")
+    np.testing.assert_array_equal(found.place, numbers)
+    assert (found.count, found.gaps) == (12, ((3, 3), (9, 1)))
+
+
+def test_a_gap_longer_than_any_recording_is_named() -> None:
+    with pytest.raises(DataError, match=r"a\.csv: 9999996 frames are missing after frame 3, of a recording of 5"):
+        _time.of_numbers([0, 1, 2, 3, 10_000_000], "a.csv")
+    with pytest.raises(DataError, match=r"frames are missing after 0\.3 s"):
+        _time.of_stamps(np.array([0, 0.1, 0.2, 0.3, 1e9]), "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("factor", "column", "unit"),
+    [
+        (1e3, "time", "ms"),
+        (1e6, "time", "us"),
+        (1e9, "time", "ns"),
+        (1, "time", "s"),
+        (1e3, "t_ms", "ms"),
+        (1, "t [s]", "s"),
+    ],
+)
+@pytest.mark.parametrize("since", [0.0, 1.7e9])
+def test_units_of_stamps(factor: float, column: str, unit: str, since: float) -> None:
+    seconds = since + np.arange(20) / 50
+    texts = [repr(round(s * factor, 6)) for s in seconds.tolist()]
+    noted = pytest.warns(MotetNote, match=_time.WORDS[unit]) if unit != "s" else None
+    if noted is None:
+        found = _time.seconds(texts, column, "a.csv")
+    else:
+        with noted:
+            found = _time.seconds(texts, column, "a.csv")
+    np.testing.assert_allclose(np.diff(found), 0.02, rtol=1e-4)
+    np.testing.assert_allclose(_time.seconds(texts, "x", "a.csv", unit), found)  # type: ignore[arg-type]
+
+
+def test_dates_and_clocks() -> None:
+    for texts in (
+        ["2024-03-31T01:59:59.5", "2024-03-31T02:00:00.5"],
+        ["2024-01-01 10:00:00,25", "2024-01-01 10:00:01,25"],
+        ["2024-01-01T10:00:00+02:00", "2024-01-01T08:00:01Z"],
+        ["23:59:58.5", "23:59:59.5"],
+    ):
+        np.testing.assert_allclose(np.diff(_time.seconds(texts, "t", "a")), 1)
+    with pytest.raises(DataError, match="column t, row 2: 'noon' is no time, number or date"):
+        _time.seconds(["10:00:00", "noon"], "t", "a")
+
+
+def test_resampling_keeps_what_is_absent_absent() -> None:
+    frames = np.arange(1.0, 7).reshape(6, 1, 1)
+    frames[3] = 0
+    out = _time.resample(frames, 30, 60)[:, 0, 0]
+    np.testing.assert_allclose(out, [1, 1.5, 2, 2.5, 3, 0, 0, 0, 5, 5.5, 6])
+
+
+def test_rates_of_several_recordings() -> None:
+    with pytest.raises(DataError, match=r"a has 30 frames/s and b 60, .*resample them with --fps"):
+        _time.one_rate([("a", 30.0), ("b", 60.0), ("c", None)], None)
+    assert _time.one_rate([("a", 30.0), ("b", 60.0)], 20.0) == 20
+    assert _time.one_rate([("a", 119.9), ("b", 120.0)], None) == 119.9
+    assert _time.one_rate([("a", None)], None) is None
+    with pytest.raises(ConfigError):
+        _time.one_rate([], 0.0)
+
+
+def test_missing_rows_of_a_table_are_absent_frames(tmp_path: Path) -> None:
+    times = [f"{i / 30:.4f}" for i in [*range(10), *range(40, 50)]]
+    (tmp_path / "a.csv").write_text(table(times, 20))
+    archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False)
+    assert (archive.fps, archive.lengths.tolist()) == (30.0, [50])
+    np.testing.assert_array_equal(archive.clip(0).any(axis=(1, 2, 3)), [*[True] * 10, *[False] * 30, *[True] * 10])
+
+
+def test_tables_of_two_rates_are_resampled_when_asked(tmp_path: Path) -> None:
+    for name, fps in (("a", 30), ("b", 60)):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{name}.csv").write_text(table([f"{i / fps:.5f}" for i in range(31)], 31))
+    with pytest.raises(DataError, match=r"30 frames/s and .*60"):
+        import_dataset("csv", tmp_path / "in", tmp_path / "out", progress=False)
+    archive = import_dataset("csv", tmp_path / "in", tmp_path / "out", progress=False, fps=30.0)
+    assert (archive.fps, archive.lengths.tolist()) == (30.0, [31, 16])
+
+
+def test_times_that_count_frames_are_no_seconds(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table(["3", "4", "6"], 3))
+    archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False)
+    assert (archive.fps, archive.lengths.tolist()) == (None, [4])
