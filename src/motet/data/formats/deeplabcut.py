@@ -69,7 +69,10 @@ class Tracks:
 
 
 def _table(path: Path) -> tuple[list[Column], npt.NDArray[np.float64]]:
-    rows = list(csv.reader(io.StringIO(read_text(path))))
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(path))))
+    except csv.Error as error:
+        raise DataError(f"{path} is no table ({error})") from error
     header: dict[str, list[str]] = {}
     while len(header) < len(rows) and rows[len(header)] and rows[len(header)][0] in _LEVELS:
         header[rows[len(header)][0]] = rows[len(header)][1:]

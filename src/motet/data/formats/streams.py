@@ -28,8 +28,10 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
-from motet.data.formats.base import Format, Plan, RawClip, Unit, find_files
-from motet.data.formats.npz import Arrays, load_arrays, subject_numbers
+from motet.data.formats._files import find_files
+from motet.data.formats._names import subject_numbers
+from motet.data.formats.base import Format, Plan, RawClip, Unit
+from motet.data.formats.npz import Arrays, load_arrays
 from motet.data.timing import LONGEST_GAP, clock, nearest, resample
 
 Array = npt.NDArray[Any]
