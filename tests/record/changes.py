@@ -22,9 +22,16 @@ class Intended(NamedTuple):
     tolerance: float = math.inf
 
 
-RENAMED: tuple[tuple[str, str], ...] = (("labelling/prices", "labelling/scalings"),)
+RENAMED: tuple[tuple[str, str], ...] = (
+    ("labelling/prices", "labelling/scalings"),
+    (r"\blanes\b", "replicas"),
+    (r"\blane\.json\b", "replica.json"),
+    (r"\bcosine_mates\b", "cosine_class"),
+    (r"\bjudged\b", "scored"),
+)
 """(pattern, replacement) for places of the stored record, applied in this order by :func:`re.sub`."""
 
 INTENDED: tuple[Intended, ...] = (
     Intended("discover|evaluate/cluster|reproduce", "nmi|ari", "computed by scikit-learn, in another order", 1e-12),
+    Intended("distill", r"\benhanced\b", "the rows of the second critic are called repeated"),
 )
