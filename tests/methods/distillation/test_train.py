@@ -13,6 +13,7 @@ from motet.core.progress import TrainingProgress
 from motet.methods import distillation as distill
 from motet.methods.distillation import FeatureTable
 from motet.methods.distillation.methods import METHODS
+from motet.methods.distillation.networks import Inputs
 from motet.methods.distillation.optimise import ReplicaOptimiser
 from motet.methods.distillation.replicas import Replicas, batches
 from motet.methods.distillation.run import Plan, _warn_of_collapse, trainer_of
@@ -410,6 +411,29 @@ def test_published_settings() -> None:
     method = iemocap.method
     assert (method.temperature, method.warm_up) == (0.6, 5)
     assert (iemocap.training.batch_size, iemocap.networks.features) == (128, 768)
+    assert not ucf.networks.standardise
+    assert not iemocap.networks.standardise
+
+
+def test_features_are_seen_as_they_are_unless_asked(tmp_path: Path) -> None:
+    """Frozen features reach the networks untouched, in training and in use; with --standardise they do not."""
+    path = write_table(tmp_path / "table.npz", eye=50 + 30 * np.random.default_rng(0).normal(size=(120, 6)))
+    table = distill.FeatureTable.open(path)
+    given: dict[str, Any] = {"progress": False, "diagnose": False, "epochs": 1, "split": "all", "method": "alone"}
+    for standardise in (False, True):
+        settings = settings_for("alone", "table").with_options({"standardise": standardise})
+        trainer, _ = trainer_of(table, Plan(("x",), ("eye",), (), split="all"), settings)
+        seen = trainer.feeder.inputs(torch.arange(120)[None]).values["eye"][0].numpy()
+        raw = table.modalities["eye"].values
+        assert np.array_equal(seen, raw) is not standardise
+        assert (np.abs(seen.mean(axis=0)) < 1e-4).all() == standardise
+        out = tmp_path / f"run-{standardise}"
+        distill.run(path, "eye", (), out, standardise=standardise, **given)
+        student = distill.load(out)
+        x = torch.as_tensor(seen)[None]
+        with torch.no_grad():
+            wanted = student.network(Inputs({"eye": x}, {}))[0].numpy()
+        assert np.allclose(student.features({"eye": raw}), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", ["ucf51", "activitynet", "iemocap"])

@@ -67,6 +67,9 @@ class Networks:
     project: bool = False
     """a learned projection of the auxiliary before the contrast even where its size is already D. Features that are
     never negative, such as those behind a ReLU, span half of the cosines only."""
+    standardise: bool = True
+    """bring every feature to mean 0 and deviation 1 by the training rows of the fold, and clip it at ±10; the paper
+    takes the features of frozen networks as they are."""
     dropout: float = 0.3
     """share of the input features that is dropped in training."""
     slope: float = 0.01

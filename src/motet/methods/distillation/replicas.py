@@ -92,27 +92,40 @@ def _together(order: Tensor, labels: Tensor, size: int, keyed: CounterRNG) -> Te
     return by_class[key[number].argsort(stable=True)]
 
 
-def standardised(x: Tensor, center: Tensor, scale: Tensor, lengths: Tensor | None) -> Tensor:
-    """(G, B, D) or (G, B, T, D) by (G, D) statistics, kept within ±10; frames behind (G, B) ``lengths`` are zero."""
-    lead = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
-    x = ((x - center.view(lead)) * scale.view(lead)).clamp_(-_FAR, _FAR)
+def standardised(x: Tensor, statistics: tuple[Tensor, Tensor] | None, lengths: Tensor | None) -> Tensor:
+    """(G, B, D) or (G, B, T, D) by centre and scale, (G, D) each, within ±10; without them as it is.
+
+    Frames behind (G, B) ``lengths`` are zero.
+    """
+    if statistics is not None:
+        lead = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        center, scale = (s.view(lead) for s in statistics)
+        x = ((x - center) * scale).clamp_(-_FAR, _FAR)
     if lengths is not None:
         valid = torch.arange(x.shape[2], device=x.device) < lengths[..., None]
-        x = x.masked_fill_(~valid[..., None], 0)
+        x = x.masked_fill(~valid[..., None], 0)
     return x
 
 
 class Feeder:
-    """The table on a device, standardised by each fold's training rows.
+    """The table on a device, as the networks see it.
 
     Args:
         table: rows that all have the targets.
         shape: the modalities in use.
         replicas: see :class:`Replicas`.
+        standardise: bring features to mean 0 and deviation 1 by each fold's training rows, and clip them.
     """
 
     def __init__(
-        self, table: FeatureTable, shape: Shape, replicas: Replicas, device: torch.device, dtype: torch.dtype
+        self,
+        table: FeatureTable,
+        shape: Shape,
+        replicas: Replicas,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        *,
+        standardise: bool = True,
     ) -> None:
         self.shape, self.device, self.name = shape, device, table.name
         names = (*shape.targets, *shape.auxiliaries)
@@ -128,7 +141,7 @@ class Feeder:
         self.whole = torch.tensor(whole, device=device)
         self.available = {m: torch.tensor(table.modalities[m].available, device=device) for m in names}
         self.fold_of = torch.arange(len(replicas.folds), device=device).repeat_interleave(len(replicas.seeds))
-        self.statistics = {m: self._statistics(m, replicas.folds) for m in names}
+        self.statistics = {m: self._statistics(m, replicas.folds) for m in names} if standardise else {}
 
     def _statistics(self, name: str, folds: Sequence[Fold]) -> tuple[Tensor, Tensor]:
         """(F, D) mean and inverse standard deviation over the training rows and valid frames of each fold."""
@@ -148,15 +161,21 @@ class Feeder:
         dtype = self.values[name].dtype
         return torch.stack(means).to(dtype), torch.stack(inverses).to(dtype)
 
+    def of_replicas(self, name: str) -> tuple[Tensor, Tensor] | None:
+        """Centre and scale of a modality, (G, D) each; None where nothing is standardised."""
+        if name not in self.statistics:
+            return None
+        center, scale = self.statistics[name]
+        return center.index_select(0, self.fold_of), scale.index_select(0, self.fold_of)
+
     def inputs(self, rows: Tensor, names: Sequence[str] | None = None) -> Inputs:
-        """Standardised modalities of (G, B) rows."""
+        """Modalities of (G, B) rows."""
         values, lengths = {}, {}
         for name in self.values if names is None else names:
-            center, scale = (s.index_select(0, self.fold_of) for s in self.statistics[name])
             length = None
             if name in self.lengths:
                 length = lengths[name] = self.lengths[name][rows]
-            x = standardised(self.values[name][rows], center, scale, length)
+            x = standardised(self.values[name][rows], self.of_replicas(name), length)
             if not bool(self.available[name].all()):
                 x = x * self.available[name][rows].view(*rows.shape, *(1,) * (x.ndim - 2))
             values[name] = x

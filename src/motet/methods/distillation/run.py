@@ -191,7 +191,7 @@ def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str 
         layouts={m: layout for m in names if (layout := table.modalities[m].layout) is not None},
     )
     replicas = Replicas(tuple(divided), plan.seeds)
-    feeder = Feeder(table, shape, replicas, torch.device(device), torch.float32)
+    feeder = Feeder(table, shape, replicas, torch.device(device), standardise=settings.networks.standardise)
     return Trainer(settings, shape, feeder, replicas), shape
 
 

@@ -121,6 +121,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "hidden": (),
         "fuse_hidden": 512,
         "straight": False,
+        "standardise": False,
         "dropout": 0.0,
         "auxiliary_extractor": "table",
         "epochs": 450,
@@ -137,6 +138,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "hidden": (768,),
         "fuse_hidden": 768,
         "straight": False,
+        "standardise": False,
         "dropout": 0.0,
         "sequence": "gru",
         "sequence_hidden": 384,
@@ -178,6 +180,7 @@ def settings_from_dict(data: Mapping[str, Any]) -> Settings:
         method = dict(data["method"])
         if method.get("enhanced") == "class-mates":  # of earlier releases
             method["enhanced"] = "repeated"
-        return start.with_options({**method, **data["networks"], **data["training"]})
+        networks = {"standardise": True, **data["networks"]}  # earlier releases always did
+        return start.with_options({**method, **networks, **data["training"]})
     except (KeyError, TypeError) as error:
         raise ConfigError(f"stored settings cannot be read: {error!r}") from error

@@ -39,8 +39,8 @@ def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Moti
     tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
     tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
     for name in shape.targets:
-        for kind, value in zip(("center", "scale"), trainer.feeder.statistics[name], strict=True):
-            tensors[f"input.{name}.{kind}"] = value.index_select(0, trainer.feeder.fold_of)
+        if (statistics := trainer.feeder.of_replicas(name)) is not None:
+            tensors[f"input.{name}.center"], tensors[f"input.{name}.scale"] = statistics
     keys = row_keys(table, shape.targets)
     for number, fold in enumerate(replicas.folds):
         tensors[f"trained.{number}"] = torch.from_numpy(keys[fold.train])
@@ -209,7 +209,7 @@ class Student:
                 given = np.asarray(lengths.get(name, np.full(len(x), x.shape[1])), dtype=np.int64)
                 length = torch.as_tensor(given)[None]
                 valid[name] = length
-            ready[name] = standardised(x[None], *self.statistics[name], length)
+            ready[name] = standardised(x[None], self.statistics.get(name), length)
         counts = {name: x.shape[1] for name, x in ready.items()}
         if len(set(counts.values())) > 1:
             told = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -370,7 +370,11 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         shape.sequences,
         network.eval(),
         classifier,
-        {m: (tensors[f"input.{m}.center"][replica], tensors[f"input.{m}.scale"][replica]) for m in shape.targets},
+        {
+            m: (tensors[f"input.{m}.center"][replica], tensors[f"input.{m}.scale"][replica])
+            for m in shape.targets
+            if f"input.{m}.center" in tensors
+        },
         layouts,
         Motion.from_dict(facts["motion"]) if "motion" in facts else Motion(),
         *replicas[fits[0]],

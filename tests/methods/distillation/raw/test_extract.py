@@ -94,7 +94,7 @@ def test_an_interrupted_extraction_goes_on(folder: Path, tmp_path: Path, monkeyp
     assert not out.exists()
     assert len(list((tmp_path / "t.npz.parts").glob("block-*.npz"))) == 1
     other = replace(NETWORKS, video=replace(NETWORKS.video, stride=2))
-    with pytest.raises(RunError, match="begun from other samples, options or weights"):
+    with pytest.raises(RunError, match="blocks of other samples, options or weights"):
         extract(folder, out, options=other, workers=0, progress=False)
     extract(folder, out, options=NETWORKS, workers=0, progress=False)
     assert len(seen) == 9 + 10  # three of eight samples with two recordings each were done
@@ -131,7 +131,7 @@ def test_recordings_that_cannot_be_read(folder: Path, tmp_path: Path, capsys: py
     assert main([*words, "--quiet"]) == 2
     error = capsys.readouterr().err.strip()
     assert "low1.mp4 cannot be decoded" in error
-    assert "mend it, or mark such recordings as absent by --mark-absent" in error
+    assert "repair it, or mark such recordings as absent by --mark-absent" in error
     assert "\n" not in error
     assert not (tmp_path / "t.npz").exists()
     shutil.rmtree(tmp_path / "t.npz.parts")
@@ -141,6 +141,45 @@ def test_recordings_that_cannot_be_read(folder: Path, tmp_path: Path, capsys: py
     table = FeatureTable.open(tmp_path / "t.npz")
     assert np.flatnonzero(~table.modalities["video"].available).tolist() == [4]
     assert np.flatnonzero(~table.modalities["audio"].available).tolist() == [0, 4]
+
+
+def test_mark_absent_continues_with_the_finished_blocks(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording that stopped an extraction is marked by the next, which reads no finished block again."""
+    from motet.methods.distillation.raw import extraction as module
+
+    monkeypatch.setattr(module, "_BLOCK", 3)
+    root = tmp_path / "films"
+    shutil.copytree(folder, root)
+    path = tmp_path / "m.csv"
+    manifest = open_source(root)
+    manifest.write(path)
+    last = Path(next(item.content for item in reversed(manifest.items("video")) if item is not None))
+    last.write_bytes(last.read_bytes()[:200])
+    out, seen = tmp_path / "t.npz", list[str]()
+
+    def counting(network: object, item: object, parts: object) -> np.ndarray:
+        seen.append(str(item))
+        return sequence_of(network, item, parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "sequence_of", counting)
+    given = {"options": NETWORKS, "workers": 0, "progress": False}
+    with pytest.raises(DataError, match="mark such recordings as absent"):
+        extract(path, out, **given)  # type: ignore[arg-type]
+    blocks = len(list((tmp_path / "t.npz.parts").glob("block-*.npz")))
+    assert blocks == 2
+    seen.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            extract(path, out, mark_absent=True, **given)  # type: ignore[arg-type]
+    assert len(seen) <= 4  # the last block only
+    with pytest.raises(DataError, match="mark such recordings by --mark-absent"):
+        extract(path, out, **given)  # type: ignore[arg-type]
+    with pytest.warns(MotetWarning, match="marked as absent"):
+        extract(path, out, mark_absent=True, **given)  # type: ignore[arg-type]
+    assert not FeatureTable.open(out).modalities["video"].available.all()
 
 
 def test_bad_arguments(folder: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Features of frozen networks, once for all: raw recordings → a table (.npz) for ``motet distill``.
 
 Samples are worked off in blocks. Every finished block is a file of its own in ``TABLE.npz.parts``, so that an
-interrupted extraction goes on where it stopped; at the end the blocks are streamed into the table, which appears whole
-or not at all. Neither step holds more than a block in memory.
+interrupted extraction continues where it stopped, with or without ``mark_absent``; at the end the blocks are streamed
+into the table, which appears whole or not at all. Neither step holds more than a block in memory.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def extract(
         progress: show progress.
 
     Returns:
-        ``out``. Called again after an interruption, it goes on.
+        ``out``. Called again after an interruption, it continues.
 
     Raises:
         DataError: a recording cannot be read; the message names it. Blocks that were finished are kept.
         ConfigError: no such modality or option, or no weights.
-        RunError: ``out`` exists, or was begun with other settings.
+        RunError: ``out`` exists, or its finished blocks are of other settings.
     """
     out, options = Path(out), options or RawOptions()
     if out.suffix != ".npz":
@@ -81,7 +81,9 @@ def extract(
     names = tuple(modalities) or tuple(manifest.modalities)
     items = {name: manifest.items(name) for name in names}
     networks = built(names, options, devices.usable(device), seed)
-    parts = _begin(out, manifest, names, options, mark_absent, seed)
+    parts = _begin(out, manifest, names, options, seed)
+    if not mark_absent:
+        _refuse_errors(parts, names)
     workers = number_of(workers)
     with decoders(workers) as pool:
         try:
@@ -104,16 +106,13 @@ def built(names: Sequence[str], options: RawOptions, device: str, seed: int) -> 
     return {name: shared[kind_of(name)] for name in names}
 
 
-def _begin(
-    out: Path, manifest: Manifest, names: Sequence[str], options: RawOptions, mark_absent: bool, seed: int
-) -> Path:
+def _begin(out: Path, manifest: Manifest, names: Sequence[str], options: RawOptions, seed: int) -> Path:
     """Folder of the blocks; one of an interrupted extraction must be of the same settings."""
     kinds = dict.fromkeys(kind_of(name) for name in names)
     facts = {
         "samples": manifest.digest(names),
         "options": {kind: options.to_dict()[kind] for kind in kinds},
         "weights": {kind: digest(weights_of(options.of(kind))) for kind in kinds},
-        "mark_absent": mark_absent,
         "seed": seed,
         "block": _BLOCK,
     }
@@ -123,7 +122,7 @@ def _begin(
     if note.exists():
         if json.loads(note.read_text()).get("digest") != wanted:
             raise RunError(
-                f"{parts} was begun from other samples, options or weights; remove it to begin anew, or repeat the "
+                f"{parts} holds blocks of other samples, options or weights; remove it to start again, or repeat the "
                 "command as it was"
             )
     elif parts.exists() and any(parts.iterdir()):
@@ -209,7 +208,7 @@ def _one(
         return sequence_of(network, item, future.result())
     except DataError as error:
         if not mark_absent:
-            raise DataError(f"{error}; mend it, or mark such recordings as absent by --mark-absent") from error
+            raise DataError(f"{error}; repair it, or mark such recordings as absent by --mark-absent") from error
         return str(error)
 
 
@@ -222,10 +221,21 @@ def _each(parts: Path, name: str, what: str) -> Iterator[npt.NDArray[Any]]:
             raise RunError(f"{path} is damaged ({error}); remove it and repeat the command") from error
 
 
+def _errors(parts: Path, name: str) -> list[str]:
+    """What was wrong with recordings of a modality in the finished blocks."""
+    return [str(e) for errors in _each(parts, name, "errors") for e in errors if e]
+
+
+def _refuse_errors(parts: Path, names: Sequence[str]) -> None:
+    """Blocks that were finished with ``mark_absent`` continue with it only, if they needed it."""
+    for name in names:
+        if wrong := _errors(parts, name):
+            raise DataError(f"{wrong[0]}; repair it and remove {parts}, or mark such recordings by --mark-absent")
+
+
 def _report(parts: Path, names: Sequence[str]) -> None:
     for name in names:
-        wrong = [str(e) for errors in _each(parts, name, "errors") for e in errors if e]
-        if wrong:
+        if wrong := _errors(parts, name):
             some = "; ".join(wrong[:_SHOWN])
             more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
             said = f"{len(wrong)} recordings of modality {name} are marked as absent: {some}{more}"

@@ -78,9 +78,16 @@ class RawFeeder(Feeder):
     """
 
     def __init__(
-        self, table: FeatureTable, shape: Shape, replicas: Replicas, device: torch.device, source: Source
+        self,
+        table: FeatureTable,
+        shape: Shape,
+        replicas: Replicas,
+        device: torch.device,
+        source: Source,
+        *,
+        standardise: bool = True,
     ) -> None:
-        super().__init__(table, shape, replicas, device, torch.float32)
+        super().__init__(table, shape, replicas, device, standardise=standardise)
         self.source, self.seed = source, replicas.seeds[0]
         self.samples = {
             name: torch.from_numpy(table.modalities[name].values[:, 0].astype(np.int64)) for name in source.items

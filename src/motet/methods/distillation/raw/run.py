@@ -356,7 +356,8 @@ def _replica(
         len(table.class_names),
     )
     replicas = Replicas((fold,), (seed,))
-    feeder = RawFeeder(table, shape, replicas, torch.device(plan.device), source)
+    standardise = settings.networks.standardise
+    feeder = RawFeeder(table, shape, replicas, torch.device(plan.device), source, standardise=standardise)
     trainer = RawTrainer(settings, shape, feeder, replicas, networks)
     place.mkdir(parents=True, exist_ok=True)
     trainer.restore(place)
