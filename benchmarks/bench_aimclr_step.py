@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from motet.core.rng import CounterRNG
 from motet.data import layouts
-from motet.engine.model import encoder_options
-from motet.engine.trainer import make_optimiser
+from motet.engine.learner import make_optimiser
+from motet.engine.options import encoder_options
 from motet.methods import recipes
 from motet.methods.contrastive import ContrastiveHost, StepOutput
 

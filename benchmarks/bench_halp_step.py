@@ -19,11 +19,11 @@ from collections.abc import Callable
 import torch
 
 from motet.data import layouts
-from motet.engine.config import Recipe
-from motet.engine.model import encoder_options
-from motet.engine.trainer import make_optimiser
+from motet.engine.learner import make_optimiser
+from motet.engine.options import encoder_options
 from motet.methods import recipes
 from motet.methods.contrastive import ContrastiveHost
+from motet.methods.recipe import Recipe
 
 STEPS = 5
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from motet.data import layouts
-from motet.engine.model import Model
 from motet.methods import recipes
+from motet.methods.model import Model
 from motet.use.stream import Classifier, Stream
 
 WARM = 50

@@ -24,15 +24,14 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from motet.core.distributed import rank, world_size
 from motet.core.environment import hardware
 from motet.core.errors import MotetWarning
 from motet.core.files import write_json, written
 from motet.data.archive import MotionArchive
-from motet.data.loader import batches
 from motet.data.simulate import simulate
 from motet.engine.trainer import Trainer
-from motet.methods.contrastive import ContrastiveHost
+from motet.methods.base import Streams
+from motet.methods.learner import Pretraining
 from motet.methods.pretrain import resolve
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -54,14 +53,14 @@ SMALL: dict[str, Any] = {
 }
 
 
-class Exact(Trainer):
-    """A trainer in float64."""
+class Exact(Pretraining):
+    """A pretraining in float64."""
 
-    def _make_host(self) -> ContrastiveHost:
+    def _make_host(self) -> Streams:
         return super()._make_host().double()
 
-    def _clips(self, ids: Tensor) -> tuple[Tensor, ...]:
-        return tuple(clip.double() for clip in super()._clips(ids))
+    def _views(self, ids: Tensor, epoch: int) -> tuple[Tensor, ...]:
+        return tuple(clip.double() for clip in super()._views(ids, epoch))
 
 
 def train(archive: MotionArchive, method: str, processes: int, steps: int) -> dict[str, Any]:
@@ -69,14 +68,15 @@ def train(archive: MotionArchive, method: str, processes: int, steps: int) -> di
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MotetWarning)
         recipe, parts = resolve(f"{method}/small", archive, {**SMALL, **METHODS[method], "devices": processes})
-    trainer = Exact(recipe, archive, parts, progress=False)
+    trainer = Trainer(lambda device: Exact(recipe, archive, parts, device), recipe.loop, progress=False, shards=True)
     trainer.module.train()
     losses = []
     for step in range(steps):
-        trainer.epoch, at = divmod(step, trainer.steps)
-        order = batches(trainer.store.ids, recipe.batch_size, seed=recipe.seed, epoch=trainer.epoch)
-        losses.append(trainer._step(order.shard(rank(), world_size())[at]))
-    state = {k: v for k, v in trainer.host.state_dict().items() if isinstance(v, Tensor)}
+        trainer.epoch, trainer.step = divmod(step, trainer.at.stage.steps)
+        if trainer.step == 0:
+            trainer.learner.enter_epoch(trainer.at)
+        losses.append({name: float(value) for name, value in trainer.one_step().items()})
+    state = {k: v for k, v in trainer.learner.state()["host"].items() if isinstance(v, Tensor)}
     return {"losses": losses, "state": state}
 
 

@@ -23,10 +23,9 @@ from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.splits import default_rule, split, validation
-from motet.engine.run import Run
-from motet.engine.trainer import Trainer
 from motet.evaluate import knn_accuracy
-from motet.methods.pretrain import resolve
+from motet.methods.learner import create_run
+from motet.methods.pretrain import resolve, trainer_of
 
 BASE: dict[str, Any] = {"hidden": 64, "crop_frames": 8, "mask": 0.0, "lr": 3e-3, "precision": "bf16", "scale": 0.0}
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -59,10 +58,11 @@ def judge(archive: MotionArchive, options: dict[str, Any], steps: int, seed: int
     epochs = math.ceil(steps / (len(parts.train) // recipe.batch_size))
     recipe = recipe.with_options({"epochs": epochs, "milestones": (round(0.75 * epochs),), "monitor_every": 10**6})
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, archive, parts, progress=False)
-        trainer.monitored = (torch.as_tensor(parts.train[:8]), torch.as_tensor(parts.test[:0]))
+        trainer = trainer_of(recipe, archive, parts, progress=False)
+        trainer.learner.monitored = (torch.as_tensor(parts.train[:8]), torch.as_tensor(parts.test[:0]))
         began = time.perf_counter()
-        run = trainer.train(Run.create(Path(folder) / "run", recipe, archive, {"split": rule}))
+        run = create_run(Path(folder) / "run", recipe, archive, {"split": rule})
+        trainer.fit(run)
         seconds = time.perf_counter() - began
         model = run.model()
     scores: dict[str, Any] = {"seconds": seconds}

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from motet.data.archive import ArchiveWriter, MotionArchive
     from motet.data.formats import import_dataset
     from motet.data.skeletons import Skeleton
-    from motet.engine.model import Model, load
+    from motet.engine.model import load
     from motet.engine.run import Run
+    from motet.methods.model import Model
     from motet.methods.pretrain import pretrain, resume
     from motet.use.embed import embed
     from motet.use.export import export
@@ -32,7 +33,7 @@ _HOMES = {
     "ConfigError": "core.errors",
     "DataError": "core.errors",
     "Interrupted": "core.errors",
-    "Model": "engine.model",
+    "Model": "methods.model",
     "MotetError": "core.errors",
     "MotetWarning": "core.errors",
     "MotionArchive": "data.archive",

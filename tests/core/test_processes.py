@@ -20,7 +20,7 @@ JOB = f"""
 import sys
 from motet import cli, embed
 from motet.core.distributed import joined
-from motet.engine.model import Model
+from motet.methods.model import Model
 
 encode, seen = Model.encode, []
 Model.encode = lambda self, store, ids, **k: seen.append(len(ids)) or encode(self, store, ids, **k)

@@ -230,7 +230,7 @@ def test_double_precision_and_two_dimensions() -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     for option, value in (("mask", 1.2), ("shear", -1), ("rotate", 200), ("speed", 0.4), ("crop_minimum", math.nan)):
-        with pytest.raises(ConfigError, match=rf"augment\.{option}"):
+        with pytest.raises(ConfigError, match=f"{option} is"):
             Augment(**{option: value})
     with pytest.raises(ConfigError, match=r"augment\.crop_frames"):
         Augment(crop_frames=0)

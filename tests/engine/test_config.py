@@ -5,10 +5,10 @@ import json
 import pytest
 
 from motet.core.errors import ConfigError
-from motet.engine.config import option_names, recipe_from_dict
 from motet.methods import recipes
 from motet.methods.cmd import CMD
 from motet.methods.crossclr import CrosSCLR
+from motet.methods.recipe import option_names, recipe_from_dict
 
 
 @pytest.mark.parametrize("name", [n for n in recipes.names() if "/" in n])
@@ -67,7 +67,7 @@ def test_options_by_their_names() -> None:
     ("options", "message"),
     [
         ({"hiden": 3}, "did you mean hidden"),
-        ({"hidden": "many"}, "of type int"),
+        ({"hidden": "many"}, "hidden is 'many', it must be a whole number"),
         ({"teachers": "nobody"}, "pairwise, consensus"),
         ({"epochs": -1}, "epochs is -1"),
         ({"batch_size": 0}, "batch_size is 0"),

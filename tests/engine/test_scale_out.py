@@ -154,15 +154,15 @@ import os, signal, sys
 from motet import cli
 from motet.engine.trainer import Trainer
 
-step, calls = Trainer._step, []
+step, calls = Trainer.one_step, []
 
-def dying(self, ids):
+def dying(self):
     calls.append(1)
     if os.environ["SLURM_PROCID"] == "1" and len(calls) == 5:  # in the second epoch; the first one is saved
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, ids)
+    return step(self)
 
-Trainer._step = dying
+Trainer.one_step = dying
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -200,11 +200,11 @@ def test_a_process_that_dies_ends_all_and_the_run_goes_on(small_archive: MotionA
     told = re.search(r"has stopped \((.+)\); its own message says why\. ", line)
     assert told is not None, line
     assert not re.search(r"/|\.cc|…", told[1]), line  # no place in a C++ source, no word cut short
-    assert line.endswith(f"go on from the last checkpoint: `motet pretrain --resume {tmp_path / 'run'}`")
+    assert line.endswith(f"continue from the last checkpoint: `motet resume {tmp_path / 'run'}`")
     assert [text.count("warning: ") for _, text in said] == [1, 0]  # few steps an epoch: said once
     run = Run.open(tmp_path / "run")
     assert not run.finished
-    assert run.recipe.devices == 2
+    assert run.recipe.loop.devices == 2
     assert len(run.checkpoints) == 1
     again = resume(tmp_path / "run", devices=1, progress=False)  # what is left needs no second process
     assert again.finished
@@ -215,13 +215,13 @@ def test_who_started_the_processes(monkeypatch: pytest.MonkeyPatch, small_archiv
     for name in [n for n in os.environ if n.startswith(("SLURM_", "TORCHELASTIC")) or n in ("WORLD_SIZE", "RANK")]:
         monkeypatch.delenv(name)
     assert started() is None
-    assert resolve("moco", small_archive, TINY)[0].processes == 1
+    assert resolve("moco", small_archive, TINY)[0].loop.processes == 1
     with monkeypatch.context() as patch:
         for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}.items():
             patch.setenv(name, value)
         assert started() == (4, 2)
         recipe, _ = resolve("moco", small_archive, TINY)
-        assert (recipe.devices, recipe.nodes, recipe.processes) == (4, 2, 8)
+        assert (recipe.loop.devices, recipe.loop.nodes, recipe.loop.processes) == (4, 2, 8)
         with pytest.raises(ConfigError, match=r"devices is 2, but 4 processes were started on each of 2 machines"):
             resolve("moco", small_archive, {**TINY, "devices": 2})
         with pytest.raises(ConfigError, match="cannot be shared by 8 processes; try --batch-size 8"):

@@ -15,12 +15,12 @@ from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.data.splits import split
-from motet.engine.model import Model
 from motet.engine.run import Run
 from motet.evaluate import cluster, fewshot
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
 from motet.evaluate.retrieval import retrieval_scores
+from motet.methods.model import Model
 from tests.evaluate.test_runner import SHORT, STREAMS, rows_of, write_archive, write_run
 
 TOGETHER = "+".join(STREAMS)

@@ -18,8 +18,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.loader import random_crop
 from motet.data.skeletons import Skeleton
 from motet.data.splits import Split, split
-from motet.engine.config import Encoder
-from motet.engine.model import Model
+from motet.engine.options import Encoder
 from motet.engine.run import Run
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.clips import labelled_clips
@@ -29,6 +28,8 @@ from motet.evaluate.linear import CROP_VIEW
 from motet.evaluate.probe import ORDER_VIEW, fusion_weight
 from motet.evaluate.results import Row, markdown, percent
 from motet.methods import recipes
+from motet.methods.learner import create_run
+from motet.methods.model import Model
 
 SKELETON = Skeleton("stick", ("root", "left", "right", "head"), (-1, 0, 0, 0), parts={"top": (0, 3)})
 STREAMS = ("joint", "motion", "bone[top]")
@@ -61,7 +62,7 @@ def write_run(path: Path, archive: MotionArchive, seed: int = 0, streams: tuple[
     recipe = replace(
         recipes.get("cmd/small"), streams=streams, frames=8, seed=seed, encoder=Encoder(hidden=6, layers=1)
     )
-    run = Run.create(path, recipe, archive, {"split": "odd-even"})
+    run = create_run(path, recipe, archive, {"split": "odd-even"})
     Model.fresh(recipe, archive, seed=100 + seed).save(run.path / "model.safetensors")
     return run
 

@@ -147,21 +147,23 @@ def test_the_released_slip_of_crossclr_is_an_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "streams", "message"),
+    ("method", "options", "streams", "message"),
     [
-        (CMD(queue_size=8, neighbours=9), Any3, "neighbours is 9"),
-        (CMD(), ("joint",), "two or more"),
-        (MCL(), ("joint",), "two or more"),
-        (CrosSCLR(queue_size=4, mined=5), Any3, "mined is 5"),
-        (MoCo(temperature=0.0), Any3, "temperature"),
-        (MoCo(key_momentum=1.0), Any3, "key_momentum"),
-        (MoCo(queue_size=0), Any3, "queue_size"),
-        (CMD(teacher_temperature=0.0), Any3, "teacher_temperature"),
+        (CMD, {"queue_size": 8, "neighbours": 9}, Any3, "neighbours is 9"),
+        (CMD, {}, ("joint",), "two or more"),
+        (MCL, {}, ("joint",), "two or more"),
+        (CrosSCLR, {"queue_size": 4, "mined": 5}, Any3, "mined is 5"),
+        (MoCo, {"temperature": 0.0}, Any3, "temperature"),
+        (MoCo, {"key_momentum": 1.0}, Any3, "key_momentum"),
+        (MoCo, {"queue_size": 0}, Any3, "queue_size"),
+        (CMD, {"teacher_temperature": 0.0}, Any3, "teacher_temperature"),
     ],
 )
-def test_options_that_cannot_work_are_refused(options: Contrastive, streams: tuple[str, ...], message: str) -> None:
+def test_options_that_cannot_work_are_refused(
+    method: type[Contrastive], options: dict[str, Any], streams: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
-        host(options, streams)
+        host(method(**options), streams)
 
 
 def test_single_stream_moco() -> None:

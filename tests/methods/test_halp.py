@@ -93,7 +93,7 @@ def test_golden_step_from_terms_to_gradient(monkeypatch: pytest.MonkeyPatch) -> 
     terms = {t.name: t.loss(out) for t in HaLP(prototypes=5, positives=6).terms(streams, 450)}
     assert terms["contrast/joint"].item() == pytest.approx(0.120555, abs=2e-5)
     assert terms["hallucination/joint"].item() == pytest.approx(-11.875092, abs=2e-5)
-    assert out.watched["hallucination/joint/retained"].item() == pytest.approx(20 / 24)
+    assert out.observed["hallucination/joint/retained"].item() == pytest.approx(20 / 24)
     torch.stack(list(terms.values())).sum().backward()
     assert step["query"].grad is not None
     assert step["query"].grad.norm().item() == pytest.approx(0.447554, abs=2e-5)
@@ -183,7 +183,7 @@ def test_forms_of_the_ablations(options: dict[str, Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "hallucinate", spy)
     model, losses = run(HaLP(**{**HALP, **options}), 4)
     assert losses[-1]["hallucination/joint"].isfinite()
-    share = model.watched["hallucination/joint/retained"].item()
+    share = model.observed["hallucination/joint/retained"].item()
     if options == {"hardness": 0.0}:  # just short of the limit, where the filter is not a matter of rounding
         assert shares[-1][0].unique().tolist() == [pytest.approx(1e-3)]
     elif "halt" in options:
@@ -213,7 +213,7 @@ def test_keys_that_are_all_alike_have_finite_losses(form: Any, rule: Any) -> Non
     loss.backward()
     assert query.grad is not None
     assert query.grad.isfinite().all()
-    assert out.watched["hallucination/joint/retained"].isfinite()
+    assert out.observed["hallucination/joint/retained"].isfinite()
     if rule != "variant-1":  # every positive is the key: nothing is rejected, the loss is the mean similarity to it
         assert loss.item() == pytest.approx(-(query @ key.T).mean().item() / 0.07, abs=1e-4)
 
@@ -423,7 +423,7 @@ def test_a_run_logs_the_analyses(small_archive: MotionArchive, tmp_path: Path) -
     first, *rest = run.metrics()
     assert "watched" not in first
     for line in rest:
-        watched = line["watched"]
+        watched = line["diagnostics"]
         assert 0 <= watched["hallucination/joint/retained"] <= 1
         assert {n.rsplit("/")[-1] for n in watched} >= {"query_real", "queue_hallucinated", "prototype_good"}
         assert line["terms"]["hallucination/joint"] < 0

@@ -17,11 +17,12 @@ import motet
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetWarning, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.engine.checkpoint import load_checkpoint
-from motet.engine.run import Run, collect
+from motet.engine.run import Run, collect, write_config
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
 from motet.methods.cmd import CMD
-from motet.methods.pretrain import _tell_left_out, pretrain, resolve, resume, train_seeds
+from motet.methods.learner import create_run
+from motet.methods.pretrain import _tell_left_out, pretrain, resolve, resume, train_seeds, trainer_of
 
 TINY: dict[str, Any] = {
     "epochs": 3,
@@ -43,16 +44,16 @@ def tiny(recipe: str, archive: MotionArchive, out: Path, **options: Any) -> Run:
 def stop_at(monkeypatch: pytest.MonkeyPatch, call: int, number: signal.Signals = signal.SIGTERM) -> None:
     """Send a signal to this process when the n-th step begins."""
     calls = 0
-    original = Trainer._step
+    original = Trainer.one_step
 
-    def step(self: Trainer, ids: torch.Tensor) -> dict[str, float]:
+    def step(self: Trainer) -> dict[str, float]:
         nonlocal calls
         calls += 1
         if calls == call:
             os.kill(os.getpid(), number)
-        return original(self, ids)
+        return original(self)
 
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(Trainer, "one_step", step)
 
 
 def assert_same(left: Any, right: Any, path: str = "") -> None:
@@ -63,7 +64,7 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
     elif isinstance(left, dict):
         assert left.keys() == right.keys(), path
         for key in left:
-            if key not in ("seconds", "samples_per_second", "peak_memory_mb"):
+            if key not in ("seconds", "samples_per_second", "memory_mb"):
                 assert_same(left[key], right[key], f"{path}/{key}")
     elif isinstance(left, list | tuple):
         assert len(left) == len(right), path
@@ -98,7 +99,7 @@ def test_resume_is_bit_exact(
     whole = tiny("cmd", small_archive, tmp_path / "whole", **options)
     with monkeypatch.context() as patch:
         stop_at(patch, call)
-        with pytest.raises(Interrupted, match="--resume"):
+        with pytest.raises(Interrupted, match="motet resume"):
             tiny("cmd", small_archive, tmp_path / "parts", **options)
     assert not Run.open(tmp_path / "parts").finished
     parts = resume(tmp_path / "parts", progress=False)
@@ -160,12 +161,13 @@ def test_not_finite_names_term_step_and_clips_and_leaves_the_weights(
     monkeypatch.setattr(method, "mutual_distillation", lambda *_, **__: torch.tensor(float("nan")))
     archive = small_archive
     recipe, parts = resolve("cmd", archive, TINY)
-    trainer = Trainer(recipe, archive, parts, progress=False)
-    before = {k: v.detach().clone() for k, v in trainer.host.encoders.named_parameters()}
+    trainer = trainer_of(recipe, archive, parts, progress=False)
+    host = trainer.learner.host
+    before = {k: v.detach().clone() for k, v in host.encoders.named_parameters()}
     with pytest.raises(RunError, match=r"distillation = nan.*epoch 1, step 1.*clip-0") as error:
-        trainer.train(Run.create(tmp_path / "run", recipe, archive, {"split": parts.name}))
+        trainer.fit(create_run(tmp_path / "run", recipe, archive, {"split": parts.name}))
     assert "contrast" not in str(error.value)
-    after = dict(trainer.host.encoders.named_parameters())
+    after = dict(host.encoders.named_parameters())
     assert all(torch.equal(v, after[k]) for k, v in before.items())
 
 
@@ -182,8 +184,9 @@ def test_checkpoints_are_bounded_and_a_damaged_one_is_passed_over(small_archive:
 
 def test_a_directory_half_written_by_a_kill_is_named(small_archive: MotionArchive, tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(RunError, match=r"no config\.json.*pretrain again"):
+    with pytest.raises(RunError, match=r"no config\.json.*with the same command"):
         resume(tmp_path / "run")
+    tiny("cmd", small_archive, tmp_path / "run", epochs=0)  # the same command uses what the kill has left
     (tmp_path / "run" / "config.json").write_text('{"recipe": ')
     with pytest.raises(RunError, match="damaged"):
         Run.open(tmp_path / "run")
@@ -202,7 +205,7 @@ def test_what_is_no_run_is_said_and_never_to_be_removed(small_archive: MotionArc
     (tmp_path / "photos" / "one.jpg").touch()
     begun = tmp_path / "begun"
     (begun / "checkpoints").mkdir(parents=True)
-    assert "remove it" in said(begun)  # nothing but what a pretraining makes first
+    assert "start the training again" in said(begun)  # nothing but what a pretraining makes first
     (begun / "thesis.txt").touch()
     for path in (small_archive.path, tmp_path / "photos", begun, tmp_path):
         assert "remove" not in said(path)
@@ -219,16 +222,16 @@ def test_the_first_epoch_is_saved_and_a_run_without_checkpoint_begins_anew(
     small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tiny("moco", small_archive, tmp_path / "whole")
-    step, calls, last = Trainer._step, [], 0
+    step, calls, last = Trainer.one_step, [], 0
 
-    def killed(self: Trainer, ids: torch.Tensor) -> dict[str, float]:
-        calls.append(len(ids))
+    def killed(self: Trainer) -> dict[str, float]:
+        calls.append(1)
         if len(calls) == last:
             raise KeyboardInterrupt  # as hard as a kill: nothing is saved
-        return step(self, ids)
+        return step(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", killed)
+        patch.setattr(Trainer, "one_step", killed)
         for name, at in (("early", 2), ("late", 5)):  # in the first and in the second epoch of three steps
             last = at
             calls.clear()
@@ -236,7 +239,7 @@ def test_the_first_epoch_is_saved_and_a_run_without_checkpoint_begins_anew(
                 tiny("moco", small_archive, tmp_path / name, checkpoint_every=100)
     assert [p.name for p in Run.open(tmp_path / "late").checkpoints] == ["step-00000003.pt"]
     assert Run.open(tmp_path / "early").checkpoints == []
-    with pytest.warns(MotetWarning, match="early has no checkpoint yet, so its training begins anew"):
+    with pytest.warns(MotetWarning, match="early has no checkpoint yet, so its training starts from the beginning"):
         early = resume(tmp_path / "early", progress=False)
     for again in (early, resume(tmp_path / "late", progress=False)):
         assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
@@ -247,6 +250,9 @@ def test_a_run_whose_archive_has_changed_is_not_resumed(small_archive: MotionArc
     config = json.loads((run.path / "config.json").read_text())
     config["data"]["hash"] = "0" * 64
     (run.path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match="not what was written"):
+        Run.open(run.path)
+    write_config(run.path, config)
     (run.path / "model.safetensors").unlink()
     with pytest.raises(RunError, match="not the archive"):
         resume(run.path, progress=False)
@@ -302,11 +308,12 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights(
 
     monkeypatch.setattr(method, "mutual_distillation", loss)
     recipe, parts = resolve("cmd", small_archive, TINY)
-    trainer = Trainer(recipe, small_archive, parts, progress=False)
-    before = {k: v.detach().clone() for k, v in trainer.host.encoders.named_parameters()}
+    trainer = trainer_of(recipe, small_archive, parts, progress=False)
+    host = trainer.learner.host
+    before = {k: v.detach().clone() for k, v in host.encoders.named_parameters()}
     with pytest.raises(RunError, match=r"gradient is not \(in .*weight.*epoch 1, step 1.*clip-0"):
-        trainer._step(trainer.store.ids[:8])
-    for name, value in trainer.host.encoders.named_parameters():
+        trainer.fit(None)
+    for name, value in host.encoders.named_parameters():
         assert torch.equal(value, before[name])
 
 
@@ -315,7 +322,7 @@ def test_seeds_refuse_a_run_of_another_training(small_archive: MotionArchive, tm
     train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **options)
     again = train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **options, keep_checkpoints=1)
     assert again[0].finished
-    with pytest.raises(RunError, match=r"another training \(method is CMD, not MoCo"):
+    with pytest.raises(RunError, match=r"another training \(recipe is cmd/small, not moco/small; method is CMD, not MoCo"):
         train_seeds("moco", small_archive, tmp_path, [0], progress=False, **options)
     with pytest.raises(RunError, match="epochs is 1, not 2"):
         train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **{**options, "epochs": 2})

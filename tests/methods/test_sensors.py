@@ -18,16 +18,17 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.splits import split
 from motet.data.views import split_stream
-from motet.engine.config import recipe_from_dict
 from motet.engine.run import Run
-from motet.engine.trainer import Trainer
 from motet.losses import info_nce, mutual_contrast, neighbour_distillation
 from motet.memory import Queue
+from motet.methods.base import Layout
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import ContrastiveHost, Layout, StepOutput
+from motet.methods.contrastive import ContrastiveHost, StepOutput
 from motet.methods.crossclr import CrosSCLR
+from motet.methods.learner import Pretraining
 from motet.methods.mcl import MCL
 from motet.methods.pretrain import pretrain, resolve, resume
+from motet.methods.recipe import recipe_from_dict
 from motet.methods.sensors import Feed, companions, fitted, paired, same_sides
 from tests.conftest import stick
 from tests.methods.test_pretrain import TINY, assert_same, stop_at
@@ -134,7 +135,7 @@ def test_options_of_one_sensor(both: MotionArchive) -> None:
         ("watch:epochs=3", "with a name among"),
         ("watch", "SENSOR:NAME=VALUE"),
         ("ring:frames=3", "no sensor of a stream"),
-        ("watch:frames=many", "must be of type int"),
+        ("watch:frames=many", "it must be a whole number"),
     ):
         with pytest.raises(ConfigError, match=message):
             fitted(recipe.with_options({"per_sensor": (entry,)}), companions(both, STREAMS))
@@ -353,11 +354,9 @@ def test_methods_and_processes_that_cannot_do_without(both: MotionArchive, tmp_p
         options = {**TINY, "streams": streams, **more}
         resolved, parts = resolve(recipe, both, {k: v for k, v in options.items() if k != "devices"})
         found = companions(both, streams)
-        trainer = Trainer.__new__(Trainer)
-        trainer.recipe = fitted(resolved, found).with_options({"devices": options.get("devices", 1)})
-        trainer.feeds = {"watch": Feed(found["watch"], trainer.recipe, parts.train, torch.device("cpu"))}
+        wanted = fitted(resolved, found).with_options({"devices": options.get("devices", 1)})
         with pytest.raises(ConfigError, match=message):
-            trainer._check_sensors()
+            Pretraining(wanted, both, parts, torch.device("cpu"), found)
 
 
 def test_from_the_command_line(both: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from motet.report.gather import _starts
 
 
 def line(epoch: int, **values: float) -> dict[str, object]:
-    return {"epoch": epoch, "watched": {name.replace("__", "/"): value for name, value in values.items()}}
+    return {"epoch": epoch, "diagnostics": {name.replace("__", "/"): value for name, value in values.items()}}
 
 
 def test_nothing_without_hallucination() -> None:

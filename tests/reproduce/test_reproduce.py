@@ -64,7 +64,7 @@ def test_a_table_is_filled_and_kept(
     assert next(t for t in text.splitlines() if t.startswith("| LongT GAN")).count("| – ") == 3
     assert "Printed in a table of others: LongT GAN" in text
 
-    monkeypatch.setattr(Trainer, "_step", None)  # nothing may be trained again, by this table or by another
+    monkeypatch.setattr(Trainer, "one_step", None)  # nothing may be trained again, by this table or by another
     again = small(table, small_archive, tmp_path)
     assert again["rows"] == found["rows"]
     shared = small(replace(table, name="cmd/other", rows=(CMD,)), small_archive, tmp_path)

@@ -8,7 +8,6 @@ import pytest
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
-from motet.engine.config import flat_options
 from motet.methods.discovery.settings import SETTINGS
 from motet.methods.distillation import settings_for
 from motet.methods.graphs.run import options_for
@@ -36,7 +35,7 @@ def test_rows_of_pretraining_resolve(table: Table, scale: Scale, small_archive: 
             continue
         job = engine.job(row)
         resolved, _ = engine._resolved(f"{row.training.method}/{scale}", job.options)
-        flat = flat_options(resolved)
+        flat = resolved.flat()
         for name, value in row.training.options.items():  # what the row says is what will run
             wanted = round(value.value * resolved.epochs) if isinstance(value, Share) else value
             assert flat[name] == wanted, (row.name, name)

@@ -11,10 +11,11 @@ from motet import cli
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
-from motet.engine.config import Encoder
-from motet.engine.model import Model
+from motet.engine.options import Encoder
 from motet.engine.run import Run
 from motet.methods import recipes
+from motet.methods.learner import create_run
+from motet.methods.model import Model
 from motet.use.embed import _blocks
 
 
@@ -23,7 +24,7 @@ def run(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) 
     recipe = replace(
         recipes.get("cmd/small"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
     )
-    run = Run.create(tmp_path_factory.mktemp("runs") / "run", recipe, small_archive, {"split": "odd-even"})
+    run = create_run(tmp_path_factory.mktemp("runs") / "run", recipe, small_archive, {"split": "odd-even"})
     Model.fresh(recipe, small_archive).save(run.path / "model.safetensors")
     return run
 

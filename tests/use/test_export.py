@@ -13,9 +13,9 @@ import motet
 from motet import cli
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
-from motet.engine.config import Encoder
-from motet.engine.model import Model
+from motet.engine.options import Encoder
 from motet.methods import recipes
+from motet.methods.model import Model
 from motet.use import export as exporting
 
 

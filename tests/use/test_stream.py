@@ -15,9 +15,9 @@ from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import preprocess
-from motet.engine.config import Encoder
-from motet.engine.model import Model
+from motet.engine.options import Encoder
 from motet.methods import recipes
+from motet.methods.model import Model
 from motet.use.stream import Classifier, whole_clips
 from tests.conftest import write_clips
 

@@ -22,10 +22,11 @@ from motet.core.files import written
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
-from motet.engine.config import Encoder
-from motet.engine.model import Model
+from motet.engine.options import Encoder
 from motet.engine.run import Run
 from motet.methods import recipes
+from motet.methods.learner import create_run
+from motet.methods.model import Model
 from motet.use.weights import convert_checkpoint, save_weights
 
 
@@ -33,7 +34,7 @@ def finished(path: Path, archive: MotionArchive) -> Run:
     recipe = replace(
         recipes.get("cmd/small"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
     )
-    run = Run.create(path, recipe, archive, {"split": "odd-even", "train_clips": 24, "test_clips": 24})
+    run = create_run(path, recipe, archive, {"split": "odd-even", "train_clips": 24, "test_clips": 24})
     Model.fresh(recipe, archive).save(run.path / "model.safetensors")
     return run
 
@@ -98,7 +99,7 @@ def test_files_have_the_permissions_of_the_umask(small_archive: MotionArchive, t
 def test_damaged_weights_say_how_to_get_them_again(small_archive: MotionArchive, tmp_path: Path) -> None:
     run = finished(tmp_path / "run", small_archive)
     folder = save_weights(run, tmp_path / "shared")
-    for place, remedy in ((run.path, "pretrain again"), (folder, "download or pack the weights again")):
+    for place, remedy in ((run.path, "start again with another --out"), (folder, "download or pack the weights again")):
         (place / "model.safetensors").write_bytes(b"cut short")
         with pytest.raises(RunError, match=rf"the weights cannot be read .*; {remedy}$"):
             motet.load(place)

@@ -14,9 +14,9 @@ from motet.core.distributed import rank
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.splits import default_rule, split
-from motet.engine.config import Recipe, option_names
 from motet.engine.run import Run
 from motet.methods import recipes
+from motet.methods.recipe import Recipe, option_names
 
 HELP = ("-h", "--help")
 

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from motet.core.errors import Interrupted, RunError
+from motet.core.signals import STOPPING
 
 T = TypeVar("T")
 
@@ -55,13 +56,13 @@ def mean_over_ranks(values: Tensor) -> Tensor:
     return total / world_size()
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is up in any process: a signal may reach one before the others."""
+def largest_over_ranks(value: float, device: torch.device) -> float:
+    """The largest value of any process: a signal may reach one before the others."""
     if world_size() == 1:
-        return flag
-    raised = torch.tensor(float(flag), device=device)
-    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
-    return bool(raised.item())
+        return value
+    largest = torch.tensor(float(value), device=device)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest.item()
 
 
 def started() -> tuple[int, int] | None:
@@ -168,7 +169,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
             not kill this process before it could say what happened.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came.
+        Interrupted: a signal to stop came.
         RunError: the processes did not find each other.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -181,7 +182,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
 
     def watch() -> None:
         while number := os.read(ear, 1):
-            if number[0] not in (signal.SIGINT, signal.SIGTERM):
+            if number[0] not in STOPPING:
                 continue
             caught.append(number[0])
             started = list(children())

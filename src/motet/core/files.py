@@ -33,6 +33,27 @@ def written(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that have died left half-written in a folder and those directly below it."""
+    for pattern in (".*.partial-*", "*/.*.partial-*"):
+        for path in folder.glob(pattern):
+            number = path.name.rpartition("-")[2]
+            if number.isdigit() and not _alive(int(number)) and path.is_file():
+                path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def refuse_existing(path: str | Path, overwrite: bool) -> None:
     """Keep what is there.
 

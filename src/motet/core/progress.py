@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 EVERY = 5.0
 """seconds between two lines where there is no live bar; what takes less says nothing"""
+INSIDE_AN_EPOCH = 20.0
+"""seconds after which a line is shown although the epoch goes on"""
 
 
 def clock(seconds: float) -> str:
@@ -90,21 +92,21 @@ def working(what: str, *, show: bool) -> Iterator[None]:
             yield
 
 
-class TrainingProgress:
-    """Shows epoch, steps, ETA, clips per second, every term and the online kNN.
+class LoopProgress:
+    """Shows where a training is, the time left over all its stages, rows per second, terms and the online kNN.
 
     Args:
-        epochs, steps: epochs of the run and steps per epoch.
+        total: steps of the whole training.
         done: steps done before this process started (after a resume).
         show: False shows nothing.
     """
 
-    def __init__(self, epochs: int, steps: int, done: int, *, show: bool) -> None:
-        self.epochs, self.steps, self.done, self.first = epochs, steps, done, done
+    def __init__(self, total: int, done: int = 0, *, show: bool) -> None:
+        self.total, self.done, self.first = total, done, done
         self.console = Console(stderr=True, quiet=not show, highlight=False)
         self.knn = ""
         self._started = time.monotonic()
-        self._said = 0.0
+        self._said = self._started - 2 * EVERY  # the first epoch says so
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -115,7 +117,7 @@ class TrainingProgress:
             transient=True,
             disable=not (show and self.console.is_terminal),
         )
-        self._task = self._bar.add_task("", total=epochs * steps, completed=done, facts="")
+        self._task = self._bar.add_task("", total=total, completed=done, facts="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -126,29 +128,49 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
-    def step(self, epoch: int, losses: Mapping[str, float], clips_per_second: float) -> None:
-        """One more step is done."""
+    def step(self, label: str, losses: Mapping[str, float], speed: float) -> None:
+        """One more step is done; where there is no live bar, a long epoch says so now and then."""
         self.done += 1
-        facts = self._facts(losses, clips_per_second)
-        self._bar.update(self._task, description=f"epoch {epoch + 1}/{self.epochs}", completed=self.done, facts=facts)
+        if not self._bar.disable:
+            self._bar.update(self._task, description=label, completed=self.done, facts=self._facts(losses, speed))
+        elif time.monotonic() - self._said > INSIDE_AN_EPOCH:
+            self._line(label, losses, speed)
 
-    def epoch(self, epoch: int, losses: Mapping[str, float], clips_per_second: float) -> None:
+    def epoch(
+        self, label: str, losses: Mapping[str, float], speed: float, knn: Mapping[str, float] | None = None
+    ) -> None:
         """An epoch is done: where there is no live bar, say so, at most every few seconds."""
-        now = time.monotonic()
-        last = epoch + 1 == self.epochs
-        if not self._bar.disable or (now - self._said < 5 and not last):
-            return
-        self._said = now
-        passed = now - self._started
-        left = passed / max(1, self.done - self.first) * (self.epochs * self.steps - self.done)
-        facts = self._facts(losses, clips_per_second)
-        line = f"epoch {epoch + 1}/{self.epochs}  {clock(passed)}, {clock(left)} left  {facts}"
-        self.console.print(line, soft_wrap=True)
+        if knn:
+            self.knn = "  kNN " + " ".join(f"{100 * v:.1f}" for v in knn.values())
+        if self._bar.disable and (time.monotonic() - self._said > EVERY or self.done >= self.total):
+            self._line(label, losses, speed)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self.console.print(text, soft_wrap=True)
 
-    def _facts(self, losses: Mapping[str, float], clips_per_second: float) -> str:
+    def _line(self, label: str, losses: Mapping[str, float], speed: float) -> None:
+        self._said = time.monotonic()
+        passed = self._said - self._started
+        left = passed / max(1, self.done - self.first) * (self.total - self.done)
+        self.console.print(
+            f"{label}  {clock(passed)}, {clock(left)} left  {self._facts(losses, speed)}", soft_wrap=True
+        )
+
+    def _facts(self, losses: Mapping[str, float], speed: float) -> str:
         terms = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        return f"{clips_per_second:.0f} clips/s  {terms}{self.knn}"
+        return f"{speed:.0f} clips/s  {terms}{self.knn}"
+
+
+class TrainingProgress(LoopProgress):
+    """:class:`LoopProgress` of epochs that all have as many steps."""
+
+    def __init__(self, epochs: int, steps: int, done: int, *, show: bool) -> None:
+        super().__init__(epochs * steps, done, show=show)
+        self.epochs, self.steps = epochs, steps
+
+    def step(self, epoch: int, losses: Mapping[str, float], speed: float) -> None:  # type: ignore[override]
+        super().step(f"epoch {epoch + 1}/{self.epochs}", losses, speed)
+
+    def epoch(self, epoch: int, losses: Mapping[str, float], speed: float) -> None:  # type: ignore[override]
+        super().epoch(f"epoch {epoch + 1}/{self.epochs}", losses, speed)

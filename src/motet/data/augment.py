@@ -8,12 +8,14 @@ mapped to zero.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.options import Bounds, Count, Fraction, NotNegative, Options
 from motet.core.rng import CounterRNG
 from motet.data.preprocess import lateral_axis
 from motet.data.skeletons import Skeleton
@@ -22,7 +24,7 @@ _CACHED = 1 << 18  # numbers that stay in a core's cache while the passes of app
 
 
 @dataclass(frozen=True)
-class Augment:
+class Augment(Options):
     """What is drawn for each view of a clip; the defaults are the published ones of CMD (Mao et al., ECCV 2022).
 
     Attributes:
@@ -46,28 +48,18 @@ class Augment:
             U(−speed, speed), largest mid-clip. Below 1/π, so that time never runs backwards.
     """
 
-    crop_minimum: float = 0.1
-    crop_frames: int | None = None
-    corruption: float = 0.5
-    joints: float = 0.6
-    linear: float = 0.5
-    shear: float = 1.0
-    mask: float = 0.0
-    rotate: float = 0.0
-    scale: float = 0.0
-    mirror: float = 0.0
-    noise: float = 0.0
-    speed: float = 0.0
-
-    def __post_init__(self) -> None:
-        limits = {"rotate": 180.0, "shear": math.inf, "noise": math.inf, "speed": 1 / math.pi}
-        for option in fields(self):
-            value, highest = getattr(self, option.name), limits.get(option.name, 1.0)
-            if option.name == "crop_frames":
-                if value is not None and value < 1:
-                    raise ConfigError(f"augment.crop_frames is {value}; it must be at least 1")
-            elif not 0 <= value <= highest:
-                raise ConfigError(f"augment.{option.name} is {value}; it must lie between 0 and {highest:.6g}")
+    crop_minimum: Fraction = 0.1
+    crop_frames: Count | None = None
+    corruption: Fraction = 0.5
+    joints: Fraction = 0.6
+    linear: Fraction = 0.5
+    shear: NotNegative = 1.0
+    mask: Fraction = 0.0
+    rotate: Annotated[float, Bounds(least=0, most=180)] = 0.0
+    scale: Fraction = 0.0
+    mirror: Fraction = 0.0
+    noise: NotNegative = 0.0
+    speed: Annotated[float, Bounds(least=0, most=1 / math.pi)] = 0.0
 
     @classmethod
     def published(cls) -> Augment:

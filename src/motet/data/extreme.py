@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.options import Bounds, Count, Fraction, NotNegative, Options
 from motet.core.rng import CounterRNG
 from motet.data.augment import apply_maps
 from motet.data.skeletons import Skeleton
@@ -26,40 +27,34 @@ _LEAST_SIGMA = 0.1  # below it the filter leaves a clip as it is
 
 
 @dataclass(frozen=True)
-class Extreme:
+class Extreme(Options):
     """Which extreme augmentations are drawn, in which order, and how strong; the defaults are the published ones."""
 
     extreme: tuple[Name, ...] = PUBLISHED
     """in this order: flip (left and right joints swap), rotate, noise, blur, axis-mask (one coordinate becomes zero),
     time-flip."""
-    extreme_chance: float = 0.5
+    extreme_chance: Fraction = 0.5
     """probability of each of them but rotate, which is always drawn."""
-    extreme_degrees: float = 30.0
+    extreme_degrees: NotNegative = 30.0
     """largest angle about the main axis, itself drawn."""
-    extreme_tilt: float = 1.0
+    extreme_tilt: NotNegative = 1.0
     """largest angle in degrees about the two other axes."""
-    extreme_noise: float = 0.01
+    extreme_noise: NotNegative = 0.01
     """standard deviation of the noise, in the unit of the clips (metres on NTU RGB+D)."""
-    blur_taps: int = 15
+    blur_taps: Count = 15
     """taps of the temporal Gaussian filter."""
-    blur_sigma: float = 2.0
+    blur_sigma: Annotated[float, Bounds(least=_LEAST_SIGMA)] = 2.0
     """largest standard deviation of the filter in frames."""
     blur_normalised: bool = True
     """weights add up to one; the released code's do not, and amplify a clip up to five times."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(set(self.extreme)) != len(self.extreme):
             # the second would be drawn as the first, since draws are keyed by name: a flip would undo itself
             raise ConfigError(f"extreme names an augmentation more than once: {' '.join(self.extreme)}")
-        if not 0 <= self.extreme_chance <= 1:
-            raise ConfigError(f"extreme_chance is {self.extreme_chance}; it must lie between 0 and 1")
-        for name in ("extreme_degrees", "extreme_tilt", "extreme_noise"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be finite and not negative")
-        if self.blur_taps < 1 or self.blur_taps % 2 == 0:
-            raise ConfigError(f"blur_taps is {self.blur_taps}; it must be odd and positive")
-        if not _LEAST_SIGMA <= self.blur_sigma < math.inf:
-            raise ConfigError(f"blur_sigma is {self.blur_sigma}; it must be finite and at least {_LEAST_SIGMA}")
+        if self.blur_taps % 2 == 0:
+            raise ConfigError(f"blur_taps is {self.blur_taps}; it must be odd")
 
 
 def check_extreme(options: Extreme, skeleton: Skeleton, channels: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -13,9 +13,12 @@ import torch
 
 from motet.core.errors import MotetWarning, RunError
 from motet.core.files import written
+from motet.engine.learner import Stage
 from motet.engine.run import Run
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
+_READABLE = (1, CHECKPOINT_VERSION)
+_POSITION = ("version", "stage", "epoch", "step_in_epoch", "sums", "watched", "seconds", "rng", "cuda_rng")
 # all that reading a file of arbitrary bytes was seen to raise
 _DAMAGED = (
     OSError,
@@ -56,8 +59,30 @@ def load_checkpoint(checkpoints: Sequence[Path]) -> dict[str, Any]:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             warnings.warn(f"checkpoint {path} is damaged ({reason}); trying the one before", MotetWarning, stacklevel=2)
             continue
-        if not isinstance(state, dict) or state.get("version") != CHECKPOINT_VERSION:
+        if not isinstance(state, dict) or state.get("version") not in _READABLE:
             found = state.get("version") if isinstance(state, dict) else None
             raise RunError(f"{path} is a checkpoint of version {found}, not {CHECKPOINT_VERSION}")
         return state
-    raise RunError("no checkpoint can be read; pretrain again into a new directory")
+    raise RunError("no checkpoint can be read; start again with another --out")
+
+
+def upgraded(state: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+    """A checkpoint of an earlier version as today's."""
+    if state["version"] == CHECKPOINT_VERSION:
+        return dict(state)
+    epoch, step = int(state["epoch"]), int(state.get("step_in_epoch", 0))
+    usual = next((i for i, stage in enumerate(stages) if epoch < stage.end), len(stages) - 1)
+    terms = {name: [total, step] for name, total in state.get("sums", {}).items()}
+    empty = torch.get_rng_state()
+    return {
+        "version": CHECKPOINT_VERSION,
+        "learner": {name: value for name, value in state.items() if name not in _POSITION},
+        "stage": int(state.get("stage", usual)),
+        "epoch": epoch,
+        "step": step,
+        "means": {"terms": terms, "diagnostics": {n: list(entry) for n, entry in state.get("watched", {}).items()}},
+        "seconds": state["seconds"],
+        "line": None,
+        "rng": state.get("rng", empty),
+        "cuda_rng": state.get("cuda_rng", []),
+    }

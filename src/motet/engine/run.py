@@ -1,12 +1,13 @@
-"""A run directory: what a pretraining leaves behind and how it is found again.
+"""A run directory: what any training leaves behind and how it is found again.
 
 ::
 
-    config.json          resolved recipe, data set, split, motet version
+    config.json          which verb, its options, what it was trained on, motet version, a digest of all this
     environment.json     versions, hardware, command line
     metrics.jsonl        one line per epoch
     checkpoints/         step-<n>.pt, the latest few; everything that a bit-exact resume needs
-    model.safetensors    query encoders, written when training has finished
+    model.safetensors    what has been learned, written when training has finished
+    result.json/.md      what the verb found, where it looks itself (discover, distill, graphs)
     evaluation.json/.md  written by `motet evaluate`
     report.html          written by `motet report`
 
@@ -15,38 +16,55 @@ A directory of several such directories (``--seeds``) is one experiment; :func:`
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from motet._version import __version__
-from motet.core.environment import environment
 from motet.core.errors import RunError
 from motet.core.files import write_json
+from motet.core.locks import LOCK, one_writer
 from motet.data.archive import MotionArchive
-from motet.engine.config import Recipe, recipe_from_dict
+from motet.engine.identity import changes
 
 if TYPE_CHECKING:
-    from motet.engine.model import Model
+    import torch
+
+# where runs of earlier versions, which do not say it themselves, are read
+_EARLIER = {
+    "pretrain": "motet.methods.pretrain",
+    "discover": "motet.methods.discovery.run",
+    "distill": "motet.methods.distillation.run",
+    "distill-raw": "motet.methods.distillation.raw.run",
+    "graphs": "motet.methods.graphs.run",
+}
+_RENAMED = {"watched": "diagnostics", "peak_memory_mb": "memory_mb"}
+"""entries of metrics.jsonl that had another name in earlier versions."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One pretraining on disk."""
+    """One training on disk."""
 
     path: Path
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path, *kinds: str) -> Run:
         """Open a run directory.
 
+        Args:
+            path: the directory.
+            kinds: verbs whose runs are wanted (``"pretrain"``, ``"distill-raw"``); all by default.
+
         Raises:
-            RunError: not a run directory, or one that was left half-written before training began.
+            RunError: not a run directory, one that was left half-written before training began, or of another verb.
         """
         run = cls(Path(path))
         if (run.path / "archive.json").exists():
@@ -58,70 +76,105 @@ class Run:
             raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
         if not (run.path / "config.json").exists():
             if run._only_begun():
-                raise RunError(f"{path} has no config.json, so no training began in it; remove it and pretrain again")
+                raise RunError(
+                    f"{path} has no config.json, so no training began in it; start the training again with the same "
+                    "command"
+                )
             raise RunError(f"{path} is not a run directory (it has no config.json); `motet pretrain` makes one")
         run.config  # noqa: B018 - a broken file is reported here
+        if kinds and run.kind not in kinds:
+            wanted = " or ".join(f"`motet {_verb(kind)}`" for kind in kinds)
+            raise RunError(
+                f"{path} is a run of `motet {run.verb}`, and this needs one of {wanted}; `motet resume`, `motet "
+                "report` and `motet embed` take any run"
+            )
         return run
 
     @classmethod
-    def create(cls, path: str | Path, recipe: Recipe, archive: MotionArchive, facts: Mapping[str, Any]) -> Run:
-        """Start a run directory; ``facts`` go into its config beside the recipe and the data set.
+    def create(cls, path: str | Path, kind: str, module: str, config: Mapping[str, Any]) -> Run:
+        """Start a run directory.
+
+        Args:
+            path: directory to create; what a killed start has left there is used.
+            kind: the verb, with a dash for a space.
+            module: where its runs are read, see :attr:`handler`.
+            config: what config.json holds besides.
 
         Raises:
             RunError: the directory exists and holds something.
         """
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(
-                f"{path} exists already; go on with `motet pretrain --resume {path}` or choose another --out"
-            )
-        (path / "checkpoints").mkdir(parents=True)
-        write_json(path / "environment.json", environment())
-        data = {
-            "path": str(archive.path.resolve()),
-            "hash": archive.hash,
-            "clips": len(archive),
-            "skeleton": archive.skeleton.to_dict(),
-            "persons": archive.persons,
-            "channels": list(archive.channels),
-            "units": archive.units,
-            "simulated": archive.simulated,
-            "licence": archive.licence,
-        }
-        config = {"motet": __version__, "recipe": recipe.to_dict(), "data": data, **facts}
-        write_json(path / "config.json", config)  # last: its presence says that the rest is there
-        return cls(path)
+        run = cls(Path(path))
+        run.check_free()
+        (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        with run.lock():
+            from motet.core.environment import environment
+
+            write_json(run.path / "environment.json", environment())
+            # last: its presence says that the rest is there
+            write_config(run.path, {"motet": __version__, "kind": kind, "module": module, **config})
+        return run
+
+    def check_free(self) -> None:
+        """Refuse to start a run where something is already.
+
+        Raises:
+            RunError: says how to continue what is there.
+        """
+        path = self.path
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not self._only_begun())):
+            there = (path / "config.json").exists()
+            hint = f"continue it with `motet resume {path}` or choose" if there else "choose"
+            raise RunError(f"{path} exists already; {hint} another --out")
+
+    def lock(self) -> AbstractContextManager[None]:
+        """One writer at a time; what dead ones left half-written is removed.
+
+        Raises:
+            RunError: another process writes into the run.
+        """
+        return one_writer(self.path)
 
     def _only_begun(self) -> bool:
         """Whether the directory holds nothing but what :meth:`create` makes before the configuration."""
         found = {p.name for p in self.path.iterdir() if not (p.name.startswith(".") and ".partial-" in p.name)}
-        return "checkpoints" in found and found <= {"checkpoints", "environment.json"} and not self.checkpoints
+        return "checkpoints" in found and found <= {"checkpoints", "environment.json", LOCK} and not self.checkpoints
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """Content of config.json."""
+        path = self.path / "config.json"
         try:
-            config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
-            if is_distillation(self.path) or is_raw_distillation(self.path):
-                room = "motet.distill.raw" if is_raw_distillation(self.path) else "motet.distill"
-                raise RunError(
-                    f"{self.path} is a distillation, not a pretraining: its test results are in result.md, `motet "
-                    f"report` shows them, `motet embed` and {room}.load use its student"
-                )
-            if is_discovery(self.path):
-                raise RunError(
-                    f"{self.path} is a discovery, not a pretraining: its scores are in result.md, `motet report`, "
-                    "`motet clusters` and `motet embed` show and use what it found"
-                )
-            if is_graphs(self.path):
-                raise RunError(
-                    f"{self.path} is a run of `motet graphs`, not a pretraining: its table is in result.md, "
-                    "motet.graphs.load gives its encoders"
-                )
-            config["recipe"], config["data"]["path"], config["split"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.path}/config.json is damaged ({error!r}); {self.renewal}") from error
-        return config
+            config = json.loads(path.read_text())
+            kind = config["kind"] = str(config.get("kind") or ("pretrain" if "recipe" in config else "graphs"))
+            module = config.setdefault("module", _EARLIER.get(kind, ""))
+            if not (isinstance(module, str) and module.startswith("motet.methods.")):
+                raise ValueError(f"it is read by {module!r}, which is none of motet's methods")
+            if kind == "pretrain":
+                config["recipe"], config["data"]["path"], config["split"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{path} is damaged ({error!r}); {self.renewal}") from error
+        stated = config.get("digest")
+        if stated is not None and stated != _digest(json.loads(path.read_text())):
+            raise RunError(f"{path} is not what was written when the run began; restore it, or {self.renewal}")
+        return dict(config)
+
+    @property
+    def kind(self) -> str:
+        """Which verb made it: pretrain, discover, distill, distill-raw, graphs."""
+        return str(self.config["kind"])
+
+    @property
+    def verb(self) -> str:
+        """The verb, as a person writes it."""
+        return _verb(self.kind)
+
+    @property
+    def handler(self) -> ModuleType:
+        """The module that reads the runs of this kind: ``options(run)``, ``resume(run, …)``, ``load(run, device)``."""
+        try:
+            return import_module(self.config["module"])
+        except ImportError as error:
+            raise RunError(f"{self.path} is read by {self.config['module']}, which this motet does not have") from error
 
     @property
     def packed(self) -> bool:
@@ -131,12 +184,12 @@ class Run:
     @property
     def renewal(self) -> str:
         """What to do where files are damaged."""
-        return "download or pack the weights again" if self.packed else "pretrain again"
+        return "download or pack the weights again" if self.packed else "start again with another --out"
 
     @cached_property
-    def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return recipe_from_dict(self.config["recipe"])
+    def recipe(self) -> Any:
+        """The options that it was trained with; of a pretraining its :class:`~motet.methods.recipe.Recipe`."""
+        return self.handler.options(self)
 
     @property
     def data(self) -> Path:
@@ -154,24 +207,28 @@ class Run:
         Raises:
             RunError: the archive has moved or was changed since, or is unknown (weights that were shared).
         """
-        if path is None and not self.config["data"]["path"]:
+        data = self.config["data"]
+        if path is None and not data["path"]:
             raise RunError(f"{self.path} holds weights without their recordings; name an archive by --data")
         archive = MotionArchive.open(self.data if path is None else path)
-        if path is None and archive.hash != self.config["data"]["hash"]:
+        differ = changes(data, archive) if path is None else []
+        if differ:
             raise RunError(
-                f"{self.data} is not the archive that {self.path} was trained on any more; name it by --data"
+                f"{self.data} is not the archive that {self.path} was trained on any more: {', '.join(differ)} "
+                "changed; name it by --data to use it as it is"
             )
         return archive
 
     @property
     def checkpoints(self) -> list[Path]:
         """Checkpoints on disk, oldest first."""
-        return sorted((self.path / "checkpoints").glob("step-*.pt"), key=lambda p: int(p.stem.split("-")[1]))
+        found = (self.path / "checkpoints").glob("step-*.pt")
+        return sorted((p for p in found if p.stem[5:].isdigit()), key=lambda p: int(p.stem[5:]))
 
     @property
     def finished(self) -> bool:
-        """Whether training reached its last epoch."""
-        return (self.path / "model.safetensors").exists()
+        """Whether training reached its end."""
+        return (self.path / ("model.safetensors" if self.kind == "pretrain" else "result.json")).exists()
 
     def metrics(self) -> list[dict[str, Any]]:
         """Lines of metrics.jsonl; a last one that a kill has cut short is left out.
@@ -184,52 +241,73 @@ class Run:
         found = []
         for number, line in enumerate(lines, 1):
             try:
-                found.append(json.loads(line))
-            except ValueError as error:
+                found.append({_RENAMED.get(name, name): value for name, value in json.loads(line).items()})
+            except (ValueError, AttributeError) as error:
                 if number < len(lines):
                     raise RunError(f"{path}, line {number} is damaged; remove the line") from error
         return found
 
-    def model(self, device: str | torch.device = "cpu") -> Model:
+    def result(self) -> dict[str, Any]:
+        """Content of result.json.
+
+        Raises:
+            RunError: the run has not finished, or the file is damaged.
+        """
+        path = self.path / "result.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())
+            found.keys()
+        except OSError as error:
+            raise RunError(f"{self.path} has no result yet; continue it with `motet resume {self.path}`") from error
+        except (ValueError, AttributeError) as error:
+            raise RunError(f"{path} is damaged ({error!r}); {self.renewal}") from error
+        return found
+
+    def model(self, device: str | torch.device = "cpu") -> Any:
         """The trained model: the final weights, or those of the latest checkpoint of an unfinished run."""
-        from motet.engine.model import Model
-
-        return Model.from_run(self, device)
+        return self.handler.load(self, device)
 
 
-def is_distillation(path: str | Path) -> bool:
-    """Whether a directory is one of `motet distill`."""
-    return _kind(path) == "distill"
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write config.json with a digest of itself."""
+    plain = json.loads(json.dumps({k: v for k, v in config.items() if k != "digest"}))
+    write_json(folder / "config.json", {**plain, "digest": _digest(plain)})
 
 
-def is_raw_distillation(path: str | Path) -> bool:
-    """Whether a directory is one of `motet distill raw`."""
-    return _kind(path) == "distill-raw"
+def _digest(config: Mapping[str, Any]) -> str:
+    plain = {name: value for name, value in config.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def is_discovery(path: str | Path) -> bool:
-    """Whether a directory is one of `motet discover`."""
-    return _kind(path) == "discover"
+def _verb(kind: str) -> str:
+    return kind.replace("-", " ")
 
 
-def is_graphs(path: str | Path) -> bool:
-    """Whether a directory is one of `motet graphs`."""
-    return _kind(path) == "graphs"
-
-
-def _kind(path: str | Path) -> str | None:
+def kind_of(path: str | Path) -> str | None:
+    """The kind of the run in a directory; None where there is none that can be read."""
     try:
         config = json.loads((Path(path) / "config.json").read_text())
     except (OSError, ValueError):
         return None
-    return config.get("kind") if isinstance(config, dict) else None
+    return config.get("kind", "pretrain" if "recipe" in config else None) if isinstance(config, dict) else None
 
 
-def collect(path: str | Path) -> list[Run]:
+def collect(path: str | Path, *kinds: str) -> list[Run]:
     """The run in a directory, or the runs in its subdirectories, in the order of their names."""
     path = Path(path)
     if path.is_dir() and not (path / "config.json").exists():
         below = [p.parent for p in path.glob("*/config.json")]
         if below:
-            return [Run.open(p) for p in sorted(below, key=lambda p: (len(p.name), p.name))]
-    return [Run.open(path)]
+            return [Run.open(p, *kinds) for p in sorted(below, key=lambda p: (len(p.name), p.name))]
+    return [Run.open(path, *kinds)]
+
+
+def seed_folders(out: str | Path, seeds: Sequence[int]) -> list[Path]:
+    """Directories of the repetitions of one training, ``out/seed-<n>``.
+
+    Raises:
+        RunError: the directory itself is a run.
+    """
+    if (Path(out) / "config.json").exists():
+        raise RunError(f"{out} is one run; choose another --out for several seeds")
+    return [Path(out) / f"seed-{seed}" for seed in seeds]

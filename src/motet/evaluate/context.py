@@ -21,8 +21,8 @@ from motet.evaluate.probe import fusion_weight
 from motet.evaluate.results import RANDOM, RAW
 
 if TYPE_CHECKING:
-    from motet.engine.model import Model
     from motet.engine.run import Run
+    from motet.methods.model import Model
 
 T = TypeVar("T")
 

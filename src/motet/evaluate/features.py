@@ -19,7 +19,7 @@ from motet.data.loader import ClipStore, center_crop
 from motet.engine.run import Run
 
 if TYPE_CHECKING:
-    from motet.engine.model import Model
+    from motet.methods.model import Model
 
 _BATCH = 256
 _HELD_BYTES = 256 << 20  # features up to this size stay in memory between protocols; larger ones are read again
@@ -127,12 +127,12 @@ class Encoded:
         if self.run is None:
             return []
         from motet.engine.checkpoint import load_checkpoint
-        from motet.engine.model import encoder_state
+        from motet.methods.model import encoder_state, host_state
 
         found: list[FeatureSet] = []
         for path in self.run.checkpoints:
             try:
-                state = load_checkpoint([path])["host"]
+                state = host_state(load_checkpoint([path]))
             except RunError:
                 continue  # load_checkpoint has warned; the final weights are judged anyway
             model = self.model.untrained(0)

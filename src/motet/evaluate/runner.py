@@ -37,7 +37,7 @@ from motet.evaluate.stored import Entry
 from motet.evaluate.transfer import adapted
 
 if TYPE_CHECKING:
-    from motet.engine.model import Model
+    from motet.methods.model import Model
 
 _Chosen = Mapping[str, tuple[ModuleType, Any]]  # protocols that were asked for: module and options
 

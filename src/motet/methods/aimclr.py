@@ -112,7 +112,7 @@ class AimCLR(Contrastive):
 
     def released(self, split: str | None) -> Self:
         """The Gaussian filter without normalisation, and key encoders that start elsewhere."""
-        method: Self = super().released(split)  # type: ignore[assignment]
+        method = super().released(split)
         return replace(method, own_key_weights=True, extremes=replace(self.extremes, blur_normalised=False))
 
 

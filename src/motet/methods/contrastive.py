@@ -16,6 +16,7 @@ The loop then takes the gradient and moves the query encoders.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
@@ -25,13 +26,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from motet.core.distributed import gather_rows
-from motet.core.errors import ConfigError
-from motet.core.rng import CounterRNG
+from motet.core.errors import ConfigError, MotetWarning
+from motet.core.options import Count, Momentum, Positive
 from motet.data.skeletons import Skeleton
-from motet.data.views import View, split_stream
-from motet.encoders import build_encoder, encode_together
+from motet.encoders import encode_together
 from motet.losses import info_nce
 from motet.memory import Prototypes, Queue, ema_update, make_twin
+from motet.methods.base import Clips, Layout, Method, Streams
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class StepOutput:
         filled: how many slots of the queues hold real keys.
         prototypes: stream → (N, D); empty where a method has none, or none yet.
         further: name → stream → (B, D), queries from clips beyond the first two, with gradient.
-        watched: name → scalar; what terms put here is logged beside the losses, not finite where there is nothing.
+        observed: name → scalar; what terms put here is logged beside the losses, not finite where there is nothing.
         present: stream → (B,) bool, clips that have the stream; streams that no clip lacks are left out. The rows of a
             clip that lacks a stream are zero there.
         held: stream → (K,) bool, slots of the queues likewise.
@@ -59,33 +60,13 @@ class StepOutput:
     filled: int
     prototypes: Mapping[str, Tensor] = field(default_factory=dict)
     further: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    watched: dict[str, Tensor] = field(default_factory=dict)
+    observed: dict[str, Tensor] = field(default_factory=dict)
     present: Mapping[str, Tensor] = field(default_factory=dict)
     held: Mapping[str, Tensor] = field(default_factory=dict)
 
     def nothing(self) -> Tensor:
         """The loss of a term that no clip of the step has anything for."""
         return next(iter(self.queries.values())).new_zeros(())
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the clips of one sensor look like, and which encoder reads them.
-
-    Attributes:
-        skeleton: nodes.
-        persons, channels: P and C.
-        encoder: name of the encoder and its options, for :func:`motet.encoders.build_encoder`.
-    """
-
-    skeleton: Skeleton
-    persons: int
-    channels: int
-    encoder: Mapping[str, object]
-
-
-Clips = Tensor | Mapping[str, Tensor]
-"""(B, T, P, V, C); of several sensors each one's, by its name, the main archive's under the empty one."""
 
 
 @dataclass(frozen=True)
@@ -115,30 +96,18 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Contrastive:
-    """Options that every method on the contrastive host has (MoCo-v2 as in CMD).
+class Contrastive(Method):
+    """Options that every method on the contrastive host has (MoCo-v2 as in CMD)."""
 
-    Attributes:
-        title: what tables and reports call the method.
-        meaning: one sentence on it, for a reader who never trained a model.
-        clips: augmentations of a clip that one step sees: the query's, the key's and any further.
-        released_extra_epochs: epochs by which the released script trains longer than the paper says.
-    """
-
-    title: ClassVar[str]
-    meaning: ClassVar[str]
-    clips: ClassVar[int] = 2
-    released_extra_epochs: ClassVar[int] = 1
     allows_gaps: ClassVar[bool] = True
-    """whether the terms know of clips that lack a stream."""
 
-    dim: int = 128
+    dim: Count = 128
     """embedding size D."""
-    queue_size: int = 16384
+    queue_size: Count = 16384
     """slots K of each stream's queue."""
-    key_momentum: float = 0.999
+    key_momentum: Momentum = 0.999
     """momentum m of the key encoders."""
-    temperature: float = 0.07
+    temperature: Positive = 0.07
     """temperature of the contrastive terms."""
     mlp_head: bool = True
     """two-layer projection head; false gives one linear layer."""
@@ -164,48 +133,56 @@ class Contrastive:
         """The prototypes that the host keeps for the terms, if there are any."""
         return None
 
+    def build(
+        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
+    ) -> ContrastiveHost:
+        main = layouts[""]
+        return self.host(
+            streams,
+            skeleton=main.skeleton,
+            persons=main.persons,
+            channels=main.channels,
+            encoder=main.encoder,
+            epochs=epochs,
+            sensors={name: layout for name, layout in layouts.items() if name},
+            gaps=gaps,
+        )
+
     def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
         """The module that trains; ``layout`` is what :class:`ContrastiveHost` takes by name."""
         return ContrastiveHost(self, streams, **layout)
 
-    def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
-        """What a method does to the :attr:`clips` augmented (B, T, P, V, C) clips of a step; nothing here."""
-        return tuple(clips)
+    def check_sizes(self, clips: int, batch_size: int) -> None:
+        queue = self.queue_size
+        if queue > clips:
+            warnings.warn(
+                f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of "
+                f"every clip, which then count as its own negatives; try --queue-size {max(batch_size, clips // 2)}",
+                MotetWarning,
+                stacklevel=4,
+            )
+        if batch_size > queue:
+            warnings.warn(
+                f"a batch ({batch_size}) is larger than the queue ({queue}): part of every batch is dropped; raise "
+                "--queue-size",
+                MotetWarning,
+                stacklevel=4,
+            )
 
-    def check_layout(self, skeleton: Skeleton, channels: int) -> None:
-        """Raise ConfigError where :meth:`transform` makes no sense for a layout."""
+    def fitted(self, clips: int, batch_size: int) -> dict[str, Any]:
+        return {"queue_size": min(self.queue_size, max(batch_size, clips // 2))}
 
     def shares_encoder(self) -> bool:
         """Whether keys come from the query encoder, with gradient, instead of a momentum twin."""
         return False
 
-    def released(self, split: str | None) -> Contrastive:
-        """The options with the released code's values where these depart from the paper's, for a split."""
-        return self
-
     def with_queue(self, size: int) -> Self:
         """The options with a queue of another size, and what the released code derives from that size."""
         return replace(self, queue_size=size)
 
-    def check_schedule(self, steps: int, epochs: int, batch_size: int) -> None:
-        """Warn of a term that a run of ``epochs`` epochs of ``steps`` steps is too short for."""
-
     def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
         """Streams whose key encoder follows its query encoder in an epoch: all of them."""
         return list(streams)
-
-    def validate(self, streams: Sequence[str]) -> None:
-        """Refuse options that cannot work together.
-
-        Raises:
-            ConfigError: names the option and the remedy.
-        """
-        if self.queue_size < 1 or self.dim < 1:
-            raise ConfigError("queue_size and dim must be 1 or more")
-        if not 0 <= self.key_momentum < 1:
-            raise ConfigError(f"key_momentum is {self.key_momentum}, it must lie in [0, 1)")
-        if self.temperature <= 0:
-            raise ConfigError(f"temperature is {self.temperature}, it must be positive")
 
 
 def need_two(streams: Sequence[str], method: str) -> None:
@@ -226,7 +203,7 @@ class Head(nn.Sequential):
         super().__init__(*([nn.Linear(features, features), nn.ReLU()] if mlp else []), last)
 
 
-class ContrastiveHost(nn.Module):
+class ContrastiveHost(Streams):
     """Streams, their momentum twins and queues; ``forward`` is one step up to the loss.
 
     Args:
@@ -252,29 +229,24 @@ class ContrastiveHost(nn.Module):
         sensors: Mapping[str, Layout] | None = None,
         gaps: bool = False,
     ) -> None:
-        super().__init__()
         options.validate(streams)
-        self.options, self.streams, self.epochs = options, tuple(streams), epochs
-        layouts = {"": Layout(skeleton, persons, channels, encoder), **(sensors or {})}
-        named = [split_stream(s) for s in streams]
-        self.sensor_of = [sensor for sensor, _ in named]
-        self.views = [View.parse(view, layouts[sensor].skeleton) for sensor, view in named]
-        encoders = [
-            build_encoder(skeleton=v.skeleton, persons=of.persons, channels=of.channels, **of.encoder)  # type: ignore[arg-type]
-            for v, of in zip(self.views, (layouts[sensor] for sensor in self.sensor_of), strict=True)
-        ]
-        heads = [Head(e.feature_size, options.dim, mlp=options.mlp_head) for e in encoders]
-        self.encoders, self.heads = nn.ModuleList(encoders), nn.ModuleList(heads)
+        super().__init__(streams, {"": Layout(skeleton, persons, channels, encoder), **(sensors or {})})
+        self.options, self.epochs = options, epochs
+        self.heads = nn.ModuleList([Head(e.feature_size, options.dim, mlp=options.mlp_head) for e in self.encoders])  # type: ignore[arg-type]
         self.key_encoders, self.key_heads = make_twin(self.encoders), make_twin(self.heads)
         self.queue = Queue(streams, options.queue_size, options.dim, gaps=gaps)
         self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
-        self.watched: dict[str, Tensor] = {}
 
-    def inputs(self, clips: Clips) -> list[Tensor]:
-        """Each stream's view of its sensor's clips."""
-        by_sensor = {"": clips} if isinstance(clips, Tensor) else clips
-        return [view(by_sensor[sensor]) for view, sensor in zip(self.views, self.sensor_of, strict=True)]
+    def losses(
+        self, clips: Sequence[Clips], epoch: int, present: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        first, second, *further = clips
+        found: dict[str, Tensor] = self(first, second, epoch, *further, present=present)
+        return found
+
+    def fill(self) -> None:
+        self.queue.filled.fill_(self.queue.size)  # terms that wait for keys do not wait
 
     def _embed(
         self, encoders: nn.ModuleList, heads: nn.ModuleList, clips: Clips, present: Mapping[str, Tensor] | None = None
@@ -347,7 +319,7 @@ class ContrastiveHost(nn.Module):
 
         Returns:
             Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns, and what the
-            terms observed is in :attr:`watched`, by name.
+            terms observed is in :attr:`observed`, by name.
         """
         queries = self._embed(self.encoders, self.heads, first, present)
         more = self.embed_further(further)
@@ -368,7 +340,7 @@ class ContrastiveHost(nn.Module):
             weight = term.weight_at(epoch)
             if weight:
                 losses[term.name] = weight * term.loss(output)
-        self.watched = {name: value.detach() for name, value in output.watched.items()}
+        self.observed = {name: value.detach() for name, value in output.observed.items()}
         rows = {s: gather_rows(k) for s, k in keys.items()}
         self.queue.enqueue(rows, {s: gather_rows(flags) for s, flags in there.items()})
         if self.prototypes is not None:

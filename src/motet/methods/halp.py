@@ -151,7 +151,7 @@ class HaLP(Hallucination, Contrastive):
             if found is None:
                 return query.new_zeros(())
             seen = analysis(query, key, out.queues[stream], prototypes, found.positives, found.keep)
-            out.watched.update({f"hallucination/{stream}/{name}": number for name, number in seen.items()})
+            out.observed.update({f"hallucination/{stream}/{name}": number for name, number in seen.items()})
             return found.loss
 
         return term
@@ -196,7 +196,7 @@ class HaLP(Hallucination, Contrastive):
 
     def released(self, split: str | None) -> Self:
         """Refresh every 10 steps, 20 nearest candidates, N = 20, first fit after 2K + 1 keys; μ = 2 on NTU RGB+D."""
-        base: Self = super().released(split)  # type: ignore[assignment]
+        base = super().released(split)
         weight = 2.0 if split is not None and split.startswith("ntu") else self.halp_weight
         start = 500 if split is not None and split.startswith("pku") else self.halp_start
         return replace(

@@ -16,13 +16,17 @@ from motet.core.distributed import (
     started,
 )
 from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.core.options import differences
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule, split
-from motet.engine.checkpoint import load_checkpoint
-from motet.engine.config import Recipe, flat_options
-from motet.engine.run import Run
+from motet.engine.identity import changes, columns
+from motet.engine.options import INCIDENTAL
+from motet.engine.run import Run, seed_folders
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
+from motet.methods.learner import Pretraining, create_run
+from motet.methods.model import Model
+from motet.methods.recipe import Recipe, recipe_from_dict
 from motet.methods.sensors import Archives, Companion, companions, fitted, same_sides
 
 
@@ -50,13 +54,15 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
     if result.recipe.endswith("/small"):
-        shared = len(parts.train) // result.processes * result.processes or result.processes
-        fits = {"batch_size": min(result.batch_size, shared)}
+        processes = result.loop.processes
+        shared = len(parts.train) // processes * processes or processes
+        fits: dict[str, Any] = {"batch_size": min(result.batch_size, shared)}
         if isinstance(recipe, str) or result.batch_size > shared:  # a recipe that fitted another set as it is stays so
-            fits["queue_size"] = min(result.method.queue_size, max(fits["batch_size"], len(parts.train) // 2))
+            fits |= result.method.fitted(len(parts.train), fits["batch_size"])
         result = result.with_options({k: v for k, v in fits.items() if k not in options})
     if result.as_released:  # what the released code derives from the queue follows the queue in force
-        before, after = vars(base.method), vars(base.method.with_queue(result.method.queue_size))
+        queue = result.method.flat().get("queue_size", 0)
+        before, after = vars(base.method), vars(base.method.with_queue(queue))
         result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
     _check_sizes(result, len(parts.train))
     return result, parts
@@ -77,31 +83,19 @@ def _as_started(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
                 f"{name} is {options[name]}, but {found[0]} processes were started on each of {found[1]} machines; "
                 f"leave --{name} out"
             )
-    return replace(recipe, devices=found[0], nodes=found[1])
+    return recipe.with_options({"devices": found[0], "nodes": found[1]})
 
 
 def _check_sizes(recipe: Recipe, clips: int) -> None:
-    queue, batch = recipe.method.queue_size, recipe.batch_size
-    if batch % recipe.processes:
+    batch, processes = recipe.batch_size, recipe.loop.processes
+    if batch % processes:
         raise ConfigError(
-            f"batch_size {batch} cannot be shared by {recipe.processes} processes; try --batch-size "
-            f"{max(1, batch // recipe.processes) * recipe.processes}"
+            f"batch_size {batch} cannot be shared by {processes} processes; try --batch-size "
+            f"{max(1, batch // processes) * processes}"
         )
     if batch > clips:
         raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
-    if queue > clips:
-        warnings.warn(
-            f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of "
-            f"every clip, which then count as its own negatives; try --queue-size {max(batch, clips // 2)}",
-            MotetWarning,
-            stacklevel=3,
-        )
-    if batch > queue:
-        warnings.warn(
-            f"a batch ({batch}) is larger than the queue ({queue}): part of every batch is dropped; raise --queue-size",
-            MotetWarning,
-            stacklevel=3,
-        )
+    recipe.method.check_sizes(clips, batch)
 
 
 FEW_STEPS = 4
@@ -115,7 +109,7 @@ def _tell_left_out(recipe: Recipe, clips: int) -> None:
     if steps >= FEW_STEPS and left <= clips / 4:
         return
     smaller = 1 << max(0, (clips // FEW_STEPS).bit_length() - 1)  # the power of two that gives as many steps
-    hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.processes == 0 else ""
+    hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.loop.processes == 0 else ""
     unused = f", {left} of {clips} clips unused in each" if left else ""
     warnings.warn(
         f"{steps} step{'' if steps == 1 else 's'} an epoch with batches of {batch}{unused}{hint}",
@@ -137,7 +131,7 @@ def pretrain(
     """Pretrain on the training clips of an archive.
 
     Args:
-        recipe: name (``"cmd"``, ``"moco/small"``, ``"cmd/ntu60-xsub"`` …) or a :class:`motet.engine.config.Recipe`.
+        recipe: name (``"cmd"``, ``"moco/small"``, ``"cmd/ntu60-xsub"`` …) or a :class:`motet.methods.recipe.Recipe`.
         data: archive.
         out: run directory to create.
         beside: archives of other sensors that recorded the same performances, by the name that streams give them
@@ -164,13 +158,39 @@ def pretrain(
     for companion in found.values():
         same_sides(parts, companion)
     resolved = fitted(resolved, found)
-    trainer = Trainer(resolved, archive, parts, progress=progress, sensors=found)
+    Run(Path(out)).check_free()
+    trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress)
     facts: dict[str, Any] = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
     if found:
         facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
         facts["pair_by"] = list(pair_by)
-    run = Run.create(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
-    return trainer.train(run)
+    run = create_run(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
+    trainer.fit(run)
+    return run
+
+
+def trainer_of(
+    recipe: Recipe,
+    archive: MotionArchive,
+    parts: Split,
+    *,
+    sensors: Mapping[str, Companion] | None = None,
+    progress: bool = True,
+) -> Trainer:
+    """The loop of a pretraining, before its first step."""
+    return Trainer(
+        lambda device: Pretraining(recipe, archive, parts, device, sensors), recipe.loop, progress=progress, shards=True
+    )
+
+
+def options(run: Run) -> Recipe:
+    """The recipe of a run."""
+    return recipe_from_dict(run.config["recipe"])
+
+
+def load(run: Run, device: Any = "cpu") -> Model:
+    """The encoders of a run: the final weights, or the latest checkpoint's if it has not finished."""
+    return Model.from_run(run, device)
 
 
 def _told(companion: Companion) -> dict[str, Any]:
@@ -178,6 +198,7 @@ def _told(companion: Companion) -> dict[str, Any]:
     return {
         "path": None if companion.beside else str(companion.archive.path.resolve()),
         "hash": companion.archive.hash,
+        "columns": columns(companion.archive),
         "skeleton": companion.archive.skeleton.name,
         "lacking": int((companion.rows < 0).sum()),
     }
@@ -191,7 +212,7 @@ def resume(
     devices: int | None = None,
     progress: bool = True,
 ) -> Run:
-    """Go on with an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
+    """Continue an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
 
     Args:
         path: run directory.
@@ -203,22 +224,23 @@ def resume(
     Raises:
         RunError: no run directory, or its data set has changed.
     """
-    run = Run.open(path)
+    run = Run.open(path, "pretrain")
     if run.finished:
         return run
     archive = run.archive(data)
-    if archive.hash != run.config["data"]["hash"]:
-        raise RunError(f"{archive.path} does not hold the clips that {run.path} was trained on so far")
+    differ = changes(run.config["data"], archive)
+    if differ:
+        raise RunError(
+            f"{archive.path} does not hold what {run.path} was trained on so far: {', '.join(differ)} changed"
+        )
     given = {} if devices is None else {"devices": devices}
     recipe = _as_started(run.recipe.with_options(given), given)
     parts = split(archive, run.split)
     _check_sizes(recipe, len(parts.train))
-    trainer = Trainer(recipe, archive, parts, progress=progress, sensors=_companions_of(run, archive, beside))
-    if run.checkpoints:
-        trainer.restore(load_checkpoint(run.checkpoints))
-    else:
-        warnings.warn(f"{run.path} has no checkpoint yet, so its training begins anew", MotetWarning, stacklevel=2)
-    return trainer.train(run)
+    trainer = trainer_of(recipe, archive, parts, sensors=_companions_of(run, archive, beside), progress=progress)
+    trainer.resume(run)
+    trainer.fit(run)
+    return run
 
 
 def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) -> dict[str, Companion]:
@@ -231,9 +253,11 @@ def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) ->
     places = {name: entry["path"] for name, entry in told.items() if entry["path"] is not None} | dict(beside or {})
     found = companions(archive, run.recipe.streams, places, run.config.get("pair_by", ("name",)))
     for name, companion in found.items():
-        if companion.archive.hash != told[name]["hash"]:
+        differ = changes(told[name], companion.archive)
+        if differ:
             raise RunError(
-                f"{companion.archive.path} does not hold what the sensor {name} had recorded when {run.path} began"
+                f"{companion.archive.path} does not hold what the sensor {name} had recorded when {run.path} began: "
+                f"{', '.join(differ)} changed"
             )
     return found
 
@@ -255,8 +279,7 @@ def train_seeds(
         RunError: a run of that seed is there already, but of another training.
     """
     runs = []
-    for seed in seeds:
-        path = Path(out) / f"seed-{seed}"
+    for seed, path in zip(seeds, seed_folders(out, seeds), strict=True):
         if (path / "config.json").exists():
             _check_same(Run.open(path), recipe, data, {**options, "seed": seed}, beside, pair_by)
             place = data if isinstance(data, str | Path) else data.path
@@ -265,10 +288,6 @@ def train_seeds(
             more = {**options, "seed": seed}
             runs.append(pretrain(recipe, data, path, beside=beside, pair_by=pair_by, progress=progress, **more))
     return runs
-
-
-# options that change neither the weights nor the figures of a training
-_INCIDENTAL = ("device", "devices", "nodes", "monitor_every", "checkpoint_every", "keep_checkpoints", "tensorboard")
 
 
 def _check_same(
@@ -285,10 +304,8 @@ def _check_same(
         warnings.simplefilter("ignore", MotetWarning)  # the run told them when it began
         wanted, _ = resolve(recipe, archive, options)
         wanted = fitted(wanted, companions(archive, wanted.streams, beside, pair_by))
-    ours, theirs = (flat_options(r) for r in (wanted, run.recipe))
-    differ = [k for k in {**ours, **theirs} if k not in _INCIDENTAL and ours.get(k) != theirs.get(k)]
-    told = [f"{k} is {theirs.get(k)}, not {ours.get(k)}" for k in differ]
-    if archive.hash != run.config["data"]["hash"]:
+    told = differences(wanted, run.recipe, ignored=INCIDENTAL)
+    if changes(run.config["data"], archive):
         told.append(f"it was trained on {run.data}, not on the clips of {archive.path}")
     if told:
         raise RunError(f"{run.path} holds another training ({'; '.join(told)}); choose another --out or remove it")

@@ -23,9 +23,9 @@ from motet.data.augment import check_options
 from motet.data.loader import ClipStore, augmented_views
 from motet.data.splits import Split, split
 from motet.data.views import split_stream
-from motet.engine.config import Recipe
-from motet.engine.model import encoder_options
-from motet.methods.contrastive import Layout
+from motet.engine.options import encoder_options
+from motet.methods.base import Layout
+from motet.methods.recipe import Recipe
 
 Ids = npt.NDArray[np.int64]
 Archives = Mapping[str, str | Path | MotionArchive]

@@ -56,7 +56,7 @@ def watched_curves(lines: Sequence[Line]) -> list[Curve]:
 def _numbers(line: Line, quantity: str) -> dict[str, float]:
     """Stream → finite value of a quantity in one epoch."""
     found = {}
-    for name, value in line.get("watched", {}).items():
+    for name, value in line.get("diagnostics", {}).items():
         term, _, rest = name.partition("/")
         stream, _, last = rest.rpartition("/")
         if term == _TERM and last == quantity and value is not None and math.isfinite(value):

@@ -17,7 +17,7 @@ from motet.core.files import written
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.data.splits import split as split_archive
-from motet.engine.run import Run, collect, is_discovery, is_distillation, is_raw_distillation
+from motet.engine.run import Run, collect, kind_of
 from motet.evaluate import cluster_scores
 from motet.evaluate.results import RANDOM, RAW, distinctions
 from motet.report import discovery, distillation, maps
@@ -85,9 +85,9 @@ def write(
     """
     if clips < 1:
         raise ConfigError(f"clips is {clips}; a report shows at least one clip")
-    if not isinstance(run, Run) and (is_distillation(run) or is_raw_distillation(run)):
+    if not isinstance(run, Run) and kind_of(run) in ("distill", "distill-raw"):
         return _save(distillation.page(run, baseline), Path(out))
-    if not isinstance(run, Run) and is_discovery(run):
+    if not isinstance(run, Run) and kind_of(run) == "discover":
         return _save(discovery.page(run, data), Path(out))
     if baseline is not None:
         raise ConfigError(f"a baseline is for distillations; {run.path if isinstance(run, Run) else run} is none")

@@ -12,13 +12,12 @@ from rich.console import Console
 from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
-from motet.engine.config import Recipe, flat_options
 from motet.engine.run import Run
-from motet.engine.trainer import Trainer
 from motet.evaluate.results import RANDOM, RAW
 from motet.evaluate.results import Row as Judged
 from motet.evaluate.runner import run as evaluate
-from motet.methods.pretrain import resolve, train_seeds
+from motet.methods.pretrain import resolve, train_seeds, trainer_of
+from motet.methods.recipe import Recipe
 from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
 
@@ -55,10 +54,10 @@ class Pretraining:
         assert row.training is not None
         training, name = row.training, f"{row.training.method}/{self.request.scale}"
         base, parts = self._resolved(name, self.request.options)
-        options = settled(training.options, epochs=base.epochs, defaults=flat_options(base))
+        options = settled(training.options, epochs=base.epochs, defaults=base.flat())
         options |= self.request.options
         resolved, _ = self._resolved(name, options)
-        flat = flat_options(resolved)
+        flat = resolved.flat()
         for option, other in training.limits.items():
             if flat[option] > flat[other]:
                 raise Impossible(f"{option} {flat[option]} is more than {other} {flat[other]} of {resolved.recipe}")
@@ -84,12 +83,12 @@ class Pretraining:
 
     def estimate(self, job: Job) -> float:
         recipe, parts = self._resolved(self._recipe(job.training), job.options)
-        flat = flat_options(recipe)
+        flat = recipe.flat()
         cost = tuple(str(flat.get(name)) for name in _COSTLY)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetWarning)
             if cost not in self._steps:
-                trainer = Trainer(recipe, self.archive, parts, progress=False)
+                trainer = trainer_of(recipe, self.archive, parts, progress=False)
                 self._steps[cost] = trainer.seconds_per_step(_STEPS)
         steps = recipe.epochs * (len(parts.train) // recipe.batch_size)
         return self._steps[cost] * steps * (len(self.request.seeds) - self.done(job))
@@ -158,13 +157,13 @@ class Pretraining:
             if "watched" not in measure.pick:
                 continue
             lines = [Run.open(job.folder / f"seed-{s}").metrics()[-1] for s in self.request.seeds]
-            values = [line.get("watched", {}).get(measure.pick["watched"]) for line in lines]
+            values = [line.get("diagnostics", {}).get(measure.pick["watched"]) for line in lines]
             if None not in values:
                 found[measure.name] = values
         return found
 
     def _streams(self, job: Job) -> tuple[str, ...]:
-        return Run.open(job.folder / f"seed-{self.request.seeds[0]}").recipe.streams
+        return tuple(Run.open(job.folder / f"seed-{self.request.seeds[0]}").recipe.streams)
 
     def _picked(self, measures: Sequence[Measure], judged: Sequence[Judged], streams: Sequence[str]) -> Values:
         found: Values = {}

@@ -21,8 +21,9 @@ from motet.core.errors import RunError
 from motet.core.files import refuse_existing, written
 from motet.data.archive import MotionArchive
 from motet.data.loader import release_pages
-from motet.engine.model import Model, load
-from motet.engine.run import is_discovery, is_distillation, is_raw_distillation
+from motet.engine.model import load
+from motet.engine.run import kind_of
+from motet.methods.model import Model
 
 _BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
@@ -60,22 +61,22 @@ def embed(
         RunError: another process stopped; no file is written then.
     """
     refuse_existing(out, overwrite)
-    if is_distillation(run):
+    if kind_of(run) == "distill":
         from motet.methods.distillation.student import embed as embed_by_student
 
         return embed_by_student(run, archive, out)
-    if is_raw_distillation(run) or (Path(run) / "replica.json").exists():
+    if kind_of(run) == "distill-raw" or (Path(run) / "replica.json").exists():
         from motet.methods.distillation.raw.student import embed as embed_by_raw_student
 
         return embed_by_raw_student(run, archive, out)
-    if is_discovery(run):
+    if kind_of(run) == "discover":
         from motet.methods.discovery.model import embed as embed_by_branches
 
         return embed_by_branches(run, archive, out)
     model, source = load(run, device), MotionArchive.open(archive)
     model.check(source)
     out = Path(out)
-    widths = [int(e.feature_size) for e in model.encoders]  # type: ignore[arg-type]
+    widths = [int(e.feature_size) for e in model.encoders]
     shape = (len(source), sum(widths))
     table = out.with_name(f".{out.name}.features")
     with joined(), _scratch(table, shape):

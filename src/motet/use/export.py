@@ -19,7 +19,7 @@ from motet.core.progress import tracked, working
 from motet.engine.run import Run
 
 if TYPE_CHECKING:
-    from motet.engine.model import Model
+    from motet.methods.model import Model
 
 OPSET = 18
 _TRACED = (2, 16)  # clips and frames of the example that is traced; none of the checked shapes
@@ -114,11 +114,13 @@ def export(
 
 
 def _model(run: Run | str | Path | Model) -> Model:
-    from motet.engine.model import Model, load
+    from motet.engine.model import load
+    from motet.methods.model import Model
 
     if isinstance(run, Model):
         return run
-    return run.model() if isinstance(run, Run) else load(run)
+    found: Model = run.model() if isinstance(run, Run) else load(run)
+    return found
 
 
 def _trace(encoders: nn.Module, example: Tensor, path: Path, names: list[str]) -> None:

@@ -22,10 +22,11 @@ from motet.data.archive import MotionArchive
 from motet.data.preprocess import preprocess, present_joints
 from motet.data.views import View
 from motet.encoders import SkeletonGRU
-from motet.engine.model import Model, load
+from motet.engine.model import load
 from motet.engine.run import Run
 from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.probe import Schedule
+from motet.methods.model import Model
 
 if TYPE_CHECKING:
     from typing import Self

@@ -23,15 +23,14 @@ from torch import Tensor
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
-from motet.core.files import write_json, written
+from motet.core.files import written
 from motet.data import layouts
-from motet.engine.config import Encoder
-from motet.engine.model import Model
-from motet.engine.run import Run
+from motet.engine.options import Encoder
+from motet.engine.run import Run, write_config
 from motet.methods import recipes
+from motet.methods.learner import MODULE
+from motet.methods.model import Model
 
-FILES = ("config.json", "model.safetensors", "README.md")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # query encoders of the released checkpoints, and the streams that they read
 RELEASED = {"encoder_q": "joint", "encoder_q_motion": "motion", "encoder_q_bone": "bone"}
 _GRU = re.compile(r"(?:.*\.)?((?:weight|bias)_(?:ih|hh)_l\d+(?:_reverse)?)")
@@ -55,10 +54,10 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
     """
     run = run if isinstance(run, Run) else Run.open(run)
     if not run.finished:
-        raise RunError(f"{run.path} has not finished; go on with `motet pretrain --resume {run.path}`")
+        raise RunError(f"{run.path} has not finished; continue with `motet resume {run.path}`")
     out = _new_folder(folder)
     data = {**run.config["data"], "path": ""}
-    write_json(out / "config.json", {**run.config, "data": data})
+    write_config(out, {**run.config, "data": data})
     shutil.copyfile(run.path / "model.safetensors", out / "model.safetensors")
     _write(out / "README.md", model_card(run, licence=licence, judged=_judged(run, out.resolve().name)))
     return out
@@ -137,40 +136,6 @@ def _write(path: Path, text: str) -> None:
         partial.write_text(text)
 
 
-# --------------------------------------------------------------------------------------------------- the hub
-
-
-def is_hub_id(name: str | Path) -> bool:
-    """Whether a name that is no directory can be that of a repository on the hub: ``owner/name`` with an optional
-    ``@revision``."""
-    return isinstance(name, str) and _HUB_ID.fullmatch(name.split("@")[0]) is not None and not Path(name).exists()
-
-
-def fetch(name: str) -> Path:
-    """Download a folder of weights from the Hugging Face hub, or find it in the hub's own cache.
-
-    Args:
-        name: ``owner/name`` or ``owner/name@revision``.
-
-    Raises:
-        RunError: no such directory and no such repository, or the extra is not installed.
-    """
-    identifier, _, revision = name.partition("@")
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise RunError(
-            f"{name} is not a run directory; if it is meant as a hub id: pip install '.[hub]' in the folder of motet"
-        ) from error
-    try:
-        folder = snapshot_download(identifier, revision=revision or None, allow_patterns=list(FILES))
-    except Exception as error:
-        raise RunError(
-            f"{name} is not a run directory, and as a hub id it cannot be had ({type(error).__name__}: {error})"
-        ) from error
-    return Path(folder)
-
-
 # ------------------------------------------------------------------------------------- released checkpoints
 
 
@@ -233,9 +198,17 @@ def convert_checkpoint(
         "simulated": False,
         "licence": "unknown",
     }
-    write_json(
-        folder / "config.json",
-        {"motet": __version__, "recipe": resolved.to_dict(), "data": data, "split": "", "converted": Path(path).name},
+    write_config(
+        folder,
+        {
+            "motet": __version__,
+            "kind": "pretrain",
+            "module": MODULE,
+            "recipe": resolved.to_dict(),
+            "data": data,
+            "split": "",
+            "converted": Path(path).name,
+        },
     )
     run = Run.open(folder)
     _write(folder / "README.md", model_card(run, licence="unknown"))

@@ -22,9 +22,11 @@ from motet.core.rng import CounterRNG
 from motet.core.signals import stop_signals
 from motet.data.loader import Batches, batches
 from motet.engine.checkpoint import CHECKPOINT_VERSION, save_checkpoint
-from motet.engine.config import Optimiser
+from motet.engine.learner import make_optimiser
+from motet.engine.metrics import keep_lines
+from motet.engine.options import Optimiser
 from motet.engine.run import Run
-from motet.engine.trainer import SAVED_EVERY, make_optimiser, truncate_metrics
+from motet.engine.trainer import SAVED_EVERY
 from motet.methods.discovery.clusters import estimate, features, initialise, joined
 from motet.methods.discovery.data import Clips
 from motet.methods.discovery.scores import judge
@@ -144,7 +146,7 @@ class Trainer:
         """
         run = None if out is None else Run(out)
         if run is not None:
-            truncate_metrics(run, self.epoch)
+            keep_lines(run, self.epoch, None)
         every = self.settings.checkpoint_every or max(1, self.epochs // 10)
         saved = time.monotonic()
         done = self.epoch * self.steps + self.step_in_epoch

@@ -12,12 +12,13 @@ from torch import nn
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
 from motet.engine.checkpoint import load_checkpoint
-from motet.engine.model import Model, load
+from motet.engine.hub import is_hub_id
+from motet.engine.model import load
 from motet.memory import make_twin
 from motet.methods.discovery.settings import AFTER_PRETRAINING, Settings, settings_from_dict
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.train import PRETRAINED, Trainer
-from motet.use.weights import is_hub_id
+from motet.methods.model import Model
 
 STREAM = "joint"
 
@@ -27,7 +28,7 @@ def _model(settings: Settings) -> Model:
     # "runs/name" may be an id on the hub, but not where there is a folder "runs"
     if not folder.exists() and (not is_hub_id(settings.start) or folder.parent.is_dir()):
         raise RunError(f"there is no run {settings.start}; --start takes a run of `motet pretrain` or an id owner/name")
-    model = load(settings.start)
+    model: Model = load(settings.start)
     if STREAM not in model.streams:
         raise ConfigError(f"{settings.start} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")
     return model

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
 from motet.core.files import written
 from motet.data.archive import MotionArchive
-from motet.engine.run import is_raw_distillation
+from motet.engine.run import kind_of
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.motion import Motion, modality_of
@@ -405,7 +405,7 @@ def _file(path: Path) -> Path:
     """The file of the students of a run directory, or the file itself."""
     if not path.is_dir():
         return path
-    if is_raw_distillation(path) or (path / "replicas").is_dir():
+    if kind_of(path) == "distill-raw" or (path / "replicas").is_dir():
         raise RunError(
             f"{path} is a distillation from recordings (`motet distill raw`): motet.distill.raw.load loads it"
         )

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 
 from motet.core.errors import ConfigError
-from motet.engine.config import Recipe
+from motet.methods.recipe import Recipe
 
 PAPER_SIZE = 20_000
 """training clips from which a bare recipe name means the paper's size."""

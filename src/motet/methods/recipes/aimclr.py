@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from motet.data.augment import Augment
-from motet.engine.config import Encoder, Optimiser, Recipe
+from motet.engine.options import Encoder, Optimiser
 from motet.methods.aimclr import AimCLR, HaLPAimCLR
+from motet.methods.recipe import Recipe
 
 METHODS: dict[str, type[AimCLR]] = {"aimclr": AimCLR, "halp-aimclr": HaLPAimCLR}
 SPLITS = {

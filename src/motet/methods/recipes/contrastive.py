@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from motet.data.augment import Augment
-from motet.engine.config import Encoder, Optimiser, Recipe
+from motet.engine.options import Encoder, Optimiser
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import Contrastive
 from motet.methods.crossclr import CrosSCLR
 from motet.methods.mcl import MCL
 from motet.methods.moco import MoCo
+from motet.methods.recipe import Recipe
 
 METHODS: dict[str, type[Contrastive]] = {"moco": MoCo, "mcl": MCL, "crossclr": CrosSCLR, "cmd": CMD}
 SPLITS = ("ntu60-xsub", "ntu60-xview", "ntu120-xsub", "ntu120-xset")

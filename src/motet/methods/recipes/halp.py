@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from motet.data.augment import Augment
-from motet.engine.config import Encoder, Optimiser, Recipe
+from motet.engine.options import Encoder, Optimiser
 from motet.methods.halp import HaLP, HaLPCMD
+from motet.methods.recipe import Recipe
 
 SPLITS: dict[str, dict[str, Any]] = {
     "ntu60-xsub": {},

@@ -1,0 +1,42 @@
+"""Weights on the Hugging Face hub: a folder of them by its hub id."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from motet.core.errors import RunError
+
+FILES = ("config.json", "model.safetensors", "README.md")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def is_hub_id(name: str | Path) -> bool:
+    """Whether a name that is no directory can be that of a repository on the hub: ``owner/name`` with an optional
+    ``@revision``."""
+    return isinstance(name, str) and _HUB_ID.fullmatch(name.split("@")[0]) is not None and not Path(name).exists()
+
+
+def fetch(name: str) -> Path:
+    """Download a folder of weights from the Hugging Face hub, or find it in the hub's own cache.
+
+    Args:
+        name: ``owner/name`` or ``owner/name@revision``.
+
+    Raises:
+        RunError: no such directory and no such repository, or the extra is not installed.
+    """
+    identifier, _, revision = name.partition("@")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise RunError(
+            f"{name} is not a run directory; if it is meant as a hub id: pip install '.[hub]' in the folder of motet"
+        ) from error
+    try:
+        folder = snapshot_download(identifier, revision=revision or None, allow_patterns=list(FILES))
+    except Exception as error:
+        raise RunError(
+            f"{name} is not a run directory, and as a hub id it cannot be had ({type(error).__name__}: {error})"
+        ) from error
+    return Path(folder)

@@ -1,0 +1,300 @@
+"""A pretraining as the loop of :mod:`motet.engine.trainer` trains it: clips in, terms of the method out."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motet.core.distributed import gather_rows, rank, world_size
+from motet.core.errors import ConfigError, MotetWarning
+from motet.core.files import written
+from motet.core.rng import CounterRNG
+from motet.data.archive import MotionArchive
+from motet.data.augment import check_options
+from motet.data.loader import Batches, ClipStore, augmented_views, batches
+from motet.data.splits import Split, split
+from motet.engine.identity import identity
+from motet.engine.learner import Learner, Position, Stage, make_optimiser, set_rate
+from motet.engine.monitor import online_knn, spread
+from motet.engine.options import encoder_options
+from motet.engine.run import Run
+from motet.methods.base import Clips, Layout, Streams
+from motet.methods.model import Model
+from motet.methods.recipe import Recipe
+from motet.methods.sensors import Companion, Feed, layout
+
+MODULE = "motet.methods.pretrain"
+"""where runs of a pretraining are read."""
+SMALL_ENCODER = 128
+"""hidden units up to which one thread is as fast as several."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step sees.
+
+    Attributes:
+        ids: (B,) rows of the main archive.
+        views: augmented clips of the main archive, each (B, T, P, V, C), before the method changes them.
+        clips: what the streams see of them, with those of other sensors.
+        present: sensor → (B,) bool, for those that some clip lacks; None without further sensors.
+        epoch: counted from 0.
+    """
+
+    ids: Tensor
+    views: tuple[Tensor, ...]
+    clips: tuple[Clips, ...]
+    present: Mapping[str, Tensor] | None
+    epoch: int
+
+
+class Pretraining(Learner):
+    """One pretraining.
+
+    Args:
+        recipe: what to train.
+        archive: recordings.
+        parts: which clips train.
+        device: where.
+        sensors: recordings of other sensors, by name.
+
+    Attributes:
+        host: the module of the method.
+        store: the training clips.
+    """
+
+    advice = "look at the clips with `motet data inspect`, or lower --lr"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        archive: MotionArchive,
+        parts: Split,
+        device: torch.device,
+        sensors: Mapping[str, Companion] | None = None,
+    ) -> None:
+        super().__init__()
+        self.recipe, self.archive, self.parts, self.device = recipe, archive, parts, device
+        self.sensors = dict(sensors or {})
+        torch.manual_seed(recipe.seed)
+        channels = len(archive.channels)
+        self.feeds = {n: Feed(c, recipe, parts.train, device) for n, c in self.sensors.items()}
+        self._check_sensors()
+        self.host = self._make_host().to(device)
+        self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
+        steps = len(self.store.ids) // recipe.batch_size
+        self.stages = [Stage("pretrain", recipe.epochs, steps, rows=recipe.batch_size)]
+        recipe.method.check_schedule(steps, recipe.epochs, recipe.batch_size)
+        check_options(recipe.augment, self.store.skeleton, channels)
+        recipe.method.check_layout(self.store.skeleton, channels)
+        self.monitored = _monitored(parts, archive, recipe.seed)
+        self.warned = False
+        self._order: Batches | None = None
+        self._test: dict[str, ClipStore | Feed] = {}
+
+    @property
+    def small(self) -> bool:  # type: ignore[override]
+        return self.recipe.encoder.hidden <= SMALL_ENCODER
+
+    def _check_sensors(self) -> None:
+        recipe, gaps = self.recipe, [name for name, feed in self.feeds.items() if feed.gaps]
+        if self.feeds and recipe.method.clips > 2:
+            raise ConfigError(f"{recipe.method.title} distorts skeletons; streams of other sensors need another recipe")
+        if not gaps:
+            return
+        lacking = f"some training clips lack the sensor {gaps[0]}"
+        if not recipe.method.allows_gaps:
+            raise ConfigError(
+                f"{lacking}, which {recipe.method.title} does not allow for; use moco, mcl, crossclr or cmd"
+            )
+        if recipe.loop.processes > 1:
+            raise ConfigError(f"{lacking}; such a set trains on one process only: leave --devices out")
+
+    def _make_host(self) -> Streams:
+        recipe, archive = self.recipe, self.archive
+        main = Layout(archive.skeleton, archive.persons, len(archive.channels), encoder_options(recipe.encoder))
+        layouts = {"": main} | {name: layout(recipe, companion) for name, companion in self.sensors.items()}
+        gaps = any(feed.gaps for feed in self.feeds.values())
+        return recipe.method.build(recipe.streams, layouts, epochs=recipe.epochs, gaps=gaps)
+
+    # ------------------------------------------------------------------ a step
+
+    def begin_stage(self, stage: Stage) -> None:
+        self.optimiser = make_optimiser(self.recipe.optimiser, [p for p in self.host.parameters() if p.requires_grad])
+
+    def enter_epoch(self, at: Position) -> None:
+        set_rate(self.optimiser, self.recipe.optimiser.lr_at(at.epoch))  # type: ignore[arg-type]
+        recipe = self.recipe
+        order = batches(self.store.ids, recipe.batch_size, seed=recipe.seed, epoch=at.epoch)
+        self._order = order.shard(rank(), world_size())
+
+    def batch(self, at: Position) -> Batch:
+        assert self._order is not None
+        return self.batch_of(self._order[at.step], at.epoch)
+
+    def batch_of(self, ids: Tensor, epoch: int) -> Batch:
+        """What a step on some clips sees."""
+        views = self._views(ids, epoch)
+        keyed = [CounterRNG(self.recipe.seed, epoch, ids.to(self.store.device), view) for view in range(len(views))]
+        seen = self.recipe.method.transform(views, keyed, self.store.skeleton)
+        if not self.feeds:
+            return Batch(ids, views, seen, None, epoch)
+        both: list[dict[str, Tensor]] = [{"": clip} for clip in seen]
+        for name, feed in self.feeds.items():
+            for clip, of_sensor in zip(both, feed.views(ids, epoch=epoch, views=len(both)), strict=True):
+                clip[name] = of_sensor
+        present = {name: feed.present(ids) for name, feed in self.feeds.items() if feed.gaps}
+        return Batch(ids, views, tuple(both), present, epoch)
+
+    def _views(self, ids: Tensor, epoch: int) -> tuple[Tensor, ...]:
+        """The augmented clips of the main archive in a step, each (B, T, P, V, C)."""
+        recipe = self.recipe
+        return augmented_views(
+            self.store,
+            ids,
+            recipe.augment,
+            seed=recipe.seed,
+            epoch=epoch,
+            frames=recipe.frames,
+            views=recipe.method.clips,
+        )
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        losses = self.host.losses(batch.clips, batch.epoch, batch.present)
+        self.observed = self.host.observed
+        return losses
+
+    def fill(self) -> None:
+        self.host.fill()
+
+    def rows(self, batch: Batch) -> str:
+        largest = torch.stack([view.detach().abs().flatten(1).amax(1) for view in batch.views]).amax(0)
+        largest, rows = gather_rows(largest), gather_rows(batch.ids.to(largest.device)).cpu()
+        # clips that can have caused it come first: coordinates that are not finite, then the largest ones
+        order = largest.nan_to_num(math.inf, posinf=math.inf).argsort(descending=True).cpu()
+        names = self.archive.clips["name"].gather(rows[order].numpy())
+        return (
+            f"Clips of the batch, those with the largest coordinates (up to {float(largest.max()):.3g}) first: "
+            f"{', '.join(names)}."
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"host": self.host.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: Mapping[str, Any], stage: Stage) -> None:
+        self.host.load_state_dict(state["host"])
+        self.begin_stage(stage)
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    # ------------------------------------------------------------------ a look at the features
+
+    def end_epoch(self, at: Position) -> dict[str, Any]:
+        if not at.every(self.recipe.loop.monitor_every, times=20):
+            return {}
+        train, test = self.monitored
+        features = self.model().encode(self.store, train)
+        for name, feed in self.feeds.items():
+            own = feed.own(train)
+            if len(own):
+                of_sensor = self.model(name).encode(feed.store, own)
+                features |= {f"{name}:{view}": f for view, f in of_sensor.items()}
+        found: dict[str, Any] = {"spread": {s: spread(f) for s, f in features.items()}}
+        flat = [s for s, value in found["spread"].items() if value < 1e-3]
+        if flat and at.epoch >= max(3, self.recipe.epochs // 5) and not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, "
+                "weaken the augmentation (--shear, --mask, --corruption) or look at the clips: `motet data inspect`",
+                MotetWarning,
+                stacklevel=2,
+            )
+        if len(test):
+            there = self._test.get("")
+            if not isinstance(there, ClipStore):
+                there = ClipStore(self.archive, test, preprocess=self.recipe.preprocess, device=self.device)
+                self._test[""] = there
+            others = self.model().encode(there, test)
+            labels = self.store.labels_of(train), there.labels_of(test)
+            main = {s: f for s, f in features.items() if s in others}
+            found["knn"] = online_knn(main, others, *labels) | self._knn_of_sensors(features)
+        return found
+
+    def _knn_of_sensors(self, features: Mapping[str, Tensor]) -> dict[str, float]:
+        """The online kNN of every other sensor's streams, on the clips that it recorded."""
+        train, test = self.monitored
+        found: dict[str, float] = {}
+        for name, companion in self.sensors.items():
+            feed = self.feeds[name]
+            if not len(feed.own(test)) or not len(feed.own(train)):
+                continue
+            there = self._test.get(name)
+            if not isinstance(there, Feed):
+                there = self._test[name] = Feed(companion, self.recipe, test, self.device)
+            model = self.model(name)
+            own = {view: features[f"{name}:{view}"] for view in model.streams}
+            others = model.encode(there.store, there.own(test))
+            labels = feed.store.labels_of(feed.own(train)), there.store.labels_of(there.own(test))
+            found |= {f"{name}:{view}": value for view, value in online_knn(own, others, *labels).items()}
+        return found
+
+    # ------------------------------------------------------------------ what is kept
+
+    def model(self, sensor: str = "") -> Model:
+        """The encoders of one sensor's streams, as they are now."""
+        archive = self.sensors[sensor].archive if sensor else self.archive
+        return Model(
+            self.recipe.for_sensor(sensor) if sensor else self.recipe,
+            archive.skeleton,
+            archive.persons,
+            len(archive.channels),
+            encoders=[e for e, of in zip(self.host.encoders, self.host.sensor_of, strict=True) if of == sensor],
+            device=self.device,
+        )
+
+    def finish(self, run: Run) -> None:
+        """Each other sensor's encoders as a run of its own, to be used without the rest; then those of the main one."""
+        for name, companion in self.sensors.items():
+            folder = run.path / "sensors" / name
+            shutil.rmtree(folder, ignore_errors=True)
+            parts = split(companion.archive, self.parts.name)
+            facts = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+            facts["trained_in"] = str(run.path)
+            own = create_run(folder, self.recipe.for_sensor(name), companion.archive, facts)
+            with written(own.path / "model.safetensors") as partial:
+                self.model(name).save(partial)
+        with written(run.path / "model.safetensors") as partial:
+            self.model().save(partial)
+
+
+def create_run(path: Any, recipe: Recipe, archive: MotionArchive, facts: Mapping[str, Any]) -> Run:
+    """Start the run directory of a pretraining; ``facts`` go into its config beside recipe and data set.
+
+    Raises:
+        RunError: the directory exists and holds something.
+    """
+    return Run.create(path, "pretrain", MODULE, {"recipe": recipe.to_dict(), "data": identity(archive), **facts})
+
+
+def _monitored(parts: Split, archive: MotionArchive, seed: int) -> tuple[Tensor, Tensor]:
+    """Labelled clips for the online kNN: at most 4,000 of the training side and 1,000 of the test side."""
+
+    def some(ids: Any, most: int) -> Tensor:
+        known = torch.as_tensor(ids[archive.labels[ids] >= 0])
+        if len(known) <= most:
+            return known
+        order = CounterRNG(seed, 0, known, -2).order("monitor")
+        return known[order[:most]].sort().values
+
+    # a clip that trains says nothing as a test clip
+    train, test = some(parts.train, 4000), some(np.setdiff1d(parts.test, parts.train), 1000)
+    if len(train) == 0:  # unlabelled: nothing to classify, but collapse still shows
+        return torch.as_tensor(parts.train[:4000]), test[:0]
+    return train, test

@@ -1,0 +1,270 @@
+"""A trained (or fresh) set of stream encoders that turns clips into features."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.data.archive import MotionArchive
+from motet.data.loader import ClipStore, center_crop
+from motet.data.skeletons import Skeleton
+from motet.data.views import View
+from motet.encoders import build_encoder, encode_together
+from motet.engine.checkpoint import load_checkpoint
+from motet.engine.options import encoder_options
+from motet.engine.run import Run
+from motet.methods.recipe import Recipe
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+def host_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The module's weights in a checkpoint of a pretraining, of this version or the one before."""
+    found: dict[str, Tensor] = checkpoint.get("learner", checkpoint)["host"]
+    return found
+
+
+def encoder_state(host: Mapping[str, Any], count: int) -> dict[str, Tensor]:
+    """Weights of the first ``count`` query encoders of a host's state; those of other sensors come after them."""
+    named = {k.removeprefix("encoders."): v for k, v in host.items() if k.startswith("encoders.")}
+    return {k: v for k, v in named.items() if int(k.split(".")[0]) < count}
+
+
+def _hand(skeleton: Skeleton) -> str:
+    return "right-handed" if skeleton.right_handed else "left-handed"
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    """sha256 over names and bytes, so that a damaged file is not taken for a trained model."""
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        sha.update(name.encode())
+        sha.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        stated = (file.metadata() or {}).get("sha256")
+    weights = load_file(path)
+    if stated is not None and stated != _digest(weights):
+        raise RuntimeError("its bytes are not those that were written")
+    return weights
+
+
+class Model:
+    """Stream encoders with the preprocessing and the views they were trained on.
+
+    Attributes:
+        recipe: configuration of the training.
+        skeleton, persons, channels: what a clip looks like.
+        streams: names of the streams; features come per stream.
+        encoders: the query encoders, in the order of ``streams``; always in eval mode here.
+        units: unit of the coordinates, None if unknown.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        skeleton: Skeleton,
+        persons: int,
+        channels: int,
+        *,
+        encoders: Sequence[nn.Module] | None = None,
+        device: str | torch.device = "cpu",
+        units: str | None = None,
+    ) -> None:
+        recipe = recipe.for_sensor("")  # streams of other sensors are models of their own
+        self.recipe, self.skeleton, self.units = recipe, skeleton, units
+        self.persons, self.channels = persons, channels
+        self.streams = recipe.streams
+        self.views = [View.parse(s, skeleton) for s in self.streams]
+        self.device = torch.device(device)
+        if encoders is None:
+            encoders = [
+                build_encoder(
+                    skeleton=v.skeleton, persons=persons, channels=channels, **encoder_options(recipe.encoder)
+                )
+                for v in self.views
+            ]
+        self.encoders = nn.ModuleList(encoders).to(self.device)
+
+    def __repr__(self) -> str:
+        widths = sorted({int(e.feature_size) for e in self.encoders})  # type: ignore[arg-type]
+        who = f"{self.persons} person{'' if self.persons == 1 else 's'}"
+        return (
+            f"Model({self.recipe.recipe}: {', '.join(self.streams)} of {self.skeleton.name}, {who}; "
+            f"{' to '.join(map(str, (widths[0], widths[-1])[: len(widths)]))} features a stream on {self.device})"
+        )
+
+    @classmethod
+    def fresh(cls, recipe: Recipe, archive: MotionArchive, seed: int = 0, device: str | torch.device = "cpu") -> Self:
+        """An untrained model for an archive, initialised from ``seed``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(
+                recipe, archive.skeleton, archive.persons, len(archive.channels), device=device, units=archive.units
+            )
+
+    @classmethod
+    def from_run(cls, run: Run, device: str | torch.device = "cpu") -> Self:
+        """The final weights of a run, or the latest checkpoint's if it has not finished.
+
+        Raises:
+            RunError: no weights, or damaged ones.
+        """
+        data = run.config["data"]
+        with torch.random.fork_rng(devices=[]):
+            model = cls(
+                run.recipe,
+                Skeleton.from_dict(data["skeleton"]),
+                data["persons"],
+                len(data["channels"]),
+                units=data.get("units"),
+            )
+        path = run.path / "model.safetensors"
+        try:
+            if path.exists():
+                model.load_weights(_read_weights(path))
+            elif run.checkpoints:
+                checkpoint = load_checkpoint(run.checkpoints)
+                done, epochs = checkpoint["epoch"], run.recipe.epochs
+                warnings.warn(
+                    f"{run.path} has not finished: its weights are those after epoch {done} of {epochs}; continue "
+                    f"with `motet resume {run.path}`",
+                    MotetWarning,
+                    stacklevel=3,
+                )
+                state = host_state(checkpoint)
+                model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
+            else:
+                raise RunError(f"{run.path} has no weights yet; continue with `motet resume {run.path}`")
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise RunError(f"{run.path}: the weights cannot be read ({error}); {run.renewal}") from error
+        model.device = torch.device(device)
+        model.encoders.to(model.device)
+        return model
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers by ``stream/name``."""
+        return {
+            f"{s}/{name}": tensor.detach().cpu().contiguous()
+            for s, encoder in zip(self.streams, self.encoders, strict=True)
+            for name, tensor in encoder.state_dict().items()
+        }
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Inverse of :meth:`weights`; raises RuntimeError where names or shapes differ."""
+        for stream, encoder in zip(self.streams, self.encoders, strict=True):
+            prefix = f"{stream}/"
+            encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+
+    def save(self, path: Path) -> None:
+        """Write the weights as safetensors."""
+        weights = self.weights()
+        save_file(weights, path, metadata={"sha256": _digest(weights)})
+
+    def untrained(self, seed: int) -> Self:
+        """The same architecture freshly initialised: the random-encoder row of a table."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return type(self)(
+                self.recipe, self.skeleton, self.persons, self.channels, device=self.device, units=self.units
+            )
+
+    def check(self, archive: MotionArchive) -> None:
+        """Refuse an archive whose clips are not laid out like those the model was trained on.
+
+        Raises:
+            ConfigError: says what differs.
+        """
+        ours = (self.skeleton.joints, self.persons, self.channels)
+        theirs = (archive.skeleton.joints, archive.persons, len(archive.channels))
+        if ours != theirs:
+            raise ConfigError(
+                f"{archive.path} has clips of {archive.skeleton.name} ({len(theirs[0])} joints, {theirs[1]} persons, "
+                f"{theirs[2]} channels), the model was trained on {self.skeleton.name} ({len(ours[0])} joints, "
+                f"{ours[1]} persons, {ours[2]} channels)"
+            )
+        for what, mine, other in (
+            ("unit", self.units, archive.units),
+            ("up axis", self.skeleton.up, archive.skeleton.up),
+            ("handedness", _hand(self.skeleton), _hand(archive.skeleton)),
+        ):
+            if None not in (mine, other) and mine != other:
+                raise ConfigError(
+                    f"the {what} of {archive.path} is {other}, that of the training clips {mine}: features would "
+                    "be meaningless; import the recordings again in the unit and axes of the training"
+                )
+
+    def store(self, archive: MotionArchive, ids: npt.NDArray[np.int64] | Tensor | None = None) -> ClipStore:
+        """The archive's clips, preprocessed as in training and resident on the model's device."""
+        self.check(archive)
+        return ClipStore(archive, ids, preprocess=self.recipe.preprocess, device=self.device)
+
+    def _windows(self, store: ClipStore, ids: Tensor, start: Tensor | None, length: Tensor | None) -> Tensor:
+        if start is None or length is None:
+            start, length = center_crop(store.lengths_of(ids))
+        return store.windows(ids, start, length, self.recipe.frames)
+
+    def features(self, clips: Tensor) -> list[Tensor]:
+        """(B, T, P, V, C) clips of ``recipe.frames`` frames → one (B, F) tensor per stream; eval mode, no gradient."""
+        training = self.encoders.training
+        self.encoders.eval()
+        with torch.inference_mode():
+            out = encode_together(list(self.encoders), [view(clips) for view in self.views])
+        self.encoders.train(training)
+        return [f.float() for f in out]
+
+    def encode(
+        self,
+        store: ClipStore,
+        ids: Tensor,
+        *,
+        start: Tensor | None = None,
+        length: Tensor | None = None,
+        batch_size: int = 256,
+    ) -> dict[str, Tensor]:
+        """Features of some clips, before any head, not normalised.
+
+        Args:
+            store: clips from :meth:`store`.
+            ids: (n,) archive rows.
+            start, length: (n,) crop of every clip in frames; the centre 95 % by default, as in the test protocol.
+            batch_size: clips per forward pass.
+
+        Returns:
+            stream → (n, F) float32 on the model's device.
+        """
+        parts: list[list[Tensor]] = []
+        ids = torch.as_tensor(ids, device=self.device)
+        for at in range(0, len(ids), batch_size):
+            rows = slice(at, at + batch_size)
+            crop = (None, None) if start is None or length is None else (start[rows], length[rows])
+            parts.append(self.features(self._windows(store, ids[rows], *crop)))
+        if not parts:
+            raise ConfigError("there are no clips to encode")
+        return {s: torch.cat([p[i] for p in parts]) for i, s in enumerate(self.streams)}
+
+    def raw(self, store: ClipStore, ids: Tensor) -> dict[str, Tensor]:
+        """stream → (n, T·P·V·C) the stream's view of the centre crop, flattened: the raw-feature row of a table."""
+        clips = self._windows(store, torch.as_tensor(ids, device=self.device), None, None)
+        return {s: view(clips).flatten(1) for s, view in zip(self.streams, self.views, strict=True)}
+
+    def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+        """(N, F) features of every clip of an archive, all streams side by side."""
+        store = self.store(archive)
+        features = self.encode(store, store.ids)
+        return torch.cat(list(features.values()), dim=1).cpu().numpy()

@@ -1,0 +1,99 @@
+"""Everything that decides a pretraining."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from motet.core.errors import ConfigError
+from motet.core.options import Count, Natural, Options
+from motet.data.augment import Augment
+from motet.data.views import split_stream
+from motet.engine.options import Encoder, Loop, Optimiser
+from motet.methods.base import Method
+
+
+@dataclass(frozen=True)
+class Recipe(Options):
+    """Everything that decides a pretraining; the defaults are CMD's paper values on NTU RGB+D."""
+
+    recipe: Annotated[str, tyro.conf.Suppress]
+    """name this configuration started from."""
+    method: Method
+    streams: tuple[str, ...] = ("joint", "motion", "bone")
+    """views of the clip: joint, bone, motion, bone_motion, acceleration; 'joint[left_arm+right_arm]' restricts one."""
+    per_sensor: tuple[str, ...] = ()
+    """options of one sensor's streams, such as inertial:frames=100; of frames, preprocess, encoder, augmentation."""
+    frames: Count = 64
+    """frames that the encoder sees; clips are cropped and resized to it."""
+    preprocess: Literal["cmd", "crossclr", "yaw", "center", "first-frame", "none"] = "cmd"
+    split: str | None = None
+    """rule that says which clips train; by default the archive's own standard."""
+    epochs: Natural = 450
+    batch_size: Count = 64
+    """clips per step over all processes."""
+    seed: Natural = 42
+    encoder: Encoder = field(default_factory=Encoder)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: Augment = field(default_factory=Augment)
+    loop: Loop = field(default_factory=Loop)
+    as_released: bool = False
+    """follow the released code where it departs from the paper (epochs and drop one later)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.streams:
+            raise ConfigError("a recipe needs at least one stream")
+        if len(set(self.streams)) != len(self.streams):
+            raise ConfigError(f"streams {', '.join(self.streams)} name one view more than once")
+
+    def called(self) -> str:
+        return f"recipe {self.recipe}"
+
+    def for_sensor(self, sensor: str) -> Recipe:
+        """What the streams of one sensor are trained and evaluated with; of the main archive for the empty name.
+
+        Raises:
+            ConfigError: an entry of ``per_sensor`` is not SENSOR:NAME=VALUE, or names an option that all share.
+        """
+        named = [split_stream(s) for s in self.streams]
+        own = tuple(view for name, view in named if name == sensor)
+        changes: dict[str, Any] = {"streams": own, "per_sensor": ()}
+        allowed = {"frames", "preprocess", *(f.name for part in (Encoder, Augment) for f in fields(part))}
+        for text in self.per_sensor:
+            name, colon, rest = text.partition(":")
+            option, equals, value = rest.partition("=")
+            option = option.replace("-", "_")
+            if not (colon and equals) or option not in allowed:
+                raise ConfigError(
+                    f"--per-sensor {text!r} is not SENSOR:NAME=VALUE with a name among {', '.join(sorted(allowed))}"
+                )
+            if name == sensor:
+                changes[option] = _read(value)
+        return self.with_options(changes)
+
+
+def _read(text: str) -> Any:
+    """A number or truth value from text; other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def option_names(recipe: Recipe) -> list[str]:
+    """Names of all options of a recipe."""
+    return [name for name in recipe.names() if name != "recipe"]
+
+
+def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
+    """Rebuild a recipe from its :meth:`~motet.core.options.Options.to_dict`.
+
+    Raises:
+        ConfigError: fields are missing or unknown, or the method is not one of motet's.
+    """
+    return Recipe.from_dict(data)
