@@ -322,7 +322,7 @@ def test_seeds_refuse_a_run_of_another_training(small_archive: MotionArchive, tm
     train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **options)
     again = train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **options, keep_checkpoints=1)
     assert again[0].finished
-    with pytest.raises(RunError, match=r"another training \(recipe is cmd/small, not moco/small; method is CMD, not MoCo"):
+    with pytest.raises(RunError, match=r"another training \(.*method is CMD, not MoCo"):
         train_seeds("moco", small_archive, tmp_path, [0], progress=False, **options)
     with pytest.raises(RunError, match="epochs is 1, not 2"):
         train_seeds("cmd", small_archive, tmp_path, [0], progress=False, **{**options, "epochs": 2})

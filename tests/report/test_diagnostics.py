@@ -32,7 +32,7 @@ def test_shares_by_stream_and_similarities_as_means() -> None:
 
 def test_streams_of_some_parts_keep_their_names() -> None:
     name = "hallucination/joint[left_arm+right_arm]/retained"
-    (kept,) = watched_curves([{"epoch": 3, "watched": {name: 1.0}}])
+    (kept,) = watched_curves([{"epoch": 3, "diagnostics": {name: 1.0}}])
     assert list(kept.series) == ["joint[left_arm+right_arm]"]
 
 

@@ -145,7 +145,7 @@ class Run:
         path = self.path / "config.json"
         try:
             config = json.loads(path.read_text())
-            kind = config["kind"] = str(config.get("kind") or ("pretrain" if "recipe" in config else "graphs"))
+            kind = config["kind"] = str(config.get("kind") or _guessed(config))
             module = config.setdefault("module", _EARLIER.get(kind, ""))
             if not (isinstance(module, str) and module.startswith("motet.methods.")):
                 raise ValueError(f"it is read by {module!r}, which is none of motet's methods")
@@ -283,13 +283,18 @@ def _verb(kind: str) -> str:
     return kind.replace("-", " ")
 
 
+def _guessed(config: Mapping[str, Any]) -> str:
+    """The kind of a run of a version that did not write it."""
+    return "graphs" if "options" in config and "seeds" in config else "pretrain"
+
+
 def kind_of(path: str | Path) -> str | None:
     """The kind of the run in a directory; None where there is none that can be read."""
     try:
         config = json.loads((Path(path) / "config.json").read_text())
     except (OSError, ValueError):
         return None
-    return config.get("kind", "pretrain" if "recipe" in config else None) if isinstance(config, dict) else None
+    return str(config.get("kind") or _guessed(config)) if isinstance(config, dict) else None
 
 
 def collect(path: str | Path, *kinds: str) -> list[Run]:
