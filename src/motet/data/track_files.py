@@ -1,0 +1,330 @@
+"""Labels along time as other programs keep them: tables, ELAN, BORIS, Audacity, one label a frame.
+
+Everything is brought to rows of :mod:`motet.data.tracks` (recording, start, end, label, rater, certainty) and back.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from motet.core.errors import ConfigError, DataError
+from motet.data.tracks import intervals
+
+Rows = list[dict[str, Any]]
+MAX_BYTES = 200_000_000
+_COLUMNS = {
+    "recording": ("recording", "file", "clip", "name", "observation id", "media file name", "media"),
+    "start": ("start", "start (s)", "begin", "onset", "start_s", "start time", "begin time - ss.msec"),
+    "end": ("end", "end (s)", "stop", "stop (s)", "offset", "end_s", "end time", "end time - ss.msec"),
+    "label": ("label", "behavior", "behaviour", "class", "activity", "annotation", "event", "text", "value"),
+    "rater": ("rater", "annotator", "observer", "coder", "annotated by"),
+    "certainty": ("certainty", "confidence", "probability"),
+    "status": ("status", "behavior status", "behaviour status"),
+    "time": ("time", "time (s)"),
+    "kind": ("behavior type", "behaviour type", "type"),
+}
+
+
+def read(path: str | Path, *, form: str | None = None, fps: float | None = None) -> dict[str, Rows]:
+    """Labels of a file by track; tracks without a name of their own are called ``""``.
+
+    Args:
+        path: the file.
+        form: one of :data:`FORMS`; by the file's ending and content by default.
+        fps: frames per second, for one label a frame.
+
+    Returns:
+        Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``, ``rater``
+        and ``certainty`` or None. Whether they fit recordings is checked where they are saved.
+
+    Raises:
+        DataError: names the file, and the line where one is wrong.
+        ConfigError: no such form, or a frame rate is missing.
+    """
+    path = Path(path)
+    if form is not None and form not in FORMS:
+        raise ConfigError(f"there is no form {form!r} of labels; choose from {', '.join(FORMS)}")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path} has more than {MAX_BYTES // 10**6} MB, which no file of labels needs")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    chosen = form or _guess(path, text)
+    return FORMS[chosen](path, text, fps)
+
+
+def _guess(path: Path, text: str) -> str:
+    if path.suffix.lower() == ".eaf" or "<ANNOTATION_DOCUMENT" in text[:2000]:
+        return "elan"
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if re.fullmatch(r"\s*[\d.]+\t[\d.]+(\t.*)?", first):
+        return "audacity"
+    names = {cell.strip().lower() for cell in re.split(r"[,;\t]", first)}
+    if names & {"behavior", "behaviour"} and names & {"observation id", "subject", "status", "behavior type"}:
+        return "boris"
+    return "table" if names & set(_COLUMNS["start"]) else "frames"
+
+
+def _table(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
+    rows = []
+    for line, cells in _records(path, text, need=("start", "end", "label")):
+        rows.append(_row(path, line, cells, cells["start"], cells["end"]))
+    return {"": rows}
+
+
+def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
+    """Aggregated events (a start and a stop in each row), or tabular events (START and STOP in rows of their own)."""
+    records = list(_records(path, text, need=("label",)))
+    if records and "status" not in records[0][1]:
+        return _table(path, text, fps)
+    rows: Rows = []
+    running: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
+    for line, cells in records:
+        key = (cells.get("recording", ""), cells.get("rater", ""), cells["label"])
+        status = cells["status"].upper()
+        if status == "START":
+            running[key] = line, cells
+        elif status == "STOP":
+            if key not in running:
+                raise DataError(f"{path}, line {line}: {cells['label']!r} stops without having started")
+            begun = running.pop(key)[1]
+            rows.append(_row(path, line, cells, begun.get("time", ""), cells.get("time", "")))
+    if running:
+        line, cells = next(iter(running.values()))
+        raise DataError(f"{path}, line {line}: {cells['label']!r} starts and never stops; add its STOP")
+    return {"": rows}
+
+
+def _audacity(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("\\"):  # frequencies of spectral labels
+            continue
+        cells = line.split("\t")
+        if len(cells) < 3:
+            raise DataError(f"{path}, line {number}: {line[:60]!r} is not start, end and label with tabs between")
+        rows.append(_row(path, number, {"label": cells[2]}, cells[0], cells[1]))
+    return {"": rows}
+
+
+def _frames(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
+    """One label a line, or a table with a column per track and a row per frame."""
+    if fps is None:
+        raise ConfigError(f"{path} has one label a frame: its frame rate is needed (--fps)")
+    lines = text.splitlines()
+    delimiter = _delimiter(lines[0]) if lines else ","
+    records = list(csv.reader(lines, delimiter=delimiter))
+    if not records:
+        raise DataError(f"{path} is empty")
+    if len(records[0]) == 1:
+        header = records[0][0].strip().lower() in _COLUMNS["label"]
+        columns = {"": [row[0].strip() if row else "" for row in records[header:]]}
+    else:
+        names = [name.strip() for name in records[0]]
+        wrong = next((n for n, row in enumerate(records, 1) if row and len(row) != len(names)), None)
+        if wrong is not None:
+            raise DataError(f"{path}, line {wrong}: {len(records[wrong - 1])} cells under {len(names)} columns")
+        taken = [i for i, name in enumerate(names) if name.lower() not in ("frame", "time", "timestamp", "index", "")]
+        columns = {names[i]: [row[i].strip() if row else "" for row in records[1:]] for i in taken}
+    return {name: intervals(path.stem, labels, fps) for name, labels in columns.items()}
+
+
+def _elan(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
+    """ELAN's .eaf: time-aligned annotations of every tier."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise DataError(f"{path} declares a document type, which ELAN does not write; it is not read")
+    try:
+        root = ET.fromstring(text)
+        slots = {s.attrib["TIME_SLOT_ID"]: s.attrib.get("TIME_VALUE") for s in root.iter("TIME_SLOT")}
+        found: dict[str, Rows] = {}
+        for tier in root.iter("TIER"):
+            rater = tier.attrib.get("ANNOTATOR") or tier.attrib.get("PARTICIPANT") or None
+            for one in tier.iter("ALIGNABLE_ANNOTATION"):
+                times = [slots[one.attrib[f"TIME_SLOT_REF{n}"]] for n in (1, 2)]
+                label = (one.findtext("ANNOTATION_VALUE") or "").strip()
+                if None in times or not label:
+                    continue  # not aligned in time, or left empty
+                start, end = (int(t) / 1000 for t in times if t is not None)
+                row = {"recording": path.stem, "start": start, "end": end, "label": label, "rater": rater}
+                found.setdefault(tier.attrib["TIER_ID"], []).append({**row, "certainty": None})
+    except (ET.ParseError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is not a sound ELAN file ({error})") from error
+    return found
+
+
+FORMS: dict[str, Callable[[Path, str, float | None], dict[str, Rows]]] = {
+    "table": _table,
+    "elan": _elan,
+    "boris": _boris,
+    "audacity": _audacity,
+    "frames": _frames,
+}
+"""forms of labels that are read."""
+
+
+def _delimiter(line: str) -> str:
+    return max("\t;,", key=line.count)
+
+
+def _records(path: Path, text: str, *, need: Sequence[str]) -> Iterable[tuple[int, dict[str, str]]]:
+    """Rows of a table by the meaning of their columns, with line numbers."""
+    lines = text.splitlines()
+    reader = csv.reader(lines, delimiter=_delimiter(lines[0]) if lines else ",")
+    header = [cell.strip().lower() for cell in next(reader, [])]
+    place: dict[str, int] = {}
+    for meaning, names in _COLUMNS.items():
+        column = next((header.index(name) for name in names if name in header), None)
+        if column is not None:
+            place[meaning] = column
+    missing = [name for name in need if name not in place]
+    if missing:
+        raise DataError(
+            f"{path} has no column {' or '.join(_COLUMNS[missing[0]][:3])}; it has {', '.join(header)[:200]}"
+        )
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield reader.line_num, {m: cells[i].strip() if i < len(cells) else "" for m, i in place.items()}
+
+
+def _row(path: Path, line: int, cells: Mapping[str, str], start: str, end: str) -> dict[str, Any]:
+    certainty = cells.get("certainty", "")
+    return {
+        "recording": cells.get("recording") or path.stem,
+        "start": _seconds(path, line, start),
+        "end": _seconds(path, line, end),
+        "label": cells["label"].strip(),
+        "rater": cells.get("rater") or None,
+        "certainty": _number(path, line, certainty) if certainty else None,
+    }
+
+
+def _seconds(path: Path, line: int, text: str) -> float:
+    """Seconds from ``12.5``, ``1:02.5`` or ``0:01:02.5``."""
+    parts = text.split(":")
+    if len(parts) > 3 or not text:
+        raise DataError(f"{path}, line {line}: {text!r} is not a time; write seconds or h:mm:ss")
+    total = 0.0
+    for part in parts:
+        total = 60 * total + _number(path, line, part)
+    return total
+
+
+def _number(path: Path, line: int, text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError as error:
+        raise DataError(f"{path}, line {line}: {text!r} is not a number") from error
+
+
+# ----------------------------------------------------------------------------------------------------------- writing
+
+
+def write(
+    rows: pl.DataFrame, form: str, *, name: str = "labels", durations: Mapping[str, float] | None = None
+) -> dict[str, str]:
+    """A track as files of another program: text by file name.
+
+    Args:
+        rows: a track, see :class:`motet.data.tracks.Tracks`.
+        form: ``table`` (one CSV), ``elan``, ``audacity`` (one file a recording), ``boris`` (aggregated events).
+        name: of the track, for the file or the tier.
+        durations: seconds of each recording; recordings without labels get a file too.
+
+    Raises:
+        ConfigError: no such form.
+    """
+    if form not in WRITERS:
+        raise ConfigError(f"labels are not written as {form!r}; choose from {', '.join(WRITERS)}")
+    return WRITERS[form](rows, name, durations or {})
+
+
+def _write_table(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
+    return {f"{name}.csv": rows.write_csv()}
+
+
+def _write_boris(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
+    columns = {
+        "Observation id": pl.col("recording"),
+        "Subject": pl.col("rater").fill_null(""),
+        "Behavior": pl.col("label"),
+        "Behavior type": pl.lit("STATE"),
+        "Start (s)": pl.col("start"),
+        "Stop (s)": pl.col("end"),
+        "Duration (s)": pl.col("end") - pl.col("start"),
+    }
+    return {f"{name}.csv": rows.select(**columns).write_csv()}
+
+
+def _write_audacity(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
+    found = {f"{_file(recording)}.txt": "" for recording in durations}
+    for row in rows.iter_rows(named=True):
+        key = f"{_file(row['recording'])}.txt"
+        label = re.sub(r"[\t\r\n]", " ", row["label"])
+        found[key] = found.get(key, "") + f"{row['start']:.6f}\t{row['end']:.6f}\t{label}\n"
+    return found
+
+
+def _write_elan(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
+    groups = {recording: [] for recording in durations} | _grouped(rows)
+    return {f"{_file(recording)}.eaf": _eaf(own, name) for recording, own in groups.items()}
+
+
+def _eaf(rows: Rows, name: str) -> str:
+    root = ET.Element("ANNOTATION_DOCUMENT", AUTHOR="", DATE="2000-01-01T00:00:00+00:00", FORMAT="3.0", VERSION="3.0")
+    header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(len(rows))
+    order = ET.SubElement(root, "TIME_ORDER")
+    raters = list(dict.fromkeys(row["rater"] for row in rows)) or [None]
+    slot = annotation = 0
+    for rater in raters:
+        tier_name = name if len(raters) == 1 or rater is None else f"{name} ({rater})"
+        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=tier_name)
+        if rater is not None:
+            tier.set("ANNOTATOR", rater)
+        for row in (row for row in rows if row["rater"] == rater):
+            annotation += 1
+            one = ET.SubElement(
+                ET.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{annotation}"
+            )
+            for number, time in enumerate((row["start"], row["end"]), 1):
+                slot += 1
+                ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=str(round(1000 * time)))
+                one.set(f"TIME_SLOT_REF{number}", f"ts{slot}")
+            ET.SubElement(one, "ANNOTATION_VALUE").text = row["label"]
+    ET.SubElement(
+        root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true", GRAPHIC_REFERENCES="false"
+    )
+    ET.indent(root)
+    buffer = io.BytesIO()
+    ET.ElementTree(root).write(buffer, encoding="UTF-8", xml_declaration=True)
+    return buffer.getvalue().decode() + "\n"
+
+
+def _grouped(rows: pl.DataFrame) -> dict[str, Rows]:
+    groups: dict[str, Rows] = {}
+    for row in rows.iter_rows(named=True):
+        groups.setdefault(row["recording"], []).append(row)
+    return groups
+
+
+def _file(recording: str) -> str:
+    """A file name from a recording's name, which may hold anything."""
+    return re.sub(r"[^\w .+-]", "_", recording).strip(" .") or "recording"
+
+
+WRITERS: dict[str, Callable[[pl.DataFrame, str, Mapping[str, float]], dict[str, str]]] = {
+    "table": _write_table,
+    "elan": _write_elan,
+    "boris": _write_boris,
+    "audacity": _write_audacity,
+}
+"""forms of labels that are written."""
