@@ -42,8 +42,8 @@ def read(path: str | Path, *, form: str | None = None, fps: float | None = None)
         fps: frames per second, for one label a frame.
 
     Returns:
-        Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``, ``rater``
-        and ``certainty`` or None. Whether they fit recordings is checked where they are saved.
+        Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``,
+        ``rater`` and ``certainty`` or None. Whether they fit recordings is checked where they are saved.
 
     Raises:
         DataError: names the file, and the line where one is wrong.
@@ -274,7 +274,8 @@ def _write_audacity(rows: pl.DataFrame, name: str, durations: Mapping[str, float
 
 
 def _write_elan(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
-    groups = {recording: [] for recording in durations} | _grouped(rows)
+    empty: dict[str, Rows] = {recording: [] for recording in durations}
+    groups = empty | _grouped(rows)
     return {f"{_file(recording)}.eaf": _eaf(own, name) for recording, own in groups.items()}
 
 
