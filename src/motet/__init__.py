@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from motet.methods.pretrain import pretrain, resume
     from motet.use.embed import embed
     from motet.use.export import export
+    from motet.use.fit import fit
+    from motet.use.predict import predict
     from motet.use.stream import stream
     from motet.use.weights import save_weights
 
@@ -42,8 +44,10 @@ _HOMES = {
     "Skeleton": "data.skeletons",
     "embed": "use.embed",
     "export": "use.export",
+    "fit": "use.fit",
     "import_dataset": "data.formats",
     "load": "engine.model",
+    "predict": "use.predict",
     "pretrain": "methods.pretrain",
     "resume": "methods.pretrain",
     "save_weights": "use.weights",
@@ -79,8 +83,10 @@ __all__ = [
     "__version__",
     "embed",
     "export",
+    "fit",
     "import_dataset",
     "load",
+    "predict",
     "pretrain",
     "resume",
     "save_weights",

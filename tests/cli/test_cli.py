@@ -50,7 +50,7 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
     ("line", "message"),
     [
         ("fly", "there is no verb 'fly'; `motet --help` lists them"),
-        ("predict runs/k", "there is no verb 'predict'; features of new clips: `motet embed`; classes of new clips"),
+        ("classify runs/k", "there is no verb 'classify'; `motet predict` applies a model that `motet fit` made"),
         ("pretrian cmd", "there is no verb 'pretrian'; did you mean `motet pretrain`?"),
         ("import csv a b", "there is no verb 'import'; it is a verb of `motet data`"),
         ("data predict x", "there is no verb 'data predict'; after 'data' comes one of"),

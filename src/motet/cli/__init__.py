@@ -37,6 +37,8 @@ usage: motet VERB …            `motet VERB --help` tells more
   distill extract SOURCE --out TABLE.npz    features of frozen networks from video, sound, speech and text
   distill raw SOURCE --target M …           the same with networks that learn from recordings
   graphs FOLDER --out RUN                   GraphCL on graphs with node labels, and HaLP on it
+  fit ARCHIVE --out MODEL                   a classifier from labels, with its expected error
+  predict MODEL ARCHIVE --out BOUTS.csv     who does what, when
   embed RUN ARCHIVE --out FILE.npz          features of every clip
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
@@ -61,6 +63,8 @@ VERBS = {
     "distill extract": ("distill_raw", "distill_extract"),
     "distill raw": ("distill_raw", "distill_raw"),
     "graphs": ("graphs", "graphs"),
+    "fit": ("answers", "fit"),
+    "predict": ("answers", "predict"),
     "embed": ("show", "embed"),
     "export": ("show", "export"),
     "weights pack": ("show", "weights_pack"),
@@ -78,13 +82,10 @@ KEPT = {
 }
 
 # what people call things that are done elsewhere
-_PREDICTION = (
-    "features of new clips: `motet embed`; classes of new clips, frame by frame: motet.use.stream.Classifier "
-    "(docs/export.md); of clusters that were found: `motet clusters`"
-)
+_PREDICTION = "`motet predict` applies a model that `motet fit` made; features of new clips: `motet embed`"
 _ELSEWHERE = {
-    **dict.fromkeys(("predict", "classify", "infer", "inference"), _PREDICTION),
-    **dict.fromkeys(("train", "fit"), "`motet pretrain` learns"),
+    **dict.fromkeys(("classify", "infer", "inference"), _PREDICTION),
+    "train": "`motet pretrain` learns without labels, `motet fit` from labels",
     **dict.fromkeys(("test", "eval", "score"), "`motet evaluate` judges a run"),
     **dict.fromkeys(("import", "inspect", "list", "simulate"), "it is a verb of `motet data`"),
     "convert": "`motet data import` reads recordings, `motet weights convert` checkpoints",

@@ -1,0 +1,330 @@
+"""Fit a classifier of movements from labels, and say honestly how well it will do on people it has not met.
+
+Every candidate predicts recordings of people that were held out; the best one is chosen, calibrated and smoothed on
+those predictions, and fitted again on everyone. The expected error is that of the choice too: for each fold the
+candidate is chosen on the other folds.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from motet.core.errors import ConfigError
+from motet.core.files import refuse_existing, write_json, written
+from motet.data.archive import MotionArchive
+from motet.evaluate.segmentation import segmentation_scores
+from motet.use.classifiers import CLASSIFIERS, thinned
+from motet.use.durations import Chain, Durations
+from motet.use.material import Material, gather
+from motet.use.network import Network
+from motet.use.predictor import Member, Novelty, Predictor
+from motet.use.signals import Array
+from motet.use.windows import WINDOWED, Dense, Statistics
+
+Integers = npt.NDArray[np.int64]
+CANDIDATES = ("raw+linear", "statistics+linear", "statistics+trees", "rocket+linear", Network.name)
+SCALES = (0.5, 1.0, 2.0)
+TEMPERATURES = tuple(float(t) for t in np.geomspace(0.4, 3.0, 15))
+_STRANGE = 0.999, 1.25  # share of held-out moments below the threshold of novelty, and room above it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a candidate said about people that were held out.
+
+    Attributes:
+        name: the candidate, or several joined by " & ".
+        probabilities: (n, K) of every tick of each recording.
+        scale: of the evidence, chosen on them.
+        labels: (T,) smoothed class of each frame of each recording.
+        scores: of :func:`motet.evaluate.segmentation_scores`, or the accuracy of clips.
+    """
+
+    name: str
+    probabilities: list[Array]
+    scale: float
+    labels: list[Integers]
+    scores: dict[str, float]
+
+
+def fit(
+    archive: str | Path | MotionArchive,
+    out: str | Path,
+    *,
+    track: str | None = None,
+    candidates: Sequence[str] = CANDIDATES,
+    folds: int = 5,
+    unlabelled: Literal["ignore", "none"] = "ignore",
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Predictor:
+    """Fit a classifier from labelled clips or a label track, and save it.
+
+    Args:
+        archive: recordings with a label track, or labelled clips.
+        out: folder to create: ``config.json``, ``model.safetensors`` and a card.
+        track: label track to learn; the only one by default, or the labels of clips where there is none.
+        candidates: what to choose from, of :data:`CANDIDATES`.
+        folds: of the cross-validation; people stay together.
+        unlabelled: what unlabelled moments of labelled recordings are: ``ignore`` (unknown) or ``none`` (of these).
+        seed: of folds, trees and networks.
+        overwrite: replace a model that is there.
+        progress: say on stderr what each candidate reaches.
+
+    Returns:
+        The model; ``.config["expected"]`` is what it will reach on people it has not met.
+
+    Raises:
+        ConfigError: unknown candidate, no labels, fewer than two classes, one recording, or no known frame rate.
+        DataError: a recording shorter than a window.
+    """
+    unknown = [c for c in candidates if c not in _kinds()]
+    if unknown or not candidates:
+        raise ConfigError(f"there is no candidate {(unknown or ['(none)'])[0]!r}; choose from {', '.join(_kinds())}")
+    if folds < 2:
+        raise ConfigError(f"folds is {folds}; cross-validation needs at least 2")
+    refuse_existing(out, overwrite)
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    material = gather(source, track, unlabelled)
+    console = Console(stderr=True, quiet=not progress, highlight=False)
+    fold = material.folds(folds, seed)
+    outcomes, cached = _cross_validated(material, candidates, fold, seed, console)
+    best = max(outcomes, key=lambda o: _rank(o.scores))
+    expected = _expected(material, outcomes, fold)
+    model = _final(material, best, cached, fold, seed)
+    facts = {
+        "expected": expected,
+        "chosen": best.name,
+        "candidates": [{"name": o.name, **o.scores} for o in outcomes],
+        "trained_on": {
+            "archive": str(source.path.name),
+            "hash": source.hash,
+            "track": material.track,
+            "recordings": len(material.rows),
+            material.by: len(np.unique(material.groups)),
+            "hours": round(sum(map(len, material.labels)) / material.layout.fps / 3600, 4),
+            "licence": source.licence,
+            "simulated": source.simulated,
+        },
+    }
+    model = replace(model, config=facts)
+    save(model, out)
+    return model
+
+
+def _kinds() -> list[str]:
+    return [f"{d}+{h}" for d in WINDOWED for h in CLASSIFIERS] + [Network.name]
+
+
+def _parts(name: str) -> tuple[Dense | None, str]:
+    dense, _, head = name.partition("+")
+    return (None, Network.name) if name == Network.name else (WINDOWED[dense], head)
+
+
+def _features(material: Material, dense: Dense) -> list[Array]:
+    return [dense(material.frames(i), material.layout) for i in range(len(material.rows))]
+
+
+def _learn(material: Material, name: str, features: list[Array] | None, rows: Integers, seed: int) -> Member:
+    """One candidate, learnt from some recordings."""
+    dense, head = _parts(name)
+    count = len(material.classes)
+    if dense is None or features is None:
+        frames = [material.frames(i) for i in rows]
+        return Member(
+            name, None, Network.fit(frames, [material.labels[i] for i in rows], count, material.layout, seed=seed)
+        )
+    x, y = np.concatenate([features[i] for i in rows]), np.concatenate([material.ticks[i] for i in rows])
+    used = thinned(y)
+    return Member(name, dense, CLASSIFIERS[head].fit(x[used], y[used], count, seed=seed))
+
+
+def _cross_validated(
+    material: Material, candidates: Sequence[str], fold: Integers, seed: int, console: Console
+) -> tuple[list[Outcome], dict[str, list[Array]]]:
+    cached: dict[str, list[Array]] = {Statistics.name: _features(material, Statistics())}
+    outcomes = []
+    for name in candidates:
+        dense, _ = _parts(name)
+        if dense is not None and dense.name not in cached:
+            cached[dense.name] = _features(material, dense)
+        features = cached[dense.name] if dense is not None else None
+        held: dict[int, Array] = {}
+        for k in range(int(fold.max()) + 1):
+            member = _learn(material, name, features, np.flatnonzero(fold != k), seed)
+            for i in np.flatnonzero(fold == k).tolist():
+                if features is None or isinstance(member.head, Network):
+                    held[i] = member(material.frames(i), material.layout)
+                else:
+                    held[i] = member.head(features[i])
+        outcomes.append(_outcome(material, name, [held[i] for i in range(len(fold))], fold))
+        console.print(f"{name}: {_said(outcomes[-1].scores)}")
+    for a, b in combinations(sorted(outcomes, key=lambda o: -_rank(o.scores))[:2], 2):
+        mixed = [
+            np.asarray((p + q) / 2, dtype=np.float32) for p, q in zip(a.probabilities, b.probabilities, strict=True)
+        ]
+        outcomes.append(_outcome(material, f"{a.name} & {b.name}", mixed, fold))
+        console.print(f"{outcomes[-1].name}: {_said(outcomes[-1].scores)}")
+    return outcomes, cached
+
+
+def _outcome(material: Material, name: str, probabilities: list[Array], fold: Integers) -> Outcome:
+    if material.track is None:
+        labels = [
+            np.full(len(y), int(np.log(p + 1e-6).mean(axis=0).argmax()))
+            for p, y in zip(probabilities, material.labels, strict=True)
+        ]
+        right = np.mean([bool(a[0] == y[0]) for a, y in zip(labels, material.labels, strict=True)])
+        return Outcome(name, probabilities, 1.0, labels, {"accuracy": float(right)})
+    options = []
+    for scale in SCALES:
+        labels = _smoothed(material, probabilities, fold, scale)
+        scores = segmentation_scores(material.labels, labels)
+        options.append(Outcome(name, probabilities, scale, labels, {"accuracy": scores.pop("frames"), **scores}))
+    return max(options, key=lambda o: _rank(o.scores))
+
+
+def _smoothed(material: Material, probabilities: list[Array], fold: Integers, scale: float) -> list[Integers]:
+    """(T,) decoded class of each frame, with durations learnt from the other folds."""
+    found: list[Integers] = [np.zeros(0, dtype=np.int64)] * len(fold)
+    for k in range(int(fold.max()) + 1):
+        known = [material.ticks[i] for i in np.flatnonzero(fold != k)]
+        chain = Chain(Durations.fit(known, len(material.classes), scale=scale))
+        for i in np.flatnonzero(fold == k).tolist():
+            decoded = chain.decode(probabilities[i])
+            found[i] = np.repeat(decoded, material.layout.hop)[: len(material.labels[i])]
+    return found
+
+
+def _rank(scores: dict[str, float]) -> float:
+    return scores["accuracy"] + scores.get("f1@50", 0.0)
+
+
+def _said(scores: dict[str, float]) -> str:
+    said = f"{100 * scores['accuracy']:.1f} % right"
+    return said + (f", F1@.5 {100 * scores['f1@50']:.1f}" if "f1@50" in scores else "")
+
+
+def _expected(material: Material, outcomes: list[Outcome], fold: Integers) -> dict[str, Any]:
+    """Scores on each fold of the candidate that was best on the others, and how they vary between people."""
+    labels: list[Integers] = [np.zeros(0, dtype=np.int64)] * len(fold)
+    for k in range(int(fold.max()) + 1):
+        others, own = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        best = max(outcomes, key=lambda o: _rank(_scores(material, o.labels, others)))
+        for i in own.tolist():
+            labels[i] = best.labels[i]
+    everyone = np.arange(len(fold))
+    each = [
+        _scores(material, labels, np.flatnonzero(material.groups == g))["accuracy"] for g in np.unique(material.groups)
+    ]
+    wrong = {
+        name: float(np.mean(np.concatenate([a[y == k] == k for a, y in zip(labels, material.labels, strict=True)])))
+        for k, name in enumerate(material.classes)
+    }
+    return {
+        **_scores(material, labels, everyone),
+        "worst": float(min(each)),
+        "spread": float(np.std(each)),
+        "recall": wrong,
+        "folds": int(fold.max()) + 1,
+        "by": material.by,
+    }
+
+
+def _scores(material: Material, labels: list[Integers], rows: Integers) -> dict[str, float]:
+    true, said = [material.labels[i] for i in rows], [labels[i] for i in rows]
+    if material.track is None:
+        return {"accuracy": float(np.mean([a[0] == y[0] for a, y in zip(said, true, strict=True)]))}
+    scores = segmentation_scores(true, said)
+    return {"accuracy": scores.pop("frames"), **scores}
+
+
+def _final(material: Material, best: Outcome, cached: dict[str, list[Array]], fold: Integers, seed: int) -> Predictor:
+    """The chosen candidate on everyone, calibrated on the predictions about people held out."""
+    rows, count = np.arange(len(fold)), len(material.classes)
+    members = []
+    for name in best.name.split(" & "):
+        dense, _ = _parts(name)
+        members.append(_learn(material, name, None if dense is None else cached[dense.name], rows, seed))
+    truth = np.concatenate(material.ticks)
+    said = np.concatenate(best.probabilities)[truth >= 0]
+    temperature = min(TEMPERATURES, key=lambda t: _log_loss(said, truth[truth >= 0], t))
+    durations = Durations.fit(material.ticks, count, scale=best.scale)
+    novelty = _novelty(material, cached[Statistics.name], fold, count)
+    return Predictor(
+        material.layout, material.classes, members, durations, novelty, temperature, material.track is None
+    )
+
+
+def _log_loss(probabilities: Array, labels: Integers, temperature: float) -> float:
+    p = np.maximum(probabilities, 1e-6) ** (1 / temperature)
+    return float(-np.log((p / p.sum(axis=1, keepdims=True))[np.arange(len(labels)), labels]).mean())
+
+
+def _novelty(material: Material, features: list[Array], fold: Integers, count: int) -> Novelty:
+    """Its threshold lies above what people held out do."""
+
+    def made(rows: Integers) -> Novelty:
+        x, y = np.concatenate([features[i] for i in rows]), np.concatenate([material.ticks[i] for i in rows])
+        return Novelty.fit(x[y >= 0], y[y >= 0], count)
+
+    distances = []
+    for k in range(int(fold.max()) + 1):
+        known = made(np.flatnonzero(fold != k))
+        distances += [known.distance(features[i]) for i in np.flatnonzero(fold == k)]
+    share, room = _STRANGE
+    final = made(np.arange(len(fold)))
+    final.arrays["threshold"][0] = room * float(np.quantile(np.concatenate(distances), share))
+    return final
+
+
+def save(model: Predictor, out: str | Path) -> None:
+    """Write the folder of a model: the whole of it or nothing."""
+    from safetensors.numpy import save_file
+
+    folder = Path(out)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        save_file({k: np.ascontiguousarray(v) for k, v in model.arrays().items()}, partial / "model.safetensors")
+        with written(partial / "README.md") as card:
+            card.write_text(card_of(model), encoding="utf-8")
+        write_json(partial / "config.json", model.describe())
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def card_of(model: Predictor) -> str:
+    """The card: what the model knows, from what, and how often it will be wrong."""
+    facts, expected = model.config["trained_on"], model.config["expected"]
+    rows = "\n".join(f"| {name} | {100 * share:.1f} |" for name, share in expected["recall"].items())
+    segments_ = "" if model.clips else f", F1 of bouts at overlap .5 {100 * expected['f1@50']:.1f}"
+    return f"""# Movement classifier
+
+Classes: {", ".join(model.classes)}. Recordings: {model.layout.skeleton.name}, {model.layout.fps:g} frames per second.
+Chosen: {model.config["chosen"]}. Learnt from {facts["recordings"]} recordings, {facts["hours"]:g} hours, of
+{facts["archive"]} ({"simulated data; " if facts["simulated"] else ""}licence of the recordings: {facts["licence"]}).
+
+Expected on {"people" if expected["by"] == "people" else "recordings"} it has not met (cross-validation over
+{expected["by"]}, {expected["folds"]} folds, choice of the candidate included): {100 * expected["accuracy"]:.1f} % right
+{segments_.removeprefix(", ") or "(clips)"}; worst of them {100 * expected["worst"]:.1f} %.
+
+| class | found, % of its time |
+|---|---|
+{rows}
+
+Moments unlike anything it has seen are answered with "none of these". No code is stored in this folder.
+"""

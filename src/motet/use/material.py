@@ -1,0 +1,148 @@
+"""What a classifier learns from: recordings with labels along time, or labelled clips, and who is in them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, MotetWarning
+from motet.data.archive import MotionArchive
+from motet.use.signals import Layout, check_length
+
+NONE = "none of these"
+SHORTEST = 0.4  # seconds of a recording that a window needs
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled recordings of an archive.
+
+    Attributes:
+        archive: where they are.
+        layout: of all of them.
+        rows: archive rows that have labels.
+        labels: (T,) class of each frame of each of them, -1 = unlabelled.
+        classes: the K classes that occur.
+        groups: (n,) person of each, or the recording itself where people are unknown.
+        by: what ``groups`` are: ``people`` or ``recordings``.
+        track: label track, None for labelled clips.
+    """
+
+    archive: MotionArchive
+    layout: Layout
+    rows: Integers
+    labels: list[Integers]
+    classes: list[str]
+    groups: Integers
+    by: str
+    track: str | None
+
+    @cached_property
+    def ticks(self) -> list[Integers]:
+        """(n,) class of each tick of each recording."""
+        return [y[centres(self.layout, len(y))] for y in self.labels]
+
+    def frames(self, number: int) -> npt.NDArray[Any]:
+        """(T, P, V, C) of the recording ``rows[number]``."""
+        return self.archive.clip(int(self.rows[number]))
+
+    def folds(self, most: int, seed: int) -> Integers:
+        """(n,) fold of each recording: groups stay together, folds hold about the same amount of time."""
+        groups, place = np.unique(self.groups, return_inverse=True)
+        weight = np.bincount(place, [len(y) for y in self.labels])
+        count = min(most, len(groups))
+        order = np.random.default_rng(seed).permutation(len(groups))
+        order = order[np.argsort(-weight[order], kind="stable")]
+        fold, load = np.zeros(len(groups), dtype=np.int64), np.zeros(count)
+        for group in order:
+            fold[group] = int(load.argmin())
+            load[fold[group]] += weight[group]
+        return np.asarray(fold[place])
+
+
+def centres(layout: Layout, frames: int) -> Integers:
+    """(n,) middle frame of each tick."""
+    return np.minimum(np.arange(layout.ticks(frames)) * layout.hop + layout.hop // 2, frames - 1)
+
+
+def gather(archive: MotionArchive, track: str | None, unlabelled: str) -> Material:
+    """Labels of an archive: of a track, or of the clips where it has no tracks.
+
+    Raises:
+        ConfigError: no labels, one class, one recording, or no such track.
+        DataError: a recording is shorter than a window.
+    """
+    if unlabelled not in ("ignore", "none"):
+        raise ConfigError(f"unlabelled is {unlabelled!r}; it must be ignore or none")
+    tracks = archive.tracks
+    layout = Layout.of(archive)
+    if track is None and not len(tracks):
+        labels, classes, name = *_of_clips(archive), None
+    else:
+        name = tracks.one(track)
+        classes = tracks.classes(name)
+        labels = tracks.all_frames(name, classes)
+        if unlabelled == "none":
+            labels = [np.where((y < 0) & (y >= 0).any(), len(classes), y) for y in labels]
+            classes = [*classes, NONE]
+    rows = np.array([i for i, y in enumerate(labels) if (y >= 0).any()], dtype=np.int64)
+    if len(classes) < 2:
+        raise ConfigError(f"{archive.path}: {len(classes)} class is labelled; a classifier needs at least two")
+    if len(rows) < 2:
+        raise ConfigError(
+            f"{archive.path}: only one recording has labels, so no error can be estimated; label another one, or cut "
+            "it with `motet data split`"
+        )
+    for row in rows:
+        check_length(archive, int(row), SHORTEST)
+    groups, by = _groups(archive, rows)
+    material = Material(archive, layout, rows, [labels[i] for i in rows], classes, groups, by, name)
+    _warn(material)
+    return material
+
+
+def _of_clips(archive: MotionArchive) -> tuple[list[Integers], list[str]]:
+    if (archive.labels < 0).all():
+        raise ConfigError(
+            f"{archive.path} has neither label tracks nor labelled clips; add labels with `motet data label`"
+        )
+    used = sorted(set(archive.labels.tolist()) - {-1})
+    number = {label: i for i, label in enumerate(used)}
+    pairs = zip(archive.labels.tolist(), archive.lengths.tolist(), strict=True)
+    return [np.full(n, number.get(label, -1)) for label, n in pairs], [archive.class_names[i] for i in used]
+
+
+def _groups(archive: MotionArchive, rows: Integers) -> tuple[Integers, str]:
+    people = archive.clips["subject"].to_numpy()[rows] if archive.clips["subject"].null_count() == 0 else None
+    if people is not None and len(np.unique(people)) > 1:
+        return np.asarray(people, dtype=np.int64), "people"
+    warnings.warn(
+        f"{archive.path}: people are unknown or only one, so the error is estimated on recordings of known people; "
+        "that of a new person is larger",
+        MotetWarning,
+        stacklevel=4,
+    )
+    return rows, "recordings"
+
+
+def _warn(material: Material) -> None:
+    """Say which classes only one person does: of those nothing can be said about a new person."""
+    alone = []
+    for index, name in enumerate(material.classes):
+        who = {int(g) for g, y in zip(material.groups, material.labels, strict=True) if (y == index).any()}
+        if len(who) == 1:
+            alone.append(name)
+    if alone:
+        what = "person" if material.by == "people" else "recording"
+        warnings.warn(
+            f"{material.archive.path}: only one {what} has {', '.join(map(repr, alone))}, so the estimated error "
+            f"counts it as wrong; label it in another {what}",
+            MotetWarning,
+            stacklevel=4,
+        )

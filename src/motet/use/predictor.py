@@ -1,0 +1,272 @@
+"""A fitted classifier of movements: what it is made of, how it is saved, what it says about recordings.
+
+A folder of three files: ``config.json``, ``model.safetensors`` and ``README.md``, its card. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet._version import __version__
+from motet.core.errors import ConfigError, DataError
+from motet.data.archive import MotionArchive
+from motet.data.skeletons import Skeleton
+from motet.evaluate.segmentation import segments
+from motet.use.classifiers import CLASSIFIERS, Classifier
+from motet.use.durations import Chain, Durations
+from motet.use.material import NONE, centres
+from motet.use.network import Network
+from motet.use.signals import Array, Layout, moving_mean, present
+from motet.use.windows import WINDOWED, Dense, Statistics
+
+Integers = npt.NDArray[np.int64]
+KIND = "classifier"
+_CHUNK = 600.0  # seconds that are looked at in one piece
+_NOVEL = 1.0  # seconds over which strangeness is averaged
+BOUTS = ("recording", "start", "end", "label", "probability")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One way to see a moment: features of windows and a classifier, or a network.
+
+    Attributes:
+        name: of the candidate.
+        dense: features at every tick; None for a network.
+        head: the classifier on them, or the network.
+    """
+
+    name: str
+    dense: Dense | None
+    head: Classifier | Network
+
+    def __call__(self, frames: npt.NDArray[Any], layout: Layout) -> Array:
+        """(n, K) probabilities at every tick."""
+        if isinstance(self.head, Network):
+            return self.head(frames, layout)
+        assert self.dense is not None
+        return self.head(self.dense(frames, layout))
+
+    @property
+    def reach(self) -> float:
+        """Seconds around a moment that count."""
+        return self.head.reach if isinstance(self.head, Network) else (self.dense or Statistics()).reach
+
+    @classmethod
+    def of(cls, name: str, arrays: dict[str, npt.NDArray[Any]]) -> Member:
+        """From a candidate's name and its arrays.
+
+        Raises:
+            DataError: there is no such candidate.
+        """
+        if name == Network.name:
+            return cls(name, None, Network(arrays))
+        dense, _, head = name.partition("+")
+        if dense not in WINDOWED or head not in CLASSIFIERS:
+            raise DataError(f"the model has a part {name!r} that this motet does not know; fit it again")
+        return cls(name, WINDOWED[dense], CLASSIFIERS[head](arrays))
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How far a moment lies from all that was seen: the smallest Mahalanobis distance to a class.
+
+    Attributes:
+        arrays: shift and gain of the features, projection (F, D), class means (K, D) and the threshold.
+    """
+
+    arrays: dict[str, npt.NDArray[Any]]
+
+    @classmethod
+    def fit(cls, features: Array, labels: Integers, classes: int, dimensions: int = 12) -> Novelty:
+        """Whitened within classes, by principal components of what varies inside them."""
+        shift, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+        x = ((features - shift) / scale).astype(np.float64)
+        means = np.stack(
+            [x[labels == k].mean(axis=0) if (labels == k).any() else x.mean(axis=0) for k in range(classes)]
+        )
+        within = x - means[labels]
+        values, vectors = np.linalg.eigh(within.T @ within / len(x) + 1e-3 * np.eye(x.shape[1]))
+        projection = vectors[:, -dimensions:] / np.sqrt(values[-dimensions:])
+        arrays = {"shift": shift, "gain": 1 / scale, "projection": projection, "means": means @ projection}
+        return cls({k: v.astype(np.float32) for k, v in arrays.items()} | {"threshold": np.array([np.inf], np.float32)})
+
+    def distance(self, features: Array) -> npt.NDArray[np.float64]:
+        """(n,) distance of each row to the nearest class."""
+        a = self.arrays
+        z = ((features - a["shift"]) * a["gain"]) @ a["projection"]
+        squares = [((z - mean) ** 2).mean(axis=1) for mean in a["means"]]
+        return np.asarray(np.sqrt(np.min(squares, axis=0)), dtype=np.float64)
+
+    def strange(self, features: Array, hop: float) -> npt.NDArray[np.bool_]:
+        """(n,) whether the second around each tick is like nothing that was seen."""
+        mean = moving_mean(self.distance(features)[:, None], max(1, round(_NOVEL / hop)))[:, 0]
+        return np.asarray(mean > self.arrays["threshold"][0])
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Who does what, when: the model that :func:`motet.fit` makes.
+
+    Attributes:
+        layout: of the recordings that it understands.
+        classes: the K classes.
+        members: what votes; their probabilities are averaged.
+        durations: of bouts.
+        novelty: what counts as none of the classes.
+        temperature: of the tick probabilities, fitted on people held out.
+        clips: whether it was learnt from whole clips, one label each.
+        config: everything else that the folder says.
+    """
+
+    layout: Layout
+    classes: list[str]
+    members: list[Member]
+    durations: Durations
+    novelty: Novelty
+    temperature: float = 1.0
+    clips: bool = False
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reach(self) -> float:
+        """Seconds after a moment that must be seen before it can be classified."""
+        return max([m.reach for m in self.members] + [Statistics.reach])
+
+    @property
+    def margin(self) -> int:
+        """The same in frames, up to where a recording may be cut."""
+        return (-(-round(self.reach * self.layout.fps) // self.layout.block) + 1) * self.layout.block
+
+    def moments(self, frames: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """(n, K) calibrated probabilities at every tick of (T, P, V, C) frames, and (n,) which are of no class."""
+        found = np.mean([m(frames, self.layout) for m in self.members], axis=0)
+        found = np.maximum(found, 1e-6) ** (1 / self.temperature)
+        found /= found.sum(axis=1, keepdims=True)
+        strange = self.novelty.strange(Statistics()(frames, self.layout), self.layout.hop / self.layout.fps)
+        return found.astype(np.float32), strange
+
+    def probabilities(self, frames: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """:meth:`moments` of a recording of any length, in pieces."""
+        hop, block, margin = self.layout.hop, self.layout.block, self.margin
+        size = max(1, round(_CHUNK * self.layout.fps / block)) * block
+        if len(frames) <= size + 2 * margin:
+            return self.moments(frames)
+        pieces = []
+        for start in range(0, len(frames), size):
+            low = max(0, start - margin)
+            found = self.moments(frames[low : min(len(frames), start + size + margin)])
+            keep = slice((start - low) // hop, (start - low) // hop + self.layout.ticks(min(size, len(frames) - start)))
+            pieces.append([part[keep] for part in found])
+        return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
+
+    def recording(self, frames: npt.NDArray[Any]) -> tuple[Integers, npt.NDArray[np.float64]]:
+        """Class of each tick (-1 nothing recorded, K none of the classes), and its (n, K) smoothed probabilities."""
+        found, strange = self.probabilities(frames)
+        chain = Chain(self.durations)
+        labels, smooth = chain.decode(found), chain.smooth(found)
+        labels = np.where(strange, len(self.classes), labels)
+        there = present(frames)[centres(self.layout, len(frames))]
+        return np.where(there, labels, -1), smooth
+
+    def clip(self, frames: npt.NDArray[Any]) -> tuple[int, npt.NDArray[np.float64]]:
+        """Class of a whole clip (K = none of the classes) and its (K,) probabilities."""
+        found, strange = self.probabilities(frames)
+        mean = np.log(found).mean(axis=0)
+        p = np.exp(mean - mean.max())
+        p /= p.sum()
+        return (len(self.classes) if strange.mean() > 0.5 else int(p.argmax())), p
+
+    def bouts(self, archive: MotionArchive) -> Iterator[dict[str, Any]]:
+        """Rows of :data:`BOUTS` of every recording, one by one."""
+        self.layout.check(archive)
+        names = [*self.classes, NONE]
+        for index, name in enumerate(archive.clips["name"]):
+            frames = archive.clip(index)
+            end = len(frames) / self.layout.fps
+            if self.clips:
+                label, p = self.clip(frames)
+                sure = float(p.max()) if label < len(p) else float(1 - p.max())
+                yield dict(zip(BOUTS, (name, 0.0, end, names[label], sure), strict=True))
+                continue
+            labels, smooth = self.recording(frames)
+            step = self.layout.hop / self.layout.fps
+            for k, a, b in segments(labels):
+                sure = (
+                    float(smooth[a:b, k].mean()) if k < len(self.classes) else float(1 - smooth[a:b].max(axis=1).mean())
+                )
+                yield dict(zip(BOUTS, (name, a * step, min(b * step, end), names[k], sure), strict=True))
+
+    def predict(self, archive: MotionArchive) -> pl.DataFrame:
+        """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
+
+        Raises:
+            ConfigError: recordings of another layout or rate.
+        """
+        kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
+        return pl.DataFrame(list(self.bouts(archive)), schema=kinds)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that is a number array, by name."""
+        parts = {"durations": self.durations.arrays(), "novelty": self.novelty.arrays}
+        parts |= {f"member{i}": m.head.arrays for i, m in enumerate(self.members)}
+        return {f"{part}.{k}": v for part, own in parts.items() for k, v in own.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """What ``config.json`` holds."""
+        layout = self.layout
+        return {
+            "motet": __version__,
+            "kind": KIND,
+            "skeleton": layout.skeleton.to_dict(),
+            "persons": layout.persons,
+            "channels": layout.channels,
+            "fps": layout.fps,
+            "classes": self.classes,
+            "members": [m.name for m in self.members],
+            "temperature": self.temperature,
+            "clips": self.clips,
+            **self.config,
+        }
+
+
+def load_predictor(path: str | Path) -> Predictor:
+    """A model that :func:`motet.fit` saved.
+
+    Raises:
+        ConfigError: there is none at this path.
+        DataError: it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(path)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict) or config.get("kind") != KIND:
+        raise ConfigError(f"{path} is not a fitted model; make one with `motet fit ARCHIVE --out {path}`")
+    try:
+        arrays = load_file(folder / "model.safetensors")
+        parts: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        for name, array in arrays.items():
+            part, _, key = name.partition(".")
+            parts.setdefault(part, {})[key] = array
+        members = [Member.of(m, parts[f"member{i}"]) for i, m in enumerate(config["members"])]
+        skeleton = Skeleton.from_dict(config["skeleton"])
+        layout = Layout(skeleton, int(config["persons"]), int(config["channels"]), float(config["fps"]))
+        durations, novelty = Durations.of(parts["durations"]), Novelty(parts["novelty"])
+        return Predictor(
+            layout, list(config["classes"]), members, durations, novelty, config["temperature"], config["clips"], config
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path} is damaged ({error!s:.100}); restore it or fit again") from error

@@ -1,0 +1,162 @@
+"""A recording as signals over time: what windows and networks look at, whatever was recorded.
+
+Bodies are seen from themselves: every frame centred at the hips and turned to one heading, with the hips' height and
+speed; sensors keep their readings, with the magnitude of each node. Frames in which nothing was recorded are absent.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError
+from motet.data.archive import MotionArchive
+from motet.data.skeletons import Skeleton
+from motet.data.tracks import rate
+
+Float = npt.NDArray[np.floating[Any]]
+Array = npt.NDArray[np.float32]
+TICKS = 10.0  # decisions per second
+SAMPLES = 25.0  # samples per second that a network sees
+_HEADING = 0.5  # seconds over which the heading of a body is averaged
+_LATERAL = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What recordings must have in common: nodes, coordinates, rate.
+
+    Attributes:
+        skeleton: joints or sensor nodes.
+        persons: P.
+        channels: C.
+        fps: frames per second.
+    """
+
+    skeleton: Skeleton
+    persons: int
+    channels: int
+    fps: float
+
+    @classmethod
+    def of(cls, archive: MotionArchive) -> Layout:
+        """The layout of an archive.
+
+        Raises:
+            ConfigError: its frame rate is unknown.
+        """
+        return cls(archive.skeleton, archive.persons, len(archive.channels), rate(archive))
+
+    @property
+    def hop(self) -> int:
+        """Frames from one decision to the next."""
+        return max(1, round(self.fps / TICKS))
+
+    @property
+    def stride(self) -> int:
+        """Frames that a network averages into one sample, so that it sees about :data:`SAMPLES` a second."""
+        return max(1, round(self.fps / SAMPLES))
+
+    @property
+    def block(self) -> int:
+        """Frames after which ticks and samples fall on the same frame again: where a recording may be cut."""
+        return math.lcm(self.hop, self.stride)
+
+    def ticks(self, frames: int) -> int:
+        """Decisions about so many frames."""
+        return -(-frames // self.hop)
+
+    def check(self, archive: MotionArchive) -> None:
+        """Raise ConfigError unless recordings of the archive are of this layout and rate."""
+        nodes = archive.skeleton.joints
+        if nodes != self.skeleton.joints or len(archive.channels) != self.channels or archive.persons != self.persons:
+            raise ConfigError(
+                f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({len(nodes)} nodes of "
+                f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "
+                f"({len(self.skeleton)} of {self.channels}); convert it with `motet data convert --layout`"
+            )
+        found = rate(archive)
+        if abs(found - self.fps) > 0.02 * self.fps:
+            raise ConfigError(
+                f"{archive.path} has {found:g} frames per second, the model was fitted on {self.fps:g}; convert it "
+                f"with `motet data convert --fps {self.fps:g}`"
+            )
+
+
+def present(frames: Float) -> npt.NDArray[np.bool_]:
+    """(T,) whether anything was recorded in each frame of (T, P, V, C)."""
+    return np.asarray((frames.reshape(len(frames), -1) != 0).any(axis=1), dtype=np.bool_)
+
+
+def signals(frames: Float, layout: Layout) -> Array:
+    """(T, S) signals of (T, P, V, C) frames; zero where nothing was recorded."""
+    if layout.skeleton.kind == "sensor":
+        values = frames.reshape(len(frames), -1).astype(np.float32)
+        magnitude = np.linalg.norm(frames, axis=-1).reshape(len(frames), -1)
+        return np.concatenate([values, magnitude], axis=1, dtype=np.float32)
+    parts = [_body(frames[:, p], layout) for p in range(frames.shape[1])]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def _body(frames: Float, layout: Layout) -> Array:
+    """One person: joints seen from the hips, height of the hips, speed on the ground."""
+    skeleton, seen = layout.skeleton, (frames != 0).any(axis=-1)
+    root = _root(frames, skeleton)
+    centred = (frames - root[:, None]) * seen[..., None]
+    up = None if skeleton.up is None or frames.shape[-1] < 3 else "xyz".index(skeleton.up[1])
+    if up is None:
+        extra = np.zeros((len(frames), 0))
+    else:
+        ground = [axis for axis in range(3) if axis != up]
+        centred = _turned(centred, skeleton, ground, layout.fps)
+        step = np.diff(root[:, ground], axis=0, prepend=root[:1, ground])
+        extra = np.stack([root[:, up], np.linalg.norm(step, axis=1) * layout.fps], axis=1)
+        extra[~seen.any(axis=1)] = 0
+    return np.concatenate([centred.reshape(len(frames), -1), extra], axis=1, dtype=np.float32)
+
+
+def _root(frames: Float, skeleton: Skeleton) -> Float:
+    """(T, C) middle of the hips, or the centre joint."""
+    for names in _LATERAL[:1]:
+        if set(names) <= set(skeleton.canonical):
+            return np.asarray(frames[:, [skeleton.index(n) for n in names]].mean(axis=1))
+    return np.asarray(frames[:, skeleton.center])
+
+
+def _turned(centred: Float, skeleton: Skeleton, ground: list[int], fps: float) -> Float:
+    """Frames turned about the vertical until the line through the hips lies along one axis."""
+    names = next((n for n in _LATERAL if set(n) <= set(skeleton.canonical)), None)
+    if names is None:
+        return centred
+    left, right = (skeleton.index(n) for n in names)
+    line = (centred[:, right] - centred[:, left])[:, ground].astype(np.float64)
+    line = moving_mean(line, max(1, round(_HEADING * fps)))
+    length = np.linalg.norm(line, axis=1)
+    cos, sin = (np.where(length > 1e-6, line[:, i] / np.maximum(length, 1e-6), float(i == 0)) for i in (0, 1))
+    turned = centred.copy()
+    a, b = centred[..., ground[0]], centred[..., ground[1]]
+    turned[..., ground[0]] = cos[:, None] * a + sin[:, None] * b
+    turned[..., ground[1]] = cos[:, None] * b - sin[:, None] * a
+    return turned
+
+
+def moving_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+    """(T, S) means over ``width`` frames around each frame; at the ends over what there is."""
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    at = np.arange(len(values))
+    low, high = np.maximum(at - width // 2, 0), np.minimum(at + (width + 1) // 2, len(values))
+    return np.asarray((total[high] - total[low]) / (high - low)[:, None])
+
+
+def check_length(archive: MotionArchive, index: int, seconds: float) -> None:
+    """Raise DataError where a recording is shorter than ``seconds``."""
+    have = int(archive.lengths[index]) / rate(archive)
+    if have < seconds:
+        raise DataError(
+            f"{archive.path}: recording {archive.clips['name'][index]} lasts {have:.2f} s, shorter than a window of "
+            f"{seconds:g} s; leave it out with `motet data select --drop`"
+        )

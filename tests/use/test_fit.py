@@ -1,0 +1,267 @@
+"""From labels to a model, from a model to bouts; honest, safe on disk, and the same while recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import motet
+from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.evaluate import segmentation_scores
+from motet.use.classifiers import Linear, Trees
+from motet.use.fit import _expected, fit
+from motet.use.material import gather
+from motet.use.network import Network
+from motet.use.predict import Live, live_lines, predict
+from motet.use.predictor import Predictor, load_predictor
+from motet.use.signals import Layout
+from tests.use.made import CLASSES, FPS, clips, movement, recordings
+
+QUICK = ("statistics+linear", "statistics+trees")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    return recordings(tmp_path_factory.mktemp("made") / "a.motet")
+
+
+@pytest.fixture(scope="module")
+def model(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trees, "count", 20)
+        return fit(archive, tmp_path_factory.mktemp("model") / "m", candidates=QUICK, progress=False)
+
+
+def test_bouts_of_new_people_are_found(model: Predictor, tmp_path: Path) -> None:
+    new = recordings(tmp_path / "new.motet", people=2, seed=5)
+    bouts = predict(model, new, tmp_path / "bouts.csv", track="found")
+    assert pl.read_csv(tmp_path / "bouts.csv").columns == ["recording", "start", "end", "label", "probability"]
+    assert bouts["probability"].is_between(0, 1).all()
+    scores = segmentation_scores(
+        new.tracks.all_frames("activity", list(CLASSES)), new.tracks.all_frames("found", list(CLASSES))
+    )
+    assert scores["frames"] > 0.95
+    assert scores["f1@50"] > 0.95
+    # bouts cover the recording and do not overlap
+    for name, length in zip(new.clips["name"], new.lengths, strict=True):
+        own = bouts.filter(recording=name)
+        assert own["start"].to_list() == [0.0, *own["end"].to_list()[:-1]]
+        assert own["end"][-1] == pytest.approx(length / FPS)
+
+
+def test_the_expected_error_is_that_of_the_choice_on_people_held_out(archive: MotionArchive, model: Predictor) -> None:
+    expected = model.config["expected"]
+    assert expected["by"] == "people"
+    assert expected["folds"] == 4
+    assert 0.9 < expected["accuracy"] <= 1
+    assert expected["worst"] <= expected["accuracy"]
+    names = [c["name"] for c in model.config["candidates"]]
+    assert names == [*QUICK, "statistics+linear & statistics+trees"] or names[-1].count(" & ") == 1
+    assert model.config["chosen"] in names
+
+
+def test_choosing_by_the_other_folds_is_not_choosing_by_all(archive: MotionArchive) -> None:
+    """Two candidates that are each right on one half only: whoever is best elsewhere is wrong here."""
+    from motet.use.fit import Outcome
+
+    material = gather(archive, None, "ignore")
+    fold = material.folds(2, 0)
+    wrong = [(y + 1) % 3 for y in material.labels]
+    halves = [
+        [y if fold[i] == k else w for i, (y, w) in enumerate(zip(material.labels, wrong, strict=True))] for k in (0, 1)
+    ]
+    outcomes = [Outcome(str(k), [], 1.0, h, {"accuracy": 0.5}) for k, h in enumerate(halves)]
+    assert _expected(material, outcomes, fold)["accuracy"] == 0.0
+
+
+def test_a_model_is_data_and_comes_back_the_same(archive: MotionArchive, model: Predictor, tmp_path: Path) -> None:
+    from motet.use.fit import save
+
+    save(model, tmp_path / "m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    again = load_predictor(tmp_path / "m")
+    for a, b in zip(model.probabilities(archive.clip(0)), again.probabilities(archive.clip(0)), strict=True):
+        assert np.array_equal(a, b)
+    assert "% right" in (tmp_path / "m" / "README.md").read_text()
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(DataError, match="is damaged"):
+        load_predictor(tmp_path / "m")
+
+
+def test_a_long_recording_in_pieces_is_as_in_one_piece(model: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    frames = np.concatenate([movement(c, 300, random) for c in ("sit", "walk", "wave", "sit")])[:, None]
+    whole = model.moments(frames)
+    monkeypatch.setattr("motet.use.predictor._CHUNK", 7.3)
+    for a, b in zip(whole, model.probabilities(frames), strict=True):
+        assert np.allclose(a, b, atol=1e-5)
+
+
+def test_live_decisions_are_those_of_the_whole_recording(model: Predictor) -> None:
+    random = np.random.default_rng(4)
+    frames = np.concatenate([movement(c, 100, random) for c in ("sit", "walk", "wave")])[:, None]
+    live, decisions, late = Live(model, lag=3.0), [], []
+    for start in range(0, len(frames), 17):
+        new = live.push(frames[start : start + 17])
+        late += [min(start + 17, len(frames)) / FPS - d.time for d in new]
+        decisions += new
+    assert max(late) <= live.delay + 17 / FPS + 1e-6
+    decisions += live.finish()
+    assert [d.time for d in decisions] == pytest.approx((np.arange(150) + 0.5) / 10)
+    labels, _ = model.recording(frames)
+    said = [model.classes.index(d.label) if d.label in model.classes else -1 for d in decisions]
+    assert np.mean(np.array(said) == labels) > 0.97
+
+
+def test_live_probabilities_are_exact(model: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fed to the smoothing does not depend on how the recording came."""
+    random = np.random.default_rng(4)
+    frames = np.concatenate([movement(c, 220, random) for c in ("sit", "walk", "wave")])[:, None]
+    seen = []
+    live = Live(model)
+    evidence = live._chain.evidence
+    monkeypatch.setattr(live._chain, "evidence", lambda p: seen.append(p) or evidence(p))
+    for start in range(0, len(frames), 33):
+        live.push(frames[start : start + 33])
+    live.finish()
+    assert np.allclose(np.concatenate(seen), model.moments(frames)[0], atol=1e-5)
+
+
+def test_lines_of_frames_give_lines_of_decisions(model: Predictor) -> None:
+    frames = movement("walk", 160, np.random.default_rng(0))
+    found = [json.loads(line) for line in live_lines(model, (json.dumps(f.tolist()) for f in frames))]
+    assert len(found) == 80
+    assert {f["label"] for f in found} == {"walk"}
+    with pytest.raises(DataError, match="line 1 is not a frame of 6 numbers"):
+        list(live_lines(model, ["[1, 2]"]))
+
+
+def test_what_was_never_seen_is_none_of_these_and_what_was_not_recorded_is_nothing(model: Predictor) -> None:
+    random = np.random.default_rng(1)
+    strange = random.normal(0, 60, (160, 2, 3))
+    frames = np.concatenate(
+        [movement("walk", 160, random), strange, np.zeros((160, 2, 3)), movement("sit", 160, random)]
+    )
+    labels, _ = model.recording(frames[:, None].astype(np.float32))
+    assert set(labels[100:140].tolist()) == {3}
+    assert set(labels[160:240].tolist()) == {-1}
+    assert set(labels[20:50].tolist()) == {1}
+
+
+def test_labelled_clips_are_enough(tmp_path: Path) -> None:
+    learnt = fit(clips(tmp_path / "c.motet"), tmp_path / "m", candidates=("statistics+linear",), progress=False)
+    assert learnt.clips
+    new = clips(tmp_path / "n.motet", seed=9)
+    bouts = predict(tmp_path / "m", new)
+    assert len(bouts) == len(new)
+    assert (bouts["label"] == pl.Series([list(CLASSES)[i] for i in new.labels])).mean() > 0.9
+
+
+def test_unlabelled_moments_can_be_a_class_of_their_own(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS) as writer:
+        for i in range(4):
+            frames = np.concatenate([movement(c, 80, random) for c in ("sit", "walk", "wave")])
+            writer.add(frames, name=f"r{i}", subject=i, tracks={"t": [None] * 80 + ["walk"] * 80 + ["wave"] * 80})
+    archive = MotionArchive.open(tmp_path / "a.motet")
+    learnt = fit(archive, tmp_path / "m", candidates=("statistics+linear",), unlabelled="none", progress=False)
+    assert learnt.classes == ["walk", "wave", "none of these"]
+    assert learnt.predict(archive)["label"].to_list()[:3] == ["none of these", "walk", "wave"]
+
+
+def test_what_cannot_be_fitted_is_said_in_one_line(archive: MotionArchive, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no candidate 'magic'; choose from"):
+        fit(archive, tmp_path / "m", candidates=("magic",))
+    with pytest.raises(ConfigError, match="neither label tracks nor labelled clips"):
+        fit(recordings(tmp_path / "b.motet", labelled=False), tmp_path / "m", progress=False)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_class_of_one_person_is_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS) as writer:
+        for i in range(3):
+            labels = ["sit"] * 60 + (["wave"] if i == 1 else ["walk"]) * 60
+            writer.add(
+                np.concatenate([movement(c, 60, random) for c in ("sit", labels[-1])]),
+                name=f"r{i}",
+                subject=i,
+                tracks={"t": labels},
+            )
+    with pytest.warns(MotetWarning, match="only one person has 'wave', so the estimated error counts"):
+        gather(MotionArchive.open(tmp_path / "a.motet"), None, "ignore")
+
+
+def test_another_layout_or_rate_is_refused(model: Predictor, tmp_path: Path) -> None:
+    for name, layout, fps, words in (
+        ("slow", "imu-2", 10.0, "has 10 frames per second, the model was fitted on 20; convert it with"),
+        ("body", "coco-17", 20.0, "17 nodes of 3.*the model knows 1 × imu-2.*convert it with"),
+    ):
+        skeleton = layouts.get(layout)
+        with ArchiveWriter(tmp_path / name, skeleton=skeleton, fps=fps) as writer:
+            writer.add(np.ones((50, len(skeleton), 3)), name="a")
+        with pytest.raises(ConfigError, match=words):
+            predict(model, tmp_path / name, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_recording_shorter_than_a_window_is_named(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS) as writer:
+        for i, n in enumerate((100, 5)):
+            writer.add(np.ones((n, 2, 3)), name=f"r{i}", subject=i, tracks={"t": ["x"] * (n - 2) + ["y"] * 2})
+    with pytest.raises(DataError, match=r"recording r1 lasts 0\.25 s, shorter than a window"):
+        gather(MotionArchive.open(tmp_path / "a.motet"), None, "ignore")
+
+
+def test_trees_as_arrays_say_what_sklearn_says() -> None:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(300, 6)).astype(np.float32), random.integers(0, 3, 300)
+    y = np.where(x[:, 0] > 0, y, 0)
+    ours = Trees.fit(x, y, 4, seed=1)  # class 3 never occurs
+    from motet.use.classifiers import balanced
+
+    forest = ExtraTreesClassifier(100, min_samples_leaf=4, max_depth=18, max_features="sqrt", random_state=1)
+    forest.fit(x, y, sample_weight=balanced(y, 4))
+    new = random.normal(size=(50, 6)).astype(np.float32)
+    assert np.allclose(ours(new)[:, :3], forest.predict_proba(new), atol=4e-3)
+    assert ours(new)[:, 3].max() < 2e-3
+
+
+def test_the_linear_classifier_is_at_the_minimum_of_its_loss() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 3)).astype(np.float32)
+    y = (x[:, 0] + 0.5 * random.normal(size=200) > 0).astype(np.int64)
+    found = Linear.fit(x, y, 2, penalty=1e-2)
+    from motet.use.classifiers import balanced
+
+    def loss(weight: np.ndarray, bias: np.ndarray) -> float:
+        p = Linear({**found.arrays, "weight": weight, "bias": bias})(x)
+        return float(-(balanced(y, 2) * np.log(p[np.arange(200), y])).mean() + 1e-2 * (weight**2).sum())
+
+    weight, bias = found.arrays["weight"], found.arrays["bias"]
+    best = loss(weight, bias)
+    for _ in range(20):
+        assert loss(weight + 0.05 * random.normal(size=weight.shape), bias) > best
+
+
+def test_the_network_learns_and_is_the_same_for_a_seed(archive: MotionArchive) -> None:
+    material = gather(archive, None, "ignore")
+    frames, layout = [material.frames(i) for i in range(6)], Layout.of(archive)
+    made = [Network.fit(frames, material.labels[:6], 3, layout, seed=0, steps=25) for _ in range(2)]
+    p = made[0](material.frames(6), layout)
+    assert np.array_equal(p, made[1](material.frames(6), layout))
+    assert np.mean(p.argmax(axis=1) == material.ticks[6]) > 0.8
+
+
+def test_the_public_names() -> None:
+    assert motet.fit is fit
+    assert motet.predict is predict
