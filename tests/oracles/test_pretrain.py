@@ -153,9 +153,7 @@ def test_a_training_takes_the_steps_that_are_written_here(
     loss: Callable[..., Losses],
     options: dict[str, Any],
 ) -> None:
-    run = motet.pretrain(
-        recipe, small_archive, tmp_path / "run", progress=False, streams=streams, **OPTIONS, **options
-    )
+    run = motet.pretrain(recipe, small_archive, tmp_path / "run", progress=False, streams=streams, **OPTIONS, **options)
     states = checkpoints(run.path)
     assert len(states) == 3
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]

@@ -85,16 +85,16 @@ def causal_gru(x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
     return torch.cat(last, 1)
 
 
-def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(B, T, F) normalised over batch and frames by its own statistics."""
-    mean, variance = x.mean((0, 1)), x.var((0, 1), unbiased=False)
-    return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+def skeleton_gru(clips: Tensor, weights: Mapping[str, Tensor], *, running: bool = False) -> Tensor:
+    """(B, T, P, V, C) → (B, 2H); a frame's features lie joint first, then channel, then person.
 
-
-def skeleton_gru(clips: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-    """(B, T, P, V, C) → (B, 2H); a frame's features lie joint first, then channel, then person."""
+    They are normalised over batch and frames by statistics of their own, or by those that ran along.
+    """
     x = clips.permute(0, 1, 3, 4, 2).flatten(2)
-    return causal_gru(batch_norm(x, weights["norm.weight"], weights["norm.bias"]), weights)
+    mean, variance = x.mean((0, 1)), x.var((0, 1), unbiased=False)
+    if running:
+        mean, variance = weights["norm.running_mean"], weights["norm.running_var"]
+    return causal_gru((x - mean) / (variance + 1e-5).sqrt() * weights["norm.weight"] + weights["norm.bias"], weights)
 
 
 def unit(x: Tensor) -> Tensor:
