@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.core.errors import ConfigError, DataError, MotetError
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.formats import deeplabcut, import_dataset
+from motet.data.formats.base import Unit
 
+pytestmark = pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
 SCORER = "DLC_resnet50_runJan1shuffle1_1000"
 VALUES = np.random.default_rng(0).uniform(1, 99, (4, 6)).round(3)
 VALUES[:, [2, 5]] = np.array([[0.9, 0.8], [0.2, 0.7], [1.0, 0.6], [0.5, 0.4]])
@@ -24,6 +27,9 @@ SINGLE = "\n".join(
         *(",".join([str(i), *map(str, row)]) for i, row in enumerate(VALUES.tolist())),
     ]
 )
+
+
+DETAIL = {"joints": ("nose", "tail"), "channels": 2, "fps": None, "columns": {}}
 
 
 def load(folder: Path, text: str = SINGLE, name: str = f"m2_run{SCORER}.csv", **options: Any) -> MotionArchive:
@@ -86,7 +92,7 @@ def test_bad_files_are_named(tmp_path: Path, text: str, said: str | None) -> Non
 def test_options_and_other_body_parts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="likelihood"):
         load(tmp_path, likelihood=2.0)
-    with pytest.raises(DataError, match=r"zz\.csv lacks the body parts tail; it has nose, foot"):
+    with pytest.raises(DataError, match=r"zz\.csv lacks tail; it has nose, foot"):
         load(tmp_path, SINGLE.replace("tail", "foot"), "zz.csv")
     (tmp_path / "in" / "zz.csv").unlink()
     with pytest.raises(DataError, match=r"with a likelihood of at least 1"):
@@ -102,4 +108,64 @@ def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -
     path = tmp_path / "a.csv"
     path.write_bytes(raw)
     with contextlib.suppress(MotetError):
-        assert np.isfinite(deeplabcut.read_tracks(path).points).all()
+        assert np.isfinite(deeplabcut.FORMAT.read(Unit("a", path, DETAIL), deeplabcut.Options())[0].frames).all()
+
+
+def test_frames_that_are_missing_are_absent(tmp_path: Path) -> None:
+    archive = load(tmp_path, SINGLE.replace("\n2,", "\n6,").replace("\n3,", "\n7,"))
+    assert archive.lengths.tolist() == [8]
+    np.testing.assert_array_equal(archive.clip(0).any(axis=(1, 2, 3)), [1, 1, 0, 0, 0, 0, 1, 1])
+
+
+def test_the_filtered_one_of_two_is_read(tmp_path: Path) -> None:
+    load(tmp_path)
+    with pytest.warns(MotetNote, match="1 raw files are left out"):
+        archive = load(tmp_path, SINGLE.replace("\n0,", "\n0,1"), f"m2_run{SCORER}_filtered.csv")
+    assert archive.clips["name"].to_list() == ["m2_run"]
+    assert archive.clip(0)[0, 0, 0, 0] == pytest.approx(float(f"1{VALUES[0, 0]}"))
+
+
+def test_parts_of_no_individual_are_kept(tmp_path: Path) -> None:
+    lines = SINGLE.splitlines()
+    lines.insert(1, "individuals,a,a,a,single,single,single")
+    clip = load(tmp_path, "\n".join(lines)).clip(0)
+    np.testing.assert_allclose(clip[:, 0], VALUES[:, [[0, 1], [3, 4]]], rtol=1e-6)
+
+
+def test_labelled_data_of_today(tmp_path: Path) -> None:
+    lines = [line.replace(",", ",,,", 1) for line in SINGLE.splitlines()]
+    lines[3:] = [f"labeled-data,run,img{i:03d}.png{line[line.index(',,,') + 2 :]}" for i, line in enumerate(lines[3:])]
+    lines[-1] = lines[-1].replace("img003", "img005")
+    archive = load(tmp_path, "\n".join(lines), "CollectedData_Ann.csv")
+    np.testing.assert_allclose(archive.clip(0)[[0, 1, 2, 5], 0], VALUES[:, [[0, 1], [3, 4]]], rtol=1e-6)
+    assert not archive.clip(0)[3:5].any()
+
+
+def test_a_header_line_twice_ends(tmp_path: Path) -> None:
+    lines = SINGLE.splitlines()
+    with pytest.raises(DataError, match="line 4: a second header line coords"):
+        load(tmp_path, "\n".join([*lines[:3], *lines[2:]]))
+
+
+@pytest.mark.parametrize("form", ["table", "fixed"])
+def test_hdf5_holds_the_same(tmp_path: Path, form: str) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra h5")
+    names = [(SCORER, part, axis) for part in ("nose", "tail") for axis in ("x", "y", "likelihood")]
+    (tmp_path / "in").mkdir()
+    with h5py.File(tmp_path / "in" / f"m2_run{SCORER}.h5", "w") as file:
+        group = file.create_group("df_with_missing")
+        if form == "table":
+            group.attrs["non_index_axes"] = np.bytes_(pickle.dumps([(1, names)], protocol=0))
+            rows = np.zeros(4, dtype=[("index", "i8"), ("values_block_0", "f8", (6,))])
+            rows["index"], rows["values_block_0"] = range(4), VALUES
+            group["table"] = rows
+        else:
+            group["block0_values"], group["axis1"] = VALUES, np.arange(4)
+            for level, texts in enumerate(zip(*names, strict=True)):
+                distinct = list(dict.fromkeys(texts))
+                group[f"axis0_level{level}"] = np.array(distinct, dtype="S")
+                group[f"axis0_label{level}"] = np.array([distinct.index(t) for t in texts])
+    hdf5 = import_dataset("deeplabcut", tmp_path / "in", tmp_path / "h5", progress=False)
+    np.testing.assert_allclose(hdf5.clip(0)[:, 0], VALUES[:, [[0, 1], [3, 4]]], rtol=1e-6)
+    load(tmp_path)  # the table beside it goes before it
+    assert MotionArchive.open(tmp_path / "out").hash == hdf5.hash

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,18 @@ from hypothesis import strategies as st
 
 from motet.core.errors import DataError, MotetError
 from motet.data.archive import MotionArchive
-from motet.data.formats import import_dataset, sleap
+from motet.data.formats import _isolated, import_dataset, sleap
+from motet.data.formats.base import Unit
 
 h5py = pytest.importorskip("h5py", reason="needs the extra h5")
 
+pytestmark = pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
 TRACKS = np.random.default_rng(0).uniform(1, 99, (2, 2, 3, 5))
 TRACKS[1, :, 2, 4] = np.nan
 SCORES = np.random.default_rng(1).uniform(0.1, 1, (2, 3, 5))
+
+
+DETAIL = {"joints": ("nose", "neck", "tail"), "channels": 2, "fps": None, "columns": {}}
 
 
 def write(path: Path, **change: Any) -> None:
@@ -54,7 +60,7 @@ def test_individuals_nodes_and_bones(tmp_path: Path) -> None:
     [
         ({"tracks": None}, "export the predictions as analysis HDF5"),
         ({"tracks": TRACKS[:, :, :2]}, "do not fit"),
-        ({"tracks": np.array([b"x"])}, "cannot be read as it should"),
+        ({"tracks": np.array([b"x"])}, "no array of numbers 'tracks'"),
         ({"tracks": TRACKS * np.nan}, "nobody is seen"),
         ({"point_scores": SCORES[:1]}, "point_scores of shape"),
         ({"edge_inds": np.array([[0, 7]])}, "nodes or edges"),
@@ -77,4 +83,64 @@ def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(raw[: data.draw(st.integers(1, len(raw)))] if data.draw(st.booleans()) else raw)
     with contextlib.suppress(MotetError):
-        assert np.isfinite(sleap.read_tracks(path).points).all()
+        assert np.isfinite(sleap.FORMAT.read(Unit("a", path, DETAIL), sleap.Options())[0].frames).all()
+
+
+def test_axes_lie_as_the_file_says(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.h5")
+    wanted = load(tmp_path).hash
+    write(tmp_path / "in" / "a.h5", tracks=TRACKS.transpose(3, 0, 2, 1), point_scores=SCORES.transpose(2, 0, 1))
+    with h5py.File(tmp_path / "in" / "a.h5", "a") as file:
+        file["tracks"].attrs["dims"] = '["frame", "track", "node", "xy"]'
+    assert load(tmp_path, licence="x").hash == wanted
+
+
+def project(path: Path) -> None:
+    """Two frames of a project: two instances that were predicted, then one of them corrected."""
+    nodes = [{"name": n} for n in ("tail", "nose")]
+    skeleton = {"nodes": [{"id": 1}, {"id": 0}], "links": [{"source": 1, "target": 0, "type": {"py/id": 1}}]}
+    point = [("x", "f8"), ("y", "f8"), ("visible", "?"), ("complete", "?")]
+    instance = [("instance_type", "u1"), ("track", "i4"), ("point_id_start", "u8"), ("point_id_end", "u8")]
+    frame = [
+        ("frame_id", "u8"),
+        ("video", "u4"),
+        ("frame_idx", "u8"),
+        ("instance_id_start", "u8"),
+        ("instance_id_end", "u8"),
+    ]
+    with h5py.File(path, "w") as file:
+        group = file.create_group("metadata")
+        group.attrs["json"] = np.bytes_(json.dumps({"nodes": nodes, "skeletons": [skeleton]}))
+        file["points"] = np.array([(9, 8, True, True), (7, 6, True, True)], dtype=point)
+        predicted = [
+            (1, 2, True, True, 0.5),
+            (3, 4, True, True, 0.6),
+            (5, 6, True, True, 0.7),
+            (np.nan, 0, True, True, 0),
+        ]
+        file["pred_points"] = np.array(predicted, dtype=[*point, ("score", "f8")])
+        file["instances"] = np.array([(1, 0, 0, 2), (1, 1, 2, 4), (0, 0, 0, 2)], dtype=instance)
+        file["frames"] = np.array([(0, 0, 10, 0, 2), (1, 0, 12, 2, 3)], dtype=frame)
+
+
+def test_projects(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    project(tmp_path / "in" / "a.slp")
+    archive = load(tmp_path)
+    assert (archive.skeleton.joints, archive.skeleton.parents) == (("nose", "tail"), (-1, 0))
+    assert archive.lengths.tolist() == [2]
+    np.testing.assert_allclose(archive.clip(0)[0], [[[1, 2], [3, 4]], [[5, 6], [0, 0]]])
+    np.testing.assert_allclose(archive.clip(0)[1], [[[9, 8], [7, 6]], [[0, 0], [0, 0]]])
+
+
+def test_a_reader_that_crashes_or_hangs_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    for module, function, seconds, said in (
+        ("os", "abort", 60.0, "made the reader of its format crash"),
+        ("time", "sleep", 0.2, r"did not end within 0\.2 seconds"),
+        ("builtins", "bytearray", 60.0, "MemoryError"),
+    ):
+        argument = {"os": (), "time": (60,), "builtins": (2**40,)}[module]
+        with pytest.raises(DataError, match=said):
+            _isolated.call("_isolated", "_try", path, b"", module, function, argument, seconds=seconds)
+    assert _isolated.call("_isolated", "_try", path, b"", "operator", "add", (1, 2)) == 3

@@ -50,28 +50,35 @@ class People:
         frames: (T, P, V, C), who was seen best and longest first; absent = zero.
         confidence: (T, P, V).
         tracks: people told apart, the ones left out included.
+        joined: identities that were taken for another one going on.
     """
 
     frames: npt.NDArray[np.float32]
     confidence: npt.NDArray[np.float32]
     tracks: int
+    joined: int = 0
 
 
-def follow(frames: Sequence[Sequence[Sighting]], joints: int, channels: int, persons: int) -> People:
+def follow(
+    frames: Sequence[Sequence[Sighting]], joints: int, channels: int, persons: int, *, join: bool = True
+) -> People:
     """Follow people through a clip and keep those who were seen best.
 
-    With identities, a person is an identity. Without, each sighting goes on with the track whose last sighting lies
-    nearest (mean distance of the joints that both have, assigned for all people of a frame together) unless that is
-    further than :data:`REACH` times the body's extent; tracks that never meet are then taken for one person, lost and
-    found again.
+    With identities, a person is an identity; one that begins where another ended, in space and shortly after, is the
+    same person under a new number unless ``join`` is False. Without, each sighting goes on with the track whose last
+    sighting lies nearest (mean distance of the joints that both have, assigned for all people of a frame together)
+    unless that is further than :data:`REACH` times the body's extent; tracks that never meet are then taken for one
+    person, lost and found again.
 
     Args:
         frames: sightings of each frame.
         joints, channels: V, C.
         persons: P, slots to fill.
+        join: see above.
     """
     named = any(s.identity is not None for f in frames for s in f)
     tracks = _by_identity(frames) if named else _by_place(frames)
+    tracks, joined = _joined(tracks) if named and join else (tracks, 0)
     slots: list[list[_Track]] = []
     for track in sorted(tracks, key=lambda t: (-t.weight, t.frames[0])):
         lost = (s for s in slots if not named and all(set(track.frames).isdisjoint(t.frames) for t in s))
@@ -88,7 +95,33 @@ def follow(frames: Sequence[Sequence[Sighting]], joints: int, channels: int, per
             for track in slot:
                 out[track.frames, person] = np.stack([s.points for s in track.seen])
                 confidence[track.frames, person] = np.stack([s.scores for s in track.seen])
-    return People(out, confidence, len(slots))
+    return People(out, confidence, len(slots), joined)
+
+
+def _joined(tracks: Sequence[_Track]) -> tuple[list[_Track], int]:
+    """Tracks of which one begins where and when another ends made one, and how often that was done.
+
+    Only where it is clear: the one that ended is the only one near, and the one that begins the only one near it.
+    """
+    kept = sorted(tracks, key=lambda t: t.frames[0])
+    count, place = 0, 0
+    while place < len(kept):
+        later = kept[place]
+        near = [t for t in kept if t is not later and _continues(t, later)]
+        rivals = [t for t in kept if len(near) == 1 and t is not later and _continues(near[0], t)]
+        if len(near) == 1 and not rivals:
+            near[0].frames += later.frames
+            near[0].seen += later.seen
+            kept.pop(place)
+            count += 1
+        else:
+            place += 1
+    return kept, count
+
+
+def _continues(before: _Track, after: _Track) -> bool:
+    waited = after.frames[0] - before.frames[-1]
+    return 0 < waited <= PATIENCE and _distance(before.seen[-1], after.seen[0]) <= REACH
 
 
 def _by_identity(frames: Sequence[Sequence[Sighting]]) -> list[_Track]:

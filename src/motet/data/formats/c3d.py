@@ -1,199 +1,142 @@
-"""C3D (www.c3d.org): markers of optical motion capture, one file a clip; read with the package ``c3d``.
+"""C3D (www.c3d.org): markers of optical motion capture, one file a clip.
 
 The markers are the joints. Coordinates become metres by ``POINT:UNITS``; a marker that the system lost (negative
 residual) is zero. Angles, forces, moments and powers, which modelling software stores as further points, and
-unlabelled markers (``*12``) are left out. Analog channels are not read.
+unlabelled markers (``*12``) are left out; analog channels are not read. ``NAME:LASI`` is the marker LASI of NAME:
+people of the same markers become persons, and where names are needed to tell markers apart (rigid bodies) they stay.
+Files of segments without markers (Theia) give the origins of their segments.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
-import io
 import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import DataError, MotetNote, MotetWarning
 from motet.data import layouts
-from motet.data.convert import estimate_up
-from motet.data.formats._files import find_files, read_bytes
-from motet.data.formats._names import NamePattern
-from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
-from motet.data.skeletons import Skeleton
+from motet.data.formats._c3d import Content, read_c3d
+from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
 
-METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
-_MODELLED = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")  # groups of labels that are no positions
+_MODELLED = re.compile(r"POINT:(ANGLES|FORCES|MOMENTS|POWERS|SCALARS)\d*")
 PLUG_IN_GAIT = "ui-prmd-39"
-_SAME_RATE = 0.01  # relative
+MOST_PEOPLE = 10
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(PointOptions):
     """Options of the ``c3d`` format.
 
     Attributes:
-        skeleton: built-in layout or TOML file whose joints are markers of every file; by default the plug-in gait
-            markers where the first file has them, else all of its markers, without bones.
         unit: of the coordinates, if the files do not say or are wrong.
-        pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
-        licence: terms of the recordings.
+        subject: only the markers of this person (the name before the colon).
     """
 
-    skeleton: str | None = None
     unit: str | None = None
-    pattern: str | None = None
-    licence: str = "unknown"
+    subject: str | None = None
 
 
-@dataclass(frozen=True)
-class Markers:
-    """What a file holds.
-
-    Attributes:
-        labels: of the markers, without the subject's name before a colon.
-        points: (T, markers, 3) in the file's unit; lost = zero.
-        fps: frames per second.
-        unit: as the file says, lower case; empty if it does not.
-    """
-
-    labels: tuple[str, ...]
-    points: npt.NDArray[np.float64]
-    fps: float
-    unit: str
-
-
-def read_markers(path: Path) -> Markers:
-    """Every labelled marker of a file.
-
-    Raises:
-        ConfigError: the package ``c3d`` is not installed.
-        DataError: not a C3D file, a damaged one, or one without markers.
-    """
-    if importlib.util.find_spec("c3d") is None:
-        raise ConfigError(
-            "C3D files are read with the package c3d, which is not installed: pip install '.[c3d]' in the folder "
-            "of motet"
+def _unique(labels: Sequence[str], path: Path) -> list[str]:
+    """Labels with a number where one occurs again."""
+    seen: dict[str, int] = {}
+    out = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        out.append(label if seen[label] == 1 else f"{label}_{seen[label]}")
+    twice = [label for label, count in seen.items() if count > 1]
+    if twice:
+        warnings.warn(
+            f"{path}: several markers are labelled {', '.join(twice[:5])}; the further ones are called "
+            f"{twice[0]}_2 and so on",
+            MotetWarning,
+            stacklevel=5,
         )
-    import c3d
-
-    data = read_bytes(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            reader = c3d.Reader(io.BytesIO(data))
-            found = _labels(reader)
-            rows = [points for _, points, _ in reader.read_frames(copy=True)]
-            fps, unit = float(reader.point_rate), _text(reader, "POINT:UNITS")
-    except Exception as error:  # the package lets all sorts of errors out on damaged files
-        raise DataError(f"{path} is no C3D file that can be read ({type(error).__name__}: {error!s:.80})") from error
-    points = np.array(rows, dtype=np.float64) if rows else np.zeros((0, 0, 5))
-    kept = [i for i, label in enumerate(found) if label and i < points.shape[1]]
-    labels = tuple(found[i] for i in kept)
-    if not labels or not len(points):
-        raise DataError(f"{path}: it holds no labelled marker in any frame")
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise DataError(f"{path}: two markers are labelled {twice}")
-    if not 0 < fps < 1e5:
-        raise DataError(f"{path}: {fps:g} frames per second are not plausible")
-    points = points[:, kept]
-    points[(points[..., 3] < 0) | ~np.isfinite(points[..., :3]).all(axis=-1)] = 0
-    return Markers(labels, points[..., :3], fps, unit.lower())
+    if len(set(out)) < len(out):  # a label that looks like a number given here
+        raise DataError(f"{path}: markers are labelled {next(x for x in out if out.count(x) > 1)} more than once")
+    return out
 
 
-def _text(reader: Any, name: str) -> str:
-    found = reader.get(name)
-    return "" if found is None else str(found.string_value).strip()
+def _people(labels: Sequence[str], subject: str | None, path: Path) -> list[tuple[str, list[int], list[str]]]:
+    """Name, points and their labels of each person."""
+    parts = [label.rpartition(":") for label in labels]
+    owners = list(dict.fromkeys(p[0].strip() for p in parts))
+    if subject is not None:
+        own = [i for i, p in enumerate(parts) if p[0].strip() == subject]
+        if not own:
+            raise DataError(
+                f"{path}: no marker is of {subject!r}; there are {', '.join(filter(None, owners)) or 'none'}"
+            )
+        return [(subject, own, _unique([parts[i][2].strip() for i in own], path))]
+    plain = [p[2].strip() for p in parts]
+    if len(owners) == 1 or len(set(plain)) == len(plain):
+        return [("", list(range(len(labels))), _unique(plain, path))]
+    groups = {o: [i for i, p in enumerate(parts) if p[0].strip() == o] for o in owners}
+    names = {o: [plain[i] for i in rows] for o, rows in groups.items()}
+    named = [o for o in owners if o]
+    alike = len({frozenset(names[o]) for o in named}) == 1 and len(names[named[0]]) >= 5
+    if alike and 1 < len(named) <= MOST_PEOPLE and all(len(set(names[o])) == len(names[o]) for o in named):
+        return [(o, groups[o], names[o]) for o in named]
+    return [("", list(range(len(labels))), _unique([label.strip() for label in labels], path))]
 
 
-def _labels(reader: Any) -> list[str]:
-    """Label of every point; empty for those that are no marker."""
-    modelled = set()
-    for group in _MODELLED:
-        found = reader.get(f"POINT:{group}")
-        if found is not None:
-            modelled |= {str(label).strip() for label in np.ravel(found.string_array)}
-    labels = [str(label).strip() for label in reader.point_labels]
-    return ["" if x in modelled or x.startswith("*") else x.rpartition(":")[2].strip() for x in labels]
+def _kept(content: Content) -> list[int]:
+    """Points that are labelled markers."""
+    modelled = {t for name, p in content.parameters.items() if _MODELLED.fullmatch(name) for t in p.texts}
+    return [
+        i for i, label in enumerate(content.labels) if label and not label.startswith("*") and label not in modelled
+    ]
 
 
-def _skeleton(labels: Sequence[str], options: Options) -> Skeleton:
-    """The layout asked for, the built-in one of the plug-in gait model where its markers are there, or bare markers."""
-    if options.skeleton is not None:
-        return layouts.get(options.skeleton)
-    known = layouts.get(PLUG_IN_GAIT)
-    if set(known.joints) <= set(labels):
-        return known
-    return layouts.build(f"c3d-{len(labels)}", labels, [-1] * len(labels), up="+z")
+def _origins(content: Content, scale: float) -> Recording:
+    """Origins of the segments of a file of transforms."""
+    labels, turns = content.rotations
+    points = turns[..., :3, 3] * scale
+    points = np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, 0)
+    names = [re.sub(r"(?i)_?4x4$", "", label) for label in labels]
+    return Recording(tuple(names), points[:, None], fps=content.rotation_fps, up=content.up)
 
 
-def _frames(markers: Markers, joints: Sequence[str], path: Path, options: Options) -> npt.NDArray[np.float64]:
-    """(T, V, 3) metres of the markers that are wanted.
-
-    Raises:
-        DataError: one of them is not there, or the unit is unknown.
-    """
-    missing = [j for j in joints if j not in markers.labels]
-    if missing:
-        raise DataError(
-            f"{path} lacks the markers {', '.join(missing[:5])}; it has {', '.join(markers.labels[:60])}: "
-            "name a layout of markers that all files have with --skeleton"
+def _read(path: Path, options: Options) -> list[Recording]:
+    check_unit(options.unit)
+    content = read_c3d(path)
+    unit = options.unit or content.text("POINT:UNITS")
+    kept = _kept(content)
+    if not kept and content.rotations[0]:
+        warnings.warn(
+            f"{path}: no markers but {len(content.rotations[0])} segments, whose origins are read",
+            MotetNote,
+            stacklevel=4,
         )
-    unit = (options.unit or markers.unit).lower()
-    if unit not in METRES:
-        said = f"its unit is {markers.unit!r}" if markers.unit else "it does not say its unit"
-        raise DataError(f"{path}: {said}; give one of {', '.join(METRES)} with --unit")
-    return markers.points[:, [markers.labels.index(j) for j in joints]] * METRES[unit]
+        return [_origins(content, metres(unit or "mm", path))]
+    if not kept or not len(content.points):
+        has = f"it holds {content.analog} analog channels only" if content.analog else "it holds no labelled marker"
+        raise DataError(f"{path}: {has}; markers are read")
+    people = _people([content.labels[i] for i in kept], options.subject, path)
+    joints = tuple(_ordered(people[0][2]) if options.skeleton is None else people[0][2])
+    points = np.zeros((len(content.points), len(people), len(joints), 3))
+    for person, (_, rows, labels) in enumerate(people):
+        order = [kept[rows[labels.index(j)]] for j in joints]
+        points[:, person] = content.points[:, order]
+    columns = {"people": ", ".join(p[0] for p in people)} if len(people) > 1 else {}
+    scaled: npt.NDArray[np.float64] = points * metres(unit, path)
+    return [Recording(joints, scaled, fps=content.fps, up=content.up, columns=columns)]
 
 
-def discover(source: Path, options: Options) -> Plan:
-    if options.unit is not None and options.unit.lower() not in METRES:
-        raise ConfigError(f"option unit is {options.unit!r}; it must be one of {', '.join(METRES)}")
-    units = units_of(find_files(source, r"(?i).+\.c3d(\.gz)?", what="C3D files (*.c3d)"), source)
-    names = NamePattern(options.pattern, [u.name for u in units])
-    skeleton, fps = _first(units, options)
-    return Plan(
-        units=[
-            Unit(u.name, u.path, {"joints": skeleton.joints, "fps": fps, "columns": names.columns(u.name)})
-            for u in units
-        ],
-        skeleton=skeleton,
-        fps=fps,
-        class_names=tuple(names.class_names),
-        licence=options.licence,
-        facts={"split": "odd-even"},
-    )
+def _ordered(labels: Sequence[str]) -> Sequence[str]:
+    """The plug-in gait markers where all of them are there, else the labels as they are."""
+    known = layouts.get(PLUG_IN_GAIT).joints
+    return known if set(known) <= set(labels) else labels
 
 
-def _first(units: Sequence[Unit], options: Options) -> tuple[Skeleton, float]:
-    """Layout and rate of the first file that can be read."""
-    reason: DataError | None = None
-    for unit in units:
-        try:
-            markers = read_markers(unit.path)
-            skeleton = _skeleton(markers.labels, options)
-            frames = _frames(markers, skeleton.joints, unit.path, options)
-        except DataError as error:
-            reason = reason or error  # *read* will say so again, and can be told to go on
-            continue
-        return dataclasses.replace(skeleton, up=estimate_up(frames, skeleton) or skeleton.up), markers.fps
-    raise reason or DataError("there are no files")
-
-
-def read(unit: Unit, options: Options) -> list[RawClip]:
-    markers = read_markers(unit.path)
-    frames = _frames(markers, unit.detail["joints"], unit.path, options)
-    wanted = unit.detail["fps"]
-    if abs(markers.fps - wanted) > _SAME_RATE * wanted:
-        raise DataError(f"{unit.path} has {markers.fps:g} frames/s, others {wanted:g}, and an archive has one rate")
-    return [RawClip(re.sub(r"(?i)\.c3d(\.gz)?$", "", unit.name), frames, columns=unit.detail["columns"])]
-
-
-FORMAT = Format(description="C3D marker files", options=Options, discover=discover, read=read)
+FORMAT = PointFormat(
+    files=r".+\.c3d(\.gz)?",
+    what="C3D files (*.c3d)",
+    read=_read,
+    prefix="c3d",
+    measure=lambda channels, options: "m",
+).format("C3D marker files", Options)

@@ -1,85 +1,41 @@
-"""SLEAP: nodes of animals or people in a video, from its analysis files (``.analysis.h5``), one file a clip.
+"""SLEAP: nodes of animals or people in a video, one file a clip.
 
-``tracks`` (individuals, 2, nodes, frames) in pixels, NaN where a node was not seen; ``point_scores`` (individuals,
-nodes, frames); ``node_names``; ``edge_inds`` (edges, 2) of the skeleton, which become the bones. Read with ``h5py``.
+Analysis files (``.analysis.h5``) hold ``tracks`` (individuals, 2, nodes, frames) in pixels, NaN where a node was not
+seen, or the same with its axes in another order that the attribute ``dims`` names; ``point_scores``; ``node_names``;
+``edge_inds`` of the skeleton, which become the bones. Projects and predictions (``.slp``) hold instances frame by
+frame; those a person labelled go before those that were predicted, and videos are recordings. Read with ``h5py``.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
-from motet.data import layouts
-from motet.data.formats._files import find_files
-from motet.data.formats._h5 import opened, texts
-from motet.data.formats._names import NamePattern
+from motet.data.formats import _time
+from motet.data.formats._h5 import Item, array, read_h5, texts
 from motet.data.formats._people import Sighting, follow
-from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
-from motet.data.skeletons import Skeleton
+from motet.data.formats._points import PointFormat, PointOptions, Recording
+
+MOST_PERSONS = 50
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(PointOptions):
     """Options of the ``sleap`` format.
 
     Attributes:
-        skeleton: layout (TOML file) with the nodes; by default those of the files, with their edges as bones.
         persons: individuals kept of a clip, those seen best; by default as many as the file with most has.
-        fps: frames per second of the videos.
-        pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
-        licence: terms of the recordings.
     """
 
-    skeleton: str | None = None
     persons: int | None = None
-    fps: float | None = None
-    pattern: str | None = None
-    licence: str = "unknown"
-
-
-@dataclass(frozen=True)
-class Tracks:
-    """What a file holds: (T, individuals, nodes, 2) pixels, (T, individuals, nodes) scores, names and edges."""
-
-    points: npt.NDArray[np.float64]
-    scores: npt.NDArray[np.float64]
-    nodes: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
-
-
-def read_tracks(path: Path) -> Tracks:
-    """Nodes of every frame; an unseen node is zero.
-
-    Raises:
-        ConfigError: the package ``h5py`` is not installed.
-        DataError: no analysis file of SLEAP.
-    """
-    with opened(path) as file:
-        if "tracks" not in file or "node_names" not in file:
-            raise DataError(f"{path}: no tracks and node_names; in SLEAP, export the predictions as analysis HDF5")
-        points = np.asarray(file["tracks"], dtype=np.float64)
-        nodes = tuple(texts(np.asarray(file["node_names"]).ravel().tolist()))
-        edges = np.asarray(file["edge_inds"], dtype=np.int64).reshape(-1, 2).tolist() if "edge_inds" in file else []
-        scores = np.asarray(file["point_scores"], dtype=np.float64) if "point_scores" in file else None
-    if points.ndim != 4 or points.shape[1] != 2 or points.shape[2] != len(nodes) or 0 in points.shape:
-        raise DataError(f"{path}: tracks of shape {points.shape} do not fit (individuals, 2, {len(nodes)}, frames)")
-    points = points.transpose(3, 0, 2, 1)
-    seen = np.asarray(np.isfinite(points).all(axis=-1))
-    if scores is None:
-        scores = np.ones((points.shape[1], len(nodes), len(points)))
-    if scores.shape != (points.shape[1], len(nodes), len(points)):
-        raise DataError(f"{path}: point_scores of shape {scores.shape} do not fit the tracks")
-    certain = np.where(seen, np.nan_to_num(scores.transpose(2, 0, 1), posinf=1.0), 0).clip(0, None)
-    pairs = tuple((a, b) for a, b in edges)
-    if len(set(nodes)) < len(nodes) or any(not (0 <= n < len(nodes)) for pair in pairs for n in pair):
-        raise DataError(f"{path}: its nodes or edges are not those of a skeleton")
-    return Tracks(np.where(seen[..., None], points, 0), certain, nodes, pairs)
 
 
 def parents_of(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -101,65 +57,175 @@ def parents_of(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     return parents
 
 
-def _skeleton(tracks: Tracks, options: Options) -> Skeleton:
-    if options.skeleton is not None:
-        return layouts.get(options.skeleton)
-    parents = parents_of(len(tracks.nodes), tracks.edges)
-    return layouts.build(f"sleap-{len(tracks.nodes)}", tracks.nodes, parents, up="-y")
+def _order(item: Item, shape: tuple[int, ...], nodes: int) -> tuple[int, ...]:
+    """Positions of (frames, tracks, nodes, xy) among the axes of ``tracks``."""
+    stated = texts(item.attributes.get("dims"))
+    names = re.findall(r"\w+", stated[0]) if len(stated) == 1 else stated  # a list, or JSON of one
+    wanted = ("frame", "track", "node", "xy")
+    places = [next((i for i, n in enumerate(names) if str(n).lower().startswith(w)), None) for w in wanted]
+    if len(shape) == 4 and sorted(p for p in places if p is not None) == [0, 1, 2, 3]:
+        return tuple(p for p in places if p is not None)
+    if len(shape) == 4 and shape[1] == 2 and shape[2] == nodes:
+        return (3, 0, 2, 1)
+    return (0, 1, 2, 3)
 
 
-def discover(source: Path, options: Options) -> Plan:
-    if options.persons is not None and options.persons < 1:
-        raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
-    files = find_files(source, r"(?i).+\.(h5|hdf5)", what="analysis files of SLEAP (*.analysis.h5)")
-    units = units_of(files, source)
-    names = NamePattern(options.pattern, [u.name for u in units])
-    first, persons, reason = None, 1, None
-    for unit in units:
-        try:
-            tracks = read_tracks(unit.path)
-        except DataError as error:
-            reason = reason or error  # *read* will say so again, and can be told to go on
-            continue
-        first, persons = first or tracks, max(persons, tracks.points.shape[1])
-    if first is None:
-        raise reason or DataError(f"{source} holds no analysis files")
-    skeleton = _skeleton(first, options)
-    slots = options.persons or persons
-    return Plan(
-        units=[
-            Unit(u.name, u.path, {"nodes": skeleton.joints, "persons": slots, "columns": names.columns(u.name)})
-            for u in units
-        ],
-        skeleton=skeleton,
-        persons=slots,
-        fps=options.fps,
-        measure="px",
-        channels=("x", "y"),
-        class_names=tuple(names.class_names),
-        licence=options.licence,
-        confidence=True,
-        facts={"split": "odd-even"},
-    )
+def _analysis(items: Mapping[str, Item], path: Path, persons: int | None) -> Recording:
+    points = array(items, "tracks", path).astype(np.float64)
+    nodes = texts(items["node_names"].values if "node_names" in items else None)
+    if points.ndim != 4 or not nodes:
+        raise DataError(f"{path}: tracks of shape {points.shape} and {len(nodes)} node_names are no analysis file")
+    order = _order(items["tracks"], points.shape, len(nodes))
+    points = points.transpose(order)
+    if points.shape[2:] != (len(nodes), 2) or 0 in points.shape:
+        raise DataError(f"{path}: tracks of shape {points.shape} do not fit (frames, individuals, {len(nodes)}, 2)")
+    seen = np.isfinite(points).all(axis=-1)
+    scores: npt.NDArray[Any] = seen.astype(np.float64)
+    if "point_scores" in items and isinstance(items["point_scores"].values, np.ndarray):
+        given = items["point_scores"].values
+        # the axes of the scores are those of the tracks without x and y
+        rest = [axis - (axis > order[3]) for axis in order[:3]]
+        if given.ndim != 3 or given.transpose(rest).shape != seen.shape:
+            raise DataError(f"{path}: point_scores of shape {given.shape} do not fit the tracks")
+        scores = np.where(seen, np.nan_to_num(given.transpose(rest), posinf=1.0), 0).clip(0, None)
+    edges = items["edge_inds"].values if "edge_inds" in items else None
+    pairs = edges.reshape(-1, 2).tolist() if isinstance(edges, np.ndarray) and edges.dtype.kind in "iu" else []
+    return _recording(path, nodes, pairs, np.where(seen[..., None], points, 0), scores, persons)
 
 
-def read(unit: Unit, options: Options) -> list[RawClip]:
-    tracks, nodes = read_tracks(unit.path), unit.detail["nodes"]
-    missing = [n for n in nodes if n not in tracks.nodes]
-    if missing:
-        raise DataError(f"{unit.path} lacks the nodes {', '.join(missing)}; it has {', '.join(tracks.nodes)}")
-    order = [tracks.nodes.index(n) for n in nodes]
-    points, scores = tracks.points[:, :, order], tracks.scores[:, :, order]
+def _recording(
+    path: Path,
+    nodes: Sequence[str],
+    pairs: Sequence[Sequence[int]],
+    points: npt.NDArray[Any],
+    scores: npt.NDArray[Any],
+    persons: int | None,
+    name: str = "",
+) -> Recording:
+    if len(set(nodes)) < len(nodes) or any(not 0 <= n < len(nodes) for pair in pairs for n in pair):
+        raise DataError(f"{path}: its nodes or edges are not those of a skeleton")
     frames = [
         [Sighting(p, s, who) for who, (p, s) in enumerate(zip(*now, strict=True)) if p.any()]
         for now in zip(points, scores, strict=True)
     ]
     if not any(frames):
-        raise DataError(f"{unit.path}: nobody is seen in any frame")
-    people = follow(frames, len(nodes), 2, unit.detail["persons"])
-    columns = {**unit.detail["columns"], "people": people.tracks}
-    name = re.sub(r"(?i)(\.analysis)?\.(h5|hdf5)$", "", unit.name)
-    return [RawClip(name, people.frames, people.confidence, columns)]
+        raise DataError(f"{path}: nobody is seen in any frame")
+    people = follow(frames, len(nodes), 2, persons or min(MOST_PERSONS, points.shape[1]), join=False)
+    parents = parents_of(len(nodes), [(a, b) for a, b in pairs])
+    return Recording(
+        tuple(nodes),
+        people.frames,
+        people.confidence,
+        parents=tuple(parents) if pairs else None,
+        name=name,
+        columns={"people": people.tracks},
+    )
 
 
-FORMAT = Format(description="SLEAP analysis files (.h5)", options=Options, discover=discover, read=read)
+def _fields(items: Mapping[str, Item], name: str, fields: Sequence[str], path: Path) -> npt.NDArray[Any]:
+    found = items[name].values if name in items else None
+    if not isinstance(found, np.ndarray) or not set(fields) <= set(found.dtype.names or ()):
+        raise DataError(f"{path}: there is no table {name!r} with {', '.join(fields)}; it is no file of SLEAP")
+    return found
+
+
+def _project(items: Mapping[str, Item], path: Path, persons: int | None) -> list[Recording]:
+    """Recordings of a ``.slp`` file, one a video."""
+    try:
+        stated = json.loads(texts(items["metadata"].attributes.get("json"))[0])
+        names = [str(n["name"]) for n in stated["nodes"]]
+        skeleton = stated["skeletons"][0]
+        used = [n["id"] if isinstance(n["id"], int) else int(n["id"]["py/object"]) for n in skeleton["nodes"]]
+        nodes = [names[i] for i in used]
+        links = [(ln["source"], ln["target"]) for ln in skeleton.get("links", ()) if _is_body(ln.get("type"))]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: its metadata have no nodes and skeleton ({type(error).__name__})") from error
+    place = {node: at for at, node in enumerate(used)}
+    pairs = [(place[a], place[b]) for a, b in links if isinstance(a, int) and a in place and b in place]
+    frames = _fields(items, "frames", ("frame_id", "video", "frame_idx", "instance_id_start", "instance_id_end"), path)
+    instances = _fields(items, "instances", ("instance_type", "track", "point_id_start", "point_id_end"), path)
+    tables = {
+        0: _fields(items, "points", ("x", "y", "visible"), path),
+        1: _fields(items, "pred_points", ("x", "y", "visible"), path),
+    }
+    clips: dict[int, dict[int, list[Sighting]]] = {}
+    for row in frames:
+        first, last = int(row["instance_id_start"]), int(row["instance_id_end"])
+        if not 0 <= first <= last <= len(instances):
+            raise DataError(f"{path}, frame {int(row['frame_idx'])}: its instances lie outside of the table")
+        found = instances[first:last]
+        own = found[found["instance_type"] == 0]
+        moment = clips.setdefault(int(row["video"]), {}).setdefault(int(row["frame_idx"]), [])
+        for one in own if len(own) else found:
+            sighting = _instance(one, tables, len(nodes), path)
+            moment += [] if sighting is None else [sighting]
+    recordings = []
+    for video, moments in sorted(clips.items()):
+        timing = _time.of_numbers(moments, path)
+        people: list[list[Sighting]] = [[] for _ in range(timing.count)]
+        for at, sightings in zip(timing.place.tolist(), moments.values(), strict=True):
+            people[at] = sightings
+        most = persons or min(MOST_PERSONS, max(map(len, people)))
+        if not most:
+            continue
+        tracked = follow(people, len(nodes), 2, most)
+        recordings.append(
+            Recording(
+                tuple(nodes),
+                tracked.frames,
+                tracked.confidence,
+                parents=tuple(parents_of(len(nodes), pairs)) if pairs else None,
+                name=f"video{video}" if len(clips) > 1 else "",
+                columns={"people": tracked.tracks},
+            )
+        )
+    if not recordings:
+        raise DataError(f"{path}: nobody is labelled or predicted in any frame")
+    return recordings
+
+
+def _is_body(kind: Any) -> bool:
+    """Whether a link of a skeleton is a bone (1), not a symmetry (2)."""
+    if isinstance(kind, dict):
+        values = kind.get("py/reduce", [{}, {"py/tuple": [kind.get("py/id", 1)]}])
+        kind = values[1].get("py/tuple", [1])[0] if len(values) > 1 and isinstance(values[1], dict) else 1
+    return bool(kind != 2)
+
+
+def _instance(one: Any, tables: Mapping[int, npt.NDArray[Any]], nodes: int, path: Path) -> Sighting | None:
+    table = tables[1 if int(one["instance_type"]) else 0]
+    rows = table[int(one["point_id_start"]) : int(one["point_id_end"])]
+    if len(rows) != nodes:
+        raise DataError(f"{path}: an instance has {len(rows)} points, its skeleton {nodes}")
+    points = np.stack([rows["x"], rows["y"]], axis=1).astype(np.float64)
+    seen = np.isfinite(points).all(axis=1) & rows["visible"].astype(bool)
+    if not seen.any():
+        return None
+    scores = np.nan_to_num(rows["score"].astype(np.float64)) if "score" in (rows.dtype.names or ()) else np.ones(nodes)
+    track = int(one["track"])
+    return Sighting(
+        np.where(seen[:, None], points, 0), np.where(seen, scores, 0).clip(0, None), None if track < 0 else track
+    )
+
+
+def _read(path: Path, options: Options) -> list[Recording]:
+    if options.persons is not None and options.persons < 1:
+        raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
+    wanted = ("tracks", "node_names", "edge_inds", "point_scores", "frames", "instances", "points", "pred_points")
+    items = read_h5(path, wanted)
+    if "tracks" in items and "node_names" in items:
+        return [_analysis(items, path, options.persons)]
+    if "metadata" in items and "instances" in items:
+        return _project(items, path, options.persons)
+    raise DataError(f"{path}: no tracks and node_names; in SLEAP, export the predictions as analysis HDF5")
+
+
+FORMAT = PointFormat(
+    files=r".+\.(h5|hdf5|slp)",
+    what="analysis files of SLEAP (*.analysis.h5) or its projects (*.slp)",
+    read=_read,
+    prefix="sleap",
+    measure=lambda channels, options: "px",
+    confidence=True,
+    stem=lambda name: re.sub(r"(?i)(\.analysis)?\.(h5|hdf5|slp)$", "", name),
+).format("SLEAP analysis files (.h5) and projects (.slp)", Options)

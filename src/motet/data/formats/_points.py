@@ -1,0 +1,253 @@
+"""The kind of format whose files hold named points in every frame: marker sets, animal poses, joint positions.
+
+A format of this kind says how one file is read (:class:`Recording`); what follows from all files together is the same
+for each: layout, people, rate, the axis that points up, columns out of names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.data.formats import _layout, _time
+from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
+from motet.data.formats._files import find_files, stem_of
+from motet.data.formats._names import NamePattern
+from motet.data.formats._worker import expected
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
+from motet.data.skeletons import Skeleton
+
+METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
+
+
+@dataclass(frozen=True)
+class PointOptions:
+    """Options of every format of named points.
+
+    Attributes:
+        skeleton: built-in layout or TOML file whose joints are points of every file; by default the built-in one with
+            the names of the first file, else its points, with bones only where the file has them.
+        fps: frames per second; files that state another rate are resampled (linear).
+        up: axis that points up; ``auto`` takes what the files declare, else what the recordings show.
+        right_handed: whether three axes form a right-handed frame; None sees it in the recordings.
+        pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
+        licence: terms of the recordings.
+    """
+
+    skeleton: str | None = None
+    fps: float | None = None
+    up: Up = "auto"
+    right_handed: bool | None = None
+    pattern: str | None = None
+    licence: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording as its file has it.
+
+    Attributes:
+        joints: names of the points.
+        points: (T, P, V, C) in the measure of the format; absent = zero.
+        scores: (T, P, V) confidences, None if the file has none.
+        fps: frames per second, None if the file does not say.
+        parents: of the points, None if the file does not say.
+        up: axis that points up, None if the file does not say.
+        name: tells recordings of one file apart.
+        columns: what else the file says of it.
+    """
+
+    joints: tuple[str, ...]
+    points: npt.NDArray[Any]
+    scores: npt.NDArray[Any] | None = None
+    fps: float | None = None
+    parents: tuple[int, ...] | None = None
+    up: str | None = None
+    name: str = ""
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+
+Read = Callable[[Path, Any], Sequence[Recording]]
+
+
+@dataclass(frozen=True)
+class PointFormat:
+    """What is particular to a format of this kind.
+
+    Attributes:
+        files: regular expression of file names.
+        what: the files in words.
+        read: a file's recordings.
+        prefix: begins the names of layouts made of a file's points.
+        measure: unit of the coordinates from the number of them and the options.
+        confidence: whether the archive stores confidences.
+        choose: which of the files are read, and what becomes of the names of clips (files of one recording in
+            several stages); all of them by default.
+    """
+
+    files: str
+    what: str
+    read: Read
+    prefix: str
+    measure: Callable[[int, Any], str]
+    confidence: bool = False
+    facts: Mapping[str, Any] = field(default_factory=lambda: {"split": "odd-even"})
+    choose: Callable[[Sequence[Path]], Sequence[Path]] = list
+    stem: Callable[[str], str] = stem_of
+    parents: Callable[[Sequence[str]], Sequence[int] | None] = lambda joints: None
+    licence: str | None = None
+
+    def format(self, description: str, options: type[PointOptions]) -> Format:
+        """The format that the importer knows."""
+        return Format(description=description, options=options, discover=self._discover, read=self._read)
+
+    def recordings(self, path: Path, options: Any) -> Sequence[Recording]:
+        """Recordings of a file, checked.
+
+        Raises:
+            DataError: the file cannot be used; names it.
+        """
+        with expected(path):
+            found = self.read(path, options)
+            for recording in found:
+                shape = (*recording.points.shape[:2], len(recording.joints))
+                if recording.points.ndim != 4 or recording.points.shape[:3] != shape or 0 in recording.points.shape:
+                    raise DataError(f"{path}: points of shape {recording.points.shape} for {shape[2]} names")
+                if recording.points.shape[3] not in (2, 3):
+                    raise DataError(f"{path}: {recording.points.shape[3]} coordinates a point; 2 or 3 are read")
+                if not np.isfinite(recording.points).all():
+                    raise DataError(f"{path}: a coordinate is infinite")
+        return found
+
+    def _discover(self, source: Path, options: Any) -> Plan:
+        units = units_of(self.choose(find_files(source, self.files, what=self.what)), source)
+        names = NamePattern(options.pattern, [u.name for u in units])
+        first: Recording | None = None
+        where: Path | None = None
+        reason: DataError | None = None
+        rates: list[tuple[str, float | None]] = []
+        persons, clips, readable = 1, {}, []
+        wanted = {u.name for u in probed(units)}
+        for unit in units:
+            try:
+                with contextlib.ExitStack() as stack:
+                    if first is not None:  # what is noted of the first file holds for all
+                        stack.enter_context(warnings.catch_warnings())
+                        warnings.simplefilter("ignore", MotetWarning)
+                    found = self.recordings(unit.path, options)
+            except DataError as error:
+                reason = reason or error  # *read* will say so again, and can be told to go on
+                continue
+            readable.append(unit)
+            for recording in found:
+                if first is None:
+                    first, where = recording, unit.path
+                if recording.points.shape[3] != first.points.shape[3]:
+                    continue  # likewise
+                persons = max(persons, recording.points.shape[1])
+                rates.append((unit.name, recording.fps))
+                if unit.name in wanted and set(first.joints) <= set(recording.joints):
+                    order = [recording.joints.index(j) for j in first.joints]
+                    clips[f"{unit.name} {recording.name}".strip()] = some_frames(recording.points[:, :, order])
+        if first is None:
+            raise reason or DataError(f"{source} holds nothing that is read")
+        skeleton = self._skeleton(first, where, clips, options)
+        channels = first.points.shape[3]
+        fps = _time.one_rate(rates, options.fps)
+        common = {"joints": skeleton.joints, "channels": channels, "fps": fps}
+        return Plan(
+            units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
+            skeleton=skeleton,
+            persons=persons,
+            fps=fps,
+            measure=self.measure(channels, options),
+            channels=("x", "y", "z")[:channels],
+            class_names=tuple(names.class_names),
+            licence=self.licence or options.licence,
+            confidence=self.confidence,
+            facts=self.facts,
+        )
+
+    def _skeleton(
+        self, first: Recording, where: Path | None, clips: Mapping[str, npt.NDArray[Any]], options: Any
+    ) -> Skeleton:
+        flat = first.points.shape[3] == 2
+        parents = first.parents if first.parents is not None else self.parents(first.joints)
+        skeleton = _layout.of_names(
+            first.joints,
+            where,
+            parents=parents,
+            skeleton=options.skeleton,
+            up=first.up or ("-y" if flat else "+z"),
+            prefix=self.prefix,
+        )
+        if flat or skeleton.kind == "sensor":
+            return skeleton
+        if not set(skeleton.joints) <= set(first.joints):
+            return skeleton  # *read* says what is missing
+        order = [first.joints.index(j) for j in skeleton.joints]
+        shown = {name: points[:, :, order] for name, points in clips.items()}
+        up = decide_up(shown, skeleton, asked=options.up, stated=first.up)
+        handed = decide_handedness(shown, skeleton, options.right_handed)
+        return dataclasses.replace(skeleton, up=up, right_handed=handed)
+
+    def _read(self, unit: Unit, options: Any) -> list[RawClip]:
+        detail, found = unit.detail, []
+        for recording in self.recordings(unit.path, options):
+            missing = [j for j in detail["joints"] if j not in recording.joints]
+            if missing:
+                raise DataError(
+                    f"{unit.path} lacks {', '.join(missing[:5])}; it has {', '.join(recording.joints[:60])}: "
+                    "name a layout of points that all files have with --skeleton"
+                )
+            if recording.points.shape[3] != detail["channels"]:
+                raise DataError(
+                    f"{unit.path} has {recording.points.shape[3]} coordinates, the first file {detail['channels']}"
+                )
+            order = [recording.joints.index(j) for j in detail["joints"]]
+            points = recording.points[:, :, order]
+            scores = None if recording.scores is None else recording.scores[:, :, order]
+            if scores is None and self.confidence:
+                scores = points.any(axis=-1).astype(np.float32)
+            wanted = detail["fps"]
+            if options.fps is not None and recording.fps and abs(recording.fps - wanted) > _time.SAME_RATE * wanted:
+                points = _time.resample(points, recording.fps, wanted)
+                if scores is not None:
+                    scores = np.asarray(_time.resample(scores[..., None], recording.fps, wanted)[..., 0])
+            name = self.stem(unit.name)
+            columns = {**detail["columns"], **recording.columns}
+            with np.errstate(over="ignore"):
+                frames = points.astype(np.float32)
+            found.append(RawClip(f"{name}/{recording.name}" if recording.name else name, frames, scores, columns))
+        return found
+
+
+def metres(unit: str, path: Path, option: str = "--unit") -> float:
+    """Metres of a unit of length as files and options call it.
+
+    Raises:
+        DataError: it is unknown; says what to do.
+    """
+    if unit.lower() not in METRES:
+        said = f"its unit is {unit!r}" if unit else "it does not say its unit"
+        raise DataError(f"{path}: {said}; give one of {', '.join(METRES)} with {option}")
+    return METRES[unit.lower()]
+
+
+def check_unit(unit: str | None) -> None:
+    """Refuse an option ``unit`` that is no unit of length.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if unit is not None and unit.lower() not in METRES:
+        raise ConfigError(f"option unit is {unit!r}; it must be one of {', '.join(METRES)}")
