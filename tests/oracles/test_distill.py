@@ -15,7 +15,7 @@ from torch.nn.functional import leaky_relu, softplus
 from motet.core.rng import CounterRNG
 from motet.methods import distillation as distill
 from tests.methods.distillation.toys import write_table
-from tests.oracles.written_out import SGD, State, checkpoints, close, flat, momentum_buffers, part, unit
+from tests.oracles.written_out import SGD, State, checkpoints, close, momentum_buffers, part, unit
 
 SEED, BATCH, EPOCHS, MILESTONE = 4, 12, 3, 2
 LR, GAMMA, MOMENTUM, DECAY, CRITIC_LR, TAU = 0.05, 0.2, 0.8, 0.02, 0.3, 0.6
