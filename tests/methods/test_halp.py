@@ -354,9 +354,11 @@ def test_paper_values_and_the_released_ones() -> None:
     assert (pku.epochs, pku.method.start(1000)) == (1000, 200)  # type: ignore[attr-defined]
     released = recipes.as_released(recipes.get("halp/ntu60-xsub"))
     assert (released.epochs, released.optimiser.milestones) == (451, (351,))
-    assert released.method == HaLP(refresh=10, candidates=20, halp_weight=2.0, halp_wait=32769)
+    assert released.method == HaLP(refresh=10, candidates=20, halp_weight=2.0, halp_start=201, halp_wait=32769)
+    assert recipes.as_released(paper).method == released.method
+    assert recipes.as_released(recipes.get("halp/small")).method.halp_start is None  # type: ignore[attr-defined]
     later = recipes.as_released(pku).method
-    assert later == replace(released.method, halp_weight=1.0, halp_start=500)
+    assert later == replace(released.method, halp_weight=1.0, halp_start=501)
 
 
 def test_the_released_wait_follows_the_queue_in_force(small_archive: MotionArchive) -> None:

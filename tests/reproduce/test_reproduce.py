@@ -51,17 +51,19 @@ def test_a_table_is_filled_and_kept(
     assert json.loads((tmp_path / "cmd-mcl.json").read_text()) == found
     assert [row["state"] for row in found["rows"]] == ["done", "done", "published only"]
     for row in found["rows"][:2]:
-        assert set(row["values"]) == {"linear", "knn"}
+        assert set(row["values"]) == {"linear", "linear, best epoch", "knn", "knn, best epoch"}
+        assert row["values"]["linear, best epoch"]["mean"] >= row["values"]["linear"]["mean"]
         assert len(row["values"]["knn"]["values"]) == 2
     assert set(found["baselines"]) == {"raw", "random encoder"}
     text = (tmp_path / "cmd-mcl.md").read_text()
     assert f"knn, ours: {small_archive.path.name}" in text
     assert "knn, published: NTU-60 xsub" in text
+    assert f"linear, best epoch, ours: {small_archive.path.name}" in text
     assert "UNFINISHED" not in text
     assert "| Base (moco) |" in text
     line = next(t for t in text.splitlines() if t.startswith("| CMD |"))
     assert line.endswith("| 70.6 | 79.4 |") or line.endswith("| 79.4 | 70.6 |")
-    assert next(t for t in text.splitlines() if t.startswith("| LongT GAN")).count("| – ") == 3
+    assert next(t for t in text.splitlines() if t.startswith("| LongT GAN")).count("| – ") == 5
     assert "Printed in a table of others: LongT GAN" in text
 
     monkeypatch.setattr(Trainer, "one_step", None)  # nothing may be trained again, by this table or by another

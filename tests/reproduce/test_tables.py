@@ -8,10 +8,13 @@ import pytest
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.evaluate import ensemble, linear
+from motet.methods import recipes
 from motet.methods.discovery.settings import SETTINGS
 from motet.methods.distillation import settings_for
 from motet.methods.graphs.run import options_for
-from motet.reproduce import Share, Table, all_tables
+from motet.reproduce import Share, Table, Training, all_tables
+from motet.reproduce.declare import BySplit
 from motet.reproduce.jobs import Request, Scale, settled
 from motet.reproduce.pretraining import Pretraining
 from motet.reproduce.tables import named
@@ -34,7 +37,7 @@ def test_rows_of_pretraining_resolve(table: Table, scale: Scale, small_archive: 
         if row.training is None or row.training.limits:
             continue
         job = engine.job(row)
-        resolved, _ = engine._resolved(f"{row.training.method}/{scale}", job.options)
+        resolved, _ = engine._resolved(engine._recipe(row.training), job.options)
         flat = resolved.flat()
         for name, value in row.training.options.items():  # what the row says is what will run
             wanted = round(value.value * resolved.epochs) if isinstance(value, Share) else value
@@ -56,6 +59,54 @@ def test_rows_of_the_other_verbs_resolve(table: Table) -> None:
             SETTINGS["small"].with_options({**training.options, "method": training.method})
         else:
             options_for(training.method, False, dict(training.options))
+
+
+@pytest.mark.parametrize(
+    ("rule", "method", "recipe", "options"),
+    [
+        ("ntu60-xsub", "halp", "halp/ntu60-xsub", {"prototypes": 20, "halp_weight": 1.0, "epochs": 450}),
+        ("ntu120-xset", "halp", "halp/ntu120-xset", {"prototypes": 40, "halp_weight": 2.0, "epochs": 450}),
+        ("pku-xsub", "cmd", "cmd/pku2-xsub", {"epochs": 1000, "milestones": (800,)}),
+        ("pku-xsub", "aimclr", "aimclr/pku2-xsub", {"epochs": 300, "padding": 1 / 6}),
+        ("odd-even", "cmd", "cmd/paper", {"epochs": 450, "milestones": (350,)}),
+    ],
+)
+def test_the_papers_scale_is_each_sets_own(
+    rule: str, method: str, recipe: str, options: dict[str, object], small_archive: MotionArchive, tmp_path: Path
+) -> None:
+    engine = Pretraining(Request(TABLES["cmd/linear"], small_archive.path, tmp_path, scale="paper"))
+    engine.rule = rule
+    assert engine._recipe(Training(method)) == recipe
+    flat = recipes.get(recipe).flat()
+    assert {name: flat[name] for name in options} == options
+
+
+def test_probes_are_each_papers_own(small_archive: MotionArchive, tmp_path: Path) -> None:
+    rows = {row.name: row for row in TABLES["cmd/linear"].rows}
+    engine = Pretraining(Request(TABLES["cmd/linear"], small_archive.path, tmp_path, scale="paper"))
+    for rule, rates in (("ntu60-xsub", (0.005,)), ("pku-xsub", (0.001,))):
+        engine.rule = rule
+        assert engine._protocol("linear", rows["HaLP"].options) == ("linear", {"lr": rates})
+    assert rows["CMD"].options == {}  # the protocol's own rate, .1
+    whole = {"lr": (3.0,), "epochs": 100, "batch_size": 128, "drops": (80,), "minimum_ratio": 1.0}
+    for name in ("AimCLR, joint", "3s-AimCLR", "SkeletonCLR", "2s-CrosSCLR"):
+        assert engine._protocol("linear", rows[name].options) == ("linear", whole)
+    assert engine._protocol("ensemble", rows["3s-AimCLR"].options) == ("ensemble", whole)
+
+
+def test_options_of_probes_exist() -> None:
+    kinds = {"linear": linear.Options, "ensemble": ensemble.Options}
+    for table in of_kind("pretrain"):
+        for measure in table.measures:
+            for row in table.rows:
+                kind = kinds.get({**measure.pick, **row.pick}.get("protocol", ""))
+                if kind is not None:
+                    kind(
+                        **{
+                            k: v.usual if isinstance(v, BySplit) else v
+                            for k, v in {**measure.options, **row.options}.items()
+                        }
+                    )
 
 
 def test_names_are_told_apart() -> None:
@@ -81,6 +132,9 @@ def figure(table: str, row: str, measure: str, data_set: str) -> object:
         ("cmd/linear", "3s-CMD", "linear", "NTU-120 xset", 76.1),
         ("cmd/linear", "CMD", "linear", "PKU-MMD II xsub", 43.0),
         ("cmd/linear", "AimCLR, bone", "linear", "PKU-MMD I xsub", 82.03),
+        ("cmd/linear", "Base (joint MoCo)", "linear", "NTU-60 xsub", 76.1),
+        ("cmd/linear", "Base as HaLP trains its probe", "linear", "NTU-60 xsub", 78.0),
+        ("cmd/linear", "3s-AimCLR", "linear", "PKU-MMD II xsub", 39.5),
         ("cmd/knn", "ISC", "knn", "NTU-60 xview", 82.6),
         ("cmd/semi", "CMD", "1 %", "NTU-60 xsub", 50.6),
         ("cmd/semi", "AimCLR", "10 %", "NTU-60 xview", 74.6),

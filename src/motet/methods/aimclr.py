@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.options import Fraction
 from motet.core.rng import CounterRNG
-from motet.data.extreme import Extreme, augment_extremely, check_extreme, padded_crop
+from motet.data.extreme import Extreme, augment_extremely, check_extreme
 from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN
 from motet.encoders.attention import LEAST_ATTENTION, energy_drop
@@ -38,8 +39,7 @@ class AimCLR(Contrastive):
     released_extra_epochs: ClassVar[int] = 0
 
     extremes: Extreme = field(default_factory=Extreme)
-    padding: float = 1 / 6
-    """share of a clip by which both ends are padded, mirrored, before a random window is cut; 0 leaves it whole."""
+    padding: Fraction = 1 / 6
     attention_drop: bool = True
     """whether a query of the extreme view with its most attended parts dropped takes part too (ST-GCN only)."""
     drop_threshold: float = 0.7
@@ -87,7 +87,7 @@ class AimCLR(Contrastive):
 
     def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
         """Shift all three clips in time and distort the third."""
-        first, second, third = (padded_crop(x, k, self.padding) for x, k in zip(clips, keyed, strict=True))
+        first, second, third = super().transform(clips, keyed, skeleton)
         return first, second, augment_extremely(third, keyed[2], self.extremes, skeleton)
 
     def check_layout(self, skeleton: Skeleton, channels: int) -> None:
@@ -98,8 +98,6 @@ class AimCLR(Contrastive):
         super().validate(streams)
         if not 1 <= self.mined <= self.queue_size:
             raise ConfigError(f"mined is {self.mined}, it must lie in 1..{self.queue_size} (queue_size)")
-        if not 0 <= self.padding <= 1:
-            raise ConfigError(f"padding is {self.padding}, it must lie in [0, 1]")
         if self.mine_start is not None and self.mine_start < 0:
             raise ConfigError(f"mine_start is {self.mine_start}, it must not be negative")
         if not 0 <= self.divergence_weight < math.inf:
@@ -124,6 +122,8 @@ class HaLPAimCLR(HaLP, AimCLR):
     meaning: ClassVar[str] = "As AimCLR, and every recording is also drawn to invented neighbours of its own group."
     start_share: ClassVar[float] = 0.5
     needs_queue: ClassVar[bool] = True
+
+    padding: Fraction = 1 / 6
 
 
 class AimCLRHost(ContrastiveHost):

@@ -27,7 +27,9 @@ from torch.nn.functional import normalize
 
 from motet.core.distributed import gather_rows
 from motet.core.errors import ConfigError, MotetWarning
-from motet.core.options import Count, Momentum, Positive
+from motet.core.options import Count, Fraction, Momentum, Positive
+from motet.core.rng import CounterRNG
+from motet.data.extreme import padded_crop
 from motet.data.skeletons import Skeleton
 from motet.encoders import encode_together
 from motet.losses import info_nce
@@ -111,6 +113,8 @@ class Contrastive(Method):
     """temperature of the contrastive terms."""
     mlp_head: bool = True
     """two-layer projection head; false gives one linear layer."""
+    padding: Fraction = 0.0
+    """share of a clip by which both ends are padded, mirrored, before a random window is cut; 0 leaves it whole."""
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         """Terms of the loss for the given streams in a run of ``epochs`` epochs."""
@@ -151,6 +155,10 @@ class Contrastive(Method):
     def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
         """The module that trains; ``layout`` is what :class:`ContrastiveHost` takes by name."""
         return ContrastiveHost(self, streams, **layout)
+
+    def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
+        """What a method does to the :attr:`clips` augmented (B, T, P, V, C) clips of a step: shift them in time."""
+        return tuple(padded_crop(x, k, self.padding) for x, k in zip(clips, keyed, strict=True))
 
     def check_sizes(self, clips: int, batch_size: int) -> None:
         queue = self.queue_size

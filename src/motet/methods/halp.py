@@ -195,10 +195,14 @@ class HaLP(Hallucination, Contrastive):
                 )
 
     def released(self, split: str | None) -> Self:
-        """Refresh every 10 steps, 20 nearest candidates, N = 20, first fit after 2K + 1 keys; μ = 2 on NTU RGB+D."""
+        """Refresh every 10 steps, 20 nearest candidates, N = 20, first fit after 2K + 1 keys; on NTU RGB+D μ = 2.
+
+        The positives start in epoch 201 on NTU RGB+D and 501 on PKU-MMD, counted from 0.
+        """
         base = super().released(split)
         weight = 2.0 if split is not None and split.startswith("ntu") else self.halp_weight
-        start = 500 if split is not None and split.startswith("pku") else self.halp_start
+        starts = {"ntu": 201, "pku": 501}  # training resumes from the checkpoint of epoch 200, or 500
+        start = starts.get((split or "")[:3], self.halp_start)
         return replace(
             base,
             refresh=10,

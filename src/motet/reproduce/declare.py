@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 Kind = Literal["pretrain", "distill", "discover", "graphs"]
 Figure = float | tuple[float, float]
+BEST = ", best epoch"
+"""what the name of a measure is followed by where its best epoch is meant, chosen on the test clips"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,18 @@ class Times:
     """A multiple of the value that an option has without it: sweeps follow settings of another size."""
 
     value: float
+
+
+@dataclass(frozen=True)
+class BySplit:
+    """An option of a protocol that papers set for each data set, told by the beginning of the split rule's name."""
+
+    usual: Any
+    by: Mapping[str, Any]
+
+    def of(self, rule: str) -> Any:
+        """The value for a split rule."""
+        return next((value for start, value in self.by.items() if rule.startswith(start)), self.usual)
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class Measure:
             ``stream`` (``all`` for all of the run), ``ensemble``, ``metric``, and any entry of a row's details; or
             ``watched``, a name of the last line of metrics.jsonl. ``distill``: ``who`` and ``metric``. ``discover``:
             ``branch``, ``by`` and ``metric``.
-        options: of the protocol, in the paper's scale.
+        options: of the protocol, in the paper's scale; values may be :class:`BySplit`.
     """
 
     name: str
@@ -73,14 +87,18 @@ class Row:
             is shown.
         published: (measure, data set) → percent, or (percent, standard deviation).
         pick: what this row reads otherwise than the measures say.
+        options: of the protocols, in the paper's scale, where this row's figures were made with others.
         cite: where its figures were printed, if not where the table's were.
+        ours: what of its settings no source gives, so that it is this project's choice.
     """
 
     name: str
     training: Training | None = None
     published: Mapping[tuple[str, str], Figure] = field(default_factory=dict)
     pick: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     cite: str = ""
+    ours: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,7 @@ class Table:
         measures: columns.
         rows: lines.
         settings: ``distill``: settings of the paper's scale.
+        ours: what of the settings of all its rows no source gives.
         target: the table needs a second archive (``pretrain``: to transfer to).
         notes: what a reader must know.
     """
@@ -106,6 +125,7 @@ class Table:
     measures: tuple[Measure, ...]
     rows: tuple[Row, ...]
     settings: str = "table"
+    ours: str = ""
     target: bool = False
     notes: tuple[str, ...] = ()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,14 +13,15 @@ from rich.console import Console
 
 from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
-from motet.data.splits import Split
+from motet.data.splits import Split, default_rule
 from motet.engine.run import Run
 from motet.evaluate.results import RANDOM, RAW
 from motet.evaluate.results import Row as Judged
 from motet.evaluate.runner import run as evaluate
+from motet.methods import recipes
 from motet.methods.pretrain import resolve, train_seeds, trainer_of
 from motet.methods.recipe import Recipe
-from motet.reproduce.declare import Measure, Row, Training
+from motet.reproduce.declare import BEST, BySplit, Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
 
 _STEPS = 3  # that are measured for an estimate
@@ -47,12 +50,13 @@ class Pretraining:
             "licence": self.archive.licence,
             "simulated": self.archive.simulated,
         }
+        self.rule = str(request.options.get("split") or default_rule(self.archive))
         self._steps: dict[tuple[Any, ...], float] = {}
         self._notes: dict[str, None] = {}
 
     def job(self, row: Row) -> Job:
         assert row.training is not None
-        training, name = row.training, f"{row.training.method}/{self.request.scale}"
+        training, name = row.training, self._recipe(row.training)
         base, parts = self._resolved(name, self.request.options)
         options = settled(training.options, epochs=base.epochs, defaults=base.flat())
         options |= self.request.options
@@ -76,7 +80,11 @@ class Pretraining:
             return resolve(name, self.archive, options)
 
     def _recipe(self, training: Training) -> str:
-        return f"{training.method}/{self.request.scale}"
+        """Name of the recipe: in the paper's scale that of the data set, known by its split rule, if it has one."""
+        if self.request.scale == "small":
+            return f"{training.method}/small"
+        own = [n for n in recipes.names() if n.split("/")[0] == training.method and recipes.get(n).split == self.rule]
+        return own[0] if own else f"{training.method}/paper"
 
     def done(self, job: Job) -> int:
         return sum((job.folder / f"seed-{s}" / "model.safetensors").exists() for s in self.request.seeds)
@@ -119,14 +127,17 @@ class Pretraining:
         if not wanted:
             return []
         given: dict[str, Any] = {name.replace("-", "_"): options for name, options in wanted.items() if options}
+        # rows of one training that are judged by other options have a file of their own
+        told = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:8] if given else ""
+        kept = "-".join(filter(None, ("evaluation", "with-baselines" if baselines else "", told)))
         found = evaluate(
             runs,
             tuple(wanted),
             data=self.archive,
             seeds=len(self.request.seeds) if baselines else 1,
             baselines=baselines,
-            json=job.folder / f"evaluation{'-with-baselines' if baselines else ''}.json",
-            markdown=job.folder / f"evaluation{'-with-baselines' if baselines else ''}.md",
+            json=job.folder / f"{kept}.json",
+            markdown=job.folder / f"{kept}.md",
             progress=self.request.progress,
             **given,
         )
@@ -140,12 +151,12 @@ class Pretraining:
         if name == "transfer":
             given["data"] = (self.request.one_target("an archive to transfer to"),)
         if self.request.scale == "paper":
-            return name, {**options, **given}
+            return name, {k: v.of(self.rule) if isinstance(v, BySplit) else v for k, v in options.items()} | given
         return ("linear-cached" if name == "linear" else name), given
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         picks = {m.name: {**m.pick, **row.pick} for m in measures}
-        asked = [Measure(m.name, picks[m.name], m.options) for m in measures]
+        asked = [Measure(m.name, picks[m.name], {**m.options, **row.options}) for m in measures]
         judged = self._judged(job, asked, baselines=False)
         own = [r for r in judged if r.features not in (RAW, RANDOM)]
         return self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
@@ -177,6 +188,8 @@ class Pretraining:
             rows = [r for r in judged if all(_fact(r, k) == v for k, v in pick.items())]
             if rows:
                 found[measure.name] = list(rows[0].values)
+                if rows[0].best_values:
+                    found[measure.name + BEST] = list(rows[0].best_values)
         return found
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from motet.evaluate.results import percent
 from motet.methods import recipes
-from motet.reproduce.declare import Table
+from motet.reproduce.declare import BEST, Table
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -23,7 +23,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         "",
         *_state(found),
         f"- Ours: {data['name']}{simulated}, {facts}{rule}; scale {found['scale']}; seeds "
-        f"{', '.join(map(str, found['seeds']))}, mean ± sd, last epoch" + (f"; {options}" if options else ""),
+        f"{', '.join(map(str, found['seeds']))}, mean ± sd, last epoch; the best epoch is chosen on the test clips"
+        + (f"; {options}" if options else ""),
         f"- Published: {found['source']}; the data set of each column is in its title",
         f"- Machine: {hardware['cpu']}, {hardware['threads']} threads; torch {found['torch']}, motet {found['motet']}; "
         f"{found['date']}",
@@ -44,7 +45,8 @@ def _state(found: Mapping[str, Any]) -> list[str]:
 
 
 def _table(found: Mapping[str, Any]) -> list[str]:
-    measures = [m["name"] for m in found["measures"]]
+    named = [m["name"] for m in found["measures"]]
+    measures = [n for m in named for n in (m, m + BEST) if n == m or any(n in row["values"] for row in found["rows"])]
     printed = list(
         dict.fromkeys(
             (p["measure"], s) for s in found["sets"] for r in found["rows"] for p in r["published"] if p["set"] == s
@@ -65,7 +67,7 @@ def _table(found: Mapping[str, Any]) -> list[str]:
 
 def label(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
     """Name of a row as the paper has it, with the method behind it where a table has several and no name tells it."""
-    method, name = row.get("method"), str(row["name"])
+    method, name = row.get("method"), str(row["name"]) + ("†" if row.get("ours") else "")
     methods = {r.get("method") for r in rows} - {None}
     told = {part for m in (*methods, *recipes.names()) for part in str(m).split("/")[0].split("-")}
     if method is None or len(methods) < 2 or any(part in name.lower() for part in told):
@@ -97,6 +99,13 @@ def _below(found: Mapping[str, Any]) -> list[str]:
         if row["cite"]:
             cited.setdefault(row["cite"], []).append(row["name"])
     lines = [f"- Printed in {cite}: {', '.join(names)}" for cite, names in cited.items()]
+    ours: dict[str, list[str]] = {}
+    for row in found["rows"]:
+        if row.get("ours"):
+            ours.setdefault(row["ours"], []).append(row["name"])
+    lines += [f"- † Ours, given by no source: {what} ({', '.join(names)})" for what, names in ours.items()]
+    if found.get("ours"):
+        lines.append(f"- Ours in all rows, given by no source: {found['ours']}")
     why: dict[str, list[str]] = {}
     for row in found["rows"]:
         if row["reason"]:

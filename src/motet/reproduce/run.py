@@ -175,7 +175,7 @@ class _Filling:
         self._began, self._trained, self._due = time.monotonic(), 0, 0  # for the time left
 
     def _start(self, row: Row, job: Job | str) -> dict[str, Any]:
-        entry: dict[str, Any] = {"name": row.name, "cite": row.cite, "values": {}}
+        entry: dict[str, Any] = {"name": row.name, "cite": row.cite, "ours": row.ours, "values": {}}
         entry["published"] = [
             {"measure": m, "set": s, "figure": list(f) if isinstance(f, tuple) else f}
             for (m, s), f in row.published.items()
@@ -288,6 +288,7 @@ class _Filling:
             "missing": missing,
             "measures": [asdict(m) for m in self.table.measures],
             "sets": self.table.sets,
+            "ours": self.table.ours,
             "notes": [*self.table.notes, *self.engine.notes()],
             "baselines": {name: {m: _summary(v) for m, v in values.items()} for name, values in self.baselines.items()},
             "rows": self.rows,

@@ -25,9 +25,9 @@ class GraphCL(ViewOptions):
 
     title: ClassVar[str] = "GraphCL"
 
-    loss: Literal["both-ways", "one-way"] = "both-ways"
-    """both-ways: InfoNCE, averaged over both directions; one-way: from the first view to the second, the positive
-    missing in the denominator, as released."""
+    loss: Literal["one-way", "both-ways"] = "one-way"
+    """one-way: from the first view to the second, the positive missing in the denominator, as in the paper; both-ways:
+    InfoNCE, averaged over both directions."""
     temperature: float = 0.2
     hidden: int = 32
     layers: int = 3
@@ -63,7 +63,6 @@ class GraphCL(ViewOptions):
             first_view="whole",
             keep_isolated=False,
             self_loops=True,
-            loss="one-way",
             reshuffle=False,
         )
 

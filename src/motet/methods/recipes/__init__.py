@@ -65,5 +65,6 @@ def as_released(recipe: Recipe) -> Recipe:
     if recipe.as_released:
         return recipe
     later = replace(recipe.optimiser, milestones=tuple(m + extra for m in recipe.optimiser.milestones))
-    method = recipe.method.released(recipe.split)
+    # a size without a split of its own is NTU RGB+D 60's
+    method = recipe.method.released(recipe.split or ("ntu60-xsub" if recipe.recipe.endswith("/paper") else None))
     return replace(recipe, epochs=recipe.epochs + extra, optimiser=later, method=method, as_released=True)

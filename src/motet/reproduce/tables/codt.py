@@ -87,6 +87,22 @@ COMPONENTS = Table(
     notes=(ACCURACY, DATA, "The paper prints 68.1 here and 68.2 in Table 1 for the same cell."),
 )
 
+_RANKED, _COSINE = (Training("codt", {"pairs": form}) for form in ("features", "cosine"))
+PAIRS = Table(
+    "codt/pairs",
+    "What marks a pair, and what must agree",
+    "discover",
+    "CoDT (Liu et al., ECCV 2022), supplement, 5.2, which describes the variants; their figures were not at hand",
+    MEASURES,
+    (
+        Row("CCM", CODT, pick={"branch": "B0", "by": LAYER}),
+        Row("CCM-FP: ranked features mark", _RANKED, pick={"branch": "B0", "by": LAYER}),
+        Row("CCM-PF: features must agree", _COSINE, pick={"branch": "B0", "by": LAYER}),
+        Row("AutoNovel", Training("autonovel"), pick={"branch": "B0", "by": LAYER}),
+    ),
+    notes=(DATA,),
+)
+
 TASKS = Table(
     "codt/tasks",
     "What each part adds, on two further pairs",
@@ -104,4 +120,4 @@ TASKS = Table(
     notes=(ACCURACY, DATA),
 )
 
-TABLES = (COMPARISON, COMPONENTS, TASKS)
+TABLES = (COMPARISON, COMPONENTS, PAIRS, TASKS)
