@@ -45,7 +45,6 @@ MOVED = {
     "recipes": "methods.recipes",
     "discover.judge": "methods.discovery.scores",
     "discover.starting": "methods.discovery.warm_start",
-    "discover.rivals": "methods.discovery.baselines",
     "discover": "methods.discovery",
     "distill.judge": "methods.distillation.scores",
     "distill.laned": "methods.distillation.replicated",

@@ -3,7 +3,7 @@
 # no postponed annotations here: the options of the recipe are a type that is known when the verb runs
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +48,7 @@ def discover(args: Sequence[str]) -> int:
 
         found = resume(again.resume, source=again.source, target=again.target, progress=not again.quiet)
         return _show(found, again.json, again.quiet)
-    from motet.methods.discovery.settings import METHODS, SETTINGS, TASKS, Settings, as_released
+    from motet.methods.discovery import METHODS, SETTINGS, TASKS, Settings, as_released
 
     task = value_of(args, "--task")
     if task is not None and task not in TASKS:
@@ -57,6 +57,8 @@ def discover(args: Sequence[str]) -> int:
     if name is not None and name not in SETTINGS:
         raise ConfigError(f"there is no recipe {name!r} of discover; choose from {', '.join(SETTINGS)}")
     base = SETTINGS[name or "small"]
+    if (way := value_of(args, "--method")) is not None:
+        base = base.with_options({"method": way})
     if "--as-released" in args:
         base = as_released(base)
 
@@ -76,6 +78,8 @@ def discover(args: Sequence[str]) -> int:
         """splits, classes, clusters and recipe of a known pair of sets"""
         recipe: Text = None
         """paper or small; by default small below 5,000 training clips"""
+        method: Text = None
+        """how the target is labelled; `--method NAME --help` shows its options. By default codt"""
         source_split: Annotated[str | None, _of("RULE")] = None
         """rule that says which source clips train"""
         target_split: Annotated[str | None, _of("RULE")] = None
@@ -108,9 +112,8 @@ def discover(args: Sequence[str]) -> int:
 
     # what the command line does not say is left to the recipe that fits the data
     said = {a.split("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for a in args if a[:2] == "--"}
-    stated: dict[str, Any] = {
-        f.name: getattr(given.training, f.name) for f in fields(Settings) if f.name in said - {"name", "clusters"}
-    }
+    values = given.training.to_dict() | ({"method": way} if way is not None else {})
+    stated: dict[str, Any] = {k: v for k, v in values.items() if k in said - {"name", "clusters"}}
     found = run(
         given.source,
         given.target,

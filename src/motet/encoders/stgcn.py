@@ -31,9 +31,11 @@ class STGCN(nn.Module):
 
     Attributes:
         feature_size: see above.
+        non_negative: features are means of rectified values.
     """
 
     adjacency: Tensor
+    non_negative = True
 
     def __init__(
         self,

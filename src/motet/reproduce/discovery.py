@@ -6,14 +6,14 @@ import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.methods import discovery as discover
-from motet.methods.discovery.settings import AFTER_PRETRAINING, SETTINGS, Settings
+from motet.methods.discovery import methods
+from motet.methods.discovery.settings import AFTER_PRETRAINING, SETTINGS
 from motet.methods.discovery.train import PRETRAINED
 from motet.reproduce.declare import Measure, Row
 from motet.reproduce.jobs import Job, Request, Values, folder_of, settled, words
@@ -31,7 +31,7 @@ class Discovery:
         self._pretraining: dict[Path, dict[str, Any]] = {}
         self.source = MotionArchive.open(request.data)
         self.target = MotionArchive.open(request.one_target("the archive whose classes are wanted"))
-        known = {f.name for f in fields(Settings)} - {"seed"} | set(_PLAN)
+        known = (set(SETTINGS["paper"].to_dict()) - {"seed"}) | set(methods.option_names()) | set(_PLAN)
         for name in request.options:
             if name not in known:
                 raise ConfigError(f"discover has no option {name!r}; it has {', '.join(sorted(known))}")
@@ -49,7 +49,7 @@ class Discovery:
     def job(self, row: Row) -> Job:
         assert row.training is not None
         training, settings = row.training, SETTINGS[self.request.scale]
-        options = settled(training.options, epochs=settings.finetune_epochs, defaults=vars(settings))
+        options = settled(training.options, epochs=settings.finetune_epochs, defaults=settings.to_dict())
         # the number of classes is known in the paper's tables
         options = {"clusters": self._classes(), "method": training.method} | options | dict(self.request.options)
         settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
@@ -96,8 +96,8 @@ class Discovery:
         self._run(job, None, self.request.seeds[0], False, epochs=1, finetune_epochs=1)
         order = list(self._pretraining)
         shared = any(order.index(folder) < order.index(job.folder) for folder in self._alike(job))
-        epochs = (0 if shared else settings.epochs) + (0 if settings.method == "bm" else settings.finetune_epochs)
-        return (time.perf_counter() - began) * epochs / (1 if settings.method == "bm" else 2) * missing
+        epochs = (0 if shared else settings.epochs) + (settings.finetune_epochs if settings.method.trains else 0)
+        return (time.perf_counter() - began) * epochs / (2 if settings.method.trains else 1) * missing
 
     def train(self, job: Job) -> None:
         for seed in self.request.seeds:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from motet.data import layouts
 from motet.encoders import STGCN
+from motet.methods.discovery.methods.base import Batch
 from motet.methods.discovery.networks import Branch, Decoder
 from motet.methods.discovery.settings import Settings
-from motet.methods.discovery.step import Batch, Discovery
+from motet.methods.discovery.step import Discovery
 
 
 def fill(module: nn.Module, factor: float) -> None:
@@ -31,14 +34,13 @@ def waves(joints: int, phase: float) -> Tensor:
     return (x * torch.linspace(0.5, 2, 6).view(6, 1, 1, 1, 1)).permute(0, 2, 4, 3, 1).float().contiguous()
 
 
-def published_case() -> tuple[Discovery, Batch]:
-    """Both branches of width 4, K = 4, N = 12 and a batch of six, in eval mode."""
+def published_case(**options: Any) -> tuple[Discovery, Batch]:
+    """Both branches of width 4, K = 4, N = 12 and a batch of six, in eval mode; options besides the paper's."""
     first, second = (STGCN(layouts.get(n), width=4, feature_size=16) for n in ("shared-15", "kinect-v2"))
     decoder = Decoder(16, 15, 3, 1, dropout=0.5)
     shared = Branch(first, 12, source_classes=5, decoder=decoder)
-    discovery = Discovery(Settings(clusters=4), shared, Branch(second, 12, projection=8))
-    for branch in discovery.pair:
-        branch.add_classifier(torch.zeros(4, 16))
+    discovery = Discovery(Settings(clusters=4).with_options(options), shared, Branch(second, 12, projection=8))
+    discovery.add_classifiers([torch.zeros(4, 16)] * 2)
     fill(discovery, 2.0)
     phases = 0.3 * torch.arange(192, dtype=torch.float64)
     discovery.pair[0].bank.copy_(torch.cos(phases).abs().view(12, 16))

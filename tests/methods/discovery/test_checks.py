@@ -17,7 +17,8 @@ from motet.data.skeletons import Skeleton
 from motet.methods import discovery as discover
 from motet.methods.discovery.checks import check_recordings, check_size, check_task
 from motet.methods.discovery.data import class_numbers, sides
-from motet.methods.discovery.settings import LAYOUTS, SETTINGS, TASKS
+from motet.methods.discovery.settings import SETTINGS
+from motet.methods.discovery.tasks import LAYOUTS, TASKS
 from tests.conftest import stick, write_clips
 from tests.methods.discovery.test_joints import upright
 

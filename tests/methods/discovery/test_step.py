@@ -15,7 +15,10 @@ from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.data import layouts
 from motet.encoders import STGCN, build_encoder
-from motet.methods.discovery.baselines import Heads, balanced_in_batch, exchanged, ranked
+from motet.methods.discovery.methods.autonovel import ranked
+from motet.methods.discovery.methods.mmt import exchanged
+from motet.methods.discovery.methods.ocm import Transported
+from motet.methods.discovery.methods.uno import Heads, balanced_in_batch
 from motet.methods.discovery.networks import Branch, Decoder, contrast, pooled
 from motet.methods.discovery.settings import Settings, settings_from_dict
 from motet.methods.discovery.step import Discovery
@@ -51,7 +54,7 @@ def test_the_published_case_end_to_end() -> None:
 def test_pseudo_labels_of_the_published_case() -> None:
     discovery, batch = published_case()
     discovery(batch, fine=False)
-    first, second = (discovery.plan(b) for b in (0, 1))
+    first, second = (discovery.labelling.plan(b) for b in (0, 1))
     assert first.labels(batch.places).tolist() == [3, 2, 3, 3, 2, 2]
     assert second.labels(batch.places).tolist() == [3, 3, 2, 2, 2, 3]
     expected = torch.tensor([0.000008, 0.024135, 0.000581, 0.975276])
@@ -133,7 +136,7 @@ def test_gradients_reach_students_only() -> None:
 @pytest.mark.parametrize(("weight", "reached"), [(0.0, False), (10.0, True)])
 def test_the_source_reaches_the_targets_branch_through_pairs_only(weight: float, reached: bool) -> None:
     discovery, batch = published_case()
-    discovery.settings = replace(discovery.settings, weight_pairs=weight)
+    discovery.labelling.options = replace(discovery.labelling.options, weight_pairs=weight)
     shared = list(discovery.pair[0].student.parameters())
     losses = discovery(batch, fine=True)
     own = losses["contrast"] + losses["labels/B1"] + losses["pairs/B1"]
@@ -169,7 +172,7 @@ def test_variants_of_the_pair_consistency(pairs: str) -> None:
     discovery, batch = published_case()
     labelled = discovery(batch, fine=True)
     other, batch = published_case()
-    other.settings = replace(other.settings, pairs=pairs)  # type: ignore[arg-type]
+    other.labelling.options = replace(other.labelling.options, pairs=pairs)
     losses = other(batch, fine=True)
     assert losses["labels/B0"] == labelled["labels/B0"]
     assert losses["pairs/B0"] != labelled["pairs/B0"]
@@ -272,8 +275,9 @@ def test_options_out_of_range_are_named(options: dict[str, Any]) -> None:
 
 
 def test_settings_survive_json() -> None:
-    stored = json.loads(json.dumps(Settings(clusters=2, shares=(1.0, 3.0)).to_dict()))
-    assert settings_from_dict(stored) == Settings(clusters=2, shares=(1.0, 3.0))
+    settings = Settings(clusters=2).with_options({"shares": (1.0, 3.0)})
+    stored = json.loads(json.dumps(settings.to_dict()))
+    assert settings_from_dict(stored) == settings
 
 
 def test_unknown_options_are_named() -> None:
@@ -306,7 +310,7 @@ def test_transport_goes_on_or_begins_anew(
     monkeypatch: pytest.MonkeyPatch, warm: int, starts: list[bool | None]
 ) -> None:
     from motet.losses import balanced_assignment
-    from motet.methods.discovery import step
+    from motet.methods.discovery.methods import ocm
 
     told: list[tuple[bool | None, int]] = []
 
@@ -314,17 +318,17 @@ def test_transport_goes_on_or_begins_anew(
         told.append((None if options["warm_start"] is None else True, options["max_iterations"]))
         return balanced_assignment(logits, **options)
 
-    monkeypatch.setattr(step, "balanced_assignment", noted)
+    monkeypatch.setattr(ocm, "balanced_assignment", noted)
     discovery, _ = published_case()
-    discovery.settings = replace(discovery.settings, sinkhorn_warm=warm)
+    discovery.labelling.options = replace(discovery.labelling.options, sinkhorn_warm=warm)
     for _ in range(3):
-        discovery.plan(0)
+        discovery.labelling.plan(0)
     assert told == [(start, warm if start else 100) for start in starts]
 
 
 def test_no_transport_in_pretraining(monkeypatch: pytest.MonkeyPatch) -> None:
     discovery, batch = published_case()
-    monkeypatch.setattr(Discovery, "plan", lambda *_: pytest.fail("solved for nothing"))
+    monkeypatch.setattr(Transported, "plan", lambda *_: pytest.fail("solved for nothing"))
     assert set(discovery(batch, fine=False)) == {"source", "decoder", "contrast"}
 
 
@@ -347,9 +351,9 @@ def test_bfloat16_stays_in_the_encoders() -> None:
 def test_cosines_of_features_with_signs_are_brought_to_zero_and_one() -> None:
     discovery, _ = published_case()
     x = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
-    assert discovery._alike(0, x.abs()).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert discovery.labelling.alike(0, x.abs()).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     layout = layouts.get("shared-15")
     encoder = build_encoder("gru", skeleton=layout, persons=1, channels=3, hidden=4, layers=1)
     pair = Branch(encoder, 4, source_classes=2), Branch(encoder, 4, projection=2)
     other = Discovery(Settings(encoder="gru"), *pair)
-    assert other._alike(0, x).tolist() == [[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1]]
+    assert other.labelling.alike(0, x).tolist() == [[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1]]

@@ -13,7 +13,8 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.formats import import_dataset
 from motet.methods import discovery as discover
 from motet.methods.discovery.data import sides
-from motet.methods.discovery.settings import SETTINGS, TASKS
+from motet.methods.discovery.settings import SETTINGS
+from motet.methods.discovery.tasks import TASKS
 
 SMALL: dict[str, Any] = {
     "epochs": 1,

@@ -10,13 +10,18 @@ from types import ModuleType
 from typing import Any
 
 from motet.losses.clustering import Plan
+from motet.methods.discovery import methods
 from motet.methods.discovery.clusters import estimate
 from motet.methods.discovery.joints import Meeting, Retargeted, common_skeleton
 from motet.methods.discovery.labels import export_labels, label_archive, name_clusters
 from motet.methods.discovery.model import Found, load
 from motet.methods.discovery.rounding import balanced_labels
 from motet.methods.discovery.run import resume, run
-from motet.methods.discovery.settings import METHODS, SETTINGS, TASKS, Settings, Task, as_released
+from motet.methods.discovery.settings import SETTINGS, Settings, as_released
+from motet.methods.discovery.tasks import TASKS, Task
+
+METHODS: dict[str, str] = {name: methods.get(name).summary for name in methods.names()}
+"""names of the methods, and what each does."""
 
 __all__ = [
     "METHODS",

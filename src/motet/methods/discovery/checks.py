@@ -9,7 +9,8 @@ import numpy as np
 from motet.core.errors import DataError, MotetWarning
 from motet.data import doctor, layouts
 from motet.data.archive import MotionArchive
-from motet.methods.discovery.settings import LAYOUTS, TASKS, Settings
+from motet.methods.discovery.settings import Settings
+from motet.methods.discovery.tasks import LAYOUTS, TASKS
 
 
 def check_recordings(archive: MotionArchive) -> None:

@@ -58,7 +58,7 @@ def joined(pair: Sequence[Tensor]) -> Tensor:
 def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, clusters: int) -> list[Clustering]:
     """Start the target classifiers at the centres of spherical k-means of the students' clean features; refresh banks.
 
-    Centres become the weights, biases are zero. MMT, whose branches exchange labels, starts both from one clustering.
+    Centres become the weights, biases are zero. A method may cluster otherwise: MMT starts both branches from one.
     The place of a clip in the banks is its position in ``ids``.
 
     Raises:
@@ -71,13 +71,7 @@ def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, c
     settings = discovery.settings
     pair = features(discovery, stores, ids)
     options: dict[str, Any] = {"iterations": ITERATIONS, "restarts": settings.kmeans_restarts, "seed": settings.seed}
-    if settings.method == "mmt":
-        found = spherical_kmeans(joined(pair), clusters, **options)
-        member = torch.nn.functional.one_hot(found.assignment, clusters).to(pair[0])
-        made = [found._replace(centres=normalize(member.T @ normalize(x, dim=1), dim=1)) for x in pair]
-        discovery.fixed = found.assignment.expand(2, -1).contiguous()
-    else:
-        made = [spherical_kmeans(x, clusters, **options) for x in pair]
+    made = discovery.labelling.clusterings(pair, clusters, **options)
     weights = [clustering.centres for clustering in made]
     if not settings.initialise:
         weights = [_random_weights(w.shape, settings.seed).to(w) for w in weights]

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
-from motet.encoders import STGCN, build_encoder
+from motet.encoders import build_encoder
 from motet.memory import make_twin
 from motet.methods.discovery.settings import Settings
 
@@ -138,10 +138,11 @@ class Branch(nn.Module):
             low: run the encoder in bfloat16 where that is safe; what comes out is float32.
         """
         encoder = self.student["encoder"]
+        has_map = hasattr(encoder, "forward_map")
         with self._precision(low):
-            found = encoder.forward_map(clips) if isinstance(encoder, STGCN) else encoder(clips)
+            found = encoder.forward_map(clips) if has_map else encoder(clips)  # type: ignore[operator]
         found = found.float() if low else found
-        return (found.mean(dim=(1, 3)) if isinstance(encoder, STGCN) else found), found
+        return (found.mean(dim=(1, 3)) if has_map else found), found
 
     @torch.no_grad()
     def teach(self, clips: Tensor, *, low: bool = False) -> Tensor:

@@ -33,7 +33,8 @@ from motet.methods.discovery.checks import check_pair, check_recordings, check_s
 from motet.methods.discovery.data import Clips, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
 from motet.methods.discovery.model import save_model
-from motet.methods.discovery.settings import SETTINGS, TASKS, Settings, as_released, settings_from_dict
+from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
+from motet.methods.discovery.tasks import TASKS
 from motet.methods.discovery.train import Trainer
 from motet.methods.discovery.warm_start import adopt, start, take_over
 
@@ -266,7 +267,7 @@ def _finish(trainer: Trainer, archives: Sequence[MotionArchive], out: Path | Non
     found = describe(trainer.discovery, clips, archives[0], archives[1])
     result: dict[str, Any] = {
         "motet": __version__,
-        "method": settings.method,
+        "method": settings.method.name,
         "settings": settings.to_dict(),
         "source": {"name": archives[0].path.stem, "clips": len(clips.sides.source)},
         "target": {"name": archives[1].path.stem, "train": len(clips.train), "judged": len(clips.judged)},

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from motet.core.errors import ConfigError
 from motet.data.preprocess import METHODS as METHODS_OF_PREPROCESSING
-
-METHODS: dict[str, str] = {
-    "codt": "two branches exchange pair labels (CCM) on balanced pseudo-labels of their own (OCM)",
-    "ocm": "balanced pseudo-labels, each branch for itself",
-    "bm": "base losses only, then spherical k-means",
-    "sela": "balanced labels of the whole set, made once an epoch (Asano et al., ICLR 2020)",
-    "uno": "balanced within the batch, two views predict each other's (Fini et al., ICCV 2021)",
-    "mmt": "teachers label for the other branch, hard and soft (Ge et al., ICLR 2020)",
-    "autonovel": "pairs of equal top-ranked features (Han et al., ICLR 2020)",
-}
+from motet.methods.discovery import methods
+from motet.methods.discovery.methods import codt
+from motet.methods.discovery.methods.base import Method, check_positive, check_shares, check_types
 
 
 @dataclass(frozen=True)
@@ -30,10 +22,8 @@ class Settings:
 
     # the defaults are the values of the paper, CoDT, ECCV 2022
     name: Annotated[str, tyro.conf.Suppress] = "paper"
-    method: Literal["codt", "ocm", "bm", "sela", "uno", "mmt", "autonovel"] = "codt"
-    pairs: Literal["labels", "features", "cosine"] = "labels"
-    """CCM: labels of the other branch mark pairs; features: CCM-FP, its top-ranked features do; cosine: CCM-PF, labels
-    mark the pairs and the cosine of features is what must agree."""
+    method: Method = field(default_factory=codt.Options)
+    """how the target is labelled; its options are part of the same flat space."""
     clusters: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
     """K; by default estimated after pretraining."""
     frames: int = 50
@@ -76,26 +66,6 @@ class Settings:
     """λ of the decoder's loss."""
     weight_contrast: float = 1.0
     """λ of the contrastive loss."""
-    weight_labels: float = 5.0
-    """λ of the loss on pseudo-labels."""
-    weight_pairs: float = 10.0
-    """λ of the pair consistency."""
-    power: float = 10.0
-    """ξ: larger makes the transport plan harder."""
-    sinkhorn_iterations: int = 100
-    sinkhorn_tolerance: float = 1e-2
-    sinkhorn_warm: int = 5
-    """iterations of a transport that begins at the prices of the step before; 0: begin anew in every step, as released.
-    Where a step renews a hundredth of the bank or less, as in the paper, five bring clusters nearer to the wanted sizes
-    than a hundred from nothing; where it renews more, take more."""
-    balance: float = 1.0
-    """1: clusters of equal size; less: sizes may depart from it, for targets whose classes are not balanced."""
-    shares: tuple[float, ...] = ()
-    """wanted shares of the clusters, in any order; the largest goes to the cluster that the logits make largest."""
-    rounding: Literal["argmax", "balanced"] = "argmax"
-    """balanced: the cheapest labels with exactly the wanted sizes."""
-    rank_features: int = 5
-    """CCM-FP and AutoNovel: how many of the largest features must be the same."""
     weak_shear: float = 0.5
     weak_padding: float = 1 / 6
     """share of the clip that is mirrored at each end before it is cropped."""
@@ -131,78 +101,82 @@ class Settings:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(get_args(kind))}")
-            if kind in (int, float) and (isinstance(value, bool | str) or (kind is int and value != int(value))):
-                raise ConfigError(f"{name} is {value!r}; it must be {'a whole' if kind is int else 'a'} number")
-        positive = "frames batch_size lr finetune_lr width feature_size hidden layers dim temperature power"
-        positive += " sinkhorn_iterations rank_features kmeans_restarts keep_checkpoints"
-        for name in positive.split():
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in (
-            "epochs",
-            "finetune_epochs",
-            "sinkhorn_warm",
-            "seed",
-            "evaluate_every",
-            "checkpoint_every",
-            "weight_decay",
-            "noise",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("ema", "mask", "mask_always", "dropout", "momentum", "weak_padding", "strong_padding", "scale"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        check_types(self)
+        positive = "frames batch_size lr finetune_lr width feature_size hidden layers dim temperature kmeans_restarts"
+        check_positive(self, (*positive.split(), "keep_checkpoints"))
+        others = "epochs finetune_epochs seed evaluate_every checkpoint_every weight_decay noise"
+        check_positive(self, others.split(), or_zero=True)
+        check_shares(
+            self, ["ema", "mask", "mask_always", "dropout", "momentum", "weak_padding", "strong_padding", "scale"]
+        )
         if self.preprocess not in METHODS_OF_PREPROCESSING:
             raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join(METHODS_OF_PREPROCESSING)}")
-        if not 0 < self.balance <= 1:
-            raise ConfigError(f"balance is {self.balance}; it must lie in (0, 1]")
         if self.clusters is not None and self.clusters < 2:
             raise ConfigError(f"clusters is {self.clusters}; it must be at least 2")
-        if self.shares and (min(self.shares) <= 0 or self.clusters != len(self.shares)):
-            raise ConfigError(f"shares must be {self.clusters or 'as many as --clusters'} positive numbers")
-        if self.rounding == "balanced" and self.balance < 1:
-            raise ConfigError("rounding 'balanced' enforces the sizes that balance below 1 leaves open; drop one")
+        self.method.check(self.clusters)
 
     def with_options(self, options: Mapping[str, Any]) -> Settings:
-        """A copy with some options changed.
+        """A copy with some options changed, those of the method among them.
+
+        Another ``method``, by its name, keeps what was changed of the options that both have.
 
         Raises:
             ConfigError: no such option, or a value that it cannot have.
         """
-        known = [f.name for f in fields(self)]
+        method, own = self.method, {f.name for f in fields(self)} - {"method"}
+        if (given := options.get("method", method.name)) != method.name:
+            method = _same(methods.get(given), method)
         for name in options:
-            if name not in known:
-                near = get_close_matches(name, known, n=3)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                raise ConfigError(f"discover has no option {name!r}{hint}")
+            if name not in own | _names(method) | {"method"}:
+                raise ConfigError(_unknown(name, method, own))
         try:
-            return replace(self, **options)
+            method = replace(method, **{k: v for k, v in options.items() if k in _names(method)})
+            return replace(self, method=method, **{k: v for k, v in options.items() if k in own})
         except TypeError as error:
             raise ConfigError(f"an option has a value of the wrong type ({error})") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON: one flat object, the method by its name."""
+        return {
+            **{k: v for k, v in asdict(self).items() if k != "method"},
+            **asdict(self.method),
+            "method": self.method.name,
+        }
+
+
+def _names(method: Method | type[Method]) -> set[str]:
+    return {f.name for f in fields(method)}
+
+
+def _same(kind: type[Method], given: Method) -> Method:
+    """Another method with what ``given`` has changed of the options that both have."""
+    changed = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default}
+    return kind(**{k: v for k, v in changed.items() if k in _names(kind)})
+
+
+def _unknown(name: str, method: Method, own: set[str]) -> str:
+    owners = methods.owners(name)
+    if owners:
+        return f"method {method.name} has no option {name!r}; {', '.join(owners)} {'have' if owners[1:] else 'has'} it"
+    near = get_close_matches(name, own | _names(method), n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"discover has no option {name!r}{hint}"
 
 
 # what pretraining does not depend on
 AFTER_PRETRAINING = (
-    *("name", "method", "pairs", "clusters", "finetune_epochs", "finetune_lr", "weight_labels", "weight_pairs"),
-    *("power", "sinkhorn_iterations", "sinkhorn_tolerance", "sinkhorn_warm", "balance", "shares", "rounding"),
-    "rank_features",
+    *("name", "method", "clusters", "finetune_epochs", "finetune_lr"),
     *("strong_shear", "strong_padding", "mask", "initialise", "kmeans_restarts", "pretrained"),
     *("evaluate_every", "checkpoint_every", "keep_checkpoints"),
+    *methods.option_names(),
 )
 
 
 def settings_from_dict(data: Mapping[str, Any]) -> Settings:
-    """Inverse of :meth:`Settings.to_dict`."""
-    return Settings().with_options({k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    """Inverse of :meth:`Settings.to_dict`; runs of earlier releases hold the options of other methods too."""
+    others = set(methods.option_names()) - _names(methods.get(data.get("method", "codt")))
+    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k not in others}
+    return Settings().with_options(kept)
 
 
 SETTINGS: dict[str, Settings] = {
@@ -230,7 +204,7 @@ SETTINGS: dict[str, Settings] = {
         strong_padding=1 / 4,
         scale=0.2,
         noise=0.02,
-        sinkhorn_warm=100,  # of a few hundred clips they cost nothing
+        method=codt.Options(sinkhorn_warm=100),  # of a few hundred clips they cost nothing
         mask=0.0,
     ),
 }
@@ -252,96 +226,5 @@ def as_released(settings: Settings) -> Settings:
         strong_padding=settings.weak_padding,
         initialise=False,
         target_statistics=False,
-        sinkhorn_warm=0,
+        method=settings.method.released(),
     )
-
-
-@dataclass(frozen=True)
-class Task:
-    """A published or a small pair of sets: who is source, who is target, which of their classes count.
-
-    Attributes:
-        source, target: names of data sets, for readers.
-        source_split, target_split: rules of :mod:`motet.data.splits`; None for an archive's own standard.
-        source_classes, target_classes: labels that count, all if empty.
-        clusters: K.
-        settings: where to start.
-        preprocess: as in :class:`Settings`.
-        note: what must be known about it.
-    """
-
-    source: str
-    target: str
-    source_split: str | None = None
-    target_split: str | None = None
-    source_classes: tuple[int, ...] = ()
-    target_classes: tuple[int, ...] = ()
-    clusters: int | None = None
-    settings: str = "small"
-    preprocess: str | None = None
-    note: str = ""
-
-
-FIRST, SECOND = tuple(range(5)), tuple(range(5, 10))
-TASKS: dict[str, Task] = {
-    "ntu60-skeletics": Task("NTU RGB+D 60", "Skeletics", "ntu60-xview", None, clusters=30, settings="paper"),
-    "skeletics-pku": Task("Skeletics", "PKU-MMD", None, "pku-xview", clusters=51, settings="paper"),
-    "ntu60plus-pku": Task(
-        "NTU RGB+D 120 without its first 60 classes",
-        "PKU-MMD",
-        "ntu120-xsub",
-        "pku-xsub",
-        source_classes=tuple(range(60, 120)),
-        clusters=51,
-        settings="paper",
-        note="the paper prints 41 classes, but its numbers of clips are those of all 51",
-    ),
-    "finegym-skeletics": Task("FineGym (VIBE poses)", "Skeletics", clusters=30, settings="paper"),
-    "kinetics-ntu60": Task(
-        "Kinetics-400 (OpenPose)",
-        "NTU RGB+D 60 (2D poses)",
-        None,
-        "ntu60-xsub",
-        clusters=60,
-        settings="paper",
-        preprocess="center",
-        note="the paper does not state the protocol of NTU-60 here",
-    ),
-    "vicon-kinect": Task("UI-PRMD Vicon", "UI-PRMD Kinect", "odd-even", "odd-even", FIRST, SECOND, 5),
-    "vicon-kinect-reverse": Task("UI-PRMD Vicon", "UI-PRMD Kinect", "odd-even", "odd-even", SECOND, FIRST, 5),
-    "kinect-vicon": Task("UI-PRMD Kinect", "UI-PRMD Vicon", "odd-even", "odd-even", FIRST, SECOND, 5),
-    "kinect-vicon-reverse": Task("UI-PRMD Kinect", "UI-PRMD Vicon", "odd-even", "odd-even", SECOND, FIRST, 5),
-    "kard-utkinect": Task("KARD", "UTKinect", "odd-even", "odd-even", clusters=10),
-    "kard-florence": Task("KARD", "Florence 3D", "odd-even", "odd-even", clusters=9),
-    "ui-prmd-kard": Task("UI-PRMD Kinect", "KARD", "odd-even", "odd-even", clusters=18),
-    "smartfall-kard": Task("SmartFallMM, young", "KARD", "odd-even", "odd-even", clusters=18),
-    "shrec-halves": Task(
-        "SHREC'17",
-        "SHREC'17",
-        "odd-even",
-        "odd-even",
-        tuple(range(7)),
-        tuple(range(7, 14)),
-        7,
-        preprocess="first-frame",
-        note="hands; seven gestures of one file are the source, the others the target",
-    ),
-}
-
-# layouts in which the sets of the tasks come
-LAYOUTS: dict[str, tuple[str, ...]] = {
-    "NTU RGB+D 60": ("kinect-v2",),
-    "NTU RGB+D 120 without its first 60 classes": ("kinect-v2",),
-    "PKU-MMD": ("kinect-v2",),
-    "Skeletics": ("vibe-25",),
-    "FineGym (VIBE poses)": ("vibe-25",),
-    "Kinetics-400 (OpenPose)": ("openpose-18",),
-    "NTU RGB+D 60 (2D poses)": ("coco-17",),
-    "UI-PRMD Vicon": ("ui-prmd-39",),
-    "UI-PRMD Kinect": ("ui-prmd-22",),
-    "KARD": ("nite-15", "common-15"),
-    "UTKinect": ("kinect-v1",),
-    "Florence 3D": ("florence-15",),
-    "SmartFallMM, young": ("azure-kinect-32",),
-    "SHREC'17": ("hand-22",),
-}

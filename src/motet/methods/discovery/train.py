@@ -29,9 +29,10 @@ from motet.engine.run import Run
 from motet.engine.trainer import SAVED_EVERY
 from motet.methods.discovery.clusters import estimate, features, initialise, joined
 from motet.methods.discovery.data import Clips
+from motet.methods.discovery.methods.base import Batch
 from motet.methods.discovery.scores import judge
 from motet.methods.discovery.settings import Settings
-from motet.methods.discovery.step import Batch, Discovery
+from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.views import Strength, changed, mask_parts, whole_clips
 
 PRETRAINED = "pretrained.pt"
@@ -39,7 +40,7 @@ PRETRAINED = "pretrained.pt"
 FEW_STEPS = 100
 """steps of pretraining below which an estimated number of clusters is said to depend on them."""
 # views of the keyed draws; the source has one of its own because its clips' ids are those of another archive
-_STUDENTS, _TEACHERS, _SOURCE = (0, 2), (1, 3), 4
+_STUDENTS, _TEACHERS, _SOURCE, _SOURCE_AGAIN = (0, 2), (1, 3), 4, 5
 
 
 class Trainer:
@@ -73,7 +74,7 @@ class Trainer:
         self.batch = min(settings.batch_size, len(clips.train))
         self.source_batch = min(settings.batch_size, len(clips.sides.source))
         self.steps = len(clips.train) // self.batch
-        self.stages = settings.epochs, 0 if settings.method == "bm" else settings.finetune_epochs
+        self.stages = settings.epochs, settings.finetune_epochs if settings.method.trains else 0
         self.clusters = settings.clusters
         self.estimated: dict[str, Any] | None = None
         self.pretrained: list[dict[str, Any]] = []
@@ -97,7 +98,7 @@ class Trainer:
         """Everything that a bit-exact continuation needs."""
         return {
             "discovery": self.discovery.state_dict(),
-            "labelling": self.discovery.labelling(),
+            "labelling": self.discovery.labelling.state(),
             "optimiser": self.optimiser.state_dict(),
             "clusters": self.clusters,
             "estimated": self.estimated,
@@ -122,8 +123,8 @@ class Trainer:
                 pair = self.discovery.pair
                 self.discovery.add_classifiers([torch.zeros(state["clusters"], b.features) for b in pair])
                 self._train_classifiers()
-            self.discovery.load_state_dict(state["discovery"])
-            self.discovery.restore_labelling(state["labelling"])
+            self.discovery.load_state_dict(_renamed(state["discovery"]))
+            self.discovery.labelling.restore(state["labelling"])
             self.optimiser.load_state_dict(state["optimiser"])
             for name in ("clusters", "estimated", "pretrained", "initialised", "epoch", "step_in_epoch", "seconds"):
                 setattr(self, name, state[name])
@@ -196,7 +197,7 @@ class Trainer:
 
     def _train_classifiers(self) -> None:
         new = [p for b in self.discovery.pair for p in b.student["clusters"].parameters()]
-        new += list(self.discovery.heads.parameters())
+        new += list(self.discovery.labelling.parameters())
         self.optimiser.add_param_group({"params": new})
 
     def _judge(self) -> list[dict[str, Any]]:
@@ -216,7 +217,7 @@ class Trainer:
         self.discovery.train()
         self.discovery.progress = (self.epoch - self.stages[0]) / max(1, self.stages[1])
         if self.fine and self.step_in_epoch == 0:
-            self.discovery.begin_epoch()
+            self.discovery.labelling.begin_epoch()
         while self.step_in_epoch < self.steps:
             began = time.perf_counter()
             losses = self._step(order[self.step_in_epoch])
@@ -249,7 +250,7 @@ class Trainer:
                 "inspect`, or lower --lr"
             )
         self.optimiser.step()
-        self.discovery.finish_step()
+        self.discovery.labelling.after_step()
         return numbers
 
     def make_batch(self, ids: Tensor) -> tuple[Batch, Tensor]:
@@ -274,17 +275,24 @@ class Trainer:
         per_epoch = len(clips.source.ids) // self.source_batch
         round_, place = divmod(self.epoch * self.steps + self.step_in_epoch, per_epoch)
         source_ids: Tensor = self._source_order(round_)[place]
-        keyed = CounterRNG(settings.seed, round_, source_ids.to(device), _SOURCE)
-        source = whole_clips(clips.source, source_ids, settings.frames)
-        source = changed(source, keyed, weak, clips.source.skeleton)
+        whole = whole_clips(clips.source, source_ids, settings.frames)
+
+        def source_view(number: int) -> tuple[Tensor, Tensor]:
+            keyed = CounterRNG(settings.seed, round_, source_ids.to(device), number)
+            made = changed(whole, keyed, weak, clips.source.skeleton)
+            return made, mask_parts(made, keyed, weak.mask, clips.source.skeleton)
+
+        source, source_seen = source_view(_SOURCE)
+        again = source_view(_SOURCE_AGAIN)[1] if self.fine and settings.method.source_views > 1 else None
         made = Batch(
             source,
-            mask_parts(source, keyed, weak.mask, clips.source.skeleton),
+            source_seen,
             clips.source_labels(source_ids),
             (students[0][0], students[1][0]),
             (students[0][1], students[1][1]),
             (teachers[0], teachers[1]),
             clips.places(ids),
+            again,
         )
         return made, source_ids
 
@@ -318,3 +326,8 @@ class Trainer:
         )
         error.status = 128 + stopped[0]
         raise error
+
+
+def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under their present names; earlier releases kept the heads of UNO beside the branches."""
+    return {f"labelling.{k}" if k.startswith("heads.") else k: v for k, v in weights.items()}

@@ -1,0 +1,164 @@
+"""Balanced online pseudo-labels, each branch for itself: CoDT's online clustering module.
+
+Liu and Wang, ECCV 2022, https://arxiv.org/abs/2207.09767; the transport is
+:func:`motet.losses.balanced_assignment` (supplement, Eqs. 1-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from motet.core.errors import ConfigError
+from motet.losses import balanced_assignment
+from motet.losses.clustering import Plan
+from motet.methods.discovery.methods.base import Labelling, Method, Step, check_positive, check_types
+from motet.methods.discovery.rounding import balanced_labels
+
+if TYPE_CHECKING:
+    from motet.methods.discovery.networks import Branch
+    from motet.methods.discovery.settings import Settings
+
+
+@dataclass(frozen=True)
+class Options(Method):
+    """Options of ``ocm``, and of the methods that label by transport."""
+
+    summary: ClassVar[str] = "balanced pseudo-labels, each branch for itself"
+
+    weight_labels: float = 5.0
+    """λ of the loss on pseudo-labels."""
+    power: float = 10.0
+    """ξ, inverse temperature of the transport: larger makes the plan harder."""
+    sinkhorn_iterations: int = 100
+    sinkhorn_tolerance: float = 1e-2
+    sinkhorn_warm: int = 5
+    """iterations of a transport that starts at the scalings of the step before; 0: start from nothing in every step, as
+    released. Where a step renews a hundredth of the bank or less, as in the paper, five bring clusters nearer to the
+    wanted sizes than a hundred from nothing; where it renews more, take more."""
+    balance: float = 1.0
+    """1: clusters of equal size; less: sizes may depart from it (relaxed marginals), for targets whose classes are not
+    balanced."""
+    shares: tuple[float, ...] = ()
+    """wanted shares of the clusters, in any order; the largest goes to the cluster that the logits make largest."""
+    rounding: Literal["argmax", "balanced"] = "argmax"
+    """balanced: the cheapest labels with exactly the wanted sizes."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_positive(self, ("power", "sinkhorn_iterations"))
+        check_positive(self, ("sinkhorn_warm",), or_zero=True)
+        if not 0 < self.balance <= 1:
+            raise ConfigError(f"balance is {self.balance}; it must lie in (0, 1]")
+        if self.rounding == "balanced" and self.balance < 1:
+            raise ConfigError("rounding 'balanced' enforces the sizes that balance below 1 leaves open; drop one")
+
+    def released(self) -> Self:
+        return replace(self, sinkhorn_warm=0)
+
+    def check(self, clusters: int | None) -> None:
+        if self.shares and (min(self.shares) <= 0 or clusters != len(self.shares)):
+            raise ConfigError(f"shares must be {clusters or 'as many as --clusters'} positive numbers")
+
+    def labelling(self, settings: Settings, pair: tuple[Branch, Branch]) -> Transported:
+        return Transported(self, settings, pair)
+
+
+class Transported(Labelling):
+    """Labels of the transport of each branch's bank to its clusters.
+
+    Attributes:
+        scalings: warm starts of the two plans, None before the first.
+        order: clusters from the largest wanted share to the smallest, where shares are given.
+        goes_on: whether a plan resembles the one before, so that a few iterations from its scalings are enough.
+    """
+
+    goes_on: ClassVar[bool] = True
+    options: Options
+
+    def __init__(self, options: Options, settings: Settings, pair: tuple[Branch, Branch]) -> None:
+        super().__init__(options, settings, pair)
+        self.scalings: list[Tensor | None] = [None, None]
+        self.order: list[Tensor | None] = [None, None]
+
+    def state(self) -> dict[str, Any]:
+        return {"scalings": list(self.scalings), "order": list(self.order)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        # "prices" in checkpoints of earlier releases
+        self.scalings = [self.moved(x) for x in state.get("scalings", state.get("prices"))]
+        self.order = [self.moved(x) for x in state["order"]]
+
+    def terms(self, step: Step) -> Mapping[str, Tensor]:
+        return self.labelled(self.logits(step.features), self.labels_of(step.batch.places))
+
+    def labels_of(self, places: Tensor) -> list[Tensor]:
+        """(B,) labels of the batch's clips by each branch."""
+        return [self.labels(b, places) for b in (0, 1)]
+
+    def labelled(self, logits: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
+        """Cross-entropy of both students against their pseudo-labels (L_cls)."""
+        weight = self.options.weight_labels
+        return {
+            f"labels/B{b}": weight * functional.cross_entropy(x, y)
+            for b, (x, y) in enumerate(zip(logits, labels, strict=True))
+        }
+
+    @torch.no_grad()
+    def plan(self, branch: int) -> Plan:
+        """Transport of the branch's bank to its clusters, from the scalings of the step before."""
+        options, of = self.options, self.pair[branch]
+        logits = of.teacher["clusters"](of.bank)
+        marginals = None
+        if options.shares:
+            order = self.order[branch]
+            if order is None:
+                # the largest share to the cluster that holds most before any balancing, once and for all
+                order = torch.softmax(logits, dim=1).sum(dim=0).argsort(descending=True, stable=True)
+                self.order[branch] = order
+            wanted = torch.tensor(sorted(options.shares, reverse=True)).to(logits)
+            marginals = torch.empty_like(wanted)
+            marginals[order] = wanted / wanted.sum()
+        before = self.scalings[branch] if options.sinkhorn_warm else None
+        found = balanced_assignment(
+            logits,
+            power=options.power,
+            marginals=marginals,
+            relaxation=options.balance,
+            warm_start=before,
+            max_iterations=options.sinkhorn_warm
+            if self.goes_on and before is not None
+            else options.sinkhorn_iterations,
+            tolerance=options.sinkhorn_tolerance,
+            return_plan=True,
+        )
+        self.scalings[branch] = found.scalings
+        return found
+
+    def labels(self, branch: int, places: Tensor | None = None) -> Tensor:
+        """Hard labels of some clips, or of all: rounded row by row, or so that clusters have the wanted sizes."""
+        found = self.plan(branch)
+        if self.options.rounding == "argmax":
+            return found.labels(places)
+        labels = balanced_labels(found, self._sizes(branch, found))
+        return labels if places is None else labels[places]
+
+    def _sizes(self, branch: int, found: Plan) -> list[int] | None:
+        """Whole numbers of clips by cluster that add up to N, from the wanted shares."""
+        order = self.order[branch]
+        if order is None:
+            return None
+        count = len(found.logits)
+        wanted = sorted(self.options.shares, reverse=True)
+        # differences of rounded cumulated shares: each is off by less than one clip, their sum by none
+        edges = [round(count * sum(wanted[: i + 1]) / sum(wanted)) for i in range(len(wanted))]
+        sizes = [b - a for a, b in zip([0, *edges[:-1]], edges, strict=True)]
+        placed = [0] * len(sizes)
+        for size, cluster in zip(sizes, order.tolist(), strict=True):
+            placed[cluster] = size
+        return placed
