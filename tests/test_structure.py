@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "motet"
-ROOMS = ("core", "data", "losses", "encoders", "memory", "engine", "methods", "evaluate", "use", "report")
+ROOMS = (
+    "core",
+    "data",
+    "losses",
+    "encoders",
+    "memory",
+    "engine",
+    "methods",
+    "evaluate",
+    "use",
+    "report",
+    "application",
+)
 ROOMS = (*ROOMS, "reproduce", "cli")
 # imports that still point the wrong way; this set only ever shrinks
 AGAINST = {

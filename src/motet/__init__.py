@@ -13,6 +13,7 @@ from motet import _moved
 from motet._version import __version__
 
 if TYPE_CHECKING:
+    from motet.application import app
     from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetWarning, RunError
     from motet.data.archive import ArchiveWriter, MotionArchive
     from motet.data.formats import import_dataset
@@ -42,6 +43,7 @@ _HOMES = {
     "Run": "engine.run",
     "RunError": "core.errors",
     "Skeleton": "data.skeletons",
+    "app": "application",
     "embed": "use.embed",
     "export": "use.export",
     "fit": "use.fit",
@@ -81,6 +83,7 @@ __all__ = [
     "RunError",
     "Skeleton",
     "__version__",
+    "app",
     "embed",
     "export",
     "fit",

@@ -45,6 +45,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
   reproduce TABLE --data ARCHIVE            a paper's table on your data, beside the published figures
   report RUN --out report.html              one page to look at, with playing skeletons
+  app ARCHIVE                               a page to look at recordings, label them and teach a classifier
   demo                                      all of it on two small sets, in minutes
 """
 
@@ -71,6 +72,7 @@ VERBS = {
     "weights convert": ("show", "weights_convert"),
     "reproduce": ("reproduce", "reproduce"),
     "report": ("show", "report"),
+    "app": ("application", "app"),
     "demo": ("show", "demo"),
 }
 

@@ -1,0 +1,68 @@
+"""What is taken away from a session: labels for other programs, the classifier, recordings for viewers."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from motet.core.errors import ConfigError
+from motet.data import track_files
+from motet.data.archive import MotionArchive
+from motet.use.fit import fit
+
+FORMATS: Mapping[str, str] = {
+    "table": "Labels (CSV)",
+    "elan": "Labels (ELAN)",
+    "boris": "Labels (BORIS)",
+    "audacity": "Labels (Audacity)",
+    "model": "Classifier (as of motet fit)",
+}
+"""exports by name, with the words on their buttons."""
+
+
+def export(archive: MotionArchive, track: str, form: str) -> tuple[str, bytes]:
+    """File name and content of an export.
+
+    Args:
+        archive: recordings with the label track.
+        track: whose labels are exported.
+        form: a key of :data:`FORMATS`.
+
+    Raises:
+        ConfigError: no such export, or no labels yet.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"there is no export {form!r}; choose from {', '.join(FORMATS)}")
+    tracks = MotionArchive.open(archive.path).tracks  # as they are on disk now
+    rows = tracks[track] if track in tracks else pl.DataFrame()
+    if rows.is_empty():
+        raise ConfigError("nothing is labelled yet, so there is nothing to export")
+    name = re.sub(r"[^\w.+-]", "_", archive.path.stem) or "recordings"
+    if form == "model":
+        return f"{name}-model.zip", _model(archive.path, track)
+    written = track_files.write(rows, form, name=track, durations=tracks.durations if form == "elan" else None)
+    if len(written) == 1:
+        [(file, text)] = written.items()
+        return f"{name}-{file}", text.encode()
+    return f"{name}-{form}.zip", _zipped({file: text.encode() for file, text in written.items()})
+
+
+def _model(path: Path, track: str) -> bytes:
+    """The folder that `motet fit --track` makes of the same labels."""
+    with tempfile.TemporaryDirectory() as folder:
+        fit(path, Path(folder) / "model", track=track, progress=False)
+        return _zipped({file.name: file.read_bytes() for file in sorted((Path(folder) / "model").iterdir())})
+
+
+def _zipped(contents: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in contents.items():
+            file.writestr(name, content)
+    return buffer.getvalue()

@@ -1,0 +1,145 @@
+"""One archive that is looked at and labelled: what the page asks for, in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from motet.application.export import FORMATS, export
+from motet.application.labels import Labels
+from motet.application.moments import Framewise, Moments
+from motet.application.motion import rate
+from motet.application.teach import Teacher
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.engine.model import load
+from motet.report.motion import dimensions
+from motet.use.predictor import Predictor, is_predictor, load_predictor
+
+LONG = 20.0
+"""seconds of a median recording from which a label needs a selected time."""
+HITS = 24
+
+
+class Session:
+    """What is behind one page.
+
+    Args:
+        archive: recordings.
+        model: run, weights or classifier whose features are used and whose answers are shown; None for the default.
+        track: name of the label track that is edited.
+        rater: whose labels they are, where the page does not say another name.
+    """
+
+    def __init__(self, archive: MotionArchive, model: str | None, *, track: str, rater: str) -> None:
+        self.archive, self.rater = archive, rater
+        self._answers: list[list[Any]] | None = None
+        self.labels = Labels(archive, track)
+        framewise, self.predictor = _opened(model)
+        self.moments = Moments(archive, framewise)
+        self.teacher = Teacher(archive, self.labels, self.moments)
+
+    def close(self) -> None:
+        """End what works in the background."""
+        self.teacher.close()
+        self.moments.close()
+
+    def library(self) -> dict[str, Any]:
+        """Everything about the archive that the page needs from the start."""
+        archive, skeleton = self.archive, self.archive.skeleton
+        sides = np.zeros(len(skeleton), dtype=np.int64)
+        for left, right in skeleton.mirror:
+            sides[left], sides[right] = 1, 2
+        people, names = _codes(archive.clips["subject"])
+        seconds = archive.lengths / rate(archive)
+        canonical = [name.lower() for name in skeleton.canonical]
+        head = canonical.index("head") if "head" in canonical and skeleton.kind == "body" else -1
+        return {
+            "name": archive.path.stem,
+            "facts": f"{len(archive):,} recordings · {_span(float(seconds.sum()))} · {skeleton.name}",
+            "kind": skeleton.kind,
+            "fps": rate(archive),
+            "units": archive.units,
+            "channels": list(archive.channels),
+            "joints": list(skeleton.joints),
+            "bones": [list(bone) for bone in skeleton.bones],
+            "side": sides,
+            "head": head,
+            "dims": dimensions(skeleton, archive.channels),
+            "long": bool(np.median(seconds) > LONG),
+            "names": archive.clips["name"].to_list(),
+            "seconds": seconds.round(4),
+            "labels": archive.labels,
+            "class_names": list(archive.class_names),
+            "people": people,
+            "person_names": names,
+            "rater": self.rater,
+            "formats": [list(pair) for pair in FORMATS.items()],
+        }
+
+    def other_tracks(self) -> list[dict[str, Any]]:
+        """Tracks of the archive that are not edited here, and what the classifier proposes."""
+        number = {name: clip for clip, name in enumerate(self.archive.clips["name"])}
+        tracks = self.archive.tracks
+        found = []
+        for name in tracks:
+            if name != self.labels.track:
+                rows = tracks[name].select("recording", "start", "end", "label", "certainty").rows()
+                intervals = [[number[row[0]], *row[1:]] for row in rows]
+                found.append({"name": name, "classes": tracks.classes(name), "intervals": intervals})
+        answers = {"classifier": self.teacher.predictions()}
+        if self.predictor is not None:
+            if self._answers is None:
+                rows = self.predictor.predict(self.archive).select("recording", "start", "end", "label", "probability").rows()
+                self._answers = [[number[row[0]], *row[1:]] for row in rows]
+            answers["model"] = self._answers
+        for name, rows_ in answers.items():
+            if rows_:
+                classes = list(dict.fromkeys(row[3] for row in rows_))
+                found.append({"name": name, "classes": classes, "intervals": rows_})
+        return found
+
+    def map(self) -> dict[str, Any]:
+        """Positions of all moments, as far as they are known."""
+        return self.moments.map()
+
+    def similar(self, clip: int, start: float, end: float) -> list[dict[str, Any]]:
+        """Moments most like a time of a recording, nearest first."""
+        return self.moments.similar(clip, start, end, HITS)
+
+    def export(self, form: str) -> tuple[str, bytes]:
+        """File name and content of an export of :data:`motet.application.export.FORMATS`.
+
+        Raises:
+            ConfigError: no such export, or nothing to export yet.
+        """
+        return export(self.archive, self.labels.track, form)
+
+
+def _opened(model: str | None) -> tuple[Framewise | None, Predictor | None]:
+    """Features of a run or of weights, or a classifier whose answers are shown."""
+    if model is None:
+        return None, None
+    if is_predictor(model):
+        return None, load_predictor(model)
+    found = load(model)
+    if not callable(getattr(found, "frames", None)):
+        raise ConfigError(f"{model} has no features of single frames; name a pretraining, weights or a fitted model")
+    framewise: Framewise = found
+    return framewise, None
+
+
+def _codes(column: pl.Series) -> tuple[list[int], list[str]]:
+    """Number of each value among the sorted distinct ones, -1 where there is none, and their names."""
+    values = [None if v is None else str(v) for v in column.to_list()]
+    names = sorted({v for v in values if v is not None}, key=lambda v: (len(v), v))
+    number = {name: i for i, name in enumerate(names)}
+    return [-1 if v is None else number[v] for v in values], [f"person {n}" if n.isdecimal() else n for n in names]
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

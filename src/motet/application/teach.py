@@ -1,0 +1,234 @@
+"""A classifier that learns from the labels while they are given, and says which moments it would learn most from."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.application.labels import Interval, Labels
+from motet.application.moments import Moments
+from motet.core.errors import ConfigError, MotetError
+from motet.data.archive import MotionArchive
+from motet.use.classifiers import Linear
+
+Array = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+PAUSE = 0.8
+"""seconds without an edit after which the classifier is fitted again."""
+PROPOSALS = 12
+FOLDS = 5
+FLAT, STEADY = 0.01, 4
+"""change of accuracy below which a fit counts as no better, and how many such fits end the advice to go on."""
+_TICKS = 40  # ticks of one label that count, so that long labels do not outweigh short ones
+_PENALTY = 1e-3
+
+
+@dataclass
+class State:
+    """What the page shows of the classifier."""
+
+    words: str = "Give two classes a few labels each; then a classifier starts to propose others."
+    version: int = 0
+    working: bool = False
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    proposals: list[dict[str, Any]] = field(default_factory=list)
+    predicted: list[list[Any]] = field(default_factory=list)
+
+
+class Teacher:
+    """Fits in a thread of its own after every pause of the edits.
+
+    Args:
+        archive: recordings.
+        labels: what is labelled.
+        moments: their features.
+    """
+
+    def __init__(self, archive: MotionArchive, labels: Labels, moments: Moments) -> None:
+        self.archive, self.labels, self.moments = archive, labels, moments
+        people = archive.clips["subject"].to_list()
+        names = archive.clips["name"].to_list()
+        # without people the recordings themselves are what is held out
+        self._group = [f"p{p}" if p is not None else f"r{n}" for p, n in zip(people, names, strict=True)]
+        if len(set(self._group)) < 2:
+            self._group = [f"r{n}" for n in names]
+        self._state = State()
+        self._skipped: set[tuple[int, int]] = set()
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        self.wake()
+
+    def close(self) -> None:
+        """End the work in the background."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(10)
+
+    def wake(self) -> None:
+        """Labels have changed."""
+        self._wake.set()
+
+    def skip(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Do not propose a moment again."""
+        clip, start = body.get("clip"), body.get("start")
+        if not isinstance(clip, int) or not isinstance(start, int | float):
+            raise ConfigError("a moment has a clip and a start")
+        self._skipped.add((clip, round(float(start) * 10)))
+        return {}
+
+    def predictions(self) -> list[list[Any]]:
+        """Bouts of all recordings: clip, start, end, label, probability."""
+        return self._state.predicted
+
+    def state(self, rater: str) -> dict[str, Any]:
+        """For the page."""
+        now = self._state
+        return {
+            "state": now.words,
+            "working": now.working or self._wake.is_set(),
+            "version": now.version,
+            "curve": now.curve,
+            "proposals": now.proposals,
+        }
+
+    def _work(self) -> None:
+        self.moments.ready.wait()
+        while not self._stop.is_set():
+            self._wake.wait()
+            while not self._stop.is_set() and self._wake.is_set():
+                self._wake.clear()
+                self._stop.wait(PAUSE)  # another edit within the pause starts it again
+            if self._stop.is_set():
+                return
+            self._state.working = True
+            try:
+                self.fit()
+            except (MotetError, ValueError, np.linalg.LinAlgError) as error:
+                self._state.words = f"The classifier could not be fitted: {error}"
+            self._state.working = False
+
+    # ---------------------------------------------------------------------------------------------------- one fit
+
+    def fit(self) -> None:
+        """Fit once to the labels as they are, and make proposals."""
+        given = self.labels.all()
+        classes = [c for c in self.labels.classes if any(one.label == c for one in given)]
+        if len(classes) < 2 or self.moments.features is None:
+            kept = State(version=self._state.version + 1)
+            self._state = kept
+            return
+        number = {c: i for i, c in enumerate(classes)}
+        parts = [self._features(one) for one in given]
+        y = np.array([number[one.label] for one in given], dtype=np.int64)
+        accuracy = self._held_out(given, parts, y, len(classes))
+        model = _fit_linear(parts, y, len(classes))
+        probabilities = model(self.moments.features)
+        state = State(version=self._state.version + 1, curve=list(self._state.curve))
+        if accuracy is not None and (not state.curve or state.curve[-1][0] != len(given)):
+            state.curve.append((len(given), accuracy))
+        state.predicted = self._bouts(probabilities, classes)
+        state.proposals = self._proposals(given, probabilities, classes)
+        state.words = _advice(state.curve, accuracy, len(given), len(classes))
+        self._state = state
+
+    def _features(self, one: Interval) -> Array:
+        rows = self.moments.between(one.clip, one.start, one.end)
+        return rows[:: -(-len(rows) // _TICKS)]
+
+    def _held_out(self, given: Sequence[Interval], parts: Sequence[Array], y: Integers, classes: int) -> float | None:
+        """Mean over classes of the share of labels that are right when their people were held out."""
+        groups = [self._group[one.clip] for one in given]
+        fold_of = {g: i % FOLDS for i, g in enumerate(sorted(set(groups)))}
+        folds = np.array([fold_of[g] for g in groups])
+        right: dict[int, list[bool]] = defaultdict(list)
+        for fold in np.unique(folds):
+            train, test = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
+            if len(np.unique(y[train])) < 2:
+                continue
+            model = _fit_linear([parts[i] for i in train], y[train], classes)
+            for i in test:
+                if y[i] in y[train]:  # a class that was never seen cannot be recognised
+                    right[int(y[i])].append(int(model(parts[i]).mean(axis=0).argmax()) == y[i])
+        return float(np.mean([np.mean(own) for own in right.values()])) if len(right) > 1 else None
+
+    def _bouts(self, probabilities: Array, classes: Sequence[str]) -> list[list[Any]]:
+        """Neighbouring moments of one class as one bout."""
+        m, best = self.moments, probabilities.argmax(axis=1)
+        found: list[list[Any]] = []
+        weights: list[int] = []
+        for i, number in enumerate(best):
+            clip, start, end = int(m.clip[i]), float(m.start[i]), float(m.end[i])
+            certain = float(probabilities[i, number])
+            last = found[-1] if found and found[-1][0] == clip else None
+            if last is not None and last[3] == classes[number]:
+                last[4] = (last[4] * weights[-1] + certain) / (weights[-1] + 1)
+                last[2], weights[-1] = end, weights[-1] + 1
+                continue
+            if last is not None:  # windows overlap; a bout begins where the one before ends
+                start = last[2] = (start + last[2]) / 2 if start < last[2] else start
+            found.append([clip, start, end, classes[number], certain])
+            weights.append(1)
+        return [[c, round(s, 3), round(e, 3), name, round(p, 3)] for c, s, e, name, p in found]
+
+    def _proposals(
+        self, given: Sequence[Interval], probabilities: Array, classes: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Unlabelled moments whose two best classes are closest, each unlike those proposed before it."""
+        m = self.moments
+        assert m.features is not None
+        open_ = np.ones(len(m.clip), dtype=bool)
+        for one in given:
+            open_ &= ~((m.clip == one.clip) & (m.start < one.end) & (m.end > one.start))
+        for clip, start in self._skipped:
+            open_ &= ~((m.clip == clip) & (np.abs(m.start * 10 - start) < 1))
+        rows = np.flatnonzero(open_)
+        if not len(rows):
+            return []
+        top = np.sort(probabilities[rows], axis=1)[:, -2:]
+        unsure = 1 - (top[:, 1] - top[:, 0])
+        # far from what is labelled or proposed already: a second of the same kind teaches less
+        far = np.full(len(rows), np.inf)
+        for one in given[-400:]:
+            far = np.minimum(far, np.linalg.norm(m.features[rows] - self._features(one).mean(axis=0), axis=1))
+        chosen: list[int] = []
+        for _ in range(min(PROPOSALS, len(rows))):
+            score = unsure * np.minimum(far / m.chance, 1.0)
+            score[chosen] = -1
+            best = int(score.argmax())
+            chosen.append(best)
+            far = np.minimum(far, np.linalg.norm(m.features[rows] - m.features[rows[best]], axis=1))
+        return [
+            {
+                "clip": int(m.clip[i]),
+                "start": float(m.start[i]),
+                "end": float(m.end[i]),
+                "label": classes[int(probabilities[i].argmax())],
+                "probability": float(probabilities[i].max()),
+            }
+            for i in rows[chosen]
+        ]
+
+
+def _fit_linear(parts: Sequence[Array], y: Integers, classes: int) -> Linear:
+    rows = np.concatenate(parts)
+    labels = np.repeat(y, [len(part) for part in parts])
+    return Linear.fit(rows, labels, classes, penalty=_PENALTY)
+
+
+def _advice(curve: Sequence[tuple[int, float]], accuracy: float | None, count: int, classes: int) -> str:
+    """What the estimate means for who labels."""
+    have = f"{count} labels of {classes} classes."
+    if accuracy is None:
+        return f"{have} Label at least two people (or recordings) in two classes to see how well it does on others."
+    have += f" On people whose labels were held out {round(100 * accuracy)} % are right (mean over classes)."
+    recent = [value for _, value in curve[-STEADY:]]
+    if len(recent) == STEADY and max(recent) - min(recent) <= FLAT:
+        return f"{have} The last {STEADY} fits are equally good: more labels of this kind will hardly help."
+    return f"{have} These moments would teach it most:"
