@@ -54,7 +54,7 @@ def play(archive: MotionArchive, clip: int, start: float, end: float) -> Window:
     stride = -(-(last - first) // MAX_FRAMES)
     frames = np.asarray(archive.clip(clip)[first:last:stride], dtype=np.float64)
     dims = dimensions(archive.skeleton, archive.channels)
-    present = frames.any(axis=-1)
+    present = _seen(frames)
     turned = to_screen(frames, archive.skeleton, dims)
     seen = turned[present] if present.any() else np.zeros((1, dims))
     low, high = np.percentile(seen, [1, 99], axis=0)
@@ -126,7 +126,7 @@ def sensor_channels(archive: MotionArchive) -> list[str]:
 
 def _speed(frames: Float32, led: bool, archive: MotionArchive) -> Float32:
     """(T, 1) mean speed of the joints that are seen in a frame and the one before; ``led``: frame 0 comes before."""
-    present = frames.any(axis=-1)
+    present = _seen(frames)
     moved = np.linalg.norm(np.diff(frames, axis=0), axis=-1) * rate(archive)
     both = present[1:] & present[:-1]
     count = both.sum(axis=(1, 2))
@@ -135,6 +135,11 @@ def _speed(frames: Float32, led: bool, archive: MotionArchive) -> Float32:
     if not led:
         speed = np.concatenate([speed[:1] if len(speed) else np.full(1, np.nan, np.float32), speed])
     return speed[:, None]
+
+
+def _seen(frames: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """(T, P, V) whether a joint was recorded."""
+    return np.asarray((frames != 0).any(axis=-1))
 
 
 def _range(archive: MotionArchive, clip: int, start: float, end: float) -> tuple[int, int]:

@@ -15,8 +15,9 @@ from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.engine.model import load
+from motet.engine.run import kind_of
 from motet.report.motion import dimensions
-from motet.use.predictor import Predictor, is_predictor, load_predictor
+from motet.use.predictor import KIND, Predictor, load_predictor
 
 LONG = 20.0
 """seconds of a median recording from which a label needs a selected time."""
@@ -92,7 +93,11 @@ class Session:
         answers = {"classifier": self.teacher.predictions()}
         if self.predictor is not None:
             if self._answers is None:
-                rows = self.predictor.predict(self.archive).select("recording", "start", "end", "label", "probability").rows()
+                rows = (
+                    self.predictor.predict(self.archive)
+                    .select("recording", "start", "end", "label", "probability")
+                    .rows()
+                )
                 self._answers = [[number[row[0]], *row[1:]] for row in rows]
             answers["model"] = self._answers
         for name, rows_ in answers.items():
@@ -122,7 +127,7 @@ def _opened(model: str | None) -> tuple[Framewise | None, Predictor | None]:
     """Features of a run or of weights, or a classifier whose answers are shown."""
     if model is None:
         return None, None
-    if is_predictor(model):
+    if kind_of(model) == KIND:
         return None, load_predictor(model)
     found = load(model)
     if not callable(getattr(found, "frames", None)):
