@@ -11,12 +11,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from motet._version import __version__
+from motet.cli.light import without_libraries
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
@@ -104,9 +106,11 @@ def _run(args: Sequence[str]) -> int:
     for words in (2, 1):
         verb = " ".join(args[:words])
         if verb in VERBS:
-            module, name = VERBS[verb]
-            function: Callable[[Sequence[str]], int] = getattr(import_module(f"motet.cli.{module}"), name)
-            return function(args[words:])
+            rest = args[words:]
+            with without_libraries() if {"-h", "--help"} & set(rest) else nullcontext():
+                module, name = VERBS[verb]
+                function: Callable[[Sequence[str]], int] = getattr(import_module(f"motet.cli.{module}"), name)
+                return function(rest)
     lines = [line for line in HELP.splitlines() if line.startswith(f"  {args[0]} ")]
     if lines and len(args) > 1 and args[1] in ("-h", "--help"):
         print("\n".join(lines))
