@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from motet.cli import evaluate as evaluation
 from motet.core.errors import MotetNote, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.engine.run import Run
+from motet.engine.trainer import Trainer
 from tests.methods.test_pretrain import TINY
 
 Capture = pytest.CaptureFixture[str]
@@ -138,7 +140,7 @@ def test_an_interrupted_table_says_what_is_kept(
     verb: str, said: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(_: object) -> int:
-        raise cli.Terminated if verb == "evaluate" else KeyboardInterrupt
+        raise cli.Terminated(signal.SIGTERM) if verb == "evaluate" else KeyboardInterrupt
 
     monkeypatch.setattr(f"motet.cli.{verb}.{verb}", stopped)
     assert cli.main([verb, "runs/a"]) == (143 if verb == "evaluate" else 130)
@@ -185,10 +187,43 @@ def test_sigterm_saves_and_says_how_to_go_on(small_archive: MotionArchive, tmp_p
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert f"motet pretrain --resume {run}" in said
+    assert f"motet resume {run}" in said
     assert "Traceback" not in said
     assert Run.open(run).checkpoints
     assert not Run.open(run).finished
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_any_run_is_resumed_by_one_verb(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    step, calls = Trainer.one_step, []
+
+    def stopped(self: Trainer) -> dict[str, Any]:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), number)
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "one_step", stopped)
+        assert trained(small_archive, tmp_path / "run", "--epochs=2") == 128 + number
+    assert len(Run.open(tmp_path / "run").checkpoints) == 1
+    assert cli.main(["resume", str(tmp_path / "run"), "--quiet", "--json", str(tmp_path / "said.json")]) == 0
+    assert json.loads((tmp_path / "said.json").read_text())["epoch"] == 2
+    assert trained(small_archive, tmp_path / "whole", "--epochs=2") == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_a_verb_says_what_another_kind_of_run_is(small_archive: MotionArchive, tmp_path: Path, capsys: Capture) -> None:
+    assert trained(small_archive, tmp_path / "run", "--epochs=1") == 0
+    for verb in ("discover", "distill", "distill raw", "graphs"):
+        assert cli.main([*verb.split(), "--resume", str(tmp_path / "run")]) == 2
+        said = capsys.readouterr().err
+        assert f"is a run of `motet pretrain`, and this needs one of `motet {verb}`" in said
+    assert cli.main(["resume", str(tmp_path / "run"), "--source", "x"]) == 2
+    assert "which takes no --source" in capsys.readouterr().err
 
 
 def test_a_flipped_byte_is_named(small_archive: MotionArchive, tmp_path: Path, capsys: Capture) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from motet._version import __version__
 from motet.cli.light import without_libraries
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
+from motet.core.signals import STOPPING
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
@@ -30,7 +31,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   data list                                 known data sets and formats, where from, on what terms
   data simulate DESTINATION                 labelled simulated recordings, from nothing
   pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, cmd, halp, aimclr, …)
-  pretrain --resume RUN                     go on where an interrupted training stopped
+  resume RUN                                continue an interrupted training of any verb
   evaluate RUN                              protocols, beside raw features and a random encoder
   discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
   clusters RUN --name 0=wave --out FILE     name, merge and export them; label new recordings
@@ -58,6 +59,7 @@ VERBS = {
     "data list": ("data", "data_list"),
     "data simulate": ("data", "data_simulate"),
     "pretrain": ("pretrain", "pretrain"),
+    "resume": ("verbs", "resume"),
     "evaluate": ("evaluate", "evaluate"),
     "discover": ("discover", "discover"),
     "clusters": ("clusters", "clusters"),
@@ -139,13 +141,15 @@ def _speaks() -> bool:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: unwinds like Ctrl-C, so that nothing half-written stays behind."""
+    """SIGTERM or SIGHUP: unwinds like Ctrl-C, so that nothing half-written stays behind."""
 
-    status = 143
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -159,9 +163,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{kind}: {message}", file=sys.stderr)
 
     words = list(sys.argv[1:] if argv is None else argv)
-    before = None
+    before = {}
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, _terminate)
+        heard = [s for s in STOPPING[1:] if signal.getsignal(s) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, _terminate) for number in heard}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", MotetWarning)
@@ -186,8 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"interrupted; {kept}" if kept else "interrupted", file=sys.stderr)
         return getattr(error, "status", 130)
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 if __name__ == "__main__":

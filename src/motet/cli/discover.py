@@ -10,44 +10,17 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
+from motet.cli.verbs import Place, Text, trains
 from motet.core.errors import ConfigError
 
-
-def _of(words: str) -> Any:
-    """How an option that may be left out shows its value in the help."""
-    return tyro.conf.arg(metavar=words, help_behavior_hint="")
-
-
 # kinds of options that may be left out
-Folder = Annotated[Path | None, _of("PATH")]
-Text = Annotated[str | None, _of("NAME")]
-Classes = Annotated[tuple[str, ...], _of("CLASS …")]
+Classes = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS …", help_behavior_hint="")]
+Rule = Annotated[str | None, tyro.conf.arg(metavar="RULE", help_behavior_hint="")]
 
 
-@dataclass
-class Resume:
-    """Go on with an interrupted discovery."""
-
-    resume: Path
-    """run directory"""
-    source: Folder = None
-    """where the source is now, if it has moved"""
-    target: Folder = None
-    """where the target is now, if it has moved"""
-    quiet: bool = False
-    """no progress and no table, only warnings"""
-    json: Folder = None
-    """write the result here too"""
-
-
+@trains("discover")
 def discover(args: Sequence[str]) -> int:
     """motet discover --source ARCHIVE --target ARCHIVE --out RUN; motet discover --resume RUN"""
-    if any(a.split("=")[0] == "--resume" for a in args):
-        again = parse(Resume, args, "motet discover")
-        from motet.methods.discovery import resume
-
-        found = resume(again.resume, source=again.source, target=again.target, progress=not again.quiet)
-        return _show(found, again.json, again.quiet)
     from motet.methods.discovery import METHODS, SETTINGS, TASKS, Settings, as_released
 
     task = value_of(args, "--task")
@@ -64,25 +37,22 @@ def discover(args: Sequence[str]) -> int:
 
     @dataclass
     class Arguments:
-        source: Folder = None
-        """labelled archive (required, but not by --resume)"""
-        target: Folder = None
-        """archive whose classes are wanted (required, but not by --resume); labels, where it has any, only score the
+        source: Place = None
+        """labelled archive"""
+        target: Place = None
+        """archive whose classes are wanted; labels, where it has any, only score the
         result"""
-        out: Folder = None
+        out: Place = None
         """run directory to create"""
-        resume: Annotated[Path | None, _of("RUN")] = None
-        """go on with an interrupted run, with the options that it began with; takes --source and --target where the
-        archives have moved, --quiet and --json, and nothing else"""
         task: Text = None
         """splits, classes, clusters and recipe of a known pair of sets"""
         recipe: Text = None
         """paper or small; by default small below 5,000 training clips"""
         method: Text = None
         """how the target is labelled; `--method NAME --help` shows its options. By default codt"""
-        source_split: Annotated[str | None, _of("RULE")] = None
+        source_split: Rule = None
         """rule that says which source clips train"""
-        target_split: Annotated[str | None, _of("RULE")] = None
+        target_split: Rule = None
         """rule that says which target clips train, and which are judged; by default all train where none has a label"""
         source_classes: Classes = ()
         """classes of the source that count, by number or name; all by default"""
@@ -93,19 +63,19 @@ def discover(args: Sequence[str]) -> int:
         training: tyro.conf.OmitArgPrefixes[tyro.conf.SuppressFixed[Settings]] = base
         quiet: bool = False
         """no progress and no table, only warnings"""
-        json: Folder = None
+        json: Place = None
         """write the result here too"""
 
     description = (
-        "Find the action classes of an unlabelled archive with the help of a labelled one, or go on: motet discover "
-        f"--resume RUN. Methods: {'; '.join(f'{k}: {v}' for k, v in METHODS.items())}. Tasks: {', '.join(TASKS)}. "
+        "Find the action classes of an unlabelled archive with the help of a labelled one; `motet resume RUN` "
+        f"continues. Methods: {'; '.join(f'{k}: {v}' for k, v in METHODS.items())}. Tasks: {', '.join(TASKS)}. "
         f"Defaults of the training options are those of the recipe {base.name}; `--recipe paper --help` or "
         "`--task NAME --help` shows others."
     )
     given = parse(Arguments, args, "motet discover", description=description)
     if given.source is None or given.target is None:
         missing = [f"--{name}" for name in ("source", "target") if getattr(given, name) is None]
-        raise ConfigError(f"missing {' and '.join(missing)} (or --resume RUN); see `motet discover --help`")
+        raise ConfigError(f"missing {' and '.join(missing)} (see `motet discover --help`)")
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
     from motet.methods.discovery import run

@@ -11,27 +11,13 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import option_of, parse, value_of, write_result
+from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
 
 
-@dataclass
-class Resume:
-    """Go on with an interrupted distillation."""
-
-    resume: Path
-    """run directory"""
-    quiet: bool = False
-    json: Path | None = None
-    """write the result here too"""
-
-
+@trains("distill")
 def distill(args: Sequence[str]) -> int:
     """motet distill TABLE --target MODALITY --auxiliary MODALITY… --out RUN"""
-    if any(a.split("=")[0] == "--resume" for a in args):
-        again = parse(Resume, args, "motet distill")
-        from motet.methods.distillation import resume
-
-        return _show(resume(again.resume, progress=not again.quiet), again.resume, again.json)
     from motet.methods.distillation.motion import Motion
     from motet.methods.distillation.settings import RECIPES, settings_for
 
@@ -86,8 +72,8 @@ def distill(args: Sequence[str]) -> int:
         """show no progress"""
 
     description = (
-        "Train a student of some modalities with the help of others, all folds and seeds at once. `motet distill "
-        f"--resume RUN` goes on with a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
+        "Train a student of some modalities with the help of others, all folds and seeds at once. `motet resume "
+        f"RUN` continues a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
     )
     given = parse(Arguments, args, "motet distill", elsewhere=whose_option(chosen.name), description=description)
     if not given.tables:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
+from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
 from motet.methods.distillation.raw.options import KINDS, Audio, RawOptions, Speech, Text, Video
 
@@ -113,24 +114,9 @@ def _extracted(out: Path) -> str:
     return f"{out}: {rows:,} rows; features: {', '.join(parts)}; go on with `{use}`"
 
 
-@dataclass
-class Resume:
-    """Go on with an interrupted training."""
-
-    resume: Path
-    """run directory"""
-    quiet: bool = False
-    json: Path | None = None
-    """write the result here too"""
-
-
+@trains("distill-raw")
 def distill_raw(args: Sequence[str]) -> int:
     """motet distill raw SOURCE --target MODALITY --auxiliary MODALITY… --out RUN"""
-    if any(a.split("=")[0] == "--resume" for a in args):
-        again = parse(Resume, args, "motet distill raw")
-        from motet.methods.distillation.raw import resume
-
-        return _show(resume(again.resume, progress=not again.quiet), again.resume, again.json)
     from motet.cli.distill import own_options, whose_option
     from motet.methods.distillation.settings import RECIPES, settings_for
 

@@ -11,19 +11,8 @@ from typing import Annotated, Literal
 import tyro
 
 from motet.cli.parse import option_of, parse, value_of, write_result
+from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
-
-
-@dataclass
-class Resume:
-    """Train the seeds that an interrupted run has not finished."""
-
-    resume: Path
-    """run directory"""
-    quiet: bool = False
-    """no progress"""
-    json: Path | None = None
-    """write the result here too"""
 
 
 def _of_method(flag: str) -> str | None:
@@ -34,21 +23,10 @@ def _of_method(flag: str) -> str | None:
     return f"give --method {' or '.join(owners)} for it" if owners else None
 
 
-def _of_beginning(flag: str) -> str | None:
-    """A resume takes no option of a training."""
-    return _of_method(flag) and "a resume keeps the options that the run began with; begin another one with --out"
-
-
+@trains("graphs")
 def graphs(args: Sequence[str]) -> int:
     """motet graphs FOLDER --out RUN"""
-    from motet.methods.graphs import report, resume, run
-
-    if any(a.split("=")[0] == "--resume" for a in args):
-        again = parse(Resume, args, "motet graphs", elsewhere=_of_beginning)
-        found = resume(again.resume, progress=not again.quiet)
-        print(report(found))
-        write_result(again.json, found)
-        return 0
+    from motet.methods.graphs import report, run
     from motet.methods.graphs.method import METHODS
     from motet.methods.graphs.run import options_for
 
@@ -76,8 +54,6 @@ def graphs(args: Sequence[str]) -> int:
         json: Path | None = None
         """write the result here too"""
         quiet: bool = False
-        resume: Path | None = None
-        """run directory whose missing seeds are to be trained, in place of all else"""
 
     description = (
         "Learn from graphs without their labels, and judge the encoder by a support vector machine. Methods: "
@@ -94,7 +70,7 @@ def graphs(args: Sequence[str]) -> int:
         found = run(given.folder[0], given.out, progress=not given.quiet, **call)
     except KeyboardInterrupt:
         if given.out is not None:
-            print(f"seeds that are done are kept: `motet graphs --resume {given.out}` goes on", file=sys.stderr)
+            print(f"seeds that are done are kept: `motet resume {given.out}` continues", file=sys.stderr)
         raise
     print(report(found))
     write_result(given.json, found)

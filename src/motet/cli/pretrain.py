@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from motet.cli.parse import option_of, parse, value_of, write_result
-from motet.core.distributed import rank
+from motet.cli.parse import option_of, parse, value_of
+from motet.cli.verbs import pairs, show, trains
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.splits import default_rule, split
@@ -26,32 +26,6 @@ def _of_recipe(flag: str) -> str | None:
     bare = [name for name in recipes.names() if "/" not in name]
     owners = [name for name in bare if option_of(flag) in option_names(recipes.get(name))]
     return f"recipes with this option: {', '.join(owners)}" if owners else None
-
-
-def _of_beginning(flag: str) -> str | None:
-    """A resume takes no option of a training."""
-    return _of_recipe(flag) and (
-        "a resume keeps the options that the run began with; `motet pretrain --from-run RUN --data ARCHIVE --out NEW` "
-        "trains anew with others"
-    )
-
-
-@dataclass
-class Resume:
-    """Go on with an interrupted pretraining."""
-
-    resume: Path
-    """run directory"""
-    data: Path | None = None
-    """where the archive is now, if it has moved"""
-    beside: tuple[str, ...] = ()
-    """NAME=ARCHIVE of other sensors, where they are now, if they have moved"""
-    devices: int | None = None
-    """processes on this machine, if not as many as before"""
-    quiet: bool = False
-    """no progress"""
-    json: Path | None = None
-    """write a summary as one JSON object"""
 
 
 @dataclass
@@ -77,14 +51,13 @@ class Arguments:
     """no progress"""
 
 
+@trains("pretrain")
 def pretrain(args: Sequence[str]) -> int:
     """motet pretrain RECIPE --data ARCHIVE --out RUN"""
-    if any(a.split("=")[0] == "--resume" for a in args):
-        return _resume(args)
     again = value_of(args, "--from-run")
     if again is None and (not args or args[0].startswith("-")):
         return _usage(args)
-    recipe = Run.open(again).recipe if again is not None else _named(args)
+    recipe = Run.open(again, "pretrain").recipe if again is not None else _named(args)
     name = recipe.recipe if again is not None else args[0]
     default = Arguments(data=tyro.MISSING, out=tyro.MISSING, config=recipe)
     rest = args if again is not None else args[1:]
@@ -95,39 +68,20 @@ def pretrain(args: Sequence[str]) -> int:
     from motet.methods.pretrain import pretrain as train
     from motet.methods.pretrain import train_seeds
 
-    options |= {"beside": _archives(given.beside), "pair_by": given.pair_by, "progress": not given.quiet}
+    options |= {"beside": pairs(given.beside), "pair_by": given.pair_by, "progress": not given.quiet}
     if given.seeds:
         runs = train_seeds(base, given.data, given.out, given.seeds, **options)
     else:
         runs = [train(base, given.data, given.out, **options)]
-    return _summary(runs, given.json)
-
-
-def _archives(words: Sequence[str]) -> dict[str, str]:
-    """Archives by the sensor's name, from NAME=ARCHIVE."""
-    found = {}
-    for word in words:
-        name, equals, path = word.partition("=")
-        if not (name and equals and path):
-            raise ConfigError(f"--beside takes NAME=ARCHIVE, not {word!r}")
-        found[name] = path
-    return found
-
-
-def _resume(args: Sequence[str]) -> int:
-    given = parse(Resume, args, "motet pretrain", elsewhere=_of_beginning)
-    from motet.methods.pretrain import resume
-
-    places: dict[str, Any] = {"data": given.data, "beside": _archives(given.beside), "devices": given.devices}
-    return _summary([resume(given.resume, progress=not given.quiet, **places)], given.json)
+    return show(runs, given.json)
 
 
 def _usage(args: Sequence[str]) -> int:
     if not set(HELP) & set(args):
-        raise ConfigError("pretrain needs a RECIPE, --resume RUN or --from-run RUN (see `motet pretrain --help`)")
+        raise ConfigError("pretrain needs a RECIPE or --from-run RUN (see `motet pretrain --help`)")
     names = recipes.names()
     print("usage: motet pretrain RECIPE --data ARCHIVE --out RUN [options]")
-    print("       motet pretrain --resume RUN\n       motet pretrain --from-run RUN --data ARCHIVE --out RUN\n")
+    print("       motet pretrain --from-run RUN --data ARCHIVE --out RUN\n")
     print(f"recipes: {', '.join(n for n in names if '/' not in n)} (each in the size that fits the data)")
     print(f"variants: {', '.join(n for n in names if '/' in n)}\n")
     print("`motet pretrain RECIPE --help` lists every option")
@@ -147,31 +101,9 @@ def _named(args: Sequence[str]) -> Recipe:
 def _given_options(recipe: Recipe, config: Recipe, args: Sequence[str]) -> dict[str, Any]:
     """Options that were named on the command line, whether or not they differ from the recipe's."""
     named = {a.split("=")[0].replace("_", "-") for a in args if a.startswith("--")}
-    values = _flatten(config)
+    values = config.flat()
     return {
         option: values[option]
         for option in option_names(recipe)
         if {f"--{option}".replace("_", "-"), f"--no-{option}".replace("_", "-")} & named
     }
-
-
-def _flatten(node: Any) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for entry in fields(node):
-        value = getattr(node, entry.name)
-        flat |= _flatten(value) if is_dataclass(value) else {entry.name: value}
-    return flat
-
-
-def _summary(runs: Sequence[Run], path: Path | None) -> int:
-    if rank():  # one process speaks for all
-        return 0
-    summary = []
-    for run in runs:
-        last = run.metrics()[-1] if run.metrics() else {}
-        knn = "  kNN " + ", ".join(f"{s} {100 * v:.1f} %" for s, v in last["knn"].items()) if last.get("knn") else ""
-        loss = f", loss {last['loss']:.4f}" if last else ""
-        print(f"{run.path}: {last.get('epoch', 0)} epochs{loss}{knn}")
-        summary.append({"run": str(run.path), **last})
-    write_result(path, summary[0] if len(summary) == 1 else {"runs": summary})
-    return 0

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from motet._version import __version__
-from motet.core.errors import RunError
+from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
 from motet.core.locks import LOCK, one_writer
 from motet.data.archive import MotionArchive
@@ -307,12 +307,39 @@ def collect(path: str | Path, *kinds: str) -> list[Run]:
     return [Run.open(path, *kinds)]
 
 
-def seed_folders(out: str | Path, seeds: Sequence[int]) -> list[Path]:
-    """Directories of the repetitions of one training, ``out/seed-<n>``.
+def repeated(
+    out: str | Path,
+    seeds: Sequence[int],
+    start: Callable[[int, Path], Any],
+    same: Callable[[Run, int], None],
+    proceed: Callable[[Run], Any],
+) -> list[Run]:
+    """One run for every seed in ``out/seed-<n>``: finished ones are kept, interrupted ones continued.
+
+    Args:
+        out: the directory of all.
+        seeds: different numbers, not negative.
+        start: begins the run of a seed in a directory.
+        same: raises RunError where a run that is there is of another training than that of a seed.
+        proceed: continues a run.
 
     Raises:
+        ConfigError: seeds that repeat or are negative.
         RunError: the directory itself is a run.
     """
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
     if (Path(out) / "config.json").exists():
         raise RunError(f"{out} is one run; choose another --out for several seeds")
-    return [Path(out) / f"seed-{seed}" for seed in seeds]
+    runs = []
+    for seed in seeds:
+        folder = Path(out) / f"seed-{seed}"
+        if (folder / "config.json").exists():
+            run = Run.open(folder)
+            same(run, seed)
+            if not run.finished:
+                proceed(run)
+        else:
+            start(seed, folder)
+        runs.append(Run.open(folder))
+    return runs

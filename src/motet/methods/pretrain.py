@@ -21,7 +21,7 @@ from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule, split
 from motet.engine.identity import changes, columns
 from motet.engine.options import INCIDENTAL
-from motet.engine.run import Run, seed_folders
+from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
 from motet.methods.learner import Pretraining, create_run
@@ -278,16 +278,15 @@ def train_seeds(
     Raises:
         RunError: a run of that seed is there already, but of another training.
     """
-    runs = []
-    for seed, path in zip(seeds, seed_folders(out, seeds), strict=True):
-        if (path / "config.json").exists():
-            _check_same(Run.open(path), recipe, data, {**options, "seed": seed}, beside, pair_by)
-            place = data if isinstance(data, str | Path) else data.path
-            runs.append(resume(path, data=place, beside=beside, progress=progress))
-        else:
-            more = {**options, "seed": seed}
-            runs.append(pretrain(recipe, data, path, beside=beside, pair_by=pair_by, progress=progress, **more))
-    return runs
+    shared: dict[str, Any] = {"beside": beside, "progress": progress}
+    place = data if isinstance(data, str | Path) else data.path
+    return repeated(
+        out,
+        seeds,
+        lambda seed, folder: pretrain(recipe, data, folder, pair_by=pair_by, **shared, **{**options, "seed": seed}),
+        lambda run, seed: _check_same(run, recipe, data, {**options, "seed": seed}, beside, pair_by),
+        lambda run: resume(run.path, data=place, **shared),
+    )
 
 
 def _check_same(

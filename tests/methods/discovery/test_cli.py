@@ -118,13 +118,12 @@ def test_the_help_names_resume_and_reads_well(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["discover", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "motet discover --resume RUN" in said
-    assert "--resume RUN" in said
+    assert "`motet resume RUN` continues" in said
     assert "those of the recipe small" in said
     for leak in ("options options", "{None}", ":mod:", ":class:", "``", "--name STR"):
         assert leak not in said
     assert main(["discover", "--out", "x"]) == 2
-    assert "missing --source and --target (or --resume RUN)" in capsys.readouterr().err
+    assert "missing --source and --target (see" in capsys.readouterr().err
 
 
 def test_clips_that_fit_nowhere_have_no_class(

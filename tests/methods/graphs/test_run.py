@@ -137,7 +137,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch.setattr(importlib.import_module("motet.methods.graphs.run"), "train", stop)
     out = tmp_path / "run"
     assert cli.main(["graphs", str(folder), "--out", str(out), "--folds", "3", "--epochs", "0"]) == 130
-    assert f"motet graphs --resume {out}" in capsys.readouterr().err
+    assert f"motet resume {out}" in capsys.readouterr().err
     monkeypatch.undo()
     assert len(graphs.resume(out, progress=False)["rows"][0]["values"]) == 5
 
@@ -167,7 +167,7 @@ def test_as_released_sets_the_quirks_and_options_win(folder: Path) -> None:
         ("graphs {folder} --out {out} --halp-weight 2", "no option --halp-weight here; give --method halp-graphcl"),
         ("graphs {folder} --out {out} --epoch 2", "no option --epoch here; did you mean --epochs? (see"),
         ("graphs --resume {out} --epochs 2", "a resume keeps the options"),
-        ("graphs --resume {out}", "is not the directory of graphs"),
+        ("graphs --resume {out}", "is not a run directory"),
     ],
 )
 def test_what_cannot_work_is_told(
@@ -194,8 +194,8 @@ def test_loading_and_using_refuse_what_does_not_fit(folder: Path, tmp_path: Path
 def test_other_verbs_say_what_the_directory_is(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     graphs.run(folder, out, seeds=[0], folds=3, baselines=False, progress=False, **{**SMALL, "epochs": 0})
-    with pytest.raises(RunError, match=r"is a run of `motet graphs`.*result\.md.*motet\.graphs\.load"):
-        Run.open(out)
+    with pytest.raises(RunError, match=r"is a run of `motet graphs`, and this needs one of `motet pretrain`"):
+        Run.open(out, "pretrain")
     trained = tmp_path / "trained"
     trained.mkdir()
     (trained / "config.json").write_text('{"recipe": {}, "data": {}, "split": "all"}')

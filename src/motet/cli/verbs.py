@@ -1,0 +1,136 @@
+"""What verbs that train have in common: `--resume`, where the result is shown and written, repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from motet.cli.parse import parse, write_result
+from motet.cli.tables import aligned
+from motet.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from motet.engine.run import Run
+
+Verb = Callable[[Sequence[str]], int]
+
+
+def _of(words: str) -> Any:
+    """How an option that may be left out shows its value in the help."""
+    return tyro.conf.arg(metavar=words, help_behavior_hint="")
+
+
+Place = Annotated[Path | None, _of("PATH")]
+"""a file or folder that may be left out."""
+Text = Annotated[str | None, _of("NAME")]
+"""a word that may be left out."""
+
+
+@dataclass
+class Resume:
+    """Continue an interrupted training of any verb; the result is bit for bit that of an uninterrupted one.
+
+    The options are those that the run began with.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """run directory, or a directory of several (--seeds)"""
+    data: Place = None
+    """where the archive is now, if it has moved"""
+    source: Place = None
+    """discover: where the source is now, if it has moved"""
+    target: Place = None
+    """discover: where the target is now, if it has moved"""
+    beside: Annotated[tuple[str, ...], _of("NAME=ARCHIVE …")] = ()
+    """pretrain: archives of other sensors, where they are now, if they have moved"""
+    devices: Annotated[int | None, _of("N")] = None
+    """pretrain: processes on this machine, if not as many as before"""
+    quiet: bool = False
+    """no progress and no table, only warnings"""
+    json: Place = None
+    """write the result here too"""
+
+
+def trains(kind: str) -> Callable[[Verb], Verb]:
+    """A verb that trains: ``--resume RUN`` continues a run of its kind, all else is the verb's own."""
+
+    def wrap(verb: Verb) -> Verb:
+        @wraps(verb)
+        def call(args: Sequence[str]) -> int:
+            if any(a.split("=")[0] == "--resume" for a in args) and not {"-h", "--help"} & set(args):
+                return resume(args, kind)
+            return verb(args)
+
+        return call
+
+    return wrap
+
+
+def resume(args: Sequence[str], *kinds: str) -> int:
+    """motet resume RUN, and ``motet VERB --resume RUN`` for the kinds of that verb."""
+    words = [part for a in args for part in (a.split("=", 1) if a.startswith("--resume=") else [a])]
+    given = parse(Resume, [w for w in words if w != "--resume"], "motet resume", elsewhere=_of_beginning)
+    from motet.engine.run import collect
+
+    places = {name: getattr(given, name) for name in ("data", "source", "target", "devices")}
+    places |= {"beside": pairs(given.beside)}
+    runs = collect(given.run, *kinds)
+    for run in runs:
+        taken = signature(run.handler.resume).parameters
+        stated = {name: value for name, value in places.items() if value}
+        wrong = [name for name in stated if name not in taken]
+        if wrong:
+            raise ConfigError(
+                f"{run.path} is a run of `motet {run.verb}`, which takes no --{wrong[0]} when it continues"
+            )
+        run.handler.resume(run.path, progress=not given.quiet, **stated)
+    return show(runs, given.json, quiet=given.quiet)
+
+
+def _of_beginning(flag: str) -> str | None:
+    return (
+        "a resume keeps the options that the run began with; for others start another run with another --out (`motet "
+        "pretrain --from-run RUN` repeats a configuration)"
+    )
+
+
+def pairs(words: Sequence[str]) -> dict[str, str]:
+    """Archives by the sensor's name, from NAME=ARCHIVE."""
+    found = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            raise ConfigError(f"--beside takes NAME=ARCHIVE, not {word!r}")
+        found[name] = path
+    return found
+
+
+def show(runs: Sequence[Run], path: Path | None, *, quiet: bool = False) -> int:
+    """Print what runs have found, and write it as one JSON object if a path was given; one process speaks for all."""
+    from motet.core.distributed import rank
+
+    if rank():
+        return 0
+    found = [_shown(run, quiet=quiet) for run in runs]
+    write_result(path, found[0] if len(found) == 1 else {"runs": found})
+    return 0
+
+
+def _shown(run: Run, *, quiet: bool) -> dict[str, Any]:
+    """The table of a run, or the last line of its metrics where the verb makes none."""
+    table = run.path / "result.md"
+    if run.kind != "pretrain" and table.exists():
+        if not quiet:
+            print(aligned(table.read_text().rstrip()))
+        return run.result()
+    last = run.metrics()[-1] if run.metrics() else {}
+    knn = "  kNN " + ", ".join(f"{s} {100 * v:.1f} %" for s, v in last["knn"].items()) if last.get("knn") else ""
+    loss = f", loss {last['loss']:.4f}" if last else ""
+    print(f"{run.path}: {last.get('epoch', 0)} epochs{loss}{knn}")
+    return {"run": str(run.path), **last}
