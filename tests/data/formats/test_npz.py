@@ -97,8 +97,8 @@ def test_millimetres_persons_and_pictures(tmp_path: Path) -> None:
 
 def test_unknown_joints_need_parents(tmp_path: Path) -> None:
     arrays = content() | {"pos": np.ones((10, 3, 3)), "joint_names": np.array(["Hips", "LeftArm", "gizmo"])}
-    with pytest.raises(DataError, match="'parents'"):
-        load(tmp_path, arrays)
+    with pytest.warns(MotetNote, match="kept as points without bones .*'parents'"):
+        assert load(tmp_path, arrays).skeleton.bones == ()
     skeleton = load(tmp_path, arrays | {"parents": np.array([-1, 0, 0])}).skeleton
     assert (skeleton.name, skeleton.parents) == ("set-3", (-1, 0, 0))
     assert skeleton.canonical == ("mid_hip", "left_shoulder", "gizmo")
@@ -315,3 +315,47 @@ def test_real_sensors(shared_data: Path, tmp_path: Path, name: str, sensor: str,
     archive = import_dataset("npz", path, tmp_path / "a", progress=False, workers=1, sensor=sensor, on_error="skip")
     assert (len(archive), archive.fps, archive.skeleton.kind) == (clips, 50.0, "sensor")
     assert archive.lengths.max() < 60 * 50
+
+
+@pytest.mark.parametrize("name", ["frames", "length", "persons", "offset2", "sha256"])
+def test_columns_that_every_archive_has_are_refused(tmp_path: Path, name: str) -> None:
+    arrays = content() | {name: np.arange(3)}
+    if name == "offset2":  # any other name is a column
+        assert load(tmp_path, arrays).clips["offset2"].to_list() == [0, 1, 2]
+        return
+    with pytest.raises(DataError, match=f"array '{name}' cannot be a column, because every archive has one"):
+        load(tmp_path, arrays)
+
+
+def test_names_sources_and_confidence_are_kept(tmp_path: Path) -> None:
+    arrays = content()
+    sure = np.random.default_rng(0).random(arrays["pos"].shape[:2])
+    archive = load(
+        tmp_path, arrays | {"name": np.array(["b", "a", "c"]), "source": np.array(["x", "y", "z"]), "confidence": sure}
+    )
+    assert archive.clips.select("name", "source").rows() == [("b", "x"), ("a", "y"), ("c", "z")]
+    np.testing.assert_allclose(archive.clip_confidence(0)[:, 0], sure[: archive.lengths[0]], rtol=1e-6)  # type: ignore[index]
+    with pytest.raises(DataError, match="'name' has 2 distinct names for 3 clips"):
+        load(tmp_path, arrays | {"name": np.array(["b", "b", "c"])})
+    with pytest.raises(DataError, match="'confidence' is float64"):
+        load(tmp_path, arrays | {"confidence": sure[:, :3]})
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b"])
+def test_sensors_whose_names_are_paths_are_refused(tmp_path: Path, name: str) -> None:
+    sensor = {name: np.ones((4, 6)), f"{name}_offset": np.array([0, 2, 4])}
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as file:
+        for key, values in (content() | sensor).items():
+            buffer = io.BytesIO()
+            np.save(buffer, values)
+            file.writestr(f"{key}.npy", buffer.getvalue())
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="cannot be the name of a folder"):
+        import_dataset("npz", tmp_path / "set.npz", tmp_path / "deep" / "archive", progress=False)
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "deep"}
+
+
+def test_arrays_that_unfold_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "set.npz", **content(), extra=np.zeros(30_000_000))
+    with pytest.raises(DataError, match="unpacks to more than"):
+        npz.load_arrays(tmp_path / "set.npz")

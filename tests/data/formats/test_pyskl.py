@@ -5,6 +5,7 @@ import contextlib
 import io
 import pickle
 import subprocess
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,14 @@ def test_known_names_cannot_be_bent() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no pickle"),
+        (b"", "is empty"),
         (b"junk", "no pickle"),
         (3, "neither a list of annotations"),
         ({"annotations": []}, "neither a list of annotations"),
         ([{"label": 1}], "annotation 0: it has no frame_dir"),
         ([{"frame_dir": "a", "label": 1}], r"set\.pkl, a: it has no keypoint; in Kinetics-400"),
-        ([flat("a", keypoint=[1, 2])], "no array of numbers"),
+        ([flat("a", keypoint=[1, 2])], "keypoint of shape"),
+        ([flat("a", keypoint=["x"])], "no array of numbers"),
         ([flat("a", keypoint=FLAT[0])], r"shape \(6, 17, 2\)"),
         ([flat("a", keypoint_score=SCORE[:1])], "does not fit"),
         ([flat("a", keypoint=FLAT.astype(object))], "no array of numbers"),
@@ -150,3 +152,17 @@ def test_mutated_pickles_raise_nothing_else(tmp_path: Path, data: st.DataObject,
     with contextlib.suppress(MotetError):
         for row in pyskl.load(path)[0]:
             pyskl.keypoints(row, "a")
+
+
+def test_lists_are_read_as_arrays(tmp_path: Path) -> None:
+    wanted = load(tmp_path, [flat("a")]).hash
+    assert load(tmp_path, [flat("a", keypoint=FLAT.tolist())]).hash == wanted
+
+
+@pytest.mark.parametrize("bomb", [b"]r\xff\xff\xff\x7f.", b"(lp4000000000\n.", b"\x80\x04]r\xff\xff\xff\xff."])
+def test_a_few_bytes_cannot_ask_for_gigabytes(tmp_path: Path, bomb: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(DataError, match="numbers more objects than it can hold"):
+        load(tmp_path, bomb)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()

@@ -7,6 +7,7 @@ size checked. Any other name ends the reading.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -107,13 +108,82 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside of it")
 
 
+_ARGUMENTS: dict[int, Any] = {}
+
+
+def _check_memo(data: bytes) -> None:
+    """Refuse a pickle that keeps an object under a number far beyond its size: the table of them would be as long.
+
+    Raises:
+        pickle.UnpicklingError: so large a number, or no pickle.
+    """
+    if not _ARGUMENTS:
+        import pickletools  # here, because it is long
+
+        _ARGUMENTS.update({ord(op.code): op.arg for op in pickletools.opcodes})
+    at, size = 0, len(data)
+    while at < size:
+        code = data[at]
+        at += 1
+        if code not in _ARGUMENTS:
+            raise pickle.UnpicklingError(f"byte {at - 1} is no part of a pickle")
+        argument = _ARGUMENTS[code]
+        if argument is None:
+            if code == _STOP:
+                return
+            continue
+        if argument.n >= 0:
+            if code == _LONG_PUT and int.from_bytes(data[at : at + 4], "little") > size:
+                raise pickle.UnpicklingError("it numbers more objects than it can hold")
+            at += argument.n
+        elif argument.n == _TO_NEWLINE:
+            lines = 2 if argument.name == "stringnl_noescape_pair" else 1
+            for _ in range(lines):
+                end = data.find(b"\n", at)
+                if end < 0:
+                    raise pickle.UnpicklingError("it is cut off")
+                if code == _PUT and (end - at > 10 or int(data[at:end] or b"0") > size):
+                    raise pickle.UnpicklingError("it numbers more objects than it can hold")
+                at = end + 1
+        else:  # a length of 1, 4 or 8 bytes, then as many bytes
+            width = {-2: 1, -3: 4, -4: 4, -5: 8}[argument.n]
+            at += width + int.from_bytes(data[at : at + width], "little")
+    raise pickle.UnpicklingError("it is cut off")
+
+
+_STOP, _LONG_PUT, _PUT = b".rp"
+_TO_NEWLINE = -1
+
+
 def load(stream: IO[bytes]) -> Any:
     """What the pickle holds; arrays are :class:`Array` until :func:`array` is called on them.
 
     Raises:
         Exception: of any kind, since a damaged pickle may do anything to itself; nothing else is touched.
     """
-    return _Unpickler(stream, encoding="latin1").load()
+    data = stream.read()
+    _check_memo(data)
+    return _Unpickler(io.BytesIO(data), encoding="latin1").load()
+
+
+def numbers(held: Any) -> npt.NDArray[Any]:
+    """The array that an :class:`Array` stands for, or that lists of numbers and arrays are.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, list | tuple):
+            return [plain(p) for p in part]
+        return array(part) if isinstance(part, Array) else part
+
+    if not isinstance(held, list | tuple):
+        return array(held)
+    found = np.array(plain(held))
+    if found.dtype.kind not in "fiub":
+        raise ValueError("not a list of numbers")
+    return found
 
 
 def array(held: Any) -> npt.NDArray[Any]:

@@ -217,7 +217,7 @@ class PointFormat:
             points = recording.points[:, :, order]
             scores = None if recording.scores is None else recording.scores[:, :, order]
             if scores is None and self.confidence:
-                scores = points.any(axis=-1).astype(np.float32)
+                scores = np.asarray(points.any(axis=-1), dtype=np.float32)
             wanted = detail["fps"]
             if options.fps is not None and recording.fps and abs(recording.fps - wanted) > _time.SAME_RATE * wanted:
                 points = _time.resample(points, recording.fps, wanted)

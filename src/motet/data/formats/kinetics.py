@@ -57,7 +57,8 @@ def _listed(source: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def _label(row: Any) -> tuple[int, str] | None:
     index, name = field(row, "label_index"), field(row, "label")
-    return (index, name) if isinstance(index, int) and 0 <= index < MOST_CLASSES and isinstance(name, str) else None
+    whole = isinstance(index, int) and not isinstance(index, bool)
+    return (index, name) if whole and 0 <= index < MOST_CLASSES and isinstance(name, str) else None
 
 
 def discover(source: Path, options: Options) -> Plan:
@@ -114,7 +115,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     for number, frame in enumerate(data):
         where = f"{path}, frame {number}"
         index, people = field(frame, "frame_index"), field(frame, "skeleton")
-        if not isinstance(index, int) or not 0 <= index < LONGEST or not isinstance(people, list):
+        if type(index) is not int or not 0 <= index < LONGEST or not isinstance(people, list):
             raise DataError(f"{where}: no frame_index below {LONGEST} with a list 'skeleton'")
         sightings = [_sighting(person, where, options) for person in people]
         found[index] = [s for s in sightings if s.points.any()]

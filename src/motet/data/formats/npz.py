@@ -14,6 +14,8 @@
 ``name``            (N,) text: what the clips are called
 ``frame_label``     (sum of lengths,) integers into ``class_names``, -1 = unlabelled: labels along time, which become
                     the track ``labels``
+``name``            (N,) texts, the names of the clips; ``source`` (N,) texts, where each comes from
+``confidence``      (sum of lengths, V), or (…, P, V): how sure each joint is
 ``licence``         text
 any other (N,)      a column of its own; a number if ``<name>_names`` does not exist, else that name
 ``<s>``             (sum of lengths, 6) acceleration and angular rate of a sensor that recorded beside the skeletons,
@@ -35,15 +37,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
+from motet.data.columns import STRUCTURE, WORDS, path_name
 from motet.data.convert import estimate_handedness, estimate_up
-from motet.data.formats._files import find_files
+from motet.data.formats import _layout
+from motet.data.formats._axes import Up
+from motet.data.formats._files import check_unpacked, find_files
 from motet.data.formats._names import subject_numbers
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats.base import Beside, Column, Format, Plan, RawClip, Unit
@@ -53,7 +58,8 @@ Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
 _KNOWN = {"pos", "pos_mm", "offset", "joint_names", "parents", "fps", "label", "subject", "view", "rep"}
-_KNOWN |= {"licence", "name", "frame_label"}
+_KNOWN |= {"licence", "name", "frame_label", "confidence"}
+_LAST_LETTER = 0x10FFFF  # of Unicode
 _PROBED_FRAMES = 2000  # enough to see which way is up
 
 
@@ -73,7 +79,7 @@ class Options:
 
     sensor: str | None = None
     sensor_fps: float = 50.0
-    up: Literal["auto", "+x", "-x", "+y", "-y", "+z", "-z"] = "auto"
+    up: Up = "auto"
     right_handed: bool | None = None
     licence: str = "unknown"
 
@@ -105,7 +111,7 @@ def _load(path: Path, mtime: int, size: int) -> Arrays:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error) as error:
         raise DataError(f"{path} is no complete .npz file ({error})") from error
-    except (ValueError, RuntimeError, NotImplementedError, KeyError, MemoryError) as error:
+    except Exception as error:  # numpy's reader of headers lets all sorts of errors out
         raise DataError(f"{path} is no .npz file that can be read ({error!s:.100})") from error
 
 
@@ -114,18 +120,28 @@ def _read_array(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Array
     if (major, minor) not in ((1, 0), (2, 0)):
         raise ValueError(f"array version {major}.{minor}")
     read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that another version wrote
+        shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise DataError(f"{path}: array {member.filename!r} holds Python objects, which are not read")
     count = 1
     for extent in shape:
         count *= int(extent)  # Python integers: a product that overflows must not look small
+    check_unpacked(path, member.compress_size, member.file_size)
     if min(shape, default=0) < 0 or count * dtype.itemsize > member.file_size:
         raise DataError(f"{path}: array {member.filename!r} declares shape {shape}, more than the file holds")
     data = stream.read(count * dtype.itemsize)
     if len(data) != count * dtype.itemsize:
         raise DataError(f"{path}: array {member.filename!r} is cut off")
-    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+    found = np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+    if (
+        dtype.kind == "U"
+        and found.size
+        and (np.frombuffer(data, dtype.byteorder.replace("=", "<") + "u4") > _LAST_LETTER).any()
+    ):
+        raise DataError(f"{path}: array {member.filename!r} holds what is no text")
+    return found
 
 
 class _Set:
@@ -228,6 +244,10 @@ class _Set:
             if any(isinstance(r, str) and not r.isdecimal() for r in repetition):
                 fill("rep", repetition)
         for name in self.extras():
+            if name in (*STRUCTURE, *WORDS):
+                raise self.fail(
+                    f"array {name!r} cannot be a column, because every archive has one of that name; rename it"
+                )
             kinds = self.names(f"{name}_names")
             values = self.index(name, kinds) if kinds else self.per_clip(name)
             fill(name, [None if v is None else kinds[v] for v in values] if kinds and values else values)
@@ -246,13 +266,32 @@ class _Set:
         return {"labels": [None if n < 0 else names[n] for n in chosen]}
 
     def clip_names(self) -> list[str]:
-        """What the clips are called."""
-        given = self.names("name")
-        if not given:
+        """Names of the clips: those of the array ``name``, else their numbers.
+
+        Raises:
+            DataError: not one text for each clip, or one twice.
+        """
+        stated = self.names("name")
+        if not stated:
             return [f"{self.path.stem}_{i:05d}" for i in range(self.clips)]
-        if len(given) != self.clips:
-            raise self.fail(f"array 'name' has {len(given)} names for {self.clips} clips")
-        return given
+        if len(stated) != self.clips or len(set(stated)) < self.clips or not all(stated):
+            raise self.fail(f"array 'name' has {len(set(stated) - {''})} distinct names for {self.clips} clips")
+        return stated
+
+    def confidence(self) -> Array | None:
+        """(frames, [P,] V) how sure each joint is, if the file says it.
+
+        Raises:
+            DataError: another shape, or not finite.
+        """
+        found = self.arrays.get("confidence")
+        if found is None:
+            return None
+        if found.shape != self.positions().shape[:-1] or found.dtype.kind not in "fiub":
+            raise self.fail(f"array 'confidence' is {found.dtype} {found.shape}, not one number for each joint")
+        if not np.isfinite(found).all():
+            raise self.fail("array 'confidence' holds NaN or infinity")
+        return found.astype(np.float32)
 
     def extras(self) -> list[str]:
         """Arrays with one value a clip that are not part of the layout itself."""
@@ -283,6 +322,7 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
     """Built-in layout with these joint names, or one made of names and parents; axes as the recordings show them."""
     joints = found.names("joint_names")
     count = found.positions().shape[-2]
+    _layout.check_joints(count, found.path)
     if len(joints) != count:
         raise found.fail(f"{len(joints)} joint names for {count} joints")
     skeleton = layouts.match(joints)
@@ -290,12 +330,15 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
     if skeleton is not None and parents is not None:
         _check_parents(found, skeleton, parents)
     if skeleton is None:
-        if parents is None or parents.shape != (count,) or parents.dtype.kind not in "iu":
+        if parents is None:
+            skeleton = _layout.of_names(joints, found.path, prefix=found.path.stem, remedy="an array 'parents' or a")
+        elif parents.shape != (count,) or parents.dtype.kind not in "iu":
             raise found.fail(f"no built-in layout has these joint names, and 'parents' is not ({count},) integers")
-        try:
-            skeleton = layouts.build(f"{found.path.stem}-{count}", joints, [int(p) for p in parents])
-        except ConfigError as error:
-            raise found.fail(str(error)) from error
+        else:
+            try:
+                skeleton = layouts.build(f"{found.path.stem}-{count}", joints, [int(p) for p in parents])
+            except ConfigError as error:
+                raise found.fail(str(error)) from error
     positions = found.positions()
     sample = positions[:: max(1, len(positions) // _PROBED_FRAMES)]
     sample = sample[np.isfinite(sample).all(axis=tuple(range(1, sample.ndim)))]
@@ -333,7 +376,8 @@ def discover(source: Path, options: Options) -> Plan:
         raise DataError(f"{source} holds {len(files)} .npz files; import one at a time, e.g. {files[0]}")
     path = files[0]
     found = _Set(path)
-    columns = found.columns()
+    columns, names = found.columns(), found.clip_names()
+    certain = found.confidence() is not None and options.sensor is None
     licence = found.arrays.get("licence")
     stated = str(licence) if licence is not None and licence.ndim == 0 and licence.dtype.kind == "U" else ""
     skeleton = skeleton_of(found, options) if options.sensor is None else layouts.get("imu-2")
@@ -358,6 +402,7 @@ def discover(source: Path, options: Options) -> Plan:
         measure="m" if options.sensor is None else "as recorded",
         channels=channels,
         class_names=tuple(found.names("class_names")),
+        confidence=certain,
         licence=stated or options.licence,
         facts=facts,
         sensors={s: Beside(layouts.get("imu-2"), rate, "as recorded") for s, rate in beside.items()},
@@ -396,7 +441,8 @@ def _sensors(found: _Set) -> list[str]:
         values = found.arrays.get(name)
         node = next((j for j in layouts.get("imu-2").joints if name.endswith(f"_{j}")), None)
         if values is not None and values.ndim == 2 and values.shape[1] in (3, 6):
-            prefixes.append(name if node is None else name.removesuffix(f"_{node}"))
+            prefix = name if node is None else name.removesuffix(f"_{node}")
+            prefixes.append(path_name(prefix, f"{found.path}: a sensor"))
     return list(dict.fromkeys(prefixes))
 
 
@@ -435,16 +481,18 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     clip: int = unit.detail["clip"]
     if options.sensor is not None:
         frames: Array = _sensor_frames(found, options.sensor, clip, options)
-        sensors = {}
+        sensors, certain = {}, None
     else:
         positions = found.positions()
         frames = positions[slice(*found.arrays["offset"][clip : clip + 2].tolist())]
         if "pos" not in found.arrays:
             frames = frames.astype(np.float32) / 1000
         sensors = {s: _sensor_frames(found, s, clip, options) for s in _sensors(found)}
+        sure = found.confidence()
+        certain = None if sure is None else sure[slice(*found.arrays["offset"][clip : clip + 2].tolist())]
     columns = {"source": unit.path.name, **unit.detail["columns"]}
     tracks = found.tracks(clip) if options.sensor is None else {}
-    return [RawClip(unit.name, frames, columns=columns, sensors=sensors, tracks=tracks)]
+    return [RawClip(unit.name, frames, certain, columns=columns, sensors=sensors, tracks=tracks)]
 
 
 FORMAT = Format(description="compact sets, many clips in one .npz", options=Options, discover=discover, read=read)

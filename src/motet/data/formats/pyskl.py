@@ -8,6 +8,7 @@ is imported or called (:mod:`motet.data.formats._pickle`).
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats._files import find_files, read_text
+from motet.data.formats._files import find_files, read_bytes, read_text
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
@@ -72,8 +73,9 @@ def load(path: Path) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
 @lru_cache(maxsize=1)  # clips are units of their own, so that one bad clip can be skipped; the file is read once
 def _load(path: Path, mtime: int, size: int) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
     try:
-        with path.open("rb") as stream:
-            content = _pickle.load(stream)
+        content = _pickle.load(io.BytesIO(read_bytes(path)))
+    except DataError:
+        raise
     except Exception as error:  # a damaged pickle may raise anything, and nothing here has side effects
         raise DataError(f"{path} is no pickle of plain data and arrays ({error!s:.100})") from error
     split: Any = {}
@@ -102,8 +104,8 @@ def keypoints(row: Mapping[str, Any], where: str) -> tuple[npt.NDArray[Any], npt
         reason = "it has no keypoint; in Kinetics-400 they are files of their own, which must be put in first"
         raise DataError(f"{where}: {reason}")
     try:
-        points = _pickle.array(row["keypoint"])
-        scores = None if row.get("keypoint_score") is None else _pickle.array(row["keypoint_score"])
+        points = _pickle.numbers(row["keypoint"])
+        scores = None if row.get("keypoint_score") is None else _pickle.numbers(row["keypoint_score"])
     except Exception as error:  # sizes and types of a damaged file
         raise DataError(f"{where}: its key points are no array of numbers ({error!s:.80})") from error
     if points.ndim != 4 or points.shape[3] not in (2, 3) or 0 in points.shape or points.dtype.kind not in "fiu":

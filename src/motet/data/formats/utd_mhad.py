@@ -8,19 +8,14 @@ the others (column ``place``).
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats._files import find_files, read_bytes
+from motet.data.formats._files import find_files
+from motet.data.formats._mat import read_mat
 from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, units_of
 
 # in the order of the action numbers, from 1
@@ -61,30 +56,6 @@ _NAME = re.compile(r"a(\d{1,2})_s(\d)_t(\d)_skeleton\.mat")
 @dataclass(frozen=True)
 class Options:
     """The ``utd-mhad`` format has no options."""
-
-
-def read_mat(path: Path, variable: str) -> npt.NDArray[np.float64]:
-    """A numeric array of a MATLAB file (version 4 or 5), real and finite.
-
-    Raises:
-        DataError: not such a file, a damaged one, no such variable, or not finite numbers.
-    """
-    import scipy.io  # here, because it takes longer to import than a file to read
-
-    data = read_bytes(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content: dict[str, Any] = scipy.io.loadmat(io.BytesIO(data), variable_names=[variable])
-    except Exception as error:  # scipy's reader lets all sorts of errors out on damaged files
-        raise DataError(f"{path} is no MATLAB file that can be read ({error!s:.80})") from error
-    found = content.get(variable)
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
-        raise DataError(f"{path} has no array of numbers {variable!r}")
-    values = found.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: {variable!r} holds NaN or infinity")
-    return values
 
 
 def discover(source: Path, options: Options) -> Plan:
