@@ -19,7 +19,7 @@ from motet.data.loader import random_crop
 from motet.data.skeletons import Skeleton
 from motet.data.splits import Split, split
 from motet.engine.options import Encoder
-from motet.engine.run import Run
+from motet.engine.run import Run, write_config
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
@@ -352,7 +352,7 @@ def test_people_who_trained_are_told(run: Run, archive: MotionArchive, tmp_path:
     other = write_archive(tmp_path / "other", label=lambda clip: clip % 2)
     config = json.loads((run.path / "config.json").read_text())
     config["data"]["hash"] = "0" * 64
-    (run.path / "config.json").write_text(json.dumps(config))
+    write_config(run.path, config)
     evaluate.run(Run.open(run.path), "knn", data=other, split="subjects:1,2", baselines=False)
 
 

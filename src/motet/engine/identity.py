@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from motet.data.archive import MotionArchive
 
 PLACES = ("offset", "length", "persons", "source", "sha256")
@@ -28,6 +31,25 @@ def identity(archive: MotionArchive) -> dict[str, Any]:
         "simulated": archive.simulated,
         "licence": archive.licence,
     }
+
+
+def packed(rows: npt.NDArray[np.int64], count: int) -> str:
+    """Some rows of an archive of ``count`` clips as text of a bit each, so that it is known later who trained."""
+    mask = np.zeros(count, dtype=np.bool_)
+    mask[rows] = True
+    return np.packbits(mask).tobytes().hex()
+
+
+def unpacked(text: str, count: int) -> npt.NDArray[np.int64]:
+    """Inverse of :func:`packed`.
+
+    Raises:
+        ValueError: not such a text.
+    """
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), dtype=np.uint8))
+    if not count <= len(bits) < count + 8:
+        raise ValueError(f"it holds {len(bits)} clips, not {count}")
+    return np.flatnonzero(bits[:count]).astype(np.int64)
 
 
 def columns(archive: MotionArchive) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,13 +23,14 @@ class Model(Protocol):
         """(N, F) features of every clip of an archive, or of every row of what else it was trained on."""
 
 
-def load(run_directory: str | Path, device: str | torch.device = "cpu") -> Any:
+def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: Sequence[str] = ()) -> Any:
     """Load a trained model.
 
     Args:
         run_directory: a run directory of any verb, a folder of weights (:func:`motet.use.weights.save_weights`), or,
             where there is no such directory, a hub id ``owner/name``, optionally ``@revision`` (extra ``hub``).
         device: where to put it.
+        kinds: verbs whose runs are wanted; all by default.
 
     Returns:
         What the method keeps: a :class:`motet.methods.model.Model` for a pretraining, and for other verbs what has the
@@ -39,4 +41,4 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu") -> Any:
     """
     if is_hub_id(run_directory):
         run_directory = fetch(str(run_directory))
-    return Run.open(run_directory).model(device)
+    return Run.open(run_directory, *kinds).model(device)

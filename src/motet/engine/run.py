@@ -27,12 +27,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
 from motet.core.locks import LOCK, one_writer
 from motet.data.archive import MotionArchive
-from motet.engine.identity import changes
+from motet.data.splits import split
+from motet.engine.identity import changes, unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -200,6 +204,22 @@ class Run:
     def split(self) -> str:
         """Rule that said which clips train."""
         return str(self.config["split"])
+
+    def trained_on(self, archive: MotionArchive) -> npt.NDArray[np.int64]:
+        """Rows of an archive that trained the run, whatever its clips table says today; none of other recordings.
+
+        Raises:
+            RunError: the configuration is damaged.
+        """
+        if not self.split or archive.hash != self.config["data"].get("hash"):
+            return np.zeros(0, dtype=np.int64)
+        stored = self.config.get("train_rows")
+        if stored is None:  # of an earlier version
+            return split(archive, self.split).train
+        try:
+            return unpacked(stored, len(archive))
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{self.path}/config.json is damaged ({error}); {self.renewal}") from error
 
     def archive(self, path: str | Path | None = None) -> MotionArchive:
         """The archive that trained the run, or another one of the same skeleton.

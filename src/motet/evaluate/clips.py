@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
-from motet.data.splits import Split, default_rule, split
+from motet.data.splits import Split, default_rule
+from motet.engine.identity import changes
 from motet.engine.run import Run
 
 Integers = npt.NDArray[np.int64]
@@ -92,15 +93,16 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
         archive: what is judged, as it was recorded.
         test: its rows that test.
     """
-    if not run.split or archive.hash != run.config["data"].get("hash"):
-        return ""
-    seen = np.intersect1d(test, split(archive, run.split).train)
+    seen = np.intersect1d(test, run.trained_on(archive))
     if len(seen) == 0:
         return ""
     people = sorted(set(archive.clips["subject"].fill_null(-1).to_numpy()[seen].tolist()) - {-1})
     named = ", ".join(map(str, people[:_NAMED])) + (" …" if len(people) > _NAMED else "")
     who = f", those of subject{'' if len(people) == 1 else 's'} {named}," if people else ""
-    remedy = "pretrain on a part of the clips" if run.split == "all" else f"judge by --split {run.split}"
+    remedy = "pretrain on a part of the clips" if run.split == "all" else f"evaluate with --split {run.split}"
+    changed = changes(run.config["data"], archive)
+    if changed:
+        remedy = f"{', '.join(changed)} changed since then: evaluate on the archive as it was"
     return (
         f"{len(seen)} of {len(test)} test clips{who} were in the pretraining (split {run.split}), so figures are too "
         f"good; {remedy}"

@@ -288,7 +288,7 @@ def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tupl
 
 def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
     items = [given] if isinstance(given, Run | str | Path) else list(given)
-    runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(item))]
+    runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(item, "pretrain"))]
     if not runs:
         raise ConfigError("no run was given; name the directory of one, e.g. runs/cmd")
     return runs

@@ -19,7 +19,7 @@ from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.options import differences
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule, split
-from motet.engine.identity import changes, columns
+from motet.engine.identity import changes, columns, packed
 from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
@@ -161,6 +161,7 @@ def pretrain(
     Run(Path(out)).check_free()
     trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress)
     facts: dict[str, Any] = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
+    facts["train_rows"] = packed(parts.train, len(archive))
     if found:
         facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
         facts["pair_by"] = list(pair_by)

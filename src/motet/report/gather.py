@@ -96,7 +96,7 @@ def write(
             f"{run} is not a run directory; `motet pretrain`, `motet distill`, `motet distill raw` and `motet "
             "discover` make one"
         )
-    runs = [run] if isinstance(run, Run) else collect(run)
+    runs = [run] if isinstance(run, Run) else collect(run, "pretrain")
     return _save(build(gather(runs, data=data, split=split, clips=clips, seed=seed)), Path(out))
 
 

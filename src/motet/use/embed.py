@@ -73,7 +73,7 @@ def embed(
         from motet.methods.discovery.model import embed as embed_by_branches
 
         return embed_by_branches(run, archive, out)
-    model, source = load(run, device), MotionArchive.open(archive)
+    model, source = load(run, device, ("pretrain",)), MotionArchive.open(archive)
     model.check(source)
     out = Path(out)
     widths = [int(e.feature_size) for e in model.encoders]

@@ -119,7 +119,7 @@ def _model(run: Run | str | Path | Model) -> Model:
 
     if isinstance(run, Model):
         return run
-    found: Model = run.model() if isinstance(run, Run) else load(run)
+    found: Model = run.model() if isinstance(run, Run) else load(run, kinds=("pretrain",))
     return found
 
 

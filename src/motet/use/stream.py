@@ -239,7 +239,9 @@ def stream(run: Run | Model | str | Path, classifier: Classifier | None = None, 
     Raises:
         ConfigError: an encoder that sees the future.
     """
-    model = run if isinstance(run, Model) else run.model(device) if isinstance(run, Run) else load(run, device)
+    if isinstance(run, str | Path):
+        run = load(run, device, ("pretrain",))
+    model: Model = run.model(device) if isinstance(run, Run) else run
     return Stream(model, classifier)
 
 

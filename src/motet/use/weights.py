@@ -52,7 +52,7 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
         RunError: the run has not finished.
         ConfigError: the folder exists and holds something.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = run if isinstance(run, Run) else Run.open(run, "pretrain")
     if not run.finished:
         raise RunError(f"{run.path} has not finished; continue with `motet resume {run.path}`")
     out = _new_folder(folder)

@@ -28,7 +28,7 @@ def _model(settings: Settings) -> Model:
     # "runs/name" may be an id on the hub, but not where there is a folder "runs"
     if not folder.exists() and (not is_hub_id(settings.start) or folder.parent.is_dir()):
         raise RunError(f"there is no run {settings.start}; --start takes a run of `motet pretrain` or an id owner/name")
-    model: Model = load(settings.start)
+    model: Model = load(settings.start, kinds=("pretrain",))
     if STREAM not in model.streams:
         raise ConfigError(f"{settings.start} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")
     return model
