@@ -242,6 +242,14 @@ class _Sum(torch.autograd.Function):
         return total
 
 
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Sum over all processes, differentiable; the values themselves where there is one process."""
+    if world_size() == 1:
+        return values
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
 class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the rows of all processes, on any device (torch's own needs a GPU).
 

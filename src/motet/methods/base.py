@@ -132,6 +132,11 @@ class Streams(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.observed: dict[str, Tensor] = {}
 
+    @property
+    def sizes(self) -> list[int]:
+        """Width F of every stream's features."""
+        return [int(encoder.feature_size) for encoder in self.encoders]  # type: ignore[arg-type]
+
     def inputs(self, clips: Clips) -> list[Tensor]:
         """Each stream's view of its sensor's clips."""
         by_sensor = {"": clips} if isinstance(clips, Tensor) else clips
