@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from motet.core.errors import ConfigError, DataError, MotetError
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.formats import bvh, import_dataset
 from motet.data.formats._names import NamePattern
@@ -200,11 +200,12 @@ def test_only_motet_errors_escape(tmp_path: Path, data: st.DataObject) -> None:
     path.write_bytes(bytes(raw))
     with contextlib.suppress(MotetError), warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", MotetWarning)
         plan = bvh.discover(path, bvh.Options())
         for unit in plan.units:
             for clip in bvh.read(unit, bvh.Options()):
                 assert np.isfinite(clip.frames).all()
-                assert clip.frames.shape[1:] == (len(plan.skeleton), 3)
+                assert clip.frames.shape[1:] == (plan.persons, len(plan.skeleton), 3)
 
 
 @pytest.mark.real_data
@@ -246,3 +247,39 @@ def test_two_exporters_convert_to_one_layout(shared_data: Path, tmp_path: Path) 
     assert archive.frames.any(axis=-1).all()
     read = bvh.read(Unit("x", source / "06_01.bvh", {"up": "+y", "columns": {}}), bvh.Options(skeleton="common-15"))
     assert read[0].frames.shape == (495, 15, 3)
+
+
+def test_frames_beyond_the_declared_and_a_byte_order_mark(tmp_path: Path) -> None:
+    with pytest.warns(MotetWarning, match="declares 1 frames and has 2; all are read"):
+        archive = load(write(tmp_path, "a.BVH", "\ufeff" + ARM.replace("Frames: 2", "Frames: 1")), tmp_path)
+    assert archive.hash == load(write(tmp_path, "b.bvh"), tmp_path).hash
+    with pytest.raises(DataError, match="declares 3 frames and has 2"):
+        load(write(tmp_path, "c.bvh", ARM.replace("Frames: 2", "Frames: 3")), tmp_path)
+
+
+def test_two_roots_are_two_people(tmp_path: Path) -> None:
+    hierarchy, motion = ARM.split("MOTION")
+    body = hierarchy.removeprefix("HIERARCHY\n")
+    rows = motion.strip().splitlines()
+    rows[2:] = [f"{row} {other}" for row, other in zip(rows[2:], reversed(rows[2:]), strict=True)]
+    for second in (body, body.replace("Hips", "B_Hips").replace("Head", "B_Head")):
+        text = "\n".join([hierarchy + second + "MOTION", *rows]) + "\n"
+        alone = np.array(load(write(tmp_path, "a.bvh"), tmp_path).clip(0)[:, 0])
+        archive = load(write(tmp_path, "two.bvh", text), tmp_path)
+        assert (archive.persons, archive.skeleton.joints[0]) == (2, "Hips")
+        np.testing.assert_allclose(archive.clip(0)[:, 0], alone, rtol=1e-6)
+        np.testing.assert_allclose(archive.clip(0)[:, 1], alone[::-1], rtol=1e-6)
+
+
+def test_up_is_not_that_of_the_first_file_that_bows(tmp_path: Path) -> None:
+    still = "0 0 0 0 0 0 0 0 0 0 0 0\n"
+    lines = ARM.splitlines()
+    bowed = "\n".join(lines[:-2]) + "\n" + "0 0 0 0 90 0 0 0 0 0 0 0\n" * 2  # the whole body turned to +z
+    for name in "bcdef":
+        write(tmp_path / "in", f"{name}.bvh", "\n".join(lines[:-2]) + "\n" + still * 2)
+    write(tmp_path / "in", "a.bvh", bowed)
+    with pytest.warns(MotetNote, match=r"\+y is taken for up \(as bodies stand in 5 of 6 files\), but a"):
+        assert load(tmp_path / "in", tmp_path).skeleton.up == "+y"
+    assert load(tmp_path / "in", tmp_path, up="-x").skeleton.up == "-x"
+    with pytest.warns(MotetWarning, match="as the skeleton rests"):
+        assert load(tmp_path / "in" / "a.bvh", tmp_path).skeleton.up == "+y"

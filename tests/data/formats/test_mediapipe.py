@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
+from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset, mediapipe
 
@@ -39,6 +40,9 @@ FORMS: dict[str, Any] = {
     "persons": [{"pose_landmarks": [marks(t)]} for t in range(5)],
     "bare": [marks(t) for t in range(5)],
     "poses": [{"poses": [{"keypoints": marks(t)}]} for t in range(5)],
+    "landmark key": [{"frame": t, "pose_landmarks": {"landmark": marks(t)}} for t in range(5)],
+    "by number": {str(t): {"pose_landmarks": marks(t)} for t in range(5)},
+    "by name": [{"landmarks": dict(zip(layouts.get("mediapipe-33").joints, marks(t), strict=True))} for t in range(5)],
     "list of poses": [[{"keypoints": marks(t), "score": 1}] for t in range(5)],
 }
 
@@ -177,3 +181,12 @@ def test_recordings(shared_data: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(archive.clip(i)[:, 0, 0], nose, rtol=1e-5)
     whole = import_dataset("mediapipe", source / "wrong24.json", tmp_path / "one", progress=False)
     assert (whole.skeleton.name, whole.channels, whole.persons) == ("mediapipe-33", ("x", "y", "z"), 1)
+
+
+def test_json_lines_and_frames_that_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [json.dumps({"frame": n, "landmarks": marks(t)}) for t, n in enumerate((0, 1, 2, 7, 8))]
+    (tmp_path / "in" / "a.JSONL").write_text("\n".join(rows))
+    archive = import_dataset("mediapipe", tmp_path / "in", tmp_path / "out", progress=False)
+    np.testing.assert_allclose(archive.clip(0)[[0, 1, 2, 7, 8], 0], SHARES, rtol=1e-6)
+    assert (archive.lengths.tolist(), archive.clip(0)[3:7].any()) == ([9], False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.core.errors import DataError, MotetError
+from motet.core.errors import DataError, MotetError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset, openpose
@@ -92,8 +92,8 @@ def test_alphapose_and_coco_results(tmp_path: Path) -> None:
     put(tmp_path, halpe, "results.json")
     archive = load(tmp_path)
     assert archive.skeleton.name == "coco-17"
-    assert archive.clips.select("name", "length", "people").rows() == [("alphapose-results", 3, 2), ("results", 3, 1)]
-    np.testing.assert_allclose(archive.clip(0)[:, 0], [body(17, 0, t)[:, :2] for t in (2, 9, 10)], rtol=1e-5)
+    assert archive.clips.select("name", "length", "people").rows() == [("alphapose-results", 9, 2), ("results", 3, 1)]
+    np.testing.assert_allclose(archive.clip(0)[[0, 7, 8], 0], [body(17, 0, t)[:, :2] for t in (2, 9, 10)], rtol=1e-5)
     np.testing.assert_allclose(archive.clip(1)[:, 0], [body(17, 0, t)[:, :2] for t in range(3)], rtol=1e-5)
 
 
@@ -198,3 +198,30 @@ def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, s
     path.write_bytes(raw)
     with contextlib.suppress(MotetError):
         openpose.read_clips(path)
+
+
+@pytest.mark.parametrize("name", ["{:03d}.json", "cam_{:06d}.json", "v-{}_keypoints.json"])
+def test_the_content_tells_the_form_and_numbers_the_place(tmp_path: Path, name: str) -> None:
+    for t in (0, 1, 2, 10):
+        put(tmp_path, openpose_frame(body(25, 0, t)), f"run/{name.format(t)}")
+    archive = load(tmp_path)
+    assert archive.lengths.tolist() == [11]
+    np.testing.assert_allclose(archive.clip(0)[[0, 1, 2, 10], 0], [body(25, 0, t)[:, :2] for t in (0, 1, 2, 10)])
+    assert not archive.clip(0)[3:10].any()
+
+
+def test_hands_without_a_body_are_nobody(tmp_path: Path) -> None:
+    for t in range(3):
+        put(tmp_path, openpose_frame(body(25, 0, t) if t != 1 else np.zeros((0, 3))), f"a_{t:012d}_keypoints.json")
+    np.testing.assert_array_equal(load(tmp_path).clip(0).any(axis=(1, 2, 3)), [True, False, True])
+
+
+def test_an_identity_that_changes_goes_on_where_it_ended(tmp_path: Path) -> None:
+    for t in range(8):
+        far = [body(25, 2000, t)] if t > 3 else []  # somebody else comes in elsewhere
+        put(tmp_path, openpose_frame(body(25, 0, t), *far, ids=[1 if t < 4 else 9, 5]), f"a_{t:012d}_keypoints.json")
+    with pytest.warns(MotetNote, match="1 identities begin where another ended"):
+        archive = load(tmp_path)
+    assert archive.clips["people"].to_list() == [2]
+    np.testing.assert_allclose(archive.clip(0)[:, 0], [body(25, 0, t)[:, :2] for t in range(8)], rtol=1e-5)
+    assert load(tmp_path, identities="given").clips["people"].to_list() == [3]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.core.errors import ConfigError, DataError, MotetError
+from motet.core.errors import ConfigError, DataError, MotetError, MotetWarning
 from motet.data.formats import import_dataset, smartfallmm
 
 NAME = "S29A12T03.csv"
@@ -68,18 +68,27 @@ def test_milliseconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1,2\n", "line 1: 2 columns"),
-        ("\n1,2,3,x\n", "line 2: could not"),
+        ("1,2\n", "no line of time, x, y, z"),
+        ("time,x,y,z\n1,2,3,4\n1,2\n", "line 3: 2 columns"),
+        ("1,2,3,4\n1,2,3,x\n", "line 2: could not"),
         ("noon,1,2,3\n", "line 1: "),
-        ("1,2,3,nan", "NaN"),
+        ("1,2,3,4\n1,2,3,nan", "NaN"),
     ],
 )
 def test_bad_sensors_are_named(tmp_path: Path, text: str, said: str) -> None:
     put(tmp_path / "in", "skeleton", SKELETON)
     path = put(tmp_path / "in", "accelerometer/watch", text)
-    with pytest.raises(DataError, match=said) as caught:
-        import_dataset("smartfallmm", tmp_path / "in", tmp_path / "out", progress=False)
-    assert str(path) in str(caught.value)
+    with pytest.warns(MotetWarning, match=said) as caught:
+        archive = import_dataset("smartfallmm", tmp_path / "in", tmp_path / "out", progress=False)
+    assert str(path) in str(caught[0].message)
+    assert (len(archive), archive.sensors) == (1, {})  # the skeleton is not lost with it
+
+
+def test_header_lines_before_numbers(tmp_path: Path) -> None:
+    put(tmp_path / "in", "skeleton", "Pelvis_X,Pelvis_Y\n" + SKELETON)
+    put(tmp_path / "in", "accelerometer/watch", "time,x,y,z\n0,1,2,3\n0.1,1,2,3\n")
+    archive = import_dataset("smartfallmm", tmp_path / "in", tmp_path / "out", progress=False)
+    assert (archive.lengths[0], list(archive.sensors)) == (len(SKELETON.splitlines()), ["watch"])
 
 
 def test_bad_skeletons_and_options_are_named(tmp_path: Path) -> None:

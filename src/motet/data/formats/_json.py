@@ -13,8 +13,12 @@ from motet.core.errors import DataError
 from motet.data.formats._files import read_text
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file, unpacked if its name ends in ``.gz``.
+def read_json(path: Path, *, lines: bool = False) -> Any:
+    """Content of a JSON file, unpacked if it is gzip.
+
+    Args:
+        path: the file.
+        lines: a file with a value on each line (JSON lines) is a list of them.
 
     Raises:
         DataError: it cannot be read or is no JSON.
@@ -23,11 +27,21 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
+        rows = text.splitlines()
+        if lines and error.msg == "Extra data" and len(rows) > 1:
+            return [_line(path, number, row) for number, row in enumerate(rows, 1) if row.strip()]
         ends = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
         hint = "; is the file cut off?" if ends else ""
         raise DataError(f"{path}, line {error.lineno}: no JSON ({error.msg}{hint})") from error
     except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
         raise DataError(f"{path}: no JSON that can be read ({error!s:.80})") from error
+
+
+def _line(path: Path, number: int, row: str) -> Any:
+    try:
+        return json.loads(row)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}, line {number}: no JSON ({error!s:.80})") from error
 
 
 def numbers(value: Any, where: str) -> npt.NDArray[np.float64]:

@@ -253,10 +253,11 @@ def spread(timing: Timing, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return out
 
 
-def resample(frames: npt.NDArray[Any], rate: float, wanted: float) -> npt.NDArray[Any]:
+def resample(frames: npt.NDArray[Any], rate: float, wanted: float, *, absent: bool = True) -> npt.NDArray[Any]:
     """(T', …, C) at ``wanted`` frames/s by linear interpolation, T' = ⌊(T − 1)·wanted/rate⌋ + 1.
 
-    A point (all of the last axis zero) that is absent in one of the two frames is absent between them.
+    A point (all of the last axis zero) that is absent in one of the two frames is absent between them,
+    unless ``absent`` is False: then zero is a place.
     """
     count = int((len(frames) - 1) * wanted / rate + 1e-6) + 1
     at = np.minimum(np.arange(count) * (rate / wanted), len(frames) - 1)
@@ -264,7 +265,7 @@ def resample(frames: npt.NDArray[Any], rate: float, wanted: float) -> npt.NDArra
     low = np.floor(at).astype(np.int64)
     high = np.minimum(low + 1, len(frames) - 1)
     part = (at - low).reshape(-1, *[1] * (frames.ndim - 1))
-    there = (frames != 0).any(axis=-1, keepdims=True)
+    there = (frames != 0).any(axis=-1, keepdims=True) | (not absent)
     both = (there[low] | (part == 1)) & (there[high] | (part == 0))
     return np.where(both, frames[low] * (1 - part) + frames[high] * part, 0)
 

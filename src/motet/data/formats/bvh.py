@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +18,22 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
 from motet.data.convert import convert, estimate_up, recipe
-from motet.data.formats._files import find_files, read_plain
+from motet.data.formats._axes import PROBED_FRAMES, Up, decide_up, probed, some_frames
+from motet.data.formats._files import find_files, read_plain, stem_of
+from motet.data.formats._layout import check_joints
 from motet.data.formats._names import NamePattern
 from motet.data.formats._text import Lines
+from motet.data.formats._time import one_rate, resample
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.float64]
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
-_PROBED_FRAMES = 300  # enough to see which way is up
 _FRAME_TIME = re.compile(rb"frame[ \t]+time[^\r\n]*", re.IGNORECASE)
-_SAME_RATE = 0.01  # relative difference below which two frame times are one (they are printed with few digits)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Options:
     Attributes:
         unit: unit of offsets and positions; BVH does not say, centimetres are usual.
         scale: further factor, e.g. 0.45 ** -1 for hierarchies shrunk by their exporter.
-        up: axis that points up; ``auto`` sees it in the first file.
+        up: axis that points up; ``auto`` sees it in all files and in how the skeleton rests.
         end_sites: keep the end sites (finger tips, toes, top of the head) as joints.
         fps: resample to this rate (linear); by default the files' own, which must then be the same.
         skeleton: a built-in layout or a TOML file to convert every file to, or one of the ``.bvh`` files: only files
@@ -52,7 +54,7 @@ class Options:
 
     unit: Literal["cm", "m", "mm", "inch"] = "cm"
     scale: float = 1.0
-    up: Literal["auto", "+x", "-x", "+y", "-y", "+z", "-z"] = "auto"
+    up: Up = "auto"
     end_sites: bool = True
     fps: float | None = None
     skeleton: str | None = None
@@ -86,12 +88,27 @@ class Header:
     frame_time: float
     first: int
 
-    def kept(self, end_sites: bool) -> list[int]:
-        return [i for i, n in enumerate(self.nodes) if end_sites or not n.end]
+    def people(self, end_sites: bool) -> list[list[int]]:
+        """Nodes that are kept of each person: of each root, where several have the same hierarchy, else all of them."""
+        roots: list[int] = []
+        for i, node in enumerate(self.nodes):
+            roots.append(i if node.parent < 0 else roots[node.parent])
+        bodies = [[i for i, r in enumerate(roots) if r == root] for root in dict.fromkeys(roots)]
+        shapes = {tuple((self.nodes[i].parent - body[0], self.nodes[i].end) for i in body[1:]) for body in bodies}
+        if len(shapes) > 1 or len(bodies[0]) < 2:
+            bodies = [list(range(len(self.nodes)))]
+        return [[i for i in body if end_sites or not self.nodes[i].end] for body in bodies]
+
+    def rest(self, end_sites: bool) -> Float:
+        """(V, 3) positions of the first person's nodes when nothing moves."""
+        places: list[Float] = []
+        for node in self.nodes:
+            places.append(np.array(node.offset) + (places[node.parent] if node.parent >= 0 else 0))
+        return np.array([places[i] for i in self.people(end_sites)[0]])
 
     def joints(self, end_sites: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        """Names and parents of the nodes that are kept."""
-        kept = self.kept(end_sites)
+        """Names and parents of the nodes that are kept, of the first person."""
+        kept = self.people(end_sites)[0]
         place = {node: at for at, node in enumerate(kept)}
         return (
             tuple(self.nodes[i].name for i in kept),
@@ -158,6 +175,7 @@ class _Hierarchy:
         self._channels: dict[int, tuple[tuple[str, int], ...]] = {}
         self._open: list[int] = []
         self._pending = False
+        self._own: set[str] = set()  # names below the present root
 
     def take(self, words: Sequence[str], line: int) -> None:
         key = words[0].upper()
@@ -184,8 +202,12 @@ class _Hierarchy:
         if key == "END":
             siblings = sum(e and p == parent for e, p in zip(self._ends, self._parents, strict=True))
             name += str(siblings + 1) if siblings else ""
-        if name in self._names:
+        if key == "ROOT":
+            self._own = set()
+        if name in self._own:
             raise DataError(f"{self._path}, line {line}: a second node is called {name!r}")
+        self._own.add(name)
+        check_joints(len(self._names), self._path)
         self._open.append(len(self._names))
         self._names.append(name)
         self._parents.append(parent)
@@ -230,12 +252,16 @@ def read_motion(header: Header, lines: Lines, path: Path, limit: int | None = No
     """(T, channels) numbers of the motion section, at most ``limit`` frames.
 
     Raises:
-        DataError: fewer or more frames than declared, or a line with another number of channels.
+        DataError: fewer frames than declared, or a line with another number of channels.
     """
     channels = sum(len(n.channels) for n in header.nodes)
     available = len(lines) - header.first
-    if available != header.frames:
+    if available < header.frames:
         raise DataError(f"{path}: it declares {header.frames} frames and has {available} (is it cut off?)")
+    if available > header.frames:
+        warnings.warn(
+            f"{path}: it declares {header.frames} frames and has {available}; all are read", MotetWarning, stacklevel=4
+        )
     rows = np.arange(header.first, header.first + min(available, limit or available))
     wrong = np.flatnonzero(lines.tokens[rows] != channels)
     if len(wrong):
@@ -292,13 +318,13 @@ def _axis_rotation(axis: int, sine: Float, cosine: Float) -> Float:
 
 
 def _positions(path: Path, options: Options, limit: int | None = None) -> tuple[Header, Float]:
-    """(T, V, 3) metres of the nodes that are kept."""
+    """(T, P, V, 3) metres of the nodes that are kept."""
     header, lines = parse_header(read_plain(path), path)
     motion = read_motion(header, lines, path, limit)
     with np.errstate(over="ignore", invalid="ignore"):
         everything = forward_kinematics(header.nodes, motion) * (METRES[options.unit] * options.scale)
-        frames = everything[:, header.kept(options.end_sites)]
-        bad = np.flatnonzero(~np.isfinite(frames.astype(np.float32)).all(axis=(1, 2)))
+        frames = everything[:, header.people(options.end_sites)]
+        bad = np.flatnonzero(~np.isfinite(frames.astype(np.float32)).all(axis=(1, 2, 3)))
     if len(bad):
         raise DataError(f"{path}, frame {int(bad[0])}: a position is too large")
     return header, frames
@@ -312,16 +338,19 @@ def _skeleton(header: Header, options: Options, up: str) -> Skeleton:
     return layouts.build(f"bvh-{len(joints)}", joints, parents, up=up)
 
 
-def _up(units: Sequence[Unit], options: Options) -> str:
-    if options.up != "auto":
-        return options.up
-    for unit in units:
+def _up(units: Sequence[Unit], headers: Mapping[str, Header], options: Options) -> str:
+    clips = {}
+    for unit in probed(units):
         try:
-            header, frames = _positions(unit.path, options, _PROBED_FRAMES)
+            header, frames = _positions(unit.path, options, 10 * PROBED_FRAMES)
         except DataError:
             continue  # for *read* to complain of
-        return estimate_up(frames, _skeleton(header, options, "+y")) or "+y"
-    return "+y"
+        if header.joints(options.end_sites) == headers[units[0].name].joints(options.end_sites):
+            clips[unit.name] = some_frames(frames)
+    first = headers[units[0].name]
+    skeleton = _skeleton(first, options, "+y")
+    rest = estimate_up(first.rest(options.end_sites)[None], skeleton)
+    return decide_up(clips, skeleton, asked=options.up, rest=rest, otherwise="+y")
 
 
 def discover(source: Path, options: Options) -> Plan:
@@ -337,7 +366,7 @@ def discover(source: Path, options: Options) -> Plan:
         units = _like(options.skeleton, units, headers, options, source)
     readable = [u for u in units if u.name in headers]
     first = readable[0]
-    up = _up(readable, options)
+    up = _up(readable, headers, options)
     if target is None:
         _one_hierarchy(readable, headers, options)
     else:
@@ -346,7 +375,8 @@ def discover(source: Path, options: Options) -> Plan:
     return Plan(
         units=[Unit(u.name, u.path, {"up": up, "columns": names.columns(u.name)}) for u in units],
         skeleton=target or _skeleton(headers[first.name], options, up),
-        fps=options.fps or _one_rate(readable, headers),
+        persons=max(len(headers[u.name].people(options.end_sites)) for u in readable),
+        fps=one_rate([(u.name, _rate(headers[u.name])) for u in readable], options.fps),
         class_names=tuple(names.class_names),
         facts={"unit": options.unit, "hierarchy": headers[first.name].joints(options.end_sites)[0]},
     )
@@ -408,39 +438,15 @@ def _rate(header: Header) -> float:
     return round(1 / header.frame_time, 2)  # 0.0083333 seconds are 120 frames/s
 
 
-def _one_rate(units: Sequence[Unit], headers: Mapping[str, Header]) -> float:
-    first = headers[units[0].name].frame_time
-    for unit in units[1:]:
-        other = headers[unit.name].frame_time
-        if abs(other - first) > _SAME_RATE * first:
-            raise DataError(
-                f"{units[0].name} has {1 / first:.4g} frames/s and {unit.name} {1 / other:.4g}, and an archive has "
-                "one rate; resample them with --fps"
-            )
-    return _rate(headers[units[0].name])
-
-
-def resample(frames: Float, rate: float, wanted: float) -> Float:
-    """(T', V, 3) at ``wanted`` frames/s by linear interpolation, T' = ⌊(T − 1)·wanted/rate⌋ + 1."""
-    count = int((len(frames) - 1) * wanted / rate + 1e-6) + 1
-    at = np.minimum(np.arange(count) * (rate / wanted), len(frames) - 1)
-    low = np.floor(at).astype(np.int64)
-    high = np.minimum(low + 1, len(frames) - 1)
-    part = (at - low)[:, None, None]
-    mixed: Float = frames[low] * (1 - part) + frames[high] * part
-    return mixed
-
-
 def read(unit: Unit, options: Options) -> list[RawClip]:
     header, positions = _positions(unit.path, options)
     frames: npt.NDArray[np.floating[Any]] = positions
-    if options.fps is not None:
-        frames = resample(positions, _rate(header), options.fps)
+    if options.fps is not None and abs(_rate(header) - options.fps) > 1e-9:
+        frames = resample(positions, _rate(header), options.fps, absent=False)
     detail: Mapping[str, Any] = unit.detail
     if options.skeleton is not None and not options.skeleton.lower().endswith((".bvh", ".bvh.gz")):
         frames = convert(frames, _skeleton(header, options, detail["up"]), layouts.get(options.skeleton))
-    name = unit.name.removesuffix(".gz").rsplit(".", 1)[0]
-    return [RawClip(name, frames.astype(np.float32), columns=detail["columns"])]
+    return [RawClip(stem_of(unit.name), frames.astype(np.float32), columns=detail["columns"])]
 
 
 FORMAT = Format(description="BVH files with their own hierarchy", options=Options, discover=discover, read=read)

@@ -15,6 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ import numpy as np
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.data import layouts
-from motet.data.formats._files import find_files
+from motet.data.formats import _time
+from motet.data.formats._files import find_files, stem_of
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
@@ -65,8 +67,14 @@ def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
     Raises:
         DataError: none of the known forms, or landmarks whose number changes; names file, frame and landmark.
     """
-    content = read_json(path)
+    content = read_json(path, lines=True)
     frames = field(content, "frames", "data", "poses") if isinstance(content, dict) else content
+    if isinstance(content, dict) and frames is None:  # one frame, or frames under their numbers
+        numbered = content and all(str(k).isdecimal() and len(str(k)) < 12 for k in content)
+        one = set(content) & {*_IMAGE, *_WORLD}
+        frames = _between(content, path) if numbered else [content] if one else None
+    elif isinstance(frames, list):
+        frames = _stated(frames, path)
     if not isinstance(frames, list) or not frames:
         raise DataError(f"{path}: neither a list of frames nor an object with 'frames'")
     found = [_people(frame, wanted, f"{path}, frame {number}") for number, frame in enumerate(frames)]
@@ -83,6 +91,23 @@ def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
     return found
 
 
+def _between(content: dict[str, Any], path: Path) -> list[Any]:
+    """Frames by their numbers, null between them."""
+    timing = _time.of_numbers([int(k) for k in content], path)
+    frames: list[Any] = [None] * timing.count
+    for at, frame in zip(timing.place.tolist(), content.values(), strict=True):
+        frames[at] = frame
+    return frames
+
+
+def _stated(frames: list[Any], path: Path) -> list[Any]:
+    """Frames in the places that they state (``frame``, ``frame_index`` …), null between them."""
+    found = [field(f, "frame", "frame_index", "frameIndex", "frame_id", "frame_number") for f in frames]
+    if len(found) < 2 or not all(type(n) is int for n in found) or len(set(found)) < len(found):
+        return frames
+    return _between({str(n): f for n, f in zip(found, frames, strict=True)}, path)
+
+
 def _people(frame: Any, wanted: str, where: str) -> list[Sighting]:
     names = _WORLD if wanted == "world" else _IMAGE
     if isinstance(frame, dict):
@@ -96,13 +121,39 @@ def _people(frame: Any, wanted: str, where: str) -> list[Sighting]:
         marks = frame if wanted == "image" else None
     if not marks:
         return []
-    if not isinstance(marks, list):
+    marks = _bare(marks)
+    if not isinstance(marks, list) or not marks:
         raise DataError(f"{where}: the landmarks are no list")
+    marks = [_bare(m) for m in marks]
     first = marks[0]
     if isinstance(first, dict) and set(first) & {*_IMAGE, *_WORLD}:  # several people, each an object
         return [s for person in marks for s in _people(person, wanted, where)]
     several = isinstance(first, list) and first and not isinstance(first[0], int | float)
     return [_sighting(person, where) for person in (marks if several else [marks])]
+
+
+def _bare(marks: Any) -> Any:
+    """Landmarks out of the object around them: of MessageToDict, or by their numbers or names."""
+    inner = field(marks, "landmark", "landmarks", "keypoints")
+    if inner is not None:
+        return inner
+    if isinstance(marks, dict) and len(marks) > 2 and all(isinstance(m, dict | list) for m in marks.values()):
+        names = list(marks)
+        if all(n.isdecimal() for n in names):
+            return [marks[n] for n in sorted(names, key=int)]
+        place = _landmark_names()
+        if set(map(_plain_name, names)) <= set(place):
+            return [marks[n] for n in sorted(names, key=lambda n: place[_plain_name(n)])]
+    return marks
+
+
+def _plain_name(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_").removeprefix("poselandmark.")
+
+
+@cache
+def _landmark_names() -> dict[str, int]:
+    return {name: i for i, name in enumerate(layouts.get("mediapipe-33").joints)}
 
 
 def _sighting(marks: Any, where: str) -> Sighting:
@@ -153,7 +204,7 @@ def discover(source: Path, options: Options) -> Plan:
         raise ConfigError("options width and height are the picture's, in pixels; give both or neither")
     if options.persons < 1:
         raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
-    units = units_of(find_files(source, r"(?i).+\.json(\.gz)?", what="JSON files"), source)
+    units = units_of(find_files(source, r"(?i).+\.(jsonl?|ndjson)(\.gz)?", what="JSON files"), source)
     names = NamePattern(options.pattern, [u.name for u in units])
     kinds: Counter[_Kind] = Counter()
     reason: DataError | None = None
@@ -236,7 +287,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
     if options.landmarks == "image":
         columns["coordinates"] = "px" if options.width or not kind.shares else "shares of the picture"
-    name = unit.name.removesuffix(".gz").removesuffix(".json")
+    name = stem_of(unit.name)
     return [RawClip(name, points, confidence, columns)]
 
 

@@ -2,8 +2,9 @@
 
 Four forms are told apart by what is in a file:
 
-* OpenPose, a file a frame: ``NAME_000000000012_keypoints.json`` with ``people`` and their ``pose_keypoints_2d``; the
-  files of one folder and NAME are a clip;
+* OpenPose, a file a frame: an object with ``people`` and their ``pose_keypoints_2d``, called by a number
+  (``NAME_000000000012_keypoints.json``, ``000.json``); the files of one folder and NAME are a clip, numbers that are
+  missing are absent frames;
 * COCO results and AlphaPose, a file a clip: a list of ``{"image_id", "keypoints", "score", "idx"}``; pictures in
   several folders are several clips;
 * AlphaPose in OpenPose's or CMU's manner: an object with ``people`` or ``bodies`` for each picture;
@@ -16,16 +17,18 @@ Coordinates stay pixels; a joint with confidence 0 is absent. People are followe
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
-from motet.data.formats._files import find_files, natural_key
+from motet.data.formats import _time
+from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
@@ -33,8 +36,10 @@ from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
 LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26"}
-_FRAME = re.compile(r"(?i)(.*?)_?(\d+)_keypoints\.json")
+_FRAME = re.compile(r"(?i)(.*?)[_-]?(\d+)((?:_keypoints|_pose|_alphapose-results)?)\.json(?:\.gz)?")
+_LAST_NUMBER = re.compile(r"(\d{1,15})(?!.*\d)")
 _IDENTITIES = ("person_id", "track_id", "idx")
+SPARSE = 50  # numbers for each picture beyond which pictures do not follow each other
 ANNOTATED = 2.0  # COCO's mark of a visible joint in annotations
 Frames = dict[str, list[Sighting]]
 
@@ -46,6 +51,7 @@ class Options:
     Attributes:
         skeleton: built-in layout or TOML file; by default the one with as many points (17, 18, 25 or 26).
         persons: people kept of a clip, those seen best.
+        identities: those of the file as they are (``given``), or ``joined`` where one begins where another ended.
         fps: frames per second.
         pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
         licence: terms of the recordings.
@@ -53,6 +59,7 @@ class Options:
 
     skeleton: str | None = None
     persons: int = 2
+    identities: Literal["joined", "given"] = "joined"
     fps: float | None = None
     pattern: str | None = None
     licence: str = "unknown"
@@ -64,7 +71,9 @@ def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | No
     if flat is None:
         raise DataError(f"{where}: a person without pose_keypoints_2d or keypoints")
     values = numbers(flat, where).ravel()
-    if not len(values) or len(values) % 3:
+    if not len(values):
+        return None  # hands or a face without a body
+    if len(values) % 3:
         raise DataError(f"{where}: {len(values)} numbers are no points of x, y and confidence")
     points, scores = values.reshape(-1, 3)[:, :2].copy(), values.reshape(-1, 3)[:, 2].clip(0, None)
     points[scores == 0] = 0
@@ -100,6 +109,8 @@ def read_clips(path: Path) -> dict[str, Frames]:
                 raise DataError(f"{path}, entry {number}: no image_id, so it is neither COCO results nor AlphaPose")
             sighting = _sighting(row, f"{path}, entry {number}")
             pictures.append((str(image), [] if sighting is None else [sighting]))
+    elif isinstance(content, dict) and isinstance(content.get("people"), list):  # one frame, by itself
+        pictures.append(("0", _of_people(content["people"], str(path))))
     elif isinstance(content, dict):
         for name, frame in content.items():
             people = field(frame, "people", "bodies")
@@ -153,26 +164,60 @@ def _units(source: Path) -> list[Unit]:
     files = find_files(source, r"(?i).+\.json(\.gz)?", what="key points (*.json)")
     units: list[Unit] = []
     sequences: dict[str, list[tuple[int, Path]]] = {}
+    by_frame: dict[tuple[Path, str], bool] = {}
     for path in files:
         name = path.name if path == source else path.relative_to(source).as_posix()
         frame = _FRAME.fullmatch(name)
-        if frame is None:
+        folder = path.parent
+        if frame is None or len(frame[2]) > 15:
             units.append(Unit(name, path))
-        else:
-            stem = frame[1].rstrip("/_") or path.parent.name
-            sequences.setdefault(stem, []).append((int(frame[2]), path))
+            continue
+        if not frame[3]:  # any name with a number: the content tells what the files are
+            key = (folder, frame[1])
+            if key not in by_frame:
+                by_frame[key] = _is_frame(path)
+            if not by_frame[key]:
+                units.append(Unit(name, path))
+                continue
+        stem = frame[1].rstrip("/_-") or folder.name
+        sequences.setdefault(stem, []).append((int(frame[2]), path))
     for stem, frames in sequences.items():
-        ordered = [path for _, path in sorted(frames)]
-        units.append(Unit(stem, ordered[0], ordered))
+        ordered = sorted(frames)
+        units.append(Unit(stem, ordered[0][1], ordered))
     return sorted(units, key=lambda u: natural_key(u.name))
+
+
+def _is_frame(path: Path) -> bool:
+    """Whether a file holds one frame of OpenPose."""
+    try:
+        content = read_json(path)
+    except DataError:
+        return False  # *read* will say so
+    return isinstance(content, dict) and isinstance(content.get("people"), list)
+
+
+def _in_time(frames: Mapping[str, list[Sighting]], where: Path) -> list[list[Sighting]]:
+    """Sightings of every frame, with nobody in pictures that are missing between numbered ones."""
+    found = [_LAST_NUMBER.search(name.rpartition("/")[2]) for name in frames]
+    if len(frames) < 2 or any(n is None for n in found) or len({n[1] for n in found if n}) < len(frames):
+        return list(frames.values())
+    ids = [int(n[1]) for n in found if n]
+    if max(ids) - min(ids) > SPARSE * len(ids):
+        return list(frames.values())  # pictures of a collection, not of a video
+    timing = _time.of_numbers(ids, where)
+    people: list[list[Sighting]] = [[] for _ in range(timing.count)]
+    for at, sightings in zip(timing.place.tolist(), frames.values(), strict=True):
+        people[at] = sightings
+    return people
 
 
 def _clips(unit: Unit) -> dict[str, list[list[Sighting]]]:
     """Sightings of every frame of the clips of a unit, by name."""
     if unit.detail is not None and unit.detail["frames"] is not None:
-        return {unit.name: [_read_frame(path) for path in unit.detail["frames"]]}
-    stem = unit.name.removesuffix(".gz").removesuffix(".json")
-    return {f"{stem}/{f}" if f else stem: list(frames.values()) for f, frames in read_clips(unit.path).items()}
+        read = {str(number): _read_frame(path) for number, path in unit.detail["frames"]}
+        return {unit.name: _in_time(read, unit.path)}
+    stem = stem_of(unit.name)
+    return {f"{stem}/{f}" if f else stem: _in_time(frames, unit.path) for f, frames in read_clips(unit.path).items()}
 
 
 def _points(clips: Mapping[str, Sequence[Sequence[Sighting]]]) -> int | None:
@@ -230,7 +275,14 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     found = []
     for name, frames in clips.items():
         if any(frames):
-            people = follow(frames, joints, 2, options.persons)
+            people = follow(frames, joints, 2, options.persons, join=options.identities == "joined")
+            if people.joined:
+                warnings.warn(
+                    f"{name}: {people.joined} identities begin where another ended and are taken for the same person; "
+                    "keep them apart with --identities given",
+                    MotetNote,
+                    stacklevel=2,
+                )
             columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
             found.append(RawClip(name, people.frames.astype(np.float32), people.confidence, columns))
     return found

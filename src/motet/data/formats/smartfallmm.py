@@ -14,7 +14,8 @@ one device are brought to one rate; a trial that a device did not record lacks i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
-from motet.data.formats._files import find_files, natural_key, read_table, read_text
+from motet.data.formats._files import find_files, natural_key, read_text
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit
 
@@ -127,17 +128,28 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text.strip()).timestamp()
 
 
+def _holds_numbers(cells: Sequence[str]) -> bool:
+    """Whether the readings at the end of a line are numbers."""
+    try:
+        return len(cells) >= 4 and all(np.isfinite(float(c)) for c in cells[-3:])
+    except ValueError:
+        return False
+
+
 def read_samples(path: Path) -> Samples:
     """(seconds (T',), readings (T', 3)) of one sensor of one trial.
 
     Raises:
         DataError: names the first line with another number of columns, or text that is neither time nor number.
     """
-    times, values = [], []
+    times: list[float] = []
+    values: list[list[float]] = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         cells = [c.strip() for c in line.split(",")]
         if not any(cells):
             continue
+        if not times and not _holds_numbers(cells):
+            continue  # a header, or what an application wrote before the samples
         if len(cells) not in (4, 6):
             raise DataError(
                 f"{path}, line {number}: {len(cells)} columns; time, x, y, z or six of a meta sensor are due"
@@ -147,6 +159,8 @@ def read_samples(path: Path) -> Samples:
             values.append([float(c) for c in cells[-3:]])
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path}, line {number}: {error!s:.80}") from error
+    if not times:
+        raise DataError(f"{path}: it has no line of time, x, y, z")
     moments, readings = np.array(times), np.array(values).reshape(-1, 3)
     if not (np.isfinite(moments).all() and np.isfinite(readings).all()):
         raise DataError(f"{path}: a time or reading is NaN or infinite")
@@ -156,13 +170,46 @@ def read_samples(path: Path) -> Samples:
     return moments, readings
 
 
+def _skeleton_rows(path: Path, columns: int) -> npt.NDArray[np.float64]:
+    """(frames, columns) numbers, without header lines before them.
+
+    Raises:
+        DataError: names the first line that is not as the others.
+    """
+    rows: list[list[float]] = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        cells = line.split(",")
+        if not line.strip() or (not rows and not _holds_numbers(cells)):
+            continue
+        if len(cells) != columns:
+            raise DataError(f"{path}, line {number}: {len(cells)} numbers where {columns} are due (is it cut off?)")
+        try:
+            rows.append([float(c) for c in cells])
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+        if not np.isfinite(rows[-1]).all():
+            raise DataError(f"{path}, line {number}: a number is NaN or infinite")
+    if not rows:
+        raise DataError(f"{path}: it has no line of numbers")
+    return np.array(rows)
+
+
+def _samples_or_none(path: Path, empty: Samples) -> Samples:
+    """Samples of a file; none where it is broken, which is said and does not cost the skeleton."""
+    try:
+        return read_samples(path)
+    except DataError as error:
+        warnings.warn(f"{error}; the sensor is left out of this clip", MotetWarning, stacklevel=2)
+        return empty
+
+
 def _worn(files: Mapping[str, Path], options: Options) -> dict[str, npt.NDArray[np.float32]]:
     sensors = {}
     for device in DEVICES:
         nodes = [files.get(f"{device}/{node}") for node in NODES]
         if any(nodes):
             empty = np.zeros(0), np.zeros((0, 3))
-            samples = [empty if path is None else read_samples(path) for path in nodes]
+            samples = [empty if path is None else _samples_or_none(path, empty) for path in nodes]
             sensors[device] = join_nodes([t for t, _ in samples], [v for _, v in samples], options.sensor_fps)
     return sensors
 
@@ -174,7 +221,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         raise DataError(f"{path}: the name is not SssAaaTtt.csv with an activity of 1..{len(CLASS_NAMES)}")
     subject, activity, trial = (int(g) for g in found.groups())
     joints = len(layouts.get(LAYOUT))
-    frames = read_table(path, 3 * joints, separator=",").reshape(-1, joints, 3) / 1000
+    frames = _skeleton_rows(path, 3 * joints).reshape(-1, joints, 3) / 1000
     group = _group(path)
     columns = {"label": activity - 1, "subject": subject, "repetition": trial, "group": group}
     name = f"{group}/{path.stem}" if group else path.stem
