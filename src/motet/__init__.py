@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from motet.engine.run import Run
     from motet.methods.model import Model
     from motet.methods.pretrain import pretrain, resume
+    from motet.use.compare import compare
+    from motet.use.count import count
     from motet.use.embed import embed
     from motet.use.export import export
     from motet.use.fit import fit
     from motet.use.predict import predict
+    from motet.use.search import search
+    from motet.use.segment import segment
     from motet.use.stream import stream
     from motet.use.weights import save_weights
 
@@ -44,6 +48,8 @@ _HOMES = {
     "RunError": "core.errors",
     "Skeleton": "data.skeletons",
     "app": "application",
+    "compare": "use.compare",
+    "count": "use.count",
     "embed": "use.embed",
     "export": "use.export",
     "fit": "use.fit",
@@ -53,6 +59,8 @@ _HOMES = {
     "pretrain": "methods.pretrain",
     "resume": "methods.pretrain",
     "save_weights": "use.weights",
+    "search": "use.search",
+    "segment": "use.segment",
     "stream": "use.stream",
 }
 _MODULES = {
@@ -84,6 +92,8 @@ __all__ = [
     "Skeleton",
     "__version__",
     "app",
+    "compare",
+    "count",
     "embed",
     "export",
     "fit",
@@ -93,6 +103,8 @@ __all__ = [
     "pretrain",
     "resume",
     "save_weights",
+    "search",
+    "segment",
     "stream",
 ]
 

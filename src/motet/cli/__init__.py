@@ -42,6 +42,10 @@ usage: motet VERB …            `motet VERB --help` tells more
   graphs FOLDER --out RUN                   GraphCL on graphs with node labels, and HaLP on it
   fit ARCHIVE --out MODEL                   a classifier from labels, with its expected error
   predict MODEL ARCHIVE --out BOUTS.csv     who does what, when
+  segment ARCHIVE --out STATES.csv          states that recur, without labels
+  search ARCHIVE --like CLIP --out HITS.csv the moments most like an example
+  count ARCHIVE --out REPETITIONS.csv       repetitions of a cyclic movement
+  compare TABLE --by COLUMN --out R.json    do groups of people differ?
   embed RUN ARCHIVE --out FILE.npz          features of every clip
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
@@ -70,6 +74,10 @@ VERBS = {
     "graphs": ("graphs", "graphs"),
     "fit": ("answers", "fit"),
     "predict": ("answers", "predict"),
+    "segment": ("answers", "segment"),
+    "search": ("answers", "search"),
+    "count": ("answers", "count"),
+    "compare": ("answers", "compare"),
     "embed": ("show", "embed"),
     "export": ("show", "export"),
     "weights pack": ("show", "weights_pack"),

@@ -1,4 +1,4 @@
-"""Verbs that answer questions about recordings: fit, predict."""
+"""Verbs that answer questions about recordings: fit, predict, segment, search, count, compare."""
 
 from __future__ import annotations
 
@@ -92,4 +92,125 @@ def predict(args: Sequence[str]) -> int:
     print(f"{given.out or given.archive}: {len(bouts)} bouts of {bouts['recording'].n_unique()} recordings")
     time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
     write_result(given.json, {"seconds": time.sum().select("recording", "label", "seconds").to_dicts()})
+    return 0
+
+
+@dataclass
+class Segment:
+    """States that recur, without labels: how many, when."""
+
+    archive: tyro.conf.Positional[Path]
+    out: Path
+    """CSV to write: recording, start, end, state"""
+    states: int | None = None
+    """number of states; by default as many as recur"""
+    shortest: float = 3.0
+    """seconds that a piece lasts on average: more gives fewer, longer bouts"""
+    track: str | None = None
+    """also store the states as this label track of the archive, to be named"""
+    json: Path | None = None
+    """write the number of states and the evidence for it as one JSON object"""
+    overwrite: bool = False
+    """replace a file or track that is there"""
+
+
+def segment(args: Sequence[str]) -> int:
+    """motet segment ARCHIVE --out STATES.csv"""
+    given = parse(Segment, args, "motet segment")
+    from motet.use.segment import segment as make
+
+    options = dict(vars(given))
+    json = options.pop("json")
+    found = make(options.pop("archive"), options.pop("out"), **options)
+    print(f"{given.out}: {found.count} states, {len(found.table)} bouts")
+    write_result(json, {"states": found.count, "evidence": found.evidence})
+    return 0
+
+
+@dataclass
+class Search:
+    """The moments of all recordings that are most like an example."""
+
+    archive: tyro.conf.Positional[Path]
+    like: str
+    """the example: CLIP, or CLIP:START-END in seconds"""
+    out: Path
+    """CSV to write: recording, start, end, distance"""
+    hits: int = 20
+    """how many"""
+    overwrite: bool = False
+    """replace a file that is there"""
+
+
+def search(args: Sequence[str]) -> int:
+    """motet search ARCHIVE --like CLIP[:START-END] --out HITS.csv"""
+    given = parse(Search, args, "motet search")
+    from motet.use.search import search as find
+
+    found = find(given.archive, given.like, given.out, hits=given.hits, overwrite=given.overwrite)
+    nearest = f", the nearest at {found['distance'][0]:.2f}" if len(found) else ""
+    print(f"{given.out}: {len(found)} hits{nearest} (0 = the same, 1 = as two moments at random)")
+    return 0
+
+
+@dataclass
+class Count:
+    """Repetitions of a cyclic movement: when each begins and ends."""
+
+    archive: tyro.conf.Positional[Path]
+    out: Path
+    """CSV to write: recording, repetition, start, end"""
+    track: str | None = None
+    """count in each interval of this label track on its own"""
+    measures: Path | None = None
+    """CSV to write with seconds, range and likeness of each repetition as well"""
+    json: Path | None = None
+    """write the number of repetitions of each recording as one JSON object"""
+    overwrite: bool = False
+    """replace a file that is there"""
+
+
+def count(args: Sequence[str]) -> int:
+    """motet count ARCHIVE --out REPETITIONS.csv"""
+    given = parse(Count, args, "motet count")
+    from motet.use.count import count as make
+
+    found = make(given.archive, given.out, track=given.track, measures=given.measures, overwrite=given.overwrite)
+    numbers = found.group_by("recording", maintain_order=True).len()
+    print(f"{given.out}: {len(found)} repetitions in {len(numbers)} recordings")
+    write_result(given.json, {"repetitions": dict(numbers.rows())})
+    return 0
+
+
+@dataclass
+class Compare:
+    """Do groups differ? Permutation tests with people as the unit, effect sizes, correction for many measures."""
+
+    table: tyro.conf.Positional[Path]
+    """bouts of `motet predict`, or a CSV with one row a measurement"""
+    by: str
+    """column that names the group"""
+    out: Path
+    """JSON to write"""
+    people: str | None = None
+    """column that names the person; by default person, subject, participant or recording"""
+    recordings: Path | None = None
+    """CSV with a column recording whose other columns (group, person) are joined to the table"""
+    seed: int = 0
+    overwrite: bool = False
+    """replace a file that is there"""
+
+
+def compare(args: Sequence[str]) -> int:
+    """motet compare TABLE --by COLUMN --out RESULT.json"""
+    given = parse(Compare, args, "motet compare")
+    from motet.use.compare import compare as make
+
+    options = dict(vars(given))
+    result = make(options.pop("table"), options.pop("by"), options.pop("out"), **options)
+    print(f"{given.out}: {', '.join(f'{g} ({n} people)' for g, n in result['groups'].items())}")
+    for test in result["tests"][:10]:
+        means = ", ".join(f"{g} {m:.3g}" for g, m in test["means"].items())
+        said = f"{test['effect_is']} {test['effect']:.2f}, p {test['p_adjusted']:.3f} (corrected)"
+        print(f"  {test['measure']}: {means}; {said}")
     return 0

@@ -51,6 +51,11 @@ def _window(sums: npt.NDArray[np.float64], at: npt.NDArray[np.int64], width: int
     return np.asarray((sums[high] - sums[low]) / (high - low)[:, None])
 
 
+def window_means(values: npt.NDArray[np.float64], at: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.float64]:
+    """(n, S) means of (T, S) values over ``width`` frames around each of the frames ``at``, cut at the ends."""
+    return _window(_sums(values), at, width)
+
+
 class Statistics:
     """Means, deviations and a spectrum in octaves over windows of several lengths."""
 

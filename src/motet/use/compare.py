@@ -1,0 +1,262 @@
+"""Do groups differ? People are the unit: measures are averaged for each person, and people are permuted.
+
+With the same people in both groups (before and after) differences are taken within people and signs are flipped.
+P-values are corrected for the number of measures by Benjamini and Hochberg (1995); effects are Hedges' g, or η² of more
+than two groups.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError, DataError
+from motet.core.files import refuse_existing, write_json
+
+Float = npt.NDArray[np.float64]
+_PEOPLE = ("person", "subject", "participant", "recording")
+_FEWEST = 3  # people of a group
+_DRAWS = 9_999
+
+
+def compare(
+    table: str | Path | pl.DataFrame,
+    by: str,
+    out: str | Path | None = None,
+    *,
+    people: str | None = None,
+    recordings: str | Path | pl.DataFrame | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Compare groups of people, or the same people at several times.
+
+    Args:
+        table: bouts (recording, start, end, label, as ``motet predict`` writes them), or one row a measurement with
+            numbers in columns.
+        by: column that names the group of each row.
+        out: JSON to write.
+        people: column that names the person; by default ``person``, ``subject``, ``participant`` or ``recording``.
+        recordings: table with a column ``recording`` whose other columns (group, person) are joined to ``table``.
+        seed: of the permutations, where they are drawn.
+        overwrite: replace a file that is there.
+
+    Returns:
+        ``{"by", "people", "groups": {name: people}, "paired", "tests": [{"measure", "means", "effect", "p",
+        "p_adjusted", …}]}``, smallest p first.
+
+    Raises:
+        ConfigError: a column is missing, there is one group, or a group has fewer than three people.
+        DataError: a table that cannot be read.
+    """
+    if out is not None:
+        refuse_existing(out, overwrite)
+    whole = _read(table)
+    if recordings is not None:
+        whole = _joined(whole, _read(recordings), by)
+    person = people or next((c for c in _PEOPLE if c in whole.columns), None)
+    for column in (by, person):
+        if column is None or column not in whole.columns:
+            known = ", ".join(whole.columns)
+            raise ConfigError(
+                f"the table has no column {column or 'of people'!r}; it has {known} (join one with --recordings)"
+            )
+    assert person is not None
+    whole = whole.with_columns(pl.col(by).cast(pl.String), pl.col(person).cast(pl.String)).drop_nulls([by, person])
+    groups = {str(g): own[person].n_unique() for (g,), own in sorted(whole.group_by(by), key=lambda x: str(x[0]))}
+    if len(groups) < 2:
+        raise ConfigError(f"column {by!r} holds {len(groups)} group; a comparison needs at least two")
+    for name, count in groups.items():
+        if count < _FEWEST:
+            raise ConfigError(
+                f"group {name!r} of column {by!r} has {count} {'person' if count == 1 else 'people'}; no test can tell "
+                f"anything below {_FEWEST}: record more people, or choose another --by"
+            )
+    measured = _measures(whole, by, person)
+    random = np.random.default_rng(seed)
+    paired = len(groups) == 2 and measured[person].n_unique() < len(measured)
+    columns = [m for m in measured.columns if m not in (by, person)]
+    found = [_test(measured, m, by, person, list(groups), paired, random) for m in columns]
+    tests = sorted((t for t in found if t is not None), key=lambda t: float(t["p"]))
+    if not tests:
+        raise ConfigError("the table has no measure that varies: give bouts (start, end, label) or columns of numbers")
+    for test, adjusted in zip(tests, _adjusted([t["p"] for t in tests]), strict=True):
+        test["p_adjusted"] = adjusted
+    result = {"by": by, "people": person, "groups": groups, "paired": paired, "tests": tests}
+    if out is not None:
+        write_json(Path(out), result)
+    return result
+
+
+def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:
+    if isinstance(table, pl.DataFrame):
+        return table
+    path = Path(table)
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a CSV, e.g. what `motet predict` writes")
+    try:
+        return pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a table ({error!s:.100})") from error
+
+
+def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
+    for name, columns in (("the table", table.columns), ("--recordings", other.columns)):
+        if "recording" not in columns:
+            raise ConfigError(f"{name} has no column 'recording' to join by")
+    if other["recording"].is_duplicated().any():
+        raise ConfigError("--recordings lists a recording twice; keep one row a recording")
+    fresh = ["recording", *(c for c in other.columns if c not in table.columns)]
+    joined = table.join(other.select(fresh), on="recording", how="left")
+    if by in joined.columns and joined[by].null_count():
+        lost = joined.filter(pl.col(by).is_null())["recording"][0]
+        raise ConfigError(f"--recordings says nothing about recording {lost!r}; add it")
+    return joined
+
+
+def _measures(table: pl.DataFrame, by: str, person: str) -> pl.DataFrame:
+    """One row a person and group, one column a measure."""
+    if {"start", "end", "label"} <= set(table.columns):
+        labels = sorted(table["label"].unique())
+        keys = table.select(by, person).unique(maintain_order=True).rows()
+        rows = [
+            {by: g, person: p, **_of_bouts(table.filter((pl.col(by) == g) & (pl.col(person) == p)), labels)}
+            for g, p in keys
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+    numbers = [c for c, kind in table.schema.items() if kind.is_numeric() and c not in (by, person)]
+    return table.group_by(by, person, maintain_order=True).agg(pl.col(c).mean() for c in numbers)
+
+
+def _of_bouts(bouts: pl.DataFrame, labels: list[str]) -> dict[str, float | None]:
+    """Share of time, bouts a minute, mean duration and transitions of one person."""
+    length = bouts["end"] - bouts["start"]
+    total = float(length.sum())
+    found: dict[str, float | None] = {}
+    for label in labels:
+        own = length.filter(bouts["label"] == label)
+        found[f"share of time: {label}"] = float(own.sum()) / total
+        found[f"bouts a minute: {label}"] = 60 * len(own) / total
+        found[f"seconds a bout: {label}"] = float(own.mean()) if len(own) else None  # type: ignore[arg-type]
+    keys = [c for c in ("recording",) if c in bouts.columns]
+    parts = [own for _, own in bouts.group_by(keys, maintain_order=True)] if keys else [bouts]
+    moves = [m for own in parts for m in pairwise(own.sort("start")["label"].to_list())]
+    for a in labels:
+        after = [b for x, b in moves if x == a]
+        for b in labels:
+            if a != b:
+                found[f"next after {a}: {b}"] = after.count(b) / len(after) if after else None
+    return found
+
+
+def _test(
+    table: pl.DataFrame,
+    measure: str,
+    by: str,
+    person: str,
+    groups: list[str],
+    paired: bool,
+    random: np.random.Generator,
+) -> dict[str, Any] | None:
+    """One measure; None where too few people have it or it never varies."""
+    known = table.select(by, person, measure).drop_nulls()
+    if paired:
+        both = known.pivot(on=by, index=person, values=measure).drop_nulls()
+        if len(both) < _FEWEST or not set(groups) <= set(both.columns):
+            return None
+        samples = [both[g].to_numpy().astype(np.float64) for g in groups]
+        difference = samples[1] - samples[0]
+        if not difference.std() and not difference.any():
+            return None
+        p, effect = _flipped(difference, random), float(difference.mean() / (difference.std(ddof=1) + 1e-12))
+    else:
+        samples = [known.filter(pl.col(by) == g)[measure].to_numpy().astype(np.float64) for g in groups]
+        if min(map(len, samples)) < _FEWEST or not np.concatenate(samples).std():
+            return None
+        p = _permuted(samples, random)
+        effect = _hedges(*samples) if len(samples) == 2 else _eta(samples)
+    found = {
+        "measure": measure,
+        "means": {g: float(s.mean()) for g, s in zip(groups, samples, strict=True)},
+        "sd": {g: float(s.std(ddof=1)) for g, s in zip(groups, samples, strict=True)},
+        "people": {g: len(s) for g, s in zip(groups, samples, strict=True)},
+        "effect": effect,
+        "effect_is": "paired d" if paired else "Hedges g" if len(samples) == 2 else "eta squared",
+        "p": p,
+    }
+    if len(samples) == 2:
+        found["difference"] = float(samples[1].mean() - samples[0].mean())
+        found["interval_95"] = _interval(samples, paired, random)
+    return found
+
+
+def _hedges(a: Float, b: Float) -> float:
+    """Standardised difference of means b − a, corrected for few people (Hedges 1981)."""
+    freedom = len(a) + len(b) - 2
+    pooled = np.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / freedom)
+    return float((b.mean() - a.mean()) / (pooled + 1e-12) * (1 - 3 / (4 * freedom - 1)))
+
+
+def _eta(samples: list[Float]) -> float:
+    """η²: share of the variance that lies between groups."""
+    whole = np.concatenate(samples)
+    between = sum(len(s) * (s.mean() - whole.mean()) ** 2 for s in samples)
+    return float(between / ((whole - whole.mean()) ** 2).sum())
+
+
+def _permuted(samples: list[Float], random: np.random.Generator) -> float:
+    """P-value of the variance between groups under permutation of people; exact where few ways exist."""
+    from scipy.stats import permutation_test
+
+    ways = comb(sum(map(len, samples)), len(samples[0])) if len(samples) == 2 else None
+
+    def between(*parts: Float, axis: int = -1) -> Any:
+        sizes = np.array([p.shape[axis] for p in parts])
+        means = np.stack([p.mean(axis=axis) for p in parts])
+        grand = (sizes.reshape(-1, *[1] * (means.ndim - 1)) * means).sum(axis=0) / sizes.sum()
+        return (sizes.reshape(-1, *[1] * (means.ndim - 1)) * (means - grand) ** 2).sum(axis=0)
+
+    draws = np.inf if ways is not None and ways <= _DRAWS else _DRAWS
+    found = permutation_test(
+        samples,
+        between,
+        permutation_type="independent",
+        alternative="greater",
+        n_resamples=draws,
+        rng=random,
+        vectorized=True,
+    )
+    return float(found.pvalue)
+
+
+def _flipped(difference: Float, random: np.random.Generator) -> float:
+    """P-value of a mean difference within people under flips of its sign; exact up to 13 people."""
+    count = len(difference)
+    if 2**count <= _DRAWS:
+        signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+        return float((np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12).mean())
+    signs = random.choice([-1, 1], size=(_DRAWS, count))
+    more = int((np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12).sum())
+    return (more + 1) / (_DRAWS + 1)
+
+
+def _interval(samples: list[Float], paired: bool, random: np.random.Generator) -> list[float]:
+    """95 % bootstrap interval of the difference of means, people drawn again."""
+    a, b = samples
+    rows = random.integers(0, len(a), size=(2000, len(a)))
+    other = rows if paired else random.integers(0, len(b), size=(2000, len(b)))
+    drawn = b[other].mean(axis=1) - a[rows].mean(axis=1)
+    return [float(q) for q in np.quantile(drawn, [0.025, 0.975])]
+
+
+def _adjusted(p: list[float]) -> list[float]:
+    """Benjamini and Hochberg's correction."""
+    from scipy.stats import false_discovery_control
+
+    return [float(q) for q in false_discovery_control(p)]

@@ -1,0 +1,144 @@
+"""Repetitions of a cyclic movement: how many, when, how fast, how wide, how alike.
+
+The period is the lag at which the whole recording resembles itself most (autocorrelation of its principal components);
+repetitions are the stretches between the turning points of the first component that are about a period apart.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError
+from motet.core.files import refuse_existing
+from motet.data.archive import MotionArchive
+from motet.data.tracks import rate
+from motet.use.predict import write_table
+from motet.use.signals import Layout, moving_mean, signals
+
+COLUMNS = ("recording", "repetition", "start", "end")
+MEASURES = ("label", "seconds", "range", "alike")
+_SHORTEST = 0.4  # seconds of a repetition
+_RESEMBLES = 0.25  # autocorrelation from which a movement is cyclic
+_SMOOTH = 0.15  # seconds
+_POINTS = 32  # to which repetitions are stretched to be compared
+Float = npt.NDArray[np.float64]
+
+
+def count(
+    archive: str | Path | MotionArchive,
+    out: str | Path | None = None,
+    *,
+    track: str | None = None,
+    measures: str | Path | None = None,
+    overwrite: bool = False,
+) -> pl.DataFrame:
+    """Repetitions in every recording, or in every interval of a label track.
+
+    Args:
+        archive: recordings.
+        out: CSV to write: recording, repetition (from 1), start, end (seconds).
+        track: count in each interval of this label track on its own.
+        measures: CSV to write, with label, seconds, range of motion (share of the widest repetition's) and likeness
+            (the correlation with the mean repetition) as well.
+        overwrite: replace a file that is there.
+
+    Returns:
+        The table with all columns.
+
+    Raises:
+        ConfigError: unknown frame rate or track.
+    """
+    for path in (out, measures):
+        if path is not None:
+            refuse_existing(path, overwrite)
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    layout = Layout.of(source)
+    rows: list[dict[str, Any]] = []
+    for name, start, end, label in _stretches(source, track):
+        index = source.clips["name"].to_list().index(name)
+        frames = source.clip(index)[round(start * layout.fps) : round(end * layout.fps)]
+        before = sum(r["recording"] == name for r in rows)
+        for number, (a, b, width, alike) in enumerate(repetitions(frames, layout), 1):
+            times = (start + a / layout.fps, start + b / layout.fps)
+            values = (name, before + number, *times, label, times[1] - times[0], width, alike)
+            rows.append(dict(zip(COLUMNS + MEASURES, values, strict=True)))
+    text, real = pl.String, pl.Float64
+    kinds = dict(zip(COLUMNS + MEASURES, (text, pl.Int64, real, real, text, real, real, real), strict=True))
+    table = pl.DataFrame(rows, schema=kinds)
+    if out is not None:
+        write_table(table.select(COLUMNS), out)
+    if measures is not None:
+        write_table(table, measures)
+    return table
+
+
+def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str | None]]:
+    if track is not None:
+        rows = archive.tracks.track(track).select("recording", "start", "end", "label").rows()
+        if not rows:
+            raise ConfigError(f"{archive.path}: track {track!r} has no intervals; count without --track")
+        return rows
+    fps = rate(archive)
+    return [(n, 0.0, t / fps, None) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
+
+
+def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int, float, float]]:
+    """(start, end, range, likeness) of each repetition in (T, P, V, C) frames; none if nothing recurs."""
+    from scipy.signal import find_peaks
+
+    if len(frames) < 2 * _SHORTEST * layout.fps:
+        return []
+    x = moving_mean(signals(frames, layout).astype(np.float64), max(1, round(_SMOOTH * layout.fps)))
+    x = x - x.mean(axis=0)
+    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    if values[-1] < 1e-8:
+        return []
+    z = x @ vectors[:, ::-1][:, :4]
+    found = period(z, layout.fps)
+    if found is None:
+        return []
+    main = z[:, 0] if z[0, 0] <= 0 else -z[:, 0]  # rest, where recordings begin, is low
+    padded = np.concatenate([[main.min()], main, [main.min()]])
+    tops, _ = find_peaks(padded, distance=max(1, 0.6 * found), prominence=0.6 * main.std())
+    tops = tops - 1
+    if len(tops) < 2:
+        return []
+    lows = [int(a + np.argmin(main[a:b])) for a, b in pairwise(tops)]
+    first, last = max(0, int(tops[0] - 0.6 * found)), min(len(main), int(tops[-1] + 0.6 * found) + 1)
+    edges = [first + int(np.argmin(main[first : tops[0] + 1])), *lows, int(tops[-1] + np.argmin(main[tops[-1] : last]))]
+    pairs = [(a, b) for a, b in pairwise(edges) if b - a >= _SHORTEST * layout.fps / 2]
+    shapes = np.stack([_stretched(z[a:b]) for a, b in pairs])
+    widths = np.array([np.ptp(main[a:b]) for a, b in pairs])
+    mean = shapes.mean(axis=0).ravel()
+    alike = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
+    return [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, alike, strict=True)]
+
+
+def period(z: Float, fps: float) -> int | None:
+    """Frames of a cycle: the first high peak of the autocorrelation of (T, D) components; None if nothing recurs."""
+    from scipy.signal import find_peaks
+
+    size = 1 << (2 * len(z) - 1).bit_length()
+    spectrum = np.abs(np.fft.rfft(z, size, axis=0)) ** 2
+    correlation = np.fft.irfft(spectrum.sum(axis=1), size)[: len(z)]
+    correlation = correlation / correlation[0] * len(z) / np.arange(len(z), 0, -1)
+    low, high = max(1, round(_SHORTEST * fps)), len(z) * 2 // 3
+    if high <= low + 2:
+        return None
+    peaks, _ = find_peaks(correlation[:high], prominence=0.1)
+    peaks = peaks[(peaks >= low) & (correlation[peaks] >= _RESEMBLES)]
+    if not len(peaks):
+        return None
+    strong = peaks[correlation[peaks] >= 0.6 * correlation[peaks].max()]
+    return int(strong[0])
+
+
+def _stretched(part: Float) -> Float:
+    at = np.linspace(0, len(part) - 1, _POINTS)
+    return np.stack([np.interp(at, np.arange(len(part)), c) for c in part.T], axis=1)

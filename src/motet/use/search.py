@@ -1,0 +1,142 @@
+"""Moments of recordings that are most like an example."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError
+from motet.core.files import refuse_existing
+from motet.data.archive import MotionArchive
+from motet.use.material import centres
+from motet.use.predict import write_table
+from motet.use.segment import embedded
+from motet.use.signals import Layout, signals
+from motet.use.windows import Float, window_means
+
+COLUMNS = ("recording", "start", "end", "distance")
+PARTS = 8  # parts of the example that are compared one by one, in order
+_SMOOTH = 0.4  # seconds
+_PAIRS = 20_000
+
+
+def search(
+    archive: str | Path | MotionArchive,
+    like: str,
+    out: str | Path | None = None,
+    *,
+    hits: int = 20,
+    overwrite: bool = False,
+) -> pl.DataFrame:
+    """The stretches of all recordings that are most like an example, nearest first.
+
+    A stretch is as long as the example and its eighths are compared in order. A distance of 0 is the same, 1 as
+    different as two stretches drawn at random.
+
+    Args:
+        archive: recordings.
+        like: ``CLIP``, or ``CLIP:START-END`` in seconds; the example itself is not a hit.
+        out: CSV to write: recording, start, end (seconds), distance.
+        hits: how many; hits overlap by less than a half.
+        overwrite: replace a file that is there.
+
+    Raises:
+        ConfigError: no such clip, or an interval that it does not have.
+    """
+    if out is not None:
+        refuse_existing(out, overwrite)
+    if hits < 1:
+        raise ConfigError(f"hits is {hits}; it must be at least 1")
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    layout = Layout.of(source)
+    row, first, last = _example(source, like, layout)
+    z = embedded([_moments(source.clip(i), layout) for i in range(len(source))])
+    long = last - first
+    parts = np.linspace(0, long, PARTS + 1)[:-1].astype(np.int64) + long // (2 * PARTS)
+    wanted = z[row][first + parts]
+    distances = [_distances(x, wanted, parts, long) for x in z]
+    scale = _typical(z, parts, long)
+    if row < len(distances):  # not the example itself
+        low = max(0, first - long // 2)
+        distances[row][low : first + long // 2 + 1] = np.inf
+    step, rows = layout.hop / layout.fps, []
+    for record, at, distance in _nearest(distances, long, hits):
+        end = min((at + long) * step, int(source.lengths[record]) / layout.fps)
+        rows.append((source.clips["name"][record], at * step, end, float(np.sqrt(distance) / scale)))
+    kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Float64), strict=True))
+    table = pl.DataFrame(rows, schema=kinds, orient="row")
+    if out is not None:
+        write_table(table, out)
+    return table
+
+
+def _example(archive: MotionArchive, like: str, layout: Layout) -> tuple[int, int, int]:
+    """Row of the example and its first and last tick."""
+    names = archive.clips["name"].to_list()
+    cut = None if like in names else re.fullmatch(r"(.+):([\d.]+)-([\d.]+)", like)
+    name = like if cut is None else cut[1]
+    if name not in names:
+        raise ConfigError(f"{archive.path} has no clip {name!r}; --like takes CLIP or CLIP:START-END in seconds")
+    row = names.index(name)
+    end = int(archive.lengths[row]) / layout.fps
+    start, stop = (0.0, end) if cut is None else (float(cut[2]), float(cut[3]))
+    if not 0 <= start < stop <= end + 1 / layout.fps:
+        raise ConfigError(f"--like {like}: {start:g} to {stop:g} s is no part of {name}, which lasts {end:g} s")
+    step = layout.hop / layout.fps
+    first = int(start / step)
+    last = min(max(first + PARTS // 2, round(stop / step)), layout.ticks(int(archive.lengths[row])))
+    if last - first < 2:
+        raise ConfigError(f"--like {like}: {stop - start:g} s is too short to compare; take at least {3 * step:g} s")
+    return row, first, last
+
+
+def _moments(frames: npt.NDArray[np.floating[Any]], layout: Layout) -> list[Float]:
+    x = signals(frames, layout).astype(np.float64)
+    at, width, offset = centres(layout, len(x)), max(2, round(_SMOOTH * layout.fps)), x.mean(axis=0)
+    mean = window_means(x - offset, at, width)
+    square = window_means((x - offset) ** 2, at, width)
+    return [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + 0.02)]
+
+
+def _distances(
+    x: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], parts: npt.NDArray[np.int64], long: int
+) -> npt.NDArray[np.float64]:
+    """(n,) mean squared distance of the stretch that begins at each tick; empty where none fits."""
+    count = len(x) - long + 1
+    found = np.zeros(max(0, count))
+    if count > 0:
+        for part, target in zip(parts, wanted, strict=True):
+            found += ((x[part : part + count] - target) ** 2).mean(axis=1) / len(parts)
+    return found
+
+
+def _typical(z: list[npt.NDArray[np.float64]], parts: npt.NDArray[np.int64], long: int) -> float:
+    """Root mean squared distance of two stretches drawn at random."""
+    random = np.random.default_rng(0)
+    begins = [(r, t) for r, x in enumerate(z) for t in range(0, len(x) - long + 1, max(1, len(x) // 200))]
+    pairs = random.integers(0, len(begins), size=(min(_PAIRS, 20 * len(begins)), 2))
+    total = [
+        float(((z[begins[a][0]][begins[a][1] + parts] - z[begins[b][0]][begins[b][1] + parts]) ** 2).mean())
+        for a, b in pairs[:2000].tolist()
+    ]
+    return max(float(np.sqrt(np.mean(total))), 1e-9)
+
+
+def _nearest(distances: list[npt.NDArray[np.float64]], long: int, hits: int) -> list[tuple[int, int, float]]:
+    """(recording, tick, distance), nearest first, overlapping by less than a half."""
+    owner = np.repeat(np.arange(len(distances)), [len(d) for d in distances])
+    at = np.concatenate([np.arange(len(d)) for d in distances])
+    flat = np.concatenate(distances)
+    found: list[tuple[int, int, float]] = []
+    for index in np.argsort(flat, kind="stable"):
+        if len(found) == hits or not np.isfinite(flat[index]):
+            break
+        record, tick = int(owner[index]), int(at[index])
+        if all(r != record or abs(t - tick) > long // 2 for r, t, _ in found):
+            found.append((record, tick, float(flat[index])))
+    return found

@@ -1,0 +1,244 @@
+"""States of recordings without labels: what recurs, when it begins, how many there are.
+
+Adjacent moments are merged bottom-up into pieces, pieces of all recordings are clustered together (Ward 1963,
+https://doi.org/10.1080/01621459.1963.10500845), and a hidden semi-Markov model moves the borders: means, durations and
+transitions are learnt by turns with the sequence (hard expectation-maximisation).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError
+from motet.core.files import refuse_existing
+from motet.data.archive import MotionArchive
+from motet.evaluate.segmentation import segments
+from motet.use.durations import Chain, Durations
+from motet.use.material import centres
+from motet.use.predict import write_table
+from motet.use.signals import Layout, check_length, present, signals
+from motet.use.windows import Float, window_means
+
+Integers = npt.NDArray[np.int64]
+LAGS = (0.06, 0.12, 0.25, 0.5)
+DIMENSIONS = 30
+_FLOOR = 0.02  # added to deviations before their logarithm, in units of the signals
+_ROUNDS, _MOST = 6, 20
+_RECURRING = 0.98
+COLUMNS = ("recording", "start", "end", "state")
+
+
+@dataclass(frozen=True)
+class States:
+    """What recurs in an archive.
+
+    Attributes:
+        table: recording, start, end (seconds), state.
+        count: K, the number of states.
+        evidence: for each number of states that was tried, the share of time in states that recur; the largest number
+            whose share is at least .98 is chosen.
+        labels: (n,) state of each tick of each recording, -1 where nothing was recorded.
+        layout: of the recordings.
+    """
+
+    table: pl.DataFrame
+    count: int
+    evidence: dict[int, float]
+    labels: list[Integers]
+    layout: Layout
+
+
+def segment(
+    archive: str | Path | MotionArchive,
+    out: str | Path | None = None,
+    *,
+    states: int | None = None,
+    shortest: float = 3.0,
+    track: str | None = None,
+    overwrite: bool = False,
+) -> States:
+    """Recurring states of all recordings of an archive, shared across them.
+
+    Args:
+        archive: recordings of one layout.
+        out: CSV to write: recording, start, end (seconds), state.
+        states: K; by default the largest number of states that recur, in other recordings or (of one recording) later.
+        shortest: seconds that a piece lasts on average before pieces are clustered: more gives fewer, longer bouts.
+            Features look at half as much.
+        track: also store the states as this label track (``state 0`` …), to be named and fitted later.
+        overwrite: replace a file or track that is there.
+
+    Raises:
+        ConfigError: fewer pieces than states, or something is there already.
+        DataError: a recording shorter than a window.
+    """
+    if out is not None:
+        refuse_existing(out, overwrite)
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    if track is not None and track in source.tracks and not overwrite:
+        raise ConfigError(f"{source.path} has a track {track!r} already; choose another --track or pass --overwrite")
+    if states is not None and states < 2:
+        raise ConfigError(f"states is {states}; there must be at least 2")
+    if not shortest > 0:
+        raise ConfigError(f"shortest is {shortest}; it must be a positive number of seconds")
+    layout = Layout.of(source)
+    for index in range(len(source)):
+        check_length(source, index, shortest / 2)
+    frames = [source.clip(i) for i in range(len(source))]
+    z = embedded([moments(f, layout, shortest / 2) for f in frames])
+    step = layout.hop / layout.fps
+    pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
+    count, evidence, own = clustered(z, pieces, states, source)
+    labels = refined(z, pieces, own, count)
+    there = [present(f)[centres(layout, len(f))] for f in frames]
+    labels = [np.where(t, y, -1) for t, y in zip(there, labels, strict=True)]
+    rows = []
+    for index, name in enumerate(source.clips["name"]):
+        end = len(frames[index]) / layout.fps
+        rows += [(name, a * step, min(b * step, end), k) for k, a, b in segments(labels[index])]
+    kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Int64), strict=True))
+    table = pl.DataFrame(rows, schema=kinds, orient="row")
+    if out is not None:
+        write_table(table, out)
+    if track is not None:
+        named = table.with_columns(label=pl.format("state {}", "state"), rater=pl.lit("motet"))
+        source.tracks.save(track, named.drop("state"))
+    return States(table, count, evidence, labels, layout)
+
+
+def moments(frames: npt.NDArray[Any], layout: Layout, window: float) -> list[Float]:
+    """Kinds of features of every tick: means over ``window`` seconds, logarithms of deviations and of changes.
+
+    A logarithm, because a movement is twice another whether both are large or small.
+    """
+    x = signals(frames, layout).astype(np.float64)
+    at, width, offset = centres(layout, len(x)), max(2, round(window * layout.fps)), x.mean(axis=0)
+    mean = window_means(x - offset, at, width)
+    square = window_means((x - offset) ** 2, at, width)
+    found = [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + _FLOOR)]
+    for lag in sorted({max(1, round(s * layout.fps)) for s in LAGS}):
+        change = np.zeros_like(x)
+        change[lag:] = (x[lag:] - x[:-lag]) ** 2
+        found.append(np.log(np.sqrt(window_means(change, at, width)) + _FLOOR))
+    return list(found)
+
+
+def embedded(recordings: Sequence[list[Float]]) -> list[npt.NDArray[np.float64]]:
+    """(n, D) of each recording: kinds of features scaled to equal variance, then principal components of all."""
+    kinds = [np.concatenate([r[k] for r in recordings]) for k in range(len(recordings[0]))]
+    scaled = [(x - x.mean(axis=0)) / (np.sqrt(x.var(axis=0).mean()) + 1e-9) for x in kinds]
+    whole = np.concatenate(scaled, axis=1)
+    _, vectors = np.linalg.eigh(whole.T @ whole)
+    z = whole @ vectors[:, ::-1][:, :DIMENSIONS]
+    return np.split(z, np.cumsum([len(r[0]) for r in recordings])[:-1])
+
+
+def merged(x: npt.NDArray[np.float64], count: int, atom: int = 3) -> list[tuple[int, int]]:
+    """(start, end) of ``count`` pieces of one recording: neighbours whose merging adds least variance, again and again.
+
+    Args:
+        x: (n, D) moments.
+        count: pieces wanted.
+        atom: moments of the smallest piece.
+    """
+    starts = list(range(0, len(x), atom))
+    ends = [*starts[1:], len(x)]
+    total = [x[a:b].sum(axis=0) for a, b in zip(starts, ends, strict=True)]
+    after, before = [*range(1, len(starts)), -1], [-1, *range(len(starts) - 1)]
+    alive, version = [True] * len(starts), [0] * len(starts)
+
+    def cost(a: int, b: int) -> float:
+        n, m = ends[a] - starts[a], ends[b] - starts[b]
+        return float(n * m / (n + m) * ((total[a] / n - total[b] / m) ** 2).sum())
+
+    heap = [(cost(i, i + 1), i, i + 1, 0, 0) for i in range(len(starts) - 1)]
+    heapq.heapify(heap)
+    left = len(starts)
+    while left > count and heap:
+        _, a, b, va, vb = heapq.heappop(heap)
+        if not (alive[a] and alive[b] and version[a] == va and version[b] == vb):
+            continue
+        ends[a], total[a], alive[b], after[a] = ends[b], total[a] + total[b], False, after[b]
+        version[a], left = version[a] + 1, left - 1
+        if after[a] >= 0:
+            before[after[a]] = a
+            heapq.heappush(heap, (cost(a, after[a]), a, after[a], version[a], version[after[a]]))
+        if before[a] >= 0:
+            heapq.heappush(heap, (cost(before[a], a), before[a], a, version[before[a]], version[a]))
+    return [(starts[i], ends[i]) for i in range(len(starts)) if alive[i]]
+
+
+def clustered(
+    z: Sequence[npt.NDArray[np.float64]],
+    pieces: Sequence[tuple[int, int, int]],
+    states: int | None,
+    archive: MotionArchive,
+) -> tuple[int, dict[int, float], Integers]:
+    """Number of states, evidence for each number that was tried, and the state of each piece."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    if len(pieces) < (states or 3):
+        raise ConfigError(
+            f"{archive.path}: {len(pieces)} pieces are too few for {states or 'several'} states; lower --shortest or "
+            "bring more recordings"
+        )
+    means = np.stack([z[r][a:b].mean(axis=0) for r, a, b in pieces])
+    tree = linkage(means, "ward")
+
+    def cut(count: int) -> Integers:
+        return np.asarray(fcluster(tree, count, "maxclust") - 1, dtype=np.int64)
+
+    if states is not None:
+        return states, {}, cut(states)
+    evidence = {}
+    for count in range(2, min(_MOST, len(pieces) - 1) + 1):
+        evidence[count] = recurring(pieces, cut(count), len(z))
+    best = max((k for k, share in evidence.items() if share >= _RECURRING), default=2)
+    return best, evidence, cut(best)
+
+
+def recurring(pieces: Sequence[tuple[int, int, int]], own: Integers, recordings: int) -> float:
+    """Share of time in states that occur in at least two recordings (a twentieth of many), or twice in the only one."""
+    wanted = max(2, -(-recordings // 20))
+    length = np.array([b - a for _, a, b in pieces])
+    place = np.array([r for r, _, _ in pieces]) if recordings > 1 else np.arange(len(pieces))
+    counted = [length[own == k].sum() for k in np.unique(own) if len(np.unique(place[own == k])) >= wanted]
+    return float(sum(counted) / length.sum())
+
+
+def refined(
+    z: Sequence[npt.NDArray[np.float64]], pieces: Sequence[tuple[int, int, int]], own: Integers, count: int
+) -> list[Integers]:
+    """(n,) state of each moment, with borders moved by a semi-Markov model; at most six rounds."""
+    labels = [np.zeros(len(x), dtype=np.int64) for x in z]
+    for (r, a, b), k in zip(pieces, own, strict=True):
+        labels[r][a:b] = k
+    whole = np.concatenate(list(z))
+    for _ in range(_ROUNDS):
+        flat = np.concatenate(labels)
+        means = np.stack(
+            [whole[flat == k].mean(axis=0) if (flat == k).any() else whole.mean(axis=0) for k in range(count)]
+        )
+        spread = (whole - means[flat]).var(axis=0) + 1e-3
+        durations = replace(Durations.fit(labels, count, scale=1.0), prior=np.full(count, 1 / count))
+        chain = Chain(durations)
+        new = [chain.decode(_likely(x, means, spread)) for x in z]
+        if all(np.array_equal(a, b) for a, b in zip(labels, new, strict=True)):
+            break
+        labels = new
+    return labels
+
+
+def _likely(x: npt.NDArray[np.float64], means: Float, spread: Float) -> npt.NDArray[np.float64]:
+    """(n, K) probabilities of Gaussian states; dimensions share what they say, so their sum is a mean times four."""
+    distance = np.stack([((x - m) ** 2 / spread).mean(axis=1) for m in means], axis=1)
+    p = np.exp(-2.0 * (distance - distance.min(axis=1, keepdims=True)))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))

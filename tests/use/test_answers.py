@@ -1,0 +1,240 @@
+"""States, search, repetitions, comparisons on made recordings, and the verbs that give them."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from motet.cli import main
+from motet.core.errors import ConfigError, DataError
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.evaluate import segmentation_scores
+from motet.use.compare import compare
+from motet.use.count import count, repetitions
+from motet.use.search import search
+from motet.use.segment import merged, recurring, segment
+from motet.use.signals import Layout
+from tests.use.made import CLASSES, FPS, recordings
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    return recordings(tmp_path_factory.mktemp("made") / "a.motet")
+
+
+# ------------------------------------------------------------------------------------ states
+
+
+@pytest.mark.parametrize("states", [3, None])
+def test_states_are_the_classes_that_nobody_named(archive: MotionArchive, states: int | None, tmp_path: Path) -> None:
+    found = segment(archive, tmp_path / "s.csv", states=states, shortest=2.0)
+    truth = archive.tracks.all_frames("activity", list(CLASSES))
+    said = [np.repeat(y, found.layout.hop)[: len(t)] for y, t in zip(found.labels, truth, strict=True)]
+    if states:
+        assert segmentation_scores(truth, said, matched=True)["frames"] > 0.8
+    else:
+        assert found.count >= 3
+        assert found.evidence[3] == 1.0
+    written = pl.read_csv(tmp_path / "s.csv")
+    assert written.columns == ["recording", "start", "end", "state"]
+    assert written.filter(recording="r00")["end"][-1] == pytest.approx(archive.lengths[0] / FPS)
+
+
+def test_neighbours_are_merged_where_it_costs_least() -> None:
+    x = np.concatenate([np.zeros(9), np.full(9, 5.0), np.full(6, 5.5), np.full(9, -3.0)])[:, None]
+    assert merged(x, 4) == [(0, 9), (9, 18), (18, 24), (24, 33)]
+    assert merged(x, 3) == [(0, 9), (9, 24), (24, 33)]
+    assert merged(x, 1) == [(0, 33)]
+
+
+def test_a_state_recurs_in_another_recording() -> None:
+    pieces = [(0, 0, 10), (0, 10, 20), (1, 0, 10), (1, 10, 30)]
+    assert recurring(pieces, np.array([0, 1, 0, 2]), 2) == pytest.approx(20 / 50)
+    assert recurring([(0, 0, 10), (0, 10, 20), (0, 20, 40)], np.array([0, 1, 0]), 1) == pytest.approx(30 / 40)
+
+
+def test_states_that_cannot_be_found(archive: MotionArchive) -> None:
+    with pytest.raises(ConfigError, match="too few for 500 states; lower --shortest"):
+        segment(archive, states=500)
+    with pytest.raises(DataError, match=r"recording r00 lasts .* shorter than a window"):
+        segment(archive, shortest=1000.0)
+    for options in ({"states": 1}, {"shortest": 0.0}):
+        with pytest.raises(ConfigError, match="must be"):
+            segment(archive, **options)
+
+
+# ------------------------------------------------------------------------------------ search
+
+
+def test_the_moments_most_like_an_example_are_of_its_class(archive: MotionArchive, tmp_path: Path) -> None:
+    first = archive.tracks["activity"].filter(recording="r00", label="wave").row(0, named=True)
+    like = f"r00:{first['start']:.2f}-{first['end']:.2f}"
+    hits = search(archive, like, tmp_path / "h.csv", hits=6)
+    assert hits.columns == ["recording", "start", "end", "distance"]
+    assert hits["distance"].is_sorted()
+    assert hits["distance"][0] < 0.5
+    for row in hits.rows(named=True):
+        middle = int((row["start"] + row["end"]) / 2 * FPS)
+        index = archive.clips["name"].to_list().index(row["recording"])
+        assert archive.tracks.frames("activity", index, ["wave"])[middle] == 0
+        apart = row["start"] >= first["end"] - 3 or row["end"] <= first["start"] + 3
+        assert row["recording"] != "r00" or apart
+
+
+@pytest.mark.parametrize(
+    ("like", "words"),
+    [
+        ("zz", "has no clip 'zz'; --like takes"),
+        ("r00:5-4", "5 to 4 s is no part of r00"),
+        ("r00:0-900", "is no part of r00, which lasts"),
+    ],
+)
+def test_an_example_that_is_not_there(archive: MotionArchive, like: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        search(archive, like)
+
+
+# ------------------------------------------------------------------------------------ repetitions
+
+
+def squats(path: Path, counts: tuple[int, ...] = (5, 8, 3)) -> MotionArchive:
+    """Recordings with rest before and after so many lifts of a sensor, each of 1.5 to 2.5 s."""
+    random = np.random.default_rng(0)
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=30.0) as writer:
+        for index, times in enumerate(counts):
+            lifts = [1 - np.cos(np.linspace(0, 2 * np.pi, int(random.integers(45, 75)))) for _ in range(times)]
+            height = np.concatenate([np.zeros(20), *lifts, np.zeros(20)])
+            frames = height[:, None, None] * [[1, 0.5, 0.2], [0.4, 0.1, 0.3]] + random.normal(
+                0, 0.03, (len(height), 2, 3)
+            )
+            edges = (20 + np.cumsum([0, *map(len, lifts)])) / 30
+            rows = [None] * len(frames)
+            writer.add(frames, name=f"s{index}", tracks={"t": rows}, edges=json.dumps(edges.tolist()))
+    return MotionArchive.open(path)
+
+
+def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
+    archive = squats(tmp_path / "s.motet")
+    found = count(archive, tmp_path / "r.csv", measures=tmp_path / "m.csv")
+    assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
+    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "repetition", "start", "end"]
+    assert {"seconds", "range", "alike"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
+    for index, edges in enumerate(archive.clips["edges"]):
+        own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))
+        assert np.abs(own["start"].to_numpy()[1:] - true[1:-1]).max() < 0.25
+        assert own["alike"].min() > 0.85
+        assert own["range"].is_between(0.8, 1).all()
+
+
+def test_nothing_recurs_in_noise_or_rest() -> None:
+    layout = Layout(layouts.get("imu-2"), 1, 3, 30.0)
+    assert repetitions(np.zeros((300, 1, 2, 3), np.float32), layout) == []
+    assert repetitions(np.zeros((5, 1, 2, 3), np.float32), layout) == []
+    drift = np.random.default_rng(0).normal(size=(300, 1, 2, 3)).cumsum(axis=0)
+    assert len(repetitions(drift.astype(np.float32), layout)) < 4
+
+
+# ------------------------------------------------------------------------------------ comparison
+
+
+def people(effect: float, each: int = 6, paired: bool = False) -> pl.DataFrame:
+    random = np.random.default_rng(1)
+    base = random.normal(0, 1, each)
+    rows = []
+    for number, group in enumerate(("before", "after")):
+        for i in range(each):
+            person = f"p{i}" if paired else f"{group}{i}"
+            value = (base[i] if paired else random.normal()) + effect * number
+            rows += [
+                {"person": person, "time": group, "speed": value + 0.1 * k, "noise": random.normal()} for k in (-1, 1)
+            ]
+    return pl.DataFrame(rows)
+
+
+def test_people_are_the_unit_and_the_permutation_is_exact() -> None:
+    result = compare(people(3.0, each=4), "time")
+    assert result["groups"] == {"after": 4, "before": 4}
+    assert not result["paired"]
+    test = next(t for t in result["tests"] if t["measure"] == "speed")
+    table = people(3.0, each=4).group_by("person", "time", maintain_order=True).agg(pl.col("speed").mean())
+    values, group = table["speed"].to_numpy(), (table["time"] == "after").to_numpy()
+    observed = abs(values[group].mean() - values[~group].mean())
+    ways = [abs(values[list(c)].mean() - np.delete(values, list(c)).mean()) for c in combinations(range(8), 4)]
+    assert test["p"] == pytest.approx(np.mean(np.array(ways) >= observed - 1e-9))
+    a, b = values[group], values[~group]
+    g = (b.mean() - a.mean()) / np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) * (1 - 3 / (4 * 6 - 1))
+    assert test["effect"] == pytest.approx(g)
+    low, high = test["interval_95"]
+    assert low < test["difference"] < high
+
+
+def test_the_same_people_twice_are_compared_within_themselves() -> None:
+    result = compare(people(1.0, paired=True), "time")
+    assert result["paired"]
+    test = next(t for t in result["tests"] if t["measure"] == "speed")
+    assert test["p"] == pytest.approx(2 / 2**6)  # all six rise: only all or none flipped is as extreme
+    assert test["p_adjusted"] >= test["p"]
+
+
+def test_bouts_become_measures() -> None:
+    rows = []
+    for group, share in (("a", 8.0), ("b", 4.0)):
+        for i in range(3):
+            name = f"{group}{i}"
+            rows += [(name, group, 0.0, share + 0.1 * i, "walk"), (name, group, share + 0.1 * i, 10.0, "sit")]
+    table = pl.DataFrame(rows, schema=["recording", "group", "start", "end", "label"], orient="row")
+    result = compare(table, "group")
+    test = next(t for t in result["tests"] if t["measure"] == "share of time: walk")
+    assert test["means"] == pytest.approx({"a": 0.81, "b": 0.41})
+    assert test["p"] == pytest.approx(2 / 20)
+    joined = compare(table.drop("group"), "group", recordings=table.select("recording", "group").unique())
+    assert {t["measure"]: t["p"] for t in joined["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}
+
+
+def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    table = people(1.0, each=2)
+    with pytest.raises(ConfigError, match="group 'after' of column 'time' has 2 people; no test"):
+        compare(table, "time", tmp_path / "r.json")
+    with pytest.raises(ConfigError, match="no column 'dose'; it has person, time"):
+        compare(table, "dose")
+    with pytest.raises(ConfigError, match="holds 1 group"):
+        compare(table.filter(time="after"), "time")
+    with pytest.raises(DataError, match="does not exist"):
+        compare(tmp_path / "none.csv", "time")
+    assert not (tmp_path / "r.json").exists()
+
+
+# ------------------------------------------------------------------------------------ verbs
+
+
+def test_the_verbs(
+    archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = str(archive.path)
+    assert main(["fit", path, "--out", "m", "--candidates", "statistics+linear", "--json", "f.json", "--quiet"]) == 0
+    found = json.loads(Path("f.json").read_text())
+    assert found["expected"]["accuracy"] > 0.9
+    assert found["chosen"] == found["candidates"][0]["name"] == "statistics+linear"
+    assert main(["predict", "m", path, "--out", "b.csv", "--json", "p.json"]) == 0
+    assert main(["segment", path, "--out", "s.csv", "--states", "3", "--json", "s.json"]) == 0
+    assert main(["search", path, "--like", "r00:0-3", "--out", "h.csv", "--hits", "3"]) == 0
+    assert main(["count", path, "--out", "c.csv", "--json", "c.json"]) == 0
+    groups = "\n".join(f"r{i:02d},{'old' if i < 4 else 'young'},{i}" for i in range(8))
+    Path("who.csv").write_text(f"recording,group,person\n{groups}\n")
+    assert main(["compare", "b.csv", "--by", "group", "--out", "r.json", "--recordings", "who.csv"]) == 0
+    assert len(pl.read_csv("h.csv")) == 3
+    capsys.readouterr()
+    assert main(["predict", "m", path, "--out", "b.csv"]) == 2
+    assert "b.csv exists already" in capsys.readouterr().err
+    assert main(["predict", "nothing", path, "--out", "x.csv"]) == 2
+    assert "nothing is not a fitted model; make one with `motet fit" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", iter([json.dumps(f.ravel().tolist()) for f in archive.clip(0)[:80]]))
+    assert main(["predict", "m"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 40
