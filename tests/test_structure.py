@@ -56,7 +56,12 @@ def _modules() -> frozenset[str]:
     return frozenset(map(_module, _files()))
 
 
-def _imports(path: Path) -> Iterator[str]:
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    return frozenset(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
     """Modules of the package that a file imports anywhere, inside functions too; not for type checking alone."""
     skipped: set[ast.AST] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
