@@ -1,4 +1,4 @@
-"""metrics.jsonl: means over the steps of an epoch, one line for each, and the same as TensorBoard events."""
+"""metrics.jsonl: means over the steps of an epoch, one line for each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from motet.core.errors import ConfigError
 from motet.core.files import written
 from motet.engine.run import Run
 
@@ -75,32 +74,3 @@ def _whole(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:  # cut short by a kill
         return False
-
-
-def tensorboard(run: Run, line: Mapping[str, Any]) -> None:
-    """The numbers of an epoch as TensorBoard events.
-
-    Raises:
-        ConfigError: tensorboard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError("--tensorboard needs a package that is not installed: pip install tensorboard") from error
-    with SummaryWriter(str(run.path / "tensorboard")) as writer:
-        for name, value in _flat(line).items():
-            if name not in ("epoch", "step"):
-                writer.add_scalar(name, value, line["step"])
-
-
-def _flat(entry: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers by path: ``terms/contrast/joint``; of replicas the mean."""
-    found: dict[str, float] = {}
-    for name, value in entry.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + name] = float(value)
-        elif isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
-            found[prefix + name] = float(np.mean(value))
-    return found

@@ -26,7 +26,14 @@ class Loop(Options):
     keep_checkpoints: Count = 2
     """how many of the latest checkpoints stay."""
     tensorboard: bool = False
-    """also write TensorBoard event files."""
+    """also write TensorBoard event files; the same as --trackers tensorboard."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """where the numbers of every epoch go too."""
+
+    @property
+    def all_trackers(self) -> tuple[str, ...]:
+        """Trackers by either option."""
+        return (*self.trackers, *(("tensorboard",) if self.tensorboard else ()))
 
     @property
     def processes(self) -> int:

@@ -41,9 +41,10 @@ from motet.core.progress import LoopProgress
 from motet.core.signals import stop_signals
 from motet.engine.checkpoint import load_checkpoint, save_checkpoint, upgraded
 from motet.engine.learner import Held, Learner, Position
-from motet.engine.metrics import Means, append_line, keep_lines, tensorboard
+from motet.engine.metrics import Means, append_line, keep_lines
 from motet.engine.options import Loop
 from motet.engine.run import Run
+from motet.engine.trackers import Trackers
 
 # newer versions of torch have renamed the option and warn about the old name
 _RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
@@ -244,7 +245,7 @@ class Trainer:
         show = LoopProgress(self._steps(len(learner.stages)), self.done, show=self.show and rank() == 0)
         learner.say = show.say
         self.saved = time.monotonic()
-        with show:
+        with Trackers(run if rank() == 0 else None, self.loop.all_trackers) as self.trackers, show:
             while True:
                 self._stage(run, show, stopped)
                 learner.end_stage(learner.stages[self.stage], run)
@@ -270,8 +271,7 @@ class Trainer:
                 self._checkpoint(run)
             if run is not None and rank() == 0:
                 append_line(run, line)
-                if self.loop.tensorboard:
-                    tensorboard(run, line)
+                self.trackers.log(line)
             show.epoch(self._label(at), self._shown(line["terms"]), self._speed(at, line["seconds"]), line.get("knn"))
             if wanted & _STOP and not (at.last and self.stage + 1 == len(self.learner.stages)):
                 self._leave(run, stopped)
