@@ -106,7 +106,9 @@ class Trackers:
 
     def __init__(self, run: Run | None, names: Sequence[str]) -> None:
         self._all: list[Tracker] = []
-        for name in dict.fromkeys(names) if run is not None else ():
+        for name in dict.fromkeys(names):
+            if run is None:
+                continue
             try:
                 self._all.append(_TRACKERS[name](run))
             except ImportError as error:
