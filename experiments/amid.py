@@ -28,7 +28,7 @@ from pages import insert
 from motet.core.environment import hardware
 from motet.core.files import write_json
 from motet.data.formats.watch import load, locate, windows
-from motet.evaluate.results import percent
+from motet.engine.table import percent
 from motet.methods.distillation import FeatureTable, run
 
 Options = dict[str, Any]

@@ -31,12 +31,12 @@ from motet.core.files import write_json
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.formats import import_dataset
 from motet.engine.run import Run
-from motet.evaluate.clusters import cluster_scores
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import discovery as discover
 from motet.methods.discovery.clusters import estimate, joined
 from motet.methods.discovery.data import Clips, fitting, retargetable, sides
 from motet.methods.discovery.views import whole_clips
+from motet.metrics.clusters import cluster_scores
 
 FILES = {
     "UI-PRMD Vicon": "ui_prmd_vicon",

@@ -29,7 +29,7 @@ from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset
 from motet.data.splits import default_rule, split
 from motet.engine.run import Run
-from motet.evaluate.results import RANDOM, RAW, Row, percent
+from motet.engine.table import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.methods.pretrain import train_seeds
 

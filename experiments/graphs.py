@@ -23,7 +23,7 @@ from pages import insert
 
 from motet.core.environment import hardware
 from motet.core.files import write_json
-from motet.evaluate.results import percent
+from motet.engine.table import percent
 from motet.methods import graphs
 
 SETS = ("MUTAG", "PROTEINS", "DD", "NCI1")

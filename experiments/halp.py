@@ -24,7 +24,7 @@ from scipy.stats import t
 from motet.core.environment import hardware
 from motet.core.files import write_json
 from motet.data.archive import MotionArchive
-from motet.evaluate.results import RANDOM, RAW, percent
+from motet.engine.table import RANDOM, RAW, percent
 from motet.reproduce.compare import Entry, study
 
 # what differs from halp/small on the joint stream; None is the host without the term

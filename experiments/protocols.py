@@ -29,7 +29,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.formats import import_dataset
 from motet.engine.run import Run
-from motet.evaluate.results import RANDOM, RAW, Row, percent
+from motet.engine.table import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.reproduce.compare import Entry
 

@@ -43,6 +43,8 @@ MOVED = {
     "train": "methods.pretrain",
     "sensors": "methods.sensors",
     "recipes": "methods.recipes",
+    "evaluate.clusters": "metrics.clusters",
+    "evaluate.neighbours": "metrics.neighbours",
     "discover.judge": "methods.discovery.scores",
     "discover.starting": "methods.discovery.warm_start",
     "discover": "methods.discovery",

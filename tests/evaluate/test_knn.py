@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from motet.core.errors import ConfigError, DataError
-from motet.evaluate import knn_accuracy, knn_predict, neighbours
+from motet.evaluate import knn_accuracy, knn_predict
+from motet.metrics import neighbours
 
 
 def golden() -> tuple[np.ndarray, list[int], np.ndarray]:

@@ -20,13 +20,14 @@ from motet.data.skeletons import Skeleton
 from motet.data.splits import Split, split
 from motet.engine.options import Encoder
 from motet.engine.run import Run, write_config
+from motet.engine.table import Row, percent
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, Raw
 from motet.evaluate.linear import CROP_VIEW
 from motet.evaluate.probe import ORDER_VIEW, fusion_weight
-from motet.evaluate.results import Row, markdown, percent
+from motet.evaluate.results import markdown
 from motet.methods import recipes
 from motet.methods.learner import create_run
 from motet.methods.model import Model

@@ -19,7 +19,7 @@ from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset
 from motet.data.simulate import simulate
 from motet.engine.run import collect
-from motet.evaluate.results import Row
+from motet.engine.table import Row
 from motet.reproduce.compare import Entry, study, table
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.evaluate.knn import knn_accuracy
+from motet.metrics.knn import knn_accuracy
 
 
 def online_knn(

@@ -4,11 +4,11 @@ One module per protocol (``knn``, ``linear``, ``linear_cached`` …), found by i
 and ``evaluate(context, options) -> list of rows``. To add one, add a file.
 """
 
-from motet.evaluate.clusters import cluster_scores
-from motet.evaluate.knn import knn_accuracy, knn_predict
 from motet.evaluate.retrieval import retrieval_scores
 from motet.evaluate.runner import protocol, protocols, run
 from motet.evaluate.segmentation import segmentation_scores
+from motet.metrics.clusters import cluster_scores
+from motet.metrics.knn import knn_accuracy, knn_predict
 
 __all__ = [
     "cluster_scores",

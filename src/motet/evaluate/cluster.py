@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
-from motet.evaluate.clusters import cluster_scores
+from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.neighbours import unit_rows
-from motet.evaluate.results import Row
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
 from motet.memory.kmeans import spherical_kmeans
+from motet.metrics.clusters import cluster_scores
+from motet.metrics.neighbours import unit_rows
 
 METRICS = ("hungarian_accuracy", "purity", "nmi", "ari")
 KMEANS, HDBSCAN = "spherical k-means", "HDBSCAN"

@@ -14,11 +14,11 @@ from torch import Tensor
 from motet.core.progress import tracked
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
+from motet.engine.table import RANDOM, RAW
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
-from motet.evaluate.results import RANDOM, RAW
 
 if TYPE_CHECKING:
     from motet.engine.run import Run

@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from motet.core.errors import ConfigError
+from motet.engine.table import Row
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.context import Context
 from motet.evaluate.linear import probe_rows
-from motet.evaluate.results import Row
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.neighbours import unit_rows
-from motet.evaluate.results import Row
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.metrics.neighbours import unit_rows
 
 Integers = npt.NDArray[np.int64]
 

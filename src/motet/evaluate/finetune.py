@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from motet.engine.table import Row
 from motet.evaluate.context import Context
-from motet.evaluate.results import Row
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
 
 

@@ -31,10 +31,10 @@ from torch.nn.functional import pad
 
 from motet.core.rng import CounterRNG
 from motet.data.loader import random_crop
+from motet.engine.table import RANDOM, RAW, Row
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
 from motet.evaluate.probe import Chunk, Probes, Result, Schedule, head_names, train
-from motet.evaluate.results import RANDOM, RAW, Row
 
 CROP_VIEW = -3  # key of the probe's crops; the views of pretraining are 0, 1 …
 _CROP_SEED = 0

@@ -15,12 +15,12 @@ import torch
 
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
+from motet.engine.table import Row
 from motet.evaluate import linear
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.linear import Bank, probe_rows
 from motet.evaluate.probe import Chunk
-from motet.evaluate.results import Row
 
 _PICK_VIEW = -4
 

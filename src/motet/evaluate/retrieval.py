@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from motet.core.errors import ConfigError, DataError
+from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.knn import Features, Labels, integer_labels
-from motet.evaluate.neighbours import nearest, unit_rows
-from motet.evaluate.results import Row
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.metrics.knn import Features, Labels, integer_labels
+from motet.metrics.neighbours import nearest, unit_rows
 
 _SCORE_BYTES = 256 << 20  # similarities that are held at a time
 _GALLERY_ROWS = 1 << 16

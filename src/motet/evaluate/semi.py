@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.results import Row
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
 
 PUBLISHED = (0.01, 0.05, 0.1, 0.2)

@@ -16,8 +16,8 @@ from typing import Any
 
 from motet._version import __version__
 from motet.core.errors import ConfigError
+from motet.engine.table import Row
 from motet.evaluate.context import Context
-from motet.evaluate.results import Row
 
 
 @dataclass

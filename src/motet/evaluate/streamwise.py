@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from motet.evaluate.neighbours import unit_rows
+from motet.metrics.neighbours import unit_rows
 
 
 def together(streams: Sequence[str]) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.skeletons import Skeleton
 from motet.data.splits import default_rule, split
+from motet.engine.table import Row
 from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.context import Context
-from motet.evaluate.results import Row
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
 from motet.methods.model import Model
 

@@ -29,13 +29,13 @@ from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.data.loader import center_crop, random_crop
 from motet.encoders import encode_together
+from motet.engine.table import RANDOM, RAW, Row
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet
 from motet.evaluate.flags import flag
 from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.linear import CROP_VIEW, Bank
 from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
-from motet.evaluate.results import RANDOM, RAW, Row
 
 _TEST_ROWS = 256
 _SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum beside it

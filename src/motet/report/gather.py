@@ -18,8 +18,8 @@ from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.data.splits import split as split_archive
 from motet.engine.run import Run, collect, kind_of
+from motet.engine.table import RANDOM, RAW, distinctions
 from motet.evaluate import cluster_scores
-from motet.evaluate.results import RANDOM, RAW, distinctions
 from motet.report import discovery, distillation, maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.diagnostics import watched_curves

@@ -11,7 +11,7 @@ from typing import Any
 from motet.core.files import written
 from motet.data.archive import MotionArchive
 from motet.engine.run import Run
-from motet.evaluate.results import RANDOM, RAW, Row, percent
+from motet.engine.table import RANDOM, RAW, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.methods.pretrain import train_seeds
 

@@ -15,8 +15,8 @@ from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.engine.run import Run
-from motet.evaluate.results import RANDOM, RAW
-from motet.evaluate.results import Row as Judged
+from motet.engine.table import RANDOM, RAW
+from motet.engine.table import Row as Judged
 from motet.evaluate.runner import run as evaluate
 from motet.methods import recipes
 from motet.methods.pretrain import resolve, train_seeds, trainer_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from motet.evaluate.results import percent
+from motet.engine.table import percent
 from motet.methods import recipes
 from motet.reproduce.declare import BEST, Table
 

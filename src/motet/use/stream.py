@@ -239,9 +239,8 @@ def stream(run: Run | Model | str | Path, classifier: Classifier | None = None, 
     Raises:
         ConfigError: an encoder that sees the future.
     """
-    if isinstance(run, str | Path):
-        run = load(run, device, ("pretrain",))
-    model: Model = run.model(device) if isinstance(run, Run) else run
+    given: Run | Model = load(run, device, ("pretrain",)) if isinstance(run, str | Path) else run
+    model: Model = given.model(device) if isinstance(given, Run) else given
     return Stream(model, classifier)
 
 

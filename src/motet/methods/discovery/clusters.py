@@ -13,10 +13,10 @@ from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
 from motet.data.loader import ClipStore
-from motet.evaluate.clusters import cluster_scores
 from motet.memory.kmeans import Clustering, spherical_kmeans
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.views import whole_clips
+from motet.metrics.clusters import cluster_scores
 
 ITERATIONS = 100
 _ROWS = 256  # clips that are encoded together

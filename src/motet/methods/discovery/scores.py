@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from motet.data.loader import ClipStore
-from motet.evaluate.clusters import cluster_scores
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery.clusters import ITERATIONS, features, joined
 from motet.methods.discovery.step import Discovery
+from motet.metrics.clusters import cluster_scores
 
 METRICS = ("purity", "hungarian_accuracy", "nmi", "ari")
 RESTARTS = 10

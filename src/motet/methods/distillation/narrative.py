@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from motet.evaluate.results import percent
+from motet.engine.table import percent
 from motet.methods.distillation.folds import Fold
 from motet.methods.distillation.methods import METHODS, is_taught
 from motet.methods.distillation.result import METRICS, WORDS, outcome, read

@@ -16,7 +16,7 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
 from motet.core.progress import clock
-from motet.evaluate.results import percent
+from motet.engine.table import percent
 from motet.methods.graphs.data import Graphs, read_tu
 from motet.methods.graphs.method import METHODS, GraphCL
 from motet.methods.graphs.svm import check_folds, svm_accuracy

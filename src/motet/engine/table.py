@@ -1,0 +1,90 @@
+"""One table of results: rows of one schema, whatever verb they come from, and mean ± sd of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+RANDOM = "random encoder"
+RAW = "raw"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: some features, judged by some protocol.
+
+    Attributes:
+        protocol: name of the protocol.
+        features: what was judged: the recipe's method, ``"random encoder"`` or ``"raw"``.
+        stream: stream, or several joined by ``+``.
+        ensemble: how several streams became one answer (``"mean-logits"``, ``"late-fusion"``, ``"concat"``), or None.
+        metric: what ``values`` are; ``"accuracy"`` is top-1 on the test clips.
+        values: last epoch, fractions, one for each of ``details["over"]`` (runs, probe seeds or initialisations).
+        best_values: best epoch, likewise; empty where there are no epochs to choose from.
+        details: further facts (learning rate, top-5 …).
+        confusion: counts [true][predicted], for the row that a report shows.
+    """
+
+    protocol: str
+    features: str
+    stream: str
+    values: tuple[float, ...]
+    ensemble: str | None = None
+    metric: str = "accuracy"
+    best_values: tuple[float, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def label(self) -> str:
+        """The protocol with what distinguishes its rows: learning rate, share of the labels, algorithm …"""
+        words = [f"lr {self.details['lr']:g}"] if "lr" in self.details else []
+        words += distinctions(self.details)
+        words += ["standardised"] if self.details.get("standardised") else []
+        return ", ".join([self.protocol, *words])
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation, None for a single value."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; mean and sd are included for readers that do no arithmetic."""
+        data = asdict(self) | {"mean": self.mean, "sd": self.sd}
+        data["values"], data["best_values"] = list(self.values), list(self.best_values)
+        del data["confusion"]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Row:
+        """Inverse of :meth:`to_dict`, but for the confusion matrix."""
+        kept = {k: v for k, v in data.items() if k not in ("mean", "sd")}
+        return cls(**{**kept, "values": tuple(data["values"]), "best_values": tuple(data["best_values"])})
+
+
+def distinctions(details: Mapping[str, Any]) -> list[str]:
+    """What tells rows of one protocol apart: share of the labels, set that was transferred to, algorithm …, and the
+    options that are not the protocol's own."""
+    words = [f"{100 * details['ratio']:g} %"] if "ratio" in details else []
+    words += [str(details[k]) for k in ("target", "tuned", "algorithm", "episodes") if k in details]
+    return words + list(details.get("options", ()))
+
+
+def percent(values: Sequence[float]) -> str:
+    """``71.2 ± 0.8`` of fractions; an en dash for none."""
+    if not values:
+        return "–"
+    text = f"{100 * fmean(values):.1f}"
+    return text if len(values) == 1 else f"{text} ± {100 * stdev(values):.1f}"
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """``values``, their ``mean`` and sample standard deviation ``sd``, which is None for a single value."""
+    sd = stdev(values) if len(values) > 1 else None
+    return {"values": list(values), "mean": fmean(values), "sd": sd}

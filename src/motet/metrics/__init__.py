@@ -1,0 +1,1 @@
+"""Measures: nearest neighbours, clusters against classes; arrays in, numbers out."""
