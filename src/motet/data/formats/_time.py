@@ -29,6 +29,7 @@ WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nano
 SAME_RATE = 0.01  # relative difference below which two rates are one
 TIDY = 2e-4  # relative difference that rounding of stamps explains in any recording
 GAP = 1.5  # usual steps that are more than a step
+FEW = 4  # steps that say nothing of all
 IRREGULAR = 0.2  # share of such steps beyond which stamps are irregular and only pauses count as gaps
 JITTER = 0.05  # relative differences of rates between recordings with irregular stamps
 PAUSE = 10.0  # usual steps that are a gap in irregular stamps
@@ -167,7 +168,7 @@ def of_stamps(times: Array, where: str | Path) -> Timing:
     limit = GAP
     for _ in range(20):
         gap = steps > limit * step + quantum
-        if limit == GAP and gap.mean() > IRREGULAR:
+        if limit == GAP and gap.mean() > IRREGULAR and gap.sum() > FEW:
             limit, step = PAUSE, float(steps[steps <= np.percentile(steps, 95)].mean())
             continue
         now = float(steps[~gap].mean()) if (~gap).any() else step
@@ -226,6 +227,8 @@ def of_numbers(numbers: Iterable[float], where: str | Path) -> Timing:
         return Timing(None, np.zeros(len(inverse), np.int64), 1)
     usual, counts = np.unique(steps, return_counts=True)
     step = float(usual[np.argmax(counts)])  # the smallest of the most frequent
+    if counts.max() < FEW and (distinct == np.floor(distinct)).all():
+        step = 1.0  # too few to be a stride
     places = (distinct - distinct[0]) / step
     if step <= 0 or (places != np.floor(places)).any():
         whole = (distinct == np.floor(distinct)).all()

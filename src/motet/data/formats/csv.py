@@ -135,6 +135,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         raise DataError(
             f"{sheet.path}, line 1: no column looks like {options.joints!r}; say how they are named with --joints"
         )
+    found = _by_number(found)
     skeleton = _layout_of(sheet, found, options)
     by_joint = [
         _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
@@ -163,6 +164,22 @@ def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
         if match:
             found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
     return found
+
+
+NUMBERED = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
+
+
+def _by_number(found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Landmarks that are called by their numbers (``x0 … z32``, ``landmark_0_x``) by the names they stand for."""
+    numbers = [re.search(r"(\d{1,3})$", joint) for joint in found]
+    places = [int(n[1]) for n in numbers if n]
+    if len(places) < len(found) or len(found) not in NUMBERED:
+        return found
+    first = min(places)
+    if first > 1 or sorted(places) != list(range(first, first + len(found))):
+        return found
+    names = layouts.get(NUMBERED[len(found)]).joints
+    return {names[place - first]: columns for place, columns in zip(places, found.values(), strict=True)}
 
 
 def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:

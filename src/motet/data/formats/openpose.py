@@ -1,6 +1,6 @@
-"""OpenPose, COCO and AlphaPose: key points of people in pictures, JSON.
+"""OpenPose, COCO, AlphaPose, MMPose and Ultralytics: key points of people in pictures, JSON.
 
-Four forms are told apart by what is in a file:
+Five forms are told apart by what is in a file:
 
 * OpenPose, a file a frame: an object with ``people`` and their ``pose_keypoints_2d``, called by a number
   (``NAME_000000000012_keypoints.json``, ``000.json``); the files of one folder and NAME are a clip, numbers that are
@@ -8,6 +8,8 @@ Four forms are told apart by what is in a file:
 * COCO results and AlphaPose, a file a clip: a list of ``{"image_id", "keypoints", "score", "idx"}``; pictures in
   several folders are several clips;
 * AlphaPose in OpenPose's or CMU's manner: an object with ``people`` or ``bodies`` for each picture;
+* MMPose and Ultralytics: frames with ``instances`` of ``keypoints`` and ``keypoint_scores``, or lists of detections; of
+  the 133 points of a whole body the 17 of the body are read;
 * COCO annotations: an object with ``images``, ``annotations`` and ``categories``.
 
 Coordinates stay pixels; a joint with confidence 0 is absent. People are followed by the identity that the file gives
@@ -35,6 +37,7 @@ from motet.data.formats._people import Sighting, follow
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
+WHOLE_BODY = 133  # COCO-WholeBody: 17 of the body, then feet, face and hands
 LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26"}
 _FRAME = re.compile(r"(?i)(.*?)[_-]?(\d+)((?:_keypoints|_pose|_alphapose-results)?)\.json(?:\.gz)?")
 _LAST_NUMBER = re.compile(r"(\d{1,15})(?!.*\d)")
@@ -102,7 +105,10 @@ def read_clips(path: Path) -> dict[str, Frames]:
     if isinstance(content, dict) and "annotations" in content:
         return _annotations(content, path)
     pictures: list[tuple[str, list[Sighting]]] = []
-    if isinstance(content, list):
+    instances = content.get("instance_info") if isinstance(content, dict) else content
+    if isinstance(instances, list) and instances and _has_instances(instances):
+        pictures = _mmpose(instances, path)
+    elif isinstance(content, list):
         for number, row in enumerate(content):
             image = field(row, "image_id", "imgname", "file_name")
             if image is None:
@@ -122,6 +128,43 @@ def read_clips(path: Path) -> dict[str, Frames]:
         folder = name.rpartition("/")[0]
         clips.setdefault(folder, {}).setdefault(name, []).extend(sightings)
     return {f: dict(sorted(frames.items(), key=lambda item: natural_key(item[0]))) for f, frames in clips.items()}
+
+
+def _has_instances(frames: list[Any]) -> bool:
+    """Whether entries are frames of MMPose (``instances``) or Ultralytics (lists of detections)."""
+    return all(isinstance(f, list) or field(f, "instances") is not None for f in frames)
+
+
+def _mmpose(frames: list[Any], path: Path) -> list[tuple[str, list[Sighting]]]:
+    """Frames of MMPose (``{"frame_id", "instances"}``) or of Ultralytics (lists with ``keypoints`` of ``x``, ``y``)."""
+    pictures = []
+    for number, frame in enumerate(frames):
+        where = f"{path}, frame {number}"
+        people = frame if isinstance(frame, list) else field(frame, "instances")
+        index = field(frame, "frame_id")
+        if not isinstance(people, list):
+            raise DataError(f"{where}: the instances are no list")
+        found = [_instance(person, where) for person in people]
+        pictures.append((str(index if isinstance(index, int) else number), [s for s in found if s is not None]))
+    return pictures
+
+
+def _instance(person: Any, where: str) -> Sighting | None:
+    marks = field(person, "keypoints")
+    if isinstance(marks, dict):
+        points = numbers([field(marks, "x"), field(marks, "y")], where).T
+        scores = field(marks, "visible", "confidence", "conf")
+    else:
+        points, scores = numbers(marks, where), field(person, "keypoint_scores", "scores")
+    points = points.reshape(-1, points.shape[-1])[:, :2].copy() if points.ndim >= 2 else points
+    if points.ndim != 2 or points.shape[1:] != (2,):
+        raise DataError(f"{where}: keypoints of shape {points.shape} instead of (points, 2)")
+    sure = np.ones(len(points)) if scores is None else numbers(scores, where).ravel().clip(0, None)
+    if sure.shape != (len(points),):
+        raise DataError(f"{where}: {len(sure)} scores for {len(points)} points")
+    points[sure == 0] = 0
+    identity = field(person, "track_id", "instance_id")
+    return Sighting(points, sure, identity if type(identity) is int else None) if points.any() else None
 
 
 def _annotations(content: Mapping[str, Any], path: Path) -> dict[str, Frames]:
@@ -221,7 +264,19 @@ def _clips(unit: Unit) -> dict[str, list[list[Sighting]]]:
 
 
 def _points(clips: Mapping[str, Sequence[Sequence[Sighting]]]) -> int | None:
-    return next((len(s.points) for frames in clips.values() for frame in frames for s in frame), None)
+    return next((_body_points(len(s.points)) for frames in clips.values() for frame in frames for s in frame), None)
+
+
+def _body_points(count: int) -> int:
+    """Points that are read of ``count``: the body's of a whole body."""
+    return 17 if count == WHOLE_BODY else count
+
+
+def _body_only(frames: Sequence[Sequence[Sighting]]) -> list[list[Sighting]]:
+    def cut(s: Sighting) -> Sighting:
+        return Sighting(s.points[:17], s.scores[:17], s.identity) if len(s.points) == WHOLE_BODY else s
+
+    return [[c for c in map(cut, frame) if c.points.any()] for frame in frames]
 
 
 def _skeleton(count: int, options: Options, where: str) -> Skeleton:
@@ -265,7 +320,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
-    clips = _clips(unit)
+    clips = {name: _body_only(frames) for name, frames in _clips(unit).items()}
     counts = {len(s.points) for frames in clips.values() for frame in frames for s in frame}
     if not counts:
         raise DataError(f"{unit.path}: nobody is seen in it")
@@ -289,5 +344,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
 
 
 FORMAT = Format(
-    description="OpenPose, COCO and AlphaPose key points (.json)", options=Options, discover=discover, read=read
+    description="OpenPose, COCO, AlphaPose, MMPose, YOLO key points (.json)",
+    options=Options,
+    discover=discover,
+    read=read,
 )

@@ -1,0 +1,251 @@
+"""Inertial recordings: logs of phones (Sensor Logger, phyphox), WISDM, PAMAP2 and UCI-HAR.
+
+* a folder with ``Accelerometer.csv`` and ``Gyroscope.csv`` of Sensor Logger or phyphox is a clip: stamps and x, y, z,
+  each sensor on its own clock;
+* ``*_raw.txt`` of WISDM: ``user,activity,time,x,y,z;`` lines of an accelerometer at 20 Hz; a clip is an uninterrupted
+  stretch of one user and activity;
+* ``subject*.dat`` of PAMAP2: 54 columns at 100 Hz; a clip is a stretch of one activity, of the hand, chest or ankle;
+* ``body_acc_x_SIDE.txt`` and so on of UCI-HAR (folder ``Inertial Signals``): windows of 128 samples at 50 Hz.
+
+Acceleration and angular rate are the two nodes of the layout ``imu-2``, in the units of the files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import layouts
+from motet.data.formats import _time
+from motet.data.formats._files import find_files, natural_key, read_table, read_text
+from motet.data.formats._names import NamePattern
+from motet.data.formats._sensors import join_nodes
+from motet.data.formats._sheet import Sheet
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
+
+Array = npt.NDArray[np.float64]
+_ACCELERATION = re.compile(r"(?i)(total)?_?acc(elerometer|eleration)?(uncalibrated)?\.csv|raw data\.csv")
+_WISDM = re.compile(r"(?i)(wisdm.*raw.*|.*_raw)\.txt|data_\d+_(accel|gyro)_(phone|watch)\.txt")
+_PAMAP = re.compile(r"(?i)subject(\d+)\.dat")
+_UCI = re.compile(r"(?i)(body|total)_acc_x_(train|test)\.txt")
+PAMAP_PLACES = {"hand": 4, "chest": 21, "ankle": 38}
+PAMAP_ACTIVITIES = {
+    **{1: "lying", 2: "sitting", 3: "standing", 4: "walking", 5: "running", 6: "cycling", 7: "Nordic walking"},
+    **{9: "watching TV", 10: "computer work", 11: "car driving", 12: "ascending stairs", 13: "descending stairs"},
+    **{16: "vacuum cleaning", 17: "ironing", 18: "folding laundry", 19: "house cleaning", 20: "playing soccer"},
+    24: "rope jumping",
+}
+UCI_ACTIVITIES = ("walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying")
+RATES = {"wisdm": 20.0, "pamap2": 100.0, "uci-har": 50.0}
+_FILES = r"(?i).*\.(csv|txt|dat)(\.gz)?"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the ``phone`` format.
+
+    Attributes:
+        fps: samples per second to which logs with stamps are brought; by default that of the fastest sensor.
+        place: sensor of PAMAP2 that is read.
+        pattern: regular expression on the path, with groups ``label``, ``subject`` and so on (logs of phones).
+        licence: terms of the recordings.
+    """
+
+    fps: float | None = None
+    place: Literal["hand", "chest", "ankle"] = "hand"
+    pattern: str | None = None
+    licence: str = "unknown"
+
+
+def _kind(name: str) -> str | None:
+    forms = {"log": _ACCELERATION, "wisdm": _WISDM, "pamap2": _PAMAP, "uci-har": _UCI}
+    return next((kind for kind, form in forms.items() if form.fullmatch(name)), None)
+
+
+def _samples(path: Path) -> tuple[Array, Array]:
+    """Seconds and (n, 3) readings of one sensor's log."""
+    sheet = Sheet(path)
+    time = next((n for n in sheet.header if re.match(r"(?i)(seconds_elapsed|time|timestamp|t\b)", n)), None)
+    if "seconds_elapsed" in sheet.header:
+        time = "seconds_elapsed"
+    axes = [next((n for n in sheet.header if re.search(rf"(?i)(^|[^a-z]){a}($|[^a-z])", n)), None) for a in "xyz"]
+    if time is None or None in axes:
+        raise DataError(
+            f"{path}, line 1: columns of a time and of x, y, z are due; it has {', '.join(sheet.header[:8])}"
+        )
+    times = _time.seconds(sheet.texts(time), time, path)
+    values = sheet.numbers([a for a in axes if a is not None])
+    there = np.isfinite(times) & np.isfinite(values).all(axis=1)
+    order = np.argsort(times[there], kind="stable")
+    return times[there][order], values[there][order]
+
+
+def _log(unit: Unit, options: Options) -> Iterator[RawClip]:
+    nodes = [unit.path, unit.detail["gyroscope"]]
+    samples = [(np.zeros(0), np.zeros((0, 3))) if p is None else _samples(p) for p in nodes]
+    if not len(samples[0][0]):
+        raise DataError(f"{unit.path}: it has no samples")
+    frames = join_nodes([t for t, _ in samples], [v for _, v in samples], unit.detail["fps"])
+    yield RawClip(unit.name, frames, columns=unit.detail["columns"])
+
+
+def _stretches(keys: Sequence[object]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for i in range(1, len(keys) + 1):
+        if i == len(keys) or keys[i] != keys[start]:
+            yield start, i
+            start = i
+
+
+def _wisdm_rows(path: Path) -> tuple[list[tuple[str, str]], Array]:
+    """(user, activity) of each sample, and (n, 3) readings; lines that are cut short are left out, as they came."""
+    keys, values = [], []
+    for line in re.split(r"[;\n]", read_text(path)):
+        cells = [c.strip() for c in line.strip().rstrip(",").split(",")]
+        if len(cells) != 6:
+            continue
+        try:
+            found = [float(c) for c in cells[3:]]
+        except ValueError:
+            continue
+        if np.isfinite(found).all():
+            keys.append((cells[0], cells[1]))
+            values.append(found)
+    if not keys:
+        raise DataError(f"{path}: no line is user,activity,time,x,y,z")
+    return keys, np.array(values)
+
+
+def _wisdm(unit: Unit, options: Options) -> Iterator[RawClip]:
+    keys, values = _wisdm_rows(unit.path)
+    classes: Sequence[str] = unit.detail["classes"]
+    for number, (start, end) in enumerate(_stretches(keys)):
+        user, activity = keys[start]
+        frames = np.zeros((end - start, 2, 3))
+        frames[:, 0] = values[start:end]
+        columns: dict[str, Column] = {"label": classes.index(activity), "repetition": number}
+        columns |= {"subject": int(user)} if user.isdecimal() and len(user) < 10 else {"subject_name": user}
+        yield RawClip(f"{unit.path.stem}_{number:05d}", frames, columns=columns)
+
+
+def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
+    rows = []
+    for number, line in enumerate(read_text(unit.path).splitlines(), 1):
+        cells = line.split()
+        if cells and len(cells) != 54:
+            raise DataError(f"{unit.path}, line {number}: {len(cells)} numbers where 54 are due (is it cut off?)")
+        try:
+            rows += [[float(c) for c in cells]] if cells else []
+        except ValueError as error:
+            raise DataError(f"{unit.path}, line {number}: {error}") from error
+    table = np.array(rows).reshape(-1, 54)
+    first = PAMAP_PLACES[options.place]  # of the acceleration; the temperature lies before it
+    named = _PAMAP.fullmatch(unit.path.name)
+    known = list(PAMAP_ACTIVITIES)
+    for number, (start, end) in enumerate(_stretches(table[:, 1].tolist())):
+        activity = table[start, 1]
+        if activity not in known:
+            continue  # 0: between two activities
+        block = table[start:end, [*range(first, first + 3), *range(first + 6, first + 9)]]
+        frames = np.where(np.isfinite(block), block, 0).reshape(-1, 2, 3)
+        columns = {
+            "label": known.index(int(activity)),
+            "subject": int(named[1]) if named else None,
+            "repetition": number,
+        }
+        yield RawClip(f"{unit.name.rsplit('.', 1)[0]}_{number:03d}", frames, columns=columns)
+
+
+def _uci(unit: Unit, options: Options) -> Iterator[RawClip]:
+    found = _UCI.fullmatch(unit.path.name)
+    kind, side = (found[1], found[2]) if found else ("body", "train")
+    names = [f"{kind}_acc_{a}_{side}.txt" for a in "xyz"] + [f"body_gyro_{a}_{side}.txt" for a in "xyz"]
+    tables = [read_table(unit.path.with_name(n)) for n in names]
+    if len({t.shape for t in tables}) != 1:
+        raise DataError(f"{unit.path}: the six signals beside it have different shapes")
+    count = len(tables[0])
+    top = unit.path.parent.parent
+    labels, people = (read_table(top / f"{n}_{side}.txt", 1)[:, 0].astype(int) for n in ("y", "subject"))
+    if len(labels) != count or len(people) != count:
+        raise DataError(
+            f"{top}: y_{side}.txt and subject_{side}.txt are not for the {count} windows of {unit.path.name}"
+        )
+    windows = np.stack(tables, axis=-1).reshape(count, -1, 2, 3)
+    for i, frames in enumerate(windows):
+        if not 1 <= labels[i] <= len(UCI_ACTIVITIES):
+            raise DataError(f"{top}/y_{side}.txt, line {i + 1}: {labels[i]} is no activity")
+        columns = {"label": int(labels[i]) - 1, "subject": int(people[i]), "split": side}
+        yield RawClip(f"{side}_{i:05d}", frames, columns=columns)
+
+
+_READ = {"log": _log, "wisdm": _wisdm, "pamap2": _pamap2, "uci-har": _uci}
+
+
+def _log_units(files: Sequence[Path], source: Path, options: Options) -> tuple[list[Unit], tuple[str, ...], float]:
+    names = [p.parent.relative_to(source).as_posix() if p.parent != source else p.parent.name for p in files]
+    pattern = NamePattern(options.pattern, names)
+    rates, units = [], []
+    for path, name in zip(files, names, strict=True):
+        gyroscope = next((p for p in sorted(path.parent.iterdir()) if re.fullmatch(r"(?i)gyro\w*\.csv", p.name)), None)
+        units.append(Unit(name, path, {"gyroscope": gyroscope, "columns": pattern.columns(name)}))
+        for log in filter(None, (path, gyroscope)):
+            try:
+                times, _ = _samples(log)
+                rates.append(_time.of_stamps(times, log).fps or 0.0)
+            except DataError:
+                continue  # *read* will say so
+    fps = options.fps or float(np.round(max(rates, default=50.0)))
+    if not 0 < fps <= 10_000:
+        raise ConfigError(f"a rate of {fps:g} samples a second is not plausible; state one with --fps")
+    return [Unit(u.name, u.path, {**u.detail, "fps": fps}) for u in units], tuple(pattern.class_names), fps
+
+
+def discover(source: Path, options: Options) -> Plan:
+    files = [p for p in find_files(source, _FILES, what="logs of phones, WISDM, PAMAP2 or UCI-HAR") if _kind(p.name)]
+    kinds = {_kind(p.name) for p in files}
+    if kinds == {"uci-har"} or (kinds == {"uci-har", None}):
+        files = [p for p in files if p.name.startswith("body")] or files
+    if len(kinds) != 1:
+        found = ", ".join(sorted(filter(None, kinds))) or "none"
+        raise DataError(f"{source} must hold recordings of one kind (log, wisdm, pamap2 or uci-har); found: {found}")
+    kind = kinds.pop() or ""
+    folder = source if source.is_dir() else source.parent
+    classes: tuple[str, ...] = ()
+    if kind == "log":
+        units, classes, fps = _log_units(files, folder, options)
+    else:
+        fps = RATES[kind]
+        if kind == "wisdm":
+            seen = {activity for p in files for _, activity in _wisdm_rows(p)[0]}
+            classes = tuple(sorted(seen, key=natural_key))
+        else:
+            classes = tuple(PAMAP_ACTIVITIES.values()) if kind == "pamap2" else UCI_ACTIVITIES
+        units = [Unit(p.relative_to(folder).as_posix(), p, {"classes": classes}) for p in files]
+    return Plan(
+        units=[Unit(u.name, u.path, {**u.detail, "kind": kind}) for u in units],
+        skeleton=layouts.get("imu-2"),
+        fps=fps,
+        measure="as recorded",
+        class_names=classes,
+        licence=options.licence,
+        facts={"split": "column:split=train,test" if kind == "uci-har" else "odd-even", "kind": kind},
+    )
+
+
+def read(unit: Unit, options: Options) -> list[RawClip]:
+    return list(_READ[unit.detail["kind"]](unit, options))
+
+
+FORMAT = Format(
+    description="phone logs (Sensor Logger, phyphox), WISDM, PAMAP2, UCI-HAR",
+    options=Options,
+    discover=discover,
+    read=read,
+)

@@ -1,0 +1,125 @@
+"""OpenSim: marker files (``.trc``) and tables of joint positions (``.sto``, ``.mot``), one file a clip.
+
+A ``.trc`` has its rate, units and the names of the markers in its first lines, then a row for each frame: number, time
+and three coordinates a marker; an empty cell or NaN is a marker that was not seen. A ``.sto`` or ``.mot`` is read where
+its columns are positions (``NAME_tx``, ``NAME_X`` …); angles of joints are not positions and need a body model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import DataError
+from motet.data.formats import _time
+from motet.data.formats._files import read_text
+from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
+from motet.data.formats._sheet import ABSENT
+
+_POSITION = re.compile(r"(?i)(.+?)[_./:]?t?([xyz])")
+
+
+@dataclass(frozen=True)
+class Options(PointOptions):
+    """Options of the ``trc`` format.
+
+    Attributes:
+        unit: of the coordinates, if the files do not say or are wrong.
+    """
+
+    unit: str | None = None
+
+
+def _rows(lines: list[str], first: int, width: int, path: Path) -> npt.NDArray[np.float64]:
+    """(rows, width) numbers of the lines from ``first`` on; NaN where a cell is empty or missing at the end."""
+    rows = []
+    for number, line in enumerate(lines[first:], first + 1):
+        if not line.strip():
+            continue
+        cells = [c.strip() for c in (line.rstrip("\r\n").split("\t") if "\t" in line else line.split())]
+        while len(cells) > width and not cells[-1]:
+            cells.pop()
+        if len(cells) > width:
+            raise DataError(f"{path}, line {number}: {len(cells)} cells where {width} are due")
+        try:
+            found = [np.nan if c.lower() in ABSENT else float(c) for c in cells]
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+        rows.append(found + [np.nan] * (width - len(found)))
+    if not rows:
+        raise DataError(f"{path}: it has no frames")
+    return np.array(rows)
+
+
+def _absent_zero(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, 0)
+
+
+def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
+    start = next((i for i, line in enumerate(lines[:10]) if line.lower().startswith("frame#")), None)
+    if start is None:
+        raise DataError(f"{path}: it has no line 'Frame# Time …', so it is no .trc file")
+    facts = dict(zip(lines[1].lower().split(), lines[2].split(), strict=False)) if start > 2 else {}
+    parts = (
+        [c.strip() for c in lines[start].rstrip("\r\n").split("\t")] if "\t" in lines[start] else lines[start].split()
+    )
+    names = [c for c in parts[2:] if c]
+    if not names:
+        raise DataError(f"{path}: it names no markers")
+    labels = start + 1 < len(lines) and re.match(r"\s*X1\b", lines[start + 1]) is not None
+    values = _rows(lines, start + 1 + labels, 2 + 3 * len(names), path)
+    points = _absent_zero(values[:, 2:].reshape(len(values), len(names), 3))
+    unit = options.unit or facts.get("units", "mm")
+    try:
+        rate: float | None = float(facts["datarate"])
+    except (KeyError, ValueError):
+        rate = None
+    numbered = np.isfinite(values[:, 0]).all()
+    timing = _time.of_numbers(values[:, 0] if numbered else range(len(values)), path)
+    if rate is None and np.isfinite(values[:, 1]).all():
+        rate = _time.of_stamps(values[:, 1], path).fps
+    placed = _time.spread(timing, points * metres(unit, path))
+    return Recording(tuple(names), placed[:, None], fps=rate, up="+y")
+
+
+def _read_table(lines: list[str], path: Path, options: Options) -> Recording:
+    start = next((i for i, line in enumerate(lines) if line.strip().lower() == "endheader"), -1)
+    header = lines[start + 1].split() if start + 1 < len(lines) else []
+    if not header or header[0].lower() != "time":
+        raise DataError(f"{path}: it has no column 'time' after its header, so it is no table of OpenSim")
+    found: dict[str, dict[str, int]] = {}
+    for column, name in enumerate(header):
+        match = _POSITION.fullmatch(name.rsplit("/", 1)[-1] if name.count("/") == 1 else name)
+        if match and column:
+            found.setdefault(match[1], {})[match[2].lower()] = column
+    joints = {name: axes for name, axes in found.items() if len(axes) == 3}
+    if not joints:
+        raise DataError(
+            f"{path}: none of its columns are positions (NAME_tx NAME_ty NAME_tz); angles of joints need a body model: "
+            "export positions with OpenSim's PointKinematics or BodyKinematics"
+        )
+    values = _rows(lines, start + 2, len(header), path)
+    timing = _time.of_stamps(values[:, 0], path)
+    points = np.stack([[values[:, axes[a]] for a in "xyz"] for axes in joints.values()]).transpose(2, 0, 1)
+    placed = _time.spread(timing, _absent_zero(points) * metres(options.unit or "m", path))
+    return Recording(tuple(joints), placed[:, None], fps=timing.fps, up="+y")
+
+
+def _read(path: Path, options: Options) -> list[Recording]:
+    check_unit(options.unit)
+    lines = read_text(path).splitlines()
+    name = path.name.lower().removesuffix(".gz")
+    return [_read_trc(lines, path, options) if name.endswith(".trc") else _read_table(lines, path, options)]
+
+
+FORMAT = PointFormat(
+    files=r".+\.(trc|sto|mot)(\.gz)?",
+    what="files of OpenSim (*.trc, *.sto, *.mot)",
+    read=_read,
+    prefix="trc",
+    measure=lambda channels, options: "m",
+).format("OpenSim markers (.trc) and positions (.sto, .mot)", Options)
