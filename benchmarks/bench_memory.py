@@ -72,7 +72,16 @@ def measure(work: Path, clips: int, distinct: int, epochs: int) -> dict[str, Any
     os.environ["MOTET_CACHE"] = str(work / "cache")
     imported = peak(["data", "import", "ntu", str(recordings), str(archive)])
     size = sum(f.stat().st_size for f in archive.iterdir()) / 2**30
-    training = ["pretrain", "cmd/small", "--data", str(archive), "--out", str(work / "run"), "--epochs", str(epochs)]
+    training = [
+        "pretrain",
+        "cmd/small-gru",
+        "--data",
+        str(archive),
+        "--out",
+        str(work / "run"),
+        "--epochs",
+        str(epochs),
+    ]
     trained = peak([*training, "--split", "ntu60-xsub", "--precision", "bf16"])
     return {"clips": clips, "archive_gb": size, "import": imported, "training": trained}
 

@@ -51,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     result = {
         f"{recipe}, {'+'.join(streams)}": latencies(recipe, streams, given.frames)
-        for recipe in ("cmd/small", "cmd/paper")
+        for recipe in ("cmd/small-gru", "cmd/paper")
         for streams in (("joint",), ("joint", "motion", "bone"))
     }
     print(json.dumps(result | {"threads": given.threads}, indent=1))

@@ -82,10 +82,10 @@ def entries(which: Set, archive: MotionArchive, ratio: float | None) -> list[Ent
     common = {**which.options, "streams": which.streams, "precision": PRECISION}
     base = {**common, "epochs": epochs}
     rows = [Entry(m, f"{m}/small", base) for m in ("moco", "cmd", "mcl", "crossclr")]
-    rows.append(Entry("cmd-consensus", "cmd/small", {**base, "teachers": "consensus"}))
+    rows.append(Entry("cmd-consensus", "cmd/small-gru", {**base, "teachers": "consensus"}))
     if ratio is not None:
         longer = max(epochs, round(epochs * ratio))
-        rows.append(Entry("moco-equal-time", "moco/small", {**common, "epochs": longer}))
+        rows.append(Entry("moco-equal-time", "moco/small-gru", {**common, "epochs": longer}))
     return rows
 
 
@@ -94,14 +94,14 @@ def ablations(which: Set, archive: MotionArchive) -> list[Entry]:
     epochs = epochs_for(archive, which.steps)
     base = {**which.options, "streams": which.streams, "precision": PRECISION, "epochs": epochs}
     rows = [
-        Entry(f"cmd-t{t}-s{s}", "cmd/small", {**base, "teacher_temperature": t, "student_temperature": s})
+        Entry(f"cmd-t{t}-s{s}", "cmd/small-gru", {**base, "teacher_temperature": t, "student_temperature": s})
         for t, s in ((0.02, 0.1), (0.1, 0.1), (0.05, 0.5))
     ]
-    rows.append(Entry("cmd-two-stage", "cmd/small", {**base, "distill_start": epochs // 2}))
-    rows.append(Entry("crossclr-one-stage", "crossclr/small", {**base, "cross_start": 0}))
+    rows.append(Entry("cmd-two-stage", "cmd/small-gru", {**base, "distill_start": epochs // 2}))
+    rows.append(Entry("crossclr-one-stage", "crossclr/small-gru", {**base, "cross_start": 0}))
     six = tuple(SIX.format(part=which.part).split())
     rows += [
-        Entry(f"cmd-6-streams-{t}", "cmd/small", {**base, "streams": six, "teachers": t})
+        Entry(f"cmd-6-streams-{t}", "cmd/small-gru", {**base, "streams": six, "teachers": t})
         for t in ("pairwise", "consensus")
     ]
     return rows

@@ -81,12 +81,12 @@ def ablation_entries(which: Set, archive: MotionArchive) -> list[Entry]:
         for value, change in values.items():
             name = value if part == "host" else f"{part} {value}"
             if change is None:
-                rows.append(Entry(name, "moco/small", base))
+                rows.append(Entry(name, "moco/small-gru", base))
                 continue
             options = dict(change)
             if "halp_start" in options:
                 options["halp_start"] = round(options["halp_start"] * epochs)
-            rows.append(Entry(name, "halp/small", {**base, **options}))
+            rows.append(Entry(name, "halp/small-gru", {**base, **options}))
     return rows
 
 

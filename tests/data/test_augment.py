@@ -248,3 +248,26 @@ def test_equal_in_distribution_to_the_plain_form() -> None:
     spread = plain.std(0).clip(1e-6)
     assert (np.abs(plain.mean(0) - batched.mean(0)) < 5 * spread * math.sqrt(2 / n)).all()
     np.testing.assert_allclose(batched.std(0), plain.std(0), rtol=0.12)
+
+
+def test_bones_grow_along_the_tree() -> None:
+    """Each bone keeps its direction, both sides grow alike, and what is absent stays so."""
+    skeleton = layouts.get("shared-15")
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 2, 15, 3)
+    x[1, 2, 0, 9] = 0.0
+    keyed = CounterRNG(0, 0, torch.arange(3), 0)
+    found = augment(x, keyed, replace(Augment.none(), bones=0.2), skeleton)
+    root = next(j for j in range(15) if skeleton.parents[j] == -1)
+    torch.testing.assert_close(found[:, :, :, root], x[:, :, :, root])
+    assert not found[1, 2, 0, 9].any()
+    factors = {}
+    for child, parent in skeleton.bones:
+        before, after = (c[..., child, :] - c[..., parent, :] for c in (x, found))
+        ratio = (after * before).sum(-1) / before.square().sum(-1)
+        torch.testing.assert_close(after[0], ratio[0][..., None] * before[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ratio[0], ratio[0, :1, :1].expand_as(ratio[0]), atol=1e-4, rtol=1e-4)
+        factors[child] = float(ratio[0, 0, 0])
+    assert 0.8 <= min(factors.values()) < 0.95
+    assert 1.05 < max(factors.values()) <= 1.2
+    assert all(factors[a] == pytest.approx(factors[b], abs=1e-4) for a, b in skeleton.mirror)

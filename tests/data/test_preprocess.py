@@ -266,3 +266,23 @@ def test_every_body_layout_can_be_normalised(name: str) -> None:
 def test_cmd_changes_which_way_is_up() -> None:
     assert oriented(KINECT, "cmd").up == "+z"
     assert oriented(KINECT, "yaw") is KINECT
+
+
+def test_body_removes_place_heading_size_and_unit() -> None:
+    skeleton = layouts.get("shared-15")
+    torch.manual_seed(0)
+    clip = torch.randn(1, 6, 1, 15, 3, dtype=torch.float64)
+    clip[0, 2, 0, 4] = 0.0  # a joint that was lost for a frame stays zero and measures no bone
+    turn = torch.tensor([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.8, 0.0, 0.6]], dtype=torch.float64)
+    there = (clip != 0).any(-1, keepdim=True)
+    moved = (1000 * clip @ turn.T + torch.tensor([5.0, 2.0, -3.0], dtype=torch.float64)) * there
+    found, again = (preprocess(x, torch.tensor([6]), skeleton, "body") for x in (clip, moved))
+    torch.testing.assert_close(found, again)
+    lengths = [
+        (found[0, t, 0, a] - found[0, t, 0, b]).norm()
+        for t in range(6)
+        for a, b in skeleton.bones
+        if not (t == 2 and 4 in (a, b))
+    ]
+    assert float(torch.stack(lengths).mean()) == pytest.approx(0.25)
+    assert not found[0, 2, 0, 4].any()

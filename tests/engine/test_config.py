@@ -47,7 +47,7 @@ def test_released_schedule_is_one_epoch_longer() -> None:
 def test_a_bare_name_takes_the_size_of_the_data() -> None:
     assert recipes.get("cmd", 500).recipe == "cmd/small"
     assert recipes.get("cmd", 40_000).recipe == "cmd/paper"
-    assert recipes.get("cmd").recipe == "cmd/small"
+    assert recipes.get("cmd").recipe == "cmd/small-gru"
     with pytest.raises(ConfigError, match="there is no recipe 'cdm'"):
         recipes.get("cdm")
     with pytest.raises(ConfigError, match="cmd/ntu60-xsub"):
@@ -55,7 +55,9 @@ def test_a_bare_name_takes_the_size_of_the_data() -> None:
 
 
 def test_options_by_their_names() -> None:
-    recipe = recipes.get("cmd/small").with_options({"hidden": 32, "teachers": "consensus", "lr": 1, "streams": "joint"})
+    recipe = recipes.get("cmd/small-gru").with_options(
+        {"hidden": 32, "teachers": "consensus", "lr": 1, "streams": "joint"}
+    )
     assert recipe.encoder.hidden == 32
     assert recipe.optimiser.lr == 1.0
     assert recipe.streams == ("joint",)
@@ -77,13 +79,13 @@ def test_options_by_their_names() -> None:
 )
 def test_wrong_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        recipes.get("cmd/small").with_options(options)
+        recipes.get("cmd/small-gru").with_options(options)
 
 
 def test_a_stored_configuration_cannot_name_foreign_code() -> None:
-    data = recipes.get("cmd/small").to_dict()
+    data = recipes.get("cmd/small-gru").to_dict()
     data["method"]["module"] = "os"
     with pytest.raises(ConfigError, match="not one of motet's"):
         recipe_from_dict(data)
     with pytest.raises(ConfigError, match="unknown option"):
-        recipe_from_dict({**recipes.get("cmd/small").to_dict(), "colour": 1})
+        recipe_from_dict({**recipes.get("cmd/small-gru").to_dict(), "colour": 1})

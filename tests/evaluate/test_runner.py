@@ -61,7 +61,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
 def write_run(path: Path, archive: MotionArchive, seed: int = 0, streams: tuple[str, ...] = STREAMS) -> Run:
     """A finished run whose weights come straight from their initialisation."""
     recipe = replace(
-        recipes.get("cmd/small"), streams=streams, frames=8, seed=seed, encoder=Encoder(hidden=6, layers=1)
+        recipes.get("cmd/small-gru"), streams=streams, frames=8, seed=seed, encoder=Encoder(hidden=6, layers=1)
     )
     run = create_run(path, recipe, archive, {"split": "odd-even"})
     Model.fresh(recipe, archive, seed=100 + seed).save(run.path / "model.safetensors")
@@ -81,9 +81,13 @@ def rows_of(result: dict[str, Any], **wanted: Any) -> list[Row]:
 def test_the_table_has_every_row(run: Run) -> None:
     result = evaluate.run(run.path, ("knn", "linear", "linear-cached"), seeds=2, linear=SHORT, linear_cached=SHORT)
     together = "joint+motion+bone[top]"
-    for features in ("cmd", "random encoder", "raw"):
-        knn = [(r.stream, r.ensemble) for r in rows_of(result, protocol="knn", features=features)]
-        assert knn == [*((s, None) for s in STREAMS), (together, "concat")]
+    for features in ("cmd", "random encoder", "raw", "random convolutions"):
+        for standardised in (False, True):
+            rows = rows_of(result, protocol="knn", features=features)
+            knn = [(r.stream, r.ensemble) for r in rows if r.details.get("standardised", False) == standardised]
+            assert knn == [*((s, None) for s in STREAMS), (together, "concat")]
+        if features == "random convolutions":
+            continue
         for protocol in ("linear", "linear-cached"):
             found = rows_of(result, protocol=protocol, features=features)
             assert [(r.stream, r.ensemble) for r in found] == [
@@ -225,14 +229,15 @@ def test_encoded_once_for_all_protocols(run: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Model, "encode", lambda *a, **k: calls.append(len(a[2])) or encode(*a, **k))
     protocols = ("knn", "linear-cached")
     first = evaluate.run(run, protocols, linear_cached=SHORT)
-    assert calls == [36, 36]  # learned and random, all clips of both sides
+    # learned, random, and for kNN random convolutions: all clips of both sides
+    assert calls == [36, 36, 36]
     again = evaluate.run(run, protocols, linear_cached=SHORT, again=True)
-    assert len(calls) == 2
+    assert len(calls) == 3
     assert first["rows"] == again["rows"]
     for path in (run.path / "features").iterdir():
         path.write_bytes(path.read_bytes()[:50])  # a damaged file is made again
     assert evaluate.run(run, protocols, linear_cached=SHORT, again=True)["rows"] == first["rows"]
-    assert len(calls) == 4
+    assert len(calls) == 6
 
 
 def test_other_weights_have_other_features(tmp_path: Path, archive: MotionArchive) -> None:
@@ -274,6 +279,7 @@ def test_one_stream_and_no_baselines(tmp_path: Path, archive: MotionArchive) -> 
     run = write_run(tmp_path / "run", archive, streams=("joint",))
     result = evaluate.run(run, ("knn", "linear"), baselines=False, linear=SHORT)
     assert [(r.protocol, r.features, r.stream, r.ensemble) for r in rows_of(result)] == [
+        ("knn", "cmd", "joint", None),
         ("knn", "cmd", "joint", None),
         ("linear", "cmd", "joint", None),
     ]

@@ -82,3 +82,17 @@ def test_refuses_more_positives_than_slots() -> None:
 def test_half_precision_is_promoted() -> None:
     tensors = [group["joint"].bfloat16() for group in toy()]
     assert info_nce(*tensors).dtype == torch.float32
+
+
+def test_slots_that_are_left_out() -> None:
+    """As a queue without them, row by row."""
+    torch.manual_seed(0)
+    query, key, queue = (torch.nn.functional.normalize(torch.randn(n, 4, dtype=torch.float64)) for n in (3, 3, 5))
+    left_out = torch.tensor([[True, False, False, True, False], [False] * 5, [True] * 5])
+    found = info_nce(query, key, queue, temperature=0.2, left_out=left_out)
+    rows = [info_nce(query[i : i + 1], key[i : i + 1], queue[~left_out[i]], temperature=0.2) for i in range(3)]
+    torch.testing.assert_close(found, torch.stack(rows).mean())
+    present, held = torch.tensor([True, False, True]), torch.tensor([True, True, False, True, True])
+    some = info_nce(query, key, queue, temperature=0.2, present=present, held=held, left_out=left_out)
+    parts = [info_nce(query[i : i + 1], key[i : i + 1], queue[held & ~left_out[i]], temperature=0.2) for i in (0, 2)]
+    torch.testing.assert_close(some, torch.stack(parts).mean())

@@ -63,3 +63,17 @@ def test_refusals() -> None:
         queue.enqueue({"a": torch.ones(1, 2), "b": torch.ones(2, 2)})
     with pytest.raises(ConfigError, match="slot"):
         Queue(("a",), 0, 2)
+
+
+def test_a_queue_knows_whose_keys_it_holds() -> None:
+    queue = Queue(["a", "b"], 4, 2, owners=True)
+    assert not queue.own(torch.tensor([-1 + 1, 7])).any()
+    keys = torch.eye(2).repeat(2, 1)[:3]
+    queue.enqueue({"a": keys, "b": keys}, ids=torch.tensor([7, 3, 7]))
+    assert queue.own(torch.tensor([3, 7, 9])).tolist() == [
+        [False, True, False, False],
+        [True, False, True, False],
+        [False] * 4,
+    ]
+    queue.enqueue({"a": keys, "b": keys}, ids=torch.tensor([9, 9, 1]))  # wraps
+    assert queue.own(torch.tensor([7, 9])).tolist() == [[False, False, True, False], [True, False, False, True]]

@@ -86,7 +86,7 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
 def test_few_steps_and_clips_left_out_are_told(clips: int, batch: int, told: str | None) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        _tell_left_out(recipes.get("moco/small").with_options({"batch_size": batch}), clips)
+        _tell_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch}), clips)
     assert [str(w.message) for w in found] == ([told] if told else [])
 
 

@@ -125,7 +125,7 @@ def test_a_rule_that_divides_the_sensors_differently_is_refused(both: MotionArch
 
 
 def test_options_of_one_sensor(both: MotionArchive) -> None:
-    recipe, _ = resolve("cmd/small", both, {**ONE, "per_sensor": ("watch:frames=12", "watch:hidden=4")})
+    recipe, _ = resolve("cmd/small-gru", both, {**ONE, "per_sensor": ("watch:frames=12", "watch:hidden=4")})
     recipe = fitted(recipe, companions(both, recipe.streams))
     watch, body = recipe.for_sensor("watch"), recipe.for_sensor("")
     assert (watch.streams, watch.frames, watch.encoder.hidden, watch.preprocess) == (("joint",), 12, 4, "none")
@@ -307,7 +307,7 @@ def test_a_copy_beside_is_as_good_as_the_original(small_archive: MotionArchive, 
 def test_crops_of_two_sensors_cover_the_same_share(both: MotionArchive, tmp_path: Path) -> None:
     """Draws follow the performance, whatever the row and the rate of the sensor."""
     recipe, parts = resolve(
-        "cmd/small", both, {**ONE, "crop_minimum": 0.3, "crop_frames": 2, "shear": 0.0, "scale": 0.0, "noise": 0.0}
+        "cmd/small-gru", both, {**ONE, "crop_minimum": 0.3, "crop_frames": 2, "shear": 0.0, "scale": 0.0, "noise": 0.0}
     )
     found = companions(both, recipe.streams)
     feed = Feed(found["watch"], fitted(recipe, found), parts.train, torch.device("cpu"))

@@ -67,7 +67,8 @@ GRAPH = "--encoder stgcn --width 8 --feature-size 16"
 
 
 def _pretrain(name: str, recipe: str, words: str, *, fast: bool = False, epochs: int = 2, data: str = "sim") -> Run:
-    line = f"pretrain {recipe} --data {{in}}/{data} --out {{out}}/run --epochs {epochs} {TINY} {words}"
+    size = "" if "aimclr" in recipe else "/small-gru"
+    line = f"pretrain {recipe}{size} --data {{in}}/{data} --out {{out}}/run --epochs {epochs} {TINY} {words}"
     return Run(f"pretrain/{name}", (_line(line),), fast=fast)
 
 

@@ -41,7 +41,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
 
 @pytest.fixture(scope="module")
 def run(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return pretrain("cmd/small", archive, tmp_path_factory.mktemp("run") / "run", progress=False, **TINY)
+    return pretrain("cmd/small-gru", archive, tmp_path_factory.mktemp("run") / "run", progress=False, **TINY)
 
 
 def test_before_and_after_the_evaluation(run: Run, archive: MotionArchive, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from motet.use.embed import _blocks
 @pytest.fixture(scope="module")
 def run(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = replace(
-        recipes.get("cmd/small"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
+        recipes.get("cmd/small-gru"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
     )
     run = create_run(tmp_path_factory.mktemp("runs") / "run", recipe, small_archive, {"split": "odd-even"})
     Model.fresh(recipe, small_archive).save(run.path / "model.safetensors")

@@ -21,7 +21,9 @@ from motet.use import export as exporting
 
 def model_of(archive: MotionArchive, name: str = "gru") -> Model:
     encoder = Encoder(encoder=name, hidden=4, layers=1)  # type: ignore[arg-type]
-    return Model.fresh(replace(recipes.get("cmd/small"), streams=("joint", "motion[arms]"), encoder=encoder), archive)
+    return Model.fresh(
+        replace(recipes.get("cmd/small-gru"), streams=("joint", "motion[arms]"), encoder=encoder), archive
+    )
 
 
 def test_the_graph_computes_what_the_model_does(

@@ -27,7 +27,7 @@ STREAMS = ("joint", "motion", "bone", "bone_motion", "acceleration", "joint[left
 def model_of(preprocessing: str, persons: int = 2, mode: str = "causal", streams: tuple[str, ...] = STREAMS) -> Model:
     torch.manual_seed(0)
     encoder = Encoder(hidden=8, layers=2, mode=mode)  # type: ignore[arg-type]
-    recipe = replace(recipes.get("cmd/small"), streams=streams, preprocess=preprocessing, encoder=encoder)
+    recipe = replace(recipes.get("cmd/small-gru"), streams=streams, preprocess=preprocessing, encoder=encoder)
     model = Model(recipe, layouts.get("kinect-v2"), persons, 3)
     for module in model.encoders.modules():  # a norm that has seen data
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -87,7 +87,7 @@ def test_what_a_stream_refuses() -> None:
 
 def small_model(archive: MotionArchive) -> Model:
     recipe = replace(
-        recipes.get("cmd/small"), streams=("joint", "motion", "acceleration"), encoder=Encoder(hidden=16, layers=1)
+        recipes.get("cmd/small-gru"), streams=("joint", "motion", "acceleration"), encoder=Encoder(hidden=16, layers=1)
     )
     return Model.fresh(recipe, archive)
 

@@ -32,7 +32,7 @@ from motet.use.weights import convert_checkpoint, save_weights
 
 def finished(path: Path, archive: MotionArchive) -> Run:
     recipe = replace(
-        recipes.get("cmd/small"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
+        recipes.get("cmd/small-gru"), streams=("joint", "motion"), encoder=Encoder(hidden=4, layers=1), frames=8
     )
     run = create_run(path, recipe, archive, {"split": "odd-even", "train_clips": 24, "test_clips": 24})
     Model.fresh(recipe, archive).save(run.path / "model.safetensors")

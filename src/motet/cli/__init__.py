@@ -46,9 +46,10 @@ usage: motet VERB …            `motet VERB --help` tells more
   search ARCHIVE --like CLIP --out HITS.csv the moments most like an example
   count ARCHIVE --out REPETITIONS.csv       repetitions of a cyclic movement
   compare TABLE --by COLUMN --out R.json    do groups of people differ?
-  embed RUN ARCHIVE --out FILE.npz          features of every clip
+  embed RUN|body|rocket ARCHIVE --out FILE  features of every clip: of a run, of motet's own weights, of none
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
+  weights train body --out FOLDER           make the weights that come with motet again, from simulated actors
   weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
   reproduce TABLE --data ARCHIVE            a paper's table on your data, beside the published figures
   report RUN --out report.html              one page to look at, with playing skeletons
@@ -81,6 +82,7 @@ VERBS = {
     "embed": ("show", "embed"),
     "export": ("show", "export"),
     "weights pack": ("show", "weights_pack"),
+    "weights train": ("show", "weights_train"),
     "weights convert": ("show", "weights_convert"),
     "reproduce": ("reproduce", "reproduce"),
     "report": ("show", "report"),

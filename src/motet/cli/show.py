@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -17,6 +18,7 @@ class Embed:
     """Features of every clip of an archive, as one .npz: features, names, labels and the place of each stream."""
 
     run: tyro.conf.Positional[Path]
+    """run, folder of weights, body (weights that come with motet) or rocket (random convolutions)"""
     archive: tyro.conf.Positional[Path]
     """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
@@ -84,6 +86,36 @@ def weights_pack(args: Sequence[str]) -> int:
     from motet.use.weights import save_weights
 
     print(save_weights(given.run, given.out, licence=given.licence))
+    return 0
+
+
+@dataclass
+class TrainWeights:
+    """Make the weights that come with motet again: simulate actors, train on them without labels, pack the result."""
+
+    name: tyro.conf.Positional[str]
+    """body"""
+    out: Path
+    """folder for recordings, run and weights; what is there already is not done again"""
+    clips: int = 6000
+    """how many clips to simulate"""
+    actors: int = 60
+    """how many people perform them"""
+    seed: int = 1
+    """of the training"""
+    steps: int | None = None
+    """length of the training, by default the recipe's"""
+    quiet: bool = False
+    """no progress"""
+
+
+def weights_train(args: Sequence[str]) -> int:
+    """motet weights train NAME --out FOLDER"""
+    given = parse(TrainWeights, args, "motet weights train")
+    from motet.use.train_weights import train_weights
+
+    made: dict[str, Any] = {"clips": given.clips, "actors": given.actors, "seed": given.seed, "steps": given.steps}
+    print(train_weights(given.name, given.out, progress=not given.quiet, **made))
     return 0
 
 

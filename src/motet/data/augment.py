@@ -8,16 +8,19 @@ mapped to zero.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Fraction, NotNegative, Options
 from motet.core.rng import CounterRNG
-from motet.data.preprocess import lateral_axis
+from motet.data.preprocess import lateral_axis, present_joints
 from motet.data.skeletons import Skeleton
 
 _CACHED = 1 << 18  # numbers that stay in a core's cache while the passes of apply_maps go over them
@@ -46,6 +49,8 @@ class Augment(Options):
             coordinate, so it does not depend on the unit.
         speed: uneven tempo; at most the share of the clip by which a moment is played too early or too late, drawn
             U(−speed, speed), largest mid-clip. Below 1/π, so that time never runs backwards.
+        bones: another build: the length of every bone is multiplied by U(1 − bones, 1 + bones), the same on both
+            sides of the body and in all frames; layouts without bones keep theirs.
     """
 
     crop_minimum: Fraction = 0.1
@@ -60,6 +65,7 @@ class Augment(Options):
     mirror: Fraction = 0.0
     noise: NotNegative = 0.0
     speed: Annotated[float, Bounds(least=0, most=1 / math.pi)] = 0.0
+    bones: Fraction = 0.0
 
     @classmethod
     def published(cls) -> Augment:
@@ -70,6 +76,11 @@ class Augment(Options):
     def mild(cls) -> Augment:
         """For hundreds or thousands of clips, where the published distributions drown the signal."""
         return cls(crop_minimum=0.5, crop_frames=8, corruption=0.0, shear=0.3, scale=0.2, noise=0.02)
+
+    @classmethod
+    def varied(cls) -> Augment:
+        """As :meth:`mild`, with uneven tempo, heading and build: what differs from person to person."""
+        return replace(cls.mild(), speed=0.12, rotate=17.0, bones=0.2)
 
     @classmethod
     def none(cls) -> Augment:
@@ -105,6 +116,8 @@ def augment(x: Tensor, keyed: CounterRNG, options: Augment, skeleton: Skeleton) 
     check_options(options, skeleton, x.shape[-1])
     if options.speed:
         x = _change_tempo(x, keyed.uniform("speed", low=-options.speed, high=options.speed))
+    if options.bones and skeleton.bones:
+        x = _stretch_bones(x, keyed, options.bones, skeleton)
     if options.mirror:
         x = _swap_sides(x, _mirrored(keyed, options), skeleton)
     out = apply_maps(x, joint_maps(keyed, options, skeleton, x.shape[-1]).to(x.dtype))
@@ -248,6 +261,36 @@ def _change_tempo(x: Tensor, amount: Tensor) -> Tensor:
     flat = x.reshape(batch * time, -1)
     mixed = flat.index_select(0, rows).lerp_(flat.index_select(0, rows + 1), weight.view(-1, 1))
     return mixed.view(x.shape)
+
+
+def _stretch_bones(x: Tensor, keyed: CounterRNG, amount: float, skeleton: Skeleton) -> Tensor:
+    """Each joint moves by what the bones between it and its root have grown; what is absent (zero) stays so.
+
+    A bone whose ends are not both there is left as it is.
+    """
+    factor = keyed.uniform("bones", len(skeleton), low=-amount, high=amount)
+    for left, right in skeleton.mirror:
+        factor[:, right] = factor[:, left]
+    parents = torch.as_tensor(skeleton.parent_index, device=x.device)
+    there = present_joints(x)
+    both = there & there.index_select(3, parents)
+    grown = (x - x.index_select(3, parents)) * (factor.to(x.dtype)[:, None, None] * both)[..., None]
+    paths = torch.from_numpy(_paths(skeleton.parents)).to(grown)
+    # moved[…, v, :] = sum of the growth of the bones on the path to v
+    moved = torch.einsum("vu,btpuc->btpvc", paths, grown)
+    return x + moved * there[..., None]
+
+
+@cache
+def _paths(parents: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """(V, V): 1 where the bone of the second joint lies on the way from the first to its root."""
+    paths = np.zeros((len(parents), len(parents)), dtype=np.float32)
+    for joint in range(len(parents)):
+        above = joint
+        while parents[above] not in (-1, above):
+            paths[joint, above] = 1.0
+            above = parents[above]
+    return paths
 
 
 def _add_noise(x: Tensor, keyed: CounterRNG, amount: float) -> Tensor:

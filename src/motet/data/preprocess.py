@@ -14,7 +14,7 @@ from torch import Tensor
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
 
-METHODS = ("cmd", "crossclr", "yaw", "center", "first-frame", "none")
+METHODS = ("cmd", "crossclr", "yaw", "body", "center", "first-frame", "none")
 
 # Landmarks by canonical joint name, the first that a layout can give; several names mean their mean.
 _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -24,6 +24,8 @@ _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
     "left shoulder": (("left_shoulder",),),
     "right shoulder": (("right_shoulder",),),
 }
+BONE = 0.25
+"""length of a mean bone after "body": about that of an adult in metres"""
 _SMALLEST = 1e-6  # below this the released normalisation takes a rotation for none
 
 
@@ -68,6 +70,8 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
         raise ConfigError(f"preprocess {method!r} turns about the vertical, but {skeleton.name!r} declares no up axis")
     if method == "crossclr":
         landmark(skeleton, "top of the spine")
+    if method == "body" and not skeleton.bones:
+        raise ConfigError(f"preprocess 'body' measures bones, but {skeleton.name!r} has none; choose 'yaw'")
 
 
 def oriented(skeleton: Skeleton, method: str) -> Skeleton:
@@ -93,6 +97,7 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
     "yaw"          the centre joint of person 0 in his first frame subtracted; one turn about the vertical that
                    takes his shoulders (and hips) in that frame to +x: keeps path and posture, removes the
                    camera's direction
+    "body"         as "yaw", then person 0's mean bone made :data:`BONE` long: removes his size and the unit too
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
     "none"         nothing
@@ -121,7 +126,10 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         return _subtract(frames, _held_center(frames, skeleton))
     start = _first_present(frames)
     centred = _subtract(frames, start[:, None, None, skeleton.center, None])
-    return centred if method == "first-frame" else _turn(centred, _facing(start, skeleton))
+    if method == "first-frame":
+        return centred
+    turned = _turn(centred, _facing(start, skeleton))
+    return turned * _to_size(frames, skeleton).to(frames.dtype) if method == "body" else turned
 
 
 def present_joints(frames: Tensor) -> Tensor:
@@ -235,6 +243,17 @@ def _held_center(frames: Tensor, skeleton: Skeleton) -> Tensor:
     held = torch.where(seen, time, -1).cummax(1).values
     held = torch.where(held < 0, seen.to(torch.uint8).argmax(1)[:, None], held)
     return center.gather(1, held[..., None].expand_as(center))[:, :, None, None]
+
+
+def _to_size(frames: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, 1, 1, 1, 1): what makes the bones of person 0 :data:`BONE` long, on average over bones and frames."""
+    person = frames[:, :, 0]
+    child, parent = (torch.tensor(side, device=frames.device) for side in zip(*skeleton.bones, strict=True))
+    there = present_joints(person)
+    both = there[..., child] & there[..., parent]
+    lengths = torch.linalg.vector_norm(person[..., child, :] - person[..., parent, :], dim=-1) * both
+    mean = lengths.double().sum((1, 2)) / both.sum((1, 2)).clamp_min(1)
+    return torch.where(mean > 0, BONE / mean.where(mean > 0, 1), 1.0)[:, None, None, None, None]
 
 
 def _facing(start: Tensor, skeleton: Skeleton) -> Tensor:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.data.skeletons import Skeleton
 from motet.encoders import recurrence
+from motet.encoders.clips import check_clips
+
+if TYPE_CHECKING:
+    from typing import Self
 
 MODES = ("causal", "bidirectional")
 
@@ -155,7 +161,7 @@ class SkeletonGRU(nn.Module):
         mode: see :class:`CausalGRU`.
 
     Attributes:
-        feature_size: 2H.
+        feature_size, token_size: 2H.
     """
 
     def __init__(
@@ -168,24 +174,28 @@ class SkeletonGRU(nn.Module):
         self.nodes, self.persons, self.channels = nodes, persons, channels
         self.norm = nn.BatchNorm1d(nodes * persons * channels)
         self.gru = CausalGRU(nodes * persons * channels, hidden, layers, mode)
-        self.feature_size = self.gru.feature_size
+        self.feature_size = self.token_size = self.gru.feature_size
         for parameter in self.gru.parameters():
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
+
+    @classmethod
+    def of(cls, skeleton: Skeleton, persons: int, channels: int, **options: Any) -> Self:
+        """The encoder for clips of ``persons`` and ``channels``; options as of the class."""
+        return cls(len(skeleton), persons, channels, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, 2H)."""
         feature: Tensor = self.gru(self.normalise(x))
         return feature
 
+    def tokens(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, T, 2H): the output at every frame."""
+        return self.gru.sequence(self.normalise(x))
+
     def normalise(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, T, V·C·P), each feature normalised over the batch and all frames."""
-        expected = (self.persons, self.nodes, self.channels)
-        if x.dim() != 5 or x.shape[2:] != expected:
-            raise ConfigError(
-                f"this encoder reads clips of (batch, frames, persons, nodes, channels) with the last three {expected},"
-                f" not {tuple(x.shape)}"
-            )
+        check_clips(x, self.persons, self.nodes, self.channels)
         batch, time = x.shape[:2]
         # frames first: the recurrence reads time-major rows, and the norm does not care about the rows' order
         rows = x.permute(1, 0, 3, 4, 2).reshape(time * batch, -1)

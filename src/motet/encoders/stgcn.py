@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
+from motet.encoders.clips import stretched
 from motet.encoders.graph import spatial_partitions
+
+if TYPE_CHECKING:
+    from typing import Self
 
 PARTITIONS = 3
 
@@ -30,7 +36,7 @@ class STGCN(nn.Module):
         center: index of the graph's centre joint; None for the middle of the graph (Kinect v2: 20, as published).
 
     Attributes:
-        feature_size: see above.
+        feature_size, token_size: see above.
         non_negative: features are means of rectified values.
     """
 
@@ -58,6 +64,7 @@ class STGCN(nn.Module):
         if not 0.0 <= dropout < 1.0:
             raise ConfigError(f"ST-GCN option dropout must lie in [0, 1), not {dropout}")
         self.nodes, self.in_channels, self.feature_size = len(skeleton), in_channels, feature_size
+        self.token_size = feature_size
         self.register_buffer("adjacency", spatial_partitions(skeleton, center), persistent=False)
         self.norm = nn.BatchNorm1d(self.nodes * in_channels)
         widths = [width] * 4 + [2 * width] * 3 + [4 * width] * 2 + [feature_size]
@@ -75,9 +82,18 @@ class STGCN(nn.Module):
         )
         self.apply(_initialise)
 
+    @classmethod
+    def of(cls, skeleton: Skeleton, persons: int, channels: int, **options: Any) -> Self:
+        """The encoder for clips of ``channels`` and any number of ``persons``; options as of the class."""
+        return cls(skeleton, channels, **options)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, feature_size)."""
         return self.forward_map(x).mean(dim=(1, 3))
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, T, feature_size): the mean over persons and joints, each for about four frames."""
+        return stretched(self.forward_map(x).mean(dim=1).transpose(1, 2), x.shape[1])
 
     def forward_map(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, P, feature_size, T'): the last block's output averaged over joints only.

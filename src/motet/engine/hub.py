@@ -1,4 +1,4 @@
-"""Weights on the Hugging Face hub: a folder of them by its hub id."""
+"""Weights by a name: those that come with the package, and folders on the Hugging Face hub by their hub id."""
 
 from __future__ import annotations
 
@@ -9,6 +9,31 @@ from motet.core.errors import RunError
 
 FILES = ("config.json", "model.safetensors", "README.md")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+FOLDER = Path(__file__).parent.parent / "weights"
+"""weights that come with the package, each a folder"""
+
+
+def shipped() -> list[str]:
+    """Names of the weights that come with the package."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+
+
+def is_shipped(name: str | Path) -> bool:
+    """Whether a name that is no path is that of weights that come with the package."""
+    return str(name) in shipped() and not Path(name).exists()
+
+
+def found(name: str | Path) -> Path:
+    """The folder of a run or of weights by its path, by the name that the package has for it, or by its hub id.
+
+    Raises:
+        RunError: a hub id that cannot be had.
+    """
+    if is_shipped(name):
+        return FOLDER / str(name)
+    return fetch(str(name)) if is_hub_id(name) else Path(name)
 
 
 def is_hub_id(name: str | Path) -> bool:

@@ -186,10 +186,11 @@ class Learner(nn.Module):
 
 
 def make_optimiser(options: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """SGD with momentum, or Adam; one fused pass over all parameters."""
+    """SGD with momentum, Adam or AdamW; one fused pass over all parameters."""
     if options.optimiser == "sgd":
         return torch.optim.SGD(parameters, options.lr, options.momentum, weight_decay=options.weight_decay, fused=True)
-    return torch.optim.Adam(parameters, options.lr, weight_decay=options.weight_decay, fused=True)
+    kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
+    return kind(parameters, options.lr, weight_decay=options.weight_decay, fused=True)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from motet.engine.hub import fetch, is_hub_id
+from motet.engine.hub import found
 from motet.engine.run import Run
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: S
 
     Args:
         run_directory: a run directory of any verb, a folder of weights (:func:`motet.use.weights.save_weights`), or,
-            where there is no such directory, a hub id ``owner/name``, optionally ``@revision`` (extra ``hub``).
+            where there is no such directory, the name of what comes with the package (``"body"``;
+            ``"rocket"``: random convolutions) or a hub id ``owner/name``, optionally ``@revision`` (extra ``hub``).
         device: where to put it.
         kinds: verbs whose runs are wanted; all by default.
 
@@ -39,6 +40,4 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: S
     Raises:
         RunError: none of these, or no weights in it.
     """
-    if is_hub_id(run_directory):
-        run_directory = fetch(str(run_directory))
-    return Run.open(run_directory, *kinds).model(device)
+    return Run.open(found(run_directory), *kinds).model(device)

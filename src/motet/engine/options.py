@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from motet.core.options import Bounds, Count, Momentum, Natural, NotNegative, Options, Positive
+from motet.encoders import encoder_option_names
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,49 @@ INCIDENTAL = frozenset(f.name for f in fields(Loop)) - {"precision"}
 class Encoder(Options):
     """Which encoder every stream gets."""
 
-    encoder: Literal["gru", "stgcn"] = "gru"
-    """gru: the recurrent encoder of CMD and HaLP; stgcn: the graph encoder of CrosSCLR, AimCLR and CoDT."""
+    encoder: Literal["gru", "stgcn", "tcn", "transformer", "rocket"] = "gru"
+    """gru: the recurrent encoder of CMD and HaLP; stgcn: the graph encoder of CrosSCLR, AimCLR and CoDT; tcn: dilated
+    convolutions over time, small and fast; transformer: attention among body parts and moments; rocket: random
+    convolutions, which nothing trains."""
     hidden: Count = 1024
     """units per direction of the GRU; its feature has twice as many."""
     layers: Count = 3
-    """layers of the GRU."""
+    """layers of the GRU, residual blocks of the TCN, blocks of the transformer."""
     mode: Literal["causal", "bidirectional"] = "causal"
-    """causal: both halves run forward in time, as released; bidirectional: as torch's nn.GRU."""
-    width: Count = 16
-    """channels of the first blocks of the ST-GCN; later ones have two and four times as many."""
+    """of the GRU; causal: both halves run forward in time, as released; bidirectional: as torch's nn.GRU."""
+    width: Count | None = None
+    """channels: of the first blocks of the ST-GCN (16; later ones have two and four times as many), of the levels of
+    the TCN (64), of a token of the transformer (64)."""
     feature_size: Count = 256
     """channels of the last block of the ST-GCN."""
-    dropout: Momentum = 0.5
-    """share of values dropped in the blocks of the ST-GCN."""
+    dropout: Momentum | None = None
+    """share of values dropped in the blocks of the ST-GCN (0.5) and the transformer (0)."""
+    kernel: Count = 5
+    """frames that a convolution of the TCN reads."""
+    causal: bool = False
+    """let a frame of the TCN see the past only, so that it can run on a live stream."""
+    heads: Count = 4
+    """attention heads of the transformer."""
+    patch: Count = 4
+    """frames between tokens of the transformer."""
+    kernels: Count = 1000
+    """random convolutions of rocket."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Those that the encoder takes, by name (:func:`motet.encoders.build_encoder`)."""
+        values = {name: getattr(self, name, None) for name in encoder_option_names(self.encoder)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def __str__(self) -> str:
+        return ", ".join([self.encoder, *(f"{name} {value}" for name, value in self.keywords.items())])
 
 
 @dataclass(frozen=True)
 class Optimiser(Options):
     """How the weights move."""
 
-    optimiser: Literal["sgd", "adam"] = "sgd"
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Positive = 0.01
     """learning rate at the start."""
     momentum: Momentum = 0.9
@@ -78,19 +102,16 @@ class Optimiser(Options):
     milestones: Annotated[tuple[int, ...], Bounds(least=0)] = (350,)
     """epochs (counted from 0) from which the rate is multiplied by gamma, once each."""
     gamma: NotNegative = 0.1
+    schedule: Literal["milestones", "cosine"] = "milestones"
+    """milestones: constant, with drops; cosine: falls with every step along half a cosine, to 0 at the end."""
 
-    def lr_at(self, epoch: int) -> float:
-        """Learning rate in an epoch, counted from 0."""
+    def lr_at(self, epoch: float, epochs: int = 1) -> float:
+        """Learning rate at a moment of a training of ``epochs`` epochs, counted from 0; steps are parts of an epoch."""
+        if self.schedule == "cosine":
+            return self.lr * (1 + math.cos(math.pi * min(1.0, epoch / max(1, epochs)))) / 2
         return self.lr * self.gamma ** sum(epoch >= m for m in self.milestones)
 
 
 def encoder_options(encoder: Encoder) -> dict[str, Any]:
     """Keyword arguments of :func:`motet.encoders.build_encoder` for a configured encoder."""
-    if encoder.encoder == "gru":
-        return {"name": "gru", "hidden": encoder.hidden, "layers": encoder.layers, "mode": encoder.mode}
-    return {
-        "name": "stgcn",
-        "width": encoder.width,
-        "feature_size": encoder.feature_size,
-        "dropout": encoder.dropout,
-    }
+    return {"name": encoder.encoder, **encoder.keywords}

@@ -9,6 +9,10 @@ from typing import Any
 
 RANDOM = "random encoder"
 RAW = "raw"
+ROCKET = "random convolutions"
+STATISTICS = "statistics and spectrum"
+UNTRAINED = (RAW, STATISTICS, RANDOM, ROCKET)
+"""features that nothing was learned for"""
 
 
 @dataclass(frozen=True)

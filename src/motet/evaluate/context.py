@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,11 +16,12 @@ from torch import Tensor
 from motet.core.progress import tracked
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
-from motet.engine.table import RANDOM, RAW
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, UNTRAINED
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
+from motet.evaluate.rivals import random_convolutions, statistics_of
 
 if TYPE_CHECKING:
     from motet.engine.run import Run
@@ -42,6 +45,8 @@ class Context:
         learned: one feature set per run.
         random: untrained encoders, one per initialisation; empty without baselines.
         raw: one raw feature set, or none.
+        rivals: gives further features that nothing was learned for, by their name in tables: random convolutions, one
+            set per initialisation, and for sensors statistics and spectrum. Made when a protocol first asks for them.
         seeds: number of probe seeds.
         frames: frames that an encoder sees.
         small: whether the recipe is one for hundreds or thousands of clips; options left open follow it.
@@ -65,6 +70,7 @@ class Context:
     learned: Sequence[Encoded]
     random: Sequence[Encoded] = ()
     raw: Sequence[Raw] = ()
+    rivals: Callable[[], Mapping[str, Sequence[FeatureSet]]] = dict
     seeds: int = 1
     frames: int = 64
     small: bool = False
@@ -111,6 +117,7 @@ class Context:
             learned=[encoded(m, r) for m, r in zip(models, runs, strict=True)],
             random=[encoded(first.untrained(seed), None) for seed in range(count)],
             raw=[Raw(first, store)] if baselines else [],
+            rivals=_rivals(first, store, clips, archive, folder, count),
             seeds=seeds,
             frames=first.recipe.frames,
             small=first.recipe.recipe.endswith("/small"),
@@ -138,6 +145,7 @@ class Context:
             learned=[moved(f) for f in self.learned],
             random=[moved(f) for f in self.random],
             raw=[Raw(f.model, store) for f in self.raw],
+            rivals=_rivals(self.learned[0].model, store, clips, archive, self.learned[0].folder, len(self.random)),
         )
 
     @property
@@ -151,6 +159,7 @@ class Context:
             (self.method, self.learned),
             (RANDOM, self.random),
             (RAW, self.raw),
+            *self.rivals().items(),
         )
         for kind, sets in blocks:
             if sets:
@@ -158,12 +167,32 @@ class Context:
 
     def over(self, kind: str, *, probe_seeds: bool) -> str:
         """What the values of a row differ in."""
-        if kind == RANDOM:
+        if kind in (RANDOM, ROCKET):
             return "initialisations"
-        if kind != RAW and len(self.learned) > 1:
+        if kind in UNTRAINED:
+            return "probe seeds" if probe_seeds else ""
+        if len(self.learned) > 1:
             return "runs"
-        return "probe seeds" if probe_seeds else "run" if kind != RAW else ""
+        return "probe seeds" if probe_seeds else "run"
 
     def track(self, items: Sequence[T], what: str) -> Iterable[T]:
         """Iterate with progress on stderr."""
         return tracked(items, what, show=self.show)
+
+
+def _rivals(
+    model: Model, store: ClipStore, clips: LabelledClips, archive: MotionArchive, folder: Path | None, count: int
+) -> Callable[[], Mapping[str, Sequence[FeatureSet]]]:
+    """Features that nothing was learned for, made when they are first asked for; none without baselines."""
+
+    @cache
+    def made() -> Mapping[str, Sequence[FeatureSet]]:
+        train = torch.from_numpy(clips.train)
+        untrained = [random_convolutions(model, store, train, seed) for seed in range(count)]
+        found: dict[str, Sequence[FeatureSet]] = {
+            ROCKET: [Encoded(m, store, archive_hash=archive.hash, folder=folder) for m in untrained],
+            STATISTICS: statistics_of(model, store) if count else [],
+        }
+        return {kind: sets for kind, sets in found.items() if sets}
+
+    return made

@@ -74,7 +74,14 @@ class Encoded:
             return self._key
         sha = hashlib.sha256()
         recipe = self.model.recipe
-        facts = (self.archive_hash, recipe.preprocess, recipe.frames, self.model.streams, "centre .95", recipe.encoder)
+        facts = (
+            self.archive_hash,
+            recipe.preprocess,
+            self.model.clip_frames,
+            self.model.streams,
+            "centre .95",
+            recipe.encoder,
+        )
         sha.update(repr(facts).encode())
         sha.update(self.store.ids.numpy().tobytes())
         sha.update(self.weights_digest().encode())
@@ -155,7 +162,7 @@ class Raw:
         parts: list[Mapping[str, Tensor]] = []
         for at in range(0, len(ids), _BATCH):
             rows = slice(at, at + _BATCH)
-            clips = self.store.windows(ids[rows], start[rows], length[rows], self.model.recipe.frames)
+            clips = self.store.windows(ids[rows], start[rows], length[rows], self.model.clip_frames)
             views = zip(self.model.streams, self.model.views, strict=True)
             parts.append({s: view(clips).flatten(1) for s, view in views})
         return {s: torch.cat([p[s] for p in parts]) for s in self.model.streams}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.engine.table import Row
@@ -16,7 +17,7 @@ from motet.evaluate.features import FeatureSet
 from motet.evaluate.flags import flag
 from motet.evaluate.results import confusion_matrix
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
-from motet.metrics.knn import Integers, knn_predict
+from motet.metrics.knn import Integers, knn_predict, standardisation
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Options:
     """number of neighbours that vote."""
     checkpoints: bool = True
     """also judge the checkpoints that the run kept, for the best-epoch column."""
+    standardised: bool = True
+    """also give every feature the same variance on the training clips before distances are taken."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -40,12 +43,18 @@ def check(context: Context, options: Options) -> None:
 
 
 def evaluate(context: Context, options: Options) -> list[Row]:
-    """One row for each stream and one for all streams together (``concat``: L2-normalised, side by side).
+    """One row for each stream and one for all streams together (``concat``: L2-normalised, side by side), of the
+    features as they are and standardised.
 
     Last epoch: the final weights. Best epoch: the best of these and of the checkpoints on disk, chosen on the test
     clips.
     """
     check(context, options)
+    kinds = (False, True) if options.standardised else (False,)
+    return [row for standardised in kinds for row in _rows(context, options, standardised)]
+
+
+def _rows(context: Context, options: Options, standardised: bool) -> list[Row]:
     rows, classes = [], len(context.class_names)
     for kind, sets in context.groups():
         names = (*context.streams, *together(context.streams))
@@ -53,16 +62,16 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         best: dict[str, list[float]] = {name: [] for name in names}
         confusion = {name: np.zeros((classes, classes), dtype=np.int64) for name in names}
         for features in context.track(sets, f"knn: {kind}"):
-            found = _predictions(context, features, options.k)
+            found = _predictions(context, features, options.k, standardised)
             for name in names:
                 values[name].append(_share(context, found[name]))
                 confusion[name] += confusion_matrix(context.test_labels, found[name], classes)
             earlier = features.earlier() if options.checkpoints else []
-            tried = [_predictions(context, other, options.k) for other in earlier]
+            tried = [_predictions(context, other, options.k, standardised) for other in earlier]
             for name in names if tried else ():
                 best[name].append(max([values[name][-1], *(_share(context, t[name]) for t in tried)]))
         for name in names:
-            shown = kind == context.method and name == names[-1]
+            shown = kind == context.method and name == names[-1] and not standardised
             rows.append(
                 Row(
                     protocol="knn",
@@ -72,7 +81,11 @@ def evaluate(context: Context, options: Options) -> list[Row]:
                     metric="accuracy",
                     values=tuple(values[name]),
                     best_values=tuple(best[name]),
-                    details={"k": options.k, "over": context.over(kind, probe_seeds=False)},
+                    details={
+                        "k": options.k,
+                        "over": context.over(kind, probe_seeds=False),
+                        **({"standardised": True} if standardised else {}),
+                    },
                     confusion=confusion[name].tolist() if shown else None,
                 )
             )
@@ -83,7 +96,17 @@ def _share(context: Context, predicted: Integers) -> float:
     return float((predicted == context.test_labels).mean())
 
 
-def _predictions(context: Context, features: FeatureSet, k: int) -> dict[str, Integers]:
+def _predictions(context: Context, features: FeatureSet, k: int, standardised: bool) -> dict[str, Integers]:
     """Predicted labels of the test clips by stream and for all streams together."""
-    train, test = (with_concat(features.centre(ids), context.streams) for ids in (context.train, context.test))
+    train, test = sides(context, features, standardised)
     return {name: knn_predict(train[name], context.train_labels, test[name], k=k) for name in train}
+
+
+def sides(context: Context, features: FeatureSet, standardised: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Features of the training and of the test clips by stream and for all together; standardised on the former."""
+    train, test = (features.centre(ids) for ids in (context.train, context.test))
+    if standardised:
+        for stream in context.streams:
+            shift, gain = standardisation(train[stream])
+            train[stream], test[stream] = ((side[stream] - shift) * gain for side in (train, test))
+    return with_concat(train, context.streams), with_concat(test, context.streams)

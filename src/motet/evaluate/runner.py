@@ -23,6 +23,7 @@ from motet.core.distributed import agreed, rank
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
 from motet.core.files import written
+from motet.data.adapt import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.data.splits import split as split_archive
@@ -34,7 +35,6 @@ from motet.evaluate.flags import flag
 from motet.evaluate.parts import Parts
 from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
-from motet.evaluate.transfer import adapted
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
@@ -297,7 +297,15 @@ def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
 def _same_shape(runs: Sequence[Run], models: Sequence[Model]) -> None:
     def shape(model: Model) -> tuple[Any, ...]:
         recipe = model.recipe
-        return (recipe.method, model.streams, recipe.frames, recipe.preprocess, recipe.encoder, model.skeleton.joints)
+        return (
+            recipe.method,
+            model.streams,
+            recipe.frames,
+            model.clip_frames,
+            recipe.preprocess,
+            recipe.encoder,
+            model.skeleton.joints,
+        )
 
     for run, model in zip(runs[1:], models[1:], strict=True):
         if shape(model) != shape(models[0]):

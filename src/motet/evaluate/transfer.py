@@ -9,26 +9,19 @@ unit is brought to that of the pretraining set, persons are added (absent) or le
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from motet.core.distributed import agreed, rank
 from motet.core.errors import ConfigError
-from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.data.convert import convert
-from motet.data.skeletons import Skeleton
+from motet.data.adapt import adapted
+from motet.data.archive import MotionArchive
 from motet.data.splits import default_rule, split
 from motet.engine.table import Row
 from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.context import Context
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
-from motet.methods.model import Model
-
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)
@@ -82,79 +75,3 @@ def _there(context: Context, archive: MotionArchive, rule: str | None, units: st
     known = [seen_in_training(f.run, archive, clips.test) for f in context.learned if f.run is not None]
     context.notes.extend(f"{name}: {note}" for note in dict.fromkeys(known) if note)
     return context.on(adapted(archive, model, folder / "features", units=units, notes=context.notes), clips)
-
-
-def adapted(
-    archive: MotionArchive, model: Model, folder: Path, *, units: str | None = None, notes: list[str] | None = None
-) -> MotionArchive:
-    """The archive in the layout that a model reads; the archive itself if it is in it already.
-
-    Args:
-        archive: any recordings.
-        model: what is to read them.
-        folder: where the converted archive is kept, named by the digest of all that decides it.
-        units: unit of the model's own recordings; None leaves the scale alone.
-        notes: takes a line on what was changed.
-
-    Raises:
-        ConfigError: the archive's joints do not give those of the model, or its coordinates are others.
-    """
-    skeleton, persons = model.skeleton, model.persons
-    if len(archive.channels) != model.channels:
-        raise ConfigError(
-            f"{archive.path} has {len(archive.channels)} coordinates ({', '.join(archive.channels)}), the model reads "
-            f"{model.channels}; choose a set of the same kind"
-        )
-    scale = _scale(archive.units, units)
-    same_joints = _layout(archive.skeleton) == _layout(skeleton)
-    if same_joints and archive.persons == persons and scale == 1.0:
-        return archive
-    said = [] if same_joints else [f"joints of {archive.skeleton.name} converted to {skeleton.name}"]
-    said += [] if scale == 1.0 else [f"{archive.units} scaled to {units}"]
-    said += [] if archive.persons == persons else [f"{archive.persons} persons made {persons}"]
-    if notes is not None:
-        notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
-    facts = repr((archive.hash, skeleton.to_dict(), persons, scale, _labels_digest(archive)))
-    path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
-    if not path.exists() and rank() == 0:
-        _write_adapted(archive, path, skeleton, persons, units or archive.units, scale)
-    agreed(None)  # the other processes wait for the first
-    return MotionArchive.open(path)
-
-
-def _write_adapted(
-    archive: MotionArchive, path: Path, skeleton: Skeleton, persons: int, units: str, scale: float
-) -> None:
-    same_joints = _layout(archive.skeleton) == _layout(skeleton)
-    columns = [c for c in archive.clips.columns if c not in ("name", "offset", "length", "persons", "sha256")]
-    with ArchiveWriter(
-        path,
-        skeleton=skeleton,
-        persons=persons,
-        fps=archive.fps,
-        units=units,
-        channels=archive.channels,
-        class_names=archive.class_names,
-        source={"adapted": str(archive.path), "hash": archive.hash},
-        licence=archive.licence,
-        simulated=archive.simulated,
-    ) as writer:
-        for index, row in enumerate(archive.clips.iter_rows(named=True)):
-            frames = archive.clip(index)[:, :persons]
-            frames = frames if same_joints else convert(frames, archive.skeleton, skeleton)
-            writer.add(np.asarray(frames * scale), name=row["name"], **{c: row[c] for c in columns})
-
-
-def _layout(skeleton: Skeleton) -> tuple[object, ...]:
-    return skeleton.joints, skeleton.up, skeleton.right_handed
-
-
-def _scale(theirs: str, ours: str | None) -> float:
-    """Factor from one unit of length to another; 1 where one is no unit of length."""
-    if ours not in _METRES or theirs not in _METRES:
-        return 1.0
-    return _METRES[theirs] / _METRES[ours]
-
-
-def _labels_digest(archive: MotionArchive) -> str:
-    return hashlib.sha256(archive.labels.tobytes() + repr(archive.class_names).encode()).hexdigest()

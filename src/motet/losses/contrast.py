@@ -68,6 +68,7 @@ def info_nce(
     temperature: float = 0.07,
     present: Tensor | None = None,
     held: Tensor | None = None,
+    left_out: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE with one positive and the queue as negatives (MoCo, He et al., CVPR 2020, Eq. 1, arXiv:1911.05722).
 
@@ -78,6 +79,7 @@ def info_nce(
         temperature: divisor of the cosine similarities.
         present: (B,) bool, the clips that count; all by default.
         held: (K,) bool, the slots that count; all by default.
+        left_out: (B, K) bool, slots that are no negatives of a query, such as older keys of its own clip.
 
     Returns:
         Scalar: mean over the batch of ``-log(exp(q·k/τ) / (exp(q·k/τ) + Σ_j exp(q·Q_j/τ)))``; 0 if nothing counts.
@@ -85,6 +87,9 @@ def info_nce(
     if empty(present, held):
         return query.new_zeros(())
     scores = logits(where(query, present), where(key, present), where(queue, held), temperature)
+    if left_out is not None:
+        own = where(where(left_out, present).T, held).T
+        scores = torch.cat([scores[:, :1], scores[:, 1:].masked_fill(own, -torch.inf)], dim=1)
     return -log_softmax(scores, dim=1)[:, 0].mean()
 
 

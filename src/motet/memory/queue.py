@@ -23,10 +23,12 @@ class Queue(nn.Module):
         dim: D, embedding size.
         generator: source of the initial noise.
         gaps: whether a clip may lack a stream; its slot then holds zeros there, and :meth:`held` tells.
+        owners: whether to remember which clip each slot's key is of, for :meth:`own`.
     """
 
     pointer: Tensor
     filled: Tensor
+    owner: Tensor
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Queue(nn.Module):
         *,
         generator: torch.Generator | None = None,
         gaps: bool = False,
+        owners: bool = False,
     ) -> None:
         super().__init__()
         if size < 1:
@@ -46,6 +49,9 @@ class Queue(nn.Module):
             self.register_buffer(f"ring_{number}", noise)
             if gaps:
                 self.register_buffer(f"held_{number}", torch.ones(size, dtype=torch.bool))
+        self.owners = owners
+        if owners:
+            self.register_buffer("owner", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
@@ -67,6 +73,10 @@ class Queue(nn.Module):
             return {}
         return {s: getattr(self, f"held_{number}").clone() for number, s in enumerate(self.streams)}
 
+    def own(self, ids: Tensor) -> Tensor:
+        """(B, K) bool: slots that hold an older key of the clip itself, for the (B,) ids of the clips of a step."""
+        return ids.to(self.owner.device)[:, None] == self.owner
+
     def recent(self, count: int) -> dict[str, Tensor]:
         """The ``count`` keys that came in last, the oldest of them first: stream → (count, D) copies.
 
@@ -79,12 +89,15 @@ class Queue(nn.Module):
         return {s: self.ring(s)[slots] for s in self.streams}
 
     @torch.no_grad()
-    def enqueue(self, keys: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> None:
+    def enqueue(
+        self, keys: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None, ids: Tensor | None = None
+    ) -> None:
         """Write a batch of keys into every ring at the same slots, wrapping at the end.
 
         Args:
             keys: stream name → (B, D), for every stream; with B > K only the last K are kept.
             present: stream name → (B,) bool, which clips have the stream; all, where it is left out.
+            ids: (B,) clips, for a queue that remembers its owners.
 
         Raises:
             ConfigError: a stream is missing, or batches differ in size.
@@ -105,5 +118,7 @@ class Queue(nn.Module):
                 there = (present or {}).get(stream)
                 held: Tensor = getattr(self, f"held_{self.streams.index(stream)}")
                 held[slots] = True if there is None else there[first:]
+        if self.owners:
+            self.owner[slots] = -1 if ids is None else ids[first:].to(self.owner.device)
         self.pointer.copy_((pointer + count) % self.size)
         self.filled.copy_((self.filled + count).clamp_max(self.size))

@@ -147,7 +147,11 @@ class Streams(nn.Module):
         return encode_together(list(self.encoders), self.inputs(clips))
 
     def losses(
-        self, clips: Sequence[Clips], epoch: int, present: Mapping[str, Tensor] | None = None
+        self,
+        clips: Sequence[Clips],
+        epoch: int,
+        present: Mapping[str, Tensor] | None = None,
+        ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step up to the loss; runs once in every step, in training mode.
 
@@ -155,6 +159,7 @@ class Streams(nn.Module):
             clips: the :attr:`Method.clips` augmentations of the same clips.
             epoch: counted from 0.
             present: sensor → (B,) bool, which clips have it, for the sensors that some clip of the set lacks.
+            ids: (B,) the clips, for methods that remember whose keys they hold.
 
         Returns:
             Term name → weighted scalar loss; their sum is the loss.

@@ -53,6 +53,7 @@ class StepOutput:
         present: stream → (B,) bool, clips that have the stream; streams that no clip lacks are left out. The rows of a
             clip that lacks a stream are zero there.
         held: stream → (K,) bool, slots of the queues likewise.
+        own: (B, K) bool, slots that hold an older key of the clip itself, where the method leaves those out.
     """
 
     queries: Mapping[str, Tensor]
@@ -65,6 +66,7 @@ class StepOutput:
     observed: dict[str, Tensor] = field(default_factory=dict)
     present: Mapping[str, Tensor] = field(default_factory=dict)
     held: Mapping[str, Tensor] = field(default_factory=dict)
+    own: Tensor | None = None
 
     def nothing(self) -> Tensor:
         """The loss of a term that no clip of the step has anything for."""
@@ -115,6 +117,12 @@ class Contrastive(Method):
     """two-layer projection head; false gives one linear layer."""
     padding: Fraction = 0.0
     """share of a clip by which both ends are padded, mirrored, before a random window is cut; 0 leaves it whole."""
+    head_width: Count | None = None
+    """hidden units of that head; as many as the encoder's feature has by default."""
+    head_norm: bool = False
+    """batch norm of the head's hidden units."""
+    mask_own: bool = False
+    """older keys of a clip are no negatives of it: for queues that hold a large part of a small set."""
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         """Terms of the loss for the given streams in a run of ``epochs`` epochs."""
@@ -127,7 +135,7 @@ class Contrastive(Method):
             def loss(out: StepOutput) -> Tensor:
                 rows = out.queries[stream], out.keys[stream], out.queues[stream]
                 present, held = out.present.get(stream), out.held.get(stream)
-                return info_nce(*rows, temperature=self.temperature, present=present, held=held)
+                return info_nce(*rows, temperature=self.temperature, present=present, held=held, left_out=out.own)
 
             return loss
 
@@ -162,7 +170,7 @@ class Contrastive(Method):
 
     def check_sizes(self, clips: int, batch_size: int) -> None:
         queue = self.queue_size
-        if queue > clips:
+        if queue > clips and not self.mask_own:
             warnings.warn(
                 f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of "
                 f"every clip, which then count as its own negatives; try --queue-size {max(batch_size, clips // 2)}",
@@ -178,7 +186,7 @@ class Contrastive(Method):
             )
 
     def fitted(self, clips: int, batch_size: int) -> dict[str, Any]:
-        return {"queue_size": min(self.queue_size, max(batch_size, clips // 2))}
+        return {"queue_size": min(self.queue_size, max(batch_size, clips if self.mask_own else clips // 2))}
 
     def shares_encoder(self) -> bool:
         """Whether keys come from the query encoder, with gradient, instead of a momentum twin."""
@@ -203,12 +211,20 @@ class Head(nn.Sequential):
     """Projection to the embedding: Linear, ReLU, Linear (MoCo-v2) or one Linear; the last is Xavier-initialised.
 
     As in CMD's released code only the output layer is re-initialised, the hidden one keeps torch's default.
+
+    Args:
+        features: size of the encoder's feature.
+        options: of the method.
     """
 
-    def __init__(self, features: int, dim: int, *, mlp: bool) -> None:
-        last = nn.Linear(features, dim)
+    def __init__(self, features: int, options: Contrastive) -> None:
+        width = (options.head_width or features) if options.mlp_head else features
+        last = nn.Linear(width, options.dim)
         nn.init.xavier_uniform_(last.weight)
-        super().__init__(*([nn.Linear(features, features), nn.ReLU()] if mlp else []), last)
+        hidden: list[nn.Module] = [nn.Linear(features, width)] if options.mlp_head else []
+        if hidden and options.head_norm:
+            hidden.append(nn.BatchNorm1d(width))
+        super().__init__(*hidden, *([nn.ReLU()] if hidden else []), last)
 
 
 class ContrastiveHost(Streams):
@@ -240,17 +256,26 @@ class ContrastiveHost(Streams):
         options.validate(streams)
         super().__init__(streams, {"": Layout(skeleton, persons, channels, encoder), **(sensors or {})})
         self.options, self.epochs = options, epochs
-        self.heads = nn.ModuleList([Head(e.feature_size, options.dim, mlp=options.mlp_head) for e in self.encoders])  # type: ignore[arg-type]
+        if not all(any(True for _ in e.parameters()) for e in self.encoders):
+            raise ConfigError(
+                "nothing trains random convolutions; `motet embed rocket ARCHIVE` gives their features, "
+                "--encoder tcn trains convolutions"
+            )
+        self.heads = nn.ModuleList([Head(e.feature_size, options) for e in self.encoders])  # type: ignore[arg-type]
         self.key_encoders, self.key_heads = make_twin(self.encoders), make_twin(self.heads)
-        self.queue = Queue(streams, options.queue_size, options.dim, gaps=gaps)
+        self.queue = Queue(streams, options.queue_size, options.dim, gaps=gaps, owners=options.mask_own)
         self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
 
     def losses(
-        self, clips: Sequence[Clips], epoch: int, present: Mapping[str, Tensor] | None = None
+        self,
+        clips: Sequence[Clips],
+        epoch: int,
+        present: Mapping[str, Tensor] | None = None,
+        ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         first, second, *further = clips
-        found: dict[str, Tensor] = self(first, second, epoch, *further, present=present)
+        found: dict[str, Tensor] = self(first, second, epoch, *further, present=present, ids=ids)
         return found
 
     def fill(self) -> None:
@@ -317,6 +342,7 @@ class ContrastiveHost(Streams):
         epoch: int,
         *further: Tensor,
         present: Mapping[str, Tensor] | None = None,
+        ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step on augmentations of the same clips, each (B, T, P, V, C): the query's, the key's, any others.
 
@@ -324,6 +350,7 @@ class ContrastiveHost(Streams):
             first, second, further: the clips; of a sensor that some clips lack, those that have it alone, in order.
             epoch: counted from 0.
             present: sensor → (B,) bool, which clips have it, for the sensors that some clip of the set lacks.
+            ids: (B,) the clips, for methods that leave out a clip's own older keys.
 
         Returns:
             Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns, and what the
@@ -340,8 +367,9 @@ class ContrastiveHost(Streams):
             self.prototypes.prepare(self.queue, epoch=epoch, filled=filled)
         prototypes = self.prototypes.current() if self.prototypes is not None else {}
         held = {s: slots for s, slots in self.queue.held().items() if s in there}
+        own = self.queue.own(ids) if self.queue.owners and ids is not None else None
         output = StepOutput(
-            queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more, present=there, held=held
+            queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more, present=there, held=held, own=own
         )
         losses = {}
         for term in self.terms:
@@ -350,7 +378,8 @@ class ContrastiveHost(Streams):
                 losses[term.name] = weight * term.loss(output)
         self.observed = {name: value.detach() for name, value in output.observed.items()}
         rows = {s: gather_rows(k) for s, k in keys.items()}
-        self.queue.enqueue(rows, {s: gather_rows(flags) for s, flags in there.items()})
+        clips = None if own is None or ids is None else gather_rows(ids.to(own.device))
+        self.queue.enqueue(rows, {s: gather_rows(flags) for s, flags in there.items()}, clips)
         if self.prototypes is not None:
             self.prototypes.advance(self.queue, epoch=epoch, rows=len(rows[self.streams[0]]))
         return losses

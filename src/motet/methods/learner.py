@@ -102,7 +102,8 @@ class Pretraining(Learner):
 
     @property
     def small(self) -> bool:  # type: ignore[override]
-        return self.recipe.encoder.hidden <= SMALL_ENCODER
+        encoder = self.recipe.encoder
+        return encoder.encoder in ("tcn", "transformer") or encoder.hidden <= SMALL_ENCODER
 
     def _check_sensors(self) -> None:
         recipe, gaps = self.recipe, [name for name, feed in self.feeds.items() if feed.gaps]
@@ -131,13 +132,14 @@ class Pretraining(Learner):
         self.optimiser = make_optimiser(self.recipe.optimiser, [p for p in self.host.parameters() if p.requires_grad])
 
     def enter_epoch(self, at: Position) -> None:
-        set_rate(self.optimiser, self.recipe.optimiser.lr_at(at.epoch))  # type: ignore[arg-type]
         recipe = self.recipe
         order = batches(self.store.ids, recipe.batch_size, seed=recipe.seed, epoch=at.epoch)
         self._order = order.shard(rank(), world_size())
 
     def batch(self, at: Position) -> Batch:
         assert self._order is not None
+        rate = self.recipe.optimiser.lr_at(at.epoch + at.step / at.stage.steps, self.recipe.epochs)
+        set_rate(self.optimiser, rate)  # type: ignore[arg-type]
         return self.batch_of(self._order[at.step], at.epoch)
 
     def batch_of(self, ids: Tensor, epoch: int) -> Batch:
@@ -168,7 +170,7 @@ class Pretraining(Learner):
         )
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        losses = self.host.losses(batch.clips, batch.epoch, batch.present)
+        losses = self.host.losses(batch.clips, batch.epoch, batch.present, batch.ids)
         self.observed = self.host.observed
         return losses
 

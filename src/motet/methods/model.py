@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.data.adapt import check_adaptable, in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop
 from motet.data.skeletons import Skeleton
@@ -24,6 +26,7 @@ from motet.encoders import build_encoder, encode_together
 from motet.engine.checkpoint import load_checkpoint
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
+from motet.methods.frames import SECONDS, frame_features
 from motet.methods.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -184,12 +187,25 @@ class Model:
                 self.recipe, self.skeleton, self.persons, self.channels, device=self.device, units=self.units
             )
 
+    @property
+    def clip_frames(self) -> int:
+        """Frames that a whole clip is resized to."""
+        return self.recipe.encode_frames or self.recipe.frames
+
+    @property
+    def adapts(self) -> bool:
+        """Whether any layout of a body will do: where size and heading are removed, joints go by their names."""
+        return self.recipe.preprocess == "body"
+
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.
 
         Raises:
             ConfigError: says what differs.
         """
+        if self.adapts:
+            check_adaptable(archive, self)
+            return
         ours = (self.skeleton.joints, self.persons, self.channels)
         theirs = (archive.skeleton.joints, archive.persons, len(archive.channels))
         if ours != theirs:
@@ -212,15 +228,20 @@ class Model:
     def store(self, archive: MotionArchive, ids: npt.NDArray[np.int64] | Tensor | None = None) -> ClipStore:
         """The archive's clips, preprocessed as in training and resident on the model's device."""
         self.check(archive)
-        return ClipStore(archive, ids, preprocess=self.recipe.preprocess, device=self.device)
+        with self.reading(archive) as source:
+            return ClipStore(source, ids, preprocess=self.recipe.preprocess, device=self.device)
+
+    def reading(self, archive: MotionArchive) -> AbstractContextManager[MotionArchive]:
+        """The archive in the layout of the model, while the context lasts."""
+        return in_layout(archive, self) if self.adapts else nullcontext(archive)
 
     def _windows(self, store: ClipStore, ids: Tensor, start: Tensor | None, length: Tensor | None) -> Tensor:
         if start is None or length is None:
             start, length = center_crop(store.lengths_of(ids))
-        return store.windows(ids, start, length, self.recipe.frames)
+        return store.windows(ids, start, length, self.clip_frames)
 
     def features(self, clips: Tensor) -> list[Tensor]:
-        """(B, T, P, V, C) clips of ``recipe.frames`` frames → one (B, F) tensor per stream; eval mode, no gradient."""
+        """(B, T, P, V, C) clips of `clip_frames` frames → one (B, F) tensor per stream; eval mode, no gradient."""
         training = self.encoders.training
         self.encoders.eval()
         with torch.inference_mode():
@@ -268,3 +289,7 @@ class Model:
         store = self.store(archive)
         features = self.encode(store, store.ids)
         return torch.cat(list(features.values()), dim=1).cpu().numpy()
+
+    def frames(self, archive: MotionArchive, index: int, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+        """(T, F) features of every frame of one recording, see :func:`motet.methods.frames.frame_features`."""
+        return frame_features(self, archive, index, seconds=seconds)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
+from motet.methods.fitting import fit_to_layout, fit_to_size, fit_to_steps, is_small
 from motet.methods.learner import Pretraining, create_run
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe, recipe_from_dict
@@ -34,8 +34,8 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     """The recipe as it will run on an archive, and the clips that train and test.
 
     A bare name takes the size that fits the number of training clips. Changing ``epochs`` moves the recipe's
-    milestones in proportion unless they are given too. In the small size, batch and queue shrink to fit a set that is
-    smaller than they are, and recordings of sensors go without bone stream and centring.
+    milestones in proportion unless they are given too. A small recipe fits itself to the data
+    (:mod:`motet.methods.fitting`).
 
     Raises:
         ConfigError: unknown recipe or option, or a split that this archive cannot give.
@@ -44,22 +44,18 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     rule = str(options.get("split") or named or default_rule(archive))
     parts = split(archive, rule)
     base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
-    if archive.skeleton.kind == "sensor" and isinstance(recipe, str) and base.recipe.endswith("/small"):
-        # sensors have no bones and no position to centre
-        base = replace(base, streams=tuple(s for s in base.streams if s != "bone"), preprocess="none")
+    if isinstance(recipe, str) and is_small(base):
+        base = fit_to_layout(base, archive, parts)
     if options.get("as_released"):
         base = recipes.as_released(base)
     result = _as_started(base.with_options({**options, "split": rule}), options)
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
-    if result.recipe.endswith("/small"):
-        processes = result.loop.processes
-        shared = len(parts.train) // processes * processes or processes
-        fits: dict[str, Any] = {"batch_size": min(result.batch_size, shared)}
-        if isinstance(recipe, str) or result.batch_size > shared:  # a recipe that fitted another set as it is stays so
-            fits |= result.method.fitted(len(parts.train), fits["batch_size"])
-        result = result.with_options({k: v for k, v in fits.items() if k not in options})
+    if is_small(result):
+        result = fit_to_size(result, len(parts.train), options, named=isinstance(recipe, str))
+    if result.steps and "epochs" not in options:
+        result = fit_to_steps(result, len(parts.train))
     if result.as_released:  # what the released code derives from the queue follows the queue in force
         queue = result.method.flat().get("queue_size", 0)
         before, after = vars(base.method), vars(base.method.with_queue(queue))

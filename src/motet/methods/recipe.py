@@ -30,10 +30,15 @@ class Recipe(Options):
     """options of one sensor's streams, such as inertial:frames=100; of frames, preprocess, encoder, augmentation."""
     frames: Count = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
-    preprocess: Literal["cmd", "crossclr", "yaw", "center", "first-frame", "none"] = "cmd"
+    encode_frames: Count | None = None
+    """frames that whole clips are resized to when they are encoded; as many as in training by default. Crops are a part
+    of a clip, so a convolution has seen more frames to a movement than whole clips of as many frames have."""
+    preprocess: Literal["cmd", "crossclr", "yaw", "body", "center", "first-frame", "none"] = "cmd"
     split: str | None = None
     """rule that says which clips train; by default the archive's own standard."""
     epochs: Natural = 450
+    steps: Natural = 0
+    """length of the training in steps, in place of epochs: as many whole epochs as they take; 0: epochs say it."""
     batch_size: Count = 64
     """clips per step over all processes."""
     seed: Natural = 42

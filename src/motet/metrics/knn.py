@@ -17,6 +17,8 @@ Features = Tensor | npt.NDArray[np.floating[Any]]
 Labels = Tensor | npt.NDArray[np.integer[Any]] | Sequence[int]
 Integers = npt.NDArray[np.int64]
 
+CONSTANT = 1e-6
+"""a column that varies less than this share of the widest, or of its own mean, carries rounding only"""
 _VOTE_ROWS = 65536
 
 
@@ -82,3 +84,10 @@ def integer_labels(labels: Labels) -> Integers:
     if values.ndim != 1 or (values.dtype.kind not in "iub" and values.size):
         raise DataError(f"labels must be a sequence of integers, not {values.dtype} of shape {values.shape}")
     return values.astype(np.int64)
+
+
+def standardisation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift and gain (F,) that give each column of (n, F) mean 0 and variance 1; 0 where it does not vary."""
+    mean, sd = x.mean(dim=0), x.std(dim=0, correction=0)
+    active = sd > CONSTANT * torch.maximum(sd.max(), mean.abs())
+    return mean, torch.where(active, 1 / sd.where(active, 1), 0)

@@ -82,7 +82,7 @@ def _first(rows: Sequence[Row], row: Row) -> int:
 
 
 def _order(row: Row) -> int:
-    return {"raw": 0, "random": 1}.get(row.features, 2)
+    return list(words.FEATURES).index(row.features) if row.baseline else len(words.FEATURES)
 
 
 def _kind(row: Row) -> str:

@@ -74,7 +74,7 @@ class Row:
     @property
     def baseline(self) -> bool:
         """Whether nothing was learned: coordinates as they are, or an untrained encoder."""
-        return self.features in ("raw", "random")
+        return self.features in ("raw", "statistics", "random", "rocket")
 
 
 @dataclass(frozen=True)

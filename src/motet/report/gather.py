@@ -18,7 +18,7 @@ from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.data.splits import split as split_archive
 from motet.engine.run import Run, collect, kind_of
-from motet.engine.table import RANDOM, RAW, distinctions
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, distinctions
 from motet.evaluate import cluster_scores
 from motet.report import discovery, distillation, maps
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
@@ -205,7 +205,7 @@ def _evaluation_notes(
 
 
 def _features(name: str, method: str) -> str:
-    return {RAW: "raw", RANDOM: "random"}.get(name, method)
+    return name if name == RAW else {RANDOM: "random", ROCKET: "rocket", STATISTICS: "statistics"}.get(name, method)
 
 
 def _rows(evaluation: _Evaluation, method: str) -> list[Row]:

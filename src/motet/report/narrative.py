@@ -29,7 +29,9 @@ PROTOCOLS = {
 }
 FEATURES = {
     "raw": ("raw coordinates", "the recorded coordinates themselves, nothing learned"),
+    "statistics": ("statistics", "means, quantiles and spectrum of every channel, nothing learned"),
     "random": ("untrained encoder", "the same network before training, with random weights"),
+    "rocket": ("random convolutions", "shares of the time that random filters respond, nothing learned"),
 }
 
 
@@ -92,7 +94,7 @@ def main_row(rows: Sequence[Row]) -> Row | None:
 def baselines(rows: Sequence[Row], learned: Row) -> list[Row]:
     """Of raw and of random features the best row of the same protocol: the learned ones have to beat both."""
     here = [row for row in rows if row.accuracy and row.protocol == learned.protocol]
-    kinds = ([row for row in here if row.features == kind] for kind in ("raw", "random"))
+    kinds = ([row for row in here if row.features == kind] for kind in FEATURES)
     return [max(kind, key=lambda row: row.mean) for kind in kinds if kind]
 
 

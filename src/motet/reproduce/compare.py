@@ -11,7 +11,7 @@ from typing import Any
 from motet.core.files import written
 from motet.data.archive import MotionArchive
 from motet.engine.run import Run
-from motet.engine.table import RANDOM, RAW, Row, percent
+from motet.engine.table import UNTRAINED, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.methods.pretrain import train_seeds
 
@@ -63,9 +63,9 @@ def study(
         runs = train_seeds(entry.recipe, archive, folder, seeds, progress=progress, **entry.options)
         evaluation = _judged(folder, runs, archive, protocols, len(seeds), progress, not rows, options)
         for row in (r for r in map(Row.from_dict, evaluation["rows"]) if r.protocol in protocols):
-            named = Row(**{**vars(row), "features": entry.name}) if row.features not in (RAW, RANDOM) else row
+            named = Row(**{**vars(row), "features": entry.name}) if row.features not in UNTRAINED else row
             rows.append(named)
-    order = [RAW, RANDOM, *(e.name for e in entries)]
+    order = [*UNTRAINED, *(e.name for e in entries)]
     rows.sort(key=lambda row: order.index(row.features))
     facts = {k: evaluation[k] for k in ("motet", "torch", "archive", "split", "hardware", "notes")}
     found = {**facts, "seeds": list(seeds), "rows": [row.to_dict() for row in rows]}

@@ -15,7 +15,7 @@ from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.engine.run import Run
-from motet.engine.table import RANDOM, RAW
+from motet.engine.table import UNTRAINED
 from motet.engine.table import Row as Judged
 from motet.evaluate.runner import run as evaluate
 from motet.methods import recipes
@@ -158,7 +158,7 @@ class Pretraining:
         picks = {m.name: {**m.pick, **row.pick} for m in measures}
         asked = [Measure(m.name, picks[m.name], {**m.options, **row.options}) for m in measures]
         judged = self._judged(job, asked, baselines=False)
-        own = [r for r in judged if r.features not in (RAW, RANDOM)]
+        own = [r for r in judged if r.features not in UNTRAINED]
         return self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
 
     def _watched(self, job: Job, measures: Sequence[Measure]) -> Values:
@@ -196,9 +196,7 @@ class Pretraining:
         plain = [m for m in measures if m.pick.get("protocol") not in (None, "ensemble")]
         judged = self._judged(job, plain, baselines=True)
         streams = self._streams(job)
-        found = {
-            kind: self._picked(plain, [r for r in judged if r.features == kind], streams) for kind in (RAW, RANDOM)
-        }
+        found = {kind: self._picked(plain, [r for r in judged if r.features == kind], streams) for kind in UNTRAINED}
         return {kind: values for kind, values in found.items() if values}
 
     def notes(self) -> list[str]:

@@ -24,6 +24,7 @@ from motet.data.loader import release_pages
 from motet.engine.model import load
 from motet.engine.run import kind_of
 from motet.methods.model import Model
+from motet.methods.rocket import ROCKET, RocketModel
 
 _BLOCK_BYTES = 256 << 20  # preprocessed clips that are held at a time
 
@@ -73,13 +74,16 @@ def embed(
         from motet.methods.discovery.model import embed as embed_by_branches
 
         return embed_by_branches(run, archive, out)
-    model, source = load(run, device, ("pretrain",)), MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
+    model = load(run, device, () if str(run) == ROCKET else ("pretrain",))
+    if isinstance(model, RocketModel):
+        model = model.fit(source)
     model.check(source)
     out = Path(out)
     widths = [int(e.feature_size) for e in model.encoders]
     shape = (len(source), sum(widths))
     table = out.with_name(f".{out.name}.features")
-    with joined(), _scratch(table, shape):
+    with joined(), model.reading(source) as source, _scratch(table, shape):
         features = np.lib.format.open_memmap(table, mode="r+")
         for number, ids in enumerate(_blocks(source, block_bytes)):
             if number % world_size() == rank():

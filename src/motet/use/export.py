@@ -154,7 +154,7 @@ def _facts(model: Model) -> dict[str, str]:
         "motet": __version__,
         "recipe": recipe.recipe,
         "streams": json.dumps(list(model.streams)),
-        "frames": str(recipe.frames),
+        "frames": str(model.clip_frames),
         "preprocess": recipe.preprocess,
         "persons": str(model.persons),
         "channels": str(model.channels),

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import torch
@@ -103,9 +102,7 @@ def model_card(run: Run, *, licence: str, judged: str = "") -> str:
         f"| input | {recipe.frames} frames, {data['persons']} persons, {len(data['skeleton']['joints'])} joints, "
         f"{', '.join(data['channels'])} |",
         f"| preprocessing | {recipe.preprocess} |",
-        f"| encoder | {recipe.encoder.encoder}"
-        + (f", {recipe.encoder.layers} layers of {recipe.encoder.hidden}, {recipe.encoder.mode}" * _is_gru(recipe))
-        + " |",
+        f"| encoder | {recipe.encoder} |",
         f"| seed, epochs | {recipe.seed}, {recipe.epochs} |",
         "",
         "```python",
@@ -117,10 +114,6 @@ def model_card(run: Run, *, licence: str, judged: str = "") -> str:
         "",
     ]
     return "\n".join(lines) + (f"\n## Judged by\n\n{judged}" if judged else "")
-
-
-def _is_gru(recipe: Any) -> bool:
-    return bool(recipe.encoder.encoder == "gru")
 
 
 def _new_folder(folder: str | Path) -> Path:

@@ -253,7 +253,7 @@ def test_a_start_from_pretrained_weights(sets: tuple[MotionArchive, MotionArchiv
     from motet import load, pretrain
 
     options = {"epochs": 1, "hidden": 4, "layers": 1, "batch_size": 8, "queue_size": 8, "frames": 8, "device": "cpu"}
-    pretrain("moco/small", sets[1], tmp_path / "moco", streams=("joint",), progress=False, **options)
+    pretrain("moco/small-gru", sets[1], tmp_path / "moco", streams=("joint",), progress=False, **options)
     own = {**TINY, "epochs": 0, "start": str(tmp_path / "moco"), "method": "bm"}
     discover.run(*sets, tmp_path / "run", clusters=3, progress=False, **own)
     found = discover.load(tmp_path / "run").discovery

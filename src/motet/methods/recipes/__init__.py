@@ -1,7 +1,8 @@
 """Named configurations, one per row of a paper's table, and a size for small sets.
 
 ``cmd`` alone fits itself to the data: the paper's size from :data:`PAPER_SIZE` training clips on, the small one
-below. ``cmd/paper`` and ``cmd/small`` force one, ``cmd/ntu60-xsub`` and its kin also set the split and schedule.
+below. ``cmd/paper`` and ``cmd/small`` force one, ``cmd/small-gru`` is the small one with the paper's kind of encoder,
+``cmd/ntu60-xsub`` and its kin also set the split and schedule.
 A module of this package that defines ``recipes() -> dict[str, Recipe]`` adds its own; nothing else is registered.
 """
 

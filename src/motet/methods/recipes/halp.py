@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from motet.data.augment import Augment
-from motet.engine.options import Encoder, Optimiser
 from motet.methods.halp import HaLP, HaLPCMD
 from motet.methods.recipe import Recipe
+from motet.methods.recipes.contrastive import small, small_gru
 
 SPLITS: dict[str, dict[str, Any]] = {
     "ntu60-xsub": {},
@@ -26,28 +25,14 @@ METHODS: dict[str, tuple[type[HaLP], tuple[str, ...]]] = {
 }
 
 
-def _small(name: str, method: type[HaLP], streams: tuple[str, ...]) -> Recipe:
-    """The small size of the contrastive host, see :mod:`motet.methods.recipes.contrastive`."""
-    return Recipe(
-        recipe=name,
-        method=method(queue_size=512, key_momentum=0.99),
-        streams=streams,
-        frames=32,
-        preprocess="first-frame",
-        epochs=100,
-        encoder=Encoder(hidden=64, layers=2),
-        optimiser=Optimiser(optimiser="adam", lr=3e-3, milestones=(75,)),
-        augment=Augment.mild(),
-    )
-
-
 def recipes() -> dict[str, Recipe]:
     """``halp/paper``, ``halp-cmd/small``, ``halp/ntu120-xsub`` …"""
     found = {}
     for name, (method, streams) in METHODS.items():
         paper = Recipe(recipe=f"{name}/paper", method=method(), streams=streams)
         found[paper.recipe] = paper
-        found[f"{name}/small"] = _small(f"{name}/small", method, streams)
+        found[f"{name}/small"] = small(f"{name}/small", method, streams)
+        found[f"{name}/small-gru"] = small_gru(f"{name}/small-gru", method, streams)
         for split, options in SPLITS.items():
             found[f"{name}/{split}"] = replace(paper, recipe=f"{name}/{split}", split=split, method=method(**options))
         found[f"{name}/pku2-xsub"] = replace(

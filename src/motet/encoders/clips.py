@@ -1,0 +1,70 @@
+"""What all encoders share: how they are called, and what they say to clips of another shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from motet.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from motet.data.skeletons import Skeleton
+
+
+class ClipEncoder(Protocol):
+    """A module that turns clips into features.
+
+    Attributes:
+        feature_size: F, features of a clip.
+        token_size: features of a frame.
+    """
+
+    feature_size: int
+    token_size: int
+
+    @classmethod
+    def of(cls, skeleton: Skeleton, persons: int, channels: int, **options: Any) -> Self:
+        """The encoder for clips of P ``persons`` and C ``channels``."""
+        ...
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, feature_size)."""
+        ...
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, T, token_size): features of every frame."""
+        ...
+
+
+def check_sizes(encoder: str, **sizes: int) -> None:
+    """Raise ConfigError where a size is not positive."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{encoder} option {name} must be at least 1, not {value}")
+
+
+def check_clips(x: Tensor, persons: int, nodes: int, channels: int) -> None:
+    """Raise ConfigError for clips of another shape, or without a frame."""
+    expected = (persons, nodes, channels)
+    if x.dim() != 5 or x.shape[2:] != expected:
+        raise ConfigError(
+            f"this encoder reads clips of (batch, frames, persons, nodes, channels) with the last three {expected},"
+            f" not {tuple(x.shape)}"
+        )
+    if x.shape[1] == 0:
+        raise ConfigError("an encoder needs at least one frame; the batch has none")
+
+
+def frame_rows(x: Tensor) -> Tensor:
+    """(B, T, P, V, C) → (B, T, V·C·P), joint-major, then channel, then person."""
+    return x.permute(0, 1, 3, 4, 2).flatten(2)
+
+
+def stretched(tokens: Tensor, frames: int) -> Tensor:
+    """(B, T', F) → (B, frames, F): each frame takes the token that covers it."""
+    index = torch.arange(frames, device=tokens.device) * tokens.shape[1] // frames
+    return tokens[:, index]

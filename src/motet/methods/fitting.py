@@ -1,0 +1,82 @@
+"""What the small recipes take from the data they meet: streams, frames, heading, batch, queue and length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.preprocess import check_method
+from motet.data.splits import Split
+from motet.methods.recipe import Recipe
+
+CROSS_VIEW_DEGREES = 40.0
+"""headings drawn where test clips come from other cameras than the training clips."""
+SENSOR_FRAMES = 96
+"""frames of inertial recordings, which move faster than joints."""
+
+
+def is_small(recipe: Recipe) -> bool:
+    """Whether a recipe is one for hundreds or thousands of clips, which fits itself to the data."""
+    return recipe.recipe.partition("/")[2] in ("small", "small-gru", "body")
+
+
+def cross_view(archive: MotionArchive, parts: Split) -> bool:
+    """Whether the split tests on cameras that no training clip came from."""
+    if "camera" not in archive.clips.columns:
+        return False
+    cameras = archive.clips["camera"].fill_null(-1).to_numpy()
+    seen, asked = np.unique(cameras[parts.train]), np.unique(cameras[parts.test])
+    return bool(len(asked)) and -1 not in asked and not np.isin(asked, seen).any()
+
+
+def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recipe:
+    """A small recipe in the form that the layout allows.
+
+    Sensors have no bones, no heading and no position to centre; bodies without a heading (2D, hands, no vertical) are
+    centred by their first frame. Where the split crosses cameras, headings are drawn from a wider range.
+    """
+    skeleton, channels = archive.skeleton, len(archive.channels)
+    convolves = recipe.encoder.encoder != "gru"
+    if skeleton.kind == "sensor":
+        streams = tuple(s for s in recipe.streams if s != "bone")
+        recipe = replace(recipe, streams=streams, preprocess="none")
+        if convolves:
+            recipe = replace(recipe, frames=SENSOR_FRAMES, encode_frames=None)
+    elif recipe.preprocess == "yaw":
+        try:
+            check_method("yaw", skeleton, channels)
+        except ConfigError:
+            recipe = replace(recipe, preprocess="first-frame")
+    if not recipe.augment.rotate:
+        return recipe
+    if channels % 3 or (skeleton.up is not None and channels != 3):
+        return recipe.with_options({"rotate": 0.0})
+    return recipe.with_options({"rotate": CROSS_VIEW_DEGREES}) if cross_view(archive, parts) else recipe
+
+
+def fit_to_size(recipe: Recipe, clips: int, options: Mapping[str, Any], *, named: bool) -> Recipe:
+    """A small recipe with batch and queue no larger than the training set allows.
+
+    Args:
+        recipe: with the given options in force.
+        clips: how many clips train.
+        options: what was given; it stays.
+        named: whether the recipe was given by its name; one that fitted another set as it is keeps its queue.
+    """
+    processes = recipe.loop.processes
+    shared = clips // processes * processes or processes
+    fits: dict[str, Any] = {"batch_size": min(recipe.batch_size, shared)}
+    if named or recipe.batch_size > shared:
+        fits |= recipe.method.fitted(clips, fits["batch_size"])
+    return recipe.with_options({k: v for k, v in fits.items() if k not in options})
+
+
+def fit_to_steps(recipe: Recipe, clips: int) -> Recipe:
+    """The recipe with as many epochs as its steps take."""
+    return replace(recipe, epochs=math.ceil(recipe.steps / max(1, clips // recipe.batch_size)))

@@ -1,0 +1,68 @@
+"""Random convolutions as a model that nothing has trained: what ``motet.load("rocket")`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from motet.data.archive import MotionArchive
+from motet.data.augment import Augment
+from motet.data.splits import split
+from motet.encoders.rocket import FRAMES, fit_thresholds
+from motet.engine.options import Encoder
+from motet.methods import recipes
+from motet.methods.fitting import fit_to_layout
+from motet.methods.frames import SECONDS
+from motet.methods.model import Model
+
+if TYPE_CHECKING:
+    from motet.engine.run import Run
+
+ROCKET = "rocket"
+
+
+def load(run: Run, device: Any = "cpu") -> RocketModel:
+    """The random convolutions that come with the package; they have no weights until they meet recordings."""
+    return RocketModel(device=device)
+
+
+class RocketModel:
+    """Random convolutions of whatever layout they meet; the first recordings they see set their thresholds.
+
+    Attributes:
+        seed: of the kernels.
+        model: the encoders, once :meth:`fit` or the first :meth:`transform` has made them.
+    """
+
+    def __init__(self, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
+        self.seed, self.device = seed, device
+        self.model: Model | None = None
+
+    def fit(self, archive: MotionArchive, ids: Sequence[int] | npt.NDArray[np.int64] | None = None) -> Model:
+        """Make the convolutions for a layout, and take their thresholds from some clips (all by default)."""
+        base = replace(
+            recipes.get("moco/small"),
+            recipe=ROCKET,
+            encoder=Encoder(encoder="rocket"),
+            augment=Augment.none(),
+            frames=FRAMES,
+        )
+        recipe = replace(fit_to_layout(base, archive, split(archive, "all")), frames=FRAMES, encode_frames=None)
+        model = Model.fresh(recipe, archive, self.seed, self.device)
+        store = model.store(archive, None if ids is None else np.asarray(ids, dtype=np.int64))
+        fit_thresholds(model.encoders, model.views, store, store.ids, FRAMES)
+        self.model = model
+        return model
+
+    def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+        """(N, F) features of every clip of an archive, all streams side by side."""
+        return (self.model or self.fit(archive)).transform(archive)
+
+    def frames(self, archive: MotionArchive, index: int, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+        """(T, F) features of every frame of one recording, see :func:`motet.methods.frames.frame_features`."""
+        return (self.model or self.fit(archive)).frames(archive, index, seconds=seconds)

@@ -1,0 +1,83 @@
+"""The weights that come with the package, made from nothing: simulated actors, then a training without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.simulate import simulate
+from motet.data.simulate.actions import SOLO
+from motet.engine.run import Run
+from motet.methods.pretrain import pretrain, resume
+from motet.use.weights import save_weights
+
+LICENCE = "apache-2.0"
+LAYOUT = "shared-15"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How some weights are made.
+
+    Attributes:
+        recipe: what trains them.
+        layout: joints of the simulated recordings.
+    """
+
+    recipe: str
+    layout: str
+
+
+PLANS = {"body": Plan("cmd/body", LAYOUT)}
+
+
+def train_weights(
+    name: str,
+    out: str | Path,
+    *,
+    clips: int = 6000,
+    actors: int = 60,
+    seed: int = 1,
+    steps: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Simulate recordings, train on them without labels and pack the weights. What is there already is not done again.
+
+    Args:
+        name: ``"body"``.
+        out: folder; ``recordings``, ``run`` and ``weights`` are made in it.
+        clips, actors: how many are simulated.
+        seed: of the training; the simulation's is always 0.
+        steps: length of the training, by default the recipe's.
+        progress: show progress on stderr.
+
+    Returns:
+        The folder of the weights.
+
+    Raises:
+        ConfigError: no such weights.
+    """
+    if name not in PLANS:
+        raise ConfigError(f"there are no weights {name!r} to train; choose from {', '.join(PLANS)}")
+    plan, out = PLANS[name], Path(out)
+    options: dict[str, Any] = {"seed": seed} | ({} if steps is None else {"steps": steps})
+    place, folder, weights = out / "recordings", out / "run", out / "weights"
+    if not place.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        simulate(
+            place,
+            clips=clips,
+            actions=len(SOLO),
+            actors=actors,
+            layout=plan.layout,
+            dtype="float16",
+            progress=progress,
+        )
+    if (folder / "config.json").exists():
+        run = resume(folder, progress=progress)
+    else:
+        run = pretrain(plan.recipe, MotionArchive.open(place), folder, split="all", progress=progress, **options)
+    return weights if weights.exists() else save_weights(Run.open(run.path), weights, licence=LICENCE)
