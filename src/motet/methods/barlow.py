@@ -77,7 +77,11 @@ class BarlowStreams(Streams):
         self.projectors = nn.ModuleList(_projector(size, options.projection) for size in self.sizes)
 
     def losses(
-        self, clips: Sequence[Clips], epoch: int, present: Mapping[str, Tensor] | None = None
+        self,
+        clips: Sequence[Clips],
+        epoch: int,
+        present: Mapping[str, Tensor] | None = None,
+        ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """``redundancy/STREAM`` of two augmentations of the same clips."""
         first, second = (self.features(clip) for clip in clips)

@@ -113,7 +113,11 @@ class MaskedStreams(Streams):
         )
 
     def losses(
-        self, clips: Sequence[Clips], epoch: int, present: Mapping[str, Tensor] | None = None
+        self,
+        clips: Sequence[Clips],
+        epoch: int,
+        present: Mapping[str, Tensor] | None = None,
+        ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """``reconstruction/STREAM`` of one augmentation of the clips."""
         whole = self.inputs(clips[0])
