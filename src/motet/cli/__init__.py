@@ -30,6 +30,12 @@ usage: motet VERB …            `motet VERB --help` tells more
   data inspect ARCHIVE                      what is in an archive, and what is wrong with it
   data list                                 known data sets and formats, where from, on what terms
   data simulate DESTINATION                 labelled simulated recordings, from nothing
+  data select ARCHIVE DESTINATION           a part of an archive
+  data merge A B … DESTINATION              several archives as one
+  data split ARCHIVE DESTINATION            recordings cut into windows, or at their labels
+  data convert ARCHIVE DESTINATION          another layout, rate or unit
+  data label ARCHIVE TABLE --track NAME     labels along time, or of clips, from a file
+  data export ARCHIVE DESTINATION           frames or labels for other programs
   pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, cmd, halp, aimclr, …)
   resume RUN                                continue an interrupted training of any verb
   evaluate RUN                              protocols, beside raw features and a random encoder
@@ -62,6 +68,12 @@ VERBS = {
     "data import": ("data", "data_import"),
     "data inspect": ("data", "data_inspect"),
     "data list": ("data", "data_list"),
+    "data select": ("data_edit", "data_select"),
+    "data merge": ("data_edit", "data_merge"),
+    "data split": ("data_edit", "data_split"),
+    "data convert": ("data_edit", "data_convert"),
+    "data label": ("data_edit", "data_label"),
+    "data export": ("data_edit", "data_export"),
     "data simulate": ("data", "data_simulate"),
     "pretrain": ("pretrain", "pretrain"),
     "resume": ("verbs", "resume"),

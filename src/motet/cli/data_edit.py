@@ -1,0 +1,178 @@
+"""Verbs that make archives of archives, label them, and write them for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from motet.cli.parse import parse
+
+if TYPE_CHECKING:
+    from motet.data.archive import MotionArchive
+
+
+def _said(archive: MotionArchive) -> int:
+    print(f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {archive.skeleton.name}")
+    return 0
+
+
+@dataclass
+class Select:
+    """A part of an archive: by name or by a condition on the columns of its clips."""
+
+    archive: tyro.conf.Positional[Path]
+    destination: tyro.conf.Positional[Path]
+    drop: tuple[str, ...] = ()
+    """names of clips to leave out"""
+    keep: tuple[str, ...] = ()
+    """names of clips to take"""
+    where: str | None = None
+    """SQL condition, e.g. "subject = 3 AND class = 'squat'" """
+    trim: bool = False
+    """cut frames at both ends in which nothing was recorded"""
+    overwrite: bool = False
+
+
+def data_select(args: Sequence[str]) -> int:
+    """motet data select ARCHIVE DESTINATION"""
+    given = dict(vars(parse(Select, args, "motet data select")))
+    from motet.data.edit import select
+
+    return _said(select(given.pop("archive"), given.pop("destination"), **given))
+
+
+@dataclass
+class Merge:
+    """Several archives of one layout and rate as one; classes are joined by name."""
+
+    archives: tyro.conf.Positional[tuple[Path, ...]]
+    """archives, the last one is the destination"""
+    overwrite: bool = False
+
+
+def data_merge(args: Sequence[str]) -> int:
+    """motet data merge ARCHIVE ARCHIVE … DESTINATION"""
+    given = parse(Merge, args, "motet data merge")
+    from motet.core.errors import ConfigError
+    from motet.data.edit import merge
+
+    if len(given.archives) < 3:
+        raise ConfigError("merge needs at least two archives and a destination: `motet data merge A B DESTINATION`")
+    return _said(merge(given.archives[:-1], given.archives[-1], overwrite=given.overwrite))
+
+
+@dataclass
+class Split:
+    """Recordings cut into clips: windows of equal length, or the intervals of a label track."""
+
+    archive: tyro.conf.Positional[Path]
+    destination: tyro.conf.Positional[Path]
+    seconds: float | None = None
+    """length of a window"""
+    overlap: float = 0.0
+    """share of a window that the next one repeats"""
+    track: str | None = None
+    """label track: its intervals become clips, or label the windows"""
+    overwrite: bool = False
+
+
+def data_split(args: Sequence[str]) -> int:
+    """motet data split ARCHIVE DESTINATION"""
+    given = dict(vars(parse(Split, args, "motet data split")))
+    from motet.data.edit import split
+
+    return _said(split(given.pop("archive"), given.pop("destination"), **given))
+
+
+@dataclass
+class Convert:
+    """The same recordings in another layout, rate or unit."""
+
+    archive: tyro.conf.Positional[Path]
+    destination: tyro.conf.Positional[Path]
+    layout: str | None = None
+    """joint layout, e.g. shared-15"""
+    fps: float | None = None
+    """frames per second"""
+    units: str | None = None
+    """m, cm, mm or inch"""
+    overwrite: bool = False
+
+
+def data_convert(args: Sequence[str]) -> int:
+    """motet data convert ARCHIVE DESTINATION"""
+    given = dict(vars(parse(Convert, args, "motet data convert")))
+    from motet.data.edit import convert
+
+    return _said(convert(given.pop("archive"), given.pop("destination"), **given))
+
+
+@dataclass
+class Label:
+    """Labels from a file: a label track of the archive (--track), or labels of clips in a new archive (--out)."""
+
+    archive: tyro.conf.Positional[Path]
+    table: tyro.conf.Positional[Path]
+    """intervals (CSV, TSV, ELAN, BORIS, Audacity), one label a frame, or with --out a CSV with a column name"""
+    track: str | None = None
+    """label track to write, beside the recordings"""
+    form: Literal["table", "elan", "boris", "audacity", "frames"] | None = None
+    """form of the file; by default seen in it"""
+    recording: str | None = None
+    """recording that the file is about, where it does not say; by default the one called like the file"""
+    out: Path | None = None
+    """archive to create, with labels of clips from the table"""
+    overwrite: bool = False
+    """replace a track or an archive that is there"""
+
+
+def data_label(args: Sequence[str]) -> int:
+    """motet data label ARCHIVE TABLE --track NAME"""
+    given = parse(Label, args, "motet data label")
+    from motet.core.errors import ConfigError
+    from motet.data.archive import MotionArchive
+    from motet.data.edit import relabelled
+    from motet.data.exchange import labelled
+
+    if (given.out is None) == (given.track is None):
+        raise ConfigError(
+            "say where the labels go: --track NAME for labels along time, --out ARCHIVE for labels of clips"
+        )
+    if given.out is not None:
+        return _said(relabelled(given.archive, given.out, given.table, overwrite=given.overwrite))
+    archive = MotionArchive.open(given.archive)
+    added = labelled(
+        archive, given.table, str(given.track), form=given.form, recording=given.recording, overwrite=given.overwrite
+    )
+    print(f"{archive.path}: track {given.track}, {added} intervals")
+    return 0
+
+
+@dataclass
+class Export:
+    """An archive for other programs: frames as CSV or .npz, label tracks as tables, ELAN, BORIS or Audacity."""
+
+    archive: tyro.conf.Positional[Path]
+    destination: tyro.conf.Positional[Path]
+    """folder to create; a file for npz"""
+    form: Literal["csv", "npz", "table", "elan", "boris", "audacity"] = "csv"
+    """csv and npz hold frames, the others a label track"""
+    track: str | None = None
+    """label track to export; the only one by default"""
+    overwrite: bool = False
+
+
+def data_export(args: Sequence[str]) -> int:
+    """motet data export ARCHIVE DESTINATION"""
+    given = parse(Export, args, "motet data export")
+    from motet.data.archive import MotionArchive
+    from motet.data.exchange import export
+
+    archive = MotionArchive.open(given.archive)
+    count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
+    print(f"{given.destination}: {count} {'clips' if given.form in ('csv', 'npz') else 'intervals'}")
+    return 0

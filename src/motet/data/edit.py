@@ -1,0 +1,357 @@
+"""New archives from old ones: a part of them, several joined, cut into windows, at another rate or layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import layouts
+from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
+from motet.data.convert import convert as convert_layout
+from motet.data.tracks import paint, rate
+
+_OWN = ("name", "offset", "length", "persons", "sha256")
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
+
+
+@dataclass
+class Piece:
+    """A clip to write: frames ``first`` to ``last`` of a clip of ``archive``, with what changes of its row."""
+
+    archive: MotionArchive
+    index: int
+    first: int = 0
+    last: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole clip."""
+        return self.first == 0 and self.last is None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Columns of the clip, name included."""
+        row = self.archive.clips.row(self.index, named=True)
+        return {**{k: v for k, v in row.items() if k == "name" or k not in _OWN}, **self.changes}
+
+
+def write(
+    pieces: Iterable[Piece],
+    destination: str | Path,
+    like: MotionArchive,
+    *,
+    change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
+    verb: str,
+    overwrite: bool = False,
+    **options: Any,
+) -> MotionArchive:
+    """Write clips as a new archive; label tracks come along, cut where clips are cut.
+
+    Args:
+        pieces: what to write.
+        destination: archive to create, whole or not at all.
+        like: archive whose description is taken where ``options`` do not say otherwise.
+        change: applied to the frames of every clip.
+        verb: what was done, for the record of the archive.
+        overwrite: replace an archive that is there.
+        **options: of :class:`motet.data.archive.ArchiveWriter`.
+
+    Raises:
+        ConfigError: the destination exists.
+        DataError: nothing is left to write.
+    """
+    listed = list(pieces)
+    if not listed:
+        raise DataError(f"{like.path}: no clip is left, so there is nothing to write to {destination}")
+    kept = all(p.whole for p in listed) and change is None
+    kinds = {n: Sensor(s.skeleton, s.fps, s.units, s.channels) for n, s in like.sensors.items()} if kept else {}
+    described: dict[str, Any] = {
+        "skeleton": like.skeleton,
+        "persons": like.persons,
+        "fps": like.fps,
+        "units": like.units,
+        "channels": like.channels,
+        "class_names": like.class_names,
+        "source": {**like.source, verb: str(like.path.name)},
+        "licence": like.licence,
+        "simulated": like.simulated,
+        "dtype": like.frames.dtype,
+    } | options
+    rows: dict[str, list[dict[str, Any]]] = {}
+    confidence = kept and all(p.archive.confidence is not None for p in listed)
+    with ArchiveWriter(destination, confidence=confidence, sensors=kinds, overwrite=overwrite, **described) as writer:
+        for piece in listed:
+            frames = piece.archive.clip(piece.index)[piece.first : piece.last]
+            columns = piece.row
+            sensors = {n: piece.archive.sensor_clip(n, piece.index) for n in kinds if n in piece.archive.sensors}
+            certain = piece.archive.clip_confidence(piece.index) if confidence else None
+            made = frames if change is None else change(frames)
+            writer.add(made, name=columns.pop("name"), confidence=certain, sensors=sensors, **columns)
+            for track, intervals in _labels(piece, len(frames)):
+                rows.setdefault(track, []).extend(intervals)
+    archive = MotionArchive.open(destination)
+    for track, intervals in rows.items():
+        archive.tracks.save(track, intervals)
+    return archive
+
+
+def _labels(piece: Piece, frames: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    if piece.archive.fps is None:
+        return
+    start, end = piece.first / piece.archive.fps, (piece.first + frames) / piece.archive.fps
+    for name, table in piece.archive.tracks.items():
+        own = table.filter(recording=piece.archive.clips["name"][piece.index]).filter(
+            (pl.col("start") < end) & (pl.col("end") > start)
+        )
+        cut = own.with_columns(
+            start=pl.max_horizontal("start", pl.lit(start)) - start,
+            end=pl.min_horizontal("end", pl.lit(end)) - start,
+            recording=pl.lit(piece.row["name"]),
+        )
+        yield name, cut.to_dicts()
+
+
+def select(
+    archive: str | Path | MotionArchive,
+    destination: str | Path,
+    *,
+    drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    where: str | None = None,
+    trim: bool = False,
+    overwrite: bool = False,
+) -> MotionArchive:
+    """A part of an archive.
+
+    Args:
+        archive: what to choose from.
+        destination: archive to create.
+        drop: names of clips to leave out.
+        keep: names of clips to take; all by default.
+        where: an SQL condition on the columns of the clips, e.g. ``"subject = 3 AND length > 30"``; ``class`` is the
+            name of the label.
+        trim: cut frames at both ends in which nothing was recorded.
+        overwrite: replace an archive that is there.
+
+    Raises:
+        ConfigError: a name that no clip has, or a condition that cannot be evaluated.
+        DataError: nothing is left.
+    """
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    names = source.clips["name"].to_list()
+    unknown = [n for n in (*drop, *keep) if n not in set(names)]
+    if unknown:
+        raise ConfigError(f"{source.path} has no clip {unknown[0]!r}; `motet data inspect` lists what there is")
+    chosen = _condition(source, where)
+    pieces = []
+    for index, name in enumerate(names):
+        if name in set(drop) or (keep and name not in set(keep)) or not chosen[index]:
+            continue
+        first, last = _recorded(source.clip(index)) if trim else (0, None)
+        if last != 0:
+            pieces.append(Piece(source, index, first, None if last == int(source.lengths[index]) else last))
+    return write(pieces, destination, source, verb="select", overwrite=overwrite)
+
+
+def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
+    if where is None:
+        return [True] * len(archive)
+    classes = [None if i < 0 else archive.class_names[i] for i in archive.labels]
+    table = archive.clips.with_columns(pl.Series("class", classes, dtype=pl.String))
+    try:
+        found = table.select(pl.sql_expr(where).alias("chosen"))["chosen"]
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--where {where!r} cannot be evaluated ({first:.80}); columns: {', '.join(table.columns)}"
+        ) from error
+    if found.dtype != pl.Boolean or len(found) != len(archive):
+        raise ConfigError(f"--where {where!r} is no condition; compare a column with a value, e.g. 'subject = 3'")
+    return [bool(v) for v in found]
+
+
+def _recorded(frames: npt.NDArray[Any]) -> tuple[int, int]:
+    seen = np.flatnonzero(frames.reshape(len(frames), -1).any(axis=1))
+    return (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0)
+
+
+def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite: bool = False) -> MotionArchive:
+    """Several archives of one layout and rate as one; classes are joined by name.
+
+    Raises:
+        ConfigError: fewer than two archives, or layouts, rates or units that differ.
+        DataError: two clips of one name.
+    """
+    if len(archives) < 2:
+        raise ConfigError("merge needs at least two archives and a destination")
+    sources = [MotionArchive.open(a) for a in archives]
+    first = sources[0]
+    for other in sources[1:]:
+        for what in ("skeleton", "persons", "fps", "units", "channels"):
+            a, b = getattr(first, what), getattr(other, what)
+            if a != b:
+                said = (a.name, b.name) if what == "skeleton" else (a, b)
+                raise ConfigError(
+                    f"{first.path} and {other.path} differ in {what} ({said[0]} and {said[1]}); convert one with "
+                    "`motet data convert`"
+                )
+    classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
+    pieces = []
+    for source in sources:
+        for index, label in enumerate(source.labels.tolist()):
+            number = None if label < 0 else classes.index(source.class_names[label])
+            pieces.append(Piece(source, index, changes={"label": number}))
+    return write(pieces, destination, first, verb="merge", overwrite=overwrite, class_names=classes)
+
+
+def split(
+    archive: str | Path | MotionArchive,
+    destination: str | Path,
+    *,
+    seconds: float | None = None,
+    overlap: float = 0.0,
+    track: str | None = None,
+    overwrite: bool = False,
+) -> MotionArchive:
+    """Recordings cut into clips: windows of equal length, or the intervals of a label track.
+
+    Args:
+        archive: recordings.
+        destination: archive to create.
+        seconds: length of a window; with ``track`` windows carry the label that most of their labelled frames have.
+        overlap: share of a window that the next one repeats.
+        track: without ``seconds`` each interval of this track becomes a clip with its label.
+        overwrite: replace an archive that is there.
+
+    Raises:
+        ConfigError: neither ``seconds`` nor ``track``, or values that make no sense.
+        DataError: every recording is shorter than a window.
+    """
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    if seconds is None and track is None:
+        raise ConfigError("say how to cut: --seconds for windows, --track for the intervals of a label track, or both")
+    if (seconds is not None and not seconds > 0) or not 0 <= overlap < 1:
+        raise ConfigError("seconds must be positive, and overlap at least 0 and below 1")
+    fps = rate(source)
+    classes = list(source.class_names) if track is None else source.tracks.classes(source.tracks.one(track))
+    pieces = []
+    for index, name in enumerate(source.clips["name"]):
+        length = int(source.lengths[index])
+        rows = [] if track is None else source.tracks.track(track).filter(recording=name).to_dicts()
+        if seconds is None:
+            cuts = [(round(r["start"] * fps), round(r["end"] * fps), classes.index(r["label"])) for r in rows]
+        else:
+            size = max(1, round(seconds * fps))
+            starts = range(0, length - size + 1, max(1, round(size * (1 - overlap))))
+            frames = paint(rows, length, fps, classes) if track is not None else None
+            own = source.labels[index]
+            cuts = [(a, a + size, int(own) if frames is None else _most(frames[a : a + size])) for a in starts]
+        for a, b, label in cuts:
+            changes = {"name": f"{name}_{a:06d}", "label": None if label < 0 else label, "recording": name}
+            pieces.append(Piece(source, index, a, b, changes))
+    return write(pieces, destination, source, verb="split", overwrite=overwrite, class_names=classes)
+
+
+def _most(labels: npt.NDArray[np.int64]) -> int:
+    known = labels[labels >= 0]
+    return int(np.bincount(known).argmax()) if len(known) else -1
+
+
+def convert(
+    archive: str | Path | MotionArchive,
+    destination: str | Path,
+    *,
+    layout: str | None = None,
+    fps: float | None = None,
+    units: str | None = None,
+    overwrite: bool = False,
+) -> MotionArchive:
+    """The same recordings in another layout, rate or unit.
+
+    Args:
+        archive: recordings.
+        destination: archive to create.
+        layout: a built-in layout; joints are mapped by their canonical names, axes and handedness included.
+        fps: frames per second; linear in between, absent stays absent.
+        units: ``m``, ``cm``, ``mm`` or ``inch``.
+        overwrite: replace an archive that is there.
+
+    Raises:
+        ConfigError: nothing to convert, an unknown unit, or joints that the layout needs and the recordings lack.
+    """
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    if layout is None and fps is None and units is None:
+        raise ConfigError("say what to convert: --layout, --fps or --units")
+    target = source.skeleton if layout is None else layouts.get(layout)
+    scale = 1.0
+    if units is not None:
+        unknown = [u for u in (units, source.units) if u not in METRES]
+        if unknown:
+            raise ConfigError(f"unit {unknown[0]!r} cannot be converted; choose from {', '.join(METRES)}")
+        scale = METRES[source.units] / METRES[units]
+    if fps is not None and not fps > 0:
+        raise ConfigError(f"fps is {fps}; it must be positive")
+    old = None if fps is None else rate(source)
+
+    def change(frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        made = frames if layout is None else convert_layout(frames, source.skeleton, target)
+        return np.asarray((made if old is None or fps is None else resampled(made, old, fps)) * scale, dtype=np.float32)
+
+    pieces = [Piece(source, i) for i in range(len(source))]
+    options: dict[str, Any] = {"skeleton": target, "fps": fps or source.fps, "units": units or source.units}
+    return write(pieces, destination, source, change=change, verb="convert", overwrite=overwrite, **options)
+
+
+def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[np.float32]:
+    """(T', …) frames at another rate: means where it falls, linear in between; absent next to absent."""
+    at = np.arange(max(1, round(len(frames) * new / old))) * (old / new)
+    at = np.minimum(at, len(frames) - 1)
+    low = at.astype(np.int64)
+    high, share = np.minimum(low + 1, len(frames) - 1), (at - low).reshape(-1, *[1] * (frames.ndim - 1))
+    there = (frames != 0).any(axis=-1, keepdims=True)
+    mixed = frames[low] * (1 - share) + frames[high] * share
+    near = np.where(share < 0.5, frames[low], frames[high])
+    return np.asarray(np.where(there[low] & there[high], mixed, near), dtype=np.float32)
+
+
+def relabelled(
+    archive: str | Path | MotionArchive, destination: str | Path, table: str | Path, *, overwrite: bool = False
+) -> MotionArchive:
+    """Clip labels and further columns from a table with a column ``name``; ``label`` holds class names.
+
+    Raises:
+        ConfigError: no column ``name``, a name that no clip has, or one that comes twice.
+    """
+    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    try:
+        rows = pl.read_csv(table, separator="\t" if str(table).endswith(".tsv") else ",", infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{table} cannot be read as a table ({str(error).splitlines()[0]:.100})") from error
+    if "name" not in rows.columns:
+        raise ConfigError(f"{table} has no column 'name'; it has {', '.join(rows.columns)}")
+    known = {n: i for i, n in enumerate(source.clips["name"])}
+    given = {str(r["name"]): r for r in rows.to_dicts()}
+    lost = next((n for n in given if n not in known), None)
+    if lost is not None or len(given) < len(rows):
+        what = f"names {lost!r}, which no clip of {source.path} is called" if lost else "names a clip twice"
+        raise ConfigError(f"{table} {what}; correct the table")
+    said = [None if r.get("label") is None else str(r["label"]) for r in given.values()]
+    classes = list(dict.fromkeys([*source.class_names, *(c for c in said if c)]))
+    pieces = []
+    for name, index in known.items():
+        row = {k: v for k, v in given.get(name, {}).items() if k != "name" and k not in _OWN}
+        if "label" in row:
+            row["label"] = None if row["label"] is None else classes.index(str(row["label"]))
+        for column in set(row) & {c for c, kind in COLUMNS.items() if kind == pl.Int64()}:
+            if row[column] is not None and not isinstance(row[column], int):
+                raise ConfigError(f"{table}: column {column} of {name} is {row[column]!r}, which is no whole number")
+        pieces.append(Piece(source, index, changes=row))
+    return write(pieces, destination, source, verb="label", overwrite=overwrite, class_names=classes)

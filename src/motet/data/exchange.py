@@ -1,0 +1,159 @@
+"""Labels and frames in and out of an archive, for other programs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from motet.core.errors import ConfigError, DataError
+from motet.core.files import refuse_existing, written
+from motet.data import track_files
+from motet.data.archive import MotionArchive
+
+
+def labelled(
+    archive: MotionArchive,
+    path: str | Path,
+    track: str,
+    *,
+    form: str | None = None,
+    recording: str | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Add a file of labels to an archive as a label track; tracks that have names in the file become ``TRACK name``.
+
+    Args:
+        archive: whose recordings they label.
+        path: intervals (CSV, TSV, ELAN, BORIS, Audacity) or one label a frame.
+        track: name of the track.
+        form: of the file; seen in it by default.
+        recording: recording that the file is about, where it does not say.
+        overwrite: replace a track that is there; other recordings' labels are kept otherwise.
+
+    Returns:
+        Intervals added.
+
+    Raises:
+        ConfigError: the track has labels of these recordings already.
+        DataError: names the first interval that does not fit its recording; nothing is written.
+    """
+    found = track_files.read(path, form=form, fps=archive.fps)
+    added = 0
+    named = {n for n in found if n}
+    for name, rows in found.items():
+        own = track if not name or len(named) == 1 else f"{track} {name}"
+        if recording is not None:
+            rows = [{**r, "recording": recording} for r in rows]
+        about = {r["recording"] for r in rows}
+        tracks = archive.tracks
+        before = tracks[own].to_dicts() if own in tracks else []
+        twice = next((r["recording"] for r in before if r["recording"] in about), None)
+        if twice is not None and not overwrite:
+            raise ConfigError(
+                f"{archive.path}: track {own!r} has labels of {twice} already; pass --overwrite to replace them"
+            )
+        kept = [r for r in before if r["recording"] not in about]
+        tracks.save(own, kept + rows, where=str(path))
+        added += len(rows)
+    return added
+
+
+def export(
+    archive: MotionArchive,
+    destination: str | Path,
+    *,
+    form: str = "csv",
+    track: str | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Frames as one CSV a clip or one ``.npz``, or a label track in the form of another program.
+
+    Args:
+        archive: what to write.
+        destination: folder to create; a file for ``npz``.
+        form: ``csv``, ``npz``, or a form of :func:`motet.data.track_files.write`.
+        track: label track; the only one by default.
+        overwrite: replace what is there.
+
+    Returns:
+        Clips or intervals written.
+
+    Raises:
+        ConfigError: something is there, or no such form or track.
+    """
+    out = Path(destination)
+    refuse_existing(out, overwrite)
+    if form == "npz":
+        _npz(archive, out)
+        return len(archive)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        if form == "csv":
+            count = len(archive)
+            for index, name in enumerate(archive.clips["name"]):
+                _csv(archive, index).write_csv(partial / f"{_file(name)}.csv")
+        else:
+            name = archive.tracks.one(track)
+            rows = archive.tracks[name]
+            count = len(rows)
+            for file, text in track_files.write(rows, form, name=name, durations=archive.tracks.durations).items():
+                (partial / file).write_text(text, encoding="utf-8")
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return count
+
+
+def _file(name: str) -> str:
+    """A file's name from a clip's."""
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ") or "clip"
+
+
+def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:
+    """One row a frame: time, joint by joint, labels of every track; an absent joint is empty."""
+    frames = archive.clip(index)
+    there = (frames != 0).any(axis=-1)
+    columns: dict[str, Any] = {"frame": np.arange(len(frames))}
+    if archive.fps is not None:
+        columns["time"] = np.arange(len(frames)) / archive.fps
+    for person in range(archive.persons):
+        prefix = f"person{person}_" if archive.persons > 1 else ""
+        for j, joint in enumerate(archive.skeleton.joints):
+            for c, channel in enumerate(archive.channels):
+                values = pl.Series(frames[:, person, j, c].astype(np.float64))
+                columns[f"{prefix}{joint}_{channel}"] = values.set(pl.Series(~there[:, person, j]), None)
+    for name in archive.tracks if archive.fps is not None else ():
+        classes = archive.tracks.classes(name)
+        columns[name] = [None if k < 0 else classes[k] for k in archive.tracks.frames(name, index, classes)]
+    return pl.DataFrame(columns)
+
+
+def _npz(archive: MotionArchive, out: Path) -> None:
+    """The compact layout that ``motet data import npz`` reads."""
+    if archive.skeleton.kind == "sensor":
+        raise DataError(f"{archive.path} holds sensor readings, which the compact layout has no place for; export csv")
+    frames = np.asarray(archive.frames)
+    arrays: dict[str, Any] = {
+        "pos": frames[:, 0] if archive.persons == 1 else frames,
+        "offset": np.concatenate([[0], np.cumsum(archive.lengths)]),
+        "joint_names": np.array(archive.skeleton.joints),
+        "parents": np.array(archive.skeleton.parents),
+        "label": archive.labels,
+        "class_names": np.array(archive.class_names),
+        "name": np.array(archive.clips["name"].to_list()),
+        "licence": np.array(archive.licence),
+    }
+    if archive.fps is not None:
+        arrays["fps"] = np.array(archive.fps)
+    if archive.clips["subject"].null_count() == 0:
+        people = archive.clips["subject"].cast(pl.String).to_list()
+        arrays["subject"] = np.array(people)
+    with written(out) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)

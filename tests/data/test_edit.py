@@ -1,0 +1,160 @@
+"""Archives made of archives: what is kept, what is cut, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from motet.cli import main
+from motet.core.errors import ConfigError, DataError
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import convert, merge, relabelled, resampled, select, split
+from motet.data.exchange import export, labelled
+from motet.data.formats import import_dataset
+from tests.conftest import stick, write_clips
+from tests.data.test_tracks import recordings
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> MotionArchive:
+    return recordings(tmp_path / "a.motet")
+
+
+def test_a_part_is_the_same_clips_with_their_labels(archive: MotionArchive, tmp_path: Path) -> None:
+    part = select(archive, tmp_path / "p.motet", drop=("a",))
+    assert part.clips["name"].to_list() == ["b"]
+    assert part.clips["sha256"][0] == archive.clips["sha256"][1]
+    assert part.tracks["activity"].rows() == archive.tracks["activity"].filter(recording="b").rows()
+    assert select(archive, tmp_path / "q.motet", where="subject = 0").clips["name"].to_list() == ["a"]
+
+
+def test_conditions_know_the_name_of_the_class(tmp_path: Path) -> None:
+    small = write_clips(tmp_path / "s.motet", clips=8)
+    part = select(small, tmp_path / "p.motet", where="class = 'class 2' AND subject < 2")
+    assert part.clips["name"].to_list() == ["clip-002"]
+
+
+def test_empty_ends_are_trimmed_and_labels_move_along(tmp_path: Path) -> None:
+    frames = np.ones((30, 8, 3))
+    frames[:10], frames[25:] = 0, 0
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=stick(), fps=10.0) as writer:
+        writer.add(frames, name="a", tracks={"t": ["x"] * 20 + ["y"] * 10})
+    cut = select(tmp_path / "a.motet", tmp_path / "b.motet", trim=True)
+    assert cut.lengths.tolist() == [15]
+    assert cut.tracks["t"].select("start", "end", "label").rows() == [(0.0, 1.0, "x"), (1.0, 1.5, "y")]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"drop": ("zz",)}, ConfigError, "has no clip 'zz'"),
+        ({"where": "nonsense ="}, ConfigError, "cannot be evaluated"),
+        ({"where": "subject"}, ConfigError, "is no condition"),
+        ({"where": "subject > 99"}, DataError, "no clip is left"),
+    ],
+)
+def test_a_part_that_cannot_be_made(
+    archive: MotionArchive, tmp_path: Path, options: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        select(archive, tmp_path / "p.motet", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "p.motet").exists()
+
+
+def test_archives_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> None:
+    for name, classes in (("a", ["sit", "walk"]), ("b", ["walk", "run"])):
+        with ArchiveWriter(tmp_path / name, skeleton=stick(), fps=10.0, class_names=classes) as writer:
+            for label in (0, 1):
+                writer.add(np.ones((5, 8, 3)) + label, name=f"{name}{label}", label=label)
+    joined = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert joined.class_names == ["sit", "walk", "run"]
+    assert joined.labels.tolist() == [0, 1, 1, 2]
+    with pytest.raises(DataError, match="a clip of that name was added before"):
+        merge([tmp_path / "a", tmp_path / "a"], tmp_path / "d")
+    with ArchiveWriter(tmp_path / "e", skeleton=stick(), fps=20.0) as writer:
+        writer.add(np.ones((5, 8, 3)), name="e")
+    with pytest.raises(ConfigError, match=r"differ in fps \(10.0 and 20.0\); convert one with"):
+        merge([tmp_path / "a", tmp_path / "e"], tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_recordings_are_cut_into_windows_or_at_their_labels(archive: MotionArchive, tmp_path: Path) -> None:
+    windows = split(archive, tmp_path / "w.motet", seconds=1.0, track="activity")
+    assert windows.lengths.tolist() == [10] * 8
+    # walk for 1.5 s, nothing for half a second, then sit
+    assert [windows.class_names[i] for i in windows.labels[:4]] == ["walk", "walk", "sit", "sit"]
+    bouts = split(archive, tmp_path / "b.motet", track="activity")
+    assert bouts.lengths.tolist() == [15, 20, 15, 20]
+    assert len(split(archive, tmp_path / "o.motet", seconds=2.0, overlap=0.5)) == 6
+    with pytest.raises(ConfigError, match="say how to cut"):
+        split(archive, tmp_path / "x.motet")
+
+
+def test_another_rate_and_unit(archive: MotionArchive, tmp_path: Path) -> None:
+    made = convert(archive, tmp_path / "c.motet", fps=5.0, units="mm")
+    assert (made.fps, made.units, made.lengths.tolist()) == (5.0, "mm", [20, 20])
+    assert made.clip(0).max() == 1000
+    assert made.tracks["activity"].rows() == archive.tracks["activity"].rows()
+    line = np.arange(1.0, 11).reshape(10, 1, 1)
+    line[4] = 0  # absent: it is neither averaged nor filled
+    assert np.allclose(resampled(line, 10, 20).ravel()[:12], [1, 1.5, 2, 2.5, 3, 3.5, 4, 0, 0, 6, 6, 6.5])
+    with pytest.raises(ConfigError, match="say what to convert"):
+        convert(archive, tmp_path / "d.motet")
+
+
+def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
+    small = write_clips(tmp_path / "s.motet", clips=4)
+    (tmp_path / "t.csv").write_text("name,label,quality\nclip-001,jump,good\n")
+    made = relabelled(small, tmp_path / "n.motet", tmp_path / "t.csv")
+    assert [made.class_names[i] for i in made.labels] == ["class 0", "jump", "class 2", "class 3"]
+    assert made.clips["quality"].to_list() == [None, "good", None, None]
+    (tmp_path / "t.csv").write_text("name,label\nzz,jump\n")
+    with pytest.raises(ConfigError, match="names 'zz', which no clip"):
+        relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")
+
+
+def test_labels_along_time_from_a_file_and_back(archive: MotionArchive, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("recording,start,end,label\na,0,1,up\nb,1,2,down\n")
+    assert labelled(archive, tmp_path / "t.csv", "posture") == 2
+    with pytest.raises(ConfigError, match="has labels of a already; pass --overwrite"):
+        labelled(archive, tmp_path / "t.csv", "posture")
+    (tmp_path / "late.csv").write_text("recording,start,end,label\na,3,9,up\n")
+    with pytest.raises(DataError, match=r"late.csv: the interval 'up' of a from 3 to 9 s lies outside"):
+        labelled(archive, tmp_path / "late.csv", "late")
+    assert "late" not in archive.tracks
+    assert export(archive, tmp_path / "elan", form="elan", track="posture") == 2
+    again = recordings(tmp_path / "again.motet")
+    for file in sorted((tmp_path / "elan").iterdir()):
+        labelled(again, file, "posture")
+    assert again.tracks["posture"].select("recording", "start", "end", "label").rows() == [
+        ("a", 0.0, 1.0, "up"),
+        ("b", 1.0, 2.0, "down"),
+    ]
+
+
+def test_frames_come_back_from_npz(tmp_path: Path) -> None:
+    small = write_clips(tmp_path / "s.motet", clips=4)
+    assert export(small, tmp_path / "s.npz", form="npz") == 4
+    again = import_dataset("npz", tmp_path / "s.npz", tmp_path / "b.motet", progress=False)
+    assert again.clips["name"].to_list() == small.clips["name"].to_list()
+    assert all(np.array_equal(a, b) for a, b in zip(small, again, strict=True))
+
+
+def test_the_verbs(archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, out = str(archive.path), str(tmp_path / "o")
+    assert main(["data", "select", a, out + "1", "--keep", "a"]) == 0
+    assert main(["data", "select", a, out + "2", "--where", "name = 'b'"]) == 0
+    assert main(["data", "merge", out + "1", out + "2", out + "3"]) == 0
+    assert main(["data", "split", a, out + "4", "--seconds", "1"]) == 0
+    assert main(["data", "convert", a, out + "5", "--fps", "20"]) == 0
+    assert main(["data", "export", a, out + "6"]) == 0
+    head = pl.read_csv(Path(out + "6") / "a.csv")
+    assert head.columns[:3] == ["frame", "time", "hip_x"]
+    assert head["activity"].to_list() == ["walk"] * 15 + [None] * 5 + ["sit"] * 20
+    assert main(["data", "label", a, out + "6"]) == 2
+    assert "say where the labels go: --track" in capsys.readouterr().err
+    assert main(["data", "merge", a, out + "9"]) == 2
+    assert "merge needs at least two archives" in capsys.readouterr().err
