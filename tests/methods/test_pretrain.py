@@ -411,3 +411,45 @@ def test_a_distillation_over_one_neighbour_is_told() -> None:
 def test_released_values_are_taken_once() -> None:
     once = recipes.as_released(recipes.get("cmd/ntu60-xsub"))
     assert recipes.as_released(once) == once
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_again(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run")
+    (run.path / "model.safetensors").unlink()
+    for path in run.checkpoints:
+        path.unlink()
+    with pytest.raises(RunError, match="has trained 3 epochs, but its checkpoints are gone"):
+        resume(run.path, progress=False)
+
+
+def test_two_processes_do_not_write_one_run(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run")
+    (run.path / "model.safetensors").unlink()
+    with run.lock(), pytest.raises(RunError, match="is being written by process"):
+        resume(run.path, progress=False)
+    assert resume(run.path, progress=False).finished
+
+
+def test_a_checkpoint_of_the_version_before_is_continued(small_archive: MotionArchive, tmp_path: Path) -> None:
+    """Positions and sums lay beside the weights then."""
+    whole = tiny("moco", small_archive, tmp_path / "whole", checkpoint_every=1)
+    run = tiny("moco", small_archive, tmp_path / "run", checkpoint_every=1)
+    (run.path / "model.safetensors").unlink()
+    run.checkpoints[-1].unlink()
+    (path,) = run.checkpoints
+    state = load_checkpoint([path])
+    now = {**state["learner"], **{k: state[k] for k in ("epoch", "seconds", "rng", "cuda_rng")}}
+    torch.save({"version": 1, "step_in_epoch": 0, "sums": {}, "watched": {}, **now}, path)
+    again = resume(run.path, progress=False)
+    assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    assert_same(again.metrics(), whole.metrics())
+
+
+def test_a_kill_between_a_checkpoint_and_its_line_costs_nothing(small_archive: MotionArchive, tmp_path: Path) -> None:
+    whole = tiny("moco", small_archive, tmp_path / "whole", checkpoint_every=1)
+    run = tiny("moco", small_archive, tmp_path / "run", checkpoint_every=1)
+    (run.path / "model.safetensors").unlink()
+    run.checkpoints[-1].unlink()
+    lines = (run.path / "metrics.jsonl").read_text().splitlines()
+    (run.path / "metrics.jsonl").write_text(lines[0] + "\n")  # of two epochs that the checkpoint holds
+    assert_same(resume(run.path, progress=False).metrics(), whole.metrics())

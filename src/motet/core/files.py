@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, RunError
+
+_LITTLE = 1 << 20  # bytes free below which a failed write is one for lack of room
 
 
 @contextmanager
@@ -17,6 +21,9 @@ def written(path: Path) -> Iterator[Path]:
     """A temporary name to write to; it becomes ``path`` only if the block succeeds.
 
     The file has the permissions that the umask gives, also where a library writes one that only its owner may read.
+
+    Raises:
+        RunError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -29,8 +36,27 @@ def written(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except Exception as error:
+        if _disk_full(error, path.parent):
+            done = partial.stat().st_size if partial.exists() else 0
+            free = shutil.disk_usage(path.parent).free
+            raise RunError(
+                f"{path} cannot be written: the disk is full ({done:,} bytes were written, {free:,} are free); what "
+                "was there before is unchanged. Make room, or choose another place"
+            ) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _disk_full(error: Exception, folder: Path) -> bool:
+    """Whether a write failed for lack of room; libraries that write in C++ say so in words of their own."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    said = str(error)
+    if "No space left on device" in said:
+        return True
+    return "failed writing file" in said and shutil.disk_usage(folder).free < _LITTLE
 
 
 def sweep(folder: Path) -> None:
