@@ -105,7 +105,7 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     options = ["--linear-cached.epochs=4", "--json", str(tmp_path / "e.json"), "--quiet"]
     assert cli.main(["evaluate", str(run), "--protocols", "knn", "linear-cached", *options]) == 0
     rows = json.loads((tmp_path / "e.json").read_text())["rows"]
-    assert {"cmd", "raw", "random encoder"} == {row["features"] for row in rows}
+    assert {"cmd", "raw", "random encoder", "random convolutions"} == {row["features"] for row in rows}
     said = capsys.readouterr().out
     assert "| raw            |" in said  # columns line up
     assert f"table: {run / 'evaluation.md'} and {run / 'evaluation.json'}\n" in said

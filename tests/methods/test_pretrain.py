@@ -38,7 +38,9 @@ TINY: dict[str, Any] = {
 
 
 def tiny(recipe: str, archive: MotionArchive, out: Path, **options: Any) -> Run:
-    return pretrain(recipe, archive, out, progress=False, **{**TINY, **options})
+    """A short training; a bare name means the small recurrent encoder."""
+    name = recipe if "/" in recipe or "aimclr" in recipe else f"{recipe}/small-gru"
+    return pretrain(name, archive, out, progress=False, **{**TINY, **options})
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, call: int, number: signal.Signals = signal.SIGTERM) -> None:
@@ -90,17 +92,18 @@ def test_few_steps_and_clips_left_out_are_told(clips: int, batch: int, told: str
     assert [str(w.message) for w in found] == ([told] if told else [])
 
 
-@pytest.mark.parametrize("encoder", ["gru", "stgcn"])
+@pytest.mark.parametrize("encoder", ["gru", "stgcn", "tcn"])
 @pytest.mark.parametrize("call", [3, 4])  # three steps an epoch: inside the first, at the start of the second
 def test_resume_is_bit_exact(
     small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, call: int
 ) -> None:
     options = {"encoder": encoder, "optimiser": "sgd" if call == 3 else "adam"}
-    whole = tiny("cmd", small_archive, tmp_path / "whole", **options)
+    recipe = "cmd/small" if encoder == "tcn" else "cmd"
+    whole = tiny(recipe, small_archive, tmp_path / "whole", **options)
     with monkeypatch.context() as patch:
         stop_at(patch, call)
         with pytest.raises(Interrupted, match="motet resume"):
-            tiny("cmd", small_archive, tmp_path / "parts", **options)
+            tiny(recipe, small_archive, tmp_path / "parts", **options)
     assert not Run.open(tmp_path / "parts").finished
     parts = resume(tmp_path / "parts", progress=False)
     assert_same(load_checkpoint(whole.checkpoints), load_checkpoint(parts.checkpoints))
@@ -260,11 +263,11 @@ def test_a_run_whose_archive_has_changed_is_not_resumed(small_archive: MotionArc
 
 def test_sizes_that_do_not_fit(small_archive: MotionArchive, tmp_path: Path) -> None:
     with pytest.warns(MotetWarning, match=r"queue \(4096\) is larger than the training set.*--queue-size"):
-        resolve("cmd", small_archive, {**TINY, "queue_size": 4096})
+        resolve("cmd/small-gru", small_archive, {**TINY, "queue_size": 4096})
     with pytest.warns(MotetWarning, match=r"batch \(8\) is larger than the queue"):
-        resolve("cmd", small_archive, {**TINY, "queue_size": 4})
+        resolve("cmd/small-gru", small_archive, {**TINY, "queue_size": 4})
     with pytest.raises(ConfigError, match="--batch-size"):
-        resolve("cmd", small_archive, {**TINY, "batch_size": 500})
+        resolve("cmd/small-gru", small_archive, {**TINY, "batch_size": 500})
     with pytest.raises(ConfigError, match="did you mean"):
         tiny("cmd", small_archive, tmp_path / "run", batchsize=4)
     with pytest.raises(ConfigError, match="two or more"):

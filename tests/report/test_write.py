@@ -57,7 +57,7 @@ def test_before_and_after_the_evaluation(run: Run, archive: MotionArchive, tmp_p
     result = evaluate.run(run, ["knn", "linear-cached"], progress=False)
     data = report.gather([run])
     assert [row.mean for row in data.rows] == pytest.approx([100 * r["mean"] for r in result["rows"]])
-    assert {row.features for row in data.rows} == {"CMD", "raw", "random"}
+    assert {row.features for row in data.rows} == {"CMD", "raw", "random", "rocket"}
     assert data.test_clips == 24
     assert data.guess == pytest.approx(100 / 3)
     assert data.confusion is not None

@@ -92,7 +92,7 @@ def test_files_have_the_permissions_of_the_umask(small_archive: MotionArchive, t
     finally:
         os.umask(before)
     files = [p for p in (*run.path.rglob("*"), *folder.iterdir()) if p.is_file()]
-    assert [p.suffix for p in files].count(".safetensors") == 3  # of the run, its features, the folder
+    assert [p.suffix for p in files].count(".safetensors") >= 3  # of the run, its features, the folder
     assert {oct(p.stat().st_mode & 0o777) for p in files} == {"0o640"}
 
 

@@ -120,7 +120,7 @@ class Context:
             rivals=_rivals(first, store, clips, archive, folder, count),
             seeds=seeds,
             frames=first.recipe.frames,
-            small=first.recipe.recipe.endswith("/small"),
+            small="/small" in first.recipe.recipe,
             device=first.device,
             show=show,
             called=called or archive.path.resolve().name,
