@@ -41,8 +41,9 @@ def clusters(args: Sequence[str]) -> int:
     """motet clusters RUN --name 0=wave 3=wave --out labels.parquet"""
     given = parse(Clusters, args, "motet clusters")
     from motet.methods.discovery.describe import resembling
-    from motet.methods.discovery.labels import cluster_words, export_labels, label_archive, name_clusters
-    from motet.methods.discovery.run import read_result
+    from motet.methods.discovery.labels import export_labels, label_archive, name_clusters
+    from motet.methods.discovery.names import cluster_words
+    from motet.methods.discovery.stored import read_result
 
     if given.archive is not None and given.out is None and given.into is None:
         raise ConfigError("--archive labels new recordings; say by --out where the labels go, or by --into the archive")

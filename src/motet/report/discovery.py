@@ -18,9 +18,9 @@ from motet.core.errors import RunError
 from motet.data.archive import MotionArchive
 from motet.methods.discovery.data import EVERY
 from motet.methods.discovery.describe import class_word, figure, likeness
-from motet.methods.discovery.labels import read_names
-from motet.methods.discovery.run import read_config, read_result
+from motet.methods.discovery.names import read_names
 from motet.methods.discovery.scores import METRICS
+from motet.methods.discovery.stored import read_config, read_result
 from motet.report.data import Fact, Motion
 from motet.report.motion import pack
 from motet.report.page import SCORES, asset, facts_list, json_text, section

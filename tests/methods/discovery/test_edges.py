@@ -16,14 +16,15 @@ from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
+from motet.engine.learner import Position
 from motet.evaluate import cluster_scores
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import discovery as discover
 from motet.methods.discovery.clusters import estimate, features
 from motet.methods.discovery.data import Clips, sides
-from motet.methods.discovery.scores import RESTARTS, judge
+from motet.methods.discovery.scores import RESTARTS, branch_scores
 from motet.methods.discovery.settings import SETTINGS
-from motet.methods.discovery.train import Trainer
+from motet.methods.discovery.train import Discovering
 from motet.methods.discovery.views import whole_clips
 from motet.report import write
 from tests.conftest import stick, write_clips
@@ -60,9 +61,11 @@ def made(
     return MotionArchive.open(path)
 
 
-def trainer(sets: tuple[MotionArchive, MotionArchive], **options: Any) -> Trainer:
+def trainer(sets: tuple[MotionArchive, MotionArchive], **options: Any) -> Discovering:
     settings = SETTINGS["small"].with_options({**TINY, "clusters": 3, **options})
-    return Trainer(settings, Clips(*sets, sides(*sets), "first-frame", "cpu"), progress=False)
+    made = Discovering(settings, Clips(*sets, sides(*sets), "first-frame", "cpu"))
+    made.begin_stage(made.stages[0])
+    return made
 
 
 @pytest.mark.parametrize("options", [{}, {"encoder": "stgcn", "width": 2, "feature_size": 8}])
@@ -80,7 +83,7 @@ def test_students_are_judged_on_clean_clips(sets: tuple[MotionArchive, MotionArc
 
             encoder.register_forward_pre_hook(note)
     clips = run.clips
-    first = judge(run.discovery, clips.target, clips.judged, clips.judged_labels, 3)
+    first = branch_scores(run.discovery, clips.target, clips.judged, clips.judged_labels, 3)
     assert sorted(seen) == ["student 0", "student 1"]
     for number, store in enumerate(clips.target):
         ((inputs, training),) = seen[f"student {number}"]
@@ -88,13 +91,13 @@ def test_students_are_judged_on_clean_clips(sets: tuple[MotionArchive, MotionArc
         assert not training
     assert run.discovery.pair[0].student["encoder"].training  # as it was found
     # nothing is drawn and nothing is moved
-    assert judge(run.discovery, clips.target, clips.judged, clips.judged_labels, 3) == first
+    assert branch_scores(run.discovery, clips.target, clips.judged, clips.judged_labels, 3) == first
 
 
 def test_k_means_rows_are_means_over_ten_starts(sets: tuple[MotionArchive, MotionArchive]) -> None:
     run = trainer(sets)
     clips = run.clips
-    rows = judge(run.discovery, clips.target, clips.judged, clips.judged_labels, 3, seed=4)
+    rows = branch_scores(run.discovery, clips.target, clips.judged, clips.judged_labels, 3, seed=4)
     assert [(r["branch"], r["restarts"]) for r in rows] == [("B0", 10), ("B1", 10), ("B0+B1", 10)]
     labels = clips.judged_labels.numpy()
     for row, x in zip(rows, features(run.discovery, clips.target, clips.judged), strict=False):
@@ -109,10 +112,10 @@ def test_augmentation_differs_between_epochs_and_views_and_not_by_batch(
 ) -> None:
     run = trainer(sets, epochs=3)
     ids = run.clips.train[:8]
-    first, _ = run.make_batch(ids)
-    turned, _ = run.make_batch(ids.flip(0))
-    run.epoch = 1
-    second, _ = run.make_batch(ids)
+    stage = run.stages[0]
+    first = run.batch_of(ids, Position(stage, 0)).batch
+    turned = run.batch_of(ids.flip(0), Position(stage, 0)).batch
+    second = run.batch_of(ids, Position(stage, 1)).batch
     for b in (0, 1):
         assert torch.equal(first.students[b], turned.students[b].flip(0))
         views = [first.students[b], first.teachers[b], second.students[b], second.teachers[b]]
@@ -129,8 +132,8 @@ def test_released_behaviour(sets: tuple[MotionArchive, MotionArchive]) -> None:
     )
     run = trainer(sets, **{n: getattr(settings, n) for n in ("mask", "mask_always", "initialise")}, epochs=1)
     for epoch in (0, 1):  # both stages, the source too
-        run.epoch = epoch
-        batch, _ = run.make_batch(run.clips.train[:8])
+        run.fine = epoch == 1
+        batch = run.batch_of(run.clips.train[:8], Position(run.stages[epoch], epoch)).batch
         assert not torch.equal(batch.source, batch.source_seen)
         assert not torch.equal(batch.students[0], batch.seen[0])
     run.switch()

@@ -179,6 +179,7 @@ class Clips:
     Attributes:
         sides: the rows.
         meeting: common form.
+        names: of all clips of the source, and of the target.
         source: source clips in the common form.
         target: target clips in the common form, and as they are.
         train, test: (n,) int64 rows of the target.
@@ -189,6 +190,7 @@ class Clips:
         self, source: MotionArchive, target: MotionArchive, chosen: Sides, preprocess: str, device: str | torch.device
     ) -> None:
         self.sides, self.meeting = chosen, Meeting.of(source, target)
+        self.names = source.clips["name"], target.clips["name"]
         shown = Retargeted(source, self.meeting), Retargeted(target, self.meeting)
         ids = np.union1d(chosen.train, chosen.test)
         self.source = ClipStore(shown[0], chosen.source, preprocess=preprocess, device=device)

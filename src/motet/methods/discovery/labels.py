@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,26 +10,12 @@ import polars as pl
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.methods.discovery.model import load
+from motet.methods.discovery.names import NAMES, cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES
+from motet.methods.discovery.stored import read_config, read_result
 
-NAMES = "names.json"
 _WRITTEN = ("name", "persons", "label", "offset", "length", "sha256")  # columns that a writer makes, or is told apart
-
-
-def read_names(run: str | Path) -> dict[str, dict[int, str]]:
-    """Names that clusters of a discovery were given: branch → cluster → name.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = Path(run) / NAMES
-    if not path.exists():
-        return {branch: {} for branch in BRANCHES}
-    try:
-        stored = json.loads(path.read_text())
-        return {branch: {int(k): str(v) for k, v in stored[branch].items()} for branch in BRANCHES}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged ({error!r}); remove it and name the clusters again") from error
 
 
 def name_clusters(run: str | Path, names: Mapping[int, str], *, branch: str = "B0") -> dict[int, str]:
@@ -56,8 +41,6 @@ def name_clusters(run: str | Path, names: Mapping[int, str], *, branch: str = "B
 
 
 def _check(run: str | Path, names: Mapping[int, str], branch: str) -> int:
-    from motet.methods.discovery.run import read_result
-
     if branch not in BRANCHES:
         raise ConfigError(f"branch {branch!r} is none of {', '.join(BRANCHES)}")
     count = int(read_result(Path(run))["k"])
@@ -134,8 +117,6 @@ def label_archive(
         RunError: the run has no clusters yet, or its target is not where it was, or not what it was.
         ConfigError, DataError: as for :func:`export_labels`; ``out`` is there already.
     """
-    from motet.methods.discovery.run import read_config
-
     folder = Path(run)
     given = archive if archive is not None else read_config(folder)["target"]["path"]
     opened = given if isinstance(given, MotionArchive) else MotionArchive.open(given)
@@ -173,8 +154,6 @@ def _labels(
     folder: Path, names: Mapping[int, str], branch: str, odd: bool, archive: str | Path | MotionArchive | None
 ) -> pl.DataFrame:
     """What :func:`export_labels` returns."""
-    from motet.methods.discovery.model import load
-
     count = _check(folder, names, branch)
     given = {**read_names(folder)[branch], **names}
     if archive is None:
@@ -193,8 +172,3 @@ def _labels(
             "similarity": table[f"{branch}_similarity"],
         }
     )
-
-
-def cluster_words(names: Mapping[int, str], count: int) -> list[str]:
-    """What ``count`` clusters are called: by their names, else ``cluster <n>``."""
-    return [names.get(k, f"cluster {k}") for k in range(count)]

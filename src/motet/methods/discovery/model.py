@@ -23,9 +23,11 @@ from motet.data.skeletons import Skeleton
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
 from motet.methods.discovery.joints import METRES, Meeting, Retargeted, check_axes
+from motet.methods.discovery.names import cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES, predict
 from motet.methods.discovery.settings import settings_from_dict
 from motet.methods.discovery.step import Discovery
+from motet.methods.discovery.stored import read_config, read_result
 from motet.methods.discovery.views import whole_clips
 
 
@@ -140,8 +142,6 @@ class Found:
         """A row per clip: ``name``, and for each branch ``B0`` (cluster), ``B0_class`` (its name), ``B0_similarity``,
         ``B0_odd`` (whether the clip fits nowhere); likewise B1.
         """
-        from motet.methods.discovery.labels import cluster_words
-
         pair = self.features(archive)
         columns: dict[str, Any] = {"name": archive.clips["name"]}
         rows = zip(BRANCHES, pair, predict(self.discovery, pair), self.centres, strict=True)
@@ -159,14 +159,11 @@ def load(path: str | Path) -> Found:
     Raises:
         RunError: not a discovery, not finished, or damaged.
     """
-    from motet.methods.discovery.labels import read_names
-    from motet.methods.discovery.run import read_config, read_result
-
     folder = Path(path)
     config = read_config(folder)
     weights_path = folder / "model.safetensors"
     if not weights_path.exists():
-        raise RunError(f"{folder} has not finished; go on with `motet discover --resume {folder}`")
+        raise RunError(f"{folder} has not finished; continue it with `motet resume {folder}`")
     settings = settings_from_dict(config["settings"])
     form: dict[str, Any] = config["common"]
     meeting = Meeting(

@@ -15,31 +15,88 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from motet._version import __version__
 from motet.core.devices import usable
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
+from motet.core.options import differences
 from motet.data.archive import MotionArchive
-from motet.engine.checkpoint import load_checkpoint
+from motet.engine.identity import changes, identity
+from motet.engine.options import INCIDENTAL
+from motet.engine.run import Run, seed_folders
+from motet.engine.trainer import Trainer
+from motet.methods.discovery import model
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
-from motet.methods.discovery.data import Clips, class_numbers, fitting, retargetable, sides
+from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
-from motet.methods.discovery.model import save_model
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
+from motet.methods.discovery.stored import KIND, MODULE, read_config, read_result
 from motet.methods.discovery.tasks import TASKS
-from motet.methods.discovery.train import Trainer
-from motet.methods.discovery.warm_start import adopt, start, take_over
+from motet.methods.discovery.train import Discovering
+from motet.methods.discovery.warm_start import adopt, pretraining_of, start
 
 SMALLEST_BATCH, STEPS = 16, 5  # recipe "small": clips of a batch at least, and steps of an epoch
 _CLASSES = ("source_split", "target_split", "source_classes", "target_classes")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained on what.
+
+    Attributes:
+        source, target: archives.
+        parts: which of their clips count.
+        settings: options, resolved.
+        choice: the rules and classes that ``parts`` follow, for config.json.
+    """
+
+    source: MotionArchive
+    target: MotionArchive
+    parts: Sides
+    settings: Settings
+    choice: dict[str, Any]
+
+    def trainer(self, progress: bool) -> Trainer:
+        """The loop, before its first step."""
+        archives, settings = (self.source, self.target), self.settings
+
+        def make(device: torch.device) -> Discovery:
+            return Discovery(settings, Clips(*archives, self.parts, settings.preprocess, device), archives)
+
+        return Trainer(make, settings.loop, progress=progress)
+
+
+class Discovery(Discovering):
+    """A discovery that writes what it has found.
+
+    Attributes:
+        result: what result.json holds, once training has finished.
+    """
+
+    def __init__(self, settings: Settings, clips: Clips, archives: tuple[MotionArchive, MotionArchive]) -> None:
+        super().__init__(settings, clips)
+        self.archives = archives
+        self.result: dict[str, Any] = {}
+
+    def finish(self, run: Run | None) -> None:
+        self.switch()
+        self.result, found = _result(self)
+        if run is None:
+            return
+        model.save_model(run.path / "model.safetensors", self.discovery, found.centres)
+        found.table.write_parquet(run.path / "clusters.parquet")
+        found.table.write_csv(run.path / "clusters.csv")
+        (run.path / "result.md").write_text(report(self.result) + "\n")
+        write_json(run.path / "result.json", self.result)
 
 
 def run(
@@ -47,14 +104,6 @@ def run(
     target: str | Path | MotionArchive,
     out: str | Path | None = None,
     *,
-    clusters: int | None = None,
-    recipe: str | Settings | None = None,
-    task: str | None = None,
-    source_split: str | None = None,
-    target_split: str | None = None,
-    source_classes: Sequence[int | str] = (),
-    target_classes: Sequence[int | str] = (),
-    as_released: bool = False,
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
@@ -74,7 +123,7 @@ def run(
         source_classes, target_classes: classes that count, by number or name, all by default.
         as_released: follow the released code where it is well defined.
         progress: show progress on stderr.
-        **options: fields of :class:`Settings`: ``method="ocm"``, ``epochs=20``, ``seed=1`` …
+        **options: fields of :class:`Settings` and of its method: ``method="ocm"``, ``epochs=20``, ``seed=1`` …
 
     Returns:
         What result.json holds: ``rows`` (scores by branch), ``clusters`` (per branch: size, typical clips, neighbours,
@@ -84,6 +133,95 @@ def run(
         ConfigError, DataError: nothing has been written then.
         Interrupted: stopped by a signal; the state is saved.
         RunError: ``out`` is in use, or a loss is not finite.
+    """
+    found = plan(source, target, **options)
+    folder = None if out is None else Run(Path(out))
+    if folder is not None:
+        folder.check_free()
+    trainer = found.trainer(progress)
+    _begin(trainer, found)
+    if folder is not None:
+        folder = _create(folder.path, found, trainer.learner)
+    if progress:
+        print(found.parts.says(found.target), file=sys.stderr, flush=True)
+    return _fit(trainer, folder)
+
+
+def _begin(trainer: Trainer, found: Plan) -> None:
+    """Take over a pretraining or the weights of another run, where the settings say so."""
+    if found.settings.pretrained:
+        hashes = found.source.hash, found.target.hash
+        state = pretraining_of(found.settings, found.choice, hashes)
+        trainer.restore({**state, "learner": {**state["learner"], "clusters": found.settings.clusters}})
+    elif found.settings.start:
+        assert isinstance(trainer.learner, Discovery)
+        start(trainer.learner.discovery, found.settings)
+
+
+def _fit(trainer: Trainer, run: Run | None) -> dict[str, Any]:
+    trainer.fit(run)
+    learner = trainer.learner
+    assert isinstance(learner, Discovery)
+    if run is None:
+        learner.finish(None)
+    return learner.result
+
+
+def run_seeds(
+    source: str | Path | MotionArchive,
+    target: str | Path | MotionArchive,
+    out: str | Path,
+    seeds: Sequence[int],
+    *,
+    progress: bool = True,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """One discovery per seed into ``out/seed-<n>``; finished ones are kept, interrupted ones resumed.
+
+    Args:
+        source, target, progress, options: as for :func:`run`.
+        out: directory of the runs.
+        seeds: which.
+
+    Returns:
+        The results, in the order of the seeds.
+
+    Raises:
+        RunError: a run of that seed is there already, but of another training.
+    """
+    results = []
+    for seed, path in zip(seeds, seed_folders(out, seeds), strict=True):
+        if not (path / "config.json").exists():
+            results.append(run(source, target, path, progress=progress, **{**options, "seed": seed}))
+            continue
+        wanted, there = plan(source, target, **{**options, "seed": seed}), Run.open(path, KIND)
+        told = differences(wanted.settings, there.recipe, ignored=INCIDENTAL)
+        for side, archive in (("source", wanted.source), ("target", wanted.target)):
+            told += [f"its {side} had other clips"] if there.config[side]["hash"] != archive.hash else []
+        if told:
+            raise RunError(f"{path} holds another training ({'; '.join(told)}); choose another --out or remove it")
+        results.append(resume(path, source=wanted.source.path, target=wanted.target.path, progress=progress))
+    return results
+
+
+def plan(
+    source: str | Path | MotionArchive,
+    target: str | Path | MotionArchive,
+    *,
+    clusters: int | None = None,
+    recipe: str | Settings | None = None,
+    task: str | None = None,
+    source_split: str | None = None,
+    target_split: str | None = None,
+    source_classes: Sequence[int | str] = (),
+    target_classes: Sequence[int | str] = (),
+    as_released: bool = False,
+    **options: Any,
+) -> Plan:
+    """What :func:`run` would train, resolved and checked; the arguments are those of :func:`run`.
+
+    Raises:
+        ConfigError, DataError: what is wrong with the options or the archives.
     """
     chosen: dict[str, Any] = {"source_split": source_split, "target_split": target_split}
     archives = _opened(source), _opened(target)
@@ -119,19 +257,8 @@ def run(
         )
     check_size(settings, len(parts.train))
     settings = replace(settings, device=usable(settings.device))
-    clips = Clips(*archives, parts, settings.preprocess, settings.device)
-    trainer = Trainer(settings, clips, progress=progress)
-    if settings.pretrained:
-        given = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
-        take_over(trainer, given, [a.hash for a in archives])
-    elif settings.start:
-        start(trainer.discovery, settings)
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        _create(folder, settings, archives, {**chosen, **classes}, clips)
-    if progress:
-        print(parts.says(archives[1]), file=sys.stderr, flush=True)
-    return _finish(trainer, archives, folder)
+    choice = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
+    return Plan(*archives, parts, settings, choice)
 
 
 def resume(
@@ -151,60 +278,35 @@ def resume(
     Raises:
         RunError: no such run, or the archives have changed.
     """
-    folder = Path(path)
-    config = read_config(folder)
-    if (folder / "result.json").exists():
-        return read_result(folder)
+    stored = Run.open(path, KIND)
+    config = read_config(stored.path)
+    if stored.finished:
+        return read_result(stored.path)
     archives = _opened(source or config["source"]["path"]), _opened(target or config["target"]["path"])
     for name, archive in zip(("source", "target"), archives, strict=True):
-        if archive.hash != config[name]["hash"]:
-            raise RunError(f"{archive.path} does not hold the clips that {folder} began with as its {name}")
-    settings = settings_from_dict(config["settings"])
-    options = {name: config[name] for name in _CLASSES}
-    clips = Clips(*archives, sides(archives[0], archives[1], **options), settings.preprocess, settings.device)
-    trainer = Trainer(settings, clips, progress=progress)
-    checkpoints = sorted((folder / "checkpoints").glob("step-*.pt"))
-    if checkpoints:
-        trainer.restore(load_checkpoint(checkpoints))
-    elif settings.pretrained:
-        take_over(trainer, options, [a.hash for a in archives])
-    elif settings.start:
-        start(trainer.discovery, settings)
-    return _finish(trainer, archives, folder)
+        if differ := changes(config[name], archive):
+            raise RunError(
+                f"{archive.path} does not hold the clips that {stored.path} began with as its {name}: "
+                f"{', '.join(differ)} changed"
+            )
+    choice = {name: config[name] for name in _CLASSES}
+    found = Plan(*archives, sides(*archives, **choice), options(stored), choice)
+    trainer = found.trainer(progress)
+    if not stored.checkpoints:
+        _begin(trainer, found)
+    if stored.checkpoints or not found.settings.pretrained:
+        trainer.resume(stored)
+    return _fit(trainer, stored)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Content of a discovery's config.json.
-
-    Raises:
-        RunError: the folder is no discovery, or its configuration is damaged.
-    """
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-        if config["kind"] != "discover":
-            raise RunError(f"{folder} is a run of another verb; `motet discover --out` makes a discovery")
-        config["settings"], config["source"]["path"], config["target"]["path"]
-    except OSError as error:
-        raise RunError(f"{folder} is not a discovery; `motet discover --out` makes one") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}/config.json is damaged ({error!r}); discover again") from error
-    return config
+def options(run: Run) -> Settings:
+    """The options of a run."""
+    return settings_from_dict(run.config["settings"])
 
 
-def read_result(folder: Path) -> dict[str, Any]:
-    """Content of a discovery's result.json.
-
-    Raises:
-        RunError: it has not finished, or the file is damaged.
-    """
-    try:
-        found: dict[str, Any] = json.loads((folder / "result.json").read_text())
-        found["k"], found["clusters"], found["odd_below"]
-    except OSError as error:
-        raise RunError(f"{folder} has not finished; go on with `motet discover --resume {folder}`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}/result.json is damaged ({error!r}); discover again") from error
-    return found
+def load(run: Run, device: str | torch.device = "cpu") -> model.Found:
+    """The branches of a finished run."""
+    return model.load(run.path)
 
 
 def _opened(data: str | Path | MotionArchive) -> MotionArchive:
@@ -226,45 +328,33 @@ def _settings(
     return base.with_options({**options, **({"clusters": clusters} if clusters is not None else {})})
 
 
-def _create(
-    folder: Path, settings: Settings, archives: Sequence[MotionArchive], chosen: dict[str, Any], clips: Clips
-) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(
-            f"{folder} exists already; go on with `motet discover --resume {folder}` or choose another --out"
-        )
-    (folder / "checkpoints").mkdir(parents=True)
-    write_json(folder / "environment.json", environment())
-    told = {
-        name: {
-            "path": str(archive.path.resolve()),
-            "hash": archive.hash,
-            "skeleton": archive.skeleton.to_dict(),
-            "class_names": archive.class_names,
-            "persons": archive.persons,
-            "channels": list(archive.channels),
-            "units": archive.units,
-            "simulated": archive.simulated,
-        }
-        for name, archive in zip(("source", "target"), archives, strict=True)
-    }
-    config = {"kind": "discover", "motet": __version__, "settings": settings.to_dict(), **told, **chosen}
-    config |= {"source_split": clips.sides.source_split, "target_split": clips.sides.target_split}
+def _create(folder: Path, found: Plan, learner: Any) -> Run:
+    clips = learner.clips
     form = clips.meeting
-    config["common"] = {
-        "skeleton": form.skeleton.to_dict(),
-        "channels": list(form.channels),
-        "persons": form.persons,
-        "scale": form.scale,
-    }
-    config["known"] = list(clips.sides.source_classes)
-    write_json(folder / "config.json", config)
+    return Run.create(
+        folder,
+        KIND,
+        MODULE,
+        {
+            "settings": found.settings.to_dict(),
+            "source": identity(found.source),
+            "target": identity(found.target),
+            **found.choice,
+            "common": {
+                "skeleton": form.skeleton.to_dict(),
+                "channels": list(form.channels),
+                "persons": form.persons,
+                "scale": form.scale,
+            },
+            "known": list(clips.sides.source_classes),
+        },
+    )
 
 
-def _finish(trainer: Trainer, archives: Sequence[MotionArchive], out: Path | None) -> dict[str, Any]:
-    rows = trainer.train(out)
-    clips, settings = trainer.clips, trainer.settings
-    found = describe(trainer.discovery, clips, archives[0], archives[1])
+def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
+    """What result.json holds, and the description of the clusters."""
+    clips, settings, archives = learner.clips, learner.settings, learner.archives
+    found = describe(learner.discovery, clips, *archives)
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.method.name,
@@ -279,18 +369,12 @@ def _finish(trainer: Trainer, archives: Sequence[MotionArchive], out: Path | Non
             "says": clips.sides.says(archives[1]),
         },
         "source_classes": list(clips.sides.source_classes),
-        "k": trainer.clusters,
-        "estimated": trainer.estimated,
-        "pretrained": trainer.pretrained,
-        "rows": rows,
+        "k": learner.clusters,
+        "estimated": learner.estimated,
+        "pretrained": learner.pretrained,
+        "rows": learner.scores(),
         "clusters": found.clusters,
         "odd_below": found.odd_below,
         "environment": environment(),
     }
-    if out is not None:
-        save_model(out / "model.safetensors", trainer.discovery, found.centres)
-        found.table.write_parquet(out / "clusters.parquet")
-        found.table.write_csv(out / "clusters.csv")
-        (out / "result.md").write_text(report(result) + "\n")
-        write_json(out / "result.json", result)
-    return result
+    return result, found

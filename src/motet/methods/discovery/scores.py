@@ -30,18 +30,18 @@ def predict(discovery: Discovery, pair: Sequence[Tensor]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def judge(
+def branch_scores(
     discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, labels: Tensor, clusters: int, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Rows of scores, one per branch and way of clustering.
 
-    ``kmeans`` rows are means over ten single starts of spherical k-means on the judged clips' features, of B0, B1 and
+    ``kmeans`` rows are means over ten single starts of spherical k-means on the scored clips' features, of B0, B1 and
     both side by side (``B0+B1``); ``classifier`` rows are the target classifiers' answers.
 
     Args:
         discovery: the branches.
         stores: the target's clips in the common layout and in their own.
-        ids: (n,) archive rows to judge, all with a known class.
+        ids: (n,) archive rows to score, all with a known class.
         labels: (n,) their classes.
         clusters: K.
         seed: of k-means.

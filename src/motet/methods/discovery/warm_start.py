@@ -11,13 +11,15 @@ from torch import nn
 
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
-from motet.engine.checkpoint import load_checkpoint
+from motet.engine.checkpoint import load_checkpoint, upgraded
 from motet.engine.hub import is_hub_id
+from motet.engine.learner import Stage
 from motet.engine.model import load
 from motet.memory import make_twin
 from motet.methods.discovery.settings import AFTER_PRETRAINING, Settings, settings_from_dict
 from motet.methods.discovery.step import Discovery
-from motet.methods.discovery.train import PRETRAINED, Trainer
+from motet.methods.discovery.stored import read_config
+from motet.methods.discovery.train import PRETRAINED
 from motet.methods.model import Model
 
 STREAM = "joint"
@@ -71,23 +73,21 @@ def start(discovery: Discovery, settings: Settings) -> None:
             )
 
 
-def take_over(trainer: Trainer, config: Mapping[str, Any], hashes: Sequence[str]) -> None:
-    """Begin where the run ``settings.pretrained`` ended its pretraining.
+def pretraining_of(settings: Settings, choice: Mapping[str, Any], hashes: Sequence[str]) -> dict[str, Any]:
+    """The state at the end of the pretraining of the run ``settings.pretrained``.
 
     Args:
-        trainer: fresh.
-        config: what this run's config.json would hold of its choice of clips.
+        settings: of this run.
+        choice: what this run's config.json would hold of its choice of clips.
         hashes: digests of source and target.
 
     Raises:
         ConfigError: that run pretrained otherwise; names the option.
         RunError: it has not finished its pretraining.
     """
-    from motet.methods.discovery.run import read_config
-
-    folder = Path(trainer.settings.pretrained)
+    folder = Path(settings.pretrained)
     other = read_config(folder)
-    here, there = trainer.settings.to_dict(), settings_from_dict(other["settings"]).to_dict()
+    here, there = settings.to_dict(), settings_from_dict(other["settings"]).to_dict()
     changed = [name for name in here if name not in AFTER_PRETRAINING and here[name] != there[name]]
     if changed:
         name = changed[0]
@@ -96,10 +96,11 @@ def take_over(trainer: Trainer, config: Mapping[str, Any], hashes: Sequence[str]
             "(without --pretrained) or take its value"
         )
     clips = [other["source"]["hash"], other["target"]["hash"]]
-    same = all(list(other[k]) == list(v) if isinstance(v, list | tuple) else other[k] == v for k, v in config.items())
+    same = all(list(other[k]) == list(v) if isinstance(v, list | tuple) else other[k] == v for k, v in choice.items())
     if clips != list(hashes) or not same:
         raise ConfigError(f"{folder} pretrained on other clips; pretrain again (without --pretrained)")
     if not (folder / PRETRAINED).exists():
-        raise RunError(f"{folder} has not finished its pretraining; go on with `motet discover --resume {folder}`")
+        raise RunError(f"{folder} has not finished its pretraining; continue it with `motet resume {folder}`")
     state = load_checkpoint([folder / PRETRAINED])
-    trainer.restore({**state, "clusters": trainer.settings.clusters})
+    # of an earlier version: the stage is the first one, at its end
+    return upgraded({"stage": 0, **state}, (Stage("pretrain", settings.epochs, 1),))

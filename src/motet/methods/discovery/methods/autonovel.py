@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from motet.core.options import Count
 from motet.losses import rank_statistics_pairs
-from motet.methods.discovery.methods.base import Labelling, Method, Step, check_positive, check_types
+from motet.methods.discovery.methods.base import Labelling, Method, Step
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
@@ -35,12 +36,8 @@ class Options(Method):
 
     weight_labels: float = 5.0
     """λ of the loss on pairs and of the consistency."""
-    rank_features: int = 5
+    rank_features: Count = 5
     """how many of the largest features must be the same."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        check_positive(self, ("rank_features",))
 
     def labelling(self, settings: Settings, pair: tuple[Branch, Branch]) -> Ranked:
         return Ranked(self, settings, pair)

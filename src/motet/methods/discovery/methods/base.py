@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from motet.core.errors import ConfigError
+from motet.core.options import Options
 from motet.memory.kmeans import Clustering, spherical_kmeans
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
     from motet.methods.discovery.settings import Settings
-
-
-def check_types(options: Any) -> None:
-    """Compare the values of a dataclass of options with their annotations.
-
-    Raises:
-        ConfigError: a value that is none of the choices, or not a number where one is needed; names the option.
-    """
-    for name, kind in get_type_hints(type(options)).items():
-        value = getattr(options, name)
-        if get_origin(kind) is Literal and value not in get_args(kind):
-            raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(get_args(kind))}")
-        if kind in (int, float) and (isinstance(value, bool | str) or (kind is int and value != int(value))):
-            raise ConfigError(f"{name} is {value!r}; it must be {'a whole' if kind is int else 'a'} number")
-
-
-def check_positive(options: Any, names: Iterable[str], *, or_zero: bool = False) -> None:
-    """Refuse values that are not positive and finite, naming the option; ``or_zero`` allows zero."""
-    for name in names:
-        value = getattr(options, name)
-        if not (value > 0 or (or_zero and value == 0)) or not math.isfinite(value):
-            raise ConfigError(f"{name} is {value}; it must {'not be negative' if or_zero else 'be positive'}")
-
-
-def check_shares(options: Any, names: Iterable[str]) -> None:
-    """Refuse values outside [0, 1], naming the option."""
-    for name in names:
-        if not 0 <= getattr(options, name) <= 1:
-            raise ConfigError(f"{name} is {getattr(options, name)}; it must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -146,7 +116,7 @@ class Labelling(nn.Module):
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(Options):
     """Options of a method; each method's module calls its own subclass ``Options``."""
 
     summary: ClassVar[str]

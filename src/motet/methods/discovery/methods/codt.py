@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from motet.core.options import Count
 from motet.losses import pair_consistency, pair_likelihood, rank_statistics_pairs
 from motet.methods.discovery.methods import ocm
-from motet.methods.discovery.methods.base import Step, check_positive
+from motet.methods.discovery.methods.base import Step
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
@@ -33,12 +34,8 @@ class Options(ocm.Options):
     mark the pairs and the cosine of features is what must agree."""
     weight_pairs: float = 10.0
     """λ of the pair consistency."""
-    rank_features: int = 5
+    rank_features: Count = 5
     """CCM-FP: how many of the largest features must be the same."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, ("rank_features",))
 
     def labelling(self, settings: Settings, pair: tuple[Branch, Branch]) -> Collaborating:
         return Collaborating(self, settings, pair)

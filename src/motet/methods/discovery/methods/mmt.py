@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
 from motet.memory.kmeans import Clustering, spherical_kmeans
-from motet.methods.discovery.methods.base import Labelling, Method, Step, check_types, one_hot
+from motet.methods.discovery.methods.base import Labelling, Method, Step, one_hot
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
@@ -36,9 +36,6 @@ class Options(Method):
 
     weight_labels: float = 5.0
     """λ of the loss on labels and triplets."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
 
     def labelling(self, settings: Settings, pair: tuple[Branch, Branch]) -> MutualTeaching:
         return MutualTeaching(self, settings, pair)

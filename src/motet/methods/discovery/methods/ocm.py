@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from motet.core.errors import ConfigError
+from motet.core.options import Bounds, Count, Natural, Positive
 from motet.losses import balanced_assignment
 from motet.losses.clustering import Plan
-from motet.methods.discovery.methods.base import Labelling, Method, Step, check_positive, check_types
+from motet.methods.discovery.methods.base import Labelling, Method, Step
 from motet.methods.discovery.rounding import balanced_labels
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ class Options(Method):
 
     weight_labels: float = 5.0
     """λ of the loss on pseudo-labels."""
-    power: float = 10.0
+    power: Positive = 10.0
     """ξ, inverse temperature of the transport: larger makes the plan harder."""
-    sinkhorn_iterations: int = 100
+    sinkhorn_iterations: Count = 100
     sinkhorn_tolerance: float = 1e-2
-    sinkhorn_warm: int = 5
+    sinkhorn_warm: Natural = 5
     """iterations of a transport that starts at the scalings of the step before; 0: start from nothing in every step, as
     released. Where a step renews a hundredth of the bank or less, as in the paper, five bring clusters nearer to the
     wanted sizes than a hundred from nothing; where it renews more, take more."""
-    balance: float = 1.0
+    balance: Annotated[float, Bounds(above=0, most=1)] = 1.0
     """1: clusters of equal size; less: sizes may depart from it (relaxed marginals), for targets whose classes are not
     balanced."""
     shares: tuple[float, ...] = ()
@@ -50,11 +51,7 @@ class Options(Method):
     """balanced: the cheapest labels with exactly the wanted sizes."""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_positive(self, ("power", "sinkhorn_iterations"))
-        check_positive(self, ("sinkhorn_warm",), or_zero=True)
-        if not 0 < self.balance <= 1:
-            raise ConfigError(f"balance is {self.balance}; it must lie in (0, 1]")
+        super().__post_init__()
         if self.rounding == "balanced" and self.balance < 1:
             raise ConfigError("rounding 'balanced' enforces the sizes that balance below 1 leaves open; drop one")
 

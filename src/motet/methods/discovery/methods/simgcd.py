@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import normalize
 
-from motet.methods.discovery.methods.base import Labelling, Method, Step, check_positive, check_shares, check_types
+from motet.core.options import Fraction, NotNegative, Positive
+from motet.methods.discovery.methods.base import Labelling, Method, Step
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
@@ -36,30 +37,23 @@ class Options(Method):
     )
     source_views: ClassVar[int] = 2
 
-    weight_labels: float = 1.0
+    weight_labels: NotNegative = 1.0
     """λ of the method's losses beside the base losses."""
-    supervised: float = 0.35
+    supervised: Fraction = 0.35
     """share of the supervised terms on the shared branch; the rest is that of the unsupervised ones."""
-    entropy: float = 2.0
+    entropy: NotNegative = 2.0
     """ε, weight of the mean prediction's entropy."""
-    student_temperature: float = 0.1
-    teacher_temperature: float = 0.04
+    student_temperature: Positive = 0.1
+    teacher_temperature: Positive = 0.04
     """of the predictions that serve as targets, when they have been sharpened."""
-    teacher_start: float = 0.07
+    teacher_start: Positive = 0.07
     """the same at the start of fine-tuning."""
-    sharpened_after: float = 0.15
+    sharpened_after: Fraction = 0.15
     """share of the fine-tuning in which it falls from the one to the other."""
-    view_temperature: float = 1.0
+    view_temperature: Positive = 1.0
     """of the contrast of two views."""
-    class_temperature: float = 0.07
+    class_temperature: Positive = 0.07
     """of the contrast of source classes."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        names = "student_temperature teacher_temperature teacher_start view_temperature class_temperature"
-        check_positive(self, names.split())
-        check_positive(self, ("entropy", "weight_labels"), or_zero=True)
-        check_shares(self, ("supervised", "sharpened_after"))
 
     def labelling(self, settings: Settings, pair: tuple[Branch, Branch]) -> SelfDistilled:
         return SelfDistilled(self, settings, pair)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.functional import normalize
 
 from motet.losses import balanced_assignment
-from motet.methods.discovery.methods.base import Labelling, Method, Step, check_types
+from motet.methods.discovery.methods.base import Labelling, Method, Step
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
@@ -37,9 +37,6 @@ class Options(Method):
 
     weight_labels: float = 5.0
     """λ of the loss on the swapped labels."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
 
     def labelling(self, settings: Settings, pair: tuple[Branch, Branch]) -> Swapped:
         return Swapped(self, settings, pair)
