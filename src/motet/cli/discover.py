@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from motet.cli.parse import parse, value_of, write_result
-from motet.cli.verbs import Place, Text, trains
+from motet.cli.verbs import Place, Text, show, trains
 from motet.core.errors import ConfigError
 
 # kinds of options that may be left out
@@ -61,6 +61,8 @@ def discover(args: Sequence[str]) -> int:
         as_released: bool = False
         """follow the released code where it is well defined"""
         training: tyro.conf.OmitArgPrefixes[tyro.conf.SuppressFixed[Settings]] = base
+        seeds: tuple[int, ...] = ()
+        """run once per seed, into OUT/seed-<n>; runs that are there already are kept or continued"""
         quiet: bool = False
         """no progress and no table, only warnings"""
         json: Place = None
@@ -78,27 +80,30 @@ def discover(args: Sequence[str]) -> int:
         raise ConfigError(f"missing {' and '.join(missing)} (see `motet discover --help`)")
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.methods.discovery import run
+    from motet.methods.discovery import run, run_seeds
 
     # what the command line does not say is left to the recipe that fits the data
     said = {a.split("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for a in args if a[:2] == "--"}
     values = given.training.to_dict() | ({"method": way} if way is not None else {})
     stated: dict[str, Any] = {k: v for k, v in values.items() if k in said - {"name", "clusters"}}
-    found = run(
-        given.source,
-        given.target,
-        given.out,
-        clusters=given.training.clusters,
-        recipe=given.recipe,
-        task=given.task,
-        source_split=given.source_split,
-        target_split=given.target_split,
-        source_classes=given.source_classes,
-        target_classes=given.target_classes,
-        as_released=given.as_released,
-        progress=not given.quiet,
+    options = {
         **stated,
-    )
+        "clusters": given.training.clusters,
+        "recipe": given.recipe,
+        "task": given.task,
+        "source_split": given.source_split,
+        "target_split": given.target_split,
+        "source_classes": given.source_classes,
+        "target_classes": given.target_classes,
+        "as_released": given.as_released,
+        "progress": not given.quiet,
+    }
+    if given.seeds:
+        if given.out is None:
+            raise ConfigError("--seeds needs a directory for the runs; name it by --out")
+        runs = run_seeds(given.source, given.target, given.out, given.seeds, **options)
+        return show(runs, given.json, quiet=given.quiet)
+    found = run(given.source, given.target, given.out, **options)
     return _show(found, given.json, given.quiet)
 
 

@@ -21,12 +21,14 @@ from motet.core.errors import ConfigError, DataError, Interrupted, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.skeletons import Skeleton
+from motet.engine.learner import Position
+from motet.engine.trainer import Trainer
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import discovery as discover
 from motet.methods.discovery import clusters, train
 from motet.methods.discovery.clusters import candidates_up_to, distinct, estimate, silhouette
 from motet.methods.discovery.scores import predict
-from motet.methods.discovery.train import Trainer
+from motet.methods.discovery.train import Discovering
 from motet.use.embed import embed
 from tests.conftest import stick, write_clips
 
@@ -61,7 +63,7 @@ def whole(sets: tuple[MotionArchive, MotionArchive], tmp_path_factory: pytest.Te
 
 def weights(out: Path) -> dict[str, Tensor]:
     latest = max((out / "checkpoints").glob("step-*.pt"))
-    found: dict[str, Tensor] = torch.load(latest, weights_only=True)["discovery"]
+    found: dict[str, Tensor] = torch.load(latest, weights_only=True)["learner"]["discovery"]
     return found
 
 
@@ -110,7 +112,7 @@ def test_clusters_become_labels(sets: tuple[MotionArchive, MotionArchive], whole
             discover.export_labels(whole, tmp_path / "x.csv", **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"\.csv or \.parquet"):
         discover.export_labels(whole, tmp_path / "x.txt")
-    with pytest.raises(RunError, match="--resume"):
+    with pytest.raises(RunError, match="not a run directory"):
         discover.export_labels(tmp_path, tmp_path / "x.csv")
 
 
@@ -139,8 +141,7 @@ def test_other_verbs_and_a_discovery(sets: tuple[MotionArchive, MotionArchive], 
         table = pl.read_parquet(whole / "clusters.parquet")
         for branch in ("B0", "B1"):
             assert made[f"cluster_{branch}"].tolist() == table[branch].to_list()
-    with pytest.raises(RunError, match="is a discovery, not a pretraining"):
-        motet.load(whole)
+    np.testing.assert_array_equal(motet.load(whole).transform(sets[1]), discover.load(whole).transform(sets[1]))
 
 
 @contextmanager
@@ -152,17 +153,17 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
     def signals() -> Iterator[list[int]]:
         yield stopped
 
-    step, made = Trainer._step, [0]
+    step, made = Trainer.one_step, [0]
 
-    def counted(self: Trainer, ids: Tensor) -> dict[str, float]:
+    def counted(self: Trainer) -> dict[str, Any]:
         made[0] += 1
         if made[0] == steps:
             stopped.append(15)
-        return step(self, ids)
+        return step(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "stop_signals", signals)
-        patch.setattr(Trainer, "_step", counted)
+        patch.setattr("motet.engine.trainer.stop_signals", signals)
+        patch.setattr(Trainer, "one_step", counted)
         yield
 
 
@@ -172,7 +173,7 @@ def test_resume_is_bit_exact(
     sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     out = tmp_path / "run"
-    with interrupted(monkeypatch, steps), pytest.raises(Interrupted, match="motet discover --resume"):
+    with interrupted(monkeypatch, steps), pytest.raises(Interrupted, match="motet resume"):
         discover.run(*sets, out, clusters=3, progress=False, **TINY)
     torch.manual_seed(99)
     result = discover.resume(out, progress=False)
@@ -207,11 +208,11 @@ def test_the_switch_happens_once_before_the_first_fine_step(
     sets: tuple[MotionArchive, MotionArchive], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    step, start = Trainer._step, train.initialise
+    step, start = Trainer.one_step, train.initialise
 
-    def counted(self: Trainer, ids: Tensor) -> dict[str, float]:
-        told.append("fine" if self.fine else "base")
-        return step(self, ids)
+    def counted(self: Trainer) -> dict[str, Any]:
+        told.append(self.at.stage.name)
+        return step(self)
 
     def started(discovery: Any, stores: Any, ids: Tensor, count: int) -> Any:
         told.append("start")
@@ -224,10 +225,10 @@ def test_the_switch_happens_once_before_the_first_fine_step(
             assert torch.equal(weight, found.centres)
         return clusterings
 
-    monkeypatch.setattr(Trainer, "_step", counted)
+    monkeypatch.setattr(Trainer, "one_step", counted)
     monkeypatch.setattr(train, "initialise", started)
     discover.run(*sets, clusters=3, progress=False, **TINY)
-    assert told == ["base"] * 6 + ["start"] + ["fine"] * 6
+    assert told == ["pretrain"] * 6 + ["start"] + ["finetune"] * 6
 
 
 def test_the_classifier_starts_as_k_means(
@@ -267,11 +268,12 @@ def test_a_batch_is_a_function_of_the_step(sets: tuple[MotionArchive, MotionArch
     made = []
     for _ in range(2):
         trainer = _trainer(sets)
-        trainer.epoch = 1
-        batch, ids = trainer.make_batch(trainer.clips.train[:8])
+        drawn = trainer.batch_of(trainer.clips.train[:8], Position(trainer.stages[0], 1))
+        batch, ids = drawn.batch, drawn.source_ids
         made.append((batch, ids))
-        trainer.epoch = 2  # fine-tuning: other draws, stronger
-        assert not torch.equal(trainer.make_batch(trainer.clips.train[:8])[0].students[0], batch.students[0])
+        trainer.fine = True  # other draws, stronger
+        later = trainer.batch_of(trainer.clips.train[:8], Position(trainer.stages[1], 2))
+        assert not torch.equal(later.batch.students[0], batch.students[0])
     assert torch.equal(made[0][0].students[1], made[1][0].students[1])
     assert torch.equal(made[0][1], made[1][1])
     batch = made[0][0]
@@ -279,11 +281,13 @@ def test_a_batch_is_a_function_of_the_step(sets: tuple[MotionArchive, MotionArch
     assert torch.equal(batch.students[0], batch.seen[0])  # nothing is masked in pretraining
 
 
-def _trainer(sets: tuple[MotionArchive, MotionArchive]) -> Trainer:
+def _trainer(sets: tuple[MotionArchive, MotionArchive]) -> Discovering:
     from motet.methods.discovery.data import Clips, sides
 
     settings = discover.SETTINGS["small"].with_options({**TINY, "clusters": 3})
-    return Trainer(settings, Clips(*sets, sides(*sets), "first-frame", "cpu"), progress=False)
+    made = Discovering(settings, Clips(*sets, sides(*sets), "first-frame", "cpu"))
+    made.begin_stage(made.stages[0])
+    return made
 
 
 @pytest.mark.parametrize(("method", "same"), [("ocm", True), ("codt", False)])
@@ -414,7 +418,7 @@ def test_run_directories_that_are_refused(
 ) -> None:
     with pytest.raises(RunError, match="exists already"):
         discover.run(*sets, whole, clusters=3)
-    with pytest.raises(RunError, match="not a discovery"):
+    with pytest.raises(RunError, match="not a run directory"):
         discover.resume(tmp_path)
     with pytest.raises(ConfigError, match="layout"):
         discover.load(whole).transform(_other(tmp_path / "other"))

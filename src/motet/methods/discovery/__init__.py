@@ -16,7 +16,7 @@ from motet.methods.discovery.joints import Meeting, Retargeted, common_skeleton
 from motet.methods.discovery.labels import export_labels, label_archive, name_clusters
 from motet.methods.discovery.model import Found, load
 from motet.methods.discovery.rounding import balanced_labels
-from motet.methods.discovery.run import resume, run
+from motet.methods.discovery.run import resume, run, run_seeds
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released
 from motet.methods.discovery.tasks import TASKS, Task
 
@@ -43,6 +43,7 @@ __all__ = [
     "name_clusters",
     "resume",
     "run",
+    "run_seeds",
 ]
 
 

@@ -32,7 +32,7 @@ from motet.core.options import differences
 from motet.data.archive import MotionArchive
 from motet.engine.identity import changes, identity
 from motet.engine.options import INCIDENTAL
-from motet.engine.run import Run, seed_folders
+from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods.discovery import model
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
@@ -175,33 +175,34 @@ def run_seeds(
     *,
     progress: bool = True,
     **options: Any,
-) -> list[dict[str, Any]]:
-    """One discovery per seed into ``out/seed-<n>``; finished ones are kept, interrupted ones resumed.
+) -> list[Run]:
+    """One discovery per seed into ``out/seed-<n>``; finished ones are kept, interrupted ones continued.
 
     Args:
         source, target, progress, options: as for :func:`run`.
         out: directory of the runs.
         seeds: which.
 
-    Returns:
-        The results, in the order of the seeds.
-
     Raises:
         RunError: a run of that seed is there already, but of another training.
     """
-    results = []
-    for seed, path in zip(seeds, seed_folders(out, seeds), strict=True):
-        if not (path / "config.json").exists():
-            results.append(run(source, target, path, progress=progress, **{**options, "seed": seed}))
-            continue
-        wanted, there = plan(source, target, **{**options, "seed": seed}), Run.open(path, KIND)
-        told = differences(wanted.settings, there.recipe, ignored=INCIDENTAL)
-        for side, archive in (("source", wanted.source), ("target", wanted.target)):
-            told += [f"its {side} had other clips"] if there.config[side]["hash"] != archive.hash else []
-        if told:
-            raise RunError(f"{path} holds another training ({'; '.join(told)}); choose another --out or remove it")
-        results.append(resume(path, source=wanted.source.path, target=wanted.target.path, progress=progress))
-    return results
+    places = {name: x if isinstance(x, str | Path) else x.path for name, x in (("source", source), ("target", target))}
+    return repeated(
+        out,
+        seeds,
+        lambda seed, folder: run(source, target, folder, progress=progress, **{**options, "seed": seed}),
+        lambda there, seed: _check_same(there, plan(source, target, **{**options, "seed": seed})),
+        lambda there: resume(there.path, progress=progress, **places),
+    )
+
+
+def _check_same(there: Run, wanted: Plan) -> None:
+    """Refuse to take a run for the training that was asked for when it is another one."""
+    told = differences(wanted.settings, there.recipe, ignored=INCIDENTAL)
+    for side, archive in (("source", wanted.source), ("target", wanted.target)):
+        told += [f"its {side} had other clips"] if there.config[side]["hash"] != archive.hash else []
+    if told:
+        raise RunError(f"{there.path} holds another training ({'; '.join(told)}); choose another --out or remove it")
 
 
 def plan(
