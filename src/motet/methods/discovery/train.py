@@ -250,8 +250,9 @@ class Discovering(Learner):
             pair = self.discovery.pair
             self.discovery.add_classifiers([torch.zeros(state["clusters"], b.features) for b in pair])
             self._train_classifiers()
+            # before that there is none, and the pretraining may be that of another method
+            self.discovery.labelling.restore(state["labelling"])
         self.discovery.load_state_dict(_renamed(state["discovery"]))
-        self.discovery.labelling.restore(state["labelling"])
         self.optimiser.load_state_dict(state["optimiser"])
         for name in ("clusters", "estimated", "pretrained", "initialised"):
             setattr(self, name, state[name])
