@@ -237,7 +237,7 @@ def test_released_weights_compute_what_they_did(tmp_path: Path, prefix: str) -> 
         for i in range(8):
             writer.add(np.random.default_rng(i).normal(size=(9, 1, 25, 3)), name=str(i), label=i % 2, subject=i // 2)
     rows = evaluate.run(run, ("knn",), data=tmp_path / "a", baselines=False)["rows"]
-    assert [row["stream"] for row in rows] == ["joint", "motion", "bone", "joint+motion+bone"]
+    assert [row["stream"] for row in rows] == 2 * ["joint", "motion", "bone", "joint+motion+bone"]  # and standardised
 
 
 def test_a_single_view(tmp_path: Path) -> None:

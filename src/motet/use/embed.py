@@ -74,8 +74,8 @@ def embed(
         from motet.methods.discovery.model import embed as embed_by_branches
 
         return embed_by_branches(run, archive, out)
-    source = MotionArchive.open(archive)
     model = load(run, device, () if str(run) == ROCKET else ("pretrain",))
+    source = MotionArchive.open(archive)
     if isinstance(model, RocketModel):
         model = model.fit(source)
     model.check(source)
