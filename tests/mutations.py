@@ -102,7 +102,13 @@ MUTATIONS = (
         DISCOVER,
     ),
     Mutation("discover: strong views for teachers", "_TEACHERS[b], calm)", "_TEACHERS[b], strong)", DISCOVER),
-    Mutation("distill: no momentum", "momentum=training.momentum", "momentum=0.0", DISTILL, "methods/distillation"),
+    Mutation(
+        "distill: no momentum",
+        "torch.optim.SGD(parameters, lr=training.lr, momentum=training.momentum",
+        "torch.optim.SGD(parameters, lr=training.lr, momentum=0.0",
+        DISTILL,
+        "methods/distillation",
+    ),
     Mutation(
         "distill: rate drops late",
         "** sum(epoch >= m for",

@@ -20,7 +20,7 @@ from tests.conftest import write_clips
 from tests.oracles.written_out import SGD, State, checkpoints, close, momentum_buffers, part, skeleton_gru, unit
 
 SEED, FRAMES, BATCH, STEPS_DECODED = 5, 8, 8, 2
-LR, FINE_LR, MOMENTUM, DECAY, EMA, RHO, XI = 0.02, 0.002, 0.8, 0.01, 0.6, 0.2, 10.0
+LR, FINE_LR, MOMENTUM, DECAY, EMA, RHO, XI = 0.02, 0.2, 0.8, 0.01, 0.9, 0.2, 10.0
 WEAK, STRONG = Strength(0.3, 1 / 6), Strength(0.9, 1 / 3, 0.3)
 MASK_ALWAYS = 0.25
 WEIGHTS = {"source": 1.5, "decoder": 4.0, "contrast": 0.7, "labels": 2.0, "pairs": 3.0}
@@ -80,6 +80,7 @@ class Written:
         parts = [own[0], self.source, self.decoder, own[1]]
         weights = [w for entries in parts for w in entries.values()] + late
         self.sgd = SGD(weights, momentum_buffers(state), MOMENTUM, DECAY)
+        self.apart = 0  # labels that student and teacher would give differently
 
     @staticmethod
     def _learned(state: State, prefix: str) -> State:
@@ -137,7 +138,11 @@ class Written:
         for student, teacher, bank, feature in zip(self.student, self.teacher, self.bank, features, strict=True):
             logits.append(feature @ student["clusters.weight"].T + student["clusters.bias"])
             with torch.no_grad():
-                labels.append(transport(bank @ teacher["clusters.weight"].T + teacher["clusters.bias"])[places])
+                given, other = (
+                    transport(bank @ n["clusters.weight"].T + n["clusters.bias"]) for n in (teacher, student)
+                )
+                labels.append(given[places])
+                self.apart += int((given != other)[places].sum())
         rows = torch.arange(len(places))
         own = [-x.log_softmax(1)[rows, y].mean() for x, y in zip(logits, labels, strict=True)]
         crossed = [agreement(logits[b], labels[1 - b]) for b in (0, 1)]
@@ -204,6 +209,7 @@ def test_both_stages_take_the_steps_that_are_written_here(
         written = Written(states[epoch - 1])
         written.epoch(*sets, epoch, fine=fine)
         written.compare(states, epoch)
+        assert written.apart > 0 or not fine
 
 
 def test_the_first_epoch_of_fine_tuning_has_its_rate_and_its_views(
