@@ -21,6 +21,7 @@ from motet.core.files import refuse_existing, write_json
 
 Float = npt.NDArray[np.float64]
 _PEOPLE = ("person", "subject", "participant", "recording")
+_PLACES = ("repetition", "start", "end")  # where a measurement lies, which is none itself
 _FEWEST = 3  # people of a group
 _DRAWS = 9_999
 
@@ -122,7 +123,7 @@ def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
 
 def _measures(table: pl.DataFrame, by: str, person: str) -> pl.DataFrame:
     """One row a person and group, one column a measure."""
-    if {"start", "end", "label"} <= set(table.columns):
+    if {"start", "end", "label"} <= set(table.columns) and "repetition" not in table.columns:
         labels = sorted(table["label"].unique())
         keys = table.select(by, person).unique(maintain_order=True).rows()
         rows = [
@@ -130,7 +131,7 @@ def _measures(table: pl.DataFrame, by: str, person: str) -> pl.DataFrame:
             for g, p in keys
         ]
         return pl.DataFrame(rows, infer_schema_length=None)
-    numbers = [c for c, kind in table.schema.items() if kind.is_numeric() and c not in (by, person)]
+    numbers = [c for c, kind in table.schema.items() if kind.is_numeric() and c not in (by, person, *_PLACES)]
     return table.group_by(by, person, maintain_order=True).agg(pl.col(c).mean() for c in numbers)
 
 
