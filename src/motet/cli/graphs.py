@@ -2,7 +2,6 @@
 
 # no postponed annotations here: the options of the method are a type that is known when the verb runs
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -51,12 +50,13 @@ def graphs(args: Sequence[str]) -> int:
         baselines: bool = True
         """label counts and encoders with initial weights beside it"""
         device: str = "cpu"
+        """auto, cpu, cuda or mps"""
         json: Path | None = None
         """write the result here too"""
         quiet: bool = False
 
     description = (
-        "Learn from graphs without their labels, and judge the encoder by a support vector machine. Methods: "
+        "Learn from graphs without their labels, and evaluate the encoder by a support vector machine. Methods: "
         f"{', '.join(METHODS)}"
     )
     given = parse(Arguments, args, "motet graphs", elsewhere=_of_method, description=description)
@@ -66,12 +66,7 @@ def graphs(args: Sequence[str]) -> int:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
     call = {f.name: getattr(given.options, f.name) for f in fields(chosen)}
     call |= {name: getattr(given, name) for name in ("method", "as_released", "seeds", "folds", "baselines", "device")}
-    try:
-        found = run(given.folder[0], given.out, progress=not given.quiet, **call)
-    except KeyboardInterrupt:
-        if given.out is not None:
-            print(f"seeds that are done are kept: `motet resume {given.out}` continues", file=sys.stderr)
-        raise
+    found = run(given.folder[0], given.out, progress=not given.quiet, **call)
     print(report(found))
     write_result(given.json, found)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import torch
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
-from motet import cli
+from motet import cli, load
 from motet.core.errors import ConfigError, DataError, RunError
 from motet.engine.run import Run
 from motet.methods import graphs
 from motet.methods.graphs.svm import COSTS
 from tests.methods.graphs.made import made, write_tu
+from tests.methods.test_pretrain import stop_at
 
 SMALL = {"epochs": 2, "batch_size": 16, "hidden": 8}
 
@@ -128,18 +128,35 @@ def test_a_run_keeps_encoders_and_table_and_goes_on_where_it_stopped(
     assert not [p for p in out.iterdir() if "partial" in p.name]
 
 
-def test_an_interrupted_run_says_how_to_go_on(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("call", [2, 4, 7])
+def test_an_interrupted_run_continues_inside_an_epoch_bit_for_bit(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    """Three steps an epoch, two epochs, two seeds: in the first epoch, the second, and the second seed."""
+    options = "--method halp-graphcl --seeds 3 4 --folds 3 --epochs 2 --batch-size 16 --hidden 8 --halp-start 1 --quiet"
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert cli.main(["graphs", str(folder), "--out", str(whole), *options.split()]) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, call)
+        status = cli.main(["graphs", str(folder), "--out", str(parts), *options.split()])
+    assert status == 128 + 15
+    assert f"motet resume {parts}" in capsys.readouterr().err
+    assert not (parts / "result.json").exists()
+    assert cli.main(["resume", str(parts), "--quiet"]) == 0
+    for seed in (3, 4):
+        assert (whole / f"seed-{seed}.safetensors").read_bytes() == (parts / f"seed-{seed}.safetensors").read_bytes()
+    first, second = (json.loads((out / "result.json").read_text()) for out in (whole, parts))
+    assert (first["rows"], first["history"]) == (second["rows"], second["history"])
+    lines = Run.open(parts, "graphs").metrics()
+    assert [(line["stage"], line["epoch"]) for line in lines] == [(f"seed {s}", e) for s in (3, 4) for e in (1, 2)]
+    assert ["hallucination" in line["terms"] for line in lines] == [False, True] * 2
+    assert lines[0]["terms"]["contrast"] == pytest.approx(first["history"]["3"][0]["contrast"])
 
-    monkeypatch.setattr(importlib.import_module("motet.methods.graphs.run"), "train", stop)
-    out = tmp_path / "run"
-    assert cli.main(["graphs", str(folder), "--out", str(out), "--folds", "3", "--epochs", "0"]) == 130
-    assert f"motet resume {out}" in capsys.readouterr().err
-    monkeypatch.undo()
-    assert len(graphs.resume(out, progress=False)["rows"][0]["values"]) == 5
+
+def test_every_run_is_a_model(folder: Path, tmp_path: Path) -> None:
+    graphs.run(folder, tmp_path / "run", seeds=[2], folds=3, baselines=False, progress=False, device="auto", **SMALL)
+    model = load(tmp_path / "run")
+    assert torch.equal(model.transform(graphs.read_tu(folder)), graphs.load(tmp_path / "run", seed=2).transform(made()))
 
 
 def test_as_released_sets_the_quirks_and_options_win(folder: Path) -> None:
@@ -178,11 +195,11 @@ def test_what_cannot_work_is_told(
 
 
 def test_loading_and_using_refuse_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not an encoder of graphs"):
+    with pytest.raises(RunError, match="not a run directory"):
         graphs.load(tmp_path)
     (tmp_path / "seed-0.safetensors").write_bytes(b"no")
     with pytest.raises(RunError, match="not an encoder of graphs"):
-        graphs.load(tmp_path)
+        graphs.load(tmp_path, seed=0)
     model, _ = graphs.train(made(), graphs.GraphCL(epochs=0), seed=0)
     plain = graphs.build("plain", np.array([0, 1]), np.zeros((0, 2), np.int64), np.array([0, 1]))
     with pytest.raises(ConfigError, match="1 node labels, the encoder was trained with 3"):
@@ -198,8 +215,8 @@ def test_other_verbs_say_what_the_directory_is(folder: Path, tmp_path: Path) -> 
         Run.open(out, "pretrain")
     trained = tmp_path / "trained"
     trained.mkdir()
-    (trained / "config.json").write_text('{"recipe": {}, "data": {}, "split": "all"}')
-    with pytest.raises(RunError, match=r"is a run of `motet pretrain`, .*motet pretrain --resume"):
+    (trained / "config.json").write_text('{"recipe": {}, "data": {"path": "a"}, "split": "all"}')
+    with pytest.raises(RunError, match=r"is a run of `motet pretrain`, and this needs one of `motet graphs`"):
         graphs.resume(trained)
 
 
@@ -211,21 +228,11 @@ def test_help_shows_choices_and_plain_text(capsys: pytest.CaptureFixture[str]) -
     assert not [mark for mark in (":func:", "type: ignore", "options options") if mark in told]
 
 
-def test_progress_says_how_long_all_seeds_take(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = importlib.import_module("motet.methods.graphs.run")
-    monkeypatch.setattr(module, "SAID_EVERY", 0.0)
-    seconds = iter([0.0, 10.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
-    module._watch(2, [4, 3, 7], 20)({"epoch": 5, "loss": 1.5})
-    # ten seconds for 5 of the 40 epochs of this seed and the next
-    assert capsys.readouterr().err == "seed 3 (2 of 3), epoch 5/20, training 1:10 left, loss 1.500\n"
-
-
 def test_changed_graphs_are_not_mixed_with_older_seeds(tmp_path: Path) -> None:
     folder, out = write_tu(tmp_path / "MADE"), tmp_path / "run"
     graphs.run(folder, out, seeds=[0], folds=3, baselines=False, progress=False, **SMALL)
+    assert graphs.resume(out)["seeds"] == [0]  # it has finished
+    (out / "result.json").unlink()
     write_tu(folder, seed=1)
     with pytest.raises(RunError, match="has changed"):
         graphs.resume(out)

@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.options import Options
 from motet.core.rng import CounterRNG
 from motet.methods.graphs.data import Batch
 
@@ -38,7 +39,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class ViewOptions:
+class ViewOptions(Options):
     """How views of graphs are made; the defaults are the paper's method at the released strengths."""
 
     augmentations: tuple[str, ...] = ("node-drop", "subgraph")

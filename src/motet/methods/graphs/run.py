@@ -1,29 +1,32 @@
-"""GraphCL from a folder of graphs to a table: train, judge beside what is not trained, keep encoders."""
+"""GraphCL from a folder of graphs to a table: train, evaluate with what is not trained, keep encoders."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from motet._version import __version__
+import torch
+
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
-from motet.core.progress import clock
+from motet.engine.learner import Stage
+from motet.engine.options import Loop
+from motet.engine.run import Run
 from motet.engine.table import percent
+from motet.engine.trainer import Trainer
 from motet.methods.graphs.data import Graphs, read_tu
 from motet.methods.graphs.method import METHODS, GraphCL
 from motet.methods.graphs.svm import check_folds, svm_accuracy
-from motet.methods.graphs.train import GraphModel, fresh, train
+from motet.methods.graphs.train import GraphLearner, GraphModel, fresh
 
 RAW, RANDOM = "label counts", "random encoder"
-SAID_EVERY = 5.0  # seconds between lines on progress
+MODULE = "motet.methods.graphs.run"
+"""where runs of graphs are read."""
 
 
 def run(
@@ -39,7 +42,7 @@ def run(
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train GraphCL on a set of graphs with every seed, and judge the encoders by a support vector machine.
+    """Train GraphCL on a set of graphs with every seed, and evaluate the encoders by a support vector machine.
 
     Args:
         data: folder of a TU graph set, or an open set.
@@ -48,9 +51,9 @@ def run(
         as_released: the quirks of the released code too.
         seeds: of trainings; the folds of a seed's cross-validation follow it.
         folds: of the cross-validation.
-        baselines: judge label counts and encoders with initial weights beside it.
-        device: of the training.
-        progress: say how far it is.
+        baselines: evaluate label counts and encoders with initial weights too.
+        device: auto, cpu, cuda or mps.
+        progress: show progress on stderr.
         options: any option of the method by its name (``epochs``, ``augmentations`` …).
 
     Returns:
@@ -61,6 +64,7 @@ def run(
         DataError: the folder cannot be read.
         ConfigError: options that do not exist or do not fit.
         RunError: ``out`` exists, or a loss is no longer finite.
+        Interrupted: stopped by a signal; the state is saved, and ``motet resume`` continues inside the epoch.
     """
     chosen = options_for(method, as_released, options)
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
@@ -68,10 +72,7 @@ def run(
     graphs = data if isinstance(data, Graphs) else read_tu(data)
     check_folds(graphs.labels.numpy(), folds)
     chosen.tell(len(graphs))
-    path = None if out is None else Path(out)
     plan = {
-        "motet": __version__,
-        "kind": "graphs",
         "data": {"path": None if isinstance(data, Graphs) else str(Path(data).resolve()), "hash": graphs.hash},
         "method": method,
         "options": asdict(chosen),
@@ -80,49 +81,63 @@ def run(
         "baselines": baselines,
         "device": device,
     }
-    if path is not None:
-        _create(path, plan)
-    return _run(graphs, chosen, plan, path, progress)
+    if out is not None:
+        Run(Path(out)).check_free()
+    trainer, learner = _trainer(graphs, chosen, plan, progress)
+    run = None if out is None else Run.create(out, "graphs", MODULE, plan)
+    trainer.fit(run)
+    return learner.result
 
 
-def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
-    """Train the seeds that an interrupted :func:`run` has not finished; the result is as if it had not been stopped.
+def resume(path: str | Path, *, progress: bool = True, data: str | Path | None = None) -> dict[str, Any]:
+    """Continue an interrupted :func:`run`; the result is bit for bit that of an uninterrupted one.
+
+    Args:
+        path: run directory.
+        progress: show progress on stderr.
+        data: where the graphs are now, if they have moved.
 
     Raises:
         RunError: not the directory of one, or its graphs are not those any more.
     """
-    path = Path(out)
-    try:
-        plan = json.loads((path / "config.json").read_text())
-        _check_kind(path, plan)
-        stored = _tuples(plan["options"])
-        chosen = replace(METHODS[plan["method"]], **stored)
-        folder, digest = plan["data"]["path"], plan["data"]["hash"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is not the directory of graphs ({error!r}); `motet graphs` makes one") from error
+    run = Run.open(path, "graphs")
+    if run.finished:
+        return run.result()
+    chosen, plan = options(run), run.config
+    folder = data or plan["data"]["path"]
     if folder is None:
         raise RunError(f"{path} was trained on graphs of a program; call motet.graphs.run with another directory")
     graphs = read_tu(folder)
-    if graphs.hash != digest:
-        raise RunError(f"{folder} has changed since {path} was begun; start anew with another --out")
-    return _run(graphs, chosen, plan, path, progress)
+    if graphs.hash != plan["data"]["hash"]:
+        raise RunError(f"{folder} has changed since {path} was begun; start again with another --out")
+    trainer, learner = _trainer(graphs, chosen, plan, progress)
+    trainer.resume(run)
+    trainer.fit(run)
+    return learner.result
 
 
-def _check_kind(path: Path, plan: Any) -> None:
-    """Raise RunError for the directory of another verb."""
-    if isinstance(plan, dict) and plan.get("kind", "pretrain" if "recipe" in plan else "graphs") != "graphs":
-        verb = plan.get("kind", "pretrain")
-        hint = f"; go on with `motet pretrain --resume {path}`" if verb == "pretrain" else ""
-        raise RunError(f"{path} is a run of `motet {verb}`, not of `motet graphs`{hint}")
+def options(run: Run) -> GraphCL:
+    """What a run was trained with.
+
+    Raises:
+        RunError: its configuration is not one of graphs.
+    """
+    try:
+        return replace(METHODS[run.config["method"]], **_tuples(run.config["options"]))
+    except (KeyError, TypeError, ConfigError) as error:
+        raise RunError(f"{run.path}/config.json is damaged ({error!r}); {run.renewal}") from error
 
 
-def load(out: str | Path, seed: int = 0) -> GraphModel:
-    """The encoder of one seed of a run directory.
+def load(out: str | Path | Run, device: str | torch.device = "cpu", *, seed: int | None = None) -> GraphModel:
+    """The encoder of one seed of a run, by default of its first.
 
     Raises:
         RunError: there is none.
     """
-    return GraphModel.load(_encoder(Path(out), seed))
+    path = out.path if isinstance(out, Run) else Path(out)
+    if seed is None:
+        seed = Run.open(path, "graphs").config["seeds"][0]
+    return GraphModel.load(_encoder(path, seed), device)
 
 
 def options_for(method: str, as_released: bool, options: dict[str, Any]) -> GraphCL:
@@ -150,84 +165,73 @@ def _tuples(options: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
 
 
-def _create(path: Path, plan: dict[str, Any]) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path} exists already; go on with `motet graphs --resume {path}` or choose another --out")
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(path / "environment.json", environment())
-    write_json(path / "config.json", plan)
-
-
 def _encoder(path: Path, seed: int) -> Path:
     return path / f"seed-{seed}.safetensors"
 
 
-def _run(graphs: Graphs, options: GraphCL, plan: dict[str, Any], path: Path | None, progress: bool) -> dict[str, Any]:
-    found = []
-    for number, seed in enumerate(plan["seeds"], 1):
-        watch = _watch(number, plan["seeds"], options.epochs) if progress else None
-        found.append(_seed(graphs, options, plan, seed, path, watch))
-        if progress:
-            print(f"{graphs.name}, seed {seed} ({number} of {len(plan['seeds'])}): {_line(found[-1])}", flush=True)
-    result = {
-        **plan,
-        "name": graphs.name,
-        "graphs": len(graphs),
-        "classes": list(graphs.class_names),
-        "environment": environment(),
-        "rows": [_row(name, [one["accuracy"][name] for one in found]) for name in found[0]["accuracy"]],
-        "history": {str(seed): one["history"] for seed, one in zip(plan["seeds"], found, strict=True)},
-    }
-    if path is not None:
-        write_json(path / "result.json", result)
-        with written(path / "result.md") as partial:
-            partial.write_text(report(result) + "\n")
-    return result
+def _trainer(graphs: Graphs, chosen: GraphCL, plan: dict[str, Any], progress: bool) -> tuple[Trainer, Evaluated]:
+    learners: list[Evaluated] = []
+
+    def make(device: torch.device) -> Evaluated:
+        learners.append(Evaluated(graphs, chosen, plan, device))
+        return learners[0]
+
+    return Trainer(make, Loop(device=plan["device"]), progress=progress), learners[0]
 
 
-def _watch(number: int, seeds: Sequence[int], epochs: int) -> Callable[[dict[str, float]], None]:
-    """Says on stderr every few seconds how far a seed is, and how long it and the seeds after it still take."""
-    started = said = time.monotonic()
+class Evaluated(GraphLearner):
+    """The training, and what its encoders are worth: evaluated seed by seed.
 
-    def watch(line: dict[str, float]) -> None:
-        nonlocal said
-        now, epoch = time.monotonic(), int(line["epoch"])
-        if now - said < SAID_EVERY:
-            return
-        said = now
-        left = (now - started) / epoch * (epochs * (len(seeds) - number + 1) - epoch)
-        where = f"seed {seeds[number - 1]} ({number} of {len(seeds)}), epoch {epoch}/{epochs}"
-        print(f"{where}, training {clock(left)} left, loss {line['loss']:.3f}", file=sys.stderr, flush=True)
+    Attributes:
+        result: what ``result.json`` holds, once all seeds are trained.
+    """
 
-    return watch
+    def __init__(self, graphs: Graphs, options: GraphCL, plan: dict[str, Any], device: torch.device) -> None:
+        super().__init__(graphs, options, plan["seeds"], device)
+        self.plan, self.found = plan, dict[int, dict[str, Any]]()
 
+    def end_stage(self, stage: Stage, run: Run | None) -> None:
+        seed = self.seed_of(stage)
+        graphs, features = self.graphs, {self.options.title: self.model().transform(self.graphs)}
+        if self.plan["baselines"]:
+            untrained = GraphModel(
+                fresh(graphs, self.options, seed).encoder, graphs.node_labels, self.options.self_loops
+            )
+            features |= {RANDOM: untrained.transform(graphs), RAW: graphs.counts()}
+        labels, accuracy = graphs.labels.numpy(), {}
+        for name, x in features.items():
+            accuracy[name] = fmean(svm_accuracy(x.numpy(), labels, folds=self.plan["folds"], seed=seed))
+        self.found[seed] = {"accuracy": accuracy, "history": self.history}
+        if run is not None:
+            self.model().save(_encoder(run.path, seed))
+            write_json(run.path / f"seed-{seed}.json", self.found[seed])
+        self.say(f"{graphs.name}, {stage.name}: {_line(self.found[seed])}")
 
-def _seed(
-    graphs: Graphs,
-    options: GraphCL,
-    plan: dict[str, Any],
-    seed: int,
-    path: Path | None,
-    watch: Callable[[dict[str, float]], None] | None,
-) -> dict[str, Any]:
-    """Losses and accuracies of one seed, from the disk if they are there."""
-    stored = None if path is None else path / f"seed-{seed}.json"
-    if stored is not None and stored.exists():
-        before: dict[str, Any] = json.loads(stored.read_text())
-        return before
-    model, history = train(graphs, options, seed=seed, device=plan["device"], watch=watch)
-    features = {options.title: model.transform(graphs)}
-    if plan["baselines"]:
-        untrained = GraphModel(fresh(graphs, options, seed).encoder, graphs.node_labels, options.self_loops)
-        features |= {RANDOM: untrained.transform(graphs), RAW: graphs.counts()}
-    labels, accuracy = graphs.labels.numpy(), {}
-    for name, x in features.items():
-        accuracy[name] = fmean(svm_accuracy(x.numpy(), labels, folds=plan["folds"], seed=seed))
-    one = {"accuracy": accuracy, "history": history}
-    if path is not None and stored is not None:
-        model.save(_encoder(path, seed))
-        write_json(stored, one)  # last: its presence says that the seed is done
-    return one
+    def finish(self, run: Run) -> None:
+        write_json(run.path / "result.json", self._result(run))
+        with written(run.path / "result.md") as partial:
+            partial.write_text(report(self.result) + "\n")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self._result(None)
+
+    def _result(self, run: Run | None) -> dict[str, Any]:
+        for seed in self.seeds:
+            if seed not in self.found and run is not None:
+                self.found[seed] = json.loads((run.path / f"seed-{seed}.json").read_text())
+        found = [self.found[seed] for seed in self.seeds]
+        return {
+            **{
+                name: self.plan[name] for name in ("data", "method", "options", "seeds", "folds", "baselines", "device")
+            },
+            "name": self.graphs.name,
+            "graphs": len(self.graphs),
+            "classes": list(self.graphs.class_names),
+            "environment": environment(),
+            "rows": [_row(name, [one["accuracy"][name] for one in found]) for name in found[0]["accuracy"]],
+            "history": {str(seed): one["history"] for seed, one in zip(self.seeds, found, strict=True)},
+        }
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +17,9 @@ from torch import Tensor
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.rng import CounterRNG
+from motet.engine.learner import Learner, Position, Stage
+from motet.engine.options import Loop
+from motet.engine.trainer import Trainer
 from motet.methods.graphs.augment import Draw, augment, with_loops
 from motet.methods.graphs.data import Batch, Graphs
 from motet.methods.graphs.method import GraphCL
@@ -69,7 +72,7 @@ class GraphModel:
             )
 
     @classmethod
-    def load(cls, path: str | Path) -> GraphModel:
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> GraphModel:
         """Read what :meth:`save` wrote.
 
         Raises:
@@ -82,7 +85,7 @@ class GraphModel:
                 encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"{path} is not an encoder of graphs ({error}); `motet graphs` writes them") from error
-        return cls(encoder, facts["node_labels"], facts["self_loops"])
+        return cls(encoder.to(device), facts["node_labels"], facts["self_loops"])
 
 
 def fresh(graphs: Graphs, options: GraphCL, seed: int) -> GraphNetwork:
@@ -92,15 +95,100 @@ def fresh(graphs: Graphs, options: GraphCL, seed: int) -> GraphNetwork:
         return GraphNetwork(graphs.node_labels, options.hidden, options.layers)
 
 
-def train(
-    graphs: Graphs,
-    options: GraphCL,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[dict[str, float]], None] | None = None,
-) -> tuple[GraphModel, History]:
-    """Train on all graphs, without their labels.
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What a step sees: both views, numbers of the graphs, the draw of the step and how many steps were before it."""
+
+    views: tuple[Batch, Batch]
+    ids: Tensor
+    draw: Draw
+    number: int
+
+
+class GraphLearner(Learner):
+    """GraphCL on a set of graphs, without their labels: one stage for every seed.
+
+    Args:
+        graphs: the set.
+        options: of the method.
+        seeds: of initial weights, batches, views and positives.
+        device: of the training.
+
+    Attributes:
+        network: of the present seed.
+        history: of the present seed, a line an epoch: means over its steps.
+    """
+
+    advice = "lower --lr"
+
+    def __init__(self, graphs: Graphs, options: GraphCL, seeds: Sequence[int], device: torch.device) -> None:
+        super().__init__()
+        self.graphs, self.options, self.seeds, self.device = graphs, options, tuple(seeds), device
+        steps = -(-len(graphs) // options.batch_size)
+        self.stages = [Stage(f"seed {seed}", options.epochs, steps, rows=options.batch_size) for seed in seeds]
+        self._seen: list[dict[str, float]] = []
+
+    def seed_of(self, stage: Stage) -> int:
+        """The seed that a stage trains."""
+        return self.seeds[[s.name for s in self.stages].index(stage.name)]
+
+    def begin_stage(self, stage: Stage) -> None:
+        self.network = fresh(self.graphs, self.options, self.seed_of(stage)).to(self.device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.options.lr)
+        self.history: History = []
+
+    def begin_epoch(self, at: Position) -> None:
+        self._seen = []
+
+    def batch(self, at: Position) -> Step:
+        graphs, options, seed = self.graphs, self.options, self.seed_of(at.stage)
+        ids = torch.split(_order(graphs, options, seed, at.epoch), options.batch_size)[at.step]
+        whole = _whole(graphs, ids, options.self_loops)
+        first = whole if options.first_view == "whole" else augment(whole, Draw(seed, at.epoch, 0), options)
+        second = augment(whole, Draw(seed, at.epoch, 1), options)
+        views = first.to(self.device), second.to(self.device)
+        return Step(views, whole.ids.to(self.device), Draw(seed, at.epoch, 2), at.epoch * at.stage.steps + at.step)
+
+    def terms(self, batch: Step) -> dict[str, Tensor]:
+        first, second = (self.network(view) for view in batch.views)
+        losses = self.options.losses(first, second, batch.draw, batch.ids, batch.number)
+        found = {"contrast": losses.contrast}
+        if losses.hallucination is not None and losses.retained is not None:
+            found["hallucination"] = losses.hallucination
+            self.observed["retained"] = losses.retained.detach()
+        line = {"loss": losses.total, **found, **self.observed}
+        self._seen.append({name: float(value.detach()) for name, value in line.items()})
+        return found
+
+    def weights(self, at: Position) -> dict[str, float]:
+        return {"contrast": 1.0, "hallucination": getattr(self.options, "halp_weight", 0.0)}
+
+    def rows(self, batch: Step) -> str:
+        return (
+            f"Graphs of the batch: {', '.join(str(int(i) + 1) for i in batch.ids[:10])}{' …' * (len(batch.ids) > 10)}."
+        )
+
+    def end_epoch(self, at: Position) -> dict[str, Any]:
+        # positives are missing in a batch too small for prototypes
+        names = sorted({name for line in self._seen for name in line})
+        means = {name: fmean(line[name] for line in self._seen if name in line) for name in names}
+        self.history.append({"epoch": at.epoch + 1, **means})
+        return {}
+
+    def model(self) -> GraphModel:
+        """The encoder of the present seed."""
+        return GraphModel(self.network.encoder, self.graphs.node_labels, self.options.self_loops)
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "history": self.history, "seen": self._seen}
+
+    def restore(self, state: Mapping[str, Any], stage: Stage) -> None:
+        super().restore(state, stage)
+        self.history, self._seen = list(state["history"]), list(state["seen"])
+
+
+def train(graphs: Graphs, options: GraphCL, *, seed: int = 0, device: str = "cpu") -> tuple[GraphModel, History]:
+    """Train on all graphs, without their labels; nothing is written.
 
     On a CPU the result is a function of graphs, options and seed, whatever the process drew before.
 
@@ -108,8 +196,7 @@ def train(
         graphs: the set.
         options: of the method.
         seed: of initial weights, batches, views and positives.
-        device: of the training.
-        watch: called with every line of the history.
+        device: auto, cpu, cuda or mps.
 
     Returns:
         Model and history: ``epoch``, ``loss``, ``contrast`` and, with HaLP, ``hallucination`` and ``retained``, means
@@ -117,54 +204,17 @@ def train(
 
     Raises:
         ConfigError: options that do not fit.
-        RunError: the loss is no longer finite.
+        RunError: the loss is no longer finite; names term, step and graphs.
     """
     options.validate()
-    network = fresh(graphs, options, seed).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
-    history: History = []
-    step = 0
-    for epoch in range(options.epochs):
-        lines = []
-        for ids in torch.split(_order(graphs, options, seed, epoch), options.batch_size):
-            lines.append(_step(network, optimiser, _whole(graphs, ids, options.self_loops), options, seed, epoch, step))
-            step += 1
-            if not math.isfinite(lines[-1]["loss"]):
-                raise RunError(f"the loss is {lines[-1]['loss']} in epoch {epoch + 1}, step {step}; lower --lr")
-        # positives are missing in a batch too small for prototypes
-        names = sorted({name for line in lines for name in line})
-        means = {name: fmean(line[name] for line in lines if name in line) for name in names}
-        history.append({"epoch": epoch + 1, **means})
-        if watch is not None:
-            watch(history[-1])
-    return GraphModel(network.encoder, graphs.node_labels, options.self_loops), history
+    learners: list[GraphLearner] = []
 
+    def make(place: torch.device) -> GraphLearner:
+        learners.append(GraphLearner(graphs, options, (seed,), place))
+        return learners[0]
 
-def _step(
-    network: GraphNetwork,
-    optimiser: torch.optim.Optimizer,
-    whole: Batch,
-    options: GraphCL,
-    seed: int,
-    epoch: int,
-    step: int,
-) -> dict[str, float]:
-    network.train()
-    device = next(network.parameters()).device
-    views = [whole if options.first_view == "whole" else augment(whole, Draw(seed, epoch, 0), options)]
-    views.append(augment(whole, Draw(seed, epoch, 1), options))
-    first, second = (network(view.to(device)) for view in views)
-    losses = options.losses(first, second, Draw(seed, epoch, 2), whole.ids.to(device), step)
-    optimiser.zero_grad(set_to_none=True)
-    losses.total.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    parts = {
-        "loss": losses.total,
-        "contrast": losses.contrast,
-        "hallucination": losses.hallucination,
-        "retained": losses.retained,
-    }
-    return {name: float(value.detach()) for name, value in parts.items() if value is not None}
+    Trainer(make, Loop(device=device), progress=False).fit(None)
+    return learners[0].model(), learners[0].history
 
 
 def _whole(graphs: Graphs, ids: Tensor, self_loops: bool) -> Batch:
