@@ -34,6 +34,8 @@ RENAMED: tuple[tuple[str, str], ...] = (
 INTENDED: tuple[Intended, ...] = (
     Intended("discover|evaluate/cluster|reproduce", "nmi|ari", "computed by scikit-learn, in another order", 1e-12),
     Intended("distill", r"\benhanced\b", "the rows of the second critic are called repeated"),
+    Intended("distill", "/terms/", "means over an epoch are taken in double precision", 2e-6),
+    Intended("distill-raw", r"replicas/.*/(replica\.json/curves|metrics\.jsonl)", "a run has one metrics.jsonl"),
     Intended("distill/amid-(ucf51|iemocap)", "", "published settings take the features of frozen networks as they are"),
     Intended("evaluate/cluster", r"rows/\d+/(values|mean)", "nmi and ari are computed by scikit-learn", 1e-12),
 )

@@ -24,7 +24,7 @@ def distill(args: Sequence[str]) -> int:
     if value_of(args, "--target") is None and not {"-h", "--help"} & set(args):
         raise ConfigError(_no_target(args))
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
-    parts, clips = (chosen.method, chosen.networks, chosen.training), Motion()
+    parts, clips = (chosen.method, chosen.networks, chosen.training, chosen.loop), Motion()
 
     @dataclass
     class Arguments:
@@ -49,6 +49,8 @@ def distill(args: Sequence[str]) -> int:
         """widths and kinds of the networks"""
         training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
         """how the networks move"""
+        loop: tyro.conf.OmitArgPrefixes[type(parts[3])] = parts[3]  # type: ignore[valid-type]
+        """device, precision, checkpoints"""
         motion: tyro.conf.OmitArgPrefixes[type(clips)] = clips  # type: ignore[valid-type]
         """how clips of motion archives become rows"""
         seeds: tuple[int, ...] = (0,)
@@ -64,8 +66,6 @@ def distill(args: Sequence[str]) -> int:
         """first estimate what the auxiliary adds"""
         diagnose_only: bool = False
         """estimate what the auxiliary adds, and train nothing"""
-        device: str = "cpu"
-        """cpu, cuda, mps or auto"""
         json: Path | None = None
         """write the result here too"""
         quiet: bool = False
@@ -85,7 +85,7 @@ def distill(args: Sequence[str]) -> int:
     from motet.methods.distillation import run
 
     options: dict[str, Any] = {}
-    for part in (given.options, given.networks, given.training):
+    for part in (given.options, given.networks, given.training, given.loop):
         options |= {f.name: getattr(part, f.name) for f in fields(part)}
     found = run(
         list(given.tables),
@@ -101,7 +101,6 @@ def distill(args: Sequence[str]) -> int:
         diagnose=given.diagnose,
         motion=given.motion,
         progress=not given.quiet,
-        device=given.device,
         **options,
     )
     return _show(found, given.out, given.json)
@@ -122,7 +121,7 @@ def own_options() -> str:
     """Which options each method has, as its class says."""
     from motet.methods.distillation.methods import METHODS
 
-    said = ["Methods, and the options of each (`--method NAME --help` tells what they mean):"]
+    said = ["Methods, and the options of each (`--method NAME --help` explains them):"]
     owners: dict[str, list[str]] = {}
     for name, options in METHODS.items():
         owners.setdefault(", ".join(_flags(options)) or "none of its own", []).append(name)

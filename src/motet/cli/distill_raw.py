@@ -111,7 +111,7 @@ def _extracted(out: Path) -> str:
         use = f"motet distill {path} --target {first} --auxiliary {' '.join(names[1:])} --out RUN"
     else:
         use = f"motet distill {path} --target {first} --method alone --out RUN"
-    return f"{out}: {rows:,} rows; features: {', '.join(parts)}; go on with `{use}`"
+    return f"{out}: {rows:,} rows; features: {', '.join(parts)}; continue with `{use}`"
 
 
 @trains("distill-raw")
@@ -121,7 +121,7 @@ def distill_raw(args: Sequence[str]) -> int:
     from motet.methods.distillation.settings import RECIPES, settings_for
 
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
-    parts = (chosen.method, chosen.networks, chosen.training)
+    parts = (chosen.method, chosen.networks, chosen.training, chosen.loop)
 
     @dataclass
     class Arguments:
@@ -144,6 +144,8 @@ def distill_raw(args: Sequence[str]) -> int:
         """of the method"""
         networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
         training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
+        loop: tyro.conf.OmitArgPrefixes[type(parts[3])] = parts[3]  # type: ignore[valid-type]
+        """device, precision, checkpoints"""
         video: Video = field(default_factory=Video)
         audio: Audio = field(default_factory=Audio)
         speech: Speech = field(default_factory=Speech)
@@ -159,7 +161,6 @@ def distill_raw(args: Sequence[str]) -> int:
         """test on held-out training samples, to choose settings"""
         mark_absent: bool = False
         """recordings of frozen modalities that cannot be read are absent instead of an error"""
-        device: str = "cpu"
         workers: int | None = None
         """threads that decode; by default one per processor; 0 reads between the steps"""
         json: Path | None = None
@@ -167,8 +168,8 @@ def distill_raw(args: Sequence[str]) -> int:
         quiet: bool = False
 
     description = (
-        "Train a student that sees recordings, with the help of other modalities. `motet distill raw --resume RUN` "
-        f"goes on with a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
+        "Train a student that sees recordings, with the help of other modalities. `motet resume RUN` "
+        f"continues a run that was stopped.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
     )
     given = parse(Arguments, args, "motet distill raw", elsewhere=whose_option(chosen.name), description=description)
     if given.out is None:
@@ -176,7 +177,7 @@ def distill_raw(args: Sequence[str]) -> int:
     from motet.methods.distillation.raw import train
 
     options: dict[str, Any] = {}
-    for part in (given.options, given.networks, given.training):
+    for part in (given.options, given.networks, given.training, given.loop):
         options |= {f.name: getattr(part, f.name) for f in fields(part)}
     found = train(
         given.source,
@@ -192,7 +193,6 @@ def distill_raw(args: Sequence[str]) -> int:
         folds=given.folds,
         validate=given.validate,
         mark_absent=given.mark_absent,
-        device=given.device,
         workers=given.workers,
         progress=not given.quiet,
         **options,

@@ -105,6 +105,7 @@ class Trainer:
             synchronise(self.learner)
         self.means, self.seconds = Means(), 0.0
         self.line: dict[str, Any] | None = None
+        self.lines: list[dict[str, Any]] = []
         self.saved = time.monotonic()
         self._enter(0)
 
@@ -263,6 +264,7 @@ class Trainer:
             at = Position(stage, self.epoch, stage.steps)
             line = self._line(at)
             self.means, self.seconds, self.line = Means(), 0.0, line
+            self.lines.append(line)
             self.epoch, self.step = self.epoch + 1, 0
             wanted = self._wanted(stopped)
             # the first epoch is saved too, so that a kill soon after the beginning does not cost all of it

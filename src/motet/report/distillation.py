@@ -103,7 +103,9 @@ def page(path: str | Path, baseline: str | Path | None = None) -> str:
 def _result(path: Path) -> Result:
     file = path / "result.json"
     if not file.exists():
-        raise RunError(f"{path} has no result.json: the distillation has not ended; `motet distill --resume {path}`")
+        raise RunError(
+            f"{path} has no result.json: the distillation has not finished; continue it with `motet resume {path}`"
+        )
     try:
         found: Result = read(file)
         found["summary"], found["table"]["classes"], found["replicas"], found["curves"], found["scored"]

@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from motet.core.errors import DataError, MotetWarning
-from motet.core.progress import TrainingProgress
+from motet.engine.learner import Position
 from motet.methods import distillation as distill
 from motet.methods.distillation import FeatureTable
 from motet.methods.distillation.diagnose import _verdict
 from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.methods.amid import AmidMethod
 from motet.methods.distillation.methods.base import Batch
-from motet.methods.distillation.run import Plan, trainer_of
+from motet.methods.distillation.run import Plan, learner_of
 from motet.methods.distillation.settings import settings_for
-from motet.methods.distillation.train import Trainer
-from tests.methods.distillation.toys import write_table
+from motet.methods.distillation.train import Distillation
+from tests.methods.distillation.toys import fitted, write_table
 
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 8, "features": 8, "hidden": (8,), "fuse_hidden": 8}
 OWN: dict[str, dict[str, Any]] = {
@@ -38,28 +38,27 @@ EVERY = pytest.mark.parametrize("method", list(METHODS))
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """Labels of all batches that are stepped on, (G, B) each."""
     seen: list[torch.Tensor] = []
-    step = Trainer.step
+    plain = Distillation.batch
 
-    def spied(self: Trainer, here: Any, place: torch.Tensor, active: list[bool]) -> dict[str, torch.Tensor]:
-        seen.append(self.feeder.labels[self.train_rows.gather(1, place)])
-        return step(self, here, place, active)
+    def spied(self: Distillation, at: Position) -> Batch:
+        found = plain(self, at)
+        seen.append(found.labels)
+        return found
 
-    monkeypatch.setattr(Trainer, "step", spied)
+    monkeypatch.setattr(Distillation, "batch", spied)
     return seen
 
 
-def trained(path: Path, method: str, split: str | None = None, **options: Any) -> Trainer:
-    """A trainer after all its epochs; every term and weight is finite."""
+def trained(path: Path, method: str, split: str | None = None, **options: Any) -> Distillation:
+    """A learner after all its epochs; every term and weight is finite."""
     plan = Plan((str(path),), ("eye",), ("ear",), split=split)
     settings = settings_for(method).with_options(TINY | OWN.get(method, {}) | options)
-    trainer, _ = trainer_of(FeatureTable.open(path), plan, settings)
-    trainer.run(None, TrainingProgress(1, 1, 0, show=False))
-    for line in trainer.history:
+    learner = learner_of(FeatureTable.open(path), plan, settings)
+    for line in fitted(learner).lines:
         for name, values in line["terms"].items():
             assert np.isfinite(values).all(), (line["stage"], name)
-    for stage in trainer.stages:
-        assert all(p.isfinite().all() for p in stage.modules().parameters()), stage.name
-    return trainer
+    assert all(p.isfinite().all() for p in learner.parameters())
+    return learner
 
 
 @EVERY
@@ -79,7 +78,7 @@ def test_every_label_distinct(tmp_path: Path, method: str, batches: list[torch.T
     if not isinstance(found, AmidMethod):
         return
     plan = Plan((str(path),), ("eye",), ("ear",), split="all")
-    fresh = trainer_of(FeatureTable.open(path), plan, trainer.settings)[0].main.method
+    fresh = learner_of(FeatureTable.open(path), plan, trainer.settings).main.method
     assert isinstance(fresh, AmidMethod)
     for critic, stays in (("fundamental", False), ("enhanced", True)):
         pairs = zip(getattr(fresh, critic).parameters(), getattr(found, critic).parameters(), strict=True)
@@ -106,8 +105,8 @@ def test_modalities_of_nothing_but_zeros(tmp_path: Path, method: str) -> None:
         trained(path, method)
 
 
-def test_a_batch_without_mates_leaves_a_critic_that_has_moved(tmp_path: Path) -> None:
-    """In one replica of two, after steps with mates: neither momentum nor the count of steps goes on."""
+def test_a_batch_without_a_repeated_class_leaves_a_critic_that_has_moved(tmp_path: Path) -> None:
+    """In one replica of two, after steps with one: neither momentum nor the count of steps moves."""
     trainer = trained(write_table(tmp_path / "t.npz"), "amid")
     method = trainer.main.method
     assert isinstance(method, AmidMethod)

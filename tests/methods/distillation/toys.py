@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from motet.engine.learner import Learner
+from motet.engine.options import Loop
+from motet.engine.trainer import Trainer
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods.base import Batch, Context
 
@@ -75,3 +79,37 @@ def write_table(path: Path, rows: int = 120, classes: int = 3, seed: int = 0, **
     content = {"label": label, "group": group, "fold": group % 2, "eye": eye, "ear": ear}
     np.savez(path, **{name: value for name, value in (content | columns).items() if value is not None})
     return path
+
+
+def loop_of(learner: Learner) -> Trainer:
+    """The loop around a learner, before its first step."""
+    return Trainer(lambda device: learner, Loop(device="cpu"), progress=False)
+
+
+def fitted(learner: Learner) -> Trainer:
+    """The loop after its last step; nothing is on disk."""
+    trainer = loop_of(learner)
+    trainer.fit(None)
+    return trainer
+
+
+class stopped_at:
+    """Raises a signal in the n-th step of a training; a context."""
+
+    def __init__(self, step: int, number: signal.Signals = signal.SIGTERM) -> None:
+        self.step, self.number = step, number
+
+    def __enter__(self) -> None:
+        self.plain, done = Trainer.one_step, [0]
+
+        def one_step(trainer: Trainer) -> dict[str, Any]:
+            found = self.plain(trainer)
+            done[0] += 1
+            if done[0] == self.step:
+                signal.raise_signal(self.number)
+            return found
+
+        Trainer.one_step = one_step  # type: ignore[method-assign]
+
+    def __exit__(self, *error: object) -> None:
+        Trainer.one_step = self.plain  # type: ignore[method-assign]

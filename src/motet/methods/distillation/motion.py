@@ -19,13 +19,13 @@ import numpy.typing as npt
 import torch
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.options import Count, Options
 from motet.data import splits
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.preprocess import METHODS
 from motet.data.skeletons import Skeleton
 from motet.methods.distillation.folds import RULES
-from motet.methods.distillation.ranges import within
 from motet.methods.distillation.replicated import Layout
 from motet.methods.distillation.table import FeatureTable, Modality, join, with_labels
 
@@ -35,7 +35,7 @@ _BLOCK = 512  # clips that are preprocessed together
 
 
 @dataclass(frozen=True)
-class Motion:
+class Motion(Options):
     """How clips of an archive become rows.
 
     Attributes:
@@ -46,18 +46,13 @@ class Motion:
             setup, repetition and the like that all of them have, else the clips' names.
     """
 
-    frames: int = 64
-    sensor_frames: int = 128
+    frames: Count = 64
+    sensor_frames: Count = 128
     preprocess: str = "first-frame"
     pair_by: tuple[str, ...] = ()
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Motion:
-        """Inverse of ``dataclasses.asdict``, after a way through JSON."""
-        return cls(**{**data, "pair_by": tuple(data["pair_by"])})
-
     def __post_init__(self) -> None:
-        within(self, "frames", "sensor_frames", least=1)
+        super().__post_init__()
         if self.preprocess not in METHODS:
             raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join(METHODS)}")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.options import Bounds, Count, Momentum, Natural, Options
 from motet.methods.distillation.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
-from motet.methods.distillation.ranges import within
 from motet.methods.distillation.replicated import KINDS, Layout, ReplicatedEncoder
 
 SEQUENCES = ("conv", "gru", *KINDS)
@@ -38,14 +38,14 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Networks:
+class Networks(Options):
     """Options of the networks; the published sizes are those of the recipes."""
 
-    features: int = 64
+    features: Count = 64
     """D, the representation that student, teacher and auxiliary share."""
-    hidden: tuple[int, ...] = (64,)
+    hidden: Annotated[tuple[int, ...], Bounds(least=1)] = (64,)
     """hidden widths of an extractor of vectors; none makes it linear."""
-    fuse_hidden: int = 64
+    fuse_hidden: Count = 64
     """hidden width of the fusion, an MLP of two layers."""
     straight: bool = True
     """a linear path parallel to extractors and fusion; the paper has none."""
@@ -53,11 +53,11 @@ class Networks:
     """extractor of sequences; the last three are the encoders of the library."""
     encoder: tuple[str, ...] = ()
     """other extractors for some sequences, each MODALITY=EXTRACTOR."""
-    sequence_hidden: int = 64
+    sequence_hidden: Count = 64
     """channels or units of it; an ST-GCN begins with a quarter and ends with four times as many channels."""
-    sequence_layers: int = 1
+    sequence_layers: Count = 1
     """of a GRU of the library."""
-    sequence_frames: int = 16
+    sequence_frames: Natural = 16
     """frames that the linear path of a sequence sees; 0 for no such path."""
     auxiliary_extractor: Literal["trained", "frozen", "table"] = "trained"
     """auxiliary extractors: learned with everything else; learned first, alone, then frozen; or none: the table holds
@@ -70,16 +70,13 @@ class Networks:
     standardise: bool = True
     """bring every feature to mean 0 and deviation 1 by the training rows of the fold, and clip it at ±10; the paper
     takes the features of frozen networks as they are."""
-    dropout: float = 0.3
+    dropout: Momentum = 0.3
     """share of the input features that is dropped in training."""
-    slope: float = 0.01
+    slope: Momentum = 0.01
     """LeakyReLU slope outside the critics."""
 
     def __post_init__(self) -> None:
-        within(self, "features", "hidden", "fuse_hidden", "sequence_hidden", "sequence_layers", least=1)
-        within(self, "sequence_frames", least=0)
-        within(self, "dropout", least=0, below=1)
-        within(self, "slope", least=0, below=1)
+        super().__post_init__()
         for given in self.encoder:
             if given.partition("=")[2] not in SEQUENCES:
                 raise ConfigError(f"encoder {given!r} is not MODALITY=EXTRACTOR, with one of {', '.join(SEQUENCES)}")

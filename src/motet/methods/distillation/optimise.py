@@ -54,13 +54,14 @@ class ReplicaOptimiser:
         self.runs = found
         self._rebuild(states)
 
-    def clear(self) -> None:
+    def zero_grad(self) -> None:
         """Forget all gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
-    def step(self, active: Sequence[bool]) -> None:
-        """Move the replicas that are active by the gradients of the parameters, and forget these."""
+    def step(self, active: Sequence[bool] | None = None) -> None:
+        """Move the replicas that are active (by default all) by the gradients of the parameters, and forget these."""
+        active = [True] * len(self.parameters[0]) if active is None else active
         if any(len(set(active[a:b])) > 1 for a, b in self.runs):
             rate = self.optimiser.param_groups[0]["lr"]
             self._split(active)
@@ -70,7 +71,7 @@ class ReplicaOptimiser:
                 moves = active[first] and parameter.grad is not None
                 piece.grad = parameter.grad[first:last] if moves and parameter.grad is not None else None
         self.optimiser.step()
-        self.clear()
+        self.zero_grad()
 
     def set_rate(self, rate: float) -> None:
         """Learning rate from now on."""

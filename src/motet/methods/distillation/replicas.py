@@ -127,7 +127,7 @@ class Feeder:
         *,
         standardise: bool = True,
     ) -> None:
-        self.shape, self.device, self.name = shape, device, table.name
+        self.shape, self.device, self.name, self.ids = shape, device, table.name, table.ids
         names = (*shape.targets, *shape.auxiliaries)
         self.values = {m: torch.tensor(table.modalities[m].values, dtype=dtype, device=device) for m in names}
         self.lengths = {

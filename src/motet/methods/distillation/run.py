@@ -4,45 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from motet._version import __version__
 from motet.core.devices import one_thread
-from motet.core.devices import usable as usable_device
 from motet.core.environment import environment
-from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.files import write_json, written
-from motet.core.progress import TrainingProgress
-from motet.core.signals import stop_signals
+from motet.core.options import Bounds, Options
 from motet.data.archive import MotionArchive
+from motet.engine.run import Run
+from motet.engine.trainer import Trainer
 from motet.methods.distillation.diagnose import diagnose
 from motet.methods.distillation.folds import default_rule, folds
+from motet.methods.distillation.identity import check_unchanged, identity
 from motet.methods.distillation.motion import Motion, is_archive, open_table, resolved, rule_of, simulated
 from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
-from motet.methods.distillation.ranges import within
 from motet.methods.distillation.replicas import Feeder, Replicas
-from motet.methods.distillation.result import summary
+from motet.methods.distillation.result import read, summary
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
-from motet.methods.distillation.student import save_student
+from motet.methods.distillation.student import Student, save_student
+from motet.methods.distillation.student import load as load_student
 from motet.methods.distillation.table import FeatureTable, check_numbers, usable, warn_of_constants
-from motet.methods.distillation.train import Trainer
+from motet.methods.distillation.train import Distillation
 
+MODULE = "motet.methods.distillation.run"
 Tables = str | Path | FeatureTable | MotionArchive | Sequence[str | Path | MotionArchive]
 _COLLAPSED = 0.98  # mean cosine of different classes
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Options):
     """What is trained, apart from the settings.
 
     Attributes:
@@ -59,15 +60,15 @@ class Plan:
     auxiliary: tuple[str, ...]
     seeds: tuple[int, ...] = (0,)
     split: str | None = None
-    folds: int = 5
+    folds: Annotated[int, Bounds(least=2)] = 5
     validate: bool = False
     diagnose: bool = True
     motion: Motion = field(default_factory=Motion)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds are {self.seeds}; they must be different and not negative")
-        within(self, "folds", least=2)
 
 
 def run(
@@ -85,7 +86,6 @@ def run(
     diagnose: bool = True,
     motion: Motion | None = None,
     progress: bool = True,
-    device: str = "cpu",
     **options: Any,
 ) -> dict[str, Any]:
     """Train a student that sees the target modalities with the help of auxiliary ones; all folds and seeds at once.
@@ -106,8 +106,7 @@ def run(
         diagnose: first estimate what the auxiliary adds to the target.
         motion: how clips of motion archives become rows.
         progress: show progress.
-        device: of the training.
-        options: any option of the settings by its name (``epochs``, ``temperature``, ``features`` …).
+        options: any option of the settings by its name (``epochs``, ``temperature``, ``features``, ``device`` …).
 
     Returns:
         The result, also written to ``result.json``; its keys are described in the documentation of AMID.
@@ -115,7 +114,7 @@ def run(
     Raises:
         DataError: the table cannot be used; the message names table, modality and row.
         ConfigError: options that do not exist or do not fit the table.
-        RunError: ``out`` exists, or a term became NaN.
+        RunError: ``out`` exists, or a loss or gradient is not finite; names the term, the step and its rows.
         Interrupted: a signal arrived; the state is saved.
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
@@ -126,25 +125,53 @@ def run(
     if isinstance(table, FeatureTable):
         check_numbers(table, (*plan.target, *plan.auxiliary))
     opened = table if isinstance(table, FeatureTable) else _opened(plan)
-    path, device = None if out is None else _fresh(Path(out)), usable_device(device)
-    return _train(opened, plan, chosen, path, device, progress)
+    out = None if out is None else Path(out)
+    if out is not None:
+        Run(out).check_free()
+    return _Experiment(opened, plan, chosen, progress).start(out)
 
 
-def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
-    """Go on with an interrupted distillation; the result is that of one that was never interrupted.
+def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
+    """Continue an interrupted distillation; the result is that of one that was never interrupted.
 
     Raises:
-        RunError: not a directory of one.
+        RunError: not a directory of one, or the table has changed since.
     """
-    path = Path(out)
+    run = Run.open(path, "distill")
+    if run.finished:
+        return reported(run.path)
+    plan = _plan(run)
+    experiment = _Experiment(_opened(plan), plan, options(run), progress)
+    check_unchanged(run.path, run.config.get("data"), experiment.identity(), " and ".join(plan.tables))
+    return experiment.resume(run)
+
+
+def reported(out: Path) -> dict[str, Any]:
+    """The result of a finished run; its page is written again, as a run of the student alone may be new."""
+    result = read(out / "result.json")
+    with written(out / "result.md") as partial:
+        partial.write_text(report(result, out) + "\n")
+    return result
+
+
+def options(run: Run) -> Settings:
+    """The settings of a run."""
     try:
-        config = json.loads((path / "config.json").read_text())
-        stored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["plan"].items()}
-        plan = Plan(**{**stored, "motion": Motion.from_dict(stored["motion"])})
-        settings, device = settings_from_dict(config["settings"]), config["device"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is not the directory of a distillation ({error}); `motet distill` makes one") from error
-    return _train(_opened(plan), plan, settings, path, device, progress)
+        return settings_from_dict(run.config["settings"])
+    except (ConfigError, KeyError) as error:
+        raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
+
+
+def load(run: Run, device: Any = "cpu") -> Student:
+    """The first student of a run; see :func:`motet.methods.distillation.student.load` for others."""
+    return load_student(run.path)
+
+
+def _plan(run: Run) -> Plan:
+    try:
+        return Plan.from_dict(run.config["plan"])
+    except (ConfigError, KeyError) as error:
+        raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -163,23 +190,8 @@ def _opened(plan: Plan) -> FeatureTable:
     return open_table(plan.tables, names, plan.motion, rule_of(plan.split, plan.tables)[1])
 
 
-def _fresh(out: Path) -> Path:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} exists already; go on with `motet distill --resume {out}` or choose another --out")
-    return out
-
-
-def _create(out: Path, plan: Plan, settings: Settings, device: str) -> None:
-    """Start a run directory, once nothing is wrong with the input."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "environment.json", environment())
-    content: dict[str, Any] = {"motet": __version__, "kind": "distill", "device": device}
-    content |= {"settings": settings.to_dict(), "plan": dataclasses.asdict(plan)}
-    write_json(out / "config.json", content)
-
-
-def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str = "cpu") -> tuple[Trainer, Shape]:
-    """A fresh trainer of a table whose rows all have the targets."""
+def learner_of(table: FeatureTable, plan: Plan, settings: Settings, device: torch.device | str = "cpu") -> Distillation:
+    """A fresh learner of a table whose rows all have the targets."""
     divided = folds(table, rule_of(plan.split, plan.tables)[0], plan.folds, validate=plan.validate)
     names = (*plan.target, *plan.auxiliary)
     shape = Shape(
@@ -192,72 +204,117 @@ def trainer_of(table: FeatureTable, plan: Plan, settings: Settings, device: str 
     )
     replicas = Replicas(tuple(divided), plan.seeds)
     feeder = Feeder(table, shape, replicas, torch.device(device), standardise=settings.networks.standardise)
-    return Trainer(settings, shape, feeder, replicas), shape
+    return Distillation(settings, shape, feeder, replicas)
 
 
-def _train(
-    opened: FeatureTable, plan: Plan, settings: Settings, out: Path | None, device: str, progress: bool
-) -> dict[str, Any]:
-    table = usable(opened, plan.target, plan.auxiliary)
-    rule = plan.split or default_rule(table)
-    trainer, shape = trainer_of(table, plan, settings, device)
-    warn_of(settings)
-    warn_of_constants(table, (*plan.target, *plan.auxiliary))
-    if out is not None and not (out / "config.json").exists():
-        _create(out, plan, settings, device)
-    forecast = None
-    if plan.diagnose and plan.auxiliary:
-        forecast = _forecast(table, plan, trainer.replicas, out, progress)
-    if out is not None:
-        trainer.restore(out)
-    stages, epochs = len(trainer.stages), settings.training.epochs
-    show = TrainingProgress(epochs, stages, trainer.stage * epochs + trainer.epoch, show=progress)
-    with one_thread(device == "cpu"), stop_signals() as stopped, show:
-        if not trainer.run(out, show, stopped):
-            _leave(out, stopped, trainer)
-    replicas, main = trainer.replicas, trainer.main
-    tested = rule != "all" or plan.validate
-    scored = evaluate(main.outputs, trainer.feeder, replicas, shape.classes) if tested else []
-    result: dict[str, Any] = {
-        "motet": __version__,
-        "method": settings.name,
-        "scored": settings.method.scored,
-        "settings": settings.to_dict(),
-        "table": {
-            "name": "+".join(Path(p).stem for p in plan.tables),
-            "rows": len(table),
-            "dropped": len(opened) - len(table),
-            "whole": int(trainer.feeder.whole.sum()),
-            "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
-            "training": training_side(table, plan.auxiliary, replicas.folds),
-            "classes": list(table.class_names),
-            "simulated": simulated(plan.tables),
-        },
-        "target": list(plan.target),
-        "auxiliary": list(plan.auxiliary),
-        "split": rule,
-        "validate": plan.validate,
-        "batch_size": trainer.batch_size,
-        "seconds": round(trainer.seconds, 3),
-        "environment": environment() | begun(out),
-        "replicas": scored,
-        "summary": summary(scored, settings.method.scored),
-        "curves": trainer.history,
-        "forecast": forecast,
-        "command_alone": _command_alone(plan, settings, out),
-    }
-    _warn_of_collapse(trainer)
-    if out is not None:
-        if settings.method.scored == "student":  # the teacher's own method trains none
-            save_student(out / "student.safetensors", trainer, table, plan.motion)
-        write_json(out / "result.json", result)
-        with written(out / "result.md") as partial:
-            partial.write_text(report(result, out) + "\n")
-    return result
+class _Experiment:
+    """A table, a plan and settings on their way to a result."""
+
+    def __init__(self, opened: FeatureTable, plan: Plan, settings: Settings, progress: bool) -> None:
+        self.opened, self.plan, self.settings, self.progress = opened, plan, settings, progress
+        self.table = usable(opened, plan.target, plan.auxiliary)
+        self.names = (*plan.target, *plan.auxiliary)
+        self.forecast: dict[str, Any] | None = None
+        self.result: dict[str, Any] = {}
+        self.trainer = Trainer(self._learner, settings.loop, progress=progress)
+
+    def _learner(self, device: torch.device) -> Distillation:
+        learner = learner_of(self.table, self.plan, self.settings, device)
+        learner.finished = self._finish
+        return learner
+
+    def identity(self) -> dict[str, Any]:
+        """What config.json says of the table."""
+        archives = [MotionArchive.open(_bare(place)) for place in self.plan.tables if is_archive(place)]
+        return identity(self.opened, self.names, archives)
+
+    def start(self, out: Path | None) -> dict[str, Any]:
+        """Train from the beginning."""
+        warn_of(self.settings)
+        warn_of_constants(self.table, self.names)
+        run = None
+        if out is not None:
+            content: dict[str, Any] = {"settings": self.settings.to_dict(), "plan": dataclasses.asdict(self.plan)}
+            run = Run.create(out, "distill", MODULE, content | {"data": self.identity()})
+        return self._train(run)
+
+    def resume(self, run: Run) -> dict[str, Any]:
+        """Continue from the latest checkpoint."""
+        self.trainer.resume(run)
+        return self._train(run)
+
+    def _train(self, run: Run | None) -> dict[str, Any]:
+        learner = self.trainer.learner
+        assert isinstance(learner, Distillation)
+        if self.plan.diagnose and self.plan.auxiliary:
+            out = None if run is None else run.path
+            self.forecast = _forecast(self.table, self.plan, learner.folded, out, self.progress)
+        self.trainer.fit(run)
+        if run is None:
+            learner.train(False)
+            self._finish(learner, None)
+        _warn_of_collapse(learner, self.result["curves"])
+        return self.result
+
+    def _finish(self, learner: Distillation, run: Run | None) -> None:
+        """Scores of all replicas; the student and the result on disk, the result last."""
+        lines = self.trainer.lines if run is None else run.metrics()
+        self.result = self._result(learner, lines, None if run is None else run.path)
+        if run is None:
+            return
+        if self.settings.method.scored == "student":  # the teacher's own method trains none
+            save_student(run.path / "student.safetensors", learner, self.table, self.plan.motion)
+        write_json(run.path / "result.json", self.result)
+        reported(run.path)
+
+    def _result(self, learner: Distillation, lines: Sequence[dict[str, Any]], out: Path | None) -> dict[str, Any]:
+        plan, settings, table = self.plan, self.settings, self.table
+        rule = plan.split or default_rule(table)
+        tested = rule != "all" or plan.validate
+        outputs = learner.main.outputs
+        scores = evaluate(outputs, learner.feeder, learner.folded, learner.shape.classes) if tested else []
+        return {
+            "motet": __version__,
+            "method": settings.name,
+            "scored": settings.method.scored,
+            "settings": settings.to_dict(),
+            "table": {
+                "name": "+".join(Path(p).stem for p in plan.tables),
+                "rows": len(table),
+                "dropped": len(self.opened) - len(table),
+                "whole": int(learner.feeder.whole.sum()),
+                "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
+                "training": training_side(table, plan.auxiliary, learner.folded.folds),
+                "classes": list(table.class_names),
+                "simulated": simulated(plan.tables),
+            },
+            "target": list(plan.target),
+            "auxiliary": list(plan.auxiliary),
+            "split": rule,
+            "validate": plan.validate,
+            "batch_size": learner.batch_size,
+            "seconds": round(sum(line.get("seconds", 0.0) for line in lines), 3),
+            "environment": environment() | begun(out),
+            "replicas": scores,
+            "summary": summary(scores, settings.method.scored),
+            "curves": curves(lines),
+            "forecast": self.forecast,
+            "command_alone": _command_alone(plan, settings, out),
+        }
+
+
+def curves(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a result keeps of the metrics: terms and test curves by stage and epoch."""
+    return [{n: line[n] for n in ("stage", "epoch", "terms", "curve") if n in line} for line in lines]
+
+
+def _bare(place: str) -> str:
+    """Path of an archive that may have been given a name."""
+    return place if Path(place).is_dir() else place.partition("=")[2]
 
 
 def begun(out: Path | None) -> dict[str, Any]:
-    """The command that began a run; one that goes on with it does not repeat it."""
+    """The command that began a run; one that continues it does not repeat it."""
     try:
         return {"command": json.loads((out / "environment.json").read_text())["command"]} if out is not None else {}
     except (OSError, ValueError, KeyError):
@@ -278,6 +335,7 @@ def _command_alone(plan: Plan, settings: Settings, out: Path | None) -> str | No
     parts = (
         ("", networks, start.networks),
         ("", settings.training, start.training),
+        ("", settings.loop, start.loop),
         ("", plan.motion, Motion()),
     )
     return command_alone(words, out, parts)
@@ -290,16 +348,16 @@ def warn_of(settings: Settings) -> None:
         warnings.warn(said, MotetWarning, stacklevel=4)
 
 
-def _warn_of_collapse(trainer: Trainer) -> None:
-    """Alike features of unlike classes in the last epoch."""
-    last = trainer.history[-1]["terms"].get("cosine_others", [])
-    replicas = zip(trainer.replicas.replica_folds, trainer.replicas.replica_seeds, last, strict=bool(last))
+def _warn_of_collapse(learner: Distillation, lines: Sequence[dict[str, Any]]) -> None:
+    """Nearly one representation for different classes in the last epoch."""
+    last = lines[-1]["terms"].get("cosine_others", [])
+    replicas = zip(learner.folded.replica_folds, learner.folded.replica_seeds, last, strict=bool(last))
     fallen = [(fold.name, seed, value) for fold, seed, value in replicas if value > _COLLAPSED]
     if fallen:
         fold, seed, value = fallen[0]
         warnings.warn(
             f"teacher and student give all classes nearly one representation (mean cosine of different classes "
-            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {len(trainer.replicas)} trainings): lower "
+            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {len(learner.folded)} trainings): lower "
             "--contrast-student, --contrast-auxiliary and --adversarial, or the rate",
             MotetWarning,
             stacklevel=4,
@@ -318,12 +376,3 @@ def _forecast(table: FeatureTable, plan: Plan, replicas: Replicas, out: Path | N
     if stored is not None:
         write_json(stored, found)
     return found
-
-
-def _leave(out: Path | None, stopped: Sequence[int], trainer: Trainer) -> None:
-    name = signal.Signals(stopped[0]).name
-    where = f"after epoch {trainer.epoch} of stage {trainer.stages[trainer.stage].name}"
-    advice = f"go on with `motet distill --resume {out}`" if out is not None else "nothing was kept: there is no --out"
-    error = Interrupted(f"stopped by {name} {where}; {advice}")
-    error.status = 128 + stopped[0]
-    raise error

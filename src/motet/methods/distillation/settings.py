@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 from motet.core.errors import ConfigError
-from motet.methods.distillation.methods import METHODS, Options, changes, owners
+from motet.core.options import Bounds, Count, Momentum, Natural, NotNegative, Options, Positive
+from motet.engine.options import Loop
+from motet.methods.distillation.methods import METHODS, changes, owners
+from motet.methods.distillation.methods import Options as MethodOptions
 from motet.methods.distillation.networks import Networks
-from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Options):
     """How the networks move."""
 
-    epochs: int = 20
+    epochs: Count = 20
     """how often every training row is seen, in each stage"""
-    batch_size: int = 64
+    batch_size: Annotated[int, Bounds(least=2)] = 64
     """rows per step; at most the smallest training side. The rest of an epoch that fills no batch is left out."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 2e-3
+    lr: Positive = 2e-3
     """rate at the start"""
-    momentum: float = 0.9
+    momentum: Momentum = 0.9
     """of SGD"""
-    weight_decay: float = 1e-2
+    weight_decay: NotNegative = 1e-2
     schedule: Literal["cosine", "steps"] = "cosine"
     """of the rate: half a cosine to zero, or the milestones"""
-    milestones: tuple[int, ...] = ()
+    milestones: Annotated[tuple[int, ...], Bounds(least=0)] = ()
     """epochs (counted from 0) from which the rate is multiplied by gamma, once each"""
-    gamma: float = 0.1
+    gamma: Positive = 0.1
     """factor of the milestones"""
-    per_class: int = 0
+    per_class: Natural = 0
     """rows of a class that come together in a batch; 0 draws rows regardless of class"""
-    checkpoint_every: int = 10
-    """epochs between checkpoints"""
-    checks: int = 20
-    """how often in a training the test rows are looked at, for the curves only"""
-
-    def __post_init__(self) -> None:
-        within(self, "epochs", "checkpoint_every", "checks", least=1)
-        within(self, "batch_size", least=2)
-        within(self, "lr", "gamma", above=0)
-        within(self, "weight_decay", "per_class", "milestones", least=0)
-        within(self, "momentum", least=0, below=1)
 
     def factor(self, epoch: int) -> float:
         """What the rate is multiplied by in an epoch, counted from 0."""
@@ -56,60 +46,31 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """Everything that decides a distillation, apart from the table.
 
     Attributes:
         settings: name of the settings these started from.
+        name: of the method.
         method: its options; the class says which method.
     """
 
+    noun: ClassVar[str] = "the distillation"
+
     settings: str
     name: str
-    method: Options
+    method: MethodOptions
     networks: Networks = field(default_factory=Networks)
     training: Training = field(default_factory=Training)
+    loop: Loop = field(default_factory=lambda: Loop(device="cpu"))
 
-    def with_options(self, options: Mapping[str, Any]) -> Settings:
-        """A copy with some options changed, each by its unique name.
+    def called(self) -> str:
+        """The method, for messages."""
+        return f"method {self.name}"
 
-        Raises:
-            ConfigError: no such option (with the nearest names) or a value that does not fit.
-        """
-        homes = {f.name: part for part in ("method", "networks", "training") for f in fields(getattr(self, part))}
-        changed: dict[str, dict[str, Any]] = {}
-        for name, value in options.items():
-            if name not in homes:
-                near = get_close_matches(name, homes, n=3)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                hint = f"; it belongs to {' or '.join(owners(name))}" if owners(name) else hint
-                raise ConfigError(f"method {self.name} has no option {name!r}{hint}")
-            before = getattr(getattr(self, homes[name]), name)
-            changed.setdefault(homes[name], {})[name] = _fitting(name, before, value)
-        return replace(self, **{part: replace(getattr(self, part), **values) for part, values in changed.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; :func:`settings_from_dict` is its inverse."""
-        return asdict(self)
-
-
-def _fitting(name: str, before: Any, value: Any) -> Any:
-    if isinstance(before, tuple):
-        value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-        kinds: tuple[type, ...] = (tuple,)
-    elif isinstance(before, bool):
-        kinds = (bool,)
-    elif isinstance(before, int):
-        kinds = (int,)
-    elif isinstance(before, float):
-        kinds, value = (float,), float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    elif name == "denominator":
-        kinds = (str, float, int)
-    else:
-        kinds = (type(before),)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise ConfigError(f"option {name} is {value!r}; it must be of type {kinds[0].__name__}")
-    return value
+    def belongs_to(self, name: str) -> Sequence[str]:
+        """Methods that have an option which this one lacks."""
+        return owners(name)
 
 
 # What the named settings change in every method; what they change in one stands in the method's file.
@@ -170,17 +131,19 @@ def settings_for(method: str = "amid", settings: str = "table") -> Settings:
 
 
 def settings_from_dict(data: Mapping[str, Any]) -> Settings:
-    """Inverse of :meth:`Settings.to_dict`.
+    """Inverse of :meth:`Settings.to_dict`; types and ranges are checked, and settings of earlier releases are read.
 
     Raises:
-        ConfigError: fields are unknown or missing.
+        ConfigError: fields are unknown, missing or do not fit.
     """
     try:
         start = settings_for(data["name"], data["settings"])
-        method = dict(data["method"])
-        if method.get("enhanced") == "class-mates":  # of earlier releases
-            method["enhanced"] = "repeated"
-        networks = {"standardise": True, **data["networks"]}  # earlier releases always did
-        return start.with_options({**method, **networks, **data["training"]})
-    except (KeyError, TypeError) as error:
+        method = {k: v for k, v in data["method"].items() if k not in ("module", "class")}
+        networks, training, loop = dict(data["networks"]), dict(data["training"]), dict(data.get("loop", {}))
+    except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"stored settings cannot be read: {error!r}") from error
+    if "loop" not in data:  # of an earlier release
+        method = {k: "repeated" if (k, v) == ("enhanced", "class-mates") else v for k, v in method.items()}
+        networks.setdefault("standardise", True)
+        training = {k: v for k, v in training.items() if k not in ("checkpoint_every", "checks")}
+    return start.with_options({**method, **networks, **training, **loop})

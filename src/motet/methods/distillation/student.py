@@ -30,22 +30,22 @@ from motet.methods.distillation.replicas import standardised
 from motet.methods.distillation.replicated import Layout
 from motet.methods.distillation.settings import settings_from_dict
 from motet.methods.distillation.table import FeatureTable, Modality, renumbered
-from motet.methods.distillation.train import Trainer
+from motet.methods.distillation.train import Distillation
 
 
-def save_student(path: Path, trainer: Trainer, table: FeatureTable, motion: Motion) -> None:
+def save_student(path: Path, learner: Distillation, table: FeatureTable, motion: Motion) -> None:
     """Weights of the students of all replicas, how inputs are standardised, and what is needed to rebuild them."""
-    networks, shape, replicas = trainer.main.networks, trainer.shape, trainer.replicas
+    networks, shape, replicas = learner.main.networks, learner.shape, learner.folded
     tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
     tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
     for name in shape.targets:
-        if (statistics := trainer.feeder.of_replicas(name)) is not None:
+        if (statistics := learner.feeder.of_replicas(name)) is not None:
             tensors[f"input.{name}.center"], tensors[f"input.{name}.scale"] = statistics
     keys = row_keys(table, shape.targets)
     for number, fold in enumerate(replicas.folds):
         tensors[f"trained.{number}"] = torch.from_numpy(keys[fold.train])
     facts = {
-        "settings": trainer.settings.to_dict(),
+        "settings": learner.settings.to_dict(),
         "sizes": {m: shape.sizes[m] for m in shape.targets},
         "sequences": sorted(shape.sequences & set(shape.targets)),
         "targets": list(shape.targets),

@@ -1,26 +1,22 @@
-"""The loop: every fold and seed of an experiment in one pass, stage by stage, with bit-exact resume.
+"""A distillation as the loop of :mod:`motet.engine.trainer` trains it: every fold and seed in one pass, stage by stage.
 
 A stage trains one set of networks. Most methods have one; a frozen teacher or frozen auxiliary extractors are trained
-in stages before it. Checkpoints are written between epochs.
+in stages before it.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from motet.core.errors import ConfigError, DataError, RunError
-from motet.core.files import written
-from motet.core.progress import TrainingProgress
-from motet.engine.checkpoint import CHECKPOINT_VERSION, load_checkpoint
+from motet.core.errors import ConfigError, DataError
+from motet.engine.learner import Learner, Position, Stage
+from motet.engine.run import Run
 from motet.methods.distillation.methods.alone import Alone
 from motet.methods.distillation.methods.base import Batch, Context, Method
 from motet.methods.distillation.methods.teacher import Teacher
@@ -31,13 +27,13 @@ from motet.methods.distillation.replicated import idle_stay
 from motet.methods.distillation.scores import curve
 from motet.methods.distillation.settings import Settings
 
-_KEPT = 2  # checkpoints
-_SHOWN = 4  # terms in a line of progress
+_LOOKS = 20  # at the test rows in a stage, for the curves, where no interval is given
+_NAMED = 8  # rows in a message
 
 
 @dataclass
-class Stage:
-    """Networks that learn together.
+class Phase:
+    """Networks that learn together, in one stage.
 
     Attributes:
         name: main, teacher or auxiliary.
@@ -61,13 +57,16 @@ class Stage:
             found.teacher_slope, found.auxiliary = given.teacher_slope, given.auxiliary
         return self.method.complete(found)
 
-    def modules(self) -> nn.ModuleDict:
-        """What a checkpoint holds."""
-        return nn.ModuleDict({"networks": self.networks, "method": self.method})
+    def learn(self, on: bool) -> None:
+        """Training mode, or that of use; what is frozen stays in use."""
+        self.networks.train(on)
+        auxiliary = self.networks.auxiliary
+        if auxiliary is not None and not any(p.requires_grad for p in auxiliary.extractors.parameters()):
+            auxiliary.extractors.eval()
 
 
-class Trainer:
-    """State of a distillation.
+class Distillation(Learner):
+    """A distillation of a table.
 
     Args:
         settings: see :class:`motet.methods.distillation.settings.Settings`.
@@ -76,7 +75,12 @@ class Trainer:
         replicas: folds and seeds.
         batch_size: rows per step, if smaller than that of the settings.
         dtype: of all weights.
+
+    Attributes:
+        finished: called with the learner and its run when training has ended.
     """
+
+    advice = "lower --lr or the weight of the term"
 
     def __init__(
         self,
@@ -88,25 +92,37 @@ class Trainer:
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.settings, self.shape, self.feeder, self.replicas, self.dtype = settings, shape, feeder, replicas, dtype
+        super().__init__()
+        self.settings, self.shape, self.feeder, self.folded, self.dtype = settings, shape, feeder, replicas, dtype
+        self.replicas = [
+            f"{fold.name}, seed {seed}"
+            for fold, seed in zip(replicas.replica_folds, replicas.replica_seeds, strict=True)
+        ]
         self.device = feeder.device
+        self.finished: Callable[[Distillation, Run], None] | None = None
         self.train_rows = replicas.train.to(self.device)
         self.batch_size = min(batch_size or settings.training.batch_size, int(replicas.train_counts.min()))
         if self.batch_size < 2:
             raise ConfigError(f"a batch of {self.batch_size} row compares nothing; use more rows or a larger batch")
-        self.stages = self._stages()
-        for stage in self.stages:
-            stage.networks.to(self.device, self.dtype).eval()
-            stage.method.attach(stage.networks, stage.teacher)
-            _move(stage.method, self.device, self.dtype)
-        self.stage, self.epoch = 0, 0
-        self.history: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        self.optimiser = self._optimiser()
+        self.phases = self._phases()
+        for phase in self.phases:
+            phase.networks.to(self.device, self.dtype).eval()
+            phase.method.attach(phase.networks, phase.teacher)
+            _move(phase.method, self.device, self.dtype)
+        # a frozen teacher is the networks of an earlier phase, so every module is here once
+        self.modules_of_phases = nn.ModuleList(
+            nn.ModuleDict({"networks": phase.networks, "method": phase.method}) for phase in self.phases
+        )
+        longest = int(steps(replicas.train_counts, self.batch_size).max())
+        rows = self.batch_size * len(replicas)
+        self.stages = [Stage(phase.name, settings.training.epochs, longest, rows) for phase in self.phases]
+        self.here = self.phases[0]
+        self._batches: list[tuple[Tensor, list[bool]]] = []
+        self._outputs = Outputs()
 
     # ------------------------------------------------------------------ what is trained
 
-    def _stages(self) -> list[Stage]:
+    def _phases(self) -> list[Phase]:
         context = self._context()
         taught = self.settings.method.uses_teacher
         if taught:
@@ -119,22 +135,22 @@ class Trainer:
                 raise ConfigError(f"encoder {given!r} is for a modality of sequences in use; there are {known}")
         if taught and not self.shape.auxiliaries:
             raise ConfigError(f"method {self.settings.name} needs an auxiliary modality; name one by --auxiliary")
-        stages = []
-        seeds, frozen = self.replicas.replica_seeds, None
+        phases = []
+        seeds, frozen = self.folded.replica_seeds, None
         build = partial(Ensemble, seeds, self.shape, options)
         if taught and options.auxiliary_extractor == "frozen":
             others = replace(self.shape, targets=self.shape.auxiliaries, auxiliaries=())
             alone = Ensemble(seeds, others, options, name="auxiliary.", teacher=False)
-            stages.append(Stage("auxiliary", alone, Alone().build(context)))
+            phases.append(Phase("auxiliary", alone, Alone().build(context)))
         if method.fixed_teacher:
             frozen = build(name="teacher.")
-            stages.append(Stage("teacher", frozen, Teacher().build(context)))
+            phases.append(Phase("teacher", frozen, Teacher().build(context)))
         joint = taught and not method.fixed_teacher
-        stages.append(Stage("main", build(teacher=joint), method, frozen))
-        return stages
+        phases.append(Phase("main", build(teacher=joint), method, frozen))
+        return phases
 
     def _check_teachable(self, context: Context) -> None:
-        for fold, rows in zip(self.replicas.replica_folds, context.rows, strict=True):
+        for fold, rows in zip(self.folded.replica_folds, context.rows, strict=True):
             if not rows.any():
                 names = ", ".join((*self.shape.targets, *self.shape.auxiliaries))
                 raise DataError(
@@ -143,10 +159,10 @@ class Trainer:
                 )
 
     def _context(self) -> Context:
-        counts, rows = self.replicas.train_counts.to(self.device), self.train_rows
+        counts, rows = self.folded.train_counts.to(self.device), self.train_rows
         real = torch.arange(rows.shape[1], device=self.device) < counts[:, None]
         return Context(
-            seeds=self.replicas.replica_seeds,
+            seeds=self.folded.replica_seeds,
             features=self.settings.networks.features,
             classes=self.shape.classes,
             labels=self.feeder.labels[rows],
@@ -156,18 +172,28 @@ class Trainer:
             epochs=self.settings.training.epochs,
         )
 
-    def _hand_over(self) -> None:
-        """Extractors that were trained first and are frozen now."""
-        here = self.stages[self.stage]
-        if here.networks.auxiliary is not None and self.stages[0].name == "auxiliary":
-            source = self.stages[0].networks.student.extractors
+    @property
+    def main(self) -> Phase:
+        """The last phase."""
+        return self.phases[-1]
+
+    # ------------------------------------------------------------------ stages and epochs
+
+    def begin_stage(self, stage: Stage) -> None:
+        """Freeze what was trained before, hand extractors over, make the optimiser."""
+        number = self.stages.index(stage)
+        for earlier in self.phases[:number]:
+            earlier.networks.requires_grad_(False)
+        self.here = here = self.phases[number]
+        if here.networks.auxiliary is not None and self.phases[0].name == "auxiliary":
+            source = self.phases[0].networks.student.extractors
             here.networks.auxiliary.extractors.load_state_dict(source.state_dict())
             here.networks.auxiliary.extractors.requires_grad_(False)
+        self.optimiser = self._optimiser()
 
-    def _optimiser(self) -> ReplicaOptimiser:
+    def _optimiser(self) -> Any:
         """Main optimiser of the present stage."""
-        self._hand_over()
-        here, training = self.stages[self.stage], self.settings.training
+        training = self.settings.training
 
         def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
             decay = training.weight_decay
@@ -176,97 +202,68 @@ class Trainer:
                 return torch.optim.SGD(parameters, lr=training.lr, momentum=training.momentum, weight_decay=decay)
             return torch.optim.AdamW(parameters, lr=training.lr, weight_decay=decay, fused=True)
 
-        return ReplicaOptimiser([*here.networks.parameters(), *here.method.own_parameters()], make)
+        return ReplicaOptimiser([*self.here.networks.parameters(), *self.here.method.own_parameters()], make)
 
-    # ------------------------------------------------------------------ an epoch
+    def enter_epoch(self, at: Position) -> None:
+        training = self.settings.training
+        factor = training.factor(at.epoch)
+        self.optimiser.set_rate(training.lr * factor)  # type: ignore[attr-defined]
+        self.here.method.scale_rate(factor)
+        orders = self.folded.orders(at.epoch, self.feeder.labels.cpu(), training.per_class)
+        self._batches = list(batches(orders, self.folded.train_counts, self.batch_size))
 
-    def run(self, out: Path | None, show: TrainingProgress, stopped: Sequence[int] = ()) -> bool:
-        """Train to the end; False if a signal stopped it, after a checkpoint."""
-        epochs = self.settings.training.epochs
-        while self.stage < len(self.stages):
-            while self.epoch < epochs:
-                began = time.perf_counter()
-                self._one_epoch(show)
-                self.seconds += time.perf_counter() - began
-                last = self.epoch == epochs
-                if out is not None and (last or stopped or self.epoch % self.settings.training.checkpoint_every == 0):
-                    self.save(out)
-                if stopped and not (last and self.stage + 1 == len(self.stages)):
-                    return False
-            if self.stage + 1 == len(self.stages):
-                return True
-            self.stages[self.stage].networks.requires_grad_(False)
-            self.stage, self.epoch = self.stage + 1, 0
-            self.optimiser = self._optimiser()
-        return True
+    def lr(self, at: Position) -> float:
+        return self.settings.training.lr * self.settings.training.factor(at.epoch)
 
-    def _one_epoch(self, show: TrainingProgress) -> None:
-        here, training = self.stages[self.stage], self.settings.training
-        factor = training.factor(self.epoch)
-        self.optimiser.set_rate(training.lr * factor)
-        here.method.scale_rate(factor)
-        orders = self.replicas.orders(self.epoch, self.feeder.labels.cpu(), training.per_class)
-        sums: dict[str, Tensor] = {}
-        began, rows = time.perf_counter(), 0
-        self._learn(here, on=True)
-        for place, active in batches(orders, self.replicas.train_counts, self.batch_size):
-            moving = torch.tensor(active, device=self.device)
-            for name, value in self.step(here, place.to(self.device), active).items():
-                sums[name] = sums.get(name, 0.0) + torch.where(moving, value, 0.0)
-            rows += self.batch_size * sum(active)
-        count = steps(self.replicas.train_counts, self.batch_size).to(self.device)
-        terms = {name: value / count for name, value in sums.items()}
-        speed = rows / max(time.perf_counter() - began, 1e-9)
-        self._learn(here, on=False)
-        self._check_finite(terms)
-        terms |= here.method.end_of_epoch(self.epoch)
-        self.epoch += 1
-        line: dict[str, Any] = {"stage": here.name, "epoch": self.epoch}
-        line |= {"terms": {name: _rounded(value) for name, value in terms.items()}}
-        every = max(1, training.epochs // training.checks)
-        if self.epoch % every == 0 or self.epoch == training.epochs:
-            line["curve"] = curve(here.outputs, here.networks, self.feeder, self.replicas)
-        self.history.append(line)
-        show.done = self.stage * show.epochs + self.epoch - 1
-        show.step(self.epoch - 1, {}, speed)
-        few = list(terms.items())[:_SHOWN]
-        show.epoch(self.epoch - 1, {name: float(value.mean()) for name, value in few}, speed)
+    def train(self, mode: bool = True) -> Distillation:
+        """Training mode for what learns in the present stage; everything else stays in use."""
+        super().train(False)
+        self.here.learn(mode)
+        return self
 
-    @staticmethod
-    def _learn(here: Stage, *, on: bool) -> None:
-        """Training mode, or that of use, in which networks are outside of an epoch; what is frozen stays in use."""
-        here.networks.train(on)
-        auxiliary = here.networks.auxiliary
-        if auxiliary is not None and not any(p.requires_grad for p in auxiliary.extractors.parameters()):
-            auxiliary.extractors.eval()
+    # ------------------------------------------------------------------ a step
 
-    def step(self, here: Stage, place: Tensor, active: list[bool]) -> dict[str, Tensor]:
-        """One step of the active replicas on the rows at (G, B) places of their training sides; terms, (G,) each."""
+    def batch(self, at: Position) -> Batch:
+        place, active = self._batches[at.step]
+        place = place.to(self.device)
         rows = self.train_rows.gather(1, place)
-        batch = Batch(self.feeder.labels[rows], self.feeder.whole[rows], place, active, self.epoch)
-        whole = self.feeder.inputs(rows, self._needed(here))
-        inputs = self._dropped(whole, here, batch) if self.settings.networks.dropout else whole
-        with idle_stay(here.networks, active):
-            outputs = here.outputs(inputs, whole)
-        terms = here.method.terms(outputs, batch)
-        here.method.total(terms, self.epoch).sum().backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step(active)
-        logged = {name: value.detach() for name, value in terms.items()}
-        return logged | here.method.after_step(outputs, batch)
+        return Batch(self.feeder.labels[rows], self.feeder.whole[rows], place, active, at.epoch)
 
-    def _needed(self, here: Stage) -> tuple[str, ...]:
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        rows = self.train_rows.gather(1, batch.index)
+        whole = self.feeder.inputs(rows, self.needed(self.here))
+        inputs = self._dropped(whole, batch) if self.settings.networks.dropout else whole
+        with idle_stay(self.here.networks, batch.active):
+            self._outputs = self.here.outputs(inputs, whole)
+        return self.here.method.terms(self._outputs, batch)
+
+    def weights(self, at: Position) -> Mapping[str, float]:
+        return self.here.method.weights(at.epoch)
+
+    def active(self, batch: Batch) -> Sequence[bool]:
+        return batch.active
+
+    def move(self, batch: Batch) -> None:
+        self.optimiser.step(batch.active)  # type: ignore[call-arg]
+
+    def after_step(self, batch: Batch) -> Mapping[str, Tensor]:
+        found, self._outputs = self._outputs, Outputs()
+        return self.here.method.after_step(_in(found, self.dtype), batch)
+
+    def needed(self, here: Phase) -> tuple[str, ...]:
+        """Modalities that a phase sees."""
         alone = here.networks.auxiliary is None and here.teacher is None
         return here.networks.student.modalities if alone else (*self.shape.targets, *self.shape.auxiliaries)
 
-    def _dropped(self, inputs: Inputs, here: Stage, batch: Batch) -> Inputs:
+    def _dropped(self, inputs: Inputs, batch: Batch) -> Inputs:
         """Whole features (all frames of a channel) are dropped; what is left is scaled up.
 
         Frozen extractors see everything: they are past training.
         """
         found = dict(inputs.values)
-        rate, keyed = self.settings.networks.dropout, batch.draws(self.replicas.replica_seeds)
+        rate, keyed = self.settings.networks.dropout, batch.draws(self.folded.replica_seeds)
         least = round(rate * 2**16) - 2**15
-        frozen = here.networks.auxiliary is not None and self.settings.networks.auxiliary_extractor == "frozen"
+        frozen = self.here.networks.auxiliary is not None and self.settings.networks.auxiliary_extractor == "frozen"
         for name, x in inputs.values.items():
             if frozen and name in self.shape.auxiliaries:
                 continue
@@ -277,62 +274,37 @@ class Trainer:
             found[name] = x * (scale if x.ndim == 3 else scale[:, :, None])
         return Inputs(found, inputs.lengths)
 
-    def _check_finite(self, terms: dict[str, Tensor]) -> None:
-        for name, value in terms.items():
-            bad = (~value.isfinite()).nonzero().flatten().tolist()
-            if bad:
-                fold, seed = self.replicas.replica_folds[bad[0]].name, self.replicas.replica_seeds[bad[0]]
-                raise RunError(
-                    f"the term {name} is not finite in epoch {self.epoch + 1} ({fold}, seed {seed}); lower --lr or the "
-                    "weight of the term"
-                )
+    def rows(self, batch: Batch) -> str:
+        index = self.train_rows.gather(1, batch.index)[0].tolist()
+        more = f" and {len(index) - _NAMED} more" if len(index) > _NAMED else ""
+        whose = f" of {self.replicas[0]}" if len(self.replicas) > 1 else ""
+        return f"Rows{whose}: {', '.join(str(self.feeder.ids[n]) for n in index[:_NAMED])}{more}."
 
-    # ------------------------------------------------------------------ on disk
+    # ------------------------------------------------------------------ what follows
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a bit-exact resume needs."""
-        return {
-            "stage": self.stage,
-            "epoch": self.epoch,
-            "history": json.dumps(self.history),
-            "seconds": self.seconds,
-            "modules": [stage.modules().state_dict() for stage in self.stages],
-            "optimiser": self.optimiser.state_dict(),
-        }
+    def end_epoch(self, at: Position) -> dict[str, Any]:
+        self.train(False)
+        found = self.here.method.end_of_epoch(at.epoch)
+        line: dict[str, Any] = {"terms": {name: _rounded(value) for name, value in found.items()}}
+        if at.every(self.settings.loop.monitor_every, times=_LOOKS):
+            line["curve"] = curve(self.here.outputs, self.here.networks, self.feeder, self.folded)
+        return line
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
-        for stage, saved in zip(self.stages, state["modules"], strict=True):
-            stage.modules().load_state_dict(saved)
-        self.stage, self.epoch = state["stage"], state["epoch"]
-        for stage in self.stages[: self.stage]:
-            stage.networks.requires_grad_(False)
-        self.history, self.seconds = json.loads(state["history"]), state["seconds"]
-        self.optimiser = self._optimiser()
-        self.optimiser.load_state_dict(state["optimiser"])
+    def finish(self, run: Run) -> None:
+        self.train(False)
+        if self.finished is not None:
+            self.finished(self, run)
 
-    def save(self, out: Path) -> None:
-        """Write a checkpoint and the metrics; older checkpoints go."""
-        folder = out / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        number = self.stage * self.settings.training.epochs + self.epoch
-        with written(folder / f"step-{number:08d}.pt") as partial_file:
-            torch.save({"version": CHECKPOINT_VERSION, **self.state()}, partial_file)
-        for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
-            old.unlink()
-        with written(out / "metrics.jsonl") as partial_file:
-            partial_file.write_text("".join(json.dumps(line) + "\n" for line in self.history))
 
-    def restore(self, out: Path) -> None:
-        """Go on from the latest checkpoint, if there is one."""
-        found = sorted((out / "checkpoints").glob("step-*.pt"))
-        if found:
-            self.load(load_checkpoint(found))
+def _in(outputs: Outputs, dtype: torch.dtype) -> Outputs:
+    """Outputs in the precision of the weights, whatever autocast made of them."""
 
-    @property
-    def main(self) -> Stage:
-        """The last stage."""
-        return self.stages[-1]
+    def of(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(of, value))
+        return value.to(dtype) if isinstance(value, Tensor) else value
+
+    return Outputs(**{f.name: of(getattr(outputs, f.name)) for f in fields(outputs)})
 
 
 def _move(method: Method, device: torch.device, dtype: torch.dtype) -> None:

@@ -16,15 +16,17 @@ pytest.importorskip("av", reason="needs the extra raw")
 import motet
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetNote, RunError
+from motet.engine.learner import Stage
 from motet.engine.run import Run
 from motet.methods import distillation as distill
 from motet.methods.distillation.raw import load, open_source, resume, train
 from motet.methods.distillation.raw.feeder import RawFeeder, Source, stand_in
-from motet.methods.distillation.raw.trainer import Extractor, RawTrainer
+from motet.methods.distillation.raw.trainer import Extractor, RawDistillation
 from motet.methods.distillation.replicas import Replicas
 from motet.methods.distillation.settings import settings_for
 from tests.methods.distillation.raw.made import FLAGS, NETWORKS, QUICK, SMALL, films
 from tests.methods.distillation.raw.media_files import tone, write
+from tests.methods.distillation.toys import fitted, stopped_at
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +128,13 @@ def test_the_student_alone_and_the_report_of_a_training_from_recordings(
     replicas = json.loads(Path("run/result.json").read_text())["curves"].values()
     wanted = [100 * np.mean([replica[n]["curve"]["student"] for replica in replicas]) for n in range(2)]
     assert [y for _, y in student] == pytest.approx(wanted, rel=1e-4)
-    with pytest.raises(RunError, match=r"is a distillation.*`motet embed` and motet\.distill\.raw\.load use"):
-        _ = Run.open("run").config
+    with pytest.raises(RunError, match="is a run of `motet distill raw`"):
+        Run.open("run", "pretrain")
 
 
 def test_a_student_learns_from_films(tmp_path: Path) -> None:
     root = films(tmp_path / "films", 6, 2)
-    given = _plain(epochs=24, batch_size=6, lr=5e-3, checks=1, features=8)
+    given = _plain(epochs=24, batch_size=6, lr=5e-3, monitor_every=24, features=8)
     found = train(root, "video", out=tmp_path / "run", method="alone", **given)
     assert found["summary"]["student"]["accuracy"]["mean"] == 1.0
 
@@ -149,25 +151,27 @@ def test_other_methods_and_both_networks_trained(folder: Path, tmp_path: Path, m
     assert 0 <= found["summary"]["student"]["accuracy"]["mean"] <= 1
 
 
-def test_resume_is_exact(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = options(epochs=2, checkpoint_every=1, checks=1, train_auxiliary=True)
+def test_resume_inside_an_epoch_is_exact(folder: Path, tmp_path: Path) -> None:
+    given = options(epochs=2, train_auxiliary=True, seeds=(0, 1))
     whole = train(folder, "video", "audio", tmp_path / "whole", **given)
-    begun = RawTrainer._one_epoch
-
-    def interrupted(self: RawTrainer, show: Any) -> None:
-        begun(self, show)
-        if self.epoch == 1:
-            signal.raise_signal(signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RawTrainer, "_one_epoch", interrupted)
-        with pytest.raises(Interrupted, match=r"stopped by SIGINT after epoch 1 .* --resume"):
-            train(folder, "video", "audio", tmp_path / "cut", **given)
+    steps = [line["step"] for line in map(json.loads, (tmp_path / "whole/metrics.jsonl").read_text().splitlines())]
+    assert len(steps) == 4  # two seeds of two epochs
+    with (
+        stopped_at(1, signal.SIGINT),
+        pytest.raises(Interrupted, match=r"test, seed 0: main, after step 1 of .* `motet resume"),
+    ):
+        train(folder, "video", "audio", tmp_path / "cut", **given)
+    with (
+        stopped_at(steps[1], signal.SIGHUP),
+        pytest.raises(Interrupted, match=r"SIGHUP in epoch 1 of stage test, seed 1: main"),
+    ):
+        resume(tmp_path / "cut", progress=False)
     again = resume(tmp_path / "cut", progress=False)
     assert again["replicas"] == whole["replicas"]
     assert again["curves"] == whole["curves"]
-    place = "replicas/test-seed-0/student.safetensors"
-    assert (tmp_path / "cut" / place).read_bytes() == (tmp_path / "whole" / place).read_bytes()
+    for seed in (0, 1):
+        place = f"replicas/test-seed-{seed}/student.safetensors"
+        assert (tmp_path / "cut" / place).read_bytes() == (tmp_path / "whole" / place).read_bytes()
     with pytest.raises(RunError, match="exists already"):
         train(folder, "video", "audio", tmp_path / "cut", **given)
 
@@ -200,7 +204,9 @@ def _plain(**changes: Any) -> dict[str, Any]:
     return given
 
 
-def trainer(folder: Path, method: str = "amid", *, learn: bool = True, **changes: Any) -> tuple[RawTrainer, Source]:
+def trainer(
+    folder: Path, method: str = "amid", *, learn: bool = True, **changes: Any
+) -> tuple[RawDistillation, Source]:
     from motet.methods.distillation.folds import folds
     from motet.methods.distillation.networks import Shape
 
@@ -212,31 +218,36 @@ def trainer(folder: Path, method: str = "amid", *, learn: bool = True, **changes
     replicas = Replicas(tuple(folds(table, "split")), (0,))
     feeder = RawFeeder(table, shape, replicas, torch.device("cpu"), source)
     settings = settings_for(method).with_options({**SMALL, **changes})
-    return RawTrainer(settings, shape, feeder, replicas, NETWORKS), source
+    return RawDistillation(settings, shape, feeder, replicas, NETWORKS), source
 
 
 def test_extractors_are_shared_and_the_frozen_ones_stand_still(folder: Path) -> None:
     made, source = trainer(folder, auxiliary_extractor="frozen", warm_up=0)
     try:
-        from motet.core.progress import TrainingProgress
-
-        first, main_stage = made.stages
+        first, main_phase = made.phases
         assert first.name == "auxiliary"
-        with TrainingProgress(2, 2, 0, show=False) as show:
-            made._one_epoch(show)
-            first.networks.requires_grad_(False)
-            made.stage, made.epoch = 1, 0
-            made.optimiser = made._optimiser()
-            assert main_stage.networks.auxiliary is not None
-            sound = main_stage.networks.auxiliary.extractors["audio"]
-            video = main_stage.networks.student.extractors["video"]
-            assert isinstance(sound, Extractor)
-            before = {n: v.clone() for n, v in sound.state_dict().items()}
-            learned = {n: v.clone() for n, v in first.networks.student.extractors["audio"].state_dict().items()}
-            assert all(torch.equal(v, learned[n]) for n, v in before.items())  # handed over
-            moved = video.state_dict()["network.net.stem.1.running_mean"].clone()
-            made._one_epoch(show)
-        assert all(torch.equal(v, before[n]) for n, v in sound.state_dict().items())  # statistics of norms, too
+        assert main_phase.networks.auxiliary is not None
+        kept: dict[str, torch.Tensor] = {}
+        video = main_phase.networks.student.extractors["video"]
+        begin = made.begin_stage
+
+        def begin_stage(stage: Stage) -> None:
+            begin(stage)
+            if stage.name == "main":
+                sound, learned = (x.state_dict() for x in (extractor(), first.networks.student.extractors["audio"]))
+                assert all(torch.equal(v, learned[n]) for n, v in sound.items())  # handed over
+                kept.update({n: v.clone() for n, v in sound.items()})
+                kept["moved"] = video.state_dict()["network.net.stem.1.running_mean"].clone()
+
+        def extractor() -> Extractor:
+            found = main_phase.networks.auxiliary.extractors["audio"]  # type: ignore[union-attr]
+            assert isinstance(found, Extractor)
+            return found
+
+        made.begin_stage = begin_stage  # type: ignore[method-assign]
+        fitted(made)
+        moved = kept.pop("moved")
+        assert all(torch.equal(v, kept[n]) for n, v in extractor().state_dict().items())  # statistics of norms, too
         assert not torch.equal(video.state_dict()["network.net.stem.1.running_mean"], moved)
     finally:
         source.close()
@@ -307,7 +318,7 @@ def test_what_does_not_fit(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "other").exists()
     assert main(["distill", "raw", str(folder), "--target", "video", *FLAGS, *QUICK]) == 2
     assert "--out" in capsys.readouterr().err
-    with pytest.raises(RunError, match="not the directory of a training from recordings"):
+    with pytest.raises(RunError, match="is not a run directory"):
         resume(tmp_path)
 
 

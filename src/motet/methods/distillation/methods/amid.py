@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from motet.core.options import Count, Fraction, Momentum, Natural, NotNegative, Positive
 from motet.losses import multimodal
 from motet.losses._rows import mean, repeated_rows, same_class, unit
 from motet.methods.distillation.methods.base import (
@@ -27,7 +28,6 @@ from motet.methods.distillation.methods.base import (
 )
 from motet.methods.distillation.networks import Critic, Outputs
 from motet.methods.distillation.optimise import ReplicaOptimiser
-from motet.methods.distillation.ranges import within
 
 
 def critic_widths(first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -39,52 +39,43 @@ def critic_widths(first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 class Amid(Options):
     """Options of AMID; every ablation of the paper is one of them."""
 
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """τ of the contrast."""
     reduction: Literal["paper", "nce"] = "paper"
     """sums over positives and negatives (Eq. 8), or their means (L_nce, as CCL)."""
     symmetric: bool = False
     """also anchor at student and auxiliary, and average; the paper anchors at the teacher alone."""
-    contrast_student: float = 4.0
+    contrast_student: NotNegative = 4.0
     """α1, weight of the contrast of teacher and student."""
-    contrast_auxiliary: float = 1.6
+    contrast_auxiliary: NotNegative = 1.6
     """α2, weight of the contrast of teacher and auxiliary."""
-    adversarial: float = 1.0
+    adversarial: NotNegative = 1.0
     """α3, weight of the critics' term; 0 removes both critics."""
-    agreement: float = 1.0
+    agreement: NotNegative = 1.0
     """weight of the divergence of the two answers (Eq. 15)."""
     divergence: Literal["jensen-shannon", "jeffreys"] = "jensen-shannon"
     """jeffreys: what CCL's code computes under that name."""
-    warm_up: int = 20
+    warm_up: Natural = 20
     """epochs of classification and agreement alone, before contrast and critics (T_start)."""
     weighting: Literal["dynamic", "uniform"] = "dynamic"
     """weights of the two critics: from cosines (Eq. 14), or ½ each."""
-    beta: float = 0.9
+    beta: Fraction = 0.9
     """momentum of the dynamic weights."""
     enhanced: Literal["repeated", "all", "none"] = "repeated"
     """rows of the second critic: those whose class occurs again in the batch; all: the paper's «identical»; none: one
     critic alone."""
-    denominator: float | Literal["count", "expected"] = "count"
+    denominator: Literal["count", "expected"] | Positive = "count"
     """d of the second critic: rows whose class occurs again, their expectation, or a number."""
     fixed_teacher: bool = False
     """train the teacher first and freeze it."""
-    critic_lr: float = 1e-4
+    critic_lr: Positive = 1e-4
     """rate of both critics at the start; it follows the schedule of the main one."""
     critic_optimiser: Literal["adam", "sgd"] = "adam"
     """of both critics; the paper names none."""
-    critic_width: int = 256
+    critic_width: Count = 256
     """first hidden width of both critics; the others are halves and quarters of it. The paper gives none."""
-    critic_slope: float = 0.2
+    critic_slope: Momentum = 0.2
     """LeakyReLU slope of the critics."""
-
-    def __post_init__(self) -> None:
-        within(self, "temperature", "critic_lr", above=0)
-        within(self, "contrast_student", "contrast_auxiliary", "adversarial", "agreement", "warm_up", least=0)
-        within(self, "critic_width", least=1)
-        within(self, "beta", least=0, most=1)
-        within(self, "critic_slope", least=0, below=1)
-        if not isinstance(self.denominator, str):
-            within(self, "denominator", above=0)
 
     def build(self, context: Context) -> Method:
         return AmidMethod(self, context)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.options import Options as BaseOptions
 from motet.core.rng import CounterRNG
 from motet.losses import multimodal
 from motet.methods.distillation.networks import Ensemble, Outputs
@@ -65,7 +66,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(BaseOptions):
     """Options of a way to distil; every field is an option of the command line.
 
     Attributes:
@@ -123,14 +124,6 @@ class Method(nn.Module):
     def end_of_epoch(self, epoch: int) -> dict[str, Tensor]:
         """What follows an epoch; numbers to log, (G,) each."""
         return {}
-
-    def total(self, found: dict[str, Tensor], epoch: int) -> Tensor:
-        """(G,) weighted sum; a weight of zero leaves its term out altogether."""
-        weights = self.weights(epoch)
-        parts = [weights[name] * value for name, value in found.items() if weights[name]]
-        if not parts:
-            raise ConfigError("every term has weight 0; nothing would be learned")
-        return torch.stack(parts).sum(dim=0)
 
 
 def teacher_of(outputs: Outputs) -> tuple[Tensor, Tensor]:

@@ -14,26 +14,22 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.options import NotNegative, Positive
 from motet.losses import multimodal
 from motet.losses._rows import unit
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods.base import Batch, Context, Method, Options, student_error, student_of
 from motet.methods.distillation.networks import Outputs
-from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
 class Ccl(Options):
     """The auxiliary is completed by what the student sees (composition), and both teach the student."""
 
-    ccl: float = 1.0
+    ccl: NotNegative = 1.0
     """weight of contrasts and agreement."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """τ of the contrasts."""
-
-    def __post_init__(self) -> None:
-        within(self, "ccl", least=0)
-        within(self, "temperature", above=0)
 
     def build(self, context: Context) -> Method:
         return CclMethod(self, context)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.options import Count, Fraction, NotNegative, Positive
 from motet.losses import multimodal
 from motet.losses._rows import mean, unit
 from motet.methods.distillation.layers import Dense, initial
@@ -26,7 +27,6 @@ from motet.methods.distillation.methods.base import (
     teacher_of,
 )
 from motet.methods.distillation.networks import Outputs
-from motet.methods.distillation.ranges import within
 
 _EPSILON = 1e-7  # beside p + q in CRD's logarithms
 _SHIFT = 1e-6  # added to a difference before it is normalised, in CRCD
@@ -36,26 +36,22 @@ _SHIFT = 1e-6  # added to a difference before it is normalised, in CRCD
 class Crd(Options):
     """Contrastive representation distillation from a frozen teacher."""
 
-    crd: float = 0.8
+    crd: NotNegative = 0.8
     """weight of the contrast."""
-    kd: float = 0.0
+    kd: NotNegative = 0.0
     """weight of the teacher's softened answers."""
-    kd_temperature: float = 4.0
+    kd_temperature: Positive = 4.0
     """temperature that softens the answers of student and teacher."""
-    temperature: float = 0.07
+    temperature: Positive = 0.07
     """τ of the contrast."""
-    negatives: int = 16384
+    negatives: Count = 16384
     """negatives of a row, of other classes; at most as many as the training rows of other classes."""
-    memory_momentum: float = 0.5
+    memory_momentum: Fraction = 0.5
     """share of a memory's row that stays when the row is seen again."""
-    projection: int = 128
+    projection: Count = 128
     """size of the space of memories and contrast."""
     positive: Literal["exact", "relax"] = "exact"
     """the row itself, or a random row of its class."""
-
-    def __post_init__(self) -> None:
-        _check(self)
-        within(self, "crd", least=0)
 
     def build(self, context: Context) -> Method:
         return CrdMethod(self, context)
@@ -65,39 +61,27 @@ class Crd(Options):
 class Crcd(Options):
     """Complementary relation contrastive distillation: CRD on relations to anchors, and on gradients."""
 
-    crcd: float = 1.0
+    crcd: NotNegative = 1.0
     """weight of the contrast of relations."""
-    gradient: float = 10.0
+    gradient: NotNegative = 10.0
     """weight of 1 - cosine of the gradients of student and teacher with respect to their representations."""
-    kd: float = 0.9
+    kd: NotNegative = 0.9
     """weight of the teacher's softened answers."""
-    kd_temperature: float = 4.0
+    kd_temperature: Positive = 4.0
     """temperature that softens the answers of student and teacher."""
-    temperature: float = 0.05
+    temperature: Positive = 0.05
     """τ of the contrast."""
-    negatives: int = 500
+    negatives: Count = 500
     """negatives of a row, of other classes; at most as many as the training rows of other classes."""
-    memory_momentum: float = 0.5
+    memory_momentum: Fraction = 0.5
     """share of a memory's row that stays when the row is seen again."""
-    projection: int = 128
+    projection: Count = 128
     """size of the space of memories and contrast."""
-    last_alone: float = 0.04
+    last_alone: Fraction = 0.04
     """last share of the epochs that learns from labels alone."""
-
-    def __post_init__(self) -> None:
-        _check(self)
-        within(self, "crcd", "gradient", least=0)
-        within(self, "last_alone", least=0, most=1)
 
     def build(self, context: Context) -> Method:
         return CrcdMethod(self, context)
-
-
-def _check(options: Crd | Crcd) -> None:
-    within(options, "kd", least=0)
-    within(options, "temperature", "kd_temperature", above=0)
-    within(options, "negatives", "projection", least=1)
-    within(options, "memory_momentum", least=0, most=1)
 
 
 class Negatives:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from motet.core.errors import ConfigError
+from motet.core.options import Momentum, NotNegative, Positive
 from motet.losses._rows import mean
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods.base import (
@@ -26,26 +27,20 @@ from motet.methods.distillation.methods.base import (
     teacher_of,
 )
 from motet.methods.distillation.networks import Ensemble, Outputs
-from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
 class Fitnets(Options):
     """Hidden features of a frozen teacher as hints, then its softened answers."""
 
-    hints: float = 0.25
+    hints: Momentum = 0.25
     """first share of the epochs, in which only hints are learned; the paper stops by validation."""
-    kd: float = 4.0
+    kd: NotNegative = 4.0
     """weight λ of the teacher's answers when the hints end."""
-    kd_last: float = 1.0
+    kd_last: NotNegative = 1.0
     """the same in the last epoch; it falls linearly."""
-    kd_temperature: float = 3.0
+    kd_temperature: Positive = 3.0
     """temperature τ that softens the answers of student and teacher."""
-
-    def __post_init__(self) -> None:
-        within(self, "hints", least=0, below=1)
-        within(self, "kd", "kd_last", least=0)
-        within(self, "kd_temperature", above=0)
 
     def build(self, context: Context) -> Method:
         return FitnetsMethod(self, context)

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from motet.core.options import Count, NotNegative, Positive
 from motet.losses._rows import NEVER, mean, unit
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.methods.base import (
@@ -24,27 +25,21 @@ from motet.methods.distillation.methods.base import (
     teacher_of,
 )
 from motet.methods.distillation.networks import Outputs
-from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
 class Gmc(Options):
     """Student and auxiliary are each contrasted with the joint representation, the teacher."""
 
-    gmc: float = 1.0
+    gmc: NotNegative = 1.0
     """weight of the contrast."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """τ of the contrast."""
     form: Literal["code", "paper", "joints"] = "code"
     """code: the positive stands in the denominator; paper: it does not; joints: other joint representations alone stand
     there, in either role."""
-    latent: int = 64
+    latent: Count = 64
     """size of the space in which they are compared."""
-
-    def __post_init__(self) -> None:
-        within(self, "gmc", least=0)
-        within(self, "temperature", above=0)
-        within(self, "latent", least=1)
 
     def build(self, context: Context) -> Method:
         return GmcMethod(self, context)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from motet.core.options import NotNegative, Positive
 from motet.losses import multimodal
 from motet.methods.distillation.methods.base import (
     Batch,
@@ -17,21 +18,16 @@ from motet.methods.distillation.methods.base import (
     teacher_of,
 )
 from motet.methods.distillation.networks import Outputs
-from motet.methods.distillation.ranges import within
 
 
 @dataclass(frozen=True)
 class Kd(Options):
     """A frozen teacher's softened answers, in addition to the labels."""
 
-    kd: float = 1.0
+    kd: NotNegative = 1.0
     """weight of the teacher's answers."""
-    kd_temperature: float = 4.0
+    kd_temperature: Positive = 4.0
     """temperature that softens the answers of student and teacher."""
-
-    def __post_init__(self) -> None:
-        within(self, "kd", least=0)
-        within(self, "kd_temperature", above=0)
 
     def build(self, context: Context) -> Method:
         return KdMethod(self)

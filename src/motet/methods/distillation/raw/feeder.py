@@ -92,7 +92,6 @@ class RawFeeder(Feeder):
         self.samples = {
             name: torch.from_numpy(table.modalities[name].values[:, 0].astype(np.int64)) for name in source.items
         }
-        self.ids = table.ids
         self.windows: int | None = CURVE_WINDOWS
         self.waiting: deque[tuple[Tensor, dict[str, list[Future[Tensor] | None]]]] = deque()
         self.coming: Iterator[Tensor] = iter(())

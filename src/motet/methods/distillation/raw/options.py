@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.methods.distillation.ranges import within
+from motet.core.options import Bounds, Count, Momentum, Options, Positive
 
 KINDS = ("video", "audio", "speech", "text")
 RANDOM = "random"
@@ -25,24 +25,24 @@ def kind_of(modality: str) -> str:
 
 
 @dataclass(frozen=True)
-class Video:
+class Video(Options):
     """R(2+1)D-18, and how clips are cut out of a video (CCL and AMID: 16 frames of 112 × 112)."""
 
-    layers: tuple[int, int, int, int] = (2, 2, 2, 2)
+    layers: Annotated[tuple[int, int, int, int], Bounds(least=1)] = (2, 2, 2, 2)
     """blocks of the four stages; the public code of CCL has 1 1 1 1"""
     style: Literal["compact", "torchvision"] = "compact"
     """torchvision: laid out and named as its r2plus1d_18, so that its weights fit"""
-    width: int = 64
+    width: Count = 64
     """channels of the first stage; each stage doubles them"""
-    slope: float = 0.01
+    slope: Momentum = 0.01
     """of LeakyReLU; 0 is ReLU"""
     weights: str = ""
     """checkpoint to start from, or `random` where a frozen network is wanted without one"""
-    frames: int = 16
+    frames: Count = 16
     """of a clip"""
-    stride: int = 16
+    stride: Count = 16
     """frames from one clip to the next in use"""
-    size: int = 112
+    size: Count = 112
     """pixels, side of the square that the network sees"""
     scale: tuple[float, float] = (0.25, 1.0)
     """share of the picture that a training crop covers"""
@@ -50,14 +50,13 @@ class Video:
     """width by height of a training crop"""
     flip: bool = True
     """mirror half of the training clips"""
-    batch: int = 16
+    batch: Count = 16
     """clips that go through the network at once in use"""
     output: Literal["vector", "sequence"] = "vector"
     """what a table gets: the mean over the clips, or one vector per clip"""
 
     def __post_init__(self) -> None:
-        within(self, "frames", "stride", "size", "width", "batch", "layers", least=1)
-        within(self, "slope", least=0, below=1)
+        super().__post_init__()
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ConfigError(f"scale is {self.scale}; it must be two numbers in (0, 1], the smaller one first")
         if not 0 < self.ratio[0] <= self.ratio[1]:
@@ -65,51 +64,41 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Audio:
+class Audio(Options):
     """CNN14 of PANNs on the log-mel spectrogram of sound at 32 kHz."""
 
-    features: int = 512
+    features: Count = 512
     """512 as the published variant that AMID takes, or 2048"""
-    width: int = 64
+    width: Count = 64
     """channels of the first block; each block doubles them"""
     weights: str = ""
     """checkpoint to start from, or `random` where a frozen network is wanted without one"""
-    seconds: float = 10.0
+    seconds: Positive = 10.0
     """of the part that a training step hears; shorter sounds are filled with silence. In use the whole is heard."""
-
-    def __post_init__(self) -> None:
-        within(self, "features", "width", least=1)
-        within(self, "seconds", above=0)
 
 
 @dataclass(frozen=True)
-class Speech:
+class Speech(Options):
     """wav2vec 2.0 through `transformers`, on sound at 16 kHz."""
 
     weights: str = ""
     """folder with config.json and weights"""
-    seconds: float = 20.0
+    seconds: Positive = 20.0
     """longer sounds are cut: a random part in training, the beginning in use"""
     output: Literal["vector", "sequence"] = "vector"
     """what a table gets: the mean over the frames, or every frame"""
 
-    def __post_init__(self) -> None:
-        within(self, "seconds", above=0)
-
 
 @dataclass(frozen=True)
-class Text:
+class Text(Options):
     """BERT or another encoder through `transformers`."""
 
     weights: str = ""
     """folder with config.json, tokenizer and weights"""
-    tokens: int = 128
+    tokens: Count = 128
     """longer texts are cut"""
     output: Literal["vector", "sequence"] = "vector"
     """what a table gets: the mean over the tokens, or every token"""
-
-    def __post_init__(self) -> None:
-        within(self, "tokens", least=1)
 
 
 KindOptions = Video | Audio | Speech | Text
@@ -140,12 +129,9 @@ class RawOptions:
         Raises:
             ConfigError: fields are unknown.
         """
-        classes = {"video": Video, "audio": Audio, "speech": Speech, "text": Text}
+        classes: dict[str, type[Options]] = {"video": Video, "audio": Audio, "speech": Speech, "text": Text}
         try:
-            parts: dict[str, Any] = {
-                kind: classes[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in own.items()})
-                for kind, own in data.items()
-            }
+            parts: dict[str, Any] = {kind: classes[kind].from_dict(own) for kind, own in data.items()}
             return cls(**parts)
         except (KeyError, TypeError) as error:
             raise ConfigError(f"stored options of raw inputs cannot be read: {error!r}") from error

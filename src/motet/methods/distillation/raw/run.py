@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from motet._version import __version__
-from motet.core import devices
 from motet.core.environment import environment
-from motet.core.errors import ConfigError, DataError, Interrupted, RunError
+from motet.core.errors import ConfigError, DataError, RunError
 from motet.core.files import write_json, written
-from motet.core.progress import TrainingProgress
-from motet.core.signals import stop_signals
+from motet.core.options import Bounds, Options
+from motet.engine.run import Run
+from motet.engine.trainer import Trainer
 from motet.methods.distillation.folds import Fold, default_rule, folds
 from motet.methods.distillation.narrative import command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
-from motet.methods.distillation.ranges import within
 from motet.methods.distillation.raw import media
 from motet.methods.distillation.raw.checkpoints import digest
 from motet.methods.distillation.raw.datasets import open_source
@@ -31,21 +29,23 @@ from motet.methods.distillation.raw.feeder import RawFeeder, Source, stand_in
 from motet.methods.distillation.raw.manifest import Item, Manifest
 from motet.methods.distillation.raw.networks import weights_of
 from motet.methods.distillation.raw.options import RawOptions, kind_of
-from motet.methods.distillation.raw.student import save_student
+from motet.methods.distillation.raw.student import RawStudent, save_student
+from motet.methods.distillation.raw.student import load as load_student
 from motet.methods.distillation.raw.threads import decoders, number_of
-from motet.methods.distillation.raw.trainer import RawTrainer
+from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations, place_of
 from motet.methods.distillation.replicas import Replicas
-from motet.methods.distillation.result import summary
-from motet.methods.distillation.run import begun, warn_of
+from motet.methods.distillation.result import read, summary
+from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.table import FeatureTable, usable
 
+MODULE = "motet.methods.distillation.raw.run"
 _SHOWN = 5  # bad recordings in a message
 
 
 @dataclass(frozen=True)
-class RawPlan:
+class RawPlan(Options):
     """What is trained, apart from settings and networks.
 
     Attributes:
@@ -54,7 +54,6 @@ class RawPlan:
         trained: those whose networks learn; the others are frozen, and their features are extracted once.
         seeds, split, folds, validate: as of :class:`motet.methods.distillation.run.Plan`.
         mark_absent: recordings of frozen modalities that cannot be read are absent instead of an error.
-        device: of the networks.
         workers: threads that decode.
     """
 
@@ -64,18 +63,17 @@ class RawPlan:
     trained: tuple[str, ...]
     seeds: tuple[int, ...] = (0,)
     split: str | None = None
-    folds: int = 5
+    folds: Annotated[int, Bounds(least=2)] = 5
     validate: bool = False
     mark_absent: bool = False
-    device: str = "cpu"
-    workers: int = 1
+    workers: Annotated[int, Bounds(least=0)] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.target:
             raise ConfigError("no target modality was named")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds are {self.seeds}; they must be different and not negative")
-        within(self, "folds", least=2)
         names = (*self.target, *self.auxiliary)
         for name in self.trained:
             if name not in names:
@@ -102,7 +100,6 @@ def train(
     folds: int = 5,
     validate: bool = False,
     mark_absent: bool = False,
-    device: str = "cpu",
     workers: int | None = None,
     progress: bool = True,
     **options: Any,
@@ -119,10 +116,9 @@ def train(
         train_auxiliary: the auxiliary networks learn, too; by default they are frozen and need weights, as in the
             paper.
         mark_absent: recordings of frozen modalities that cannot be read are absent instead of an error.
-        device: of the networks.
         workers: threads that decode; by default one per processor, with 0 the calling thread does.
         progress: show progress.
-        options: any option of the settings by its name.
+        options: any option of the settings by its name (``epochs``, ``device`` …).
 
     Returns:
         The result, also written to ``result.json``, in the form of :func:`motet.methods.distillation.run`. Test
@@ -132,7 +128,7 @@ def train(
     Raises:
         DataError: a recording cannot be read, or the samples cannot be divided.
         ConfigError: options that do not exist or do not fit.
-        RunError: ``out`` exists, or a term became NaN.
+        RunError: ``out`` exists, or a loss or gradient is not finite; names the term, the step and its samples.
         Interrupted: a signal arrived; the state is saved.
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
@@ -153,47 +149,56 @@ def train(
         folds,
         validate,
         mark_absent,
-        devices.usable(device),
         number_of(workers),
     )
     if not out:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    path = Path(out)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path} exists already; go on with `motet distill raw --resume {path}` or choose another --out")
+    run = Run(Path(out))
+    run.check_free()
     manifest = open_source(place)
     _checked(manifest, plan)
     _readable(manifest, plan)
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(path / "environment.json", environment())
-    content: dict[str, Any] = {"motet": __version__, "kind": "distill-raw", "settings": chosen.to_dict()}
-    content |= {"plan": dataclasses.asdict(plan), "networks": networks.to_dict()}
-    content["samples"] = _samples(manifest, plan, networks)
-    write_json(path / "config.json", content)
-    return _run(manifest, plan, chosen, networks, path, progress)
+    content: dict[str, Any] = {"settings": chosen.to_dict(), "plan": dataclasses.asdict(plan)}
+    content |= {"networks": networks.to_dict(), "samples": _samples(manifest, plan, networks)}
+    warn_of(chosen)
+    run = Run.create(out, "distill-raw", MODULE, content)
+    return _run(manifest, plan, chosen, networks, run, progress, resumed=False)
 
 
-def resume(out: str | Path, *, progress: bool = True) -> dict[str, Any]:
-    """Go on with an interrupted training; the result is that of one that was never interrupted.
+def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
+    """Continue an interrupted training; the result is that of one that was never interrupted.
 
     Raises:
         RunError: not a directory of one, or samples or weights have changed since.
     """
-    path = Path(out)
+    run = Run.open(path, "distill-raw")
+    if run.finished:
+        return reported(run.path)
+    if (run.path / "lanes").is_dir():
+        raise RunError(f"{path} was begun by an earlier version, which kept its state otherwise; {run.renewal}")
     try:
-        config = json.loads((path / "config.json").read_text())
-        if config["kind"] != "distill-raw":
-            raise KeyError(config["kind"])
-        stored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["plan"].items()}
-        plan = RawPlan(**stored)
-        settings, networks = settings_from_dict(config["settings"]), RawOptions.from_dict(config["networks"])
-        samples = config["samples"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is not the directory of a training from recordings ({error})") from error
+        plan = RawPlan.from_dict(run.config["plan"])
+        settings, networks = options(run), RawOptions.from_dict(run.config["networks"])
+        samples = run.config["samples"]
+    except (ConfigError, KeyError) as error:
+        raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
     manifest = open_source(plan.source)
     if _samples(manifest, plan, networks) != samples:
         raise RunError(f"{plan.source} or the weights have changed since {path} was begun; train into a new directory")
-    return _run(manifest, plan, settings, networks, path, progress)
+    return _run(manifest, plan, settings, networks, run, progress, resumed=True)
+
+
+def options(run: Run) -> Settings:
+    """The settings of a run."""
+    try:
+        return settings_from_dict(run.config["settings"])
+    except (ConfigError, KeyError) as error:
+        raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
+
+
+def load(run: Run, device: Any = "cpu") -> RawStudent:
+    """The student of a run that has one alone; see :func:`motet.methods.distillation.raw.student.load`."""
+    return load_student(run.path)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -224,8 +229,8 @@ def _readable(manifest: Manifest, plan: RawPlan) -> None:
     if wrong:
         some = "; ".join(wrong[:_SHOWN])
         raise DataError(
-            f"{len(wrong)} recordings cannot be read: {some}{' …' if len(wrong) > _SHOWN else ''}; mend them, or take "
-            "their paths out of the manifest"
+            f"{len(wrong)} recordings cannot be read: {some}{' …' if len(wrong) > _SHOWN else ''}; repair them, or "
+            "take their paths out of the manifest"
         )
 
 
@@ -238,37 +243,72 @@ def _wrong(item: Item, kind: str) -> str:
 
 
 def _run(
-    manifest: Manifest, plan: RawPlan, settings: Settings, networks: RawOptions, out: Path, progress: bool
+    manifest: Manifest,
+    plan: RawPlan,
+    settings: Settings,
+    networks: RawOptions,
+    run: Run,
+    progress: bool,
+    *,
+    resumed: bool,
 ) -> dict[str, Any]:
-    opened = _table(manifest, plan, networks, out, progress)
+    opened = _table(manifest, plan, networks, settings, run.path, progress)
     table = usable(opened, plan.target, plan.auxiliary)
     rule = plan.split or default_rule(table)
     divided = folds(table, plan.split, plan.folds, validate=plan.validate)
-    warn_of(settings)
     source = Source({name: manifest.items(name) for name in plan.trained}, plan.workers)
-    replicas = [(fold, seed) for fold in divided for seed in plan.seeds]
-    done: list[dict[str, Any]] = []
+    pairs = [(fold, seed) for fold in divided for seed in plan.seeds]
+
+    def make(device: torch.device) -> RawDistillations:
+        def one(fold: Fold, seed: int) -> RawDistillation:
+            return learner_of(table, fold, seed, plan, settings, networks, source, device)
+
+        def done(learner: RawDistillation, place: Path) -> None:
+            _finish_pair(learner, place, table, tested=rule != "all" or plan.validate)
+
+        return RawDistillations(one, pairs, done, finish)
+
+    def finish(learner: RawDistillation, run: Run) -> None:
+        result = _result(run, learner, opened, table, plan, settings, networks, rule, divided)
+        write_json(run.path / "result.json", result)
+        reported(run.path)
+
     try:
-        with stop_signals() as stopped:
-            for fold, seed in replicas:
-                place = out / "replicas" / f"{fold.name.replace(' ', '-').replace('/', '-')}-seed-{seed}"
-                done.append(
-                    _replica(table, fold, seed, plan, settings, networks, source, place, progress, stopped, rule)
-                )
+        trainer = Trainer(make, settings.loop, progress=progress)
+        if resumed:
+            trainer.resume(run)
+        trainer.fit(run)
     finally:
         source.close()
-    scored = [line["result"] for line in done if line["result"]]
-    result: dict[str, Any] = {
+    return read(run.path / "result.json")
+
+
+def _result(
+    run: Run,
+    learner: RawDistillation,
+    opened: FeatureTable,
+    table: FeatureTable,
+    plan: RawPlan,
+    settings: Settings,
+    networks: RawOptions,
+    rule: str,
+    divided: Sequence[Fold],
+) -> dict[str, Any]:
+    pairs = [(fold, seed) for fold in divided for seed in plan.seeds]
+    files = [place_of(run.path, *pair) / "replica.json" for pair in pairs]
+    scores = [found for file in files if (found := json.loads(file.read_text())) is not None]
+    lines = run.metrics()
+    return {
         "motet": __version__,
         "method": settings.name,
-        "scored": done[0]["scored"],
+        "scored": settings.method.scored,
         "settings": settings.to_dict(),
         "networks": networks.to_dict(),
         "table": {
             "name": Path(plan.source).stem,
             "rows": len(table),
             "dropped": len(opened) - len(table),
-            "whole": done[0]["whole"],
+            "whole": int(learner.feeder.whole.sum()),
             "absent": {m: int((~table.modalities[m].available).sum()) for m in plan.auxiliary},
             "training": training_side(table, plan.auxiliary, divided),
             "classes": list(table.class_names),
@@ -278,19 +318,65 @@ def _run(
         "trained": list(plan.trained),
         "split": rule,
         "validate": plan.validate,
-        "batch_size": done[0]["batch_size"],
-        "seconds": round(sum(line["seconds"] for line in done), 3),
-        "environment": environment() | begun(out),
-        "replicas": scored,
-        "summary": summary(scored, done[0]["scored"]),
-        "curves": {f"{f.name}, seed {s}": line["curves"] for (f, s), line in zip(replicas, done, strict=True)},
+        "batch_size": learner.batch_size,
+        "seconds": round(sum(line["seconds"] for line in lines), 3),
+        "environment": environment() | begun(run.path),
+        "replicas": scores,
+        "summary": summary(scores, settings.method.scored),
+        "curves": {f"{fold.name}, seed {seed}": _curves_of(lines, fold, seed) for fold, seed in pairs},
         "forecast": None,
-        "command_alone": _command_alone(plan, settings, networks, out),
+        "command_alone": _command_alone(plan, settings, networks, run.path),
     }
-    write_json(out / "result.json", result)
-    with written(out / "result.md") as partial:
-        partial.write_text(report(result, out) + "\n")
-    return result
+
+
+def _curves_of(lines: Sequence[dict[str, Any]], fold: Fold, seed: int) -> list[dict[str, Any]]:
+    """The epochs of one fold with one seed, by the names of its own stages."""
+    prefix = f"{fold.name}, seed {seed}: "
+    return [
+        line | {"stage": line["stage"].removeprefix(prefix)}
+        for line in curves(lines)
+        if line["stage"].startswith(prefix)
+    ]
+
+
+def learner_of(
+    table: FeatureTable,
+    fold: Fold,
+    seed: int,
+    plan: RawPlan,
+    settings: Settings,
+    networks: RawOptions,
+    source: Source,
+    device: torch.device,
+) -> RawDistillation:
+    """A fresh learner of one fold and one seed."""
+    names = (*plan.target, *plan.auxiliary)
+    shape = Shape(
+        {m: table.modalities[m].size for m in names},
+        frozenset(m for m in names if table.modalities[m].lengths is not None),
+        plan.target,
+        plan.auxiliary,
+        len(table.class_names),
+    )
+    replicas = Replicas((fold,), (seed,))
+    standardise = settings.networks.standardise
+    feeder = RawFeeder(table, shape, replicas, device, source, standardise=standardise)
+    return RawDistillation(settings, shape, feeder, replicas, networks)
+
+
+def _finish_pair(learner: RawDistillation, place: Path, table: FeatureTable, *, tested: bool) -> None:
+    """Scores and student of one fold with one seed; the scores last, their presence says that it is done."""
+    stored = place / "replica.json"
+    if stored.exists():
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    learner.feeder.windows = None  # every clip from here on
+    scores = [None]
+    if tested:
+        scores = evaluate(learner.main.outputs, learner.feeder, learner.folded, learner.shape.classes)  # type: ignore[assignment]
+    if learner.settings.method.scored == "student":  # the teacher's own method trains none
+        save_student(place / "student.safetensors", learner, table.class_names)
+    write_json(stored, scores[0])
 
 
 def _command_alone(plan: RawPlan, settings: Settings, networks: RawOptions, out: Path) -> str:
@@ -304,13 +390,16 @@ def _command_alone(plan: RawPlan, settings: Settings, networks: RawOptions, out:
     start, plain = settings_for("alone", settings.settings), RawOptions()
     parts: list[tuple[str, object, object]] = [("", student, start.networks)]
     parts.append(("", settings.training, start.training))
+    parts.append(("", settings.loop, start.loop))
     parts += [
         (f"{kind}.", getattr(networks, kind), getattr(plain, kind)) for kind in dict.fromkeys(map(kind_of, plan.target))
     ]
     return command_alone(words, out, parts)
 
 
-def _table(manifest: Manifest, plan: RawPlan, networks: RawOptions, out: Path, progress: bool) -> FeatureTable:
+def _table(
+    manifest: Manifest, plan: RawPlan, networks: RawOptions, settings: Settings, out: Path, progress: bool
+) -> FeatureTable:
     """Features of the frozen networks, extracted once, and stand-in columns of what is trained."""
     frozen = [name for name in plan.auxiliary if name not in plan.trained]
     stand_ins = {name: stand_in(manifest.items(name)) for name in plan.trained}
@@ -320,72 +409,10 @@ def _table(manifest: Manifest, plan: RawPlan, networks: RawOptions, out: Path, p
     if not file.exists():
         options = {
             "mark_absent": plan.mark_absent,
-            "device": plan.device,
+            "device": settings.loop.device,
             "workers": plan.workers,
             "progress": progress,
         }
         extract(manifest, file, frozen, networks, **options)  # type: ignore[arg-type]
     features = FeatureTable.open(file)
     return manifest.table(stand_ins | features.modalities)
-
-
-def _replica(
-    table: FeatureTable,
-    fold: Fold,
-    seed: int,
-    plan: RawPlan,
-    settings: Settings,
-    networks: RawOptions,
-    source: Source,
-    place: Path,
-    progress: bool,
-    stopped: Sequence[int],
-    rule: str,
-) -> dict[str, Any]:
-    """Train and test one fold and seed, or read what was found when that was done before."""
-    stored = place / "replica.json"
-    if stored.exists():
-        found: dict[str, Any] = json.loads(stored.read_text())
-        return found
-    names = (*plan.target, *plan.auxiliary)
-    shape = Shape(
-        {m: table.modalities[m].size for m in names},
-        frozenset(m for m in names if table.modalities[m].lengths is not None),
-        plan.target,
-        plan.auxiliary,
-        len(table.class_names),
-    )
-    replicas = Replicas((fold,), (seed,))
-    standardise = settings.networks.standardise
-    feeder = RawFeeder(table, shape, replicas, torch.device(plan.device), source, standardise=standardise)
-    trainer = RawTrainer(settings, shape, feeder, replicas, networks)
-    place.mkdir(parents=True, exist_ok=True)
-    trainer.restore(place)
-    stages, epochs = len(trainer.stages), settings.training.epochs
-    with TrainingProgress(epochs, stages, trainer.stage * epochs + trainer.epoch, show=progress) as show:
-        show.say(f"{fold.name}, seed {seed}")
-        if not trainer.run(place, show, stopped):
-            _leave(place.parent.parent, stopped, trainer, fold, seed)
-    feeder.windows = None  # every clip from here on
-    tested = rule != "all" or plan.validate
-    scored = evaluate(trainer.main.outputs, feeder, replicas, shape.classes) if tested else [None]
-    if settings.method.scored == "student":  # the teacher's own method trains none
-        save_student(place / "student.safetensors", trainer, table.class_names)
-    line = {
-        "result": scored[0],
-        "scored": settings.method.scored,
-        "whole": int(feeder.whole.sum()),
-        "batch_size": trainer.batch_size,
-        "seconds": trainer.seconds,
-        "curves": trainer.history,
-    }
-    write_json(stored, line)
-    return line
-
-
-def _leave(out: Path, stopped: Sequence[int], trainer: RawTrainer, fold: Fold, seed: int) -> None:
-    name = signal.Signals(stopped[0]).name
-    where = f"after epoch {trainer.epoch} of stage {trainer.stages[trainer.stage].name} ({fold.name}, seed {seed})"
-    error = Interrupted(f"stopped by {name} {where}; go on with `motet distill raw --resume {out}`")
-    error.status = 128 + stopped[0]
-    raise error

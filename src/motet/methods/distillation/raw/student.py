@@ -23,22 +23,22 @@ from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.networks import Inputs, Shape
 from motet.methods.distillation.networks import Student as StudentNetwork
 from motet.methods.distillation.raw.datasets import open_source
-from motet.methods.distillation.raw.manifest import Item
+from motet.methods.distillation.raw.manifest import Item, Manifest
 from motet.methods.distillation.raw.networks import build
 from motet.methods.distillation.raw.options import RawOptions, kind_of
-from motet.methods.distillation.raw.trainer import Extractor, RawTrainer
+from motet.methods.distillation.raw.trainer import Extractor, RawDistillation
 from motet.methods.distillation.settings import settings_from_dict
 from motet.methods.distillation.student import labels_of, no_student, tell_absent, write_embedded
 
 
-def save_student(path: Path, trainer: RawTrainer, class_names: Sequence[str]) -> None:
+def save_student(path: Path, learner: RawDistillation, class_names: Sequence[str]) -> None:
     """Weights of student and classifier, and what is needed to rebuild them."""
-    networks, shape = trainer.main.networks, trainer.shape
+    networks, shape = learner.main.networks, learner.shape
     tensors = {f"student.{k}": v for k, v in networks.student.state_dict().items()}
     tensors |= {f"classifier.{k}": v for k, v in networks.classifier.state_dict().items()}
     facts = {
-        "settings": trainer.settings.to_dict(),
-        "networks": trainer.options.to_dict(),
+        "settings": learner.settings.to_dict(),
+        "networks": learner.options.to_dict(),
         "targets": list(shape.targets),
         "classes": list(class_names),
     }
@@ -60,6 +60,25 @@ class RawStudent:
     targets: tuple[str, ...]
     network: StudentNetwork
     classifier: Dense
+
+    def transform(self, source: str | Path | Manifest) -> npt.NDArray[np.float32]:
+        """(N, D) representations of the samples of a manifest or a folder; NaN for those that lack a target."""
+        return self.over(source if isinstance(source, Manifest) else open_source(source))[0]
+
+    def over(
+        self, manifest: Manifest
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
+        """Representations and probabilities of all samples, NaN without a target, and which lack which target."""
+        items = {name: manifest.items(name) for name in self.targets}
+        absent = {name: np.array([one is None for one in column]) for name, column in items.items()}
+        seen = np.flatnonzero(~np.logical_or.reduce(list(absent.values())))
+        count = len(next(iter(items.values())))
+        features = np.full((count, self.classifier.weight.shape[1]), np.nan, dtype=np.float32)
+        answers = np.full((count, len(self.class_names)), np.nan, dtype=np.float32)
+        if len(seen):
+            files = {n: [one for row in seen if (one := column[row]) is not None] for n, column in items.items()}
+            features[seen], answers[seen] = self.answers(files)
+        return features, answers, absent
 
     def features(self, files: Mapping[str, Sequence[str | Path | Item]]) -> npt.NDArray[np.float32]:
         """(N, D) representations, each the mean over the clips of a sample.
@@ -129,14 +148,7 @@ def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, in
     student = load(students[0])
     manifest = open_source(source)
     table = manifest.table({})
-    items = {name: manifest.items(name) for name in student.targets}
-    absent = {name: np.array([one is None for one in column]) for name, column in items.items()}
-    seen = np.flatnonzero(~np.logical_or.reduce(list(absent.values())))
-    files = {n: [one for row in seen if (one := column[row]) is not None] for n, column in items.items()}
-    features = np.full((len(table), student.classifier.weight.shape[1]), np.nan, dtype=np.float32)
-    answers = np.full((len(table), len(student.class_names)), np.nan, dtype=np.float32)
-    if len(seen):
-        features[seen], answers[seen] = student.answers(files)
+    features, answers, absent = student.over(manifest)
     if len(students) > 1:
         warnings.warn(
             f"{run} has {len(students)} students, of several folds or seeds; this is the one in {students[0].parent} "

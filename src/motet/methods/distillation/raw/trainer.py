@@ -1,23 +1,28 @@
-"""The loop of :mod:`motet.methods.distillation.train` with networks that read recordings as the shared extractors of
-modalities."""
+"""The learner of :mod:`motet.methods.distillation.train` with networks that read recordings as the shared extractors
+of modalities, and several of them one after the other."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from motet.core.progress import TrainingProgress
-from motet.methods.distillation.networks import Ensemble, Inputs, Outputs
+from motet.engine.learner import Learner, Position, Stage
+from motet.engine.run import Run
+from motet.methods.distillation.folds import Fold
+from motet.methods.distillation.methods.base import Batch
+from motet.methods.distillation.networks import Ensemble, Inputs, Outputs, Shape
 from motet.methods.distillation.raw.feeder import RawFeeder, Rows
 from motet.methods.distillation.raw.networks import RawNetwork, build
 from motet.methods.distillation.raw.options import RawOptions
-from motet.methods.distillation.replicas import batches
+from motet.methods.distillation.replicas import Replicas
 from motet.methods.distillation.settings import Settings
-from motet.methods.distillation.train import Stage, Trainer
+from motet.methods.distillation.train import Distillation, Phase
 
 
 class Extractor(nn.Module):
@@ -53,10 +58,14 @@ class WholeOptimiser:
     def __init__(self, optimiser: torch.optim.Optimizer) -> None:
         self.optimiser = optimiser
 
-    def step(self, active: Sequence[bool]) -> None:
+    def step(self, active: Sequence[bool] = (True,)) -> None:
         """Move all by their gradients, and forget these."""
         if all(active):
             self.optimiser.step()
+        self.zero_grad()
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
         self.optimiser.zero_grad(set_to_none=True)
 
     def set_rate(self, rate: float) -> None:
@@ -71,38 +80,33 @@ class WholeOptimiser:
         self.optimiser.load_state_dict(state)
 
 
-class RawStage(Stage):
-    """A stage that is tested by reading recordings: clips one by one, answers averaged over a sample."""
+class RawPhase(Phase):
+    """A phase that is tested by reading recordings: clips one by one, answers averaged over a sample."""
 
     feeder: RawFeeder
     needed: tuple[str, ...]
     batch: int
 
     def outputs(self, inputs: Inputs, whole: Inputs | None = None) -> Outputs:
-        if isinstance(inputs, Rows):
-            return self._tested(inputs.rows)
-        self._learn(True)
-        return super().outputs(inputs, whole)
+        return self._tested(inputs.rows) if isinstance(inputs, Rows) else super().outputs(inputs, whole)
 
-    def _learn(self, on: bool) -> None:
+    def learn(self, on: bool) -> None:
         """Networks that learn are in training mode; frozen ones never are."""
-        self.networks.train(on)
+        super().learn(on)
         self.method.train(on)
         for module in self.networks.modules():
             if isinstance(module, Extractor) and not any(p.requires_grad for p in module.parameters()):
                 module.eval()
-        if self.teacher is not None:
-            self.teacher.eval()
 
     def _tested(self, rows: Tensor) -> Outputs:
         """Mean representation over the clips of a sample, and logarithm of the mean probabilities."""
-        self._learn(False)
+        self.learn(False)
         parts: dict[str, list[Tensor]] = {}
         wanted = ("student", "teacher", "student_logits", "teacher_logits")
         with torch.no_grad():
             for count, inputs in self.feeder.clips(rows[0], self.needed):
                 found = [
-                    super(RawStage, self).outputs(_cut(inputs, n, self.batch)) for n in range(0, count, self.batch)
+                    super(RawPhase, self).outputs(_cut(inputs, n, self.batch)) for n in range(0, count, self.batch)
                 ]
                 for name in wanted:
                     values = [getattr(f, name) for f in found]
@@ -131,31 +135,34 @@ def _cut(inputs: Inputs, start: int, count: int) -> Inputs:
     return Inputs(values, {name: x[:, part] for name, x in inputs.lengths.items()})
 
 
-class RawTrainer(Trainer):
+class RawDistillation(Distillation):
     """One fold and one seed, trained from recordings.
 
     Args:
         settings: of the distillation; its dropout is not used.
-        shape, feeder, replicas: as of :class:`motet.methods.distillation.train.Trainer`.
+        shape, feeder, replicas: as of :class:`motet.methods.distillation.train.Distillation`.
         options: of the raw networks.
     """
 
     feeder: RawFeeder
+    small = False
 
-    def __init__(self, settings: Settings, shape: Any, feeder: RawFeeder, replicas: Any, options: RawOptions) -> None:
+    def __init__(
+        self, settings: Settings, shape: Shape, feeder: RawFeeder, replicas: Replicas, options: RawOptions
+    ) -> None:
         self.options, self.seed = options, replicas.seeds[0]
         super().__init__(settings.with_options({"dropout": 0.0}), shape, feeder, replicas)
 
-    def _stages(self) -> list[Stage]:
-        made: list[Stage] = []
-        for number, stage in enumerate(super()._stages()):
-            with self._chance(number, -1):
-                for networks in (stage.networks, stage.teacher):
-                    # a frozen teacher is the network of an earlier stage, which has its extractors already
+    def _phases(self) -> list[Phase]:
+        made: list[Phase] = []
+        for number, phase in enumerate(super()._phases()):
+            with _Chance(self._draw(number, -1), self.device):
+                for networks in (phase.networks, phase.teacher):
+                    # a frozen teacher is the network of an earlier phase, which has its extractors already
                     if networks is not None and all(networks is not earlier.networks for earlier in made):
                         self._read_recordings(networks)
-            raw = RawStage(stage.name, stage.networks, stage.method, stage.teacher)
-            raw.feeder, raw.needed, raw.batch = self.feeder, self._needed(stage), self.options.video.batch
+            raw = RawPhase(phase.name, phase.networks, phase.method, phase.teacher)
+            raw.feeder, raw.needed, raw.batch = self.feeder, self.needed(phase), self.options.video.batch
             made.append(raw)
         return made
 
@@ -169,12 +176,12 @@ class RawTrainer(Trainer):
                 network = self.feeder.source.readers[name] = build(name, self.options)
                 extractors[name] = Extractor(network, self.settings.networks.features).to(self.device)
 
-    def _chance(self, *numbers: int) -> Any:
-        return _Chance(zlib.crc32(repr((self.seed, *numbers)).encode()), self.device)
+    def _draw(self, *numbers: int) -> int:
+        """Seed of torch's generators for a purpose."""
+        return zlib.crc32(repr((self.seed, *numbers)).encode())
 
     def _optimiser(self) -> Any:
-        self._hand_over()
-        here, training = self.stages[self.stage], self.settings.training
+        here, training = self.here, self.settings.training
         every = [p for p in (*here.networks.parameters(), *here.method.own_parameters()) if p.requires_grad]
         if training.optimiser == "sgd":
             decay = training.weight_decay
@@ -183,17 +190,111 @@ class RawTrainer(Trainer):
             )
         return WholeOptimiser(torch.optim.AdamW(every, lr=training.lr, weight_decay=training.weight_decay))
 
-    def _one_epoch(self, show: TrainingProgress) -> None:
-        orders = self.replicas.orders(self.epoch, self.feeder.labels.cpu(), self.settings.training.per_class)
-        places = batches(orders, self.replicas.train_counts, self.batch_size)
-        needed = self._needed(self.stages[self.stage])
-        self.feeder.plan(self.epoch, (self.replicas.train.gather(1, place) for place, _ in places), needed)
-        try:
-            # dropout inside the networks draws from torch's generator: an epoch begins at its own place
-            with self._chance(self.stage, self.epoch):
-                super()._one_epoch(show)
-        finally:
-            self.feeder.drop()
+    def begin_epoch(self, at: Position) -> None:
+        # dropout inside the networks draws from torch's generators, whose states are in the checkpoints
+        torch.manual_seed(self._draw(self.stages.index(at.stage), at.epoch))
+
+    def enter_epoch(self, at: Position) -> None:
+        super().enter_epoch(at)
+        coming = (self.folded.train.gather(1, place) for place, _ in self._batches[at.step :])
+        self.feeder.plan(at.epoch, coming, self.needed(self.here))
+
+    def end_epoch(self, at: Position) -> dict[str, Any]:
+        self.feeder.drop()
+        return super().end_epoch(at)
+
+
+class RawDistillations(Learner):
+    """Every fold with every seed, one after the other; each has stages of its own.
+
+    Args:
+        make: the learner of a fold and a seed.
+        pairs: folds and seeds.
+        done: what follows the last stage of a pair: called with its learner, its place on disk, the run.
+
+    Attributes:
+        inner: the present learner; earlier ones are let go.
+    """
+
+    small = False
+    advice = Distillation.advice
+
+    def __init__(
+        self,
+        make: Callable[[Fold, int], RawDistillation],
+        pairs: Sequence[tuple[Fold, int]],
+        done: Callable[[RawDistillation, Path], None],
+        finished: Callable[[RawDistillation, Run], None],
+    ) -> None:
+        super().__init__()
+        self.make, self.pairs, self.done, self.finished = make, list(pairs), done, finished
+        self.inner, self.number = make(*self.pairs[0]), 0
+        self.per_pair = len(self.inner.stages)
+        batch = self.inner.settings.training.batch_size
+        self.stages = []
+        for fold, seed in self.pairs:
+            rows = min(batch, len(fold.train))
+            for stage in self.inner.stages:
+                name = f"{fold.name}, seed {seed}: {stage.name}"
+                self.stages.append(replace(stage, name=name, steps=len(fold.train) // rows, rows=rows))
+
+    def begin_stage(self, stage: Stage) -> None:
+        number, phase = divmod(self.stages.index(stage), self.per_pair)
+        if number != self.number:
+            del self.inner  # before the next one is made
+            self.inner, self.number = self.make(*self.pairs[number]), number
+        self.inner.begin_stage(self.inner.stages[phase])
+        self.replicas, self.optimiser = self.inner.replicas, self.inner.optimiser
+
+    def _inside(self, at: Position) -> Position:
+        return replace(at, stage=self.inner.stages[self.stages.index(at.stage) % self.per_pair])
+
+    def begin_epoch(self, at: Position) -> None:
+        self.inner.begin_epoch(self._inside(at))
+
+    def enter_epoch(self, at: Position) -> None:
+        self.inner.enter_epoch(self._inside(at))
+
+    def batch(self, at: Position) -> Batch:
+        return self.inner.batch(self._inside(at))
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        return self.inner.terms(batch)
+
+    def weights(self, at: Position) -> Mapping[str, float]:
+        return self.inner.weights(self._inside(at))
+
+    def active(self, batch: Batch) -> Sequence[bool]:
+        return self.inner.active(batch)
+
+    def move(self, batch: Batch) -> None:
+        self.inner.move(batch)
+
+    def after_step(self, batch: Batch) -> Mapping[str, Tensor]:
+        return self.inner.after_step(batch)
+
+    def end_epoch(self, at: Position) -> dict[str, Any]:
+        return self.inner.end_epoch(self._inside(at))
+
+    def end_stage(self, stage: Stage, run: Run | None) -> None:
+        number, phase = divmod(self.stages.index(stage), self.per_pair)
+        if run is not None and phase + 1 == self.per_pair:
+            self.inner.train(False)
+            self.done(self.inner, place_of(run.path, *self.pairs[number]))
+
+    def finish(self, run: Run) -> None:
+        self.finished(self.inner, run)
+
+    def lr(self, at: Position) -> float:
+        return self.inner.lr(self._inside(at))
+
+    def rows(self, batch: Batch) -> str:
+        return self.inner.rows(batch)
+
+
+def place_of(out: Path, fold: Fold, seed: int) -> Path:
+    """Where a run keeps what one fold with one seed gave."""
+    return out / "replicas" / f"{fold.name.replace(' ', '-').replace('/', '-')}-seed-{seed}"
 
 
 class _Chance:
