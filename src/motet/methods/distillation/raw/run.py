@@ -14,12 +14,12 @@ import torch
 from motet._version import __version__
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, DataError, RunError
-from motet.core.files import write_json, written
+from motet.core.files import write_json
 from motet.core.options import Bounds, Options
 from motet.engine.run import Run
 from motet.engine.trainer import Trainer
 from motet.methods.distillation.folds import Fold, default_rule, folds
-from motet.methods.distillation.narrative import command_alone, encoders_of, report, training_side
+from motet.methods.distillation.narrative import command_alone, encoders_of, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.raw import media
 from motet.methods.distillation.raw.checkpoints import digest
