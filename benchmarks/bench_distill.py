@@ -2,12 +2,11 @@
 
     python -m benchmarks.bench_distill [--methods alone kd amid] [--rounds 3]
 
-One thread, alternated rounds, medians of CPU milliseconds. *Batched* is one epoch (of the last stage) of 25 lanes
-(5 folds × 5 seeds) of a table of 1,440 rows and three modalities; *one by one* is an epoch of each lane on its own. The
-trained weights of one
-lane are compared. *Share* is what contrast (both) and critics (both steps) add to a step of AMID for B = 128, D = 768
-on a table of sequences like IEMOCAP's (100 frames of 342 and 130 features, GRU extractors), one lane: the time of a
-step with them minus that of a step of the warm-up.
+One thread, alternated rounds, medians of CPU milliseconds. *Batched* is one epoch (of the last stage) of 25 replicas
+(5 folds × 5 seeds) of a table of 1,440 rows and three modalities; *one by one* is an epoch of each replica on its own.
+The trained weights of one replica are compared. *Share* is what contrast (both) and critics (both steps) add to a step
+of AMID for B = 128, D = 768 on a table of sequences like IEMOCAP's (100 frames of 342 and 130 features, GRU
+extractors), one replica: the time of a step with them minus that of a step of the warm-up.
 """
 
 from __future__ import annotations
@@ -20,14 +19,12 @@ import numpy as np
 import torch
 from benchmarks.bench_feeder import medians
 
-from motet.core.progress import TrainingProgress
-from motet.methods.distillation.replicas import Feeder, Lanes
-from motet.methods.distillation.run import Plan, trainer_of
+from motet.engine.trainer import Trainer
+from motet.methods.distillation.replicas import Feeder, Replicas
+from motet.methods.distillation.run import Plan, learner_of
 from motet.methods.distillation.settings import settings_for
 from motet.methods.distillation.table import FeatureTable, Modality
-from motet.methods.distillation.train import Trainer
-
-QUIET = TrainingProgress(1, 1, 0, show=False)
+from motet.methods.distillation.train import Distillation
 
 
 def made_up(rows: int, classes: int, sizes: dict[str, tuple[int, ...]], folds: int) -> FeatureTable:
@@ -51,42 +48,50 @@ def made_up(rows: int, classes: int, sizes: dict[str, tuple[int, ...]], folds: i
     )
 
 
-def single(trainer: Trainer, table: FeatureTable, lane: int) -> Trainer:
-    """A trainer of one lane of another."""
-    lanes = Lanes((trainer.lanes.lane_folds[lane],), (trainer.lanes.lane_seeds[lane],))
-    feeder = Feeder(table, trainer.shape, lanes, torch.device("cpu"), torch.float32)
-    return Trainer(trainer.settings, trainer.shape, feeder, lanes, batch_size=trainer.batch_size)
+def single(learner: Distillation, table: FeatureTable, replica: int) -> Distillation:
+    """A learner of one replica of another."""
+    folded = learner.folded
+    replicas = Replicas((folded.replica_folds[replica],), (folded.replica_seeds[replica],))
+    feeder = Feeder(
+        table, learner.shape, replicas, torch.device("cpu"), standardise=learner.settings.networks.standardise
+    )
+    return Distillation(learner.settings, learner.shape, feeder, replicas, batch_size=learner.batch_size)
 
 
-def at_main(trainer: Trainer) -> Trainer:
-    """The trainer at its last stage: a teacher that is trained first is not what is measured."""
-    trainer.stage = len(trainer.stages) - 1
-    for stage in trainer.stages[:-1]:
-        stage.networks.requires_grad_(False)
-    trainer.optimiser = trainer._optimiser()
+def at_main(learner: Distillation) -> Trainer:
+    """The loop at its last stage: a teacher that is trained first is not what is measured."""
+    trainer = Trainer(lambda device: learner, learner.settings.loop, progress=False)
+    trainer._enter(len(learner.stages) - 1)
     return trainer
 
 
 def epochs(trainers: list[Trainer]) -> Callable[[int], None]:
     def form(_: int) -> None:
         for trainer in trainers:
-            trainer._one_epoch(QUIET)
+            trainer.learner.enter_epoch(trainer.at)
+            trainer.module.train()
+            for step in range(trainer.at.stage.steps):
+                trainer.step = step
+                trainer.one_step()
+            trainer.learner.end_epoch(trainer.at)
+            trainer.epoch, trainer.step = trainer.epoch + 1, 0
 
     return form
 
 
 def batched(method: str, rounds: int) -> dict[str, float]:
     table = made_up(1440, 8, {"face": (35,), "voice": (192,), "mfcc": (140,)}, 5)
-    settings = settings_for(method).with_options({"epochs": 1000, "checks": 1})
+    settings = settings_for(method).with_options({"epochs": 1000, "monitor_every": 1000})
     if method in ("amid", "nce"):
         settings = settings.with_options({"warm_up": 0})
     plan = Plan(("table",), ("face",), ("voice", "mfcc"), seeds=(0, 1, 2, 3, 4))
-    together = at_main(trainer_of(table, plan, settings)[0])
-    alone = [at_main(single(together, table, lane)) for lane in range(len(together.lanes))]
+    learner = learner_of(table, plan, settings)
+    singles = [single(learner, table, replica) for replica in range(len(learner.folded))]
+    together, alone = at_main(learner), [at_main(one) for one in singles]
     result = medians({"together": epochs([together]), "alone": epochs(alone)}, rounds)
     apart = max(
         (a[0] - b[0]).abs().max().item()
-        for a, b in zip(together.main.networks.parameters(), alone[0].main.networks.parameters(), strict=True)
+        for a, b in zip(learner.main.networks.parameters(), singles[0].main.networks.parameters(), strict=True)
     )
     return {
         "together_ms": round(result["together"], 1),
@@ -101,9 +106,11 @@ def share(rounds: int) -> dict[str, float]:
     plan = Plan(("table",), ("visual",), ("acoustic",))
     forms = {}
     for name, warm_up in (("with", 0), ("without", 10**6)):
-        settings = settings_for("amid", "iemocap").with_options({"warm_up": warm_up, "checks": 1, "epochs": 10**6})
-        lane = single(trainer_of(table, plan, settings)[0], table, 0)
-        forms[name] = lambda _, lane=lane: lane.step(lane.main, torch.arange(128)[None], [True])
+        settings = settings_for("amid", "iemocap").with_options({"warm_up": warm_up, "epochs": 10**6})
+        trainer = at_main(single(learner_of(table, plan, settings), table, 0))
+        trainer.learner.enter_epoch(trainer.at)
+        trainer.module.train()
+        forms[name] = lambda _, trainer=trainer: trainer.one_step()
     result = medians(forms, rounds)  # type: ignore[arg-type]
     added = result["with"] - result["without"]
     return {"step_ms": round(result["with"], 1), "added_ms": round(added, 1), "share": round(added / result["with"], 4)}

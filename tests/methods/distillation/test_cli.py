@@ -61,7 +61,7 @@ def test_resume_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     words = ["distill", str(table), "--target", "eye", "--out", str(tmp_path / "run"), "--method", "alone", *QUICK]
     assert main(words) == 0
     first = capsys.readouterr().out
-    assert main(["distill", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
+    assert main(["distill", "--resume", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out == first
 
 
@@ -82,7 +82,7 @@ def test_other_verbs_on_a_distillation(tmp_path: Path, capsys: pytest.CaptureFix
         ["export", str(run), "--out", str(tmp_path / "m.onnx")],
     ):
         assert main(words) == 2
-        assert "is a distillation, not a pretraining" in capsys.readouterr().err
+        assert "is a run of `motet distill`" in capsys.readouterr().err
     assert main(["embed", str(run), str(tmp_path / "absent.npz"), "--out", str(out), "--overwrite"]) == 2
     assert "absent.npz" in capsys.readouterr().err
 
@@ -146,4 +146,4 @@ def test_progress_in_a_file_is_one_short_line(
     assert main([*words, "--json", str(tmp_path / "r.json"), *QUICK[:-1]]) == 0
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch 2/2")]
     terms = line.partition("clips/s  ")[2]
-    assert [term.split(" ")[0] for term in terms.split("  ")] == ["student", "teacher", "agreement", "contrast_student"]
+    assert [term.split(" ")[0] for term in terms.split("  ")][:3] == ["student", "teacher", "agreement"]

@@ -97,7 +97,7 @@ def test_the_command_of_the_student_alone_sets_it_beside(
     assert found is not None
     assert found[0] == Path("runs/amid-alone")
 
-    assert main(["distill", "--resume", "runs/amid", "--quiet"]) == 0
+    assert main(["resume", "runs/amid"]) == 0
     said = capsys.readouterr().out
     assert said.rstrip() == Path("runs/amid/result.md").read_text().rstrip()
     assert "- student alone (`runs/amid-alone`): accuracy (WA)" in said

@@ -142,7 +142,7 @@ def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
         return reported(run.path)
     plan = _plan(run)
     experiment = _Experiment(_opened(plan), plan, options(run), progress)
-    check_unchanged(run.path, run.config.get("data"), experiment.identity(), " and ".join(plan.tables))
+    check_unchanged(run.path, run.config.get("table"), experiment.identity(), " and ".join(plan.tables))
     return experiment.resume(run)
 
 
@@ -235,7 +235,7 @@ class _Experiment:
         run = None
         if out is not None:
             content: dict[str, Any] = {"settings": self.settings.to_dict(), "plan": dataclasses.asdict(self.plan)}
-            run = Run.create(out, "distill", MODULE, content | {"data": self.identity()})
+            run = Run.create(out, "distill", MODULE, content | {"table": self.identity()})
         return self._train(run)
 
     def resume(self, run: Run) -> dict[str, Any]:

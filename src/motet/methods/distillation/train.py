@@ -290,6 +290,19 @@ class Distillation(Learner):
             line["curve"] = curve(self.here.outputs, self.here.networks, self.feeder, self.folded)
         return line
 
+    def state(self) -> dict[str, Any]:
+        """Modules phase by phase, and the optimiser of the present one."""
+        return {
+            "modules": [module.state_dict() for module in self.modules_of_phases],
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any], stage: Stage) -> None:
+        self.begin_stage(stage)
+        for module, saved in zip(self.modules_of_phases, state["modules"], strict=True):
+            module.load_state_dict(saved)
+        self.optimiser.load_state_dict(state["optimiser"])
+
     def finish(self, run: Run) -> None:
         self.train(False)
         if self.finished is not None:

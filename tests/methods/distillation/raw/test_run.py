@@ -51,7 +51,7 @@ def test_from_films_to_a_student_on_the_command_line(
     assert set(found["summary"]) >= {"student", "teacher"}
     assert len(found["curves"]["test, seed 0"]) == 2
     assert "critics" in found["curves"]["test, seed 0"][1]["terms"]
-    assert main(["distill", "raw", "--resume", str(run), "--quiet"]) == 0
+    assert main(["distill", "raw", "--resume", str(run)]) == 0
     # the student needs files of the target alone, and answers as the test did
     student = load(run)
     files = [item.content for item in open_source(folder).items("video") if item is not None][8:]
@@ -119,7 +119,7 @@ def test_the_student_alone_and_the_report_of_a_training_from_recordings(
     assert "audio" not in command
     assert main([*shlex.split(command)[1:], "--quiet"]) == 0
     capsys.readouterr()
-    assert main(["distill", "raw", "--resume", "run", "--quiet"]) == 0
+    assert main(["resume", "run"]) == 0
     assert "- student alone (`run-alone`): accuracy (WA)" in capsys.readouterr().out
     assert main(["report", "run", "--baseline", "run-alone", "--out", "page.html"]) == 0
     page = Path("page.html").read_text()

@@ -282,6 +282,14 @@ class RawDistillations(Learner):
             self.inner.train(False)
             self.done(self.inner, place_of(run.path, *self.pairs[number]))
 
+    def state(self) -> dict[str, Any]:
+        return self.inner.state()
+
+    def restore(self, state: Mapping[str, Any], stage: Stage) -> None:
+        self.begin_stage(stage)
+        self.inner.restore(state, self.inner.stages[self.stages.index(stage) % self.per_pair])
+        self.optimiser = self.inner.optimiser
+
     def finish(self, run: Run) -> None:
         self.finished(self.inner, run)
 
