@@ -230,8 +230,8 @@ class Run:
         data = self.config.get("data")
         if not isinstance(data, dict) or "path" not in data:
             raise RunError(
-                f"{self.path} is a run of `motet {self.verb}`, which was not trained on one archive; `motet report` and "
-                "`motet embed` take it"
+                f"{self.path} is a run of `motet {self.verb}`, which was not trained on one archive; `motet report` "
+                "and `motet embed` take it"
             )
         if path is None and not data["path"]:
             raise RunError(f"{self.path} holds weights without their recordings; name an archive by --data")
