@@ -217,7 +217,7 @@ def test_what_is_no_run_is_said_and_never_to_be_removed(small_archive: MotionArc
         MotionArchive.open(run.path)
     assert (
         repr(motet.load(run.path))
-        == "Model(moco/small: joint, motion, bone of stick, 1 person; 16 features a stream on cpu)"
+        == "Model(moco/small-gru: joint, motion, bone of stick, 1 person; 16 features a stream on cpu)"
     )
 
 
