@@ -251,3 +251,25 @@ def test_a_pipe_gets_no_padding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert any("all-zero frames" in line for line in lines)
     assert all(line == line.rstrip() for line in lines)
     assert sum("cut them off or leave the clips out" in line for line in lines) == 1
+
+
+def test_joints_that_are_never_seen_are_named(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    points = layouts.build("points", names, [-1] * 3, up="+z")
+    clip = np.random.default_rng(0).normal(size=(8, 3, 3))
+    clip[:, 1] = 0
+    with ArchiveWriter(tmp_path / "points", skeleton=points, units="mm") as writer:
+        writer.add(clip, name="x")
+    faults = {f["name"]: f for f in inspect(MotionArchive.open(tmp_path / "points"))["faults"]}
+    assert "b (0.0%)" in faults["never seen"]["message"]
+    assert "a (" not in faults["never seen"]["message"]
+    assert "units" not in faults  # points of no body have any size
+
+
+def test_empty_ends_are_told(tmp_path: Path) -> None:
+    clip = np.random.default_rng(0).normal(size=(9, 17, 3))
+    clip[[0, 1, 4, 8]] = 0
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("coco-17")) as writer:
+        writer.add(clip, name="x")
+    faults = {f["name"]: f for f in inspect(MotionArchive.open(tmp_path / "a"))["faults"]}
+    assert (faults["empty ends"]["frames"], faults["all-zero frames"]["frames"]) == (3, 4)

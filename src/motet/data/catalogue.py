@@ -188,8 +188,8 @@ _ENTRIES = (
         licence=_NONE,
         format="shrec17",
         splits=("odd-even",),
-        notes="1,960 clips are the published training half; the published halves share people, so a split by subject "
-        "within the training half is the stricter test.",
+        notes="1,960 clips are the published training half. The published halves do not share people, so they are "
+        "a test on new ones.",
     ),
     Entry(
         key="kinetics-skeleton",

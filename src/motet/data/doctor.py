@@ -21,7 +21,7 @@ from motet.data import formats, splits
 from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.formats.base import make_options
-from motet.data.inspection import IMBALANCE, LISTED, METRES, SIZES, TYPICAL, fitting_unit, import_unit
+from motet.data.inspection import IMBALANCE, LISTED, METRES, SIZES, TYPICAL, fitting_unit, import_unit, is_human
 
 Array = npt.NDArray[np.float64]
 Severity = Literal["error", "warning", "note"]
@@ -222,7 +222,7 @@ def _flag(option: str, value: Any, *, switch: bool) -> list[str]:
 
 def _scale(view: _View) -> Iterator[Finding]:
     units = view.archive.units
-    if view.sensor or units not in METRES or not np.isfinite(view.size):
+    if view.sensor or units not in METRES or not np.isfinite(view.size) or not is_human(view.skeleton):
         return
     least, most = SIZES[view.skeleton.kind]
     if least <= view.size * METRES[units] <= most:
@@ -421,7 +421,8 @@ def _joints(view: _View) -> Iterator[Finding]:
     share = seen / frames
     # the origin of a capture volume may be a joint, and recordings may be relative to their root
     share[[name == "root" for name in view.skeleton.canonical]] = 1
-    share[[p in (-1, j) and not seen[j] for j, p in enumerate(view.skeleton.parents)]] = 1
+    carries = {p for _, p in view.skeleton.bones}
+    share[[p in (-1, j) and j in carries and not seen[j] for j, p in enumerate(view.skeleton.parents)]] = 1
     gone = [view.skeleton.joints[i] for i in np.flatnonzero(share < 1 - STILL)]
     if gone:
         evidence = f"{', '.join(gone[:LISTED])} absent in at least {STILL:.0%} of {frames:,} bodies"

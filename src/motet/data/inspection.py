@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from motet.data.archive import MotionArchive
-from motet.data.convert import estimate_handedness, estimate_up
+from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.skeletons import Skeleton
 
 Mask = npt.NDArray[np.bool_]
@@ -29,6 +29,9 @@ LISTED = 20  # clips listed by name for each fault
 PROBED_FRAMES = 2000  # frames from which size and axes are judged
 FROZEN_SECONDS = 0.2  # a sensor that repeats itself for longer is stuck
 FROZEN_FRAMES = 5  # the same where the frame rate is unknown, and the least number
+RARE = 0.001  # share of bodies in which a joint that is hardly ever there is seen
+WHOLE_SET, MANY = 0.95, 10  # share of clips, and least number of them, from which a fault is one of the set
+_OF_NOISE = ("bone-length jumps", "missing joints", "missing bodies", "frozen frames")
 BONE_CHANGE = 0.5  # relative to the bone's median in the clip
 IMBALANCE = 10.0  # most frequent class against the rarest
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -103,6 +106,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
         archive.verify()
     tallies = _scan(archive, bone_change)
     faults = [_frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
+    faults += _never_seen(archive)
     faults += _clip_faults(archive) + _label_faults(archive) + layout_faults(archive) + _notes(archive)
     order = {"error": 0, "warning": 1, "note": 2}
     return {
@@ -150,8 +154,10 @@ def _scan(archive: MotionArchive, bone_change: float) -> dict[str, _Tally]:
         joints = (frames != 0).any(axis=3)
         bodies = joints.any(axis=2)
         empty = ~bodies.any(axis=1)
+        ends = _at_ends(empty, starts)
         found: dict[str, Mask] = {
             "not finite": ~finite,
+            "empty ends": ends,
             "all-zero frames": empty,
             "frozen frames": _frozen(frames, starts, shortest) & ~empty,
         }
@@ -169,6 +175,17 @@ def _scan(archive: MotionArchive, bone_change: float) -> dict[str, _Tally]:
         for name, bad in found.items():
             tallies.setdefault(name, _Tally()).add(bad, starts, clips)
     return tallies
+
+
+def _at_ends(empty: Mask, starts: npt.NDArray[np.int64]) -> Mask:
+    """Frames without anybody before the first or after the last in which somebody is."""
+    out = np.zeros_like(empty)
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(empty)], strict=True):
+        seen = np.flatnonzero(~empty[start:end])
+        if len(seen):
+            out[start : start + seen[0]] = True
+            out[start + seen[-1] + 1 : end] = True
+    return out
 
 
 def _centred(skeleton: Skeleton, joints: Mask, bodies: Mask, starts: npt.NDArray[np.int64]) -> Mask:
@@ -241,6 +258,7 @@ def _bone_jumps(
 
 _FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
     "not finite": ("error", "coordinates are NaN or infinite; import the recordings again"),
+    "empty ends": ("note", "nobody is there at the beginning or the end of clips: cut these frames off"),
     "all-zero frames": ("warning", "frames hold nothing; cut them off or leave the clips out"),
     "frozen frames": ("warning", "the same frame over and over: the sensor was stuck or lost the body"),
     "silent sensor": ("warning", "a node of the sensor recorded nothing in the clip"),
@@ -252,6 +270,15 @@ _FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
 
 def _frame_fault(archive: MotionArchive, name: str, tally: _Tally) -> dict[str, Any]:
     level, message = _FRAME_FAULTS[name]
+    if len(tally.rows) > WHOLE_SET * len(archive) and len(archive) >= MANY and name in _OF_NOISE:
+        message += f" — in {len(tally.rows) / len(archive):.0%} of the clips: the set is noisy as a whole"
+        names = archive.clips["name"]
+        row = int(np.argmax(tally.counts))
+        worst = {"clip": names[tally.rows[row]], "frames": tally.counts[row], "first": tally.first[row]}
+        return {
+            **{"name": name, "level": "note", "message": message, "clips": len(tally.rows)},
+            **{"frames": sum(tally.counts), "examples": [worst]},
+        }
     names = archive.clips["name"]
     worst = np.argsort(-np.array(tally.counts), kind="stable")[:LISTED].tolist()
     return {
@@ -262,6 +289,35 @@ def _frame_fault(archive: MotionArchive, name: str, tally: _Tally) -> dict[str, 
         "frames": sum(tally.counts),
         "examples": [{"clip": names[tally.rows[i]], "frames": tally.counts[i], "first": tally.first[i]} for i in worst],
     }
+
+
+def _never_seen(archive: MotionArchive) -> list[dict[str, Any]]:
+    """Joints that are absent in every frame, or in nearly all, of recordings whose joints are points of their own.
+
+    A root that is always zero is the origin of recordings that are relative to it, where it carries bones; a joint
+    without bones is a root by form only.
+    """
+    skeleton = archive.skeleton
+    seen = np.zeros(len(skeleton), dtype=np.int64)
+    bodies = 0
+    for _, frames, _ in _chunks(archive):
+        there = (frames != 0).any(axis=3)
+        seen += there.sum(axis=(0, 1))
+        bodies += int(there.any(axis=2).sum())
+    if not bodies:
+        return []
+    carries = {p for _, p in skeleton.bones}
+    origin = [
+        name == "root" or (skeleton.parents[i] in (-1, i) and i in carries) for i, name in enumerate(skeleton.canonical)
+    ]
+    rare = [i for i in range(len(skeleton)) if seen[i] <= RARE * bodies and not (origin[i] and not seen[i])]
+    if not rare:
+        return []
+    shown = ", ".join(f"{skeleton.joints[i]} ({seen[i] / bodies:.1%})" for i in rare[:LISTED])
+    what = "readings are silent" if skeleton.kind == "sensor" else "joints are never or hardly ever seen"
+    more = f" … and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
+    message = f"{what} (share of {bodies:,} bodies): {shown}{more}; leave them out of the layout"
+    return [_fault("never seen", "warning", message)]
 
 
 # ----------------------------------------------------------------------------------------------- clips
@@ -345,8 +401,14 @@ def layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
     return faults
 
 
+def is_human(skeleton: Skeleton) -> bool:
+    """Whether the size of a person can be asked of a layout: animals and marker sets have any."""
+    needed = ("mid_hip", "head", "left_shoulder", "left_knee")
+    return skeleton.kind == "hand" or all(recipe(name, skeleton) is not None for name in needed)
+
+
 def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    if archive.units not in METRES:
+    if archive.units not in METRES or not is_human(archive.skeleton):
         return []
     there = (bodies != 0).any(axis=2, keepdims=True)
     high = np.where(there, bodies, -np.inf).max(axis=1)
