@@ -14,7 +14,7 @@ from motet.core.distributed import (
     rank,
     started,
 )
-from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
+from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.options import differences
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule, split
@@ -46,11 +46,6 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
     if isinstance(recipe, str) and is_small(base):
         base = fit_to_layout(base, archive, parts)
-    if archive.skeleton.kind == "sensor" and isinstance(recipe, str) and base.recipe.endswith("/small"):
-        # sensors have no bones and no position to centre
-        base = replace(base, streams=tuple(s for s in base.streams if s != "bone"), preprocess="none")
-    elif not archive.skeleton.bones and isinstance(recipe, str) and "streams" not in options:
-        base = _without_bones(base, archive)
     if options.get("as_released"):
         base = recipes.as_released(base)
     result = _as_started(base.with_options({**options, "split": rule}), options)
@@ -67,20 +62,6 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
         result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
     _check_sizes(result, len(parts.train))
     return result, parts
-
-
-def _without_bones(base: Recipe, archive: MotionArchive) -> Recipe:
-    """The recipe without streams of bones, on points that have none; what is left out is noted."""
-    kept = tuple(s for s in base.streams if not s.startswith("bone"))
-    if not kept or kept == tuple(base.streams):
-        return base
-    warnings.warn(
-        f"{archive.path}: the layout {archive.skeleton.name} has no bones, so the streams are {', '.join(kept)}; "
-        "import with a --skeleton that has bones to add the bone stream",
-        MotetNote,
-        stacklevel=4,
-    )
-    return replace(base, streams=kept)
 
 
 def _as_started(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
