@@ -411,21 +411,24 @@ def test_the_table_of_the_host_holds_the_values_of_the_recipes(option: str) -> N
 
 def test_the_table_of_sizes_holds_the_values_of_the_recipes() -> None:
     text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
-    for column, name in ((2, "cmd/paper"), (3, "cmd/small")):
+    for column, name in ((2, "cmd/paper"), (3, "cmd/small"), (4, "cmd/small-gru")):
         recipe = recipes.get(name)
         cells = {
             row.split("|")[1].strip(): row.split("|")[column].strip()
             for row in _section(text, "Sizes").splitlines()
-            if row.count("|") == 4
+            if row.count("|") == 5
         }
         encoder, optimiser, method = recipe.encoder, recipe.optimiser, recipe.method
-        assert cells["encoder"] == f"{encoder.mode} GRU, {encoder.layers} layers of {encoder.hidden}"
-        assert cells["frames"] == str(recipe.frames)
-        assert cells["preprocess"] == f"`{recipe.preprocess}`"
-        assert cells["queue, momentum"] == f"{method.queue_size}, {method.key_momentum:g}"
-        assert cells["batch, epochs, drop"] == f"{recipe.batch_size}, {recipe.epochs}, {optimiser.milestones[0]}"
+        gru = f"{encoder.mode} GRU, {encoder.layers} layers of {encoder.hidden}"
+        assert cells["encoder"] == (gru if encoder.encoder == "gru" else f"TCN, {encoder.layers} blocks of 64")
+        assert cells["frames"].split(";")[0] == str(recipe.frames)
+        assert cells["preprocess"].split(";")[0] == f"`{recipe.preprocess}`"
+        queue, momentum = cells["queue, momentum"].split(", ")
+        assert (queue.split(" ")[0], momentum) == (str(method.queue_size), f"{method.key_momentum:g}")
+        long = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs, drop at {optimiser.milestones[0]}"
+        assert cells["batch, length"] == f"{recipe.batch_size}, {long}"
         assert cells["optimiser"].lower().startswith(optimiser.optimiser)
-        assert f"rate {optimiser.lr:g} " in cells["optimiser"]
+        assert f"rate {optimiser.lr:g}" in cells["optimiser"]
 
 
 def _section(text: str, heading: str) -> str:
