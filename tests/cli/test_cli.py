@@ -56,7 +56,7 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
         ("pretrian cmd", "there is no verb 'pretrian'; did you mean `motet pretrain`?"),
         ("import csv a b", "there is no verb 'import'; it is a verb of `motet data`"),
         ("data predict x", "there is no verb 'data predict'; after 'data' comes one of"),
-        ("data", "after 'data' comes one of import, inspect, list, simulate"),
+        ("data", "after 'data' comes one of import, inspect, list, select"),
         ("pretrain", "needs a RECIPE"),
         ("pretrain cdm --data nowhere --out x", "nowhere does not exist"),
         ("pretrain cmd --data nowhere --out x", "nowhere does not exist"),
@@ -107,7 +107,7 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     rows = json.loads((tmp_path / "e.json").read_text())["rows"]
     assert {"cmd", "raw", "random encoder", "random convolutions"} == {row["features"] for row in rows}
     said = capsys.readouterr().out
-    assert "| raw            |" in said  # columns line up
+    assert "| raw                 |" in said  # columns line up
     assert f"table: {run / 'evaluation.md'} and {run / 'evaluation.json'}\n" in said
     assert cli.main(["evaluate", str(run), "--protocols", "knn", "--quiet"]) == 0
     said = capsys.readouterr().out

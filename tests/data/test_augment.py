@@ -232,7 +232,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
     for option, value in (("mask", 1.2), ("shear", -1), ("rotate", 200), ("speed", 0.4), ("crop_minimum", math.nan)):
         with pytest.raises(ConfigError, match=f"{option} is"):
             Augment(**{option: value})
-    with pytest.raises(ConfigError, match=r"augment\.crop_frames"):
+    with pytest.raises(ConfigError, match=r"crop_frames"):
         Augment(crop_frames=0)
     with pytest.raises(ConfigError, match="declares none"):
         augment(torch.randn(1, 2, 1, 2, 3), _keyed(1), Augment(mirror=0.5), layouts.get("imu-2"))

@@ -47,7 +47,7 @@ def test_released_schedule_is_one_epoch_longer() -> None:
 def test_a_bare_name_takes_the_size_of_the_data() -> None:
     assert recipes.get("cmd", 500).recipe == "cmd/small"
     assert recipes.get("cmd", 40_000).recipe == "cmd/paper"
-    assert recipes.get("cmd").recipe == "cmd/small-gru"
+    assert recipes.get("cmd").recipe == "cmd/small"
     with pytest.raises(ConfigError, match="there is no recipe 'cdm'"):
         recipes.get("cdm")
     with pytest.raises(ConfigError, match="cmd/ntu60-xsub"):

@@ -81,4 +81,4 @@ def test_it_learns_and_is_evaluated(small_archive: MotionArchive, tmp_path: Path
     table = evaluate.run(run, ["knn"], progress=False)
     found = {row["features"]: row["mean"] for row in table["rows"]}
     assert found["barlow"] > found["random encoder"]
-    assert load(run.path).transform(small_archive).shape == (48, 48)
+    assert load(run.path).transform(small_archive).shape == (48, 320)

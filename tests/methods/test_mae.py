@@ -85,4 +85,4 @@ def test_it_learns_and_is_evaluated(small_archive: MotionArchive, tmp_path: Path
     lines = run.metrics()
     assert lines[-1]["terms"]["reconstruction/joint"] < 0.3  # the middle of every clip gives 1
     assert lines[-1]["terms"]["reconstruction/joint"] < 0.7 * lines[0]["terms"]["reconstruction/joint"]
-    assert load(run.path).transform(small_archive).shape == (48, 48)  # the decoder is not kept
+    assert load(run.path).transform(small_archive).shape == (48, 320)  # the decoder is not kept

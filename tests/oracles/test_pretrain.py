@@ -143,7 +143,7 @@ class Written:
 
 @pytest.mark.parametrize(
     ("recipe", "streams", "loss", "options"),
-    [("moco", ("joint",), info_nce, {}), ("cmd", ("joint", "bone"), cmd, CMD)],
+    [("moco/small-gru", ("joint",), info_nce, {}), ("cmd/small-gru", ("joint", "bone"), cmd, CMD)],
 )
 def test_a_training_takes_the_steps_that_are_written_here(
     small_archive: MotionArchive,

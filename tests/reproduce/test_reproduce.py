@@ -54,7 +54,7 @@ def test_a_table_is_filled_and_kept(
         assert set(row["values"]) == {"linear", "linear, best epoch", "knn", "knn, best epoch"}
         assert row["values"]["linear, best epoch"]["mean"] >= row["values"]["linear"]["mean"]
         assert len(row["values"]["knn"]["values"]) == 2
-    assert set(found["baselines"]) == {"raw", "random encoder"}
+    assert set(found["baselines"]) == {"raw", "random encoder", "random convolutions"}
     text = (tmp_path / "cmd-mcl.md").read_text()
     assert f"knn, ours: {small_archive.path.name}" in text
     assert "knn, published: NTU-60 xsub" in text

@@ -275,7 +275,8 @@ def _last_of_each(model: Model, padded: Tensor, lengths: Tensor) -> Tensor:
         time = torch.arange(ready.shape[1], device=ready.device)
         features = []
         for view, encoder in zip(model.views, model.encoders, strict=True):
-            assert isinstance(encoder, SkeletonGRU)
+            if not isinstance(encoder, SkeletonGRU):
+                raise ConfigError("only recurrent encoders stream frame by frame; pretrain cmd/small-gru, for example")
             known = time < (lengths - _DELAY[view.kind])[:, None]
             seen = torch.where(known[:, :, None, None, None], view(ready), 0)
             sequence = encoder.gru.sequence(encoder.normalise(seen))

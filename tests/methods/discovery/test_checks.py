@@ -185,6 +185,6 @@ def test_a_start_that_is_not_there(
 ) -> None:
     (tmp_path / "runs").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("motet.engine.model.fetch", lambda name: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("motet.engine.hub.fetch", lambda name: pytest.fail("the hub was asked"))
     with pytest.raises(RunError, match=f"there is no run {name};"):
         discover.run(*sets, clusters=2, start=name, **TINY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -223,7 +224,7 @@ def test_space_and_image_run_together(tmp_path: Path, turned: bool) -> None:
 
 def test_space_that_stands_on_z_is_no_image(tmp_path: Path) -> None:
     body = layouts.get("kinect-v2")
-    standing = Skeleton(**{**vars(body), "up": "+z"})
+    standing = dataclasses.replace(body, up="+z")
     space, image = (made(tmp_path / "a", 6, standing), made(tmp_path / "b", 6, standing, channels=("x", "y")))
     with pytest.raises(ConfigError, match="stands on z, which images do not have"):
         discover.run(space, image, clusters=2, progress=False)

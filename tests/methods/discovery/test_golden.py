@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -255,7 +256,7 @@ def test_scores(name: str) -> None:
 
 
 def test_hyper_parameters_of_the_paper() -> None:
-    paper = SETTINGS["paper"]
+    paper = SimpleNamespace(**SETTINGS["paper"].flat())
     weights = (
         paper.weight_source,
         paper.weight_decoder,

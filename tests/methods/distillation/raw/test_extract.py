@@ -42,7 +42,7 @@ def test_a_table_from_the_command_line_and_on_to_distillation(
     assert not list(tmp_path.glob("*.parts"))
     said = capsys.readouterr().out.strip().splitlines()[-1]
     use = f"motet distill {table} --target video --auxiliary audio --out RUN"
-    assert said == f"{table}: 8 rows; features: video 16, audio 4; go on with `{use}`"
+    assert said == f"{table}: 8 rows; features: video 16, audio 4; continue with `{use}`"
     one = ["--modalities", "audio", "--quiet", *FLAGS]
     assert main(["distill", "extract", str(folder), "--out", str(tmp_path / "one.npz"), *one]) == 0
     said = capsys.readouterr().out
