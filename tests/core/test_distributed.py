@@ -32,7 +32,7 @@ def test_two_processes_share_a_run(small_archive: MotionArchive, tmp_path: Path)
     run = Run.open(tmp_path / "run")
     assert run.finished
     assert [line["epoch"] for line in run.metrics()] == [1, 2, 3]
-    host = load_checkpoint(run.checkpoints)["learner"]["module"]
+    host = load_checkpoint(run.checkpoints)["learner"]["host"]
     # three epochs of three global batches of eight: the keys of both processes are in the queue
-    assert int(host["host.queue.pointer"]) == 3 * 3 * 8 % 16
-    assert int(host["host.queue.filled"]) == 16
+    assert int(host["queue.pointer"]) == 3 * 3 * 8 % 16
+    assert int(host["queue.filled"]) == 16

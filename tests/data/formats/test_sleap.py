@@ -128,9 +128,10 @@ def test_projects(tmp_path: Path) -> None:
     project(tmp_path / "in" / "a.slp")
     archive = load(tmp_path)
     assert (archive.skeleton.joints, archive.skeleton.parents) == (("nose", "tail"), (-1, 0))
-    assert archive.lengths.tolist() == [2]
+    assert archive.lengths.tolist() == [3]  # frames 10 and 12; 11 is absent
+    assert not archive.clip(0)[1].any()
     np.testing.assert_allclose(archive.clip(0)[0], [[[1, 2], [3, 4]], [[5, 6], [0, 0]]])
-    np.testing.assert_allclose(archive.clip(0)[1], [[[9, 8], [7, 6]], [[0, 0], [0, 0]]])
+    np.testing.assert_allclose(archive.clip(0)[2], [[[9, 8], [7, 6]], [[0, 0], [0, 0]]])
 
 
 def test_a_reader_that_crashes_or_hangs_is_one_line(tmp_path: Path) -> None:
