@@ -119,7 +119,7 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     assert cli.main(["embed", str(run), data, "--out", str(tmp_path / "f.npz")]) == 0
     with np.load(tmp_path / "f.npz") as found:
         assert found["features"].shape == (48, 960)
-        assert found["columns"].tolist() == [0, 16, 32, 48]
+        assert found["columns"].tolist() == [0, 320, 640, 960]
         assert found["name"][0] == "clip-000"
 
     assert cli.main(["report", str(run), "--out", str(tmp_path / "r.html")]) == 0

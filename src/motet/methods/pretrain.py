@@ -44,7 +44,8 @@ def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, 
     rule = str(options.get("split") or named or default_rule(archive))
     parts = split(archive, rule)
     base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
-    if isinstance(recipe, str) and is_small(base):
+    # an own recipe keeps its values, but what needs space cannot be had of an image
+    if is_small(base) and (isinstance(recipe, str) or len(archive.channels) < 3):
         base = fit_to_layout(base, archive, parts)
     if options.get("as_released"):
         base = recipes.as_released(base)

@@ -46,7 +46,7 @@ def test_a_table_from_the_command_line_and_on_to_distillation(
     one = ["--modalities", "audio", "--quiet", *FLAGS]
     assert main(["distill", "extract", str(folder), "--out", str(tmp_path / "one.npz"), *one]) == 0
     said = capsys.readouterr().out
-    assert "features: audio 4; go on with" in said
+    assert "features: audio 4; continue with" in said
     assert "--target audio --method alone" in said
     assert "--auxiliary" not in said
     words = ["distill", str(table), "--target", "video", "--auxiliary", "audio", "--json", str(tmp_path / "r.json")]
