@@ -232,7 +232,7 @@ def test_bones_keep_their_lengths(shared_data: Path, name: str, nodes: int) -> N
     [clip] = bvh.read(plan.units[0], bvh.Options())
     assert len(plan.skeleton) == nodes
     children, parents = np.array(plan.skeleton.bones).T
-    lengths = np.linalg.norm(clip.frames[:, children] - clip.frames[:, parents], axis=-1)
+    lengths = np.linalg.norm(clip.frames[..., children, :] - clip.frames[..., parents, :], axis=-1)
     assert np.ptp(lengths, axis=0).max() < 1e-5
     assert plan.skeleton.up == "+y"
 
@@ -246,7 +246,7 @@ def test_two_exporters_convert_to_one_layout(shared_data: Path, tmp_path: Path) 
     assert (len(archive), archive.skeleton.name) == (6, "common-15")
     assert archive.frames.any(axis=-1).all()
     read = bvh.read(Unit("x", source / "06_01.bvh", {"up": "+y", "columns": {}}), bvh.Options(skeleton="common-15"))
-    assert read[0].frames.shape == (495, 15, 3)
+    assert read[0].frames.shape == (495, 1, 15, 3)
 
 
 def test_frames_beyond_the_declared_and_a_byte_order_mark(tmp_path: Path) -> None:
