@@ -15,7 +15,7 @@ import pytest
 
 from motet import cli
 from motet.core.errors import ConfigError
-from motet.data import doctor, formats, layouts, splits
+from motet.data import formats, inspection, layouts, splits
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.doctor import diagnose
@@ -237,7 +237,7 @@ def test_an_unknown_frame_rate_is_a_note(clean: MotionArchive, tmp_path: Path) -
 def test_frames_that_were_repeated(clean: MotionArchive, tmp_path: Path) -> None:
     archive = rewrite(clean, tmp_path / "a", lambda clip, i: clip.repeat(2, axis=0), fps=60.0)
     [found] = diagnose(archive)
-    assert (found.name, len(found.clips)) == ("repeated frames", doctor.LISTED)
+    assert (found.name, len(found.clips)) == ("repeated frames", inspection.LISTED)
     assert "50%" in found.evidence or "49%" in found.evidence
 
 
@@ -345,7 +345,10 @@ def test_sensors_are_judged_by_what_they_have(tmp_path: Path) -> None:
     assert names(MotionArchive.open(tmp_path / "a-imu")) == []
 
 
-def test_from_the_command_line(clean: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_command_line(
+    clean: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
     assert cli.main(["data", "inspect", str(clean.path), "--doctor"]) == 0
     assert "nothing speaks against training" in capsys.readouterr().out
     archive = rewrite(clean, tmp_path / "a", lambda clip, i: clip * 1000)

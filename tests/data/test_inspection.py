@@ -11,7 +11,7 @@ from rich.console import Console
 
 from motet import cli
 from motet.core.errors import DataError
-from motet.data import inspection, layouts
+from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.inspection import inspect, render
 from motet.data.skeletons import Skeleton
@@ -99,7 +99,7 @@ def test_faults_do_not_depend_on_the_chunks(tmp_path: Path, monkeypatch: pytest.
     clips["c8"][6, 6] += 3
     archive = build(tmp_path, clips)
     whole = inspect(archive)
-    monkeypatch.setattr(inspection, "CHUNK_VALUES", 150 * 12)
+    monkeypatch.setattr("motet.data.inspection.frames.CHUNK_VALUES", 150 * 12)
     assert inspect(archive) == whole
     assert {f["name"] for f in whole["faults"]} == {"frozen frames", "bone-length jumps"}
 
@@ -242,7 +242,10 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
     console.file.close()
 
 
-def test_a_pipe_gets_no_padding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_no_padding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # of the terminal that the pipe is started from
     clips = {f"c{i}": motion(10, seed=i) for i in range(3)}
     clips["c1"][3:] = 0
     archive = build(tmp_path, clips)

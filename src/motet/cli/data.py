@@ -2,7 +2,6 @@
 
 # no postponed annotations here: options of a format are a type that is known only when the verb runs
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -108,7 +107,7 @@ def _show(what: "RenderableType") -> None:
     """Print to standard output; where it is no terminal, in whole lines without blanks at their ends."""
     from rich.console import Console
 
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+    if sys.stdout.isatty():
         Console().print(what)
         return
     console = Console(width=PIPED_WIDTH)

@@ -64,12 +64,13 @@ def sweep(folder: Path) -> None:
     for pattern in (".*.partial-*", "*/.*.partial-*"):
         for path in folder.glob(pattern):
             number = path.name.rpartition("-")[2]
-            if number.isdigit() and not _alive(int(number)) and path.is_file():
+            if number.isdigit() and not alive(int(number)) and path.is_file():
                 path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
-    if process == os.getpid():
+def alive(process: int) -> bool:
+    """Whether a process of that number exists."""
+    if process == os.getpid() or os.name == "nt":  # os.kill would end it there
         return True
     try:
         os.kill(process, 0)

@@ -83,7 +83,7 @@ def test_a_wrong_unit_is_named(
     said: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("motet.data.doctor.is_human", lambda skeleton: True)
+    monkeypatch.setattr("motet.data.doctor.axes.is_human", lambda skeleton: True)
     off = copied(tmp_path / "off", sets[1], labels=True, factor=factor)
     for pair in ((off, sets[1]), (sets[0], off)):
         with pytest.warns(MotetWarning, match=rf"off: .*({said})"):
@@ -93,7 +93,7 @@ def test_a_wrong_unit_is_named(
 def test_a_wrong_unit_or_axis_of_new_recordings_is_named(
     sets: tuple[MotionArchive, MotionArchive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motet.data.doctor.is_human", lambda skeleton: True)
+    monkeypatch.setattr("motet.data.doctor.axes.is_human", lambda skeleton: True)
     discover.run(*sets, tmp_path / "run", clusters=2, **TINY)
     found = discover.load(tmp_path / "run")
     off = copied(tmp_path / "off", sets[1], labels=False, factor=1000.0, clips=3)

@@ -1,0 +1,245 @@
+"""An archive that is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from motet.core.errors import ConfigError, DataError
+from motet.data import tracks
+from motet.data.archive.files import ARCHIVE_VERSION, HEADER, Float, canonical, clip_digest, digest, npy_header
+from motet.data.clip_table import check_table
+from motet.data.columns import check_meta
+from motet.data.skeletons import Skeleton
+
+
+def _made_by_training(path: Path) -> bool:
+    """Whether a directory is a run of any verb, or weights."""
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "motet" in config
+
+
+class MotionArchive:
+    """An opened archive. Build one with :meth:`open`.
+
+    Attributes:
+        path: directory of the archive.
+        clips: polars DataFrame, one row a clip; see :data:`COLUMNS`. Unknown values are null.
+        skeleton: joint layout.
+        frames: (sum of lengths, P, V, C), memory-mapped and read-only.
+        confidence: (sum of lengths, P, V) or None.
+        fps, units, channels, class_names, licence, source, simulated: as given when it was written.
+        hash: digest of all clips and the skeleton; equal hashes mean equal data. Sensors have hashes of their own.
+    """
+
+    def __init__(self, path: Path, meta: Mapping[str, Any], clips: pl.DataFrame) -> None:
+        self.path, self.clips = path, clips
+        self.skeleton = Skeleton.from_dict(meta["skeleton"])
+        self.persons = int(meta["persons"])
+        self.channels: tuple[str, ...] = tuple(meta["channels"])
+        self.units, self.licence = str(meta["units"]), str(meta["licence"])
+        self.fps: float | None = meta["fps"]
+        self.class_names: list[str] = list(meta["class_names"])
+        self.source: dict[str, Any] = dict(meta["source"])
+        self.simulated = bool(meta.get("simulated", False))
+        self.hash = str(meta["content_sha256"])
+        self._digest = str(meta["sha256"])
+        self._sensor_digests: dict[str, str] = dict(meta.get("sensors", {}))
+        self._offsets: list[int] = clips["offset"].to_list()
+        self._digests: list[str] = clips["sha256"].to_list()
+        self._lengths: list[int] = clips["length"].to_list()
+        self.frames = self._map("frames.npy", int(meta["frames"]), 4)
+        self.confidence: Float | None = (
+            self._map("confidence.npy", int(meta["frames"]), 3) if (path / "confidence.npy").exists() else None
+        )
+
+    @classmethod
+    def open(cls, path: str | Path) -> MotionArchive:
+        """Open an archive; nothing of the frames is read yet (see :meth:`verify`).
+
+        Raises:
+            DataError: not an archive, another version, or metadata that do not match their digests.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise DataError(f"{path} does not exist; make an archive with `motet data import` or `motet data simulate`")
+        if not (path / "archive.json").exists() and _made_by_training(path):
+            raise DataError(
+                f"{path} is a run or a folder of weights, not an archive: name the archive of recordings "
+                "(`motet data import` makes one)"
+            )
+        if not (path / "archive.json").exists():
+            kind = "npz" if path.suffix == ".npz" else "FORMAT"
+            raise DataError(
+                f"{path} is not a motion archive; make one of it with `motet data import {kind} {path} DESTINATION`"
+            )
+        try:
+            meta = json.loads((path / "archive.json").read_text())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(f"{path} is not a motion archive: archive.json cannot be read ({error})") from error
+        if not isinstance(meta, dict) or "version" not in meta:
+            raise DataError(f"{path}/archive.json is not the description of a motion archive")
+        if meta["version"] != ARCHIVE_VERSION:
+            raise DataError(
+                f"{path} is an archive of version {meta['version']}, this motet reads version {ARCHIVE_VERSION}; "
+                "import the recordings again"
+            )
+        body = {k: v for k, v in meta.items() if k != "sha256"}
+        if meta.get("sha256") != digest(canonical(body)):
+            raise DataError(f"{path}/archive.json was changed after it was written; import the recordings again")
+        check_meta(path, meta)
+        try:
+            raw = (path / "clips.parquet").read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: clips.parquet cannot be read ({error.strerror})") from error
+        if digest(raw) != meta["clips_sha256"]:
+            raise DataError(f"{path}/clips.parquet was changed after it was written; import the recordings again")
+        try:
+            clips = pl.read_parquet(raw)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+            raise DataError(f"{path}/clips.parquet cannot be read ({error!s:.80}); import again") from error
+        check_table(path, clips, meta)
+        return cls(path, meta, clips)
+
+    def _map(self, name: str, rows: int, ndim: int) -> Float:
+        # numpy's own header parser lets foreign errors out on damaged files; only what motet writes is read here
+        shape = (rows, self.persons, len(self.skeleton), len(self.channels))[:ndim]
+        path = self.path / name
+        try:
+            with path.open("rb") as file:
+                header = file.read(HEADER)
+            for dtype in (np.dtype(np.float32), np.dtype(np.float16)):
+                if header == npy_header(dtype, shape):
+                    mapped = np.memmap(path, dtype, "r", offset=HEADER, shape=shape)
+                    plain: Float = mapped.view(np.ndarray)  # slicing np.memmap is several times slower
+                    return plain
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be mapped ({error}); import the recordings again") from error
+        raise DataError(f"{path} does not hold the frames that archive.json describes; import the recordings again")
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __repr__(self) -> str:
+        return f"MotionArchive({str(self.path)!r}: {len(self)} clips, {self.skeleton.name}, {len(self.frames)} frames)"
+
+    def clip(self, index: int) -> Float:
+        """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32.
+
+        Raises:
+            ConfigError: there is no such clip.
+        """
+        try:
+            start = self._offsets[index]
+        except IndexError:
+            raise ConfigError(
+                f"{self.path} has no clip {index}: its {len(self)} clips are numbered from 0 to {len(self) - 1}"
+            ) from None
+        return self.frames[start : start + self._lengths[index]].astype(np.float32, copy=False)
+
+    def clip_confidence(self, index: int) -> Float | None:
+        """(T, P, V) float32 confidences of one clip, or None."""
+        if self.confidence is None:
+            return None
+        start = self._offsets[index]
+        return self.confidence[start : start + self._lengths[index]].astype(np.float32, copy=False)
+
+    @cached_property
+    def sensors(self) -> dict[str, MotionArchive]:
+        """What recorded beside the skeletons: an archive by the sensor's name, whose clips are named as here.
+
+        Raises:
+            DataError: one of them is missing or is not what was written.
+        """
+        found = {}
+        for name, stated in self._sensor_digests.items():
+            found[name] = MotionArchive.open(self.path / "sensors" / name)
+            if found[name]._digest != stated:
+                raise DataError(f"{found[name].path} was changed after it was written; import the recordings again")
+        return found
+
+    def _sensor(self, name: str) -> MotionArchive:
+        if name not in self._sensor_digests:
+            known = ", ".join(self._sensor_digests) or "no sensors"
+            raise ConfigError(f"{self.path} has no sensor {name!r} beside its skeletons; it has {known}")
+        return self.sensors[name]
+
+    def sensor_rows(self, name: str) -> npt.NDArray[np.int64]:
+        """(N,) row of each clip in ``sensors[name]``, -1 where the sensor did not record it.
+
+        Raises:
+            ConfigError: there is no such sensor.
+        """
+        rows = {clip: row for row, clip in enumerate(self._sensor(name).clips["name"])}
+        return np.array([rows.get(clip, -1) for clip in self.clips["name"]], dtype=np.int64)
+
+    def sensor_clip(self, name: str, index: int) -> Float:
+        """(T', V', C') float32 readings beside clip ``index`` at the rate of ``sensors[name].fps``; T' is 0 if none.
+
+        Raises:
+            ConfigError: there is no such sensor.
+        """
+        sensor, row = self._sensor(name), int(self.sensor_rows(name)[index])
+        if row < 0:
+            return np.zeros((0, len(sensor.skeleton), len(sensor.channels)), dtype=np.float32)
+        return sensor.clip(row)[:, 0]
+
+    def __iter__(self) -> Iterator[Float]:
+        return (self.clip(i) for i in range(len(self)))
+
+    @property
+    def tracks(self) -> tracks.Tracks:
+        """Labels along time as they are now, by name of the track."""
+        return tracks.Tracks(self)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(N,) labels, -1 where a clip has none."""
+        return self.clips["label"].fill_null(-1).to_numpy().astype(np.int64)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(N,) frames per clip."""
+        return self.clips["length"].to_numpy().astype(np.int64)
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """(N,) first row of each clip in ``frames``."""
+        return self.clips["offset"].to_numpy().astype(np.int64)
+
+    def verify(self) -> None:
+        """Read every frame and compare each clip with its digest.
+
+        Raises:
+            DataError: names the first clip whose bytes are not those that were written.
+        """
+        for index in range(len(self)):
+            self.verified(index)
+        for sensor in self.sensors.values():
+            sensor.verify()
+
+    def verified(self, index: int) -> Float:
+        """(T, P, V, C) view of a clip as stored, after its bytes were compared with their digest.
+
+        Raises:
+            DataError: the bytes are not those that were written; names the clip.
+        """
+        start = self._offsets[index]
+        rows = slice(start, start + self._lengths[index])
+        certain = None if self.confidence is None else self.confidence[rows]
+        if clip_digest(self.frames[rows], certain) != self._digests[index]:
+            raise DataError(
+                f"{self.path}: the data of clip {self.clips['name'][index]} (frames {rows.start}..{rows.stop - 1}) are "
+                "not what was written; restore the archive from a copy or import the recordings again"
+            )
+        return self.frames[rows]

@@ -1,0 +1,320 @@
+"""Writing an archive, clip by clip."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import json
+import os
+import shutil
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from motet._version import __version__
+from motet.core.errors import ConfigError, DataError
+from motet.core.files import alive
+from motet.data import tracks
+from motet.data.archive.files import ARCHIVE_VERSION, Float, NpyStream, canonical, clip_digest, digest
+from motet.data.archive.reader import MotionArchive
+from motet.data.clip_table import table as make_table
+from motet.data.columns import MOST_PERSONS, check_columns, path_name, printable
+from motet.data.skeletons import Skeleton
+
+_WRITERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What recorded beside the skeletons.
+
+    Attributes:
+        skeleton: its nodes (a layout of kind ``sensor``), e.g. ``imu-2``.
+        fps: samples per second, None if unknown.
+        measure: unit of the readings, e.g. ``"g, deg/s"``.
+        channels: names of the C readings of a node.
+    """
+
+    skeleton: Skeleton
+    fps: float | None = None
+    measure: str = "as recorded"
+    channels: tuple[str, ...] = ("x", "y", "z")
+
+
+class ArchiveWriter:
+    """Writes an archive clip by clip; use it as a context manager.
+
+    Leaving the block without an exception completes the archive and renames it to ``destination``; an exception
+    (an interrupt too) removes everything that was written.
+
+    Args:
+        destination: directory to create; must not exist unless ``overwrite``.
+        skeleton: joint layout of every clip.
+        persons: P, the number of person slots; clips with fewer are filled with zeros.
+        fps: frames per second of the recordings, None if unknown.
+        units: unit of the coordinates (``"m"``, ``"mm"``, ``"px"``, ``"m/s^2"`` …).
+        channels: names of the C coordinates.
+        class_names: name of each label index.
+        source: what was read (format, options, provenance), stored as is.
+        licence: terms of the recordings, as far as known.
+        simulated: True for data that no sensor recorded; shown wherever the archive appears.
+        dtype: ``float32`` or ``float16``.
+        confidence: whether clips come with a confidence per joint.
+        sensors: what recorded beside the skeletons, by name; one that no clip has is left out of the archive.
+    """
+
+    def __init__(
+        self,
+        destination: str | Path,
+        *,
+        skeleton: Skeleton,
+        persons: int = 1,
+        fps: float | None = None,
+        units: str = "m",
+        channels: Sequence[str] = ("x", "y", "z"),
+        class_names: Sequence[str] = (),
+        source: Mapping[str, Any] | None = None,
+        licence: str = "unknown",
+        simulated: bool = False,
+        dtype: npt.DTypeLike = np.float32,
+        confidence: bool = False,
+        sensors: Mapping[str, Sensor] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.destination = Path(destination)
+        if self.destination.exists() and not overwrite:
+            raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
+        if self.destination.exists() and not (self.destination / "archive.json").is_file():
+            raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
+        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float16)):
+            raise ConfigError(f"an archive stores float32 or float16, not {np.dtype(dtype)}")
+        if not 1 <= persons <= MOST_PERSONS:
+            raise ConfigError(f"an archive has 1 to {MOST_PERSONS} person slots, not {persons}")
+        for sensor in sensors or {}:
+            path_name(sensor, "a sensor")
+        if fps is not None and not 0 < fps < float("inf"):
+            raise ConfigError(f"fps is {fps}; it must be a positive number, or None if unknown")
+        self.skeleton, self.persons, self.channels = skeleton, persons, tuple(channels)
+        self.class_names = [printable(str(n)) for n in class_names]
+        self._meta: dict[str, Any] = {
+            "version": ARCHIVE_VERSION,
+            "motet": __version__,
+            "skeleton": skeleton.to_dict(),
+            "persons": persons,
+            "channels": list(channels),
+            "units": units,
+            "fps": fps,
+            "licence": licence,
+            "simulated": simulated,
+            "source": dict(source or {}),
+        }
+        self._rows: list[dict[str, Any]] = []
+        self._names: set[str] = set()
+        self._tracks: dict[str, list[dict[str, Any]]] = {}
+        self.destination.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = self.destination.parent / f".{self.destination.name}.partial-{next(_WRITERS)}-{os.getpid()}"
+        _remove_orphans(self.destination)
+        shutil.rmtree(self._partial, ignore_errors=True)
+        # an interrupt may come before anybody holds the writer and could abort it
+        self._remove = weakref.finalize(self, shutil.rmtree, self._partial, ignore_errors=True)
+        self._partial.mkdir()
+        row = (persons, len(skeleton), len(self.channels))
+        self._frames = NpyStream(self._partial / "frames.npy", row, np.dtype(dtype))
+        self._confidence = NpyStream(self._partial / "confidence.npy", row[:2], np.dtype(dtype)) if confidence else None
+        self._sensors = {
+            sensor: ArchiveWriter(
+                self._partial / "sensors" / sensor,
+                skeleton=kind.skeleton,
+                fps=kind.fps,
+                units=kind.measure,
+                channels=kind.channels,
+                class_names=class_names,
+                source={"sensor": sensor, **(source or {})},
+                licence=licence,
+                simulated=simulated,
+            )
+            for sensor, kind in (sensors or {}).items()
+        }
+
+    def add(
+        self,
+        frames: Float,
+        *,
+        name: str,
+        confidence: Float | None = None,
+        persons: int | None = None,
+        sensors: Mapping[str, Float] | None = None,
+        tracks: Mapping[str, Sequence[str | None]] | None = None,
+        **columns: Any,
+    ) -> None:
+        """Append one clip.
+
+        Args:
+            frames: (T, P', V, C) with P' ≤ P, or (T, V, C) for one person; finite numbers.
+            name: unique name of the clip.
+            confidence: (T, P', V) or (T, V), if the archive stores confidences.
+            persons: how many of the slots hold a person; counted from the non-zero slots by default.
+            sensors: (T', V', C') of each sensor that recorded this clip, at its own rate; absent or empty if none.
+            tracks: (T,) label of each frame on each label track, None where it has none.
+            **columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition``, ``source`` and any others.
+
+        Raises:
+            DataError: empty clip, wrong shape, values that are not finite, a name seen before, or a sensor that the
+                archive was not told of.
+        """
+        name = printable(name)
+        columns = check_columns(name, columns, len(self.class_names))
+        frames, stored = self._checked(name, frames)
+        certain: Float | None = None
+        if self._confidence is not None:
+            if confidence is None:
+                raise DataError(f"clip {name}: the archive stores confidences but the clip has none")
+            given = np.asarray(confidence)
+            given = given[:, None] if given.ndim == 2 else given
+            if not np.isfinite(given).all():
+                raise DataError(f"clip {name}: a confidence is NaN or infinite")
+            if given.shape != frames.shape[:3]:
+                raise DataError(f"clip {name}: confidence of shape {given.shape} does not fit {frames.shape[:3]}")
+            certain = np.zeros(stored.shape[:3], dtype=self._frames.dtype)
+            certain[:, : given.shape[1]] = given
+        self._add_tracks(name, tracks or {}, len(stored))
+        self._add_sensors(name, sensors or {}, columns)
+        if self._confidence is not None and certain is not None:
+            self._confidence.append(certain)
+        if persons is None:
+            persons = int(stored.any(axis=(0, 2, 3)).sum())
+        self._rows.append(
+            {
+                "name": name,
+                "offset": self._frames.rows,
+                "length": len(stored),
+                "persons": persons,
+                **columns,
+                "sha256": clip_digest(stored, certain),
+            }
+        )
+        self._names.add(name)
+        self._frames.append(stored)
+
+    def _checked(self, name: str, frames: Float) -> tuple[Float, Float]:
+        """Frames with a person axis, and what will be stored of them."""
+        frames = np.asarray(frames)
+        if frames.ndim == 3:
+            frames = frames[:, None]
+        want = (len(self.skeleton), len(self.channels))
+        if frames.ndim != 4 or frames.shape[2:] != want:
+            raise DataError(f"clip {name}: shape {frames.shape} does not fit (T, persons, {want[0]}, {want[1]})")
+        if len(frames) == 0:
+            raise DataError(f"clip {name}: it has no frames")
+        if frames.shape[1] > self.persons:
+            raise DataError(f"clip {name}: {frames.shape[1]} persons, the archive has room for {self.persons}")
+        if name in self._names:
+            raise DataError(f"clip {name}: a clip of that name was added before")
+        stored = np.zeros((len(frames), self.persons, *want), dtype=self._frames.dtype)
+        with np.errstate(over="ignore"):
+            stored[:, : frames.shape[1]] = frames
+        if not np.isfinite(stored).all():
+            bad = int(np.argwhere(~np.isfinite(stored).all(axis=(1, 2, 3)))[0, 0])
+            raise DataError(f"clip {name}, frame {bad}: a coordinate is NaN, infinite or too large for {stored.dtype}")
+        return frames, stored
+
+    def _add_sensors(self, name: str, sensors: Mapping[str, Float], columns: Mapping[str, Any]) -> None:
+        unknown = sorted(set(sensors) - set(self._sensors))
+        if unknown:
+            raise DataError(f"clip {name}: the archive was not told of a sensor {unknown[0]!r}")
+        recorded = {sensor: samples for sensor, samples in sensors.items() if len(samples)}
+        for sensor, samples in recorded.items():  # all are sound before the first is written
+            self._sensors[sensor]._checked(f"{name}, sensor {sensor}", samples)
+        for sensor, samples in recorded.items():
+            self._sensors[sensor].add(samples, name=name, **columns)
+
+    def _add_tracks(self, name: str, given: Mapping[str, Sequence[str | None]], length: int) -> None:
+        for track, labels in given.items():
+            tracks.check_name(track)
+            if len(labels) != length:
+                raise DataError(f"clip {name}, track {track}: {len(labels)} labels for {length} frames")
+            fps = self._meta["fps"]
+            if fps is None:
+                raise DataError(f"clip {name}, track {track}: labels along time need a frame rate; state it with --fps")
+            self._tracks.setdefault(track, []).extend(tracks.intervals(name, labels, fps))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def close(self) -> MotionArchive:
+        """Complete the archive and give it its name."""
+        if not self._rows:
+            self.abort()
+            raise DataError(f"{self.destination}: no clip was written, so there is no archive to make")
+        self._frames.close()
+        if self._confidence is not None:
+            self._confidence.close()
+        table = make_table(self._rows)
+        table.write_parquet(self._partial / "clips.parquet")
+        labels = table["label"].drop_nulls()
+        highest = -1 if labels.is_empty() else int(labels.max())  # type: ignore[arg-type]
+        if self.class_names and highest >= len(self.class_names):
+            self.abort()
+            raise DataError(f"{self.destination}: label {highest} has no name among {len(self.class_names)} classes")
+        names = self.class_names or [str(i) for i in range(highest + 1)]
+        clips_sha = digest((self._partial / "clips.parquet").read_bytes())
+        content = digest("".join(table["sha256"]).encode(), canonical(self._meta["skeleton"]))
+        meta = {**self._meta, "class_names": names, "clips": len(table), "frames": self._frames.rows}
+        meta |= {"clips_sha256": clips_sha, "content_sha256": content}
+        recorded = {sensor: writer for sensor, writer in self._sensors.items() if len(writer)}
+        for sensor, writer in self._sensors.items():
+            if sensor not in recorded:
+                writer.abort()
+        if self._sensors and not recorded:
+            (self._partial / "sensors").rmdir()
+        if recorded:
+            meta["sensors"] = {sensor: writer.close()._digest for sensor, writer in recorded.items()}
+        meta["sha256"] = digest(canonical(meta))
+        (self._partial / "archive.json").write_text(json.dumps(meta, indent=1) + "\n")
+        for track, rows in self._tracks.items():
+            tracks.write_track(self._partial / "tracks", track, tracks.table(rows))
+        _replace(self._partial, self.destination)
+        self._remove.detach()
+        return MotionArchive.open(self.destination)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        for writer in self._sensors.values():
+            writer.abort()
+        self._frames.close()
+        if self._confidence is not None:
+            self._confidence.close()
+        self._remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _remove_orphans(destination: Path) -> None:
+    """Remove what writers of the same destination left when they were killed."""
+    for path in destination.parent.glob(f".{glob.escape(destination.name)}.partial-*"):
+        number = path.name.rsplit("-", 1)[1]
+        if number.isdigit() and not alive(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _replace(partial: Path, destination: Path) -> None:
+    old = destination.parent / f".{destination.name}.old-{os.getpid()}"
+    if destination.exists():
+        destination.rename(old)
+    partial.rename(destination)
+    shutil.rmtree(old, ignore_errors=True)

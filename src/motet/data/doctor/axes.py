@@ -1,0 +1,137 @@
+"""Scale and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from motet.data.convert import estimate_handedness, estimate_up, recipe
+from motet.data.doctor.view import Array, Finding, View
+from motet.data.inspection import METRES, SIZES, TYPICAL, fitting_unit, import_unit, is_human
+
+OFF_SCALE = 3.0  # factor between clips in three dimensions
+OFF_SCALE_PICTURE = 20.0  # the same in pictures, where people stand near and far
+BENT = 0.2  # of the leg: a knee that is bent as much shows where the front is (less is noise of depth cameras)
+AGREEMENT = 0.85  # share of votes by knees that settles handedness
+
+
+def scale(view: View) -> Iterator[Finding]:
+    units = view.archive.units
+    if view.sensor or units not in METRES or not np.isfinite(view.size) or not is_human(view.skeleton):
+        return
+    least, most = SIZES[view.skeleton.kind]
+    if least <= view.size * METRES[units] <= most:
+        return
+    evidence = f"a {view.skeleton.kind} measures {view.size:.4g} {units}; {least:g} to {most:g} m are plausible"
+    if not view.spatial:
+        message = "two coordinates are taken for metres; they are more likely those of a picture"
+        yield Finding("scale", "error", message, evidence, view.again("unit", "px", "say units='px' when you write it"))
+        return
+    fitting = fitting_unit(view.archive, view.size)
+    guess = f"the coordinates are more likely {fitting}" if fitting else "no usual unit fits"
+    message = f"{guess}: noise, crops of the view and transfer to other sets would be off by that factor"
+    evidence += f"; the recordings were taken for {import_unit(view.archive)}"
+    yield Finding("scale", "error", message, evidence, _scale_remedy(view, fitting))
+
+
+def _scale_remedy(view: View, fitting: str | None) -> str:
+    otherwise = "bring the coordinates to metres"
+    if fitting:
+        return view.again("unit", fitting, otherwise)
+    told = view.archive.source.get("options")
+    scale = told.get("scale") if isinstance(told, dict) else None
+    typical = TYPICAL[view.skeleton.kind]
+    factor = float(f"{(scale or 1.0) * typical / (view.size * METRES[view.archive.units]):.2g}")
+    command = view.import_command(scale=factor)
+    if command is None:
+        return f"{otherwise}, and import again"
+    return f"find out the unit; if the {view.skeleton.kind} should measure about {typical:g} m: {command}"
+
+
+def mixed_scale(view: View) -> Iterator[Finding]:
+    if view.sensor or not np.isfinite(view.size):
+        return
+    limit = OFF_SCALE if view.spatial else OFF_SCALE_PICTURE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(view.sizes > 0, view.sizes / view.size, np.nan)
+    off = np.flatnonzero((ratio > limit) | (ratio < 1 / limit))
+    if len(off):
+        rows = view.compared[off].tolist()
+        evidence = (
+            f"{len(off)} of {len(ratio)} clips differ from the median size {view.size:.4g} by more than {limit:g}×"
+        )
+        message = "clips of different units lie side by side: the encoder would learn the unit"
+        remedy = "bring all recordings to one unit before the import, or import those of each unit apart"
+        yield Finding("mixed scale", "error", message, evidence, remedy, view.listed(rows))
+
+
+def flat(view: View) -> Iterator[Finding]:
+    dead = view.dead
+    if dead and not view.sensor:
+        evidence = f"{', '.join(dead)} is the same for all joints in {len(view.sample)} frames"
+        message = "a coordinate says nothing: these are recordings in fewer dimensions"
+        remedy = "import them with two coordinates, so that nothing is turned about the missing one"
+        yield Finding("flat axis", "warning", message, evidence, remedy)
+
+
+def up(view: View) -> Iterator[Finding]:
+    declared = view.skeleton.up
+    if view.sensor or declared is None or not len(view.sample):
+        return
+    seen = estimate_up(view.sample, view.skeleton)
+    if seen is None or seen == declared:
+        return
+    if not view.spatial and seen[1] != declared[1]:
+        return  # a picture is never turned; these people lie
+    evidence = f"from hips to head is {seen} in {len(view.sample)} frames, {declared} is declared"
+    message = "the wrong axis points up: turns about the vertical would tip bodies over"
+    yield Finding(
+        "up direction", "error", message, evidence, view.again("up", seen, f'declare up = "{seen}" in the layout')
+    )
+
+
+def handedness(view: View) -> Iterator[Finding]:
+    if view.sensor or not view.spatial or view.dead or not len(view.sample):
+        return
+    seen, by = estimate_handedness(view.sample, view.skeleton), "feet point"
+    if seen is None:
+        seen, by = _handedness_by_knees(view), "knees bend"
+    if seen is None or seen == view.skeleton.right_handed:
+        return
+    words = ("left-handed", "right-handed")
+    evidence = f"{by} forward if the axes are {words[seen]}; {words[not seen]} is declared"
+    message = "recordings are mirrored, or left and right joints are swapped: other sets would not fit"
+    otherwise = "declare right_handed in the layout, or negate one axis"
+    remedy = view.again("right_handed", seen, otherwise)
+    yield Finding("handedness", "error", message, evidence, remedy)
+
+
+def _handedness_by_knees(view: View) -> bool | None:
+    """Handedness where feet are unknown: left is up × forward, and knees bend forward."""
+    skeleton = view.skeleton
+    legs = [[f"{s}_{n}" for n in ("hip", "knee", "ankle")] for s in ("left", "right")]
+    wanted = ["head", "mid_hip", "left_shoulder", "right_shoulder", *legs[0], *legs[1]]
+    made = {n: recipe(n, skeleton) for n in wanted}
+    if skeleton.kind != "body" or any(m is None for m in made.values()):
+        return None
+    needed = sorted({i for m in made.values() for i in m or ()})
+    there = np.asarray(view.sample[:, needed].any(axis=2))
+    bodies = view.sample[there.all(axis=1)]
+
+    def at(name: str) -> Array:
+        return np.asarray(bodies[:, list(made[name] or ())].mean(axis=1))
+
+    up, left = at("head") - at("mid_hip"), at("left_shoulder") - at("right_shoulder")
+    votes: list[float] = []
+    for hip, knee, ankle in legs:
+        leg = at(ankle) - at(hip)
+        length = np.linalg.norm(leg, axis=1)
+        along = ((at(knee) - at(hip)) * leg).sum(axis=1) / np.maximum(length**2, 1e-12)
+        forward = at(knee) - at(hip) - along[:, None] * leg
+        bent = np.linalg.norm(forward, axis=1) > BENT * length
+        votes += (np.cross(up, forward) * left).sum(axis=1)[bent].tolist()
+    if len(votes) < 100:
+        return None
+    share = float((np.array(votes) > 0).mean())
+    return True if share >= AGREEMENT else False if share <= 1 - AGREEMENT else None

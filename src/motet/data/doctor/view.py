@@ -1,0 +1,168 @@
+"""A finding, and the archive as the checks look at it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError
+from motet.data import formats, splits
+from motet.data.archive import MotionArchive
+from motet.data.formats.base import make_options
+from motet.data.inspection import LISTED
+
+Array = npt.NDArray[np.float64]
+Severity = Literal["error", "warning", "note"]
+
+SAMPLED_CLIPS = 500  # clips, evenly spread, from which axes, speed and joints are judged
+SAMPLED_BODIES = 4000
+COMPARED_CLIPS = 20_000  # clips of which the size is taken, and which are compared with each other
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason why training would go badly.
+
+    Attributes:
+        name: short name of the check.
+        severity: ``error`` (results would be wrong), ``warning`` (likely bad), ``note``.
+        message: what is wrong and what follows from it.
+        evidence: the figures on which it rests.
+        remedy: what to do, a command where one does it.
+        clips: examples by name.
+    """
+
+    name: str
+    severity: Severity
+    message: str
+    evidence: str
+    remedy: str
+    clips: tuple[str, ...] = field(default=())
+
+
+class View:
+    """The archive, with what several checks need worked out once."""
+
+    def __init__(self, archive: MotionArchive, rule: str | None) -> None:
+        self.archive, self.skeleton = archive, archive.skeleton
+        self.split = splits.split(archive, rule or splits.default_rule(archive))
+        self.names: list[str] = archive.clips["name"].to_list()
+        self.spatial = len(archive.channels) == 3
+        self.sensor = archive.skeleton.kind == "sensor"
+        self.sampled = np.unique(np.linspace(0, len(archive) - 1, SAMPLED_CLIPS).round().astype(int)).tolist()
+
+    def bodies(self, index: int) -> Iterator[Array]:
+        """(frames, V, C) of each person of a clip, without the frames in which nobody is there."""
+        clip = self.archive.clip(index).astype(np.float64)
+        for person in range(clip.shape[1]):
+            found = clip[:, person]
+            found = found[np.isfinite(found).all(axis=(1, 2)) & found.any(axis=(1, 2))]
+            if len(found):
+                yield found
+
+    @cached_property
+    def sample(self) -> Array:
+        """(n, V, C) bodies, evenly from the sampled clips."""
+        each = max(4, SAMPLED_BODIES // len(self.sampled))
+        rows = [body[:: max(1, len(body) // each)][:each] for i in self.sampled for body in self.bodies(i)]
+        return np.concatenate(rows) if rows else np.zeros((0, len(self.skeleton), len(self.archive.channels)))
+
+    @cached_property
+    def dead(self) -> list[str]:
+        """Coordinates that are the same for all joints of every body."""
+        if not len(self.sample):
+            return []
+        spread = (self.sample - self.sample.mean(axis=1, keepdims=True)).std(axis=(0, 1))
+        return [self.archive.channels[i] for i in np.flatnonzero(spread < 1e-6 * max(float(spread.max()), 1e-12))]
+
+    @cached_property
+    def compared(self) -> npt.NDArray[np.int64]:
+        """Rows of the clips that are compared with each other."""
+        return np.unique(np.linspace(0, len(self.archive) - 1, COMPARED_CLIPS).round().astype(np.int64))
+
+    @cached_property
+    def sizes(self) -> Array:
+        """(compared clips,) median over five frames of the bodies' largest extent; NaN if nobody is there."""
+        rows, found = self.compared, []
+        steps = (self.archive.lengths[rows, None] - 1) * np.linspace(0.1, 0.9, 5)
+        picks = self.archive.offsets[rows, None] + steps.round().astype(np.int64)
+        for start in range(0, len(rows), 500):
+            frames = self.archive.frames[picks[start : start + 500]].astype(np.float64)
+            there = frames.any(axis=-1, keepdims=True)
+            high = np.where(there, frames, -np.inf).max(axis=3)
+            low = np.where(there, frames, np.inf).min(axis=3)
+            extent = (high - low).max(axis=-1).reshape(len(frames), -1)  # -inf where nobody is
+            extent[~(extent > 0) | ~np.isfinite(extent)] = np.nan
+            known = np.flatnonzero(np.isfinite(extent).any(axis=1))
+            out = np.full(len(frames), np.nan)
+            out[known] = np.nanmedian(extent[known], axis=1)
+            found.append(out)
+        return np.concatenate(found)
+
+    @cached_property
+    def size(self) -> float:
+        """Typical size of a body in the archive's unit; NaN if there is none."""
+        known = self.sizes[np.isfinite(self.sizes) & (self.sizes > 0)]
+        return float(np.median(known)) if len(known) else np.nan
+
+    def listed(self, rows: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.names[i] for i in rows[:LISTED])
+
+    def again(self, option: str, value: Any, otherwise: str) -> str:
+        """The command that imports the recordings again with another option; other words where the format lacks it.
+
+        All else that the import was told is told again.
+        """
+        command = self.import_command(**{option: value})
+        return command or f"{otherwise}, and import again"
+
+    def import_command(self, **changed: Any) -> str | None:
+        """The command that made the archive, with some options changed; None where it is not known or would fail."""
+        source = self.archive.source
+        name, told = str(source.get("format")), source.get("options")
+        try:
+            kind = formats.get(name).options
+            options = {k: v for k, v in (told if isinstance(told, dict) else {}).items() if v is not None} | changed
+            chosen = make_options(name, kind, options)
+        except ConfigError:
+            return None
+        words = ["motet", "data", "import", name, str(source.get("path")), str(self.archive.path)]
+        hints = get_type_hints(kind)
+        for entry in fields(kind):
+            chosen_value = getattr(chosen, entry.name)
+            if chosen_value != entry.default or entry.name in changed:
+                words += _flag(entry.name, chosen_value, switch=hints[entry.name] is bool)
+        words += ["--on-error", "skip"] if source.get("skipped") else []
+        words += ["--dtype", "float16"] if self.archive.frames.dtype == np.float16 else []
+        return shlex.join([*words, "--overwrite"])
+
+    def rule_that(self, suits: Callable[[splits.Split], bool]) -> str | None:
+        """The first usual rule, not the one that is judged, that works on this archive and ``suits``."""
+        folds = (f"kfold:{count}/1" for count in (5, 4, 3, 2))
+        drawn = (f"random-subjects:0.3@{seed}" for seed in range(5))
+        for rule in ("odd-even", "random-subjects:0.3@0", *folds, *drawn, "random:0.3@0"):
+            try:
+                found = splits.split(self.archive, rule)
+            except ConfigError:
+                continue
+            if rule != self.split.name and suits(found):
+                return rule
+        return None
+
+
+def _flag(option: str, value: Any, *, switch: bool) -> list[str]:
+    """Words of the command line that set an option; ``switch``: it takes no value."""
+    name = option.replace("_", "-")
+    if switch:
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, tuple):
+        return [f"--{name}", *map(str, value)]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]

@@ -1,0 +1,108 @@
+"""The report for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from motet.data.inspection.faults import LISTED
+
+Report = dict[str, Any]
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def render(report: Report) -> RenderableType:
+    """The report for a terminal (``rich.print``)."""
+    parts: list[RenderableType] = [_summary(report)]
+    for column, counts in report["balance"].items():
+        if len(counts) > 1 or column == "label":
+            parts.append(_bars(column, counts))
+    parts.append(_fault_table(report["faults"]))
+    if "doctor" in report:
+        parts.append(_findings(report["doctor"]))
+    return Group(*parts)
+
+
+def _findings(findings: list[dict[str, Any]]) -> RenderableType:
+    """What :mod:`motet.data.doctor` found: each finding with its evidence and remedy below it."""
+    if not findings:
+        return Text("doctor: nothing speaks against training on it", style="green")
+    table = Table(title="doctor", title_justify="left", box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        lines = [finding["message"], f"evidence: {finding['evidence']}", f"remedy: {finding['remedy']}"]
+        if finding["clips"]:
+            lines.append(f"for example: {', '.join(finding['clips'][:3])}")
+        severity = finding["severity"]
+        table.add_row(Text(severity, style=_STYLES[severity]), Text(finding["name"]), Text("\n".join(lines)))
+    return table
+
+
+def _summary(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    skeleton, spread = report["skeleton"], report["duration"]["frames"]
+    handed = "right" if skeleton["right_handed"] else "left"
+    axes = f", {skeleton['up']} up, {handed}-handed" if skeleton["up"] else ""
+    rows = {
+        "archive": report["path"] + (" (simulated: no sensor recorded it)" if report["simulated"] else ""),
+        "clips": f"{report['clips']:,} of {report['frames']:,} frames, {report['bytes'] / 1e6:,.1f} MB",
+        "layout": f"{skeleton['name']} ({skeleton['kind']}), {skeleton['joints']} joints{axes}",
+        "persons": f"up to {report['persons']}",
+        "values": f"{', '.join(report['channels'])} in {report['units']}"
+        + (", with confidence" if report["confidence"] else ""),
+        "rate": "unknown" if report["fps"] is None else f"{report['fps']:g} frames/s",
+        "frames": "min {min:.0f}, median {median:.0f}, 95 % {p95:.0f}, max {max:.0f}".format(**spread),
+        "licence": report["licence"],
+        "content": report["hash"] + (" (verified)" if report["verified"] else ""),
+    }
+    for name, sensor in report["sensors"].items():
+        rate = "unknown rate" if sensor["fps"] is None else f"{sensor['fps']:g} samples/s"
+        rows[f"sensor {name}"] = f"beside {sensor['clips']:,} of the clips, {rate}"
+    if report["duration"]["seconds"]:
+        rows["duration"] = "min {min:.1f} s, median {median:.1f} s, 95 % {p95:.1f} s, max {max:.1f} s".format(
+            **report["duration"]["seconds"]
+        )
+        rows["duration"] += f"; {report['duration']['total_seconds'] / 3600:.2f} h in all"
+    for key, value in rows.items():
+        table.add_row(Text(key, style="bold"), Text(str(value)))
+    return table
+
+
+def _bars(column: str, counts: Mapping[str, int], width: int = 30) -> Table:
+    table = Table(title=f"clips by {column}", title_justify="left", box=None, show_header=False)
+    most = max(counts.values())
+    shown = list(counts.items())[:LISTED]
+    for name, count in shown:
+        table.add_row(Text(name), Text(str(count), justify="right"), Text("▇" * max(1, round(width * count / most))))
+    if len(counts) > len(shown):
+        rest = sum(counts.values()) - sum(c for _, c in shown)
+        table.add_row(Text(f"… and {len(counts) - len(shown)} more"), Text(str(rest), justify="right"), Text(""))
+    return table
+
+
+def _fault_table(faults: list[dict[str, Any]]) -> RenderableType:
+    if not faults:
+        return Text("no faults found", style="green")
+    table = Table(title="faults", title_justify="left", box=None)
+    for heading in ("", "fault", "clips", "frames", "what it means", "for example"):
+        table.add_column(heading, overflow="fold")
+    for fault in faults:
+        examples = []
+        for example in fault["examples"][:3]:
+            where = f" (from frame {example['first']}, {example['frames']})" if "first" in example else ""
+            examples.append(f"{example['clip']}{where}")
+        table.add_row(
+            Text(fault["level"], style=_STYLES[fault["level"]]),
+            Text(fault["name"]),
+            Text(str(fault["clips"] or "")),
+            Text(str(fault.get("frames", ""))),
+            Text(fault["message"]),
+            Text(", ".join(examples)),
+        )
+    return table
