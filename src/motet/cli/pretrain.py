@@ -32,13 +32,15 @@ def _of_recipe(flag: str) -> str | None:
 class Arguments:
     """Pretrain on the training clips of an archive."""
 
-    data: Path
-    """motion archive"""
+    data: tuple[Path, ...]
+    """motion archive; several are trained on together, by the names of their joints"""
     out: Path
     """run directory to create"""
     config: tyro.conf.OmitArgPrefixes[Recipe]
     seeds: tuple[int, ...] = ()
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
+    start: str | None = None
+    """start the encoders from those of this run, folder of weights or name of weights (body)"""
     beside: tuple[str, ...] = ()
     """NAME=ARCHIVE of another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""
     pair_by: tuple[str, ...] = ("name",)
@@ -53,7 +55,7 @@ class Arguments:
 
 @trains("pretrain")
 def pretrain(args: Sequence[str]) -> int:
-    """motet pretrain RECIPE --data ARCHIVE --out RUN"""
+    """motet pretrain RECIPE --data ARCHIVE [ARCHIVE …] [--start RUN|WEIGHTS] --out RUN"""
     again = value_of(args, "--from-run")
     if again is None and (not args or args[0].startswith("-")):
         return _usage(args)
@@ -68,7 +70,12 @@ def pretrain(args: Sequence[str]) -> int:
     from motet.methods.pretrain import pretrain as train
     from motet.methods.pretrain import train_seeds
 
-    options |= {"beside": pairs(given.beside), "pair_by": given.pair_by, "progress": not given.quiet}
+    options |= {
+        "start": given.start,
+        "beside": pairs(given.beside),
+        "pair_by": given.pair_by,
+        "progress": not given.quiet,
+    }
     if given.seeds:
         runs = train_seeds(base, given.data, given.out, given.seeds, **options)
     else:
@@ -80,7 +87,7 @@ def _usage(args: Sequence[str]) -> int:
     if not set(HELP) & set(args):
         raise ConfigError("pretrain needs a RECIPE or --from-run RUN (see `motet pretrain --help`)")
     names = recipes.names()
-    print("usage: motet pretrain RECIPE --data ARCHIVE --out RUN [options]")
+    print("usage: motet pretrain RECIPE --data ARCHIVE [ARCHIVE …] --out RUN [options]")
     print("       motet pretrain --from-run RUN --data ARCHIVE --out RUN\n")
     print(f"recipes: {', '.join(n for n in names if '/' not in n)} (each in the size that fits the data)")
     print(f"variants: {', '.join(n for n in names if '/' in n)}\n")
@@ -91,7 +98,7 @@ def _usage(args: Sequence[str]) -> int:
 def _named(args: Sequence[str]) -> Recipe:
     """The named recipe, in the size that fits the data if these are given already."""
     data = value_of(args, "--data")
-    if data is None or set(HELP) & set(args):
+    if data is None or value_of(args, "--start") is not None or set(HELP) & set(args):
         return recipes.get(args[0])
     archive = MotionArchive.open(data)
     rule = value_of(args, "--split") or recipes.get(args[0]).split or default_rule(archive)

@@ -17,7 +17,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.skeletons import Skeleton
 
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 class Layout(Protocol):
@@ -46,7 +46,7 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
             f"{archive.path} holds {archive.skeleton.name} with {len(archive.channels)} coordinates "
             f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"
         )
-    if _layout(archive.skeleton) != _layout(layout.skeleton):
+    if not same_layout(archive.skeleton, layout.skeleton):
         zeros = np.zeros((1, len(archive.skeleton), layout.channels), np.float32)
         convert(zeros, archive.skeleton, layout.skeleton)
 
@@ -60,7 +60,7 @@ def in_layout(archive: MotionArchive, layout: Layout, ids: Sequence[int] | None 
         layout: of the copy.
         ids: archive rows that the copy holds, in this order; all by default.
     """
-    if _layout(archive.skeleton) == _layout(layout.skeleton) and archive.persons == layout.persons:
+    if same_layout(archive.skeleton, layout.skeleton) and archive.persons == layout.persons:
         yield archive
         return
     with TemporaryDirectory(prefix="motet-") as folder:
@@ -91,7 +91,7 @@ def adapted(
             f"{model.channels}; choose a set of the same kind"
         )
     scale = _scale(archive.units, units)
-    same_joints = _layout(archive.skeleton) == _layout(skeleton)
+    same_joints = same_layout(archive.skeleton, skeleton)
     if same_joints and archive.persons == persons and scale == 1.0:
         return archive
     said = [] if same_joints else [f"joints of {archive.skeleton.name} converted to {skeleton.name}"]
@@ -116,7 +116,7 @@ def _write_adapted(
     scale: float,
     ids: Sequence[int] | None = None,
 ) -> None:
-    same_joints = _layout(archive.skeleton) == _layout(skeleton)
+    same_joints = same_layout(archive.skeleton, skeleton)
     columns = [c for c in archive.clips.columns if c not in ("name", "offset", "length", "persons", "sha256")]
     with ArchiveWriter(
         path,
@@ -138,15 +138,16 @@ def _write_adapted(
             writer.add(np.asarray(frames * scale), name=row["name"], **{c: row[c] for c in columns})
 
 
-def _layout(skeleton: Skeleton) -> tuple[object, ...]:
-    return skeleton.joints, skeleton.up, skeleton.right_handed
+def same_layout(a: Skeleton, b: Skeleton) -> bool:
+    """Whether two layouts have the same joints and axes."""
+    return (a.joints, a.up, a.right_handed) == (b.joints, b.up, b.right_handed)
 
 
 def _scale(theirs: str, ours: str | None) -> float:
     """Factor from one unit of length to another; 1 where one is no unit of length."""
-    if ours not in _METRES or theirs not in _METRES:
+    if ours not in METRES or theirs not in METRES:
         return 1.0
-    return _METRES[theirs] / _METRES[ours]
+    return METRES[theirs] / METRES[ours]
 
 
 def _labels_digest(archive: MotionArchive) -> str:

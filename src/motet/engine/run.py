@@ -211,9 +211,10 @@ class Run:
         Raises:
             RunError: the configuration is damaged.
         """
-        if not self.split or archive.hash != self.config["data"].get("hash"):
+        told = [e for e in self.config.get("sets", ()) if e.get("hash") == archive.hash]
+        if not told and (not self.split or archive.hash != self.config["data"].get("hash")):
             return np.zeros(0, dtype=np.int64)
-        stored = self.config.get("train_rows")
+        stored = (told[0] if told else self.config).get("train_rows")
         if stored is None:  # of an earlier version
             return split(archive, self.split).train
         try:
@@ -233,6 +234,8 @@ class Run:
                 f"{self.path} is a run of `motet {self.verb}`, which was not trained on one archive; `motet report` "
                 "and `motet embed` take it"
             )
+        if path is None and "sets" in self.config:
+            raise RunError(f"{self.path} was trained on several archives; name one by --data")
         if path is None and not data["path"]:
             raise RunError(f"{self.path} holds weights without their recordings; name an archive by --data")
         archive = MotionArchive.open(self.data if path is None else path)

@@ -166,5 +166,8 @@ class Streams(nn.Module):
         """
         raise NotImplementedError
 
+    def restarted(self) -> None:
+        """The encoders have been given other weights before the first step: let copies of them follow."""
+
     def fill(self) -> None:
         """Put every memory in the state of a long training, for a measurement of a step's time."""

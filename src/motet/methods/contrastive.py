@@ -278,6 +278,9 @@ class ContrastiveHost(Streams):
         found: dict[str, Tensor] = self(first, second, epoch, *further, present=present, ids=ids)
         return found
 
+    def restarted(self) -> None:
+        self.key_encoders.load_state_dict(self.encoders.state_dict())
+
     def fill(self) -> None:
         self.queue.filled.fill_(self.queue.size)  # terms that wait for keys do not wait
 

@@ -21,6 +21,7 @@ from motet.data.archive import MotionArchive
 from motet.data.augment import check_options
 from motet.data.loader import Batches, ClipStore, augmented_views, batches
 from motet.data.splits import Split, split
+from motet.data.together import Sets
 from motet.engine.identity import identity
 from motet.engine.learner import Learner, Position, Stage, make_optimiser, set_rate
 from motet.engine.monitor import online_knn, spread
@@ -30,6 +31,7 @@ from motet.methods.base import Clips, Layout, Streams
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
+from motet.methods.start import Start
 
 MODULE = "motet.methods.pretrain"
 """where runs of a pretraining are read."""
@@ -65,6 +67,8 @@ class Pretraining(Learner):
         parts: which clips train.
         device: where.
         sensors: recordings of other sensors, by name.
+        start: encoders to start from.
+        sets: which clips come from which archive, where there are several.
 
     Attributes:
         host: the module of the method.
@@ -80,6 +84,9 @@ class Pretraining(Learner):
         parts: Split,
         device: torch.device,
         sensors: Mapping[str, Companion] | None = None,
+        *,
+        start: Start | None = None,
+        sets: Sets | None = None,
     ) -> None:
         super().__init__()
         self.recipe, self.archive, self.parts, self.device = recipe, archive, parts, device
@@ -88,9 +95,13 @@ class Pretraining(Learner):
         channels = len(archive.channels)
         self.feeds = {n: Feed(c, recipe, parts.train, device) for n, c in self.sensors.items()}
         self._check_sensors()
-        self.host = self._make_host().to(device)
+        self.host = self._make_host()
+        if start is not None:
+            start.into(self.host)
+        self.host.to(device)
+        self.sets = sets
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
-        steps = len(self.store.ids) // recipe.batch_size
+        steps = sum(self._shares()) // recipe.batch_size
         self.stages = [Stage("pretrain", recipe.epochs, steps, rows=recipe.batch_size)]
         recipe.method.check_schedule(steps, recipe.epochs, recipe.batch_size)
         check_options(recipe.augment, self.store.skeleton, channels)
@@ -133,8 +144,23 @@ class Pretraining(Learner):
 
     def enter_epoch(self, at: Position) -> None:
         recipe = self.recipe
-        order = batches(self.store.ids, recipe.batch_size, seed=recipe.seed, epoch=at.epoch)
+        order = batches(self._drawn(at.epoch), recipe.batch_size, seed=recipe.seed, epoch=at.epoch)
         self._order = order.shard(rank(), world_size())
+
+    def _shares(self) -> list[int]:
+        """Clips of each archive in an epoch."""
+        return [len(self.store)] if self.sets is None else self.sets.shares(self.recipe.set_weights)
+
+    def _drawn(self, epoch: int) -> Tensor:
+        """Clips of an epoch: all, or of each of several archives its share, others in every epoch."""
+        if self.sets is None:
+            return self.store.ids
+        member = torch.from_numpy(self.sets.member)[self.store.ids]
+        drawn = []
+        for number, share in enumerate(self._shares()):
+            own = self.store.ids[member == number]
+            drawn.append(own[CounterRNG(self.recipe.seed, epoch, own, -3).order("sets")[:share]])
+        return torch.cat(drawn)
 
     def batch(self, at: Position) -> Batch:
         assert self._order is not None
@@ -226,7 +252,25 @@ class Pretraining(Learner):
             others = self.model().encode(there, test)
             labels = self.store.labels_of(train), there.labels_of(test)
             main = {s: f for s, f in features.items() if s in others}
-            found["knn"] = online_knn(main, others, *labels) | self._knn_of_sensors(features)
+            if self.sets is None:
+                found["knn"] = online_knn(main, others, *labels) | self._knn_of_sensors(features)
+            else:
+                found["knn"] = self._knn_of_sets(main, others, *labels)
+        return found
+
+    def _knn_of_sets(
+        self, train: Mapping[str, Tensor], test: Mapping[str, Tensor], train_labels: Tensor, test_labels: Tensor
+    ) -> dict[str, float]:
+        """The online kNN of all streams together inside each archive, by its name."""
+        assert self.sets is not None
+        member = torch.from_numpy(self.sets.member)
+        found = {}
+        for number, name in enumerate(self.sets.names):
+            rows, others = ((member[side] == number).nonzero()[:, 0].to(self.device) for side in self.monitored)
+            if len(rows) and len(others):
+                known, asked = ({s: f[own] for s, f in side.items()} for side, own in ((train, rows), (test, others)))
+                score = online_knn(known, asked, train_labels[rows], test_labels[others])
+                found[name] = score.get("all", next(iter(score.values())))
         return found
 
     def _knn_of_sensors(self, features: Mapping[str, Tensor]) -> dict[str, float]:

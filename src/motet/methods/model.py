@@ -76,6 +76,7 @@ class Model:
         streams: names of the streams; features come per stream.
         encoders: the query encoders, in the order of ``streams``; always in eval mode here.
         units: unit of the coordinates, None if unknown.
+        by_name: whether it was trained on joints taken by their names from several layouts.
     """
 
     def __init__(
@@ -88,9 +89,11 @@ class Model:
         encoders: Sequence[nn.Module] | None = None,
         device: str | torch.device = "cpu",
         units: str | None = None,
+        by_name: bool = False,
     ) -> None:
         recipe = recipe.for_sensor("")  # streams of other sensors are models of their own
         self.recipe, self.skeleton, self.units = recipe, skeleton, units
+        self.by_name = by_name
         self.persons, self.channels = persons, channels
         self.streams = recipe.streams
         self.views = [View.parse(s, skeleton) for s in self.streams]
@@ -136,6 +139,7 @@ class Model:
                 data["persons"],
                 len(data["channels"]),
                 units=data.get("units"),
+                by_name=bool(data.get("by_name")),
             )
         path = run.path / "model.safetensors"
         try:
@@ -184,7 +188,13 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return type(self)(
-                self.recipe, self.skeleton, self.persons, self.channels, device=self.device, units=self.units
+                self.recipe,
+                self.skeleton,
+                self.persons,
+                self.channels,
+                device=self.device,
+                units=self.units,
+                by_name=self.by_name,
             )
 
     @property
@@ -194,8 +204,9 @@ class Model:
 
     @property
     def adapts(self) -> bool:
-        """Whether any layout of a body will do: where size and heading are removed, joints go by their names."""
-        return self.recipe.preprocess == "body"
+        """Whether any layout that has the joints will do: those of bodies whose size and heading are removed, and of
+        several archives."""
+        return self.recipe.preprocess == "body" or self.by_name
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.
@@ -205,6 +216,8 @@ class Model:
         """
         if self.adapts:
             check_adaptable(archive, self)
+            if self.recipe.preprocess != "body":
+                self._check_units(archive, axes=False)
             return
         ours = (self.skeleton.joints, self.persons, self.channels)
         theirs = (archive.skeleton.joints, archive.persons, len(archive.channels))
@@ -214,11 +227,14 @@ class Model:
                 f"{theirs[2]} channels), the model was trained on {self.skeleton.name} ({len(ours[0])} joints, "
                 f"{ours[1]} persons, {ours[2]} channels)"
             )
-        for what, mine, other in (
-            ("unit", self.units, archive.units),
-            ("up axis", self.skeleton.up, archive.skeleton.up),
-            ("handedness", _hand(self.skeleton), _hand(archive.skeleton)),
-        ):
+        self._check_units(archive, axes=True)
+
+    def _check_units(self, archive: MotionArchive, *, axes: bool) -> None:
+        facts: list[tuple[str, str | None, str | None]] = [("unit", self.units, archive.units)]
+        if axes:
+            facts.append(("up axis", self.skeleton.up, archive.skeleton.up))
+            facts.append(("handedness", _hand(self.skeleton), _hand(archive.skeleton)))
+        for what, mine, other in facts:
             if None not in (mine, other) and mine != other:
                 raise ConfigError(
                     f"the {what} of {archive.path} is {other}, that of the training clips {mine}: features would "

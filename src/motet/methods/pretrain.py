@@ -17,52 +17,82 @@ from motet.core.distributed import (
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.options import differences
 from motet.data.archive import MotionArchive
+from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
-from motet.engine.identity import changes, columns, packed
+from motet.data.together import Sets, alike
+from motet.engine.identity import changes, columns
 from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
 from motet.methods.fitting import fit_to_layout, fit_to_size, fit_to_steps, is_small
 from motet.methods.learner import Pretraining, create_run
+from motet.methods.material import described, material, opened, sources_of, stored_sources
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe, recipe_from_dict
 from motet.methods.sensors import Archives, Companion, companions, fitted, same_sides
+from motet.methods.start import Start
+
+Data = str | Path | MotionArchive | Sequence[str | Path | MotionArchive]
+"""An archive, or several that train together."""
 
 
-def resolve(recipe: str | Recipe, archive: MotionArchive, options: Mapping[str, Any]) -> tuple[Recipe, Split]:
+def resolve(
+    recipe: str | Recipe,
+    archive: MotionArchive,
+    options: Mapping[str, Any],
+    *,
+    start: Start | None = None,
+    sets: Sets | None = None,
+) -> tuple[Recipe, Split]:
     """The recipe as it will run on an archive, and the clips that train and test.
 
     A bare name takes the size that fits the number of training clips. Changing ``epochs`` moves the recipe's
     milestones in proportion unless they are given too. A small recipe fits itself to the data
     (:mod:`motet.methods.fitting`).
 
+    Args:
+        recipe: name, or a recipe.
+        archive: recordings.
+        options: what was asked for by name.
+        start: encoders to start from; they decide the encoder, the preprocessing and the frames.
+        sets: where the archive is several joined ones.
+
     Raises:
         ConfigError: unknown recipe or option, or a split that this archive cannot give.
     """
-    named = recipe.split if isinstance(recipe, Recipe) else recipes.get(recipe).split
-    rule = str(options.get("split") or named or default_rule(archive))
-    parts = split(archive, rule)
-    base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, len(parts.train))
+    if sets is None:
+        rule: str | None = str(options.get("split") or _rule_of(recipe) or default_rule(archive))
+        parts = split(archive, str(rule))
+    else:
+        rule, parts = sets.parts.name or None, sets.parts
+    size = len(parts.train) if start is None else None  # to start from weights is for small sets
+    base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, size)
     # an own recipe keeps its values, but what needs space cannot be had of an image
     if is_small(base) and (isinstance(recipe, str) or len(archive.channels) < 3):
         base = fit_to_layout(base, archive, parts)
     if options.get("as_released"):
         base = recipes.as_released(base)
     result = _as_started(base.with_options({**options, "split": rule}), options)
+    if start is not None:
+        result = start.fitted(result, options)
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
     if is_small(result):
         result = fit_to_size(result, len(parts.train), options, named=isinstance(recipe, str))
     if result.steps and "epochs" not in options:
-        result = fit_to_steps(result, len(parts.train))
+        result = fit_to_steps(result, len(parts.train) if sets is None else sum(sets.shares(result.set_weights)))
     if result.as_released:  # what the released code derives from the queue follows the queue in force
         queue = result.method.flat().get("queue_size", 0)
         before, after = vars(base.method), vars(base.method.with_queue(queue))
         result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
     _check_sizes(result, len(parts.train))
     return result, parts
+
+
+def _rule_of(recipe: str | Recipe) -> str | None:
+    return recipe.split if isinstance(recipe, Recipe) else recipes.get(recipe).split
 
 
 def _as_started(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
@@ -117,20 +147,24 @@ def _tell_left_out(recipe: Recipe, clips: int) -> None:
 
 def pretrain(
     recipe: str | Recipe,
-    data: str | Path | MotionArchive,
+    data: Data,
     out: str | Path,
     *,
+    start: str | Path | None = None,
     beside: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
     progress: bool = True,
     **options: Any,
 ) -> Run:
-    """Pretrain on the training clips of an archive.
+    """Pretrain on the training clips of an archive, or of several.
 
     Args:
         recipe: name (``"cmd"``, ``"moco/small"``, ``"cmd/ntu60-xsub"`` …) or a :class:`motet.methods.recipe.Recipe`.
-        data: archive.
+        data: archive; several are joined by the names of their joints and each keeps its own split, and
+            ``set_weights`` says how often each is drawn from.
         out: run directory to create.
+        start: run directory, folder of weights or name of weights (``"body"``) whose encoders the training starts from;
+            recordings are brought to their layout.
         beside: archives of other sensors that recorded the same performances, by the name that streams give them
             (``streams=("joint", "vicon:joint")``); what recorded beside the skeletons of ``data`` needs none.
         pair_by: columns of the clips tables that name a performance in all of them.
@@ -142,29 +176,51 @@ def pretrain(
         The finished run.
 
     Raises:
-        ConfigError, DataError: nothing has been written then.
+        ConfigError, DataError: nothing has been written then; also where the start does not fit recipe or recordings.
         Interrupted: stopped by SIGINT or SIGTERM; the state is saved.
         RunError: the loss is not finite; names term, step and clips. The last checkpoint stays.
     """
-    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
-    resolved, parts = resolve(recipe, archive, options)
-    _tell_left_out(resolved, len(parts.train))
-    if parts.warning:
-        warnings.warn(parts.warning, MotetWarning, stacklevel=2)
-    found = companions(archive, resolved.streams, beside, pair_by)
-    for companion in found.values():
-        same_sides(parts, companion)
-    resolved = fitted(resolved, found)
+    sources, begin = opened(data), None if start is None else Start.open(start)
     Run(Path(out)).check_free()
-    trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress)
-    facts: dict[str, Any] = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
-    facts["train_rows"] = packed(parts.train, len(archive))
-    if found:
-        facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
-        facts["pair_by"] = list(pair_by)
-    run = create_run(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
-    trainer.fit(run)
+    with material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
+        resolved, parts = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
+        _tell_left_out(resolved, len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights)))
+        if parts.warning:
+            warnings.warn(parts.warning, MotetWarning, stacklevel=2)
+        found = companions(archive, resolved.streams, beside, pair_by)
+        for companion in found.values():
+            same_sides(parts, companion)
+        resolved = fitted(resolved, found)
+        trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
+        facts = described(sources, archive, sets, parts) | ({} if start is None else {"start": _place(start)})
+        if found:
+            facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
+            facts["pair_by"] = list(pair_by)
+        run = create_run(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
+        trainer.fit(run)
     return run
+
+
+def _rule_asked(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
+    return options.get("split") or _rule_of(recipe)
+
+
+def _of_several(
+    sources: Sequence[MotionArchive], archive: MotionArchive, options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Options with what different layouts need: bodies of one size and heading, where these are known."""
+    if len(sources) == 1 or alike(sources) or "preprocess" in options:
+        return options
+    try:
+        check_method("body", archive.skeleton, len(archive.channels))
+    except ConfigError:
+        return options
+    return {**options, "preprocess": "body"}
+
+
+def _place(start: str | Path) -> str:
+    """Where a start is found again from another working directory."""
+    return str(Path(start).resolve()) if Path(start).exists() else str(start)
 
 
 def trainer_of(
@@ -174,10 +230,15 @@ def trainer_of(
     *,
     sensors: Mapping[str, Companion] | None = None,
     progress: bool = True,
+    start: Start | None = None,
+    sets: Sets | None = None,
 ) -> Trainer:
     """The loop of a pretraining, before its first step."""
     return Trainer(
-        lambda device: Pretraining(recipe, archive, parts, device, sensors), recipe.loop, progress=progress, shards=True
+        lambda device: Pretraining(recipe, archive, parts, device, sensors, start=start, sets=sets),
+        recipe.loop,
+        progress=progress,
+        shards=True,
     )
 
 
@@ -225,19 +286,17 @@ def resume(
     run = Run.open(path, "pretrain")
     if run.finished:
         return run
-    archive = run.archive(data)
-    differ = changes(run.config["data"], archive)
-    if differ:
-        raise RunError(
-            f"{archive.path} does not hold what {run.path} was trained on so far: {', '.join(differ)} changed"
-        )
     given = {} if devices is None else {"devices": devices}
     recipe = _as_started(run.recipe.with_options(given), given)
-    parts = split(archive, run.split)
-    _check_sizes(recipe, len(parts.train))
-    trainer = trainer_of(recipe, archive, parts, sensors=_companions_of(run, archive, beside), progress=progress)
-    trainer.resume(run)
-    trainer.fit(run)
+    sources = sources_of(run, data)
+    begin = Start.open(run.config["start"]) if "start" in run.config else None
+    with material(sources, begin, run.recipe.split) as (archive, sets):
+        parts = split(archive, run.split) if sets is None else sets.parts
+        _check_sizes(recipe, len(parts.train))
+        found = _companions_of(run, archive, beside)
+        trainer = trainer_of(recipe, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
+        trainer.resume(run)
+        trainer.fit(run)
     return run
 
 
@@ -262,10 +321,11 @@ def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) ->
 
 def train_seeds(
     recipe: str | Recipe,
-    data: str | Path | MotionArchive,
+    data: Data,
     out: str | Path,
     seeds: Sequence[int],
     *,
+    start: str | Path | None = None,
     beside: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
     progress: bool = True,
@@ -277,12 +337,15 @@ def train_seeds(
         RunError: a run of that seed is there already, but of another training.
     """
     shared: dict[str, Any] = {"beside": beside, "progress": progress}
-    place = data if isinstance(data, str | Path) else data.path
+    sources = opened(data)
+    place = sources[0].path if len(sources) == 1 else None
     return repeated(
         out,
         seeds,
-        lambda seed, folder: pretrain(recipe, data, folder, pair_by=pair_by, **shared, **{**options, "seed": seed}),
-        lambda run, seed: _check_same(run, recipe, data, {**options, "seed": seed}, beside, pair_by),
+        lambda seed, folder: pretrain(
+            recipe, sources, folder, start=start, pair_by=pair_by, **shared, **{**options, "seed": seed}
+        ),
+        lambda run, seed: _check_same(run, recipe, sources, {**options, "seed": seed}, beside, pair_by, start),
         lambda run: resume(run.path, data=place, **shared),
     )
 
@@ -290,19 +353,24 @@ def train_seeds(
 def _check_same(
     run: Run,
     recipe: str | Recipe,
-    data: str | Path | MotionArchive,
+    sources: Sequence[MotionArchive],
     options: Mapping[str, Any],
     beside: Archives | None,
     pair_by: Sequence[str],
+    start: str | Path | None,
 ) -> None:
     """Refuse to take a run for the training that was asked for when it is another one."""
-    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
-    with warnings.catch_warnings():
+    begin = None if start is None else Start.open(start)
+    with warnings.catch_warnings(), material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
         warnings.simplefilter("ignore", MotetWarning)  # the run told them when it began
-        wanted, _ = resolve(recipe, archive, options)
+        wanted, _ = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
         wanted = fitted(wanted, companions(archive, wanted.streams, beside, pair_by))
     told = differences(wanted, run.recipe, ignored=INCIDENTAL)
-    if changes(run.config["data"], archive):
-        told.append(f"it was trained on {run.data}, not on the clips of {archive.path}")
+    kept = stored_sources(run)
+    if len(kept) != len(sources) or any(changes(k, a) for k, a in zip(kept, sources, strict=True)):
+        named = ", ".join(str(a.path) for a in sources)
+        told.append(f"it was trained on {', '.join(k['path'] for k in kept)}, not on the clips of {named}")
+    if run.config.get("start") != (None if start is None else _place(start)):
+        told.append(f"it started from {run.config.get('start', 'fresh encoders')}")
     if told:
         raise RunError(f"{run.path} holds another training ({'; '.join(told)}); choose another --out or remove it")

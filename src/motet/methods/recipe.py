@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from motet.core.errors import ConfigError
-from motet.core.options import Count, Natural, Options
+from motet.core.options import Count, Natural, Options, Positive
 from motet.data.augment import Augment
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
@@ -39,6 +39,8 @@ class Recipe(Options):
     epochs: Natural = 450
     steps: Natural = 0
     """length of the training in steps, in place of epochs: as many whole epochs as they take; 0: epochs say it."""
+    set_weights: tuple[Positive, ...] = ()
+    """with several archives: how often each is drawn from; by default the square root of its number of clips."""
     batch_size: Count = 64
     """clips per step over all processes."""
     seed: Natural = 42

@@ -55,8 +55,12 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
     if not run.finished:
         raise RunError(f"{run.path} has not finished; continue with `motet resume {run.path}`")
     out = _new_folder(folder)
-    data = {**run.config["data"], "path": ""}
-    write_config(out, {**run.config, "data": data})
+    config = {**run.config, "data": {**run.config["data"], "path": ""}}
+    if "sets" in config:
+        config["sets"] = [{**entry, "path": ""} for entry in config["sets"]]
+    if "start" in config:
+        config["start"] = Path(config["start"]).name
+    write_config(out, config)
     shutil.copyfile(run.path / "model.safetensors", out / "model.safetensors")
     _write(out / "README.md", model_card(run, licence=licence, judged=_judged(run, out.resolve().name)))
     return out

@@ -1,0 +1,203 @@
+"""Several archives as one: their common layout by named joints, their clips one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.adapt import METRES, Layout, in_layout, same_layout
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import convert, recipe
+from motet.data.skeletons import Skeleton
+from motet.data.splits import Split, default_rule, split
+from motet.data.views import sub_skeleton
+
+SHARED = "shared-15"
+"""layout of bodies whose joints have other names or numbers."""
+FEWEST = 4
+"""joints that bodies or hands must have in common."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What clips look like: layout, persons, number of coordinates."""
+
+    skeleton: Skeleton
+    persons: int
+    channels: int
+
+
+def alike(archives: Sequence[MotionArchive]) -> bool:
+    """Whether all archives have the same joints and axes."""
+    return all(same_layout(a.skeleton, archives[0].skeleton) for a in archives[1:])
+
+
+def common_form(archives: Sequence[MotionArchive]) -> Form:
+    """The layout that all archives can be brought to: their own where it is one, else the joints that all have.
+
+    Bodies become ``shared-15`` where all of them give its joints. What is recorded of fewer persons is filled with
+    absent ones.
+
+    Raises:
+        ConfigError: bodies and sensors, other coordinates, or too few joints in common.
+    """
+    first = archives[0]
+    for other in archives[1:]:
+        if other.skeleton.kind != first.skeleton.kind or len(other.channels) != len(first.channels):
+            raise ConfigError(
+                f"{first.path} holds {first.skeleton.kind} clips with {len(first.channels)} coordinates, {other.path} "
+                f"{other.skeleton.kind} clips with {len(other.channels)}; train on archives of one kind"
+            )
+    persons, channels = max(a.persons for a in archives), len(first.channels)
+    return Form(first.skeleton if alike(archives) else _common([a.skeleton for a in archives]), persons, channels)
+
+
+def _common(skeletons: Sequence[Skeleton]) -> Skeleton:
+    first = skeletons[0]
+    shared = layouts.get(SHARED)
+    if first.kind == "body" and all(recipe(j, s) is not None for s in skeletons for j in shared.canonical):
+        return shared
+    nodes = [i for i, j in enumerate(first.canonical) if all(recipe(j, s) is not None for s in skeletons)]
+    if len(nodes) < (1 if first.kind == "sensor" else FEWEST):
+        raise ConfigError(
+            f"{', '.join(dict.fromkeys(s.name for s in skeletons))} have {len(nodes)} joints in common, too few to "
+            "train together; `motet data convert --layout` brings an archive to another layout"
+        )
+    return sub_skeleton(first, nodes)
+
+
+def set_names(archives: Sequence[MotionArchive]) -> list[str]:
+    """A different name for every archive: that of its folder, with a number where two are the same."""
+    stems = [a.path.resolve().name.removesuffix(".motet") for a in archives]
+    return [s if stems.count(s) == 1 else f"{s}-{stems[: i + 1].count(s)}" for i, s in enumerate(stems)]
+
+
+@contextmanager
+def gathered(archives: Sequence[MotionArchive], form: Layout | None = None) -> Iterator[MotionArchive]:
+    """All archives as one, for as long as the context lasts; a single one in its own layout is itself.
+
+    Clips are called ``set/name`` and follow one another in the order of the archives; classes of the same name are one.
+
+    Args:
+        archives: recordings.
+        form: layout of the clips; the common one by default.
+
+    Raises:
+        ConfigError: see :func:`common_form`; units that cannot be brought to one.
+    """
+    if len(archives) == 1:
+        if form is None:
+            yield archives[0]
+        else:
+            with in_layout(archives[0], form) as only:
+                yield only
+        return
+    form = form or common_form(archives)
+    first = archives[0]
+    classes = list(dict.fromkeys(name for a in archives for name in a.class_names))
+    rates = {a.fps for a in archives}
+    with TemporaryDirectory(prefix="motet-") as folder:
+        path = Path(folder) / "together"
+        with ArchiveWriter(
+            path,
+            skeleton=form.skeleton,
+            persons=form.persons,
+            fps=rates.pop() if len(rates) == 1 else None,
+            units=first.units,
+            channels=first.channels,
+            class_names=classes,
+            source={"together": [str(a.path) for a in archives]},
+            licence="; ".join(dict.fromkeys(a.licence for a in archives)),
+            simulated=all(a.simulated for a in archives),
+        ) as writer:
+            for name, archive in zip(set_names(archives), archives, strict=True):
+                _add(writer, name, archive, form, classes, _scale(archive, first))
+        yield MotionArchive.open(path)
+
+
+def _add(
+    writer: ArchiveWriter, name: str, archive: MotionArchive, form: Layout, classes: Sequence[str], scale: float
+) -> None:
+    same = same_layout(archive.skeleton, form.skeleton)
+    number = [classes.index(c) for c in archive.class_names]
+    for index in range(len(archive)):
+        row = archive.clips.row(index, named=True)
+        frames = archive.verified(index)[:, : form.persons]
+        frames = frames if same else convert(frames, archive.skeleton, form.skeleton)
+        label = int(archive.labels[index])
+        columns: dict[str, Any] = {c: row[c] for c in ("subject", "camera")}
+        columns["label"] = None if label < 0 else number[label]
+        writer.add(np.asarray(frames * scale), name=f"{name}/{row['name']}", **columns)
+
+
+def _scale(archive: MotionArchive, first: MotionArchive) -> float:
+    if archive.units == first.units:
+        return 1.0
+    if archive.units in METRES and first.units in METRES:
+        return METRES[archive.units] / METRES[first.units]
+    raise ConfigError(
+        f"the unit of {first.path} is {first.units}, that of {archive.path} {archive.units}, and the one cannot be "
+        "made the other; import one of them again in the unit of the other"
+    )
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Which clips of a joined archive come from where, and who trains.
+
+    Attributes:
+        names: of the archives.
+        sides: each archive's own split, in its own rows.
+        parts: the split of all, in rows of the joined archive.
+        member: (N,) number of the archive that each clip of the joined one comes from.
+    """
+
+    names: tuple[str, ...]
+    sides: tuple[Split, ...]
+    parts: Split
+    member: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, archives: Sequence[MotionArchive], rule: str | None) -> Sets:
+        """Split every archive by a rule, or by its own standard.
+
+        Raises:
+            ConfigError: an archive that the rule cannot split.
+        """
+        sides = tuple(split(a, rule or default_rule(a)) for a in archives)
+        first = np.cumsum([0, *(len(a) for a in archives)])
+        train, test = (
+            np.concatenate([getattr(s, side) + at for s, at in zip(sides, first, strict=False)])
+            for side in ("train", "test")
+        )
+        names = set_names(archives)
+        said = "; ".join(f"{n}: {s.name}" for n, s in zip(names, sides, strict=True))
+        warning = "; ".join(f"{n}: {s.warning}" for n, s in zip(names, sides, strict=True) if s.warning)
+        member = np.repeat(np.arange(len(archives)), [len(a) for a in archives])
+        return cls(tuple(names), sides, Split(train, test, rule or "", said, warning), member)
+
+    def shares(self, weights: Sequence[float]) -> list[int]:
+        """Clips of each set in an epoch: no clip comes twice, and the sets' numbers are as their weights.
+
+        Args:
+            weights: one of each set; by default the square roots of their numbers of training clips.
+
+        Raises:
+            ConfigError: not one weight for each set.
+        """
+        counts = [len(s.train) for s in self.sides]
+        if weights and len(weights) != len(counts):
+            raise ConfigError(f"set_weights has {len(weights)} values for {len(counts)} archives; give one of each")
+        wanted = list(weights) or [math.sqrt(n) for n in counts]
+        rates = [w / n for w, n in zip(wanted, counts, strict=True)]
+        return [max(1, round(n * rate / max(rates))) for n, rate in zip(counts, rates, strict=True)]

@@ -1,0 +1,94 @@
+"""A pretraining that starts from encoders that are there: those of a run, of a folder of weights, of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.engine.model import load
+from motet.engine.options import Encoder
+from motet.methods.base import Streams
+from motet.methods.model import Model
+from motet.methods.recipe import Recipe
+from motet.methods.rocket import ROCKET
+
+
+@dataclass(frozen=True)
+class Start:
+    """Encoders to start from.
+
+    Attributes:
+        name: what was asked for: a run directory, a folder of weights, or the name of weights.
+        model: its encoders, on the CPU.
+    """
+
+    name: str
+    model: Model
+
+    @classmethod
+    def open(cls, name: str | Path) -> Start:
+        """Read the encoders of a run or of weights.
+
+        Raises:
+            ConfigError: random convolutions, which have no weights.
+            RunError: no such run or weights.
+        """
+        if str(name) == ROCKET:
+            raise ConfigError("random convolutions have no weights to start from; choose body, a run or a folder")
+        return cls(str(name), load(name, "cpu", ("pretrain",)))
+
+    def check(self, archive: MotionArchive) -> None:
+        """Refuse recordings in a layout that the encoders do not read.
+
+        Raises:
+            ConfigError: says what differs.
+        """
+        try:
+            self.model.check(archive)
+        except ConfigError as error:
+            raise ConfigError(f"--start {self.name}: {error}; leave --start out to train new encoders") from error
+
+    def fitted(self, recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+        """The recipe with the encoder, preprocessing and frames of the start.
+
+        Args:
+            recipe: what will train.
+            options: what was asked for by name.
+
+        Raises:
+            ConfigError: an option, an encoder or a stream that the start does not have.
+        """
+        own = self.model.recipe
+        lacking = [s for s in recipe.for_sensor("").streams if s not in self.model.streams]
+        if lacking:
+            raise ConfigError(
+                f"--start {self.name} has no stream {lacking[0]!r}; choose --streams from "
+                f"{' '.join(self.model.streams)}"
+            )
+        fixed = {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | {"preprocess": own.preprocess}
+        needed = {"encoder", "preprocess", *own.encoder.keywords}
+        for name, value in fixed.items():
+            if name in needed and name in options and options[name] != value:
+                raise ConfigError(
+                    f"--start {self.name} has {name} {value}, not {options[name]}; leave --{name.replace('_', '-')} "
+                    "out, or train without --start"
+                )
+        if recipe.encoder.encoder != own.encoder.encoder:
+            raise ConfigError(
+                f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {self.name} has "
+                f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
+            )
+        free = {n: getattr(own, n) for n in ("frames", "encode_frames") if n not in options}
+        return recipe.with_options(fixed | free)
+
+    def into(self, streams: Streams) -> None:
+        """Give the encoders of a fresh method the weights of the start; streams of other sensors stay as they are."""
+        found = dict(zip(self.model.streams, self.model.encoders, strict=True))
+        for stream, encoder in zip(streams.streams, streams.encoders, strict=True):
+            if stream in found:
+                encoder.load_state_dict(found[stream].state_dict())
+        streams.restarted()

@@ -1,0 +1,177 @@
+"""Several archives in one training, and trainings that start from encoders that are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import motet
+from motet.core.errors import ConfigError, RunError
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import convert
+from motet.data.together import Sets, common_form, gathered
+from motet.methods.pretrain import pretrain, resume, train_seeds
+from motet.methods.start import Start
+from tests.conftest import stick, write_clips
+
+TINY: dict[str, Any] = {"epochs": 2, "batch_size": 8, "queue_size": 16, "width": 8, "layers": 2, "frames": 8}
+TINY |= {"dim": 8, "head_width": 8, "preprocess": "first-frame", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    """24 clips of three people: other order of joints, one more of them, millimetres, z up."""
+    path = tmp_path_factory.mktemp("other") / "archive"
+    layout = stick()
+    order = [7, 6, 5, 4, 3, 2, 1, 0]
+    back = {old: new for new, old in enumerate(order)}
+    names = [*(layout.joints[i] for i in order), "tail"]
+    parents = [*(-1 if layout.parents[i] < 0 else back[layout.parents[i]] for i in order), back[0]]
+    other = replace(
+        layout, name="other", joints=tuple(names), parents=tuple(parents), parts={}, mirror=(), canonical=tuple(names)
+    )
+    source = write_clips(path.with_name("source"), clips=24, classes=3, subjects=3, seed=5)
+    with ArchiveWriter(path, skeleton=other, units="mm", fps=60.0, class_names=["class 2", "new", "class 0"]) as writer:
+        for i in range(len(source)):
+            clip = source.clip(i)[:, :, order]
+            clip = np.concatenate([clip, clip[:, :, -1:]], axis=2)
+            row = source.clips.row(i, named=True)
+            writer.add(clip * 1000, name=row["name"], label=row["label"], subject=row["subject"])
+    return MotionArchive.open(path)
+
+
+def test_archives_are_joined_by_names_of_joints(small_archive: MotionArchive, other: MotionArchive) -> None:
+    with gathered([small_archive, other]) as joined:
+        assert joined.skeleton.joints == stick().joints  # of the first, without the tail that it lacks
+        assert len(joined) == 72
+        assert list(joined.class_names) == ["class 0", "class 1", "class 2", "class 3", "new"]
+        assert joined.clips["name"][0] == "archive-1/clip-000"
+        expected = convert(other.clip(3), other.skeleton, joined.skeleton) / 1000
+        np.testing.assert_allclose(joined.clip(48 + 3), expected, rtol=1e-5)
+        names = [other.class_names[label] for label in other.labels]
+        assert [joined.class_names[label] for label in joined.labels[48:]] == names
+
+
+def test_every_set_keeps_its_own_split(small_archive: MotionArchive, other: MotionArchive) -> None:
+    sets = Sets.of([small_archive, other], None)
+    assert (
+        sets.parts.train[sets.parts.train < 48].tolist()
+        == motet.data.splits.split(small_archive, "odd-even").train.tolist()
+    )
+    assert (sets.parts.train[sets.parts.train >= 48] - 48).tolist() == sets.sides[1].train.tolist()
+    # 24 and 15 training clips: the small set whole, of the large one what the square roots say
+    assert sets.shares(()) == [round(24 * (24**-0.5) / (15**-0.5)), 15]
+    assert sets.shares((1.0, 2.0)) == [8, 15]
+    with pytest.raises(ConfigError, match="3 values for 2 archives"):
+        sets.shares((1, 1, 1))
+
+
+def test_training_on_several(small_archive: MotionArchive, other: MotionArchive, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = motet.pretrain("cmd/small", [small_archive, other.path], out, set_weights=(1, 1), **TINY)
+    assert set(run.metrics()[-1]["knn"]) == {"archive-1", "archive-2"}
+    assert run.config["train_clips"] == 39
+    assert run.trained_on(other).tolist() == Sets.of([other], None).parts.train.tolist()
+    # features of both layouts, and of the second as if it had been recorded in the first
+    model = motet.load(out)
+    assert model.transform(small_archive).shape[0] == 48
+    with pytest.raises(ConfigError, match="unit"):
+        model.transform(other)
+    with pytest.raises(RunError, match="several archives; name one by --data"):
+        run.archive()
+    checkpoint = (out / "model.safetensors").read_bytes()
+    (out / "model.safetensors").unlink()
+    for path in run.checkpoints[1:]:
+        path.unlink()  # back to the end of the first epoch
+    resume(out, progress=False)
+    assert (out / "model.safetensors").read_bytes() == checkpoint
+    found = motet.evaluate.run(run, ["knn"], data=small_archive, baselines=False, progress=False)
+    assert not any("were in the pretraining" in note for note in found["notes"])
+
+
+def test_epochs_draw_by_weight(small_archive: MotionArchive, other: MotionArchive, tmp_path: Path) -> None:
+    from motet.methods.material import material, opened
+    from motet.methods.pretrain import resolve, trainer_of
+
+    options = {k: v for k, v in TINY.items() if k != "progress"} | {"set_weights": (1.0, 2.0)}
+    with material(opened([small_archive, other]), None, None) as (archive, sets):
+        recipe, parts = resolve("moco/small", archive, options, sets=sets)
+        learner = trainer_of(recipe, archive, parts, progress=False, sets=sets).learner
+        assert learner.stages[0].steps == 2  # 8 + 15 clips
+        drawn = [learner._drawn(epoch) for epoch in range(30)]  # type: ignore[attr-defined]
+    assert all(int((d < 48).sum()) == 8 and len(d) == 23 and len(d.unique()) == 23 for d in drawn)
+    assert len(torch.cat(drawn).unique()) == 39  # nobody is left out for long
+
+
+def test_start_gives_the_encoders(small_archive: MotionArchive, tmp_path: Path) -> None:
+    first = pretrain("cmd/small", small_archive, tmp_path / "first", **TINY)
+    begin = Start.open(tmp_path / "first")
+    out = tmp_path / "second"
+    again = pretrain("moco/small", small_archive, out, start=first.path, **{**TINY, "lr": 1e-30})
+    assert again.config["start"] == str(first.path.resolve())
+    for name, value in motet.load(out).weights().items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(value, begin.model.weights()[name])
+    host = pretrain("halp/small", small_archive, tmp_path / "third", start=first.path, **TINY, prototypes=4)
+    assert motet.load(host.path).streams == ("joint",)
+
+
+def test_keys_follow_the_start(small_archive: MotionArchive, tmp_path: Path) -> None:
+    from motet.methods.pretrain import resolve, trainer_of
+
+    pretrain("cmd/small", small_archive, tmp_path / "first", **TINY)
+    begin = Start.open(tmp_path / "first")
+    options = {k: v for k, v in TINY.items() if k != "progress"}
+    recipe, parts = resolve("cmd", small_archive, options, start=begin)
+    learner = trainer_of(recipe, small_archive, parts, progress=False, start=begin).learner
+    for name, twins in learner.host.key_encoders.state_dict().items():  # type: ignore[union-attr,operator]
+        torch.testing.assert_close(twins, begin.model.encoders.state_dict()[name])
+
+
+def test_a_start_that_does_not_fit(small_archive: MotionArchive, other: MotionArchive, tmp_path: Path) -> None:
+    pretrain("moco/small", small_archive, tmp_path / "first", **{**TINY, "streams": ("joint",)})
+    start = str(tmp_path / "first")
+    for data, recipe, options, said in (
+        (other, "moco", {"streams": ("joint",)}, "the model was trained on stick"),
+        (small_archive, "moco", {}, "no stream 'motion'"),
+        (small_archive, "moco", {"streams": ("joint",), "width": 16}, "has width 8, not 16; leave --width out"),
+        (small_archive, "moco/small-gru", {"streams": ("joint",)}, "trains the encoder gru"),
+        (small_archive, "moco", {"preprocess": "center", "streams": ("joint",)}, "leave --preprocess out"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            pretrain(recipe, data, tmp_path / "out", start=start, progress=False, **options)
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="random convolutions"):
+        Start.open("rocket")
+
+
+def test_seeds_of_another_start_are_another_training(small_archive: MotionArchive, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    train_seeds("moco/small", small_archive, out, [0], **TINY)
+    train_seeds("moco/small", small_archive, out, [0], **TINY)
+    with pytest.raises(RunError, match="it started from fresh encoders"):
+        train_seeds("moco/small", small_archive, out, [0], start=out / "seed-0", **TINY)
+
+
+def test_what_does_not_go_together(small_archive: MotionArchive, tmp_path: Path) -> None:
+    layout = replace(stick(), name="watch", kind="sensor", up=None, parents=(-1,) * 8)
+    with ArchiveWriter(tmp_path / "watch", skeleton=layout) as writer:
+        writer.add(np.ones((9, 8, 3)), name="a")
+    with pytest.raises(ConfigError, match="train on archives of one kind"):
+        common_form([small_archive, MotionArchive.open(tmp_path / "watch")])
+    with pytest.raises(ConfigError, match="name each archive once"):
+        motet.pretrain("cmd", [small_archive, small_archive], tmp_path / "out")
+
+
+def test_start_body_on_another_layout(tmp_path: Path) -> None:
+    archive = motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4, layout="kinect-v2")
+    run = motet.pretrain("cmd", archive, tmp_path / "run", start="body", steps=2, batch_size=8, progress=False)
+    assert run.config["start"] == "body"
+    assert run.config["data"]["skeleton"]["name"] == "shared-15"
+    assert motet.load(run.path).transform(archive).shape[0] == 24
+    assert run.archive().hash == archive.hash
