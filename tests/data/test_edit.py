@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -79,6 +80,31 @@ def test_archives_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"differ in fps \(10.0 and 20.0\); convert one with"):
         merge([tmp_path / "a", tmp_path / "e"], tmp_path / "d")
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*no built-in layout")
+def test_shards_of_an_import_merge_to_the_import(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for number in range(7):
+        rows = "\n".join(f"{t},{number + t},1,2" for t in range(6))
+        (folder / f"r{number}.csv").write_text("time,hip_x,hip_y,hip_z\n" + rows + "\n")
+    (folder / "r3.csv").write_text("time,hip_x,hip_y,hip_z\n0,a,1,2\n")
+    options: dict[str, Any] = {"on_error": "skip", "progress": False}
+    whole = import_dataset("csv", folder, tmp_path / "whole.motet", **options)
+    parts = [tmp_path / f"part{i}.motet" for i in (1, 2, 3)]
+    for number, part in enumerate(parts, 1):
+        import_dataset("csv", folder, part, shard=f"{number}/3", **options)
+    joined = merge([parts[1], parts[2], parts[0]], tmp_path / "joined.motet")
+    assert joined.hash == whole.hash
+    assert np.array_equal(joined.frames, whole.frames)
+    assert joined.clips.drop("offset").equals(whole.clips.drop("offset"))
+    assert joined.source["skipped"] == whole.source["skipped"] != []
+    assert (joined.source["files"], joined.source.get("shard")) == (7, None)
+    with pytest.raises(ConfigError, match="shard 2/3 is missing among"):
+        merge([parts[0], parts[2]], tmp_path / "x.motet")
+    with pytest.raises(ConfigError, match="7 files, too few for shard 1/8"):
+        import_dataset("csv", folder, tmp_path / "x.motet", shard="1/8", **options)
 
 
 def test_recordings_are_cut_into_windows_or_at_their_labels(archive: MotionArchive, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import motet
 from motet import cli
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.engine.options import Encoder
@@ -17,6 +17,7 @@ from motet.methods import recipes
 from motet.methods.learner import create_run
 from motet.methods.model import Model
 from motet.use.embed import _blocks
+from motet.use.joined import join
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def run(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) 
 def test_blocks_hold_every_clip_once(small_archive: MotionArchive) -> None:
     frame = 8 * 3 * 4
     for limit in (1, 100 * frame, 10**9):
-        blocks = list(_blocks(small_archive, limit))
+        blocks = list(_blocks(small_archive, np.arange(48), limit))
         assert np.concatenate(blocks).tolist() == list(range(48))
         frames = [small_archive.lengths[ids].sum() for ids in blocks]
         assert all(n * frame <= limit or len(ids) == 1 for n, ids in zip(frames, blocks, strict=True))
@@ -62,6 +63,37 @@ def test_blocks_give_the_features_of_the_whole(
         np.testing.assert_allclose(found["features"], expected, atol=1e-6)
         assert found["columns"].tolist() == [0, 8, 16]
         assert found["label"].tolist() == small_archive.labels.tolist()
+
+
+def test_shards_joined_are_the_whole(run: Run, small_archive: MotionArchive, tmp_path: Path) -> None:
+    motet.embed(run.path, small_archive.path, tmp_path / "whole.npz")
+    parts = [tmp_path / f"part{i}.npz" for i in (1, 2, 3)]
+    for number, part in enumerate(parts, 1):
+        words = ["embed", str(run.path), str(small_archive.path), "--out", str(part), "--shard", f"{number}/3"]
+        assert cli.main(words) == 0
+    assert cli.main(["data", "merge", *map(str, (parts[2], parts[0], parts[1])), str(tmp_path / "joined.npz")]) == 0
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "joined.npz") as joined:
+        assert list(whole) == list(joined)
+        for key in whole:
+            assert (
+                np.allclose(whole[key], joined[key], atol=1e-6)
+                if key == "features"
+                else (whole[key] == joined[key]).all()
+            )
+    with pytest.raises(ConfigError, match="shard 2/3 is missing"):
+        join([parts[0], parts[2]], tmp_path / "x.npz")
+    with pytest.raises(ConfigError, match="shard 3/3 is missing"):
+        join(parts[:2], tmp_path / "x.npz")
+    with pytest.raises(ConfigError, match="shard 1/3 comes twice"):
+        join([parts[0], parts[0]], tmp_path / "x.npz")
+    with pytest.raises(ConfigError, match="too few for shard 1/49"):
+        motet.embed(run.path, small_archive.path, tmp_path / "x.npz", shard="1/49")
+    with pytest.raises(ConfigError, match="it must be i/n"):
+        motet.embed(run.path, small_archive.path, tmp_path / "x.npz", shard="0/3")
+    (tmp_path / "no.npz").write_text("no")
+    with pytest.raises(DataError, match="cannot be read"):
+        join([parts[0], tmp_path / "no.npz"], tmp_path / "x.npz")
+    assert not (tmp_path / "x.npz").exists()
 
 
 def test_another_layout_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def data_import(args: Sequence[str]) -> int:
         """processes that read; by default one a core"""
         dtype: Literal["float32", "float16"] = "float32"
         """precision of the stored coordinates"""
+        shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
+        """read the I-th of N parts of the files; `motet data merge` joins the parts"""
         overwrite: bool = False
         """replace an archive of the same name"""
         json: Path | None = None
@@ -62,6 +64,7 @@ def data_import(args: Sequence[str]) -> int:
         on_error=given.on_error,
         workers=given.workers,
         dtype=given.dtype,
+        shard=given.shard,
         overwrite=given.overwrite,
         progress=not given.quiet,
         **options,

@@ -47,10 +47,10 @@ def data_select(args: Sequence[str]) -> int:
 
 @dataclass
 class Merge:
-    """Several archives of one layout and rate as one; classes are joined by name."""
+    """Several archives of one layout and rate as one; classes are joined by name. Files of features (.npz) likewise."""
 
     archives: tyro.conf.Positional[tuple[Path, ...]]
-    """archives, the last one is the destination"""
+    """archives, or files of `motet embed --shard`; the last one is the destination"""
     overwrite: bool = False
 
 
@@ -62,6 +62,12 @@ def data_merge(args: Sequence[str]) -> int:
 
     if len(given.archives) < 3:
         raise ConfigError("merge needs at least two archives and a destination: `motet data merge A B DESTINATION`")
+    if all(path.suffix == ".npz" for path in given.archives):
+        from motet.use.joined import join
+
+        shape = join(given.archives[:-1], given.archives[-1], overwrite=given.overwrite)
+        print(f"{given.archives[-1]}: {shape[0]} clips × {shape[1]} features")
+        return 0
     return _said(merge(given.archives[:-1], given.archives[-1], overwrite=given.overwrite))
 
 

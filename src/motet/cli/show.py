@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -23,6 +23,8 @@ class Embed:
     """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
     device: str = "cpu"
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
+    """encode the I-th of N parts of the clips; `motet data merge` joins the files"""
     overwrite: bool = False
     """replace a file that is there"""
 
@@ -32,7 +34,7 @@ def embed(args: Sequence[str]) -> int:
     given = parse(Embed, args, "motet embed")
     from motet.use.embed import embed as make
 
-    shape = make(given.run, given.archive, given.out, device=given.device, overwrite=given.overwrite)
+    shape = make(given.run, given.archive, given.out, device=given.device, shard=given.shard, overwrite=given.overwrite)
     if os.environ.get("RANK", "0") == "0":
         what = "clips" if given.archive.is_dir() else "rows"
         print(f"{given.out}: {shape[0]} {what} × {shape[1]} features")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.shards import in_order
 from motet.data import layouts
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
 from motet.data.convert import convert as convert_layout
@@ -72,7 +73,8 @@ def write(
     if not listed:
         raise DataError(f"{like.path}: no clip is left, so there is nothing to write to {destination}")
     kept = all(p.whole for p in listed) and change is None
-    kinds = {n: Sensor(s.skeleton, s.fps, s.units, s.channels) for n, s in like.sensors.items()} if kept else {}
+    beside = {n: s for p in listed for n, s in p.archive.sensors.items()} if kept else {}
+    kinds = {n: Sensor(s.skeleton, s.fps, s.units, s.channels) for n, s in beside.items()}
     described: dict[str, Any] = {
         "skeleton": like.skeleton,
         "persons": like.persons,
@@ -186,13 +188,17 @@ def _recorded(frames: npt.NDArray[Any]) -> tuple[int, int]:
 def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite: bool = False) -> MotionArchive:
     """Several archives of one layout and rate as one; classes are joined by name.
 
+    Shards of one import come in their order, whatever the order of ``archives``, and give the archive of the whole.
+
     Raises:
-        ConfigError: fewer than two archives, or layouts, rates or units that differ.
+        ConfigError: fewer than two archives, layouts, rates or units that differ, or a shard that is missing.
         DataError: two clips of one name.
     """
     if len(archives) < 2:
         raise ConfigError("merge needs at least two archives and a destination")
     sources = [MotionArchive.open(a) for a in archives]
+    order = in_order([s.source.get("shard") for s in sources], [str(s.path) for s in sources])
+    sources = [sources[i] for i in order or range(len(sources))]
     first = sources[0]
     for other in sources[1:]:
         for what in ("skeleton", "persons", "fps", "units", "channels"):
@@ -209,7 +215,18 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
         for index, label in enumerate(source.labels.tolist()):
             number = None if label < 0 else classes.index(source.class_names[label])
             pieces.append(Piece(source, index, changes={"label": number}))
-    return write(pieces, destination, first, verb="merge", overwrite=overwrite, class_names=classes)
+    options: dict[str, Any] = {"class_names": classes}
+    if order is not None:
+        options["source"] = _whole_source(sources)
+    return write(pieces, destination, first, verb="merge", overwrite=overwrite, **options)
+
+
+def _whole_source(shards: Sequence[MotionArchive]) -> dict[str, Any]:
+    """What the import of all shards at once would have noted."""
+    whole = {k: v for k, v in shards[0].source.items() if k != "shard"}
+    whole["files"] = sum(int(s.source.get("files", 0)) for s in shards)
+    whole["skipped"] = [file for s in shards for file in s.source.get("skipped", [])]
+    return whole
 
 
 def split(

@@ -17,8 +17,9 @@ import torch
 import torch.distributed as dist
 
 from motet.core.distributed import joined, rank, reason, world_size
-from motet.core.errors import RunError
+from motet.core.errors import ConfigError, RunError
 from motet.core.files import refuse_existing, written
+from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.data.loader import release_pages
 from motet.engine.model import load
@@ -35,6 +36,7 @@ def embed(
     out: str | Path,
     *,
     device: str | torch.device = "cpu",
+    shard: str | None = None,
     overwrite: bool = False,
     block_bytes: int = _BLOCK_BYTES,
 ) -> tuple[int, int]:
@@ -51,6 +53,8 @@ def embed(
             and of tables and archives ``trained`` (N,) bool, whether the row trained this very student; rows that lack
             its target are NaN in ``features`` and ``probabilities``.
         device: where to encode.
+        shard: ``"i/n"``: encode the i-th of n parts of the clips of an archive; :func:`motet.use.joined.join` joins the
+            files.
         overwrite: replace a file that is there.
         block_bytes: memory for preprocessed clips.
 
@@ -62,15 +66,19 @@ def embed(
         RunError: another process stopped; no file is written then.
     """
     refuse_existing(out, overwrite)
-    if kind_of(run) == "distill":
+    part = None if shard is None else Shard.parse(shard)
+    kind = kind_of(run)
+    if part is not None and kind in ("distill", "distill-raw", "discover"):
+        raise ConfigError(f"{run} is a run of `motet {kind}`, whose features are not made in shards; drop --shard")
+    if kind == "distill":
         from motet.methods.distillation.student import embed as embed_by_student
 
         return embed_by_student(run, archive, out)
-    if kind_of(run) == "distill-raw" or (Path(run) / "replica.json").exists():
+    if kind == "distill-raw" or (Path(run) / "replica.json").exists():
         from motet.methods.distillation.raw.student import embed as embed_by_raw_student
 
         return embed_by_raw_student(run, archive, out)
-    if kind_of(run) == "discover":
+    if kind == "discover":
         from motet.methods.discovery.model import embed as embed_by_branches
 
         return embed_by_branches(run, archive, out)
@@ -81,13 +89,17 @@ def embed(
     model.check(source)
     out = Path(out)
     widths = [int(e.feature_size) for e in model.encoders]
-    shape = (len(source), sum(widths))
+    extra: dict[str, Any] = {} if part is None else {"shard": np.array(str(part))}
+    rows = np.arange(len(source))[slice(None) if part is None else part.part(len(source))]
+    if not len(rows):
+        raise ConfigError(f"{source.path} holds {len(source)} clips, too few for shard {part}; use fewer shards")
+    shape = (len(rows), sum(widths))
     table = out.with_name(f".{out.name}.features")
     with joined(), model.reading(source) as source, _scratch(table, shape):
         features = np.lib.format.open_memmap(table, mode="r+")
-        for number, ids in enumerate(_blocks(source, block_bytes)):
+        for number, ids in enumerate(_blocks(source, rows, block_bytes)):
             if number % world_size() == rank():
-                features[ids] = _encoded(model, source, ids)
+                features[ids - rows[0]] = _encoded(model, source, ids)
                 release_pages(source.frames)  # otherwise the whole archive stays mapped in the end
                 release_pages(features)
         features.flush()
@@ -97,24 +109,25 @@ def embed(
                 np.savez(
                     file,
                     features=features,
-                    name=source.clips["name"].to_numpy().astype(np.str_),
-                    label=source.labels,
+                    name=source.clips["name"].to_numpy()[rows].astype(np.str_),
+                    label=source.labels[rows],
                     streams=np.array(model.streams),
                     columns=np.cumsum([0, *widths]),
+                    **extra,
                 )
     return shape
 
 
-def _blocks(source: MotionArchive, block_bytes: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Consecutive archive rows whose frames fit the memory, at least one clip each."""
+def _blocks(source: MotionArchive, rows: npt.NDArray[np.int64], block_bytes: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Consecutive archive rows of ``rows`` whose frames fit the memory, at least one clip each."""
     frame = source.persons * len(source.skeleton) * len(source.channels) * 4
     start, used = 0, 0
-    for index, length in enumerate(source.lengths):
+    for place, length in enumerate(source.lengths[rows]):
         if used and used + int(length) * frame > block_bytes:
-            yield np.arange(start, index)
-            start, used = index, 0
+            yield rows[start:place]
+            start, used = place, 0
         used += int(length) * frame
-    yield np.arange(start, len(source))
+    yield rows[start:]
 
 
 def _encoded(model: Model, source: MotionArchive, ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:

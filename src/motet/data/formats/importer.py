@@ -29,6 +29,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.shards import Shard
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.columns import check_columns, printable
@@ -51,6 +52,7 @@ def import_dataset(
     progress: bool = True,
     overwrite: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
+    shard: str | None = None,
     **options: Any,
 ) -> MotionArchive:
     """Read raw recordings into a new archive.
@@ -66,6 +68,7 @@ def import_dataset(
         progress: show progress and a summary on stderr.
         overwrite: replace an archive that is there already.
         dtype: what the archive stores.
+        shard: ``"i/n"``: read only the i-th of n parts of the files; :func:`motet.data.edit.merge` joins the parts.
         **options: the format's own options.
 
     Raises:
@@ -78,6 +81,7 @@ def import_dataset(
         raise ConfigError(f"workers is {workers}; it must be at least 1")
     if dtype not in ("float32", "float16"):
         raise ConfigError(f"dtype is {dtype!r}; it must be float32 or float16")
+    part = None if shard is None else Shard.parse(shard)
     found = formats.get(format)
     chosen = make_options(format, found.options, options)
     source, destination = Path(source), Path(destination)
@@ -88,13 +92,17 @@ def import_dataset(
         plan = found.discover(source, chosen)
     if not plan.units:
         raise DataError(f"{source} holds nothing that the format {format} reads")
+    units = plan.units if part is None else plan.units[part.part(len(plan.units))]
+    if not units:
+        raise ConfigError(f"{source} holds {len(plan.units)} files, too few for shard {part}; use fewer shards")
     skipped: list[dict[str, str]] = []
     facts = {
         "format": format,
         "path": str(source),
         "options": {k: _plain(v) for k, v in dataclasses.asdict(chosen).items()},
         **plan.facts,
-        "files": len(plan.units),
+        "files": len(units),
+        **({} if part is None else {"shard": str(part)}),
         "skipped": skipped,  # the writer keeps this very list and stores what is in it at the end
     }
     writer = ArchiveWriter(
@@ -112,12 +120,12 @@ def import_dataset(
         sensors={name: Sensor(s.skeleton, s.fps, s.measure) for name, s in plan.sensors.items()},
         overwrite=overwrite,
     )
-    standard = 1 if plan.light else _workers(len(plan.units))
-    count = standard if workers is None else min(workers, len(plan.units))
+    standard = 1 if plan.light else _workers(len(units))
+    count = standard if workers is None else min(workers, len(units))
     try:
         with _bar(console) as bar:
-            task = bar.add_task("import", total=len(plan.units))
-            with contextlib.closing(_outcomes(format, plan.units, chosen, count)) as outcomes:
+            task = bar.add_task("import", total=len(units))
+            with contextlib.closing(_outcomes(format, units, chosen, count)) as outcomes:
                 for unit, outcome in outcomes:
                     notes.say(outcome.notes)
                     stopped = bool(skipped) and on_error == "stop"  # then the others are only looked at
@@ -130,7 +138,7 @@ def import_dataset(
         if skipped and on_error == "stop":
             raise DataError(_all_bad(skipped))
         if not len(writer):
-            raise DataError(f"none of the {len(plan.units)} files of {source} can be used; {skipped[0]['reason']}")
+            raise DataError(f"none of the {len(units)} files of {source} can be used; {skipped[0]['reason']}")
         archive = writer.close()
     except BaseException:
         writer.abort()
