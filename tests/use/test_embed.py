@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import motet
@@ -119,3 +120,15 @@ def test_a_file_that_is_there_is_kept_unless_asked(
     assert cli.main([*line, "--overwrite"]) == 0
     with np.load(out) as found:
         assert len(found["features"]) == 48
+
+
+def test_parquet_has_a_row_for_each_clip_with_its_features(
+    run: Run, small_archive: MotionArchive, tmp_path: Path
+) -> None:
+    motet.embed(run.path, small_archive.path, tmp_path / "f.parquet")
+    motet.embed(run.path, small_archive.path, tmp_path / "f.npz")
+    table, arrays = pl.read_parquet(tmp_path / "f.parquet"), np.load(tmp_path / "f.npz")
+    assert table["name"].to_list() == arrays["name"].tolist()
+    assert np.array_equal(table["features"].to_numpy(), arrays["features"])
+    assert table["class"].to_list() == [small_archive.class_names[n] for n in small_archive.labels]
+    assert table["subject"].to_list() == small_archive.clips["subject"].to_list()

@@ -15,6 +15,7 @@ from motet.core.errors import ConfigError
 from motet.data import track_files
 from motet.data.archive import MotionArchive
 from motet.use.fit import fit
+from motet.use.gltf import write_glb
 
 FORMATS: Mapping[str, str] = {
     "table": "Labels (CSV)",
@@ -22,28 +23,28 @@ FORMATS: Mapping[str, str] = {
     "boris": "Labels (BORIS)",
     "audacity": "Labels (Audacity)",
     "model": "Classifier (as of motet fit)",
+    "report": "Report (one HTML page)",
+    "glb": "This recording (glTF, .glb)",
 }
 """exports by name, with the words on their buttons."""
 
 
 def export(archive: MotionArchive, track: str, form: str) -> tuple[str, bytes]:
-    """File name and content of an export.
+    """File name and content of labels or of the classifier.
 
     Args:
         archive: recordings with the label track.
         track: whose labels are exported.
-        form: a key of :data:`FORMATS`.
+        form: ``model``, or a form of label files.
 
     Raises:
-        ConfigError: no such export, or no labels yet.
+        ConfigError: no labels yet.
     """
-    if form not in FORMATS:
-        raise ConfigError(f"there is no export {form!r}; choose from {', '.join(FORMATS)}")
     tracks = MotionArchive.open(archive.path).tracks  # as they are on disk now
     rows = tracks[track] if track in tracks else pl.DataFrame()
     if rows.is_empty():
         raise ConfigError("nothing is labelled yet, so there is nothing to export")
-    name = re.sub(r"[^\w.+-]", "_", archive.path.stem) or "recordings"
+    name = file_name(archive.path.stem)
     if form == "model":
         return f"{name}-model.zip", _model(archive.path, track)
     written = track_files.write(rows, form, name=track, durations=tracks.durations if form == "elan" else None)
@@ -51,6 +52,24 @@ def export(archive: MotionArchive, track: str, form: str) -> tuple[str, bytes]:
         [(file, text)] = written.items()
         return f"{name}-{file}", text.encode()
     return f"{name}-{form}.zip", _zipped({file: text.encode() for file, text in written.items()})
+
+
+def file_name(text: str) -> str:
+    """Letters, digits and a few signs of a name, for a file."""
+    return re.sub(r"[^\w.+-]", "_", text, flags=re.ASCII)[:80] or "recordings"
+
+
+def scene(archive: MotionArchive, clip: int) -> tuple[str, bytes]:
+    """File name and content of one recording as ``.glb``.
+
+    Raises:
+        ConfigError: sensors, flat recordings, or no such recording.
+    """
+    if not 0 <= clip < len(archive):
+        raise ConfigError(f"there is no recording {clip}; the archive has {len(archive)}")
+    with tempfile.TemporaryDirectory() as folder:
+        content = write_glb(archive, clip, Path(folder) / "scene.glb").read_bytes()
+    return f"{file_name(archive.clips['name'][clip])}.glb", content
 
 
 def _model(path: Path, track: str) -> bytes:

@@ -1,26 +1,28 @@
 """Moments of all recordings in one space: what the map shows, what is like what, what a classifier learns from.
 
-A moment is a whole clip where clips are short, else a window of two seconds. Features are made in the background,
-recording by recording, and brought to a few whitened principal components.
+A moment is a whole clip where clips are short, else a window of two seconds. Features are made in the background and
+brought to a few whitened principal components.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from motet.application.features import Source, default
 from motet.application.motion import rate
+from motet.core.devices import one_thread
 from motet.core.errors import ConfigError, MotetError
 from motet.data.archive import MotionArchive
 from motet.report.maps import positions
 from motet.use.signals import Layout
-from motet.use.windows import Statistics
 
 Array = npt.NDArray[np.float32]
 WINDOW, HOP = 2.0, 1.0
@@ -35,11 +37,8 @@ _PLACED = 2500  # moments that t-SNE places; the others lie between those that a
 _KEPT = 64  # recordings whose ticks stay in memory
 
 
-class Framewise(Protocol):
-    """A model that describes every frame."""
-
-    def frames(self, archive: MotionArchive, clip: int, /) -> Any:
-        """(T, F) features of one recording."""
+COVERED = 0.8
+"""share of a short clip from which a time range counts as the whole clip."""
 
 
 class Moments:
@@ -47,16 +46,21 @@ class Moments:
 
     Args:
         archive: recordings.
-        model: features of every frame; statistics over several window lengths where there is none.
+        source: opens the features, in the thread (torch is slow to import); the shipped weights or statistics by
+            default.
 
     Attributes:
         clip, start, end: of every moment; row of the archive, and seconds.
     """
 
-    def __init__(self, archive: MotionArchive, model: Framewise | None = None) -> None:
-        self.archive, self.model, self.statistics = archive, model, Statistics()
+    def __init__(self, archive: MotionArchive, source: Callable[[], Source] | None = None) -> None:
+        self.archive = archive
+        self._open = source or (lambda: default(archive))
+        self._source: Source | None = None
         self.layout = Layout.of(archive)
         self.clip, self.start, self.end = _windows(archive)
+        self._first = np.searchsorted(self.clip, np.arange(len(archive) + 1))  # of each recording's moments
+        self._seconds = archive.lengths / rate(archive)
         self.features: Array | None = None
         self._plane: npt.NDArray[np.float64] | None = None
         self._final = False
@@ -85,7 +89,8 @@ class Moments:
             return {"state": f"There is no map: {self._failed}", "final": True}
         if plane is None:
             return {"state": f"Looking at recording {self._done + 1:,} of {len(self.archive):,} …", "final": False}
-        words = f"{len(self.clip):,} moments; near ones are similar."
+        assert self._source is not None
+        words = f"{len(self.clip):,} moments; near ones are similar (features: {self._source.name})."
         return {
             "state": words if self._final else f"{words} The map is being refined …",
             "final": self._final,
@@ -107,7 +112,7 @@ class Moments:
         """
         if self.features is None:
             raise ConfigError(self._failed or "the recordings are still being looked at; try again in a moment")
-        query = self.between(clip, start, end).mean(axis=0)
+        query = self.rows(clip, start, end).mean(axis=0)
         distance = np.linalg.norm(self.features - query, axis=1) / self.chance
         here = (self.clip == clip) & (self.start < end) & (self.end > start)
         found: list[dict[str, Any]] = []
@@ -129,14 +134,21 @@ class Moments:
                 break
         return found
 
-    def between(self, clip: int, start: float, end: float) -> Array:
-        """(n, SIZE) components of the ticks of a time range, at least one.
+    def of(self, clip: int) -> range:
+        """The moments of a recording."""
+        return range(int(self._first[clip]), int(self._first[clip + 1]))
+
+    def rows(self, clip: int, start: float, end: float) -> Array:
+        """(n, SIZE) components of a time range: one row of a short clip as a whole, else a row for each tick.
 
         Raises:
             ConfigError: there is no such recording.
         """
         if not 0 <= clip < len(self.archive):
             raise ConfigError(f"there is no recording {clip}; the archive has {len(self.archive)}")
+        seconds = float(self._seconds[clip])
+        if self.features is not None and seconds <= WHOLE and min(end, seconds) - max(start, 0) >= COVERED * seconds:
+            return self.features[self._first[clip] : self._first[clip] + 1]
         ticks = self.ticks(clip)
         per_second = self.layout.fps / self.layout.hop
         first = int(np.clip(round(start * per_second), 0, len(ticks) - 1))
@@ -160,9 +172,11 @@ class Moments:
 
     def _work(self) -> None:
         try:
-            self._learn()
-            self._describe()
-            self._place()
+            with one_thread():
+                self._source = self._open()
+                self._learn()
+                self._describe()
+                self._place()
         except _Stopped:
             pass
         except (MotetError, MemoryError, ValueError, np.linalg.LinAlgError) as error:
@@ -172,32 +186,37 @@ class Moments:
     def _dense(self, clip: int) -> Array:
         if self._stop.is_set():
             raise _Stopped
-        if self.model is None:
-            return self.statistics(self.archive.clip(clip), self.layout)
-        frames, hop = np.asarray(self.model.frames(self.archive, clip), dtype=np.float32), self.layout.hop
-        edges = np.arange(0, len(frames), hop)
-        counts = np.diff([*edges, len(frames)])[:, None]
-        return np.asarray(np.add.reduceat(frames, edges, axis=0) / counts, dtype=np.float32)
+        while self._source is None:  # asked before the features are opened
+            if self._failed or self._stop.wait(0.05):
+                raise ConfigError(self._failed or "the application is closing")
+        return self._source.ticks(clip)
 
-    def _rows(self, clip: int, dense: Array) -> Array:
-        """(k, F) features of the moments of a recording: means over their ticks."""
-        own = np.flatnonzero(self.clip == clip)
+    def _raw(self, clips: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Array]]:
+        """Features of the moments of some recordings, in parts: (k,) moments and (k, F) rows."""
+        assert self._source is not None
+        short = self._seconds[clips] <= WHOLE
+        for block, rows in self._source.whole(clips[short]):
+            if self._stop.is_set():
+                raise _Stopped
+            yield self._first[block], rows
+        for clip in clips[~short]:
+            own = np.arange(self._first[clip], self._first[clip + 1])
+            if len(own):
+                yield own, self._means(own, self._dense(int(clip)))
+
+    def _means(self, own: npt.NDArray[np.int64], dense: Array) -> Array:
+        """(k, F) means over the ticks of some moments of a recording."""
         per_second = self.layout.fps / self.layout.hop
-        rows = []
-        for i in own:
-            first = min(int(self.start[i] * per_second), len(dense) - 1)
-            last = max(first + 1, min(round(self.end[i] * per_second), len(dense)))
-            rows.append(dense[first:last].mean(axis=0))
-        return np.array(rows, dtype=np.float32)
+        first = np.minimum((self.start[own] * per_second).astype(np.int64), len(dense) - 1)
+        last = np.clip(np.round(self.end[own] * per_second).astype(np.int64), first + 1, len(dense))
+        return np.array([dense[a:b].mean(axis=0) for a, b in zip(first, last, strict=True)], dtype=np.float32)
 
     def _learn(self) -> None:
         """Components from recordings that are drawn at random until there are enough moments."""
-        rows: list[Array] = []
-        for clip in np.random.default_rng(0).permutation(len(self.archive)):
-            rows.append(self._rows(int(clip), self._dense(int(clip))))
-            if sum(map(len, rows)) >= _SAMPLE:
-                break
-        sample = np.concatenate(rows)
+        order = np.random.default_rng(0).permutation(len(self.archive))
+        amounts = np.cumsum(np.diff(self._first)[order])
+        chosen = np.sort(order[: int(np.searchsorted(amounts, _SAMPLE)) + 1])
+        sample = np.concatenate([rows for _, rows in self._raw(chosen)])
         shift, spread = sample.mean(axis=0), sample.std(axis=0)
         gain = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0).astype(np.float32)
         self._scale = shift, gain
@@ -223,11 +242,9 @@ class Moments:
     def _describe(self) -> None:
         assert self._pca is not None
         features = np.zeros((len(self.clip), self._pca.n_components_), dtype=np.float32)
-        for clip in range(len(self.archive)):
-            own = self.clip == clip
-            if own.any():
-                features[own] = self._project(self._rows(clip, self._dense(clip)))
-            self._done = clip
+        for own, rows in self._raw(np.arange(len(self.archive))):
+            features[own] = self._project(rows)
+            self._done = int(self.clip[own[-1]])
         self.features = features
         plane = np.pad(features[:, :2], ((0, 0), (0, max(0, 2 - features.shape[1])))).astype(np.float64)
         self._plane = plane / (np.abs(plane).max() or 1.0)

@@ -102,7 +102,8 @@ def _numbers(answer: Callable[[Any], motion.Window]) -> Answer:
 def _export(session: Session) -> Answer:
     async def reply(request: Request) -> Response:
         query = request.query_params
-        name, content = await run_in_threadpool(session.export, query.get("format", ""))
+        clip = _int(query, "clip") if "clip" in query else 0
+        name, content = await run_in_threadpool(session.export, query.get("format", ""), clip)
         return Response(content, media_type="application/octet-stream", headers={"x-name": name})
 
     return reply

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from motet.application.export import FORMATS, export
+from motet.application.export import FORMATS, export, file_name, scene
+from motet.application.features import OfModel, OfStatistics, Source
 from motet.application.labels import Labels
-from motet.application.moments import Framewise, Moments
+from motet.application.moments import Moments
 from motet.application.motion import rate
+from motet.application.report import state_page
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
@@ -38,8 +41,8 @@ class Session:
         self.archive, self.rater = archive, rater
         self._answers: list[list[Any]] | None = None
         self.labels = Labels(archive, track)
-        framewise, self.predictor = _opened(model)
-        self.moments = Moments(archive, framewise)
+        source, self.predictor = _opened(archive, model)
+        self.moments = Moments(archive, source)
         self.teacher = Teacher(archive, self.labels, self.moments)
 
     def close(self) -> None:
@@ -77,7 +80,7 @@ class Session:
             "people": people,
             "person_names": names,
             "rater": self.rater,
-            "formats": [list(pair) for pair in FORMATS.items()],
+            "formats": [[k, v] for k, v in FORMATS.items() if k != "glb" or skeleton.kind != "sensor"],
         }
 
     def other_tracks(self) -> list[dict[str, Any]]:
@@ -114,26 +117,36 @@ class Session:
         """Moments most like a time of a recording, nearest first."""
         return self.moments.similar(clip, start, end, HITS)
 
-    def export(self, form: str) -> tuple[str, bytes]:
+    def export(self, form: str, clip: int = 0) -> tuple[str, bytes]:
         """File name and content of an export of :data:`motet.application.export.FORMATS`.
+
+        Args:
+            form: a key of it.
+            clip: the recording that is open.
 
         Raises:
             ConfigError: no such export, or nothing to export yet.
         """
+        if form not in FORMATS:
+            raise ConfigError(f"there is no export {form!r}; choose from {', '.join(FORMATS)}")
+        if form == "glb":
+            return scene(self.archive, clip)
+        if form == "report":
+            page = state_page(self.archive, self.labels, self.moments, self.teacher)
+            return f"{file_name(self.archive.path.stem)}-report.html", page.encode()
         return export(self.archive, self.labels.track, form)
 
 
-def _opened(model: str | None) -> tuple[Framewise | None, Predictor | None]:
+def _opened(archive: MotionArchive, model: str | None) -> tuple[Callable[[], Source] | None, Predictor | None]:
     """Features of a run or of weights, or a classifier whose answers are shown."""
     if model is None:
         return None, None
+    if model == OfStatistics.name:
+        return lambda: OfStatistics(archive), None
     if kind_of(model) == KIND:
         return None, load_predictor(model)
-    found = load(model)
-    if not callable(getattr(found, "frames", None)):
-        raise ConfigError(f"{model} has no features of single frames; name a pretraining, weights or a fitted model")
-    framewise: Framewise = found
-    return framewise, None
+    source = OfModel(archive, load(model), model)
+    return lambda: source, None
 
 
 def _codes(column: pl.Series) -> tuple[list[int], list[str]]:

@@ -39,6 +39,8 @@ class State:
     curve: list[tuple[int, float]] = field(default_factory=list)
     proposals: list[dict[str, Any]] = field(default_factory=list)
     predicted: list[list[Any]] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    held_out: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Teacher:
@@ -87,6 +89,29 @@ class Teacher:
         """Bouts of all recordings: clip, start, end, label, probability."""
         return self._state.predicted
 
+    @property
+    def words(self) -> str:
+        """How far the classifier is."""
+        return self._state.words
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """(labels, accuracy on people held out) of the fits so far."""
+        return list(self._state.curve)
+
+    @property
+    def finished(self) -> bool:
+        """Whether further labels of this kind will hardly help."""
+        return _flat(self._state.curve)
+
+    def held_out(self) -> tuple[Integers, list[str]]:
+        """(K, K) counts of (label, answer) for labels whose people were held out, and the K classes."""
+        now = self._state
+        matrix = np.zeros((len(now.classes), len(now.classes)), dtype=np.int64)
+        for true, answer in now.held_out:
+            matrix[true, answer] += 1
+        return matrix, list(now.classes)
+
     def state(self, rater: str) -> dict[str, Any]:
         """For the page."""
         now = self._state
@@ -127,10 +152,11 @@ class Teacher:
         number = {c: i for i, c in enumerate(classes)}
         parts = [self._features(one) for one in given]
         y = np.array([number[one.label] for one in given], dtype=np.int64)
-        accuracy = self._held_out(given, parts, y, len(classes))
+        pairs = self._held_out(given, parts, y, len(classes))
+        accuracy = _mean_over_classes(pairs)
         model = _fit_linear(parts, y, len(classes))
         probabilities = model(self.moments.features)
-        state = State(version=self._state.version + 1, curve=list(self._state.curve))
+        state = State(version=self._state.version + 1, curve=list(self._state.curve), classes=classes, held_out=pairs)
         if accuracy is not None and (not state.curve or state.curve[-1][0] != len(given)):
             state.curve.append((len(given), accuracy))
         state.predicted = self._bouts(probabilities, classes)
@@ -139,15 +165,17 @@ class Teacher:
         self._state = state
 
     def _features(self, one: Interval) -> Array:
-        rows = self.moments.between(one.clip, one.start, one.end)
+        rows = self.moments.rows(one.clip, one.start, one.end)
         return rows[:: -(-len(rows) // _TICKS)]
 
-    def _held_out(self, given: Sequence[Interval], parts: Sequence[Array], y: Integers, classes: int) -> float | None:
-        """Mean over classes of the share of labels that are right when their people were held out."""
+    def _held_out(
+        self, given: Sequence[Interval], parts: Sequence[Array], y: Integers, classes: int
+    ) -> list[tuple[int, int]]:
+        """(label, answer) of the labels whose people were held out; classes that only they have are left out."""
         groups = [self._group[one.clip] for one in given]
         fold_of = {g: i % FOLDS for i, g in enumerate(sorted(set(groups)))}
         folds = np.array([fold_of[g] for g in groups])
-        right: dict[int, list[bool]] = defaultdict(list)
+        found: list[tuple[int, int]] = []
         for fold in np.unique(folds):
             train, test = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
             if len(np.unique(y[train])) < 2:
@@ -155,8 +183,8 @@ class Teacher:
             model = _fit_linear([parts[i] for i in train], y[train], classes)
             for i in test:
                 if y[i] in y[train]:  # a class that was never seen cannot be recognised
-                    right[int(y[i])].append(int(model(parts[i]).mean(axis=0).argmax()) == y[i])
-        return float(np.mean([np.mean(own) for own in right.values()])) if len(right) > 1 else None
+                    found.append((int(y[i]), int(model(parts[i]).mean(axis=0).argmax())))
+        return found
 
     def _bouts(self, probabilities: Array, classes: Sequence[str]) -> list[list[Any]]:
         """Neighbouring moments of one class as one bout."""
@@ -222,13 +250,26 @@ def _fit_linear(parts: Sequence[Array], y: Integers, classes: int) -> Linear:
     return Linear.fit(rows, labels, classes, penalty=_PENALTY)
 
 
+def _mean_over_classes(pairs: Sequence[tuple[int, int]]) -> float | None:
+    """Share of answers that are right, each class counting the same; None of a single class."""
+    right: dict[int, list[bool]] = defaultdict(list)
+    for true, answer in pairs:
+        right[true].append(true == answer)
+    return float(np.mean([np.mean(own) for own in right.values()])) if len(right) > 1 else None
+
+
+def _flat(curve: Sequence[tuple[int, float]]) -> bool:
+    """Whether the last fits are equally good."""
+    recent = [value for _, value in curve[-STEADY:]]
+    return len(recent) == STEADY and max(recent) - min(recent) <= FLAT
+
+
 def _advice(curve: Sequence[tuple[int, float]], accuracy: float | None, count: int, classes: int) -> str:
     """What the estimate means for who labels."""
     have = f"{count} labels of {classes} classes."
     if accuracy is None:
         return f"{have} Label at least two people (or recordings) in two classes to see how well it does on others."
     have += f" On people whose labels were held out {round(100 * accuracy)} % are right (mean over classes)."
-    recent = [value for _, value in curve[-STEADY:]]
-    if len(recent) == STEADY and max(recent) - min(recent) <= FLAT:
+    if _flat(curve):
         return f"{have} The last {STEADY} fits are equally good: more labels of this kind will hardly help."
     return f"{have} These moments would teach it most:"

@@ -20,7 +20,7 @@ class Arguments:
     archive: Annotated[Path, tyro.conf.Positional]
     """motion archive"""
     model: Annotated[str | None, tyro.conf.Positional] = None
-    """run or weights whose features the page uses (default: statistics of the movement)"""
+    """run or weights whose features the page uses (default: the shipped weights where they fit, else statistics)"""
     port: int = 0
     """of the server; 0 takes a free one"""
     host: str = "127.0.0.1"

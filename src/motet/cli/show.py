@@ -15,7 +15,7 @@ from motet.cli.parse import parse, write_result
 
 @dataclass
 class Embed:
-    """Features of every clip of an archive, as one .npz: features, names, labels and the place of each stream."""
+    """Features of every clip of an archive, as one .npz (features, names, labels, streams) or .parquet."""
 
     run: tyro.conf.Positional[Path]
     """run, folder of weights, body (weights that come with motet) or rocket (random convolutions)"""
@@ -30,7 +30,7 @@ class Embed:
 
 
 def embed(args: Sequence[str]) -> int:
-    """motet embed RUN ARCHIVE --out FILE.npz"""
+    """motet embed RUN ARCHIVE --out FILE.npz|FILE.parquet"""
     given = parse(Embed, args, "motet embed")
     from motet.use.embed import embed as make
 
@@ -182,7 +182,7 @@ def report(args: Sequence[str]) -> int:
 
 @dataclass
 class Demo:
-    """Pretrain, evaluate and report on simulated skeletons and on a real smart-watch set from PyPI."""
+    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, both beside their rivals."""
 
     out: Path = Path("demo")
     """folder for archives, runs and reports; what is there already is not done again"""

@@ -36,20 +36,22 @@ def build(data: ReportData) -> str:
     Raises:
         ConfigError: the arrays of the map, the motion and the class names do not belong together.
     """
+    return compose(data, headline=_headline(data), trained=_trained(data))
+
+
+def compose(data: ReportData, **own: str) -> str:
+    """The page of some data with sections of one's own, HTML by their place in ``page.html``."""
     _check(data)
-    return render(
-        title=data.title,
-        payload=_payload(data),
-        simulated=_simulated(data),
-        notes="".join(f'<p class="note" role="note">{escape(note)}</p>' for note in data.notes),
-        headline=_headline(data),
-        map=_map(data),
-        trained=_trained(data),
-        compare=_compare(data),
-        mistakes=_mistakes(data),
-        curves=_curves(data),
-        reproduce=_reproduce(data),
-    )
+    found = {
+        "simulated": _simulated(data),
+        "notes": "".join(f'<p class="note" role="note">{escape(note)}</p>' for note in data.notes),
+        "map": _map(data),
+        "compare": _compare(data),
+        "mistakes": _mistakes(data),
+        "curves": _curves(data),
+        "reproduce": _reproduce(data),
+    }
+    return render(title=data.title, payload=_payload(data), **(found | own))
 
 
 def render(*, title: str, payload: dict[str, Any], **sections: str) -> str:
@@ -198,8 +200,9 @@ def _map(data: ReportData) -> str:
         if count == shown.total
         else f"{count:,} of {shown.total:,} {shown.sets}, every class in proportion"
     )
+    what = "moment" if shown.sets == "moments" else "recording"
     lead = (
-        f"Each dot is one recording; similar movements lie close together. Shown: {escape(amount)}, "
+        f"Each dot is one {what}; similar movements lie close together. Shown: {escape(amount)}, "
         f"by {escape(shown.source)}. Distances between far groups mean nothing."
     )
     scores = "".join(

@@ -1,4 +1,4 @@
-"""Features of every clip of an archive, written as one .npz file.
+"""Features of every clip of an archive, written as one .npz or Parquet file.
 
 Clips are encoded a block at a time and features go straight to a file, so the archive and the table may both be larger
 than memory. Started by ``torchrun``, the processes share the blocks.
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import torch
 import torch.distributed as dist
 
@@ -47,11 +48,13 @@ def embed(
             first student; of `motet discover`, both branches, with the clusters.
         archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one, a
             manifest (CSV) or folder of recordings if it learned from these. Tables and archives need no labels.
-        out: file to write: ``features`` (N, F) float32, ``name`` (N,), ``label`` (N,) int64 with -1 for unknown,
-            ``streams`` (S,) and ``columns`` (S + 1,), the columns of each stream. Of a student also ``probabilities``
-            (N, C) and ``class_names`` (C,), in which ``label`` counts then (-1 too for classes that it does not know),
-            and of tables and archives ``trained`` (N,) bool, whether the row trained this very student; rows that lack
-            its target are NaN in ``features`` and ``probabilities``.
+        out: file to write. ``.parquet``: a row for each clip with its columns of the archive, ``class`` and the vector
+            ``features``, as embedding-atlas reads it. Else ``.npz``: ``features`` (N, F) float32, ``name`` (N,),
+            ``label`` (N,) int64 with -1 for unknown, ``streams`` (S,) and ``columns`` (S + 1,), the columns of each
+            stream. Of a student also ``probabilities`` (N, C) and ``class_names`` (C,), in which ``label``
+            counts then (-1 too for classes that it does not know), and of tables and archives ``trained`` (N,)
+            bool, whether the row trained this very student; rows that lack its target are NaN in ``features`` and
+            ``probabilities``.
         device: where to encode.
         shard: ``"i/n"``: encode the i-th of n parts of the clips of an archive; :func:`motet.use.joined.join` joins the
             files.
@@ -67,9 +70,11 @@ def embed(
     """
     refuse_existing(out, overwrite)
     part = None if shard is None else Shard.parse(shard)
-    kind = kind_of(run)
+    kind, parquet = kind_of(run), Path(out).suffix == ".parquet"
     if part is not None and kind in ("distill", "distill-raw", "discover"):
         raise ConfigError(f"{run} is a run of `motet {kind}`, whose features are not made in shards; drop --shard")
+    if parquet and (part is not None or kind in ("distill", "distill-raw", "discover")):
+        raise ConfigError(f"{out}: shards, and runs of distill and discover, are written as .npz; name such a file")
     if kind == "distill":
         from motet.methods.distillation.student import embed as embed_by_student
 
@@ -105,6 +110,9 @@ def embed(
         features.flush()
         _wait()
         if rank() == 0:
+            if parquet:
+                _write_parquet(out, source, features)
+                return shape
             with written(out) as partial, partial.open("wb") as file:
                 np.savez(
                     file,
@@ -116,6 +124,15 @@ def embed(
                     **extra,
                 )
     return shape
+
+
+def _write_parquet(out: Path, source: MotionArchive, features: npt.NDArray[np.float32]) -> None:
+    """Clips with their columns, the name of their class, and their features as one vector."""
+    names = [source.class_names[n] if n >= 0 else None for n in source.labels.tolist()]
+    facts = source.clips.select(pl.exclude("sha256", "offset"))
+    vectors = pl.Series("features", np.asarray(features), dtype=pl.Array(pl.Float32, features.shape[1]))
+    with written(out) as partial:
+        facts.with_columns(pl.Series("class", names, dtype=pl.String), vectors).write_parquet(partial)
 
 
 def _blocks(source: MotionArchive, rows: npt.NDArray[np.int64], block_bytes: int) -> Iterator[npt.NDArray[np.int64]]:

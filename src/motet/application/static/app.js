@@ -66,7 +66,7 @@ function theme(dark) {
 }
 
 function exports(formats) {
-  $("formats").replaceChildren(...formats.map(([value, words]) => make("button", { type: "button", onclick: attempt(async () => { await say("Preparing…"); await save("/api/export", { format: value }); say("Saved."); }) }, words)));
+  $("formats").replaceChildren(...formats.map(([value, words]) => make("button", { type: "button", onclick: attempt(async () => { await say("Preparing…"); await save("/api/export", { format: value, clip: state.clip }); say("Saved."); }) }, words)));
 }
 
 function remember(id, fallback) {
