@@ -182,7 +182,7 @@ def report(args: Sequence[str]) -> int:
 
 @dataclass
 class Demo:
-    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, both beside their rivals."""
+    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, beside their rivals."""
 
     out: Path = Path("demo")
     """folder for archives, runs and reports; what is there already is not done again"""
