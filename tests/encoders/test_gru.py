@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -286,3 +287,27 @@ def test_errors_name_the_option() -> None:
         CausalGRU(3, 4, 2)(torch.zeros(2, 0, 3))
     with pytest.raises(ConfigError, match=r"last three \(1, 5, 3\), not"):
         SkeletonGRU(5, 1, 3, 4, 2)(torch.zeros(2, 6, 1, 4, 3))
+
+
+@pytest.mark.parametrize("mode", ["causal", "bidirectional"])
+def test_the_library_keeps_what_a_backward_pass_needs(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN refuses the backward pass of a call that was not told to train, in evaluation mode too."""
+    told: list[bool] = []
+    own = torch._VF.gru
+
+    def gru(*args: Any) -> Any:
+        told.append(args[6])
+        return own(*args)
+
+    monkeypatch.setattr(torch._VF, "gru", gru)
+    model = CausalGRU(3, 4, 2, mode).eval()
+    x = torch.randn(2, 5, 3)
+    run = model.sequence if mode == "bidirectional" else model.sequence_by_library
+    run(x).sum().backward()
+    assert told
+    assert all(told)
+    told.clear()
+    with torch.no_grad():
+        run(x)
+    assert told
+    assert not any(told)

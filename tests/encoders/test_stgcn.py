@@ -131,3 +131,18 @@ def test_errors_name_the_option() -> None:
         STGCN(CHAIN, center=5)
     with pytest.raises(ConfigError, match=r"last two \(5, 3\), not"):
         STGCN(CHAIN)(torch.zeros(1, 8, 1, 4, 3))
+
+
+@pytest.mark.parametrize("width", [4, 8])
+@pytest.mark.parametrize("batch", [1, 6])
+def test_narrow_networks_are_exact_in_float32(width: int, batch: int) -> None:
+    """Their strided 1x1 shortcuts of few channels are where torch's own convolution writes outside its memory."""
+    torch.manual_seed(width)
+    model = STGCN(layouts.get("kinect-v2"), width=width, feature_size=16, dropout=0.0)
+    x = torch.randn(batch, 25, 2, 25, 3)
+    expected = _reference(model.double(), x.double())
+    model.float().zero_grad()
+    found = model(x)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3)
+    found.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

@@ -34,6 +34,8 @@ class Arguments:
     """initialisations of random encoders and probes"""
     baselines: bool = True
     """also judge raw features and random encoders"""
+    without_copies: bool = False
+    """also give every figure without the test clips that are copies of training clips (same bytes, or nearly)"""
     again: bool = False
     """judge anew even what is there"""
     device: str = "auto"
@@ -75,6 +77,7 @@ def evaluate(args: Sequence[str]) -> int:
             split=given.split,
             seeds=given.seeds,
             baselines=given.baselines,
+            without_copies=given.without_copies,
             again=given.again,
             device=given.device,
             json=given.json,

@@ -89,10 +89,11 @@ class CausalGRU(nn.Module):
 
         Serves exporters, which know the library's operators only, and comparison on devices with a fused kernel.
         """
+        train = self._differentiable()
         for layer in range(self.layers):
             start = x.new_zeros((1, x.shape[0], self.hidden))
             halves = [
-                torch._VF.gru(x, start, self._cell(layer, d), True, 1, 0.0, False, False, True)[0] for d in range(2)
+                torch._VF.gru(x, start, self._cell(layer, d), True, 1, 0.0, train, False, True)[0] for d in range(2)
             ]
             x = torch.cat(halves, dim=2)
         return x
@@ -131,8 +132,16 @@ class CausalGRU(nn.Module):
     def _bidirectional(self, x: Tensor) -> Tensor:
         start = self.initial_state(x.shape[0]).to(x.dtype)
         weights: list[Tensor] = list(self.parameters())
-        output: Tensor = torch._VF.gru(x, start, weights, True, self.layers, 0.0, self.training, True, True)[0]
+        train = self._differentiable()
+        output: Tensor = torch._VF.gru(x, start, weights, True, self.layers, 0.0, train, True, True)[0]
         return output
+
+    def _differentiable(self) -> bool:
+        """What the library is told of training: cuDNN keeps what a backward pass needs only then.
+
+        Nothing is dropped between layers, so the output is the same, and gradients exist in evaluation mode too.
+        """
+        return self.training or torch.is_grad_enabled()
 
     def _by_library(self) -> bool:
         return (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.data import copies
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.engine.identity import changes
 from motet.engine.run import Run
 
 Integers = npt.NDArray[np.int64]
+_HINT = "; --without-copies gives both figures"
 _NAMED = 12  # people that a note names
 
 
@@ -70,9 +72,11 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         names = ", ".join(archive.class_names[i] for i in unseen)
         notes.append(f"{count} test clips of {len(unseen)} classes without a training clip can only be wrong: {names}")
     digests = archive.clips["sha256"].to_numpy()
-    copies = int(np.isin(digests[test], digests[train]).sum())
-    if copies:
-        notes.append(f"{copies} test clips are exact copies of training clips, so figures are too good")
+    exact = int(np.isin(digests[test], digests[train]).sum())
+    if exact:
+        notes.append(
+            f"{exact} of {len(test)} test clips are exact copies of training clips, so figures are too good{_HINT}"
+        )
     classes, index = np.unique(labels[np.concatenate([train, test])], return_inverse=True)
     return LabelledClips(
         rule,
@@ -83,6 +87,30 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         tuple(archive.class_names[i] for i in classes),
         notes,
     )
+
+
+def without_copies(archive: MotionArchive, clips: LabelledClips) -> LabelledClips:
+    """The same clips without test clips that are copies of training clips.
+
+    What is left out becomes a note of both.
+
+    Raises:
+        ConfigError: every test clip is a copy.
+    """
+    exact, close = copies.across(archive, clips.train, clips.test)
+    kept = ~np.isin(clips.test, np.concatenate([exact, close]))
+    if not kept.any():
+        raise ConfigError(
+            f"every test clip of {archive.path} is a copy of a training clip: split by people or by recordings"
+        )
+    said = "no test clip is a copy of a training clip"
+    if not kept.all():
+        said = (
+            f"{int((~kept).sum())} of {len(kept)} test clips are copies of training clips ({len(exact)} exact, "
+            f"{len(close)} with noise or frames in common): figures with them are too good, those without stand beside"
+        )
+    clips.notes[:] = [*(note for note in clips.notes if not note.endswith(_HINT)), said]
+    return replace(clips, test=clips.test[kept], test_labels=clips.test_labels[kept])
 
 
 def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:

@@ -56,6 +56,7 @@ class Context:
         records: what a protocol wants kept beside its rows (clips that it drew …), any JSON; it may add.
         called: name of the archive in tables; ``archive`` may be a copy in the layout of the encoders.
         parts: what a protocol has finished already, if it was interrupted.
+        without_copies: test clips that are copies of training clips are left out, of other archives too.
     """
 
     method: str
@@ -80,6 +81,7 @@ class Context:
     records: dict[str, Any] = field(default_factory=dict)
     called: str = ""
     parts: Parts = field(default_factory=Parts)
+    without_copies: bool = False
 
     @classmethod
     def build(

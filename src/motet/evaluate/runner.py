@@ -30,6 +30,7 @@ from motet.data.splits import split as split_archive
 from motet.engine.run import Run, collect
 from motet.evaluate import stored
 from motet.evaluate.clips import labelled_clips, seen_in_training
+from motet.evaluate.clips import without_copies as strictly
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.parts import Parts
@@ -38,6 +39,9 @@ from motet.evaluate.stored import Entry
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
+
+SUBSET = "without copies"
+"""what rows of ``--without-copies`` say of their test clips"""
 
 _Chosen = Mapping[str, tuple[ModuleType, Any]]  # protocols that were asked for: module and options
 
@@ -74,6 +78,7 @@ def run(
     json: str | Path | None = None,
     markdown: str | Path | None = None,
     baselines: bool = True,
+    without_copies: bool = False,
     again: bool = False,
     device: str = "auto",
     progress: bool = True,
@@ -97,6 +102,8 @@ def run(
             in any case (of several runs: ``evaluation-of-<n>-runs`` in the first; on other clips than the run's own:
             ``evaluation-on-…``).
         baselines: also judge random encoders and raw coordinates.
+        without_copies: also give every figure without the test clips that are copies of training clips: byte for byte,
+            but for noise, or windows with frames in common. Rows of these have ``details["subset"]``.
         again: judge anew even what is there.
         device: auto, cpu, cuda …
         progress: show progress on stderr.
@@ -120,6 +127,7 @@ def run(
     readable, changes = _readable(runs[0], models[0], archive, chosen)
     parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive, chosen))
     clips = labelled_clips(archive, parts)
+    fewer = strictly(archive, clips) if without_copies else None
     clips.notes.extend([*changes, *filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))])
     for each in runs:
         if not each.finished:
@@ -134,9 +142,14 @@ def run(
         if hasattr(module, "check"):
             module.check(context, values)
     base = stored.base_key(context)
+    strict = None
+    if fewer is not None:
+        known = {"test": torch.from_numpy(fewer.test), "test_labels": fewer.test_labels}
+        strict = replace(context, **known, without_copies=True)
     name = _name(runs, archive, parts)
     json_path, markdown_path = runs[0].path / f"{name}.json", runs[0].path / f"{name}.md"
-    keys = {n: stored.entry_key(base, n, values, seeds=seeds, baselines=baselines) for n, (_, values) in chosen.items()}
+    decides = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
+    keys = {n: stored.entry_key(base, n, values, **decides) for n, (_, values) in chosen.items()}
     facts = {
         "motet": __version__,
         "torch": torch.__version__,
@@ -192,8 +205,13 @@ def run(
         if again:
             finished.drop()
         rows = module.evaluate(replace(context, parts=finished), values)
+        if strict is not None and (len(strict.test) < len(context.test) or n == "transfer"):
+            rest = Parts(runs[0].path / "features" / f"{n}-{keys[n][:24]}.strict.parts.json")
+            found = module.evaluate(replace(strict, parts=rest), values)
+            rows = [*rows, *(replace(r, details={**r.details, "subset": SUBSET}, confusion=None) for r in found)]
+            rest.drop()
         rows = with_options(rows, _changed(module, values))
-        line = (*_words(runs, data, split, seeds, baselines), _flags(n, module, values))
+        line = (*_words(runs, data, split, seeds, baselines, without_copies), _flags(n, module, values))
         entry = Entry(n, keys[n], line, seeds, time.monotonic() - started, rows, shown_confusion(rows))
         entry.notes, entry.record = list(context.notes), dict(context.records) or None
         for note in entry.notes:
@@ -326,6 +344,7 @@ def _words(
     parts: str | Split | None,
     seeds: int,
     baselines: bool,
+    without_copies: bool,
 ) -> tuple[str, str]:
     """The command line that gives the same table, before and after the names of the protocols."""
     words: list[str] = []
@@ -335,6 +354,7 @@ def _words(
         words += ["--split", parts.name if isinstance(parts, Split) else parts]
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
+    words += ["--without-copies"] if without_copies else []
     return shlex.join(["motet", "evaluate", *(str(r.path) for r in runs)]), shlex.join(words)
 
 

@@ -69,9 +69,10 @@ REVISION = 2
 """raised when the same options give other rows than before, so that stored ones are not taken for them"""
 
 
-def entry_key(base: str, name: str, options: Any, *, seeds: int, baselines: bool) -> str:
+def entry_key(base: str, name: str, options: Any, *, seeds: int, baselines: bool, without_copies: bool = False) -> str:
     """Digest of all that decides the rows of one protocol."""
     facts = [__version__, REVISION, base, name, seeds, baselines, asdict(options)]
+    facts += ["without copies"] if without_copies else []
     return _digest(json.dumps(facts, default=str, sort_keys=True).encode())
 
 

@@ -19,7 +19,7 @@ from motet.data.adapt import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import default_rule, split
 from motet.engine.table import Row
-from motet.evaluate.clips import labelled_clips, seen_in_training
+from motet.evaluate.clips import labelled_clips, seen_in_training, without_copies
 from motet.evaluate.context import Context
 from motet.evaluate.tuning import Share, Tuning, tuned_rows
 
@@ -69,6 +69,8 @@ def _there(context: Context, archive: MotionArchive, rule: str | None, units: st
     model = context.learned[0].model
     parts = split(archive, rule or default_rule(archive))
     clips = labelled_clips(archive, parts)
+    if context.without_copies:
+        clips = without_copies(archive, clips)
     name = archive.path.resolve().name
     context.notes.append(f"{name}: split {parts.name}, {len(clips.train)} training and {len(clips.test)} test clips")
     context.notes.extend(f"{name}: {note}" for note in clips.notes)

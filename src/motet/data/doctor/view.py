@@ -14,6 +14,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError
 from motet.data import formats, splits
 from motet.data.archive import MotionArchive
+from motet.data.copies import sizes
 from motet.data.formats.base import make_options
 from motet.data.inspection import LISTED
 
@@ -89,21 +90,7 @@ class View:
     @cached_property
     def sizes(self) -> Array:
         """(compared clips,) median over five frames of the bodies' largest extent; NaN if nobody is there."""
-        rows, found = self.compared, []
-        steps = (self.archive.lengths[rows, None] - 1) * np.linspace(0.1, 0.9, 5)
-        picks = self.archive.offsets[rows, None] + steps.round().astype(np.int64)
-        for start in range(0, len(rows), 500):
-            frames = self.archive.frames[picks[start : start + 500]].astype(np.float64)
-            there = frames.any(axis=-1, keepdims=True)
-            high = np.where(there, frames, -np.inf).max(axis=3)
-            low = np.where(there, frames, np.inf).min(axis=3)
-            extent = (high - low).max(axis=-1).reshape(len(frames), -1)  # -inf where nobody is
-            extent[~(extent > 0) | ~np.isfinite(extent)] = np.nan
-            known = np.flatnonzero(np.isfinite(extent).any(axis=1))
-            out = np.full(len(frames), np.nan)
-            out[known] = np.nanmedian(extent[known], axis=1)
-            found.append(out)
-        return np.concatenate(found)
+        return sizes(self.archive, self.compared)
 
     @cached_property
     def size(self) -> float:
