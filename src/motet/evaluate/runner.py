@@ -144,11 +144,11 @@ def run(
     base = stored.base_key(context)
     strict = None
     if fewer is not None:
-        known = {"test": torch.from_numpy(fewer.test), "test_labels": fewer.test_labels}
-        strict = replace(context, **known, without_copies=True)
+        test = torch.from_numpy(fewer.test)
+        strict = replace(context, test=test, test_labels=fewer.test_labels, without_copies=True)
     name = _name(runs, archive, parts)
     json_path, markdown_path = runs[0].path / f"{name}.json", runs[0].path / f"{name}.md"
-    decides = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
+    decides: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
     keys = {n: stored.entry_key(base, n, values, **decides) for n, (_, values) in chosen.items()}
     facts = {
         "motet": __version__,
