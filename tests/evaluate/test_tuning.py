@@ -202,9 +202,9 @@ def test_semi_rows(run: Run) -> None:
     result = evaluate.run(run, ("semi",), semi=BRIEF | {"ratios": (0.4, 0.2), "repeats": 3, "sampling": "balanced"})
     rows = rows_of(result)
     assert [(r.details["ratio"], r.features, r.details["tuned"]) for r in rows] == [
-        (ratio, kind, "head" if kind == "raw" else "network")
+        (ratio, kind, "head" if kind in ("raw", "random convolutions") else "network")
         for ratio in (0.2, 0.4)
-        for kind in ("cmd", "random encoder", "raw")
+        for kind in ("cmd", "random encoder", "raw", "random convolutions")
     ]
     assert {r.stream for r in rows} == {"joint"}
     assert all(len(r.values) == 3 and not r.best_values and r.details["over"] == "draws" for r in rows)
@@ -270,7 +270,8 @@ def test_transfer(run: Run, archive: MotionArchive, tmp_path: Path) -> None:
         ("transfer, to other, network, epochs 3, batch size 4", "random encoder", 2),
         ("transfer, to other, head, epochs 3, batch size 4", "raw", 2),
     ]
-    assert rows[3].details["target"] == "to target"
+    assert rows[3].features == "random convolutions"
+    assert rows[4].details["target"] == "to target"
     # on its own archive it is fine-tuning; the evaluated archive is the target if it is another one
     tuned = evaluate.run(run, ("finetune",), data=other, finetune=BRIEF)
     again = evaluate.run(run, ("transfer",), data=other, transfer=BRIEF)

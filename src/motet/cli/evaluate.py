@@ -17,6 +17,7 @@ import tyro
 from motet.cli.parse import parse
 from motet.cli.tables import aligned
 from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.engine.hub import is_shipped
 
 
 @dataclass(kw_only=True)
@@ -24,8 +25,8 @@ class Arguments:
     """Judge what a run has learned, beside raw features and a random encoder."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run directories; several repetitions of one training give mean ± sd"""
-    protocols: tuple[str, ...] = ("knn", "linear")
+    """run directories, or weights by name (body); several repetitions of one training give mean ± sd"""
+    protocols: tuple[str, ...] = ("knn", "ridge", "linear")
     data: Path | None = None
     """archive, if not the one that trained the run"""
     split: str | None = None
@@ -88,6 +89,8 @@ def evaluate(args: Sequence[str]) -> int:
         if rank() == 0:
             print(aligned(markdown(_asked(found, given.protocols))))
             print(_where(found, given.protocols))
+            if found["summary"]:
+                print(found["summary"])
     return 0
 
 
@@ -95,7 +98,7 @@ def _check_runs(runs: Sequence[Path]) -> None:
     if not runs:
         raise ConfigError("evaluate needs a run directory (see `motet evaluate --help`)")
     for path in runs:
-        if not path.is_dir():
+        if not path.is_dir() and not is_shipped(path):
             raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
 
 
@@ -144,7 +147,10 @@ def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]
 
 def _where(found: Mapping[str, Any], protocols: Sequence[str]) -> str:
     """Which files hold the table, and what they hold beside what was asked for."""
-    folder = Path(found["runs"][0]["path"])
+    from motet.engine.run import Run
+    from motet.evaluate.runner import kept_in
+
+    folder = kept_in(Run(Path(found["runs"][0]["path"])))
     files = [p for p in folder.glob("evaluation*.json") if _is(p, found)]
     place = " and ".join(str(files[0].with_suffix(s)) for s in (".md", ".json")) if files else str(folder)
     others = [entry["name"] for entry in found["protocols"] if entry["name"] not in protocols]

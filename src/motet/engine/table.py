@@ -76,6 +76,7 @@ def distinctions(details: Mapping[str, Any]) -> list[str]:
     """What tells rows of one protocol apart: share of the labels, set that was transferred to, algorithm, subset of the
     test clips …, and the options that are not the protocol's own."""
     words = [f"{100 * details['ratio']:g} %"] if "ratio" in details else []
+    words += [f"{details['per_class']} per class"] if "per_class" in details else []
     words += [str(details[k]) for k in ("target", "tuned", "algorithm", "episodes", "subset") if k in details]
     return words + list(details.get("options", ()))
 

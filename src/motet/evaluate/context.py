@@ -95,14 +95,16 @@ class Context:
         baselines: bool,
         show: bool,
         called: str = "",
+        folder: Path | None = None,
     ) -> Context:
-        """The context of some runs of one training, judged on an archive of their layout."""
+        """The context of some runs of one training, judged on an archive of their layout; features go to ``folder``,
+        by default one in the run."""
         first = models[0]
         store = first.store(archive, np.concatenate([clips.train, clips.test]))
-        folder = runs[0].path / "features"
+        given, folder = folder, folder or runs[0].path / "features"
 
         def encoded(model: Model, run: Run | None) -> Encoded:
-            place = folder if run is None else run.path / "features"
+            place = folder if run is None or given is not None else run.path / "features"
             return Encoded(model, store, archive_hash=archive.hash, folder=place, run=run)
 
         count = max(seeds, len(runs)) if baselines else 0

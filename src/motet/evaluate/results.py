@@ -8,6 +8,7 @@ The JSON object::
     archive                      path, hash, clips, licence, simulated
     split                        rule, train, test (numbers of clips), classes
     seeds, hardware, seconds, date
+    summary                      one line: which features to use; empty where nothing was compared
     notes                        what a reader has to know: clips left out, classes without training clips …
     class_names                  names of the confusion matrix's rows and columns
     protocols                    name, key, command, seeds, seconds, notes and record of each protocol in the table
@@ -45,6 +46,7 @@ _TOLD = {
     "tuned": "tuned",
     "way": "episodes",
     "shots": "episodes",
+    "counts": "per_class",
     "standardise": "standardised",
     "streams": "over",  # in a column of every row
 }
@@ -112,6 +114,7 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         *(f"- Note: {note}" for note in evaluation["notes"]),
         *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
         *([f"- **Unfinished**: {', '.join(evaluation['missing'])} not done yet"] if evaluation["missing"] else []),
+        *([f"- **{evaluation['summary']}**"] if evaluation.get("summary") else []),
         "",
         "Percent, mean ± sd over the number of values in the last column; accuracy is the share of the test clips. The "
         "headline is the last epoch; the best epoch is chosen on the test clips themselves, so it is too good.",

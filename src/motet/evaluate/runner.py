@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pkgutil
 import shlex
 import time
@@ -27,8 +28,11 @@ from motet.data.adapt import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.data.splits import split as split_archive
+from motet.engine import hub
+from motet.engine.hub import FOLDER
 from motet.engine.run import Run, collect
 from motet.evaluate import stored
+from motet.evaluate.advice import advice
 from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.clips import without_copies as strictly
 from motet.evaluate.context import Context
@@ -36,6 +40,7 @@ from motet.evaluate.flags import flag
 from motet.evaluate.parts import Parts
 from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
+from motet.methods.rocket import ROCKET
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
@@ -90,8 +95,8 @@ def run(
     protocols that were asked for before stay in the table, one that is done is not done again.
 
     Args:
-        run: a run, its directory, or several of them (one training repeated with other seeds): mean ± sd over runs
-            then. A directory of run directories counts as all of them.
+        run: a run, its directory, the name of weights (``"body"``), or several of them (one training repeated with
+            other seeds): mean ± sd over runs then. A directory of run directories counts as all of them.
         protocols: names of protocols, see :func:`protocols`.
         data: archive; by default the one that trained the (first) run.
         split: rule that says who trains and who tests, or a split itself (:func:`motet.data.splits.validation` gives
@@ -135,8 +140,17 @@ def run(
     for note in clips.notes:
         warnings.warn(note, MotetNote if note in changes else MotetWarning, stacklevel=2)
     called = archive.path.resolve().name
+    packed = kept_in(runs[0]) != runs[0].path
     context = Context.build(
-        runs, models, readable, clips, seeds=seeds, baselines=baselines, show=progress, called=called
+        runs,
+        models,
+        readable,
+        clips,
+        seeds=seeds,
+        baselines=baselines,
+        show=progress,
+        called=called,
+        folder=kept_in(runs[0]) / "features" if packed else None,
     )
     for module, values in chosen.values():  # what is impossible is refused before anything is computed
         if hasattr(module, "check"):
@@ -147,7 +161,8 @@ def run(
         test = torch.from_numpy(fewer.test)
         strict = replace(context, test=test, test_labels=fewer.test_labels, without_copies=True)
     name = _name(runs, archive, parts)
-    json_path, markdown_path = runs[0].path / f"{name}.json", runs[0].path / f"{name}.md"
+    place_of_files = kept_in(runs[0])
+    json_path, markdown_path = place_of_files / f"{name}.json", place_of_files / f"{name}.md"
     decides: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
     keys = {n: stored.entry_key(base, n, values, **decides) for n, (_, values) in chosen.items()}
     facts = {
@@ -175,12 +190,14 @@ def run(
     }
 
     def save(entries: Mapping[str, Entry]) -> dict[str, Any]:
+        found = stored.merged(entries)
         evaluation = facts | {
             "command": stored.command(list(entries.values())),
             "seconds": sum(e.seconds for e in entries.values()),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "missing": [n for n in chosen if n not in entries or entries[n].key != keys[n]],
-            **stored.merged(entries),
+            "summary": advice([row for entry in entries.values() for row in entry.rows], len(clips.test)),
+            **found,
         }
         if rank() == 0:
             write(evaluation, json_path, markdown_path)
@@ -201,7 +218,7 @@ def run(
         started = time.monotonic()
         context.notes.clear()
         context.records.clear()
-        finished = Parts(runs[0].path / "features" / f"{n}-{keys[n][:24]}.parts.json")
+        finished = Parts(place_of_files / "features" / f"{n}-{keys[n][:24]}.parts.json")
         if again:
             finished.drop()
         rows = module.evaluate(replace(context, parts=finished), values)
@@ -219,6 +236,14 @@ def run(
         evaluation = save(agreed(stored.read(json_path, base)) | {n: entry})
         finished.drop()
     return evaluation
+
+
+def kept_in(run: Run) -> Path:
+    """Where the files of an evaluation go: the run directory, or for weights of the package a folder of the cache."""
+    if run.path.resolve().parent != FOLDER.resolve():
+        return run.path
+    root = Path(os.environ.get("MOTET_CACHE") or Path.home() / ".cache" / "motet")
+    return root / "evaluations" / run.path.name
 
 
 def _recordings(run: Run, data: str | Path | MotionArchive | None, chosen: _Chosen) -> MotionArchive:
@@ -243,7 +268,7 @@ def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -
     """
     if list(chosen) == ["transfer"]:
         notes: list[str] = []
-        copy = adapted(archive, model, run.path / "features", units=model.units, notes=notes)
+        copy = adapted(archive, model, kept_in(run) / "features", units=model.units, notes=notes)
         return copy, [] if chosen["transfer"][1].data else notes  # of sets that it names the protocol says so itself
     try:
         model.check(archive)
@@ -262,6 +287,8 @@ def _rule(split: str | None, run: Run, archive: MotionArchive, chosen: _Chosen) 
     """
     if split is None and list(chosen) == ["transfer"] and archive.hash != run.config["data"].get("hash"):
         return chosen["transfer"][1].split or default_rule(archive)
+    if run.split == "all" and archive.hash != run.config["data"].get("hash"):  # weights that tested nobody
+        return split or default_rule(archive)
     return split or run.split or default_rule(archive)
 
 
@@ -306,7 +333,9 @@ def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tupl
 
 def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
     items = [given] if isinstance(given, Run | str | Path) else list(given)
-    runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(item, "pretrain"))]
+    if any(str(item) == ROCKET for item in items):
+        raise ConfigError("random convolutions are a row of every evaluation; name a run or weights to set beside them")
+    runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(hub.found(item), "pretrain"))]
     if not runs:
         raise ConfigError("no run was given; name the directory of one, e.g. runs/cmd")
     return runs

@@ -29,7 +29,7 @@ from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.data.loader import center_crop, random_crop
 from motet.encoders import encode_together
-from motet.engine.table import RANDOM, RAW, Row
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, Row
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet
 from motet.evaluate.flags import flag
@@ -40,6 +40,8 @@ from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
 _TEST_ROWS = 256
 _SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum beside it
 EPOCHS = 80
+FROZEN = (RAW, ROCKET, STATISTICS)
+"""features without an encoder that could be tuned: a layer alone learns on them."""
 HEAD_RATE = 0.1  # on standardised features, as the linear protocol
 
 
@@ -170,7 +172,7 @@ def _part(context: Context, share: Share) -> str:
 
 
 def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequence[Share], over: str) -> list[Row]:
-    """Rows of every share: learned encoders, random ones (trained from scratch), and raw features under a layer.
+    """Rows of every share: learned encoders, random ones (trained from scratch), a layer on raw features and rivals.
 
     Args:
         protocol: name of the rows.
@@ -183,7 +185,12 @@ def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequenc
     rows: list[Row] = []
     by_head: list[list[_Unit]] = []
     for share in shares:
-        raw = [_Unit(RAW, f, draw, seed) for f in context.raw for seed, draw in enumerate(share.draws)]
+        raw = [
+            _Unit(kind, f, draw, seed)
+            for kind, sets in ((RAW, context.raw), *context.rivals().items())
+            for f in sets[:1]
+            for seed, draw in enumerate(share.draws)
+        ]
         encoders = list(_encoder_units(context, share))
         if options.tuned == "head":
             by_head.append(encoders + raw)
@@ -197,7 +204,7 @@ def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequenc
             by_head.append(raw)
     for share, units, found in zip(shares, by_head, _heads(protocol, context, options, by_head, streams), strict=True):
         rows += _rows(protocol, context, options, share, units, streams, found, over) if units else []
-    order = [context.method, RANDOM, RAW]
+    order = [context.method, RANDOM, *FROZEN]
     return sorted(rows, key=lambda r: (r.details.get("ratio", 1.0), order.index(r.features)))
 
 
@@ -229,7 +236,7 @@ def _rows(
             found = table[members, head].tolist()
             return tuple(fmean(found[i : i + size]) for i in range(0, len(found), size))
 
-        head_only = kind == RAW or options.tuned == "head"
+        head_only = kind in FROZEN or options.tuned == "head"
         clips = len(share.draws[0])
         details = {
             **share.details,
@@ -277,10 +284,14 @@ def _heads(
         schedule = Schedule(epochs=options.planned, batch_size=schedule.batch_size, lr=(HEAD_RATE,))
     names = list(context.streams)
     found: dict[int, list[tuple[int, Tensor, Tensor]]] = {}
-    for raw in (False, True):
-        units = [(g, i, u) for g, group in enumerate(groups) for i, u in enumerate(group) if (u.kind == RAW) == raw]
-        if not units:
-            continue
+    families = dict.fromkeys(u.kind if u.kind in FROZEN else "" for group in groups for u in group)
+    for family in families:  # features of one width are trained together
+        units = [
+            (g, i, u)
+            for g, group in enumerate(groups)
+            for i, u in enumerate(group)
+            if (u.kind if u.kind in FROZEN else "") == family
+        ]
         sets = list(dict.fromkeys(u.features for _, _, u in units))
         bank = Bank(context, sets, standardise=True)
         sides = [bank.centre(ids)[:, [names.index(s) for s in streams]] for ids in (context.train, context.test)]

@@ -1,0 +1,116 @@
+"""Few labels: the closed form against its definition; the line that says which features to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import motet
+from motet.core.errors import ConfigError, MotetWarning
+from motet.data.archive import MotionArchive
+from motet.engine.table import RANDOM, RAW, ROCKET, Row
+from motet.evaluate.advice import advice
+from motet.evaluate.fewlabels import draw, ridge_scores
+from motet.evaluate.ridge import DEFAULT, STRENGTHS
+from motet.evaluate.runner import kept_in
+from motet.methods.pretrain import pretrain
+
+SMALL = {"epochs": 1, "batch_size": 8, "queue_size": 16, "width": 8, "layers": 2, "frames": 8, "encode_frames": 8}
+SMALL |= {"dim": 8, "head_width": 8, "preprocess": "first-frame", "progress": False}
+
+
+def explicit(x: np.ndarray, y: np.ndarray, asked: np.ndarray, penalty: float) -> np.ndarray:
+    """Ridge regression with a free offset, from its normal equations."""
+    design = np.hstack([x, np.ones((len(x), 1))])
+    free = np.diag([penalty] * x.shape[1] + [0.0])
+    weight = np.linalg.solve(design.T @ design + free, design.T @ y)
+    return np.hstack([asked, np.ones((len(asked), 1))]) @ weight
+
+
+def test_scores_are_those_of_ridge_chosen_by_leaving_each_row_out() -> None:
+    random = np.random.default_rng(3)
+    labels = np.arange(12) % 3
+    x = random.normal(size=(12, 4)) + labels[:, None] * [0.9, 0, 0.3, 0]
+    asked = random.normal(size=(5, 4))
+    y = np.where(labels[:, None] == np.arange(3), 1.0, -1.0)
+    total = ((x - x.mean(0)) ** 2).sum()
+    tried = []
+    for strength in STRENGTHS:
+        penalty = strength * total / len(x)
+        left = np.stack([explicit(np.delete(x, i, 0), np.delete(y, i, 0), x[i : i + 1], penalty)[0] for i in range(12)])
+        # the target of a row that is left out moves the offset as it does in the closed form: not at all
+        right = int((left.argmax(1) == labels).sum())
+        tried.append((-right, float(((left - y) ** 2).sum()), strength))
+    scores, strength = ridge_scores(*(torch.from_numpy(m) for m in (x @ x.T, asked @ x.T, y)))
+    assert strength == min(tried)[2]
+    np.testing.assert_allclose(scores, explicit(x, y, asked, strength * total / len(x)), atol=1e-9)
+
+
+def test_one_clip_of_each_class_fixes_the_strength() -> None:
+    x = torch.eye(3, dtype=torch.float64)
+    scores, strength = ridge_scores(x, x, 2 * x - 1)
+    assert strength == DEFAULT
+    assert scores.argmax(dim=1).tolist() == [0, 1, 2]
+
+
+def test_draws() -> None:
+    labels = np.repeat([0, 1, 2], [3, 8, 20])
+    chosen = draw(labels, 5, 0)
+    assert np.bincount(labels[chosen]).tolist() == [3, 5, 5]
+    assert chosen.tolist() == draw(labels, 5, 0).tolist() != draw(labels, 5, 1).tolist()
+
+
+def test_protocol(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = pretrain("moco/small", small_archive, tmp_path / "run", **SMALL)
+    with pytest.warns(MotetWarning, match="6 to 6 training clips"):
+        found = motet.evaluate.run(
+            run, ["fewlabels", "ridge"], fewlabels={"counts": (1, 4, 50), "repeats": 3}, progress=False
+        )
+    rows = [row for row in found["rows"] if row["protocol"] == "fewlabels"]
+    assert {row["features"] for row in rows} == {"moco", RANDOM, RAW, ROCKET}
+    assert {row["details"]["per_class"] for row in rows} == {1, 4}
+    assert len(rows) == 2 * 2 * 4
+    assert any("6 to 6 training clips" in note for entry in found["protocols"] for note in entry["notes"])
+    by = {(r["features"], r["details"]["per_class"], r["details"]["algorithm"]): r["mean"] for r in rows}
+    assert by[ROCKET, 4, "ridge"] > by[ROCKET, 1, "ridge"]  # oscillations of four frequencies are learned from a few
+    assert ROCKET in found["summary"]
+    assert "ridge regression" in found["summary"]
+    assert found["summary"] in (run.path / "evaluation.md").read_text()
+    with pytest.raises(ConfigError, match=r"no class has 50 training clips; lower --fewlabels.counts"):
+        motet.evaluate.run(run, ["fewlabels"], fewlabels={"counts": (50,)}, progress=False)
+
+
+def rows(**scores: float) -> list[Row]:
+    names = {"cmd": "cmd", "raw": RAW, "rocket": ROCKET, "random": RANDOM}
+    made = [Row("ridge", names[k], "joint+motion", (v,), ensemble="concat") for k, v in scores.items()]
+    # a single stream is not what is compared
+    return [*made, Row("ridge", RAW, "joint", (1.0,)), Row("knn", RAW, "joint+motion", (1.0,), ensemble="concat")]
+
+
+def test_advice() -> None:
+    assert advice(rows(cmd=0.97, raw=0.8, rocket=0.928), 400) == (
+        "Use the learned features: cmd 97.0 by ridge regression; raw coordinates 80.0, random convolutions 92.8."
+    )
+    lost = advice(rows(cmd=0.9, raw=0.8, rocket=0.95), 400)
+    assert lost.startswith("The learned features lose, use random convolutions: cmd 90.0")
+    assert "motet embed rocket" in lost
+    assert advice(rows(cmd=0.9, raw=0.91), 100).startswith("No difference beyond chance")
+    assert advice(rows(raw=0.9, rocket=0.8), 100) == ""
+
+
+def test_weights_of_the_package_are_judged_by_name(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTET_CACHE", str(tmp_path))
+    archive = motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4)
+    found = motet.evaluate.run("body", ["knn"], data=archive, progress=False)
+    assert {row["features"] for row in found["rows"]} == {"cmd", RANDOM, RAW, ROCKET}
+    assert list((tmp_path / "evaluations" / "body").glob("evaluation-on-clips-*.md"))
+    assert not list(Path(found["runs"][0]["path"]).glob("evaluation*"))
+    run = pretrain("moco/small", small_archive, tmp_path / "run", **SMALL)
+    assert kept_in(run) == run.path
+    with pytest.raises(ConfigError, match="random convolutions are a row of every evaluation"):
+        motet.evaluate.run("rocket", ["knn"], data=archive, progress=False)
