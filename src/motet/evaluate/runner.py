@@ -223,7 +223,7 @@ def run(
             finished.drop()
         rows = module.evaluate(replace(context, parts=finished), values)
         if strict is not None and (len(strict.test) < len(context.test) or n == "transfer"):
-            rest = Parts(runs[0].path / "features" / f"{n}-{keys[n][:24]}.strict.parts.json")
+            rest = Parts(place_of_files / "features" / f"{n}-{keys[n][:24]}.strict.parts.json")
             found = module.evaluate(replace(strict, parts=rest), values)
             rows = [*rows, *(replace(r, details={**r.details, "subset": SUBSET}, confusion=None) for r in found)]
             rest.drop()
