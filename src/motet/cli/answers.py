@@ -6,11 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from motet.cli.parse import parse, write_result
+
+_ALL = tyro.conf.arg(metavar="NAME …", help_behavior_hint="")
 
 
 @dataclass
@@ -22,10 +24,14 @@ class Fit:
     """folder to create"""
     track: str | None = None
     """label track to learn; by default the only one, or the labels of clips"""
-    candidates: tuple[str, ...] = ("raw+linear", "statistics+linear", "statistics+trees", "rocket+linear", "network")
-    """what to choose from"""
+    candidates: Annotated[tuple[str, ...] | None, _ALL] = None
+    """what to choose from, e.g. statistics+trees body+linear body+tuned network; by default all but the fine-tuned"""
+    features: tuple[str, ...] = ()
+    """own runs or folders of weights, each one more candidate"""
+    by: Literal["people", "recordings"] = "people"
+    """what is held out together"""
     folds: int = 5
-    """of the cross-validation over people"""
+    """of the cross-validation"""
     unlabelled: Literal["ignore", "none"] = "ignore"
     """what unlabelled moments of labelled recordings are: unknown, or none of the classes"""
     seed: int = 0

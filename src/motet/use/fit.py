@@ -21,9 +21,11 @@ from rich.console import Console
 from motet.core.errors import ConfigError
 from motet.core.files import refuse_existing, write_json, written
 from motet.data.archive import MotionArchive
+from motet.engine.hub import shipped
 from motet.evaluate.segmentation import segmentation_scores
 from motet.use.classifiers import CLASSIFIERS, thinned
 from motet.use.durations import Chain, Durations
+from motet.use.encoded import Encoded, encoded, fitting_weights, tuned
 from motet.use.material import Material, gather
 from motet.use.network import Network
 from motet.use.predictor import Member, Novelty, Predictor
@@ -32,6 +34,8 @@ from motet.use.windows import WINDOWED, Dense, Statistics
 
 Integers = npt.NDArray[np.int64]
 CANDIDATES = ("raw+linear", "statistics+linear", "statistics+trees", "rocket+linear", Network.name)
+"""candidates of any recordings; weights that read them come before the network."""
+TUNED = "tuned"
 SCALES = (0.5, 1.0, 2.0)
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.4, 3.0, 15))
 _STRANGE = 0.999, 1.25  # share of held-out moments below the threshold of novelty, and room above it
@@ -61,7 +65,9 @@ def fit(
     out: str | Path,
     *,
     track: str | None = None,
-    candidates: Sequence[str] = CANDIDATES,
+    candidates: Sequence[str] | None = None,
+    features: Sequence[str] = (),
+    by: Literal["people", "recordings"] = "people",
     folds: int = 5,
     unlabelled: Literal["ignore", "none"] = "ignore",
     seed: int = 0,
@@ -74,8 +80,11 @@ def fit(
         archive: recordings with a label track, or labelled clips.
         out: folder to create: ``config.json``, ``model.safetensors`` and a card.
         track: label track to learn; the only one by default, or the labels of clips where there is none.
-        candidates: what to choose from, of :data:`CANDIDATES`.
-        folds: of the cross-validation; people stay together.
+        candidates: what to choose from: :data:`CANDIDATES` and ``NAME+linear`` of all weights by default; also
+            ``NAME+trees`` and ``NAME+tuned`` (fine-tuned) of weights.
+        features: runs or folders of weights, besides the shipped weights that read the recordings.
+        by: what is held out together; ``recordings`` estimates the error on new recordings of known people.
+        folds: of the cross-validation.
         unlabelled: what unlabelled moments of labelled recordings are: ``ignore`` (unknown) or ``none`` (of these).
         seed: of folds, trees and networks.
         overwrite: replace a model that is there.
@@ -87,21 +96,21 @@ def fit(
     Raises:
         ConfigError: unknown candidate, no labels, fewer than two classes, one recording, or no known frame rate.
         DataError: a recording shorter than a window.
+        RunError: there is no such run.
     """
-    unknown = [c for c in candidates if c not in _kinds()]
-    if unknown or not candidates:
-        raise ConfigError(f"there is no candidate {(unknown or ['(none)'])[0]!r}; choose from {', '.join(_kinds())}")
     if folds < 2:
         raise ConfigError(f"folds is {folds}; cross-validation needs at least 2")
     refuse_existing(out, overwrite)
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
-    material = gather(source, track, unlabelled)
+    dense = _dense(source, candidates, features)
+    candidates = _checked(candidates, dense)
+    material = gather(source, track, unlabelled, by)
     console = Console(stderr=True, quiet=not progress, highlight=False)
     fold = material.folds(folds, seed)
-    outcomes, cached = _cross_validated(material, candidates, fold, seed, console)
+    outcomes, cached = _cross_validated(material, candidates, dense, fold, seed, console)
     best = max(outcomes, key=lambda o: _rank(o.scores))
     expected = _expected(material, outcomes, fold)
-    model = _final(material, best, cached, fold, seed)
+    model = _final(material, best, dense, cached, fold, seed)
     facts = {
         "expected": expected,
         "chosen": best.name,
@@ -122,48 +131,75 @@ def fit(
     return model
 
 
-def _kinds() -> list[str]:
-    return [f"{d}+{h}" for d in WINDOWED for h in CLASSIFIERS] + [Network.name]
+def _dense(archive: MotionArchive, candidates: Sequence[str] | None, features: Sequence[str]) -> dict[str, Dense]:
+    """Everything that moments can be seen by: windows, weights that read the recordings, and own runs."""
+    found: dict[str, Dense] = dict(WINDOWED)
+    for path in features:
+        name = Path(path).resolve().name
+        if name in found or "+" in name or "&" in name:
+            raise ConfigError(f"features {path}: the name {name!r} is taken or has + or & in it; copy the folder")
+        found[name] = encoded(str(path), archive, name)
+    wanted = None if candidates is None else {c.rpartition("+")[0] for c in candidates}
+    for name in fitting_weights(archive) if wanted is None else sorted(wanted & set(shipped())):
+        if name not in found:
+            found[name] = encoded(name, archive)
+    return found
 
 
-def _parts(name: str) -> tuple[Dense | None, str]:
-    dense, _, head = name.partition("+")
-    return (None, Network.name) if name == Network.name else (WINDOWED[dense], head)
+def _checked(candidates: Sequence[str] | None, dense: dict[str, Dense]) -> Sequence[str]:
+    trained = [name for name, kind in dense.items() if isinstance(kind, Encoded)]
+    if candidates is None:
+        return [*CANDIDATES[:-1], *(f"{name}+linear" for name in trained), CANDIDATES[-1]]
+    kinds = [f"{d}+{h}" for d in dense for h in CLASSIFIERS] + [f"{d}+{TUNED}" for d in trained] + [Network.name]
+    unknown = [c for c in candidates if c not in kinds]
+    if unknown or not candidates:
+        raise ConfigError(f"there is no candidate {(unknown or ['(none)'])[0]!r}; choose from {', '.join(kinds)}")
+    return candidates
 
 
 def _features(material: Material, dense: Dense) -> list[Array]:
     return [dense(material.frames(i), material.layout) for i in range(len(material.rows))]
 
 
-def _learn(material: Material, name: str, features: list[Array] | None, rows: Integers, seed: int) -> Member:
+def _learn(
+    material: Material, name: str, dense: Dense | None, features: list[Array] | None, rows: Integers, seed: int
+) -> Member:
     """One candidate, learnt from some recordings."""
-    dense, head = _parts(name)
-    count = len(material.classes)
+    head, count = name.rpartition("+")[2], len(material.classes)
     if dense is None or features is None:
         frames = [material.frames(i) for i in rows]
         return Member(
             name, None, Network.fit(frames, [material.labels[i] for i in rows], count, material.layout, seed=seed)
         )
-    x, y = np.concatenate([features[i] for i in rows]), np.concatenate([material.ticks[i] for i in rows])
+    own, ticks = [features[i] for i in rows], [material.ticks[i] for i in rows]
+    if head == TUNED and isinstance(dense, Encoded):
+        frames, layout = [material.frames(i) for i in rows], material.layout
+        return Member(name, *tuned(dense, frames, ticks, count, layout, features=own, seed=seed))
+    x, y = np.concatenate(own), np.concatenate(ticks)
     used = thinned(y)
     return Member(name, dense, CLASSIFIERS[head].fit(x[used], y[used], count, seed=seed))
 
 
 def _cross_validated(
-    material: Material, candidates: Sequence[str], fold: Integers, seed: int, console: Console
+    material: Material,
+    candidates: Sequence[str],
+    known: dict[str, Dense],
+    fold: Integers,
+    seed: int,
+    console: Console,
 ) -> tuple[list[Outcome], dict[str, list[Array]]]:
     cached: dict[str, list[Array]] = {Statistics.name: _features(material, Statistics())}
     outcomes = []
     for name in candidates:
-        dense, _ = _parts(name)
+        dense = known.get(name.rpartition("+")[0])
         if dense is not None and dense.name not in cached:
             cached[dense.name] = _features(material, dense)
         features = cached[dense.name] if dense is not None else None
         held: dict[int, Array] = {}
         for k in range(int(fold.max()) + 1):
-            member = _learn(material, name, features, np.flatnonzero(fold != k), seed)
+            member = _learn(material, name, dense, features, np.flatnonzero(fold != k), seed)
             for i in np.flatnonzero(fold == k).tolist():
-                if features is None or isinstance(member.head, Network):
+                if features is None or isinstance(member.head, Network) or member.dense is not dense:
                     held[i] = member(material.frames(i), material.layout)
                 else:
                     held[i] = member.head(features[i])
@@ -249,13 +285,20 @@ def _scores(material: Material, labels: list[Integers], rows: Integers) -> dict[
     return {"accuracy": scores.pop("frames"), **scores}
 
 
-def _final(material: Material, best: Outcome, cached: dict[str, list[Array]], fold: Integers, seed: int) -> Predictor:
+def _final(
+    material: Material,
+    best: Outcome,
+    known: dict[str, Dense],
+    cached: dict[str, list[Array]],
+    fold: Integers,
+    seed: int,
+) -> Predictor:
     """The chosen candidate on everyone, calibrated on the predictions about people held out."""
     rows, count = np.arange(len(fold)), len(material.classes)
     members = []
     for name in best.name.split(" & "):
-        dense, _ = _parts(name)
-        members.append(_learn(material, name, None if dense is None else cached[dense.name], rows, seed))
+        dense = known.get(name.rpartition("+")[0])
+        members.append(_learn(material, name, dense, None if dense is None else cached[dense.name], rows, seed))
     truth = np.concatenate(material.ticks)
     said = np.concatenate(best.probabilities)[truth >= 0]
     temperature = min(TEMPERATURES, key=lambda t: _log_loss(said, truth[truth >= 0], t))

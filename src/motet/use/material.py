@@ -71,8 +71,8 @@ def centres(layout: Layout, frames: int) -> Integers:
     return np.minimum(np.arange(layout.ticks(frames)) * layout.hop + layout.hop // 2, frames - 1)
 
 
-def gather(archive: MotionArchive, track: str | None, unlabelled: str) -> Material:
-    """Labels of an archive: of a track, or of the clips where it has no tracks.
+def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str = "people") -> Material:
+    """Labels of an archive: of a track, or of the clips where it has no tracks; ``by`` is what is held out together.
 
     Raises:
         ConfigError: no labels, one class, one recording, or no such track.
@@ -80,6 +80,8 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str) -> Materi
     """
     if unlabelled not in ("ignore", "none"):
         raise ConfigError(f"unlabelled is {unlabelled!r}; it must be ignore or none")
+    if by not in ("people", "recordings"):
+        raise ConfigError(f"by is {by!r}; it must be people or recordings")
     tracks = archive.tracks
     layout = Layout.of(archive)
     if track is None and not len(tracks):
@@ -101,8 +103,8 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str) -> Materi
         )
     for row in rows:
         check_length(archive, int(row), SHORTEST)
-    groups, by = _groups(archive, rows)
-    material = Material(archive, layout, rows, [labels[i] for i in rows], classes, groups, by, name)
+    groups, known = (rows, by) if by == "recordings" else _groups(archive, rows)
+    material = Material(archive, layout, rows, [labels[i] for i in rows], classes, groups, known, name)
     _warn(material)
     return material
 

@@ -6,7 +6,7 @@ A folder of three files: ``config.json``, ``model.safetensors`` and ``README.md`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.evaluate.segmentation import segments
-from motet.use.classifiers import CLASSIFIERS, Classifier
+from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
 from motet.use.durations import Chain, Durations
+from motet.use.encoded import Encoded
 from motet.use.material import NONE, centres
 from motet.use.network import Network
 from motet.use.signals import Array, Layout, moving_mean, present
@@ -30,6 +31,7 @@ from motet.use.windows import WINDOWED, Dense, Statistics
 Integers = npt.NDArray[np.int64]
 KIND = "classifier"
 _CHUNK = 600.0  # seconds that are looked at in one piece
+_ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
 BOUTS = ("recording", "start", "end", "label", "probability")
 
@@ -48,6 +50,17 @@ class Member:
     dense: Dense | None
     head: Classifier | Network
 
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Every number that it is made of, by name."""
+        own = self.dense.arrays() if isinstance(self.dense, Encoded) else {}
+        return self.head.arrays | {_ENCODER + k: v for k, v in own.items()}
+
+    @property
+    def encoder(self) -> dict[str, Any] | None:
+        """The configuration of its encoder, if it has one."""
+        return self.dense.describe() if isinstance(self.dense, Encoded) else None
+
     def __call__(self, frames: npt.NDArray[Any], layout: Layout) -> Array:
         """(n, K) probabilities at every tick."""
         if isinstance(self.head, Network):
@@ -61,15 +74,19 @@ class Member:
         return self.head.reach if isinstance(self.head, Network) else (self.dense or Statistics()).reach
 
     @classmethod
-    def of(cls, name: str, arrays: dict[str, npt.NDArray[Any]]) -> Member:
-        """From a candidate's name and its arrays.
+    def of(cls, name: str, arrays: dict[str, npt.NDArray[Any]], encoder: Mapping[str, Any] | None = None) -> Member:
+        """From a candidate's name, its arrays, and the configuration of its encoder if it has one.
 
         Raises:
             DataError: there is no such candidate.
         """
         if name == Network.name:
             return cls(name, None, Network(arrays))
-        dense, _, head = name.partition("+")
+        if encoder is not None:
+            weights = {k.removeprefix(_ENCODER): v for k, v in arrays.items() if k.startswith(_ENCODER)}
+            own = {k: v for k, v in arrays.items() if not k.startswith(_ENCODER)}
+            return cls(name, Encoded.of(encoder, weights), Trees(own) if "root" in own else Linear(own))
+        dense, _, head = name.rpartition("+")
         if dense not in WINDOWED or head not in CLASSIFIERS:
             raise DataError(f"the model has a part {name!r} that this motet does not know; fit it again")
         return cls(name, WINDOWED[dense], CLASSIFIERS[head](arrays))
@@ -217,7 +234,7 @@ class Predictor:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Everything that is a number array, by name."""
         parts = {"durations": self.durations.arrays(), "novelty": self.novelty.arrays}
-        parts |= {f"member{i}": m.head.arrays for i, m in enumerate(self.members)}
+        parts |= {f"member{i}": m.arrays for i, m in enumerate(self.members)}
         return {f"{part}.{k}": v for part, own in parts.items() for k, v in own.items()}
 
     def describe(self) -> dict[str, Any]:
@@ -232,6 +249,7 @@ class Predictor:
             "fps": layout.fps,
             "classes": self.classes,
             "members": [m.name for m in self.members],
+            "encoders": [m.encoder for m in self.members],
             "temperature": self.temperature,
             "clips": self.clips,
             **self.config,
@@ -261,7 +279,9 @@ def load_predictor(path: str | Path) -> Predictor:
         for name, array in arrays.items():
             part, _, key = name.partition(".")
             parts.setdefault(part, {})[key] = array
-        members = [Member.of(m, parts[f"member{i}"]) for i, m in enumerate(config["members"])]
+        encoders = config.get("encoders") or [None] * len(config["members"])
+        pairs = zip(config["members"], encoders, strict=True)
+        members = [Member.of(m, parts[f"member{i}"], e) for i, (m, e) in enumerate(pairs)]
         skeleton = Skeleton.from_dict(config["skeleton"])
         layout = Layout(skeleton, int(config["persons"]), int(config["channels"]), float(config["fps"]))
         durations, novelty = Durations.of(parts["durations"]), Novelty(parts["novelty"])

@@ -1,0 +1,198 @@
+"""A trained encoder as features of moments: the two seconds around each, encoded like a clip of their own.
+
+Weights and configuration are kept as plain arrays and plain data, so that a model made with them needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from motet.core.errors import ConfigError, MotetError
+from motet.data.adapt import METRES, same_layout
+from motet.data.archive import MotionArchive
+from motet.data.convert import convert
+from motet.data.loader import resize_positions
+from motet.data.preprocess import preprocess
+from motet.data.skeletons import Skeleton
+from motet.engine.hub import shipped
+from motet.engine.model import load
+from motet.methods.frames import SECONDS
+from motet.methods.model import Model
+from motet.methods.recipe import recipe_from_dict
+from motet.use.classifiers import Linear, balanced, thinned
+from motet.use.material import centres
+from motet.use.signals import Array, Layout
+
+Float = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.int64]
+_BATCH = 256
+_TUNING_STEPS, _TUNING_BATCH, _TUNING_LR = 120, 64, 3e-4
+
+
+class Encoded:
+    """Features of a trained encoder at every tick.
+
+    Args:
+        name: of the weights: ``body``, or a run's.
+        model: the encoders.
+        units: unit of the recordings, brought to the encoder's own.
+    """
+
+    reach = SECONDS / 2 + 0.1
+
+    def __init__(self, name: str, model: Model, units: str = "m") -> None:
+        self.name, self.model, self.units = name, model, units
+
+    def windows(self, clip: Tensor, fps: float, at: Integers) -> Tensor:
+        """(n, T', P, V, C) preprocessed windows of an :meth:`adapted` clip around the frames ``at``.
+
+        Beyond the ends the last pose is held.
+        """
+        length = max(2, round(SECONDS * fps))
+        places = np.clip(at[:, None] + np.arange(length) - length // 2, 0, len(clip) - 1)
+        rows = clip[torch.from_numpy(places)]
+        lengths = torch.full((len(rows),), length)
+        made = preprocess(rows, lengths, self.model.skeleton, self.model.recipe.preprocess)
+        early, late, weight = resize_positions(lengths[:1], self.model.clip_frames)
+        return torch.lerp(made[:, early[0]], made[:, late[0]], weight[0].float()[:, None, None, None])
+
+    def adapted(self, frames: Float, layout: Layout) -> Tensor:
+        """(T, P, V, C) frames in the layout and unit of the encoder."""
+        model = self.model
+        made = np.asarray(frames[:, : model.persons])
+        if not same_layout(layout.skeleton, model.skeleton):
+            made = convert(made, layout.skeleton, model.skeleton)
+        if made.shape[1] < model.persons:
+            made = np.pad(made, ((0, 0), (0, model.persons - made.shape[1]), (0, 0), (0, 0)))
+        ours, theirs = METRES.get(self.units), METRES.get(model.units or "")
+        scale = ours / theirs if ours and theirs else 1.0
+        return torch.from_numpy(np.ascontiguousarray(made * scale, dtype=np.float32))
+
+    def __call__(self, frames: Float, layout: Layout) -> Array:
+        clip, at = self.adapted(frames, layout), centres(layout, len(frames))
+        found = [
+            torch.cat(self.model.features(self.windows(clip, layout.fps, part)), dim=1)
+            for part in np.split(at, np.arange(_BATCH, len(at), _BATCH))
+        ]
+        return torch.cat(found).numpy()
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The weights, by name; with :meth:`describe` all that :meth:`of` needs."""
+        return {k: v.numpy() for k, v in self.model.weights().items()}
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration as plain data."""
+        m = self.model
+        return {
+            "name": self.name,
+            "units": self.units,
+            "recipe": m.recipe.to_dict(),
+            "data": {
+                "skeleton": m.skeleton.to_dict(),
+                "persons": m.persons,
+                "channels": m.channels,
+                "units": m.units,
+                "by_name": m.by_name,
+            },
+        }
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Encoded:
+        """What :meth:`describe` and :meth:`arrays` gave."""
+        data = told["data"]
+        with torch.random.fork_rng(devices=[]):
+            model = Model(
+                recipe_from_dict(told["recipe"]),
+                Skeleton.from_dict(data["skeleton"]),
+                int(data["persons"]),
+                int(data["channels"]),
+                units=data["units"],
+                by_name=bool(data["by_name"]),
+            )
+        model.load_weights({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
+        return cls(str(told["name"]), model, str(told["units"]))
+
+
+def encoded(weights: str, archive: MotionArchive, name: str | None = None) -> Encoded:
+    """Shipped weights, a folder of weights or a run as features of an archive's recordings.
+
+    Raises:
+        ConfigError: it reads another layout, or is no pretraining.
+        RunError: there is none.
+    """
+    model = load(weights, kinds=("pretrain",))
+    if not isinstance(model, Model):
+        raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or body")
+    model.check(archive)
+    return Encoded(name or weights, model, archive.units)
+
+
+def fitting_weights(archive: MotionArchive) -> list[str]:
+    """Names of the shipped weights that read recordings of an archive."""
+    found = []
+    for name in shipped():
+        try:
+            encoded(name, archive)
+        except MotetError:
+            continue
+        found.append(name)
+    return found
+
+
+def tuned(
+    start: Encoded,
+    recordings: list[Float],
+    labels: list[Integers],
+    classes: int,
+    layout: Layout,
+    *,
+    features: list[Array],
+    seed: int = 0,
+    steps: int = _TUNING_STEPS,
+) -> tuple[Encoded, Linear]:
+    """Fine-tune an encoder: a linear head is fitted on its features first, then both are trained (Kumar et al., ICLR
+    2022, https://arxiv.org/abs/2202.10054).
+
+    Args:
+        start: the encoder.
+        recordings: (T, P, V, C) frames of each.
+        labels: (n,) class of each tick of each, -1 = unlabelled.
+        classes: K.
+        layout: of the recordings.
+        features: (n, F) of ``start`` at each tick of each recording.
+        seed: of the batches.
+        steps: optimiser steps.
+    """
+    x, y = np.concatenate(features), np.concatenate(labels)
+    used = thinned(y)
+    head = Linear.fit(x[used], y[used], classes)
+    made = Encoded.of(start.describe(), {k: v.copy() for k, v in start.arrays().items()})
+    shift, gain = (torch.from_numpy(head.arrays[k]) for k in ("shift", "gain"))
+    weight, bias = (nn.Parameter(torch.from_numpy(head.arrays[k].copy())) for k in ("weight", "bias"))
+    inputs, moments = [made.adapted(r, layout) for r in recordings], [centres(layout, len(r)) for r in recordings]
+    places = [(r, int(t)) for r, own in enumerate(labels) for t in np.flatnonzero(own >= 0)]
+    importance = balanced(np.array([labels[r][t] for r, t in places]), classes)
+    draw = np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW([*made.model.encoders.parameters(), weight, bias], lr=_TUNING_LR, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _TUNING_LR, total_steps=steps)
+    made.model.encoders.eval()  # statistics of batch norms stay those of the large set
+    for _ in range(steps):
+        rows = draw.choice(len(places), size=_TUNING_BATCH, p=importance / importance.sum())
+        picked = [places[i] for i in rows]
+        clips = torch.cat([made.windows(inputs[r], layout.fps, moments[r][t : t + 1]) for r, t in picked])
+        z = torch.cat([e(v(clips)) for e, v in zip(made.model.encoders, made.model.views, strict=True)], dim=1)
+        logits = ((z.float() - shift) * gain).clamp(-8, 8) @ weight + bias
+        target = torch.tensor([int(labels[r][t]) for r, t in picked])
+        loss = nn.functional.cross_entropy(logits, target, label_smoothing=0.05)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    arrays = {**head.arrays, "weight": weight.detach().numpy(), "bias": bias.detach().numpy()}
+    return made, Linear(arrays)

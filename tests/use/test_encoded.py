@@ -1,0 +1,108 @@
+"""Trained encoders as candidates of a classifier: what they see, how they travel, how they are tuned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import motet
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.engine.options import Encoder
+from motet.engine.run import Run
+from motet.methods import recipes
+from motet.methods.learner import create_run
+from motet.methods.model import Model
+from motet.use.classifiers import Linear
+from motet.use.encoded import encoded, tuned
+from motet.use.fit import fit
+from motet.use.predictor import load_predictor
+from motet.use.signals import Layout
+from tests.use.made import recordings as worn
+
+FPS = 10.0
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    """Four people who wave a hand or bow, half a minute in all."""
+    random, layout = np.random.default_rng(0), layouts.get("kinect-v2")
+    pose = random.normal(0, 0.3, (25, 3)) + np.array([0, 0, 3.0])
+    head, hand = layout.index("head"), layout.index("right_hand")
+    with ArchiveWriter(tmp_path_factory.mktemp("made") / "a.motet", skeleton=layout, fps=FPS) as writer:
+        for person in range(4):
+            frames = np.repeat(pose[None], 80, axis=0) + random.normal(0, 0.01, (80, 25, 3))
+            swing = np.sin(np.arange(40) * 2)[:, None]
+            frames[:40, hand] += 0.5 * swing
+            frames[40:, head] -= 0.5 * np.abs(swing)
+            writer.add(frames, name=f"r{person}", subject=person, tracks={"activity": ["wave"] * 40 + ["bow"] * 40})
+    return MotionArchive.open(writer.destination)
+
+
+@pytest.fixture(scope="module")
+def run(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    small = replace(recipes.get("moco/small-gru"), encoder=Encoder(hidden=6, layers=1), frames=8)
+    run = create_run(tmp_path_factory.mktemp("runs") / "mine", small, archive, {"split": "all"})
+    Model.fresh(small, archive).save(run.path / "model.safetensors")
+    return run
+
+
+def test_weights_and_runs_are_candidates_that_travel_with_the_model(
+    archive: MotionArchive, run: Run, tmp_path: Path
+) -> None:
+    candidates = ("mine+linear", "body+linear")
+    model = fit(archive, tmp_path / "m", candidates=candidates, features=[str(run.path)], folds=2, progress=False)
+    assert [c["name"] for c in model.config["candidates"]] == [*candidates, model.config["candidates"][2]["name"]]
+    assert model.config["expected"]["accuracy"] > 0.8
+    (run.path / "model.safetensors").rename(run.path / "away")
+    again = load_predictor(tmp_path / "m")
+    (run.path / "away").rename(run.path / "model.safetensors")
+    for a, b in zip(model.probabilities(archive.clip(1)), again.probabilities(archive.clip(1)), strict=True):
+        assert np.array_equal(a, b)
+    assert motet.predict(again, archive)["label"].unique().len() >= 2
+
+
+def test_a_moment_is_seen_the_same_in_a_part_and_in_the_whole(archive: MotionArchive) -> None:
+    """Otherwise long recordings and live ones would be classified by other features than those learnt from."""
+    dense, layout, frames = encoded("body", archive), Layout.of(archive), archive.clip(0)
+    whole, part = dense(frames, layout), dense(frames[20:60], layout)
+    margin = int(np.ceil(dense.reach * FPS))
+    assert np.allclose(whole[20 + margin : 60 - margin], part[margin:-margin], atol=1e-4)
+    assert not np.allclose(whole[20], part[0], atol=1e-2)
+
+
+def test_features_are_those_of_the_encoder(archive: MotionArchive) -> None:
+    """Windows of the model itself begin at every second frame here, and frames lie between their centres."""
+    dense, frames = encoded("body", archive)(archive.clip(0), Layout.of(archive)), motet.load("body").frames(archive, 0)
+    even = np.arange(20, 60, 2)
+    assert np.allclose(0.75 * dense[even] + 0.25 * dense[even + 2], frames[even], atol=1e-3)
+
+
+def test_tuning_lowers_the_error_and_leaves_the_start_alone(archive: MotionArchive, run: Run) -> None:
+    layout, start = Layout.of(archive), encoded(str(run.path), archive, "mine")
+    before = {k: v.copy() for k, v in start.arrays().items()}
+    frames, labels = [archive.clip(i) for i in range(4)], [np.repeat([0, 1, 0, 1], 20)] * 4
+    features = [start(f, layout) for f in frames]
+    made, head = tuned(start, frames, labels, 2, layout, features=features, steps=60)
+    assert all(np.array_equal(before[k], v) for k, v in start.arrays().items())
+    frozen = Linear.fit(np.concatenate(features), np.concatenate(labels), 2)
+
+    def loss(probabilities: np.ndarray) -> float:
+        return float(-np.log(probabilities[np.arange(320), np.concatenate(labels)]).mean())
+
+    assert loss(head(np.concatenate([made(f, layout) for f in frames]))) < loss(frozen(np.concatenate(features)))
+
+
+def test_weights_of_another_kind_are_no_candidates(archive: MotionArchive, run: Run, tmp_path: Path) -> None:
+    sensors = worn(tmp_path / "s.motet", people=2, each=1)
+    with pytest.raises(ConfigError, match="the model reads"):
+        fit(sensors, tmp_path / "m", candidates=("body+linear",), folds=2, progress=False)
+    with pytest.raises(ConfigError, match=r"no candidate 'mine\+linear'; choose from raw\+linear"):
+        fit(archive, tmp_path / "m", candidates=("mine+linear",), progress=False)
+    with pytest.raises(ConfigError, match="the name 'raw' is taken"):
+        fit(archive, tmp_path / "m", features=[str(tmp_path / "raw")], progress=False)
+    assert not (tmp_path / "m").exists()
