@@ -11,10 +11,13 @@ import pytest
 import torch
 
 import motet
-from motet.core.errors import ConfigError, RunError
+from motet.core.errors import ConfigError, MotetNote, RunError
+from motet.core.progress import LoopProgress
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.together import Sets, common_form, gathered
+from motet.engine.learner import Stage
+from motet.methods.learner import _looks
 from motet.methods.pretrain import pretrain, resume, train_seeds
 from motet.methods.start import Start
 from tests.conftest import stick, write_clips
@@ -175,3 +178,39 @@ def test_start_body_on_another_layout(tmp_path: Path) -> None:
     assert run.config["data"]["skeleton"]["name"] == "shared-15"
     assert motet.load(run.path).transform(archive).shape[0] == 24
     assert run.archive().hash == archive.hash
+
+
+def test_cameras_are_noticed(tmp_path: Path) -> None:
+    plain = motet.simulate.simulate(tmp_path / "plain", clips=24, actions=3, actors=4)
+    with ArchiveWriter(tmp_path / "clips", skeleton=plain.skeleton, persons=plain.persons) as writer:
+        for i in range(len(plain)):
+            writer.add(plain.clip(i), name=f"clip {i}", camera=1 + i % 3)
+    archive = MotionArchive.open(tmp_path / "clips")
+    shared: dict[str, Any] = {"split": "nw-ucla", "epochs": 1, "batch_size": 8, "queue_size": 16, "dim": 8, "frames": 8}
+    shared |= {"progress": False, "streams": ("joint",)}
+    for recipe, more in (("moco/small", {"width": 8, "layers": 2}), ("moco/small-gru", {"hidden": 8, "layers": 1})):
+        with pytest.warns(MotetNote, match=r"every clip is turned to one heading \(--preprocess yaw\)"):
+            run = pretrain(recipe, archive, tmp_path / recipe.replace("/", "-"), **shared, **more)
+        assert run.recipe.preprocess == "yaw"
+    with pytest.warns(MotetNote, match="not turned to one heading .*--preprocess yaw turns every clip"):
+        pretrain("moco/small", archive, tmp_path / "x", **shared, width=8, layers=2, preprocess="center")
+
+
+def test_looks_at_the_features_cost_a_twentieth() -> None:
+    recipe = motet.recipes.get("cmd/small")
+    # 300 steps of 128 clips, 4 passes of 32 frames each; a look passes 48 frames of every clip once
+    assert _looks(recipe, Stage("pretrain", 100, 3, rows=128), 861) == int(0.05 * 4 * 38400 * 32 / (861 * 48))
+    assert _looks(recipe, Stage("pretrain", 100, 3, rows=128), 5000) == 3
+    assert _looks(recipe, Stage("pretrain", 450, 600, rows=64), 5000) == 20
+
+
+def test_the_first_step_says_nothing_of_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("motet.core.progress.time.monotonic", lambda: now[0])
+    show = LoopProgress(101, show=True)
+    for seconds in (30.0, 15.0, 1.0):  # the first step is cold
+        now[0] += seconds
+        show.step("epoch 1/1", {}, 1.0)
+    assert "0:45, 24:45 left" in capsys.readouterr().err

@@ -26,7 +26,7 @@ class Arguments:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """run directories, or weights by name (body); several repetitions of one training give mean ± sd"""
-    protocols: tuple[str, ...] = ("knn", "ridge", "linear")
+    protocols: tuple[str, ...] = ("knn", "ridge")
     data: Path | None = None
     """archive, if not the one that trained the run"""
     split: str | None = None

@@ -106,6 +106,7 @@ class LoopProgress:
         self.console = Console(stderr=True, quiet=not show, highlight=False)
         self.knn = ""
         self._started = time.monotonic()
+        self._warm = self._started, done  # since when, and from which step on, the speed is measured
         self._said = self._started - 2 * EVERY  # the first epoch says so
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -131,6 +132,10 @@ class LoopProgress:
     def step(self, label: str, losses: Mapping[str, float], speed: float) -> None:
         """One more step is done; where there is no live bar, a long epoch says so now and then."""
         self.done += 1
+        if self.done == self.first + 1:  # the first step is slow and says nothing about the others
+            self._warm = time.monotonic(), self.done
+            if self._bar.disable and self.total > self.done:
+                return
         if not self._bar.disable:
             self._bar.update(self._task, description=label, completed=self.done, facts=self._facts(losses, speed))
         elif time.monotonic() - self._said > INSIDE_AN_EPOCH:
@@ -151,10 +156,11 @@ class LoopProgress:
 
     def _line(self, label: str, losses: Mapping[str, float], speed: float) -> None:
         self._said = time.monotonic()
-        passed = self._said - self._started
-        left = passed / max(1, self.done - self.first) * (self.total - self.done)
+        since, before = self._warm if self.done > self._warm[1] else (self._started, self.first)
+        left = (self._said - since) / max(1, self.done - before) * (self.total - self.done)
         self.console.print(
-            f"{label}  {clock(passed)}, {clock(left)} left  {self._facts(losses, speed)}", soft_wrap=True
+            f"{label}  {clock(self._said - self._started)}, {clock(left)} left  {self._facts(losses, speed)}",
+            soft_wrap=True,
         )
 
     def _facts(self, losses: Mapping[str, float], speed: float) -> str:

@@ -75,7 +75,7 @@ def protocol(name: str) -> ModuleType:
 
 def run(
     run: Run | str | Path | Sequence[Run | str | Path],
-    protocols: Sequence[str] = ("knn", "linear"),
+    protocols: Sequence[str] = ("knn", "ridge"),
     *,
     data: str | Path | MotionArchive | None = None,
     split: str | Split | None = None,

@@ -17,6 +17,8 @@ from motet.methods.recipe import Recipe
 
 CROSS_VIEW_DEGREES = 40.0
 """headings drawn where test clips come from other cameras than the training clips."""
+TURNED = ("yaw", "body", "cmd", "crossclr")
+"""preprocessing that turns clips to one heading."""
 SENSOR_FRAMES = 96
 """frames of inertial recordings, which move faster than joints."""
 
@@ -39,7 +41,8 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
     """A small recipe in the form that the layout allows.
 
     Sensors have no bones, no heading and no position to centre; bodies without a heading (2D, hands, no vertical) are
-    centred by their first frame. Where the split crosses cameras, headings are drawn from a wider range.
+    centred by their first frame. Where the split crosses cameras, bodies are turned to one heading, and headings are
+    drawn from a wider range.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     convolves = recipe.encoder.encoder != "gru"
@@ -48,16 +51,42 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
         recipe = replace(recipe, streams=streams, preprocess="none")
         if convolves:
             recipe = replace(recipe, frames=SENSOR_FRAMES, encode_frames=None)
-    elif recipe.preprocess == "yaw":
-        try:
-            check_method("yaw", skeleton, channels)
-        except ConfigError:
+    elif recipe.preprocess in ("yaw", "first-frame"):
+        if not _has_heading(archive):
             recipe = replace(recipe, preprocess="first-frame")
+        elif cross_view(archive, parts):
+            recipe = replace(recipe, preprocess="yaw")
     if not recipe.augment.rotate:
         return recipe
     if channels % 3 or (skeleton.up is not None and channels != 3):
         return recipe.with_options({"rotate": 0.0})
     return recipe.with_options({"rotate": CROSS_VIEW_DEGREES}) if cross_view(archive, parts) else recipe
+
+
+def _has_heading(archive: MotionArchive) -> bool:
+    try:
+        check_method("yaw", archive.skeleton, len(archive.channels))
+    except ConfigError:
+        return False
+    return True
+
+
+def said_of_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str:
+    """What is done about cameras that no training clip came from, in one line; empty where there are none."""
+    if archive.skeleton.kind == "sensor" or not cross_view(archive, parts):
+        return ""
+    turned = recipe.preprocess in TURNED
+    drawn = f", headings are drawn from ±{recipe.augment.rotate:g}° in training" if recipe.augment.rotate else ""
+    if turned:
+        return (
+            "the test clips come from cameras that no training clip came from: every clip is turned to one heading "
+            f"(--preprocess {recipe.preprocess}){drawn}"
+        )
+    remedy = "; --preprocess yaw turns every clip to one heading" if _has_heading(archive) else ""
+    return (
+        "the test clips come from cameras that no training clip came from, and clips are not turned to one heading "
+        f"(--preprocess {recipe.preprocess}){drawn}{remedy}"
+    )
 
 
 def fit_to_size(recipe: Recipe, clips: int, options: Mapping[str, Any], *, named: bool) -> Recipe:

@@ -107,6 +107,7 @@ class Pretraining(Learner):
         check_options(recipe.augment, self.store.skeleton, channels)
         recipe.method.check_layout(self.store.skeleton, channels)
         self.monitored = _monitored(parts, archive, recipe.seed)
+        self._looks = _looks(recipe, self.stages[0], sum(map(len, self.monitored)))
         self.warned = False
         self._order: Batches | None = None
         self._test: dict[str, ClipStore | Feed] = {}
@@ -225,7 +226,7 @@ class Pretraining(Learner):
     # ------------------------------------------------------------------ a look at the features
 
     def end_epoch(self, at: Position) -> dict[str, Any]:
-        if not at.every(self.recipe.loop.monitor_every, times=20):
+        if not at.every(self.recipe.loop.monitor_every, times=self._looks):
             return {}
         train, test = self.monitored
         features = self.model().encode(self.store, train)
@@ -327,6 +328,20 @@ def create_run(path: Any, recipe: Recipe, archive: MotionArchive, facts: Mapping
         RunError: the directory exists and holds something.
     """
     return Run.create(path, "pretrain", MODULE, {"recipe": recipe.to_dict(), "data": identity(archive), **facts})
+
+
+MOST_LOOKS, FEWEST_LOOKS = 20, 3
+LOOK_SHARE = 0.05
+"""of the work of a training that looks at its features may cost."""
+STEP_PASSES = 4.0
+"""passes through an encoder that a clip of a step costs: the query's, twice as much for its gradient, the key's."""
+
+
+def _looks(recipe: Recipe, stage: Stage, clips: int) -> int:
+    """How often the features are looked at where nothing else is asked for."""
+    trained = STEP_PASSES * stage.epochs * stage.steps * stage.rows * recipe.frames
+    look = clips * (recipe.encode_frames or recipe.frames)
+    return max(FEWEST_LOOKS, min(MOST_LOOKS, int(LOOK_SHARE * trained / max(1, look))))
 
 
 def _monitored(parts: Split, archive: MotionArchive, seed: int) -> tuple[Tensor, Tensor]:

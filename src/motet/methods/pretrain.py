@@ -14,7 +14,7 @@ from motet.core.distributed import (
     rank,
     started,
 )
-from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import check_method
@@ -25,7 +25,7 @@ from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
-from motet.methods.fitting import fit_to_layout, fit_to_size, fit_to_steps, is_small
+from motet.methods.fitting import fit_to_layout, fit_to_size, fit_to_steps, is_small, said_of_views
 from motet.methods.learner import Pretraining, create_run
 from motet.methods.material import described, material, opened, sources_of, stored_sources
 from motet.methods.model import Model
@@ -187,6 +187,9 @@ def pretrain(
         _tell_left_out(resolved, len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights)))
         if parts.warning:
             warnings.warn(parts.warning, MotetWarning, stacklevel=2)
+        views = said_of_views(resolved, archive, parts)
+        if views:
+            warnings.warn(views, MotetNote, stacklevel=2)
         found = companions(archive, resolved.streams, beside, pair_by)
         for companion in found.values():
             same_sides(parts, companion)
