@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from motet import losses
 from motet.cli import main as motet
 from motet.data import layouts
+from motet.data.archive import MotionArchive
 from motet.encoders import CausalGRU, Rocket, build_encoder, encode_together
 from motet.memory import make_twin
 
@@ -350,7 +351,8 @@ def answers(bench: Bench) -> None:
     bench.verb("fit", "fit", at / "a", "--out", at / "fitted", *words)
     bench.verb("predict", "predict", at / "fitted", at / "b", "--out", at / "bouts.csv")
     bench.verb("segment", "segment", at / "a", "--out", at / "states.csv", "--states", 3)
-    bench.verb("search", "search", at / "a", "--like", "0", "--out", at / "hits.csv")
+    like = MotionArchive.open(at / "a").clips["name"][0] if (at / "a").is_dir() else "0"
+    bench.verb("search", "search", at / "a", "--like", like, "--out", at / "hits.csv")
     bench.verb("count", "count", at / "a", "--out", at / "repetitions.csv")
 
 

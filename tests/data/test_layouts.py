@@ -19,6 +19,7 @@ SIZES = {
     "coco-17": 17,
     "common-15": 15,
     "florence-15": 15,
+    "h36m-17": 17,
     "halpe-26": 26,
     "hand-21": 21,
     "hand-22": 22,
@@ -36,6 +37,7 @@ SIZES = {
     "utd-mhad-20": 20,
     "vibe-25": 25,
     "vibe-49": 49,
+    "wholebody-133": 133,
 }
 BODIES = [n for n in SIZES if n != "imu-2" and not n.startswith("hand")]
 KINECT_PARENTS = [1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11]

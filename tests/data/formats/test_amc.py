@@ -104,6 +104,15 @@ def by_hand(row: np.ndarray) -> np.ndarray:
     return np.stack([hip, knee, hip, knee + shin @ [0.25 + row[10], 0, 0]])
 
 
+def test_headers_in_latin_1(tmp_path: Path) -> None:
+    """HDM05's files carry paths of German computers."""
+    source = lay_out(tmp_path)
+    expected = load(source).clip(0)
+    (source / "p1_walk.amc").write_bytes(("#!OML:ASF C:\\Müller\\Größe\n" + text()).encode("latin-1"))
+    (source / "p1.asf").write_bytes(("# für Jürgen\n" + ASF).encode("latin-1"))
+    np.testing.assert_array_equal(load(source).clip(0), expected)
+
+
 def test_forward_kinematics(tmp_path: Path) -> None:
     archive = load(lay_out(tmp_path), pattern=r"p(?P<subject>\d)_(?P<label>[a-z]+)", fps=60.0)
     assert (archive.skeleton.joints, archive.skeleton.parents) == (("root", "thigh", "stub", "shin"), (-1, 0, 0, 1))

@@ -209,6 +209,7 @@ def test_only_motet_errors_escape(tmp_path: Path, data: st.DataObject) -> None:
 
 
 @pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore:.*the rest pose stands along:motet.core.errors.MotetNote")
 def test_bandai_files_equal_the_compact_set(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "raw" / "bvh_bandai"
     compact = shared_data / "skeleton" / "bandai1.npz"

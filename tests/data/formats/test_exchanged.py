@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from motet.core.errors import DataError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
-from motet.data.formats import amass, import_dataset
+from motet.data.formats import amass, h36m, import_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
 RNG = np.random.default_rng(0)
@@ -186,7 +186,9 @@ def test_mmpose_and_ultralytics(tmp_path: Path) -> None:
     ]
     put(tmp_path, "a.json", json.dumps({"meta_info": {}, "instance_info": frames}))
     archive = load(tmp_path, "openpose")
-    assert (archive.skeleton.name, archive.lengths.tolist()) == ("coco-17", [5])
+    assert (archive.skeleton.name, archive.lengths.tolist()) == ("wholebody-133", [5])
+    np.testing.assert_allclose(archive.clip(0)[[0, 1, 4], 0], points, rtol=1e-6)
+    archive = load(tmp_path, "openpose", skeleton="coco-17")
     np.testing.assert_allclose(archive.clip(0)[[0, 1, 4], 0], points[:, :17], rtol=1e-6)
     seen = [{"x": p[:17, 0].tolist(), "y": p[:17, 1].tolist(), "visible": [0.9] * 17} for p in points]
     put(tmp_path, "a.json", json.dumps([[{"name": "person", "keypoints": k}] for k in seen]))
@@ -266,3 +268,92 @@ def test_uci_har(tmp_path: Path) -> None:
         (5, 3, "train"),
     ]
     np.testing.assert_allclose(archive.clip(1)[:, 0].reshape(128, 6), signals[:, 1].T, rtol=1e-5)
+
+
+def test_annotations_of_a_whole_body(tmp_path: Path) -> None:
+    points = RNG.uniform(1, 99, (133, 2)).round(2)
+    rows = [[x, y, 2] for x, y in points.tolist()]
+    parts = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+    one: dict[str, Any] = {"image_id": 1}
+    at = 0
+    for name, count in parts.items():
+        one[name] = np.ravel(rows[at : at + count]).tolist()
+        at += count
+    put(tmp_path, "a.json", json.dumps({"images": [{"id": 1, "file_name": "7.jpg"}], "annotations": [one]}))
+    archive = load(tmp_path, "openpose")
+    np.testing.assert_allclose(archive.clip(0)[0, 0], points, rtol=1e-6)
+    body = archive.skeleton
+    assert [body.joints[body.parents[body.index(j)]] for j in ("left_pinky_finger4", "face-0", "right_heel")] == [
+        "left_pinky_finger3",
+        "face-1",
+        "right_ankle",
+    ]
+    assert {body.index(j) for j in ("left_hand_root", "left_thumb4")} <= set(body.parts["left_arm"])
+
+
+@pytest.mark.parametrize(("width", "extra"), [(3, "0.9 4"), (3, ""), (2, ""), (3, "4"), (3, "0.5")])
+def test_labels_of_yolo(tmp_path: Path, width: int, extra: str) -> None:
+    points = RNG.uniform(0.1, 0.9, (2, 17, 2)).round(5)
+    for number, marks in zip((3, 6), points, strict=True):
+        cells = [*marks.tolist()] if width == 2 else [[*mark, 0.7] for mark in marks.tolist()]
+        line = " ".join(map(str, [0, 0.5, 0.5, 0.2, 0.4, *np.ravel(cells).tolist()]))
+        put(tmp_path, f"labels/cam_{number}.txt", f"{line} {extra}\n")
+    put(tmp_path, "classes.txt", "person\n")
+    archive = load(tmp_path, "openpose", width=200, height=100)
+    assert (archive.units, archive.lengths.tolist(), archive.clips["name"].to_list()) == ("px", [4], ["labels/cam"])
+    np.testing.assert_allclose(archive.clip(0)[[0, 3], 0], points * [200, 100], rtol=1e-6)
+    assert not archive.clip(0)[1:3].any()
+    assert load(tmp_path, "openpose").units == "shares of the picture"
+    put(tmp_path, "labels/cam_7.txt", "0 0.5 0.5 0.2\n")
+    with pytest.raises(DataError, match=r"cam_7.txt, line 1: 4 numbers are no class, box and 17 key points"):
+        load(tmp_path, "openpose")
+
+
+def test_human36m_in_space(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    walk, sit = (RNG.normal(size=(n, 32, 3)).astype(np.float32) for n in (4, 3))
+    content = {"S1": {"Walking 1": walk}, "S11": {"SittingDown": sit}}
+    np.savez_compressed(tmp_path / "in" / "data_3d_h36m.npz", positions_3d=np.array(content, dtype=object))
+    archive = load(tmp_path, "h36m", up="+z")
+    assert (archive.fps, archive.units, archive.skeleton.name, archive.skeleton.up) == (50.0, "m", "h36m-17", "+z")
+    rows = archive.clips.select("name", "subject", "repetition").rows()
+    assert rows == [("data_3d_h36m/S1/Walking 1", 1, 1), ("data_3d_h36m/S11/SittingDown", 11, None)]
+    assert [archive.class_names[i] for i in archive.labels] == ["Walking", "SittingDown"]
+    np.testing.assert_array_equal(archive.clip(0)[:, 0], walk[:, list(h36m.KEPT)])
+    assert archive.source["split"] == "test-subjects:9,11"
+
+
+def test_human36m_in_pictures_and_as_hdf5(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    views = [RNG.uniform(1, 999, (3, 17, 2)) for _ in range(2)]
+    path = tmp_path / "in" / "data_2d_h36m_gt.npz"
+    np.savez(path, positions_2d=np.array({"S9": {"TakingPhoto 2": views}}, dtype=object), metadata=np.array({}))
+    archive = load(tmp_path, "h36m")
+    assert archive.clips.select("camera", "subject", "repetition").rows() == [(1, 9, 2), (2, 9, 2)]
+    assert ([archive.class_names[i] for i in archive.labels], archive.units) == (["Photo", "Photo"], "px")
+    np.testing.assert_allclose(archive.clip(1)[:, 0], views[1], rtol=1e-6)
+    path.unlink()
+    h5py = pytest.importorskip("h5py", reason="needs the extra h5")
+    points = RNG.normal(size=(5, 32, 3)) * 1000
+    (tmp_path / "in" / "S5" / "3D_positions").mkdir(parents=True)
+    with h5py.File(tmp_path / "in" / "S5" / "3D_positions" / "Eating 2.h5", "w") as file:
+        file["3D_positions"] = points.reshape(5, 96).T
+    archive = load(tmp_path, "h36m", up="+z")
+    assert archive.clips.select("subject", "repetition", "label").rows() == [(5, 2, 2)]
+    np.testing.assert_allclose(archive.clip(0)[:, 0], points[:, list(h36m.KEPT)] / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "content", [{"S1": 3}, {"S1": {"a": [1, "x"]}}, 5, {"S1": {"a": np.zeros((2, 5, 3))}}, {1: {}}]
+)
+def test_human36m_of_other_things(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "in").mkdir()
+    np.savez(tmp_path / "in" / "a.npz", positions_3d=np.array(content, dtype=object))
+    with pytest.raises(DataError, match=r"a\.npz"):
+        load(tmp_path, "h36m")
+
+
+def test_wisdm_gyroscopes_are_no_accelerometers(tmp_path: Path) -> None:
+    put(tmp_path, "data_1600_gyro_watch.txt", "1600,A,252207918580802,1,2,3;\n1600,A,252207918580803,4,5,6;\n")
+    archive = load(tmp_path, "phone")
+    np.testing.assert_array_equal(archive.clip(0)[:, 0], [[[0, 0, 0], [1, 2, 3]], [[0, 0, 0], [4, 5, 6]]])

@@ -51,6 +51,18 @@ def test_skeleton_and_worn_sensors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "place", ["young/Watch Gyroscope", "young/watch/gyro", "gyroscope/watch", "young/gyroscope_watch"]
+)
+def test_gyroscopes_in_other_folders(tmp_path: Path, place: str) -> None:
+    put(tmp_path / "in", "young/skeleton", SKELETON)
+    put(tmp_path / "in", "young/accelerometer/watch", clock([0, 0.5, 1.0]))
+    put(tmp_path / "in", place, clock([0, 0.5, 1.0]).replace(",", ",-"))
+    archive = import_dataset("smartfallmm", tmp_path / "in", tmp_path / "out", progress=False, sensor_fps=2.0)
+    assert (len(archive), list(archive.sensors)) == (1, ["watch"])
+    np.testing.assert_allclose(archive.sensor_clip("watch", 0)[2], [[1, 2, 3], [-1, -2, -3]])
+
+
+@pytest.mark.parametrize(
     "form", ["{:.3f}", "00:00:{:06.3f}", "2024-01-01 10:00:{:06.3f}", "0:{:06.3f}"], ids=["s", "h", "date", "min"]
 )
 def test_clocks(tmp_path: Path, form: str) -> None:

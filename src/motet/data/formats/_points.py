@@ -92,6 +92,7 @@ class PointFormat:
         confidence: whether the archive stores confidences.
         choose: which of the files are read, and what becomes of the names of clips (files of one recording in
             several stages); all of them by default.
+        classes: names of the labels that recordings bring, where names of files do not tell classes.
     """
 
     files: str
@@ -105,6 +106,7 @@ class PointFormat:
     stem: Callable[[str], str] = stem_of
     parents: Callable[[Sequence[str]], Sequence[int] | None] = lambda joints: None
     licence: str | None = None
+    classes: tuple[str, ...] = ()
 
     def format(self, description: str, options: type[PointOptions]) -> Format:
         """The format that the importer knows."""
@@ -171,7 +173,7 @@ class PointFormat:
             fps=fps,
             measure=self.measure(channels, options),
             channels=("x", "y", "z")[:channels],
-            class_names=tuple(names.class_names),
+            class_names=tuple(names.class_names) or self.classes,
             licence=self.licence or options.licence,
             confidence=self.confidence,
             facts=self.facts,
@@ -224,7 +226,8 @@ class PointFormat:
                 if scores is not None:
                     scores = np.asarray(_time.resample(scores[..., None], recording.fps, wanted)[..., 0])
             name = self.stem(unit.name)
-            columns = {**detail["columns"], **recording.columns}
+            told = {k: v for k, v in detail["columns"].items() if v is not None}  # by the pattern, which goes first
+            columns = {**detail["columns"], **recording.columns, **told}
             with np.errstate(over="ignore"):
                 frames = points.astype(np.float32)
             found.append(RawClip(f"{name}/{recording.name}" if recording.name else name, frames, scores, columns))

@@ -245,7 +245,7 @@ def _check_gaps(places: npt.NDArray[Any], where: str | Path, names: Sequence[str
         worst = int(np.argmax(absent))
         raise DataError(
             f"{where}: {absent[worst]:.0f} frames are missing after {names[worst]}, of a recording of {len(places)}; "
-            "cut it there, or mend the numbers"
+            "cut it there, or repair the numbers"
         )
 
 

@@ -186,7 +186,7 @@ def _check_destination(source: Path, destination: Path, overwrite: bool) -> None
 
 def _all_bad(skipped: Sequence[dict[str, str]]) -> str:
     """Every file that stops an import, in one message."""
-    remedy = "mend or remove {}, or continue past {} with --on-error skip"
+    remedy = "repair or remove {}, or continue past {} with --on-error skip"
     if len(skipped) == 1:
         return f"{skipped[0]['reason']} — {remedy.format('it', 'it')}"
     lines = [f"  {s['reason']}" for s in skipped[:LISTED]]

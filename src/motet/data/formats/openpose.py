@@ -1,6 +1,6 @@
-"""OpenPose, COCO, AlphaPose, MMPose and Ultralytics: key points of people in pictures, JSON.
+"""OpenPose, COCO, AlphaPose, MMPose and Ultralytics: key points of people in pictures, JSON or YOLO's text files.
 
-Five forms are told apart by what is in a file:
+Six forms are told apart by what is in a file:
 
 * OpenPose, a file a frame: an object with ``people`` and their ``pose_keypoints_2d``, called by a number
   (``NAME_000000000012_keypoints.json``, ``000.json``); the files of one folder and NAME are a clip, numbers that are
@@ -8,19 +8,22 @@ Five forms are told apart by what is in a file:
 * COCO results and AlphaPose, a file a clip: a list of ``{"image_id", "keypoints", "score", "idx"}``; pictures in
   several folders are several clips;
 * AlphaPose in OpenPose's or CMU's manner: an object with ``people`` or ``bodies`` for each picture;
-* MMPose and Ultralytics: frames with ``instances`` of ``keypoints`` and ``keypoint_scores``, or lists of detections; of
-  the 133 points of a whole body the 17 of the body are read;
-* COCO annotations: an object with ``images``, ``annotations`` and ``categories``.
+* MMPose and Ultralytics: frames with ``instances`` of ``keypoints`` and ``keypoint_scores``, or lists of detections;
+* COCO annotations: an object with ``images``, ``annotations`` and ``categories``; those of COCO-WholeBody have feet,
+  face and hands as well;
+* YOLO's labels (``NAME_12.txt``), a file a frame, in which somebody is seen (:mod:`motet.data.formats._yolo`).
 
-Coordinates stay pixels; a joint with confidence 0 is absent. People are followed by the identity that the file gives
-(``person_id``, ``track_id``, AlphaPose's ``idx``) or else from place to place (:mod:`motet.data.formats._people`).
+The 133 points of a whole body are kept, or with ``skeleton="coco-17"`` the 17 of the body. Coordinates stay pixels
+(YOLO's are shares of the picture, and pixels with ``width`` and ``height``); a joint with confidence 0 is absent.
+People are followed by the identity that the file gives (``person_id``, ``track_id``, AlphaPose's ``idx``) or else
+from place to place (:mod:`motet.data.formats._people`).
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +32,7 @@ import numpy as np
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
-from motet.data.formats import _time
+from motet.data.formats import _time, _yolo
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
@@ -37,12 +40,15 @@ from motet.data.formats._people import Sighting, follow
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
-WHOLE_BODY = 133  # COCO-WholeBody: 17 of the body, then feet, face and hands
-LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26"}
-_FRAME = re.compile(r"(?i)(.*?)[_-]?(\d+)((?:_keypoints|_pose|_alphapose-results)?)\.json(?:\.gz)?")
+BODY, WHOLE_BODY = 17, 133  # COCO, and COCO-WholeBody: the body, then feet, face and hands
+LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26", WHOLE_BODY: "wholebody-133"}
+_FRAME = re.compile(r"(?i)(.*?)[_-]?(\d+)((?:_keypoints|_pose|_alphapose-results)?)\.(?:json|txt)(?:\.gz)?")
+_LABELS = re.compile(r"(?i).+\.txt(\.gz)?")
 _LAST_NUMBER = re.compile(r"(\d{1,15})(?!.*\d)")
 _IDENTITIES = ("person_id", "track_id", "idx")
+_WHOLE = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 SPARSE = 50  # numbers for each picture beyond which pictures do not follow each other
+SHARES = "shares of the picture"
 ANNOTATED = 2.0  # COCO's mark of a visible joint in annotations
 Frames = dict[str, list[Sighting]]
 
@@ -52,9 +58,11 @@ class Options:
     """Options of the ``openpose`` format.
 
     Attributes:
-        skeleton: built-in layout or TOML file; by default the one with as many points (17, 18, 25 or 26).
+        skeleton: built-in layout or TOML file; by default the one with as many points (17, 18, 25, 26 or 133).
         persons: people kept of a clip, those seen best.
         identities: those of the file as they are (``given``), or ``joined`` where one begins where another ended.
+        width: of the picture in pixels; with ``height`` turns the shares of YOLO's labels into pixels.
+        height: likewise.
         fps: frames per second.
         pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
         licence: terms of the recordings.
@@ -63,6 +71,8 @@ class Options:
     skeleton: str | None = None
     persons: int = 2
     identities: Literal["joined", "given"] = "joined"
+    width: int | None = None
+    height: int | None = None
     fps: float | None = None
     pattern: str | None = None
     licence: str = "unknown"
@@ -74,6 +84,9 @@ def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | No
     if flat is None:
         raise DataError(f"{where}: a person without pose_keypoints_2d or keypoints")
     values = numbers(flat, where).ravel()
+    more = [field(row, name) for name in _WHOLE]
+    if all(isinstance(m, list) for m in more):
+        values = np.concatenate([values, *(numbers(m, where).ravel() for m in more)])
     if not len(values):
         return None  # hands or a face without a body
     if len(values) % 3:
@@ -195,7 +208,10 @@ def _annotations(content: Mapping[str, Any], path: Path) -> dict[str, Frames]:
     return clips
 
 
-def _read_frame(path: Path) -> list[Sighting]:
+def _read_frame(path: Path, options: Options) -> list[Sighting]:
+    if _LABELS.fullmatch(path.name):
+        points = BODY if options.skeleton is None else len(layouts.get(options.skeleton))
+        return _yolo.people(path, points, (options.width or 1, options.height or 1))
     people = field(read_json(path), "people")
     if people is None:
         raise DataError(f"{path}: an OpenPose file has an object with 'people'")
@@ -204,7 +220,7 @@ def _read_frame(path: Path) -> list[Sighting]:
 
 def _units(source: Path) -> list[Unit]:
     """Clips of one file, and clips of a file a frame."""
-    files = find_files(source, r"(?i).+\.json(\.gz)?", what="key points (*.json)")
+    files = find_files(source, r"(?i)(?!classes\.txt|.*readme).+\.(json|txt)(\.gz)?", what="key points (*.json, *.txt)")
     units: list[Unit] = []
     sequences: dict[str, list[tuple[int, Path]]] = {}
     by_frame: dict[tuple[Path, str], bool] = {}
@@ -213,9 +229,9 @@ def _units(source: Path) -> list[Unit]:
         frame = _FRAME.fullmatch(name)
         folder = path.parent
         if frame is None or len(frame[2]) > 15:
-            units.append(Unit(name, path))
+            units.append(Unit(name, path, [(0, path)] if _LABELS.fullmatch(name) else None))
             continue
-        if not frame[3]:  # any name with a number: the content tells what the files are
+        if not frame[3] and not _LABELS.fullmatch(name):  # any name with a number: the content tells what the files are
             key = (folder, frame[1])
             if key not in by_frame:
                 by_frame[key] = _is_frame(path)
@@ -254,29 +270,26 @@ def _in_time(frames: Mapping[str, list[Sighting]], where: Path) -> list[list[Sig
     return people
 
 
-def _clips(unit: Unit) -> dict[str, list[list[Sighting]]]:
+def _clips(unit: Unit, options: Options) -> dict[str, list[list[Sighting]]]:
     """Sightings of every frame of the clips of a unit, by name."""
     if unit.detail is not None and unit.detail["frames"] is not None:
-        read = {str(number): _read_frame(path) for number, path in unit.detail["frames"]}
-        return {unit.name: _in_time(read, unit.path)}
+        read = {str(number): _read_frame(path, options) for number, path in unit.detail["frames"]}
+        return {stem_of(unit.name) if _LABELS.fullmatch(unit.name) else unit.name: _in_time(read, unit.path)}
     stem = stem_of(unit.name)
     return {f"{stem}/{f}" if f else stem: _in_time(frames, unit.path) for f, frames in read_clips(unit.path).items()}
 
 
-def _points(clips: Mapping[str, Sequence[Sequence[Sighting]]]) -> int | None:
-    return next((_body_points(len(s.points)) for frames in clips.values() for frame in frames for s in frame), None)
+def _of_body(clips: Mapping[str, list[list[Sighting]]], options: Options) -> Mapping[str, list[list[Sighting]]]:
+    """The same, of whole bodies only the body where its layout was asked for."""
+    if options.skeleton is None or len(layouts.get(options.skeleton)) != BODY:
+        return clips
 
-
-def _body_points(count: int) -> int:
-    """Points that are read of ``count``: the body's of a whole body."""
-    return 17 if count == WHOLE_BODY else count
-
-
-def _body_only(frames: Sequence[Sequence[Sighting]]) -> list[list[Sighting]]:
     def cut(s: Sighting) -> Sighting:
-        return Sighting(s.points[:17], s.scores[:17], s.identity) if len(s.points) == WHOLE_BODY else s
+        return Sighting(s.points[:BODY], s.scores[:BODY], s.identity) if len(s.points) == WHOLE_BODY else s
 
-    return [[c for c in map(cut, frame) if c.points.any()] for frame in frames]
+    return {
+        name: [[c for c in map(cut, frame) if c.points.any()] for frame in frames] for name, frames in clips.items()
+    }
 
 
 def _skeleton(count: int, options: Options, where: str) -> Skeleton:
@@ -292,13 +305,16 @@ def _skeleton(count: int, options: Options, where: str) -> Skeleton:
 def discover(source: Path, options: Options) -> Plan:
     if options.persons < 1:
         raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
+    if (options.width is None) != (options.height is None) or min(options.width or 1, options.height or 1) < 1:
+        raise ConfigError("options width and height are the picture's, in pixels; give both or neither")
     units = _units(source)
     names = NamePattern(options.pattern, [u.name for u in units])
     planned = [Unit(u.name, u.path, {"frames": u.detail, "columns": names.columns(u.name)}) for u in units]
     count, reason = None, None
     for unit in planned:  # the first file in which somebody is seen tells the layout
         try:
-            count = _points(_clips(unit))
+            clips = _of_body(_clips(unit, options), options)
+            count = next((len(s.points) for frames in clips.values() for frame in frames for s in frame), None)
         except DataError as error:
             reason = reason or error  # *read* will say so again, and can be told to go on
         if count is not None:
@@ -310,7 +326,7 @@ def discover(source: Path, options: Options) -> Plan:
         skeleton=_skeleton(count, options, unit.name),
         persons=options.persons,
         fps=options.fps,
-        measure="px",
+        measure="px" if options.width or not all(_LABELS.fullmatch(u.path.name) for u in units) else SHARES,
         channels=("x", "y"),
         class_names=tuple(names.class_names),
         licence=options.licence,
@@ -320,7 +336,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
-    clips = {name: _body_only(frames) for name, frames in _clips(unit).items()}
+    clips = _of_body(_clips(unit, options), options)
     counts = {len(s.points) for frames in clips.values() for frame in frames for s in frame}
     if not counts:
         raise DataError(f"{unit.path}: nobody is seen in it")
@@ -344,7 +360,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
 
 
 FORMAT = Format(
-    description="OpenPose, COCO, AlphaPose, MMPose, YOLO key points (.json)",
+    description="OpenPose, COCO, AlphaPose, MMPose, YOLO key points (.json, .txt)",
     options=Options,
     discover=discover,
     read=read,

@@ -126,10 +126,11 @@ def _wisdm_rows(path: Path) -> tuple[list[tuple[str, str]], Array]:
 def _wisdm(unit: Unit, options: Options) -> Iterator[RawClip]:
     keys, values = _wisdm_rows(unit.path)
     classes: Sequence[str] = unit.detail["classes"]
+    node = int("_gyro_" in unit.path.name.lower())  # of the layout imu-2
     for number, (start, end) in enumerate(_stretches(keys)):
         user, activity = keys[start]
         frames = np.zeros((end - start, 2, 3))
-        frames[:, 0] = values[start:end]
+        frames[:, node] = values[start:end]
         columns: dict[str, Column] = {"label": classes.index(activity), "repetition": number}
         columns |= {"subject": int(user)} if user.isdecimal() and len(user) < 10 else {"subject_name": user}
         yield RawClip(f"{unit.path.stem}_{number:05d}", frames, columns=columns)

@@ -7,6 +7,7 @@ A trial is ``SssAaaTtt.csv`` (subject, activity, trial) without a header, in a f
     young/gyroscope/watch/S29A08T03.csv           likewise; also phone
     young/accelerometer/meta_wrist/S29A08T03.csv  epoch (ms), time, elapsed (s), x, y, z; also meta_hip
 
+Sensors may lie in folders of other names (``watch_gyroscope``), and outside of ``young`` and ``old``.
 Sensors keep their own clocks, and neither begin nor end with the skeleton to the sample. Accelerometer and gyroscope of
 one device are brought to one rate; a trial that a device did not record lacks it.
 """
@@ -67,18 +68,18 @@ class Options:
 
 
 def _parts(path: Path) -> list[str]:
-    return [p.lower().replace(" ", "_") for p in path.parts]
+    return [re.sub(r"[ -]+", "_", p.lower()) for p in path.parts]
 
 
 def _recorder(path: Path, source: Path) -> str:
-    """``skeleton``, or device and node (``watch/gyroscope``), from the folders below the source."""
-    parts = _parts(path.relative_to(source).parent if source.is_dir() else path.parent)
-    for node in NODES:
-        for part in parts:
-            device = next((d for d in DEVICES if part in (d, f"{d}_{node}")), None)
-            if device and any(node in p for p in parts):
-                return f"{device}/{node}"
-    return "skeleton"
+    """``skeleton``, or device and node (``watch/gyroscope``), from the folders below the source, the innermost first.
+
+    Folders are called ``gyroscope/watch``, ``watch/gyro``, ``Watch Gyroscope`` and so on.
+    """
+    parts = _parts(path.relative_to(source).parent if source.is_dir() else path.parent)[::-1]
+    device = next((d for part in parts for d in DEVICES if d in part), None)
+    node = next((n for part in parts for n, short in zip(NODES, ("acc", "gyro"), strict=True) if short in part), None)
+    return f"{device}/{node}" if device and node else "skeleton"
 
 
 def _group(path: Path) -> str | None:
@@ -104,7 +105,7 @@ def discover(source: Path, options: Options) -> Plan:
     names = [p.name if p == source else p.relative_to(source).as_posix() for p in skeletons]
     return Plan(
         units=[
-            Unit(name, path, worn.get((_group(path), path.name), {}))
+            Unit(name, path, worn.get((None, path.name), {}) | worn.get((_group(path), path.name), {}))
             for name, path in zip(names, skeletons, strict=True)
         ],
         skeleton=layouts.get(LAYOUT),

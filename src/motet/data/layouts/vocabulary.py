@@ -69,6 +69,8 @@ _LEG_BONES: Mapping[str, str] = {
 }
 _MARKS_ARM = ("arm", "upperarm", "uparm", "forearm", "lowerarm", "lowarm")
 _MARKS_LEG = ("upleg", "upperleg", "thigh", "leg", "lowerleg", "lowleg", "calf", "shin")
+_FACE = re.compile(r"((left|right)_)?face_\d{1,2}")  # by their numbers in 300-W
+_HAND = re.compile(rf"hand_root|({'|'.join(FINGERS)})_[1-4]")
 _UNDERSCORED = {"eyeinner": "eye_inner", "eyeouter": "eye_outer"}
 
 _PREFIX = re.compile(r"^(mixamorig\d*:?|cc_base_|rl_|bip\d+_?|skel_|joint_|j_|[a-z0-9]+:)", re.IGNORECASE)
@@ -147,8 +149,12 @@ def part_of(canonical: str) -> str | None:
     for finger in FINGERS:  # thumb_1 … thumb_4 of a hand layout, root to tip
         if re.fullmatch(rf"{finger}_\d", canonical):
             return finger
+    if _FACE.fullmatch(canonical):
+        return "head"
     side, _, rest = canonical.partition("_")
     if side in SIDES:
+        if _HAND.fullmatch(rest):
+            return f"{side}_arm"
         for part, names in SIDED_PARTS.items():
             if rest in names:
                 return f"{side}_{part}" if part in ("arm", "leg") else part
