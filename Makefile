@@ -21,7 +21,7 @@ $(VENV)/.docs: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
-demo: $(VENV)/.installed ## train, judge and show CMD on simulated skeletons and on a real smart-watch set
+demo: $(VENV)/.installed ## shipped features and a training of CMD beside their rivals, on simulated skeletons and a real smart-watch set
 	$(BIN)/motet demo --out demo
 
 check: $(VENV)/.developer ## lint and types
@@ -36,8 +36,9 @@ bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a 
 	for script in benchmarks/bench_*.py; do name=$$(basename $$script .py); echo "== $$name"; \
 		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-docs: $(VENV)/.docs ## build the site into site/
+docs: $(VENV)/.docs ## build the site into site/, with the live pages of the gallery
 	$(BIN)/mkdocs build --strict
+	$(BIN)/python docs/gallery.py site/gallery
 
 clean:
 	rm -rf $(VENV) site dist demo .mypy_cache .ruff_cache .pytest_cache

@@ -15,7 +15,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -119,12 +119,16 @@ def minirocket() -> Any:
     return MiniRocket
 
 
-def measure(archive: MotionArchive, seeds: int, trainings: int, steps: int | None) -> Iterator[dict[str, Any]]:
-    """One row for each way: accuracies and CPU seconds of every seed."""
+def measure(
+    archive: MotionArchive, seeds: int, trainings: int, steps: int | None, done: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """One row for each way that is not done: accuracies and CPU seconds of every seed."""
     parts = split(archive, RULE)
     people = archive.clips["subject"].to_numpy()
     train, test = np.asarray(parts.train), np.asarray(parts.test)
     for name, features in Rivals(archive, steps).ways().items():
+        if name in done:
+            continue
         counts = dict.fromkeys(FIXED, 1) | {CMD: trainings}
         accuracies, seconds = [], []
         for seed in range(counts.get(name, seeds)):
@@ -173,12 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 np.random.default_rng(0).normal(size=(8, 3, 48)).astype(np.float32)
             )
         result: dict[str, Any] = {"motet": motet.__version__, "rule": RULE, "hardware": hardware(), "sets": []}
+        if given.out.exists():  # an interrupted call: what is measured stays
+            result["sets"] = json.loads(given.out.read_text())["sets"]
         with one_thread():
             for path in given.archives:
                 archive = MotionArchive.open(path)
-                found = {"name": path.stem, "clips": len(archive), "rows": []}
-                result["sets"].append(found)
-                for row in measure(archive, given.seeds, given.trainings, given.steps):
+                there = [one for one in result["sets"] if one["name"] == path.stem]
+                found = there[0] if there else {"name": path.stem, "clips": len(archive), "rows": []}
+                result["sets"] += [] if there else [found]
+                done = {row["way"] for row in found["rows"]}
+                for row in measure(archive, given.seeds, given.trainings, given.steps, done):
                     found["rows"].append(row)
                     print(f"{path.stem}: {row['way']}: {_cell(row)}", flush=True)
                     given.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -265,3 +265,64 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(page: Any) -> None
         page.keyboard.press("Tab")
         reached.add(page.evaluate("() => document.activeElement.id"))
     assert {"search", "list", "player", "play", "timeline", "tab-labels", "take"} <= reached
+
+
+CONTRAST = """() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (node) => {
+    for (let one = node; one; one = one.parentElement) {
+      const colour = rgb(getComputedStyle(one).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim());
+    if (!own || node.disabled || !node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(behind(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) found.push(`${node.tagName} ${node.id || node.className} ${node.textContent.trim()} ${ratio}`);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_stands_out_in_light_and_dark(page: Any, dark: bool) -> None:
+    drag(page, 0.1, 0.4)
+    page.keyboard.press("1")
+    if dark:
+        page.click("#theme")
+    assert (page.evaluate("() => document.documentElement.dataset.theme") == "dark") == dark
+    for tab in ("labels", "similar", "map", "teach"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate(CONTRAST) == []
+    page.keyboard.press("?")
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_nothing_moves_by_itself_where_less_motion_is_wanted(page: Any) -> None:
+    moving = page.evaluate(
+        "() => [...document.querySelectorAll('*')].filter((n) => { const s = getComputedStyle(n);"
+        " return [s.transitionDuration, s.animationDuration].some((t) => parseFloat(t) > 0.01); }).map((n) => n.id)"
+    )
+    assert moving == []
+    before = page.locator("#clock").inner_text()
+    page.wait_for_timeout(300)
+    assert page.locator("#clock").inner_text() == before
+
+
+def test_the_report_and_the_scene_are_saved(page: Any, running: Application) -> None:
+    assert running.session.moments.ready.wait(60)
+    drag(page, 0.1, 0.4)
+    page.keyboard.press("1")
+    intervals(running, 1, page)
+    page.click("#take")
+    for words, ending in (("Report", "-report.html"), ("This recording", ".glb")):
+        with page.expect_download() as saved:
+            page.locator("#formats button", has_text=words).click()
+        assert saved.value.suggested_filename.endswith(ending)

@@ -1,0 +1,121 @@
+"""What is taken away as a report or a scene, and what moments are described by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet.application.features import OfModel, OfStatistics, default
+from motet.application.labels import Interval
+from motet.application.moments import Moments
+from motet.application.report import agreements
+from motet.application.session import Session
+from motet.core.errors import ConfigError
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.layouts import get as layout
+from motet.data.simulate import simulate
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    path = tmp_path_factory.mktemp("report") / "走る.motet"
+    archive = simulate(path, clips=18, actions=3, actors=3, seed=0, progress=False)
+    found = Session(archive, None, track="labels", rater="ann")
+    found.teacher.close()  # fits are asked for
+    assert found.moments.ready.wait(60)
+    yield found
+    found.close()
+
+
+def named(session: Session, clips: range, rater: str, wrong: int = -1) -> None:
+    archive, names = session.archive, [HOSTILE, *session.archive.class_names[1:]]
+    session.labels.edit(
+        [
+            {
+                "do": "add",
+                "clip": c,
+                "start": 0.0,
+                "end": float(archive.lengths[c] / archive.fps),
+                "label": "other" if c == wrong else names[archive.labels[c]],
+            }
+            for c in clips
+        ],
+        rater,
+    )
+
+
+def test_there_is_no_report_of_nothing(session: Session) -> None:
+    with pytest.raises(ConfigError, match="nothing is labelled"):
+        session.export("report")
+
+
+def test_the_report_has_labels_raters_mistakes_and_a_map(session: Session) -> None:
+    named(session, range(18), "ann")
+    named(session, range(4), HOSTILE, wrong=3)
+    session.teacher.fit()
+    name, content = session.export("report")
+    page = content.decode()
+    assert name.endswith("-report.html")
+    assert name.isascii()
+    assert "<img" not in page
+    assert "22 labels of 4 classes" in page
+    shared = [session.archive.lengths[c] / session.archive.fps for c in range(4)]
+    assert f"{100 * sum(shared[:3]) / sum(shared):.0f} %" in page
+    assert "What is mistaken for what" in page
+    assert "Each dot is one moment" in page
+    assert re.search(r'"label":\[[\d,]+\]', page)  # the dots have the classes that were given
+    matrix, classes = session.teacher.held_out()
+    assert matrix.shape == (4, 4)
+    assert sorted(classes) == sorted({one.label for one in session.labels.all()})
+
+
+def test_a_recording_is_saved_as_gltf(session: Session) -> None:
+    name, content = session.export("glb", 2)
+    assert content.startswith(b"glTF")
+    assert name == f"{session.archive.clips['name'][2]}.glb"
+    with pytest.raises(ConfigError, match="no recording 99"):
+        session.export("glb", 99)
+
+
+def test_raters_agree_by_time() -> None:
+    one = [Interval(1, 0, 0.0, 4.0, "walk", "a"), Interval(2, 1, 0.0, 2.0, "walk", "a")]
+    two = [Interval(3, 0, 1.0, 2.0, "walk", "b"), Interval(4, 0, 2.0, 5.0, "run", "b")]
+    [(a, b, share, words)] = agreements([*one, *two])
+    assert (a, b, share) == ("a", "b", pytest.approx(1 / 3))
+    assert "3 s" in words
+    assert agreements(one) == []
+
+
+def test_bodies_are_described_by_the_shipped_weights_and_others_by_statistics(session: Session, tmp_path: Path) -> None:
+    found = default(session.archive)
+    assert isinstance(found, OfModel)
+    assert found.name == "body"
+    with ArchiveWriter(tmp_path / "s.motet", skeleton=layout("imu-2"), fps=10.0) as writer:
+        writer.add(np.random.default_rng(0).normal(size=(40, 1, 2, 3)), name="c")
+    assert isinstance(default(MotionArchive.open(writer.destination)), OfStatistics)
+
+
+def test_a_label_of_a_whole_clip_has_the_features_of_the_clip(session: Session) -> None:
+    moments: Moments = session.moments
+    seconds = float(session.archive.lengths[3] / session.archive.fps)
+    assert moments.features is not None
+    assert np.array_equal(moments.rows(3, 0.1 * seconds, seconds), moments.features[3:4])
+    part = moments.rows(3, 0.0, 0.4 * seconds)
+    assert len(part) == round(0.4 * seconds * 10)
+    assert part.shape[1] == moments.features.shape[1]
+
+
+def test_whole_clips_are_encoded_as_by_transform(session: Session) -> None:
+    from motet.engine.model import load
+
+    found = default(session.archive)
+    blocks = list(found.whole(np.array([2, 5, 7])))
+    assert np.concatenate([ids for ids, _ in blocks]).tolist() == [2, 5, 7]
+    expected = load("body").transform(session.archive)[[2, 5, 7]]
+    assert np.allclose(np.concatenate([rows for _, rows in blocks]), expected, atol=1e-5)
