@@ -21,6 +21,7 @@ from motet._version import __version__
 from motet.cli.light import without_libraries
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 from motet.core.signals import STOPPING
+from motet.core.text import shown
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
@@ -182,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = known if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
         if issubclass(category, MotetWarning) and not _speaks():
             return
-        print(f"{kind}: {message}", file=sys.stderr)
+        print(f"{kind}: {shown(str(message))}", file=sys.stderr)
 
     words = list(sys.argv[1:] if argv is None else argv)
     before = {}
@@ -199,13 +200,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(str(error), file=sys.stderr)
         return error.status
     except MotetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DataError | RunError) else 1
     except BrokenPipeError:
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"error: {shown(f'{where}{error.strerror or error}')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         kept = KEPT.get(words[0])

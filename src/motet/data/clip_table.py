@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 
 from motet.core.errors import DataError
+from motet.core.text import cell, from_cell, printable
+from motet.data.columns import MOST_CLASSES
 
 # Columns that every archive has; importers may add more (style, quality, domain …).
 COLUMNS: dict[str, pl.DataType] = {
@@ -55,6 +57,11 @@ def check_table(path: Path, clips: pl.DataFrame, meta: Mapping[str, Any]) -> Non
     if not len(clips) or needed.null_count().sum_horizontal().item():
         raise DataError(f"{path}/clips.parquet: it has no clips, or clips without a name, place or digest")
     start, length = clips["offset"].to_numpy(), clips["length"].to_numpy()
+    labels = clips["label"].drop_nulls()
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < (len(meta["class_names"]) or MOST_CLASSES):  # type: ignore[arg-type]
+        raise DataError(f"{path}/clips.parquet: a label is none of the {len(meta['class_names'])} classes")
+    if not clips["persons"].is_between(0, meta["persons"]).all():
+        raise DataError(f"{path}/clips.parquet: a clip has more than {meta['persons']} persons")
     frames = int(meta["frames"])
     if (start < 0).any() or (length < 1).any() or (length > frames).any() or (start > frames - length).any():
         raise DataError(f"{path}/clips.parquet: a clip lies outside of the {frames} frames")
@@ -63,3 +70,28 @@ def check_table(path: Path, clips: pl.DataFrame, meta: Mapping[str, Any]) -> Non
         raise DataError(f"{path}/clips.parquet: a label is none of the {len(meta['class_names'])} classes")
     if clips["name"].n_unique() < len(clips):
         raise DataError(f"{path}/clips.parquet: two clips have one name")
+
+
+def plain_texts(clips: pl.DataFrame) -> pl.DataFrame:
+    """The table with control characters in its texts written out."""
+    names = [name for name, kind in clips.schema.items() if kind == pl.String()]
+    odd = [n for n in names if clips[n].str.contains(r"[\p{Cc}\p{Cf}]").any()]
+    return clips.with_columns(pl.col(odd).map_elements(printable, return_dtype=pl.String())) if odd else clips
+
+
+def csv_text(table: pl.DataFrame, **options: Any) -> str:
+    """A table as CSV in which no text is a formula to a spreadsheet (:func:`motet.core.text.cell`).
+
+    Args:
+        table: any.
+        options: of :meth:`polars.DataFrame.write_csv`.
+    """
+    texts = pl.col(pl.String()).map_elements(cell, return_dtype=pl.String())
+    safe = table.with_columns(texts).rename({name: cell(name) for name in table.columns})
+    return str(safe.write_csv(**options))
+
+
+def without_guards(table: pl.DataFrame) -> pl.DataFrame:
+    """A table that was read from a CSV of :func:`csv_text`, with its texts as they were."""
+    texts = pl.col(pl.String()).map_elements(from_cell, return_dtype=pl.String())
+    return table.with_columns(texts).rename({name: from_cell(name) for name in table.columns})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import DataError
+from motet.core.text import printable
 
 STRUCTURE = ("name", "offset", "length", "persons", "sha256")
 """Columns that the archive fills itself."""
@@ -22,22 +22,6 @@ MOST_PERSONS = 1000
 LONGEST_TEXT = 10_000
 _PATH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .+-]{0,63}")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # of Windows, whatever their ending
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters written out, so that a terminal shows them and does nothing else.
-
-    >>> printable("a\x1b[2Jb\n")
-    'a\\x1b[2Jb\\n'
-    """
-    if text.isprintable():
-        return text
-    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    joiners = "\u200c\u200d"  # which some scripts are written with
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden and c not in joiners else c
-        for c in text
-    )
 
 
 def path_name(name: str, what: str) -> str:

@@ -15,6 +15,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.shards import in_order
 from motet.data import layouts
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
+from motet.data.clip_table import without_guards
 from motet.data.convert import convert as convert_layout
 from motet.data.tracks import paint, rate
 
@@ -350,6 +351,7 @@ def relabelled(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     try:
         rows = pl.read_csv(table, separator="\t" if str(table).endswith(".tsv") else ",", infer_schema_length=None)
+        rows = without_guards(rows)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{table} cannot be read as a table ({str(error).splitlines()[0]:.100})") from error
     if "name" not in rows.columns:

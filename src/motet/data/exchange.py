@@ -13,6 +13,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, written
 from motet.data import track_files
 from motet.data.archive import MotionArchive
+from motet.data.clip_table import csv_text
 
 
 def labelled(
@@ -97,7 +98,8 @@ def export(
         if form == "csv":
             count = len(archive)
             for index, name in enumerate(archive.clips["name"]):
-                _csv(archive, index).write_csv(partial / f"{_file(name)}.csv")
+                text = csv_text(_csv(archive, index))
+                (partial / f"{_file(name)}.csv").write_text(text, encoding="utf-8")
         else:
             name = archive.tracks.one(track)
             rows = archive.tracks[name]

@@ -142,5 +142,7 @@ class Skeleton:
                 kind=str(data.get("kind", "body")),
                 canonical=tuple(str(c) for c in data.get("canonical", ())),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except ConfigError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"a skeleton declaration is malformed: {error!r}") from error

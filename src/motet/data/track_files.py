@@ -16,6 +16,8 @@ from typing import Any
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import from_cell
+from motet.data.clip_table import csv_text
 from motet.data.tracks import intervals
 
 Rows = list[dict[str, Any]]
@@ -192,7 +194,7 @@ def _records(path: Path, text: str, *, need: Sequence[str]) -> Iterable[tuple[in
         )
     for cells in reader:
         if any(cell.strip() for cell in cells):
-            yield reader.line_num, {m: cells[i].strip() if i < len(cells) else "" for m, i in place.items()}
+            yield reader.line_num, {m: from_cell(cells[i].strip()) if i < len(cells) else "" for m, i in place.items()}
 
 
 def _row(path: Path, line: int, cells: Mapping[str, str], start: str, end: str) -> dict[str, Any]:
@@ -248,7 +250,7 @@ def write(
 
 
 def _write_table(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
-    return {f"{name}.csv": rows.write_csv()}
+    return {f"{name}.csv": csv_text(rows)}
 
 
 def _write_boris(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
@@ -261,7 +263,7 @@ def _write_boris(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) 
         "Stop (s)": pl.col("end"),
         "Duration (s)": pl.col("end") - pl.col("start"),
     }
-    return {f"{name}.csv": rows.select(**columns).write_csv()}
+    return {f"{name}.csv": csv_text(rows.select(**columns))}
 
 
 def _write_audacity(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:

@@ -18,6 +18,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, write_json
+from motet.data.clip_table import without_guards
 
 Float = npt.NDArray[np.float64]
 _PEOPLE = ("person", "subject", "participant", "recording")
@@ -102,7 +103,8 @@ def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(f"{path} does not exist; give a CSV, e.g. what `motet predict` writes")
     try:
-        return pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema_length=None)
+        separator = "\t" if path.suffix == ".tsv" else ","
+        return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a table ({error!s:.100})") from error
 

@@ -15,6 +15,7 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, written
 from motet.data.archive import MotionArchive
+from motet.data.clip_table import csv_text
 from motet.use.durations import Chain
 from motet.use.material import NONE
 from motet.use.predictor import Predictor, load_predictor
@@ -63,7 +64,7 @@ def predict(
 def write_table(table: pl.DataFrame, out: str | Path) -> None:
     """Write a CSV atomically, numbers with four decimals."""
     with written(Path(out)) as partial:
-        table.write_csv(partial, float_precision=4)
+        partial.write_text(csv_text(table, float_precision=4), encoding="utf-8")
 
 
 @dataclass(frozen=True)

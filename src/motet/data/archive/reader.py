@@ -13,9 +13,10 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import plain
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, HEADER, Float, canonical, clip_digest, digest, npy_header
-from motet.data.clip_table import check_table
+from motet.data.clip_table import check_table, plain_texts
 from motet.data.columns import check_meta
 from motet.data.skeletons import Skeleton
 
@@ -109,7 +110,10 @@ class MotionArchive:
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
             raise DataError(f"{path}/clips.parquet cannot be read ({error!s:.80}); import again") from error
         check_table(path, clips, meta)
-        return cls(path, meta, clips)
+        try:
+            return cls(path, plain(meta), plain_texts(clips))
+        except ConfigError as error:  # of the skeleton
+            raise DataError(f"{path}/archive.json: {error}") from error
 
     def _map(self, name: str, rows: int, ndim: int) -> Float:
         # numpy's own header parser lets foreign errors out on damaged files; only what motet writes is read here

@@ -20,11 +20,12 @@ import numpy.typing as npt
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import alive
+from motet.core.text import printable
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, Float, NpyStream, canonical, clip_digest, digest
 from motet.data.archive.reader import MotionArchive
 from motet.data.clip_table import table as make_table
-from motet.data.columns import MOST_PERSONS, check_columns, path_name, printable
+from motet.data.columns import MOST_PERSONS, check_columns, path_name
 from motet.data.skeletons import Skeleton
 
 _WRITERS = itertools.count()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import from_cell
 from motet.data.formats._files import read_text
 
 SEPARATORS = ",;\t|"
@@ -83,7 +84,7 @@ class Sheet:
 
     def texts(self, column: str) -> list[str]:
         """Cells of a column, without blanks around them."""
-        return self._frame[column].str.strip_chars().to_list()
+        return [from_cell(text) for text in self._frame[column].str.strip_chars().to_list()]
 
     def numbers(self, columns: Sequence[str], remedy: str = "") -> npt.NDArray[np.float64]:
         """(rows, columns) numbers; NaN for a cell that is empty or says that it is (:data:`ABSENT`).

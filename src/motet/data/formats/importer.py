@@ -30,9 +30,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.shards import Shard
+from motet.core.text import printable
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
-from motet.data.columns import check_columns, printable
+from motet.data.columns import check_columns
 from motet.data.formats._worker import Outcome, expected, ignore_interrupt, read_units
 from motet.data.formats.base import RawClip, Unit, make_options
 from motet.data.inspection import layout_faults

@@ -10,6 +10,7 @@ import polars as pl
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.clip_table import csv_text
 from motet.methods.discovery.model import load
 from motet.methods.discovery.names import NAMES, cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES
@@ -84,7 +85,7 @@ def export_labels(
     found = _labels(Path(run), names or {}, branch, odd, archive)
     with written(target) as partial:
         if target.suffix == ".csv":
-            found.write_csv(partial)
+            partial.write_text(csv_text(found), encoding="utf-8")
         else:
             found.write_parquet(partial)
     return found

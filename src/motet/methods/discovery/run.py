@@ -30,6 +30,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
 from motet.core.options import differences
 from motet.data.archive import MotionArchive
+from motet.data.clip_table import csv_text
 from motet.engine.identity import changes, identity
 from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
@@ -94,7 +95,7 @@ class Discovery(Discovering):
             return
         model.save_model(run.path / "model.safetensors", self.discovery, found.centres)
         found.table.write_parquet(run.path / "clusters.parquet")
-        found.table.write_csv(run.path / "clusters.csv")
+        (run.path / "clusters.csv").write_text(csv_text(found.table), encoding="utf-8")
         (run.path / "result.md").write_text(report(self.result) + "\n")
         write_json(run.path / "result.json", self.result)
 

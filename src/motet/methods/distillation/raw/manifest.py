@@ -8,16 +8,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from motet.core.errors import DataError
 from motet.core.files import written
+from motet.core.text import cell, from_cell
 from motet.methods.distillation.raw.options import KINDS, kind_of
 from motet.methods.distillation.table import FeatureTable, Modality
 
 _FACTS = ("id", "label", "split", "fold", "group")
 _TIMES = ("start_", "end_")
+
+
+def _unguarded(row: dict[Any, Any]) -> dict[Any, Any]:
+    return {name: from_cell(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Manifest:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file, strict=True)
-                rows, names = list(reader), list(reader.fieldnames or ())
+                rows, names = [_unguarded(row) for row in reader], list(reader.fieldnames or ())
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path} cannot be read as a manifest (CSV): {error}") from error
         modalities = [n for n in names if n.split("_")[0] in KINDS]
@@ -132,7 +138,7 @@ class Manifest:
                 for name in timed:
                     side, _, modality = name.partition("_")
                     line.append(getattr(self.modalities[modality][row], side, None))
-                writer.writerow(["" if v is None else v for v in line])
+                writer.writerow(["" if v is None else cell(v) if isinstance(v, str) else v for v in line])
 
     def digest(self, modalities: Sequence[str]) -> str:
         """SHA-256 of the samples and of the named modalities' items."""

@@ -1,0 +1,54 @@
+"""Text from outside: shown on a terminal and written into tables without doing anything there."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+_FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters written out, so that a terminal shows them and does nothing else.
+
+    >>> printable("a\x1b[2Jb\n")
+    'a\\x1b[2Jb\\n'
+    """
+    if text.isprintable():
+        return text
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    joiners = "\u200c\u200d"  # which some scripts are written with
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden and c not in joiners else c
+        for c in text
+    )
+
+
+def shown(text: str) -> str:
+    """:func:`printable` of each line of a message."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def plain(value: Any) -> Any:
+    """Plain data with every text in it :func:`printable`."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {plain(k): plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a CSV file: what a spreadsheet would compute begins with an apostrophe.
+
+    >>> cell("=HYPERLINK(1)"), cell("-1.5"), cell("walk")
+    ("'=HYPERLINK(1)", '-1.5', 'walk')
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def from_cell(text: str) -> str:
+    """Inverse of :func:`cell`."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text[1:]) else text
