@@ -132,7 +132,11 @@ class Transformer(nn.Module):
             padded, self.lift.weight * self.mask, self.lift.bias, stride=self.patch, padding=_REACH
         )
         tokens = lifted.transpose(1, 2).reshape(x.shape[0], -1, len(self.parts), self.width)
-        return tokens + self.part + _sines(tokens, self.width)
+        return tokens + self.places(tokens)
+
+    def places(self, tokens: Tensor) -> Tensor:
+        """(N, S, width) what tells the places of (B, N, S, width) tokens: their part and their moment."""
+        return self.part + _sines(tokens, self.width)
 
     def attend(self, tokens: Tensor) -> Tensor:
         """The blocks over (B, N, S, width) tokens, of the same shape."""
