@@ -18,6 +18,7 @@ from motet.methods import distillation as distill
 from motet.report import build
 from tests.methods.distillation.toys import write_table
 from tests.report.made_up import made_up
+from tests.use.made import FPS, recordings
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -130,3 +131,44 @@ def test_pointing_pinning_keys_and_search(tmp_path: Path) -> None:
     assert found["neighbour"][0] != "clip_007 · 1.0 s"
     assert "group 1 · class" in found["legend"]
     assert found["filtered"] == "filtered"
+
+
+# a reader clicks in the middle of the second recording, then moves on by a key
+ALONG = """<script>
+(async () => {
+  const found = {errors: []}, $ = (id) => document.getElementById(id);
+  addEventListener("error", (event) => found.errors.push(event.message));
+  await new Promise((done) => setTimeout(done, 300));
+  const rows = document.querySelectorAll(".rows")[1], box = rows.querySelector("svg").getBoundingClientRect();
+  rows.setPointerCapture = () => {};
+  rows.dispatchEvent(new PointerEvent("pointerdown", {clientX: box.left + box.width / 2, clientY: box.top}));
+  found.where = $("where").textContent;
+  found.now = [...$("now").children].map((one) => one.textContent);
+  const cursor = document.querySelector(".current .cursor").getBoundingClientRect();
+  found.off = Math.abs(cursor.left + 1 - box.left - box.width / 2);
+  const g = $("figure").getContext("2d");
+  found.drawn = new Set(g.getImageData(0, 0, $("figure").width, $("figure").height).data).size;
+  rows.dispatchEvent(new KeyboardEvent("keydown", {key: "PageDown", bubbles: true}));
+  found.moved = $("where").textContent;
+  document.documentElement.dataset.found = JSON.stringify(found);
+})();
+</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_the_cursor_along_time(tmp_path: Path) -> None:
+    archive = recordings(tmp_path / "a.motet", people=1)
+    page = report.write(archive.path, tmp_path / "page.html")
+    page.write_text(page.read_text().replace("</body>", ALONG))
+    match = re.search(r'data-found="([^"]*)"', dom_of(page, tmp_path))
+    assert match is not None
+    found: dict[str, Any] = json.loads(unescape(match[1]))
+    half = int(archive.lengths[1]) / FPS / 2
+    rows = archive.tracks["activity"].filter(recording="r01").iter_rows(named=True)
+    own = [r for r in rows if r["start"] <= half < r["end"]]
+    assert found["errors"] == []
+    assert found["where"] == f"r01 at {half:.1f} s"
+    assert found["now"] == [f"activity{own[0]['label']}"]
+    assert found["off"] < 1.5
+    assert found["drawn"] > 10
+    assert found["moved"] == f"r01 at {half + 5:.1f} s"

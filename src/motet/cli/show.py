@@ -157,9 +157,10 @@ def weights_convert(args: Sequence[str]) -> int:
 
 @dataclass
 class Report:
-    """Write one self-contained HTML page about a run."""
+    """Write one self-contained HTML page about a run, or about recordings along time."""
 
     run: tyro.conf.Positional[Path]
+    """run; a model of `motet fit` with --data; or an archive with label tracks"""
     out: Path
     data: Path | None = None
     """archive to show, if the one that trained the run has moved"""

@@ -20,7 +20,7 @@ from motet.data.splits import split as split_archive
 from motet.engine.run import Run, collect, kind_of
 from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, distinctions
 from motet.evaluate import cluster_scores
-from motet.report import discovery, distillation, maps
+from motet.report import discovery, distillation, maps, timeline
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.diagnostics import watched_curves
 from motet.report.page import build
@@ -68,7 +68,8 @@ def write(
     Args:
         run: a run, its directory, or a directory of runs that repeat one training (the map shows the first then); or
             the directory of a distillation, whose page shows results instead of a map, or of a discovery, whose page
-            shows its clusters.
+            shows its clusters; or a model of `motet fit` (with ``data``) or an archive, whose page shows label tracks
+            along time.
         out: file to write; it is replaced only when the new page is complete.
         data: archive, if it is not where it was during training, or another one of the same skeleton.
         split: rule that says which clips are test clips; the run's own by default.
@@ -89,6 +90,8 @@ def write(
         return _save(distillation.page(run, baseline), Path(out))
     if not isinstance(run, Run) and kind_of(run) == "discover":
         return _save(discovery.page(run, data), Path(out))
+    if not isinstance(run, Run) and (kind_of(run) == "classifier" or (Path(run) / "archive.json").exists()):
+        return _save(timeline.page(run, data), Path(out))
     if baseline is not None:
         raise ConfigError(f"a baseline is for distillations; {run.path if isinstance(run, Run) else run} is none")
     if not isinstance(run, Run) and not _begun(Path(run)):

@@ -15,6 +15,7 @@ from motet.report.data import Bool, Float, Motion
 BYTE_BUDGET = 10_000_000  # of base64 text for all clips together
 MAX_FRAMES, MIN_FRAMES = 40, 6
 MAX_SENSOR_FRAMES = 96
+LONG_FPS = (12.0, 25.0)  # frames a second of long recordings of bodies, and of sensors
 MISSING = -32768  # an absent joint; present ones lie within ±FULL_SCALE
 FULL_SCALE = 32000
 ASSUMED_FPS = 30.0  # playback speed where the frame rate is unknown; the page says so
@@ -161,6 +162,32 @@ def _ranges(motion: Motion) -> list[list[float]]:
 def _head(skeleton: Skeleton) -> int:
     names = [name.lower() for name in skeleton.canonical]
     return names.index("head") if "head" in names and skeleton.kind == "body" else -1
+
+
+def pack_long(motion: Motion) -> dict[str, Any]:
+    """:func:`pack` for recordings that are looked at moment by moment: as many frames as the budget allows, at most
+    :data:`LONG_FPS` a second, and bodies kept in the middle of the picture."""
+    sensor = motion.skeleton.kind == "sensor"
+    clips = motion.clips if sensor else [_in_the_middle(np.asarray(c), motion.skeleton) for c in motion.clips]
+    whole = Motion(motion.skeleton, motion.channels, clips, motion.fps, motion.units)
+    seconds = [len(c) / (motion.fps or ASSUMED_FPS) for c in clips]
+    channels = len(motion.channels) if sensor else dimensions(motion.skeleton, motion.channels)
+    persons = max((_persons(c) for c in clips), default=1)
+    most = BYTE_BUDGET / (len(motion.skeleton) * channels * persons * 2 * 4 / 3)
+    fps = min(LONG_FPS[1 if sensor else 0], most / max(sum(seconds), 1e-9))
+    made = [
+        (_sensor if sensor else _body)(c, whole, max(2, round(s * fps))) for c, s in zip(clips, seconds, strict=True)
+    ]
+    return {**pack(Motion(motion.skeleton, motion.channels, [], motion.fps, motion.units)), "clips": made} | (
+        {"ranges": _ranges(whole)} if sensor and clips else {}
+    )
+
+
+def _in_the_middle(clip: Float, skeleton: Skeleton) -> Float:
+    """Every frame moved so that the first person's centre joint stands still; absent joints stay zero."""
+    present = clip.any(axis=-1, keepdims=True)
+    root = clip[:, :1, skeleton.center : skeleton.center + 1].astype(np.float64)
+    return np.where(present, clip - root + 1.0, 0.0)  # 1: a joint at zero would count as absent
 
 
 def pack(motion: Motion) -> dict[str, Any]:

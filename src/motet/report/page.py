@@ -54,13 +54,18 @@ def compose(data: ReportData, **own: str) -> str:
     return render(title=data.title, payload=_payload(data), **(found | own))
 
 
-def render(*, title: str, payload: dict[str, Any], **sections: str) -> str:
-    """The page of a title, the numbers that its script reads, and sections of HTML by their place in ``page.html``."""
+def render(
+    *, title: str, payload: dict[str, Any], style: str | None = None, script: str = "page.js", **sections: str
+) -> str:
+    """The page of a title, the numbers that its script reads, and sections of HTML by their place in ``page.html``.
+
+    ``style`` is one more file of styles, ``script`` the file that reads the numbers.
+    """
     fills = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", asset("page.html")), "") | sections
     fills |= {
         "title": escape(title),
-        "style": asset("page.css"),
-        "script": asset("page.js"),
+        "style": asset("page.css") + ("" if style is None else asset(style)),
+        "script": asset(script),
         "data": json_text(payload),
         "version": escape(__version__),
     }

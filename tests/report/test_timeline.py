@@ -1,0 +1,88 @@
+"""Recordings along time: what the page says is what the tracks and the model say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet import cli
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.archive import MotionArchive
+from motet.report import write
+from motet.report.data import Motion
+from motet.report.motion import MISSING, pack_long
+from motet.report.timeline import _curve, _runs
+from motet.use.fit import fit
+from tests.use.made import FPS, clips, recordings
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    return recordings(tmp_path_factory.mktemp("made") / "a.motet", people=2)
+
+
+def test_a_page_of_predictions_beside_labels(
+    archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = fit(archive, tmp_path / "m", candidates=("statistics+linear",), folds=2, progress=False)
+    words = ["report", str(tmp_path / "m"), "--data", str(archive.path), "--out", str(tmp_path / "p.html")]
+    assert cli.main(words) == 0
+    page = (tmp_path / "p.html").read_text()
+    # one block for each interval of each track, at its place
+    bouts = len(archive.tracks["activity"]) + len(model.predict(archive))
+    blocks = re.findall(r'<rect class="k\d" x="([\d.]+)" y="0" height="22" width="([\d.]+)"', page)
+    assert len(blocks) == bouts
+    first = archive.tracks["activity"].row(0, named=True)
+    seconds = archive.lengths[0] / FPS
+    assert float(blocks[0][1]) == pytest.approx(1000 * first["end"] / seconds, abs=0.01)
+    assert page.count('class="certainty"') == len(archive)
+    assert "activity against predicted" in page
+    assert "The model has learnt from these very recordings" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    # the confusion counts every frame that both label
+    counts = [int(n) for n in re.findall(r'data-tip="\w+: (\d+) of', page)]
+    assert sum(counts) == sum(archive.lengths)
+    # signals that the script draws: as many frames as it says
+    payload = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert len(payload["motion"]["clips"]) == len(archive)
+    assert len(payload["motion"]["ranges"]) == 2
+
+
+def test_an_archive_of_tracks_alone_and_one_without(archive: MotionArchive, tmp_path: Path) -> None:
+    page = write(archive.path, tmp_path / "p.html").read_text()
+    assert page.count('class="recording"') == len(archive)
+    assert "against" not in page
+    with pytest.raises(ConfigError, match="has no label track to show; make one with"):
+        write(clips(tmp_path / "c.motet").path, tmp_path / "q.html")
+    fit(archive, tmp_path / "m", candidates=("statistics+linear",), folds=2, progress=False)
+    with pytest.raises(ConfigError, match="is a model; name the recordings"):
+        write(tmp_path / "m", tmp_path / "q.html")
+    assert not (tmp_path / "q.html").exists()
+
+
+def test_bodies_stay_in_the_picture_and_absent_joints_absent() -> None:
+    skeleton = layouts.get("kinect-v2")
+    pose = np.random.default_rng(0).normal(0, 0.3, (25, 3))
+    walk = pose + np.arange(120)[:, None, None] * [0.1, 0, 0]
+    walk[:, 3] = 0
+    packed = pack_long(Motion(skeleton, ("x", "y", "z"), [walk[:, None]], 30.0))["clips"][0]
+    assert packed["t"] == 48  # twelve frames a second
+    stand = pack_long(Motion(skeleton, ("x", "y", "z"), [np.repeat(walk[:1], 120, axis=0)[:, None]], 30.0))["clips"][0]
+    assert packed["w"] == pytest.approx(stand["w"], rel=0.02)  # walking away does not make it small
+    import base64
+
+    values = np.frombuffer(base64.b64decode(packed["m"]), dtype="<i2").reshape(48, 1, 25, 3)
+    assert (values[:, 0, 3] == MISSING).all()
+    assert (values[:, 0, skeleton.center] != MISSING).all()
+
+
+def test_marks_and_curves() -> None:
+    assert _runs(np.array([True, False, True, True])) == [(0, 1), (2, 4)]
+    assert _runs(np.zeros(3, dtype=bool)) == []
+    assert _curve(np.array([0.0, 1.0])).count(",") == 2
+    assert _curve(np.ones(5000), most=100).count(",") == 100
