@@ -8,6 +8,7 @@ import torch
 
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
+from motet.methods import rocket
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -16,6 +17,12 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def _one_thread() -> None:
     # two OpenMP threads under contention can be many times slower than one
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_convolutions() -> None:
+    # rows of random convolutions stand in every table; their number changes no path through the code
+    rocket.KERNELS = 100
 
 
 @pytest.fixture(scope="session")

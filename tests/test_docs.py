@@ -191,6 +191,7 @@ def shell(block: Block) -> None:
 
 def python(block: Block, names: dict[str, Any]) -> None:
     text = re.sub(r"\bepochs=\d+", 'epochs=1, hidden=8, layers=1, batch_size=4, queue_size=8, device="cpu"', block.text)
+    text = re.sub(r"(motet\.fit\()((?:(?!candidates)[^)\n])*)\)", r"\1\2, candidates=('statistics+linear',))", text)
     text = re.sub(r"\bclips=\d+", "clips=24, actions=3, actors=4", text)
     text = re.sub(r"(evaluate\.run\()(.*?)\)$", r"\1\2, linear={'epochs': 2}, progress=False)", text, flags=re.M)
     code = compile(text, str(block), "exec", dont_inherit=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from motet.engine.run import Run
 
 ROCKET = "rocket"
+KERNELS = 1000
+"""convolutions of each stream."""
 
 
 def load(run: Run, device: Any = "cpu") -> RocketModel:
@@ -48,7 +50,7 @@ class RocketModel:
         base = replace(
             recipes.get("moco/small"),
             recipe=ROCKET,
-            encoder=Encoder(encoder="rocket"),
+            encoder=Encoder(encoder="rocket", kernels=KERNELS),
             augment=Augment.none(),
             frames=FRAMES,
         )
