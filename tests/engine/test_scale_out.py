@@ -31,9 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_one_two_and_four_processes_give_one_training(tmp_path: Path) -> None:
-    """moco, cmd and halp-cmd: losses, queues and weights, in float64 (the experiment whose figures are published)."""
+    """moco, cmd and halp-cmd: losses, queues and weights, in float64 (the benchmark whose figures are published)."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "experiments/ddp_equality.py"), "--steps", "5", "--out", str(tmp_path)],
+        [sys.executable, str(ROOT / "benchmarks/bench_processes.py"), "--steps", "5", "--out", str(tmp_path)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

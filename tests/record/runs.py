@@ -63,6 +63,11 @@ IMPORTED: tuple[Words, ...] = (
 
 TINY = "--split odd-even --batch-size 8 --queue-size 16 --frames 8 --dim 8 --preprocess center --device cpu --quiet"
 GRU = "--encoder gru --hidden 4 --layers 1"
+# the small recipe as it was when the record was made
+BEFORE = (
+    "encoder=gru head_norm=false head_width=null mask_own=false encode_frames=null schedule=milestones milestones=[75] "
+    "steps=0 speed=0.0 rotate=0.0 bones=0.0 lr=0.003 optimiser=adam temperature=0.07"
+)
 GRAPH = "--encoder stgcn --width 8 --feature-size 16"
 
 
@@ -163,7 +168,9 @@ DISCOVERIES = (
     Run(
         "discover/start",
         (
-            _line(f"pretrain cmd --data {{in}}/target --out {{out}}/pretrained --epochs 2 {TINY} {GRU} --neighbours 4"),
+            _line(
+                f"pretrain cmd/small-gru --data {{in}}/target --out {{out}}/pretrained --epochs 2 {TINY} {GRU} --neighbours 4"
+            ),
             _line(f"discover {DISCOVERY} --epochs 2 --finetune-epochs 2 --start {{out}}/pretrained"),
         ),
     ),
@@ -290,7 +297,8 @@ REPRODUCED = (
         (
             _line(
                 "reproduce cmd/mcl --data {in}/sim --out {out}/all --seeds 1 --quiet --json {out}/r.json --options "
-                "split=odd-even epochs=1 batch_size=8 queue_size=16 hidden=4 layers=1 frames=8 dim=8 preprocess=center"
+                "split=odd-even epochs=1 batch_size=8 queue_size=16 hidden=4 layers=1 frames=8 dim=8 preprocess=center "
+                f"{BEFORE}"
             ),
         ),
     ),
@@ -303,13 +311,13 @@ def _interrupted(verb: str, line: str) -> Run:
 
 INTERRUPTED = (
     _interrupted(
-        "pretrain", f"pretrain cmd --data {{in}}/sim --out {{out}}/run --epochs 40 {TINY} {GRU} --neighbours 4"
+        "pretrain",
+        f"pretrain cmd/small-gru --data {{in}}/sim --out {{out}}/run --epochs 40 {TINY} {GRU} --neighbours 4",
     ),
     _interrupted("discover", f"discover {DISCOVERY} --epochs 30 --finetune-epochs 30 {SMALL_GRU}"),
     _interrupted(
         "distill",
-        f"distill {{in}}/table.npz {SIDES} --out {{out}}/run {SMALL} {AMID} --epochs 30 --checkpoint-every 1 "
-        "--checks 2",
+        f"distill {{in}}/table.npz {SIDES} --out {{out}}/run {SMALL} {AMID} --epochs 30 --checkpoint-every 1",
     ),
 )
 

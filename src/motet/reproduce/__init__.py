@@ -9,11 +9,11 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from motet.reproduce.declare import Measure, Row, Share, Table, Times, Training
+from motet.reproduce.declare import Measure, Row, Share, Steps, Table, Times, Training
 from motet.reproduce.run import reproduce
 from motet.reproduce.tables import all_tables
 
-__all__ = ["Measure", "Row", "Share", "Table", "Times", "Training", "all_tables", "reproduce"]
+__all__ = ["Measure", "Row", "Share", "Steps", "Table", "Times", "Training", "all_tables", "reproduce"]
 
 
 class _Callable(ModuleType):

@@ -6,12 +6,15 @@ nothing is registered anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["pretrain", "distill", "discover", "graphs"]
 Figure = float | tuple[float, float]
+TARGET = "TARGET"
+"""the second archive, where an option names one"""
 BEST = ", best epoch"
 """what the name of a measure is followed by where its best epoch is meant, chosen on the test clips"""
 
@@ -31,6 +34,13 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Epochs that make about a number of steps: trainings of the same length on sets of different sizes."""
+
+    value: int
+
+
+@dataclass(frozen=True)
 class BySplit:
     """An option of a protocol that papers set for each data set, told by the beginning of the split rule's name."""
 
@@ -47,16 +57,21 @@ class Training:
     """One training; with several seeds it is several runs.
 
     Attributes:
-        method: recipe family (``cmd``), or method of the verb that trains.
-        options: options that differ from it; values may be :class:`Share` and :class:`Times`.
+        method: recipe family (``cmd``), a recipe (``cmd/small-gru``), or method of the verb that trains.
+        options: options that differ from it; values may be :class:`Share`, :class:`Times` and, of epochs,
+            :class:`Steps`. ``start`` of a discovery may be another training, which comes first.
         limits: option → another option that it cannot exceed; a recipe that is too small for it leaves the row out.
         auxiliary: ``distill``: which of the auxiliary modalities helps, counted from 0; None for all of them.
+        sensor: ``pretrain``: the sensor of the archive that trains alone.
+        choose: ``distill``: settings of which the best on held-out parts of the training sides is taken.
     """
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
     auxiliary: int | None = None
+    sensor: str = ""
+    choose: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,15 +81,30 @@ class Measure:
     Attributes:
         name: title of the column.
         pick: where the value stands. ``pretrain``: ``protocol`` (``linear`` means linear-cached in the small scale),
-            ``stream`` (``all`` for all of the run), ``ensemble``, ``metric``, and any entry of a row's details; or
-            ``watched``, a name of the last line of metrics.jsonl. ``distill``: ``who`` and ``metric``. ``discover``:
+            ``stream`` (``all`` for all of the run), ``ensemble``, ``metric``, ``sensor`` (whose features are
+            evaluated), and any entry of a row's details; or ``watched``, a name of the last line of metrics.jsonl.
+            ``distill``: ``who`` and ``metric``. ``discover``:
             ``branch``, ``by`` and ``metric``.
         options: of the protocol, in the paper's scale; values may be :class:`BySplit`.
+        small: of the protocol, in the small scale.
+        read: what is read from a run's directory instead of all this.
+        unit: ``%`` for shares, which are printed in percent; anything else is printed as it is.
     """
 
     name: str
     pick: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    read: Callable[[Path], float | None] | None = None
+    unit: str = "%"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"name": self.name, "pick": dict(self.pick), "options": _plain(self.options), "unit": self.unit}
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: {"usual": v.usual, "by": dict(v.by)} if isinstance(v, BySplit) else v for k, v in options.items()}
 
 
 @dataclass(frozen=True)
@@ -116,6 +146,7 @@ class Table:
         ours: what of the settings of all its rows no source gives.
         target: the table needs a second archive (``pretrain``: to transfer to).
         notes: what a reader must know.
+        gains: (row, base): lines below the table with the difference of two rows over the same seeds.
     """
 
     name: str
@@ -128,6 +159,7 @@ class Table:
     ours: str = ""
     target: bool = False
     notes: tuple[str, ...] = ()
+    gains: tuple[tuple[str, str], ...] = ()
 
     @property
     def sets(self) -> list[str]:

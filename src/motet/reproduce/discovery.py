@@ -9,14 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.data.edit import select
 from motet.methods import discovery as discover
+from motet.methods import recipes
 from motet.methods.discovery import methods
+from motet.methods.discovery.run import plan
 from motet.methods.discovery.settings import AFTER_PRETRAINING, SETTINGS
 from motet.methods.discovery.train import PRETRAINED
-from motet.reproduce.declare import Measure, Row
-from motet.reproduce.jobs import Job, Request, Values, folder_of, settled, words
+from motet.methods.pretrain import train_seeds
+from motet.reproduce.declare import Measure, Row, Training
+from motet.reproduce.jobs import Job, Request, Values, folder_of, read_all, settled, words
 
 # options of the verb that are none of the settings
 _PLAN = ("source_split", "target_split", "source_classes", "target_classes", "task", "as_released")
@@ -52,20 +58,24 @@ class Discovery:
         options = settled(training.options, epochs=settings.finetune_epochs, defaults=settings.to_dict())
         # the number of classes is known in the paper's tables
         options = {"clusters": self._classes(), "method": training.method} | options | dict(self.request.options)
-        settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
+        settings.with_options({k: v for k, v in options.items() if k not in (*_PLAN, "start")})
         facts = (self.source.hash, self.target.hash, self.request.scale, options)
         folder = folder_of(self.request, training, "discover", *facts)
         self._pretraining[folder] = {k: v for k, v in options.items() if k not in AFTER_PRETRAINING}
         given = ["--source", self.source.path, "--target", self.target.path, "--recipe", self.request.scale]
         given += ["--out", folder / f"seed-{self.request.seeds[0]}"]
         command = shlex.join(["motet", "discover", *map(str, given)])
-        return Job(training, options, folder, f"{command} {words(options)}")
+        begin = options.get("start")
+        shown = options | ({"start": self._start_folder(begin) / "seed-0"} if isinstance(begin, Training) else {})
+        return Job(training, options, folder, f"{command} {words(shown)}")
 
     def _classes(self) -> int:
-        wanted = self.request.options.get("target_classes")
+        task, wanted = self.request.options.get("task"), self.request.options.get("target_classes")
+        if task is not None and discover.TASKS[task].clusters is not None:
+            return discover.TASKS[task].clusters
         return len(wanted) if wanted else len({int(v) for v in self.target.labels} - {-1})
 
-    def _folder(self, job: Job, seed: int) -> Any:
+    def _folder(self, job: Job, seed: int) -> Path:
         return job.folder / f"seed-{seed}"
 
     def done(self, job: Job) -> int:
@@ -83,15 +93,44 @@ class Discovery:
         found = (folder / f"seed-{seed}" for folder in self._alike(job))
         return next(({"pretrained": str(f)} for f in found if (f / PRETRAINED).exists()), {})
 
+    def _start_folder(self, training: Training) -> Path:
+        facts = (self.target.hash, self.request.options.get("task"), training.options)
+        return folder_of(self.request, training, "start", *facts)
+
+    def _started(self, job: Job, seed: int) -> dict[str, str]:
+        """The pretraining that a row begins with: on the target's clips of the discovery, with its frames and size."""
+        training = job.options.get("start")
+        if not isinstance(training, Training):
+            return {}
+        found = plan(self.source, self.target, recipe=self.request.scale, **self._plain(job))
+        rows, folder = np.union1d(found.parts.train, found.parts.test), self._start_folder(training)
+        if not (folder / "clips.motet").exists():
+            names = self.target.clips["name"].gather(rows).to_list()
+            select(self.target, folder / "clips.motet", keep=names)
+        same = {n: getattr(found.settings, n) for n in ("frames", "preprocess", "hidden", "layers")}
+        name = training.method if "/" in training.method else f"{training.method}/{self.request.scale}"
+        clips = MotionArchive.open(folder / "clips.motet")
+        batch = min(recipes.get(name).batch_size, len(found.parts.train))
+        steps = len(found.parts.train) // batch
+        options = settled(training.options, epochs=found.settings.epochs, defaults={}, per_epoch=steps)
+        options |= same | {"split": found.parts.target_split}
+        run = train_seeds(name, clips, folder, (seed,), progress=self.request.progress, **options)[0]
+        return {"start": str(run.path)}
+
+    def _plain(self, job: Job) -> dict[str, Any]:
+        return {k: v for k, v in job.options.items() if not isinstance(v, Training)}
+
     def _run(self, job: Job, out: Any, seed: int, progress: bool, **changes: Any) -> dict[str, Any]:
-        call: Mapping[str, Any] = {**job.options, **changes, "seed": seed, "progress": progress}
+        call: Mapping[str, Any] = {**self._plain(job), **changes, "seed": seed, "progress": progress}
         return discover.run(self.source, self.target, out, recipe=self.request.scale, **call)
 
     def estimate(self, job: Job) -> float:
         missing = len(self.request.seeds) - self.done(job)
         if not missing:
             return 0.0
-        settings = SETTINGS[self.request.scale].with_options({k: v for k, v in job.options.items() if k not in _PLAN})
+        settings = SETTINGS[self.request.scale].with_options(
+            {k: v for k, v in self._plain(job).items() if k not in _PLAN}
+        )
         began = time.perf_counter()
         self._run(job, None, self.request.seeds[0], False, epochs=1, finetune_epochs=1)
         order = list(self._pretraining)
@@ -99,7 +138,7 @@ class Discovery:
         epochs = (0 if shared else settings.epochs) + (settings.finetune_epochs if settings.method.trains else 0)
         return (time.perf_counter() - began) * epochs / (2 if settings.method.trains else 1) * missing
 
-    def train(self, job: Job) -> None:
+    def train(self, job: Job) -> Job:
         for seed in self.request.seeds:
             folder = self._folder(job, seed)
             if (folder / "config.json").exists():
@@ -107,18 +146,21 @@ class Discovery:
                     folder, source=self.source.path, target=self.target.path, progress=self.request.progress
                 )
             else:
-                self._run(job, folder, seed, self.request.progress, **self._taken_over(job, seed))
+                more = self._started(job, seed) | self._taken_over(job, seed)
+                self._run(job, folder, seed, self.request.progress, **more)
+        return job
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         found: Values = {m.name: [] for m in measures}
         for seed in self.request.seeds:
             result = json.loads((self._folder(job, seed) / "result.json").read_text())
             for measure in measures:
-                pick = {**measure.pick, **row.pick}
+                pick = {"branch": None, "by": None, **measure.pick, **row.pick}
                 same = [r for r in result["rows"] if r["branch"] == pick["branch"] and r["by"] == pick["by"]]
                 if same:
                     found[measure.name].append(same[0][pick["metric"]])
-        return {name: values for name, values in found.items() if len(values) == len(self.request.seeds)}
+        found = {name: values for name, values in found.items() if len(values) == len(self.request.seeds)}
+        return found | read_all(measures, [self._folder(job, s) for s in self.request.seeds])
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
         return {}

@@ -6,8 +6,9 @@ import hashlib
 import shlex
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError, MotetWarning
@@ -18,9 +19,11 @@ from motet.methods.distillation.result import read
 from motet.methods.distillation.settings import Training as Schedule
 from motet.methods.distillation.table import usable
 from motet.reproduce.declare import Measure, Row, Training
-from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
+from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, read_all, settled, words
 
-_PLAN = ("split", "folds", "validate", "device")  # options of the verb that are none of the settings
+_PLAN = ("split", "folds", "validate", "device", "diagnose")  # options of the verb that are none of the settings
+HELD_OUT_SEEDS = (10,)
+"""of the trainings that choose settings"""
 
 
 class Distillation:
@@ -61,21 +64,51 @@ class Distillation:
 
     def job(self, row: Row) -> Job:
         assert row.training is not None
-        training = row.training
-        settings = settings_for(training.method, self._settings())
-        defaults = vars(settings.method) | vars(settings.training) | vars(settings.networks)
-        options = settled(training.options, epochs=settings.training.epochs, defaults=defaults)
-        # an option of the whole table counts where the row's method has it
-        options |= {k: v for k, v in self.request.options.items() if k in defaults or k in _PLAN}
-        settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
-        auxiliary = self._auxiliary(training)
-        facts = (self.facts["hash"], self.request.target, auxiliary, self._settings(), self.request.seeds, options)
-        folder = folder_of(self.request, training, "distill", training.method, *facts)
+        return self._job(row.training, self._chosen(row.training))
+
+    def _job(self, training: Training, chosen: Mapping[str, Any]) -> Job:
+        options, auxiliary = self._options(training, chosen), self._auxiliary(training)
+        facts = (self.facts["hash"], self.request.target, auxiliary, self._settings(), self.request.seeds)
+        own = (training.choose, self._options(training, {})) if training.choose else (options,)
+        folder = folder_of(self.request, training, "distill", training.method, *facts, *own)
         given = ["motet", "distill", str(self.request.data), "--target", *self.request.target]
         given += ["--auxiliary", *auxiliary, "--method", training.method]
         given += ["--settings", self._settings(), "--out", str(folder)]
         command = shlex.join([*given, "--seeds", *map(str, self.request.seeds)])
         return Job(training, options, folder, f"{command} {words(options)}".strip())
+
+    def _options(self, training: Training, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        settings = settings_for(training.method, self._settings())
+        defaults = vars(settings.method) | vars(settings.training) | vars(settings.networks)
+        own = settled(training.options, epochs=settings.training.epochs, defaults=defaults | dict(chosen))
+        # an option of the whole table counts where the row's method has it
+        own |= {k: v for k, v in self.request.options.items() if k in defaults or k in _PLAN}
+        options = dict(chosen) | own
+        settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
+        return options
+
+    def _held_out(self, training: Training, number: int) -> Path:
+        """Where the training of one of the settings to choose from is kept; rows with the same settings share it."""
+        facts = (self.facts["hash"], self.request.target, self._auxiliary(training), self._settings())
+        options = self._options(Training(training.method), training.choose[number])
+        return folder_of(self.request, training, "held-out", training.method, *facts, options)
+
+    def _chosen(self, training: Training) -> Mapping[str, Any]:
+        """The setting that is best on the held-out parts; the first until all of them have been trained."""
+        if not training.choose:
+            return {}
+        paths = [self._held_out(training, n) / "result.json" for n in range(len(training.choose))]
+        if not all(path.exists() for path in paths):
+            return training.choose[0]
+        results = [read(path) for path in paths]
+        reached = [r["summary"][r["scored"]]["accuracy"]["mean"] for r in results]
+        return training.choose[reached.index(max(reached))]
+
+    def _try_settings(self, training: Training) -> None:
+        for number, setting in enumerate(training.choose):
+            folder = self._held_out(training, number)
+            job = Job(training, self._options(Training(training.method), setting), folder, "")
+            self._train(job, seeds=HELD_OUT_SEEDS, validate=True, diagnose=False)
 
     def done(self, job: Job) -> int:
         return len(self.request.seeds) if (job.folder / "result.json").exists() else 0
@@ -103,25 +136,32 @@ class Distillation:
             run(self.table, self.request.target, auxiliary, **{**self._call(job), **short, "progress": False})
         return (time.perf_counter() - began) * epochs
 
-    def train(self, job: Job) -> None:
-        if self.done(job):
+    def train(self, job: Job) -> Job:
+        if job.training.choose:
+            self._try_settings(job.training)
+            job = self._job(job.training, self._chosen(job.training))
+        self._train(job)
+        return job
+
+    def _train(self, job: Job, **changes: Any) -> None:
+        if (job.folder / "result.json").exists():
             return
         if (job.folder / "config.json").exists():
             resume(job.folder, progress=self.request.progress)
             return
         auxiliary = self._auxiliary(job.training)
-        call = {**self._call(job), "progress": self.request.progress}
+        call = {**self._call(job), "progress": self.request.progress, **changes}
         run([self.request.data], self.request.target, auxiliary, job.folder, **call)
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         result = read(job.folder / "result.json")
         found: Values = {}
         for measure in measures:
-            pick = {**measure.pick, **row.pick}
+            pick = {"who": None, "metric": None, **measure.pick, **row.pick}
             scores = result["summary"].get(pick["who"], {}).get(pick["metric"])
             if scores is not None and not (pick["who"] == "student" and result["scored"] == "teacher"):
                 found[measure.name] = scores["values"]
-        return found
+        return found | read_all(measures, [job.folder])
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
         return {}

@@ -11,7 +11,7 @@ from typing import Any
 from motet.methods import graphs
 from motet.methods.graphs.run import options_for
 from motet.reproduce.declare import Measure, Row
-from motet.reproduce.jobs import Job, Request, Values, folder_of, settled, words
+from motet.reproduce.jobs import Job, Request, Values, folder_of, read_all, settled, words
 
 _PLAN = ("folds", "device", "as_released")  # options of the verb that are none of the method's
 
@@ -61,18 +61,19 @@ class OnGraphs:
         graphs.train(self.graphs, self._method(short, job.training), seed=self.request.seeds[0], device="cpu")
         return (time.perf_counter() - began) * epochs * missing
 
-    def train(self, job: Job) -> None:
+    def train(self, job: Job) -> Job:
         if (job.folder / "result.json").exists():
-            return
+            return job
         if (job.folder / "config.json").exists():
             graphs.resume(job.folder, progress=self.request.progress)
-            return
+            return job
         call: dict[str, Any] = {
             "method": job.training.method,
             "seeds": self.request.seeds,
             "progress": self.request.progress,
         }
         graphs.run(self.request.data, job.folder, **call, **job.options)
+        return job
 
     def _rows(self, job: Job) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads((job.folder / "result.json").read_text())["rows"]
@@ -80,7 +81,8 @@ class OnGraphs:
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         trained = [r for r in self._rows(job) if r["features"] not in (graphs.RAW, graphs.RANDOM)]
-        return {measure.name: trained[0]["values"] for measure in measures}
+        found = {measure.name: trained[0]["values"] for measure in measures if measure.read is None}
+        return found | read_all(measures, [job.folder])
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
         plain = [r for r in self._rows(job) if r["features"] in (graphs.RAW, graphs.RANDOM)]

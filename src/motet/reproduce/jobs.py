@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from motet.core.errors import ConfigError
-from motet.reproduce.declare import Measure, Row, Share, Table, Times, Training
+from motet.reproduce.declare import Measure, Row, Share, Steps, Table, Times, Training
 
 Scale = Literal["small", "paper"]
 Values = dict[str, list[float]]
@@ -95,8 +96,8 @@ class Engine(Protocol):
         """Seconds that its missing seeds take, from a few steps of it."""
         ...
 
-    def train(self, job: Job) -> None:
-        """Train what is missing of it."""
+    def train(self, job: Job) -> Job:
+        """Train what is missing of it; the job as it was trained, with settings that were chosen on the way."""
         ...
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
@@ -115,18 +116,41 @@ class Engine(Protocol):
 def folder_of(request: Request, training: Training, *facts: Any) -> Path:
     """Where a training is kept: its method and a digest of all that decides it."""
     told = json.dumps(facts, sort_keys=True, default=str)
-    return request.out / "runs" / f"{training.method}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+    return (
+        request.out / "runs" / f"{training.method.replace('/', '-')}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+    )
 
 
-def settled(options: Mapping[str, Any], *, epochs: int, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with shares of the epochs and multiples of defaults worked out."""
+def settled(
+    options: Mapping[str, Any], *, epochs: int, defaults: Mapping[str, Any], per_epoch: int = 1
+) -> dict[str, Any]:
+    """Options with numbers of steps, shares of the epochs and multiples of defaults worked out.
+
+    ``epochs`` is the length of a training whose options name none, ``per_epoch`` the steps of an epoch.
+    """
+    own = options.get("epochs", epochs)
+    length = math.ceil(own.value / per_epoch) if isinstance(own, Steps) else own
 
     def value(name: str, given: Any) -> Any:
+        if isinstance(given, Steps):
+            return length
         if isinstance(given, Share):
-            return round(given.value * epochs)
+            return round(given.value * length)
         return given.value * defaults[name] if isinstance(given, Times) else given
 
     return {name: value(name, given) for name, given in options.items()}
+
+
+def read_all(measures: Sequence[Measure], folders: Sequence[Path]) -> Values:
+    """What the measures with a function of their own find in the run directories; those that find nothing are left
+    out."""
+    found: Values = {}
+    for measure in measures:
+        if measure.read is not None:
+            values = [measure.read(folder) for folder in folders]
+            known = [v for v in values if v is not None]
+            found |= {measure.name: known} if len(known) == len(values) else {}
+    return found
 
 
 def words(options: Mapping[str, Any]) -> str:
@@ -137,6 +161,7 @@ def words(options: Mapping[str, Any]) -> str:
         if isinstance(value, bool):
             said.append(f"--{flag}" if value else f"--no-{flag}")
         else:
+            value = [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else value
             many = value if isinstance(value, list | tuple) else [value]
             said += [f"--{flag}", *map(str, many)]
     return shlex.join(said)

@@ -7,6 +7,8 @@ import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -21,8 +23,8 @@ from motet.evaluate.runner import run as evaluate
 from motet.methods import recipes
 from motet.methods.pretrain import resolve, train_seeds, trainer_of
 from motet.methods.recipe import Recipe
-from motet.reproduce.declare import BEST, BySplit, Measure, Row, Training
-from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, settled, words
+from motet.reproduce.declare import BEST, TARGET, BySplit, Measure, Row, Share, Steps, Times, Training
+from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, read_all, settled, words
 
 _STEPS = 3  # that are measured for an estimate
 # what the time of a step depends on, apart from the machine
@@ -31,6 +33,8 @@ _COSTLY = (
     *("layers", "mode", "queue_size", "dim", "teachers", "positives", "prototypes", "prototypes_from", "neighbours"),
 )
 _ROW_FACTS = ("protocol", "stream", "ensemble", "metric")
+# arguments of pretrain that are no options of a recipe
+_SENSORS = ("beside", "pair_by")
 
 
 class Pretraining:
@@ -56,31 +60,51 @@ class Pretraining:
 
     def job(self, row: Row) -> Job:
         assert row.training is not None
-        training, name = row.training, self._recipe(row.training)
-        base, parts = self._resolved(name, self.request.options)
-        options = settled(training.options, epochs=base.epochs, defaults=base.flat())
+        training, name, archive = row.training, self._recipe(row.training), self._archive(row.training.sensor)
+        own = {k: v for k, v in training.options.items() if k not in self.request.options}
+        plain = {k: v for k, v in own.items() if not isinstance(v, Share | Times | Steps)}
+        base, parts = self._resolved(name, {**plain, **self.request.options}, archive)
+        clips = len(parts.train)
+        steps = clips // min(base.batch_size, clips)
+        options = settled(own, epochs=base.epochs, defaults=base.flat(), per_epoch=steps)
         options |= self.request.options
-        resolved, _ = self._resolved(name, options)
+        if TARGET in options.get("beside", {}).values():
+            there = self.request.one_target("the archive of the other sensor")
+            options["beside"] = {k: there if v == TARGET else v for k, v in options["beside"].items()}
+        resolved, _ = self._resolved(name, options, archive)
         flat = resolved.flat()
         for option, other in training.limits.items():
             if flat[option] > flat[other]:
                 raise Impossible(f"{option} {flat[option]} is more than {other} {flat[other]} of {resolved.recipe}")
         if row.pick.get("stream") == "all" and len(resolved.streams) < 2:
             raise Impossible(f"{resolved.recipe} has one stream on these recordings")
-        self.facts["split"] = {"rule": parts.name, "train": len(parts.train), "test": len(parts.test)}
-        folder = folder_of(self.request, training, "pretrain", self.archive.hash, name, options)
+        self.facts.setdefault("split", {"rule": parts.name, "train": len(parts.train), "test": len(parts.test)})
+        folder = folder_of(self.request, training, "pretrain", archive.hash, name, options)
         seed = self.request.seeds[0]
-        given = [name, "--data", self.archive.path, "--out", folder / f"seed-{seed}", "--seed", seed]
+        given = [name, "--data", archive.path, "--out", folder / f"seed-{seed}", "--seed", seed]
         command = shlex.join(["motet", "pretrain", *map(str, given)])
         return Job(training, options, folder, f"{command} {words(options)}".strip())
 
-    def _resolved(self, name: str, options: Mapping[str, Any]) -> tuple[Recipe, Split]:
+    def _archive(self, sensor: str) -> MotionArchive:
+        """The recordings of a sensor: those of the archive, or the second archive."""
+        if not sensor or sensor in self.archive.sensors:
+            return self.archive.sensors[sensor] if sensor else self.archive
+        return MotionArchive.open(self.request.one_target(f"the archive of {sensor}"))
+
+    def _resolved(
+        self, name: str, options: Mapping[str, Any], archive: MotionArchive | None = None
+    ) -> tuple[Recipe, Split]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MotetWarning)  # told once, when the training begins
-            return resolve(name, self.archive, options)
+            warnings.simplefilter("ignore", MotetWarning)  # shown once, when the training begins
+            known = {k: v for k, v in options.items() if k not in _SENSORS}
+            return resolve(name, archive or self.archive, known)
 
     def _recipe(self, training: Training) -> str:
-        """Name of the recipe: in the paper's scale that of the data set, known by its split rule, if it has one."""
+        """Name of the recipe: in the paper's scale that of the data set, known by its split rule, if it has one.
+
+        A method with a slash is a recipe itself."""
+        if "/" in training.method:
+            return training.method
         if self.request.scale == "small":
             return f"{training.method}/small"
         own = [n for n in recipes.names() if n.split("/")[0] == training.method and recipes.get(n).split == self.rule]
@@ -90,30 +114,34 @@ class Pretraining:
         return sum((job.folder / f"seed-{s}" / "model.safetensors").exists() for s in self.request.seeds)
 
     def estimate(self, job: Job) -> float:
-        recipe, parts = self._resolved(self._recipe(job.training), job.options)
+        archive = self._archive(job.training.sensor)
+        recipe, parts = self._resolved(self._recipe(job.training), job.options, archive)
+        if "beside" in job.options or any(":" in s for s in recipe.streams):  # sensors cost what streams of one do
+            recipe = recipe.with_options({"streams": tuple(s for s in recipe.streams if ":" not in s)})
         flat = recipe.flat()
         cost = tuple(str(flat.get(name)) for name in _COSTLY)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetWarning)
             if cost not in self._steps:
-                trainer = trainer_of(recipe, self.archive, parts, progress=False)
+                trainer = trainer_of(recipe, archive, parts, progress=False)
                 self._steps[cost] = trainer.seconds_per_step(_STEPS)
         steps = recipe.epochs * (len(parts.train) // recipe.batch_size)
         return self._steps[cost] * steps * (len(self.request.seeds) - self.done(job))
 
-    def train(self, job: Job) -> None:
+    def train(self, job: Job) -> Job:
         seeds, console = self.request.seeds, Console(stderr=True, quiet=not self.request.progress, highlight=False)
         for number, seed in enumerate(seeds, 1):
             if not (job.folder / f"seed-{seed}" / "model.safetensors").exists():
                 console.print(f"{job.training.method}, seed {seed} ({number} of {len(seeds)}):", markup=False)
             train_seeds(
                 self._recipe(job.training),
-                self.archive,
+                self._archive(job.training.sensor),
                 job.folder,
                 (seed,),
                 progress=self.request.progress,
                 **job.options,
             )
+        return job
 
     def _judged(self, job: Job, measures: Sequence[Measure], *, baselines: bool) -> list[Judged]:
         wanted: dict[str, dict[str, Any]] = {}
@@ -121,9 +149,10 @@ class Pretraining:
             protocol = measure.pick.get("protocol")
             if protocol is None:
                 continue
-            name, options = self._protocol(str(protocol), measure.options)
+            name, options = self._protocol(str(protocol), measure.options, measure.small)
             wanted.setdefault(name, {}).update(options)
-        runs = [Run.open(job.folder / f"seed-{s}") for s in self.request.seeds]
+        sensor = next((str(m.pick["sensor"]) for m in measures if "sensor" in m.pick), "")
+        runs = [Run.open(folder) for folder in self._folders(job, sensor)]
         if not wanted:
             return []
         given: dict[str, Any] = {name.replace("-", "_"): options for name, options in wanted.items() if options}
@@ -133,7 +162,7 @@ class Pretraining:
         found = evaluate(
             runs,
             tuple(wanted),
-            data=self.archive,
+            data=self._archive(sensor),
             seeds=len(self.request.seeds) if baselines else 1,
             baselines=baselines,
             json=job.folder / f"{kept}.json",
@@ -145,21 +174,30 @@ class Pretraining:
         self._notes |= dict.fromkeys(notes)
         return [Judged.from_dict(row) for row in found["rows"] if row["protocol"] in wanted]
 
-    def _protocol(self, name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    def _folders(self, job: Job, sensor: str = "") -> list[Path]:
+        """The run directories; of a sensor's encoders where a training has those of several."""
+        runs = [job.folder / f"seed-{s}" for s in self.request.seeds]
+        inner = [run / "sensors" / sensor for run in runs]
+        return inner if sensor and job.training.sensor != sensor else runs
+
+    def _protocol(
+        self, name: str, options: Mapping[str, Any], small: Mapping[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """The protocol in this scale, with the options that it has there."""
         given: dict[str, Any] = {}
         if name == "transfer":
             given["data"] = (self.request.one_target("an archive to transfer to"),)
         if self.request.scale == "paper":
             return name, {k: v.of(self.rule) if isinstance(v, BySplit) else v for k, v in options.items()} | given
-        return ("linear-cached" if name == "linear" else name), given
+        return ("linear-cached" if name == "linear" else name), dict(small or {}) | given
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         picks = {m.name: {**m.pick, **row.pick} for m in measures}
-        asked = [Measure(m.name, picks[m.name], {**m.options, **row.options}) for m in measures]
+        asked = [replace(m, pick=picks[m.name], options={**m.options, **row.options}) for m in measures]
         judged = self._judged(job, asked, baselines=False)
         own = [r for r in judged if r.features not in UNTRAINED]
-        return self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
+        found = self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
+        return found | read_all(measures, self._folders(job))
 
     def _watched(self, job: Job, measures: Sequence[Measure]) -> Values:
         """Means of the last epoch that a method logged about itself."""
@@ -174,7 +212,7 @@ class Pretraining:
         return found
 
     def _streams(self, job: Job) -> tuple[str, ...]:
-        return tuple(Run.open(job.folder / f"seed-{self.request.seeds[0]}").recipe.streams)
+        return tuple(Run.open(self._folders(job)[0]).recipe.streams)
 
     def _picked(self, measures: Sequence[Measure], judged: Sequence[Judged], streams: Sequence[str]) -> Values:
         found: Values = {}
@@ -183,8 +221,10 @@ class Pretraining:
                 continue
             pick = {"metric": "accuracy", "ensemble": None, **measure.pick}
             pick["protocol"] = self._protocol(pick["protocol"], {})[0]
+            sensor = pick.pop("sensor", "")
             if pick["stream"] == "all":
-                pick["stream"] = "+".join(streams)
+                own = [s.removeprefix(f"{sensor}:") for s in streams if s.startswith(f"{sensor}:")]
+                pick["stream"] = "+".join(own or [s for s in streams if ":" not in s])
             rows = [r for r in judged if all(_fact(r, k) == v for k, v in pick.items())]
             if rows:
                 found[measure.name] = list(rows[0].values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from motet.engine.table import percent
@@ -37,6 +38,27 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def page_part(found: Mapping[str, Any]) -> list[str]:
+    """The table as a section of a page."""
+    data = found["data"]
+    split = data.get("split")
+    facts = f"{split['train']} training and {split['test']} test clips" if split else f"{data['clips']} rows"
+    rule = f", split `{split['rule']}`" if split else ""
+    seeds = ", ".join(map(str, found["seeds"]))
+    head = f"{facts}, {data['classes']} classes{rule}, seeds {seeds}."
+    return [f"### {found['title']}", "", *_state(found), head, "", *_table(found), "", *_below(found), ""]
+
+
+def line(cells: Iterable[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def grid(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A Markdown table."""
+    return [line(head), "|---" * len(head) + "|", *map(line, rows)]
+
+
 def _state(found: Mapping[str, Any]) -> list[str]:
     if found["complete"]:
         return []
@@ -46,23 +68,48 @@ def _state(found: Mapping[str, Any]) -> list[str]:
 
 def _table(found: Mapping[str, Any]) -> list[str]:
     named = [m["name"] for m in found["measures"]]
+    units = {m["name"]: m.get("unit", "%") for m in found["measures"]}
     measures = [n for m in named for n in (m, m + BEST) if n == m or any(n in row["values"] for row in found["rows"])]
     printed = list(
         dict.fromkeys(
             (p["measure"], s) for s in found["sets"] for r in found["rows"] for p in r["published"] if p["set"] == s
         )
     )
-    ours = [f"{m}, ours: {found['data']['name']}" for m in measures]
+    ours = [f"{m}, ours: {found['data']['name']}" if printed else m for m in measures]
     head = ["", *ours, *(f"{m}, published: {s}" for m, s in printed)]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines = [line(head), "|---" * len(head) + "|"]
     for name, values in found["baselines"].items():
-        cells = [percent(values[m]["values"]) if m in values else "–" for m in measures]
-        lines.append("| " + " | ".join([f"*{name}*", *cells, *("–" for _ in printed)]) + " |")
+        cells = [_cell(values, m, units) for m in measures]
+        lines.append(line([f"*{name}*", *cells, *("–" for _ in printed)]))
     for row in found["rows"]:
-        lines.append(
-            "| " + " | ".join([label(row, found["rows"]), *_own(row, measures), *_printed(row, printed)]) + " |"
-        )
+        lines.append(line([label(row, found["rows"]), *_own(row, measures, units), *_printed(row, printed)]))
+    for name, base in found.get("gains", ()):
+        cells = [gain(found["rows"], name, base, m) if units.get(m, "%") == "%" else "–" for m in measures]
+        lines.append(line([f"*{name} − {base}*", *cells, *("–" for _ in printed)]))
     return lines
+
+
+def gain(rows: Iterable[Mapping[str, Any]], name: str, base: str, measure: str) -> str:
+    """Difference of two rows in points over the same seeds; in bold if zero lies outside its 95 % interval (Student's
+    t)."""
+    from scipy.stats import t
+
+    mine, other = (r["values"].get(measure, {}).get("values") for n in (name, base) for r in rows if r["name"] == n)
+    if mine is None or other is None or len(mine) != len(other):
+        return "–"
+    each = [100 * (a - b) for a, b in zip(mine, other, strict=True)]
+    if len(each) == 1:
+        return f"{each[0]:+.1f}"
+    mean, sd = fmean(each), stdev(each)
+    shown = f"{mean:+.1f} ± {sd:.1f}"
+    return f"**{shown}**" if abs(mean) > t.ppf(0.975, len(each) - 1) * sd / len(each) ** 0.5 else shown
+
+
+def _cell(values: Mapping[str, Any], measure: str, units: Mapping[str, str]) -> str:
+    if measure not in values:
+        return "–"
+    found = values[measure]["values"]
+    return percent(found) if units.get(measure, "%") == "%" else f"{fmean(found):.4g}"
 
 
 def label(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
@@ -75,10 +122,10 @@ def label(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
     return f"{name} ({method})"
 
 
-def _own(row: Mapping[str, Any], measures: Iterable[str]) -> list[str]:
+def _own(row: Mapping[str, Any], measures: Iterable[str], units: Mapping[str, str]) -> list[str]:
     if row["state"] in ("missing", "failed"):
         return [f"**{row['state']}**" for _ in measures]
-    return [percent(row["values"][m]["values"]) if m in row["values"] else "–" for m in measures]
+    return [_cell(row["values"], m, units) for m in measures]
 
 
 def _printed(row: Mapping[str, Any], printed: Iterable[tuple[str, str]]) -> list[str]:

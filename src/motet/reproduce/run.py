@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -25,6 +23,7 @@ from motet._version import __version__
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, Interrupted, MotetError, RunError
 from motet.core.files import write_json, written
+from motet.engine.table import spread
 from motet.reproduce.declare import Row, Table
 from motet.reproduce.discovery import Discovery
 from motet.reproduce.distillation import Distillation
@@ -183,7 +182,6 @@ class _Filling:
         if isinstance(job, str):
             state = "published only" if row.training is None else "impossible"
             return {**entry, "state": state, "reason": job, "command": None, "runs": None, "options": {}}
-        options = json.loads(json.dumps(dict(job.options)))
         return {
             **entry,
             "method": job.training.method,
@@ -191,7 +189,7 @@ class _Filling:
             "reason": "",
             "command": job.command,
             "runs": str(job.folder),
-            "options": options,
+            "options": _plain(job.options),
         }
 
     def fill(self) -> dict[str, Any]:
@@ -259,7 +257,8 @@ class _Filling:
 
     def _one(self, row: Row, job: Job, entry: dict[str, Any]) -> None:
         try:
-            self.engine.train(job)
+            job = self.engine.train(job)
+            entry |= {"options": _plain(job.options), "command": job.command}
             values = self.engine.values(job, row, self.table.measures)
             if not self.baselines:
                 self.baselines = self.engine.baselines(job, self.table.measures)
@@ -268,7 +267,7 @@ class _Filling:
         except MotetError as error:
             entry |= {"state": "failed", "reason": str(error)}
             return
-        entry |= {"state": "done", "values": {m: _summary(v) for m, v in values.items()}}
+        entry |= {"state": "done", "values": {m: spread(v) for m, v in values.items()}}
 
     def _write(self) -> dict[str, Any]:
         missing = [r["name"] for r in self.rows if r["state"] in ("missing", "failed")]
@@ -283,14 +282,15 @@ class _Filling:
             "data": self.engine.facts,
             "scale": self.request.scale,
             "seeds": list(self.request.seeds),
-            "options": json.loads(json.dumps(dict(self.request.options))),
+            "options": _plain(self.request.options),
             "complete": not missing,
             "missing": missing,
-            "measures": [asdict(m) for m in self.table.measures],
+            "measures": [m.to_dict() for m in self.table.measures],
+            "gains": [list(pair) for pair in self.table.gains],
             "sets": self.table.sets,
             "ours": self.table.ours,
             "notes": [*self.table.notes, *self.engine.notes()],
-            "baselines": {name: {m: _summary(v) for m, v in values.items()} for name, values in self.baselines.items()},
+            "baselines": {name: {m: spread(v) for m, v in values.items()} for name, values in self.baselines.items()},
             "rows": self.rows,
         }
         write_json(self.path, found)
@@ -299,6 +299,7 @@ class _Filling:
         return found
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
-    """Fractions, their mean and sample standard deviation."""
-    return {"values": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON has them."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(options), default=str))
+    return found

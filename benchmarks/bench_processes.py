@@ -1,6 +1,6 @@
 """The figures of docs/results/ddp.md: one, two and four processes give one training.
 
-    python experiments/ddp_equality.py --steps 40
+    python -m benchmarks.bench_processes --steps 40
 
 Every method trains on simulated clips in float64, once for each number of processes, with the same global batches.
 Compared with a single process: the loss of every step (each term), the queues and the weights after the last step, on
@@ -153,7 +153,7 @@ def page(found: dict[str, Any]) -> str:
         table(found),
         "",
         "```bash",
-        f"python experiments/ddp_equality.py --steps {found['steps']}",
+        f"python -m benchmarks.bench_processes --steps {found['steps']}",
         "```",
         "",
         "How it is done: [several processes and machines](../scale_out.md).",
