@@ -145,7 +145,7 @@ MUTATIONS = (
         '"purity": float(table.max(axis=0).sum()',
         '"purity": float(table[matched].sum()',
         EVALUATE,
-        "evaluate",
+        "metrics",
     ),
     Mutation("tables: a figure of CMD", "(0.02, 0.1, 79.7)", "(0.02, 0.1, 79.6)", TABLES, "reproduce"),
     Mutation("tables: a figure of HaLP", "(10, 79.50)", "(10, 79.05)", TABLES, "reproduce"),

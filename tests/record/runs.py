@@ -169,7 +169,8 @@ DISCOVERIES = (
         "discover/start",
         (
             _line(
-                f"pretrain cmd/small-gru --data {{in}}/target --out {{out}}/pretrained --epochs 2 {TINY} {GRU} --neighbours 4"
+                f"pretrain cmd/small-gru --data {{in}}/target --out {{out}}/pretrained --epochs 2 {TINY} {GRU} "
+                "--neighbours 4"
             ),
             _line(f"discover {DISCOVERY} --epochs 2 --finetune-epochs 2 --start {{out}}/pretrained"),
         ),

@@ -71,8 +71,9 @@ class Discovery:
 
     def _classes(self) -> int:
         task, wanted = self.request.options.get("task"), self.request.options.get("target_classes")
-        if task is not None and discover.TASKS[task].clusters is not None:
-            return discover.TASKS[task].clusters
+        known = None if task is None else discover.TASKS[task].clusters
+        if known is not None:
+            return known
         return len(wanted) if wanted else len({int(v) for v in self.target.labels} - {-1})
 
     def _folder(self, job: Job, seed: int) -> Path:
