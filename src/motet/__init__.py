@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from motet.use.search import search
     from motet.use.segment import segment
     from motet.use.stream import stream
+    from motet.use.tune import tune
     from motet.use.weights import save_weights
 
 _moved.install()
@@ -62,6 +63,7 @@ _HOMES = {
     "search": "use.search",
     "segment": "use.segment",
     "stream": "use.stream",
+    "tune": "use.tune",
 }
 _MODULES = {
     "discover": "methods.discovery",
@@ -106,6 +108,7 @@ __all__ = [
     "search",
     "segment",
     "stream",
+    "tune",
 ]
 
 

@@ -38,6 +38,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   data label ARCHIVE TABLE --track NAME     labels along time, or of clips, from a file
   data export ARCHIVE DESTINATION           frames or labels for other programs
   pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, cmd, halp, aimclr, …)
+  tune RECIPE --data ARCHIVE --out FOLDER   settings chosen on held-out training people, as a recipe file
   resume RUN                                continue an interrupted training of any verb
   evaluate RUN                              protocols, beside raw features and a random encoder
   discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
@@ -77,6 +78,7 @@ VERBS = {
     "data export": ("data_edit", "data_export"),
     "data simulate": ("data", "data_simulate"),
     "pretrain": ("pretrain", "pretrain"),
+    "tune": ("tune", "tune"),
     "resume": ("verbs", "resume"),
     "evaluate": ("evaluate", "evaluate"),
     "discover": ("discover", "discover"),
@@ -105,6 +107,7 @@ VERBS = {
 
 # verb -> what an interrupted call leaves behind, where that is worth a word
 KEPT = {
+    "tune": "what was tried is kept, and the same command goes on with the rest",
     "evaluate": "protocols that were done are kept in the directory of the run, and the same command goes on with the "
     "others",
     "reproduce": "trainings and judgements that were done are kept, and the same command goes on",

@@ -61,6 +61,8 @@ def resolve(
     Raises:
         ConfigError: unknown recipe or option, or a split that this archive cannot give.
     """
+    if isinstance(recipe, str) and recipes.is_file(recipe):
+        recipe = recipes.get(recipe)  # what it holds was chosen, and is not fitted to the layout again
     if sets is None:
         rule: str | None = str(options.get("split") or _rule_of(recipe) or default_rule(archive))
         parts = split(archive, str(rule))

@@ -80,11 +80,11 @@ class Recipe(Options):
                     f"--per-sensor {text!r} is not SENSOR:NAME=VALUE with a name among {', '.join(sorted(allowed))}"
                 )
             if name == sensor:
-                changes[option] = _read(value)
+                changes[option] = read_value(value)
         return self.with_options(changes)
 
 
-def _read(text: str) -> Any:
+def read_value(text: str) -> Any:
     """A number or truth value from text; other text as it is."""
     try:
         return json.loads(text)

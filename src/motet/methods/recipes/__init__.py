@@ -8,13 +8,15 @@ A module of this package that defines ``recipes() -> dict[str, Recipe]`` adds it
 
 from __future__ import annotations
 
+import json
 import pkgutil
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from motet.core.errors import ConfigError
-from motet.methods.recipe import Recipe
+from motet.methods.recipe import Recipe, recipe_from_dict
 
 PAPER_SIZE = 20_000
 """training clips from which a bare recipe name means the paper's size."""
@@ -35,15 +37,17 @@ def names() -> list[str]:
 
 
 def get(name: str, training_clips: int | None = None) -> Recipe:
-    """A recipe by name.
+    """A recipe by name, or from a file that ``motet tune`` wrote.
 
     Args:
-        name: ``method`` or ``method/variant``.
+        name: ``method`` or ``method/variant``, or a path that ends in ``.json``.
         training_clips: how many clips will train; decides what a bare name means (unknown: the small size).
 
     Raises:
         ConfigError: no such recipe; lists what there is.
     """
+    if is_file(name):
+        return _stored(Path(name))
     found = _all()
     if name in found:
         return found[name]
@@ -53,6 +57,23 @@ def get(name: str, training_clips: int | None = None) -> Recipe:
     family = name.split("/")[0]
     near = [n for n in names() if n.split("/")[0] == family] or sorted({n.split("/")[0] for n in found})
     raise ConfigError(f"there is no recipe {name!r}; choose from {', '.join(near)}")
+
+
+def is_file(name: str) -> bool:
+    """Whether a recipe is named by its file."""
+    return name.endswith(".json")
+
+
+def _stored(path: Path) -> Recipe:
+    try:
+        found = json.loads(path.read_text())
+        return recipe_from_dict(found.get("recipe", found))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: there is no such recipe file ({error.strerror}); `motet tune` writes one"
+        ) from error
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{path} is no recipe file ({error!r}); `motet tune` writes one") from error
 
 
 def as_released(recipe: Recipe) -> Recipe:

@@ -33,7 +33,7 @@ def _small(name: str) -> Recipe:
     return replace(
         base,
         method=kind(**options),
-        frames=48,
+        frames=32,
         encode_frames=None,
         encoder=Encoder(encoder="transformer"),
         optimiser=replace(base.optimiser, lr=2e-4 if tuned else 1e-3),

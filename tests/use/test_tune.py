@@ -1,0 +1,95 @@
+"""Settings chosen on held-out people: no test clip takes part, an interrupted search goes on, the file is a recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from motet.core.errors import ConfigError, Interrupted, RunError
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.engine.trainer import Trainer
+from motet.methods.pretrain import pretrain
+from motet.use import tune as module
+from motet.use.tune import Trial, tune
+from tests.conftest import stick
+
+TINY: dict[str, Any] = {"epochs": 1, "batch_size": 8, "queue_size": 16, "width": 8, "layers": 2, "frames": 8}
+TINY |= {"dim": 8, "head_width": 8, "streams": ("joint",), "progress": False}
+TRY = {"lr": (1e-3, 5e-3), "temperature": (0.3,)}
+
+
+def test_values_that_are_better_stay(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worth = {"": 0.5, "lr=0.001": 0.4, "lr=0.005": 0.6, "lr=0.005 temperature=0.3": 0.55}
+    asked = []
+
+    def judged(self: Any, changes: dict[str, Any], recipe: Any) -> Trial:
+        asked.append(changes)
+        assert all(recipe.flat()[name] == value for name, value in changes.items())
+        value = worth[" ".join(f"{n}={v}" for n, v in changes.items())]
+        return Trial(changes, value, value, 1.0)
+
+    monkeypatch.setattr(module._Search, "_trial", judged)
+    found = tune("moco/small", small_archive, tmp_path / "out", settings=TRY, **TINY)
+    assert asked == [{}, {"lr": 0.001}, {"lr": 0.005}, {"lr": 0.005, "temperature": 0.3}]
+    assert found.best.changes == {"lr": 0.005}
+    assert found.recipe.optimiser.lr == 0.005
+    again = tune("moco/small", small_archive, tmp_path / "out", settings=TRY, **TINY)
+    assert len(asked) == 4  # nothing is done again
+    assert again.best == found.best
+    assert len(tune("moco/small", small_archive, tmp_path / "few", settings=TRY, trials=1, **TINY).trials) == 2
+    with pytest.raises(RunError, match="holds another search"):
+        tune("moco/small", small_archive, tmp_path / "out", settings=TRY, fraction=0.4, **TINY)
+
+
+def test_search_on_real_trainings(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tune("moco/small", small_archive, tmp_path / "whole", settings=TRY, **TINY)
+    assert len(whole.trials) == 4
+    stored = json.loads((tmp_path / "whole" / "tuning.json").read_text())
+    # people 1 and 3 train by odd-even; one of them is held out, and those who test are not read
+    assert stored["clips"] == [12, 12]
+    assert "are held out" in stored["held_out"]
+    calls, original = 0, Trainer.one_step
+
+    def step(self: Trainer) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # each training has two steps: in the second trial
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "one_step", step)
+        with pytest.raises(Interrupted, match="1 trials, which are kept") as stopped:
+            tune("moco/small", small_archive, tmp_path / "parts", settings=TRY, **{**TINY, "epochs": 2})
+    assert stopped.value.status == 128 + signal.SIGTERM
+    parts = tune("moco/small", small_archive, tmp_path / "parts", settings=TRY, **{**TINY, "epochs": 2})
+    assert len(parts.trials) == 4
+    run = pretrain(str(whole.path), small_archive, tmp_path / "run", progress=False)
+    assert run.recipe.flat() | {"split": None} == whole.recipe.flat()
+
+
+def test_what_cannot_be_tuned(small_archive: MotionArchive, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no option 'hue' to try"):
+        tune("moco/small", small_archive, tmp_path / "out", settings={"hue": (1,)}, **TINY)
+    with ArchiveWriter(tmp_path / "bare", skeleton=stick()) as writer:
+        for i in range(20):
+            writer.add(np.random.default_rng(i).normal(size=(9, 8, 3)), name=f"c{i}", subject=i % 5)
+    with pytest.raises(ConfigError, match="no training clip is labelled"):
+        tune("moco/small", tmp_path / "bare", tmp_path / "out", **TINY)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("hello")
+    with pytest.raises(RunError, match="holds no search"):
+        tune("moco/small", small_archive, tmp_path / "mine", **TINY)
+    with pytest.raises(ConfigError, match=r"nowhere.json: there is no such recipe file"):
+        pretrain(str(tmp_path / "nowhere.json"), small_archive, tmp_path / "run")
