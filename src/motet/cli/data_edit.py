@@ -96,7 +96,7 @@ def data_split(args: Sequence[str]) -> int:
 
 @dataclass
 class Convert:
-    """The same recordings in another layout, rate or unit."""
+    """The same recordings in another layout, rate, unit or system of axes."""
 
     archive: tyro.conf.Positional[Path]
     destination: tyro.conf.Positional[Path]
@@ -106,6 +106,10 @@ class Convert:
     """frames per second"""
     units: str | None = None
     """m, cm, mm or inch"""
+    up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None
+    """axis that points up"""
+    hand: Literal["right", "left"] | None = None
+    """handedness of the axes"""
     overwrite: bool = False
 
 
@@ -160,13 +164,14 @@ def data_label(args: Sequence[str]) -> int:
 
 @dataclass
 class Export:
-    """An archive for other programs: frames as CSV or .npz, label tracks as tables, ELAN, BORIS or Audacity."""
+    """An archive for other programs: frames as CSV, .npz, BVH, TRC or glTF; label tracks as tables, ELAN, BORIS or
+    Audacity."""
 
     archive: tyro.conf.Positional[Path]
     destination: tyro.conf.Positional[Path]
     """folder to create; a file for npz"""
-    form: Literal["csv", "npz", "table", "elan", "boris", "audacity"] = "csv"
-    """csv and npz hold frames, the others a label track"""
+    form: Literal["csv", "npz", "bvh", "trc", "glb", "table", "elan", "boris", "audacity"] = "csv"
+    """csv, npz, bvh, trc and glb hold frames, the others a label track"""
     track: str | None = None
     """label track to export; the only one by default"""
     overwrite: bool = False
@@ -179,6 +184,12 @@ def data_export(args: Sequence[str]) -> int:
     from motet.data.exchange import export
 
     archive = MotionArchive.open(given.archive)
+    if given.form in ("bvh", "trc", "glb"):
+        from motet.use.animation import export_animation
+
+        files = export_animation(archive, given.destination, form=given.form, overwrite=given.overwrite)
+        print(f"{given.destination}: {files} files")
+        return 0
     count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
     print(f"{given.destination}: {count} {'clips' if given.form in ('csv', 'npz') else 'intervals'}")
     return 0

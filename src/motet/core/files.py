@@ -95,3 +95,17 @@ def write_json(path: Path, data: Any) -> None:
     """Write JSON atomically."""
     with written(path) as partial:
         partial.write_text(json.dumps(data, indent=1) + "\n")
+
+
+@contextmanager
+def folder_written(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` when the block ends without an error."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from motet.data import layouts
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
 from motet.data.clip_table import without_guards
 from motet.data.convert import convert as convert_layout
+from motet.data.skeletons import Skeleton
 from motet.data.tracks import paint, rate
 
 _OWN = ("name", "offset", "length", "persons", "sha256")
@@ -290,9 +291,11 @@ def convert(
     layout: str | None = None,
     fps: float | None = None,
     units: str | None = None,
+    up: str | None = None,
+    hand: Literal["right", "left"] | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
-    """The same recordings in another layout, rate or unit.
+    """The same recordings in another layout, rate, unit or system of axes.
 
     Args:
         archive: recordings.
@@ -300,15 +303,17 @@ def convert(
         layout: a built-in layout; joints are mapped by their canonical names, axes and handedness included.
         fps: frames per second; linear in between, absent stays absent.
         units: ``m``, ``cm``, ``mm`` or ``inch``.
+        up: axis that points up, e.g. ``+z``; turned by the smallest rotation.
+        hand: handedness of the axes; where it changes, one sideways axis is negated.
         overwrite: replace an archive that is there.
 
     Raises:
         ConfigError: nothing to convert, an unknown unit, or joints that the layout needs and the recordings lack.
     """
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
-    if layout is None and fps is None and units is None:
-        raise ConfigError("say what to convert: --layout, --fps or --units")
-    target = source.skeleton if layout is None else layouts.get(layout)
+    if layout is None and fps is None and units is None and up is None and hand is None:
+        raise ConfigError("say what to convert: --layout, --fps, --units, --up or --hand")
+    target = _with_axes(source, source.skeleton if layout is None else layouts.get(layout), up, hand)
     scale = 1.0
     if units is not None:
         unknown = [u for u in (units, source.units) if u not in METRES]
@@ -320,12 +325,23 @@ def convert(
     old = None if fps is None else rate(source)
 
     def change(frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        made = frames if layout is None else convert_layout(frames, source.skeleton, target)
+        made = frames if target is source.skeleton else convert_layout(frames, source.skeleton, target)
         return np.asarray((made if old is None or fps is None else resampled(made, old, fps)) * scale, dtype=np.float32)
 
     pieces = [Piece(source, i) for i in range(len(source))]
     options: dict[str, Any] = {"skeleton": target, "fps": fps or source.fps, "units": units or source.units}
     return write(pieces, destination, source, change=change, verb="convert", overwrite=overwrite, **options)
+
+
+def _with_axes(source: MotionArchive, target: Skeleton, up: str | None, hand: str | None) -> Skeleton:
+    if up is None and hand is None:
+        return target
+    if source.skeleton.up is None:
+        raise ConfigError(f"{source.path}: {source.skeleton.name} has no up axis, so there is none to turn")
+    if hand not in (None, "right", "left"):
+        raise ConfigError(f"hand is {hand!r}; it must be right or left")
+    right = target.right_handed if hand is None else hand == "right"
+    return replace(target, up=up or target.up, right_handed=right)
 
 
 def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[np.float32]:

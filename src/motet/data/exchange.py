@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
-from motet.core.files import refuse_existing, written
+from motet.core.files import folder_written, refuse_existing, written
 from motet.data import track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
@@ -91,29 +90,22 @@ def export(
     if form == "npz":
         _npz(archive, out)
         return len(archive)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with folder_written(out) as partial:
         if form == "csv":
             count = len(archive)
             for index, name in enumerate(archive.clips["name"]):
                 text = csv_text(_csv(archive, index))
-                (partial / f"{_file(name)}.csv").write_text(text, encoding="utf-8")
+                (partial / f"{file_name(name)}.csv").write_text(text, encoding="utf-8")
         else:
             name = archive.tracks.one(track)
             rows = archive.tracks[name]
             count = len(rows)
             for file, text in track_files.write(rows, form, name=name, durations=archive.tracks.durations).items():
                 (partial / file).write_text(text, encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return count
 
 
-def _file(name: str) -> str:
+def file_name(name: str) -> str:
     """A file's name from a clip's."""
     return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ") or "clip"
 

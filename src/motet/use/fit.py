@@ -7,7 +7,6 @@ candidate is chosen on the other folds.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from motet.core.errors import ConfigError
-from motet.core.files import refuse_existing, write_json, written
+from motet.core.files import folder_written, refuse_existing, write_json, written
 from motet.data.archive import MotionArchive
 from motet.engine.hub import shipped
 from motet.evaluate.segmentation import segmentation_scores
@@ -336,18 +335,11 @@ def save(model: Predictor, out: str | Path) -> None:
     from safetensors.numpy import save_file
 
     folder = Path(out)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with folder_written(folder) as partial:
         save_file({k: np.ascontiguousarray(v) for k, v in model.arrays().items()}, partial / "model.safetensors")
         with written(partial / "README.md") as card:
             card.write_text(card_of(model), encoding="utf-8")
         write_json(partial / "config.json", model.describe())
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def card_of(model: Predictor) -> str:

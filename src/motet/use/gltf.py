@@ -20,7 +20,7 @@ from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.float64]
-_TO_METRES = {"m": 1.0, "mm": 1e-3, "cm": 1e-2, "dm": 0.1, "inch": 0.0254}
+TO_METRES = {"m": 1.0, "mm": 1e-3, "cm": 1e-2, "dm": 0.1, "inch": 0.0254}
 _ARRAY, _ELEMENTS = 34962, 34963  # targets of buffer views
 _FLOAT, _SHORT, _INT = 5126, 5123, 5125
 _COLOURS = ([0.04, 0.37, 0.54, 1.0], [0.79, 0.35, 0.0, 1.0], [0.0, 0.62, 0.45, 1.0])
@@ -46,8 +46,8 @@ def write_glb(archive: MotionArchive, clip: int, path: str | Path) -> Path:
         raise ConfigError(f"{archive.path}: glTF shows bodies and hands in space, with bones; this archive has none")
     if archive.fps is None:
         raise ConfigError(f"{archive.path}: the frame rate is unknown; import with --fps")
-    frames = _upright(np.asarray(archive.clip(clip)[..., :3], dtype=np.float64), skeleton)
-    frames *= _TO_METRES.get(archive.units, 1.0)
+    frames = upright(np.asarray(archive.clip(clip)[..., :3], dtype=np.float64), skeleton)
+    frames *= TO_METRES.get(archive.units, 1.0)
     present = np.asarray(archive.clip(clip)[..., :3] != 0).any(axis=-1)
     assert isinstance(present, np.ndarray)
     builder = _Builder(skeleton, np.arange(len(frames)) / archive.fps)
@@ -61,7 +61,7 @@ def write_glb(archive: MotionArchive, clip: int, path: str | Path) -> Path:
     return Path(path)
 
 
-def _upright(frames: Float, skeleton: Skeleton) -> Float:
+def upright(frames: Float, skeleton: Skeleton) -> Float:
     """Axes as declared by the layout → right-handed with y up."""
     axis = "xyz".index((skeleton.up or "+y")[1])
     sign = -1.0 if (skeleton.up or "+y")[0] == "-" else 1.0
@@ -71,7 +71,7 @@ def _upright(frames: Float, skeleton: Skeleton) -> Float:
     return turned if skeleton.right_handed else turned * np.array([1.0, 1.0, -1.0])
 
 
-def _held(track: Float, seen: npt.NDArray[np.bool_]) -> Float:
+def held_still(track: Float, seen: npt.NDArray[np.bool_]) -> Float:
     """(T, 3) positions where absent frames have that of the last frame seen, or the first one."""
     last = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), -1))
     last[last < 0] = int(np.argmax(seen))
@@ -112,7 +112,7 @@ class _Builder:
     def add_person(self, frames: Float, present: npt.NDArray[np.bool_]) -> None:
         """(T, V, 3) positions of one person."""
         joints = [v for v in range(frames.shape[1]) if present[:, v].any()]
-        tracks = {v: _held(frames[:, v], present[:, v]) for v in joints}
+        tracks = {v: held_still(frames[:, v], present[:, v]) for v in joints}
         rest = {v: tracks[v][0] for v in joints}
         first = len(self.nodes)
         number = {v: i for i, v in enumerate(joints)}
