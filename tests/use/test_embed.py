@@ -15,9 +15,9 @@ from motet.data.loader import ClipStore
 from motet.engine.options import Encoder
 from motet.engine.run import Run
 from motet.methods import recipes
+from motet.methods.faces import blocks
 from motet.methods.learner import create_run
 from motet.methods.model import Model
-from motet.use.embed import _blocks
 from motet.use.joined import join
 
 
@@ -34,11 +34,11 @@ def run(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) 
 def test_blocks_hold_every_clip_once(small_archive: MotionArchive) -> None:
     frame = 8 * 3 * 4
     for limit in (1, 100 * frame, 10**9):
-        blocks = list(_blocks(small_archive, np.arange(48), limit))
-        assert np.concatenate(blocks).tolist() == list(range(48))
-        frames = [small_archive.lengths[ids].sum() for ids in blocks]
-        assert all(n * frame <= limit or len(ids) == 1 for n, ids in zip(frames, blocks, strict=True))
-    assert len(blocks) == 1
+        parts = list(blocks(small_archive, np.arange(48), limit))
+        assert np.concatenate(parts).tolist() == list(range(48))
+        frames = [small_archive.lengths[ids].sum() for ids in parts]
+        assert all(n * frame <= limit or len(ids) == 1 for n, ids in zip(frames, parts, strict=True))
+    assert len(parts) == 1
 
 
 def test_blocks_give_the_features_of_the_whole(
@@ -52,7 +52,7 @@ def test_blocks_give_the_features_of_the_whole(
         real(self, archive, ids, **options)  # type: ignore[arg-type]
 
     given_back: list[int] = []
-    monkeypatch.setattr("motet.use.embed.release_pages", lambda array: given_back.append(array.ndim))
+    monkeypatch.setattr("motet.methods.faces.release_pages", lambda array: given_back.append(array.ndim))
     expected = run.model().transform(small_archive)
     monkeypatch.setattr(ClipStore, "__init__", counted)
     shape = motet.embed(run.path, small_archive.path, tmp_path / "deep" / "f.npz", block_bytes=150 * 8 * 3 * 4)

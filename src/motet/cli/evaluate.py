@@ -25,10 +25,10 @@ class Arguments:
     """Judge what a run has learned, beside raw features and a random encoder."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run directories, or weights by name (body); several repetitions of one training give mean ± sd"""
+    """run directories of any verb, or weights by name (body); several repetitions of one training give mean ± sd"""
     protocols: tuple[str, ...] = ("knn", "ridge")
     data: Path | None = None
-    """archive, if not the one that trained the run"""
+    """archive, table or folder of graphs, if not what trained the run"""
     split: str | None = None
     """rule that says who trains and who tests, if not the run's"""
     seeds: int = 1

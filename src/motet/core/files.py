@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ def written(path: Path) -> Iterator[Path]:
     """A temporary name to write to; it becomes ``path`` only if the block succeeds.
 
     The file has the permissions that the umask gives, also where a library writes one that only its owner may read.
+    What a process that was killed has left of the same file is removed.
 
     Raises:
         RunError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    _remove_dead(path.parent.glob(f".{escape(path.name)}.*partial-*"))
     try:
         partial.touch()
         usual = partial.stat().st_mode & 0o777
@@ -62,10 +65,15 @@ def _disk_full(error: Exception, folder: Path) -> bool:
 def sweep(folder: Path) -> None:
     """Remove what processes that have died left half-written in a folder and those directly below it."""
     for pattern in (".*.partial-*", "*/.*.partial-*"):
-        for path in folder.glob(pattern):
-            number = path.name.rpartition("-")[2]
-            if number.isdigit() and not alive(int(number)) and path.is_file():
-                path.unlink(missing_ok=True)
+        _remove_dead(folder.glob(pattern))
+
+
+def _remove_dead(partials: Iterable[Path]) -> None:
+    """Remove those of partial files whose process has died."""
+    for path in partials:
+        number = path.name.rpartition("-")[2]
+        if number.isdigit() and not alive(int(number)) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def alive(process: int) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from motet.core.errors import RunError
 
-FILES = ("config.json", "model.safetensors", "README.md")
+FILES = ("*.json", "*.safetensors", "README.md")
+"""what a folder of weights holds, whatever verb trained them; patterns"""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 

@@ -256,7 +256,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training reached its end."""
-        return (self.path / ("model.safetensors" if self.kind == "pretrain" else "result.json")).exists()
+        return self.packed or (self.path / ("model.safetensors" if self.kind == "pretrain" else "result.json")).exists()
 
     def metrics(self) -> list[dict[str, Any]]:
         """Lines of metrics.jsonl; a last one that a kill has cut short is left out.

@@ -27,6 +27,10 @@ KMEANS, HDBSCAN = "spherical k-means", "HDBSCAN"
 _ITERATIONS = 100
 
 
+FEATURES_ALONE = True
+"""it asks for features of whole clips or rows and for nothing else, so it takes every kind of run"""
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the protocol."""

@@ -57,6 +57,9 @@ class Context:
         called: name of the archive in tables; ``archive`` may be a copy in the layout of the encoders.
         parts: what a protocol has finished already, if it was interrupted.
         without_copies: test clips that are copies of training clips are left out, of other archives too.
+        people: (N,) whom each archive row is of, -1 where unknown; None where nothing is known of it.
+        hash: digest of the recordings.
+        preprocess: how the encoders' clips were preprocessed.
     """
 
     method: str
@@ -82,6 +85,9 @@ class Context:
     called: str = ""
     parts: Parts = field(default_factory=Parts)
     without_copies: bool = False
+    people: npt.NDArray[np.int64] | None = None
+    hash: str = ""
+    preprocess: str = ""
 
     @classmethod
     def build(
@@ -128,6 +134,9 @@ class Context:
             device=first.device,
             show=show,
             called=called or archive.path.resolve().name,
+            people=people(archive),
+            hash=archive.hash,
+            preprocess=first.recipe.preprocess,
         )
 
     def on(self, archive: MotionArchive, clips: LabelledClips) -> Context:
@@ -150,6 +159,8 @@ class Context:
             random=[moved(f) for f in self.random],
             raw=[Raw(f.model, store) for f in self.raw],
             rivals=_rivals(self.learned[0].model, store, clips, archive, self.learned[0].folder, len(self.random)),
+            people=people(archive),
+            hash=archive.hash,
         )
 
     @property
@@ -182,6 +193,13 @@ class Context:
     def track(self, items: Sequence[T], what: str) -> Iterable[T]:
         """Iterate with progress on stderr."""
         return tracked(items, what, show=self.show)
+
+
+def people(archive: MotionArchive) -> npt.NDArray[np.int64] | None:
+    """(N,) subject of each clip, -1 where unknown; None where the clips name no people."""
+    if "subject" not in archive.clips.columns:
+        return None
+    return archive.clips["subject"].fill_null(-1).to_numpy().astype(np.int64)
 
 
 def _rivals(

@@ -19,6 +19,9 @@ from motet.evaluate.results import confusion_matrix
 from motet.evaluate.streamwise import ensemble_of, together, with_concat
 from motet.metrics.knn import Integers, knn_predict, standardisation
 
+FEATURES_ALONE = True
+"""it asks for features of whole clips or rows and for nothing else, so it takes every kind of run"""
+
 
 @dataclass(frozen=True)
 class Options:

@@ -25,6 +25,10 @@ from motet.evaluate.probe import Chunk
 _PICK_VIEW = -4
 
 
+FEATURES_ALONE = True
+"""it asks for features of whole clips or rows and for nothing else, so it takes every kind of run"""
+
+
 @dataclass(frozen=True)
 class Options(linear.Options):
     """Options of the protocol."""

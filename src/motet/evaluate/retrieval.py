@@ -90,6 +90,10 @@ def _mean_average_precision(
     return total / len(queries)
 
 
+FEATURES_ALONE = True
+"""it asks for features of whole clips or rows and for nothing else, so it takes every kind of run"""
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the protocol."""

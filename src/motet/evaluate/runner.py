@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pkgutil
 import shlex
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -22,7 +21,7 @@ from motet._version import __version__
 from motet.core.devices import usable
 from motet.core.distributed import agreed, rank
 from motet.core.environment import hardware
-from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
+from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import written
 from motet.data.adapt import adapted
 from motet.data.archive import MotionArchive
@@ -31,19 +30,18 @@ from motet.data.splits import split as split_archive
 from motet.engine import hub
 from motet.engine.hub import FOLDER
 from motet.engine.run import Run, collect
-from motet.evaluate import stored
+from motet.evaluate import given, stored
 from motet.evaluate.advice import advice
 from motet.evaluate.clips import labelled_clips, seen_in_training
 from motet.evaluate.clips import without_copies as strictly
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
+from motet.evaluate.given import Ready, facts_of, say, short
 from motet.evaluate.parts import Parts
 from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
+from motet.methods.model import Model
 from motet.methods.rocket import ROCKET
-
-if TYPE_CHECKING:
-    from motet.methods.model import Model
 
 SUBSET = "without copies"
 """what rows of ``--without-copies`` say of their test clips"""
@@ -95,10 +93,11 @@ def run(
     protocols that were asked for before stay in the table, one that is done is not done again.
 
     Args:
-        run: a run, its directory, the name of weights (``"body"``), or several of them (one training repeated with
-            other seeds): mean ± sd over runs then. A directory of run directories counts as all of them.
-        protocols: names of protocols, see :func:`protocols`.
-        data: archive; by default the one that trained the (first) run.
+        run: a run of any verb, its directory, the name of weights (``"body"``), or several of them (one training
+            repeated with other seeds): mean ± sd over runs then. A directory of run directories counts as all of them.
+        protocols: names of protocols, see :func:`protocols`; by default knn, ridge and linear, of runs that are no
+            encoders of clips (discoveries, students, graphs) knn and ridge.
+        data: archive, table or folder of graphs; by default what trained the (first) run.
         split: rule that says who trains and who tests, or a split itself (:func:`motet.data.splits.validation` gives
         one
             that leaves the test clips alone); by default the rule of the (first) run.
@@ -121,37 +120,20 @@ def run(
         ConfigError: protocols, options, archive, split and runs that do not exist or do not fit together.
         RunError: a run that cannot be read.
     """
-    chosen = _resolve(protocols, options)
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
     runs = _runs(run)
-    archive = _recordings(runs[0], data, chosen)
+    chosen = _resolve(protocols or standard(runs), options)
     place = usable(device)
     models = [r.model(place) for r in runs]
-    _same_shape(runs, models)
-    readable, changes = _readable(runs[0], models[0], archive, chosen)
-    parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive, chosen))
-    clips = labelled_clips(archive, parts)
-    fewer = strictly(archive, clips) if without_copies else None
-    clips.notes.extend([*changes, *filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))])
-    for each in runs:
-        if not each.finished:
-            clips.notes.append(f"{each.path} has not finished: judged after the last checkpoint, not the last epoch")
-    for note in clips.notes:
-        warnings.warn(note, MotetNote if note in changes else MotetWarning, stacklevel=2)
-    called = archive.path.resolve().name
-    packed = kept_in(runs[0]) != runs[0].path
-    context = Context.build(
-        runs,
-        models,
-        readable,
-        clips,
-        seeds=seeds,
-        baselines=baselines,
-        show=progress,
-        called=called,
-        folder=kept_in(runs[0]) / "features" if packed else None,
-    )
+    said: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "show": progress}
+    if isinstance(models[0], Model):
+        ready = _of_clips(runs, models, chosen, data, split, without_copies=without_copies, **said)
+    else:
+        takes = [n for n in _names() if hasattr(protocol(n), "FEATURES_ALONE")]
+        given.check(list(chosen), takes, runs[0], without_copies=without_copies)
+        ready = given.ready(runs, models, data, split, **said)
+    context, clips, fewer = ready.context, ready.clips, ready.fewer
     for module, values in chosen.values():  # what is impossible is refused before anything is computed
         if hasattr(module, "check"):
             module.check(context, values)
@@ -160,25 +142,18 @@ def run(
     if fewer is not None:
         test = torch.from_numpy(fewer.test)
         strict = replace(context, test=test, test_labels=fewer.test_labels, without_copies=True)
-    name = _name(runs, archive, parts)
     place_of_files = kept_in(runs[0])
-    json_path, markdown_path = place_of_files / f"{name}.json", place_of_files / f"{name}.md"
+    json_path, markdown_path = (place_of_files / f"{ready.name}{suffix}" for suffix in (".json", ".md"))
     decides: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
     keys = {n: stored.entry_key(base, n, values, **decides) for n, (_, values) in chosen.items()}
     facts = {
         "motet": __version__,
         "torch": torch.__version__,
         "key": base,
-        "runs": [{"path": str(r.path), "recipe": r.recipe.recipe, "seed": r.recipe.seed} for r in runs],
-        "archive": {
-            "path": str(archive.path),
-            "hash": archive.hash,
-            "clips": len(archive),
-            "licence": archive.licence,
-            "simulated": archive.simulated,
-        },
+        "runs": ready.runs,
+        "archive": ready.archive,
         "split": {
-            "rule": parts.name,
+            "rule": clips.rule,
             "train": len(clips.train),
             "test": len(clips.test),
             "classes": len(clips.class_names),
@@ -246,6 +221,51 @@ def kept_in(run: Run) -> Path:
     return root / "evaluations" / run.path.name
 
 
+_names = protocols  # a parameter of run() has the same name
+
+
+def standard(run: Run | str | Path | Sequence[Run | str | Path]) -> tuple[str, ...]:
+    """Protocols that a kind of run is evaluated by where none are asked for."""
+    found: tuple[str, ...] = _runs(run)[0].handler.PROTOCOLS
+    return found
+
+
+def _of_clips(
+    runs: Sequence[Run],
+    models: Sequence[Model],
+    chosen: _Chosen,
+    data: str | Path | MotionArchive | None,
+    split: str | Split | None,
+    *,
+    without_copies: bool,
+    seeds: int,
+    baselines: bool,
+    show: bool,
+) -> Ready:
+    """Encoders on the clips of an archive."""
+    archive = _recordings(runs[0], data, chosen)
+    _same_shape(runs, models)
+    readable, changes = _readable(runs[0], models[0], archive, chosen)
+    parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive, chosen))
+    clips = labelled_clips(archive, parts)
+    fewer = strictly(archive, clips) if without_copies else None
+    clips.notes.extend([*changes, *filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))])
+    say(clips, runs, changes)
+    context = Context.build(
+        runs,
+        models,
+        readable,
+        clips,
+        seeds=seeds,
+        baselines=baselines,
+        show=show,
+        called=archive.path.resolve().name,
+        folder=kept_in(runs[0]) / "features" if kept_in(runs[0]) != runs[0].path else None,
+    )
+    told = [{"path": str(r.path), "recipe": r.recipe.recipe, "seed": r.recipe.seed} for r in runs]
+    return Ready(context, clips, _name(runs, archive, parts), told, facts_of(archive, len(archive)), fewer)
+
+
 def _recordings(run: Run, data: str | Path | MotionArchive | None, chosen: _Chosen) -> MotionArchive:
     """The archive that is judged. Transfer alone asks nothing of the recordings of the pretraining, so where these are
     not at hand the first set that is transferred to takes their place."""
@@ -297,8 +317,7 @@ def _name(runs: Sequence[Run], archive: MotionArchive, parts: Split) -> str:
     name = "evaluation" if len(runs) == 1 else f"evaluation-of-{len(runs)}-runs"
     if archive.hash == runs[0].config["data"].get("hash") and parts.name == runs[0].split:
         return name
-    where = hashlib.sha256(f"{archive.hash} {parts.name}".encode()).hexdigest()[:8]
-    return f"{name}-on-{archive.path.resolve().name}-{where}"
+    return f"{name}-on-{archive.path.resolve().name}-{short(f'{archive.hash} {parts.name}')}"
 
 
 def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tuple[ModuleType, Any]]:
@@ -335,7 +354,7 @@ def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
     items = [given] if isinstance(given, Run | str | Path) else list(given)
     if any(str(item) == ROCKET for item in items):
         raise ConfigError("random convolutions are a row of every evaluation; name a run or weights to set beside them")
-    runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(hub.found(item), "pretrain"))]
+    runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(hub.found(item)))]
     if not runs:
         raise ConfigError("no run was given; name the directory of one, e.g. runs/cmd")
     return runs

@@ -56,11 +56,11 @@ def base_key(context: Context) -> str:
     """Digest of whom and what an evaluation judges: weights, clips, labels."""
     facts = [
         [features.weights_digest() for features in context.learned],
-        context.archive.hash,
+        context.hash,
         _digest(context.train.numpy().tobytes() + context.test.numpy().tobytes()),
         _digest(context.train_labels.tobytes() + context.test_labels.tobytes()),
         list(context.class_names),
-        [context.frames, list(context.streams), context.learned[0].model.recipe.preprocess],
+        [context.frames, list(context.streams), context.preprocess],
     ]
     return _digest(json.dumps(facts).encode())
 

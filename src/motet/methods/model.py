@@ -16,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.core.shards import Shard
 from motet.data.adapt import check_adaptable, in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop
@@ -24,8 +26,11 @@ from motet.data.skeletons import Skeleton
 from motet.data.views import View
 from motet.encoders import build_encoder, encode_together
 from motet.engine.checkpoint import load_checkpoint
+from motet.engine.model import Card, Embedding, Network
+from motet.engine.model import Model as Face
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
+from motet.methods import faces
 from motet.methods.frames import SECONDS, frame_features
 from motet.methods.recipe import Recipe
 
@@ -67,7 +72,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-class Model:
+class Model(Face):
     """Stream encoders with the preprocessing and the views they were trained on.
 
     Attributes:
@@ -78,6 +83,9 @@ class Model:
         units: unit of the coordinates, None if unknown.
         by_name: whether it was trained on joints taken by their names from several layouts.
     """
+
+    trained_by = "pretrain"
+    shards = True
 
     def __init__(
         self,
@@ -309,3 +317,38 @@ class Model:
     def frames(self, archive: MotionArchive, index: int, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
         """(T, F) features of every frame of one recording, see :func:`motet.methods.frames.frame_features`."""
         return frame_features(self, archive, index, seconds=seconds)
+
+    def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
+        """Features of an archive by its path, made a block at a time."""
+        return faces.embedding(self, MotionArchive.open(source), block_bytes, shard)
+
+    def exportable(self) -> Network:
+        """Views and encoders as a module of tensors."""
+        return faces.network(self)
+
+    def streaming(self) -> Self:
+        """This model; whether its encoders are causal shows where they are used."""
+        return self
+
+    def card(self, run: Run) -> Card:
+        """What a model card says of the weights."""
+        recipe, data = self.recipe, run.config["data"]
+        simulated = " (simulated: no person was recorded)" if data.get("simulated") else ""
+        trained = f"{run.config.get('train_clips', '?')} clips, split {run.split}" if run.split else "unknown clips"
+        return Card(
+            f"{recipe.recipe} on {self.skeleton.name}",
+            f"Encoders of {', '.join(recipe.streams)}, trained without labels by `{recipe.recipe}` of motet "
+            f"{__version__}.",
+            [
+                ("trained on", f"{trained}{simulated}"),
+                ("terms of the recordings", data.get("licence", "unknown")),
+                (
+                    "input",
+                    f"{recipe.frames} frames, {self.persons} persons, {len(self.skeleton.joints)} joints, "
+                    f"{', '.join(data['channels'])}",
+                ),
+                ("preprocessing", recipe.preprocess),
+                ("encoder", str(recipe.encoder)),
+                ("seed, epochs", f"{recipe.seed}, {recipe.epochs}"),
+            ],
+        )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment
 from motet.data.splits import split
 from motet.encoders.rocket import FRAMES, fit_thresholds
+from motet.engine.model import Embedding
+from motet.engine.model import Model as Face
 from motet.engine.options import Encoder
 from motet.methods import recipes
 from motet.methods.fitting import fit_to_layout
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
 ROCKET = "rocket"
 KERNELS = 1000
 """convolutions of each stream."""
+PROTOCOLS = ("knn", "ridge", "linear")
+"""what runs are evaluated by where nothing else is asked for"""
+WEIGHTS: tuple[str, ...] = ()
+"""files that the model is made of, besides config.json"""
 
 
 def load(run: Run, device: Any = "cpu") -> RocketModel:
@@ -33,13 +41,16 @@ def load(run: Run, device: Any = "cpu") -> RocketModel:
     return RocketModel(device=device)
 
 
-class RocketModel:
+class RocketModel(Face):
     """Random convolutions of whatever layout they meet; the first recordings they see set their thresholds.
 
     Attributes:
         seed: of the kernels.
         model: the encoders, once :meth:`fit` or the first :meth:`transform` has made them.
     """
+
+    trained_by = "pretrain"
+    shards = True
 
     def __init__(self, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
         self.seed, self.device = seed, device
@@ -68,3 +79,7 @@ class RocketModel:
     def frames(self, archive: MotionArchive, index: int, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
         """(T, F) features of every frame of one recording, see :func:`motet.methods.frames.frame_features`."""
         return (self.model or self.fit(archive)).frames(archive, index, seconds=seconds)
+
+    def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
+        """Features of an archive by its path; its clips set the thresholds, whatever was seen before."""
+        return self.fit(MotionArchive.open(source)).embedding(source, block_bytes=block_bytes, shard=shard)

@@ -177,6 +177,8 @@ class ReportData:
         command: how to make the run again, one command a line.
         reproduce: seeds, versions, digests.
         notes: what the reader must know first, e.g. that the run was not evaluated.
+        noun: what a row of the data is called.
+        seen: what the model learned from.
     """
 
     title: str
@@ -196,3 +198,5 @@ class ReportData:
     command: str = ""
     reproduce: Sequence[Fact] = ()
     notes: Sequence[str] = ()
+    noun: str = "clip"
+    seen: str = "the movements"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -86,26 +86,44 @@ def write(
     """
     if clips < 1:
         raise ConfigError(f"clips is {clips}; a report shows at least one clip")
-    if not isinstance(run, Run) and kind_of(run) in ("distill", "distill-raw"):
-        return _save(distillation.page(run, baseline), Path(out))
-    if not isinstance(run, Run) and kind_of(run) == "discover":
-        return _save(discovery.page(run, data), Path(out))
     if not isinstance(run, Run) and (kind_of(run) == "classifier" or (Path(run) / "archive.json").exists()):
         return _save(timeline.page(run, data), Path(out))
-    if baseline is not None:
-        raise ConfigError(f"a baseline is for distillations; {run.path if isinstance(run, Run) else run} is none")
-    if not isinstance(run, Run) and not _begun(Path(run)):
-        raise RunError(
-            f"{run} is not a run directory; `motet pretrain`, `motet distill`, `motet distill raw` and `motet "
-            "discover` make one"
-        )
-    runs = [run] if isinstance(run, Run) else collect(run, "pretrain")
-    return _save(build(gather(runs, data=data, split=split, clips=clips, seed=seed)), Path(out))
+    runs = [run] if isinstance(run, Run) else collect(run)
+    kind = runs[0].kind
+    if baseline is not None and kind not in COMPARED:
+        raise ConfigError(f"a baseline is for distillations; {runs[0].path} is a run of `motet {runs[0].verb}`")
+    return _save(PAGES[kind](runs, Asked(data, split, clips, seed, baseline)), Path(out))
 
 
-def _begun(path: Path) -> bool:
-    """Whether a verb left something in a directory, or in those below it; an archive has an error of its own."""
-    return any(path.glob("config.json")) or any(path.glob("*/config.json")) or any(path.glob("*.json"))
+@dataclass(frozen=True)
+class Asked:
+    """What the caller of :func:`write` wants of the page; a kind of run takes of it what means something for it."""
+
+    data: str | Path | MotionArchive | None
+    split: str | None
+    clips: int
+    seed: int
+    baseline: str | Path | None
+
+
+def _encoders(runs: Sequence[Run], asked: Asked) -> str:
+    return build(gather(runs, data=asked.data, split=asked.split, clips=asked.clips, seed=asked.seed))
+
+
+def _graphs(runs: Sequence[Run], asked: Asked) -> str:
+    return build(graphs(runs[0]))
+
+
+PAGES: Mapping[str, Callable[[Sequence[Run], Asked], str]] = {
+    "pretrain": _encoders,
+    "discover": lambda runs, asked: discovery.page(runs[0].path, asked.data),
+    "distill": lambda runs, asked: distillation.page(runs[0].path, asked.baseline),
+    "distill-raw": lambda runs, asked: distillation.page(runs[0].path, asked.baseline),
+    "graphs": _graphs,
+}
+"""the page of every kind of run"""
+COMPARED = ("distill", "distill-raw")
+"""kinds whose page compares two runs"""
 
 
 def _save(page: str, out: Path) -> Path:
@@ -159,6 +177,48 @@ def gather(
         command=_commands(run, evaluation),
         reproduce=_reproduce(run, archive, seed),
         notes=notes,
+    )
+
+
+def graphs(run: Run) -> ReportData:
+    """What the page of a run of `motet graphs` shows: its table, how training went, and how to repeat it."""
+    result, options = run.result(), run.recipe
+    rows = [
+        Row(
+            protocol="svm",
+            features={RANDOM: "random", "label counts": "raw"}.get(row["features"], row["features"]),
+            stream="graph",
+            values=tuple(100 * v for v in row["values"]),
+            over="seeds",
+        )
+        for row in result["rows"]
+    ]
+    named = {f.name: getattr(options, f.name) for f in fields(options)}
+    environment = _environment(run)
+    return ReportData(
+        title=f"{options.title} on {result['name']}",
+        method=options.title,
+        recipe=[
+            Fact("Method", options.title),
+            *(Fact(n.replace("_", " ").capitalize(), _text(v)) for n, v in named.items()),
+        ],
+        dataset=[
+            Fact("Graphs", f"{result['graphs']:,}"),
+            Fact("Classes", f"{len(result['classes'])}", ", ".join(result["classes"])),
+            Fact("Evaluation", f"{result['folds']}-fold cross-validation", "by a support vector machine"),
+        ],
+        rows=rows,
+        test_clips=result["graphs"],
+        guess=100 / max(len(result["classes"]), 1),
+        curves=_curves(run),
+        command="\n".join(filter(None, [environment.get("command"), f"motet report {run.path} --out report.html"])),
+        reproduce=[
+            Fact("Seeds", ", ".join(map(str, result["seeds"])), "of the trainings and of the folds"),
+            Fact("Graphs", str(result["data"]["hash"]), "Digest of all graphs: equal digests mean equal data."),
+            Fact("Run", str(run.path), "config.json there holds every option."),
+        ],
+        noun="graph",
+        seen="the graphs",
     )
 
 

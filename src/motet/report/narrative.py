@@ -25,6 +25,7 @@ PROTOCOLS = {
     "transfer": ("transfer", "The encoder was pretrained on other recordings than it is tested on."),
     "ensemble": ("ensemble", "Several streams vote together."),
     "retrieval": ("retrieval", "Share of test clips whose most similar clip is of the same class."),
+    "svm": ("support vector machine", "Features are frozen; the machine is trained and tested in cross-validation."),
     "cluster": ("clustering", "Clusters found without labels, matched one to one with the classes."),
 }
 FEATURES = {
@@ -104,7 +105,7 @@ def headline(data: ReportData) -> Headline:
     if row is None:
         return Headline("This run has not been evaluated yet.", "", "none")
     others = baselines(data.rows, row)
-    reached = f"{data.method} names {with_sd(row.mean, row.sd)} % of the test clips correctly"
+    reached = f"{data.method} names {with_sd(row.mean, row.sd)} % of the test {data.noun}s correctly"
     how = f"{protocol_name(row.protocol)}, {row.where}"
     if not others:
         return Headline(f"{reached}.", f"Measured by {how}. No baseline was evaluated beside it.", "none")
@@ -120,7 +121,7 @@ def headline(data: ReportData) -> Headline:
         detail += " One run and an unknown number of test clips: the margin of chance is unknown."
     else:
         detail += f" Differences below about {points(chance)} can be chance"
-        detail += f" ({_sample(row, data.test_clips)})."
+        detail += f" ({_sample(row, data.test_clips, data.noun)})."
     if chance is not None and abs(difference) < chance:
         lean = "the same" if number(abs(difference)) == "0.0" else f"{points(difference)} {_direction(difference)}"
         return Headline(f"{reached}; {against}: {lean}, too little to rule out chance.", detail, "unclear")
@@ -138,9 +139,9 @@ def _direction(difference: float) -> str:
     return "more" if difference > 0 else "less"
 
 
-def _sample(row: Row, clips: int | None) -> str:
+def _sample(row: Row, clips: int | None, noun: str) -> str:
     seeds = f"{len(row.values)} {row.over or 'seeds'}" if len(row.values) > 1 else "one run"
-    return f"{clips:,} test clips, {seeds}" if clips else seeds
+    return f"{clips:,} test {noun}s, {seeds}" if clips else seeds
 
 
 def mistakes(confusion: Confusion, count: int = 8) -> list[tuple[str, str, int, float]]:

@@ -189,7 +189,7 @@ def _trained(data: ReportData) -> str:
     return section(
         "trained",
         "What was trained on what",
-        "The model learned from the movements alone: class names were not shown to it while it trained.",
+        f"The model learned from {escape(data.seen)} alone: class names were not shown to it while it trained.",
         f'<div class="two"><div><h3>Recordings</h3>{facts_list([*data.dataset, *licence])}</div>'
         f"<div><h3>Training</h3>{facts_list(data.recipe)}</div></div>",
     )
@@ -237,9 +237,10 @@ def _compare(data: ReportData) -> str:
         return ""
     chance = f" The dotted line is blind guessing ({words.number(data.guess)} %)." if data.guess else ""
     lead = (
-        "Accuracy: how many of 100 test clips get the right name. Learning was worth it only where the coloured bar is "
-        "clearly longer than the grey ones: <em>raw coordinates</em> (nothing learned) and the <em>untrained "
-        f"encoder</em> (same network, random weights).{chance} Whiskers are ± one standard deviation{_over(data.rows)}."
+        f"Accuracy: how many of 100 test {escape(data.noun)}s get the right name. Learning was worth it only where the "
+        "coloured bar is clearly longer than the grey ones: <em>raw coordinates</em> (nothing learned) and the "
+        f"<em>untrained encoder</em> (same network, random weights).{chance} Whiskers are ± one standard "
+        f"deviation{_over(data.rows)}."
     )
     drawn = charts.bars([row for row in data.rows if row.accuracy], data.guess)
     body = f'<div class="two wide">{drawn}</div>{charts.table(data.rows)}'

@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import refuse_existing, written
 from motet.core.progress import tracked, working
+from motet.engine.model import Model, Network, load
 from motet.engine.run import Run
 
-if TYPE_CHECKING:
-    from motet.methods.model import Model
-
 OPSET = 18
-_TRACED = (2, 16)  # clips and frames of the example that is traced; none of the checked shapes
-SHAPES = ((1, 4), (3, 7), (5, 64), (2, 33), (7, 100))
+_TRACED = (2, 16)  # rows and steps of the example that is traced; none of the compared sizes
 TOLERANCE = 1e-4
-
-
-class StreamEncoders(nn.Module):
-    """Views and encoders of a model as one module: (B, T, P, V, C) clips → one (B, F) tensor per stream."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.encoders = nn.ModuleList(model.encoders)
-        self.views = model.views
-
-    def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
-        return tuple(encoder(view(clips)) for encoder, view in zip(self.encoders, self.views, strict=True))
 
 
 def export(
     run: Run | str | Path | Model,
     out: str | Path,
     *,
-    shapes: Sequence[tuple[int, int]] = SHAPES,
+    shapes: Sequence[tuple[int, int]] = (),
     tolerance: float = TOLERANCE,
     progress: bool = True,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write views and encoders of all streams as ONNX and compare the file with the model.
+    """Write the network of a run as ONNX and compare the file with the model.
 
-    Input ``clips`` (batch, frames, persons, joints, coordinates) float32, both batch and frames free: clips that are
-    preprocessed as in training (:func:`motet.data.preprocess.preprocess`) and resized to the frames of the recipe,
-    which
-    the metadata of the file name. One output per stream, named as it is, (batch, features).
+    Of a pretraining: views and encoders of all streams; input ``clips`` (batch, frames, persons, joints, coordinates)
+    float32, both batch and frames free: clips that are preprocessed as in training
+    (:func:`motet.data.preprocess.preprocess`) and resized to the frames of the recipe, which the metadata of the file
+    name. One output per stream, named as it is, (batch, features). Of a discovery: the clips in the common form and in
+    the target's own → features and logits of the clusters of both branches. Of a distillation from tables or archives:
+    the rows of each target → features and probabilities. Of graphs: one-hot nodes, edges and the graph of each node →
+    features of the graphs.
 
     Args:
         run: a run, its directory, or a model.
         out: file to write, ``.onnx``.
-        shapes: (clips, frames) that are compared; the graph is made from another shape.
+        shapes: (clips, frames) that are compared; by default those of :attr:`motet.engine.model.Network.sizes`.
         tolerance: largest difference that passes, as a share of the largest feature.
         overwrite: replace a file that is there.
         progress: say on stderr what is under way.
@@ -68,7 +55,8 @@ def export(
 
     Raises:
         ConfigError: the extra is not installed, the file is not called ``.onnx``, or it is there already.
-        RunError: the exported graph does not compute what the model does; no file is left then.
+        RunError: the exported graph does not compute what the model does (no file is left then), or the run has no
+            network that a file could hold.
     """
     out = Path(out)
     if out.suffix != ".onnx":
@@ -82,49 +70,40 @@ def export(
         raise ConfigError(
             f"exporting needs {error.name}, which is not installed: pip install '.[export]' in the folder of motet"
         ) from error
-    model = _model(run)
-    encoders = StreamEncoders(model).eval().cpu()
-    names = [s.replace("[", "_").replace("]", "").replace("+", "_") for s in model.streams]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    model: Model = run if isinstance(run, Model) else run.model() if isinstance(run, Run) else load(run)
+    network = model.exportable()
     generator = torch.Generator().manual_seed(0)
-    layout = (model.persons, len(model.skeleton), model.channels)
     with written(out) as partial:
-        example = torch.randn(*_TRACED, *layout, generator=generator)
+        example = network.example(*_TRACED, generator)
         with working("export: tracing the encoders", show=progress):
-            _trace(encoders, example, partial, names)
+            _trace(network, example, partial)
         graph = onnx.load(partial)
-        onnx.helper.set_model_props(graph, _facts(model))
+        onnx.helper.set_model_props(graph, dict(network.facts))
         onnx.save(graph, partial)
         session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
         checks = []
-        for clips, frames in tracked(shapes, "export: comparing with the model", show=progress):
-            x = torch.randn(clips, frames, *layout, generator=generator)
+        for rows, steps in tracked(shapes or network.sizes, "export: comparing with the model", show=progress):
+            inputs = network.example(rows, steps, generator)
             with torch.inference_mode():
-                expected = encoders(x)
-            found = session.run(None, {"clips": x.numpy()})
+                expected = network.module(*inputs)
+            found = session.run(None, {n: x.numpy() for n, x in zip(network.inputs, inputs, strict=True)})
             scale = max(float(e.abs().max()) for e in expected)
             worst = max(float((torch.from_numpy(f) - e).abs().max()) for f, e in zip(found, expected, strict=True))
             if not worst <= tolerance * max(scale, 1e-30):
                 raise RunError(
-                    f"the exported graph differs by {worst:.2g} for {clips} clips of {frames} frames (features up to "
+                    f"the exported graph differs by {worst:.2g} for {rows} clips of {steps} frames (features up to "
                     f"{scale:.2g}); no file was written, try another version of onnxscript or onnxruntime"
                 )
-            checks.append({"clips": clips, "frames": frames, "largest_difference": worst, "largest_feature": scale})
-    return {"path": str(out), "inputs": ["clips"], "outputs": names, "checks": checks}
+            checks.append({"clips": rows, "frames": steps, "largest_difference": worst, "largest_feature": scale})
+    return {"path": str(out), "inputs": list(network.inputs), "outputs": list(network.outputs), "checks": checks}
 
 
-def _model(run: Run | str | Path | Model) -> Model:
-    from motet.engine.model import load
-    from motet.methods.model import Model
-
-    if isinstance(run, Model):
-        return run
-    found: Model = run.model() if isinstance(run, Run) else load(run, kinds=("pretrain",))
-    return found
-
-
-def _trace(encoders: nn.Module, example: Tensor, path: Path, names: list[str]) -> None:
-    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames", min=4)}
+def _trace(network: Network, example: tuple[Tensor, ...], path: Path) -> None:
+    dims: dict[str, Any] = {}
+    free = []
+    for name in network.inputs:
+        axes = network.free[name]
+        free.append({a: dims.setdefault(n, _dim(n)) for a, n in axes.items()})
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -132,12 +111,12 @@ def _trace(encoders: nn.Module, example: Tensor, path: Path, names: list[str]) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter about itself
             torch.onnx.export(
-                encoders,
-                (example,),
+                network.module,
+                example,
                 path,
-                input_names=["clips"],
-                output_names=names,
-                dynamic_shapes=(free,),
+                input_names=list(network.inputs),
+                output_names=list(network.outputs),
+                dynamic_shapes=(tuple(free),) if _takes_any(network.module) else tuple(free),
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
@@ -147,16 +126,10 @@ def _trace(encoders: nn.Module, example: Tensor, path: Path, names: list[str]) -
         quiet.setLevel(level)
 
 
-def _facts(model: Model) -> dict[str, str]:
-    """What a reader of the file has to know to feed it."""
-    recipe = model.recipe
-    return {
-        "motet": __version__,
-        "recipe": recipe.recipe,
-        "streams": json.dumps(list(model.streams)),
-        "frames": str(model.clip_frames),
-        "preprocess": recipe.preprocess,
-        "persons": str(model.persons),
-        "channels": str(model.channels),
-        "skeleton": json.dumps(model.skeleton.to_dict()),
-    }
+def _dim(name: str) -> Any:
+    return torch.export.Dim(name, min=4) if name == "frames" else torch.export.Dim(name)
+
+
+def _takes_any(module: nn.Module) -> bool:
+    """Whether a module takes any number of tensors; their axes are one argument's then."""
+    return any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())

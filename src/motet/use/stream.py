@@ -22,7 +22,8 @@ from motet.data.archive import MotionArchive
 from motet.data.preprocess import preprocess, present_joints
 from motet.data.views import View
 from motet.encoders import SkeletonGRU
-from motet.engine.model import load
+from motet.engine.hub import found
+from motet.engine.model import Model as Face
 from motet.engine.run import Run
 from motet.evaluate.heads import Lane, train_heads
 from motet.evaluate.probe import Schedule
@@ -232,16 +233,18 @@ def stream(run: Run | Model | str | Path, classifier: Classifier | None = None, 
     """Features and predictions frame by frame, equal to those of the clip so far.
 
     Args:
-        run: a run, its directory, or a model; its encoders must be causal.
+        run: a run, its directory, or a model; its encoders must be causal. Of a discovery the encoder of the target's
+            own layout runs.
         classifier: for predictions, see :meth:`Classifier.fit`.
         device: where to run.
 
     Raises:
         ConfigError: an encoder that sees the future.
+        RunError: a run without encoders of clips.
     """
-    given: Run | Model = load(run, device, ("pretrain",)) if isinstance(run, str | Path) else run
-    model: Model = given.model(device) if isinstance(given, Run) else given
-    return Stream(model, classifier)
+    opened = Run.open(found(run)) if isinstance(run, str | Path) else run
+    given: Face = opened.model(device) if isinstance(opened, Run) else opened
+    return Stream(given.streaming(), classifier)
 
 
 def whole_clips(model: Model, clips: Sequence[npt.NDArray[Any]]) -> Tensor:

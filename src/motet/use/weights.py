@@ -1,7 +1,8 @@
 """Weights that travel: a folder with safetensors, configuration and model card; and those of the released checkpoints.
 
-A folder of weights is a run directory without its history: ``config.json``, ``model.safetensors``, ``README.md``. It
-opens wherever a run does (``motet.load``, ``motet evaluate FOLDER --data …``); uploaded as it is, by its hub id.
+A folder of weights is a run directory without its history: ``config.json``, the files that its model is made of, and
+``README.md``. It opens wherever a run does
+(``motet.load``, ``motet evaluate FOLDER --data …``); uploaded as it is, by its hub id.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 from zipfile import BadZipFile
 
 import torch
@@ -22,7 +24,7 @@ from torch import Tensor
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
-from motet.core.files import written
+from motet.core.files import write_json, written
 from motet.data import layouts
 from motet.engine.options import Encoder
 from motet.engine.run import Run, write_config
@@ -48,22 +50,46 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
         licence: terms for the weights, for the model card.
 
     Raises:
-        RunError: the run has not finished.
+        RunError: the run has not finished, or trained nothing that could be shared.
         ConfigError: the folder exists and holds something.
     """
-    run = run if isinstance(run, Run) else Run.open(run, "pretrain")
+    run = run if isinstance(run, Run) else Run.open(run)
     if not run.finished:
         raise RunError(f"{run.path} has not finished; continue with `motet resume {run.path}`")
+    card = model_card(run, licence=licence, judged=_judged(run, Path(folder).resolve().name))
     out = _new_folder(folder)
-    config = {**run.config, "data": {**run.config["data"], "path": ""}}
-    if "sets" in config:
-        config["sets"] = [{**entry, "path": ""} for entry in config["sets"]]
-    if "start" in config:
-        config["start"] = Path(config["start"]).name
-    write_config(out, config)
-    shutil.copyfile(run.path / "model.safetensors", out / "model.safetensors")
-    _write(out / "README.md", model_card(run, licence=licence, judged=_judged(run, out.resolve().name)))
+    for pattern in run.handler.WEIGHTS:
+        for path in sorted(run.path.glob(pattern)):
+            _copy(path, out / path.relative_to(run.path))
+    _write(out / "README.md", card)
+    write_config(out, _without_places(run.config))  # last: its presence says that the rest is there
     return out
+
+
+def _copy(path: Path, to: Path) -> None:
+    """A file whole or not at all; of JSON without what was true of this machine only."""
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        write_json(to, _without_places({k: v for k, v in content.items() if k not in ("environment", "command_alone")}))
+        return
+    with written(to) as partial:
+        shutil.copyfile(path, partial)
+
+
+def _without_places(node: Any, key: str = "") -> Any:
+    """The same without paths of this machine: those of data are empty, of others the last part stays."""
+    if isinstance(node, Mapping):
+        named = {k: _without_places(v, k) for k, v in node.items()}
+        return {PurePath(k).name if _is_place(k) else k: v for k, v in named.items()}
+    if isinstance(node, list | tuple):
+        return [_without_places(v, key) for v in node]
+    if isinstance(node, str) and (_is_place(node) or _is_place(node.partition("=")[2])):
+        return "" if key in ("path", "tables", "source") else PurePath(node).name
+    return node
+
+
+def _is_place(text: str) -> bool:
+    return len(text) > 1 and PurePath(text).is_absolute()
 
 
 def _judged(run: Run, folder: str) -> str:
@@ -85,9 +111,7 @@ def _judged(run: Run, folder: str) -> str:
 
 def model_card(run: Run, *, licence: str, judged: str = "") -> str:
     """What a stranger has to know about weights, as Markdown with the front matter that hubs read."""
-    recipe, data = run.recipe, run.config["data"]
-    simulated = " (simulated: no person was recorded)" if data.get("simulated") else ""
-    trained = f"{run.config.get('train_clips', '?')} clips, split {run.split}" if run.split else "unknown clips"
+    card = run.model().card(run)
     lines = [
         "---",
         "library_name: motet",
@@ -95,25 +119,19 @@ def model_card(run: Run, *, licence: str, judged: str = "") -> str:
         "tags: [skeleton, motion, self-supervised]",
         "---",
         "",
-        f"# {recipe.recipe} on {data['skeleton']['name']}",
+        f"# {card.title}",
         "",
-        f"Encoders of {', '.join(recipe.streams)}, trained without labels by `{recipe.recipe}` of motet {__version__}.",
+        card.sentence,
         "",
         "| | |",
         "|---|---|",
-        f"| trained on | {trained}{simulated} |",
-        f"| terms of the recordings | {data.get('licence', 'unknown')} |",
-        f"| input | {recipe.frames} frames, {data['persons']} persons, {len(data['skeleton']['joints'])} joints, "
-        f"{', '.join(data['channels'])} |",
-        f"| preprocessing | {recipe.preprocess} |",
-        f"| encoder | {recipe.encoder} |",
-        f"| seed, epochs | {recipe.seed}, {recipe.epochs} |",
+        *(f"| {name} | {value} |" for name, value in card.rows),
         "",
         "```python",
         "import motet",
         "",
         'model = motet.load("this folder")',
-        'features = model.transform(motet.MotionArchive.open("recordings.motet"))',
+        card.use,
         "```",
         "",
     ]

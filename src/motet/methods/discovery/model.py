@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,21 @@ import polars as pl
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
+from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.skeletons import Skeleton
+from motet.engine.examples import Examples, of_archive
+from motet.engine.identity import changes
+from motet.engine.model import Card, Embedding, Model, Network, filled
+from motet.engine.run import Run
+from motet.methods import recipes
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
 from motet.methods.discovery.joints import METRES, Meeting, Retargeted, check_axes
@@ -29,6 +38,20 @@ from motet.methods.discovery.settings import settings_from_dict
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.stored import read_config, read_result
 from motet.methods.discovery.views import whole_clips
+from motet.methods.model import Model as ClipModel
+
+
+class Students(nn.Module):
+    """Encoders and target classifiers of both branches: clips in two forms → features and logits of both."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(b.student["encoder"] for b in discovery.pair)
+        self.clusters = nn.ModuleList(b.student["clusters"] for b in discovery.pair)
+
+    def forward(self, common: Tensor, own: Tensor) -> tuple[Tensor, ...]:
+        features = [encoder(clips) for encoder, clips in zip(self.encoders, (common, own), strict=True)]
+        return (*features, *(layer(x) for layer, x in zip(self.clusters, features, strict=True)))
 
 
 def save_model(path: Path, discovery: Discovery, centres: Sequence[Tensor]) -> None:
@@ -40,7 +63,7 @@ def save_model(path: Path, discovery: Discovery, centres: Sequence[Tensor]) -> N
         save_file(weights, partial)
 
 
-class Found:
+class Found(Model):
     """A finished discovery, ready for recordings of the target's layout.
 
     Args:
@@ -58,6 +81,8 @@ class Found:
         odd_below: similarity to it below which a clip fits nowhere, by branch.
         names: names that a reader gave to clusters, by branch.
     """
+
+    trained_by = "discover"
 
     def __init__(
         self,
@@ -105,9 +130,13 @@ class Found:
         check_recordings(archive)
         check_axes(archive)
         self._check_unit(archive)
-        shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
-        stores = [ClipStore(a, preprocess=self.preprocess) for a in shown]
+        stores = [store for _, store in self._stores(archive)]
         return features(self.discovery, stores, stores[0].ids)
+
+    def _stores(self, archive: MotionArchive) -> list[tuple[str, ClipStore]]:
+        """The clips as each branch sees them."""
+        shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
+        return [(name, ClipStore(a, preprocess=self.preprocess)) for name, a in zip(BRANCHES, shown, strict=True)]
 
     def _check_unit(self, archive: MotionArchive) -> None:
         if archive.units != self.units and not {archive.units, self.units} <= set(METRES):
@@ -128,6 +157,114 @@ class Found:
             encoder(whole_clips(store, ids, self.discovery.settings.frames)) for ids in torch.split(store.ids, 256)
         ]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+    def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
+        """Features of recordings of the target's layout by both branches, and their clusters."""
+        archive = MotionArchive.open(source)
+        pair = self.features(archive)
+        table = self.label(archive)
+        more: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}
+        more |= {f"class_{name}": table[f"{name}_class"].to_numpy().astype(np.str_) for name in BRANCHES}
+        more |= {f"similarity_{name}": table[f"{name}_similarity"].to_numpy() for name in BRANCHES}
+        return Embedding(
+            names=archive.clips["name"].to_numpy().astype(np.str_),
+            labels=archive.labels,
+            streams=BRANCHES,
+            widths=[x.shape[1] for x in pair],
+            fill=filled(torch.cat(pair, dim=1).numpy()),
+            more=more,
+            class_names=archive.class_names,
+            facts=archive.clips.select(pl.exclude("sha256", "offset")),
+        )
+
+    def exportable(self) -> Network:
+        """Both encoders with their target classifiers: clips in the common form and in the target's own, preprocessed
+        and brought to the frames that the facts name → features and logits of the clusters."""
+        forms = {"common": self.meeting, "own": self.own}
+        shapes = [(form.persons, len(form.skeleton), len(form.channels)) for form in forms.values()]
+
+        def example(rows: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+            return tuple(torch.randn(rows, steps, *shape, generator=generator) for shape in shapes)
+
+        return Network(
+            module=Students(self.discovery).eval().cpu(),
+            inputs=tuple(forms),
+            outputs=[*BRANCHES, *(f"clusters_{name}" for name in BRANCHES)],
+            free={name: {0: "batch", 1: "frames"} for name in forms},
+            example=example,
+            facts={
+                "motet": __version__,
+                "method": self.discovery.settings.method.name,
+                "frames": str(self.discovery.settings.frames),
+                "preprocess": self.preprocess,
+                "scale": self.meeting.scale,
+                "names": json.dumps({b: cluster_words(self.names[b], self.clusters) for b in BRANCHES}),
+                **{name: json.dumps(form.skeleton.to_dict()) for name, form in forms.items()},
+            },
+        )
+
+    def streaming(self) -> ClipModel:
+        """The encoder of the target's own layout (branch B1) as a model of clips."""
+        recipe = replace(recipes.get("moco/small-gru"), recipe="discover", streams=("joint",), encode_frames=None)
+        recipe = recipe.with_options({"frames": self.discovery.settings.frames, "preprocess": self.preprocess})
+        form, encoder = self.own, self.discovery.pair[1].student["encoder"]
+        layout = form.skeleton, form.persons, len(form.channels)
+        return ClipModel(recipe, *layout, encoders=[encoder], units=self.units)
+
+    def examples(self, run: Run, data: str | Path | None, split: str | None) -> Examples:
+        """Clips of the target, with the features of both branches."""
+        config = run.config["target"]
+        if data is None and not config["path"]:
+            raise RunError(f"{run.path} holds weights without their recordings; name an archive by --data")
+        archive = MotionArchive.open(data or config["path"])
+        if data is None and (differ := changes(config, archive)):
+            raise RunError(
+                f"{archive.path} is not the target that {run.path} began with: {', '.join(differ)} changed; name it by "
+                "--data to use it as it is"
+            )
+        own = (
+            run.config["target_split"]
+            if archive.hash == config["hash"] and run.config["target_split"] != "all"
+            else None
+        )
+        trained = archive.hash == config["hash"] and split not in (None, own)
+        seen = "clips that test took part in the discovery, without their labels" if trained else ""
+        pair = self.features(archive)
+        return of_archive(
+            archive,
+            split or own,
+            features={name: x.numpy() for name, x in zip(BRANCHES, pair, strict=True)},
+            raw={name: store_rows(store, self.discovery.settings.frames) for name, store in self._stores(archive)},
+            method=self.discovery.settings.method.name,
+            notes=[seen] if seen else [],
+        )
+
+    def card(self, run: Run) -> Card:
+        """What a model card says of the weights."""
+        config, settings = run.config, self.discovery.settings
+        target = config["target"]
+        simulated = " (simulated: no person was recorded)" if target.get("simulated") else ""
+        return Card(
+            f"{self.clusters} clusters of {self.skeleton.name} by {settings.method.name}",
+            f"Two encoders and their clusters, found by `motet discover` of motet {__version__} without labels of the "
+            "target.",
+            [
+                ("target", f"{target['clips']} clips, split {config['target_split']}{simulated}"),
+                ("source", f"{config['source']['clips']} clips with {len(config['known'])} classes"),
+                (
+                    "terms of the recordings",
+                    f"{target.get('licence', 'unknown')}, {config['source'].get('licence', 'unknown')}",
+                ),
+                (
+                    "input",
+                    f"{settings.frames} frames, {self.own.persons} persons, {len(self.skeleton)} joints, "
+                    f"{', '.join(self.own.channels)}, in {self.units}",
+                ),
+                ("preprocessing", self.preprocess),
+                ("encoder", settings.encoder),
+                ("seed, epochs", f"{settings.seed}, {settings.epochs} + {settings.finetune_epochs}"),
+            ],
+        )
 
     def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0 + F1) unit features of both branches side by side, by clip."""
@@ -151,6 +288,11 @@ class Found:
             columns |= {name: found.numpy(), f"{name}_class": [words[k] for k in found.tolist()]}
             columns |= {f"{name}_similarity": fit, f"{name}_odd": fit < self.odd_below[name]}
         return pl.DataFrame(columns)
+
+
+def store_rows(store: ClipStore, frames: int) -> npt.NDArray[np.float32]:
+    """(N, frames · P · V · C): whole clips, resized and flattened."""
+    return whole_clips(store, store.ids, frames).flatten(1).numpy()
 
 
 def load(path: str | Path) -> Found:
@@ -201,35 +343,3 @@ def load(path: str | Path) -> Found:
         odd_below=read_result(folder)["odd_below"],
         names=read_names(folder),
     )
-
-
-def embed(run: str | Path, archive: str | Path, out: str | Path) -> tuple[int, int]:
-    """Features and clusters of recordings, as one .npz file.
-
-    Args:
-        run: directory of a finished discovery.
-        archive: recordings of the target's layout.
-        out: file to write: what :func:`motet.use.embed.embed` writes, the branches in place of the streams, and for
-            each branch ``cluster_B0`` (N,) int64, ``class_B0`` (N,) the names of these clusters, and ``similarity_B0``
-            (N,) float32.
-
-    Returns:
-        (N, F0 + F1).
-    """
-    found, source = load(run), MotionArchive.open(archive)
-    pair = found.features(source)
-    table = found.label(source)
-    extra: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}
-    extra |= {f"class_{name}": table[f"{name}_class"].to_numpy().astype(np.str_) for name in BRANCHES}
-    extra |= {f"similarity_{name}": table[f"{name}_similarity"].to_numpy() for name in BRANCHES}
-    with written(Path(out)) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            features=torch.cat(pair, dim=1).numpy(),
-            name=source.clips["name"].to_numpy().astype(np.str_),
-            label=source.labels,
-            streams=np.array(BRANCHES),
-            columns=np.cumsum([0, *(x.shape[1] for x in pair)]),
-            **extra,
-        )
-    return len(source), sum(x.shape[1] for x in pair)

@@ -80,8 +80,12 @@ class Perceptron(nn.Module):
         return x if parallel is None else x + parallel
 
 
-def resampled(x: Tensor, lengths: Tensor, frames: int) -> Tensor:
-    """(G, B, T, C) sequences of (G, B) valid frames → (G, B, frames, C), linear between frames, ends included."""
+def resampled(x: Tensor, lengths: Tensor | None, frames: int) -> Tensor:
+    """(G, B, T, C) sequences of (G, B) valid frames → (G, B, frames, C), linear between frames, ends included.
+
+    Without ``lengths`` all frames are valid, here and in the encoders below.
+    """
+    lengths = x.new_full(x.shape[:2], x.shape[2], dtype=torch.long) if lengths is None else lengths
     place = torch.linspace(0, 1, frames, device=x.device, dtype=x.dtype) * (lengths[..., None] - 1).clamp_min(0)
     below = place.floor().long()
     above = torch.minimum(below + 1, (lengths[..., None] - 1).clamp_min(0))
@@ -106,7 +110,8 @@ class Convolutions(nn.Module):
         )
         self.slope, self.feature_size = slope, 2 * hidden
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        lengths = x.new_full(x.shape[:2], x.shape[2], dtype=torch.long) if lengths is None else lengths
         for layer, (kernel, stride) in zip(self.layers, self.KERNELS, strict=True):
             half = kernel // 2
             windows = nn.functional.pad(x, (0, 0, half, half)).unfold(2, kernel, stride)
@@ -132,19 +137,23 @@ class Recurrence(nn.Module):
         self.onward = Dense(seeds, f"{name}.onward", hidden, 3 * hidden)
         self.feature_size = 2 * hidden
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         steps = self.inward(x).unbind(2)
         state = x.new_zeros(*x.shape[:2], self.feature_size // 2)
         largest = torch.zeros_like(state)
-        for number in range(int(lengths.max())):
+        for number in range(len(steps) if lengths is None else int(lengths.max())):
             reset, update, new = steps[number].chunk(3, dim=-1)
             reset_on, update_on, new_on = self.onward(state).chunk(3, dim=-1)
             update = torch.sigmoid(update + update_on)
             candidate = torch.tanh(new + torch.sigmoid(reset + reset_on) * new_on)
             moved = torch.lerp(candidate, state, update)
+            above = torch.maximum(largest, moved) if number else moved
+            if lengths is None:
+                state, largest = moved, above
+                continue
             valid = (number < lengths)[..., None]
             state = torch.where(valid, moved, state)
-            largest = torch.where(valid, torch.maximum(largest, moved) if number else moved, largest)
+            largest = torch.where(valid, above, largest)
         return torch.cat([state, largest], dim=-1)
 
 
@@ -174,7 +183,7 @@ class SequenceExtractor(nn.Module):
         """The layer that takes the hidden features, (G, B, hidden_size)."""
         return self.head
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         out: Tensor = self.head(self.encoder(x, lengths))
         if self.straight is None:
             return out

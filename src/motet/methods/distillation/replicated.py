@@ -108,8 +108,8 @@ class ReplicatedEncoder(nn.Module):
                 owner._buffers[leaf] = stacked
         self.stacked = tuple(states[0])
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        whole = bool(((lengths == x.shape[2]) | (lengths == 0)).all())
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        whole = lengths is None or bool(((lengths == x.shape[2]) | (lengths == 0)).all())
         clips = (x if whole else resampled(x, lengths, x.shape[2])).view(*x.shape[:3], *self.shape)
         parameters = {name: value.unbind(0) for name, value in self.module.named_parameters()}
         buffers = {name: value for name, value in self.module.named_buffers() if name in self.stacked}
@@ -117,11 +117,11 @@ class ReplicatedEncoder(nn.Module):
         for replica in range(len(x)):
             weights = {name: values[replica] for name, values in parameters.items()}
             weights |= {name: value[replica] for name, value in buffers.items()}
-            found.append(self._encoded(weights, clips[replica], lengths[replica] > 0))
+            found.append(self._encoded(weights, clips[replica], None if lengths is None else lengths[replica] > 0))
         return torch.stack(found)
 
-    def _encoded(self, weights: dict[str, Tensor], clips: Tensor, seen: Tensor) -> Tensor:
-        if bool(seen.all()):
+    def _encoded(self, weights: dict[str, Tensor], clips: Tensor, seen: Tensor | None) -> Tensor:
+        if seen is None or bool(seen.all()):
             whole: Tensor = functional_call(self.module, weights, (clips,))
             return whole
         out = clips.new_zeros(len(clips), self.feature_size)

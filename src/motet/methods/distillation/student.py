@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning, RunError
+from motet.core.errors import ConfigError, DataError, MotetNote, RunError
 from motet.core.files import written
+from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
-from motet.engine.run import kind_of
-from motet.methods.distillation.layers import Dense
+from motet.engine.examples import Examples
+from motet.engine.model import Card, Embedding, Model, Network
+from motet.engine.run import Run, kind_of
+from motet.methods.distillation import faces
+from motet.methods.distillation.folds import folds
+from motet.methods.distillation.layers import Dense, Recurrence
 from motet.methods.distillation.methods import METHODS
-from motet.methods.distillation.motion import Motion, modality_of
+from motet.methods.distillation.motion import Motion, is_archive, modality_of
 from motet.methods.distillation.networks import Inputs, Shape
 from motet.methods.distillation.networks import Student as StudentNetwork
 from motet.methods.distillation.replicas import standardised
 from motet.methods.distillation.replicated import Layout
 from motet.methods.distillation.settings import settings_from_dict
-from motet.methods.distillation.table import FeatureTable, Modality, renumbered
+from motet.methods.distillation.table import FeatureTable, Modality
 from motet.methods.distillation.train import Distillation
 
 
@@ -41,7 +45,7 @@ def save_student(path: Path, learner: Distillation, table: FeatureTable, motion:
     for name in shape.targets:
         if (statistics := learner.feeder.of_replicas(name)) is not None:
             tensors[f"input.{name}.center"], tensors[f"input.{name}.scale"] = statistics
-    keys = row_keys(table, shape.targets)
+    keys = faces.row_keys(table, shape.targets)
     for number, fold in enumerate(replicas.folds):
         tensors[f"trained.{number}"] = torch.from_numpy(keys[fold.train])
     facts = {
@@ -60,20 +64,6 @@ def save_student(path: Path, learner: Distillation, table: FeatureTable, motion:
         save_file(kept, partial, {"student": json.dumps(facts)})
 
 
-def row_keys(table: FeatureTable, targets: Sequence[str]) -> npt.NDArray[np.int64]:
-    """(N,) what a row is known by again: the numbers of its targets; where all come from archives its clip's name.
-
-    Frames of an archive are preprocessed, which another machine may do a little otherwise.
-    """
-    stored = [table.modalities[name] for name in targets if table.modalities[name].layout is None]
-
-    def key(row: int) -> bytes:
-        parts = [m.values[row].tobytes() for m in stored] or [str(table.ids[row]).encode()]
-        return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
-
-    return np.frombuffer(b"".join(map(key, range(len(table)))), dtype=np.int64)
-
-
 _ROWS = 512  # that pass the network at once
 
 Source = FeatureTable | MotionArchive | str | Path | Mapping[str, MotionArchive]
@@ -81,7 +71,7 @@ Use = Callable[[Mapping[str, npt.ArrayLike], Mapping[str, npt.ArrayLike]], npt.N
 
 
 @dataclass(frozen=True, eq=False)
-class Student:
+class Student(Model):
     """A distilled student.
 
     Attributes:
@@ -91,8 +81,12 @@ class Student:
         layouts: of the targets that come from motion archives.
         motion: how clips of these become rows.
         fold, seed: of its training.
-        trained: keys of the rows that trained it (:func:`row_keys`); None in files of older versions.
+        trained: keys of the rows that trained it (:func:`motet.methods.distillation.faces.row_keys`); None in files of
+            older versions.
+        of_several: which it is, where its run has several; said when it is used.
     """
+
+    trained_by = "distill"
 
     class_names: tuple[str, ...]
     targets: tuple[str, ...]
@@ -106,6 +100,7 @@ class Student:
     fold: str
     seed: int
     trained: npt.NDArray[np.int64] | None = None
+    of_several: str = ""
 
     def transform(self, source: Source) -> npt.NDArray[np.float32]:
         """(N, D) representation of every row of a table, or of every clip of a motion archive.
@@ -140,6 +135,116 @@ class Student:
             if len(rows):
                 found[rows] = use(values, lengths)
         return found
+
+    def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
+        """Features and probabilities of a table (.npz) or of an archive; labels are not needed."""
+        opened = _opened(source)
+        plain = self._plain(opened, str(source))
+        if self.of_several:
+            warnings.warn(self.of_several, MotetNote, stacklevel=3)
+        faces.tell_absent({name: ~m.available for name, m in plain.modalities.items()}, len(plain))
+        return faces.embedding(
+            self.transform(opened),
+            self.probabilities(opened),
+            plain.ids,
+            faces.labels_of(source, plain.labels, plain.class_names, self.class_names),
+            self.class_names,
+            self.targets,
+            None if self.trained is None else self._has_trained(plain),
+        )
+
+    def _plain(self, opened: MotionArchive | FeatureTable, name: str) -> FeatureTable:
+        """The targets of a source as a table, with what it says of its rows."""
+        modalities = self.modalities(opened)
+        if isinstance(opened, FeatureTable):
+            return replace(opened, name=name, modalities=modalities)
+        ids = opened.clips["name"].to_numpy().astype(np.str_)
+        return FeatureTable(name, modalities, opened.labels, tuple(opened.class_names), ids)
+
+    def _has_trained(self, plain: FeatureTable) -> npt.NDArray[np.bool_]:
+        """(N,) whether a row trained this student; False where the file does not say."""
+        if self.trained is None:
+            return np.zeros(len(plain), dtype=np.bool_)
+        return np.isin(faces.row_keys(plain, self.targets), self.trained)
+
+    def examples(self, run: Run, data: str | Path | None, split: str | None) -> Examples:
+        """Rows that have the targets: those that trained this student, and those that did not."""
+        place = str(data) if data is not None else self._own(run)
+        opened = _opened(place)
+        plain = self._plain(opened, place)
+        seen = np.flatnonzero(np.logical_and.reduce([m.available for m in plain.modalities.values()]))
+        plain = plain.rows(seen)
+        trained = self._has_trained(plain)
+        known = np.flatnonzero(plain.labels >= 0)
+        rule, notes = f"rows that trained {self.fold}", [self.of_several] if self.of_several else []
+        if split is None and 0 < int(trained[known].sum()) < len(known):
+            train, test = known[trained[known]], known[~trained[known]]
+        else:
+            rule = split or "random"
+            part = folds(plain.rows(known), rule)[0]
+            train, test = known[part.train], known[part.test]
+            if trained[test].any():
+                notes.append(
+                    f"{int(trained[test].sum())} of {len(test)} test rows trained the student: figures are too good"
+                )
+        features = self.transform(plain)
+        flat = {name: m.values.reshape(len(plain), -1) for name, m in plain.modalities.items()}
+        stream = "+".join(self.targets)
+        archive = opened if isinstance(opened, MotionArchive) else None
+        return Examples(
+            path=Path(place),
+            hash=faces.digest_of(plain),
+            names=plain.ids,
+            labels=plain.labels,
+            class_names=plain.class_names,
+            features={stream: features},
+            raw={stream: np.concatenate([flat[name] for name in self.targets], axis=1)},
+            train=train,
+            test=test,
+            rule=rule,
+            method=run.handler.options(run).name,
+            people=None if plain.group is None else np.unique(plain.group, return_inverse=True)[1].astype(np.int64),
+            licence="unknown" if archive is None else archive.licence,
+            simulated=archive is not None and archive.simulated,
+            notes=notes,
+        )
+
+    def _own(self, run: Run) -> str:
+        """The one table or archive that trained the run."""
+        tables = [str(table) for table in run.config["plan"]["tables"]]
+        if not all(tables):
+            raise RunError(f"{run.path} holds weights without their table; name one by --data")
+        named = [table for table in tables if table.partition("=")[0] in {name.split(".")[0] for name in self.targets}]
+        holds = named or [table for table in tables if not is_archive(table)] or tables
+        if len(holds) > 1:
+            raise RunError(
+                f"{run.path} was trained on {len(tables)} sources; name the one that has {', '.join(self.targets)} by "
+                "--data"
+            )
+        return holds[0].partition("=")[2] or holds[0] if not Path(holds[0]).exists() else holds[0]
+
+    def exportable(self) -> Network:
+        """Student and classifier: rows or whole sequences of each target as the source has them, preprocessed as in
+        training → features and probabilities."""
+        fixed = any(isinstance(m, Recurrence) for m in self.network.modules())
+        length = self.motion.frames if fixed else 0
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name in self.targets:
+            sensor = name in self.layouts and self.layouts[name].skeleton.kind == "sensor"
+            frames = (self.motion.sensor_frames if sensor else length) if fixed else 0
+            shapes[name] = (frames, self.sizes[name]) if name in self.sequences else (self.sizes[name],)
+        ready = {name: _standardiser(statistics) for name, statistics in self.statistics.items()}
+        facts = {"classes": json.dumps(list(self.class_names)), "frames": str(self.motion.frames)}
+        facts |= {"sensor_frames": str(self.motion.sensor_frames), "preprocess": self.motion.preprocess}
+        facts |= {"layouts": json.dumps({name: layout.to_dict() for name, layout in self.layouts.items()})}
+        answers = faces.Answers(self.network, self.classifier, ready)
+        return faces.network(answers, shapes, steps=not fixed, facts=facts)
+
+    def card(self, run: Run) -> Card:
+        """What a model card says of the student."""
+        sizes = ", ".join(f"{name}: {self.sizes[name]} numbers" for name in self.targets)
+        sizes += " a frame" if self.sequences else ""
+        return faces.card(run, self.targets, self.class_names, [("input", sizes)])
 
     def modalities(self, source: Source) -> dict[str, Modality]:
         """The targets as the source has them; errors as :meth:`transform`."""
@@ -217,6 +322,10 @@ class Student:
         return Inputs(ready, valid)
 
 
+def _standardiser(statistics: tuple[Tensor, Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: standardised(x, statistics, None)
+
+
 def _rows_of(inputs: Inputs) -> int:
     return next(iter(inputs.values.values())).shape[1]
 
@@ -224,116 +333,6 @@ def _rows_of(inputs: Inputs) -> int:
 def _opened(source: str | Path) -> MotionArchive | FeatureTable:
     """What a student is used on; it needs no labels."""
     return MotionArchive.open(source) if Path(source).is_dir() else FeatureTable.open(source, labelled=False)
-
-
-def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
-    """Write what the first student of a run makes of a table or an archive, as one .npz.
-
-    Notes tell whose student it is where there are several, and how many rows lack a target.
-
-    Args:
-        run: directory of a finished distillation.
-        source: table (.npz) with the targets, or motion archive; labels are not needed.
-        out: file to write: ``features`` (N, D) float32 and ``probabilities`` (N, C), NaN in rows without a target,
-            ``class_names`` (C,) of the student, ``name`` (N,), ``label`` (N,) places in ``class_names``, -1 for unknown
-            and for classes that the student does not know, ``trained`` (N,) bool, whether the row trained this student,
-            ``streams`` (1,) and ``columns`` (2,) as those of a pretraining.
-
-    Returns:
-        (N, D).
-    """
-    student, opened = load(run), _opened(source)
-    modalities = student.modalities(opened)
-    features = student.transform(opened)
-    if isinstance(opened, MotionArchive):
-        names = opened.clips["name"].to_numpy().astype(np.str_)
-        classes: Sequence[str] = opened.class_names
-    else:
-        names, classes = opened.ids, opened.class_names
-    trained = None
-    if student.trained is not None:
-        plain = FeatureTable(str(source), modalities, opened.labels, tuple(classes), names)
-        trained = np.isin(row_keys(plain, student.targets), student.trained)
-    _tell_whose(Path(run), student)
-    tell_absent({name: ~m.available for name, m in modalities.items()}, len(names))
-    write_embedded(
-        out,
-        features,
-        student.probabilities(opened),
-        names,
-        labels_of(source, opened.labels, classes, student.class_names),
-        student.class_names,
-        student.targets,
-        trained,
-    )
-    return features.shape[0], features.shape[1]
-
-
-def write_embedded(
-    out: str | Path,
-    features: npt.NDArray[np.float32],
-    probabilities: npt.NDArray[np.float32],
-    names: npt.NDArray[np.str_],
-    labels: npt.NDArray[np.int64],
-    class_names: Sequence[str],
-    targets: Sequence[str],
-    trained: npt.NDArray[np.bool_] | None = None,
-) -> None:
-    """The file of :func:`embed`."""
-    columns: dict[str, Any] = {} if trained is None else {"trained": trained}
-    with written(Path(out)) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            features=features,
-            probabilities=probabilities,
-            class_names=np.array(class_names),
-            name=names,
-            label=labels,
-            streams=np.array(["+".join(targets)]),
-            columns=np.array([0, features.shape[1]]),
-            **columns,
-        )
-
-
-def labels_of(
-    source: str | Path, labels: npt.NDArray[np.int64], theirs: Sequence[str], ours: Sequence[str]
-) -> npt.NDArray[np.int64]:
-    """Labels of a source as the student counts classes, by their names; -1 for classes that it does not know."""
-    found = renumbered(labels, theirs, ours)
-    foreign = (found < 0) & (labels >= 0)
-    if foreign.any():
-        names = ", ".join(str(theirs[k]) for k in np.unique(labels[foreign]))
-        warnings.warn(
-            f"{source}: the student does not know the classes {names}; its label of these {int(foreign.sum()):,} rows "
-            f"is -1 (it knows {', '.join(ours)})",
-            MotetWarning,
-            stacklevel=3,
-        )
-    return found
-
-
-def tell_absent(absent: Mapping[str, npt.NDArray[np.bool_]], count: int) -> None:
-    """How many rows lack which target."""
-    for name, rows in absent.items():
-        if rows.any():
-            warnings.warn(
-                f"{int(rows.sum()):,} of {count:,} rows lack {name}: NaN in features and probabilities",
-                MotetNote,
-                stacklevel=3,
-            )
-
-
-def _tell_whose(run: Path, student: Student) -> None:
-    """Which student answers, if the run has several."""
-    _, facts = _read(_file(run))
-    several = [f"{len(set(facts[what]))} {what}" for what in ("folds", "seeds") if len(set(facts[what])) > 1]
-    if several:
-        warnings.warn(
-            f"{run} has students of {' and '.join(several)}; this is the one of {student.fold}, seed {student.seed} "
-            "(motet.distill.load takes others). A student for use learns from every row: --split all with one seed",
-            MotetNote,
-            stacklevel=3,
-        )
 
 
 def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) -> Student:
@@ -379,6 +378,18 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
         Motion.from_dict(facts["motion"]) if "motion" in facts else Motion(),
         *replicas[fits[0]],
         _trained(tensors, facts, fits[0]),
+        _of_several(Path(path), facts, replicas[fits[0]]) if fold is None and seed is None else "",
+    )
+
+
+def _of_several(run: Path, facts: Mapping[str, Any], chosen: tuple[str, int]) -> str:
+    """Which student answers, if the run has several."""
+    several = [f"{len(set(facts[what]))} {what}" for what in ("folds", "seeds") if len(set(facts[what])) > 1]
+    if not several:
+        return ""
+    return (
+        f"{run} has students of {' and '.join(several)}; this is the one of {chosen[0]}, seed {chosen[1]} "
+        "(motet.distill.load takes others). A student for use learns from every row: --split all with one seed"
     )
 
 

@@ -27,6 +27,10 @@ from motet.methods.graphs.train import GraphLearner, GraphModel, fresh
 RAW, RANDOM = "label counts", "random encoder"
 MODULE = "motet.methods.graphs.run"
 """where runs of graphs are read."""
+PROTOCOLS = ("knn", "ridge")
+"""what runs are evaluated by where nothing else is asked for"""
+WEIGHTS = ("seed-*.safetensors",)
+"""files of a run that its model is made of, besides config.json; patterns"""
 
 
 def run(
@@ -197,10 +201,10 @@ class Evaluated(GraphLearner):
             untrained = GraphModel(
                 fresh(graphs, self.options, seed).encoder, graphs.node_labels, self.options.self_loops
             )
-            features |= {RANDOM: untrained.transform(graphs), RAW: graphs.counts()}
+            features |= {RANDOM: untrained.transform(graphs), RAW: graphs.counts().numpy()}
         labels, accuracy = graphs.labels.numpy(), {}
         for name, x in features.items():
-            accuracy[name] = fmean(svm_accuracy(x.numpy(), labels, folds=self.plan["folds"], seed=seed))
+            accuracy[name] = fmean(svm_accuracy(x, labels, folds=self.plan["folds"], seed=seed))
         self.found[seed] = {"accuracy": accuracy, "history": self.history}
         if run is not None:
             self.model().save(_encoder(run.path, seed))

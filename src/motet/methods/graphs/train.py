@@ -9,28 +9,40 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
+from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.rng import CounterRNG
+from motet.core.shards import Shard
+from motet.engine.examples import Examples
 from motet.engine.learner import Learner, Position, Stage
+from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.options import Loop
+from motet.engine.run import Run
 from motet.engine.trainer import Trainer
 from motet.methods.graphs.augment import Draw, augment, with_loops
-from motet.methods.graphs.data import Batch, Graphs
+from motet.methods.graphs.data import Batch, Graphs, read_tu
 from motet.methods.graphs.method import GraphCL
 from motet.methods.graphs.network import GIN, GraphNetwork
 
 _ROWS = 256
+STREAM = "graph"
+"""what the features of a graph are called in tables and files"""
+FIFTH = "kfold:5/1"
+"""how graphs are divided where a protocol needs two sides"""
 History = list[dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class GraphModel:
+class GraphModel(Model):
     """A trained encoder.
 
     Attributes:
@@ -39,17 +51,23 @@ class GraphModel:
         self_loops: whether graphs get loops first, see :class:`motet.methods.graphs.augment.ViewOptions`.
     """
 
+    trained_by = "graphs"
+
     encoder: GIN
     node_labels: int
     self_loops: bool = False
 
     @torch.no_grad()
-    def transform(self, graphs: Graphs) -> Tensor:
-        """(N, feature_size) float32 on the CPU, features of whole graphs: neither projected nor scaled.
+    def transform(self, graphs: Graphs | str | Path) -> npt.NDArray[np.float32]:
+        """(N, feature_size) features of whole graphs: neither projected nor scaled.
+
+        Args:
+            graphs: a set, or the folder of one.
 
         Raises:
             ConfigError: another number of node labels than the encoder was trained with.
         """
+        graphs = graphs if isinstance(graphs, Graphs) else read_tu(graphs)
         if graphs.node_labels != self.node_labels:
             raise ConfigError(
                 f"{graphs.name} has {graphs.node_labels} node labels, the encoder was trained with {self.node_labels}"
@@ -59,7 +77,81 @@ class GraphModel:
         found = []
         for ids in torch.split(torch.arange(len(graphs)), _ROWS):
             found.append(self.encoder(_whole(graphs, ids, self.self_loops).to(device)).cpu())
-        return torch.cat(found)
+        return torch.cat(found).numpy()
+
+    def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
+        """Features of the graphs of a folder, which have numbers from 1 for names."""
+        graphs = read_tu(source)
+        return Embedding(
+            names=names_of(graphs),
+            labels=graphs.labels.numpy(),
+            streams=(STREAM,),
+            widths=(self.encoder.feature_size,),
+            fill=filled(self.transform(graphs)),
+            more={"class_names": np.array(graphs.class_names)},
+            class_names=graphs.class_names,
+        )
+
+    def examples(self, run: Run, data: str | Path | None, split: str | None) -> Examples:
+        """The graphs of a folder; one of five stratified parts tests."""
+        place = data or run.config["data"]["path"]
+        if not place:
+            raise RunError(f"{run.path} does not say where its graphs are; name their folder by --data")
+        graphs = read_tu(place)
+        if split not in (None, FIFTH):
+            raise ConfigError(f"graphs are divided by {FIFTH} alone; leave --split out")
+        labels = graphs.labels.numpy()
+        train, test = next(StratifiedKFold(5, shuffle=True, random_state=0).split(labels, labels))
+        return Examples(
+            path=Path(place),
+            hash=graphs.hash,
+            names=names_of(graphs),
+            labels=labels,
+            class_names=graphs.class_names,
+            features={STREAM: self.transform(graphs)},
+            raw={STREAM: graphs.counts().numpy()},
+            train=train.astype(np.int64),
+            test=test.astype(np.int64),
+            rule=FIFTH,
+            method=run.handler.options(run).title,
+            notes=["the encoder saw all graphs in training, without their labels"],
+        )
+
+    def exportable(self) -> Network:
+        """The encoder: one-hot node labels (nodes, F), edges (2, E) in both directions, the graph of each node (nodes,)
+        and the numbers 0, 1, … of the graphs (graphs,) → (graphs, feature_size). Where the facts say ``self_loops``,
+        edges must hold those of :func:`motet.methods.graphs.augment.with_loops`."""
+        return Network(
+            module=_Tensors(self.encoder).eval().cpu(),
+            inputs=("nodes", "edges", "graph", "graphs"),
+            outputs=("features",),
+            free={"nodes": {0: "nodes"}, "edges": {1: "edges"}, "graph": {0: "nodes"}, "graphs": {0: "graphs"}},
+            example=self._example,
+            facts={"motet": __version__, "node_labels": str(self.node_labels), "self_loops": str(self.self_loops)},
+        )
+
+    def _example(self, rows: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """``rows`` rings of ``steps`` nodes."""
+        kinds = torch.randint(self.node_labels, (rows * steps,), generator=generator)
+        node = torch.arange(rows * steps)
+        graph, place = node // steps, node % steps
+        following = graph * steps + (place + 1) % steps
+        edges = torch.stack([torch.cat([node, following]), torch.cat([following, node])])
+        return torch.nn.functional.one_hot(kinds, self.node_labels).float(), edges, graph, torch.arange(rows)
+
+    def card(self, run: Run) -> Card:
+        """What a model card says of the weights."""
+        config, options = run.config, run.handler.options(run)
+        return Card(
+            f"{options.title} on graphs with {self.node_labels} node labels",
+            f"A graph isomorphism network, trained without labels by `motet graphs` of motet {__version__}.",
+            [
+                ("input", f"graphs with {self.node_labels} node labels"),
+                ("encoder", f"{options.layers} layers of {options.hidden}"),
+                ("seeds, epochs", f"{', '.join(map(str, config['seeds']))}; {options.epochs}"),
+            ],
+            'features = model.transform("folder of a TU set")',
+        )
 
     def save(self, path: Path) -> None:
         """Write the encoder, whole or not at all."""
@@ -86,6 +178,24 @@ class GraphModel:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"{path} is not an encoder of graphs ({error}); `motet graphs` writes them") from error
         return cls(encoder.to(device), facts["node_labels"], facts["self_loops"])
+
+
+class _Tensors(torch.nn.Module):
+    """The encoder on tensors alone, for a file of its graph."""
+
+    def __init__(self, encoder: GIN) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, nodes: Tensor, edges: Tensor, graph: Tensor, graphs: Tensor) -> tuple[Tensor, ...]:
+        rows = torch.zeros_like(graph)
+        batch = Batch(nodes, edges, graph, graphs, rows, torch.zeros_like(edges[0]))
+        return (self.encoder(batch),)
+
+
+def names_of(graphs: Graphs) -> npt.NDArray[np.str_]:
+    """(N,) numbers of the graphs, from 1."""
+    return np.arange(1, len(graphs) + 1).astype(np.str_)
 
 
 def fresh(graphs: Graphs, options: GraphCL, seed: int) -> GraphNetwork:

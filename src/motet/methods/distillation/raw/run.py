@@ -41,6 +41,10 @@ from motet.methods.distillation.settings import Settings, settings_for, settings
 from motet.methods.distillation.table import FeatureTable, usable
 
 MODULE = "motet.methods.distillation.raw.run"
+PROTOCOLS = ("knn", "ridge")
+"""what runs are evaluated by where nothing else is asked for"""
+WEIGHTS = ("replicas/*/student.safetensors",)
+"""files of a run that its model is made of, besides config.json; patterns"""
 _SHOWN = 5  # bad recordings in a message
 
 
@@ -197,7 +201,7 @@ def options(run: Run) -> Settings:
 
 
 def load(run: Run, device: Any = "cpu") -> RawStudent:
-    """The student of a run that has one alone; see :func:`motet.methods.distillation.raw.student.load`."""
+    """The first student of a run; see :func:`motet.methods.distillation.raw.student.load`."""
     return load_student(run.path)
 
 

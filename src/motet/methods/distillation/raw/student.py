@@ -19,6 +19,12 @@ from torch import Tensor
 
 from motet.core.errors import DataError, MotetNote, RunError
 from motet.core.files import written
+from motet.core.shards import Shard
+from motet.engine.examples import Examples
+from motet.engine.model import Card, Embedding, Model
+from motet.engine.run import Run
+from motet.methods.distillation import faces
+from motet.methods.distillation.folds import default_rule, folds
 from motet.methods.distillation.layers import Dense
 from motet.methods.distillation.networks import Inputs, Shape
 from motet.methods.distillation.networks import Student as StudentNetwork
@@ -28,7 +34,8 @@ from motet.methods.distillation.raw.networks import build
 from motet.methods.distillation.raw.options import RawOptions, kind_of
 from motet.methods.distillation.raw.trainer import Extractor, RawDistillation
 from motet.methods.distillation.settings import settings_from_dict
-from motet.methods.distillation.student import labels_of, no_student, tell_absent, write_embedded
+from motet.methods.distillation.student import no_student
+from motet.methods.distillation.table import with_labels
 
 
 def save_student(path: Path, learner: RawDistillation, class_names: Sequence[str]) -> None:
@@ -48,18 +55,65 @@ def save_student(path: Path, learner: RawDistillation, class_names: Sequence[str
 
 
 @dataclass(frozen=True, eq=False)
-class RawStudent:
+class RawStudent(Model):
     """A student of recordings.
 
     Attributes:
         class_names: of its answers.
         targets: modalities that it takes.
+        of_several: which it is, where its run has several; said when it is used.
     """
+
+    trained_by = "distill raw"
 
     class_names: tuple[str, ...]
     targets: tuple[str, ...]
     network: StudentNetwork
     classifier: Dense
+    of_several: str = ""
+
+    def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
+        """Features and probabilities of the samples of a manifest (CSV) or a folder."""
+        manifest = open_source(source)
+        table = manifest.table({})
+        features, answers, absent = self.over(manifest)
+        if self.of_several:
+            warnings.warn(self.of_several, MotetNote, stacklevel=3)
+        faces.tell_absent(absent, len(table))
+        labels = faces.labels_of(source, table.labels, table.class_names, self.class_names)
+        return faces.embedding(features, answers, table.ids, labels, self.class_names, self.targets)
+
+    def examples(self, run: Run, data: str | Path | None, split: str | None) -> Examples:
+        """Samples with the targets, divided as the first student's training was."""
+        plan = run.config["plan"]
+        if data is None and not plan["source"]:
+            raise RunError(f"{run.path} holds weights without their recordings; name a manifest or a folder by --data")
+        place = Path(data or plan["source"])
+        manifest = open_source(place)
+        features, _, absent = self.over(manifest)
+        seen = np.flatnonzero(~np.logical_or.reduce(list(absent.values())))
+        table = with_labels(manifest.table({}).rows(seen))
+        own = data is None and split is None
+        rule = split or plan["split"] or default_rule(table)
+        part = folds(table, rule, plan["folds"], validate=own and plan["validate"])[0]
+        return Examples(
+            path=place,
+            hash=manifest.digest(self.targets),
+            names=table.ids,
+            labels=table.labels,
+            class_names=table.class_names,
+            features={"+".join(self.targets): features[seen]},
+            raw={},
+            train=part.train,
+            test=part.test,
+            rule=rule,
+            method=run.handler.options(run).name,
+            notes=[self.of_several] if self.of_several else [],
+        )
+
+    def card(self, run: Run) -> Card:
+        """What a model card says of the student."""
+        return faces.card(run, self.targets, self.class_names, [("input", "recordings, by their files")])
 
     def transform(self, source: str | Path | Manifest) -> npt.NDArray[np.float32]:
         """(N, D) representations of the samples of a manifest or a folder; NaN for those that lack a target."""
@@ -133,35 +187,6 @@ class RawStudent:
         return torch.stack(states).mean(dim=0), torch.stack(answers).mean(dim=0)
 
 
-def embed(run: str | Path, source: str | Path, out: str | Path) -> tuple[int, int]:
-    """Write what the first student of a run makes of recordings; the file is that of :func:`motet.embed`.
-
-    Args:
-        run: directory of a finished `motet distill raw`, or of one of its students.
-        source: manifest (CSV), or a folder with one folder per class; samples without a target are NaN.
-        out: file to write.
-
-    Returns:
-        (N, D).
-    """
-    students = _files(Path(run))
-    student = load(students[0])
-    manifest = open_source(source)
-    table = manifest.table({})
-    features, answers, absent = student.over(manifest)
-    if len(students) > 1:
-        warnings.warn(
-            f"{run} has {len(students)} students, of several folds or seeds; this is the one in {students[0].parent} "
-            "(name another folder for another). A student for use learns from every sample: --split all with one seed",
-            MotetNote,
-            stacklevel=2,
-        )
-    tell_absent(absent, len(table))
-    labels = labels_of(source, table.labels, table.class_names, student.class_names)
-    write_embedded(out, features, answers, table.ids, labels, student.class_names, student.targets)
-    return features.shape[0], features.shape[1]
-
-
 def _item(given: str | Path | Item) -> Item:
     return given if isinstance(given, Item) else Item(str(given))
 
@@ -170,12 +195,14 @@ def load(path: str | Path) -> RawStudent:
     """The student of one fold and seed.
 
     Args:
-        path: ``student.safetensors``, its folder, or the run directory if that holds one student alone.
+        path: ``student.safetensors``, its folder, or a run directory; of several students the first, which says so
+            when it is used.
 
     Raises:
-        RunError: there is none, there are several, or the file is damaged.
+        RunError: there is none, or the file is damaged.
     """
-    file = _file(Path(path))
+    files = _files(Path(path))
+    file = files[0]
     try:
         with safe_open(file, framework="pt") as content:
             facts: dict[str, Any] = json.loads(content.metadata()["raw student"])
@@ -191,15 +218,13 @@ def load(path: str | Path) -> RawStudent:
     classifier = Dense((0,), "classifier", settings.features, shape.classes)
     _fill(network, "student.", tensors)
     _fill(classifier, "classifier.", tensors)
-    return RawStudent(tuple(facts["classes"]), targets, network.eval(), classifier)
-
-
-def _file(path: Path) -> Path:
-    found = _files(path)
-    if len(found) > 1:
-        names = ", ".join(str(p.parent) for p in found[:3])
-        raise RunError(f"{path} has {len(found)} students, of several folds or seeds; name one of {names} …")
-    return found[0]
+    several = ""
+    if len(files) > 1:
+        several = (
+            f"{path} has {len(files)} students, of several folds or seeds; this is the one in {file.parent} (name "
+            "another folder for another). A student for use learns from every sample: --split all with one seed"
+        )
+    return RawStudent(tuple(facts["classes"]), targets, network.eval(), classifier, several)
 
 
 def _files(path: Path) -> list[Path]:
