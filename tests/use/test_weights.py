@@ -163,7 +163,7 @@ def test_a_hub_id(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pyt
         asked.append((name, revision))
         if "missing" in name:
             raise OSError("404")
-        assert allow_patterns == ["config.json", "model.safetensors", "README.md"]
+        assert allow_patterns == ["*.json", "*.safetensors", "README.md"]
         return str(folder)
 
     hub.snapshot_download = snapshot_download  # type: ignore[attr-defined]

@@ -95,8 +95,7 @@ def run(
     Args:
         run: a run of any verb, its directory, the name of weights (``"body"``), or several of them (one training
             repeated with other seeds): mean ± sd over runs then. A directory of run directories counts as all of them.
-        protocols: names of protocols, see :func:`protocols`; by default knn, ridge and linear, of runs that are no
-            encoders of clips (discoveries, students, graphs) knn and ridge.
+        protocols: names of protocols, see :func:`protocols`.
         data: archive, table or folder of graphs; by default what trained the (first) run.
         split: rule that says who trains and who tests, or a split itself (:func:`motet.data.splits.validation` gives
         one
@@ -123,7 +122,7 @@ def run(
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
     runs = _runs(run)
-    chosen = _resolve(protocols or standard(runs), options)
+    chosen = _resolve(protocols, options)
     place = usable(device)
     models = [r.model(place) for r in runs]
     said: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "show": progress}
@@ -222,12 +221,6 @@ def kept_in(run: Run) -> Path:
 
 
 _names = protocols  # a parameter of run() has the same name
-
-
-def standard(run: Run | str | Path | Sequence[Run | str | Path]) -> tuple[str, ...]:
-    """Protocols that a kind of run is evaluated by where none are asked for."""
-    found: tuple[str, ...] = _runs(run)[0].handler.PROTOCOLS
-    return found
 
 
 def _of_clips(

@@ -36,8 +36,6 @@ from motet.methods.start import Start
 Data = str | Path | MotionArchive | Sequence[str | Path | MotionArchive]
 """An archive, or several that train together."""
 
-PROTOCOLS = ("knn", "ridge", "linear")
-"""what runs are evaluated by where nothing else is asked for"""
 WEIGHTS = ("model.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 

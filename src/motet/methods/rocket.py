@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 ROCKET = "rocket"
 KERNELS = 1000
 """convolutions of each stream."""
-PROTOCOLS = ("knn", "ridge", "linear")
-"""what runs are evaluated by where nothing else is asked for"""
 WEIGHTS: tuple[str, ...] = ()
 """files that the model is made of, besides config.json"""
 

@@ -45,8 +45,6 @@ from motet.methods.discovery.tasks import TASKS
 from motet.methods.discovery.train import Discovering
 from motet.methods.discovery.warm_start import adopt, pretraining_of, start
 
-PROTOCOLS = ("knn", "ridge")
-"""what runs are evaluated by where nothing else is asked for"""
 WEIGHTS = ("model.safetensors", "result.json", "names.json")
 """files of a run that its model is made of, besides config.json; patterns"""
 SMALLEST_BATCH, STEPS = 16, 5  # recipe "small": clips of a batch at least, and steps of an epoch

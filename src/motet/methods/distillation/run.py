@@ -38,8 +38,6 @@ from motet.methods.distillation.table import FeatureTable, check_numbers, usable
 from motet.methods.distillation.train import Distillation
 
 MODULE = "motet.methods.distillation.run"
-PROTOCOLS = ("knn", "ridge")
-"""what runs are evaluated by where nothing else is asked for"""
 WEIGHTS = ("student.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 Tables = str | Path | FeatureTable | MotionArchive | Sequence[str | Path | MotionArchive]

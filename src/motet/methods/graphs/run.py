@@ -27,8 +27,6 @@ from motet.methods.graphs.train import GraphLearner, GraphModel, fresh
 RAW, RANDOM = "label counts", "random encoder"
 MODULE = "motet.methods.graphs.run"
 """where runs of graphs are read."""
-PROTOCOLS = ("knn", "ridge")
-"""what runs are evaluated by where nothing else is asked for"""
 WEIGHTS = ("seed-*.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 

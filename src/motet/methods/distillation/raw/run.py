@@ -41,8 +41,6 @@ from motet.methods.distillation.settings import Settings, settings_for, settings
 from motet.methods.distillation.table import FeatureTable, usable
 
 MODULE = "motet.methods.distillation.raw.run"
-PROTOCOLS = ("knn", "ridge")
-"""what runs are evaluated by where nothing else is asked for"""
 WEIGHTS = ("replicas/*/student.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 _SHOWN = 5  # bad recordings in a message
