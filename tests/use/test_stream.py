@@ -24,13 +24,19 @@ from tests.conftest import write_clips
 STREAMS = ("joint", "motion", "bone", "bone_motion", "acceleration", "joint[left_arm]")
 
 
-def model_of(preprocessing: str, persons: int = 2, mode: str = "causal", streams: tuple[str, ...] = STREAMS) -> Model:
+def model_of(
+    preprocessing: str,
+    persons: int = 2,
+    mode: str = "causal",
+    streams: tuple[str, ...] = STREAMS,
+    encoder: Encoder | None = None,
+) -> Model:
     torch.manual_seed(0)
-    encoder = Encoder(hidden=8, layers=2, mode=mode)  # type: ignore[arg-type]
+    encoder = encoder or Encoder(hidden=8, layers=2, mode=mode)  # type: ignore[arg-type]
     recipe = replace(recipes.get("cmd/small-gru"), streams=streams, preprocess=preprocessing, encoder=encoder)
     model = Model(recipe, layouts.get("kinect-v2"), persons, 3)
     for module in model.encoders.modules():  # a norm that has seen data
-        if isinstance(module, torch.nn.BatchNorm1d):
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             assert module.running_mean is not None
             assert module.running_var is not None
             module.running_mean.normal_(0, 0.3)
@@ -58,6 +64,26 @@ def test_every_prefix_is_the_offline_clip(preprocessing: str) -> None:
             for found, expected in zip(moment.features.values(), offline(model, clip[: t + 1]), strict=True):
                 torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
         stream.reset()
+
+
+def test_the_causal_convolution_streams_and_its_whole_clips_are_the_last_word() -> None:
+    model = model_of("yaw", encoder=Encoder(encoder="tcn", width=6, layers=2, causal=True))
+    clips = [torch.randn(n, 2, 25, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2, 9)]
+    stream = motet.stream(model)
+    last = []
+    for clip in clips:
+        stream.reset()
+        for t in range(len(clip)):
+            moment = stream.push(clip[t])
+            for found, expected in zip(moment.features.values(), offline(model, clip[: t + 1]), strict=True):
+                torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
+        last.append(torch.cat(list(moment.features.values())))
+    whole = whole_clips(model, [clip.numpy() for clip in clips])
+    torch.testing.assert_close(whole, torch.stack(last), atol=2e-6, rtol=1e-5)
+    with pytest.raises(ConfigError, match="needs --causal"):
+        motet.stream(model_of("yaw", encoder=Encoder(encoder="tcn", width=6)))
+    with pytest.raises(ConfigError, match="measured on a whole clip"):
+        motet.stream(model_of("body", encoder=Encoder(encoder="tcn", width=6, causal=True)))
 
 
 def test_people_who_come_and_joints_that_vanish() -> None:

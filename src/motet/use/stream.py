@@ -1,8 +1,8 @@
 """Features and predictions frame by frame.
 
-The recurrent encoder of CMD (Mao et al., ECCV 2022) runs forward in time only, so what it says about a clip that ends
-now needs one step more than what it said a frame ago. After every frame a :class:`Stream` gives what the model would
-give for the whole clip up to here.
+The recurrent encoder of CMD (Mao et al., ECCV 2022) and the causal form of the temporal convolution run forward in time
+only, so what they say about a clip that ends now needs one step more than what they said a frame ago. After every frame
+a :class:`Stream` gives what the model would give for the whole clip up to here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import preprocess, present_joints
 from motet.data.views import View
-from motet.encoders import SkeletonGRU
+from motet.encoders import TCN, SkeletonGRU
 from motet.engine.hub import found
 from motet.engine.model import Model as Face
 from motet.engine.run import Run
@@ -130,17 +130,22 @@ class Stream:
     preprocessing of a whole clip repeats his frames; where everybody stays, both are equal.
 
     Args:
-        model: causal recurrent encoders.
+        model: causal encoders.
         classifier: for predictions.
     """
 
     def __init__(self, model: Model, classifier: Classifier | None = None) -> None:
         for name, encoder in zip(model.streams, model.encoders, strict=True):
-            if not isinstance(encoder, SkeletonGRU) or encoder.gru.mode != "causal":
+            if not _is_causal(encoder):
                 raise ConfigError(
-                    f"stream {name} has an encoder that sees the future; frame by frame needs --encoder gru --mode "
-                    "causal at pretraining"
+                    f"stream {name} has an encoder that sees the future; frame by frame needs --causal (a temporal "
+                    "convolution) or --encoder gru --mode causal at pretraining"
                 )
+        if model.recipe.preprocess == "body":
+            raise ConfigError(
+                "the size of a body is measured on a whole clip; frame by frame needs another --preprocess at "
+                "pretraining, such as yaw"
+            )
         self.model, self.classifier = model, classifier
         model.encoders.eval()
         self._lanes = [_Lane(v, e) for v, e in zip(model.views, model.encoders, strict=True)]  # type: ignore[arg-type]
@@ -201,22 +206,28 @@ class Stream:
         return {self.classifier.class_names[i]: shares[i] for i in order}
 
 
+def _is_causal(encoder: nn.Module) -> bool:
+    if isinstance(encoder, SkeletonGRU):
+        return encoder.gru.mode == "causal"
+    return isinstance(encoder, TCN) and encoder.causal
+
+
 class _Lane:
     """One stream: its view of the last frames and the state of its encoder."""
 
-    def __init__(self, view: View, encoder: SkeletonGRU) -> None:
+    def __init__(self, view: View, encoder: SkeletonGRU | TCN) -> None:
         self.view, self.encoder, self.delay = view, encoder, _DELAY[view.kind]
         self.reset()
 
     def reset(self) -> None:
-        self.state = self.encoder.gru.initial_state(1)
+        gru = isinstance(self.encoder, SkeletonGRU)
+        self.state: Any = self.encoder.gru.initial_state(1) if gru else self.encoder.start(1)  # type: ignore[union-attr,operator]
         self.recent: list[Tensor] = []
 
     def push(self, frame: Tensor) -> Tensor:
         self.recent = [*self.recent[-self.delay :], frame] if self.delay else [frame]
-        seen = self.view(torch.stack(self.recent)[None])
-        inputs = self.encoder.normalise(seen)
-        step = self.encoder.gru.step
+        inputs = self.view(torch.stack(self.recent)[None])
+        step = self._step
         feature: Tensor | None = None
         waiting = min(self.delay, len(self.recent))
         if len(self.recent) > self.delay:
@@ -227,6 +238,12 @@ class _Lane:
             feature, state = step(inputs[:, len(self.recent) - waiting + late], state)
         assert feature is not None
         return feature[0]
+
+    def _step(self, frame: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """(1, P, V, C) of the view → (1, F) and the next state."""
+        if isinstance(self.encoder, SkeletonGRU):
+            return self.encoder.gru.step(self.encoder.normalise(frame[:, None])[:, 0], state)
+        return self.encoder.step(frame, state)
 
 
 def stream(run: Run | Model | str | Path, classifier: Classifier | None = None, *, device: str = "cpu") -> Stream:
@@ -251,7 +268,7 @@ def whole_clips(model: Model, clips: Sequence[npt.NDArray[Any]]) -> Tensor:
     """(n, F) features of all streams side by side, of whole clips at their own rate: the last word of a stream.
 
     Args:
-        model: causal recurrent encoders.
+        model: causal encoders.
         clips: (T, P, V, C) raw coordinates each.
     """
     order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
@@ -278,8 +295,12 @@ def _last_of_each(model: Model, padded: Tensor, lengths: Tensor) -> Tensor:
         time = torch.arange(ready.shape[1], device=ready.device)
         features = []
         for view, encoder in zip(model.views, model.encoders, strict=True):
+            if isinstance(encoder, TCN):  # it pools over time, so each clip is encoded at its own length
+                rows = zip(ready, lengths.tolist(), strict=True)
+                features.append(torch.cat([encoder(view(clip[None, :length])).float() for clip, length in rows]))
+                continue
             if not isinstance(encoder, SkeletonGRU):
-                raise ConfigError("only recurrent encoders stream frame by frame; pretrain cmd/small-gru, for example")
+                raise ConfigError("this encoder does not stream frame by frame; pretrain cmd --causal, for example")
             known = time < (lengths - _DELAY[view.kind])[:, None]
             seen = torch.where(known[:, :, None, None, None], view(ready), 0)
             sequence = encoder.gru.sequence(encoder.normalise(seen))
