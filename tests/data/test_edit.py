@@ -15,6 +15,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert, merge, relabelled, resampled, select, split
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
+from motet.data.stitch import stitch
 from tests.conftest import stick, write_clips
 from tests.data.test_tracks import recordings
 
@@ -184,3 +185,33 @@ def test_the_verbs(archive: MotionArchive, tmp_path: Path, capsys: pytest.Captur
     assert "say where the labels go: --track" in capsys.readouterr().err
     assert main(["data", "merge", a, out + "9"]) == 2
     assert "merge needs at least two archives" in capsys.readouterr().err
+
+
+def test_clips_are_stitched_to_recordings_of_one_person(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=stick(), fps=10.0, class_names=["sit", "walk"]) as writer:
+        for clip in range(6):
+            frames = np.ones((20, 8, 3)) * [clip + 1, 1, 2]
+            frames[:, 5] = 0
+            writer.add(frames, name=f"c{clip}", label=clip % 2, subject=clip // 3)
+        writer.add(np.ones((20, 8, 3)), name="unlabelled", subject=0)
+    places = [str(tmp_path / "a.motet"), str(tmp_path / "long.motet")]
+    assert main(["data", "stitch", *places, "--seconds", "4", "--gap", "0.3"]) == 0
+    long = MotionArchive.open(tmp_path / "long.motet")
+    # two clips reach four seconds; the third alone would be less than half of a recording and more than a rest
+    assert long.clips["subject"].to_list() == [0, 0, 1, 1]
+    assert long.lengths.tolist() == [43, 20, 43, 20]
+    frames, labels = long.clip(0), long.tracks.frames("labels", 0, ["sit", "walk"])
+    assert (labels[20:23] == -1).all()
+    assert (labels[:20] >= 0).all()
+    assert np.ptp(frames[:, 0, 0, 0]) == 0  # it goes on where it was
+    assert (frames[:, 0, 5] == 0).all()
+    assert (frames[..., :5, 1] == 1).all()
+    drawn = [stitch(tmp_path / "a.motet", tmp_path / f"s{seed}.motet", seed=seed) for seed in range(6)]
+    assert len({tuple(a.frames[::23, 0, 0, 0]) for a in drawn}) > 1
+    with pytest.raises(ConfigError, match="seconds must be positive"):
+        stitch(tmp_path / "a.motet", tmp_path / "x.motet", seconds=0)
+    with ArchiveWriter(tmp_path / "u.motet", skeleton=stick(), fps=10.0) as writer:
+        writer.add(np.ones((20, 8, 3)), name="a", subject=0)
+    with pytest.raises(DataError, match="no clip has a label"):
+        stitch(tmp_path / "u.motet", tmp_path / "x.motet")
+    assert not (tmp_path / "x.motet").exists()

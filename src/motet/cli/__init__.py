@@ -34,6 +34,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   data select ARCHIVE DESTINATION           a part of an archive
   data merge A B … DESTINATION              several archives as one
   data split ARCHIVE DESTINATION            recordings cut into windows, or at their labels
+  data stitch ARCHIVE DESTINATION           clips of each person joined to labelled recordings
   data convert ARCHIVE DESTINATION          another layout, rate or unit
   data label ARCHIVE TABLE --track NAME     labels along time, or of clips, from a file
   data export ARCHIVE DESTINATION           frames or labels for other programs
@@ -73,6 +74,7 @@ VERBS = {
     "data select": ("data_edit", "data_select"),
     "data merge": ("data_edit", "data_merge"),
     "data split": ("data_edit", "data_split"),
+    "data stitch": ("data_edit", "data_stitch"),
     "data convert": ("data_edit", "data_convert"),
     "data label": ("data_edit", "data_label"),
     "data export": ("data_edit", "data_export"),

@@ -193,3 +193,28 @@ def data_export(args: Sequence[str]) -> int:
     count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
     print(f"{given.destination}: {count} {'clips' if given.form in ('csv', 'npz') else 'intervals'}")
     return 0
+
+
+@dataclass
+class Stitch:
+    """Long recordings with a label track from the labelled clips of each person, in an order that is drawn."""
+
+    archive: tyro.conf.Positional[Path]
+    destination: tyro.conf.Positional[Path]
+    seconds: float = 60.0
+    """a recording ends with the clip that brings it to this length"""
+    gap: float = 0.3
+    """seconds of interpolation between two clips, unlabelled"""
+    track: str = "labels"
+    """label track to write"""
+    seed: int = 0
+    """of the order of clips"""
+    overwrite: bool = False
+
+
+def data_stitch(args: Sequence[str]) -> int:
+    """motet data stitch ARCHIVE DESTINATION"""
+    given = dict(vars(parse(Stitch, args, "motet data stitch")))
+    from motet.data.stitch import stitch
+
+    return _said(stitch(given.pop("archive"), given.pop("destination"), **given))

@@ -1,0 +1,116 @@
+"""Recordings to answers: what `motet fit` and `motet segment` reach, for docs/results/recordings.md.
+
+python -m experiments.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
+
+DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``. What is
+there is not done again, so an interrupted call continues; the last lines are the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import motet
+from motet.data.formats import import_dataset
+from motet.data.stitch import stitch
+from motet.evaluate import segmentation_scores
+
+
+@dataclass(frozen=True)
+class Set:
+    """A set of recordings, how it is imported and what is held out.
+
+    Attributes:
+        format, file, options: of the import.
+        fit: options of :func:`motet.fit`.
+        states: numbers of states to segment into, None = unknown; empty = not segmented.
+        shortest: of :func:`motet.segment`.
+        stitched: whether clips are joined to recordings of one person first.
+    """
+
+    format: str
+    file: str
+    options: dict[str, Any] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+    states: tuple[int | None, ...] = ()
+    shortest: float = 3.0
+    stitched: bool = False
+
+
+SETS = {
+    "watch": Set("streams", "long/sp_sw_har.npz", {"streams": ("watch",)}, states=(5,), shortest=1.0),
+    "phone": Set("streams", "long/sp_sw_har.npz", {"streams": ("phone",)}, states=(5,), shortest=1.0),
+    "both": Set("streams", "long/sp_sw_har.npz", states=(5,), shortest=1.0),
+    "mocap6": Set("npz", "long/mocap6.npz", fit={"by": "recordings"}, states=(9, 12, None)),
+    "kard": Set("npz", "skeleton/kard.npz", states=(18, None), stitched=True),
+    "utd-mhad": Set("npz", "skeleton/utd_mhad.npz", states=(27, None), stitched=True),
+}
+
+
+def recordings(name: str, data: Path, out: Path, seed: int) -> motet.MotionArchive:
+    """The set as an archive; stitched ones anew for each seed."""
+    chosen = SETS[name]
+    path = out / f"{name}.motet"
+    if not path.exists():
+        import_dataset(chosen.format, data / chosen.file, path, progress=False, **chosen.options)
+    if not chosen.stitched:
+        return motet.MotionArchive.open(path)
+    long = out / f"{name}-{seed}.motet"
+    return motet.MotionArchive.open(long) if long.exists() else stitch(path, long, seed=seed)
+
+
+def fitted(name: str, data: Path, out: Path, seed: int) -> dict[str, Any]:
+    """Scores of every candidate and of the choice, as `motet fit --json` has them."""
+    path = out / f"{name}-fit-{seed}.json"
+    if not path.exists():
+        archive = recordings(name, data, out, seed)
+        model = motet.fit(archive, out / f"{name}-model-{seed}", seed=seed, overwrite=True, **SETS[name].fit)
+        path.write_text(json.dumps(model.config, indent=1))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def segmented(name: str, data: Path, out: Path, seed: int, states: int | None) -> dict[str, Any]:
+    """Scores of states that are matched one to one with classes over all recordings."""
+    path = out / f"{name}-states-{states or 'unknown'}-{seed}.json"
+    if not path.exists():
+        archive = recordings(name, data, out, seed)
+        made = motet.segment(archive, states=states, shortest=SETS[name].shortest)
+        track = archive.tracks.one(None)
+        true = archive.tracks.all_frames(track, archive.tracks.classes(track))
+        hop = made.layout.hop
+        said = [y.repeat(hop)[: len(t)] for y, t in zip(made.labels, true, strict=True)]
+        path.write_text(json.dumps({"count": made.count, **segmentation_scores(true, said, matched=True)}))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/recordings"))
+    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--without", choices=("fit", "segment"), nargs="*", default=[])
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in given.only:
+        for seed in given.seeds:
+            if "fit" not in given.without:
+                found = fitted(name, given.data, given.out, seed)
+                for row in [*found["candidates"], {"name": "the choice", **found["expected"]}]:
+                    print(f"{name} | {seed} | {row['name']} | {100 * row['accuracy']:.1f} / {100 * row['f1@50']:.1f}")
+            # nothing is drawn in a segmentation, so only the order of stitched clips differs between seeds
+            again = SETS[name].stitched or seed == given.seeds[0]
+            for states in SETS[name].states if again and "segment" not in given.without else ():
+                row = segmented(name, given.data, given.out, seed, states)
+                scores = f"{100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}"
+                print(f"{name} | {seed} | {states or 'K unknown'} states: {row['count']} | {scores}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
