@@ -1,14 +1,16 @@
 """Mutated files over every reader: nothing but motet's own errors, no hang, no crash, bounded memory.
 
-``python benchmarks/fuzz_readers.py SAMPLES --count 20000 [--seconds 1800]``. SAMPLES is a folder with a folder for each
-format, named as the format, of small sound files. Each round copies one of these folders, changes a few files and
-imports it. Prints one JSON object: rounds, how many archives were made, foreign errors (with the mutation that brings
-them about), slow rounds, and the largest memory.
+``python benchmarks/fuzz_readers.py SAMPLES --count 20000 [--seconds 1800]``. SAMPLES is a folder with a folder for
+each format, named as the format, of small sound files; or one with archives below it whose sources are still there,
+such as ``pytest tests/data/formats --basetemp SAMPLES -o tmp_path_retention_policy=all`` leaves. Each round copies one
+of these folders, changes a few files and imports it. Prints one JSON object: rounds, how many archives were made,
+foreign errors (with the mutation that brings them about), slow rounds, and the largest memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import resource
@@ -54,6 +56,19 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return bytes(raw)
 
 
+def samples(folder: Path) -> list[tuple[str, Path]]:
+    """Formats and small sources of each, a format's own folder or the source of an archive below."""
+    found = {(p.name, p) for p in folder.iterdir() if p.is_dir() and p.name in formats.names()}
+    for path in folder.rglob("archive.json"):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            stated = json.loads(path.read_text())["source"]
+            source = Path(stated["path"])
+            inside = source.is_dir() and folder in source.parents and not source.is_relative_to(path.parent)
+            if stated["format"] in formats.names() and inside:
+                found.add((stated["format"], source))
+    return sorted((n, p) for n, p in found if 0 < sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) < LARGEST)
+
+
 class Slow(BaseException):
     """A round took too long; no reader catches it."""
 
@@ -93,24 +108,28 @@ def main() -> None:
     given = parser.parse_args()
     signal.signal(signal.SIGALRM, _stop)
     warnings.simplefilter("ignore")
-    folders = sorted(p for p in given.samples.iterdir() if p.is_dir() and p.name in formats.names())
+    folders: dict[str, list[Path]] = {}
+    for name, path in samples(given.samples):
+        folders.setdefault(name, []).append(path)
+    names = sorted(folders)
     ends: Counter[str] = Counter()
     foreign: dict[str, dict[str, Any]] = {}
     start, rounds = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as work:
         while rounds < given.count and time.monotonic() - start < given.seconds:
-            folder = folders[rounds % len(folders)]
             seed = given.seed + rounds
-            end, said = one(folder.name, folder, Path(work) / "round", seed)
+            name = names[seed % len(names)]
+            folder = folders[name][seed // len(names) % len(folders[name])]
+            end, said = one(name, folder, Path(work) / "round", seed)
             ends[end] += 1
             if end in ("foreign", "slow"):
-                foreign.setdefault(f"{folder.name}: {said[-160:]}", {"seed": seed, "said": said})
+                foreign.setdefault(f"{name}: {said[-160:]}", {"seed": seed, "sample": str(folder), "said": said})
             rounds += 1
     memory = {
         "process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "apart": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
-    print(json.dumps({"rounds": rounds, "formats": len(folders), **ends, "MB": memory, "found": foreign}, indent=1))
+    print(json.dumps({"rounds": rounds, "formats": names, **ends, "MB": memory, "found": foreign}, indent=1))
 
 
 if __name__ == "__main__":

@@ -145,3 +145,12 @@ def test_a_reader_that_crashes_or_hangs_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=said):
             _isolated.call("_isolated", "_try", path, b"", module, function, argument, seconds=seconds)
     assert _isolated.call("_isolated", "_try", path, b"", "operator", "add", (1, 2)) == 3
+
+
+def test_a_reader_that_does_not_end_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_isolated, "WORK", (0.2, 0.0))
+    call = (tmp_path / "a.h5", b"", "builtins", "sum", (range(10**12),))
+    for _ in range(2):
+        with pytest.raises(DataError, match="does not come to an end"):
+            _isolated.call("_isolated", "_try", *call)
+        monkeypatch.setattr(_isolated, "_started", lambda: pytest.fail("the reader was started again"))

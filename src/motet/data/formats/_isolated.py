@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import importlib
 import json
 import pickle
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -23,10 +25,12 @@ from typing import IO, Any
 from motet.core.errors import DataError
 
 SECONDS = 120.0
+WORK = 3.0, 2e-6  # seconds of processor time, and more for each byte of the file: a damaged one can be a loop
 MEMORY = 2**30  # bytes beyond 20 times the size of the file
 MOST_ANSWER = 2**32
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {0} import serve; serve()"
 _process: subprocess.Popen[bytes] | None = None
+_endless: set[str] = set()  # digests of requests that did not come to an end, which are not tried again
 
 
 def call(module: str, function: str, path: Path, data: bytes, *arguments: Any, seconds: float = SECONDS) -> Any:
@@ -43,7 +47,11 @@ def call(module: str, function: str, path: Path, data: bytes, *arguments: Any, s
         DataError: it failed, crashed, or took too long or too much memory; names the file.
     """
     global _process
-    request = pickle.dumps((module, function, data, arguments, MEMORY + 20 * len(data)))
+    bounds = MEMORY + 20 * len(data), WORK[0] + WORK[1] * len(data)
+    request = pickle.dumps((module, function, data, arguments, bounds))
+    known = hashlib.sha256(request).hexdigest()
+    if known in _endless:
+        raise DataError(f"{path} cannot be read: its reader does not come to an end")
     if _process is None or _process.poll() is not None:
         _process = _started()
     worker = _process
@@ -54,7 +62,12 @@ def call(module: str, function: str, path: Path, data: bytes, *arguments: Any, s
             raise DataError(f"{path} cannot be read: its reader did not end within {seconds:g} seconds")
         worked, answer = pickle.loads(_receive(worker.stdout))  # our own process wrote it
     except (OSError, EOFError, pickle.UnpicklingError) as error:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(1)
         stop()
+        if worker.returncode == -getattr(signal, "SIGPROF", 0):
+            _endless.add(known)
+            raise DataError(f"{path} cannot be read: its reader does not come to an end") from error
         raise DataError(f"{path} cannot be read: it made the reader of its format crash") from error
     except BaseException:
         stop()
@@ -102,7 +115,10 @@ def _receive(stream: IO[bytes] | None) -> bytes:
     return data
 
 
-def _bounded(memory: int) -> None:
+def _bounded(memory: int, seconds: float) -> None:
+    """Limit memory, and the processor time from now on: the system ends the process that goes beyond."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         import resource
 
@@ -122,10 +138,10 @@ def serve() -> None:
     sys.stdout = sys.stderr  # what a package prints must not get among the answers
     while True:
         try:
-            module, function, data, arguments, memory = pickle.loads(_receive(requests))
+            module, function, data, arguments, bounds = pickle.loads(_receive(requests))
         except EOFError:
             return
-        _bounded(memory)
+        _bounded(*bounds)
         answer: tuple[bool, Any]
         try:
             answer = True, getattr(importlib.import_module(f"motet.data.formats.{module}"), function)(data, *arguments)
