@@ -52,6 +52,22 @@ def test_the_graph_computes_what_the_model_does(
     assert list((tmp_path / "other").iterdir()) == []
 
 
+def test_a_graph_of_fixed_frames_is_traced_again_in_a_process_of_its_own(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch makes it of a recurrence after another torch.export in the same process."""
+    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    tensors = [onnx.helper.make_tensor_value_info(n, 1, [2, 16, 1, 8, 3]) for n in ("clips", "joint")]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["clips"], ["joint"])], "g", *[[t] for t in tensors]
+    )
+    fixed = onnx.helper.make_model(graph).SerializeToString()
+    monkeypatch.setattr(exporting, "_trace", lambda network, example, path: path.write_bytes(fixed))
+    found = motet.export(model_of(small_archive), tmp_path / "m.onnx", shapes=((3, 9),))
+    assert found["outputs"] == ["joint", "motion_arms"]
+
+
 def test_what_export_needs(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(small_archive)
     (tmp_path / "there.onnx").write_text("mine")

@@ -13,7 +13,7 @@ import tyro
 from motet.cli.parse import parse, value_of, write_result
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
-from motet.methods.distillation.raw.options import KINDS, Audio, RawOptions, Speech, Text, Video
+from motet.methods.distillation.raw.options import KINDS, Audio, Face, RawOptions, Speech, Text, Video
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Extract:
     modalities: tuple[str, ...] = ()
     """of the manifest; by default all"""
     video: Video = field(default_factory=Video)
+    face: Face = field(default_factory=Face)
     audio: Audio = field(default_factory=Audio)
     speech: Speech = field(default_factory=Speech)
     text: Text = field(default_factory=Text)
@@ -79,7 +80,7 @@ def distill_extract(args: Sequence[str]) -> int:
     )
     from motet.methods.distillation.raw import extract
 
-    options = RawOptions(given.video, given.audio, given.speech, given.text)
+    options = RawOptions(given.video, given.audio, given.speech, given.text, given.face)
     extract(
         given.source,
         given.out,
@@ -147,6 +148,7 @@ def distill_raw(args: Sequence[str]) -> int:
         loop: tyro.conf.OmitArgPrefixes[type(parts[3])] = parts[3]  # type: ignore[valid-type]
         """device, precision, checkpoints"""
         video: Video = field(default_factory=Video)
+        face: Face = field(default_factory=Face)
         audio: Audio = field(default_factory=Audio)
         speech: Speech = field(default_factory=Speech)
         text: Text = field(default_factory=Text)
@@ -186,7 +188,7 @@ def distill_raw(args: Sequence[str]) -> int:
         given.out,
         method=given.method,
         settings=given.settings,
-        networks=RawOptions(given.video, given.audio, given.speech, given.text),
+        networks=RawOptions(given.video, given.audio, given.speech, given.text, given.face),
         train_auxiliary=given.train_auxiliary,
         seeds=given.seeds,
         split=given.split,

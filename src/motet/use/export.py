@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -77,6 +81,8 @@ def export(
         example = network.example(*_TRACED, generator)
         with working("export: tracing the encoders", show=progress):
             _trace(network, example, partial)
+            if _is_fixed(onnx.load(partial), network):
+                _trace_apart(network, example, partial)
         graph = onnx.load(partial)
         onnx.helper.set_model_props(graph, dict(network.facts))
         onnx.save(graph, partial)
@@ -124,6 +130,43 @@ def _trace(network: Network, example: tuple[Tensor, ...], path: Path) -> None:
             )
     finally:
         quiet.setLevel(level)
+
+
+def _is_fixed(graph: Any, network: Network) -> bool:
+    """Whether an axis that is free has the length of the example, for good.
+
+    After another ``torch.export`` in the same process torch unrolls a recurrence over the frames of the example.
+    """
+    sizes = {i.name: i.type.tensor_type.shape.dim for i in graph.graph.input}
+    return any(sizes[n][axis].HasField("dim_value") for n, axes in network.free.items() if n in sizes for axis in axes)
+
+
+def _trace_apart(network: Network, example: tuple[Tensor, ...], path: Path) -> None:
+    """:func:`_trace` in a process in which nothing was exported before.
+
+    Raises:
+        RunError: it fails there; says with what.
+    """
+    plain = replace(network, example=_no_example, facts={}, free={n: dict(a) for n, a in network.free.items()})
+    with tempfile.TemporaryDirectory() as work:
+        saved = Path(work) / "network.pt"
+        torch.save((plain, example), saved)
+        code = "import sys; sys.path[:] = sys.argv[3:]\nfrom motet.use.export import _main\n_main(*sys.argv[1:3])"
+        command = [sys.executable, "-c", code, str(saved), str(path), *sys.path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it was ended"])[-1]
+        raise RunError(f"{path.name}: torch cannot trace the encoders in a process of their own ({said:.200})")
+
+
+def _no_example(rows: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    raise NotImplementedError  # the process apart is given one
+
+
+def _main(saved: str, path: str) -> None:
+    """Trace what :func:`_trace_apart` saved."""
+    network, example = torch.load(saved, weights_only=False)  # our own process wrote it
+    _trace(network, example, Path(path))
 
 
 def _dim(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
-from motet.methods.distillation.extractors import Cnn14, R2Plus1D, log_mel
+from motet.methods.distillation.extractors import Cnn14, DenseNet, R2Plus1D, log_mel, normalise_pictures
 from motet.methods.distillation.raw.checkpoints import digest, read_weights
 from motet.methods.distillation.raw.networks import build
-from motet.methods.distillation.raw.options import Audio, RawOptions, Video
+from motet.methods.distillation.raw.options import Audio, Face, RawOptions, Video
 
 Shapes = dict[str, tuple[int, ...]]
 COUNTED = ("weight", "bias")
@@ -47,6 +48,24 @@ def r2plus1d_18(classes: int = 400) -> Shapes:
                 found |= norm(f"{name}.downsample.1", outputs)
             inputs = outputs
     return found | {"fc.weight": (classes, 512), "fc.bias": (classes,)}
+
+
+def densenet121(classes: int = 1000) -> Shapes:
+    """Of torchvision."""
+    found: Shapes = {"features.conv0.weight": (64, 3, 7, 7)} | norm("features.norm0", 64)
+    width = 64
+    for block, count in enumerate((6, 12, 24, 16), start=1):
+        for layer in range(1, count + 1):
+            name = f"features.denseblock{block}.denselayer{layer}"
+            found |= norm(f"{name}.norm1", width) | {f"{name}.conv1.weight": (128, width, 1, 1)}
+            found |= norm(f"{name}.norm2", 128) | {f"{name}.conv2.weight": (32, 128, 3, 3)}
+            width += 32
+        if block < 4:
+            name = f"features.transition{block}"
+            found |= norm(f"{name}.norm", width) | {f"{name}.conv.weight": (width // 2, width, 1, 1)}
+            width //= 2
+    found |= norm("features.norm5", width)
+    return found | {"classifier.weight": (classes, width), "classifier.bias": (classes,)}
 
 
 def cnn14(features: int = 2048) -> Shapes:
@@ -96,6 +115,50 @@ def values(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
         name: torch.tensor(7) if not shape else 0.02 * torch.rand(shape, generator=random) + name.endswith("var")
         for name, shape in shapes.items()
     }
+
+
+def test_a_network_of_faces_has_the_public_names_and_sizes() -> None:
+    with torch.device("meta"):
+        shapes = {n: tuple(v.shape) for n, v in DenseNet().state_dict().items()}
+    assert shapes == {n: s for n, s in densenet121().items() if not n.startswith("classifier.")}
+    assert learned(densenet121()) == 7_978_856  # as published, with 1,000 classes
+
+
+def test_a_network_of_faces_takes_a_file_of_old_and_new_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = DenseNet((1, 2, 1, 1), growth=4, stem=8).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.bias, -0.1, 0.1)
+    new = {n: v.clone() for n, v in net.state_dict().items()} | {"classifier.weight": torch.zeros(3, 5)}
+    old = {re.sub(r"(denselayer\d\.(?:norm|conv))([12])", r"\1.\2", n): v for n, v in new.items() if "num_b" not in n}
+    pictures = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    for state in (new, old):
+        torch.save(state, tmp_path / "face.pth")
+        face = Face(str(tmp_path / "face.pth"), (1, 2, 1, 1), growth=4, size=32, output="sequence", batch=2)
+        network = build("face", RawOptions(face=face), frozen=True).eval()
+        with torch.no_grad():
+            expected = net(normalise_pictures(pictures))
+            torch.testing.assert_close(network(pictures), expected)
+            torch.testing.assert_close(network.features(list(pictures)), expected)
+    with pytest.raises(DataError, match=r"face\.pth: these are not the weights of densenet121"):
+        build("face", RawOptions(face=Face(weights=str(tmp_path / "face.pth"))))
+    with pytest.raises(ConfigError, match="region is"):
+        Face(region=(0.5, 0.0, 0.5, 1.0))
+
+
+def test_a_dense_layer_by_hand() -> None:
+    """norm, rectify, 1x1, norm, rectify, 3x3; what is new stands after what was."""
+    torch.manual_seed(0)
+    net = DenseNet((1, 1, 1, 1), growth=2, stem=4).double().eval()
+    state = net.state_dict()
+    first, second = (state[f"features.denseblock1.denselayer1.conv{n}.weight"] for n in (1, 2))
+    x = torch.randn(2, 4, 5, 5, dtype=torch.double)
+    scale = (1 + 1e-5) ** -0.5
+    inner = torch.einsum("oi,bihw->bohw", first[:, :, 0, 0], (x * scale).clamp_min(0))
+    new = torch.nn.functional.conv2d((inner * scale).clamp_min(0), second, padding=1)
+    found = net.get_submodule("features.denseblock1")(x)
+    torch.testing.assert_close(found, torch.cat((x, new), dim=1))
 
 
 def small_video(path: Path) -> tuple[Path, R2Plus1D]:

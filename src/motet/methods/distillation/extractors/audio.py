@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
 from motet.core.errors import ConfigError, DataError
-from motet.methods.distillation.extractors.video import _load
+from motet.methods.distillation.extractors.video import load_strictly
 
 RATE = 32000  # samples per second
 _WINDOW, _HOP, _MELS = 1024, 320, 64
@@ -117,4 +117,4 @@ class Cnn14(nn.Module):
             )
         skipped = ("spectrogram_extractor.", "logmel_extractor.", "fc_audioset.")
         kept = {name: value for name, value in state.items() if not name.startswith(skipped)}
-        _load(self, kept, f"a Cnn14 of {self.feature_size} features of PANNs")
+        load_strictly(self, kept, f"a Cnn14 of {self.feature_size} features of PANNs")

@@ -108,10 +108,10 @@ class R2Plus1D(nn.Module):
             DataError: not the weights of such a network; names the first that does not fit.
         """
         kept = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        _load(self, kept, "r2plus1d_18 of torchvision (style 'torchvision', layers 2 2 2 2)")
+        load_strictly(self, kept, "r2plus1d_18 of torchvision (style 'torchvision', layers 2 2 2 2)")
 
 
-def _load(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Strict loading with one readable error."""
     own = module.state_dict()
     for name in sorted(set(own) ^ set(state)):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from motet.methods.distillation.raw.datasets import DATASETS, Found, index, open_source
 from motet.methods.distillation.raw.extraction import extract
 from motet.methods.distillation.raw.manifest import Item, Manifest
-from motet.methods.distillation.raw.options import Audio, RawOptions, Speech, Text, Video
+from motet.methods.distillation.raw.options import Audio, Face, RawOptions, Speech, Text, Video
 from motet.methods.distillation.raw.run import resume, train
 from motet.methods.distillation.raw.student import RawStudent, load
 
 __all__ = [
     "DATASETS",
     "Audio",
+    "Face",
     "Found",
     "Item",
     "Manifest",

@@ -193,7 +193,7 @@ def sound(item: Item, rate: int) -> npt.NDArray[np.float32]:
 
 def check(item: Item, kind: str) -> None:
     """Open a recording and look for what a modality of this kind needs; errors as of reading it."""
-    if kind == "video":
+    if kind in ("video", "face"):
         frame_count(item)
     elif not has(item, "audio"):
         raise DataError(f"{item.content} has no sound")

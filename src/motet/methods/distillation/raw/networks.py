@@ -1,4 +1,4 @@
-"""Networks of the four kinds of raw input: what they read from a file, and how it becomes features.
+"""Networks of the kinds of raw input: what they read from a file, and how it becomes features.
 
 Every network has the same face. ``load(item)`` reads all that is needed in use, ``drawn(item, draw)`` what one training
 step needs; both give arrays for ``together``, which makes a batch of them; the module itself turns the batch into
@@ -19,12 +19,22 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, DataError
-from motet.methods.distillation.extractors import Cnn14, R2Plus1D, log_mel, normalise
+from motet.methods.distillation.extractors import Cnn14, DenseNet, R2Plus1D, log_mel, normalise, normalise_pictures
 from motet.methods.distillation.extractors.audio import RATE
 from motet.methods.distillation.raw import media
 from motet.methods.distillation.raw.checkpoints import read_weights
 from motet.methods.distillation.raw.manifest import Item
-from motet.methods.distillation.raw.options import RANDOM, Audio, KindOptions, RawOptions, Speech, Text, Video, kind_of
+from motet.methods.distillation.raw.options import (
+    RANDOM,
+    Audio,
+    Face,
+    KindOptions,
+    RawOptions,
+    Speech,
+    Text,
+    Video,
+    kind_of,
+)
 from motet.methods.distillation.raw.sampling import Draw, evenly, looped, middle_crop, random_crop, sliding, start_of
 
 _LEAST_SOUND = 32 * 320  # samples that leave CNN14 one frame after its five poolings
@@ -125,6 +135,52 @@ class VideoNetwork(RawNetwork):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, size, size, 3) bytes → (B, F)."""
         found: Tensor = self.net(normalise(x))
+        return found
+
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        size = self.options.batch
+        whole = torch.cat([self._run(parts[n : n + size]) for n in range(0, len(parts), size)])
+        return whole if self.sequence else whole.mean(dim=0, keepdim=True)
+
+
+class FaceNetwork(RawNetwork):
+    """DenseNet-121 on single pictures of a face."""
+
+    kind = "face"
+
+    def __init__(self, options: Face) -> None:
+        super().__init__()
+        self.options, self.sequence = options, options.output == "sequence"
+        self.net = DenseNet(options.blocks, growth=options.growth, stem=2 * options.growth)
+        self.feature_size = self.net.feature_size
+        if options.weights not in ("", RANDOM):
+            state = {key.removeprefix("net."): value for key, value in read_weights(options.weights).items()}
+            with _named(options.weights):
+                self.net.load_torchvision(state)
+
+    def load(self, item: Item, windows: int | None = None) -> list[Tensor]:
+        if windows is not None:
+            places = evenly(media.frame_count(item), 1, windows)[:, 0].tolist()
+            return [self._face(media.window(item, int(n), 1)[0]) for n in places]
+        return [self._face(p) for p in islice(media.every_frame(item), 0, None, self.options.stride)]
+
+    def _face(self, picture: media.Picture) -> Tensor:
+        """(size, size, 3) bytes."""
+        height, width = picture.shape[:2]
+        left, top, right, bottom = self.options.region
+        rows = slice(int(top * height), max(int(top * height) + 1, round(bottom * height)))
+        columns = slice(int(left * width), max(int(left * width) + 1, round(right * width)))
+        return middle_crop(picture[rows, columns], self.options.size)
+
+    def drawn(self, item: Item, draw: Draw) -> Tensor:
+        return self._face(media.window(item, start_of(draw, media.frame_count(item), 1), 1)[0])
+
+    def together(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        return torch.stack(list(parts)), None
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, size, size, 3) bytes → (B, F)."""
+        found: Tensor = self.net(normalise_pictures(x))
         return found
 
     def features(self, parts: Sequence[Tensor]) -> Tensor:
@@ -277,6 +333,7 @@ def build(modality: str, options: RawOptions, *, frozen: bool = False) -> RawNet
         )
     makers: dict[str, Any] = {
         "video": VideoNetwork,
+        "face": FaceNetwork,
         "audio": AudioNetwork,
         "speech": SpeechNetwork,
         "text": TextNetwork,

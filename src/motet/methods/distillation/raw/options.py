@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Momentum, Options, Positive
 
-KINDS = ("video", "audio", "speech", "text")
+KINDS = ("video", "face", "audio", "speech", "text")
 RANDOM = "random"
 
 
@@ -64,6 +64,36 @@ class Video(Options):
 
 
 @dataclass(frozen=True)
+class Face(Options):
+    """DenseNet-121 on pictures of a face, which a video shows or a part of its picture."""
+
+    weights: str = ""
+    """checkpoint to start from (torchvision's densenet121), or `random` where a frozen network is wanted without one"""
+    blocks: Annotated[tuple[int, int, int, int], Bounds(least=1)] = (6, 12, 24, 16)
+    """layers of the four dense blocks"""
+    growth: Count = 32
+    """channels that each layer adds"""
+    size: Count = 224
+    """pixels, side of the square that the network sees"""
+    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """left, top, right and bottom of the face as shares of the picture"""
+    stride: Count = 5
+    """frames from one picture to the next in use"""
+    batch: Count = 16
+    """pictures that go through the network at once in use"""
+    output: Literal["vector", "sequence"] = "vector"
+    """what a table gets: the mean over the pictures, or one vector per picture"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        left, top, right, bottom = self.region
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ConfigError(
+                f"region is {self.region}; it must be left, top, right, bottom in [0, 1] with a part between"
+            )
+
+
+@dataclass(frozen=True)
 class Audio(Options):
     """CNN14 of PANNs on the log-mel spectrogram of sound at 32 kHz."""
 
@@ -101,7 +131,7 @@ class Text(Options):
     """what a table gets: the mean over the tokens, or every token"""
 
 
-KindOptions = Video | Audio | Speech | Text
+KindOptions = Video | Face | Audio | Speech | Text
 
 
 @dataclass(frozen=True)
@@ -112,6 +142,7 @@ class RawOptions:
     audio: Audio = field(default_factory=Audio)
     speech: Speech = field(default_factory=Speech)
     text: Text = field(default_factory=Text)
+    face: Face = field(default_factory=Face)
 
     def of(self, modality: str) -> KindOptions:
         """Options of a modality."""
@@ -129,7 +160,10 @@ class RawOptions:
         Raises:
             ConfigError: fields are unknown.
         """
-        classes: dict[str, type[Options]] = {"video": Video, "audio": Audio, "speech": Speech, "text": Text}
+        classes: dict[str, type[Options]] = {
+            **{"video": Video, "face": Face},
+            **{"audio": Audio, "speech": Speech, "text": Text},
+        }
         try:
             parts: dict[str, Any] = {kind: classes[kind].from_dict(own) for kind, own in data.items()}
             return cls(**parts)

@@ -39,7 +39,7 @@ def find(source: Path) -> Found:
     ids: list[str] = []
     labels: list[str] = []
     folds: list[int] = []
-    modalities: dict[str, list[Item | None]] = {"video": [], "audio": [], "speech": [], "text": []}
+    modalities: dict[str, list[Item | None]] = {**{"video": [], "face": [], "audio": [], "speech": [], "text": []}}
     absent: dict[str, list[str]] = {"wav files": [], "transcriptions": [], "films": []}
     missing: list[str] = []
     for session in SIZES:
@@ -59,7 +59,8 @@ def find(source: Path) -> Found:
                 film = _there(root / "dialog/avi/DivX" / f"{path.stem}.avi")
                 modalities["audio"].append(Item(wav) if wav else None)
                 modalities["speech"].append(Item(wav) if wav else None)
-                modalities["video"].append(Item(film, start, end) if film else None)
+                for kind in ("video", "face"):
+                    modalities[kind].append(Item(film, start, end) if film else None)
                 modalities["text"].append(Item(words[name]) if name in words else None)
                 for what, found in (("wav files", wav), ("transcriptions", words.get(name)), ("films", film)):
                     if not found:
