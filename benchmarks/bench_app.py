@@ -41,9 +41,9 @@ ROUND = 10  # proposals that are answered between two fits
 FEATURES = {"default": default, "statistics": OfStatistics}
 
 
-def clicks(archive: MotionArchive, moments: Moments, *, proposals: bool, seed: int) -> dict[str, Any]:
+def clicks(archive: MotionArchive, moments: Moments, *, proposals: bool, seed: int, name: str) -> dict[str, Any]:
     """Clicks until :data:`WANTED`, and what held when the page first said that more labels would hardly help."""
-    labels = Labels(archive, f"bench-{proposals}-{seed}")
+    labels = Labels(archive, name)
     teacher = Teacher(archive, labels, moments)
     teacher.close()  # fits are asked for, one a round
     truth = [archive.class_names[n] for n in archive.labels]
@@ -53,14 +53,14 @@ def clicks(archive: MotionArchive, moments: Moments, *, proposals: bool, seed: i
     given: dict[int, str] = {}
     count, trail, stop = 0, [], None
 
-    def name(clip: int, proposed: str | None) -> None:
+    def answer(clip: int, proposed: str | None) -> None:
         nonlocal count
         count += 1 if proposed == truth[clip] else 2
         given[clip] = truth[clip]
         labels.edit([{"do": "add", "clip": clip, "start": 0.0, "end": ends[clip], "label": truth[clip]}], "script")
 
     for clip in order[:ROUND]:
-        name(clip, None)
+        answer(clip, None)
     while True:
         teacher.fit()
         predicted = {row[0]: row[3] for row in teacher.predictions()}
@@ -75,7 +75,7 @@ def clicks(archive: MotionArchive, moments: Moments, *, proposals: bool, seed: i
         if not proposals:
             asked = [(c, predicted.get(c)) for c in order if c not in given][:ROUND]
         for clip, label in asked:
-            name(clip, label)
+            answer(clip, label)
     reached = next(c for c, agreement in trail if agreement >= WANTED)
     return {"clicks": reached, "stop": stop, "trail": trail}
 
@@ -174,17 +174,21 @@ def label(path: Path, seeds: int, kinds: Sequence[str]) -> dict[str, Any]:
         while moments.features is None:
             time.sleep(0.2)
         result[kind] = {"features, CPU seconds": time.process_time() - began}
+
+        def run(proposals: bool, seed: int, kind: str = kind, moments: Moments = moments) -> dict[str, Any]:
+            return clicks(archive, moments, proposals=proposals, seed=seed, name=f"{kind}-{proposals}-{seed}")
+
         for proposals in (True, False):
-            runs = [clicks(archive, moments, proposals=proposals, seed=seed) for seed in range(seeds)]
-            counts = [run["clicks"] for run in runs]
+            runs = [run(proposals, seed) for seed in range(seeds)]
+            counts = [one["clicks"] for one in runs]
             order = "most informative first" if proposals else "random order"
-            result[kind][order] = {"clicks": counts, "stop": [run["stop"] for run in runs]}
+            result[kind][order] = {"clicks": counts, "stop": [one["stop"] for one in runs]}
             print(
                 f"{kind}, {order}: {mean(counts):.0f} ± {pstdev(counts):.0f} clicks to {WANTED:.0%} {counts}",
                 flush=True,
             )
-            for run in runs:
-                print(f"  when it says stop: {run['stop']}", flush=True)
+            for one in runs:
+                print(f"  when it says stop: {one['stop']}", flush=True)
         moments.close()
     return result
 

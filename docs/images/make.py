@@ -20,7 +20,7 @@ from motet.data.simulate import simulate
 
 HERE = Path(__file__).parent
 SIZE = {"width": 1100, "height": 660}
-COLOURS = 48
+COLOURS = 96
 
 
 def session(page: Any, running: Any) -> list[tuple[bytes, int]]:
@@ -52,10 +52,11 @@ def session(page: Any, running: Any) -> list[tuple[bytes, int]]:
     page.wait_for_selector("#proposals li", timeout=60_000)
     page.wait_for_timeout(3000)
     film(3, 250)
-    for _ in range(4):
+    for proposed in running.session.teacher.state("")["proposals"][:4]:
+        right = proposed["label"] == names[archive.labels[proposed["clip"]]]
         page.locator("#proposals .go").first.click()
         film(2, 250)
-        page.locator("#proposals button", has_text="✓").first.click()
+        page.locator("#proposals .act", has_text="✓" if right else "✕").first.click()  # a wrong one is skipped
         film(1, 350)
     page.click("#tab-map")
     page.wait_for_function("() => document.getElementById('map-state').textContent.endsWith(').')", timeout=120_000)
@@ -68,7 +69,10 @@ def write_gif(shots: list[tuple[bytes, int]], path: Path) -> None:
     from PIL import Image
 
     pictures = [Image.open(io.BytesIO(content)).convert("RGB").resize((880, 528)) for content, _ in shots]
-    palette = pictures[-1].quantize(COLOURS, dither=Image.Dither.NONE)
+    together = Image.new("RGB", (880, 528 * 3))
+    for place, picture in enumerate((pictures[0], pictures[len(pictures) // 2], pictures[-1])):
+        together.paste(picture, (0, 528 * place))
+    palette = together.quantize(COLOURS, dither=Image.Dither.NONE)
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     times = [milliseconds for _, milliseconds in shots]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True)

@@ -145,5 +145,5 @@ def _map(
 
 def _curve(teacher: Teacher) -> list[Curve]:
     points = [(float(count), 100 * accuracy) for count, accuracy in teacher.curve]
-    meaning = "How many of 100 labels are right when all labels of their person were held out (mean over classes)."
-    return [Curve("Accuracy on people held out (%)", meaning, "labels", {"accuracy": points}, 10.0)] if points else []
+    meaning = "How many of 100 moments should come out right for people without labels, estimated on held-out ones."
+    return [Curve("Expected for new people (%)", meaning, "labels", {"accuracy": points}, 10.0)] if points else []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.neighbors import NearestNeighbors
 
 from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
@@ -23,8 +23,10 @@ PAUSE = 0.8
 """seconds without an edit after which the classifier is fitted again."""
 PROPOSALS = 12
 FOLDS = 5
-FLAT, STEADY = 0.01, 4
-"""change of accuracy below which a fit counts as no better, and how many such fits end the advice to go on."""
+FLAT, STEADY = 0.01, 3
+"""change of accuracy below which fits count as equally good, and how many such fits end the advice to continue …"""
+MORE, GROWN = 24, 0.15
+"""… where so many labels, and such a share of all, came between the first and the last of them."""
 _TICKS = 40  # ticks of one label that count, so that long labels do not outweigh short ones
 _PENALTY = 1e-3
 
@@ -152,8 +154,8 @@ class Teacher:
         number = {c: i for i, c in enumerate(classes)}
         parts = [self._features(one) for one in given]
         y = np.array([number[one.label] for one in given], dtype=np.int64)
-        pairs = self._held_out(given, parts, y, len(classes))
-        accuracy = _mean_over_classes(pairs)
+        pairs, tried = self._held_out(given, parts, y, len(classes))
+        accuracy = self._expected(parts, pairs, tried)
         model = _fit_linear(parts, y, len(classes))
         probabilities = model(self.moments.features)
         state = State(version=self._state.version + 1, curve=list(self._state.curve), classes=classes, held_out=pairs)
@@ -170,21 +172,40 @@ class Teacher:
 
     def _held_out(
         self, given: Sequence[Interval], parts: Sequence[Array], y: Integers, classes: int
-    ) -> list[tuple[int, int]]:
-        """(label, answer) of the labels whose people were held out; classes that only they have are left out."""
+    ) -> tuple[list[tuple[int, int]], list[int]]:
+        """(label, answer) of the labels whose people were held out, and which labels these are.
+
+        Classes that only the held-out people have are left out: what was never seen cannot be recognised.
+        """
         groups = [self._group[one.clip] for one in given]
         fold_of = {g: i % FOLDS for i, g in enumerate(sorted(set(groups)))}
         folds = np.array([fold_of[g] for g in groups])
         found: list[tuple[int, int]] = []
+        tried: list[int] = []
         for fold in np.unique(folds):
             train, test = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
             if len(np.unique(y[train])) < 2:
                 continue
             model = _fit_linear([parts[i] for i in train], y[train], classes)
             for i in test:
-                if y[i] in y[train]:  # a class that was never seen cannot be recognised
+                if y[i] in y[train]:
                     found.append((int(y[i]), int(model(parts[i]).mean(axis=0).argmax())))
-        return found
+                    tried.append(i)
+        return found, tried
+
+    def _expected(self, parts: Sequence[Array], pairs: Sequence[tuple[int, int]], tried: Sequence[int]) -> float | None:
+        """Share of all moments that would be right if nobody's own labels were known; None of a single class.
+
+        Labels are mostly of moments that are hard to tell apart, so their own share is too low. Each answer counts by
+        the moments whose nearest label it is (Loog, Nearest neighbor-based importance weighting, MLSP 2012).
+        """
+        assert self.moments.features is not None
+        if len({true for true, _ in pairs}) < 2:
+            return None
+        labelled = np.stack([parts[i].mean(axis=0) for i in tried])
+        nearest = NearestNeighbors(n_neighbors=1).fit(labelled).kneighbors(self.moments.features, return_distance=False)
+        weight = np.bincount(nearest[:, 0], minlength=len(tried))
+        return float(np.average([true == answer for true, answer in pairs], weights=weight))
 
     def _bouts(self, probabilities: Array, classes: Sequence[str]) -> list[list[Any]]:
         """Neighbouring moments of one class as one bout."""
@@ -250,18 +271,13 @@ def _fit_linear(parts: Sequence[Array], y: Integers, classes: int) -> Linear:
     return Linear.fit(rows, labels, classes, penalty=_PENALTY)
 
 
-def _mean_over_classes(pairs: Sequence[tuple[int, int]]) -> float | None:
-    """Share of answers that are right, each class counting the same; None of a single class."""
-    right: dict[int, list[bool]] = defaultdict(list)
-    for true, answer in pairs:
-        right[true].append(true == answer)
-    return float(np.mean([np.mean(own) for own in right.values()])) if len(right) > 1 else None
-
-
 def _flat(curve: Sequence[tuple[int, float]]) -> bool:
     """Whether the last fits are equally good."""
-    recent = [value for _, value in curve[-STEADY:]]
-    return len(recent) == STEADY and max(recent) - min(recent) <= FLAT
+    count = curve[-1][0] if curve else 0
+    since = count - max(MORE, GROWN * count)
+    recent = [value for labels, value in curve if labels >= since]
+    earlier = any(labels < since for labels, _ in curve)
+    return earlier and len(recent) >= STEADY and max(recent) - min(recent) <= FLAT
 
 
 def _advice(curve: Sequence[tuple[int, float]], accuracy: float | None, count: int, classes: int) -> str:
@@ -269,7 +285,7 @@ def _advice(curve: Sequence[tuple[int, float]], accuracy: float | None, count: i
     have = f"{count} labels of {classes} classes."
     if accuracy is None:
         return f"{have} Label at least two people (or recordings) in two classes to see how well it does on others."
-    have += f" On people whose labels were held out {round(100 * accuracy)} % are right (mean over classes)."
+    have += f" For people without any labels about {round(100 * accuracy)} % of the moments should come out right."
     if _flat(curve):
-        return f"{have} The last {STEADY} fits are equally good: more labels of this kind will hardly help."
+        return f"{have} The last fits are equally good: more labels of this kind will hardly help."
     return f"{have} These moments would teach it most:"

@@ -16,12 +16,10 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import median
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
@@ -46,6 +44,9 @@ from motet.engine.options import Loop
 from motet.engine.run import Run
 from motet.engine.trackers import Trackers
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 # newer versions of torch have renamed the option and warn about the old name
 _RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
 _KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
@@ -55,6 +56,9 @@ _STOP, _SAVE = 2, 1
 
 
 def _fabric(loop: Loop) -> Fabric:
+    from lightning_fabric import Fabric  # slow to import, and needed by trainings alone
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision it was asked for
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if loop.precision == "bf16" else "32-true"
     # keys are gathered and batch norms see all rows, so buffers agree without being sent

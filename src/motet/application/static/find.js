@@ -25,12 +25,12 @@ function curve(points) {
   if (figure.hidden) return;
   const most = Math.max(...points.map(([count]) => count)), x = (count) => 30 + 260 * count / most, y = (value) => 110 - 100 * value;
   const ns = "http://www.w3.org/2000/svg", node = (tag, attributes, text) => { const one = document.createElementNS(ns, tag); for (const [k, v] of Object.entries(attributes)) one.setAttribute(k, v); if (text) one.textContent = text; return one; };
-  const svg = node("svg", { viewBox: "0 0 300 130", role: "img", "aria-label": `Accuracy on people without labels: ${points.map(([count, value]) => `${count} labels ${percent(value)}`).join(", ")}` });
+  const svg = node("svg", { viewBox: "0 0 300 130", role: "img", "aria-label": `Expected for people without labels: ${points.map(([count, value]) => `${count} labels ${percent(value)}`).join(", ")}` });
   for (const value of [0, 0.5, 1]) svg.append(node("line", { x1: 30, x2: 290, y1: y(value), y2: y(value), stroke: "currentColor", opacity: 0.15 }), node("text", { x: 26, y: y(value) + 4, "text-anchor": "end", "font-size": 9.5, fill: "currentColor", opacity: 0.7 }, percent(value).replace(" ", "")));
   svg.append(node("polyline", { points: points.map(([count, value]) => `${x(count)},${y(value)}`).join(" "), fill: "none", stroke: "#0072b2", "stroke-width": 2 }));
   for (const [count, value] of points) svg.append(node("circle", { cx: x(count), cy: y(value), r: 3, fill: "#0072b2" }));
   svg.append(node("text", { x: 290, y: 126, "text-anchor": "end", "font-size": 10, fill: "currentColor", opacity: 0.7 }, `${most} labels`));
-  figure.replaceChildren(svg, make("figcaption", {}, "Accuracy on people (or recordings) whose labels were held out"));
+  figure.replaceChildren(svg, make("figcaption", {}, "Expected for people (or recordings) without labels: tried on held-out ones"));
 }
 
 function proposal(one) {
