@@ -139,7 +139,12 @@ def report(result: dict[str, Any]) -> str:
             for row in rows:
                 values = " | ".join(f"{round(100 * row[m], 1) + 0.0:.1f}" for m in METRICS)
                 lines.append(f"| {row['branch']} | {stage}{row['by']} | {values} |")
+        for row in result.get("rivals", ()):  # none in results of an earlier version
+            values = " | ".join(f"{round(100 * row[m], 1) + 0.0:.1f}" for m in METRICS)
+            lines.append(f"| none: {row['features']} | {row['by']} | {values} |")
         lines.append("")
+    if result.get("warning"):
+        lines += [f"**{result['warning']}**", ""]
     lines += _evidence(result)
     for branch, clusters in result["clusters"].items():
         lines += [f"## Clusters of {branch}", "", "| cluster | clips | nearest | resembles | typical clips |"]

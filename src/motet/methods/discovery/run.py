@@ -39,6 +39,7 @@ from motet.methods.discovery import model
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
 from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
+from motet.methods.discovery.rivals import rivals, verdict
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
 from motet.methods.discovery.stored import KIND, MODULE, read_config, read_result
 from motet.methods.discovery.tasks import TASKS
@@ -359,6 +360,9 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
     """What result.json holds, and the description of the clusters."""
     clips, settings, archives = learner.clips, learner.settings, learner.archives
     found = describe(learner.discovery, clips, *archives)
+    rows = learner.scores()
+    judged = clips.judged, clips.judged_labels
+    others = rivals(archives[1], *judged, learner.clusters or 1, settings.seed) if rows else []
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.method.name,
@@ -376,7 +380,9 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
         "k": learner.clusters,
         "estimated": learner.estimated,
         "pretrained": learner.pretrained,
-        "rows": learner.scores(),
+        "rows": rows,
+        "rivals": others,
+        "warning": verdict(rows, others),
         "clusters": found.clusters,
         "odd_below": found.odd_below,
         "environment": environment(),
