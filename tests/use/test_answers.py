@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.evaluate import segmentation_scores
-from motet.use.compare import compare
+from motet.use.compare import _adjusted, compare
 from motet.use.count import count, repetitions
 from motet.use.search import search
 from motet.use.segment import merged, recurring, segment
@@ -180,6 +181,24 @@ def test_the_same_people_twice_are_compared_within_themselves() -> None:
     test = next(t for t in result["tests"] if t["measure"] == "speed")
     assert test["p"] == pytest.approx(2 / 2**6)  # all six rise: only all or none flipped is as extreme
     assert test["p_adjusted"] >= test["p"]
+
+
+def test_corrections_and_the_picture(tmp_path: Path) -> None:
+    p = [0.01, 0.02, 0.03, 0.5]
+    assert _adjusted(p, "holm") == pytest.approx([0.04, 0.06, 0.06, 0.5])
+    assert _adjusted(p, "bh") == pytest.approx([0.04, 0.04, 0.04, 0.5])
+    assert _adjusted(p, "by")[0] == pytest.approx(0.04 * (1 + 1 / 2 + 1 / 3 + 1 / 4))
+    assert _adjusted(p, "none") == p
+    result = compare(people(9.0, each=6), "time", correction="holm", picture=tmp_path / "p.svg")
+    picture = ElementTree.parse(tmp_path / "p.svg").getroot()
+    circles = [c for c in picture.iter("{http://www.w3.org/2000/svg}circle") if len(c)]
+    assert len(circles) == 2 * len(result["tests"])
+    filled = sum(c.get("fill") == c.get("stroke") for c in circles)
+    assert filled == 2 * sum(t["p_adjusted"] < 0.05 for t in result["tests"]) > 0
+    with pytest.raises(ConfigError, match="it must be bh, by, holm or none"):
+        compare(people(1.0), "time", correction="x")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="exists already"):
+        compare(people(1.0), "time", picture=tmp_path / "p.svg")
 
 
 def test_bouts_become_measures() -> None:

@@ -202,6 +202,10 @@ class Compare:
     """column that names the person; by default person, subject, participant or recording"""
     recordings: Path | None = None
     """CSV with a column recording whose other columns (group, person) are joined to the table"""
+    picture: Path | None = None
+    """SVG to draw: groups of every measure, effects and corrected p-values"""
+    correction: Literal["bh", "by", "holm", "none"] = "bh"
+    """for many measures: false discovery rate (bh, by), any error at all (holm), or none"""
     seed: int = 0
     overwrite: bool = False
     """replace a file that is there"""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from math import comb
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, write_json
 from motet.data.clip_table import without_guards
+from motet.use.forest import draw
 
 Float = npt.NDArray[np.float64]
 _PEOPLE = ("person", "subject", "participant", "recording")
@@ -34,6 +35,8 @@ def compare(
     *,
     people: str | None = None,
     recordings: str | Path | pl.DataFrame | None = None,
+    picture: str | Path | None = None,
+    correction: Literal["bh", "by", "holm", "none"] = "bh",
     seed: int = 0,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -46,6 +49,9 @@ def compare(
         out: JSON to write.
         people: column that names the person; by default ``person``, ``subject``, ``participant`` or ``recording``.
         recordings: table with a column ``recording`` whose other columns (group, person) are joined to ``table``.
+        picture: SVG to draw: groups of every measure, effects and corrected p-values.
+        correction: for many measures: ``bh`` or ``by`` (false discovery rate: Benjamini and Hochberg 1995, Benjamini
+            and Yekutieli 2001), ``holm`` (any error at all: Holm 1979), or ``none``.
         seed: of the permutations, where they are drawn.
         overwrite: replace a file that is there.
 
@@ -57,8 +63,11 @@ def compare(
         ConfigError: a column is missing, there is one group, or a group has fewer than three people.
         DataError: a table that cannot be read.
     """
-    if out is not None:
-        refuse_existing(out, overwrite)
+    if correction not in ("bh", "by", "holm", "none"):
+        raise ConfigError(f"correction is {correction!r}; it must be bh, by, holm or none")
+    for path in (out, picture):
+        if path is not None:
+            refuse_existing(path, overwrite)
     whole = _read(table)
     if recordings is not None:
         whole = _joined(whole, _read(recordings), by)
@@ -88,9 +97,12 @@ def compare(
     tests = sorted((t for t in found if t is not None), key=lambda t: float(t["p"]))
     if not tests:
         raise ConfigError("the table has no measure that varies: give bouts (start, end, label) or columns of numbers")
-    for test, adjusted in zip(tests, _adjusted([t["p"] for t in tests]), strict=True):
+    for test, adjusted in zip(tests, _adjusted([t["p"] for t in tests], correction), strict=True):
         test["p_adjusted"] = adjusted
-    result = {"by": by, "people": person, "groups": groups, "paired": paired, "tests": tests}
+    kinds = {"paired": paired, "correction": correction}
+    result = {"by": by, "people": person, "groups": groups, **kinds, "tests": tests}
+    if picture is not None:
+        draw(result, picture)
     if out is not None:
         write_json(Path(out), result)
     return result
@@ -258,8 +270,14 @@ def _interval(samples: list[Float], paired: bool, random: np.random.Generator) -
     return [float(q) for q in np.quantile(drawn, [0.025, 0.975])]
 
 
-def _adjusted(p: list[float]) -> list[float]:
-    """Benjamini and Hochberg's correction."""
+def _adjusted(p: list[float], correction: str) -> list[float]:
+    """P-values corrected for their number; ``p`` is sorted, the smallest first."""
+    if correction == "none":
+        return p
+    if correction == "holm":
+        steps = np.minimum(1, np.array(p) * np.arange(len(p), 0, -1))
+        return [float(q) for q in np.maximum.accumulate(steps)]
     from scipy.stats import false_discovery_control
 
-    return [float(q) for q in false_discovery_control(p)]
+    method: Literal["bh", "by"] = "by" if correction == "by" else "bh"
+    return [float(q) for q in false_discovery_control(p, method=method)]
