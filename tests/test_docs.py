@@ -305,7 +305,7 @@ def options() -> dict[str, set[str]]:
 def _help(call: list[str]) -> str:
     said = io.StringIO()
     with redirect_stdout(said), suppress(SystemExit):
-        cli.main([*call, "--help"])
+        cli.main([*call, "--help-all"])
     return said.getvalue()
 
 
@@ -340,7 +340,7 @@ def test_commands_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> N
         known = options.get(_key(words), options[verb])
         for word in words:
             if word.startswith("--"):
-                assert word.split("=")[0] in known | {"--help"}, f"{said}: no option {word}"
+                assert word.split("=")[0] in known | {"--help", "--help-all"}, f"{said}: no option {word}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -359,7 +359,7 @@ def test_names_of_a_page_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_options_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> None:
-    known = set().union(*options.values()) | {"--help", "--version"}
+    known = set().union(*options.values()) | {"--help", "--help-all", "--version"}
     for option in re.findall(r"`(--[a-z][a-z0-9.-]*)", page.read_text(encoding="utf-8")):
         assert option in known, f"{page.name} speaks of {option}, which no verb has"
 

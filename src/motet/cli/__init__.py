@@ -19,6 +19,7 @@ from typing import Any
 
 from motet._version import __version__
 from motet.cli.light import without_libraries
+from motet.cli.parse import asks_help
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 from motet.core.signals import STOPPING
 from motet.core.text import shown
@@ -127,7 +128,7 @@ _ELSEWHERE = {
 
 
 def _run(args: Sequence[str]) -> int:
-    if not args or args[0] in ("-h", "--help", "help"):
+    if not args or args[0] in ("-h", "--help", "--help-all", "help"):
         print(HELP, end="")
         return 0
     if args[0] in ("--version", "version"):
@@ -137,12 +138,12 @@ def _run(args: Sequence[str]) -> int:
         verb = " ".join(args[:words])
         if verb in VERBS:
             rest = args[words:]
-            with without_libraries() if {"-h", "--help"} & set(rest) else nullcontext():
+            with without_libraries() if asks_help(rest) else nullcontext():
                 module, name = VERBS[verb]
                 function: Callable[[Sequence[str]], int] = getattr(import_module(f"motet.cli.{module}"), name)
                 return function(rest)
     lines = [line for line in HELP.splitlines() if line.startswith(f"  {args[0]} ")]
-    if lines and len(args) > 1 and args[1] in ("-h", "--help"):
+    if lines and len(args) > 1 and asks_help(args[1:]):
         print("\n".join(lines))
         return 0
     raise ConfigError(_no_verb(args, known=bool(lines)))

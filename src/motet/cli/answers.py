@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
+from motet.cli.entries import Arg, Positional
+from motet.cli.parse import parse
+from motet.cli.result import Output
 
-from motet.cli.parse import parse, write_result
-
-_ALL = tyro.conf.arg(metavar="NAME …", help_behavior_hint="")
+_ALL = Arg(metavar="NAME …")
 
 
 @dataclass
-class Fit:
-    """Learn a classifier from a label track or labelled clips; says how often it will be wrong on new people."""
+class Fit(Output):
+    """Learn a classifier from a label track or labelled clips; says how often it will be wrong on new people.
 
-    archive: tyro.conf.Positional[Path]
+    Examples:
+    motet fit archive --track behaviour --out model
+    motet fit archive --out model --candidates statistics+linear network
+    """
+
+    archive: Positional[Path]
     out: Path
     """folder to create"""
     track: str | None = None
@@ -35,12 +40,8 @@ class Fit:
     unlabelled: Literal["ignore", "none"] = "ignore"
     """what unlabelled moments of labelled recordings are: unknown, or none of the classes"""
     seed: int = 0
-    json: Path | None = None
-    """write expected error, choice and candidates as one JSON object"""
     overwrite: bool = False
     """replace a model that is there"""
-    quiet: bool = False
-    """no progress"""
 
 
 def fit(args: Sequence[str]) -> int:
@@ -48,24 +49,26 @@ def fit(args: Sequence[str]) -> int:
     given = parse(Fit, args, "motet fit")
     from motet.use.fit import fit as make
 
-    options = dict(vars(given))
-    json, quiet = options.pop("json"), options.pop("quiet")
-    model = make(options.pop("archive"), options.pop("out"), progress=not quiet, **options)
+    model = make(given.archive, given.out, progress=not given.quiet, **given.others("archive", "out"))
     expected = model.config["expected"]
-    print(
+    return given.done(
         f"{given.out}: {model.config['chosen']}, {len(model.classes)} classes; expected on new {expected['by']}: "
-        f"{100 * expected['accuracy']:.1f} % right (worst {100 * expected['worst']:.1f} %)"
+        f"{100 * expected['accuracy']:.1f} % right (worst {100 * expected['worst']:.1f} %)",
+        model.config,
     )
-    write_result(json, model.config)
-    return 0
 
 
 @dataclass
-class Predict:
-    """Who does what, when: bouts of every recording as a table; without an archive, frames from standard input."""
+class Predict(Output):
+    """Who does what, when: bouts of every recording as a table; without an archive, frames from standard input.
 
-    model: tyro.conf.Positional[Path]
-    archive: tyro.conf.Positional[Path | None] = None
+    Examples:
+    motet predict model recordings --out bouts.csv
+    motet predict model < frames.jsonl
+    """
+
+    model: Positional[Path]
+    archive: Positional[Path | None] = None
     """recordings; without it, one JSON frame a line is read from standard input and decisions are printed"""
     out: Path | None = None
     """CSV to write: recording, start, end, label, probability"""
@@ -73,8 +76,6 @@ class Predict:
     """also store the bouts as this label track of the archive"""
     lag: float = 1.0
     """from standard input: seconds of later evidence that a decision waits for"""
-    json: Path | None = None
-    """write the time of each class in each recording as one JSON object"""
     overwrite: bool = False
     """replace a file or track that is there"""
 
@@ -95,17 +96,23 @@ def predict(args: Sequence[str]) -> int:
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
     bouts = make(given.model, given.archive, given.out, track=given.track, overwrite=given.overwrite)
-    print(f"{given.out or given.archive}: {len(bouts)} bouts of {bouts['recording'].n_unique()} recordings")
     time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
-    write_result(given.json, {"seconds": time.sum().select("recording", "label", "seconds").to_dicts()})
-    return 0
+    return given.done(
+        f"{given.out or given.archive}: {len(bouts)} bouts of {bouts['recording'].n_unique()} recordings",
+        {"seconds": time.sum().select("recording", "label", "seconds").to_dicts()},
+    )
 
 
 @dataclass
-class Segment:
-    """States that recur, without labels: how many, when."""
+class Segment(Output):
+    """States that recur, without labels: how many, when.
 
-    archive: tyro.conf.Positional[Path]
+    Examples:
+    motet segment recordings --out states.csv
+    motet segment recordings --out states.csv --states 6 --track states
+    """
+
+    archive: Positional[Path]
     out: Path
     """CSV to write: recording, start, end, state"""
     states: int | None = None
@@ -114,8 +121,6 @@ class Segment:
     """seconds that a piece lasts on average: more gives fewer, longer bouts"""
     track: str | None = None
     """also store the states as this label track of the archive, to be named"""
-    json: Path | None = None
-    """write the number of states and the evidence for it as one JSON object"""
     overwrite: bool = False
     """replace a file or track that is there"""
 
@@ -125,19 +130,22 @@ def segment(args: Sequence[str]) -> int:
     given = parse(Segment, args, "motet segment")
     from motet.use.segment import segment as make
 
-    options = dict(vars(given))
-    json = options.pop("json")
-    found = make(options.pop("archive"), options.pop("out"), **options)
-    print(f"{given.out}: {found.count} states, {len(found.table)} bouts")
-    write_result(json, {"states": found.count, "evidence": found.evidence})
-    return 0
+    found = make(given.archive, given.out, **given.others("archive", "out"))
+    return given.done(
+        f"{given.out}: {found.count} states, {len(found.table)} bouts",
+        {"states": found.count, "evidence": found.evidence},
+    )
 
 
 @dataclass
-class Search:
-    """The moments of all recordings that are most like an example."""
+class Search(Output):
+    """The moments of all recordings that are most like an example.
 
-    archive: tyro.conf.Positional[Path]
+    Examples:
+    motet search recordings --like mouse-3:12.0-12.8 --out hits.csv
+    """
+
+    archive: Positional[Path]
     like: str
     """the example: CLIP, or CLIP:START-END in seconds"""
     out: Path
@@ -155,23 +163,28 @@ def search(args: Sequence[str]) -> int:
 
     found = find(given.archive, given.like, given.out, hits=given.hits, overwrite=given.overwrite)
     nearest = f", the nearest at {found['distance'][0]:.2f}" if len(found) else ""
-    print(f"{given.out}: {len(found)} hits{nearest} (0 = the same, 1 = as two moments at random)")
-    return 0
+    return given.done(
+        f"{given.out}: {len(found)} hits{nearest} (0 = the same, 1 = as two moments at random)",
+        {"hits": found.to_dicts()},
+    )
 
 
 @dataclass
-class Count:
-    """Repetitions of a cyclic movement: when each begins and ends."""
+class Count(Output):
+    """Repetitions of a cyclic movement: when each begins and ends.
 
-    archive: tyro.conf.Positional[Path]
+    Examples:
+    motet count recordings --out repetitions.csv
+    motet count recordings --track exercise --out repetitions.csv --measures ranges.csv
+    """
+
+    archive: Positional[Path]
     out: Path
     """CSV to write: recording, repetition, start, end"""
     track: str | None = None
     """count in each interval of this label track on its own"""
     measures: Path | None = None
     """CSV to write with seconds, range and likeness of each repetition as well"""
-    json: Path | None = None
-    """write the number of repetitions of each recording as one JSON object"""
     overwrite: bool = False
     """replace a file that is there"""
 
@@ -183,16 +196,20 @@ def count(args: Sequence[str]) -> int:
 
     found = make(given.archive, given.out, track=given.track, measures=given.measures, overwrite=given.overwrite)
     numbers = found.group_by("recording", maintain_order=True).len()
-    print(f"{given.out}: {len(found)} repetitions in {len(numbers)} recordings")
-    write_result(given.json, {"repetitions": dict(numbers.rows())})
-    return 0
+    return given.done(
+        f"{given.out}: {len(found)} repetitions in {len(numbers)} recordings", {"repetitions": dict(numbers.rows())}
+    )
 
 
 @dataclass
-class Compare:
-    """Do groups differ? Permutation tests with people as the unit, effect sizes, correction for many measures."""
+class Compare(Output):
+    """Do groups differ? Permutation tests with people as the unit, effect sizes, correction for many measures.
 
-    table: tyro.conf.Positional[Path]
+    Examples:
+    motet compare bouts.csv --by group --recordings people.csv --out result.json
+    """
+
+    table: Positional[Path]
     """bouts of `motet predict`, or a CSV with one row a measurement"""
     by: str
     """column that names the group"""
@@ -216,11 +233,10 @@ def compare(args: Sequence[str]) -> int:
     given = parse(Compare, args, "motet compare")
     from motet.use.compare import compare as make
 
-    options = dict(vars(given))
-    result = make(options.pop("table"), options.pop("by"), options.pop("out"), **options)
-    print(f"{given.out}: {', '.join(f'{g} ({n} people)' for g, n in result['groups'].items())}")
+    result = make(given.table, given.by, given.out, **given.others("table", "by", "out"))
+    lines = [f"{given.out}: {', '.join(f'{g} ({n} people)' for g, n in result['groups'].items())}"]
     for test in result["tests"][:10]:
         means = ", ".join(f"{g} {m:.3g}" for g, m in test["means"].items())
         said = f"{test['effect_is']} {test['effect']:.2f}, p {test['p_adjusted']:.3f} (corrected)"
-        print(f"  {test['measure']}: {means}; {said}")
-    return 0
+        lines.append(f"  {test['measure']}: {means}; {said}")
+    return given.done("\n".join(lines), result)

@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from motet.cli.entries import Positional
 from motet.cli.parse import parse
 
 
 @dataclass
 class Arguments:
-    """Look at recordings, label them and teach a classifier, in a page of this machine."""
+    """Look at recordings, label them and teach a classifier, in a page of this machine.
 
-    archive: Annotated[Path, tyro.conf.Positional]
+    Examples:
+    motet app archive
+    motet app archive runs/cmd --track behaviour
+    """
+
+    archive: Positional[Path]
     """motion archive"""
-    model: Annotated[str | None, tyro.conf.Positional] = None
+    model: Positional[str | None] = None
     """run or weights whose features the page uses (default: the shipped weights where they fit, else statistics)"""
     port: int = 0
     """of the server; 0 takes a free one"""
     host: str = "127.0.0.1"
     """address to listen on; anything but the loopback address lets other machines in"""
-    no_browser: tyro.conf.FlagCreatePairsOff[bool] = False
+    no_browser: bool = False
     """print the address instead of opening it"""
     track: str = "labels"
     """label track that is edited"""

@@ -1,25 +1,28 @@
 """The clusters verb."""
 
-# no postponed annotations here: tyro reads them when the verb runs
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from motet.cli.parse import parse, write_result
+from motet.cli.entries import Positional
+from motet.cli.parse import parse
+from motet.cli.result import Output
 from motet.core.errors import ConfigError
 
 _TAUGHT = {"B0": "which the source has taught", "B1": "the target's own"}
 
 
 @dataclass
-class Clusters:
-    """Name, merge and export what `motet discover` has found, or label new recordings with it."""
+class Clusters(Output):
+    """Name, merge and export what `motet discover` has found, or label new recordings with it.
 
-    run: tyro.conf.Positional[Path]
+    Examples:
+    motet clusters runs/found --name 0=wave 3=wave --out labels.csv
+    motet clusters runs/found --archive new --into labelled
+    """
+
+    run: Positional[Path]
     """directory of a finished discovery"""
     branch: str = "B0"
     """B0: the branch that the source has taught; B1: the target's own"""
@@ -33,8 +36,6 @@ class Clusters:
     """label these recordings, of the target's layout, instead of the clips among which the clusters were found"""
     odd: bool = True
     """label clips that fit nowhere too"""
-    json: Path | None = None
-    """write branch, names and numbers of clips as one JSON object"""
 
 
 def clusters(args: Sequence[str]) -> int:
@@ -67,13 +68,11 @@ def clusters(args: Sequence[str]) -> int:
             f"{given.into}: archive of {len(made)} clips with these labels" + (f", {bare} without" * (bare > 0))
         )
         told |= {"into": str(given.into), "clips": len(made), "unlabelled": bare}
-    print(f"clusters of branch {given.branch}, {_TAUGHT[given.branch]}:")
+    shown = [f"clusters of branch {given.branch}, {_TAUGHT[given.branch]}:"]
     for c in found:
         like = resembling(c)
-        print(f"{c['cluster']:>4}  {c['size']:>6} clips  {words[c['cluster']]:<24} resembles {like}")
-    print("\n".join(lines), end="\n" if lines else "")
-    write_result(given.json, told)
-    return 0
+        shown.append(f"{c['cluster']:>4}  {c['size']:>6} clips  {words[c['cluster']]:<24} resembles {like}")
+    return given.done("\n".join(shown + lines), told)
 
 
 def _pair(text: str) -> tuple[int, str]:

@@ -7,25 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import tyro
-
+from motet.cli.entries import Positional
 from motet.cli.parse import parse
+from motet.cli.result import Output
 
 if TYPE_CHECKING:
     from motet.data.archive import MotionArchive
 
 
-def _said(archive: MotionArchive) -> int:
-    print(f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {archive.skeleton.name}")
-    return 0
+def _said(given: Output, archive: MotionArchive) -> int:
+    facts = {"archive": str(archive.path), "clips": len(archive), "frames": len(archive.frames)}
+    return given.done(
+        f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {archive.skeleton.name}",
+        {**facts, "layout": archive.skeleton.name},
+    )
 
 
 @dataclass
-class Select:
-    """A part of an archive: by name or by a condition on the columns of its clips."""
+class Select(Output):
+    """A part of an archive: by name or by a condition on the columns of its clips.
 
-    archive: tyro.conf.Positional[Path]
-    destination: tyro.conf.Positional[Path]
+    Examples:
+    motet data select archive part --where "subject = 3 AND class = 'squat'"
+    motet data select archive part --drop clip-7 clip-9
+    """
+
+    archive: Positional[Path]
+    destination: Positional[Path]
     drop: tuple[str, ...] = ()
     """names of clips to leave out"""
     keep: tuple[str, ...] = ()
@@ -39,17 +47,21 @@ class Select:
 
 def data_select(args: Sequence[str]) -> int:
     """motet data select ARCHIVE DESTINATION"""
-    given = dict(vars(parse(Select, args, "motet data select")))
+    given = parse(Select, args, "motet data select")
     from motet.data.edit import select
 
-    return _said(select(given.pop("archive"), given.pop("destination"), **given))
+    return _said(given, select(given.archive, given.destination, **given.others("archive", "destination")))
 
 
 @dataclass
-class Merge:
-    """Several archives of one layout and rate as one; classes are joined by name. Files of features (.npz) likewise."""
+class Merge(Output):
+    """Several archives of one layout and rate as one; classes are joined by name. Files of features (.npz) likewise.
 
-    archives: tyro.conf.Positional[tuple[Path, ...]]
+    Examples:
+    motet data merge monday tuesday both
+    """
+
+    archives: Positional[tuple[Path, ...]]
     """archives, or files of `motet embed --shard`; the last one is the destination"""
     overwrite: bool = False
 
@@ -66,17 +78,22 @@ def data_merge(args: Sequence[str]) -> int:
         from motet.use.joined import join
 
         shape = join(given.archives[:-1], given.archives[-1], overwrite=given.overwrite)
-        print(f"{given.archives[-1]}: {shape[0]} clips × {shape[1]} features")
-        return 0
-    return _said(merge(given.archives[:-1], given.archives[-1], overwrite=given.overwrite))
+        facts = {"out": str(given.archives[-1]), "clips": shape[0], "features": shape[1]}
+        return given.done(f"{given.archives[-1]}: {shape[0]} clips × {shape[1]} features", facts)
+    return _said(given, merge(given.archives[:-1], given.archives[-1], overwrite=given.overwrite))
 
 
 @dataclass
-class Split:
-    """Recordings cut into clips: windows of equal length, or the intervals of a label track."""
+class Split(Output):
+    """Recordings cut into clips: windows of equal length, or the intervals of a label track.
 
-    archive: tyro.conf.Positional[Path]
-    destination: tyro.conf.Positional[Path]
+    Examples:
+    motet data split recordings windows --seconds 4 --overlap 0.5
+    motet data split recordings clips --track behaviour
+    """
+
+    archive: Positional[Path]
+    destination: Positional[Path]
     seconds: float | None = None
     """length of a window"""
     overlap: float = 0.0
@@ -88,18 +105,22 @@ class Split:
 
 def data_split(args: Sequence[str]) -> int:
     """motet data split ARCHIVE DESTINATION"""
-    given = dict(vars(parse(Split, args, "motet data split")))
+    given = parse(Split, args, "motet data split")
     from motet.data.edit import split
 
-    return _said(split(given.pop("archive"), given.pop("destination"), **given))
+    return _said(given, split(given.archive, given.destination, **given.others("archive", "destination")))
 
 
 @dataclass
-class Convert:
-    """The same recordings in another layout, rate, unit or system of axes."""
+class Convert(Output):
+    """The same recordings in another layout, rate, unit or system of axes.
 
-    archive: tyro.conf.Positional[Path]
-    destination: tyro.conf.Positional[Path]
+    Examples:
+    motet data convert archive converted --layout shared-15 --fps 30
+    """
+
+    archive: Positional[Path]
+    destination: Positional[Path]
     layout: str | None = None
     """joint layout, e.g. shared-15"""
     fps: float | None = None
@@ -115,18 +136,23 @@ class Convert:
 
 def data_convert(args: Sequence[str]) -> int:
     """motet data convert ARCHIVE DESTINATION"""
-    given = dict(vars(parse(Convert, args, "motet data convert")))
+    given = parse(Convert, args, "motet data convert")
     from motet.data.edit import convert
 
-    return _said(convert(given.pop("archive"), given.pop("destination"), **given))
+    return _said(given, convert(given.archive, given.destination, **given.others("archive", "destination")))
 
 
 @dataclass
-class Label:
-    """Labels from a file: a label track of the archive (--track), or labels of clips in a new archive (--out)."""
+class Label(Output):
+    """Labels from a file: a label track of the archive (--track), or labels of clips in a new archive (--out).
 
-    archive: tyro.conf.Positional[Path]
-    table: tyro.conf.Positional[Path]
+    Examples:
+    motet data label archive intervals.csv --track behaviour
+    motet data label archive labels.csv --out labelled
+    """
+
+    archive: Positional[Path]
+    table: Positional[Path]
     """intervals (CSV, TSV, ELAN, BORIS, Audacity), one label a frame, or with --out a CSV with a column name"""
     track: str | None = None
     """label track to write, beside the recordings"""
@@ -153,22 +179,27 @@ def data_label(args: Sequence[str]) -> int:
             "say where the labels go: --track NAME for labels along time, --out ARCHIVE for labels of clips"
         )
     if given.out is not None:
-        return _said(relabelled(given.archive, given.out, given.table, overwrite=given.overwrite))
+        return _said(given, relabelled(given.archive, given.out, given.table, overwrite=given.overwrite))
     archive = MotionArchive.open(given.archive)
     added = labelled(
         archive, given.table, str(given.track), form=given.form, recording=given.recording, overwrite=given.overwrite
     )
-    print(f"{archive.path}: track {given.track}, {added} intervals")
-    return 0
+    facts = {"archive": str(archive.path), "track": given.track, "intervals": added}
+    return given.done(f"{archive.path}: track {given.track}, {added} intervals", facts)
 
 
 @dataclass
-class Export:
+class Export(Output):
     """An archive for other programs: frames as CSV, .npz, BVH, TRC or glTF; label tracks as tables, ELAN, BORIS or
-    Audacity."""
+    Audacity.
 
-    archive: tyro.conf.Positional[Path]
-    destination: tyro.conf.Positional[Path]
+    Examples:
+    motet data export archive folder
+    motet data export archive folder --form elan --track behaviour
+    """
+
+    archive: Positional[Path]
+    destination: Positional[Path]
     """folder to create; a file for npz"""
     form: Literal["csv", "npz", "bvh", "trc", "glb", "table", "elan", "boris", "audacity"] = "csv"
     """csv, npz, bvh, trc and glb hold frames, the others a label track"""
@@ -188,19 +219,22 @@ def data_export(args: Sequence[str]) -> int:
         from motet.use.animation import export_animation
 
         files = export_animation(archive, given.destination, form=given.form, overwrite=given.overwrite)
-        print(f"{given.destination}: {files} files")
-        return 0
+        return given.done(f"{given.destination}: {files} files", {"out": str(given.destination), "files": files})
     count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
-    print(f"{given.destination}: {count} {'clips' if given.form in ('csv', 'npz') else 'intervals'}")
-    return 0
+    what = "clips" if given.form in ("csv", "npz") else "intervals"
+    return given.done(f"{given.destination}: {count} {what}", {"out": str(given.destination), what: count})
 
 
 @dataclass
-class Stitch:
-    """Long recordings with a label track from the labelled clips of each person, in an order that is drawn."""
+class Stitch(Output):
+    """Long recordings with a label track from the labelled clips of each person, in an order that is drawn.
 
-    archive: tyro.conf.Positional[Path]
-    destination: tyro.conf.Positional[Path]
+    Examples:
+    motet data stitch archive long --seconds 120
+    """
+
+    archive: Positional[Path]
+    destination: Positional[Path]
     seconds: float = 60.0
     """a recording ends with the clip that brings it to this length"""
     gap: float = 0.3
@@ -214,7 +248,7 @@ class Stitch:
 
 def data_stitch(args: Sequence[str]) -> int:
     """motet data stitch ARCHIVE DESTINATION"""
-    given = dict(vars(parse(Stitch, args, "motet data stitch")))
+    given = parse(Stitch, args, "motet data stitch")
     from motet.data.stitch import stitch
 
-    return _said(stitch(given.pop("archive"), given.pop("destination"), **given))
+    return _said(given, stitch(given.archive, given.destination, **given.others("archive", "destination")))

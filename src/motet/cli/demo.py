@@ -33,18 +33,19 @@ SHOTS = (1, 5)
 _BODY = "body (shipped)"
 
 
-def demo(out: str | Path = "demo", *, progress: bool = True, **options: Any) -> list[Path]:
+def demo(out: str | Path = "demo", *, progress: bool = True, quiet: bool = False, **options: Any) -> list[Path]:
     """Compare what motet offers with raw coordinates, random convolutions and an untrained encoder.
 
     Args:
         out: folder for archives, runs and reports.
         progress: show progress on stderr.
+        quiet: print nothing.
         options: of the training, e.g. ``steps=20``; those of the recipe by default.
 
     Returns:
         Paths of the reports.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=quiet)
     with one_thread():
         pages = [_shipped(Path(out) / "simulated", console, progress)]
         pages.append(_trained(Path(out) / "watch", console, progress, WATCH | options))

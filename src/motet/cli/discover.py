@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
-from motet.cli.parse import parse, value_of, write_result
-from motet.cli.verbs import Place, Text, show, trains
+from motet.cli.entries import Arg
+from motet.cli.parse import parse, stated, value_of
+from motet.cli.result import Output
+from motet.cli.verbs import show, trains
 from motet.core.errors import ConfigError
-
-# kinds of options that may be left out
-Classes = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS …", help_behavior_hint="")]
-Rule = Annotated[str | None, tyro.conf.arg(metavar="RULE", help_behavior_hint="")]
 
 
 @trains("discover")
@@ -36,43 +32,41 @@ def discover(args: Sequence[str]) -> int:
         base = as_released(base)
 
     @dataclass
-    class Arguments:
-        source: Place = None
+    class Arguments(Output):
+        source: Path | None = None
         """labelled archive"""
-        target: Place = None
+        target: Path | None = None
         """archive whose classes are wanted; labels, where it has any, only score the
         result"""
-        out: Place = None
+        out: Path | None = None
         """run directory to create"""
-        task: Text = None
+        task: Annotated[str | None, Arg(metavar="NAME")] = None
         """splits, classes, clusters and recipe of a known pair of sets"""
-        recipe: Text = None
+        recipe: Annotated[str | None, Arg(metavar="NAME")] = None
         """paper or small; by default small below 5,000 training clips"""
-        method: Text = None
+        method: Annotated[str | None, Arg(metavar="NAME")] = None
         """how the target is labelled; `--method NAME --help` shows its options. By default codt"""
-        source_split: Rule = None
+        source_split: Annotated[str | None, Arg(metavar="RULE")] = None
         """rule that says which source clips train"""
-        target_split: Rule = None
+        target_split: Annotated[str | None, Arg(metavar="RULE")] = None
         """rule that says which target clips train, and which are judged; by default all train where none has a label"""
-        source_classes: Classes = ()
+        source_classes: Annotated[tuple[str, ...], Arg(metavar="CLASS …")] = ()
         """classes of the source that count, by number or name; all by default"""
-        target_classes: Classes = ()
+        target_classes: Annotated[tuple[str, ...], Arg(metavar="CLASS …")] = ()
         """classes of the target that count, by number or name; all by default"""
         as_released: bool = False
         """follow the released code where it is well defined"""
-        training: tyro.conf.OmitArgPrefixes[tyro.conf.SuppressFixed[Settings]] = base
+        training: Settings = base
         seeds: tuple[int, ...] = ()
         """run once per seed, into OUT/seed-<n>; runs that are there already are kept or continued"""
-        quiet: bool = False
-        """no progress and no table, only warnings"""
-        json: Place = None
-        """write the result here too"""
 
     description = (
         "Find the action classes of an unlabelled archive with the help of a labelled one; `motet resume RUN` "
         f"continues. Methods: {'; '.join(f'{k}: {v}' for k, v in METHODS.items())}. Tasks: {', '.join(TASKS)}. "
         f"Defaults of the training options are those of the recipe {base.name}; `--recipe paper --help` or "
-        "`--task NAME --help` shows others."
+        "`--task NAME --help` shows others.\n\nExamples:\n"
+        "motet discover --source labelled --target unlabelled --out runs/found\n"
+        "motet discover --source a --target b --out runs/found --method simgcd --clusters 12"
     )
     given = parse(Arguments, args, "motet discover", description=description)
     if given.source is None or given.target is None:
@@ -83,11 +77,10 @@ def discover(args: Sequence[str]) -> int:
     from motet.methods.discovery import run, run_seeds
 
     # what the command line does not say is left to the recipe that fits the data
-    said = {a.split("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for a in args if a[:2] == "--"}
     values = given.training.to_dict() | ({"method": way} if way is not None else {})
-    stated: dict[str, Any] = {k: v for k, v in values.items() if k in said - {"name", "clusters"}}
+    named: dict[str, Any] = {k: v for k, v in values.items() if k in stated(args) - {"name", "clusters"}}
     options = {
-        **stated,
+        **named,
         "clusters": given.training.clusters,
         "recipe": given.recipe,
         "task": given.task,
@@ -102,15 +95,8 @@ def discover(args: Sequence[str]) -> int:
         if given.out is None:
             raise ConfigError("--seeds needs a directory for the runs; name it by --out")
         runs = run_seeds(given.source, given.target, given.out, given.seeds, **options)
-        return show(runs, given.json, quiet=given.quiet)
+        return show(runs, given)
     found = run(given.source, given.target, given.out, **options)
-    return _show(found, given.json, given.quiet)
-
-
-def _show(found: dict[str, Any], path: Path | None, quiet: bool) -> int:
     from motet.methods.discovery.describe import report
 
-    if not quiet:
-        print(report(found))
-    write_result(path, found)
-    return 0
+    return given.done(report(found), found)

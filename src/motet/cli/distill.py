@@ -8,9 +8,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
-from motet.cli.parse import option_of, parse, value_of, write_result
+from motet.cli.entries import Arg
+from motet.cli.parse import asks_help, option_of, parse, value_of
+from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
 
@@ -21,14 +21,14 @@ def distill(args: Sequence[str]) -> int:
     from motet.methods.distillation.motion import Motion
     from motet.methods.distillation.settings import RECIPES, settings_for
 
-    if value_of(args, "--target") is None and not {"-h", "--help"} & set(args):
+    if value_of(args, "--target") is None and not asks_help(args):
         raise ConfigError(_no_target(args))
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
     parts, clips = (chosen.method, chosen.networks, chosen.training, chosen.loop), Motion()
 
     @dataclass
-    class Arguments:
-        tables: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TABLE")]
+    class Arguments(Output):
+        tables: Annotated[tuple[str, ...], Arg(positional=True, metavar="TABLE …")]
         """feature table (.npz) or motion archive, NAME=ARCHIVE to name it; several are of the same samples"""
         target: tuple[str, ...]
         """modalities that the student sees, in training and in use"""
@@ -40,18 +40,15 @@ def distill(args: Sequence[str]) -> int:
         """how the student is taught; each has options of its own, see above"""
         settings: str = "table"
         """values that the options start from"""
-        options: Annotated[
-            tyro.conf.OmitArgPrefixes[type(parts[0])],  # type: ignore[valid-type]
-            tyro.conf.arg(name=chosen.name),  # the heading in --help
-        ] = parts[0]
+        options: Annotated[type(parts[0]), Arg(title=chosen.name)] = parts[0]  # type: ignore[valid-type]
         """of the method"""
-        networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
+        networks: type(parts[1]) = parts[1]  # type: ignore[valid-type]
         """widths and kinds of the networks"""
-        training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
+        training: type(parts[2]) = parts[2]  # type: ignore[valid-type]
         """how the networks move"""
-        loop: tyro.conf.OmitArgPrefixes[type(parts[3])] = parts[3]  # type: ignore[valid-type]
+        loop: type(parts[3]) = parts[3]  # type: ignore[valid-type]
         """device, precision, checkpoints"""
-        motion: tyro.conf.OmitArgPrefixes[type(clips)] = clips  # type: ignore[valid-type]
+        motion: type(clips) = clips  # type: ignore[valid-type]
         """how clips of motion archives become rows"""
         seeds: tuple[int, ...] = (0,)
         """all are trained in one pass"""
@@ -66,14 +63,12 @@ def distill(args: Sequence[str]) -> int:
         """first estimate what the auxiliary adds"""
         diagnose_only: bool = False
         """estimate what the auxiliary adds, and train nothing"""
-        json: Path | None = None
-        """write the result here too"""
-        quiet: bool = False
-        """show no progress"""
 
     description = (
         "Train a student of some modalities with the help of others, all folds and seeds at once. `motet resume "
-        f"RUN` continues a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
+        f"RUN` continues a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options(args)}\n\nExamples:\n"
+        "motet distill table.npz --target watch --auxiliary skeleton --out runs/student\n"
+        "motet distill watch=watches skeleton=skeletons --target watch --auxiliary skeleton --out runs/student"
     )
     given = parse(Arguments, args, "motet distill", elsewhere=whose_option(chosen.name), description=description)
     if not given.tables:
@@ -103,7 +98,9 @@ def distill(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **options,
     )
-    return _show(found, given.out, given.json)
+    from motet.methods.distillation.narrative import report
+
+    return given.done(report(found, given.out), found)
 
 
 def _no_target(args: Sequence[str]) -> str:
@@ -117,11 +114,13 @@ def _no_target(args: Sequence[str]) -> str:
     return f"say by --target what the student sees; {' + '.join(tables)} has {names} (see `motet distill --help`)"
 
 
-def own_options() -> str:
-    """Which options each method has, as its class says."""
+def own_options(args: Sequence[str]) -> str:
+    """The methods, and where all of the help was asked for the options of each, as its class says."""
     from motet.methods.distillation.methods import METHODS
 
-    said = ["Methods, and the options of each (`--method NAME --help` explains them):"]
+    if "--help-all" not in args:
+        return f"Methods: {', '.join(METHODS)}."
+    said = ["Methods, and the options of each (`--method NAME --help-all` explains them):"]
     owners: dict[str, list[str]] = {}
     for name, options in METHODS.items():
         owners.setdefault(", ".join(_flags(options)) or "none of its own", []).append(name)
@@ -161,20 +160,11 @@ def _diagnose(given: Any) -> int:
         progress=not given.quiet,
     )
     left = "".join(f"; {count:,} {why}" for why, count in found["left_out"].items())
-    print(f"{found['rows']:,} of {found['total']:,} rows are looked at{left}")
+    lines = [f"{found['rows']:,} of {found['total']:,} rows are looked at{left}"]
     same = len(given.target) == 1  # then "target" is that one modality again
     for name, scores in found["probes"].items():
         if not (name == "target" and same):
             called = {"target": "target together", "all": "all together"}.get(name, name)
-            print(f"{called}: accuracy {100 * scores['accuracy']:.1f} %, {scores['bits']:.2f} bits")
-    print(f"{found['says']}.")
-    write_result(given.json, found)
-    return 0
-
-
-def _show(found: dict[str, Any], out: Path | None, path: Path | None) -> int:
-    from motet.methods.distillation.narrative import report
-
-    print(report(found, out))
-    write_result(path, found)
-    return 0
+            lines.append(f"{called}: accuracy {100 * scores['accuracy']:.1f} %, {scores['bits']:.2f} bits")
+    done: int = given.done("\n".join([*lines, f"{found['says']}."]), found)
+    return done

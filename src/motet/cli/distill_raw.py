@@ -8,31 +8,35 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
-from motet.cli.parse import parse, value_of, write_result
+from motet.cli.entries import Arg, Positional, Prefixed
+from motet.cli.parse import parse, value_of
+from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
 from motet.methods.distillation.raw.options import KINDS, Audio, Face, RawOptions, Speech, Text, Video
 
 
 @dataclass
-class Index:
-    dataset: tyro.conf.Positional[str]
+class Index(Output):
+    """Find the recordings of a data set in its folder.
+
+    Examples:
+    motet distill index folders recordings --out manifest.csv
+    """
+
+    dataset: Positional[str]
     """folders, ucf51, activitynet or iemocap"""
-    source: tyro.conf.Positional[Path]
+    source: Positional[Path]
     """folder of the recordings"""
     out: Path
     """manifest (CSV) to write"""
     partial: bool = False
     """go on although something is missing"""
-    json: Path | None = None
-    """write what was found here too"""
 
 
 def distill_index(args: Sequence[str]) -> int:
     """motet distill index DATASET SOURCE --out MANIFEST.csv"""
-    given = parse(Index, args, "motet distill index", description="Find the recordings of a data set in its folder.")
+    given = parse(Index, args, "motet distill index")
     from motet.core.errors import DataError
     from motet.methods.distillation.raw import index
 
@@ -42,27 +46,31 @@ def distill_index(args: Sequence[str]) -> int:
     found.manifest.write(given.out)
     manifest = found.manifest
     counts = {m: sum(i is not None for i in items) for m, items in manifest.modalities.items()}
-    for line in (*found.notes, *(f"missing: {m}" for m in found.missing)):
-        print(line)
-    print(f"{given.out}: {len(manifest)} samples, {', '.join(f'{n} of {m}' for m, n in counts.items())}")
+    lines = [*found.notes, *(f"missing: {m}" for m in found.missing)]
+    lines.append(f"{given.out}: {len(manifest)} samples, {', '.join(f'{n} of {m}' for m, n in counts.items())}")
     facts = {"samples": len(manifest), "modalities": counts, "classes": list(manifest.class_names)}
-    write_result(given.json, facts | {"missing": list(found.missing)})
-    return 0
+    return given.done("\n".join(lines), facts | {"missing": list(found.missing)})
 
 
 @dataclass
-class Extract:
-    source: tyro.conf.Positional[Path]
+class Extract(Output):
+    """Features of frozen networks as a table for motet distill.
+
+    Examples:
+    motet distill extract manifest.csv --out table.npz --video.weights r2plus1d.pt
+    """
+
+    source: Positional[Path]
     """manifest (CSV), or a folder with one folder per class"""
     out: Path
     """table (.npz) to write"""
     modalities: tuple[str, ...] = ()
     """of the manifest; by default all"""
-    video: Video = field(default_factory=Video)
-    face: Face = field(default_factory=Face)
-    audio: Audio = field(default_factory=Audio)
-    speech: Speech = field(default_factory=Speech)
-    text: Text = field(default_factory=Text)
+    video: Prefixed[Video] = field(default_factory=Video)
+    face: Prefixed[Face] = field(default_factory=Face)
+    audio: Prefixed[Audio] = field(default_factory=Audio)
+    speech: Prefixed[Speech] = field(default_factory=Speech)
+    text: Prefixed[Text] = field(default_factory=Text)
     mark_absent: bool = False
     """recordings that cannot be read are marked in available_MODALITY instead of being an error"""
     seed: int = 0
@@ -70,14 +78,11 @@ class Extract:
     device: str = "cpu"
     workers: int | None = None
     """threads that decode; by default one per processor; 0 reads between the steps"""
-    quiet: bool = False
 
 
 def distill_extract(args: Sequence[str]) -> int:
     """motet distill extract SOURCE --out TABLE.npz"""
-    given = parse(
-        Extract, args, "motet distill extract", description="Features of frozen networks as a table for motet distill."
-    )
+    given = parse(Extract, args, "motet distill extract")
     from motet.methods.distillation.raw import extract
 
     options = RawOptions(given.video, given.audio, given.speech, given.text, given.face)
@@ -92,8 +97,7 @@ def distill_extract(args: Sequence[str]) -> int:
         workers=given.workers,
         progress=not given.quiet,
     )
-    print(_extracted(given.out))
-    return 0
+    return given.done(_extracted(given.out), {"table": str(given.out)})
 
 
 def _extracted(out: Path) -> str:
@@ -125,8 +129,8 @@ def distill_raw(args: Sequence[str]) -> int:
     parts = (chosen.method, chosen.networks, chosen.training, chosen.loop)
 
     @dataclass
-    class Arguments:
-        source: tyro.conf.Positional[Path]
+    class Arguments(Output):
+        source: Positional[Path]
         """manifest (CSV), or a folder with one folder per class"""
         target: tuple[str, ...]
         """modalities that the student sees, in training and in use"""
@@ -138,20 +142,17 @@ def distill_raw(args: Sequence[str]) -> int:
         """how the student is taught; each has options of its own, see above"""
         settings: str = "table"
         """values that the options start from"""
-        options: Annotated[
-            tyro.conf.OmitArgPrefixes[type(parts[0])],  # type: ignore[valid-type]
-            tyro.conf.arg(name=chosen.name),  # the heading in --help
-        ] = parts[0]
+        options: Annotated[type(parts[0]), Arg(title=chosen.name)] = parts[0]  # type: ignore[valid-type]
         """of the method"""
-        networks: tyro.conf.OmitArgPrefixes[type(parts[1])] = parts[1]  # type: ignore[valid-type]
-        training: tyro.conf.OmitArgPrefixes[type(parts[2])] = parts[2]  # type: ignore[valid-type]
-        loop: tyro.conf.OmitArgPrefixes[type(parts[3])] = parts[3]  # type: ignore[valid-type]
+        networks: type(parts[1]) = parts[1]  # type: ignore[valid-type]
+        training: type(parts[2]) = parts[2]  # type: ignore[valid-type]
+        loop: type(parts[3]) = parts[3]  # type: ignore[valid-type]
         """device, precision, checkpoints"""
-        video: Video = field(default_factory=Video)
-        face: Face = field(default_factory=Face)
-        audio: Audio = field(default_factory=Audio)
-        speech: Speech = field(default_factory=Speech)
-        text: Text = field(default_factory=Text)
+        video: Prefixed[Video] = field(default_factory=Video)
+        face: Prefixed[Face] = field(default_factory=Face)
+        audio: Prefixed[Audio] = field(default_factory=Audio)
+        speech: Prefixed[Speech] = field(default_factory=Speech)
+        text: Prefixed[Text] = field(default_factory=Text)
         train_auxiliary: bool = False
         """the auxiliary networks learn, too; by default they are frozen and need weights"""
         seeds: tuple[int, ...] = (0,)
@@ -165,13 +166,11 @@ def distill_raw(args: Sequence[str]) -> int:
         """recordings of frozen modalities that cannot be read are absent instead of an error"""
         workers: int | None = None
         """threads that decode; by default one per processor; 0 reads between the steps"""
-        json: Path | None = None
-        """write the result here too"""
-        quiet: bool = False
 
     description = (
         "Train a student that sees recordings, with the help of other modalities. `motet resume RUN` "
-        f"continues a run that was stopped.\n\nSettings: {', '.join(RECIPES)}. {own_options()}"
+        f"continues a run that was stopped.\n\nSettings: {', '.join(RECIPES)}. {own_options(args)}\n\nExamples:\n"
+        "motet distill raw manifest.csv --target audio --auxiliary video --out runs/student"
     )
     given = parse(Arguments, args, "motet distill raw", elsewhere=whose_option(chosen.name), description=description)
     if given.out is None:
@@ -199,12 +198,6 @@ def distill_raw(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **options,
     )
-    return _show(found, given.out, given.json)
-
-
-def _show(found: dict[str, Any], out: Path, path: Path | None) -> int:
     from motet.methods.distillation.narrative import report
 
-    print(report(found, out))
-    write_result(path, found)
-    return 0
+    return given.done(report(found, given.out), found)

@@ -9,22 +9,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, make_dataclass
 from difflib import get_close_matches
+from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from motet.cli.parse import parse
-from motet.cli.tables import aligned
+from motet.cli.entries import Positional, Prefixed
+from motet.cli.parse import asks_help, parse
+from motet.cli.result import Output
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.engine.hub import is_shipped
 
 
 @dataclass(kw_only=True)
-class Arguments:
-    """Judge what a run has learned, beside raw features and a random encoder."""
+class Arguments(Output):
+    """Judge what a run has learned, beside raw features and a random encoder.
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    Examples:
+    motet evaluate runs/cmd
+    motet evaluate runs/cmd/seed-* --protocols knn linear fewshot --json result.json
+    motet evaluate runs/cmd --protocols linear --linear.epochs 50
+    """
+
+    runs: Positional[tuple[Path, ...]]
     """run directories of any verb, or weights by name (body); several repetitions of one training give mean ± sd"""
     protocols: tuple[str, ...] = ("knn", "ridge")
     data: Path | None = None
@@ -40,16 +46,13 @@ class Arguments:
     again: bool = False
     """judge anew even what is there"""
     device: str = "auto"
-    json: Path | None = None
-    """write the result here too, beside evaluation.json in the run directory"""
     markdown: Path | None = None
     """write the table here too, beside evaluation.md in the run directory"""
-    quiet: bool = False
 
 
 def evaluate(args: Sequence[str]) -> int:
     """motet evaluate RUN"""
-    if not any("." in a.split("=")[0] and a.startswith("--") for a in args) and not {"-h", "--help"} & set(args):
+    if not any("." in a.split("=")[0] and a.startswith("--") for a in args) and not asks_help(args):
         # no option of a protocol: what is wrong is told before torch is imported
         _check_runs(parse(Arguments, args, "motet evaluate").runs)
     # imported only now: torch is not needed for wrong arguments
@@ -58,14 +61,17 @@ def evaluate(args: Sequence[str]) -> int:
     from motet.evaluate.runner import protocol, protocols, run
 
     names = protocols()
-    own = [(n.replace("-", "_"), protocol(n).Options, field(default_factory=protocol(n).Options)) for n in names]
-    kinds = make_dataclass("options", own)  # --knn.k, --linear.epochs …
+    own = []  # --knn.k, --linear.epochs …
+    for name in names:
+        kind = protocol(name).Options
+        own.append((name.replace("-", "_"), Prefixed[kind], field(default_factory=kind)))  # type: ignore[misc]
+    kinds = make_dataclass("options", own)
 
     @dataclass(kw_only=True)
     class All(Arguments):
-        options: Annotated[kinds, tyro.conf.arg(name="")] = field(default_factory=kinds)  # type: ignore[valid-type]
+        options: kinds = field(default_factory=kinds)  # type: ignore[valid-type]
 
-    given = parse(All, args, "motet evaluate", description=f"{Arguments.__doc__} Protocols: {', '.join(names)}")
+    given = parse(All, args, "motet evaluate", description=_described(names))
     _check_runs(given.runs)
     for name in given.protocols:
         _check_protocol(name, names)
@@ -81,17 +87,19 @@ def evaluate(args: Sequence[str]) -> int:
             without_copies=given.without_copies,
             again=given.again,
             device=given.device,
-            json=given.json,
             markdown=given.markdown,
             progress=not given.quiet and rank() == 0,
             **chosen,
         )
         if rank() == 0:
-            print(aligned(markdown(_asked(found, given.protocols))))
-            print(_where(found, given.protocols))
-            if found["summary"]:
-                print(found["summary"])
+            said = [markdown(_asked(found, given.protocols)), _where(found, given.protocols), found["summary"]]
+            given.done("\n".join(filter(None, said)), found)
     return 0
+
+
+def _described(names: Sequence[str]) -> str:
+    said, examples = str(Arguments.__doc__).split("\n\n", 1)
+    return f"{said} Protocols: {', '.join(names)}.\n\n{cleandoc(examples)}"
 
 
 def _check_runs(runs: Sequence[Path]) -> None:

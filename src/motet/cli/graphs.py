@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
-from motet.cli.parse import option_of, parse, value_of, write_result
+from motet.cli.entries import Arg, Positional
+from motet.cli.parse import option_of, parse, value_of
+from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
 
@@ -33,8 +33,8 @@ def graphs(args: Sequence[str]) -> int:
     chosen = options_for(value_of(args, "--method") or "graphcl", "--as-released" in args, {})
 
     @dataclass
-    class Arguments:
-        folder: tyro.conf.Positional[tuple[Path, ...]]
+    class Arguments(Output):
+        folder: Positional[tuple[Path, ...]]
         """folder of a TU graph set: DS_A.txt, DS_graph_indicator.txt, DS_graph_labels.txt, DS_node_labels.txt"""
         out: Path | None = None
         """run directory to create"""
@@ -42,7 +42,7 @@ def graphs(args: Sequence[str]) -> int:
         """HaLP's options appear with --method halp-graphcl"""
         as_released: bool = False
         """the quirks of the released code too"""
-        options: Annotated[tyro.conf.OmitArgPrefixes[type(chosen)], tyro.conf.arg(name="")] = chosen  # type: ignore[valid-type]
+        options: Annotated[type(chosen), Arg(title="method")] = chosen  # type: ignore[valid-type]
         """of the method"""
         seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
         folds: int = 10
@@ -51,13 +51,11 @@ def graphs(args: Sequence[str]) -> int:
         """label counts and encoders with initial weights beside it"""
         device: str = "cpu"
         """auto, cpu, cuda or mps"""
-        json: Path | None = None
-        """write the result here too"""
-        quiet: bool = False
 
     description = (
         "Learn from graphs without their labels, and evaluate the encoder by a support vector machine. Methods: "
-        f"{', '.join(METHODS)}"
+        f"{', '.join(METHODS)}\n\nExamples:\nmotet graphs MUTAG --out runs/mutag\n"
+        "motet graphs MUTAG --out runs/halp --method halp-graphcl"
     )
     given = parse(Arguments, args, "motet graphs", elsewhere=_of_method, description=description)
     if len(given.folder) != 1:
@@ -67,6 +65,4 @@ def graphs(args: Sequence[str]) -> int:
     call = {f.name: getattr(given.options, f.name) for f in fields(chosen)}
     call |= {name: getattr(given, name) for name in ("method", "as_released", "seeds", "folds", "baselines", "device")}
     found = run(given.folder[0], given.out, progress=not given.quiet, **call)
-    print(report(found))
-    write_result(given.json, found)
-    return 0
+    return given.done(report(found), found)

@@ -15,12 +15,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-HEAVY = ("torch", "lightning_fabric", "safetensors", "polars", "scipy", "sklearn", "onnx", "h5py", "typeguard")
+HEAVY = ("torch", "lightning_fabric", "safetensors", "numpy", "polars", "scipy", "sklearn", "onnx", "h5py", "rich")
 """libraries that are not needed to say what a verb can do."""
 
 
 class _Kind(ABCMeta):
-    """Class of the stand-ins: every attribute is a stand-in too."""
+    """Class of the stand-ins: every attribute is a stand-in too, and so is what arithmetic makes of them."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -46,6 +46,18 @@ class StandIn(metaclass=_Kind):
         return cls
 
 
+def _itself(self: Any, *others: Any) -> Any:
+    return self
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "xor", "lshift", "rshift"):
+    for _kind in (_Kind, StandIn):
+        setattr(_kind, f"__{_name}__", _itself)
+        setattr(_kind, f"__r{_name}__", _itself)
+for _name in ("neg", "invert", "getitem"):
+    setattr(StandIn, f"__{_name}__", _itself)
+
+
 def _attribute(name: str) -> Any:
     if name in ("__path__", "__file__", "__spec__", "__all__"):
         raise AttributeError(name)
@@ -53,10 +65,13 @@ def _attribute(name: str) -> Any:
 
 
 class _Finder(MetaPathFinder, Loader):
+    def __init__(self) -> None:
+        self.absent = set(HEAVY) - set(sys.modules)
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] in HEAVY else None
+        return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] in self.absent else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = ModuleType(spec.name)

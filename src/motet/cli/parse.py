@@ -1,20 +1,21 @@
-"""Arguments of a verb: tyro on a dataclass, with its boxed errors as one line."""
+"""Arguments of a verb: words of the command line into a dataclass, with errors of one line."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from dataclasses import MISSING
+from typing import Any, TypeVar
 
-import tyro
-
+from motet.cli.entries import Entry, build, entries, items, near_flags, read
 from motet.core.errors import ConfigError
 
 T = TypeVar("T")
+HELP = ("-h", "--help", "--help-all")
+
+
+def asks_help(args: Sequence[str]) -> bool:
+    """Whether help was asked for."""
+    return bool(set(HELP) & set(args))
 
 
 def parse(
@@ -23,54 +24,131 @@ def parse(
     prog: str,
     *,
     elsewhere: Callable[[str], str | None] | None = None,
-    **options: Any,
+    description: str | None = None,
+    defaults: dict[str, Any] | None = None,
 ) -> T:
-    """Parse ``args`` into a dataclass; ``--help`` prints and exits.
+    """Parse ``args`` into a dataclass; ``--help`` and ``--help-all`` print and exit.
 
     Args:
         kind: the dataclass.
         args: words of the command line.
         prog: how the command is called.
         elsewhere: from an unknown flag to what to do if it belongs elsewhere, None if it belongs nowhere.
-        options: of :func:`tyro.cli`.
+        description: what the verb does, by default the docstring of the dataclass.
+        defaults: values of fields that the dataclass leaves open, such as the options of a recipe.
 
     Raises:
         ConfigError: the arguments do not fit; one line that says which.
     """
-    said = io.StringIO()
+    known = entries(kind, defaults)
+    if asks_help(args):
+        from motet.cli.help import render
+
+        print(render(known, prog, description or kind.__doc__ or "", whole="--help-all" in args))
+        raise SystemExit(0)
     try:
-        with redirect_stderr(said):
-            return cast(T, tyro.cli(kind, args=list(args), prog=prog, **options))
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        text = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", said.getvalue())
-        text = re.sub(r"-{4,}", " ", text)  # the same boxes where the terminal has no lines
-        line = " ".join(text.split()).removeprefix("Parsing error ").removeprefix("Unrecognized options ")
-        line = re.sub(r" ?For full helptext, (run|see) .*$", "", line)
-        line = re.sub(r"^(Value error |Error parsing [^:]*: )+", "", line)
-        line = re.sub(r"^Invalid choice invalid choice", "invalid choice", line)
-        line = re.sub(r"^Required options Missing", "missing", line)
-        line = _unknown(line, elsewhere) or line
-        raise ConfigError(f"{line or 'the arguments cannot be parsed'} (see `{prog} --help`)") from None
+        values = _values(list(args), known, elsewhere)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (see `{prog} --help`)") from None
+    return build(kind, defaults or {}, values)
 
 
-def _unknown(line: str, elsewhere: Callable[[str], str | None] | None) -> str | None:
-    """Which option is unknown and which may have been meant, by their names; None for another error."""
-    found = re.match(r"Unrecognized options: (.*?)(?: -*(?:Perhaps you meant:|Arguments similar to)(.*))?$", line)
-    flags = [word.rstrip(",").split("=")[0] for word in found[1].split() if word.startswith("--")] if found else []
-    if found is None or not flags:
-        return None
-    names = re.findall(r"(?<![\w-])--[a-zA-Z][\w.-]*\w", found[2] or "")
-    hint = elsewhere(flags[0]) if elsewhere is not None else None
-    near = get_close_matches(flags[0], dict.fromkeys(names), n=3)
+def _values(
+    words: list[str], known: list[Entry], elsewhere: Callable[[str], str | None] | None
+) -> dict[tuple[str, ...], Any]:
+    flags = {e.flag: (e, True) for e in known if not e.arg.positional}
+    flags = {e.negative: (e, False) for e in known if e.switch} | flags
+    values: dict[tuple[str, ...], Any] = {}
+    places: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            places += words
+            break
+        if not _is_flag(word):
+            places.append(word)
+            continue
+        name, equals, text = word.partition("=")
+        found = flags.get(_spelled(name))
+        if found is None:
+            raise ConfigError(f"there is no option {name} here{_instead(name, known, elsewhere)}")
+        entry, positive = found
+        if entry.switch:
+            values[entry.path] = (read(bool, text, name) if equals else True) is positive
+        else:
+            values[entry.path] = _taken(entry, name, [text] if equals else None, words)
+    values |= _placed(places, [e for e in known if e.arg.positional])
+    missing = [e for e in known if e.default is MISSING and e.path not in values]
+    if missing:
+        names = [e.name.upper() if e.arg.positional else e.flag for e in missing]
+        raise ConfigError(f"missing {' and '.join(names)}")
+    return values
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word is meant as an option: ``--name``, ``-h``; a negative number is a value."""
+    if word.startswith("--"):
+        return True
+    return len(word) > 1 and word[0] == "-" and word[1].isalpha() and word[1:].lower() not in ("inf", "nan")
+
+
+def _spelled(flag: str) -> str:
+    return flag.replace("_", "-")
+
+
+def _instead(flag: str, known: list[Entry], elsewhere: Callable[[str], str | None] | None) -> str:
+    hint = elsewhere(flag) if elsewhere is not None else None
+    near = near_flags(flag, known)
     hint = hint or (f"did you mean {' or '.join(near)}?" if near else None)
-    return f"there is no option {', '.join(flags)} here" + (f"; {hint}" if hint else "")
+    return f"; {hint}" if hint else ""
+
+
+def _taken(entry: Entry, flag: str, given: list[str] | None, words: list[str]) -> Any:
+    """The value of an option; what it needs is taken from the words that follow."""
+    kinds = items(entry.hint)
+    if given is None:
+        most = 1 if kinds is None else len(words) if kinds[-1] is Ellipsis else len(kinds)
+        given = []
+        while words and len(given) < most and not words[0].startswith("--"):
+            given.append(words.pop(0))
+    if kinds is None:
+        if not given:
+            raise ConfigError(f"{flag} needs a value")
+        return read(entry.hint, given[0], flag)
+    if given == ["None"] and entry.default is None:
+        return None
+    if kinds[-1] is Ellipsis:
+        return tuple(read(kinds[0], text, flag) for text in given)
+    if len(given) != len(kinds):
+        raise ConfigError(f"{flag} takes {len(kinds)} values, not {len(given)}")
+    return tuple(read(kind, text, flag) for kind, text in zip(kinds, given, strict=True))
+
+
+def _placed(words: list[str], places: list[Entry]) -> dict[tuple[str, ...], Any]:
+    """Values of what has a place; one that takes several leaves the others theirs."""
+    found: dict[tuple[str, ...], Any] = {}
+    for position, entry in enumerate(places):
+        kinds = items(entry.hint)
+        behind = sum(e.default is MISSING for e in places[position + 1 :])
+        count = max(0, len(words) - behind) if kinds is not None else min(1, len(words))
+        taken, words = words[:count], words[count:]
+        if kinds is not None and (taken or entry.default is MISSING):
+            found[entry.path] = tuple(read(kinds[0], word, entry.name.upper()) for word in taken)
+        elif taken:
+            found[entry.path] = read(entry.hint, taken[0], entry.name.upper())
+    if words:
+        raise ConfigError(f"{words[0]!r} is one argument too many")
+    return found
 
 
 def option_of(flag: str) -> str:
     """Name of an option in Python, from its flag."""
     return flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+
+
+def stated(args: Sequence[str]) -> set[str]:
+    """Names of the options that the words of a command line set."""
+    return {option_of(word.split("=")[0].replace("_", "-")) for word in args if word.startswith("--")}
 
 
 def value_of(args: Sequence[str], flag: str) -> str | None:
@@ -81,11 +159,3 @@ def value_of(args: Sequence[str], flag: str) -> str | None:
         if arg.startswith(f"{flag}="):
             return arg.split("=", 1)[1]
     return None
-
-
-def write_result(path: Path | None, data: Any) -> None:
-    """Write a result as one JSON object, if a path was given."""
-    if path is not None:
-        from motet.core.files import write_json
-
-        write_json(path, data)

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
-from motet.cli.parse import parse, write_result
-from motet.cli.tables import aligned
+from motet.cli.entries import Positional
+from motet.cli.parse import parse
+from motet.cli.result import Output
 from motet.core.errors import ConfigError
 
 
 @dataclass
-class Arguments:
-    """Fill a table of a paper on data of your own, beside the figures that were printed."""
+class Arguments(Output):
+    """Fill a table of a paper on data of your own, beside the figures that were printed.
 
-    table: tyro.conf.Positional[tuple[str, ...]] = ()
+    Examples:
+    motet reproduce --list
+    motet reproduce cmd/stages --data archive --dry-run
+    """
+
+    table: Positional[tuple[str, ...]] = ()
     """name of the table, e.g. cmd/stages; --list shows them"""
     data: Path | None = None
     """archive; amid: feature table; codt: labelled source; halp/graphs: folder of a TU set. Tables of pretraining
@@ -40,10 +44,6 @@ class Arguments:
     """train nothing; list the runs and estimate their time from a few steps"""
     list: bool = False
     """list all tables"""
-    quiet: bool = False
-    """no progress"""
-    json: Path | None = None
-    """write the result here too"""
 
 
 def reproduce(args: Sequence[str]) -> int:
@@ -54,8 +54,8 @@ def reproduce(args: Sequence[str]) -> int:
     from motet.reproduce.report import listing, markdown, plan
 
     if given.list:
-        print(listing(all_tables()))
-        return 0
+        tables = all_tables()
+        return given.done(listing(tables), {"tables": {name: table.title for name, table in tables.items()}})
     if len(given.table) != 1:
         raise ConfigError("reproduce needs one TABLE (`motet reproduce --list` shows them)")
     found = fill(
@@ -70,9 +70,7 @@ def reproduce(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **_options(given.options),
     )
-    print(plan(found) if given.dry_run else aligned(markdown(found)))
-    write_result(given.json, found)
-    return 0
+    return given.done(plan(found) if given.dry_run else markdown(found), found)
 
 
 _OWN = {"table", "data", "out", "target", "auxiliary", "seeds", "scale", "dry_run", "progress", "seed"}

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
-from motet.cli.parse import parse, write_result
+from motet.cli.entries import Arg, Positional
+from motet.cli.parse import parse
+from motet.cli.result import Output
 
 
 @dataclass
-class Embed:
-    """Features of every clip of an archive, as one .npz (features, names, labels, streams) or .parquet."""
+class Embed(Output):
+    """Features of every clip of an archive, as one .npz (features, names, labels, streams) or .parquet.
 
-    run: tyro.conf.Positional[Path]
+    Examples:
+    motet embed runs/cmd archive --out features.npz
+    motet embed body archive --out features.npz
+    """
+
+    run: Positional[Path]
     """run, folder of weights, body (weights that come with motet) or rocket (random convolutions)"""
-    archive: tyro.conf.Positional[Path]
+    archive: Positional[Path]
     """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
     device: str = "cpu"
-    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
+    shard: Annotated[str | None, Arg(metavar="I/N")] = None
     """encode the I-th of N parts of the clips; `motet data merge` joins the files"""
     overwrite: bool = False
     """replace a file that is there"""
@@ -35,25 +39,26 @@ def embed(args: Sequence[str]) -> int:
     from motet.use.embed import embed as make
 
     shape = make(given.run, given.archive, given.out, device=given.device, shard=given.shard, overwrite=given.overwrite)
-    if os.environ.get("RANK", "0") == "0":
-        what = "clips" if given.archive.is_dir() else "rows"
-        print(f"{given.out}: {shape[0]} {what} × {shape[1]} features")
-    return 0
+    what = "clips" if given.archive.is_dir() else "rows"
+    return given.done(
+        f"{given.out}: {shape[0]} {what} × {shape[1]} features",
+        {"out": str(given.out), "rows": shape[0], "features": shape[1]},
+    )
 
 
 @dataclass
-class Export:
-    """Write views and encoders as one ONNX file, compared with the original at five shapes first."""
+class Export(Output):
+    """Write views and encoders as one ONNX file, compared with the original at five shapes first.
 
-    run: tyro.conf.Positional[Path]
+    Examples:
+    motet export runs/cmd --out model.onnx
+    """
+
+    run: Positional[Path]
     out: Path
     """file to write, .onnx"""
     overwrite: bool = False
     """replace a file that is there"""
-    json: Path | None = None
-    """write inputs, outputs and differences as one JSON object"""
-    quiet: bool = False
-    """no progress"""
 
 
 def export(args: Sequence[str]) -> int:
@@ -63,19 +68,22 @@ def export(args: Sequence[str]) -> int:
 
     found = make(given.run, given.out, overwrite=given.overwrite, progress=not given.quiet)
     worst = max(check["largest_difference"] for check in found["checks"])
-    print(
+    return given.done(
         f"{given.out}: clips → {', '.join(found['outputs'])}; {len(found['checks'])} shapes agree with the model, "
-        f"largest difference {worst:.1e}"
+        f"largest difference {worst:.1e}",
+        found,
     )
-    write_result(given.json, found)
-    return 0
 
 
 @dataclass
-class PackWeights:
-    """Final weights of a run as a folder to share: safetensors, configuration, model card."""
+class PackWeights(Output):
+    """Final weights of a run as a folder to share: safetensors, configuration, model card.
 
-    run: tyro.conf.Positional[Path]
+    Examples:
+    motet weights pack runs/cmd --out weights --licence CC-BY-4.0
+    """
+
+    run: Positional[Path]
     out: Path
     """folder to create"""
     licence: str = "unknown"
@@ -87,15 +95,19 @@ def weights_pack(args: Sequence[str]) -> int:
     given = parse(PackWeights, args, "motet weights pack")
     from motet.use.weights import save_weights
 
-    print(save_weights(given.run, given.out, licence=given.licence))
-    return 0
+    made = save_weights(given.run, given.out, licence=given.licence)
+    return given.done(str(made), {"weights": str(made)})
 
 
 @dataclass
-class TrainWeights:
-    """Make the weights that come with motet again: simulate actors, train on them without labels, pack the result."""
+class TrainWeights(Output):
+    """Make the weights that come with motet again: simulate actors, train on them without labels, pack the result.
 
-    name: tyro.conf.Positional[str]
+    Examples:
+    motet weights train body --out body
+    """
+
+    name: Positional[str]
     """body"""
     out: Path
     """folder for recordings, run and weights; what is there already is not done again"""
@@ -107,8 +119,6 @@ class TrainWeights:
     """of the training"""
     steps: int | None = None
     """length of the training, by default the recipe's"""
-    quiet: bool = False
-    """no progress"""
 
 
 def weights_train(args: Sequence[str]) -> int:
@@ -117,15 +127,19 @@ def weights_train(args: Sequence[str]) -> int:
     from motet.use.train_weights import train_weights
 
     made: dict[str, Any] = {"clips": given.clips, "actors": given.actors, "seed": given.seed, "steps": given.steps}
-    print(train_weights(given.name, given.out, progress=not given.quiet, **made))
-    return 0
+    found = train_weights(given.name, given.out, progress=not given.quiet, **made)
+    return given.done(str(found), {"weights": str(found)})
 
 
 @dataclass
-class ConvertWeights:
-    """Read a checkpoint of the released CMD or HaLP code into a folder of weights; nothing in it is executed."""
+class ConvertWeights(Output):
+    """Read a checkpoint of the released CMD or HaLP code into a folder of weights; nothing in it is executed.
 
-    checkpoint: tyro.conf.Positional[Path]
+    Examples:
+    motet weights convert checkpoint.pt --out weights
+    """
+
+    checkpoint: Positional[Path]
     out: Path
     """folder to create"""
     layout: str = "kinect-v2"
@@ -151,15 +165,22 @@ def weights_convert(args: Sequence[str]) -> int:
         recipe=given.recipe,
     )
     encoder = run.recipe.encoder
-    print(f"{run.path}: streams {', '.join(run.recipe.streams)}, {encoder.layers} layers of {encoder.hidden}")
-    return 0
+    return given.done(
+        f"{run.path}: streams {', '.join(run.recipe.streams)}, {encoder.layers} layers of {encoder.hidden}",
+        {"weights": str(run.path), "streams": list(run.recipe.streams)},
+    )
 
 
 @dataclass
-class Report:
-    """Write one self-contained HTML page about a run, or about recordings along time."""
+class Report(Output):
+    """Write one self-contained HTML page about a run, or about recordings along time.
 
-    run: tyro.conf.Positional[Path]
+    Examples:
+    motet report runs/cmd --out report.html
+    motet report model --data recordings --out report.html
+    """
+
+    run: Positional[Path]
     """run; a model of `motet fit` with --data; or an archive with label tracks"""
     out: Path
     data: Path | None = None
@@ -175,19 +196,22 @@ def report(args: Sequence[str]) -> int:
     given = parse(Report, args, "motet report")
     from motet import report as page
 
-    print(
-        page.write(given.run, given.out, data=given.data, split=given.split, seed=given.seed, baseline=given.baseline)
+    made = page.write(
+        given.run, given.out, data=given.data, split=given.split, seed=given.seed, baseline=given.baseline
     )
-    return 0
+    return given.done(str(made), {"report": str(made)})
 
 
 @dataclass
-class Demo:
-    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, beside their rivals."""
+class Demo(Output):
+    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, beside their rivals.
+
+    Examples:
+    motet demo --out demo
+    """
 
     out: Path = Path("demo")
     """folder for archives, runs and reports; what is there already is not done again"""
-    quiet: bool = False
 
 
 def demo(args: Sequence[str]) -> int:
@@ -195,5 +219,5 @@ def demo(args: Sequence[str]) -> int:
     given = parse(Demo, args, "motet demo")
     from motet.cli.demo import demo as show
 
-    show(given.out, progress=not given.quiet)
-    return 0
+    pages = show(given.out, progress=not given.quiet, quiet=given.quiet)
+    return given.done("", {"reports": list(map(str, pages))})

@@ -1,23 +1,28 @@
 """The tune verb."""
 
-# no postponed annotations here: tyro reads them when the verb runs
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from motet.cli.parse import parse, write_result
+from motet.cli.entries import Positional
+from motet.cli.parse import parse
+from motet.cli.result import Output
 from motet.core.errors import ConfigError
 
 
 @dataclass
-class Tune:
-    """Try settings of a recipe on held-out training people; no test clip is read. The best becomes a recipe file."""
+class Tune(Output):
+    """Try settings of a recipe on held-out training people; no test clip is read. The best becomes a recipe file.
 
-    recipe: tyro.conf.Positional[str]
+    Examples:
+    motet tune cmd --data archive --out tuned
+    motet tune halp --data archive --out tuned --trials 20 --values lr=0.001,0.01 --fixed epochs=50
+    """
+
+    recipe: Positional[str]
     """what is tuned, e.g. cmd"""
     data: Path
     """motion archive with labels"""
@@ -34,9 +39,6 @@ class Tune:
     split: str | None = None
     """rule that says who trains"""
     seed: int | None = None
-    json: Path | None = None
-    """write the result as one JSON object"""
-    quiet: bool = False
 
 
 def tune(args: Sequence[str]) -> int:
@@ -59,14 +61,13 @@ def tune(args: Sequence[str]) -> int:
         **options,
     )
     best, first = found.best, found.first
-    print(
+    told = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
+    return given.done(
         f"{found.path}: {shown(best.changes)}; on held-out people {scores(best)}, as it was {scores(first)} (the "
         f"best of {len(found.trials)}, so a little too good)\n"
-        f"train with it: motet pretrain {found.path} --data {given.data} --out RUN"
+        f"train with it: motet pretrain {found.path} --data {given.data} --out RUN",
+        {"recipe": str(found.path), **told},
     )
-    told = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
-    write_result(given.json, {"recipe": str(found.path), **told})
-    return 0
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -9,10 +9,9 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
-from motet.cli.parse import parse, write_result
-from motet.cli.tables import aligned
+from motet.cli.entries import Arg, Positional
+from motet.cli.parse import asks_help, parse
+from motet.cli.result import Output
 from motet.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,40 +20,29 @@ if TYPE_CHECKING:
 Verb = Callable[[Sequence[str]], int]
 
 
-def _of(words: str) -> Any:
-    """How an option that may be left out shows its value in the help."""
-    return tyro.conf.arg(metavar=words, help_behavior_hint="")
-
-
-Place = Annotated[Path | None, _of("PATH")]
-"""a file or folder that may be left out."""
-Text = Annotated[str | None, _of("NAME")]
-"""a word that may be left out."""
-
-
 @dataclass
-class Resume:
+class Resume(Output):
     """Continue an interrupted training of any verb; the result is bit for bit that of an uninterrupted one.
 
     The options are those that the run began with.
+
+    Examples:
+    motet resume runs/cmd
+    motet resume runs/cmd --data moved/archive
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Positional[Path]
     """run directory, or a directory of several (--seeds)"""
-    data: Place = None
+    data: Path | None = None
     """where the archive is now, if it has moved"""
-    source: Place = None
+    source: Path | None = None
     """discover: where the source is now, if it has moved"""
-    target: Place = None
+    target: Path | None = None
     """discover: where the target is now, if it has moved"""
-    beside: Annotated[tuple[str, ...], _of("NAME=ARCHIVE …")] = ()
+    beside: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …")] = ()
     """pretrain: archives of other sensors, where they are now, if they have moved"""
-    devices: Annotated[int | None, _of("N")] = None
+    devices: int | None = None
     """pretrain: processes on this machine, if not as many as before"""
-    quiet: bool = False
-    """no progress and no table, only warnings"""
-    json: Place = None
-    """write the result here too"""
 
 
 def trains(kind: str) -> Callable[[Verb], Verb]:
@@ -63,7 +51,7 @@ def trains(kind: str) -> Callable[[Verb], Verb]:
     def wrap(verb: Verb) -> Verb:
         @wraps(verb)
         def call(args: Sequence[str]) -> int:
-            if any(a.split("=")[0] == "--resume" for a in args) and not {"-h", "--help"} & set(args):
+            if any(a.split("=")[0] == "--resume" for a in args) and not asks_help(args):
                 return resume(args, kind)
             return verb(args)
 
@@ -90,7 +78,7 @@ def resume(args: Sequence[str], *kinds: str) -> int:
                 f"{run.path} is a run of `motet {run.verb}`, which takes no --{wrong[0]} when it continues"
             )
         run.handler.resume(run.path, progress=not given.quiet, **stated)
-    return show(runs, given.json, quiet=given.quiet)
+    return show(runs, given)
 
 
 def _of_beginning(flag: str) -> str | None:
@@ -111,26 +99,19 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def show(runs: Sequence[Run], path: Path | None, *, quiet: bool = False) -> int:
+def show(runs: Sequence[Run], given: Output) -> int:
     """Print what runs have found, and write it as one JSON object if a path was given; one process speaks for all."""
-    from motet.core.distributed import rank
-
-    if rank():
-        return 0
-    found = [_shown(run, quiet=quiet) for run in runs]
-    write_result(path, found[0] if len(found) == 1 else {"runs": found})
-    return 0
+    found = [_found(run) for run in runs]
+    text = "\n".join(text for text, _ in found)
+    return given.done(text, found[0][1] if len(found) == 1 else {"runs": [data for _, data in found]})
 
 
-def _shown(run: Run, *, quiet: bool) -> dict[str, Any]:
+def _found(run: Run) -> tuple[str, dict[str, Any]]:
     """The table of a run, or the last line of its metrics where the verb makes none."""
     table = run.path / "result.md"
     if run.kind != "pretrain" and table.exists():
-        if not quiet:
-            print(aligned(table.read_text().rstrip()))
-        return run.result()
+        return table.read_text().rstrip(), run.result()
     last = run.metrics()[-1] if run.metrics() else {}
     knn = "  kNN " + ", ".join(f"{s} {100 * v:.1f} %" for s, v in last["knn"].items()) if last.get("knn") else ""
     loss = f", loss {last['loss']:.4f}" if last else ""
-    print(f"{run.path}: {last.get('epoch', 0)} epochs{loss}{knn}")
-    return {"run": str(run.path), **last}
+    return f"{run.path}: {last.get('epoch', 0)} epochs{loss}{knn}", {"run": str(run.path), **last}

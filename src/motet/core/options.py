@@ -60,6 +60,9 @@ Momentum = Annotated[float, Bounds(least=0, below=1)]
 Count = Annotated[int, Bounds(least=1)]
 Natural = Annotated[int, Bounds(least=0)]
 
+HIDDEN = "no option of the command line"
+"""Annotation of a field that only programs set."""
+
 _SYNONYMS = {
     "learning_rate": "lr",
     "rate": "lr",

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from motet.core.errors import ConfigError
-from motet.core.options import Count, Natural, Options, Positive
+from motet.core.options import HIDDEN, Count, Natural, Options, Positive
 from motet.data.augment import Augment
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
@@ -21,7 +19,7 @@ from motet.methods.base import Method
 class Recipe(Options):
     """Everything that decides a pretraining; the defaults are CMD's paper values on NTU RGB+D."""
 
-    recipe: Annotated[str, tyro.conf.Suppress]
+    recipe: Annotated[str, HIDDEN]
     """name this configuration started from."""
     method: Method
     streams: tuple[str, ...] = ("joint", "motion", "bone")

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from motet.core.errors import ConfigError
-from motet.core.options import Bounds, Count, Fraction, Natural, NotNegative, Options, Positive
+from motet.core.options import HIDDEN, Bounds, Count, Fraction, Natural, NotNegative, Options, Positive
 from motet.data.preprocess import METHODS as METHODS_OF_PREPROCESSING
 from motet.engine.options import Loop
 from motet.methods.discovery import methods
@@ -22,10 +20,10 @@ class Settings(Options):
     """Everything that decides the training."""
 
     # the defaults are the values of the paper, CoDT, ECCV 2022
-    name: Annotated[str, tyro.conf.Suppress] = "paper"
+    name: Annotated[str, HIDDEN] = "paper"
     method: Method = field(default_factory=codt.Options)
     """how the target is labelled; its options are part of the same flat space."""
-    clusters: Annotated[int | None, Bounds(least=2), tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
+    clusters: Annotated[int | None, Bounds(least=2)] = None
     """K; by default estimated after pretraining."""
     frames: Count = 50
     """frames that a clip is resized to."""

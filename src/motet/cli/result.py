@@ -1,0 +1,39 @@
+"""What every verb that prints a result has in common: ``--json`` and ``--quiet``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class Output:
+    """Where a result goes."""
+
+    json: Path | None = None
+    """write the result as one JSON object"""
+    quiet: bool = False
+    """only warnings and errors: no progress, no result on the terminal"""
+
+    def done(self, text: str, data: Any) -> int:
+        """Print a result and write it as JSON, as the options say; one process speaks for all that work together.
+
+        Returns:
+            0, the exit status of a verb that has succeeded.
+        """
+        if os.environ.get("RANK", "0") == "0":
+            if not self.quiet and text:
+                from motet.cli.tables import shown
+
+                print(shown(text))
+            if self.json is not None:
+                from motet.core.files import write_json
+
+                write_json(self.json, data)
+        return 0
+
+    def others(self, *left_out: str) -> dict[str, Any]:
+        """The options by name, without those of the output and some others."""
+        return {k: v for k, v in vars(self).items() if k not in ("json", "quiet", *left_out)}

@@ -1,0 +1,112 @@
+"""Help of all verbs: quick, readable, the same everywhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from motet import cli
+from motet.cli.light import HEAVY
+
+Capture = pytest.CaptureFixture[str]
+CHOSEN = {"data import": ["data import csv", "data import bvh"], "pretrain": ["pretrain halp", "pretrain aimclr"]}
+CALLS = sorted(call for verb in cli.VERBS for call in CHOSEN.get(verb, [verb]))
+NO_RESULT = {"app"}
+"""verbs that show a page in place of a result."""
+
+
+def said(call: str, capsys: Capture, flag: str = "--help") -> str:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*call.split(), flag])
+    assert not stop.value.code
+    return capsys.readouterr().out
+
+
+def test_help_imports_nothing_that_computes() -> None:
+    code = f"""
+import contextlib, io, sys
+from motet import cli
+for call in {[*CALLS, *CHOSEN]!r}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        cli.main([*call.split(), "--help"])
+    found = sorted(set({HEAVY!r}) & {{name.split(".")[0] for name in sys.modules}})
+    assert not found, (call, found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_help_is_short_and_says_how_to_see_the_rest(
+    call: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    short, whole = said(call, capsys), said(call, capsys, "--help-all")
+    flags = [set(re.findall(r"^  (--[a-z][a-z0-9.-]*)", text, flags=re.M)) for text in (short, whole)]
+    assert flags[0] <= flags[1]
+    assert (flags[0] == flags[1]) == (f"`motet {call} --help-all`" not in short)
+    assert len(flags[0]) < 40
+    assert {"--json", "--quiet"} <= flags[0] or call in NO_RESULT
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("flag", ["--help", "--help-all"])
+def test_help_is_plain_text_that_fits(call: str, flag: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = said(call, capsys, flag)
+    leak = re.search(r"\{None|default None|\b(INT|STR|FLOAT|VALUE)\b|:(mod|class|func):|``|type: ignore", text)
+    assert leak is None, leak
+    body = text.partition("\nexamples:\n")[0]
+    wide = [
+        line for line in body.splitlines() if len(line) > 60 and " " in line.strip() and not line.startswith("  --")
+    ]
+    assert not wide
+    for choices in re.findall(r"(?<= )[\w-]+(?:\|[\w-]+)+", body):
+        assert f"one of {choices.replace('|', ', ')}" not in " ".join(body.split())
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_examples_name_options_that_exist(call: str, capsys: Capture) -> None:
+    whole = said(call, capsys, "--help-all")
+    flags = set(re.findall(r"--[a-z][a-z0-9.-]*", whole.partition("\nexamples:\n")[0]))
+    examples = [shlex.split(line) for line in whole.partition("\nexamples:\n")[2].splitlines()]
+    assert examples
+    for words in examples:
+        assert words[0] == "motet"
+        assert " ".join(words[1:]).startswith(call.split("/")[0].rsplit(" ", call.startswith("pretrain"))[0])
+        used = {word for word in words if word.startswith("--")}
+        assert used <= flags | {"--method"}, words
+
+
+def test_data_verbs_are_quiet_and_write_json(tmp_path: object, capsys: Capture) -> None:
+    import json
+    from pathlib import Path
+
+    folder, written = Path(str(tmp_path)), Path(str(tmp_path)) / "said.json"
+    archive = folder / "a"
+    tell = ["--quiet", "--json", str(written)]
+    calls = {
+        f"data simulate {archive} --clips 12 --actions 3 --actors 3": "clips",
+        f"data inspect {archive} --doctor": "doctor",
+        "data list": "datasets",
+        f"data select {archive} {folder / 's'} --where label=0": "clips",
+        f"data merge {archive} {folder / 's'} {folder / 'm'}": None,
+        f"data split {archive} {folder / 'w'} --seconds 1": "clips",
+        f"data convert {archive} {folder / 'c'} --fps 15": "layout",
+        f"data export {archive} {folder / 'x'}": "clips",
+        f"embed rocket {archive} --out {folder / 'f.npz'}": "features",
+        "reproduce --list": "tables",
+    }
+    for call, key in calls.items():
+        written.unlink(missing_ok=True)
+        status = cli.main([*call.split(), *tell])
+        told = capsys.readouterr()
+        assert told.out == "", call
+        if key is None:
+            continue  # the same names twice are refused
+        assert status == 0, (call, told.err)
+        assert key in json.loads(written.read_text()), call
