@@ -102,14 +102,14 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     first, second = Run.open(run).recipe, Run.open(tmp_path / "again").recipe
     assert (second.epochs, second.method) == (1, first.method)
 
-    options = ["--linear-cached.epochs=4", "--json", str(tmp_path / "e.json"), "--quiet"]
+    options = ["--linear-cached.epochs=4", "--json", str(tmp_path / "e.json")]
     assert cli.main(["evaluate", str(run), "--protocols", "knn", "linear-cached", *options]) == 0
     rows = json.loads((tmp_path / "e.json").read_text())["rows"]
     assert {"cmd", "raw", "random encoder", "random convolutions"} == {row["features"] for row in rows}
     said = capsys.readouterr().out
     assert "| raw                 |" in said  # columns line up
     assert f"table: {run / 'evaluation.md'} and {run / 'evaluation.json'}\n" in said
-    assert cli.main(["evaluate", str(run), "--protocols", "knn", "--quiet"]) == 0
+    assert cli.main(["evaluate", str(run), "--protocols", "knn"]) == 0
     said = capsys.readouterr().out
     assert "| knn " in said
     assert "| linear-cached" not in said  # not asked for, kept in the file
@@ -250,7 +250,7 @@ def test_list_and_version(capsys: Capture) -> None:
 
 
 def test_simulate(tmp_path: Path, capsys: Capture) -> None:
-    command = ["data", "simulate", str(tmp_path / "s"), "--clips", "12", "--actions", "3", "--actors", "3", "--quiet"]
+    command = ["data", "simulate", str(tmp_path / "s"), "--clips", "12", "--actions", "3", "--actors", "3"]
     assert cli.main(command) == 0
     assert "simulated" in capsys.readouterr().out
     assert MotionArchive.open(tmp_path / "s").simulated

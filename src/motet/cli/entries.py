@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from inspect import cleandoc
 from pathlib import Path
@@ -274,4 +275,7 @@ def near_flags(flag: str, known: Sequence[Entry]) -> list[str]:
     names = {e.name: e.flag for e in known if not e.arg.positional}
     names |= {e.negative[2:].replace("-", "_"): e.negative for e in known if e.switch}
     tails = [names[n] for n in names if n.rpartition(".")[2] == name]
-    return (tails or [names[n] for n in near_names(name, list(names))])[:3]
+    near = near_names(name, list(names))
+    if len(near) > 1:  # what hardly resembles it is no help beside what does
+        near = get_close_matches(name, near, cutoff=0.75) or near[:1]
+    return (tails or [names[n] for n in near])[:3]

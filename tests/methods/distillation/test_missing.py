@@ -59,7 +59,7 @@ def test_a_third_missing_from_the_command_line(tmp_path: Path, capsys: pytest.Ca
     """The forecast is of the rows with both; resume and use need nothing of the ear."""
     path, run = write_table(tmp_path / "t.npz", ear=ears(2), available_ear=HEARD), tmp_path / "run"
     words = ["distill", str(path), "--target", "eye", "--auxiliary", "ear", "--split", "all", "--out", str(run)]
-    quick = ["--epochs", "2", "--features", "8", "--batch-size", "16", "--warm-up", "1", "--quiet"]
+    quick = ["--epochs", "2", "--features", "8", "--batch-size", "16", "--warm-up", "1"]
     assert main([*words, *quick, "--json", str(tmp_path / "r.json")]) == 0
     assert "Will it help?" in capsys.readouterr().out
     found = json.loads((tmp_path / "r.json").read_text())

@@ -320,7 +320,7 @@ def test_archives_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     first = write_archive(tmp_path / "kinect", sensor=False)
     second = write_archive(tmp_path / "vicon", sensor=False, order=list(range(40)), names="v")
     words = ["distill", f"kinect={first.path}", f"vicon={second.path}", "--target", "kinect", "--auxiliary", "vicon"]
-    quick = ["--frames", "4", "--epochs", "2", "--features", "8", "--batch-size", "8", "--quiet"]
+    quick = ["--frames", "4", "--epochs", "2", "--features", "8", "--batch-size", "8"]
     encoders = ["--encoder", "kinect=stgcn", "--sequence", "causal-gru", "--sequence-hidden", "4"]
     assert main([*words, "--out", str(tmp_path / "run"), "--warm-up", "1", "--no-diagnose", *encoders, *quick]) == 0
     assert "**amid: kinect, taught with vicon** (kinect+vicon, rule group" in capsys.readouterr().out

@@ -82,7 +82,7 @@ def test_the_command_of_the_student_alone_sets_it_beside(
     table = str(write_table(tmp_path / "t x.npz", walk=walk, available_ear=np.arange(120) > 9))
     words = ["distill", table, "--target", "walk", "--auxiliary", "ear", "--no-diagnose", "--split", "group"]
     words += ["--folds", "2", "--seeds", "0", "1", "--encoder", "walk=gru", "--no-straight", "--warm-up", "1"]
-    assert main([*words, *FLAGS, "--out", "runs/amid"]) == 0
+    assert main([*words, *FLAGS[:-1], "--out", "runs/amid"]) == 0
     said = capsys.readouterr().out
     assert said.rstrip() == Path("runs/amid/result.md").read_text().rstrip()
     command = said.partition("under the same conditions, by `")[2].partition("`")[0]

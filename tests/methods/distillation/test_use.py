@@ -164,7 +164,7 @@ def test_calls_of_a_student(run: Path) -> None:
 def test_epochs_that_are_all_warm_up_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, run = write_table(tmp_path / "t.npz"), tmp_path / "run"
     words = ["distill", str(path), "--target", "eye", "--auxiliary", "ear", "--no-diagnose", "--out", str(run)]
-    assert main([*words, "--epochs", "4", "--method", "nce", "--features", "8", "--hidden", "--quiet"]) == 0
+    assert main([*words, "--epochs", "4", "--method", "nce", "--features", "8", "--hidden"]) == 0
     told = capsys.readouterr()
     said = "ll 4 epochs are warm-up; contrast and critics never acted, so this is not NCE: raise --epochs"
     assert f"warning: a{said}" in told.err

@@ -18,10 +18,8 @@ FLAGS = [
     *("--video.stride", "4", "--audio.width", "1", "--audio.features", "4", "--audio.weights", "random"),
 ]
 SMALL = {"features": 4, "fuse_hidden": 4, "critic_width": 4, "epochs": 2, "batch_size": 4, "warm_up": 1}
-QUICK = [
-    *("--features", "4", "--fuse-hidden", "4", "--critic-width", "4", "--batch-size", "4", "--warm-up", "1"),
-    *("--quiet", "--workers", "0"),
-]
+QUICK = ["--features", "4", "--fuse-hidden", "4", "--critic-width", "4", "--batch-size", "4", "--warm-up", "1"]
+QUICK += ["--workers", "0"]
 
 
 def films(root: Path, train: int = 4, test: int = 2) -> Path:

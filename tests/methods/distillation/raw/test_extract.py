@@ -29,10 +29,8 @@ def test_a_table_from_the_command_line_and_on_to_distillation(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "t.npz"
-    assert (
-        main(["distill", "extract", str(folder), "--out", str(table), "--video.weights", "random", *FLAGS, "--quiet"])
-        == 0
-    )
+    words = ["distill", "extract", str(folder), "--out", str(table), "--video.weights", "random"]
+    assert main([*words, *FLAGS]) == 0
     opened = FeatureTable.open(table)
     assert {m: v.values.shape for m, v in opened.modalities.items()} == {"video": (8, 16), "audio": (8, 4)}
     assert opened.class_names == ("high", "low")
@@ -43,14 +41,14 @@ def test_a_table_from_the_command_line_and_on_to_distillation(
     said = capsys.readouterr().out.strip().splitlines()[-1]
     use = f"motet distill {table} --target video --auxiliary audio --out RUN"
     assert said == f"{table}: 8 rows; features: video 16, audio 4; continue with `{use}`"
-    one = ["--modalities", "audio", "--quiet", *FLAGS]
+    one = ["--modalities", "audio", *FLAGS]
     assert main(["distill", "extract", str(folder), "--out", str(tmp_path / "one.npz"), *one]) == 0
     said = capsys.readouterr().out
     assert "features: audio 4; continue with" in said
     assert "--target audio --method alone" in said
     assert "--auxiliary" not in said
     words = ["distill", str(table), "--target", "video", "--auxiliary", "audio", "--json", str(tmp_path / "r.json")]
-    assert main([*words, "--epochs", "1", "--batch-size", "4", "--quiet", "--no-diagnose"]) == 0
+    assert main([*words, "--epochs", "1", "--batch-size", "4", "--no-diagnose"]) == 0
     assert "**amid: video, taught with audio**" in capsys.readouterr().out
 
 
