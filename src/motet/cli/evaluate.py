@@ -61,10 +61,11 @@ def evaluate(args: Sequence[str]) -> int:
     from motet.evaluate.runner import protocol, protocols, run
 
     names = protocols()
+    prefixed: Any = Prefixed  # the type is known only now
     own = []  # --knn.k, --linear.epochs …
     for name in names:
         kind = protocol(name).Options
-        own.append((name.replace("-", "_"), Prefixed[kind], field(default_factory=kind)))  # type: ignore[misc]
+        own.append((name.replace("-", "_"), prefixed[kind], field(default_factory=kind)))
     kinds = make_dataclass("options", own)
 
     @dataclass(kw_only=True)
