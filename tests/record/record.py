@@ -30,6 +30,7 @@ import torch
 
 from motet.cli import main as motet
 from tests.record.compare import compare
+from tests.record.inputs import as_recorded as inputs_as_recorded
 from tests.record.runs import IMPORTED, INPUTS, RUNS, Run
 
 Found = dict[str, Any]
@@ -83,7 +84,10 @@ def _filled(words: Sequence[str], places: Mapping[str, Path]) -> list[str]:
 def _call(words: Sequence[str], places: Mapping[str, Path]) -> None:
     """One command line in this process, silent unless it fails."""
     said = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    silent = (warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said))
+    with contextlib.ExitStack() as stack:
+        for context in (*silent, inputs_as_recorded()):
+            stack.enter_context(context)
         warnings.simplefilter("ignore")
         try:
             status = motet(_filled(words, places))

@@ -156,6 +156,8 @@ def data_simulate(args: Sequence[str]) -> int:
         clips: int = 500
         actions: int = 24
         """classes"""
+        invented: int = 0
+        """further classes: random key poses, cycles and gaits"""
         actors: int = 20
         sensor: Literal["depth", "optical"] = "depth"
         persons: int = 1

@@ -78,15 +78,17 @@ def _encoded(model: Model, source: MotionArchive, ids: npt.NDArray[np.int64]) ->
 
 
 class StreamEncoders(nn.Module):
-    """Views and encoders of a model as one module: (B, T, P, V, C) clips → one (B, F) tensor per stream."""
+    """Views, encoders and whitening of a model as one module: (B, T, P, V, C) clips → one (B, F) tensor per stream."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(model.encoders)
         self.views = model.views
+        self.last = nn.ModuleList(model.whitening.get(s, nn.Identity()) for s in model.streams)
 
     def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
-        return tuple(encoder(view(clips)) for encoder, view in zip(self.encoders, self.views, strict=True))
+        parts = zip(self.encoders, self.views, self.last, strict=True)
+        return tuple(last(encoder(view(clips))) for encoder, view, last in parts)
 
 
 def network(model: Model) -> Network:

@@ -33,9 +33,14 @@ from motet.engine.run import Run
 from motet.methods import faces
 from motet.methods.frames import SECONDS, frame_features
 from motet.methods.recipe import Recipe
+from motet.methods.whitening import Whitening
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+WHITENING = "whitening"
+"""name below which weights keep the last map of a stream's features"""
 
 
 def host_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -48,6 +53,10 @@ def encoder_state(host: Mapping[str, Any], count: int) -> dict[str, Tensor]:
     """Weights of the first ``count`` query encoders of a host's state; those of other sensors come after them."""
     named = {k.removeprefix("encoders."): v for k, v in host.items() if k.startswith("encoders.")}
     return {k: v for k, v in named.items() if int(k.split(".")[0]) < count}
+
+
+def _below(weights: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{place}/"): v for k, v in weights.items() if k.startswith(f"{place}/")}
 
 
 def _hand(skeleton: Skeleton) -> str:
@@ -82,6 +91,7 @@ class Model(Face):
         encoders: the query encoders, in the order of ``streams``; always in eval mode here.
         units: unit of the coordinates, None if unknown.
         by_name: whether it was trained on joints taken by their names from several layouts.
+        whitening: what the features of each stream pass at last; empty unless the weights come with it.
     """
 
     trained_by = "pretrain"
@@ -114,6 +124,7 @@ class Model(Face):
                 for v in self.views
             ]
         self.encoders = nn.ModuleList(encoders).to(self.device)
+        self.whitening: dict[str, Whitening] = {}
 
     def __repr__(self) -> str:
         widths = sorted({int(e.feature_size) for e in self.encoders})  # type: ignore[arg-type]
@@ -170,21 +181,28 @@ class Model(Face):
             raise RunError(f"{run.path}: the weights cannot be read ({error}); {run.renewal}") from error
         model.device = torch.device(device)
         model.encoders.to(model.device)
+        model.whitening = {s: part.to(model.device) for s, part in model.whitening.items()}
         return model
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers by ``stream/name``."""
+        parts = [(s, encoder) for s, encoder in zip(self.streams, self.encoders, strict=True)]
+        parts += [(f"{s}/{WHITENING}", part) for s, part in self.whitening.items()]
         return {
-            f"{s}/{name}": tensor.detach().cpu().contiguous()
-            for s, encoder in zip(self.streams, self.encoders, strict=True)
-            for name, tensor in encoder.state_dict().items()
+            f"{place}/{name}": tensor.detach().cpu().contiguous()
+            for place, part in parts
+            for name, tensor in part.state_dict().items()
         }
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Inverse of :meth:`weights`; raises RuntimeError where names or shapes differ."""
+        self.whitening = {}
         for stream, encoder in zip(self.streams, self.encoders, strict=True):
-            prefix = f"{stream}/"
-            encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+            own = _below(weights, stream)
+            if last := _below(own, WHITENING):
+                self.whitening[stream] = Whitening(int(encoder.feature_size)).to(self.device)  # type: ignore[arg-type]
+                self.whitening[stream].load_state_dict(last)
+            encoder.load_state_dict({k: v for k, v in own.items() if not k.startswith(f"{WHITENING}/")})
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors."""
@@ -270,8 +288,10 @@ class Model(Face):
         self.encoders.eval()
         with torch.inference_mode():
             out = encode_together(list(self.encoders), [view(clips) for view in self.views])
+            out = [f.float() for f in out]
+            out = [self.whitening[s](f) if s in self.whitening else f for s, f in zip(self.streams, out, strict=True)]
         self.encoders.train(training)
-        return [f.float() for f in out]
+        return out
 
     def encode(
         self,

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError
+from motet.core.files import written
 from motet.data.archive import MotionArchive
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import SOLO
 from motet.engine.run import Run
 from motet.methods.pretrain import pretrain, resume
+from motet.methods.whitening import whiten
 from motet.use.weights import save_weights
 
 LICENCE = "apache-2.0"
@@ -25,13 +27,15 @@ class Plan:
     Attributes:
         recipe: what trains them.
         layout: joints of the simulated recordings.
+        invented: classes of random actions beside all written ones.
     """
 
     recipe: str
     layout: str
+    invented: int
 
 
-PLANS = {"body": Plan("cmd/body", LAYOUT)}
+PLANS = {"body": Plan("cmd/body", LAYOUT, 64)}
 
 
 def train_weights(
@@ -71,6 +75,7 @@ def train_weights(
             place,
             clips=clips,
             actions=len(SOLO),
+            invented=plan.invented,
             actors=actors,
             layout=plan.layout,
             dtype="float16",
@@ -80,4 +85,11 @@ def train_weights(
         run = resume(folder, progress=progress)
     else:
         run = pretrain(plan.recipe, MotionArchive.open(place), folder, split="all", progress=progress, **options)
-    return weights if weights.exists() else save_weights(Run.open(run.path), weights, licence=LICENCE)
+    if weights.exists():
+        return weights
+    save_weights(Run.open(run.path), weights, licence=LICENCE)
+    model = run.model()
+    whiten(model, model.store(MotionArchive.open(place)), seed=seed)
+    with written(weights / "model.safetensors") as partial:
+        model.save(partial)
+    return weights

@@ -12,6 +12,7 @@ from motet.data import layouts
 from motet.data.convert import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import PAIRS, SOLO
+from motet.data.simulate.draws import generator
 from motet.data.simulate.generate import LICENCE, action_classes, cell
 
 
@@ -162,6 +163,7 @@ def test_actions_can_be_told_apart_across_actors_but_not_all(tmp_path: Path) -> 
         ({"clips": 0}, "clips"),
         ({"actors": 0}, "actors"),
         ({"actions": 0}, "actions"),
+        ({"invented": -1}, "invented"),
         ({"actions": len(SOLO) + 1}, "actions"),
         ({"sensor": "radar"}, "radar"),
         ({"persons": 3}, "persons"),
@@ -202,6 +204,30 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "a", imu=True, second_layout="shared-15")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("purpose", ["sensor", "performance", "camera", "actor", "invented", "inertial"])
+def test_every_clip_draws_for_itself(purpose: str) -> None:
+    drawn = {generator(seed, purpose, index).random() for seed in range(3) for index in range(20)}
+    assert len(drawn) == 60
+
+
+def test_sensor_errors_differ_from_clip_to_clip(tmp_path: Path) -> None:
+    """Two layouts of one performance: what remains is the error, and no clip has another's."""
+    one = make(tmp_path / "a", clips=6, actions=1, actors=6, sensor="optical", second_layout="shared-15")
+    other = MotionArchive.open(tmp_path / "a-shared-15")
+    errors = [
+        (convert(one.clip(i), one.skeleton, other.skeleton) - other.clip(i))[:30, 0, 3:].ravel() for i in range(6)
+    ]
+    assert np.abs(np.corrcoef(errors) - np.eye(6)).max() < 0.3
+
+
+def test_invented_actions_follow_the_written_ones(tmp_path: Path) -> None:
+    plain, more = make(tmp_path / "plain", clips=2, actions=2), make(tmp_path / "more", clips=8, actions=2, invented=2)
+    assert more.class_names == [*plain.class_names, "invented 1", "invented 2"]
+    assert more.labels.tolist() == [0, 1, 2, 3] * 2
+    assert more.source["invented"] == 2
+    assert more.clips["sha256"].to_list()[:2] == plain.clips["sha256"].to_list()
 
 
 def test_classes_and_design() -> None:

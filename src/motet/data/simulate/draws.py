@@ -10,4 +10,5 @@ import numpy as np
 def generator(seed: int, purpose: str, index: int) -> np.random.Generator:
     """The generator of one clip or actor (``index``) for one purpose (``"camera"``, ``"depth"`` …)."""
     tag = int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=4).digest(), "big")
-    return np.random.Generator(np.random.Philox(key=[seed, tag << 32 | index]))
+    # a plain list becomes floats where the tag is large, and loses the index
+    return np.random.Generator(np.random.Philox(key=np.array([seed, tag << 32 | index], np.uint64)))

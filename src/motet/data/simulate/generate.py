@@ -22,6 +22,7 @@ from motet.data.simulate.body import JOINT, JOINTS, Array, leg_length
 from motet.data.simulate.cameras import CAMERAS, NEAREST, SETUPS, View, depth_view, optical_view, see
 from motet.data.simulate.draws import generator
 from motet.data.simulate.imu import SENSORS, measure, sense
+from motet.data.simulate.invented import invented as invented_actions
 from motet.data.simulate.performance import Performance, Stage, perform, stage
 from motet.data.simulate.programme import Programme, Table, compile_all
 from motet.data.simulate.sensors import depth, optical, roles
@@ -41,6 +42,7 @@ class Options:
 
     clips: int
     actions: int
+    invented: int
     actors: int
     sensor: Sensor
     persons: int
@@ -85,7 +87,7 @@ def cell(clip: int, actions: int, actors: int) -> Cell:
 
 
 def action_classes(actions: int, persons: int) -> tuple[tuple[Programme, ...], tuple[Interaction, ...]]:
-    """The classes of an archive: actions of one person, then interactions where there are two.
+    """The written classes of an archive: actions of one person, then interactions where there are two.
 
     Raises:
         ConfigError: more actions than there are.
@@ -99,9 +101,9 @@ def action_classes(actions: int, persons: int) -> tuple[tuple[Programme, ...], t
 
 
 def _check(options: Options) -> Skeleton:
-    for name in ("clips", "actors"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"{name} must be at least 1, not {getattr(options, name)}")
+    for name, least in (("clips", 1), ("actors", 1), ("invented", 0)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"{name} must be at least {least}, not {getattr(options, name)}")
     if options.sensor not in ("depth", "optical"):
         raise ConfigError(f"sensor {options.sensor!r} is none of depth, optical")
     if options.persons not in (1, 2):
@@ -123,8 +125,9 @@ class _Company:
     def __init__(self, options: Options) -> None:
         self.options = options
         solo, pairs = action_classes(options.actions, options.persons)
-        self.names = [*(p.name for p in solo), *(p.name for p in pairs)]
-        self.firsts: tuple[Programme, ...] = (*solo, *(p.first for p in pairs))
+        others = invented_actions(options.seed, options.invented)
+        self.names = [*(p.name for p in solo), *(p.name for p in pairs), *(p.name for p in others)]
+        self.firsts: tuple[Programme, ...] = (*solo, *(p.first for p in pairs), *others)
         self.seconds = {len(solo) + i: pair for i, pair in enumerate(pairs)}
         self.programmes = (*self.firsts, *(p.second for p in pairs))
         self.table: Table = compile_all(self.programmes)
@@ -232,6 +235,7 @@ def simulate(
     *,
     clips: int = 500,
     actions: int = 24,
+    invented: int = 0,
     actors: int = 20,
     sensor: Sensor = "depth",
     persons: int = 1,
@@ -248,14 +252,16 @@ def simulate(
     """Make a labelled set of simulated skeleton recordings; no sensor recorded anything of it.
 
     Actions are programmes of joint angles, feet and pelvis (:mod:`motet.data.simulate.actions`), performed by actors of
-    differing build, tempo, amplitude, handedness and posture, never twice the same. Clip ``i`` is the action
-    ``i % actions`` by actor ``(i // actions) % actors``; a clip depends on the seed and its number alone.
+    differing build, tempo, amplitude, handedness and posture, never twice the same. Clip ``i`` is of class
+    ``i % classes`` by actor ``(i // classes) % actors``; a clip depends on the seed and its number alone.
 
     Args:
         destination: directory of the archive. Further archives of the same performances lie beside it, with the same
             clip names: ``<destination>-<second_layout>`` and ``<destination>-imu``.
         clips: how many.
-        actions: how many classes; with two persons about one in six is an interaction.
+        actions: how many written classes; with two persons about one in six is an interaction.
+        invented: how many further classes, of one person each: random key poses, cycles and gaits
+            (:mod:`motet.data.simulate.invented`).
         actors: how many people; ``subject`` counts from 1.
         sensor: ``"depth"``: one of three depth cameras (column ``camera``) at −45, 0 and 45 degrees and of eight
             setups, with its noise, occlusion, drop-outs and limb swaps; ``"optical"``: sub-millimetre noise in a
@@ -278,7 +284,7 @@ def simulate(
     Raises:
         ConfigError: an option out of range, an unknown layout or one that cannot be derived, or an archive in the way.
     """
-    options = Options(clips, actions, actors, sensor, persons, imu, layout, second_layout, seed, fps, dtype)
+    options = Options(clips, actions, invented, actors, sensor, persons, imu, layout, second_layout, seed, fps, dtype)
     if chunk < 1:
         raise ConfigError(f"chunk must be at least 1, not {chunk}")
     main = _check(options)
@@ -332,7 +338,7 @@ def _shoot_all(
     console = Console(stderr=True)
     for start in track(chunks, "simulating", console=console, disable=not (progress and console.is_terminal)):
         numbers = range(start, min(options.clips, start + chunk))
-        for shot in shoot(company, [cell(i, options.actions, options.actors) for i in numbers]):
+        for shot in shoot(company, [cell(i, len(company.names), options.actors) for i in numbers]):
             columns = _columns(shot.cell, options.sensor)
             for film in films:
                 film.archive.add(film.expose(shot, source, options), **columns)

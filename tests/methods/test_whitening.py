@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from motet.data.archive import MotionArchive
+from motet.methods import recipes
+from motet.methods.model import Model
+from motet.methods.whitening import Whitening, whiten
+
+
+def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
+    """Float64 oracle: W = (S + λ tr(S)/F)^(−1/2) with S the scatter within clips, n (views − 1) degrees of freedom."""
+    rng = np.random.default_rng(0)
+    clips, spread = rng.normal(3, 5, (400, 4)), np.array([4.0, 1.0, 0.5, 0.1])
+    views = clips + rng.normal(0, 1, (3, 400, 4)) * spread
+    made = Whitening.of(torch.from_numpy(views), shrinkage=0.01)
+    deviation = (views - views.mean(axis=0)).reshape(-1, 4)
+    scatter = deviation.T @ deviation / (400 * 2)
+    values, vectors = np.linalg.eigh(scatter + 0.01 * np.trace(scatter) / 4 * np.eye(4))
+    expected = (views[0] - views.mean(axis=(0, 1))) @ (vectors / np.sqrt(values)) @ vectors.T
+    np.testing.assert_allclose(made(torch.from_numpy(views[0]).float()), expected, rtol=1e-4, atol=1e-4)
+    assert scatter[0, 0] == pytest.approx(16, rel=0.1)  # so the oracle divides by the right number
+
+
+def test_features_that_no_view_changes_stay_finite() -> None:
+    made = Whitening.of(torch.ones(2, 5, 3))
+    assert torch.equal(made(torch.ones(1, 3)), torch.zeros(1, 3))
+
+
+def test_a_model_keeps_it_with_its_weights(small_archive: MotionArchive, tmp_path: Path) -> None:
+    recipe = recipes.get("cmd/small").with_options({"width": 4, "streams": ("joint", "bone"), "preprocess": "center"})
+    model = Model.fresh(recipe, small_archive)
+    store = model.store(small_archive)
+    plain = model.encode(store, store.ids)
+    whiten(model, store, seed=0)
+    found = model.encode(store, store.ids)
+    for stream, features in plain.items():
+        torch.testing.assert_close(found[stream], model.whitening[stream](features))
+        assert not torch.allclose(found[stream], features, atol=1e-2)
+    other = model.untrained(1)
+    assert other.whitening == {}
+    other.load_weights(model.weights())
+    again = other.encode(store, store.ids)
+    assert all(torch.equal(again[s], found[s]) for s in found)
+    # whitening again starts from the plain features
+    before = model.weights()
+    whiten(model, store, seed=0)
+    assert all(torch.equal(v, before[k]) for k, v in model.weights().items())
