@@ -60,9 +60,7 @@ def whiten(model: Model, store: ClipStore, *, seed: int) -> None:
     model.whitening = {}
     generator = torch.Generator().manual_seed(seed)
     ids = store.ids[torch.randperm(len(store.ids), generator=generator)[:CLIPS]]
-    drawn = augmented_views(
-        store, ids, model.recipe.augment, seed=seed, epoch=0, frames=model.clip_frames, views=VIEWS
-    )
+    drawn = augmented_views(store, ids, model.recipe.augment, seed=seed, epoch=0, frames=model.clip_frames, views=VIEWS)
     features = [model.features(view) for view in drawn]
     made = {s: Whitening.of(torch.stack([f[i] for f in features])) for i, s in enumerate(model.streams)}
     model.whitening = {s: w.to(model.device) for s, w in made.items()}

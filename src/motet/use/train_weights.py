@@ -35,7 +35,7 @@ class Plan:
     invented: int
 
 
-PLANS = {"body": Plan("cmd/body", LAYOUT, 64)}
+PLANS = {"body": Plan("cmd/body", LAYOUT, 0)}
 
 
 def train_weights(

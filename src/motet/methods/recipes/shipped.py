@@ -11,5 +11,5 @@ def recipes() -> dict[str, Recipe]:
     """``cmd/body``: any layout of a body, 15 joints."""
     body = small("cmd/body", CMD)
     return {
-        "cmd/body": body.with_options({"queue_size": 2048, "preprocess": "body", "width": 96, "steps": 450}),
+        "cmd/body": body.with_options({"queue_size": 2048, "preprocess": "body", "steps": 400}),
     }
