@@ -22,6 +22,7 @@ from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.engine.hub import shipped
 from motet.engine.model import load
+from motet.methods.faces import StreamEncoders
 from motet.methods.frames import SECONDS
 from motet.methods.model import Model
 from motet.methods.recipe import recipe_from_dict
@@ -181,12 +182,13 @@ def tuned(
     draw = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW([*made.model.encoders.parameters(), weight, bias], lr=_TUNING_LR, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _TUNING_LR, total_steps=steps)
+    encoders = StreamEncoders(made.model)
     made.model.encoders.eval()  # statistics of batch norms stay those of the large set
     for _ in range(steps):
         rows = draw.choice(len(places), size=_TUNING_BATCH, p=importance / importance.sum())
         picked = [places[i] for i in rows]
         clips = torch.cat([made.windows(inputs[r], layout.fps, moments[r][t : t + 1]) for r, t in picked])
-        z = torch.cat([e(v(clips)) for e, v in zip(made.model.encoders, made.model.views, strict=True)], dim=1)
+        z = torch.cat(encoders(clips), dim=1)
         logits = ((z.float() - shift) * gain).clamp(-8, 8) @ weight + bias
         target = torch.tensor([int(labels[r][t]) for r, t in picked])
         loss = nn.functional.cross_entropy(logits, target, label_smoothing=0.05)
