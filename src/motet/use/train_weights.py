@@ -27,15 +27,13 @@ class Plan:
     Attributes:
         recipe: what trains them.
         layout: joints of the simulated recordings.
-        invented: classes of random actions beside all written ones.
     """
 
     recipe: str
     layout: str
-    invented: int
 
 
-PLANS = {"body": Plan("cmd/body", LAYOUT, 0)}
+PLANS = {"body": Plan("cmd/body", LAYOUT)}
 
 
 def train_weights(
@@ -48,7 +46,7 @@ def train_weights(
     steps: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Simulate recordings, train on them without labels and pack the weights. What is there already is not done again.
+    """Simulate recordings, train on them without labels, whiten and pack the weights; what is there is not done again.
 
     Args:
         name: ``"body"``.
@@ -75,7 +73,6 @@ def train_weights(
             place,
             clips=clips,
             actions=len(SOLO),
-            invented=plan.invented,
             actors=actors,
             layout=plan.layout,
             dtype="float16",
@@ -87,9 +84,9 @@ def train_weights(
         run = pretrain(plan.recipe, MotionArchive.open(place), folder, split="all", progress=progress, **options)
     if weights.exists():
         return weights
-    save_weights(Run.open(run.path), weights, licence=LICENCE)
     model = run.model()
     whiten(model, model.store(MotionArchive.open(place)), seed=seed)
+    save_weights(Run.open(run.path), weights, licence=LICENCE)
     with written(weights / "model.safetensors") as partial:
         model.save(partial)
     return weights
