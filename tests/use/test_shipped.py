@@ -16,6 +16,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.simulate import simulate
 from motet.encoders import TCN
+from motet.methods import rocket
 from motet.methods.frames import _between
 
 
@@ -87,12 +88,12 @@ def test_body_refuses_what_has_no_body(tmp_path: Path) -> None:
 def test_random_convolutions_without_a_training(kinect: MotionArchive) -> None:
     model = motet.load("rocket")
     features = model.transform(kinect)
-    assert features.shape == (24, 3000)
+    assert features.shape == (24, 3 * rocket.KERNELS)
     assert ((features >= 0) & (features <= 1)).all()
     np.testing.assert_array_equal(features, motet.load("rocket").transform(kinect))
     # thresholds stay those of the first recordings
     before = [e.threshold.clone() for e in model.model.encoders]
-    assert model.frames(kinect, 0).shape == (int(kinect.lengths[0]), 3000)
+    assert model.frames(kinect, 0).shape == (int(kinect.lengths[0]), 3 * rocket.KERNELS)
     assert all(torch.equal(a, e.threshold) for a, e in zip(before, model.model.encoders, strict=True))
 
 
@@ -119,7 +120,7 @@ def test_between_windows() -> None:
 
 
 def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, width in (("body", 960), ("rocket", 3000)):
+    for name, width in (("body", 960), ("rocket", 3 * rocket.KERNELS)):
         out = tmp_path / f"{name}.npz"
         assert cli.main(["embed", name, str(kinect.path), "--out", str(out)]) == 0
         with np.load(out) as table:
