@@ -104,6 +104,21 @@ def test_nwb(tmp_path: Path) -> None:
     np.testing.assert_allclose(archive.clip(0)[:, 0], wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("edges", [[[-9, 0]], [[0, 7]], [0, 1, 1], [[0, 1, 1]]])
+def test_nwb_with_edges_to_nowhere_has_no_bones(tmp_path: Path, edges: Any) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra h5")
+    (tmp_path / "in").mkdir()
+    with h5py.File(tmp_path / "in" / "a.nwb", "w") as file:
+        pose = file.create_group("PoseEstimation")
+        pose.attrs["neurodata_type"] = "PoseEstimation"
+        pose["nodes"], pose["edges"] = np.array([b"nose", b"tail"]), np.array(edges)
+        for name in ("nose", "tail"):
+            series = pose.create_group(name)
+            series.attrs["neurodata_type"] = "PoseEstimationSeries"
+            series["data"] = np.ones((3, 2))
+    assert load(tmp_path, "nwb").skeleton.parents == (-1, -1)
+
+
 def test_amass_poses_are_rotations_of_a_rest_skeleton(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     poses, trans = np.zeros((3, 156)), RNG.normal(size=(3, 3))

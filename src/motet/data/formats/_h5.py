@@ -113,3 +113,12 @@ def array(items: Mapping[str, Item], name: str, path: Path, kinds: str = "fiu") 
     if not isinstance(found, np.ndarray) or found.dtype.kind not in kinds:
         raise DataError(f"{path}: there is no array of numbers {name!r} in it")
     return found
+
+
+def edges(items: Mapping[str, Item], name: str) -> list[list[int]]:
+    """Pairs of nodes of a skeleton; none where there is no such array of whole numbers."""
+    found = items[name].values if name in items else None
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or found.ndim != 2 or found.shape[1] != 2:
+        return []
+    pairs: list[list[int]] = found.tolist()
+    return pairs

@@ -16,7 +16,7 @@ import numpy as np
 
 from motet.core.errors import DataError
 from motet.data.formats import _time
-from motet.data.formats._h5 import array, read_h5, texts
+from motet.data.formats._h5 import array, edges, read_h5, texts
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 from motet.data.formats.sleap import parents_of
 
@@ -79,13 +79,12 @@ def _read(path: Path, options: Options) -> list[Recording]:
         timing = (
             _time.Timing(None, np.arange(len(points)), len(points)) if times is None else _time.of_stamps(times, path)
         )
-        edges = items[f"{group}/edges"].values if f"{group}/edges" in items else None
-        pairs = edges.reshape(-1, 2).tolist() if isinstance(edges, np.ndarray) and edges.dtype.kind in "iu" else []
+        pairs = edges(items, f"{group}/edges")
         nodes = texts(items[f"{group}/nodes"].values) if f"{group}/nodes" in items else joints
         named = [
             (joints.index(nodes[a]), joints.index(nodes[b]))
             for a, b in pairs
-            if max(a, b) < len(nodes) and {nodes[a], nodes[b]} <= set(joints)
+            if 0 <= min(a, b) <= max(a, b) < len(nodes) and {nodes[a], nodes[b]} <= set(joints)
         ]
         recordings.append(
             Recording(

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.formats import _time
-from motet.data.formats._h5 import Item, array, read_h5, texts
+from motet.data.formats._h5 import Item, array, edges, read_h5, texts
 from motet.data.formats._people import Sighting, follow
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 
@@ -88,9 +88,7 @@ def _analysis(items: Mapping[str, Item], path: Path, persons: int | None) -> Rec
         if given.ndim != 3 or given.transpose(rest).shape != seen.shape:
             raise DataError(f"{path}: point_scores of shape {given.shape} do not fit the tracks")
         scores = np.where(seen, np.nan_to_num(given.transpose(rest), posinf=1.0), 0).clip(0, None)
-    edges = items["edge_inds"].values if "edge_inds" in items else None
-    pairs = edges.reshape(-1, 2).tolist() if isinstance(edges, np.ndarray) and edges.dtype.kind in "iu" else []
-    return _recording(path, nodes, pairs, np.where(seen[..., None], points, 0), scores, persons)
+    return _recording(path, nodes, edges(items, "edge_inds"), np.where(seen[..., None], points, 0), scores, persons)
 
 
 def _recording(
