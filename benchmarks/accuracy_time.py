@@ -1,4 +1,4 @@
-"""Accuracy on other people against CPU seconds: what motet offers beside what one would use instead.
+"""Accuracy on other people against CPU seconds: what motet offers next to what one would use instead.
 
     python -m benchmarks.accuracy_time kard.motet utd.motet watch.motet --out docs/results/accuracy_time.json \\
         --figure docs/images/accuracy_time.svg

@@ -1,4 +1,4 @@
-"""Where a training step of AimCLR spends its time, beside MoCo with the same encoder, and its floor.
+"""Where a training step of AimCLR spends its time, next to MoCo with the same encoder, and its floor.
 
     python -m benchmarks.bench_aimclr_step [--size small|paper] [--rounds 5]
 

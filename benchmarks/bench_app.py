@@ -5,7 +5,7 @@
     python -m benchmarks.bench_app clicks [ARCHIVE] --out F    # labelled clips; 2,000 simulated ones by default
 
 `clicks`: a script answers proposals as a person would: a click accepts a right one, two clicks correct a wrong one.
-Beside it the same classifier asked in random order. Agreement: share of all clips whose label (given or predicted) is
+Next to it the same classifier asked in random order. Agreement: share of all clips whose label (given or predicted) is
 right.
 """
 

@@ -11,10 +11,10 @@ joints after its channels have tripled, and both banks are transported by produc
 in every iteration of both stages. Medians of CPU seconds, one thread, alternated rounds.
 
 ``--sinkhorn``: peaked logits as of a classifier in training; between two steps a batch's rows and the classifier have
-moved. The published form begins anew, ours goes on. ``off`` is the share of the clips by which cluster sizes miss N/K,
+moved. The published form starts again, ours does not. ``off`` is the share of the clips by which cluster sizes miss N/K,
 ``agreement`` that of hard labels with those of a converged transport, after ten steps.
 
-``--bank``: what in a step grows with the bank, and the memory that it takes beside the bank.
+``--bank``: what in a step grows with the bank, and the memory that it takes next to the bank.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def iteration(given: argparse.Namespace) -> dict[str, float]:
 def sinkhorn(rows: int, clusters: int, batch: int, rounds: int) -> dict[str, float]:
     """Milliseconds of the transport of one step, and how good its labels are."""
     generator = torch.Generator().manual_seed(0)
-    # classes of unequal sizes, told apart by a classifier that gives its answer .85 on average
+    # classes of unequal sizes, distinguished by a classifier that gives its answer .85 on average
     shares = torch.arange(1, clusters + 1).float() ** -0.7
     classes = torch.multinomial(shares, rows, replacement=True, generator=generator)
     weight = normalize(torch.randn(clusters, 256, generator=generator), dim=1)

@@ -1,4 +1,4 @@
-"""A whole training step with hallucinated positives against one without: HaLP beside MoCo, HaLP+CMD beside CMD.
+"""A whole training step with hallucinated positives against one without: HaLP next to MoCo, HaLP+CMD next to CMD.
 
     python -m benchmarks.bench_halp_step [--size small|paper] [--rounds 10] [--device cpu|cuda] [--streams 1|3]
 

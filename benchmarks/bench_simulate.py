@@ -3,7 +3,7 @@
     python benchmarks/bench_simulate.py [--clips 56880] [--persons 2] [--json FILE]
 
 The floor is writing the same archive from frames that exist already (hash and copy); the share of it that is reached
-is printed beside the rate.
+is printed next to the rate.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     said = capsys.readouterr().out
     assert "| knn " in said
     assert "| linear-cached" not in said  # not asked for, kept in the file
-    assert "they also hold linear-cached, judged before" in said
+    assert "they also hold linear-cached, evaluated before" in said
     assert "linear-cached" in (run / "evaluation.md").read_text()
 
     assert cli.main(["embed", str(run), data, "--out", str(tmp_path / "f.npz")]) == 0
@@ -146,7 +146,7 @@ def test_an_interrupted_table_says_what_is_kept(
     assert cli.main([verb, "runs/a"]) == (143 if verb == "evaluate" else 130)
     err = capsys.readouterr().err
     assert err.startswith(f"interrupted; {said}")
-    assert "the same command goes on" in err
+    assert "the same command continues" in err
 
 
 def test_facts_are_notes_and_doubts_are_warnings(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

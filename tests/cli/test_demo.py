@@ -58,4 +58,4 @@ def test_the_demo_compares_and_says_where_the_reports_are(
 def test_the_summary_is_favourable_only_where_the_numbers_are(ours: float, words: str) -> None:
     rows = [Row("ridge", "raw", "a+b", (0.6,)), Row("ridge", "random convolutions", "a+b", (0.8,))]
     rows += [Row("ridge", "cmd", "a+b", (ours,)), Row("ridge", "moco", "a+b", (0.5,))]
-    assert demo.leads(rows) == [f"ridge: cmd is {words} the best of the untrained rivals (random convolutions)"]
+    assert demo.leads(rows) == [f"ridge: cmd is {words} the best of the untrained baselines (random convolutions)"]

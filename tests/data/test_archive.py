@@ -145,7 +145,7 @@ def test_an_archive_is_replaced_only_by_a_complete_one(tmp_path: Path) -> None:
     assert MotionArchive.open(tmp_path / "a").hash == before.hash
     after = write(tmp_path / "a", clips_of(3, 4), overwrite=True)
     assert len(after) == 2
-    # who has the old one open goes on reading it
+    # who has the old one open continues reading it
     before.verify()
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
@@ -277,7 +277,7 @@ def test_sensors_are_ragged_archives_inside(tmp_path: Path) -> None:
     assert archive.sensor_rows("wrist").tolist() == [0, -1, 1]
     assert [archive.sensor_clip("wrist", i).shape for i in range(3)] == [(5, 2, 3), (0, 2, 3), (7, 2, 3)]
     assert (archive.sensor_clip("wrist", 2) == 3).all()
-    with pytest.raises(ConfigError, match="has no sensor 'hip' beside its skeletons; it has wrist"):
+    with pytest.raises(ConfigError, match="has no sensor 'hip' next to its skeletons; it has wrist"):
         archive.sensor_rows("hip")
 
 

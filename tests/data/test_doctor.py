@@ -379,7 +379,7 @@ CLEAN = {
 def test_real_sets_raise_no_false_alarm(shared_data: Path, tmp_path: Path, name: str) -> None:
     with np.load(shared_data / "skeleton" / f"{name}.npz") as whole:
         arrays = dict(whole)
-    clips = np.arange(len(arrays["offset"]) - 1)[:: max(1, len(arrays["offset"]) // 500)]  # enough to judge by
+    clips = np.arange(len(arrays["offset"]) - 1)[:: max(1, len(arrays["offset"]) // 500)]  # enough to evaluate by
     parts = [slice(*arrays["offset"][i : i + 2]) for i in clips]
     small = {k: v[clips] for k, v in arrays.items() if k in ("label", "subject", "view", "rep")}
     small |= {k: arrays[k] for k in ("joint_names", "parents", "fps", "class_names", "subject_names", "view_names")}

@@ -1,4 +1,4 @@
-"""Ridge, its strength, and the features that stand beside learned ones."""
+"""Ridge, its strength, and the features that stand next to learned ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An evaluation goes on where it stopped and adds to what is there."""
+"""An evaluation continues where it stopped and adds to what is there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(tmp_path: Path, archive: MotionArchive) -> Run:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the protocols that are really judged."""
+    """Names of the protocols that are really evaluated."""
     found: list[str] = []
     for name, module in (("knn", knn), ("linear-cached", linear_cached), ("retrieval", retrieval)):
         real = module.evaluate

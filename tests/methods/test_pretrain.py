@@ -290,7 +290,7 @@ def test_epochs_move_the_milestones(small_archive: MotionArchive) -> None:
 
 
 def test_collapse_is_told(small_archive: MotionArchive, tmp_path: Path) -> None:
-    """A rate that flings the weights away leaves an encoder to which all clips look alike."""
+    """A rate that flings the weights away leaves an encoder to which all clips look the same."""
     with pytest.warns(MotetWarning, match="collapsed"):
         tiny("moco", small_archive, tmp_path / "run", epochs=6, monitor_every=1, optimiser="sgd", lr=50.0)
 
@@ -435,7 +435,7 @@ def test_two_processes_do_not_write_one_run(small_archive: MotionArchive, tmp_pa
 
 
 def test_a_checkpoint_of_the_version_before_is_continued(small_archive: MotionArchive, tmp_path: Path) -> None:
-    """Positions and sums lay beside the weights then."""
+    """Positions and sums lay next to the weights then."""
     whole = tiny("moco", small_archive, tmp_path / "whole", checkpoint_every=1)
     run = tiny("moco", small_archive, tmp_path / "run", checkpoint_every=1)
     (run.path / "model.safetensors").unlink()

@@ -38,7 +38,7 @@ ONE: dict[str, Any] = {**TINY, "streams": STREAMS, "monitor_every": 1}
 
 
 def write_both(path: Path, *, lacking: int = 3, clips: int = 48) -> MotionArchive:
-    """Skeletons with a watch of another rate beside them, which every ``lacking``-th clip does not have."""
+    """Skeletons with a watch of another rate next to them, which every ``lacking``-th clip does not have."""
     random = np.random.default_rng(0)
     watch = {"watch": Sensor(layouts.get("imu-2"), fps=50.0)}
     names = [f"class {i}" for i in range(4)]
@@ -99,7 +99,7 @@ def test_another_archive_is_paired_by_columns(small_archive: MotionArchive, tmp_
     assert rows[order].tolist() == list(range(40))
     assert (np.delete(rows, order) == -1).all()
     assert (paired(marked, other, ("label", "origin")) == rows).all()
-    with pytest.raises(ConfigError, match=r"clips copy-\d+ and copy-\d+ of .* are alike in label, subject"):
+    with pytest.raises(ConfigError, match=r"clips copy-\d+ and copy-\d+ of .* are similar in label, subject"):
         paired(marked, other, ("label", "subject"))
     with pytest.raises(ConfigError, match="no such column; it has name"):
         paired(small_archive, other, ("origin",))
@@ -228,7 +228,7 @@ def test_a_batch_that_nobody_recorded_costs_nothing() -> None:
 
 def test_slots_remember_what_their_clip_lacked() -> None:
     queue = Queue(("a", "b"), 5, 2, gaps=True)
-    assert all(held.all() for held in queue.held().values())  # noise, of all streams alike
+    assert all(held.all() for held in queue.held().values())  # noise, of all streams equally
     keys = {s: torch.ones(3, 2) for s in "ab"}
     queue.enqueue(keys, {"b": torch.tensor([True, False, True])})
     assert queue.held()["b"].tolist() == [True, False, True, True, True]

@@ -32,7 +32,12 @@ RENAMED: tuple[tuple[str, str], ...] = (
 """(pattern, replacement) for places of the stored record, applied in this order by :func:`re.sub`."""
 
 INTENDED: tuple[Intended, ...] = (
-    Intended("(interrupted/)?discover|evaluate/cluster|reproduce", "nmi|ari", "computed by scikit-learn, in another order", 1e-12),
+    Intended(
+        "(interrupted/)?discover|evaluate/cluster|reproduce",
+        "nmi|ari",
+        "computed by scikit-learn, in another order",
+        1e-12,
+    ),
     Intended("(interrupted/)?distill", r"\benhanced\b", "the rows of the second critic are called repeated"),
     Intended("(interrupted/)?distill", "/terms/", "means over an epoch are taken in double precision", 2e-6),
     Intended("distill-raw", r"replicas/.*/(replica\.json/curves|metrics\.jsonl)", "a run has one metrics.jsonl"),

@@ -67,7 +67,7 @@ def gapped_table(path: Path, seed: int = 5) -> Path:
 
 
 def clips(folder: Path, count: int = 36, classes: int = 3, subjects: int = 4, seed: int = 0) -> Path:
-    """One CSV of clips whose class is the frequency and the limb of an oscillation, and the layout beside it."""
+    """One CSV of clips whose class is the frequency and the limb of an oscillation, and the layout next to it."""
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     lines = [",".join(["clip,frame,label,subject", *(f"{j}_{axis}" for j in JOINTS for axis in "xyz")])]

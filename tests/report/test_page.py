@@ -99,7 +99,7 @@ def test_the_numbers_in_the_page_are_those_given() -> None:
     assert points["near"] == data.clip_map.neighbours.tolist()
     assert points["label"] == data.clip_map.labels.tolist()
     assert "84.0 ± 0.5" in page.words
-    assert "85.0" in page.words  # best epoch, beside it
+    assert "85.0" in page.words  # best epoch, next to it
     assert "Most frequent" in page.words
 
 

@@ -97,7 +97,7 @@ def test_an_interrupted_table_says_so_and_goes_on(
     whole = small(table, small_archive, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_at(patch, 14, signal.SIGTERM)  # two seeds of six steps: in the second row
-        with pytest.raises(Interrupted, match=r"1 of 2 rows of cmd/mcl missing; the same command goes on") as stopped:
+        with pytest.raises(Interrupted, match=r"1 of 2 rows of cmd/mcl missing; the same command continues") as stopped:
             small(table, small_archive, tmp_path / "cut")
     assert stopped.value.status == 128 + signal.SIGTERM
     part = json.loads((tmp_path / "cut" / "cmd-mcl.json").read_text())

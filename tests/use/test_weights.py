@@ -58,7 +58,7 @@ def test_a_folder_opens_as_a_run_does(small_archive: MotionArchive, tmp_path: Pa
     assert "- Data: archive, 48 clips" in card
     assert "- Split: odd-even, 24 training and 24 test clips, 4 classes" in card
     assert str(tmp_path) not in card
-    # it can be judged, but only on recordings that are named
+    # it can be evaluated, but only on recordings that are named
     with pytest.raises(RunError, match="name an archive by --data"):
         evaluate.run(folder, ("knn",))
     rows = evaluate.run(folder, ("knn",), data=small_archive)["rows"]
@@ -232,7 +232,7 @@ def test_released_weights_compute_what_they_did(tmp_path: Path, prefix: str) -> 
         rows = view(clips).permute(0, 1, 3, 4, 2).reshape(3, 7, 150)  # joint, then coordinate, then person
         with torch.no_grad():
             torch.testing.assert_close(found, encoder(rows), atol=1e-6, rtol=0)
-    # and they can be judged
+    # and they can be evaluated
     with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("kinect-v2"), persons=2) as writer:
         for i in range(8):
             writer.add(np.random.default_rng(i).normal(size=(9, 1, 25, 3)), name=str(i), label=i % 2, subject=i // 2)

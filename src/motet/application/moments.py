@@ -105,7 +105,7 @@ class Moments:
         """The moments most like a time of a recording, at most one of those that overlap.
 
         Distances are Euclidean between whitened components, divided by that of two random moments: 1 is "no more
-        alike than chance".
+        similar than chance".
 
         Raises:
             ConfigError: features are not ready yet, or there is no such time.

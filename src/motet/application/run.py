@@ -52,7 +52,7 @@ class Application:
             guarded, log_level="error", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=3
         )
         self.server: Server = uvicorn.Server(config)
-        # a thread of its own: signals stay with the program, a notebook goes on while the server runs
+        # a thread of its own: signals stay with the program, a notebook continues while the server runs
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]}, daemon=True)
         self._thread.start()
 

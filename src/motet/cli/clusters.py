@@ -31,7 +31,7 @@ class Clusters(Output):
     out: Path | None = None
     """write labels here, .parquet or .csv: name, label, class, cluster, similarity of each clip"""
     into: Path | None = None
-    """write the recordings anew with these labels, as an archive to pretrain on, to evaluate or as the next source"""
+    """write the recordings again with these labels, as an archive to pretrain on, to evaluate or as the next source"""
     archive: Path | None = None
     """label these recordings, of the target's layout, instead of the clips among which the clusters were found"""
     odd: bool = True

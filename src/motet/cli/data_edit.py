@@ -155,7 +155,7 @@ class Label(Output):
     table: Positional[Path]
     """intervals (CSV, TSV, ELAN, BORIS, Audacity), one label a frame, or with --out a CSV with a column name"""
     track: str | None = None
-    """label track to write, beside the recordings"""
+    """label track to write, next to the recordings"""
     form: Literal["table", "elan", "boris", "audacity", "frames"] | None = None
     """form of the file; by default seen in it"""
     recording: str | None = None

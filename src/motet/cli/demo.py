@@ -59,7 +59,7 @@ def _shipped(out: Path, console: Console, progress: bool) -> Path:
     console.rule("Without training: simulated skeletons (no person was recorded)")
     path, folder = out / "archive", out / "body"
     archive = MotionArchive.open(path) if path.exists() else simulate(path, **SIMULATED, progress=progress)
-    if not folder.exists():  # a copy, because evaluations are kept beside the weights
+    if not folder.exists():  # a copy, because evaluations are kept next to the weights
         shutil.copytree(found("body"), folder)
     protocols, few = [*PROTOCOLS, "fewshot"], {"shots": SHOTS}
     copy = folder / "evaluation.json"  # where the report looks
@@ -113,7 +113,7 @@ def leads(rows: Sequence[Row]) -> list[str]:
         rival = max((row for row in own if row.features in UNTRAINED), key=lambda row: row.mean)
         points = 100 * (ours.mean - rival.mean)
         how = "level with" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
-        lines.append(f"{column}: {ours.features} is {how} the best of the untrained rivals ({rival.features})")
+        lines.append(f"{column}: {ours.features} is {how} the best of the untrained baselines ({rival.features})")
     return lines
 
 

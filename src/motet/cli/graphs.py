@@ -48,7 +48,7 @@ def graphs(args: Sequence[str]) -> int:
         folds: int = 10
         """of the cross-validation"""
         baselines: bool = True
-        """label counts and encoders with initial weights beside it"""
+        """label counts and encoders with initial weights next to it"""
         device: str = "cpu"
         """auto, cpu, cuda or mps"""
 

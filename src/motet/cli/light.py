@@ -1,6 +1,6 @@
 """Help without the libraries that compute: their modules are stand-ins while the text is made.
 
-Help needs the names, types and words of options, which stand beside the mathematics that they are for. Importing torch
+Help needs the names, types and words of options, which stand next to the mathematics that they are for. Importing torch
 for them would take seconds; a stand-in has every attribute, can be derived from and called, and does nothing.
 """
 

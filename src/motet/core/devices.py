@@ -34,7 +34,7 @@ def usable(name: str) -> str:
 def one_thread(wanted: bool = True) -> Iterator[None]:
     """Compute on one thread, unless OMP_NUM_THREADS says otherwise.
 
-    Small networks gain nothing from more threads (490 against 530 clips a second on two cores), and beside any other
+    Small networks gain nothing from more threads (490 against 530 clips a second on two cores), and next to any other
     busy process threads that wait for each other are fifty times slower.
     """
     before = torch.get_num_threads()

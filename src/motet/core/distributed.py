@@ -129,7 +129,7 @@ def gather_parts(rows: Tensor, count: int) -> Tensor:
 
 
 def own_rows(draw: Callable[[int], Tensor], rows: int) -> Tensor:
-    """What ``draw(n)`` gives this process's ``rows`` clips: drawn for the whole batch by every process alike.
+    """What ``draw(n)`` gives this process's ``rows`` clips: drawn for the whole batch by every process in the same way.
 
     Every process has the same generator in the same state and a contiguous part of the batch, so that the numbers are
     those that one process alone would draw.
@@ -161,7 +161,7 @@ def reason(error: BaseException) -> str:
 def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
     """While processes find each other, end all of them as soon as a signal comes.
 
-    torch waits for the others in C++, where neither Ctrl-C nor SIGTERM gets through: they would go on waiting for half
+    torch waits for the others in C++, where neither Ctrl-C nor SIGTERM gets through: they would wait for half
     a minute and then fail on the connection. Nothing of a training has been written by then.
 
     Args:

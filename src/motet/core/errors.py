@@ -20,7 +20,7 @@ class ConfigError(MotetError, ValueError):
 
 
 class RunError(MotetError):
-    """A run directory that is missing, incomplete or broken, or a training that cannot go on."""
+    """A run directory that is missing, incomplete or broken, or a training that cannot continue."""
 
 
 class Interrupted(MotetError):

@@ -16,7 +16,7 @@ T = TypeVar("T")
 EVERY = 5.0
 """seconds between two lines where there is no live bar; what takes less says nothing"""
 INSIDE_AN_EPOCH = 20.0
-"""seconds after which a line is shown although the epoch goes on"""
+"""seconds after which a line is shown although the epoch continues"""
 
 
 def clock(seconds: float) -> str:
@@ -85,7 +85,7 @@ def _told(items: Sequence[T], what: str, console: Console) -> Iterator[T]:
 
 @contextmanager
 def working(what: str, *, show: bool) -> Iterator[None]:
-    """Show on stderr that something is under way whose end cannot be told: a spinner on a terminal, else lines."""
+    """Show on stderr that something is under way whose end cannot be known: a spinner on a terminal, else lines."""
     console = Console(stderr=True, highlight=False)
     if not show:
         yield

@@ -1,4 +1,4 @@
-"""Signals that ask a long work to stop: it ends at a place from which it can go on."""
+"""Signals that ask a long work to stop: it ends at a place from which it can continue."""
 
 from __future__ import annotations
 

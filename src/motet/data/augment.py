@@ -232,7 +232,7 @@ def _swap_sides(x: Tensor, mirrored: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _rotation(keyed: CounterRNG, degrees: float, skeleton: Skeleton, channels: int) -> Tensor:
-    """(B, C, C) rotation about the up axis, or about a random axis for each triple of a sensor's channels alike."""
+    """(B, C, C) rotation about the up axis, or about a random axis for each triple of a sensor's channels together."""
     angle = keyed.uniform("rotate", low=-math.radians(degrees), high=math.radians(degrees))
     if skeleton.up is None:
         axis = torch.nn.functional.normalize(keyed.normal("axis", 3), dim=1)

@@ -57,7 +57,7 @@ _ENTRIES = (
         format="ntu",
         splits=("ntu60-xsub", "ntu60-xview"),
         notes="302 samples have missing skeletons; give the authors' list with --exclude (56,578 remain). Body order "
-        "changes between frames of a file; bodies are told apart by their id.",
+        "changes between frames of a file; bodies are distinguished by their id.",
     ),
     Entry(
         key="ntu120",
@@ -202,7 +202,7 @@ _ENTRIES = (
         licence="not stated for the skeletons",
         format="kinetics",
         splits=("column:split=train,val",),
-        notes="Clips without a skeleton are marked in the label files and left out. People are not told apart.",
+        notes="Clips without a skeleton are marked in the label files and left out. People are not distinguished.",
     ),
     Entry(
         key="bandai-1",
@@ -215,7 +215,7 @@ _ENTRIES = (
         licence="CC BY-NC 4.0",
         format="bvh",
         splits=("random:0.3@0",),
-        notes="15 styles; people are not told apart in the files.",
+        notes="15 styles; the files do not name people.",
     ),
     Entry(
         key="bandai-2",
@@ -228,7 +228,7 @@ _ENTRIES = (
         licence="CC BY-NC 4.0",
         format="bvh",
         splits=("random:0.3@0",),
-        notes="7 styles; people are not told apart in the files. A few clips were cut from one take with most of their "
+        notes="7 styles; the files do not name people. A few clips were cut from one take with most of their "
         "frames in common: a split by clip can put them on both sides.",
     ),
     Entry(

@@ -243,7 +243,7 @@ def augmented_views(
         frames: number of frames to resize to.
         views: number of views.
         keys: (B,) int64 that the draws are keyed by; the ids by default. Recordings of one performance by two sensors
-            are cropped alike when they have the same.
+            are cropped in the same way when they have the same.
 
     Returns:
         ``views`` tensors (B, frames, P, V, C) float32 on the device of the store.

@@ -131,11 +131,11 @@ def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed
     rng = np.random.default_rng(seed)
     if len(people) < 2 or -1 in people:
         held = _draw_stratified(archive.labels[given.train], fraction, rng)
-        warning = "people are not told apart, so clips were drawn: scores are optimistic"
+        warning = "people are not distinguished, so clips were drawn: scores are optimistic"
         return Split(given.train[~held], given.train[held], name, "a random part of the training clips", warning)
     chosen: list[Any] = []
     held = np.zeros(len(subjects), dtype=bool)
-    for person in rng.permutation(people)[:-1]:  # one subject at least goes on training
+    for person in rng.permutation(people)[:-1]:  # one subject at least continues training
         chosen.append(person)
         held = np.isin(subjects, chosen)
         if held.mean() >= fraction:

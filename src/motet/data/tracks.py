@@ -1,4 +1,4 @@
-"""Labels along time: any number of tracks of intervals beside the recordings of an archive.
+"""Labels along time: any number of tracks of intervals next to the recordings of an archive.
 
 A track is a table of intervals: recording (the clip's name), start and end in seconds, label, and optionally rater and
 certainty (0 to 1). It lies at ``ARCHIVE/tracks/NAME.parquet``, written atomically; the frames of the archive never

@@ -137,7 +137,7 @@ class CausalGRU(nn.Module):
         return output
 
     def _differentiable(self) -> bool:
-        """What the library is told of training: cuDNN keeps what a backward pass needs only then.
+        """What the library knows of training: cuDNN keeps what a backward pass needs only then.
 
         Nothing is dropped between layers, so the output is the same, and gradients exist in evaluation mode too.
         """

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Recurrent weights that fit a core's caches beside the step's activations are worth grouping on a CPU; larger ones
+# Recurrent weights that fit a core's caches next to the step's activations are worth grouping on a CPU; larger ones
 # are better kept in the cache for a whole sequence, one recurrence after the other.
 _CPU_GROUP_BYTES = 4 << 20
 

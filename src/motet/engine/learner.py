@@ -99,7 +99,7 @@ class Learner(nn.Module):
         small: whether one thread is as fast as several.
         advice: what to do about a loss that is not finite.
         optimiser: moves the weights of the present stage.
-        say: shows a line beside the progress.
+        say: shows a line next to the progress.
     """
 
     stages: Sequence[Stage]

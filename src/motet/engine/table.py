@@ -17,11 +17,11 @@ UNTRAINED = (RAW, STATISTICS, RANDOM, ROCKET)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: some features, judged by some protocol.
+    """One line of a table: some features, evaluated by some protocol.
 
     Attributes:
         protocol: name of the protocol.
-        features: what was judged: the recipe's method, ``"random encoder"`` or ``"raw"``.
+        features: what was evaluated: the recipe's method, ``"random encoder"`` or ``"raw"``.
         stream: stream, or several joined by ``+``.
         ensemble: how several streams became one answer (``"mean-logits"``, ``"late-fusion"``, ``"concat"``), or None.
         metric: what ``values`` are; ``"accuracy"`` is top-1 on the test clips.

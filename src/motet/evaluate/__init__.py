@@ -1,4 +1,4 @@
-"""Protocols that judge features, and the tables they give.
+"""Protocols that evaluate features, and the tables they give.
 
 One module per protocol (``knn``, ``linear``, ``linear_cached`` …), found by its name: it has ``Options``, a dataclass,
 and ``evaluate(context, options) -> list of rows``. To add one, add a file.

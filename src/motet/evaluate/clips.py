@@ -118,7 +118,7 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
 
     Args:
         run: the pretraining; its configuration names archive and split.
-        archive: what is judged, as it was recorded.
+        archive: what is evaluated, as it was recorded.
         test: its rows that test.
     """
     seen = np.intersect1d(test, run.trained_on(archive))

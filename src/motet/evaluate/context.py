@@ -1,4 +1,4 @@
-"""What every protocol is given: the clips, their labels and the feature sets to judge."""
+"""What every protocol is given: the clips, their labels and the feature sets to evaluate."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Context:
         learned: one feature set per run.
         random: untrained encoders, one per initialisation; empty without baselines.
         raw: one raw feature set, or none.
-        rivals: gives further features that nothing was learned for, by their name in tables: random convolutions, one
+        baselines: gives further features that were not learned, by their name in tables: random convolutions, one
             set per initialisation, and for sensors statistics and spectrum. Made when a protocol first asks for them.
         seeds: number of probe seeds.
         frames: frames that an encoder sees.
@@ -53,7 +53,7 @@ class Context:
         device: where features live.
         show: whether to show progress.
         notes: what a protocol found that a reader must know; it may append.
-        records: what a protocol wants kept beside its rows (clips that it drew …), any JSON; it may add.
+        records: what a protocol wants kept next to its rows (clips that it drew …), any JSON; it may add.
         called: name of the archive in tables; ``archive`` may be a copy in the layout of the encoders.
         parts: what a protocol has finished already, if it was interrupted.
         without_copies: test clips that are copies of training clips are left out, of other archives too.
@@ -103,7 +103,7 @@ class Context:
         called: str = "",
         folder: Path | None = None,
     ) -> Context:
-        """The context of some runs of one training, judged on an archive of their layout; features go to ``folder``,
+        """The context of some runs of one training, evaluated on an archive of their layout; features go to ``folder``,
         by default one in the run."""
         first = models[0]
         store = first.store(archive, np.concatenate([clips.train, clips.test]))
@@ -140,7 +140,7 @@ class Context:
         )
 
     def on(self, archive: MotionArchive, clips: LabelledClips) -> Context:
-        """The same encoders, judged on the clips of another archive of the same layout."""
+        """The same encoders, evaluated on the clips of another archive of the same layout."""
         store = self.learned[0].model.store(archive, np.concatenate([clips.train, clips.test]))
 
         def moved(features: Encoded) -> Encoded:

@@ -141,7 +141,7 @@ class Encoded:
             try:
                 state = host_state(load_checkpoint([path]))
             except RunError:
-                continue  # load_checkpoint has warned; the final weights are judged anyway
+                continue  # load_checkpoint has warned; the final weights are evaluated anyway
             model = self.model.untrained(0)
             model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
             if any(not torch.equal(v, self._weights[k]) for k, v in model.weights().items()):

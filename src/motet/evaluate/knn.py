@@ -30,7 +30,7 @@ class Options:
     k: int = 1
     """number of neighbours that vote."""
     checkpoints: bool = True
-    """also judge the checkpoints that the run kept, for the best-epoch column."""
+    """also evaluate the checkpoints that the run kept, for the best-epoch column."""
     standardised: bool = True
     """also give every feature the same variance on the training clips before distances are taken."""
 

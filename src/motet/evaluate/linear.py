@@ -3,7 +3,7 @@
 The layer starts from N(0, 0.01) with bias 0 and learns by SGD with momentum .9, no weight decay, rate .1, batches of
 64, 80 epochs, rate × .1 after 50 and 70. The encoder stays in eval mode; every epoch encodes a fresh random crop
 U(.5, 1) of every training clip; test clips are centre crops .95. The headline is the last epoch; the released code
-reports the best of the checks every 5 epochs, which is chosen on the test clips and stands beside it.
+reports the best of the checks every 5 epochs, which is chosen on the test clips and stands next to it.
 
 Several streams: ``mean-logits`` trains the streams' layers jointly on the mean of their logits (CrosSCLR's and CMD's
 three-stream rows); ``late-fusion`` adds the scores of separately trained layers, .6 joint, .6 bone, .4 motion (AimCLR).
@@ -158,7 +158,7 @@ def probe_rows(
     *,
     fusions: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Row]:
-    """Train and judge linear layers on all feature sets; ``fusions`` as for :class:`motet.evaluate.probe.Probes`.
+    """Train and evaluate linear layers on all feature sets; ``fusions`` as for :class:`motet.evaluate.probe.Probes`.
 
     Encoders, trained and not, have features of one width and go side by side; raw coordinates follow by themselves.
     """

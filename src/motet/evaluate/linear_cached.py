@@ -1,7 +1,7 @@
 """The linear protocol on features that are encoded once.
 
 NOT the official protocol, hence its own name: a training clip shows its centre crop in every epoch or, with a bank,
-one of ``crops`` random crops that were encoded beforehand and are drawn anew each epoch. Optimiser, schedule, streams
+one of ``crops`` random crops that were encoded beforehand and are drawn again each epoch. Optimiser, schedule, streams
 and baselines are those of :mod:`motet.evaluate.linear`. With 80 epochs the official protocol encodes every training
 clip 80 times, this one once. Features are standardised by default, as a small set needs it.
 """

@@ -1,4 +1,4 @@
-"""What a protocol has finished of what takes it long, so that an interrupted one goes on from there."""
+"""What a protocol has finished of what takes it long, so that an interrupted one continues from there."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Parts:
             write_json(self.path, self._found)
 
     def drop(self) -> None:
-        """Forget all of them: the whole is done, or to be done anew."""
+        """Forget all of them: the whole is done, or to be done again."""
         self._found = {}
         if self.path is not None and rank() == 0:
             self.path.unlink(missing_ok=True)

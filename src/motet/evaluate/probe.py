@@ -257,7 +257,7 @@ def train(
     test_labels: Tensor,
     epochs: Iterable[int] | None = None,
 ) -> Result:
-    """Train all classifiers and judge them.
+    """Train all classifiers and evaluate them.
 
     Args:
         probes: fresh classifiers.

@@ -3,8 +3,8 @@
 The JSON object::
 
     motet, torch, command        versions, and the command that gives the same table
-    key                          digest of whom and what was judged: weights, clips, labels
-    runs                         directory, recipe and seed of every run that was judged
+    key                          digest of whom and what was evaluated: weights, clips, labels
+    runs                         directory, recipe and seed of every run that was evaluated
     archive                      path, hash, clips, licence, simulated
     split                        rule, train, test (numbers of clips), classes
     seeds, hardware, seconds, date
@@ -133,7 +133,7 @@ def _tables(evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def excerpt(evaluation: Mapping[str, Any], *, run: str) -> str:
-    """The table for a model card: what was judged, by which command, without paths of this machine.
+    """The table for a model card: what was evaluated, by which command, without paths of this machine.
 
     Args:
         evaluation: content of an evaluation.json.

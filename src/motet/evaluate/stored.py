@@ -1,6 +1,6 @@
 """What an evaluation file holds already: results of one protocol at a time, found again by what decides them.
 
-An evaluation is written after every protocol, so an interrupted one goes on where it stopped, and a second call with
+An evaluation is written after every protocol, so an interrupted one continues where it stopped, and a second call with
 other protocols adds to the first. Each protocol's entry carries a key, the digest of all that decides its rows: the
 weights, the clips with their labels, the number of seeds, the baselines, its options and motet's version.
 """
@@ -33,7 +33,7 @@ class Entry:
         rows: its rows.
         confusion: what :func:`motet.evaluate.results.shown_confusion` makes of them, or None.
         notes: what a reader must know about this protocol.
-        record: what the protocol keeps beside its rows, such as the clips that it drew.
+        record: what the protocol keeps next to its rows, such as the clips that it drew.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Entry:
 
 
 def base_key(context: Context) -> str:
-    """Digest of whom and what an evaluation judges: weights, clips, labels."""
+    """Digest of whom and what an evaluation evaluates: weights, clips, labels."""
     facts = [
         [features.weights_digest() for features in context.learned],
         context.hash,
@@ -81,7 +81,7 @@ def _digest(data: bytes) -> str:
 
 
 def read(path: Path, base: str) -> dict[str, Entry]:
-    """Entries of an evaluation file that judged the same weights on the same clips; none if there is no such file.
+    """Entries of an evaluation file that evaluated the same weights on the same clips; none if there is no such file.
 
     Raises:
         ConfigError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Transfer: encoders pretrained on one set, judged on another, across skeleton layouts too.
+"""Transfer: encoders pretrained on one set, evaluated on another, across skeleton layouts too.
 
 As CMD's transfer to PKU-MMD II (Mao et al., ECCV 2022): the whole network is fine-tuned on all training clips of the
 other set, from the joint stream; ``tuned="head"`` leaves the encoder as it is and trains the layer alone.

@@ -38,7 +38,7 @@ from motet.evaluate.linear import CROP_VIEW, Bank
 from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
 
 _TEST_ROWS = 256
-_SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum beside it
+_SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum next to it
 EPOCHS = 80
 FROZEN = (RAW, ROCKET, STATISTICS)
 """features without an encoder that could be tuned: a layer alone learns on them."""
@@ -141,7 +141,7 @@ class _Unit:
     features: FeatureSet
     rows: Tensor
     seed: int
-    group: int = 0  # place of its features among those that are judged together
+    group: int = 0  # place of its features among those that are evaluated together
 
 
 @dataclass
@@ -172,11 +172,11 @@ def _part(context: Context, share: Share) -> str:
 
 
 def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequence[Share], over: str) -> list[Row]:
-    """Rows of every share: learned encoders, random ones (trained from scratch), a layer on raw features and rivals.
+    """Rows of every share: learned encoders, random ones (trained from scratch), a layer on raw features and baselines.
 
     Args:
         protocol: name of the rows.
-        context: what is judged.
+        context: what is evaluated.
         options: how.
         shares: labelled clips.
         over: what repeats of one encoder differ in (``"draws"`` …).
@@ -280,7 +280,7 @@ def _heads(
     """Scores of the units of each group: all shares, units and streams of one width are trained in one pass."""
     scores = [_Scores(torch.zeros(0), torch.zeros(0)) for _ in groups]
     schedule = options.schedule(context)
-    if options.tuned == "network":  # raw features beside tuned networks
+    if options.tuned == "network":  # raw features next to tuned networks
         schedule = Schedule(epochs=options.planned, batch_size=schedule.batch_size, lr=(HEAD_RATE,))
     names = list(context.streams)
     found: dict[int, list[tuple[int, Tensor, Tensor]]] = {}

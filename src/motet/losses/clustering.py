@@ -16,7 +16,7 @@ from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
 
 _SMALLEST = 1e-8  # similarities of predictions are kept this far from 0 and 1
-# entries of a kernel below the first number are zero, and it is made anew when scalings have moved by e to the second:
+# entries of a kernel below the first number are zero, and it is made again when scalings have moved by e to the second:
 # denormal numbers are slow, and products stay within the range of the type
 _RANGE = {torch.float32: (1e-30, 20.0), torch.float64: (1e-250, 150.0)}
 
@@ -97,7 +97,7 @@ def balanced_assignment(
 
     The iterates are those of the power form, taken in logarithms, ``g = β (log r - LSE_n(M + f))`` and
     ``f = -log N - LSE_k(M + g)`` with ``M = ξ log softmax(logits)``. The kernel is kept with the scalings absorbed into
-    it and made anew when they have drifted, so a half-step is a product instead of a log-sum-exp.
+    it and made again when they have drifted, so a half-step is a product instead of a log-sum-exp.
 
     Args:
         logits: (N, K), any range; -inf is allowed. A constant added to a row changes nothing.

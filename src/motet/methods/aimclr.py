@@ -34,7 +34,7 @@ class AimCLR(Contrastive):
     """Options of AimCLR; the defaults are those of its code on NTU RGB+D."""
 
     title: ClassVar[str] = "AimCLR"
-    meaning: ClassVar[str] = "As MoCo, and strongly distorted copies must look alike to the same other recordings."
+    meaning: ClassVar[str] = "As MoCo, and strongly distorted copies must look the same to the same other recordings."
     clips: ClassVar[int] = 3
     released_extra_epochs: ClassVar[int] = 0
 

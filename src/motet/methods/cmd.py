@@ -19,7 +19,7 @@ class CMD(Contrastive):
     """Options of CMD; the defaults are the paper's."""
 
     title: ClassVar[str] = "CMD"
-    meaning: ClassVar[str] = "As MoCo, and the streams teach each other which recordings are alike."
+    meaning: ClassVar[str] = "As MoCo, and the streams teach each other which recordings are similar."
 
     teachers: Literal["pairwise", "consensus"] = "pairwise"
     """pairwise: every stream teaches every other, as published; consensus: each is taught once, by the mean of the

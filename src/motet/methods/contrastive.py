@@ -49,7 +49,7 @@ class StepOutput:
         filled: how many slots of the queues hold real keys.
         prototypes: stream → (N, D); empty where a method has none, or none yet.
         further: name → stream → (B, D), queries from clips beyond the first two, with gradient.
-        observed: name → scalar; what terms put here is logged beside the losses, not finite where there is nothing.
+        observed: name → scalar; what terms put here is logged next to the losses, not finite where there is nothing.
         present: stream → (B,) bool, clips that have the stream; streams that no clip lacks are left out. The rows of a
             clip that lacks a stream are zero there.
         held: stream → (K,) bool, slots of the queues likewise.

@@ -22,7 +22,7 @@ class CrosSCLR(Contrastive):
     """
 
     title: ClassVar[str] = "CrosSCLR"
-    meaning: ClassVar[str] = "As MoCo, and what one stream finds alike counts as alike for the other streams too."
+    meaning: ClassVar[str] = "As MoCo, and what one stream finds similar counts as similar for the other streams too."
 
     cross_start: int | None = None
     """first epoch of the second stage, counted from 0; by default half of the epochs. 0 gives one stage."""

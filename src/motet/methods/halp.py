@@ -35,7 +35,7 @@ class HaLP(Hallucination, Contrastive):
     title: ClassVar[str] = "HaLP"
     meaning: ClassVar[str] = "As MoCo, and every recording is also drawn to invented neighbours of its own group."
     needs_queue: ClassVar[bool] = False
-    """whether the method beside HaLP reads the queue, so that there must be one."""
+    """whether the method next to HaLP reads the queue, so that there must be one."""
     allows_gaps: ClassVar[bool] = False
 
     halp_ramp: int = 0

@@ -240,7 +240,7 @@ class Pretraining(Learner):
         if flat and at.epoch >= max(3, self.recipe.epochs // 5) and not self.warned:
             self.warned = True
             warnings.warn(
-                f"features of {', '.join(flat)} have collapsed: all clips look alike to the encoder. Lower --lr, "
+                f"features of {', '.join(flat)} have collapsed: all clips look the same to the encoder. Lower --lr, "
                 "weaken the augmentation (--shear, --mask, --corruption) or look at the clips: `motet data inspect`",
                 MotetWarning,
                 stacklevel=2,
@@ -322,7 +322,7 @@ class Pretraining(Learner):
 
 
 def create_run(path: Any, recipe: Recipe, archive: MotionArchive, facts: Mapping[str, Any]) -> Run:
-    """Start the run directory of a pretraining; ``facts`` go into its config beside recipe and data set.
+    """Start the run directory of a pretraining; ``facts`` go into its config next to recipe and data set.
 
     Raises:
         RunError: the directory exists and holds something.

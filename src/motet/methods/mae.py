@@ -132,7 +132,7 @@ class MaskedStreams(Streams):
         return found
 
     def hide(self, x: Tensor) -> Tensor:
-        """(B, T, 1, V, 1) bool: the joints to hide, of all persons alike, each for whole spans of frames."""
+        """(B, T, 1, V, 1) bool: the joints to hide, of all persons, each for whole spans of frames."""
         frames, joints = x.shape[1], x.shape[3]
         spans = -(-frames // self.options.span)
         drawn = own_rows(lambda n: torch.rand(n, spans, joints, device=x.device), len(x))

@@ -133,7 +133,7 @@ def _check_sizes(recipe: Recipe, clips: int) -> None:
 
 
 FEW_STEPS = 4
-"""steps an epoch below which a training is told that its batches are large for its clips."""
+"""steps an epoch below which a training is warned that its batches are large for its clips."""
 
 
 def _tell_left_out(recipe: Recipe, clips: int) -> None:
@@ -173,7 +173,7 @@ def pretrain(
         start: run directory, folder of weights or name of weights (``"body"``) whose encoders the training starts from;
             recordings are brought to their layout.
         beside: archives of other sensors that recorded the same performances, by the name that streams give them
-            (``streams=("joint", "vicon:joint")``); what recorded beside the skeletons of ``data`` needs none.
+            (``streams=("joint", "vicon:joint")``); what recorded next to the skeletons of ``data`` needs none.
         pair_by: columns of the clips tables that name a performance in all of them.
         progress: show progress on stderr.
         **options: any option of the recipe by its name: ``epochs=20``, ``seed=1``, ``split="odd-even"``, ``hidden=64``,
@@ -372,7 +372,7 @@ def _check_same(
     """Refuse to take a run for the training that was asked for when it is another one."""
     begin = None if start is None else Start.open(start)
     with warnings.catch_warnings(), material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
-        warnings.simplefilter("ignore", MotetWarning)  # the run told them when it began
+        warnings.simplefilter("ignore", MotetWarning)  # the run reported them when it began
         wanted, _ = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
         wanted = fitted(wanted, companions(archive, wanted.streams, beside, pair_by))
     told = differences(wanted, run.recipe, ignored=INCIDENTAL)

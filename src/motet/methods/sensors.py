@@ -1,6 +1,6 @@
 """Streams from different sensors: which recordings of each belong to the clips of the main archive.
 
-A stream is called ``view``, of the main archive, or ``sensor:view``. A sensor is one that recorded beside the skeletons
+A stream is called ``view``, of the main archive, or ``sensor:view``. A sensor is one that recorded with the skeletons
 (``archive.sensors``) or another archive of the same performances, paired by columns of the clips table. Sensors have
 their own layouts, rates, encoders and numbers of frames; a clip may lack any of them but the main one.
 """
@@ -39,7 +39,7 @@ class Companion:
         name: of the sensor.
         archive: its recordings.
         rows: (N,) row of each clip of the main archive in ``archive``, -1 where the sensor did not record it.
-        beside: whether it recorded beside the skeletons, i.e. is part of the main archive.
+        beside: whether it recorded next to the skeletons, i.e. is part of the main archive.
     """
 
     name: str
@@ -59,7 +59,7 @@ def companions(
     Args:
         archive: the main archive.
         streams: names of streams.
-        beside: archives by the sensor's name; what recorded beside the skeletons needs none.
+        beside: archives by the sensor's name; what recorded next to the skeletons needs none.
         pair_by: columns of the clips tables that name a performance in both archives. Classes are compared by name.
 
     Raises:
@@ -85,7 +85,7 @@ def companions(
         elif name in archive.sensors:
             found[name] = Companion(name, archive.sensors[name], archive.sensor_rows(name), beside=True)
         else:
-            known = ", ".join(archive.sensors) or "no sensors beside its skeletons"
+            known = ", ".join(archive.sensors) or "no sensors next to its skeletons"
             raise ConfigError(
                 f"there is no sensor {name!r}: {archive.path} has {known}, --beside names {', '.join(given) or 'none'}"
             )
@@ -125,7 +125,7 @@ def _keys(archive: MotionArchive, columns: Sequence[str]) -> list[tuple[Any, ...
         if key in seen:
             names = archive.clips["name"]
             raise ConfigError(
-                f"clips {names[seen[key]]} and {names[row]} of {archive.path} are alike in {', '.join(columns)}; "
+                f"clips {names[seen[key]]} and {names[row]} of {archive.path} are similar in {', '.join(columns)}; "
                 "name further columns by --pair-by"
             )
         seen[key] = row

@@ -1,7 +1,7 @@
 """Contrastive tuning of encoders that were trained by prediction, as STARS does (Mehraban et al., WACV 2025).
 
 Masked prediction gives features that a linear layer reads well and the nearest neighbour badly. A short contrastive
-training mends that, without strong augmentations: the positive of a clip is the nearest key of a memory, and the other
+training fixes that, without strong augmentations: the positive of a clip is the nearest key of a memory, and the other
 clips of the batch are the negatives (NNCLR, Dwibedi et al., ICCV 2021, arXiv:2104.14548).
 """
 

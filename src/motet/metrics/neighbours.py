@@ -175,7 +175,7 @@ class _TrainingSide:
         unit = torch.finfo(self.work).eps / 2
         if self.dtype == torch.bfloat16:
             factor = 2.0**-9
-        elif self.dtype == torch.float32:  # torch may be told to multiply float32 less precisely
+        elif self.dtype == torch.float32:  # torch may be set to multiply float32 less precisely
             factor = {"high": 2.0**-11, "medium": 2.0**-9}.get(torch.get_float32_matmul_precision(), 0.0)
         else:
             factor = 0.0

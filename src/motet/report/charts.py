@@ -104,9 +104,9 @@ def _bar(row: Row, guess: float | None, kind: str | None = None) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The comparison as a table: last epoch first, best epoch beside it and marked as optimistic."""
+    """The comparison as a table: last epoch first, best epoch next to it and marked as optimistic."""
     has_best = any(row.best_values for row in rows)
-    head = ["Judged by", "Features", "Stream", "Last epoch (%)", "Values"]
+    head = ["Evaluated by", "Features", "Stream", "Last epoch (%)", "Values"]
     head += ["Best epoch (%) *"] if has_best else []
     body = []
     for row in rows:
@@ -279,7 +279,7 @@ def confusion(data: Confusion) -> str:
         parts.append(f'<text transform="translate({x:.1f} {y:.1f}) rotate(-50)" {style}>{text}</text>')
     return (
         f'<div class="scroll"><svg class="confusion" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" role="img" '
-        f'aria-label="confusion matrix, {count} classes; the most frequent confusions are listed beside it">'
+        f'aria-label="confusion matrix, {count} classes; the most frequent confusions are listed next to it">'
         f"{''.join(parts)}</svg></div>"
     )
 

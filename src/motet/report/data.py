@@ -31,7 +31,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the comparison: some features of some stream, judged by some protocol.
+    """One line of the comparison: some features of some stream, evaluated by some protocol.
 
     Attributes:
         protocol: ``"knn"``, ``"linear"`` …
@@ -171,7 +171,7 @@ class ReportData:
         simulated: True shows a banner that no person was recorded.
         class_names: name of each label.
         rows: the comparison; empty where the run was not evaluated.
-        test_clips: number of clips that the rows were judged on, if known.
+        test_clips: number of clips that the rows were evaluated on, if known.
         guess: accuracy of guessing among the tested classes, in percent, if known.
         curves, confusion, clip_map, motion: left out of the page when empty or None.
         command: how to make the run again, one command a line.

@@ -36,7 +36,7 @@ def watched_curves(lines: Sequence[Line]) -> list[Curve]:
             _by_stream(lines, "retained", 100.0),
         ),
         Curve(
-            "How alike invented and real positives are",
+            "How similar invented and real positives are",
             "Mean cosine of a recording with its own copy and its invented neighbours, and of both with all earlier "
             "recordings. Look for invented neighbours clearly closer to their recording than to all others; where both "
             "are equally close, they say nothing about it.",

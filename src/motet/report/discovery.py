@@ -266,7 +266,7 @@ def _scores(result: Mapping[str, Any]) -> str:
             body += f"<tr{kind}><td>{escape(row['branch'])}</td><td>{by}, {stage}</td>{cells}</tr>"
     side = "that trained too, without labels" if result["split"]["target"] == EVERY else "that did not train"
     lead = (
-        f"The target has labels, so the clusters can be judged, here on {result['target']['judged']:,} clips {side}. "
+        f"The target has labels, so clusters can be evaluated: on {result['target']['judged']:,} clips {side}. "
         "Purity never falls when clusters are added; one-to-one accuracy does."
     )
     table = f'<div class="scroll"><table><tr><th>branch</th><th>clusters by</th>{head}</tr>{body}</table></div>'
@@ -288,7 +288,7 @@ def _number(result: Mapping[str, Any]) -> str:
     lead = (
         "Nobody said how many classes there are. <em>Stability</em> is how far five clusterings from different starts "
         "agree, <em>silhouette</em> how clearly clusters are apart; their sum decides. <em>Distinct</em> counts the "
-        "clusters left when those are joined whose clips are nearly as alike as clips of one cluster: far fewer than "
+        "clusters left when those are joined whose clips are nearly as similar as clips of one cluster: far fewer than "
         "clusters says that there are too many. Chosen: "
         f"{escape(str(result['estimated']['says']))}."
     )

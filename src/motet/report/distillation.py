@@ -190,7 +190,7 @@ def _notes(pair: Pair) -> list[str]:
     result = dict(pair.result)
     notes = []
     if pair.result["validate"]:
-        notes.append("Judged on held-out training rows, to choose settings; the test rows were not looked at.")
+        notes.append("Evaluated on held-out training rows, to choose settings; the test rows were not looked at.")
     lacks = missing(result)
     compared = pair.baseline is not None or alone_beside(pair.path, result) is not None
     return [*notes, *([" ".join(lacks)] if lacks else []), *cautions(result, compared=compared)]
@@ -410,7 +410,7 @@ def _curves(result: Result) -> list[Curve]:
         ),
         Curve(
             "Cosine of student and teacher",
-            "How alike their representations of the same test row are; 1 is equal.",
+            "How similar their representations of the same test row are; 1 is equal.",
             "epoch",
             {"cosine": points} if (points := looked_at("cosine", 1.0)) else {},
             least=0.1,
@@ -424,7 +424,7 @@ def _curves(result: Result) -> list[Curve]:
         ),
         Curve(
             "Cosines that weigh the critics",
-            "Of one row, of rows of one class, and of other classes; if the last comes near 1, all has become alike.",
+            "Of one row, of rows of one class, and of other classes; if the last comes near 1, all has become similar.",
             "epoch",
             terms("cosine_own", "cosine_class", "cosine_mates", "cosine_others"),
         ),

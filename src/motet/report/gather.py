@@ -38,7 +38,7 @@ OPTION_MEANINGS = {
     "encoder": "Kind of network: gru reads a clip frame by frame, stgcn as a graph of joints.",
     "hidden": "Size of the network.",
     "queue_size": "How many earlier clips a clip is compared with.",
-    "temperature": "How sharply alike and unlike are told apart.",
+    "temperature": "How sharply similar and dissimilar are distinguished.",
     "teachers": "Who teaches a stream: every other one by itself, or all others together.",
     "optimiser": "How the network is improved step by step.",
     "lr": "Size of the steps at the start.",

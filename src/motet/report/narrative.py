@@ -21,7 +21,7 @@ PROTOCOLS = {
     "linear": ("linear probe", "The encoder is frozen; one linear layer learns to name the classes from its features."),
     "linear-cached": ("linear probe, cached", "The linear probe on features computed once, without random crops."),
     "semi": ("few labels", "The encoder is fine-tuned with a small share of the labels."),
-    "finetune": ("fine-tuning", "The encoder goes on training with all labels."),
+    "finetune": ("fine-tuning", "The encoder continues training with all labels."),
     "transfer": ("transfer", "The encoder was pretrained on other recordings than it is tested on."),
     "ensemble": ("ensemble", "Several streams vote together."),
     "retrieval": ("retrieval", "Share of test clips whose most similar clip is of the same class."),
@@ -69,7 +69,7 @@ def features_name(features: str) -> str:
 def margin(first: Row, second: Row, clips: int | None) -> float | None:
     """Difference in points that chance alone easily makes, about 95 %: two standard errors of the difference.
 
-    Per row: the variance over seeds, plus that of judging on ``clips`` test clips only (binomial). None if neither
+    Per row: the variance over seeds, plus that of evaluating on ``clips`` test clips only (binomial). None if neither
     is known. The rows share their test clips, so this is on the cautious side.
     """
     variance, known = 0.0, False
@@ -108,7 +108,7 @@ def headline(data: ReportData) -> Headline:
     reached = f"{data.method} names {with_sd(row.mean, row.sd)} % of the test {data.noun}s correctly"
     how = f"{protocol_name(row.protocol)}, {row.where}"
     if not others:
-        return Headline(f"{reached}.", f"Measured by {how}. No baseline was evaluated beside it.", "none")
+        return Headline(f"{reached}.", f"Measured by {how}. No baseline was evaluated next to it.", "none")
     hardest = max(others, key=lambda r: r.mean)
     difference = row.mean - hardest.mean
     against = f"{features_name(hardest.features)}: {with_sd(hardest.mean, hardest.sd)} %"

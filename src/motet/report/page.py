@@ -74,7 +74,7 @@ def render(
 
 
 def asset(name: str) -> str:
-    """A file beside this module, as text."""
+    """A file next to this module, as text."""
     return files("motet.report").joinpath(name).read_text(encoding="utf-8")
 
 

@@ -303,7 +303,7 @@ def _confused(seen: Seen, first: str, second: str) -> str:
     np.add.at(matrix, (a[both], b[both]), 1)
     scores = segmentation_scores([true[i] for i in rows], [said[i] for i in rows])
     facts = [
-        Fact("Frames alike", f"{100 * scores['frames']:.1f} %", "share of labelled frames"),
+        Fact("Matching frames", f"{100 * scores['frames']:.1f} %", "share of labelled frames"),
         Fact("F1 of bouts", f"{100 * scores['f1@50']:.1f} %", "bouts that overlap by at least a half"),
         Fact("Order of bouts", f"{100 * scores['edit']:.1f} %", "edit score of the sequence of bouts"),
     ]

@@ -1,4 +1,4 @@
-"""Tables of the papers on data of one's own, beside the figures that were printed.
+"""Tables of the papers on data of one's own, next to the figures that were printed.
 
 ``motet.reproduce("cmd/stages", archive)`` is :func:`motet.reproduce.run.reproduce`.
 """

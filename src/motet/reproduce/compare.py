@@ -1,4 +1,4 @@
-"""Several trainings on one archive, judged alike and set side by side."""
+"""Several trainings on one archive, evaluated in the same way and set side by side."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def study(
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train and judge every entry; what is done already in ``out`` is not done again.
+    """Train and evaluate every entry; what is done already in ``out`` is not done again.
 
     Args:
         entries: what to compare.
@@ -129,6 +129,6 @@ def table(rows: Sequence[Row]) -> str:
 def _column(row: Row) -> tuple[str, str, str | None]:
     """Protocol with what distinguishes its rows, stream, ensemble."""
     shown = row.protocol if row.protocol in ("knn", "linear", "linear-cached") else row.label
-    # a raw row of fine-tuning has a layer only; it belongs beside the tuned networks all the same
+    # a raw row of fine-tuning has a layer only; it belongs next to the tuned networks all the same
     shown = shown.replace(", head", "").replace(", network", "")
     return shown if row.metric == "accuracy" else f"{shown}, {row.metric}", row.stream, row.ensemble

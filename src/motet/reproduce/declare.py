@@ -42,7 +42,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class BySplit:
-    """An option of a protocol that papers set for each data set, told by the beginning of the split rule's name."""
+    """An option of a protocol that papers set for each data set, known by the beginning of the split rule's name."""
 
     usual: Any
     by: Mapping[str, Any]
@@ -76,7 +76,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Measure:
-    """One column: what is read from the judgement of a training.
+    """One column: what is read from the evaluation of a training.
 
     Attributes:
         name: title of the column.

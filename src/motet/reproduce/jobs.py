@@ -105,11 +105,11 @@ class Engine(Protocol):
         ...
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
-        """What is not trained, judged alike: name → values by measure."""
+        """What is not trained, evaluated in the same way: name → values by measure."""
         ...
 
     def notes(self) -> list[str]:
-        """What a reader must know about the judgements so far."""
+        """What a reader must know about the evaluations so far."""
         ...
 
 

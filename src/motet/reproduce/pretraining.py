@@ -1,4 +1,4 @@
-"""Rows that ``motet pretrain`` trains and ``motet evaluate`` judges."""
+"""Rows that ``motet pretrain`` trains and ``motet evaluate`` evaluates."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Pretraining:
         if not wanted:
             return []
         given: dict[str, Any] = {name.replace("-", "_"): options for name, options in wanted.items() if options}
-        # rows of one training that are judged by other options have a file of their own
+        # rows of one training that are evaluated by other options have a file of their own
         told = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:8] if given else ""
         kept = "-".join(filter(None, ("evaluation", "with-baselines" if baselines else "", told)))
         found = evaluate(

@@ -170,7 +170,7 @@ def plan(found: Mapping[str, Any]) -> str:
     lines += [f"{name}: left out ({reason})" for name, reason in found["left_out"].items()]
     lines += [
         "",
-        f"together about {duration(found['seconds'])} of training, as one run after the other; judging is extra",
+        f"together about {duration(found['seconds'])} of training, as one run after the other; evaluating is extra",
     ]
     return "\n".join(lines)
 

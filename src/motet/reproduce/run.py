@@ -1,4 +1,4 @@
-"""A table of a paper on the data at hand: train what is missing, fill it, print what was published beside it.
+"""A table of a paper on the data at hand: train what is missing, fill it, print what was published next to it.
 
 ::
 
@@ -56,7 +56,7 @@ def reproduce(
 ) -> dict[str, Any]:
     """Fill a table of a paper on an archive of one's own.
 
-    Trainings that are there already are not repeated, interrupted ones go on, and tables share them; a row that cannot
+    Trainings that are there are not repeated, interrupted ones continue, and tables share them; a row that cannot
     be trained fails alone. The files are written after every row.
 
     Args:
@@ -236,7 +236,7 @@ class _Filling:
     def _unfinished(self) -> str:
         missing = sum(r["state"] == "missing" for r in self.rows)
         return (
-            f"stopped with {missing} of {len(self.rows)} rows of {self.table.name} missing; the same command goes on: "
+            f"stopped with {missing} of {len(self.rows)} rows of {self.table.name} missing; the same command continues; "
             f"trainings that are done are kept, and {self.path.with_suffix('.md')} holds the rows so far"
         )
 

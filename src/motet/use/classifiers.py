@@ -32,7 +32,7 @@ def thinned(labels: Integers, most: int = _MOST_ROWS) -> Integers:
 
 
 def balanced(labels: Integers, classes: int, strength: float = 0.5) -> npt.NDArray[np.float64]:
-    """(n,) weights that lift rare classes; strength 1 gives every class the same total, 0 leaves all alike."""
+    """(n,) weights that lift rare classes; strength 1 gives every class the same total, 0 leaves all similar."""
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     weights = (len(labels) / classes / counts[labels]) ** strength
     return np.asarray(weights / weights.mean())

@@ -1,4 +1,4 @@
-"""Repetitions of a cyclic movement: how many, when, how fast, how wide, how alike.
+"""Repetitions of a cyclic movement: how many, when, how fast, how wide, how similar.
 
 The period is the lag at which the whole recording resembles itself most (autocorrelation of its principal components);
 repetitions are the stretches between the turning points of the first component that are about a period apart.

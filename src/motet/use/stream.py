@@ -123,7 +123,7 @@ class Moment:
 
 
 class Stream:
-    """A clip that is still going on; make one with :func:`stream`.
+    """A clip that is still continuing; make one with :func:`stream`.
 
     Preprocessing is causal where the recipe's is: what refers to the first frame (centre, turn of the body) is fixed
     when the first person appears, and frames before that count as empty. A person who leaves stays zero, whereas CMD's

@@ -135,7 +135,7 @@ def model_card(run: Run, *, licence: str, judged: str = "") -> str:
         "```",
         "",
     ]
-    return "\n".join(lines) + (f"\n## Judged by\n\n{judged}" if judged else "")
+    return "\n".join(lines) + (f"\n## Evaluated by\n\n{judged}" if judged else "")
 
 
 def _new_folder(folder: str | Path) -> Path:

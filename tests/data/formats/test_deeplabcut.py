@@ -167,5 +167,5 @@ def test_hdf5_holds_the_same(tmp_path: Path, form: str) -> None:
                 group[f"axis0_label{level}"] = np.array([distinct.index(t) for t in texts])
     hdf5 = import_dataset("deeplabcut", tmp_path / "in", tmp_path / "h5", progress=False)
     np.testing.assert_allclose(hdf5.clip(0)[:, 0], VALUES[:, [[0, 1], [3, 4]]], rtol=1e-6)
-    load(tmp_path)  # the table beside it goes before it
+    load(tmp_path)  # the table next to it goes before it
     assert MotionArchive.open(tmp_path / "out").hash == hdf5.hash

@@ -129,7 +129,7 @@ BODY = skeleton_text([[(1, np.ones((25, 3)))], [(1, np.ones((25, 3)))]])
         (BODY[: len(BODY) // 2], "is cut off"),
         (BODY[: BODY.rindex("\n", 0, -1) + 1], "is cut off"),
         (BODY[:-40] + "\n", "values instead of 12"),
-        (BODY + "1\n", "goes on for 1 lines after its last declared frame"),
+        (BODY + "1\n", "continues for 1 lines after its last declared frame"),
         (BODY.replace("\n25\n", "\n20\n"), "20 joints instead of 25"),
         (BODY.replace("\n1\n", "\n99999999999\n", 1), "is not the number of joints"),
         (BODY.replace("1.0000000", "nan", 1), "'nan' is no finite number"),

@@ -57,11 +57,11 @@ def test_a_target_without_labels_trains_with_all_its_clips(
     # a rule that was asked for stays, and what it costs is said
     halved = sides(sets[0], bare, target_split="random:0.5@0")
     assert len(halved.train) < 24
-    assert "none of them can be judged (--target-split all" in halved.says(bare)
-    # with labels some are judged
+    assert "none of them can be evaluated (--target-split all" in halved.says(bare)
+    # with labels some are evaluated
     split = sides(*sets)
     assert split.target_split == "odd-even"
-    assert "12 clips of the target train, the 12 on the other side of the split odd-even are judged" in split.says(
+    assert "12 clips of the target train, the 12 on the other side of the split odd-even are evaluated" in split.says(
         sets[1]
     )
     assert "--target-split all" in split.says(sets[1])

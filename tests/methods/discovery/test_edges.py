@@ -1,4 +1,4 @@
-"""What is judged and how; sets and recordings at the edge of what a discovery can take."""
+"""What is evaluated and how; sets and recordings at the edge of what a discovery can take."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_clips_that_are_all_the_same(sets: tuple[MotionArchive, MotionArchive], 
 @pytest.mark.parametrize("x", [torch.ones(20, 5), torch.zeros(20, 5)])
 def test_an_estimate_says_when_there_is_nothing_to_tell_apart(x: Tensor) -> None:
     found = estimate(x)
-    assert "only 1 can be told apart" in found["says"]
+    assert "only 1 can be distinguished" in found["says"]
     assert {c["distinct"] for c in found["evidence"]} == {1}
 
 

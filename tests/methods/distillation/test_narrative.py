@@ -1,4 +1,4 @@
-"""What result.md and the terminal say beside the scores."""
+"""What result.md and the terminal say next to the scores."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.settings import settings_for
 
 PAGE = Path(__file__).parents[3] / "docs/methods/amid.md"
-# columns of values: of AMID's table, and of those of the rivals
+# columns of values: of AMID's table, and of those of the baselines
 OWN = (("amid", "ucf51"), ("amid", "iemocap"), ("amid", "table"), ("nce", "table"))
 RIVALS = ("kd", "crd", "crcd", "gmc", "ccl")
 

@@ -1,4 +1,4 @@
-"""Generated graphs: rings and stars with tails, told apart by their structure and a little by their labels."""
+"""Generated graphs: rings and stars with tails, distinguished by their structure and a little by their labels."""
 
 from __future__ import annotations
 

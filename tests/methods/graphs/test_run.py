@@ -1,4 +1,4 @@
-"""Training, judging, and what a run keeps."""
+"""Training, evaluating, and what a run keeps."""
 
 from __future__ import annotations
 

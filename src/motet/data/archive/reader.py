@@ -160,7 +160,7 @@ class MotionArchive:
 
     @cached_property
     def sensors(self) -> dict[str, MotionArchive]:
-        """What recorded beside the skeletons: an archive by the sensor's name, whose clips are named as here.
+        """What recorded next to the skeletons: an archive by the sensor's name, whose clips are named as here.
 
         Raises:
             DataError: one of them is missing or is not what was written.
@@ -175,7 +175,7 @@ class MotionArchive:
     def _sensor(self, name: str) -> MotionArchive:
         if name not in self._sensor_digests:
             known = ", ".join(self._sensor_digests) or "no sensors"
-            raise ConfigError(f"{self.path} has no sensor {name!r} beside its skeletons; it has {known}")
+            raise ConfigError(f"{self.path} has no sensor {name!r} next to its skeletons; it has {known}")
         return self.sensors[name]
 
     def sensor_rows(self, name: str) -> npt.NDArray[np.int64]:
@@ -188,7 +188,7 @@ class MotionArchive:
         return np.array([rows.get(clip, -1) for clip in self.clips["name"]], dtype=np.int64)
 
     def sensor_clip(self, name: str, index: int) -> Float:
-        """(T', V', C') float32 readings beside clip ``index`` at the rate of ``sensors[name].fps``; T' is 0 if none.
+        """(T', V', C') float32 readings next to clip ``index`` at the rate of ``sensors[name].fps``; T' is 0 if none.
 
         Raises:
             ConfigError: there is no such sensor.

@@ -33,7 +33,7 @@ _WRITERS = itertools.count()
 
 @dataclass(frozen=True)
 class Sensor:
-    """What recorded beside the skeletons.
+    """What recorded next to the skeletons.
 
     Attributes:
         skeleton: its nodes (a layout of kind ``sensor``), e.g. ``imu-2``.
@@ -67,7 +67,7 @@ class ArchiveWriter:
         simulated: True for data that no sensor recorded; shown wherever the archive appears.
         dtype: ``float32`` or ``float16``.
         confidence: whether clips come with a confidence per joint.
-        sensors: what recorded beside the skeletons, by name; one that no clip has is left out of the archive.
+        sensors: what recorded next to the skeletons, by name; one that no clip has is left out of the archive.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class ArchiveWriter:
 
         Raises:
             DataError: empty clip, wrong shape, values that are not finite, a name seen before, or a sensor that the
-                archive was not told of.
+                archive was not given.
         """
         name = printable(name)
         columns = check_columns(name, columns, len(self.class_names))
@@ -228,7 +228,7 @@ class ArchiveWriter:
     def _add_sensors(self, name: str, sensors: Mapping[str, Float], columns: Mapping[str, Any]) -> None:
         unknown = sorted(set(sensors) - set(self._sensors))
         if unknown:
-            raise DataError(f"clip {name}: the archive was not told of a sensor {unknown[0]!r}")
+            raise DataError(f"clip {name}: the archive was not given a sensor {unknown[0]!r}")
         recorded = {sensor: samples for sensor, samples in sensors.items() if len(samples)}
         for sensor, samples in recorded.items():  # all are sound before the first is written
             self._sensors[sensor]._checked(f"{name}, sensor {sensor}", samples)

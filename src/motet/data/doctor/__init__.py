@@ -1,8 +1,8 @@
 """Why an archive would train badly (``motet data inspect ARCHIVE --doctor``): findings with evidence and remedy.
 
-:mod:`motet.data.inspection` says what is in an archive and which frames are broken; this module judges the whole of it:
+:mod:`motet.data.inspection` says what is in an archive and which frames are broken; this module assesses it as a whole:
 size, axes, mirroring, speed, joints that say nothing, clips that leak from training into test, classes that cannot be
-learnt. Every check speaks only where the recordings are clear; what cannot be told is not guessed.
+learnt. Every check speaks only where the recordings are clear; what cannot be known is not guessed.
 """
 
 from __future__ import annotations

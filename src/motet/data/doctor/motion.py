@@ -18,7 +18,7 @@ def rate(view: View) -> Iterator[Finding]:
     fps = view.archive.fps
     if fps is None:
         evidence = "the archive states no frame rate"
-        message = "durations, speeds and the match with other sensors cannot be told"
+        message = "durations, speeds and the match with other sensors cannot be known"
         command = view.import_command(fps=30.0)
         remedy = f"state the rate, if it is 30: {command}" if command else "state the rate and import again"
         yield Finding("frame rate", "note", message, evidence, remedy)

@@ -21,7 +21,7 @@ from motet.data.inspection import LISTED
 Array = npt.NDArray[np.float64]
 Severity = Literal["error", "warning", "note"]
 
-SAMPLED_CLIPS = 500  # clips, evenly spread, from which axes, speed and joints are judged
+SAMPLED_CLIPS = 500  # clips, evenly spread, from which axes, speed and joints are evaluated
 SAMPLED_BODIES = 4000
 COMPARED_CLIPS = 20_000  # clips of which the size is taken, and which are compared with each other
 
@@ -104,7 +104,7 @@ class View:
     def again(self, option: str, value: Any, otherwise: str) -> str:
         """The command that imports the recordings again with another option; other words where the format lacks it.
 
-        All else that the import was told is told again.
+        All else that the import was given is given again.
         """
         command = self.import_command(**{option: value})
         return command or f"{otherwise}, and import again"
@@ -130,7 +130,7 @@ class View:
         return shlex.join([*words, "--overwrite"])
 
     def rule_that(self, suits: Callable[[splits.Split], bool]) -> str | None:
-        """The first usual rule, not the one that is judged, that works on this archive and ``suits``."""
+        """The first usual rule, not the one that is evaluated, that works on this archive and ``suits``."""
         folds = (f"kfold:{count}/1" for count in (5, 4, 3, 2))
         drawn = (f"random-subjects:0.3@{seed}" for seed in range(5))
         for rule in ("odd-even", "random-subjects:0.3@0", *folds, *drawn, "random:0.3@0"):

@@ -26,7 +26,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
     """Files below ``source`` whose whole name matches a regular expression in any case, naturally sorted.
 
-    A ``source`` that is a file stands for itself. Linked folders are followed, each once; what a Mac leaves beside the
+    A ``source`` that is a file stands for itself. Linked folders are followed, each once; what a Mac leaves next to the
     files (``._name``, ``__MACOSX``) is passed over.
 
     Raises:

@@ -49,8 +49,8 @@ class People:
     Attributes:
         frames: (T, P, V, C), who was seen best and longest first; absent = zero.
         confidence: (T, P, V).
-        tracks: people told apart, the ones left out included.
-        joined: identities that were taken for another one going on.
+        tracks: people distinguished, the ones left out included.
+        joined: identities that were taken for another one continuing.
     """
 
     frames: npt.NDArray[np.float32]
@@ -65,7 +65,7 @@ def follow(
     """Follow people through a clip and keep those who were seen best.
 
     With identities, a person is an identity; one that begins where another ended, in space and shortly after, is the
-    same person under a new number unless ``join`` is False. Without, each sighting goes on with the track whose last
+    same person under a new number unless ``join`` is False. Without, each sighting continues with the track whose last
     sighting lies nearest (mean distance of the joints that both have, assigned for all people of a frame together)
     unless that is further than :data:`REACH` times the body's extent; tracks that never meet are then taken for one
     person, lost and found again.

@@ -147,7 +147,7 @@ class PointFormat:
                         warnings.simplefilter("ignore", MotetWarning)
                     found = self.recordings(unit.path, options)
             except DataError as error:
-                reason = reason or error  # *read* will say so again, and can be told to go on
+                reason = reason or error  # *read* will say so again, and can be asked to continue
                 continue
             readable.append(unit)
             for recording in found:

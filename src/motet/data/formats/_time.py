@@ -2,7 +2,7 @@
 
 Every reader whose files have stamps or numbers of frames asks here, so that one rule holds for all: the rate is that
 of the whole recording (rounded stamps do not bias it), what is missing between two frames becomes absent frames, and
-recordings of different rates are refused unless they are told to be resampled.
+recordings of different rates are refused unless they are to be resampled.
 """
 
 from __future__ import annotations

@@ -310,7 +310,7 @@ def _asf_of(path: Path, source: Path, options: Options) -> Path:
             return max(fitting, key=lambda p: len(p.stem))
         if len(found) == 1:
             return found[0]
-    raise DataError(f"{path}: no .asf file whose name begins the clip's lies beside it; name one with --asf")
+    raise DataError(f"{path}: no .asf file whose name begins the clip's lies next to it; name one with --asf")
 
 
 def _above(folder: Path, top: Path) -> Iterator[Path]:

@@ -76,7 +76,7 @@ class RawClip:
 
 @dataclass(frozen=True)
 class Beside:
-    """A sensor that recorded beside the skeletons; see :class:`motet.data.archive.Sensor`, which it becomes.
+    """A sensor that recorded next to the skeletons; see :class:`motet.data.archive.Sensor`, which it becomes.
 
     Workers, which read files, need not import what writes archives.
     """
@@ -102,7 +102,7 @@ class Plan:
         confidence: whether every clip brings confidences.
         light: all units lie in one file, and reading one costs less than handing it to another process.
         facts: goes into ``archive.source`` as is; ``"split"`` names the default split rule.
-        sensors: what recorded beside the skeletons, by name: nodes, samples per second, unit and channels.
+        sensors: what recorded next to the skeletons, by name: nodes, samples per second, unit and channels.
     """
 
     units: Sequence[Unit]

@@ -1,6 +1,6 @@
 """CSV and TSV tables with declared columns: one clip a file, or many.
 
-A row is one frame of one person. Columns of coordinates are told by a pattern such as ``{joint}_{axis}``; the other
+A row is one frame of one person. Columns of coordinates follow a pattern such as ``{joint}_{axis}``; the other
 columns by options, whose defaults are taken where the table has a column of that name. An empty cell is a joint that
 was not seen.
 """

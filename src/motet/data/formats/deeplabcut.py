@@ -201,7 +201,7 @@ def _choose(files: Sequence[Path]) -> list[Path]:
     left = [p for p in kept if p not in filtered]
     if len(left) < len(kept):
         warnings.warn(
-            f"{len(kept) - len(left)} raw files are left out because a filtered one lies beside them (e.g. "
+            f"{len(kept) - len(left)} raw files are left out because a filtered one lies next to them (e.g. "
             f"{next(iter(filtered)).name})",
             MotetNote,
             stacklevel=4,

@@ -2,8 +2,8 @@
 
 ``kinetics_train/ID.json`` holds ``data`` (a list of ``{"frame_index", "skeleton": [{"pose": 36, "score": 18}]}``, up
 to five people, coordinates as shares of the picture) with ``label`` and ``label_index``; ``kinetics_train_label.json``
-beside the folder says of every clip whether it has a skeleton. Coordinates become pixels of the 340 × 256 pictures on
-which the authors ran OpenPose; people, whom the files do not tell apart, are followed from frame to frame.
+next to the folder says of every clip whether it has a skeleton. Coordinates become pixels of the 340 × 256 pictures on
+which the authors ran OpenPose; people, whom the files do not distinguish, are followed from frame to frame.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def discover(source: Path, options: Options) -> Plan:
             try:
                 label = _label(read_json(unit.path))
             except DataError:
-                label = None  # *read* will say so, and can be told to go on
+                label = None  # *read* will say so, and can be asked to continue
         if label is not None:
             names.setdefault(*label)
         units.append(Unit(unit.name, unit.path, _side(unit.path)))

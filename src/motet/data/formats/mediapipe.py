@@ -5,7 +5,7 @@ each a list of landmarks, or an object with ``keypoints``, ``landmarks`` or ``po
 or null where nobody was seen. A landmark is an object with ``x, y`` and perhaps ``z``, ``visibility`` or ``score``, or
 a list of such numbers. 33 landmarks are MediaPipe Pose, 21 a hand, 17 MoveNet's COCO points.
 
-Coordinates in pixels and as shares of the picture (0 … 1) are told apart by their size and never taken for metres;
+Coordinates in pixels and as shares of the picture (0 … 1) are distinguished by their size and never taken for metres;
 only ``pose_world_landmarks`` (``keypoints3D``) are metres.
 """
 
@@ -215,7 +215,7 @@ def discover(source: Path, options: Options) -> Plan:
             skeletons[kind.joints] = _layout(kind, unit.name)
             kinds[kind] += 1
         except DataError as error:
-            reason = reason or error  # *read* will say so again, and can be told to go on
+            reason = reason or error  # *read* will say so again, and can be asked to continue
     if not kinds:
         raise reason or DataError(f"{source} holds no landmarks")
     # files of several estimators: the joints and coordinates that all have
@@ -238,7 +238,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 
 def _tell(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Sequence[str], options: Options) -> None:
-    """Say what becomes of files that are not alike."""
+    """Say what becomes of files that are not of one kind."""
     shares = sum(n for k, n in kinds.items() if k.shares)
     if options.landmarks == "image" and options.width is None and 0 < shares < kinds.total():
         warnings.warn(

@@ -18,7 +18,7 @@
 ``confidence``      (sum of lengths, V), or (…, P, V): how sure each joint is
 ``licence``         text
 any other (N,)      a column of its own; a number if ``<name>_names`` does not exist, else that name
-``<s>``             (sum of lengths, 6) acceleration and angular rate of a sensor that recorded beside the skeletons,
+``<s>``             (sum of lengths, 6) acceleration and angular rate of a sensor that recorded next to the skeletons,
                     with its own ``<s>_offset`` (nothing between two offsets: absent) and ``<s>_fps``
 ``<s>_<node>``      (sum of lengths, 3) with ``<s>_<node>_offset`` and ``…_time`` in seconds: likewise, the nodes
                     ``accelerometer`` and ``gyroscope`` each with its own times
@@ -435,7 +435,7 @@ def _nodes(found: _Set, prefix: str) -> tuple[str, ...]:
 
 
 def _sensors(found: _Set) -> list[str]:
-    """Prefixes of the sensors that recorded beside the skeletons."""
+    """Prefixes of the sensors that recorded next to the skeletons."""
     prefixes = []
     for name in (n.removesuffix("_offset") for n in found.arrays if n.endswith("_offset")):
         values = found.arrays.get(name)

@@ -119,7 +119,7 @@ def parse(data: bytes, where: str | Path) -> Recording:
             order.append(body)
             cursor += 2 + JOINTS
     if cursor != total:
-        raise DataError(f"{where} goes on for {total - cursor} lines after its last declared frame ({frames})")
+        raise DataError(f"{where} continues for {total - cursor} lines after its last declared frame ({frames})")
     if not heads:
         raise DataError(f"{where}: no frame shows a body")
     head = np.array(heads, dtype=np.int64)

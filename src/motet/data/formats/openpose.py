@@ -1,6 +1,6 @@
 """OpenPose, COCO, AlphaPose, MMPose and Ultralytics: key points of people in pictures, JSON or YOLO's text files.
 
-Six forms are told apart by what is in a file:
+Six forms are distinguished by what is in a file:
 
 * OpenPose, a file a frame: an object with ``people`` and their ``pose_keypoints_2d``, called by a number
   (``NAME_000000000012_keypoints.json``, ``000.json``); the files of one folder and NAME are a clip, numbers that are
@@ -316,7 +316,7 @@ def discover(source: Path, options: Options) -> Plan:
             clips = _of_body(_clips(unit, options), options)
             count = next((len(s.points) for frames in clips.values() for frame in frames for s in frame), None)
         except DataError as error:
-            reason = reason or error  # *read* will say so again, and can be told to go on
+            reason = reason or error  # *read* will say so again, and can be asked to continue
         if count is not None:
             break
     if count is None:

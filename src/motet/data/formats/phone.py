@@ -170,7 +170,7 @@ def _uci(unit: Unit, options: Options) -> Iterator[RawClip]:
     names = [f"{kind}_acc_{a}_{side}.txt" for a in "xyz"] + [f"body_gyro_{a}_{side}.txt" for a in "xyz"]
     tables = [read_table(unit.path.with_name(n)) for n in names]
     if len({t.shape for t in tables}) != 1:
-        raise DataError(f"{unit.path}: the six signals beside it have different shapes")
+        raise DataError(f"{unit.path}: the six signals next to it have different shapes")
     count = len(tables[0])
     top = unit.path.parent.parent
     labels, people = (read_table(top / f"{n}_{side}.txt", 1)[:, 0].astype(int) for n in ("y", "subject"))

@@ -31,7 +31,7 @@ class Options:
     Attributes:
         skeletons: folder of the skeleton files; ``skeleton`` below the source by default.
         labels: folder of the label files; ``label`` below the source by default.
-        cross_subject: split file; by default ``cross-subject.txt`` or ``cross_subject_v2.txt`` in or beside the
+        cross_subject: split file; by default ``cross-subject.txt`` or ``cross_subject_v2.txt`` in or next to the
             source, if it is there. Becomes the clip column ``cross_subject`` with the values ``train`` and ``test``.
         cross_view: the same for the cross-view split.
     """

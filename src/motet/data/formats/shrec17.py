@@ -1,7 +1,7 @@
 """SHREC'17 hand gestures (De Smedt et al., 3DOR 2017): 22 joints of one hand, RealSense, 30 frames/s.
 
 ``gesture_G/finger_F/subject_S/essai_E/skeletons_world.txt`` holds 66 numbers a line: 22 × ``x y z`` in metres;
-``skeletons_image.txt`` beside it 44: the same joints in pixels of the depth picture. ``train_gestures.txt`` and
+``skeletons_image.txt`` next to it 44: the same joints in pixels of the depth picture. ``train_gestures.txt`` and
 ``test_gestures.txt`` at the top list gesture, finger, subject and trial of each side of the challenge's split.
 """
 
@@ -92,7 +92,7 @@ def discover(source: Path, options: Options) -> Plan:
         try:
             side = sides.get(_place(unit.path))
         except DataError:
-            side = None  # *read* will say so, and can be told to go on
+            side = None  # *read* will say so, and can be asked to continue
         units.append(Unit(unit.name, unit.path, side))
     complete = {"train", "test"} == {u.detail for u in units}
     hand = layouts.get("hand-22")

@@ -1,7 +1,7 @@
 """Arrays that networks for skeletons are trained on: of ST-GCN and 2s-AGCN (``.npy``) and of CTR-GCN (``.npz``).
 
 ``SIDE_data_joint.npy`` (or ``SIDE_data.npy``) is (N, C, T, V, M): clips, coordinates, frames, joints, people, with
-``SIDE_label.pkl`` beside it: names and labels. ``NAME.npz`` has ``x_train``, ``x_test`` (N, T, M·V·3) and ``y_train``,
+``SIDE_label.pkl`` next to it: names and labels. ``NAME.npz`` has ``x_train``, ``x_test`` (N, T, M·V·3) and ``y_train``,
 ``y_test``, one-hot. Frames of zeros at the end, which fill clips to one length, are cut off. 25 joints are Kinect v2's,
 20 Kinect v1's, 18 OpenPose's and 17 COCO's with x, y and confidence.
 """
@@ -140,7 +140,7 @@ def _npy_header(path: Path) -> Header:
 
 
 def _labels(path: Path, count: int) -> list[tuple[str, int | None]]:
-    """Name and label of each clip of an ``.npy``, from the pickle beside it."""
+    """Name and label of each clip of an ``.npy``, from the pickle next to it."""
     stem = re.sub(r"(?i)(_?data(_joint)?)?\.npy$", "", path.name)
     beside = next((p for p in (path.with_name(f"{stem}_label.pkl"), path.with_name("label.pkl")) if p.is_file()), None)
     if beside is None:

@@ -1,7 +1,7 @@
 """UTD-MHAD (Chen, Jafari and Kehtarnavaz, ICIP 2015): Kinect v1 skeletons and one inertial sensor, MATLAB files.
 
 ``aA_sS_tT_skeleton.mat`` (action, subject, trial) holds ``d_skel`` (20, 3, T) in metres at 30 Hz,
-``aA_sS_tT_inertial.mat`` beside it or anywhere below the source ``d_iner`` (T', 6) at 50 Hz: acceleration in g and
+``aA_sS_tT_inertial.mat`` next to it or anywhere below the source ``d_iner`` (T', 6) at 50 Hz: acceleration in g and
 angular rate in degrees per second. The sensor sat on the right wrist for actions 1 to 21 and on the right thigh for
 the others (column ``place``).
 """

@@ -45,7 +45,7 @@ class Options:
     """Options of the ``utkinect`` format.
 
     Attributes:
-        labels: the label file; ``actionLabel.txt`` in or beside the source by default.
+        labels: the label file; ``actionLabel.txt`` in or next to the source by default.
         whole: keep every recording in one piece, without labels; no label file is needed.
     """
 
@@ -91,7 +91,7 @@ def _label_file(source: Path, options: Options) -> Path:
     found = [f for f in (folder / _LABELS, folder.parent / _LABELS) if f.is_file()] or sorted(folder.rglob(_LABELS))
     if not found:
         raise DataError(
-            f"{source}: {_LABELS}, which cuts the recordings into actions, is neither in nor beside it; "
+            f"{source}: {_LABELS}, which cuts the recordings into actions, is neither in nor next to it; "
             "name it with --labels, or keep the recordings whole with --whole"
         )
     return found[0]

@@ -14,7 +14,7 @@ from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.inspection.units import METRES, SIZES, fitting_unit, import_unit, is_human
 
 LISTED = 20  # clips listed by name for each fault
-PROBED_FRAMES = 2000  # frames from which size and axes are judged
+PROBED_FRAMES = 2000  # frames from which size and axes are evaluated
 IMBALANCE = 10.0  # most frequent class against the rarest
 
 
@@ -117,7 +117,7 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
 def notes(archive: MotionArchive) -> list[dict[str, Any]]:
     found = []
     if archive.fps is None:
-        found.append(fault("frame rate", "note", "unknown: durations in seconds cannot be told"))
+        found.append(fault("frame rate", "note", "unknown: durations in seconds cannot be known"))
     if archive.licence == "unknown":
         found.append(fault("licence", "note", "unknown: ask before you share anything made of it"))
     skipped = archive.source.get("skipped")

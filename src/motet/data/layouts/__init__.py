@@ -4,7 +4,7 @@
 >>> layouts.get("kinect-v2").joints[20]
 'SpineShoulder'
 
-A layout is a TOML file; the built-in ones lie beside this module and are examples. Keys::
+A layout is a TOML file; the built-in ones lie next to this module and are examples. Keys::
 
     name = "my-suit"                 # required
     joints = [                       # required, in storage order

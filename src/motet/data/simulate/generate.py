@@ -256,7 +256,7 @@ def simulate(
     ``i % classes`` by actor ``(i // classes) % actors``; a clip depends on the seed and its number alone.
 
     Args:
-        destination: directory of the archive. Further archives of the same performances lie beside it, with the same
+        destination: directory of the archive. Further archives of the same performances lie next to it, with the same
             clip names: ``<destination>-<second_layout>`` and ``<destination>-imu``.
         clips: how many.
         actions: how many written classes; with two persons about one in six is an interaction.

@@ -44,7 +44,7 @@ def check_pair(source: MotionArchive, target: MotionArchive, known: tuple[int, .
     """
     if source.hash != target.hash:
         return
-    # without labels nothing is judged, yet every class is taught all the same
+    # without labels nothing is evaluated, yet every class is taught all the same
     both = sorted(set(known) & set(wanted or known))
     if not both:
         return
@@ -79,7 +79,7 @@ def check_size(settings: Settings, clips: int) -> None:
     if settings.frames == 1:
         faults.append("--frames 1 leaves no motion, only a pose")
     if min(settings.batch_size, clips) == 1:
-        faults.append("batches of one clip have nothing to be told apart from; raise --batch-size")
+        faults.append("batches of one clip have nothing to be distinguished from; raise --batch-size")
     if settings.clusters is not None and settings.clusters > clips / 2:
         faults.append(
             f"{settings.clusters} clusters of {clips} training clips leave fewer than two clips a cluster; lower "

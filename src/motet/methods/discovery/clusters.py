@@ -97,7 +97,7 @@ class Candidate:
         silhouette: mean over clips of (b − a) / max(a, b), a and b the mean cosine distances to the clip's own and to
             the next cluster.
         small: share of the clusters with fewer clips than a quarter of N/K, a sign of too many.
-        distinct: clusters that are left when those are joined that are alike (:func:`distinct`); over-clustering shows
+        distinct: clusters that are left when similar ones are joined (:func:`distinct`); over-clustering shows
             in a number well below K.
     """
 
@@ -153,7 +153,7 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     top = max(c.stability + c.silhouette for c in found)
     chosen = next(c for c in found if c.stability + c.silhouette >= top - 0.02)
     says = (
-        f"{chosen.clusters} clusters: k-means finds them alike from {_RUNS} starts (agreement {chosen.stability:.2f}), "
+        f"{chosen.clusters} clusters: k-means agrees on them from {_RUNS} starts (agreement {chosen.stability:.2f}), "
         f"silhouette {round(chosen.silhouette, 2) + 0.0:.2f}; candidates 2 … {found[-1].clusters}"
     )
     others = sorted((c for c in found if c is not chosen), key=lambda c: -(c.stability + c.silhouette))[:_NAMED]
@@ -161,7 +161,7 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
         next_best = ", ".join(f"{c.clusters} ({c.stability:.2f} + {c.silhouette:.2f})" for c in others)
         says += f"; next best {next_best}"
     if chosen.distinct < chosen.clusters:
-        says += f"; clips of different clusters are so alike that only {chosen.distinct} can be told apart"
+        says += f"; clips of different clusters are so similar that only {chosen.distinct} can be distinguished"
     return {"clusters": chosen.clusters, "says": says, "evidence": [asdict(c) for c in found]}
 
 
@@ -173,9 +173,9 @@ def _spread(count: int, most: int, device: torch.device) -> Tensor:
 
 
 def distinct(unit: Tensor, found: Clustering) -> int:
-    """Clusters that are left when those are joined that are alike.
+    """Clusters that are left when those are joined that are similar.
 
-    Two are alike if the mean similarity of a clip of one and a clip of the other lies above the middle between that of
+    Two are similar if the mean similarity of a clip of one and one of the other lies above the middle between that of
     any two clips and that of two clips of the same cluster (the looser one of both).
 
     Args:
@@ -191,7 +191,7 @@ def distinct(unit: Tensor, found: Clustering) -> int:
     within = ((sums.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)).clamp_min(1)).masked_fill(sizes == 1, 1.0)
     count = len(unit)
     any_two = (unit.sum(dim=0).square().sum() - count) / (count * (count - 1))
-    # features that are all the same are alike, whatever rounding says
+    # features that are all the same are similar, whatever rounding says
     alike = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2 - 1e-9
     return int(connected_components(alike.cpu().numpy(), directed=False)[0])
 

@@ -1,4 +1,4 @@
-"""The clips of a discovery: who is source, who is target, which of them train and which are judged."""
+"""The clips of a discovery: who is source, who is target, which of them train and which are evaluated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sides:
         source: labelled training clips of the source.
         source_classes: their labels in the archive, sorted; a clip's class is the position in it.
         train: target clips that train; their labels are never read.
-        test: target clips that are judged where their class is known.
+        test: target clips that are evaluated where their class is known.
         source_split, target_split: rules.
     """
 
@@ -47,7 +47,9 @@ class Sides:
         judged = int((target.labels[held] >= 0).sum())
         if not len(held):
             return f"all {len(self.train)} clips of the target train"
-        use = "are judged" if judged == len(held) else f"do not train, and {judged or 'none'} of them can be judged"
+        use = (
+            "are evaluated" if judged == len(held) else f"do not train, and {judged or 'none'} of them can be evaluated"
+        )
         return (
             f"{len(self.train)} clips of the target train, the {len(held)} on the other side of the split "
             f"{self.target_split} {use} (--target-split {EVERY} trains on all clips)"
@@ -66,7 +68,7 @@ def sides(
     """Choose the clips.
 
     Source clips without a label are left out with a warning. By default a target without labels trains with all its
-    clips, because nothing can be judged; one with labels by its standard rule.
+    clips, because nothing can be evaluated; one with labels by its standard rule.
 
     Raises:
         ConfigError: a class that no clip has, or fewer than two target clips to train.
@@ -183,7 +185,7 @@ class Clips:
         source: source clips in the common form.
         target: target clips in the common form, and as they are.
         train, test: (n,) int64 rows of the target.
-        judged: rows of ``test`` whose class is known; ``judged_labels`` those classes.
+        evaluated: rows of ``test`` whose class is known; ``judged_labels`` those classes.
     """
 
     def __init__(

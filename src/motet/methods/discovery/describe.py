@@ -116,7 +116,7 @@ def figure(value: float) -> str:
 
 
 def class_word(name: str) -> str:
-    """A class's name as it stands beside figures: ``class 9:`` for a mere number."""
+    """A class's name as it stands next to figures: ``class 9:`` for a mere number."""
     return f"class {name}:" if name.isdecimal() else name
 
 
@@ -174,6 +174,6 @@ def _evidence(result: dict[str, Any]) -> list[str]:
 def _trained(result: dict[str, Any]) -> str:
     """The sentence on who trained; a result of an older version has none."""
     target = result["target"]
-    plain = f"{target['train']} clips of the target trained, {target['judged']} were judged"
+    plain = f"{target['train']} clips of the target trained, {target['judged']} were evaluated"
     told = str(result["split"].get("says", plain))
     return told[:1].upper() + told[1:]

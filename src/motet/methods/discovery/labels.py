@@ -16,7 +16,14 @@ from motet.methods.discovery.names import NAMES, cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES
 from motet.methods.discovery.stored import read_config, read_result
 
-_WRITTEN = ("name", "persons", "label", "offset", "length", "sha256")  # columns that a writer makes, or is told apart
+_WRITTEN = (
+    "name",
+    "persons",
+    "label",
+    "offset",
+    "length",
+    "sha256",
+)  # columns that a writer makes, or is distinguished
 
 
 def name_clusters(run: str | Path, names: Mapping[int, str], *, branch: str = "B0") -> dict[int, str]:
@@ -65,7 +72,7 @@ def export_labels(
     Args:
         run: run directory.
         out: ``.csv`` or ``.parquet`` file.
-        names: cluster → name, beside those that the run remembers (:func:`name_clusters`) and before them; clusters of
+        names: cluster → name, next to those that the run remembers (:func:`name_clusters`) and before them; clusters of
             one name become one class, clusters without a name keep ``cluster <n>``.
         branch: ``"B0"`` or ``"B1"``.
         odd: keep clips that fit nowhere; otherwise they have no label.
@@ -101,7 +108,7 @@ def label_archive(
     archive: str | Path | MotionArchive | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
-    """Write recordings anew with the clusters as their labels, to pretrain on, to evaluate or as the next source.
+    """Write recordings again with the clusters as their labels, to pretrain on, to evaluate or as the next source.
 
     Args:
         run: run directory.

@@ -234,7 +234,7 @@ def _in_parts(
 ) -> Tensor:
     """(B,) log Σ_j exp(q·k_j / ρ) over the bank part by part, in one pass and with its gradient.
 
-    The gradient for q is the mean of the keys under the softmax, over ρ; it is gathered beside the sum, so nothing of a
+    The gradient for q is the mean of the keys under the softmax, over ρ; it is gathered with the sum, so nothing of a
     part is kept and the bank may be written before the backward pass.
     """
     with torch.no_grad():

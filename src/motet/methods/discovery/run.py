@@ -123,7 +123,7 @@ def run(
         sets.
         source_split, target_split: rules of :mod:`motet.data.splits`, by default each archive's standard; a target
         without
-            labels, of which nothing can be judged, trains with all its clips.
+            labels, of which nothing can be evaluated, trains with all its clips.
         source_classes, target_classes: classes that count, by number or name, all by default.
         as_released: follow the released code where it is well defined.
         progress: show progress on stderr.

@@ -262,5 +262,5 @@ class Discovering(Learner):
 
 
 def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under their present names; earlier releases kept the heads of UNO beside the branches."""
+    """Weights under their present names; earlier releases kept the heads of UNO next to the branches."""
     return {f"labelling.{k}" if k.startswith("heads.") else k: v for k, v in weights.items()}

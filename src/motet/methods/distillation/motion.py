@@ -1,4 +1,4 @@
-"""Motion archives as modalities: skeletons, what recorded beside them, and several archives of the same clips.
+"""Motion archives as modalities: skeletons, what recorded next to them, and several archives of the same clips.
 
 An archive gives a modality for its skeletons and one for each of its sensors; nodes of a sensor are modalities too.
 Clips of several archives are paired by what they say of themselves. Every clip is brought to a fixed number of frames
@@ -63,7 +63,7 @@ class Part:
 
     Attributes:
         archive: the clips.
-        sensor: name of the sensor beside the skeletons; None is the archive's own frames.
+        sensor: name of the sensor next to the skeletons; None is the archive's own frames.
         node: a node of a sensor; None is all of them.
     """
 
@@ -253,7 +253,7 @@ def _at(modality: Modality, rows: Ids) -> Modality:
 
 
 def _key_columns(archives: Sequence[MotionArchive]) -> list[str]:
-    """Columns by which clips may be told apart, in all archives complete."""
+    """Columns by which clips may be distinguished, in all archives complete."""
     return [c for c in _KEYS if all(c in a.clips.columns and not a.clips[c].null_count() for a in archives)]
 
 

@@ -1,4 +1,4 @@
-"""What result.md and the terminal say: the scores, which rows lacked what, and the student alone beside them."""
+"""What result.md and the terminal say: the scores, which rows lacked what, and the student alone next to them."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def cautions(result: dict[str, Any], *, compared: bool) -> list[str]:
 
     Args:
         result: of a distillation.
-        compared: whether the student alone stands beside it.
+        compared: whether the student alone stands next to it.
     """
     idle = all_warm_up(result["settings"])
     said = [f"{idle[0].upper()}{idle[1:]}."] if idle else []
@@ -209,7 +209,7 @@ def report(result: dict[str, Any], out: str | Path | None = None) -> str:
 
     Args:
         result: of :func:`motet.methods.distillation.run`.
-        out: its directory; a run of the student alone that lies next to it is set beside it.
+        out: its directory; a run of the student alone that lies next to it is set next to it.
     """
     beside = alone_beside(None if out is None else Path(out), result)
     lines = [_heading(result), ""]

@@ -157,7 +157,7 @@ def _read(path: Path, labelled: bool) -> FeatureTable:
     side = {name for name in columns if name in _COLUMNS or name.startswith(_PREFIXES)}
     modalities = {name: _modality(path, name, columns, count, ids) for name in columns if name not in side}
     if not modalities:
-        raise DataError(f"{path} has no modality: no array of features beside {', '.join(columns) or 'nothing'}")
+        raise DataError(f"{path} has no modality: no array of features next to {', '.join(columns) or 'nothing'}")
     for name in side - set(_COLUMNS):
         prefix = next(p for p in _PREFIXES if name.startswith(p))
         if name.removeprefix(prefix) not in modalities:
@@ -328,7 +328,7 @@ def _modality(
         where = f"row {bad[0]}" if ids is None else f"row {bad[0]} (id {ids[bad[0]]})"
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise DataError(
-            f"{path}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in {where}{more}; mend it, or mark the "
+            f"{path}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in {where}{more}; fix it, or mark the "
             f"rows in available_{name}"
         )
     return Modality(values, lengths, available)
@@ -447,7 +447,7 @@ def check_numbers(table: FeatureTable, names: Sequence[str]) -> None:
         if not fits.all():
             raise DataError(
                 f"{table.name}: modality {name} is NaN, infinite or beyond {_LARGEST:g} in "
-                f"{table.where(int(np.argmin(fits)))}; mend it, or mark the row as not available"
+                f"{table.where(int(np.argmin(fits)))}; fix it, or mark the row as not available"
             )
 
 

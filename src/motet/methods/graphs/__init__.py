@@ -1,6 +1,6 @@
 """Graphs with node labels: GraphCL, and HaLP on it.
 
-A room of its own beside the skeletons: it shares the equations (:mod:`motet.losses`, :mod:`motet.memory.kmeans`), the
+A room of its own next to the skeletons: it shares the equations (:mod:`motet.losses`, :mod:`motet.memory.kmeans`), the
 keyed
 draws and the way that results are kept, and neither archive nor encoders.
 """

@@ -47,7 +47,7 @@ class ViewOptions(Options):
     share: float = 0.1
     """share of the nodes dropped or masked, or of the edges perturbed."""
     subgraph_share: float = 0.2
-    """share of the nodes that a subgraph has, beside its first."""
+    """share of the nodes that a subgraph has, next to its first."""
     add_edges: bool = True
     """edge-perturb puts a new edge in place of each that it removes; the released code only removes."""
     whole_edges: bool = True
@@ -121,7 +121,7 @@ def _new_edges(batch: Batch, keyed: CounterRNG, graph: Tensor) -> Tensor:
 
 
 def attribute_mask(batch: Batch, draw: Draw, options: ViewOptions) -> Batch:
-    """The features of a share of the nodes, rounded down, replaced; without effect where all nodes are alike."""
+    """The features of a share of the nodes, rounded down, replaced; without effect where all nodes are similar."""
     masked = _chosen(draw.keyed(batch.nodes), "attribute-mask", batch.graph, (options.share * batch.sizes).long())
     if options.mask_with == "noise":
         values = 0.5 + 0.5 * draw.keyed(batch.nodes[masked]).normal("noise", batch.x.shape[1])

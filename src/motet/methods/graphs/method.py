@@ -36,7 +36,7 @@ class GraphCL(ViewOptions):
     batch_size: int = 128
     epochs: int = 20
     reshuffle: bool = True
-    """batches are drawn anew in each epoch; the released code draws them once."""
+    """batches are drawn again in each epoch; the released code draws them once."""
 
     def validate(self) -> None:
         super().validate()

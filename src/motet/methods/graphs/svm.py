@@ -1,4 +1,4 @@
-"""How features of graphs are judged: a support vector machine in cross-validation (GraphCL's unsupervised protocol)."""
+"""Evaluation of graph features: a support vector machine in cross-validation (GraphCL's unsupervised protocol)."""
 
 from __future__ import annotations
 

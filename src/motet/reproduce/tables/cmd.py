@@ -28,7 +28,7 @@ FIVE = (*NTU, PKU2)
 # probes as each paper's scripts have them; AimCLR's sees whole clips, the same in every epoch
 HALP_PROBE = {"lr": BySplit((0.005,), {"pku": (0.001,)})}
 AIMCLR_PROBE = {"lr": (3.0,), "epochs": 100, "batch_size": 128, "drops": (80,), "minimum_ratio": 1.0}
-BEST_NOTE = "The released scripts report the best epoch on the test clips; ours shows the last beside the best."
+BEST_NOTE = "The released scripts report the best epoch on the test clips; ours shows the last next to the best."
 
 BASE = Training("moco", {"streams": ("joint",)})
 AIMCLR = Training("aimclr")
@@ -129,7 +129,7 @@ LINEARS = Table(
     "cmd/linear",
     "Linear evaluation",
     "pretrain",
-    "CMD (Mao et al., ECCV 2022) and its rivals, from the sources named at each row",
+    "CMD (Mao et al., ECCV 2022) and its baselines, from the sources named at each row",
     (LINEAR,),
     (
         _linear("Base (joint MoCo)", BASE, SUPPLEMENT, 76.1, None, None, None, None, None),

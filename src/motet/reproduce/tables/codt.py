@@ -36,7 +36,7 @@ KMEANS, LAYER = "kmeans", "classifier"
 
 COMPARISON = Table(
     "codt/comparison",
-    "CoDT and its rivals",
+    "CoDT and its baselines",
     "discover",
     "CoDT (Liu et al., ECCV 2022), Table 1",
     MEASURES,
@@ -66,7 +66,7 @@ COMPARISON = Table(
     notes=(
         ACCURACY,
         DATA,
-        "How the paper adapted its rivals, and which branch of MMT and UNO it judged, is not stated; here it is B0.",
+        "How the paper adapted its baselines, and which branch of MMT and UNO is meant, is not stated; here B0.",
     ),
 )
 

@@ -23,7 +23,7 @@ QUICK += ["--workers", "0"]
 
 
 def films(root: Path, train: int = 4, test: int = 2) -> Path:
-    """Two classes, told apart by brightness and by pitch: train/low/low0.mp4 …"""
+    """Two classes, distinguished by brightness and by pitch: train/low/low0.mp4 …"""
     random = np.random.default_rng(0)
     for side, count in (("train", train), ("test", test)):
         for label, (hertz, shade) in {"high": (2000, 120), "low": (300, 0)}.items():

@@ -62,7 +62,7 @@ class Step:
 class Labelling(nn.Module):
     """The fine-tuning losses of a method, and what they keep between steps.
 
-    Parameters of the module train beside the branches from the start of fine-tuning on.
+    Parameters of the module train next to the branches from the start of fine-tuning on.
 
     Args:
         options: of the method.
@@ -95,7 +95,7 @@ class Labelling(nn.Module):
         """When the optimiser has moved the weights."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside parameters and buffers."""
+        """What a checkpoint holds next to parameters and buffers."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ class Collaborating(ocm.Transported):
         return self.labelled(logits, labels) | self._pairs(logits, labels, step)
 
     def _pairs(self, logits: list[Tensor], labels: list[Tensor], step: Step) -> dict[str, Tensor]:
-        """What one branch puts together, the other must find alike."""
+        """What one branch puts together, the other must find similar."""
         options, losses = self.options, {}
         for mine in (0, 1):
             marks = labels[1 - mine]

@@ -38,7 +38,7 @@ class Options(Method):
     source_views: ClassVar[int] = 2
 
     weight_labels: NotNegative = 1.0
-    """λ of the method's losses beside the base losses."""
+    """λ of the method's losses next to the base losses."""
     supervised: Fraction = 0.35
     """share of the supervised terms on the shared branch; the rest is that of the unsupervised ones."""
     entropy: NotNegative = 2.0

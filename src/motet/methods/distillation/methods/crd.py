@@ -28,7 +28,7 @@ from motet.methods.distillation.methods.base import (
 )
 from motet.methods.distillation.networks import Outputs
 
-_EPSILON = 1e-7  # beside p + q in CRD's logarithms
+_EPSILON = 1e-7  # next to p + q in CRD's logarithms
 _SHIFT = 1e-6  # added to a difference before it is normalised, in CRCD
 
 

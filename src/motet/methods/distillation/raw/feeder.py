@@ -159,7 +159,7 @@ class RawFeeder(Feeder):
         sample = int(self.samples[name][self.available[name].cpu().nonzero()[0, 0]])
         return self.source.readers[name].load(self.source.item(name, sample), 1)[0]
 
-    # ------------------------------------------------------------------ judging
+    # ------------------------------------------------------------------ evaluating
 
     def clips(self, rows: Tensor, names: Sequence[str]) -> Iterator[tuple[int, Inputs]]:
         """For each of (m,) rows in turn the number of its clips and inputs (1, clips, …), read ahead."""

@@ -26,7 +26,7 @@ def index(dataset: str, source: str | Path, *, partial: bool = False) -> Found:
     Args:
         dataset: ``folders`` (one folder per class), ``ucf51``, ``activitynet`` or ``iemocap``.
         source: folder.
-        partial: go on with what is there, although something is missing.
+        partial: continue with what is there, although something is missing.
 
     Raises:
         ConfigError: no such data set.

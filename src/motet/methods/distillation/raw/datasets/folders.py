@@ -16,7 +16,7 @@ _SPLITS = ("train", "val", "test")
 
 
 def find(source: Path) -> Found:
-    """Files of one name are one sample: a video, a sound beside it (else that of the video), a ``.txt`` with words.
+    """Files of one name are one sample: a video, a sound next to it (else that of the video), a ``.txt`` with words.
 
     Raises:
         DataError: two videos or two sounds of one name, or a text that is not UTF-8.
