@@ -11,7 +11,7 @@ joints after its channels have tripled, and both banks are transported by produc
 in every iteration of both stages. Medians of CPU seconds, one thread, alternated rounds.
 
 ``--sinkhorn``: peaked logits as of a classifier in training; between two steps a batch's rows and the classifier have
-moved. The published form starts again, ours does not. ``off`` is the share of the clips by which cluster sizes miss N/K,
+moved. The published form starts over. ``off`` is the share of the clips by which cluster sizes miss N/K,
 ``agreement`` that of hard labels with those of a converged transport, after ten steps.
 
 ``--bank``: what in a step grows with the bank, and the memory that it takes next to the bank.

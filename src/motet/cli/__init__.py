@@ -42,7 +42,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   pretrain RECIPE --data ARCHIVE --out RUN  learn from unlabelled clips (moco, cmd, halp, aimclr, …)
   tune RECIPE --data ARCHIVE --out FOLDER   settings chosen on held-out training people, as a recipe file
   resume RUN                                continue an interrupted training of any verb
-  evaluate RUN                              protocols, beside raw features and a random encoder
+  evaluate RUN                              protocols, next to raw features and a random encoder
   discover --source A --target B --out RUN  classes of unlabelled clips, with the help of labelled ones
   clusters RUN --name 0=wave --out FILE     name, merge and export them; label new recordings
   distill TABLE --target M --auxiliary M…   teach with every sensor, deploy with one
@@ -61,7 +61,7 @@ usage: motet VERB …            `motet VERB --help` tells more
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
   weights train body --out FOLDER           make the weights that come with motet again, from simulated actors
   weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
-  reproduce TABLE --data ARCHIVE            a paper's table on your data, beside the published figures
+  reproduce TABLE --data ARCHIVE            a paper's table on your data, next to the published figures
   report RUN --out report.html              one page to look at, with playing skeletons
   app ARCHIVE                               a page to look at recordings, label them and teach a classifier
   demo                                      all of it on two small sets, in minutes
@@ -110,10 +110,9 @@ VERBS = {
 
 # verb -> what an interrupted call leaves behind, where that is worth a word
 KEPT = {
-    "tune": "what was tried is kept, and the same command goes on with the rest",
-    "evaluate": "protocols that were done are kept in the directory of the run, and the same command goes on with the "
-    "others",
-    "reproduce": "trainings and judgements that were done are kept, and the same command goes on",
+    "tune": "what was tried is kept, and the same command continues with the rest",
+    "evaluate": "protocols that were done are kept in the run, and the same command continues with the others",
+    "reproduce": "trainings and evaluations that were done are kept, and the same command continues",
 }
 
 # what people call things that are done elsewhere
@@ -121,7 +120,7 @@ _PREDICTION = "`motet predict` applies a model that `motet fit` made; features o
 _ELSEWHERE = {
     **dict.fromkeys(("classify", "infer", "inference"), _PREDICTION),
     "train": "`motet pretrain` learns without labels, `motet fit` from labels",
-    **dict.fromkeys(("test", "eval", "score"), "`motet evaluate` judges a run"),
+    **dict.fromkeys(("test", "eval", "score"), "`motet evaluate` evaluates a run"),
     **dict.fromkeys(("import", "inspect", "list", "simulate"), "it is a verb of `motet data`"),
     "convert": "`motet data import` reads recordings, `motet weights convert` checkpoints",
 }
@@ -160,7 +159,7 @@ def _no_verb(args: Sequence[str], *, known: bool) -> str:
 
 
 def _speaks() -> bool:
-    """Whether this process says what concerns all that work together alike: warnings, an interruption."""
+    """Whether this process says what concerns all that work together: warnings, an interruption."""
     found = os.environ
     if int(found.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in found:
         return found["SLURM_PROCID"] == "0"

@@ -236,8 +236,9 @@ class _Filling:
     def _unfinished(self) -> str:
         missing = sum(r["state"] == "missing" for r in self.rows)
         return (
-            f"stopped with {missing} of {len(self.rows)} rows of {self.table.name} missing; the same command continues; "
-            f"trainings that are done are kept, and {self.path.with_suffix('.md')} holds the rows so far"
+            f"stopped with {missing} of {len(self.rows)} rows of {self.table.name} missing; "
+            "the same command continues: trainings that are done are kept, and "
+            f"{self.path.with_suffix('.md')} holds the rows so far"
         )
 
     def _check_earlier(self) -> None:
