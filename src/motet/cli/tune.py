@@ -27,7 +27,7 @@ class Tune(Output):
     data: Path
     """motion archive with labels"""
     out: Path
-    """folder for recipe.json and what was tried; the same command again goes on where it was stopped"""
+    """folder for recipe.json and what was tried; the same command again continues where it was stopped"""
     trials: int = 12
     """settings that are tried"""
     fraction: float = 0.3

@@ -1,8 +1,8 @@
 """Settings of a pretraining, chosen on held-out training people; what is best becomes a recipe file.
 
 Part of the training people is held out, and no test clip is read. Settings are tried one at a time: each value is
-trained on the other people and judged by kNN and ridge regression on those held out, and stays if it is better than the
-best so far. Every trial is written down, so that the same command goes on where it was stopped.
+trained on the other people and scored by kNN and ridge regression on those held out, and stays if it is better than the
+best so far. Every trial is written down, so that the same command continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def tune(
     Args:
         recipe: its name, or a recipe file.
         data: archive with labels.
-        out: folder for ``tuning.json`` (every trial) and ``recipe.json``; one that holds the same search goes on.
-        trials: how many settings are tried beside the recipe itself.
+        out: folder for ``tuning.json`` (every trial) and ``recipe.json``; one that holds the same search continues.
+        trials: how many settings are tried next to the recipe itself.
         fraction: share of the training clips whose people are held out.
         settings: values to try, by option; :data:`SETTINGS` by default.
         progress: show on stderr what is tried and the time left.
@@ -129,7 +129,7 @@ def tune(
         )
     held = validation(parts, archive, fraction, base.seed)
     if (archive.labels[held.train] < 0).all() or (archive.labels[held.test] < 0).all():
-        raise ConfigError(f"{archive.path}: no training clip is labelled, and settings are judged by labels")
+        raise ConfigError(f"{archive.path}: no training clip is labelled, and settings need labels")
     search = _Search(Path(out), base, archive, held, _facts(base, archive, held, given), show=progress)
     found = search.run(trials, given, lambda changes: _resolved(recipe, archive, held, {**options, **changes}))
     best = max(found, key=lambda trial: trial.score)  # the first of equals: fewer changes
@@ -220,7 +220,7 @@ class _Search:
         try:
             trainer.fit(None)
         except Interrupted as error:
-            kept = f"stopped after {len(self.done)} trials, which are kept; the same command goes on from there"
+            kept = f"stopped after {len(self.done)} trials, which are kept; the same command continues from there"
             stopped = Interrupted(kept)
             stopped.status = error.status
             raise stopped from error

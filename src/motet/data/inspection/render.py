@@ -63,7 +63,7 @@ def _summary(report: Report) -> Table:
     }
     for name, sensor in report["sensors"].items():
         rate = "unknown rate" if sensor["fps"] is None else f"{sensor['fps']:g} samples/s"
-        rows[f"sensor {name}"] = f"beside {sensor['clips']:,} of the clips, {rate}"
+        rows[f"sensor {name}"] = f"with {sensor['clips']:,} of the clips, {rate}"
     if report["duration"]["seconds"]:
         rows["duration"] = "min {min:.1f} s, median {median:.1f} s, 95 % {p95:.1f} s, max {max:.1f} s".format(
             **report["duration"]["seconds"]

@@ -273,7 +273,7 @@ def resume(
     target: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Go on with an interrupted discovery; the result is bit for bit that of an uninterrupted one.
+    """Continue an interrupted discovery; the result is bit for bit that of an uninterrupted one.
 
     Args:
         path: run directory.

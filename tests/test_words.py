@@ -1,0 +1,65 @@
+"""Plain words: what the field says, in docs, messages, help and docstrings; the words of an older dialect stay away."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLD = {
+    r"told": "reported, given, known",
+    r"anew": "again",
+    r"mend(s|ed|ing)?": "fix",
+    r"(go|goes|going) on": "continue",
+    r"judg(e|es|ed|ing|ements?)": "evaluate, score",
+    r"alike": "similar, equal, in the same way",
+    r"(?<!-)beside(?![=:\"'])": "next to, with, against",
+}
+PATTERN = re.compile("|".join(rf"(?P<w{n}>\b{word}\b)" for n, word in enumerate(OLD)), re.IGNORECASE)
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a page without its code."""
+    text = re.sub(r"```.*?```", lambda m: "\n" * m[0].count("\n"), path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for number, line in enumerate(text.splitlines(), 1):
+        yield number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """Sentences in the strings and comments of a module; what stands in braces or quotes is a name."""
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
+        if token.type in (tokenize.STRING, tokenize.COMMENT) and " " in token.string:
+            for number, line in enumerate(token.string.splitlines(), token.start[0]):
+                yield number, re.sub(r"\{[^{}]*\}|``[^`]*``|`[^`]*`", "", line)
+
+
+def old_words(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[str]:
+    for number, line in lines:
+        for found in PATTERN.finditer(line):
+            better = list(OLD.values())[int(str(found.lastgroup)[1:])] if found.lastgroup else ""
+            yield f"{path.relative_to(ROOT)}:{number}: {found[0]!r}; say {better}"
+
+
+def test_docs_speak_plainly() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    assert [w for page in pages for w in old_words(prose(page), page)] == []
+
+
+def test_messages_and_help_speak_plainly() -> None:
+    modules = sorted((ROOT / "src").rglob("*.py"))
+    assert [w for module in modules for w in old_words(strings(module), module)] == []
+
+
+def test_the_search_finds_them(tmp_path: Path) -> None:
+    text = '"""It is judged anew."""\nx = f"{told} is shown"\n# goes on\nname = "beside"\n'
+    found = [(n, w[0]) for n, line in _of(text, tmp_path) for w in PATTERN.finditer(line)]
+    assert found == [(1, "judged"), (1, "anew"), (3, "goes on")]
+
+
+def _of(text: str, folder: Path) -> Iterator[tuple[int, str]]:
+    path = folder / "module.py"
+    path.write_text(text)
+    return strings(path)
