@@ -166,3 +166,37 @@ def test_a_sweep_is_a_multiple_of_the_settings() -> None:
 def test_an_unknown_table_lists_its_family() -> None:
     with pytest.raises(ConfigError, match=r"no table 'cmd/nothing'.*cmd/stages"):
         named("cmd/nothing")
+
+
+def test_rows_of_methods_that_motet_has_are_trained() -> None:
+    """3s-AimCLR, AimCLR with few labels, CrosSCLR on the ST-GCN, CCM's variants and AutoNovel; CMD's Base is 76.1."""
+    three = ("joint", "bone", "motion")
+    trained = {
+        ("cmd/linear", "3s-AimCLR"): ("aimclr", {"streams": three}),
+        ("cmd/ensembles", "3s-AimCLR"): ("aimclr", {"streams": three}),
+        ("cmd/semi", "AimCLR"): ("aimclr", {}),
+        ("halp/semi", "AimCLR"): ("aimclr", {}),
+        ("cmd/linear", "3s-CrosSCLR (ST-GCN)"): ("crossclr-stgcn", {}),
+        ("cmd/linear", "2s-CrosSCLR"): ("crossclr-stgcn", {"streams": ("joint", "motion")}),
+        ("codt/pairs", "CCM-FP: ranked features mark"): ("codt", {"pairs": "features"}),
+        ("codt/pairs", "CCM-PF: features must agree"): ("codt", {"pairs": "cosine"}),
+        ("codt/pairs", "AutoNovel"): ("autonovel", {}),
+    }
+    for (table, name), (method, options) in trained.items():
+        training = next(row for row in TABLES[table].rows if row.name == name).training
+        assert training == Training(method, options), (table, name)
+    base = next(row for row in TABLES["cmd/linear"].rows if row.name == "Base (joint MoCo)")
+    assert base.published["linear", "NTU-60 xsub"] == 76.1
+    assert base.options == {}  # CMD's own probe, at .1
+
+
+def test_settings_of_ours_are_marked_and_defaults_are_the_papers() -> None:
+    for name in ("amid/iemocap", "amid/iemocap-text"):
+        assert "α1, α2 and α3" in TABLES[name].ours
+    assert options_for("graphcl", False, {}).loss == "one-way"
+    for name in ("ucf51", "activitynet", "iemocap"):
+        settings = settings_for("amid", name)
+        assert not settings.networks.standardise
+    for name, start in (("halp/ntu60-xsub", 201), ("halp/pku2-xsub", 501)):
+        recipe = recipes.get(name)
+        assert vars(recipe.method.released(recipe.split))["halp_start"] == start
