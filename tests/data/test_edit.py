@@ -203,7 +203,7 @@ def test_clips_are_stitched_to_recordings_of_one_person(tmp_path: Path) -> None:
     frames, labels = long.clip(0), long.tracks.frames("labels", 0, ["sit", "walk"])
     assert (labels[20:23] == -1).all()
     assert (labels[:20] >= 0).all()
-    assert np.ptp(frames[:, 0, 0, 0]) == 0  # it goes on where it was
+    assert np.ptp(frames[:, 0, 0, 0]) == 0  # it continues where it was
     assert (frames[:, 0, 5] == 0).all()
     assert (frames[..., :5, 1] == 1).all()
     drawn = [stitch(tmp_path / "a.motet", tmp_path / f"s{seed}.motet", seed=seed) for seed in range(6)]

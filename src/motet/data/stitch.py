@@ -1,7 +1,7 @@
 """Long recordings with known labels from clips of one person: sets of trimmed clips as a test of what finds bouts.
 
 The recipe: the labelled clips of each person come in an order drawn from the seed and are joined, until a recording
-lasts ``seconds``. A body is moved over the ground so that it goes on where the clip before it ended; ``gap`` seconds of
+lasts ``seconds``. A body is moved over the ground so that it continues where the last clip ended; ``gap`` seconds of
 linear interpolation lie between clips and are unlabelled. Nothing else is changed.
 """
 

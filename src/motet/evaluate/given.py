@@ -151,7 +151,7 @@ def say(clips: LabelledClips, runs: Sequence[Run], changes: Sequence[str]) -> No
     """What a reader must know, in the file and as warnings."""
     for each in runs:
         if not each.finished:
-            clips.notes.append(f"{each.path} has not finished: judged after the last checkpoint, not the last epoch")
+            clips.notes.append(f"{each.path} has not finished: evaluated after the last checkpoint, not the last epoch")
     for note in clips.notes:
         warnings.warn(note, MotetNote if note in changes else MotetWarning, stacklevel=4)
 

@@ -87,7 +87,7 @@ def run(
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Judge the features of one or several runs on the labelled clips of an archive.
+    """Evaluate the features of one or several runs on the labelled clips of an archive.
 
     The files are written after every protocol. What they hold already for the same weights, clips and options is kept:
     protocols that were asked for before stay in the table, one that is done is not done again.
@@ -104,10 +104,10 @@ def run(
         json, markdown: where to write a further copy; ``evaluation.json`` and ``.md`` in the run directory are written
             in any case (of several runs: ``evaluation-of-<n>-runs`` in the first; on other clips than the run's own:
             ``evaluation-on-…``).
-        baselines: also judge random encoders and raw coordinates.
+        baselines: also evaluate random encoders and raw coordinates.
         without_copies: also give every figure without the test clips that are copies of training clips: byte for byte,
             but for noise, or windows with frames in common. Rows of these have ``details["subset"]``.
-        again: judge anew even what is there.
+        again: evaluate again even what is there.
         device: auto, cpu, cuda …
         progress: show progress on stderr.
         **options: per protocol, its ``Options`` or a mapping, e.g. ``linear={"epochs": 20}``; ``linear_cached=…``.
@@ -260,7 +260,7 @@ def _of_clips(
 
 
 def _recordings(run: Run, data: str | Path | MotionArchive | None, chosen: _Chosen) -> MotionArchive:
-    """The archive that is judged. Transfer alone asks nothing of the recordings of the pretraining, so where these are
+    """The archive to evaluate. Transfer alone asks nothing of the recordings of the pretraining, so where these are
     not at hand the first set that is transferred to takes their place."""
     if isinstance(data, MotionArchive):
         return data
@@ -346,7 +346,9 @@ def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tupl
 def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
     items = [given] if isinstance(given, Run | str | Path) else list(given)
     if any(str(item) == ROCKET for item in items):
-        raise ConfigError("random convolutions are a row of every evaluation; name a run or weights to set beside them")
+        raise ConfigError(
+            "random convolutions are a row of every evaluation; name a run or weights to set next to them"
+        )
     runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(hub.found(item)))]
     if not runs:
         raise ConfigError("no run was given; name the directory of one, e.g. runs/cmd")
