@@ -287,7 +287,7 @@ def test_a_bad_sensor_keeps_the_whole_clip_out(tmp_path: Path) -> None:
         for bad, words in (
             ({"hip": np.full((5, 2, 3), np.nan), "wrist": np.ones((5, 2, 3))}, "clip y, sensor hip, frame 0"),
             ({"wrist": np.ones((5, 6))}, "clip y, sensor wrist: shape"),
-            ({"ankle": np.ones((5, 2, 3))}, "not told of a sensor 'ankle'"),
+            ({"ankle": np.ones((5, 2, 3))}, "not given a sensor 'ankle'"),
         ):
             with pytest.raises(DataError, match=words):
                 writer.add(np.ones((3, 2, 3)), name="y", sensors=bad)

@@ -99,7 +99,7 @@ def test_another_archive_is_paired_by_columns(small_archive: MotionArchive, tmp_
     assert rows[order].tolist() == list(range(40))
     assert (np.delete(rows, order) == -1).all()
     assert (paired(marked, other, ("label", "origin")) == rows).all()
-    with pytest.raises(ConfigError, match=r"clips copy-\d+ and copy-\d+ of .* are similar in label, subject"):
+    with pytest.raises(ConfigError, match=r"clips copy-\d+ and copy-\d+ of .* are equal in label, subject"):
         paired(marked, other, ("label", "subject"))
     with pytest.raises(ConfigError, match="no such column; it has name"):
         paired(small_archive, other, ("origin",))

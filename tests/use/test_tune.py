@@ -1,4 +1,4 @@
-"""Settings chosen on held-out people: no test clip takes part, an interrupted search continues, the file is a recipe."""
+"""Settings chosen on held-out people: no test clip takes part, interrupted searches continue, the file is a recipe."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Context:
         learned: one feature set per run.
         random: untrained encoders, one per initialisation; empty without baselines.
         raw: one raw feature set, or none.
-        baselines: gives further features that were not learned, by their name in tables: random convolutions, one
+        rivals: gives further features that were not learned, by their name in tables: random convolutions, one
             set per initialisation, and for sensors statistics and spectrum. Made when a protocol first asks for them.
         seeds: number of probe seeds.
         frames: frames that an encoder sees.

@@ -125,7 +125,7 @@ def _keys(archive: MotionArchive, columns: Sequence[str]) -> list[tuple[Any, ...
         if key in seen:
             names = archive.clips["name"]
             raise ConfigError(
-                f"clips {names[seen[key]]} and {names[row]} of {archive.path} are similar in {', '.join(columns)}; "
+                f"clips {names[seen[key]]} and {names[row]} of {archive.path} are equal in {', '.join(columns)}; "
                 "name further columns by --pair-by"
             )
         seen[key] = row
