@@ -196,7 +196,7 @@ class Teacher:
     def _expected(self, parts: Sequence[Array], pairs: Sequence[tuple[int, int]], tried: Sequence[int]) -> float | None:
         """Share of all moments that would be right if nobody's own labels were known; None of a single class.
 
-        Labels are mostly of moments that are hard to tell apart, so their own share is too low. Each answer counts by
+        Labels are mostly of moments that are hard to distinguish, so their own share is too low. Each answer counts by
         the moments whose nearest label it is (Loog, Nearest neighbor-based importance weighting, MLSP 2012).
         """
         assert self.moments.features is not None
