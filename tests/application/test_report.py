@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from motet.application import teach
 from motet.application.features import OfModel, OfStatistics, default
 from motet.application.labels import Interval
 from motet.application.moments import Moments
@@ -119,3 +120,37 @@ def test_whole_clips_are_encoded_as_by_transform(session: Session) -> None:
     assert np.concatenate([ids for ids, _ in blocks]).tolist() == [2, 5, 7]
     expected = load("body").transform(session.archive)[[2, 5, 7]]
     assert np.allclose(np.concatenate([rows for _, rows in blocks]), expected, atol=1e-5)
+
+
+def test_the_strength_of_the_classifier_is_that_of_leave_one_out() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    rows = (np.eye(3)[labels] @ random.normal(0, 3, (3, 10)) + random.normal(size=(24, 10))).astype(np.float32)
+    errors = []
+    for strength in teach._STRENGTHS:
+        error = 0.0
+        x, y = rows - rows.mean(axis=0), np.eye(3)[labels] - np.eye(3)[labels].mean(axis=0)
+        penalty = strength * float((x**2).sum()) / 10
+        for i in range(24):  # an intercept of its own in each part
+            kept = np.arange(24) != i
+            shift, bias = x[kept].mean(axis=0), y[kept].mean(axis=0)
+            a = x[kept] - shift
+            weight = np.linalg.solve(a.T @ a + penalty * np.eye(10), a.T @ (y[kept] - bias))
+            error += float((((x[i] - shift) @ weight + bias - y[i]) ** 2).sum())
+        errors.append(error)
+    penalty = teach._STRENGTHS[int(np.argmin(errors))] * float((x**2).sum()) / 10
+    expected = np.linalg.solve(x.T @ x + penalty * np.eye(10), x.T @ y)
+    assert np.allclose(teach.Ridge(rows, labels, 3).weight, expected)
+
+
+def test_few_labels_are_enough_where_noise_is_small() -> None:
+    random = np.random.default_rng(1)
+    scale = np.concatenate([np.full(2, 4.0), np.full(30, 0.5)])  # components that carry the classes, and others
+    centres = np.zeros((4, 32))
+    centres[:, :2] = [[1, 1], [1, -1], [-1, 1], [-1, -1]]
+    labels = np.arange(120) % 4
+    rows = ((centres[labels] + random.normal(0, 0.4, (120, 32))) * scale).astype(np.float32)
+    model = teach.Ridge(rows[:16], labels[:16], 4)
+    found = model(rows[16:])
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert (found.argmax(axis=1) == labels[16:]).mean() > 0.9

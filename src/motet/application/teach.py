@@ -15,7 +15,7 @@ from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
 from motet.core.errors import ConfigError, MotetError
 from motet.data.archive import MotionArchive
-from motet.use.classifiers import Linear
+from motet.use.classifiers import softmax
 
 Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -28,7 +28,8 @@ FLAT, STEADY = 0.01, 3
 MORE, GROWN = 24, 0.15
 """… where so many labels, and such a share of all, came between the first and the last of them."""
 _TICKS = 40  # ticks of one label that count, so that long labels do not outweigh short ones
-_PENALTY = 1e-3
+_STRENGTHS = tuple(10.0**k for k in range(-4, 3))
+_SHARP = tuple(float(s) for s in np.geomspace(1, 30, 12))
 
 
 @dataclass
@@ -265,10 +266,41 @@ class Teacher:
         ]
 
 
-def _fit_linear(parts: Sequence[Array], y: Integers, classes: int) -> Linear:
-    rows = np.concatenate(parts)
-    labels = np.repeat(y, [len(part) for part in parts])
-    return Linear.fit(rows, labels, classes, penalty=_PENALTY)
+class Ridge:
+    """Ridge regression on one-of-K targets; leave-one-out chooses its strength and how sharp its probabilities are.
+
+    Columns keep their scale, so components that vary little say little: a few labels are enough.
+
+    Args:
+        rows: (n, F) features.
+        labels: (n,) classes.
+        classes: K.
+    """
+
+    def __init__(self, rows: Array, labels: Integers, classes: int) -> None:
+        x, targets = rows.astype(np.float64), np.eye(classes)[labels]
+        self.shift, self.bias = x.mean(axis=0), targets.mean(axis=0)
+        x, targets = x - self.shift, targets - self.bias
+        values, vectors = np.linalg.eigh(x.T @ x)
+        z = x @ vectors
+        inner, least, scores = z.T @ targets, np.inf, targets
+        for strength in _STRENGTHS:
+            gain = 1 / (np.maximum(values, 0) + strength * max(float(values.sum()), 1e-12) / len(values))
+            hat = (z * z * gain).sum(axis=1) + 1 / len(x)
+            left = targets - (targets - z @ (gain[:, None] * inner)) / np.maximum(1 - hat, 1e-6)[:, None]
+            error = float(((left - targets) ** 2).mean())
+            if error < least:
+                least, scores, self.weight = error, left + self.bias, vectors @ (gain[:, None] * inner)
+        own = np.arange(len(x)), labels
+        self.sharp = min(_SHARP, key=lambda s: -float(np.log(softmax(s * scores)[own] + 1e-12).mean()))
+
+    def __call__(self, rows: Array) -> Array:
+        """(n, F) -> (n, K) probabilities."""
+        return softmax(self.sharp * ((rows - self.shift) @ self.weight + self.bias))
+
+
+def _fit_linear(parts: Sequence[Array], y: Integers, classes: int) -> Ridge:
+    return Ridge(np.concatenate(parts), np.repeat(y, [len(part) for part in parts]), classes)
 
 
 def _flat(curve: Sequence[tuple[int, float]]) -> bool:
