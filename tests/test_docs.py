@@ -335,7 +335,8 @@ def test_commands_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> N
         assert verb, f"{said} is no verb"
         if verb == "data import" and len(words) > 2 and words[2] not in PLACEHOLDERS:
             assert words[2].startswith("-") or words[2] in formats.names(), f"{said}: no such format"
-        if verb == "pretrain" and len(words) > 1 and not words[1].startswith("-") and words[1] not in PLACEHOLDERS:
+        named = verb == "pretrain" and len(words) > 1 and words[1] not in PLACEHOLDERS
+        if named and not words[1].startswith("-") and not words[1].endswith(".json"):
             recipes.get(words[1])
         known = options.get(_key(words), options[verb])
         for word in words:

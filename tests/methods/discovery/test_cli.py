@@ -56,8 +56,8 @@ def test_clusters_are_named_and_exported(paths: list[str], tmp_path: Path, capsy
     ):
         assert main(["clusters", str(out), *args]) == 2
         assert word in capsys.readouterr().err
-    assert main(["evaluate", str(out)]) == 2
-    assert "is a run of `motet discover`, and this needs one of `motet pretrain`" in capsys.readouterr().err
+    assert main(["evaluate", str(out), "--protocols", "knn"]) == 0
+    assert "| knn " in capsys.readouterr().out
 
 
 def test_what_is_said_counts_whatever_the_recipe(
