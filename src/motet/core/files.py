@@ -25,7 +25,7 @@ def written(path: Path) -> Iterator[Path]:
     What a process that was killed has left of the same file is removed.
 
     Raises:
-        RunError: the disk is full.
+        RunError: the disk is full, or files may not be that large.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -40,11 +40,11 @@ def written(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except Exception as error:
-        if _disk_full(error, path.parent):
+        if why := _no_room(error, path.parent):
             done = partial.stat().st_size if partial.exists() else 0
             free = shutil.disk_usage(path.parent).free
             raise RunError(
-                f"{path} cannot be written: the disk is full ({done:,} bytes were written, {free:,} are free); what "
+                f"{path} cannot be written: {why} ({done:,} bytes were written, {free:,} are free); what "
                 "was there before is unchanged. Make room, or choose another place"
             ) from error
         raise
@@ -52,14 +52,16 @@ def written(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _disk_full(error: Exception, folder: Path) -> bool:
-    """Whether a write failed for lack of room; libraries that write in C++ say so in words of their own."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    said = str(error)
-    if "No space left on device" in said:
-        return True
-    return "failed writing file" in said and shutil.disk_usage(folder).free < _LITTLE
+def _no_room(error: Exception, folder: Path) -> str:
+    """Why a write failed, if for lack of room; libraries that write in C++ say so in words of their own."""
+    said, number = str(error), error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in said:
+        return "the disk is full"
+    if number == errno.EFBIG or "File too large" in said:
+        return "files may not be that large here"
+    if "failed writing file" in said and shutil.disk_usage(folder).free < _LITTLE:
+        return "the disk is full"
+    return ""
 
 
 def sweep(folder: Path) -> None:

@@ -171,17 +171,3 @@ class LoopProgress:
     def _facts(self, losses: Mapping[str, float], speed: float) -> str:
         terms = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
         return f"{speed:.0f} clips/s  {terms}{self.knn}"
-
-
-class TrainingProgress(LoopProgress):
-    """:class:`LoopProgress` of epochs that all have as many steps."""
-
-    def __init__(self, epochs: int, steps: int, done: int, *, show: bool) -> None:
-        super().__init__(epochs * steps, done, show=show)
-        self.epochs, self.steps = epochs, steps
-
-    def step(self, epoch: int, losses: Mapping[str, float], speed: float) -> None:  # type: ignore[override]
-        super().step(f"epoch {epoch + 1}/{self.epochs}", losses, speed)
-
-    def epoch(self, epoch: int, losses: Mapping[str, float], speed: float) -> None:  # type: ignore[override]
-        super().epoch(f"epoch {epoch + 1}/{self.epochs}", losses, speed)

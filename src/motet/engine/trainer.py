@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import os
 import signal
 import sys
 import time
@@ -37,6 +38,7 @@ from motet.core.distributed import (
 from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.core.progress import LoopProgress
 from motet.core.signals import stop_signals
+from motet.core.workers import end_with_parent
 from motet.engine.checkpoint import load_checkpoint, save_checkpoint, upgraded
 from motet.engine.learner import Held, Learner, Position
 from motet.engine.metrics import Means, append_line, keep_lines
@@ -91,6 +93,8 @@ class Trainer:
         if loop.processes == 1:
             self._prepare(make)
             return
+        if int(os.environ.get("LOCAL_RANK", "0")):
+            end_with_parent()
         with ended_at_once(self._children):
             self.fabric.launch()
             self._prepare(make)

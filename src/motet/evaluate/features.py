@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from motet.core.distributed import agreed, gather_parts, rank, world_size
@@ -17,6 +16,7 @@ from motet.core.errors import RunError
 from motet.core.files import written
 from motet.data.loader import ClipStore, center_crop
 from motet.engine.run import Run
+from motet.engine.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
@@ -106,17 +106,17 @@ class Encoded:
         kept: dict[str, Tensor] | None = None
         if path is not None and path.exists():
             try:
-                kept = load_file(path)
-            except (SafetensorError, OSError):
+                kept = read_tensors(path)[0]
+            except (SafetensorError, OSError, RuntimeError):
                 path.unlink(missing_ok=True)  # damaged: encode again
         if agreed(kept is not None):
-            return load_file(path) if kept is None and path is not None else kept or {}
+            return read_tensors(path)[0] if kept is None and path is not None else kept or {}
         ids = self.store.ids
         features = {s: f.cpu() for s, f in self._encode(ids, *center_crop(self.store.lengths_of(ids))).items()}
         if path is not None and rank() == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
             with written(path) as partial:
-                save_file({s: f.contiguous() for s, f in features.items()}, partial)
+                save_tensors(partial, features)
         return features
 
     def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from motet._version import __version__
@@ -30,6 +28,7 @@ from motet.engine.model import Card, Embedding, Network
 from motet.engine.model import Model as Face
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
+from motet.engine.tensors import read_tensors, save_tensors
 from motet.methods import faces
 from motet.methods.frames import SECONDS, frame_features
 from motet.methods.recipe import Recipe
@@ -61,24 +60,6 @@ def _below(weights: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
 
 def _hand(skeleton: Skeleton) -> str:
     return "right-handed" if skeleton.right_handed else "left-handed"
-
-
-def _digest(weights: dict[str, Tensor]) -> str:
-    """sha256 over names and bytes, so that a damaged file is not taken for a trained model."""
-    sha = hashlib.sha256()
-    for name in sorted(weights):
-        sha.update(name.encode())
-        sha.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, "pt") as file:
-        stated = (file.metadata() or {}).get("sha256")
-    weights = load_file(path)
-    if stated is not None and stated != _digest(weights):
-        raise RuntimeError("its bytes are not those that were written")
-    return weights
 
 
 class Model(Face):
@@ -163,7 +144,7 @@ class Model(Face):
         path = run.path / "model.safetensors"
         try:
             if path.exists():
-                model.load_weights(_read_weights(path))
+                model.load_weights(read_tensors(path)[0])
             elif run.checkpoints:
                 checkpoint = load_checkpoint(run.checkpoints)
                 done, epochs = checkpoint["epoch"], run.recipe.epochs
@@ -206,8 +187,7 @@ class Model(Face):
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors."""
-        weights = self.weights()
-        save_file(weights, path, metadata={"sha256": _digest(weights)})
+        save_tensors(path, self.weights())
 
     def untrained(self, seed: int) -> Self:
         """The same architecture freshly initialised: the random-encoder row of a table."""

@@ -19,7 +19,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from motet._version import __version__
@@ -28,6 +27,7 @@ from motet.core.files import write_json, written
 from motet.data import layouts
 from motet.engine.options import Encoder
 from motet.engine.run import Run, write_config
+from motet.engine.tensors import save_tensors
 from motet.methods import recipes
 from motet.methods.learner import MODULE
 from motet.methods.model import Model
@@ -201,7 +201,7 @@ def convert_checkpoint(
     folder = _new_folder(out)
     kept = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
     with written(folder / "model.safetensors") as partial:
-        save_file({name: t.contiguous() for name, t in kept.items()}, partial)
+        save_tensors(partial, kept)
     data = {
         "path": "",
         "hash": "",

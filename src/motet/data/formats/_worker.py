@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from motet.core.errors import DataError, MotetError, MotetWarning
+from motet.core.workers import end_with_parent
 from motet.data.formats.base import RawClip, Unit
 
 UNEXPECTED = "which its reader did not expect"
@@ -70,3 +71,4 @@ def read_units(name: str, units: Sequence[Unit], options: Any) -> list[Outcome]:
 def ignore_interrupt() -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what to do about it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()

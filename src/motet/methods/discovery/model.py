@@ -13,7 +13,6 @@ import numpy.typing as npt
 import polars as pl
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -28,6 +27,7 @@ from motet.engine.examples import Examples, of_archive
 from motet.engine.identity import changes
 from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.run import Run
+from motet.engine.tensors import read_tensors, save_tensors
 from motet.methods import recipes
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
@@ -58,9 +58,8 @@ def save_model(path: Path, discovery: Discovery, centres: Sequence[Tensor]) -> N
     """Write both branches and their clusters' mean directions; what only training needs stays in the checkpoints."""
     kept = {k: v for k, v in discovery.branches.state_dict(prefix="branches.").items() if not k.endswith(".bank")}
     kept |= {f"centres.{name}": x for name, x in zip(BRANCHES, centres, strict=True)}
-    weights = {k: v.cpu().contiguous() for k, v in kept.items()}
     with written(path) as partial:
-        save_file(weights, partial)
+        save_tensors(partial, kept)
 
 
 class Found(Model):
@@ -324,7 +323,7 @@ def load(path: str | Path) -> Found:
             source_classes=len(config["known"]),
         )
     try:
-        weights = load_file(weights_path)
+        weights = read_tensors(weights_path)[0]
         centres = [weights.pop(f"centres.{name}") for name in BRANCHES]
         for number, branch in enumerate(discovery.pair):
             branch.add_classifier(weights[f"branches.{number}.student.clusters.weight"])

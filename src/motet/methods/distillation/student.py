@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, DataError, MotetNote, RunError
@@ -23,6 +22,7 @@ from motet.data.archive import MotionArchive
 from motet.engine.examples import Examples
 from motet.engine.model import Card, Embedding, Model, Network
 from motet.engine.run import Run, kind_of
+from motet.engine.tensors import read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import folds
 from motet.methods.distillation.layers import Dense, Recurrence
@@ -59,9 +59,8 @@ def save_student(path: Path, learner: Distillation, table: FeatureTable, motion:
         "folds": [fold.name for fold in replicas.replica_folds],
         "seeds": list(replicas.replica_seeds),
     }
-    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with written(path) as partial:
-        save_file(kept, partial, {"student": json.dumps(facts)})
+        save_tensors(partial, tensors, {"student": json.dumps(facts)})
 
 
 _ROWS = 512  # that pass the network at once
@@ -431,10 +430,10 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not file.exists():
         raise RunError(f"{file} is not a student: there is no such file; `motet distill` writes one when it ends")
     try:
-        with safe_open(file, framework="pt") as content:
-            facts: dict[str, Any] = json.loads(content.metadata()["student"])
-            return {name: content.get_tensor(name) for name in content.keys()}, facts  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        tensors, told = read_tensors(file)
+        facts: dict[str, Any] = json.loads(told["student"])
+        return tensors, facts
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error
 
 

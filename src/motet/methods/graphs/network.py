@@ -56,7 +56,8 @@ class GIN(nn.Module):
         source, target = batch.edges
         for update, norm in zip(self.updates, self.norms, strict=True):
             h = norm(update(h.index_add(0, target, h.index_select(0, source))).relu())
-            sums.append(h.new_zeros(len(batch), h.shape[1]).index_add(0, batch.graph, h))
+            graphs = batch.ids.shape[0]  # not len(): an exported graph takes any number
+            sums.append(h.new_zeros(graphs, h.shape[1]).index_add(0, batch.graph, h))
         return torch.cat(sums, dim=1)
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from motet.engine.learner import Learner, Position, Stage
 from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.options import Loop
 from motet.engine.run import Run
+from motet.engine.tensors import read_tensors, save_tensors
 from motet.engine.trainer import Trainer
 from motet.methods.graphs.augment import Draw, augment, with_loops
 from motet.methods.graphs.data import Batch, Graphs, read_tu
@@ -159,9 +159,7 @@ class GraphModel(Model):
         shape = {"hidden": encoder.norms[0].num_features, "layers": len(encoder.norms)}
         facts = {"node_labels": self.node_labels, "self_loops": self.self_loops, **shape}
         with written(path) as partial:
-            save_file(
-                {k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}, partial, {"gin": json.dumps(facts)}
-            )
+            save_tensors(partial, encoder.state_dict(), {"gin": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> GraphModel:
@@ -171,10 +169,10 @@ class GraphModel(Model):
             RunError: not such a file.
         """
         try:
-            with safe_open(path, "pt") as file:
-                facts = json.loads(file.metadata()["gin"])
-                encoder = GIN(facts["node_labels"], facts["hidden"], facts["layers"])
-                encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            tensors, told = read_tensors(Path(path))
+            facts = json.loads(told["gin"])
+            encoder = GIN(facts["node_labels"], facts["hidden"], facts["layers"])
+            encoder.load_state_dict(tensors)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"{path} is not an encoder of graphs ({error}); `motet graphs` writes them") from error
         return cls(encoder.to(device), facts["node_labels"], facts["self_loops"])

@@ -27,7 +27,7 @@ from torch import Tensor
 from motet.core import devices
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import write_json, written
-from motet.core.progress import TrainingProgress
+from motet.core.progress import tracked
 from motet.methods.distillation.raw.checkpoints import digest
 from motet.methods.distillation.raw.datasets import open_source
 from motet.methods.distillation.raw.manifest import Item, Manifest
@@ -180,24 +180,19 @@ def _work(
     progress: bool,
 ) -> None:
     blocks = _blocks(len(next(iter(items.values()))))
-    done = sum(_path(parts, n).exists() for n in range(len(blocks)))
-    with TrainingProgress(1, len(blocks), done, show=progress) as show:
-        for number, rows in enumerate(blocks):
-            path = _path(parts, number)
-            if path.exists():
-                continue
-            block: dict[str, Any] = {}
-            for name, network in readers.networks.items():
-                found = readers.features(name, [items[name][row] for row in rows], mark_absent)
-                sizes = [len(f) if isinstance(f, np.ndarray) else 0 for f in found]
-                whole = [f for f in found if isinstance(f, np.ndarray)]
-                empty = np.zeros((0, network.feature_size), dtype=np.float32)
-                block[f"{name}/values"] = np.concatenate([empty, *whole])
-                block[f"{name}/lengths"] = np.array(sizes, dtype=np.int64)
-                block[f"{name}/errors"] = np.array([f if isinstance(f, str) else "" for f in found])
-            with written(path) as partial, partial.open("wb") as file:
-                np.savez(file, **block)
-            show.step(0, {}, 0.0)
+    missing = [(_path(parts, n), rows) for n, rows in enumerate(blocks) if not _path(parts, n).exists()]
+    for path, rows in tracked(missing, "distill extract: blocks of recordings", show=progress):
+        block: dict[str, Any] = {}
+        for name, network in readers.networks.items():
+            found = readers.features(name, [items[name][row] for row in rows], mark_absent)
+            sizes = [len(f) if isinstance(f, np.ndarray) else 0 for f in found]
+            whole = [f for f in found if isinstance(f, np.ndarray)]
+            empty = np.zeros((0, network.feature_size), dtype=np.float32)
+            block[f"{name}/values"] = np.concatenate([empty, *whole])
+            block[f"{name}/lengths"] = np.array(sizes, dtype=np.int64)
+            block[f"{name}/errors"] = np.array([f if isinstance(f, str) else "" for f in found])
+        with written(path) as partial, partial.open("wb") as file:
+            np.savez(file, **block)
 
 
 def _one(

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from motet.core.errors import DataError, MotetNote, RunError
@@ -23,6 +22,7 @@ from motet.core.shards import Shard
 from motet.engine.examples import Examples
 from motet.engine.model import Card, Embedding, Model
 from motet.engine.run import Run
+from motet.engine.tensors import read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import default_rule, folds
 from motet.methods.distillation.layers import Dense
@@ -49,9 +49,8 @@ def save_student(path: Path, learner: RawDistillation, class_names: Sequence[str
         "targets": list(shape.targets),
         "classes": list(class_names),
     }
-    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with written(path) as partial:
-        save_file(kept, partial, {"raw student": json.dumps(facts)})
+        save_tensors(partial, tensors, {"raw student": json.dumps(facts)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,10 +203,9 @@ def load(path: str | Path) -> RawStudent:
     files = _files(Path(path))
     file = files[0]
     try:
-        with safe_open(file, framework="pt") as content:
-            facts: dict[str, Any] = json.loads(content.metadata()["raw student"])
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        tensors, told = read_tensors(file)
+        facts: dict[str, Any] = json.loads(told["raw student"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"{file} is not a student of recordings ({error}); `motet distill raw` writes one") from error
     options, targets = RawOptions.from_dict(facts["networks"]), tuple(facts["targets"])
     settings = settings_from_dict(facts["settings"]).networks

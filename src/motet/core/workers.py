@@ -1,0 +1,29 @@
+"""Processes that help another one: they end when it does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+
+EVERY = 0.5
+"""seconds between looks at the parent"""
+
+
+def end_with_parent() -> None:
+    """End this process soon after the one that started it has ended, even where that was killed.
+
+    A thread looks at the number of the parent, which changes when the parent is gone; on Windows nothing is done.
+    """
+    if os.name == "nt":
+        return
+    started_by = multiprocessing.parent_process()  # known even if it has ended meanwhile
+    parent = os.getppid() if started_by is None or started_by.pid is None else started_by.pid
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(EVERY)
+    os._exit(1)

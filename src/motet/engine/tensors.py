@@ -1,0 +1,54 @@
+"""Files of weights: safetensors with a digest of names, shapes, kinds, bytes and facts, so that no change is silent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_DIGEST, _EARLIER = "digest", "sha256"
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """Write tensors and facts; the caller sees to it that the file appears whole."""
+    kept = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    told = dict(facts or {})
+    save_file(kept, path, told | {_DIGEST: _digest(kept, told)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and facts of a file.
+
+    Raises:
+        SafetensorError, OSError: not such a file.
+        RuntimeError: its content is not what was written. Files of earlier versions may have no digest.
+    """
+    with safe_open(path, "pt") as file:
+        facts = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    stated, earlier = facts.pop(_DIGEST, None), facts.pop(_EARLIER, None)
+    right = _digest(tensors, facts) == stated if stated is not None else earlier in (None, _of_bytes(tensors))
+    if not right:
+        raise RuntimeError("its bytes are not those that were written")
+    return tensors, facts
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
+    sha = hashlib.sha256(repr(sorted(facts.items())).encode())
+    sha.update(repr([(n, str(tensors[n].dtype), tuple(tensors[n].shape)) for n in sorted(tensors)]).encode())
+    sha.update(_of_bytes(tensors).encode())
+    return sha.hexdigest()
+
+
+def _of_bytes(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names and bytes, the digest of earlier versions."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
