@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,14 +12,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-_DIGEST, _EARLIER = "digest", "sha256"
+_ENTRY, _EARLIER = "motet", "sha256"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
     """Write tensors and facts; the caller sees to it that the file appears whole."""
     kept = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
     told = dict(facts or {})
-    save_file(kept, path, told | {_DIGEST: _digest(kept, told)})
+    # one entry alone: safetensors writes several in an order of chance, and equal weights must be equal files
+    save_file(kept, path, {_ENTRY: json.dumps({"digest": _digest(kept, told), "facts": told})})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -31,7 +33,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, "pt") as file:
         facts = dict(file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    stated, earlier = facts.pop(_DIGEST, None), facts.pop(_EARLIER, None)
+    stated, earlier = None, facts.pop(_EARLIER, None)
+    if _ENTRY in facts:
+        try:
+            entry = json.loads(facts[_ENTRY])
+            stated, facts = str(entry["digest"]), {str(k): str(v) for k, v in entry["facts"].items()}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise RuntimeError("what it says of itself cannot be read") from error
     right = _digest(tensors, facts) == stated if stated is not None else earlier in (None, _of_bytes(tensors))
     if not right:
         raise RuntimeError("its bytes are not those that were written")

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +233,7 @@ class Student(Model):
             sensor = name in self.layouts and self.layouts[name].skeleton.kind == "sensor"
             frames = (self.motion.sensor_frames if sensor else length) if fixed else 0
             shapes[name] = (frames, self.sizes[name]) if name in self.sequences else (self.sizes[name],)
-        ready = {name: _standardiser(statistics) for name, statistics in self.statistics.items()}
+        ready = {name: partial(standardised, statistics=s, lengths=None) for name, s in self.statistics.items()}
         facts = {"classes": json.dumps(list(self.class_names)), "frames": str(self.motion.frames)}
         facts |= {"sensor_frames": str(self.motion.sensor_frames), "preprocess": self.motion.preprocess}
         facts |= {"layouts": json.dumps({name: layout.to_dict() for name, layout in self.layouts.items()})}
@@ -319,10 +320,6 @@ class Student(Model):
             told = ", ".join(f"{name} {count}" for name, count in counts.items())
             raise DataError(f"every modality needs as many rows, not {told}")
         return Inputs(ready, valid)
-
-
-def _standardiser(statistics: tuple[Tensor, Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda x: standardised(x, statistics, None)
 
 
 def _rows_of(inputs: Inputs) -> int:
