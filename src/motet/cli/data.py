@@ -41,7 +41,7 @@ def data_import(args: Sequence[str]) -> int:
         """archive to create"""
         # mypy cannot follow a type that is chosen at run time
         format: Shown[chosen.options] = field(default_factory=chosen.options)  # type: ignore[name-defined]
-        """what the format can be told"""
+        """what the format accepts"""
         on_error: Literal["stop", "skip"] = "stop"
         """what to do with a file that cannot be read: stop, or skip and list it"""
         workers: int | None = None
@@ -95,7 +95,7 @@ def data_inspect(args: Sequence[str]) -> int:
         doctor: bool = False
         """also tell why it would train badly: size, axes, speed, dead joints, leaks, classes"""
         split: str | None = None
-        """split rule that the doctor judges; by default the archive's own"""
+        """split rule that the doctor evaluates; by default the archive's own"""
 
     given = parse(Arguments, args, "motet data inspect")
     from motet.data import doctor

@@ -49,7 +49,7 @@ def discover(args: Sequence[str]) -> int:
         source_split: Annotated[str | None, Arg(metavar="RULE")] = None
         """rule that says which source clips train"""
         target_split: Annotated[str | None, Arg(metavar="RULE")] = None
-        """rule that says which target clips train, and which are judged; by default all train where none has a label"""
+        """rule that says which target clips train and which test; by default all train where none has a label"""
         source_classes: Annotated[tuple[str, ...], Arg(metavar="CLASS …")] = ()
         """classes of the source that count, by number or name; all by default"""
         target_classes: Annotated[tuple[str, ...], Arg(metavar="CLASS …")] = ()

@@ -31,7 +31,7 @@ class Index(Output):
     out: Path
     """manifest (CSV) to write"""
     partial: bool = False
-    """go on although something is missing"""
+    """continue although something is missing"""
 
 
 def distill_index(args: Sequence[str]) -> int:

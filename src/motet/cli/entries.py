@@ -276,6 +276,6 @@ def near_flags(flag: str, known: Sequence[Entry]) -> list[str]:
     names |= {e.negative[2:].replace("-", "_"): e.negative for e in known if e.switch}
     tails = [names[n] for n in names if n.rpartition(".")[2] == name]
     near = near_names(name, list(names))
-    if len(near) > 1:  # what hardly resembles it is no help beside what does
+    if len(near) > 1:  # what hardly resembles it is no help next to what does
         near = get_close_matches(name, near, cutoff=0.75) or near[:1]
     return (tails or [names[n] for n in near])[:3]

@@ -22,7 +22,7 @@ from motet.engine.hub import is_shipped
 
 @dataclass(kw_only=True)
 class Arguments(Output):
-    """Judge what a run has learned, beside raw features and a random encoder.
+    """Evaluate what a run has learned, next to raw features and a random encoder.
 
     Examples:
     motet evaluate runs/cmd
@@ -40,20 +40,20 @@ class Arguments(Output):
     seeds: int = 1
     """initialisations of random encoders and probes"""
     baselines: bool = True
-    """also judge raw features and random encoders"""
+    """also evaluate raw features and random encoders"""
     without_copies: bool = False
     """also give every figure without the test clips that are copies of training clips (same bytes, or nearly)"""
     again: bool = False
-    """judge anew even what is there"""
+    """evaluate again even what is there"""
     device: str = "auto"
     markdown: Path | None = None
-    """write the table here too, beside evaluation.md in the run directory"""
+    """write the table here too, next to evaluation.md in the run directory"""
 
 
 def evaluate(args: Sequence[str]) -> int:
     """motet evaluate RUN"""
     if not any("." in a.split("=")[0] and a.startswith("--") for a in args) and not asks_help(args):
-        # no option of a protocol: what is wrong is told before torch is imported
+        # no option of a protocol: what is wrong is reported before torch is imported
         _check_runs(parse(Arguments, args, "motet evaluate").runs)
     # imported only now: torch is not needed for wrong arguments
     from motet.core.distributed import joined, rank
@@ -140,7 +140,7 @@ def _facts_as_notes(names: Sequence[str]) -> Iterator[None]:
 
 
 def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
-    """The part of an evaluation that was asked for; the files hold what was judged before beside it."""
+    """The part of an evaluation that was asked for; the files hold what was evaluated before next to it."""
     from motet.evaluate.stored import Entry, command
 
     kept = [entry for entry in found["protocols"] if entry["name"] in protocols]
@@ -155,7 +155,7 @@ def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]
 
 
 def _where(found: Mapping[str, Any], protocols: Sequence[str]) -> str:
-    """Which files hold the table, and what they hold beside what was asked for."""
+    """Which files hold the table, and what they hold next to what was asked for."""
     from motet.engine.run import Run
     from motet.evaluate.runner import kept_in
 
@@ -163,7 +163,7 @@ def _where(found: Mapping[str, Any], protocols: Sequence[str]) -> str:
     files = [p for p in folder.glob("evaluation*.json") if _is(p, found)]
     place = " and ".join(str(files[0].with_suffix(s)) for s in (".md", ".json")) if files else str(folder)
     others = [entry["name"] for entry in found["protocols"] if entry["name"] not in protocols]
-    return f"table: {place}" + (f"; they also hold {', '.join(others)}, judged before" if others else "")
+    return f"table: {place}" + (f"; they also hold {', '.join(others)}, evaluated before" if others else "")
 
 
 def _is(path: Path, found: Mapping[str, Any]) -> bool:

@@ -67,7 +67,7 @@ def _section(title: str, listed: Sequence[Entry], width: int) -> str:
 
 
 def _entry(entry: Entry, width: int) -> str:
-    """An option with its words beside it, or below where its name is long."""
+    """An option with its words next to it, or below where its name is long."""
     if entry.arg.positional:
         name = _value(entry)
     elif entry.switch:

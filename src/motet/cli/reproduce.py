@@ -16,7 +16,7 @@ from motet.core.errors import ConfigError
 
 @dataclass
 class Arguments(Output):
-    """Fill a table of a paper on data of your own, beside the figures that were printed.
+    """Fill a table of a paper on data of your own, next to the figures that were printed.
 
     Examples:
     motet reproduce --list

@@ -204,7 +204,7 @@ def report(args: Sequence[str]) -> int:
 
 @dataclass
 class Demo(Output):
-    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, beside their rivals.
+    """Shipped features on simulated skeletons, a training on a real smart-watch set from PyPI, next to their baselines.
 
     Examples:
     motet demo --out demo
