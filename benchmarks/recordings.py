@@ -1,6 +1,6 @@
 """Recordings to answers: what `motet fit` and `motet segment` reach, for docs/results/recordings.md.
 
-python -m experiments.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
+python -m benchmarks.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
 
 DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``. What is
 there is not done again, so an interrupted call continues; the last lines are the tables.
