@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,6 +31,8 @@ from motet import cli
 from motet.data.archive import MotionArchive
 from motet.engine.run import Run
 from tests.engine.kinds import Kind, kinds
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,9 @@ def call(*words: object) -> int:
 
 def writers(folder: Path) -> tuple[list[Writer], Kind]:
     """The writers, on inputs made in a folder, and the kind of training that is continued."""
-    made = kinds(folder / "in")
-    source, run = made["pretrain"].data, folder / "run"
-    kind = made["pretrain"]
-    assert kind.run(run) == 0
+    run = folder / "run"
+    kind = apart(lambda: _trained(folder))
+    source = kind.data
     clips = folder / "clips"
     clips.mkdir()
     rows = ["clip,frame,label,subject," + ",".join(f"{j}_{a}" for j in ("hip", "head") for a in "xyz")]
@@ -105,6 +108,13 @@ def writers(folder: Path) -> tuple[list[Writer], Kind]:
     return found, kind
 
 
+def _trained(folder: Path) -> Kind:
+    """The training that is continued, after it was run once."""
+    kind = kinds(folder / "in")["pretrain"]
+    assert call(*kind.words, "--out", folder / "run") == 0
+    return kind
+
+
 def killed(work: Callable[[], object], after: float) -> bool:
     """Run something in a child and kill it after some seconds; whether it was still at work."""
     child = os.fork()
@@ -121,6 +131,30 @@ def killed(work: Callable[[], object], after: float) -> bool:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return True
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do something in a child and give its result.
+
+    This process itself never computes: a child of a process in which polars or torch have started threads hangs at its
+    first call of them, so it would be killed without having written anything.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with os.fdopen(write, "wb") as out:
+                pickle.dump(work(), out)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read, "rb") as found:
+        content = found.read()
+    assert os.waitpid(child, 0)[1] == 0, "a child failed"
+    result: T = pickle.loads(content)
+    return result
 
 
 def digest(path: Path) -> str:
@@ -149,6 +183,14 @@ def whole(path: Path) -> bool:
     return path.name == "folder"  # weights begun: they have no configuration, so nothing opens them
 
 
+def _said(path: Path) -> str:
+    """What is wrong with something under a final name, empty if nothing."""
+    try:
+        return "" if whole(path) else "it is not whole"
+    except Exception as error:
+        return repr(error)
+
+
 def strays(folder: Path, final: tuple[str, ...]) -> list[str]:
     """Names in a folder and below that no finished call leaves."""
     kept = {".lock"}
@@ -163,22 +205,16 @@ def try_writer(writer: Writer, folder: Path, chance: random.Random, seconds: flo
     """Kill a writer once; whether it was at work, and what was wrong."""
     wrong: list[str] = []
     folder.mkdir(parents=True)
-    writer.before(folder)
+    apart(lambda: writer.before(folder))
     before = {name: digest(folder / name) for name in writer.final if (folder / name).exists()}
     hit = killed(lambda: writer.write(folder), chance.uniform(0, 1.05 * seconds))
     for name in writer.final:
         path = folder / name
         if name in before and not path.exists():
             wrong.append(f"{writer.name}: {name} was lost")
-        elif path.exists():
-            try:
-                fine = whole(path)
-            except Exception as error:
-                fine = False
-                wrong.append(f"{writer.name}: {error!r}")
-            if not fine:
-                wrong.append(f"{writer.name}: {name} is half-made")
-    if writer.write(folder):
+        elif path.exists() and (said := apart(lambda path=path: _said(path))):  # type: ignore[misc]
+            wrong.append(f"{writer.name}: {name} is half-made ({said})")
+    if apart(lambda: writer.write(folder)):
         wrong.append(f"{writer.name}: the next call failed")
     wrong += [f"{writer.name}: {name} is left over" for name in strays(folder, writer.final)]
     return hit, wrong
@@ -190,7 +226,9 @@ def try_training(
     """Kill a training once and continue it; whether it was at work, and what was wrong."""
     run = folder / "run"
     hit = killed(lambda: call(*kind.words, "--out", run, "--checkpoint-every", 1), chance.uniform(0, 1.05 * seconds))
-    status = call("resume", run, "--quiet") if (run / "config.json").exists() else call(*kind.words, "--out", run)
+    begun = (run / "config.json").exists()
+    words = ("resume", run, "--quiet") if begun else (*kind.words, "--out", run)
+    status = apart(lambda: call(*words))
     wrong = [] if status == 0 else [f"{kind.kind}: status {status} after the kill"]
     if status == 0 and digest(run / "model.safetensors") != expected:
         wrong.append(f"{kind.kind}: other weights than without the kill")
@@ -208,12 +246,11 @@ def kills(count: int, seed: int = 0, *, show: bool = False) -> tuple[Counter[str
         taken = {}
         for writer in every:
             (root / "timed" / writer.name).mkdir(parents=True)
-            for _ in range(2):  # the first call imports what the others find imported
-                began = time.monotonic()
-                assert writer.write(root / "timed" / writer.name) == 0, writer.name
-                taken[writer.name] = time.monotonic() - began
+            began = time.monotonic()
+            assert apart(lambda w=writer: w.write(root / "timed" / w.name)) == 0, writer.name  # type: ignore[misc]
+            taken[writer.name] = time.monotonic() - began
         began = time.monotonic()
-        assert call(*kind.words, "--out", root / "timed" / "run", "--checkpoint-every", 1) == 0
+        assert apart(lambda: call(*kind.words, "--out", root / "timed" / "run", "--checkpoint-every", 1)) == 0
         taken[kind.kind] = time.monotonic() - began
         expected = digest(root / "timed" / "run" / "model.safetensors")
         for number in range(count):
