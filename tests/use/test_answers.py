@@ -70,6 +70,27 @@ def test_states_that_cannot_be_found(archive: MotionArchive) -> None:
             segment(archive, **options)
 
 
+def test_other_features_and_a_limit_that_is_said(
+    archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = segment(archive, states=3, shortest=2.0)
+    assert not usual.limited
+    for features in ("raw", "statistics", "rocket"):
+        found = segment(archive, states=3, shortest=2.0, features=features)
+        assert any((a != b).any() for a, b in zip(found.labels, usual.labels, strict=True)), features
+        assert segmentation_scores(usual.labels, found.labels, matched=True)["frames"] > 0.4, features
+    verb = ["segment", str(archive.path), "--out", str(tmp_path / "s.csv"), "--shortest", "2"]
+    assert main([*verb, "--most", "3"]) == 0
+    assert "3 states" in (line := capsys.readouterr().out)
+    assert "the largest number tried, so try more with --most" in line
+    assert not segment(archive, shortest=2.0, most=40).limited
+    assert max(segment(archive, shortest=2.0, most=40).evidence) > 20
+    assert main([*verb, "--overwrite", "--features", "bodies"]) == 2
+    assert "no features 'bodies'; choose from raw, statistics, rocket, body" in capsys.readouterr().err
+    assert main([*verb, "--overwrite", "--features", "body"]) == 2
+    assert "the model reads shared-15" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------------------ search
 
 
@@ -86,6 +107,16 @@ def test_the_moments_most_like_an_example_are_of_its_class(archive: MotionArchiv
         assert archive.tracks.frames("activity", index, ["wave"])[middle] == 0
         apart = row["start"] >= first["end"] - 3 or row["end"] <= first["start"] + 3
         assert row["recording"] != "r00" or apart
+
+
+def test_an_example_is_found_again_by_every_kind_of_features(archive: MotionArchive) -> None:
+    names = archive.clips["name"].to_list()
+    first = archive.tracks["activity"].filter(recording="r00", label="wave").row(0, named=True)
+    for features in ("raw", "statistics", "rocket"):
+        hits = search(archive, f"r00:{first['start']:.2f}-{first['end']:.2f}", hits=4, features=features)
+        middles = [(names.index(r["recording"]), int((r["start"] + r["end"]) / 2 * FPS)) for r in hits.to_dicts()]
+        right = [archive.tracks.frames("activity", index, ["wave"])[at] == 0 for index, at in middles]
+        assert sum(right) >= 3, features
 
 
 @pytest.mark.parametrize(

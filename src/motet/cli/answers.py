@@ -117,8 +117,12 @@ class Segment(Output):
     """CSV to write: recording, start, end, state"""
     states: int | None = None
     """number of states; by default as many as recur"""
+    most: int = 20
+    """largest number of states that is tried"""
     shortest: float = 3.0
     """seconds that a piece lasts on average: more gives fewer, longer bouts"""
+    features: str | None = None
+    """what moments are seen by: raw, statistics, rocket, body, or a run (default: means, deviations and changes)"""
     track: str | None = None
     """also store the states as this label track of the archive, to be named"""
     overwrite: bool = False
@@ -131,8 +135,9 @@ def segment(args: Sequence[str]) -> int:
     from motet.use.segment import segment as make
 
     found = make(given.archive, given.out, **given.others("archive", "out"))
+    more = "; it is the largest number tried, so try more with --most" if found.limited else ""
     return given.done(
-        f"{given.out}: {found.count} states, {len(found.table)} bouts",
+        f"{given.out}: {found.count} states, {len(found.table)} bouts{more}",
         {"states": found.count, "evidence": found.evidence},
     )
 
@@ -152,6 +157,8 @@ class Search(Output):
     """CSV to write: recording, start, end, distance"""
     hits: int = 20
     """how many"""
+    features: str | None = None
+    """what moments are seen by: raw, statistics, rocket, body, or a run (default: means and deviations)"""
     overwrite: bool = False
     """replace a file that is there"""
 
@@ -161,7 +168,7 @@ def search(args: Sequence[str]) -> int:
     given = parse(Search, args, "motet search")
     from motet.use.search import search as find
 
-    found = find(given.archive, given.like, given.out, hits=given.hits, overwrite=given.overwrite)
+    found = find(given.archive, given.like, given.out, **given.others("archive", "like", "out"))
     nearest = f", the nearest at {found['distance'][0]:.2f}" if len(found) else ""
     return given.done(
         f"{given.out}: {len(found)} hits{nearest} (0 = the same, 1 = as two moments at random)",

@@ -6,6 +6,7 @@ Weights and configuration are kept as plain arrays and plain data, so that a mod
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from motet.data.convert import convert
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
-from motet.engine.hub import shipped
+from motet.engine.hub import is_hub_id, shipped
 from motet.engine.model import load
 from motet.methods.faces import StreamEncoders
 from motet.methods.frames import SECONDS
@@ -29,6 +30,7 @@ from motet.methods.recipe import recipe_from_dict
 from motet.use.classifiers import Linear, balanced, thinned
 from motet.use.material import centres
 from motet.use.signals import Array, Layout
+from motet.use.windows import WINDOWED, Dense
 
 Float = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
@@ -132,6 +134,21 @@ def encoded(weights: str, archive: MotionArchive, name: str | None = None) -> En
         raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or body")
     model.check(archive)
     return Encoded(name or weights, model, archive.units)
+
+
+def features_named(name: str, archive: MotionArchive) -> Dense:
+    """Features of moments by name: ``raw``, ``statistics``, ``rocket``, shipped weights, a run or a folder of weights.
+
+    Raises:
+        ConfigError: there is no such name, or the weights read another layout.
+        RunError: a folder that is no run.
+    """
+    if name in WINDOWED:
+        return WINDOWED[name]
+    if name not in shipped() and not is_hub_id(name) and not Path(name).exists():
+        known = ", ".join([*WINDOWED, *(n for n in shipped() if n not in WINDOWED)])
+        raise ConfigError(f"there are no features {name!r}; choose from {known}, or give a run or a folder of weights")
+    return encoded(name, archive)
 
 
 def fitting_weights(archive: MotionArchive) -> list[str]:

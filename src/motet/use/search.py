@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,9 @@ import polars as pl
 from motet.core.errors import ConfigError
 from motet.core.files import refuse_existing
 from motet.data.archive import MotionArchive
-from motet.use.material import centres
 from motet.use.predict import write_table
-from motet.use.segment import embedded
-from motet.use.signals import Layout, signals
-from motet.use.windows import Float, window_means
+from motet.use.segment import embedded, looker
+from motet.use.signals import Layout
 
 COLUMNS = ("recording", "start", "end", "distance")
 PARTS = 8  # parts of the example that are compared one by one, in order
@@ -31,6 +28,7 @@ def search(
     out: str | Path | None = None,
     *,
     hits: int = 20,
+    features: str | None = None,
     overwrite: bool = False,
 ) -> pl.DataFrame:
     """The stretches of all recordings that are most like an example, nearest first.
@@ -43,10 +41,13 @@ def search(
         like: ``CLIP``, or ``CLIP:START-END`` in seconds; the example itself is not a hit.
         out: CSV to write: recording, start, end (seconds), distance.
         hits: how many; hits overlap by less than a half.
+        features: what moments are seen by: ``raw``, ``statistics``, ``rocket``, weights (``body``), or a run; by
+            default means and deviations over 0.4 s.
         overwrite: replace a file that is there.
 
     Raises:
-        ConfigError: no such clip, or an interval that it does not have.
+        ConfigError: no such clip, an interval that it does not have, or unknown features.
+        RunError: features of a folder that is no run.
     """
     if out is not None:
         refuse_existing(out, overwrite)
@@ -55,7 +56,8 @@ def search(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     layout = Layout.of(source)
     row, first, last = _example(source, like, layout)
-    z = embedded([_moments(source.clip(i), layout) for i in range(len(source))])
+    look = looker(source, features, _SMOOTH, lags=())
+    z = embedded([look(source.clip(i)) for i in range(len(source))])
     long = last - first
     parts = np.linspace(0, long, PARTS + 1)[:-1].astype(np.int64) + long // (2 * PARTS)
     wanted = z[row][first + parts]
@@ -93,14 +95,6 @@ def _example(archive: MotionArchive, like: str, layout: Layout) -> tuple[int, in
     if last - first < 2:
         raise ConfigError(f"--like {like}: {stop - start:g} s is too short to compare; take at least {3 * step:g} s")
     return row, first, last
-
-
-def _moments(frames: npt.NDArray[np.floating[Any]], layout: Layout) -> list[Float]:
-    x = signals(frames, layout).astype(np.float64)
-    at, width, offset = centres(layout, len(x)), max(2, round(_SMOOTH * layout.fps)), x.mean(axis=0)
-    mean = window_means(x - offset, at, width)
-    square = window_means((x - offset) ** 2, at, width)
-    return [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + 0.02)]
 
 
 def _distances(

@@ -8,10 +8,9 @@ transitions are learnt by turns with the sequence (hard expectation-maximisation
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +21,18 @@ from motet.core.files import refuse_existing
 from motet.data.archive import MotionArchive
 from motet.evaluate.segmentation import segments
 from motet.use.durations import Chain, Durations
+from motet.use.encoded import features_named
 from motet.use.material import centres
 from motet.use.predict import write_table
 from motet.use.signals import Layout, check_length, present, signals
-from motet.use.windows import Float, window_means
+from motet.use.windows import Float, Rocket, Statistics, window_means
 
 Integers = npt.NDArray[np.int64]
 LAGS = (0.06, 0.12, 0.25, 0.5)
 DIMENSIONS = 30
 _FLOOR = 0.02  # added to deviations before their logarithm, in units of the signals
-_ROUNDS, _MOST = 6, 20
+_ROUNDS = 6
+MOST = 20
 _RECURRING = 0.98
 COLUMNS = ("recording", "start", "end", "state")
 
@@ -47,6 +48,7 @@ class States:
             whose share is at least .98 is chosen.
         labels: (n,) state of each tick of each recording, -1 where nothing was recorded.
         layout: of the recordings.
+        limited: the number was not given and is the largest that was tried, so there may be more.
     """
 
     table: pl.DataFrame
@@ -54,6 +56,7 @@ class States:
     evidence: dict[int, float]
     labels: list[Integers]
     layout: Layout
+    limited: bool = False
 
 
 def segment(
@@ -61,7 +64,9 @@ def segment(
     out: str | Path | None = None,
     *,
     states: int | None = None,
+    most: int = MOST,
     shortest: float = 3.0,
+    features: str | None = None,
     track: str | None = None,
     overwrite: bool = False,
 ) -> States:
@@ -71,32 +76,38 @@ def segment(
         archive: recordings of one layout.
         out: CSV to write: recording, start, end (seconds), state.
         states: K; by default the largest number of states that recur, in other recordings or (of one recording) later.
+        most: largest number of states that is tried, where ``states`` is not given.
         shortest: seconds that a piece lasts on average before pieces are clustered: more gives fewer, longer bouts.
-            Features look at half as much.
+            Features look at half as much, unless they are named.
+        features: what moments are seen by: ``raw``, ``statistics``, ``rocket``, weights (``body``), or a run; by
+            default means, deviations and changes over half of ``shortest``.
         track: also store the states as this label track (``state 0`` …), to be named and fitted later.
         overwrite: replace a file or track that is there.
 
     Raises:
-        ConfigError: fewer pieces than states, or something is there already.
+        ConfigError: fewer pieces than states, unknown features, or something is there already.
         DataError: a recording shorter than a window.
+        RunError: features of a folder that is no run.
     """
     if out is not None:
         refuse_existing(out, overwrite)
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if track is not None and track in source.tracks and not overwrite:
         raise ConfigError(f"{source.path} has a track {track!r} already; choose another --track or pass --overwrite")
-    if states is not None and states < 2:
-        raise ConfigError(f"states is {states}; there must be at least 2")
+    for name, number in (("states", states), ("most", most)):
+        if number is not None and number < 2:
+            raise ConfigError(f"{name} is {number}; there must be at least 2")
     if not shortest > 0:
         raise ConfigError(f"shortest is {shortest}; it must be a positive number of seconds")
     layout = Layout.of(source)
+    look = looker(source, features, shortest / 2, LAGS)
     for index in range(len(source)):
         check_length(source, index, shortest / 2)
     frames = [source.clip(i) for i in range(len(source))]
-    z = embedded([moments(f, layout, shortest / 2) for f in frames])
+    z = embedded([look(f) for f in frames])
     step = layout.hop / layout.fps
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
-    count, evidence, own = clustered(z, pieces, states, source)
+    count, evidence, own = clustered(z, pieces, states, source, most)
     labels = refined(z, pieces, own, count)
     there = [present(f)[centres(layout, len(f))] for f in frames]
     labels = [np.where(t, y, -1) for t, y in zip(there, labels, strict=True)]
@@ -111,10 +122,26 @@ def segment(
     if track is not None:
         named = table.with_columns(label=pl.format("state {}", "state"), rater=pl.lit("motet"))
         source.tracks.save(track, named.drop("state"))
-    return States(table, count, evidence, labels, layout)
+    return States(table, count, evidence, labels, layout, limited=bool(evidence) and count == max(evidence))
 
 
-def moments(frames: npt.NDArray[Any], layout: Layout, window: float) -> list[Float]:
+def looker(
+    archive: MotionArchive, features: str | None, window: float, lags: Sequence[float]
+) -> Callable[[Float], list[Float]]:
+    """Frames of a recording → kinds of features of every tick, by their name or those of :func:`moments`.
+
+    What an encoder gives has one scale; statistics and random convolutions have one a column.
+    """
+    layout = Layout.of(archive)
+    if features is None:
+        return lambda frames: moments(frames, layout, window, lags)
+    dense = features_named(features, archive)
+    if isinstance(dense, Statistics | Rocket):
+        return lambda frames: list(dense(frames, layout).T[:, :, None])
+    return lambda frames: [dense(frames, layout)]
+
+
+def moments(frames: Float, layout: Layout, window: float, lags: Sequence[float]) -> list[Float]:
     """Kinds of features of every tick: means over ``window`` seconds, logarithms of deviations and of changes.
 
     A logarithm, because a movement is twice another whether both are large or small.
@@ -124,7 +151,7 @@ def moments(frames: npt.NDArray[Any], layout: Layout, window: float) -> list[Flo
     mean = window_means(x - offset, at, width)
     square = window_means((x - offset) ** 2, at, width)
     found = [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + _FLOOR)]
-    for lag in sorted({max(1, round(s * layout.fps)) for s in LAGS}):
+    for lag in sorted({max(1, round(s * layout.fps)) for s in lags}):
         change = np.zeros_like(x)
         change[lag:] = (x[lag:] - x[:-lag]) ** 2
         found.append(np.log(np.sqrt(window_means(change, at, width)) + _FLOOR))
@@ -181,6 +208,7 @@ def clustered(
     pieces: Sequence[tuple[int, int, int]],
     states: int | None,
     archive: MotionArchive,
+    most: int = MOST,
 ) -> tuple[int, dict[int, float], Integers]:
     """Number of states, evidence for each number that was tried, and the state of each piece."""
     from scipy.cluster.hierarchy import fcluster, linkage
@@ -199,7 +227,7 @@ def clustered(
     if states is not None:
         return states, {}, cut(states)
     evidence = {}
-    for count in range(2, min(_MOST, len(pieces) - 1) + 1):
+    for count in range(2, min(most, len(pieces) - 1) + 1):
         evidence[count] = recurring(pieces, cut(count), len(z))
     best = max((k for k, share in evidence.items() if share >= _RECURRING), default=2)
     return best, evidence, cut(best)
