@@ -15,9 +15,9 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.evaluate import segmentation_scores
 from motet.use.classifiers import Linear, Trees
-from motet.use.fit import _expected, fit
+from motet.use.fit import _expected, _is_tiny, fit
 from motet.use.material import gather
-from motet.use.network import Network
+from motet.use.network import Network, fitting_steps
 from motet.use.predict import Live, live_lines, predict
 from motet.use.predictor import Predictor, load_predictor
 from motet.use.signals import Layout
@@ -260,6 +260,16 @@ def test_the_network_learns_and_is_the_same_for_a_seed(archive: MotionArchive) -
     p = made[0](material.frames(6), layout)
     assert np.array_equal(p, made[1](material.frames(6), layout))
     assert np.mean(p.argmax(axis=1) == material.ticks[6]) > 0.8
+
+
+def test_the_network_costs_little_on_tiny_sets(archive: MotionArchive, tmp_path: Path) -> None:
+    assert [fitting_steps(n) for n in (10, 6_000, 60_000)] == [40, 117, 320]
+    few, material = gather(clips(tmp_path / "c.motet"), None, "ignore"), gather(archive, None, "ignore")
+    assert _is_tiny(few)  # 36 clips of 1 to 2 s
+    assert not _is_tiny(material)
+    for y in material.labels:
+        y[:] = -1
+    assert _is_tiny(material)  # only labelled time counts
 
 
 def test_the_public_names() -> None:

@@ -34,6 +34,8 @@ from motet.use.windows import WINDOWED, Dense, Statistics
 Integers = npt.NDArray[np.int64]
 CANDIDATES = ("raw+linear", "statistics+linear", "statistics+trees", "rocket+linear", Network.name)
 """candidates of any recordings; weights that read them come before the network."""
+FEW_SECONDS = 60.0
+"""of labelled time, below which the network is tried only if it is asked for."""
 TUNED = "tuned"
 SCALES = (0.5, 1.0, 2.0)
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.4, 3.0, 15))
@@ -79,8 +81,9 @@ def fit(
         archive: recordings with a label track, or labelled clips.
         out: folder to create: ``config.json``, ``model.safetensors`` and a card.
         track: label track to learn; the only one by default, or the labels of clips where there is none.
-        candidates: what to choose from: :data:`CANDIDATES` and ``NAME+linear`` of all weights by default; also
-            ``NAME+trees`` and ``NAME+tuned`` (fine-tuned) of weights.
+        candidates: what to choose from: :data:`CANDIDATES` and ``NAME+linear`` of all weights by default, without the
+            network below :data:`FEW_SECONDS` of labelled time; also ``NAME+trees`` and ``NAME+tuned`` (fine-tuned) of
+            weights.
         features: runs or folders of weights, besides the shipped weights that read the recordings.
         by: what is held out together; ``recordings`` estimates the error on new recordings of known people.
         folds: of the cross-validation.
@@ -102,11 +105,14 @@ def fit(
     refuse_existing(out, overwrite)
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
-    candidates = _checked(candidates, dense)
+    chosen = _checked(candidates, dense)
     material = gather(source, track, unlabelled, by)
     console = Console(stderr=True, quiet=not progress, highlight=False)
+    if candidates is None and _is_tiny(material):
+        chosen = [c for c in chosen if c != Network.name]
+        console.print(f"network: left out below {FEW_SECONDS:g} s of labelled time; name it in candidates to try it")
     fold = material.folds(folds, seed)
-    outcomes, cached = _cross_validated(material, candidates, dense, fold, seed, console)
+    outcomes, cached = _cross_validated(material, chosen, dense, fold, seed, console)
     best = max(outcomes, key=lambda o: _rank(o.scores))
     expected = _expected(material, outcomes, fold)
     model = _final(material, best, dense, cached, fold, seed)
@@ -154,6 +160,10 @@ def _checked(candidates: Sequence[str] | None, dense: dict[str, Dense]) -> Seque
     if unknown or not candidates:
         raise ConfigError(f"there is no candidate {(unknown or ['(none)'])[0]!r}; choose from {', '.join(kinds)}")
     return candidates
+
+
+def _is_tiny(material: Material) -> bool:
+    return sum(int((y >= 0).sum()) for y in material.labels) < FEW_SECONDS * material.layout.fps
 
 
 def _features(material: Material, dense: Dense) -> list[Array]:

@@ -20,7 +20,8 @@ from motet.use.signals import SAMPLES, Array, Layout, signals
 Integers = npt.NDArray[np.int64]
 KERNEL, DILATIONS = 5, (1, 2, 4, 8, 16)
 _WIDTH, _DROP = 48, 0.25
-_WINDOW, _BATCH, _STEPS, _LR = 128, 16, 320, 4e-3
+_WINDOW, _BATCH, _LR = 128, 16, 4e-3
+_FEWEST_STEPS, _MOST_STEPS, _PASSES = 40, 320, 40
 _ROTATION = {"sensor": 0.5, "body": 0.15, "hand": 0.15}  # radians
 
 
@@ -101,7 +102,7 @@ class Network:
         layout: Layout,
         *,
         seed: int = 0,
-        steps: int = _STEPS,
+        steps: int | None = None,
     ) -> Network:
         """Train from nothing.
 
@@ -111,9 +112,10 @@ class Network:
             classes: K.
             layout: of the recordings.
             seed: of weights, crops and augmentation.
-            steps: optimiser steps.
+            steps: optimiser steps; None is :func:`fitting_steps` of the data.
         """
         inputs = [samples(r, layout) for r in recordings]
+        steps = fitting_steps(sum(map(len, inputs))) if steps is None else steps
         step = layout.stride
         targets = [
             y[np.minimum(np.arange(len(x)) * step + step // 2, len(y) - 1)] for x, y in zip(inputs, labels, strict=True)
@@ -137,6 +139,11 @@ class Network:
                 schedule.step()
         arrays = {f"net.{k}": v.numpy() for k, v in net.state_dict().items()}
         return cls({**arrays, "shift": scaling[0][:, 0].numpy(), "gain": scaling[1][:, 0].numpy()})
+
+
+def fitting_steps(count: int) -> int:
+    """Optimiser steps that see ``count`` samples about 40 times, at least 40 and at most 320."""
+    return min(max(_PASSES * count // (_BATCH * _WINDOW), _FEWEST_STEPS), _MOST_STEPS)
 
 
 def _scaling(inputs: Sequence[Array], layout: Layout) -> tuple[Tensor, Tensor]:
