@@ -17,9 +17,9 @@ from motet.core.files import refuse_existing, written
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.use.durations import Chain
-from motet.use.material import NONE
+from motet.use.material import NONE, SHORTEST
 from motet.use.predictor import Predictor, load_predictor
-from motet.use.signals import present
+from motet.use.signals import check_length, present
 
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
 
@@ -46,6 +46,7 @@ def predict(
 
     Raises:
         ConfigError: another layout or rate, or something is there already.
+        DataError: a recording shorter than a window.
     """
     if out is not None:
         refuse_existing(out, overwrite)
@@ -53,6 +54,9 @@ def predict(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if track is not None and track in source.tracks and not overwrite:
         raise ConfigError(f"{source.path} has a track {track!r} already; choose another --track or pass --overwrite")
+    known.layout.check(source)
+    for index in range(len(source)):
+        check_length(source, index, SHORTEST)
     bouts = known.predict(source)
     if out is not None:
         write_table(bouts, out)

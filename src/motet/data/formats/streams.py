@@ -180,7 +180,10 @@ def _labels(
     if labels is None or classes is None:
         return {}
     if labels.shape != arrays[name].shape[:1] or labels.dtype.kind not in "iu" or labels.max() >= len(classes):
-        raise DataError(f"{unit.path}: array '{name}_label' is not one index into class_names for each sample")
+        raise DataError(
+            f"{unit.path}: array '{name}_label' is not one index into class_names for each sample; "
+            "add the missing names or correct the labels"
+        )
     rows = slice(*_offsets(unit.path, arrays, name)[index : index + 2].tolist())
     stamps = _stamps(unit.path, arrays, name)[rows]
     order = np.argsort(stamps, kind="stable")

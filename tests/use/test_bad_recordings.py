@@ -1,0 +1,105 @@
+"""What goes wrong with recordings, through the command line: one line with the remedy, and nothing half-written."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet.cli import main
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter
+from motet.use.fit import fit
+from tests.data.test_streams import write as streams
+from tests.use.made import CLASSES, FPS, movement, recordings
+
+HEADER = "recording,start,end,label"
+LABEL = "data label a.motet bad.csv --track t"
+
+
+def other(path: str, *, layout: str = "imu-2", fps: float = FPS, seconds: float = 10.0) -> None:
+    """One unlabelled recording of another layout, rate or length."""
+    random = np.random.default_rng(0)
+    skeleton = layouts.get(layout)
+    with ArchiveWriter(path, skeleton=skeleton, fps=fps) as writer:
+        writer.add(random.normal(size=(round(seconds * fps), len(skeleton), 3)), name="r")
+
+
+def one_person_waves(path: str) -> None:
+    """Three people; the third alone waves."""
+    random = np.random.default_rng(0)
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=FPS, class_names=list(CLASSES)) as writer:
+        for person in range(3):
+            order = ["sit", "walk"] + ["wave"] * (person == 2)
+            frames = np.concatenate([movement(c, 80, random) for c in order])
+            labels = [c for c in order for _ in range(80)]
+            writer.add(frames, name=f"r{person}", subject=person, tracks={"activity": labels})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    known = recordings(folder / "a.motet", people=2, each=1)
+    fit(known, folder / "m", candidates=("statistics+linear",), folds=2, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        other("body.motet", layout="kinect-v2", fps=30.0)
+        other("slow.motet", fps=10.0)
+        other("short.motet", seconds=0.3)
+        one_person_waves("alone.motet")
+        streams(folder / "apart.npz", watch_time=np.concatenate([1e6 + np.linspace(3, 7, 400)] * 2))
+        streams(folder / "classes.npz", watch_label=np.full(800, 9))
+        rows = "".join(f"p{i},{'old' if i < 2 else 'young'},{i}.0\n" for i in range(6))
+        Path("groups.csv").write_text("person,group,speed\n" + rows)
+    return folder
+
+
+CASES = {
+    "overlapping": (LABEL, ["r00,1,3,sit", "r00,2,4,walk"], "bad.csv", "on two tracks"),
+    "backward": (LABEL, ["r00,3,1,sit"], "from 3 to 1 s", "swap start and end"),
+    "beyond the end": (LABEL, ["r00,1,900,sit"], "outside the recording, which ends at", "correct its times"),
+    "unknown recording": (LABEL, ["r99,1,2,sit"], "no recording 'r99'", "it has r00"),
+    "no class": (LABEL, ["r00,1,2,"], "has no label", "name its class"),
+    "unknown class": ("data select a.motet out --where \"class = 'fly'\"", [], "a.motet", "no clip"),
+    "class without a name": ("data import streams classes.npz out", [], "watch_label", "add the missing names"),
+    "clocks apart": ("data import streams apart.npz out", [], "recording a: clocks of phone and watch", "run apart"),
+    "another layout": ("predict m body.motet --out out", [], "body.motet holds", "data convert --layout"),
+    "another rate": ("predict m slow.motet --out out", [], "10 frames per second", "data convert --fps 20"),
+    "short, predict": ("predict m short.motet --out out", [], "recording r lasts 0.30 s", "data select --drop"),
+    "short, segment": ("segment short.motet --out out", [], "recording r lasts 0.30 s", "data select --drop"),
+    "short, search": ("search short.motet --like r:0-9 --out out", [], "0 to 9 s is no part of r", "which lasts 0.3 s"),
+    "no labels": ("fit slow.motet --out out", [], "neither label tracks nor labelled clips", "motet data label"),
+    "two people": ("compare groups.csv --by group --out out", [], "group 'old'", "record more people"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_with_the_remedy(
+    case: str, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, rows, what, remedy = CASES[case]
+    monkeypatch.chdir(made)
+    Path("bad.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    before = sorted(Path().rglob("*"))
+    assert main(shlex.split(command)) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ")
+    lines = said.splitlines()
+    assert len(lines) == (3 if "import" in command else 1), said  # an import: a heading, then a line a recording
+    assert what in said
+    assert remedy in said
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_class_of_one_person_is_said(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(made)
+    verb = ["fit", "alone.motet", "--out", str(tmp_path / "m"), "--candidates", "statistics+linear", "--quiet"]
+    assert main(verb) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(said) == 1, said
+    assert "only one person has 'wave'" in said[0]
+    assert "label it in another person" in said[0]
