@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 import pytest
 
 from motet.cli.entries import Arg, Positional, Prefixed, entries
-from motet.cli.parse import parse, stated
+from motet.cli.parse import is_set, parse, stated, value_of
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Count, Options
@@ -94,6 +95,14 @@ def test_one_place_for_one_value_and_words_after_two_dashes() -> None:
         ("src --out o --knn.leaning 1", "there is no option --knn.leaning here"),
         ("src --out o -x", "there is no option -x here"),
         ("src --out o --name x", "there is no option --name here"),
+        ("src --out=", "--out takes a path, not ''"),
+        ("src --out o --seeds", "--seeds needs a value"),
+        ("src --out o --seeds 1e3", "--seeds takes a whole number, not '1e3'"),
+        ("src --out o --again False", "--again stands alone or is written --again=False"),
+        ("src --out o --no-norm true", "--no-norm stands alone or is written --no-norm=true"),
+        ("src --out o --batch 8", "there is no option --batch here; did you mean --batch-size?"),
+        (f"src --out o --lr {'x' * 500}", f"--lr takes a number, not '{'x' * 60}…' (see"),
+        (f"src --out o --{'x' * 500}", f"there is no option --{'x' * 58}… here"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(line: str, said: str) -> None:
@@ -101,6 +110,69 @@ def test_what_does_not_fit_is_said_in_one_line(line: str, said: str) -> None:
         read(line)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "field_", "value"),
+    [
+        (["--out", "-o"], "out", Path("-o")),
+        (["--out", "two words/ä"], "out", Path("two words/ä")),
+        (["--out=a=b"], "out", Path("a=b")),
+        (["--out", "a", "--out", "b"], "out", Path("b")),
+        (["--out", "o", "--seeds", "1", "2", "--seeds=3"], "seeds", (3,)),
+        (["--out", "o", "--split", ""], "split", ""),
+        (["--out", "o", "--split=None"], "split", None),
+        (["--out", "o", "--again=no"], "again", False),
+        (["--out", "o", "--again", "--no-again"], "again", False),
+        (["--out", "o", "--inner-lr"], None, "no option --inner-lr"),
+        (["--out", "o", "--no_norm", "--knn.batch_size", "9"], "knn", Inner(batch_size=9)),
+        (["--out", "o", "--drops"], "inner", Inner(drops=())),
+        (["--out", "o", "--drops=None"], "inner", Inner()),
+        (["--out", "o", "--scale", "-inf"], "inner", Inner(scale=float("-inf"))),
+        (["--out", "o", "--bad\nname"], None, r"no option --bad\nname here"),
+    ],
+)
+def test_spellings_that_people_use(words: list[str], field_: str | None, value: object) -> None:
+    if field_ is None:
+        with pytest.raises(ConfigError) as error:
+            parse(Verb, ["src", *words], "motet verb")
+        assert str(value) in str(error.value)
+        assert "\n" not in str(error.value)
+    else:
+        assert getattr(parse(Verb, ["src", *words], "motet verb"), field_) == value
+
+
+def test_values_before_anything_is_parsed_are_those_that_parse_takes() -> None:
+    words = [
+        "--data",
+        "--out",
+        "x",
+        "--from_run=a",
+        "--from-run",
+        "b",
+        "--as_released",
+        "--split",
+        "-1",
+        "--",
+        "--data",
+        "y",
+    ]
+    assert [value_of(words, flag) for flag in ("--data", "--out", "--from-run", "--split")] == [None, "x", "b", "-1"]
+    assert is_set(words, "--as-released")
+    assert is_set(["--as-released=true"], "--as-released")
+    assert not is_set(["--as-released=false"], "--as-released")
+
+
+def test_json_to_the_terminal_takes_the_place_of_the_text(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for quiet in (False, True):
+        Output(json=Path("-"), quiet=quiet).done("| a table |", {"acc": 0.5})
+        assert json.loads(capsys.readouterr().out) == {"acc": 0.5}
+    Output(quiet=True, json=Path("r.json")).done("| a table |", {"acc": 0.5})
+    assert capsys.readouterr().out == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
 def test_a_word_too_many_is_named() -> None:

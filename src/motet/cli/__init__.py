@@ -22,7 +22,7 @@ from motet.cli.light import without_libraries
 from motet.cli.parse import asks_help
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 from motet.core.signals import STOPPING
-from motet.core.text import shown
+from motet.core.text import printable, shown
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(str(error), file=sys.stderr)
         return error.status
     except MotetError as error:
-        print(f"error: {shown(str(error))}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DataError | RunError) else 1
     except BrokenPipeError:
         return 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from motet.cli.entries import Arg, Positional, Shown
 from motet.cli.parse import HELP, parse
 from motet.cli.result import Output
+from motet.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,6 +32,8 @@ def data_import(args: Sequence[str]) -> int:
             print(f"  {name:12} {formats.get(name).description}")
         print("\n`motet data import FORMAT --help` lists the options of a format")
         return 0
+    if args[0].startswith("-"):
+        raise ConfigError("data import needs a FORMAT first (see `motet data import --help`)")
     chosen = formats.get(args[0])
 
     @dataclass

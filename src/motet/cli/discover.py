@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from motet.cli.entries import Arg
-from motet.cli.parse import parse, stated, value_of
+from motet.cli.parse import is_set, parse, stated, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import show, trains
 from motet.core.errors import ConfigError
@@ -28,7 +28,7 @@ def discover(args: Sequence[str]) -> int:
     base = SETTINGS[name or "small"]
     if (way := value_of(args, "--method")) is not None:
         base = base.with_options({"method": way})
-    if "--as-released" in args:
+    if is_set(args, "--as-released"):
         base = as_released(base)
 
     @dataclass

@@ -182,7 +182,17 @@ def alternatives(hint: Any) -> list[Any]:
     return [hint]
 
 
-_READERS: dict[Any, tuple[Any, str]] = {int: (int, "a whole number"), float: (float, "a number")}
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("an empty name is the current folder to Path")
+    return Path(text)
+
+
+_READERS: dict[Any, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    Path: (_path, "a path"),
+}
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -206,7 +216,12 @@ def read(hint: Any, text: str, flag: str) -> Any:
     wanted += [f"one of {', '.join(choices)}"] if choices else []
     near = near_names(text, choices)
     hint_words = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise ConfigError(f"{flag} takes {' or '.join(wanted)}, not {text!r}{hint_words}")
+    raise ConfigError(f"{flag} takes {' or '.join(wanted)}, not {brief(text)!r}{hint_words}")
+
+
+def brief(text: str, most: int = 60) -> str:
+    """The beginning of a text that is too long for a message."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _read(kind: Any, text: str) -> Any:

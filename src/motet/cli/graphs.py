@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from motet.cli.entries import Arg, Positional
-from motet.cli.parse import option_of, parse, value_of
+from motet.cli.parse import is_set, option_of, parse, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
@@ -30,7 +30,7 @@ def graphs(args: Sequence[str]) -> int:
     from motet.methods.graphs.run import options_for
 
     # options of the method and their defaults, before anything is parsed
-    chosen = options_for(value_of(args, "--method") or "graphcl", "--as-released" in args, {})
+    chosen = options_for(value_of(args, "--method") or "graphcl", is_set(args, "--as-released"), {})
 
     @dataclass
     class Arguments(Output):

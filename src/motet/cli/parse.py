@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING
 from typing import Any, TypeVar
 
-from motet.cli.entries import Entry, build, entries, items, near_flags, read
+from motet.cli.entries import Entry, brief, build, entries, items, near_flags, read
 from motet.core.errors import ConfigError
+from motet.core.text import printable
 
 T = TypeVar("T")
 HELP = ("-h", "--help", "--help-all")
@@ -71,9 +72,11 @@ def _values(
         name, equals, text = word.partition("=")
         found = flags.get(_spelled(name))
         if found is None:
-            raise ConfigError(f"there is no option {name} here{_instead(name, known, elsewhere)}")
+            raise ConfigError(f"there is no option {printable(brief(name))} here{_instead(name, known, elsewhere)}")
         entry, positive = found
         if entry.switch:
+            if not equals and words and words[0].lower() in ("true", "false"):
+                raise ConfigError(f"{name} stands alone or is written {name}={words[0]}")
             values[entry.path] = (read(bool, text, name) if equals else True) is positive
         else:
             values[entry.path] = _taken(entry, name, [text] if equals else None, words)
@@ -111,9 +114,10 @@ def _taken(entry: Entry, flag: str, given: list[str] | None, words: list[str]) -
         given = []
         while words and len(given) < most and not words[0].startswith("--"):
             given.append(words.pop(0))
+    # options of a recipe may be empty; of a verb, an empty one is a value that was forgotten
+    if not given and (kinds is None or not entry.group):
+        raise ConfigError(f"{flag} needs a value")
     if kinds is None:
-        if not given:
-            raise ConfigError(f"{flag} needs a value")
         return read(entry.hint, given[0], flag)
     if given == ["None"] and entry.default is None:
         return None
@@ -137,7 +141,7 @@ def _placed(words: list[str], places: list[Entry]) -> dict[tuple[str, ...], Any]
         elif taken:
             found[entry.path] = read(entry.hint, taken[0], entry.name.upper())
     if words:
-        raise ConfigError(f"{words[0]!r} is one argument too many")
+        raise ConfigError(f"{brief(words[0])!r} is one argument too many")
     return found
 
 
@@ -152,10 +156,17 @@ def stated(args: Sequence[str]) -> set[str]:
 
 
 def value_of(args: Sequence[str], flag: str) -> str | None:
-    """Value of ``--flag value`` or ``--flag=value`` before anything is parsed."""
-    for position, arg in enumerate(args):
-        if arg == flag and position + 1 < len(args):
-            return args[position + 1]
-        if arg.startswith(f"{flag}="):
-            return arg.split("=", 1)[1]
-    return None
+    """Value of ``--flag value`` or ``--flag=value`` before anything is parsed; the last, as :func:`parse` takes it."""
+    found = None
+    for word, following in zip(args, [*args[1:], "--"], strict=False):
+        if word == "--":
+            break
+        name, equals, text = word.partition("=")
+        if _spelled(name) == flag and (equals or not following.startswith("--")):
+            found = text if equals else following
+    return found
+
+
+def is_set(args: Sequence[str], flag: str) -> bool:
+    """Whether a switch is on, before anything is parsed."""
+    return any(_spelled(word).lower() in (flag, *(f"{flag}={yes}" for yes in ("true", "yes", "on"))) for word in args)

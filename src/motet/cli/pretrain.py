@@ -83,7 +83,7 @@ def pretrain(args: Sequence[str]) -> int:
 
 def _usage(args: Sequence[str]) -> int:
     if not asks_help(args):
-        raise ConfigError("pretrain needs a RECIPE or --from-run RUN (see `motet pretrain --help`)")
+        raise ConfigError("pretrain needs a RECIPE or --from-run RUN first (see `motet pretrain --help`)")
     names = recipes.names()
     print("usage: motet pretrain RECIPE --data ARCHIVE [ARCHIVE …] --out RUN [options]")
     print("       motet pretrain --from-run RUN --data ARCHIVE --out RUN\n")

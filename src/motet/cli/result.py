@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ class Output:
     """Where a result goes."""
 
     json: Path | None = None
-    """write the result as one JSON object"""
+    """write the result as one JSON object; - is the terminal, in place of the text"""
     quiet: bool = False
     """only warnings and errors: no progress, no result on the terminal"""
 
@@ -23,15 +24,19 @@ class Output:
         Returns:
             0, the exit status of a verb that has succeeded.
         """
-        if os.environ.get("RANK", "0") == "0":
-            if not self.quiet and text:
-                from motet.cli.tables import shown
+        if os.environ.get("RANK", "0") != "0":
+            return 0
+        if self.json == Path("-"):
+            print(json.dumps(data, indent=1))
+            return 0
+        if not self.quiet and text:
+            from motet.cli.tables import shown
 
-                print(shown(text))
-            if self.json is not None:
-                from motet.core.files import write_json
+            print(shown(text))
+        if self.json is not None:
+            from motet.core.files import write_json
 
-                write_json(self.json, data)
+            write_json(self.json, data)
         return 0
 
     def others(self, *left_out: str) -> dict[str, Any]:
