@@ -25,7 +25,7 @@ def discover(args: Sequence[str]) -> int:
     name = value_of(args, "--recipe") or (TASKS[task].settings if task else None)
     if name is not None and name not in SETTINGS:
         raise ConfigError(f"there is no recipe {name!r} of discover; choose from {', '.join(SETTINGS)}")
-    base = SETTINGS[name or "small"]
+    base = SETTINGS[name or "body"]
     if (way := value_of(args, "--method")) is not None:
         base = base.with_options({"method": way})
     if is_set(args, "--as-released"):
@@ -43,7 +43,8 @@ def discover(args: Sequence[str]) -> int:
         task: Annotated[str | None, Arg(metavar="NAME")] = None
         """splits, classes, clusters and recipe of a known pair of sets"""
         recipe: Annotated[str | None, Arg(metavar="NAME")] = None
-        """paper or small; by default small below 5,000 training clips"""
+        """body, paper or small; by default body where the weights of the package read both archives and no option
+        asks for other networks, else small below 5,000 training clips"""
         method: Annotated[str | None, Arg(metavar="NAME")] = None
         """how the target is labelled; `--method NAME --help` shows its options. By default codt"""
         source_split: Annotated[str | None, Arg(metavar="RULE")] = None

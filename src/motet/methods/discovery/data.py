@@ -181,6 +181,7 @@ class Clips:
     Attributes:
         sides: the rows.
         meeting: common form.
+        given: whether that form is the one of given weights, in which the target is seen by both branches.
         names: of all clips of the source, and of the target.
         source: source clips in the common form.
         target: target clips in the common form, and as they are.
@@ -189,17 +190,22 @@ class Clips:
     """
 
     def __init__(
-        self, source: MotionArchive, target: MotionArchive, chosen: Sides, preprocess: str, device: str | torch.device
+        self,
+        source: MotionArchive,
+        target: MotionArchive,
+        chosen: Sides,
+        preprocess: str,
+        device: str | torch.device,
+        form: Meeting | None = None,
     ) -> None:
-        self.sides, self.meeting = chosen, Meeting.of(source, target)
+        self.sides, self.meeting, self.given = chosen, form or Meeting.of(source, target), form is not None
         self.names = source.clips["name"], target.clips["name"]
         shown = Retargeted(source, self.meeting), Retargeted(target, self.meeting)
         ids = np.union1d(chosen.train, chosen.test)
         self.source = ClipStore(shown[0], chosen.source, preprocess=preprocess, device=device)
-        self.target = (
-            ClipStore(shown[1], ids, preprocess=preprocess, device=device),
-            ClipStore(target, ids, preprocess=preprocess, device=device),
-        )
+        common = ClipStore(shown[1], ids, preprocess=preprocess, device=device)
+        own = common if self.given else ClipStore(target, ids, preprocess=preprocess, device=device)
+        self.target = (common, own)
         self.train, self.test = torch.from_numpy(chosen.train), torch.from_numpy(chosen.test)
         labels = torch.from_numpy(target.labels)
         self.judged = self.test[labels[self.test] >= 0]

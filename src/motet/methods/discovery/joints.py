@@ -7,6 +7,7 @@ equal layouts on all their joints, hands and sensors on the joints that both hav
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +144,21 @@ class Meeting:
         known = units <= set(METRES) or len(units) == 1 or skeleton.kind != "body"
         return cls(skeleton, channels, max(source.persons, target.persons), "metres" if known else "body")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; :meth:`from_dict` is its inverse."""
+        return {
+            "skeleton": self.skeleton.to_dict(),
+            "channels": list(self.channels),
+            "persons": self.persons,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Meeting:
+        """Inverse of :meth:`to_dict`."""
+        layout, channels = Skeleton.from_dict(form["skeleton"]), tuple(form["channels"])
+        return cls(layout, channels, int(form["persons"]), str(form["scale"]))
+
 
 class Retargeted(MotionArchive):
     """An archive seen in the common form; a clip is converted when it is read and nothing is copied.
@@ -178,7 +194,8 @@ class Retargeted(MotionArchive):
             # what a flat picture cannot express is left to convert, which says so
             frames = convert(frames, given, form)
         out = np.zeros((len(frames), self.persons, len(form), len(self.channels)), dtype=np.float32)
-        out[:, : frames.shape[1]] = frames[..., : len(self.channels)] * np.float32(self._factor)
+        frames = frames[:, : self.persons, :, : len(self.channels)]
+        out[:, : frames.shape[1]] = frames * np.float32(self._factor)
         return out / _size(out, form) if self.meeting.scale == "body" else out
 
 

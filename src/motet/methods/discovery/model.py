@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
+from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.skeletons import Skeleton
@@ -37,8 +38,10 @@ from motet.methods.discovery.scores import BRANCHES, predict
 from motet.methods.discovery.settings import settings_from_dict
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.stored import read_config, read_result
+from motet.methods.discovery.streams import StreamEncoder
 from motet.methods.discovery.views import whole_clips
 from motet.methods.model import Model as ClipModel
+from motet.methods.whitening import Whitening
 
 
 class Students(nn.Module):
@@ -100,6 +103,21 @@ class Found(Model):
         self.centres, self.odd_below, self.names = centres, odd_below, names
 
     @property
+    def adapts(self) -> bool:
+        """Whether any body that has the joints will do, as both branches read the form of weights."""
+        return self.own is self.meeting
+
+    @property
+    def persons(self) -> int:
+        """Persons of a clip."""
+        return self.own.persons
+
+    @property
+    def channels(self) -> int:
+        """Coordinates of a joint."""
+        return len(self.own.channels)
+
+    @property
     def clusters(self) -> int:
         """K."""
         return self.discovery.pair[0].clusters
@@ -114,13 +132,15 @@ class Found(Model):
                 unit that has nothing to do with its.
             DataError: their axes are mirrored against their declaration, or all their coordinates are zero.
         """
-        if archive.skeleton.canonical != self.skeleton.canonical:
+        if self.adapts:
+            check_adaptable(archive, self)
+        elif archive.skeleton.canonical != self.skeleton.canonical:
             raise ConfigError(
                 f"{archive.path} has the layout {archive.skeleton.name!r}, but the clusters were found on "
                 f"{self.skeleton.name!r}; write its clips in "
                 "that layout with motet.data.convert.convert (docs/data/layouts.md)"
             )
-        if len(archive.channels) != len(self.own.channels) or archive.persons > self.own.persons:
+        if not self.adapts and (len(archive.channels) != len(self.own.channels) or archive.persons > self.own.persons):
             raise ConfigError(
                 f"{archive.path} has coordinates {', '.join(archive.channels)} and room for {archive.persons} persons, "
                 f"but the clusters were found with {', '.join(self.own.channels)} and {self.own.persons}; import it "
@@ -128,7 +148,8 @@ class Found(Model):
             )
         check_recordings(archive)
         check_axes(archive)
-        self._check_unit(archive)
+        if not self.adapts:
+            self._check_unit(archive)
         stores = [store for _, store in self._stores(archive)]
         return features(self.discovery, stores, stores[0].ids)
 
@@ -205,10 +226,17 @@ class Found(Model):
     def streaming(self) -> ClipModel:
         """The encoder of the target's own layout (branch B1) as a model of clips."""
         recipe = replace(recipes.get("moco/small-gru"), recipe="discover", streams=("joint",), encode_frames=None)
-        recipe = recipe.with_options({"frames": self.discovery.settings.frames, "preprocess": self.preprocess})
+        settings = self.discovery.settings
+        recipe = recipe.with_options({"frames": settings.frames, "preprocess": self.preprocess})
         form, encoder = self.own, self.discovery.pair[1].student["encoder"]
         layout = form.skeleton, form.persons, len(form.channels)
-        return ClipModel(recipe, *layout, encoders=[encoder], units=self.units)
+        if not isinstance(encoder, StreamEncoder):
+            return ClipModel(recipe, *layout, encoders=[encoder], units=self.units)
+        recipe = recipe.with_options({"encoder": settings.encoder, "streams": settings.streams})
+        made = ClipModel(recipe, *layout, encoders=list(encoder.encoders), units=self.units)
+        made.encoders.eval()
+        made.whitening = dict(zip(made.streams, cast("list[Whitening]", list(encoder.lasts)), strict=True))
+        return made
 
     def examples(self, run: Run, data: str | Path | None, split: str | None) -> Examples:
         """Clips of the target, with the features of both branches."""
@@ -306,12 +334,12 @@ def load(path: str | Path) -> Found:
     if not weights_path.exists():
         raise RunError(f"{folder} has not finished; continue it with `motet resume {folder}`")
     settings = settings_from_dict(config["settings"])
-    form: dict[str, Any] = config["common"]
-    meeting = Meeting(
-        Skeleton.from_dict(form["skeleton"]), tuple(form["channels"]), int(form["persons"]), str(form["scale"])
-    )
+    meeting = Meeting.from_dict(config["common"])
     target = config["target"]
-    own = Meeting(Skeleton.from_dict(target["skeleton"]), tuple(target["channels"]), int(target["persons"]), "metres")
+    own = meeting
+    if not config.get("one_form"):
+        layout = Skeleton.from_dict(target["skeleton"]), tuple(target["channels"]), int(target["persons"])
+        own = Meeting(*layout, "metres")
     with torch.random.fork_rng(devices=[]):
         discovery = Discovery.build(
             settings,

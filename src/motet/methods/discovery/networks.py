@@ -15,6 +15,7 @@ from motet.data.skeletons import Skeleton
 from motet.encoders import build_encoder
 from motet.memory import make_twin
 from motet.methods.discovery.settings import Settings
+from motet.methods.discovery.streams import StreamEncoder
 
 CHUNK = 1 << 16  # bank rows that are compared at once
 
@@ -33,11 +34,22 @@ def make_encoder(settings: Settings, skeleton: Skeleton, persons: int, channels:
     CoDT's graphs are centred at the neck in every layout; an encoder that was pretrained elsewhere keeps its centre.
     """
     options: dict[str, Any] = {"hidden": settings.hidden, "layers": settings.layers}
-    if settings.encoder == "stgcn":
+    if settings.encoder == "tcn":
+        options = {"width": settings.hidden, "layers": settings.layers, "kernel": settings.kernel}
+    elif settings.encoder == "transformer":
+        names = ("layers", "heads", "patch", "dropout")
+        options = {"width": settings.hidden, **{name: getattr(settings, name) for name in names}}
+    elif settings.encoder == "stgcn":
         options = {"width": settings.width, "feature_size": settings.feature_size, "dropout": settings.dropout}
         if "neck" in skeleton.canonical and not settings.start:
             options["center"] = skeleton.index("neck")
-    return build_encoder(settings.encoder, skeleton=skeleton, persons=persons, channels=channels, **options)
+
+    def make(layout: Skeleton) -> nn.Module:
+        return build_encoder(settings.encoder, skeleton=layout, persons=persons, channels=channels, **options)
+
+    if settings.encoder in ("gru", "stgcn") and settings.streams == ("joint",):
+        return make(skeleton)
+    return StreamEncoder(skeleton, settings.streams, make)
 
 
 @contextmanager

@@ -39,16 +39,23 @@ from motet.methods.discovery import model
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
 from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
-from motet.methods.discovery.rivals import rivals, verdict
+from motet.methods.discovery.forecast import forecast
+from motet.methods.discovery.joints import Meeting
+from motet.methods.discovery.rivals import BODY, rivals, verdict
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
 from motet.methods.discovery.stored import KIND, MODULE, read_config, read_result
 from motet.methods.discovery.tasks import TASKS
 from motet.methods.discovery.train import Discovering
-from motet.methods.discovery.warm_start import adopt, pretraining_of, start
+from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, start
 
 WEIGHTS = ("model.safetensors", "result.json", "names.json")
 """files of a run that its model is made of, besides config.json; patterns"""
-SMALLEST_BATCH, STEPS = 16, 5  # recipe "small": clips of a batch at least, and steps of an epoch
+SMALLEST_BATCH, STEPS = 16, 5  # recipes but "paper": clips of a batch at least, and steps of an epoch
+NETWORK = {
+    *("encoder", "streams", "hidden", "layers", "width", "feature_size", "kernel", "heads", "patch"),
+    *("frames", "preprocess", "start"),
+}
+"""options that say which networks see what; where one is given, weights of the package are no default"""
 _CLASSES = ("source_split", "target_split", "source_classes", "target_classes")
 
 
@@ -61,6 +68,7 @@ class Plan:
         parts: which of their clips count.
         settings: options, resolved.
         choice: the rules and classes that ``parts`` follow, for config.json.
+        form: what both branches read, where weights say so.
     """
 
     source: MotionArchive
@@ -68,13 +76,15 @@ class Plan:
     parts: Sides
     settings: Settings
     choice: dict[str, Any]
+    form: Meeting | None = None
 
     def trainer(self, progress: bool) -> Trainer:
         """The loop, before its first step."""
         archives, settings = (self.source, self.target), self.settings
 
         def make(device: torch.device) -> Discovery:
-            return Discovery(settings, Clips(*archives, self.parts, settings.preprocess, device), archives)
+            clips = Clips(*archives, self.parts, settings.preprocess, device, self.form)
+            return Discovery(settings, clips, archives)
 
         return Trainer(make, settings.loop, progress=progress)
 
@@ -118,7 +128,8 @@ def run(
         target: recordings whose classes are wanted. Labels, where it has any, only score the result.
         out: run directory to create; without one nothing is kept.
         clusters: how many; estimated after pretraining by default.
-        recipe: ``"paper"``, ``"small"`` or :class:`Settings`; by default "small" below 5,000 training clips.
+        recipe: ``"body"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default "body" where the weights of the
+            package read both archives and no option asks for other networks, else "small" below 5,000 training clips.
         task: a name of :data:`motet.methods.discovery.TASKS`: splits, classes, clusters and recipe of a known pair of
         sets.
         source_split, target_split: rules of :mod:`motet.data.splits`, by default each archive's standard; a target
@@ -144,10 +155,13 @@ def run(
         folder.check_free()
     trainer = found.trainer(progress)
     _begin(trainer, found)
+    learner = trainer.learner
+    assert isinstance(learner, Discovery)
     if folder is not None:
-        folder = _create(folder.path, found, trainer.learner)
+        folder = _create(folder.path, found, learner)
     if progress:
         print(found.parts.says(found.target), file=sys.stderr, flush=True)
+        print(forecast(learner), file=sys.stderr, flush=True)
     return _fit(trainer, folder)
 
 
@@ -159,7 +173,7 @@ def _begin(trainer: Trainer, found: Plan) -> None:
         trainer.restore({**state, "learner": {**state["learner"], "clusters": found.settings.clusters}})
     elif found.settings.start:
         assert isinstance(trainer.learner, Discovery)
-        start(trainer.learner.discovery, found.settings)
+        start(trainer.learner.discovery, found.settings, trainer.learner.clips)
 
 
 def _fit(trainer: Trainer, run: Run | None) -> dict[str, Any]:
@@ -249,12 +263,20 @@ def plan(
     for archive in archives:
         check_recordings(archive)
     check_pair(*archives, parts.source_classes, classes["target_classes"])
+    recipe = recipe or _default(archives, len(parts.train), as_released, options)
     settings = _settings(recipe, len(parts.train), clusters, as_released, options)
+    form = None
+    if settings.start and "start" not in options and options.keys() & NETWORK:
+        refused = sorted(options.keys() & NETWORK)[0].replace("_", "-")
+        raise ConfigError(
+            f"the recipe {settings.name} starts from the weights {settings.start}, which decide --{refused}; leave it "
+            "out, or choose --recipe small"
+        )
     if settings.start:
-        settings = adopt(settings, archives[1])
+        settings, form = adopt(settings, *archives)
     elif "preprocess" not in options:
-        fits = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
-        settings = replace(settings, preprocess=fits)
+        allowed = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
+        settings = replace(settings, preprocess=allowed)
     if settings.clusters is not None and settings.clusters > len(parts.train):
         raise ConfigError(
             f"{settings.clusters} clusters of {len(parts.train)} training clips of the target; lower --clusters to at "
@@ -263,7 +285,7 @@ def plan(
     check_size(settings, len(parts.train))
     settings = replace(settings, device=usable(settings.device))
     choice = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
-    return Plan(*archives, parts, settings, choice)
+    return Plan(*archives, parts, settings, choice, form)
 
 
 def resume(
@@ -295,7 +317,8 @@ def resume(
                 f"{', '.join(differ)} changed"
             )
     choice = {name: config[name] for name in _CLASSES}
-    found = Plan(*archives, sides(*archives, **choice), options(stored), choice)
+    form = Meeting.from_dict(config["common"]) if config.get("one_form") else None
+    found = Plan(*archives, sides(*archives, **choice), options(stored), choice, form)
     trainer = found.trainer(progress)
     if not stored.checkpoints:
         _begin(trainer, found)
@@ -318,16 +341,26 @@ def _opened(data: str | Path | MotionArchive) -> MotionArchive:
     return data if isinstance(data, MotionArchive) else MotionArchive.open(data)
 
 
+def _default(archives: tuple[MotionArchive, MotionArchive], clips: int, released: bool, options: dict[str, Any]) -> str:
+    """The recipe where none was asked for: that of the pretraining, from weights if they fit, else by size."""
+    if options.get("pretrained"):
+        name = str(read_config(Path(options["pretrained"]))["settings"]["name"])
+        if name in SETTINGS:
+            return name
+    if not released and not NETWORK & set(options) and fits(BODY, *archives):
+        return "body"
+    return "small" if clips < 5000 else "paper"
+
+
 def _settings(
-    recipe: str | Settings | None, clips: int, clusters: int | None, released: bool, options: dict[str, Any]
+    name: str | Settings, clips: int, clusters: int | None, released: bool, options: dict[str, Any]
 ) -> Settings:
-    name = recipe or ("small" if clips < 5000 else "paper")
     if isinstance(name, str) and name not in SETTINGS:
         raise ConfigError(f"there is no recipe {name!r} of discover; choose from {', '.join(SETTINGS)}")
     base = SETTINGS[name] if isinstance(name, str) else name
     if released:
         base = as_released(base)
-    if base.name == "small" and isinstance(name, str):
+    if base.name != "paper" and isinstance(name, str):
         # a few steps an epoch for the smallest sets too
         base = replace(base, batch_size=min(base.batch_size, max(SMALLEST_BATCH, clips // STEPS)))
     return base.with_options({**options, **({"clusters": clusters} if clusters is not None else {})})
@@ -345,12 +378,8 @@ def _create(folder: Path, found: Plan, learner: Any) -> Run:
             "source": identity(found.source),
             "target": identity(found.target),
             **found.choice,
-            "common": {
-                "skeleton": form.skeleton.to_dict(),
-                "channels": list(form.channels),
-                "persons": form.persons,
-                "scale": form.scale,
-            },
+            "common": form.to_dict(),
+            "one_form": clips.given,
             "known": list(clips.sides.source_classes),
         },
     )

@@ -40,7 +40,9 @@ class Settings(Options):
     momentum: Fraction = 0.9
     """momentum of SGD."""
     weight_decay: NotNegative = 1e-4
-    encoder: Literal["stgcn", "gru"] = "stgcn"
+    encoder: Literal["stgcn", "gru", "tcn", "transformer"] = "stgcn"
+    streams: tuple[str, ...] = ("joint",)
+    """views of the clips that a branch encodes side by side: joint, motion, bone …"""
     width: Count = 16
     """ST-GCN: channels of the first block."""
     feature_size: Count = 256
@@ -48,9 +50,15 @@ class Settings(Options):
     dropout: Fraction = 0.5
     """ST-GCN and decoder."""
     hidden: Count = 256
-    """GRU: units per direction."""
+    """GRU: units per direction; TCN and transformer: channels."""
     layers: Count = 3
-    """GRU."""
+    """GRU, TCN, transformer."""
+    kernel: Count = 5
+    """TCN: frames that a convolution reads."""
+    heads: Count = 4
+    """transformer: attention heads."""
+    patch: Count = 4
+    """transformer: frames between tokens."""
     dim: Count = 128
     """of the contrastive embedding."""
     ema: Fraction = 0.999
@@ -86,8 +94,9 @@ class Settings(Options):
     """start the target classifiers at the centres of spherical k-means."""
     kmeans_restarts: Count = 10
     start: str = ""
-    """run of `motet pretrain` on the target, whose joint encoder starts the target's own branch, and the shared one
-    where both archives have one layout; encoder, frames and preprocessing are then those of the run."""
+    """weights that read any body, such as body, in whose joints both branches then see the clips and from which both
+    start; or a run of `motet pretrain` on the target, which starts the target's own branch, and the shared one where
+    both archives have one layout. Encoder, frames and preprocessing are then theirs."""
     pretrained: str = ""
     """run of `motet discover` with the same archives, seed and options of pretraining, whose pretraining is taken over;
     the result is bit for bit that of pretraining again."""
@@ -168,33 +177,51 @@ def settings_from_dict(data: Any) -> Settings:
         raise ConfigError(f"a stored configuration cannot be read: {error}") from error
 
 
+_SMALL: dict[str, Any] = {
+    "frames": 24,
+    "batch_size": 64,
+    "optimiser": "adam",
+    "ema": 0.95,
+    "temperature": 0.5,
+    "dropout": 0.1,
+    "weak_shear": 0.3,
+    "strong_shear": 0.5,
+    "strong_padding": 1 / 4,
+    "scale": 0.2,
+    "noise": 0.02,
+    "mask": 0.0,
+}
 SETTINGS: dict[str, Settings] = {
     "paper": Settings(),
+    # both branches start from the weights of the package, clusters from k-means of their features; a few steps at a
+    # small rate refine them, because pretraining on a few hundred clips makes features worse than these
+    "body": Settings(
+        **_SMALL | {"frames": 48},
+        name="body",
+        preprocess="body",
+        encoder="tcn",
+        streams=("joint", "motion", "bone"),
+        hidden=64,
+        start="body",
+        epochs=0,
+        finetune_epochs=5,
+        lr=1e-4,
+        finetune_lr=1e-4,
+    ),
     # hundreds of clips instead of tens of thousands: a light encoder, teachers that keep up, changes of body size, a
     # contrast soft enough not to set every clip apart (docs/results/codt.md says how this was chosen)
     "small": Settings(
+        **_SMALL,
         name="small",
         preprocess="yaw",
         encoder="gru",
         hidden=48,
         layers=2,
-        frames=24,
         epochs=40,
         finetune_epochs=15,
-        batch_size=64,
-        optimiser="adam",
         lr=3e-3,
         finetune_lr=1e-3,
-        ema=0.95,
-        temperature=0.5,
-        dropout=0.1,
-        weak_shear=0.3,
-        strong_shear=0.5,
-        strong_padding=1 / 4,
-        scale=0.2,
-        noise=0.02,
         method=codt.Options(sinkhorn_warm=100),  # of a few hundred clips they cost nothing
-        mask=0.0,
     ),
 }
 

@@ -7,67 +7,119 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from motet.core.errors import ConfigError, RunError
+from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.engine.checkpoint import load_checkpoint, upgraded
-from motet.engine.hub import is_hub_id
+from motet.engine.hub import is_hub_id, is_shipped, shipped
 from motet.engine.learner import Stage
 from motet.engine.model import load
 from motet.memory import make_twin
+from motet.methods.discovery.data import Clips
+from motet.methods.discovery.joints import Meeting, check_axes
 from motet.methods.discovery.settings import AFTER_PRETRAINING, Settings, settings_from_dict
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.stored import read_config
+from motet.methods.discovery.streams import StreamEncoder
 from motet.methods.discovery.train import PRETRAINED
+from motet.methods.discovery.views import whole_clips
 from motet.methods.model import Model
 
 STREAM = "joint"
+WIDTH = 64  # channels of a TCN or transformer whose recipe names none
+ROWS = 256  # clips that are encoded together
 
 
 def _model(settings: Settings) -> Model:
-    folder = Path(settings.start)
+    folder, known = Path(settings.start), is_shipped(settings.start)
     # "runs/name" may be an id on the hub, but not where there is a folder "runs"
-    if not folder.exists() and (not is_hub_id(settings.start) or folder.parent.is_dir()):
-        raise RunError(f"there is no run {settings.start}; --start takes a run of `motet pretrain` or an id owner/name")
+    if not folder.exists() and not known and (not is_hub_id(settings.start) or folder.parent.is_dir()):
+        raise RunError(
+            f"there is no run {settings.start}; --start takes {', '.join(shipped())}, a run of `motet pretrain` or an "
+            "id owner/name"
+        )
     model: Model = load(settings.start, kinds=("pretrain",))
     if STREAM not in model.streams:
         raise ConfigError(f"{settings.start} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")
     return model
 
 
-def adopt(settings: Settings, target: MotionArchive) -> Settings:
+def reads(model: Model, *archives: MotionArchive) -> bool:
+    """Whether weights see bodies in a form of their own, and these archives can be brought to it."""
+    if model.recipe.preprocess != "body":
+        return False
+    try:
+        for archive in archives:
+            check_adaptable(archive, model)
+    except ConfigError:
+        return False
+    return True
+
+
+def fits(name: str, *archives: MotionArchive) -> bool:
+    """Whether the package has weights of this name that read these archives."""
+    return is_shipped(name) and reads(load(name, kinds=("pretrain",)), *archives)
+
+
+def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, Meeting | None]:
     """The settings with the encoder, the frames and the preprocessing that ``settings.start`` was trained with.
+
+    Returns:
+        The settings, and the form of the weights' clips where both branches are to read that.
 
     Raises:
         ConfigError: the run has no joint stream, or was trained on another layout than the target's.
+        DataError: an archive whose axes are mirrored against its declaration.
     """
     model = _model(settings)
-    if model.skeleton.canonical != target.skeleton.canonical or model.channels != len(target.channels):
+    encoder = model.recipe.encoder
+    one = reads(model, source, target)
+    if not one and (model.skeleton.canonical != target.skeleton.canonical or model.channels != len(target.channels)):
         raise ConfigError(
             f"{settings.start} was trained on {model.skeleton.name!r} with {model.channels} coordinates, the target is "
             f"{target.skeleton.name!r} with {len(target.channels)}; start from a run on the target's own layout"
         )
-    encoder = model.recipe.encoder
     if encoder.encoder == "gru" and encoder.mode != "causal":
         raise ConfigError(f"{settings.start} has a {encoder.mode} GRU; discover runs the causal one")
-    changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames)
+    if encoder.encoder == "tcn" and encoder.causal:
+        raise ConfigError(f"{settings.start} has a causal TCN; discover runs the one that sees whole clips")
+    form = None
+    if one:
+        for archive in (source, target):
+            check_axes(archive)
+        form = Meeting(model.skeleton, ("x", "y", "z"), model.persons, "body")
+    changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames, streams=(STREAM,))
     if encoder.encoder == "gru":
-        return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers)
-    return replace(changed, encoder="stgcn", width=16, feature_size=256)
+        return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers), form
+    if encoder.encoder == "stgcn":
+        return replace(changed, encoder="stgcn", width=16, feature_size=256), form
+    options: dict[str, Any] = {n: getattr(encoder, n) for n in ("encoder", "layers", "kernel", "heads", "patch")}
+    size: dict[str, Any] = {"hidden": encoder.width or WIDTH, "streams": tuple(model.streams)}
+    size["frames"] = model.clip_frames
+    return replace(changed, **options, **size), form
 
 
-def start(discovery: Discovery, settings: Settings) -> None:
-    """Give the pretrained weights to the target's own branch, and to the shared one if it has the same inputs."""
+def start(discovery: Discovery, settings: Settings, clips: Clips) -> None:
+    """Give the pretrained weights to the target's own branch, and to the shared one if it has the same inputs.
+
+    Features of several streams are standardised over the training clips of the target.
+    """
     model = _model(settings)
-    weights = model.encoders[model.streams.index(STREAM)].state_dict()
-    for branch in discovery.pair:
+    for number, (branch, store) in enumerate(zip(discovery.pair, clips.target, strict=True)):
         encoder: nn.Module = branch.student["encoder"]
-        shapes = {k: v.shape for k, v in encoder.state_dict().items()}
-        if shapes == {k: v.shape for k, v in weights.items()}:
-            encoder.load_state_dict(weights)
+        several = encoder if isinstance(encoder, StreamEncoder) else None
+        found = several.weights_of(model) if several else model.encoders[model.streams.index(STREAM)].state_dict()
+        if {k: v.shape for k, v in encoder.state_dict().items()} == {k: v.shape for k, v in found.items()}:
+            encoder.load_state_dict(found)
+            if several:
+                several.standardise(
+                    [whole_clips(store, ids, settings.frames) for ids in torch.split(clips.train, ROWS)]
+                )
             branch.teacher["encoder"] = make_twin(encoder)
-        elif branch is discovery.pair[1]:
+        elif number == 1:
             raise ConfigError(
                 f"the weights of {settings.start} do not fit the encoder of the target; its persons or options differ"
             )

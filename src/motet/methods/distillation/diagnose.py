@@ -130,10 +130,10 @@ def _estimate(
     train = _training_masks(part, parts)
     _, numbers = np.unique(part.labels, return_inverse=True)
     labels = torch.as_tensor(numbers)
-    blocks = {m: _block(part, m) for m in names}
+    blocks = {m: block(part, m) for m in names}
     sets = {m: [blocks[m]] for m in names}
     sets |= {"target": [blocks[m] for m in target], "all": [blocks[m] for m in names]}
-    fitted = {name: _Probe(torch.cat(x, dim=1), labels, train) for name, x in sets.items()}
+    fitted = {name: Probe(torch.cat(x, dim=1), labels, train) for name, x in sets.items()}
     probes = {name: {"accuracy": fmean(p.accuracy), "bits": fmean(p.bits)} for name, p in fitted.items()}
     information = [a - b for a, b in zip(fitted["target"].bits, fitted["all"].bits, strict=True)]
     taught = fitted["target"].taught(fitted["all"].logits)
@@ -194,7 +194,7 @@ def _training_masks(part: FeatureTable, parts: int) -> Tensor:
     return train
 
 
-def _block(part: FeatureTable, name: str) -> Tensor:
+def block(part: FeatureTable, name: str) -> Tensor:
     """(N, ≤ 256) principal components of a modality, of mean variance 1; a sequence is brought to 16 frames first."""
     modality = part.modalities[name]
     x = torch.as_tensor(modality.values)
@@ -219,19 +219,30 @@ def _principal(x: Tensor, count: int) -> Tensor:
     return x @ axes
 
 
-class _Probe:
-    """Softmax regressions on all parts and penalties at once; the penalty with the least log loss is kept."""
+class Probe:
+    """Softmax regressions on all parts and penalties at once; the penalty with the least log loss is kept.
 
-    def __init__(self, x: Tensor, labels: Tensor, train: Tensor) -> None:
+    Args:
+        x: (N, D) rows.
+        labels: (N,) 0, 1, …
+        train: (F, N) whether a row trains in a part; the others are tested.
+        penalties: to choose among.
+
+    Attributes:
+        logits: (F, N, C) of all rows.
+        accuracy, bits: of the rows that do not train, by part.
+    """
+
+    def __init__(self, x: Tensor, labels: Tensor, train: Tensor, penalties: Sequence[float] = _PENALTIES) -> None:
         self.x = torch.cat([x, torch.ones(len(x), 1)], dim=1)
         self.labels, self.train = labels, train
         self.classes = int(labels.max()) + 1
         self.onehot = torch.nn.functional.one_hot(labels, self.classes).to(x)
         targets = self.onehot.expand(len(train), -1, -1)
-        choices = [self._fit(targets, penalty) for penalty in _PENALTIES]
+        choices = [self._fit(targets, penalty) for penalty in penalties]
         bits = [self._bits(logits) for logits in choices]
         best = min(range(len(choices)), key=lambda n: fmean(bits[n]))
-        self.penalty, self.logits, self.bits = _PENALTIES[best], choices[best], bits[best]
+        self.penalty, self.logits, self.bits = penalties[best], choices[best], bits[best]
         self.accuracy = self._accuracy(self.logits)
 
     def _fit(self, targets: Tensor, penalty: float) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from motet.engine.table import percent
 from motet.methods.distillation.folds import Fold
+from motet.methods.distillation.linear import below, rows
 from motet.methods.distillation.methods import METHODS, is_taught
 from motet.methods.distillation.result import METRICS, WORDS, outcome, read
 from motet.methods.distillation.table import FeatureTable
@@ -197,6 +198,8 @@ def cautions(result: dict[str, Any], *, compared: bool) -> list[str]:
             "Whether the auxiliary helped cannot be seen from this alone: train the student alone, under the same "
             f"conditions, {how}."
         )
+    if worse := below(result):
+        said.append(worse)
     if len(_seeds(result)) == 1:
         said.append(
             f"One seed: there is no spread, and a difference of some points can be chance; take --seeds {_SEEDS}."
@@ -256,6 +259,7 @@ def _scores(result: dict[str, Any]) -> list[str]:
     for who in ("student", "teacher"):
         if who in result["summary"] and not (who == "student" and result["scored"] == "teacher"):
             lines.append(_line(who, result["summary"][who]))
+    lines += [f"- {name}: {WORDS['accuracy']} {100 * value:.1f} %" for name, value in rows(result)]
     return lines or ["- trained on every row; nothing was tested"]
 
 

@@ -25,6 +25,7 @@ from motet.engine.trainer import Trainer
 from motet.methods.distillation.diagnose import diagnose
 from motet.methods.distillation.folds import default_rule, folds
 from motet.methods.distillation.identity import check_unchanged, identity
+from motet.methods.distillation.linear import linear
 from motet.methods.distillation.motion import Motion, is_archive, open_table, resolved, rule_of, simulated
 from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
@@ -301,6 +302,7 @@ class _Experiment:
             "summary": summary(scores, settings.method.scored),
             "curves": curves(lines),
             "forecast": self.forecast,
+            "linear": linear(table, plan.target, plan.auxiliary, learner.folded.folds) if tested else {},
             "command_alone": _command_alone(plan, settings, out),
         }
 

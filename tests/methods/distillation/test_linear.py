@@ -1,0 +1,59 @@
+"""Linear models of the target alone and of all modalities, next to a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet import distill
+from motet.methods.distillation.folds import folds
+from motet.methods.distillation.linear import below, linear, rows
+from motet.methods.distillation.narrative import cautions, report
+from motet.methods.distillation.table import FeatureTable
+
+TINY = {"epochs": 1, "batch_size": 16, "features": 8, "hidden": (8,), "fuse_hidden": 8}
+OPTIONS = {**TINY, "method": "kd", "progress": False, "seeds": (0, 1), "diagnose": False}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The target tells class 0 from the others, both together tell all; the last ten rows lack the second."""
+    random = np.random.default_rng(0)
+    label = np.arange(120) % 3
+    watch = np.eye(3)[label][:, :1] * 6 + random.normal(0, 0.5, (120, 4))
+    camera = np.eye(3)[label][:, 1:] * 6 + random.normal(0, 0.5, (120, 2))
+    path = tmp_path_factory.mktemp("linear") / "t.npz"
+    there = np.arange(120) < 110
+    np.savez(path, label=label, fold=np.arange(120) // 3 % 4, watch=watch, camera=camera, available_camera=there)
+    return path
+
+
+def test_the_second_modality_tells_more(table: Path) -> None:
+    opened = FeatureTable.open(table)
+    found = linear(opened, ["watch"], ["camera"], folds(opened))
+    assert found["target"]["rows"] == 120
+    assert found["all"] == {"accuracy": 1.0, "rows": 110}
+    assert 0.55 < found["target"]["accuracy"] < 0.8
+    assert linear(opened, ["watch"], [], folds(opened)) == {"target": found["target"]}
+    assert linear(opened, ["watch"], [], folds(opened, "all")) == {}
+
+
+def test_a_result_shows_them_and_says_when_the_student_is_below(table: Path) -> None:
+    result = distill.run(table, "watch", "camera", **OPTIONS)
+    student, best = result["summary"]["student"]["accuracy"]["mean"], result["linear"]["target"]["accuracy"]
+    text = report(result)
+    assert f"- linear model of watch: accuracy (WA) {100 * best:.1f} %" in text
+    assert "- linear model of watch + camera: accuracy (WA) 100.0 %" in text
+    result["summary"]["student"]["accuracy"]["mean"] = best - 0.25
+    figures = f"{100 * best:.1f} % against {100 * best - 25:.1f} %."
+    said = f"A linear model of watch alone does better than this student: {figures}"
+    assert below(result) == said
+    assert said in cautions(result, compared=True)
+    result["summary"]["student"]["accuracy"]["mean"] = best
+    assert below(result) == ""
+    del result["linear"]  # of an earlier release
+    assert rows(result) == []
+    assert below(result) == ""
+    assert 0 <= student <= 1
