@@ -119,7 +119,7 @@ def test_the_help_names_resume_and_reads_well(capsys: pytest.CaptureFixture[str]
         main(["discover", "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "`motet resume RUN` continues" in said
-    assert "those of the recipe small" in said
+    assert "those of the recipe body" in said
     for leak in ("options options", "{None}", ":mod:", ":class:", "``", "--name STR"):
         assert leak not in said
     assert main(["discover", "--out", "x"]) == 2

@@ -192,7 +192,6 @@ _SMALL: dict[str, Any] = {
     "mask": 0.0,
 }
 SETTINGS: dict[str, Settings] = {
-    "paper": Settings(),
     # both branches start from the weights of the package, clusters from k-means of their features; a few steps at a
     # small rate refine them, because pretraining on a few hundred clips makes features worse than these
     "body": Settings(
@@ -208,6 +207,7 @@ SETTINGS: dict[str, Settings] = {
         lr=1e-4,
         finetune_lr=1e-4,
     ),
+    "paper": Settings(),
     # hundreds of clips instead of tens of thousands: a light encoder, teachers that keep up, changes of body size, a
     # contrast soft enough not to set every clip apart (docs/results/codt.md says how this was chosen)
     "small": Settings(
