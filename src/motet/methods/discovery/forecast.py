@@ -58,16 +58,20 @@ def needed(learner: Discovering) -> float:
 
 def seconds(learner: Discovering) -> float:
     """Time of all steps, from one of each stage on copies of the networks; weights and draws stay as they are."""
-    total = 0.0
+    total, before = 0.0, learner.fine
     with torch.random.fork_rng(devices=[]):
         for stage in learner.stages:
             if not stage.epochs or not stage.steps:
                 continue
-            trial, fine = copy.deepcopy(learner.discovery), stage.name == "finetune"
+            fine = learner.fine = stage.name == "finetune"  # which views are drawn
+            trial = copy.deepcopy(learner.discovery)
             if fine:
                 for branch in trial.pair:
                     branch.bank.normal_()
-                trial.add_classifiers([x.bank[: learner.clusters or GUESSED].clone() for x in trial.pair])
+                banks = [branch.bank for branch in trial.pair]
+                clusters = min(learner.clusters or GUESSED, len(banks[0]))
+                made = trial.labelling.clusterings(banks, clusters, iterations=1, restarts=1, seed=0)
+                trial.add_classifiers([clustering.centres for clustering in made])
                 trial.labelling.begin_epoch()
             taken = []
             for _ in range(2):  # the first one warms up
@@ -77,6 +81,7 @@ def seconds(learner: Discovering) -> float:
                 sum(trial(drawn.batch, fine=fine).values()).backward()
                 taken.append(time.perf_counter() - began)
             total += taken[-1] * stage.epochs * stage.steps
+    learner.fine = before
     return total
 
 
