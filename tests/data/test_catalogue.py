@@ -31,3 +31,22 @@ def test_text_shows_every_entry() -> None:
         (row,) = [line.split() for line in lines if line.startswith(f"{entry.key} ")]
         assert row[1] == ("?" if entry.clips is None else f"{entry.clips:,}")
         assert any(entry.title in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "title"),
+    [
+        ("archive", {"format": "watch", "path": "seglearn"}, "Smart-watch exercises (seglearn)"),
+        ("mine", {"format": "npz", "path": "sets/utd_mhad.npz"}, "UTD-MHAD"),
+        ("archive", {"format": "csv", "path": "clinic/walks"}, "walks"),
+        ("gait", {"format": "csv", "path": "clinic/walks"}, "gait"),
+        ("archive", {"format": "simulated", "simulated": True}, "simulated actors"),
+        ("archive", {}, "archive"),
+    ],
+)
+def test_an_archive_is_called_by_its_data_set(name: str, source: dict[str, object], title: str) -> None:
+    assert catalogue.title(name, source) == title
+
+
+def test_halves_of_shrec17_do_not_share_people() -> None:
+    assert "do not share people" in catalogue.get("shrec17").notes

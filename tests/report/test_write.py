@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from motet import evaluate, pretrain, report
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.engine.run import Run
-from tests.report.made_up import BODY, POSE
+from motet.report import Motion, build, narrative, spoken
+from motet.report.motion import pack
+from tests.report.made_up import BODY, POSE, SENSOR, made_up, rows
 from tests.report.test_page import Page
 
 TINY = {
@@ -111,3 +114,29 @@ def test_impossible_requests_are_refused(run: Run, tmp_path: Path) -> None:
         report.write(run, tmp_path / "a.html", clips=0)
     with pytest.raises(RunError):
         report.write(tmp_path / "nowhere", tmp_path / "a.html")
+
+
+def test_what_inspect_finds_is_repeated_and_clips_name_their_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "set", skeleton=BODY, class_names=["a", "b"]) as writer:
+        for i in range(12):
+            clip = rng.normal(size=(9, len(BODY), 3))
+            clip[:3] = 0 if i < 2 else clip[:3]
+            writer.add(clip, name=f"c{i}", label=i % 2, subject=i, source=f"day/{i}.bvh")
+    archive = MotionArchive.open(tmp_path / "set")
+    found = {fact.label: fact.value for fact in spoken.findings(archive)}
+    assert found["all-zero frames"] == "2 clips"
+    assert "licence" not in found  # a note
+
+
+def test_streams_of_sensors_go_by_their_own_words(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "watch", skeleton=SENSOR, units="g, deg/s") as writer:
+        writer.add(np.ones((9, 2, 3)), name="c")
+    archive = MotionArchive.open(tmp_path / "watch")
+    page = replace(made_up(), rows=rows())
+    said = spoken.of_sensors(page, archive)
+    assert {row.stream for row in said.rows} == {"signal", "signal+bone"}
+    assert "raw signals: 70.0 %" in narrative.headline(said).sentence
+    assert "<em>raw signals</em>" in build(said)
+    motion = Motion(SENSOR, ("x", "y", "z"), [archive.clip(0)], 50.0, archive.units)
+    assert pack(motion)["units"] == ["g", "deg/s"]

@@ -7,7 +7,10 @@ Nothing is downloaded from here; most of these sets ask for a registration. Figu
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from motet.core.errors import ConfigError
 
@@ -299,6 +302,25 @@ def get(key: str) -> Entry:
         if entry.key == key:
             return entry
     raise ConfigError(f"there is no data set {key!r}; there are {', '.join(e.key for e in _ENTRIES)}")
+
+
+def title(name: str, source: Mapping[str, Any]) -> str:
+    """What the recordings of an archive are called: the data set's title where the format or the file that was read
+    says which one it is, else the archive's name, or where that says nothing (``archive``) that of what was read.
+
+    Args:
+        name: name of the archive's folder.
+        source: what the archive says it was read from (:attr:`motet.data.MotionArchive.source`).
+    """
+    if source.get("simulated"):
+        return "simulated actors"
+    read = Path(str(source.get("path", ""))).stem
+    keys = {str(source.get("format")), read.replace("_", "-").lower()}
+    known = [entry.title for entry in _ENTRIES if entry.key in keys]
+    return known[0] if known else read if name in _NAMELESS and read else name
+
+
+_NAMELESS = ("archive", "data")
 
 
 def render() -> str:

@@ -53,6 +53,9 @@ _RENAMED = {"watched": "diagnostics", "peak_memory_mb": "memory_mb"}
 """entries of metrics.jsonl that had another name in earlier versions."""
 
 
+_MAKERS = "`motet pretrain`, `motet distill`, `motet distill raw` and `motet discover` make one"
+
+
 @dataclass(frozen=True)
 class Run:
     """One training on disk."""
@@ -77,14 +80,14 @@ class Run:
                 "and the archive by --data"
             )
         if not run.path.is_dir():
-            raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
+            raise RunError(f"{path} is not a run directory; {_MAKERS}")
         if not (run.path / "config.json").exists():
             if run._only_begun():
                 raise RunError(
                     f"{path} has no config.json, so no training began in it; start the training again with the same "
                     "command"
                 )
-            raise RunError(f"{path} is not a run directory (it has no config.json); `motet pretrain` makes one")
+            raise RunError(f"{path} is not a run directory; {_MAKERS} (there is no config.json)")
         run.config  # noqa: B018 - a broken file is reported here
         if kinds and run.kind not in kinds:
             wanted = " or ".join(f"`motet {_verb(kind)}`" for kind in kinds)

@@ -97,7 +97,7 @@ def _bar(row: Row, guess: float | None, kind: str | None = None) -> str:
         whisker = f'<b class="whisker" style="left:{low:.2f}%;width:{high - low:.2f}%"></b>'
     chance = "" if guess is None else f'<b class="guess" style="left:{guess:.2f}%"></b>'
     return (
-        f'<div class="bar {kind or _kind(row)}"><span class="name">{escape(words.features_name(row.features))} '
+        f'<div class="bar {kind or _kind(row)}"><span class="name">{escape(words.features_name(row))} '
         f'<small>{escape(row.where)}</small></span><span class="track"><b class="fill" style="width:{wide:.2f}%"></b>'
         f'{whisker}{chance}</span><span class="value">{words.with_sd(row.mean, row.sd)}</span></div>'
     )
@@ -115,7 +115,7 @@ def table(rows: Sequence[Row]) -> str:
             best = f'<td class="num muted">{_best(row)}</td>'
         body.append(
             f'<tr class="{_kind(row)}"><td>{escape(words.protocol_name(row.protocol))}</td>'
-            f"<td>{escape(words.features_name(row.features))}</td><td>{escape(row.where)}</td>"
+            f"<td>{escape(words.features_name(row))}</td><td>{escape(row.where)}</td>"
             f'<td class="num"><b>{words.with_sd(row.mean, row.sd)}</b></td>'
             f'<td class="num">{escape(f"{len(row.values)} {row.over}")}</td>{best}</tr>'
         )

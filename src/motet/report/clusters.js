@@ -97,6 +97,9 @@
     const panel = high / nodes, x = (frame) => 6 + frame / Math.max(info.t - 1, 1) * (wide - 12);
     for (let node = 0; node < nodes; node++) {
       const [low, up] = motion.ranges[node], y = (value) => (node + 1) * panel - 5 - (Math.min(Math.max(value, low), up) - low) / (up - low) * (panel - 10);
+      g.fillStyle = css.soft;
+      g.font = "9.5px system-ui, sans-serif";
+      g.fillText(motion.joints[node] + (motion.units[node] ? ` (${motion.units[node]})` : ""), 6, node * panel + 10);
       for (let channel = 0; channel < dims; channel++) {
         g.strokeStyle = css["c" + channel % 8];
         g.beginPath();

@@ -42,6 +42,7 @@ class Row:
         ensemble: how several streams were put together; None for one stream.
         setting: what sets the row apart from others of the same features, e.g. ``"lr 0.1"``.
         over: what the values differ in (``"runs"``, ``"probe seeds"`` …), that is, what the spread is over.
+        called: what its features are called, where that is not what such features are called elsewhere.
         accuracy: False for another measure in percent; such a row is in the table but not in the bars.
     """
 
@@ -54,6 +55,7 @@ class Row:
     setting: str = ""
     over: str = ""
     accuracy: bool = True
+    called: str = ""
 
     @property
     def mean(self) -> float:
@@ -126,6 +128,7 @@ class ClipMap:
         source: which features the map is made of.
         scores: agreement of clusters with labels (``purity``, ``nmi`` …), empty without labels.
         sets: what clips they are, e.g. ``"test clips"``.
+        files: of each clip the file that it was read from; empty where nobody knows.
     """
 
     xy: Float
@@ -138,6 +141,7 @@ class ClipMap:
     source: str
     scores: Mapping[str, float] = field(default_factory=dict)
     sets: str = "test clips"
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,7 @@ class ReportData:
         notes: what the reader must know first, e.g. that the run was not evaluated.
         noun: what a row of the data is called.
         seen: what the model learned from.
+        findings: what `motet data inspect` finds in the recordings.
     """
 
     title: str
@@ -200,3 +205,4 @@ class ReportData:
     notes: Sequence[str] = ()
     noun: str = "clip"
     seen: str = "the movements"
+    findings: Sequence[Fact] = ()

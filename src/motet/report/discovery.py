@@ -97,11 +97,16 @@ class _Players:
         """HTML of one player."""
         place = self.places.setdefault(name, len(self.places))
         seconds = "" if not self.found.archive.fps else f" · {self._length(name) / self.found.archive.fps:.1f} s"
-        title = escape(f"{name}{seconds} · {note}")
+        title = escape(f"{name}{seconds} · {note}{self._file(name)}")
         return (
             f'<figure title="{title}"><canvas data-clip="{place}" role="img" aria-label="{title}"></canvas>'
             f'<figcaption><span class="name">{escape(name)}</span>{escape(note)}</figcaption></figure>'
         )
+
+    def _file(self, name: str) -> str:
+        """The file that a clip was read from."""
+        file = self.found.archive.clips["source"][self.rows[name]]
+        return f" · {file}" if file and file != name else ""
 
     def _length(self, name: str) -> int:
         return int(self.found.archive.lengths[self.rows[name]])

@@ -14,15 +14,17 @@ import torch
 
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
+from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.data.splits import split as split_archive
 from motet.engine.run import Run, collect, kind_of
 from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, distinctions
 from motet.evaluate import cluster_scores
-from motet.report import discovery, distillation, maps, timeline
+from motet.report import discovery, distillation, maps, spoken, timeline
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.diagnostics import watched_curves
+from motet.report.narrative import counted
 from motet.report.page import build
 
 NEIGHBOURS = 5
@@ -153,8 +155,9 @@ def gather(
     notes = [] if run.finished else notes
     notes += [f"The split: {parts.warning}."] if parts.warning else []
     notes += _evaluation_notes(evaluation, runs, archive, parts)
-    return ReportData(
-        title=f"{method} on {archive.path.name}",
+    data_set = catalogue.title(archive.path.name, archive.source)
+    page = ReportData(
+        title=f"{method} on {data_set}",
         method=method,
         recipe=_recipe(run, len(runs)),
         dataset=_dataset(archive, parts),
@@ -177,7 +180,9 @@ def gather(
         command=_commands(run, evaluation),
         reproduce=_reproduce(run, archive, seed),
         notes=notes,
+        findings=spoken.findings(archive),
     )
+    return spoken.of_sensors(page, archive)
 
 
 def graphs(run: Run) -> ReportData:
@@ -190,6 +195,7 @@ def graphs(run: Run) -> ReportData:
             stream="graph",
             values=tuple(100 * v for v in row["values"]),
             over="seeds",
+            called="label counts" if row["features"] == "label counts" else "",
         )
         for row in result["rows"]
     ]
@@ -323,6 +329,7 @@ def _map(
         labels=labels,
         clusters=clusters,
         names=[archive.clips["name"][int(i)] for i in chosen],
+        files=archive.clips["source"].fill_null("")[chosen].to_list(),
         neighbours=neighbours,
         similarities=similarities,
         total=total,
@@ -397,25 +404,27 @@ def _recipe(run: Run, count: int) -> list[Fact]:
 
 def _dataset(archive: MotionArchive, parts: Split) -> list[Fact]:
     fps = archive.fps
-    seconds = f", {archive.lengths.sum() / fps / 60:,.0f} minutes" if fps else ""
+    seconds = f", {archive.lengths.sum() / fps / 60:,.1f} minutes" if fps else ""
     skeleton = archive.skeleton
-    what = "sensor nodes" if skeleton.kind == "sensor" else "joints"
+    what, rows = ("sensor nodes", "Samples") if skeleton.kind == "sensor" else ("joints", "Frames")
     size = f"{skeleton.name}, {len(skeleton)} {what}" + (
         f", up to {archive.persons} persons" if archive.persons > 1 else ""
     )
     known = archive.labels[archive.labels >= 0]
     subjects = archive.clips["subject"].drop_nulls().n_unique()
     facts = [
-        Fact("Archive", archive.path.name, f"{len(archive):,} clips{seconds}"),
+        Fact("Archive", archive.path.name, f"{counted(len(archive), 'clip')}{seconds}"),
         Fact("Training clips", f"{len(parts.train):,}"),
         Fact("Test clips", f"{len(parts.test):,}", "Clips that the training did not see."),
         Fact("Split", parts.name, parts.description),
         Fact("Layout", size),
-        Fact("Frames a second", "unknown" if fps is None else f"{fps:g}"),
+        Fact(f"{rows} a second", "unknown" if fps is None else f"{fps:g}"),
         Fact("Classes", f"{len(np.unique(known))}" if len(known) else "no labels"),
     ]
     if parts.name == "all":
         facts[2] = Fact("Test clips", f"{len(parts.test):,}", "The same clips: nothing was held back.")
+    read = archive.source.get("path")
+    facts += [Fact("Read from", str(read))] if read else []
     return facts + ([Fact("People", str(subjects))] if subjects else [])
 
 

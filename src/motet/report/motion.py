@@ -148,6 +148,12 @@ def _sensor(clip: Float, motion: Motion, frames: int) -> dict[str, Any]:
     }
 
 
+def _units(motion: Motion) -> list[str]:
+    """Unit of each joint; ``g, deg/s`` are those of a sensor's nodes, one after the other."""
+    each = [unit.strip() for unit in motion.units.split(",")]
+    return each if len(each) == len(motion.skeleton) else [motion.units] * len(motion.skeleton)
+
+
 def _ranges(motion: Motion) -> list[list[float]]:
     """(low, high) of each sensor node over all clips, the outermost half percent left out."""
     nodes = [np.concatenate([clip[:, :, v].ravel() for clip in motion.clips]) for v in range(len(motion.skeleton))]
@@ -207,7 +213,9 @@ def pack(motion: Motion) -> dict[str, Any]:
         "dims": len(motion.channels) if sensor else dimensions(skeleton, motion.channels),
         "joints": list(skeleton.joints),
         "channels": list(motion.channels),
-        "units": motion.units,
+        "units": _units(motion),
+        "fps": motion.fps,
+        "assumed": ASSUMED_FPS,
         "bones": [list(bone) for bone in skeleton.bones],
         "side": side,
         "head": _head(skeleton),

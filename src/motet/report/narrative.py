@@ -54,6 +54,11 @@ def with_sd(mean: float, sd: float | None) -> str:
     return number(mean) + ("" if not sd else f" ± {number(sd)}")
 
 
+def counted(amount: int, noun: str) -> str:
+    """``1 clip``, ``2,000 clips``."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
 def points(value: float) -> str:
     return f"{number(abs(value))} point{'' if number(abs(value)) == '1.0' else 's'}"
 
@@ -62,8 +67,8 @@ def protocol_name(protocol: str) -> str:
     return PROTOCOLS.get(protocol, (protocol, ""))[0]
 
 
-def features_name(features: str) -> str:
-    return FEATURES.get(features, (features, ""))[0]
+def features_name(row: Row) -> str:
+    return row.called or FEATURES.get(row.features, (row.features, ""))[0]
 
 
 def margin(first: Row, second: Row, clips: int | None) -> float | None:
@@ -111,9 +116,9 @@ def headline(data: ReportData) -> Headline:
         return Headline(f"{reached}.", f"Measured by {how}. No baseline was evaluated next to it.", "none")
     hardest = max(others, key=lambda r: r.mean)
     difference = row.mean - hardest.mean
-    against = f"{features_name(hardest.features)}: {with_sd(hardest.mean, hardest.sd)} %"
+    against = f"{features_name(hardest)}: {with_sd(hardest.mean, hardest.sd)} %"
     chance = margin(row, hardest, data.test_clips)
-    rest = [f"{features_name(r.features)} {with_sd(r.mean, r.sd)} %" for r in others if r is not hardest]
+    rest = [f"{features_name(r)} {with_sd(r.mean, r.sd)} %" for r in others if r is not hardest]
     detail = (
         f"Measured by {how}, against the best row of each baseline" + (f"; {', '.join(rest)}" if rest else "") + "."
     )
@@ -128,7 +133,7 @@ def headline(data: ReportData) -> Headline:
     if difference > 0:
         return Headline(f"{reached}; {against}: better by {points(difference)}.", detail, "better")
     return Headline(
-        f"{reached} and does not beat {features_name(hardest.features)} ({with_sd(hardest.mean, hardest.sd)} %): "
+        f"{reached} and does not beat {features_name(hardest)} ({with_sd(hardest.mean, hardest.sd)} %): "
         + ("the same." if number(abs(difference)) == "0.0" else f"worse by {points(difference)}."),
         detail,
         "worse",
@@ -141,7 +146,7 @@ def _direction(difference: float) -> str:
 
 def _sample(row: Row, clips: int | None, noun: str) -> str:
     seeds = f"{len(row.values)} {row.over or 'seeds'}" if len(row.values) > 1 else "one run"
-    return f"{clips:,} test {noun}s, {seeds}" if clips else seeds
+    return f"{counted(clips, f'test {noun}')}, {seeds}" if clips else seeds
 
 
 def mistakes(confusion: Confusion, count: int = 8) -> list[tuple[str, str, int, float]]:

@@ -183,7 +183,8 @@
     event.preventDefault();
   });
 
-  const describe = (i) => (labelled ? groupName(points.label[i], "label") + "\n" : "") + points.name[i];
+  const from = (i) => (points.file && points.file[i] && points.file[i] !== points.name[i] ? " · " + points.file[i] : "");
+  const describe = (i) => (labelled ? groupName(points.label[i], "label") + "\n" : "") + points.name[i] + from(i);
   function pin(i) {
     pinned = i;
     if (i !== null) { choose(i); history.replaceState(null, "", "#clip=" + i); }
@@ -228,8 +229,9 @@
     for (const item of legend.children) item.firstChild.setAttribute("aria-pressed", String(wanted.has(+item.dataset.group)));
     legend.classList.toggle("filtered", wanted.size > 0);
     $("all").hidden = !wanted.size;
-    const what = colourBy === "cluster" ? "groups found without labels" : "classes";
-    $("legend-title").textContent = `${legend.children.length} ${what}; click to show only some`;
+    const amount = legend.children.length, one = amount === 1;
+    const what = colourBy === "cluster" ? `group${one ? "" : "s"} found without labels` : one ? "class" : "classes";
+    $("legend-title").textContent = `${amount} ${what}; click to show only some`;
     drawMap();
   }
   $("all").addEventListener("click", () => { wanted.clear(); filtered(); });
@@ -373,7 +375,7 @@
   const family = getComputedStyle(document.body).fontFamily;
   function drawSensor(canvas, i, time) {
     const [g, wide, high] = fit(canvas), info = motion.clips[i], values = clip(i), dims = motion.dims, nodes = motion.joints.length;
-    const large = wide > 240, left = large ? 46 : 8, right = 10, panel = high / nodes;
+    const large = wide > 240, left = large ? 46 : 8, right = 10, axis = large ? 20 : 0, panel = (high - axis) / nodes;
     g.font = (large ? 12 : 9.5) + "px " + family;
     for (let node = 0; node < nodes; node++) {
       const top = node * panel + (large ? 26 : 15), bottom = (node + 1) * panel - (large ? 14 : 6), [low, up] = motion.ranges[node];
@@ -381,7 +383,7 @@
       const x = (frame) => left + frame / Math.max(info.t - 1, 1) * (wide - left - right);
       g.fillStyle = css.soft;
       g.textAlign = "left";
-      g.fillText(motion.joints[node], left, top - (large ? 9 : 4));
+      g.fillText(motion.joints[node] + (motion.units[node] ? ` (${motion.units[node]})` : ""), left, top - (large ? 9 : 4));
       if (large) {
         g.textAlign = "right";
         g.fillText(brief(up), left - 6, top + 8);
@@ -412,6 +414,18 @@
       g.beginPath(); g.moveTo(now, top); g.lineTo(now, bottom); g.stroke();
       g.globalAlpha = 1;
     }
+    if (large) timeAxis(g, info.d, left, wide - right, high);
+  }
+  // seconds, or frames where nobody knows how long one lasts
+  function timeAxis(g, length, left, right, high) {
+    const whole = motion.fps ? length : length * motion.assumed, unit = motion.fps ? "s" : "frames", rough = whole / 6, power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+    g.fillStyle = css.soft;
+    for (let at = 0; at <= whole + 1e-9; at += step) {
+      const x = left + at / whole * (right - left), last = at + step > whole + 1e-9;
+      g.textAlign = at === 0 ? "left" : x > right - 24 ? "right" : "center";
+      g.fillText(brief(at) + (last ? " " + unit : ""), x, high - 4);
+    }
   }
 
   // ---------------------------------------------------------------- player
@@ -426,7 +440,7 @@
     if (motion) {
       time = whole = calm ? motion.clips[i].d / 2 : 0;
       $("clip-class").textContent = labelled ? groupName(points.label[i], "label") : groupName(points.cluster[i], "cluster");
-      $("clip-name").textContent = `${points.name[i]} · ${motion.clips[i].d.toFixed(1)} s`;
+      $("clip-name").textContent = `${points.name[i]} · ${motion.clips[i].d.toFixed(1)} s${from(i)}`;
       neighbours(i);
       frame();
     }

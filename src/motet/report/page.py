@@ -125,6 +125,7 @@ def _payload(data: ReportData) -> dict[str, Any]:
             "label": np.asarray(shown.labels).tolist(),
             "cluster": np.asarray(shown.clusters).tolist(),
             "name": list(shown.names),
+            "file": list(shown.files),
             "near": np.asarray(shown.neighbours).tolist(),
             "similar": np.round(shown.similarities, 3).tolist(),
         }
@@ -191,8 +192,13 @@ def _trained(data: ReportData) -> str:
         "What was trained on what",
         f"The model learned from {escape(data.seen)} alone: class names were not shown to it while it trained.",
         f'<div class="two"><div><h3>Recordings</h3>{facts_list([*data.dataset, *licence])}</div>'
-        f"<div><h3>Training</h3>{facts_list(data.recipe)}</div></div>",
+        f"<div><h3>Training</h3>{facts_list(data.recipe)}</div></div>" + _findings(data.findings),
     )
+
+
+def _findings(found: Sequence[Fact]) -> str:
+    title = f"{words.counted(len(found), 'finding')} of motet data inspect"
+    return f'<details class="scores" open><summary>{title}</summary>{facts_list(found)}</details>' if found else ""
 
 
 def _map(data: ReportData) -> str:
@@ -201,11 +207,11 @@ def _map(data: ReportData) -> str:
         return ""
     count = len(shown.xy)
     amount = (
-        f"all {count:,} {shown.sets}"
+        f"all {words.counted(count, shown.sets[:-1])}"
         if count == shown.total
         else f"{count:,} of {shown.total:,} {shown.sets}, every class in proportion"
     )
-    what = "moment" if shown.sets == "moments" else "recording"
+    what = "moment" if shown.sets == "moments" else "clip"
     lead = (
         f"Each dot is one {what}; similar movements lie close together. Shown: {escape(amount)}, "
         f"by {escape(shown.source)}. Distances between far groups mean nothing."
@@ -219,8 +225,8 @@ def _map(data: ReportData) -> str:
     if scores:
         groups = len(set(np.asarray(shown.clusters).tolist()))
         scores = (
-            f'<details class="scores"><summary>{groups} groups were found without labels: how well do they match the '
-            f'classes?</summary><dl class="facts">{scores}</dl></details>'
+            f'<details class="scores"><summary>{words.counted(groups, "group")} found without labels: how well do they '
+            f'match the classes?</summary><dl class="facts">{scores}</dl></details>'
         )
     speed = ""
     if data.motion is not None:
@@ -235,10 +241,11 @@ def _map(data: ReportData) -> str:
 def _compare(data: ReportData) -> str:
     if not data.rows:
         return ""
+    raw = next((words.features_name(row) for row in data.rows if row.features == "raw"), "raw coordinates")
     chance = f" The dotted line is blind guessing ({words.number(data.guess)} %)." if data.guess else ""
     lead = (
         f"Accuracy: how many of 100 test {escape(data.noun)}s get the right name. Learning was worth it only where the "
-        "coloured bar is clearly longer than the grey ones: <em>raw coordinates</em> (nothing learned) and the "
+        f"coloured bar is clearly longer than the grey ones: <em>{escape(raw)}</em> (nothing learned) and the "
         f"<em>untrained encoder</em> (same network, random weights).{chance} Whiskers are ± one standard "
         f"deviation{_over(data.rows)}."
     )

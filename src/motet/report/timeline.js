@@ -67,14 +67,18 @@
     }
   }
 
+  const brief = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
   function signals(g, wide, high, i, seconds = 10) {
-    const info = motion.clips[i], all = values(i), nodes = motion.joints.length, dims = motion.dims, panel = high / nodes;
+    const info = motion.clips[i], all = values(i), nodes = motion.joints.length, dims = motion.dims, panel = (high - 18) / nodes;
     const span = Math.min(seconds, info.d), from = Math.min(Math.max(0, time - span / 2), info.d - span), rate = (info.t - 1) / info.d;
     g.font = "12px system-ui, sans-serif";
     for (let node = 0; node < nodes; node++) {
       const top = node * panel + 18, bottom = (node + 1) * panel - 6, [low, up] = motion.ranges[node];
       g.fillStyle = css.soft;
-      g.fillText(motion.joints[node], 6, top - 5);
+      g.textAlign = "left";
+      g.fillText(motion.joints[node] + (motion.units[node] ? ` (${motion.units[node]})` : ""), 6, top - 5);
+      g.textAlign = "right";
+      g.fillText(`${brief(low)} to ${brief(up)}`, wide - 6, top - 5);
       for (let axis = 0; axis < dims; axis++) {
         g.strokeStyle = css["c" + axis % 3];
         g.lineWidth = 1.3;
@@ -85,6 +89,12 @@
         }
         g.stroke();
       }
+    }
+    g.fillStyle = css.soft;
+    for (let at = Math.ceil(from); at <= from + span; at += Math.max(1, Math.round(span / 5))) {
+      const x = (at - from) / span * wide;
+      g.textAlign = x < 12 ? "left" : x > wide - 24 ? "right" : "center";
+      g.fillText(`${at} s`, x, high - 4);
     }
     const x = (time - from) / span * wide;
     g.strokeStyle = css.ink;

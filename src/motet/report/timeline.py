@@ -14,12 +14,14 @@ import numpy as np
 import polars as pl
 
 from motet.core.errors import ConfigError
+from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.tracks import paint, rate, table
 from motet.evaluate.segmentation import segmentation_scores
 from motet.report import charts
 from motet.report.data import Confusion, Fact, Float, Motion
 from motet.report.motion import pack_long
+from motet.report.narrative import counted
 from motet.report.page import SIMULATED, facts_list, render, section
 
 PREDICTED = "predicted"
@@ -91,9 +93,9 @@ def page(source: str | Path, data: str | Path | MotionArchive | None = None) -> 
     motion = Motion(archive.skeleton, tuple(archive.channels), clips, archive.fps, archive.units)
     hours = float(archive.lengths.sum()) / rate(archive) / 3600
     length = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    counts = f"{len(archive)} recordings, {length}, {len(seen.tracks)} label tracks"
+    counts = f"{counted(len(archive), 'recording')}, {length}, {counted(len(seen.tracks), 'label track')}"
     return render(
-        title=f"{archive.path.name} along time",
+        title=f"{catalogue.title(archive.path.name, archive.source)} along time",
         payload={"motion": pack_long(motion)},
         style="timeline.css",
         script="timeline.js",
@@ -147,10 +149,7 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
 
 
 def _timeline(seen: Seen, shown: Sequence[int]) -> str:
-    legend = "".join(
-        f'<li><i class="k{k % charts.COLOURS}{" second" if k >= charts.COLOURS else ""}"></i>{escape(name)}</li>'
-        for k, name in enumerate(seen.labels)
-    )
+    legend = "".join(f'<li><i class="{_colour(k)}"></i>{escape(name)}</li>' for k, name in enumerate(seen.labels))
     more = "" if len(shown) == len(seen.archive) else f" The first {len(shown)} of {len(seen.archive)} are drawn."
     lead = (
         "A row is a track, a block an interval with its label; the line under predictions is their certainty, and red "
@@ -185,6 +184,8 @@ def _recording(seen: Seen, row: int, pairs: Sequence[tuple[str, str, list[Any], 
         lines.append(_line(f"≠ {b}", marks, "low"))
     person = seen.archive.clips["subject"][row] if "subject" in seen.archive.clips.columns else None
     who = "" if person is None else f" · person {person}"
+    file = seen.archive.clips["source"][row]
+    who += f" · {file}" if file and file != name else ""
     return (
         f'<div class="recording" data-row="{row}" data-seconds="{seconds:.3f}" data-name="{escape(name)}">'
         f'<h3>{escape(name)} <span class="muted">{seconds:.1f} s{who}</span></h3>'
@@ -204,13 +205,17 @@ def _blocks(rows: pl.DataFrame, labels: Sequence[str], seconds: float) -> Iterat
     for row in rows.iter_rows(named=True):
         k, start, end = number[row["label"]], row["start"], row["end"]
         sure = "" if row["certainty"] is None else f", certainty {row['certainty']:.2f}"
-        kind = f"k{k % charts.COLOURS}{' second' if k >= charts.COLOURS else ''}"
         yield (
-            f'<rect class="{kind}" x="{_WIDE * start / seconds:.2f}" y="0" height="{_HIGH:g}" '
+            f'<rect class="{_colour(k)}" x="{_WIDE * start / seconds:.2f}" y="0" height="{_HIGH:g}" '
             f'width="{max(_WIDE * (end - start) / seconds, 0.5):.2f}" data-label="{escape(row["label"])}" '
             f'data-from="{start:.2f}" data-to="{end:.2f}" '
             f'data-tip="{escape(row["label"])}, {start:.1f} to {end:.1f} s{sure}"/>'
         )
+
+
+def _colour(k: int) -> str:
+    """Classes of a label's look: colours repeat after COLOURS labels, paler, framed, then both."""
+    return f"k{k % charts.COLOURS} r{k // charts.COLOURS % 4}"
 
 
 def _curve(certainty: Float, most: int = 600) -> str:
