@@ -35,7 +35,7 @@ def test_a_page_of_predictions_beside_labels(
     page = (tmp_path / "p.html").read_text()
     # one block for each interval of each track, at its place
     bouts = len(archive.tracks["activity"]) + len(model.predict(archive))
-    blocks = re.findall(r'<rect class="k\d" x="([\d.]+)" y="0" height="22" width="([\d.]+)"', page)
+    blocks = re.findall(r'<rect class="k\d r\d" x="([\d.]+)" y="0" height="22" width="([\d.]+)"', page)
     assert len(blocks) == bouts
     first = archive.tracks["activity"].row(0, named=True)
     seconds = archive.lengths[0] / FPS

@@ -159,7 +159,8 @@ class Model(Face):
             else:
                 raise RunError(f"{run.path} has no weights yet; continue with `motet resume {run.path}`")
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise RunError(f"{run.path}: the weights cannot be read ({error}); {run.renewal}") from error
+            said = " ".join(str(error).split())[:300]  # torch lists every tensor on a line of its own
+            raise RunError(f"{run.path}: the weights cannot be read ({said}); {run.renewal}") from error
         model.device = torch.device(device)
         model.encoders.to(model.device)
         model.whitening = {s: part.to(model.device) for s, part in model.whitening.items()}
