@@ -276,3 +276,34 @@ def test_empty_ends_are_told(tmp_path: Path) -> None:
         writer.add(clip, name="x")
     faults = {f["name"]: f for f in inspect(MotionArchive.open(tmp_path / "a"))["faults"]}
     assert (faults["empty ends"]["frames"], faults["all-zero frames"]["frames"]) == (3, 4)
+
+
+def test_a_set_that_is_noisy_as_a_whole_is_said_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "noisy", skeleton=layouts.get("coco-17")) as writer:
+        for i in range(20):
+            clip = rng.normal(size=(6, 17, 3))
+            clip[2:5, 3] = 0
+            writer.add(clip, name=f"c{i}")
+    found = {f["name"]: f for f in inspect(MotionArchive.open(tmp_path / "noisy"))["faults"]}
+    fault = found["missing joints"]
+    assert "in 100% of the clips: the set is noisy as a whole" in fault["message"]
+    assert (fault["level"], fault["clips"], fault["frames"], len(fault["examples"])) == ("note", 20, 60, 1)
+
+
+def test_a_silent_node_of_a_sensor_is_a_warning(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "imu", skeleton=layouts.get("imu-2"), units="g, deg/s") as writer:
+        for name, silent in (("whole", False), ("dead", True)):
+            clip = np.random.default_rng(1).normal(size=(8, 2, 3))
+            if silent:
+                clip[:, 1] = 0
+            writer.add(clip, name=name)
+    (fault,) = [f for f in inspect(MotionArchive.open(tmp_path / "imu"))["faults"] if f["name"] == "silent sensor"]
+    assert (fault["level"], fault["clips"], fault["examples"][0]["clip"]) == ("warning", 1, "dead")
+
+
+def test_animals_have_any_size(tmp_path: Path) -> None:
+    mouse = layouts.build("mouse", ["nose", "neck", "tail"], [-1, 0, 1], up="+z")
+    with ArchiveWriter(tmp_path / "mouse", skeleton=mouse, units="mm") as writer:
+        writer.add(70 * np.random.default_rng(2).normal(size=(8, 3, 3)), name="m")
+    assert "units" not in {f["name"] for f in inspect(MotionArchive.open(tmp_path / "mouse"))["faults"]}
