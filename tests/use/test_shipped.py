@@ -50,7 +50,7 @@ def copied(archive: MotionArchive, path: Path, scale: float = 1.0, turn: float =
 def test_body_reads_any_layout_size_and_heading(kinect: MotionArchive, tmp_path: Path) -> None:
     model = motet.load("body")
     features = model.transform(kinect)
-    assert features.shape == (24, 3 * 5 * 64)
+    assert features.shape == (24, 3 * 5 * 96)
     assert all(isinstance(encoder, TCN) for encoder in model.encoders)
     moved = copied(kinect, tmp_path / "moved", scale=1300.0, turn=0.8)
     np.testing.assert_allclose(model.transform(moved), features, atol=2e-3 * np.abs(features).max())
@@ -100,7 +100,7 @@ def test_random_convolutions_without_a_training(kinect: MotionArchive) -> None:
 def test_frames_follow_the_recording(kinect: MotionArchive) -> None:
     model = motet.load("body")
     frames = model.frames(kinect, 2, seconds=1.0)
-    assert frames.shape == (int(kinect.lengths[2]), 960)
+    assert frames.shape == (int(kinect.lengths[2]), 1440)
     assert np.isfinite(frames).all()
     assert np.abs(np.diff(frames, axis=0)).max() > 0
     # a window as long as the clip says the same of every frame
@@ -120,7 +120,7 @@ def test_between_windows() -> None:
 
 
 def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, width in (("body", 960), ("rocket", 3 * rocket.KERNELS)):
+    for name, width in (("body", 1440), ("rocket", 3 * rocket.KERNELS)):
         out = tmp_path / f"{name}.npz"
         assert cli.main(["embed", name, str(kinect.path), "--out", str(out)]) == 0
         with np.load(out) as table:

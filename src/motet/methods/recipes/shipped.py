@@ -10,4 +10,4 @@ from motet.methods.recipes.contrastive import small
 def recipes() -> dict[str, Recipe]:
     """``cmd/body``: any layout of a body, 15 joints."""
     body = small("cmd/body", CMD)
-    return {"cmd/body": body.with_options({"queue_size": 2048, "preprocess": "body", "steps": 400})}
+    return {"cmd/body": body.with_options({"queue_size": 2048, "preprocess": "body", "steps": 450, "width": 96})}
