@@ -18,7 +18,7 @@ import polars as pl
 from motet.core.errors import RunError
 from motet.core.shards import Shard
 from motet.engine.examples import Examples
-from motet.engine.hub import found
+from motet.engine.hub import found, shipped
 from motet.engine.run import Run
 
 if TYPE_CHECKING:
@@ -192,6 +192,11 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: S
         RunError: none of these, or no weights in it.
     """
     place = found(run_directory)
+    if not place.is_dir():
+        raise RunError(
+            f"{run_directory} is not a run directory, nor a name that comes with motet ({', '.join(shipped())}); "
+            "`motet pretrain` makes a run"
+        )
     if (place / "replica.json").exists() and (place.parent.parent / "config.json").exists():  # of one fold and seed
         return Run.open(place.parent.parent, *kinds).handler.load_student(place)
     return Run.open(place, *kinds).model(device)
