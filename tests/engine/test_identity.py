@@ -82,3 +82,9 @@ def test_rows_survive_as_text(count: int) -> None:
     assert np.array_equal(unpacked(packed(rows, count), count), rows)
     with pytest.raises(ValueError, match="it holds"):
         unpacked(packed(rows, count), count + 8)
+
+
+def test_a_classifier_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"kind": "classifier"}')
+    with pytest.raises(RunError, match="is a classifier of `motet fit`, not a run; `motet predict`"):
+        Run.open(tmp_path)

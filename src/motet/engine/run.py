@@ -153,6 +153,11 @@ class Run:
         try:
             config = json.loads(path.read_text())
             kind = config["kind"] = str(config.get("kind") or _guessed(config))
+            if kind == "classifier":
+                raise RunError(
+                    f"{self.path} is a classifier of `motet fit`, not a run; `motet predict`, `motet app` and "
+                    "`motet report` take it"
+                )
             module = config.setdefault("module", _EARLIER.get(kind, ""))
             if not (isinstance(module, str) and module.startswith("motet.methods.")):
                 raise ValueError(f"it is read by {module!r}, which is none of motet's methods")
