@@ -15,7 +15,7 @@ from motet import evaluate
 from tests.evaluate.test_runner import write_archive, write_run
 
 OPTIONS = {"linear": {"epochs": 2}, "semi": {"tuned": "head", "ratios": (0.5,), "epochs": 2}}
-FLAGS = "--linear.epochs 2 --semi.tuned head --semi.ratios 0.5 --semi.epochs 2 --quiet"
+FLAGS = "--linear.epochs 2 --semi.tuned head --semi.ratios 0.5 --semi.epochs 2"
 JOB = f"""
 import sys
 from motet import cli, embed

@@ -234,10 +234,19 @@ def test_random_convolutions_follow_the_seed() -> None:
 def test_onnx(name: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
+    from motet.engine.model import Network
     from motet.use.export import _trace
 
     encoder = built(name).eval()
-    _trace(_Single(encoder), torch.randn(2, 16, 2, 3, 2), tmp_path / "m.onnx", ["features"])
+    network = Network(
+        module=_Single(encoder),
+        inputs=["clips"],
+        outputs=["features"],
+        free={"clips": {0: "clips", 1: "frames"}},
+        example=lambda rows, steps, generator: (torch.randn(rows, steps, 2, 3, 2, generator=generator),),
+        facts={},
+    )
+    _trace(network, (torch.randn(2, 16, 2, 3, 2),), tmp_path / "m.onnx")
     session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     for clips, frames in ((1, 4), (3, 7), (2, 33)):
         x = torch.randn(clips, frames, 2, 3, 2)

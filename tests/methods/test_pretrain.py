@@ -98,7 +98,7 @@ def test_resume_is_bit_exact(
     small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, call: int
 ) -> None:
     options: dict[str, Any] = {"encoder": encoder, "optimiser": "sgd" if call == 3 else "adam"}
-    options |= {"channels": 4, "feature_size": 16} if encoder == "stgcn" else {}
+    options |= {"width": 4, "feature_size": 16} if encoder == "stgcn" else {}
     recipe = "cmd/small" if encoder == "tcn" else "cmd"
     whole = tiny(recipe, small_archive, tmp_path / "whole", **options)
     with monkeypatch.context() as patch:

@@ -126,11 +126,11 @@ def test_one_seed_and_no_student_alone_are_told(runs: Path, tmp_path: Path) -> N
     report.write(tmp_path / "one", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     notes = [re.sub("<[^>]+>", "", note) for note in re.findall(r'class="note" role="note">(.+?)</p>', text)]
-    assert len(notes) == 3
+    assert len(notes) == 4
     assert "ear is absent in" in notes[0]
     options = "--features 8 --hidden 8 --epochs 3 --batch-size 16 --lr 0.03"
     assert f"--method alone {options} --out {tmp_path / 'one'}-alone" in notes[1]
-    assert "One seed: there is no spread" in notes[2]
+    assert "One seed: there is no spread" in notes[-1]
     assert "`" not in "".join(notes)
     assert "<code>motet distill" in text
     assert '<span class="flag">--method</span> alone' in text

@@ -45,6 +45,8 @@ def page(name: str) -> Page:
 def test_every_page_names_the_command_that_fills_it() -> None:
     commands = {}
     for path in sorted(RESULTS.glob("*.md")):
+        if path.stem == "index":
+            continue
         for name in re.findall(r"^python -m experiments (\w+)", path.read_text(), re.MULTILINE):
             commands[name] = path.stem
     assert commands == {name: name for name in PAGES}

@@ -117,10 +117,10 @@ def test_a_row_that_fails_does_not_take_the_others_with_it(
 ) -> None:
     original = Pretraining.train
 
-    def train(self: Pretraining, job: Any) -> None:
+    def train(self: Pretraining, job: Any) -> Any:
         if job.training.method == "moco":
             raise RunError("the loss is not finite")
-        original(self, job)
+        return original(self, job)
 
     monkeypatch.setattr(Pretraining, "train", train)
     with pytest.raises(RunError, match=r"1 of 2 rows of cmd/mcl failed \(Base\)"):

@@ -18,8 +18,9 @@ def end_with_parent() -> None:
     """
     if os.name == "nt":
         return
-    started_by = multiprocessing.parent_process()  # known even if it has ended meanwhile
-    parent = os.getppid() if started_by is None or started_by.pid is None else started_by.pid
+    parent, started_by = os.getppid(), multiprocessing.parent_process()  # known even if it has ended meanwhile
+    if started_by is not None and started_by.pid is not None and not started_by.is_alive():
+        parent = started_by.pid  # else a server may have forked this process, which ends when the parent does
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -78,7 +78,7 @@ def test_a_run_from_weights_is_stored_resumed_and_labels_other_layouts(bodies: P
     stored = (out / "clusters.csv").read_text().splitlines()
     assert len(stored) == 25
     assert [line.split(",")[2] for line in stored[1:]] == [str(k) for k in table["B0"]]
-    assert found.transform(bodies[0]).shape == (24, 2 * 960)
+    assert found.transform(bodies[0]).shape == (24, 2 * 1440)
     alone = found.streaming()
     store = alone.store(bodies[1])
     clips = whole_clips(store, store.ids, 48)

@@ -77,12 +77,6 @@ def test_other_verbs_on_a_distillation(tmp_path: Path, capsys: pytest.CaptureFix
         assert found["class_names"].tolist() == ["0", "1", "2"]
         assert found["label"].tolist() == [n % 3 for n in range(120)]
     capsys.readouterr()
-    for words in (
-        ["evaluate", str(run), "--protocols", "knn"],
-        ["export", str(run), "--out", str(tmp_path / "m.onnx")],
-    ):
-        assert main(words) == 2
-        assert "is a run of `motet distill`" in capsys.readouterr().err
     assert main(["embed", str(run), str(tmp_path / "absent.npz"), "--out", str(out), "--overwrite"]) == 2
     assert "absent.npz" in capsys.readouterr().err
 
