@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO, TextIOWrapper
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -285,6 +286,24 @@ def test_the_verbs(
     assert "b.csv exists already" in capsys.readouterr().err
     assert main(["predict", "nothing", path, "--out", "x.csv"]) == 2
     assert "nothing is not a fitted model; make one with `motet fit" in capsys.readouterr().err
-    monkeypatch.setattr("sys.stdin", iter([json.dumps(f.ravel().tolist()) for f in archive.clip(0)[:80]]))
+    lines = [json.dumps(f.ravel().tolist()).encode() + b"\n" for f in archive.clip(0)[:80]]
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"".join(lines))))
     assert main(["predict", "m"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 40
+    whole = capsys.readouterr()
+    assert len(whole.out.splitlines()) == 40
+    assert whole.err == "a decision comes 3.65 s after its moment\n"
+    live = ["predict", "m", "--state", "now.npz", "--lag", "0"]
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"".join(lines[:67]))))
+    assert main(live) == 0
+    assert capsys.readouterr().err.startswith("a decision comes 2.65 s")
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"".join([*lines[67:], b"\xff\n", *lines]))))
+    assert main(live) == 2
+    found = capsys.readouterr()
+    assert found.err.startswith("frame 67 is next; a decision")
+    assert "error: line 14 is not a frame of 6 numbers" in found.err
+    assert json.loads(found.out.splitlines()[0])["time"] == pytest.approx(0.75)
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"")))
+    assert main([*live, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["predict", "m", "--state", "now.npz", "--lag", "1"]) == 2
+    assert "now.npz is of another model or lag" in capsys.readouterr().err

@@ -135,12 +135,55 @@ def test_live_probabilities_are_exact(model: Predictor, monkeypatch: pytest.Monk
 
 
 def test_lines_of_frames_give_lines_of_decisions(model: Predictor) -> None:
-    frames = movement("walk", 160, np.random.default_rng(0))
-    found = [json.loads(line) for line in live_lines(model, (json.dumps(f.tolist()) for f in frames))]
-    assert len(found) == 80
-    assert {f["label"] for f in found} == {"walk"}
-    with pytest.raises(DataError, match="line 1 is not a frame of 6 numbers"):
-        list(live_lines(model, ["[1, 2]"]))
+    lines = [json.dumps(f.tolist()) for f in movement("walk", 160, np.random.default_rng(0))]
+    found = [json.loads(line) for line in live_lines(Live(model), [*lines, "", "null", "null"])]
+    assert len(found) == 81
+    assert [f["label"] for f in found] == ["walk"] * 80 + [None]
+    for bad, words in (
+        ("[1, 2]", "line 2 is not a frame of 6 numbers"),
+        (b"\xff", "line 2 is not a frame of 6 numbers"),
+        ("[0, 0, 0, 0, 0, null]", "line 2 has a number that is not finite; give 0"),
+        ("[0, 0, 0, 0, 0, NaN]", "line 2 has a number that is not finite; give 0"),
+    ):
+        with pytest.raises(DataError, match=words):
+            list(live_lines(Live(model), [lines[0], bad]))
+
+
+def test_a_live_recording_survives_a_restart(model: Predictor, tmp_path: Path) -> None:
+    """Decisions are those of one that was never interrupted, also where a bad line or the reader ended it."""
+    frames = np.concatenate([movement(c, 70, np.random.default_rng(2)) for c in ("walk", "sit", "wave")])
+    lines, state = [json.dumps(f.tolist()) for f in frames], tmp_path / "now.npz"
+    want = list(live_lines(Live(model, every=0.7), lines))
+    first = list(live_lines(Live(model, every=0.7), lines[:101], state=state))
+    second = Live(model, every=0.7)
+    second.resume(state)
+    assert second.frames == 101
+    found = first
+    with pytest.raises(DataError, match="line 50 is not a frame"):
+        for line in live_lines(second, [*lines[101:150], "?"], state=state):
+            found.append(line)
+    third = Live(model, every=0.7)
+    third.resume(state)
+    found += live_lines(third, lines[150:])
+    assert found == want
+    with pytest.raises(ConfigError, match="is of another model or lag"):
+        Live(model, lag=0.3).resume(state)
+    state.write_bytes(state.read_bytes()[:900])
+    with pytest.raises(DataError, match="cannot be read .*; remove it to begin a new recording"):
+        Live(model).resume(state)
+
+
+def test_looking_less_often_says_the_same_later(model: Predictor) -> None:
+    frames = np.concatenate([movement(c, 90, np.random.default_rng(2)) for c in ("walk", "sit")])
+    often, seldom = Live(model, lag=2.0), Live(model, lag=2.0, every=0.5)
+    assert seldom.delay == pytest.approx(often.delay + 0.4)
+    said = [d for f in frames for d in seldom.push(f[None])] + seldom.finish()
+    assert len(said) == 90
+    late = [(n + 1) / FPS - d.time for n, f in enumerate(frames) for d in often.push(f[None])]
+    assert max(late) == pytest.approx(often.delay)
+    for options in ({"lag": -1.0}, {"every": float("nan")}):
+        with pytest.raises(ConfigError, match="must be a number of seconds"):
+            Live(model, **options)
 
 
 def test_what_was_never_seen_is_none_of_these_and_what_was_not_recorded_is_nothing(model: Predictor) -> None:

@@ -65,6 +65,7 @@ class Predict(Output):
     Examples:
     motet predict model recordings --out bouts.csv
     motet predict model < frames.jsonl
+    sensor | motet predict model --state now.npz
     """
 
     model: Positional[Path]
@@ -76,6 +77,10 @@ class Predict(Output):
     """also store the bouts as this label track of the archive"""
     lag: float = 1.0
     """from standard input: seconds of later evidence that a decision waits for"""
+    every: float = 0.0
+    """from standard input: seconds from one look to the next; more is cheaper, and later"""
+    state: Path | None = None
+    """from standard input: file that the recording continues from and is kept in, so that it survives a restart"""
     overwrite: bool = False
     """replace a file or track that is there"""
 
@@ -84,15 +89,23 @@ def predict(args: Sequence[str]) -> int:
     """motet predict MODEL ARCHIVE --out BOUTS.csv"""
     given = parse(Predict, args, "motet predict")
     from motet.core.errors import ConfigError
-    from motet.use.predict import live_lines
+    from motet.use.predict import Live, live_lines
     from motet.use.predict import predict as make
 
     if given.archive is None:
         if given.out is not None or given.track is not None:
             raise ConfigError("--out and --track need an archive: `motet predict MODEL ARCHIVE --out BOUTS.csv`")
-        for line in live_lines(given.model, sys.stdin, lag=given.lag):
+        live = Live(given.model, lag=given.lag, every=given.every)
+        if given.state is not None and given.state.exists():
+            live.resume(given.state)
+        if not given.quiet:
+            begin = f"frame {live.frames} is next; " if live.frames else ""
+            print(f"{begin}a decision comes {live.delay:.2f} s after its moment", file=sys.stderr, flush=True)
+        for line in live_lines(live, sys.stdin.buffer, state=given.state):
             print(line, flush=True)
         return 0
+    if given.state is not None:
+        raise ConfigError("--state is of recordings from standard input; leave out the archive")
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
     bouts = make(given.model, given.archive, given.out, track=given.track, overwrite=given.overwrite)

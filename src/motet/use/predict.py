@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -86,30 +89,67 @@ class Decision:
     probability: float
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What a live recording keeps in mind.
+
+    Attributes:
+        frames: (T, P, V, C), the last ones.
+        first: number of the first of them.
+        seen: ticks whose probabilities are known.
+        said: ticks that were decided.
+        evidence: (n, K) of ticks that were seen and not decided.
+        filtered: (n, S) probabilities of the states of the chain at these.
+        marks: (n, 2), whether they are strange, and whether anything was recorded.
+        state: (1, S) filtered probabilities of the last tick that was seen; (0, S) before the first.
+    """
+
+    frames: npt.NDArray[Any]
+    first: int
+    seen: int
+    said: int
+    evidence: npt.NDArray[Any]
+    filtered: npt.NDArray[Any]
+    marks: npt.NDArray[Any]
+    state: npt.NDArray[Any]
+
+
 class Live:
     """The model frame by frame. A decision about a moment comes ``delay`` seconds later.
 
     >>> live = Live(model)  # doctest: +SKIP
     >>> for decision in live.push(frames):  # doctest: +SKIP
     ...     print(decision.time, decision.label)
+
+    Args:
+        model: a folder of :func:`motet.fit`.
+        lag: seconds of later evidence that the smoothing waits for.
+        every: seconds from one look at the recording to the next. A look costs the same however much it decides, so
+            more is cheaper, and later.
+
+    Raises:
+        ConfigError: ``lag`` or ``every`` is no length of time.
     """
 
-    def __init__(self, model: str | Path | Predictor, *, lag: float = LAG) -> None:
+    def __init__(self, model: str | Path | Predictor, *, lag: float = LAG, every: float = 0.0) -> None:
+        for name, seconds in (("lag", lag), ("every", every)):
+            if not (math.isfinite(seconds) and seconds >= 0):
+                raise ConfigError(f"{name} is {seconds}; it must be a number of seconds, 0 or more")
         self.model = model if isinstance(model, Predictor) else load_predictor(model)
         layout = self.model.layout
         self.step = layout.hop / layout.fps
-        self._lag = max(0, round(lag / self.step))
+        self._lag, self._every = round(lag / self.step), max(1, round(every / self.step))
         self._reach = self.model.margin
-        self.delay = self._reach / layout.fps + self._lag * self.step
+        self.delay = self._reach / layout.fps + (self._lag + self._every - 0.5) * self.step
         self._chain = Chain(self.model.durations)
-        self._frames = np.zeros((0, layout.persons, len(layout.skeleton), layout.channels), dtype=np.float32)
-        self._first = 0  # frame number of the buffer's first
-        self._seen = 0  # ticks whose probabilities are known
-        self._said = 0  # ticks that were decided
-        self._evidence = np.zeros((0, len(self.model.classes)))
-        self._filtered = np.zeros((0, len(self._chain.owner)))
-        self._state: npt.NDArray[np.float64] | None = None
-        self._marks: list[tuple[bool, bool]] = []
+        frames = np.zeros((0, layout.persons, len(layout.skeleton), layout.channels), dtype=np.float32)
+        none, states = np.zeros((0, len(self.model.classes))), np.zeros((0, len(self._chain.owner)))
+        self._held = _Held(frames, 0, 0, 0, none, states, np.zeros((0, 2), dtype=np.bool_), states)
+
+    @property
+    def frames(self) -> int:
+        """How many frames have come."""
+        return self._held.first + len(self._held.frames)
 
     def push(self, frames: npt.NDArray[Any]) -> list[Decision]:
         """Take in (T, P, V, C) or (T, V, C) frames, and say what is now sure.
@@ -117,82 +157,141 @@ class Live:
         Raises:
             DataError: another shape, or numbers that are not finite.
         """
-        self._frames = np.concatenate([self._frames, self._checked(frames)])
-        known = (self._first + len(self._frames) - self._reach) // self.model.layout.hop
-        return self._look(known, final=False)
+        held = self._held
+        held = replace(held, frames=np.concatenate([held.frames, self._checked(frames)]))
+        known = (held.first + len(held.frames) - self._reach) // self.model.layout.hop // self._every * self._every
+        if known > held.seen:
+            held = self._looked(held, known)
+        self._held, decisions = self._decided(held, len(held.evidence) - self._lag)
+        return decisions
 
     def finish(self) -> list[Decision]:
         """What remains when the recording ends."""
-        total = self._first + len(self._frames)
-        return self._look(self.model.layout.ticks(total), final=True) if len(self._frames) else []
+        held, total = self._held, self.model.layout.ticks(self.frames)
+        if total > held.seen:
+            held = self._looked(held, total)
+        self._held, decisions = self._decided(held, len(held.evidence))
+        return decisions
+
+    def save(self, path: str | Path) -> None:
+        """Write what is held in mind, so that :meth:`resume` continues as if nothing had happened."""
+        with written(Path(path)) as partial, partial.open("wb") as file:
+            np.savez(file, model=self._identity, **vars(self._held))
+
+    def resume(self, path: str | Path) -> None:
+        """Continue where :meth:`save` was called.
+
+        Raises:
+            ConfigError: another model or lag.
+            DataError: the file cannot be read.
+        """
+        try:
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                held = {k: file[k] for k in ("model", *vars(self._held))}
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise DataError(f"{path} cannot be read ({error!s:.100}); remove it to begin a new recording") from error
+        if str(held.pop("model")) != self._identity:
+            raise ConfigError(f"{path} is of another model or lag; use those, or remove it to begin a new recording")
+        self._held = _Held(**{k: v if v.ndim else int(v) for k, v in held.items()})
+
+    @property
+    def _identity(self) -> str:
+        digest = hashlib.sha256(json.dumps([self.model.layout.fps, self.model.classes, self._lag]).encode())
+        for name, array in sorted(self.model.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def _checked(self, frames: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         given = np.asarray(frames, dtype=np.float32)
         given = given[:, None] if given.ndim == 3 else given
-        if given.ndim != 4 or given.shape[1:] != self._frames.shape[1:]:
-            raise DataError(
-                f"frames of shape {given.shape} where (T, {', '.join(map(str, self._frames.shape[1:]))}) are due"
-            )
+        shape = self._held.frames.shape[1:]
+        if given.ndim != 4 or given.shape[1:] != shape:
+            raise DataError(f"frames of shape {given.shape} where (T, {', '.join(map(str, shape))}) are due")
         if not np.isfinite(given).all():
-            raise DataError(f"frame {self._first + len(self._frames)} or a later one has a number that is not finite")
+            raise DataError(
+                f"frame {self.frames} or a later one has a number that is not finite; give 0 for what was not recorded"
+            )
         return given
 
-    def _look(self, known: int, *, final: bool) -> list[Decision]:
-        layout = self.model.layout
-        if known > self._seen:
-            offset = self._first // layout.hop
-            p, strange = self.model.moments(self._frames)
-            rows = slice(self._seen - offset, known - offset)
-            evidence = self._chain.evidence(p[rows])
-            filtered = self._chain.forward(evidence, self._state)
-            self._state = filtered[-1]
-            middle = np.minimum(
-                np.arange(self._seen - offset, known - offset) * layout.hop + layout.hop // 2, len(self._frames) - 1
-            )
-            self._marks += list(zip(strange[rows].tolist(), present(self._frames[middle]).tolist(), strict=True))
-            self._evidence = np.concatenate([self._evidence, evidence])
-            self._filtered = np.concatenate([self._filtered, filtered])
-            self._seen = known
-            drop = (known * layout.hop - self._reach - self._first) // layout.block * layout.block
-            if drop > 0:
-                self._frames, self._first = self._frames[drop:], self._first + drop
-        return self._decide(len(self._evidence) if final else len(self._evidence) - self._lag)
+    def _looked(self, held: _Held, known: int) -> _Held:
+        """With the evidence of all ticks before ``known``, and without frames that nothing will look at again."""
+        hop, offset = self.model.layout.hop, held.first // self.model.layout.hop
+        p, strange = self.model.moments(held.frames)
+        rows = np.arange(held.seen - offset, known - offset)
+        evidence = self._chain.evidence(p[rows])
+        filtered = self._chain.forward(evidence, held.state[0] if len(held.state) else None)
+        there = present(held.frames[np.minimum(rows * hop + hop // 2, len(held.frames) - 1)])
+        drop = max(0, known * hop - self._reach - held.first) // self.model.layout.block * self.model.layout.block
+        return replace(
+            held,
+            frames=held.frames[drop:],
+            first=held.first + drop,
+            seen=known,
+            evidence=np.concatenate([held.evidence, evidence]),
+            filtered=np.concatenate([held.filtered, filtered]),
+            marks=np.concatenate([held.marks, np.stack([strange[rows], there], axis=1)]),
+            state=filtered[-1:],
+        )
 
-    def _decide(self, ready: int) -> list[Decision]:
+    def _decided(self, held: _Held, ready: int) -> tuple[_Held, list[Decision]]:
         if ready <= 0:
-            return []
-        smooth = self._chain.backward(self._filtered, self._evidence)
+            return held, []
+        smooth = self._chain.backward(held.filtered, held.evidence)
         decisions = []
-        for row in range(ready):
-            strange, there = self._marks[row]
+        for row, (strange, there) in enumerate(held.marks[:ready].tolist()):
             best = int(smooth[row].argmax())
             label = None if not there else NONE if strange else self.model.classes[best]
             sure = float(1 - smooth[row, best] if strange else smooth[row, best])
-            decisions.append(Decision((self._said + row + 0.5) * self.step, label, sure))
-        self._said += ready
-        self._evidence, self._filtered = self._evidence[ready:], self._filtered[ready:]
-        self._marks = self._marks[ready:]
-        return decisions
+            decisions.append(Decision((held.said + row + 0.5) * self.step, label, sure))
+        left = {k: getattr(held, k)[ready:] for k in ("evidence", "filtered", "marks")}
+        return replace(held, said=held.said + ready, **left), decisions
 
 
-def live_lines(model: str | Path | Predictor, lines: Iterable[str], *, lag: float = LAG) -> Iterator[str]:
-    """Decisions as JSON lines for frames as JSON lines: one frame a line, nested (V, C) or flat.
+def live_lines(
+    live: Live, lines: Iterable[str | bytes], *, state: str | Path | None = None, saved_every: float = 60.0
+) -> Iterator[str]:
+    """Decisions as JSON lines for frames as JSON lines: one frame a line, nested (V, C) or flat; ``null`` is a frame
+    in which nothing was recorded.
+
+    Args:
+        live: the model.
+        lines: of frames.
+        state: file of :meth:`Live.save` to write every ``saved_every`` seconds of the recording and at the end, however
+            that comes; the end of ``lines`` is then not that of the recording.
+        saved_every: seconds of the recording.
 
     Raises:
-        DataError: a line is not a frame; names it.
+        DataError: a line is not a frame; names it. Lines before it count.
     """
-    live = Live(model, lag=lag)
     layout = live.model.layout
     shape = (1, layout.persons, len(layout.skeleton), layout.channels)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            frame = np.asarray(json.loads(line), dtype=np.float32).reshape(shape)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"line {number} is not a frame of {int(np.prod(shape))} numbers ({error!s:.60})") from error
-        yield from map(_line, live.push(frame))
-    yield from map(_line, live.finish())
+    saved = live.frames
+    try:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            yield from map(_line, live.push(_frame(line, number, shape)))
+            if state is not None and live.frames - saved >= saved_every * layout.fps:
+                live.save(state)
+                saved = live.frames
+        if state is None:
+            yield from map(_line, live.finish())
+    finally:
+        if state is not None:
+            live.save(state)
+
+
+def _frame(line: str | bytes, number: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    size = math.prod(shape)
+    try:
+        given = json.loads(line)
+        frame = np.zeros(shape, dtype=np.float32) if given is None else np.asarray(given, dtype=np.float32)
+        frame = frame.reshape(shape)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise DataError(f"line {number} is not a frame of {size} numbers ({error!s:.60})") from error
+    if not np.isfinite(frame).all():
+        raise DataError(f"line {number} has a number that is not finite; give 0 for what was not recorded")
+    return frame
 
 
 def _line(decision: Decision) -> str:
