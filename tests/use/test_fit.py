@@ -154,14 +154,12 @@ def test_a_live_recording_survives_a_restart(model: Predictor, tmp_path: Path) -
     frames = np.concatenate([movement(c, 70, np.random.default_rng(2)) for c in ("walk", "sit", "wave")])
     lines, state = [json.dumps(f.tolist()) for f in frames], tmp_path / "now.npz"
     want = list(live_lines(Live(model, every=0.7), lines))
-    first = list(live_lines(Live(model, every=0.7), lines[:101], state=state))
+    found = list(live_lines(Live(model, every=0.7), lines[:101], state=state))
     second = Live(model, every=0.7)
     second.resume(state)
     assert second.frames == 101
-    found = first
     with pytest.raises(DataError, match="line 50 is not a frame"):
-        for line in live_lines(second, [*lines[101:150], "?"], state=state):
-            found.append(line)
+        found.extend(live_lines(second, [*lines[101:150], "?"], state=state))
     third = Live(model, every=0.7)
     third.resume(state)
     found += live_lines(third, lines[150:])
@@ -169,7 +167,7 @@ def test_a_live_recording_survives_a_restart(model: Predictor, tmp_path: Path) -
     with pytest.raises(ConfigError, match="is of another model or lag"):
         Live(model, lag=0.3).resume(state)
     state.write_bytes(state.read_bytes()[:900])
-    with pytest.raises(DataError, match="cannot be read .*; remove it to begin a new recording"):
+    with pytest.raises(DataError, match="remove it to begin a new recording"):
         Live(model).resume(state)
 
 

@@ -187,7 +187,7 @@ class Live:
         """
         try:
             with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                held = {k: file[k] for k in ("model", *vars(self._held))}
+                held: dict[str, Any] = {k: file[k] for k in ("model", *vars(self._held))}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise DataError(f"{path} cannot be read ({error!s:.100}); remove it to begin a new recording") from error
         if str(held.pop("model")) != self._identity:
