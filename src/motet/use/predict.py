@@ -187,12 +187,13 @@ class Live:
         """
         try:
             with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                held: dict[str, Any] = {k: file[k] for k in ("model", *vars(self._held))}
+                held = {k: file[k] for k in ("model", *vars(self._held))}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise DataError(f"{path} cannot be read ({error!s:.100}); remove it to begin a new recording") from error
         if str(held.pop("model")) != self._identity:
             raise ConfigError(f"{path} is of another model or lag; use those, or remove it to begin a new recording")
-        self._held = _Held(**{k: v if v.ndim else int(v) for k, v in held.items()})
+        numbers: dict[str, Any] = {k: v if v.ndim else int(v) for k, v in held.items()}
+        self._held = _Held(**numbers)
 
     @property
     def _identity(self) -> str:
