@@ -64,8 +64,3 @@ def write_clips(path: Path, clips: int = 48, classes: int = 4, subjects: int = 4
 def small_archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
     """48 short clips of four classes and four people."""
     return write_clips(tmp_path_factory.mktemp("small") / "archive")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Export first: late in a long process torch's tracer fixes the number of frames (docs/design/status.md)."""
-    items.sort(key=lambda item: "test_exporting" not in item.nodeid)

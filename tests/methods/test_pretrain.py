@@ -457,3 +457,11 @@ def test_a_kill_between_a_checkpoint_and_its_line_costs_nothing(small_archive: M
     lines = (run.path / "metrics.jsonl").read_text().splitlines()
     (run.path / "metrics.jsonl").write_text(lines[0] + "\n")  # of two epochs that the checkpoint holds
     assert_same(resume(run.path, progress=False).metrics(), whole.metrics())
+
+
+def test_epochs_that_are_named_replace_the_steps_of_a_recipe(small_archive: MotionArchive) -> None:
+    by_steps = recipes.get("moco/small")
+    assert by_steps.steps
+    assert by_steps.with_options({"epochs": 2}).steps == 0
+    assert by_steps.with_options({"epochs": 2, "steps": 7}).steps == 7
+    assert resolve(by_steps.with_options({"epochs": 2}), small_archive, {})[0].epochs == 2

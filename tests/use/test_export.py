@@ -64,7 +64,7 @@ def test_a_graph_of_fixed_frames_is_traced_again_in_a_process_of_its_own(
     )
     fixed = onnx.helper.make_model(graph).SerializeToString()
     monkeypatch.setattr(exporting, "_trace", lambda network, example, path: path.write_bytes(fixed))
-    found = motet.export(model_of(small_archive), tmp_path / "m.onnx", shapes=((3, 9),))
+    found = motet.export(model_of(small_archive, "tcn"), tmp_path / "m.onnx", shapes=((3, 9),))
     assert found["outputs"] == ["joint", "motion_arms"]
 
 

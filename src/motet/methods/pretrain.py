@@ -86,9 +86,7 @@ def resolve(
         result = result.with_options({"milestones": moved})
     if is_small(result):
         result = fit_to_size(result, len(parts.train), options, named=isinstance(recipe, str))
-    if "epochs" in options and "steps" not in options:
-        result = result.with_options({"steps": 0})  # epochs say it, now and where the configuration is repeated
-    elif result.steps:
+    if result.steps:
         result = fit_to_steps(result, len(parts.train) if sets is None else sum(sets.shares(result.set_weights)))
     if result.as_released:  # what the released code derives from the queue follows the queue in force
         queue = result.method.flat().get("queue_size", 0)

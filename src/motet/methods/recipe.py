@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Count, Natural, Options, Positive
@@ -13,6 +13,9 @@ from motet.data.augment import Augment
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
 from motet.methods.base import Method
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Recipe(Options):
 
     def called(self) -> str:
         return f"recipe {self.recipe}"
+
+    def with_options(self, options: Mapping[str, Any]) -> Self:
+        """As :meth:`Options.with_options`; epochs named without steps say how long it trains, now and when repeated."""
+        by_epochs = self.steps and "epochs" in options and "steps" not in options
+        return super().with_options({**options, "steps": 0} if by_epochs else options)
 
     def for_sensor(self, sensor: str) -> Recipe:
         """What the streams of one sensor are trained and evaluated with; of the main archive for the empty name.

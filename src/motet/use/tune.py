@@ -158,7 +158,7 @@ def _resolved(recipe: str, archive: MotionArchive, held: Split, options: Mapping
     made, _ = resolve(recipe, archive, options)
     count = len(held.train)
     made = made.with_options({"batch_size": min(made.batch_size, count), "monitor_every": 10**9})
-    return fit_to_steps(made, count) if made.steps and "epochs" not in options else made
+    return fit_to_steps(made, count) if made.steps else made
 
 
 class _Search:
