@@ -16,6 +16,7 @@ from motet.core.errors import ConfigError, MotetError, RunError
 from motet.data.archive import MotionArchive
 from motet.engine.model import CAN, Model
 from motet.engine.run import Run
+from motet.engine.table import Row, read_rows
 from motet.methods.distillation.table import FeatureTable
 from tests.engine.kinds import Kind, kinds
 
@@ -86,11 +87,30 @@ def test_every_run_is_evaluated_and_reported(
     assert cli.main(["evaluate", str(run), "--protocols", "knn", "ridge", "--quiet", "--device", "cpu"]) == 0
     found = json.loads((run / "evaluation.json").read_text())
     assert {row["protocol"] for row in found["rows"]} == {"knn", "ridge"}
-    assert all(0 <= row["mean"] <= 1 for row in found["rows"])
+    assert all(0 <= row.mean <= 1 for row in read_rows(found, "evaluation.json"))
     assert found["split"]["train"] + found["split"]["test"] > 0
     assert cli.main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 0
     assert "</html>" in (tmp_path / "page.html").read_text()
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_results_of_every_kind_are_rows_of_one_schema(made: dict[str, tuple[Kind, Path]], name: str) -> None:
+    result = Run.open(made[name][1]).result()
+    rows = read_rows(result, "result.json")
+    assert rows
+    assert [row.to_dict() for row in rows] == [
+        {key: value for key, value in row.items() if key in Row.__dataclass_fields__ or key in ("mean", "sd")}
+        for row in result["rows"]
+    ]
+    assert all(0 <= value <= 1 for row in rows for value in row.values)
+    assert all(row.details["over"] for row in rows)
+    forged = {"rows": [*result["rows"][:-1], result["rows"][-1] | {"values": [0.123]}]}
+    with pytest.raises(RunError, match=f"^result.json: row {len(rows) - 1} is damaged .*mean and sd"):
+        read_rows(forged, "result.json")
+    del forged["rows"][0]["metric"], forged["rows"][0]["stream"]
+    with pytest.raises(RunError, match=r"^result.json: row 0 is damaged .*stream"):
+        read_rows(forged, "result.json")
 
 
 def test_rows_of_a_student_test_what_did_not_train_it(made: dict[str, tuple[Kind, Path]]) -> None:

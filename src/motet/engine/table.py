@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean, stdev
 from typing import Any
+
+from motet.core.errors import RunError
 
 RANDOM = "random encoder"
 RAW = "raw"
@@ -22,7 +24,7 @@ class Row:
     Attributes:
         protocol: name of the protocol.
         features: what was evaluated: the recipe's method, ``"random encoder"`` or ``"raw"``.
-        stream: stream, or several joined by ``+``.
+        stream: stream, branch or modality, or several joined by ``+``.
         ensemble: how several streams became one answer (``"mean-logits"``, ``"late-fusion"``, ``"concat"``), or None.
         metric: what ``values`` are; ``"accuracy"`` is top-1 on the test clips.
         values: last epoch, fractions, one for each of ``details["over"]`` (runs, probe seeds or initialisations).
@@ -67,9 +69,31 @@ class Row:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Row:
-        """Inverse of :meth:`to_dict`, but for the confusion matrix."""
-        kept = {k: v for k, v in data.items() if k not in ("mean", "sd")}
-        return cls(**{**kept, "values": tuple(data["values"]), "best_values": tuple(data["best_values"])})
+        """Inverse of :meth:`to_dict`, but for the confusion matrix; entries that only one verb writes are left out."""
+        kept = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**{**kept, "values": tuple(data["values"]), "best_values": tuple(data.get("best_values", ()))})
+
+
+def read_rows(content: Mapping[str, Any], file: object) -> list[Row]:
+    """The rows of a stored result of any verb.
+
+    Args:
+        content: of ``result.json`` or ``evaluation.json``.
+        file: where it was read, for errors.
+
+    Raises:
+        RunError: rows of another form; names the row and what is wrong with it.
+    """
+    found = []
+    for number, data in enumerate(content.get("rows", ())):
+        try:
+            row = Row.from_dict(data)
+            if {"mean": data["mean"], "sd": data["sd"]} != {"mean": row.mean, "sd": row.sd}:
+                raise ValueError("mean and sd are not those of its values")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{file}: row {number} is damaged ({error!r}); make the result again") from error
+        found.append(row)
+    return found
 
 
 def distinctions(details: Mapping[str, Any]) -> list[str]:

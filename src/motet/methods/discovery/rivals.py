@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from motet.engine.model import load
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import recipes
 from motet.methods.discovery.clusters import ITERATIONS
-from motet.methods.discovery.scores import METRICS, RESTARTS
+from motet.methods.discovery.scores import RESTARTS, score_row
 from motet.methods.fitting import fit_to_layout
 from motet.methods.model import Model
 from motet.metrics.clusters import cluster_scores
@@ -53,7 +52,7 @@ def rivals(target: MotionArchive, ids: Tensor, labels: Tensor, clusters: int, se
         for start in range(RESTARTS):
             made = spherical_kmeans(x, min(clusters, len(x)), iterations=ITERATIONS, seed=RESTARTS * seed + start)
             found.append(cluster_scores(truth, made.assignment))
-        rows.append({"features": name, "by": "kmeans", **{m: fmean(f[m] for f in found) for m in METRICS}})
+        rows.append(score_row(name, "+".join(streams), "kmeans", found))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from motet.data.loader import ClipStore
+from motet.engine.table import Row
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery.clusters import ITERATIONS, features, joined
 from motet.methods.discovery.step import Discovery
@@ -19,6 +20,31 @@ from motet.metrics.clusters import cluster_scores
 METRICS = ("purity", "hungarian_accuracy", "nmi", "ari")
 RESTARTS = 10
 BRANCHES = ("B0", "B1")
+BOTH = "B0+B1"
+
+
+def score_row(
+    features: str, stream: str, by: str, scores: Sequence[Mapping[str, float]], **details: Any
+) -> dict[str, Any]:
+    """A row of :class:`motet.engine.table.Row` by the Hungarian accuracy, with the means of all measures beside it.
+
+    Args:
+        features, stream: as of the row.
+        by: ``"kmeans"`` or ``"classifier"``.
+        scores: of every start; their other measures are ``details["measures"]``.
+        details: further facts, also entries of their own.
+    """
+    measures = {metric: [one[metric] for one in scores] for metric in METRICS}
+    row = Row(
+        protocol="cluster",
+        features=features,
+        stream=stream,
+        ensemble="concat" if "+" in stream else None,
+        metric="hungarian_accuracy",
+        values=tuple(measures["hungarian_accuracy"]),
+        details={"algorithm": by, "over": "starts of k-means", "measures": measures, **details},
+    )
+    return row.to_dict() | {"by": by, **details} | {metric: fmean(values) for metric, values in measures.items()}
 
 
 @torch.no_grad()
@@ -31,11 +57,17 @@ def predict(discovery: Discovery, pair: Sequence[Tensor]) -> list[Tensor]:
 
 @torch.no_grad()
 def branch_scores(
-    discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, labels: Tensor, clusters: int, seed: int = 0
+    discovery: Discovery,
+    stores: Sequence[ClipStore],
+    ids: Tensor,
+    labels: Tensor,
+    clusters: int,
+    seed: int = 0,
+    method: str = "codt",
 ) -> list[dict[str, Any]]:
     """Rows of scores, one per branch and way of clustering.
 
-    ``kmeans`` rows are means over ten single starts of spherical k-means on the scored clips' features, of B0, B1 and
+    ``kmeans`` rows are of ten single starts of spherical k-means on the scored clips' features, of B0, B1 and
     both side by side (``B0+B1``); ``classifier`` rows are the target classifiers' answers.
 
     Args:
@@ -45,18 +77,19 @@ def branch_scores(
         labels: (n,) their classes.
         clusters: K.
         seed: of k-means.
+        method: name of the rows' features.
     """
     pair = features(discovery, stores, ids)
     truth = labels.cpu().numpy()
     rows = []
-    for name, x in zip((*BRANCHES, "B0+B1"), (*pair, joined(pair)), strict=True):
+    for name, x in zip((*BRANCHES, BOTH), (*pair, joined(pair)), strict=True):
         found = []
         for start in range(RESTARTS):
             made = spherical_kmeans(x, min(clusters, len(x)), iterations=ITERATIONS, seed=RESTARTS * seed + start)
             found.append(cluster_scores(truth, made.assignment))
-        mean = {metric: fmean(f[metric] for f in found) for metric in METRICS}
-        rows.append({"branch": name, "by": "kmeans", "restarts": RESTARTS, **mean})
+        rows.append(score_row(method, name, "kmeans", found, restarts=RESTARTS) | {"branch": name})
     for name, predicted in zip(BRANCHES, predict(discovery, pair), strict=False):
         used = len(np.unique(predicted.cpu().numpy()))
-        rows.append({"branch": name, "by": "classifier", "used": used, **cluster_scores(truth, predicted)})
+        scores = [cluster_scores(truth, predicted)]
+        rows.append(score_row(method, name, "classifier", scores, used=used) | {"branch": name})
     return rows

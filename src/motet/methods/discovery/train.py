@@ -150,8 +150,8 @@ class Discovering(Learner):
         clips = self.clips
         if len(clips.judged) < 2 or self.clusters is None:
             return []
-        seed = self.settings.seed
-        return branch_scores(self.discovery, clips.target, clips.judged, clips.judged_labels, self.clusters, seed)
+        settings, what = self.settings, (clips.judged, clips.judged_labels, self.clusters)
+        return branch_scores(self.discovery, clips.target, *what, settings.seed, settings.method.name)
 
     # ------------------------------------------------------------------ a step
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
+
+from motet.engine.table import Row, spread
 
 METRICS = ("accuracy", "recall", "retrieval_1", "retrieval_5")
 WORDS = {
@@ -50,23 +52,37 @@ def summary(replicas: Sequence[dict[str, Any]], scored: str) -> dict[str, Any]:
             if metric not in replicas[0][who]:
                 continue
             values = [fmean(replica[who][metric] for replica in replicas if replica["seed"] == seed) for seed in seeds]
-            sd = stdev(values) if len(values) > 1 else None
-            found[who][metric] = {"values": values, "mean": fmean(values), "sd": sd}
+            found[who][metric] = spread(values)
         pooled = [
             _pooled([replica[who]["confusion"] for replica in replicas if replica["seed"] == seed]) for seed in seeds
         ]
         for place, metric in enumerate(("pooled_accuracy", "pooled_recall")):
-            values = [pair[place] for pair in pooled]
-            found[who][metric] = {
-                "values": values,
-                "mean": fmean(values),
-                "sd": stdev(values) if len(values) > 1 else None,
-            }
+            found[who][metric] = spread([pair[place] for pair in pooled])
     confusions = [replica[scored]["confusion"] for replica in replicas]
     right = [sum(c[k][k] for c in confusions) for k in range(len(confusions[0]))]
     count = [sum(sum(c[k]) for c in confusions) for k in range(len(confusions[0]))]
     found["recalls"] = [r / n if n else None for r, n in zip(right, count, strict=True)]
     return found
+
+
+def rows(
+    found: Mapping[str, Any], method: str, target: Sequence[str], auxiliary: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A :func:`summary` as rows of :class:`motet.engine.table.Row`: student and teacher by every measure."""
+    streams = {"student": "+".join(target), "teacher": "+".join((*target, *auxiliary))}
+    made = [
+        Row(
+            protocol="test rows",
+            features=method,
+            stream=stream,
+            metric=metric,
+            values=tuple(scores["values"]),
+            details={"over": "seeds", "who": who},
+        )
+        for who, stream in streams.items()
+        for metric, scores in found.get(who, {}).items()
+    ]
+    return [row.to_dict() for row in made]
 
 
 def _pooled(confusions: Sequence[Sequence[Sequence[int]]]) -> tuple[float, float]:
@@ -96,8 +112,7 @@ def outcome(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
         gains = [a - b for a, b in zip(mine["values"], base["values"], strict=True)]
     found = result["forecast"] or baseline["forecast"] or {}
     said = {name: found.get(name) for name in ("forecast", "information", "rehearsal", "gap")}
-    sd = stdev(gains) if len(gains) > 1 else None
-    return said | {"achieved": {"values": gains, "mean": fmean(gains), "sd": sd}}
+    return said | {"achieved": spread(gains)}
 
 
 def compare(results: Sequence[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, list[float | None]]:

@@ -30,7 +30,7 @@ from motet.methods.distillation.motion import Motion, is_archive, open_table, re
 from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.replicas import Feeder, Replicas
-from motet.methods.distillation.result import read, summary
+from motet.methods.distillation.result import read, rows, summary
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.student import Student, save_student
@@ -299,7 +299,8 @@ class _Experiment:
             "seconds": round(sum(line.get("seconds", 0.0) for line in lines), 3),
             "environment": environment() | begun(out),
             "replicas": scores,
-            "summary": summary(scores, settings.method.scored),
+            "summary": (found := summary(scores, settings.method.scored)),
+            "rows": rows(found, settings.name, plan.target, plan.auxiliary),
             "curves": curves(lines),
             "forecast": self.forecast,
             "linear": linear(table, plan.target, plan.auxiliary, learner.folded.folds) if tested else {},

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from motet.core.files import write_json, written
 from motet.engine.learner import Stage
 from motet.engine.options import Loop
 from motet.engine.run import Run
-from motet.engine.table import percent
+from motet.engine.table import Row, percent
 from motet.engine.trainer import Trainer
 from motet.methods.graphs.data import Graphs, read_tu
 from motet.methods.graphs.method import METHODS, GraphCL
@@ -59,8 +59,8 @@ def run(
         options: any option of the method by its name (``epochs``, ``augmentations`` …).
 
     Returns:
-        The result, also written to ``result.json``: ``rows`` holds ``features``, ``values`` (a mean over folds for each
-        seed, fractions), ``mean`` and ``sd`` (over seeds); ``history`` the losses of every seed.
+        The result, also written to ``result.json``: ``rows`` are of :class:`motet.engine.table.Row`, ``values`` a mean
+        over folds for each seed; ``history`` the losses of every seed.
 
     Raises:
         DataError: the folder cannot be read.
@@ -231,18 +231,17 @@ class Evaluated(GraphLearner):
             "graphs": len(self.graphs),
             "classes": list(self.graphs.class_names),
             "environment": environment(),
-            "rows": [_row(name, [one["accuracy"][name] for one in found]) for name in found[0]["accuracy"]],
+            "rows": [self._row(name, [one["accuracy"][name] for one in found]) for name in found[0]["accuracy"]],
             "history": {str(seed): one["history"] for seed, one in zip(self.seeds, found, strict=True)},
         }
+
+    def _row(self, name: str, values: list[float]) -> dict[str, Any]:
+        details = {"over": "seeds", "folds": self.plan["folds"]}
+        return Row("support vector machine", name, "graph", tuple(values), details=details).to_dict()
 
 
 def _line(one: dict[str, Any]) -> str:
     return ", ".join(f"{name} {100 * value:.1f}" for name, value in one["accuracy"].items())
-
-
-def _row(name: str, values: list[float]) -> dict[str, Any]:
-    sd = stdev(values) if len(values) > 1 else None
-    return {"features": name, "metric": "accuracy", "values": values, "mean": fmean(values), "sd": sd}
 
 
 def report(result: dict[str, Any]) -> str:

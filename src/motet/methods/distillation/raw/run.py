@@ -34,7 +34,7 @@ from motet.methods.distillation.raw.student import load as load_student
 from motet.methods.distillation.raw.threads import decoders, number_of
 from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations, place_of
 from motet.methods.distillation.replicas import Replicas
-from motet.methods.distillation.result import read, summary
+from motet.methods.distillation.result import read, rows, summary
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
@@ -324,7 +324,8 @@ def _result(
         "seconds": round(sum(line["seconds"] for line in lines), 3),
         "environment": environment() | begun(run.path),
         "replicas": scores,
-        "summary": summary(scores, settings.method.scored),
+        "summary": (found := summary(scores, settings.method.scored)),
+        "rows": rows(found, settings.name, plan.target, plan.auxiliary),
         "curves": {f"{fold.name}, seed {seed}": _curves_of(lines, fold, seed) for fold, seed in pairs},
         "forecast": None,
         "command_alone": _command_alone(plan, settings, networks, run.path),
