@@ -204,7 +204,10 @@ def test_what_is_no_run_is_said_and_never_to_be_removed(small_archive: MotionArc
             Run.open(path)
         return str(error.value)
 
-    assert "is an archive of recordings, not a run: name the directory" in said(small_archive.path)
+    assert (
+        "is an archive of recordings, not a run; `motet pretrain`, `motet fit` and `motet data inspect` take it"
+        in said(small_archive.path)
+    )
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").touch()
     begun = tmp_path / "begun"
@@ -214,7 +217,7 @@ def test_what_is_no_run_is_said_and_never_to_be_removed(small_archive: MotionArc
     for path in (small_archive.path, tmp_path / "photos", begun, tmp_path):
         assert "remove" not in said(path)
     run = tiny("moco", small_archive, tmp_path / "run", epochs=1)
-    with pytest.raises(DataError, match=r"run is a run or a folder of weights, not an archive"):
+    with pytest.raises(DataError, match=r"run is a run of `motet pretrain`, not an archive"):
         MotionArchive.open(run.path)
     assert (
         repr(motet.load(run.path))

@@ -16,9 +16,9 @@ from motet.application.motion import rate
 from motet.application.report import state_page
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
+from motet.core.places import kind_of
 from motet.data.archive import MotionArchive
 from motet.engine.model import load
-from motet.engine.run import kind_of
 from motet.report.motion import dimensions
 from motet.use.predictor import KIND, Predictor, load_predictor
 

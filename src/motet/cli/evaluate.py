@@ -17,6 +17,7 @@ from motet.cli.entries import Positional, Prefixed
 from motet.cli.parse import asks_help, parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.core.places import mistaken
 from motet.engine.hub import is_shipped
 
 
@@ -108,7 +109,7 @@ def _check_runs(runs: Sequence[Path]) -> None:
         raise ConfigError("evaluate needs a run directory (see `motet evaluate --help`)")
     for path in runs:
         if not path.is_dir() and not is_shipped(path):
-            raise RunError(f"{path} is not a run directory; `motet pretrain` makes one")
+            raise RunError(mistaken(path, "run"))
 
 
 def _check_protocol(name: str, names: Sequence[str]) -> None:

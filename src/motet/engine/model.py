@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import RunError
+from motet.core.places import mistaken
 from motet.core.shards import Shard
 from motet.engine.examples import Examples
 from motet.engine.hub import found, shipped
@@ -193,10 +194,7 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: S
     """
     place = found(run_directory)
     if not place.is_dir():
-        raise RunError(
-            f"{run_directory} is not a run directory, nor a name that comes with motet ({', '.join(shipped())}); "
-            "`motet pretrain` makes a run"
-        )
+        raise RunError(f"{mistaken(run_directory, 'run')}; the names that come with motet are {', '.join(shipped())}")
     if (place / "replica.json").exists() and (place.parent.parent / "config.json").exists():  # of one fold and seed
         return Run.open(place.parent.parent, *kinds).handler.load_student(place)
     return Run.open(place, *kinds).model(device)

@@ -34,6 +34,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
 from motet.core.locks import LOCK, one_writer
+from motet.core.places import CLASSIFIER, guessed, kind_of, mistaken, verb_of
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
 from motet.engine.identity import changes, unpacked
@@ -51,9 +52,6 @@ _EARLIER = {
 }
 _RENAMED = {"watched": "diagnostics", "peak_memory_mb": "memory_mb"}
 """entries of metrics.jsonl that had another name in earlier versions."""
-
-
-_MAKERS = "`motet pretrain`, `motet distill`, `motet distill raw` and `motet discover` make one"
 
 
 @dataclass(frozen=True)
@@ -74,23 +72,18 @@ class Run:
             RunError: not a run directory, one that was left half-written before training began, or of another verb.
         """
         run = cls(Path(path))
-        if (run.path / "archive.json").exists():
-            raise RunError(
-                f"{path} is an archive of recordings, not a run: name the directory that `motet pretrain` made of it, "
-                "and the archive by --data"
-            )
-        if not run.path.is_dir():
-            raise RunError(f"{path} is not a run directory; {_MAKERS}")
         if not (run.path / "config.json").exists():
-            if run._only_begun():
+            if run.path.is_dir() and run._only_begun():
                 raise RunError(
                     f"{path} has no config.json, so no training began in it; start the training again with the same "
                     "command"
                 )
-            raise RunError(f"{path} is not a run directory; {_MAKERS} (there is no config.json)")
+            raise RunError(mistaken(path, "run"))
+        if (run.path / "archive.json").exists() or kind_of(path) == CLASSIFIER:
+            raise RunError(mistaken(path, "run"))
         run.config  # noqa: B018 - a broken file is reported here
         if kinds and run.kind not in kinds:
-            wanted = " or ".join(f"`motet {_verb(kind)}`" for kind in kinds)
+            wanted = " or ".join(f"`motet {verb_of(kind)}`" for kind in kinds)
             raise RunError(
                 f"{path} is a run of `motet {run.verb}`, and this needs one of {wanted}; `motet resume`, `motet "
                 "report` and `motet embed` take any run"
@@ -152,12 +145,7 @@ class Run:
         path = self.path / "config.json"
         try:
             config = json.loads(path.read_text())
-            kind = config["kind"] = str(config.get("kind") or _guessed(config))
-            if kind == "classifier":
-                raise RunError(
-                    f"{self.path} is a classifier of `motet fit`, not a run; `motet predict`, `motet app` and "
-                    "`motet report` take it"
-                )
+            kind = config["kind"] = str(config.get("kind") or guessed(config))
             module = config.setdefault("module", _EARLIER.get(kind, ""))
             if not (isinstance(module, str) and module.startswith("motet.methods.")):
                 raise ValueError(f"it is read by {module!r}, which is none of motet's methods")
@@ -178,7 +166,7 @@ class Run:
     @property
     def verb(self) -> str:
         """The verb, as a person writes it."""
-        return _verb(self.kind)
+        return verb_of(self.kind)
 
     @property
     def handler(self) -> ModuleType:
@@ -313,24 +301,6 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 def _digest(config: Mapping[str, Any]) -> str:
     plain = {name: value for name, value in config.items() if name != "digest"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _verb(kind: str) -> str:
-    return kind.replace("-", " ")
-
-
-def _guessed(config: Mapping[str, Any]) -> str:
-    """The kind of a run of a version that did not write it."""
-    return "graphs" if "options" in config and "seeds" in config else "pretrain"
-
-
-def kind_of(path: str | Path) -> str | None:
-    """The kind of the run in a directory; None where there is none that can be read."""
-    try:
-        config = json.loads((Path(path) / "config.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return str(config.get("kind") or _guessed(config)) if isinstance(config, dict) else None
 
 
 def collect(path: str | Path, *kinds: str) -> list[Run]:

@@ -14,11 +14,12 @@ import torch
 
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
+from motet.core.places import CLASSIFIER, kind_of
 from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.data.splits import split as split_archive
-from motet.engine.run import Run, collect, kind_of
+from motet.engine.run import Run, collect
 from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, distinctions
 from motet.evaluate import cluster_scores
 from motet.report import discovery, distillation, maps, spoken, timeline
@@ -88,7 +89,7 @@ def write(
     """
     if clips < 1:
         raise ConfigError(f"clips is {clips}; a report shows at least one clip")
-    if not isinstance(run, Run) and (kind_of(run) == "classifier" or (Path(run) / "archive.json").exists()):
+    if not isinstance(run, Run) and (kind_of(run) == CLASSIFIER or (Path(run) / "archive.json").exists()):
         return _save(timeline.page(run, data), Path(out))
     runs = [run] if isinstance(run, Run) else collect(run)
     kind = runs[0].kind

@@ -17,6 +17,7 @@ import polars as pl
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
+from motet.core.places import CLASSIFIER, mistaken
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.evaluate.segmentation import segments
@@ -29,7 +30,7 @@ from motet.use.signals import Array, Layout, moving_mean, present
 from motet.use.windows import WINDOWED, Dense, Statistics
 
 Integers = npt.NDArray[np.int64]
-KIND = "classifier"
+KIND = CLASSIFIER
 _CHUNK = 600.0  # seconds that are looked at in one piece
 _ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
@@ -272,7 +273,7 @@ def load_predictor(path: str | Path) -> Predictor:
     except (OSError, ValueError):
         config = None
     if not isinstance(config, dict) or config.get("kind") != KIND:
-        raise ConfigError(f"{path} is not a fitted model; make one with `motet fit ARCHIVE --out {path}`")
+        raise ConfigError(mistaken(path, "model"))
     try:
         arrays = load_file(folder / "model.safetensors")
         parts: dict[str, dict[str, npt.NDArray[Any]]] = {}

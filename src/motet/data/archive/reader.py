@@ -13,21 +13,13 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.places import mistaken
 from motet.core.text import plain
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, HEADER, Float, canonical, clip_digest, digest, npy_header
 from motet.data.clip_table import check_table, plain_texts
 from motet.data.columns import check_meta
 from motet.data.skeletons import Skeleton
-
-
-def _made_by_training(path: Path) -> bool:
-    """Whether a directory is a run of any verb, or weights."""
-    try:
-        config = json.loads((path / "config.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "motet" in config
 
 
 class MotionArchive:
@@ -72,18 +64,8 @@ class MotionArchive:
             DataError: not an archive, another version, or metadata that do not match their digests.
         """
         path = Path(path)
-        if not path.exists():
-            raise DataError(f"{path} does not exist; make an archive with `motet data import` or `motet data simulate`")
-        if not (path / "archive.json").exists() and _made_by_training(path):
-            raise DataError(
-                f"{path} is a run or a folder of weights, not an archive: name the archive of recordings "
-                "(`motet data import` makes one)"
-            )
         if not (path / "archive.json").exists():
-            kind = "npz" if path.suffix == ".npz" else "FORMAT"
-            raise DataError(
-                f"{path} is not a motion archive; make one of it with `motet data import {kind} {path} DESTINATION`"
-            )
+            raise DataError(mistaken(path, "archive"))
         try:
             meta = json.loads((path / "archive.json").read_text())
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, DataError, MotetNote, RunError
 from motet.core.files import written
+from motet.core.places import kind_of
 from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.engine.examples import Examples
 from motet.engine.model import Card, Embedding, Model, Network
-from motet.engine.run import Run, kind_of
+from motet.engine.run import Run
 from motet.engine.tensors import read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import folds

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from motet.core.errors import DataError, MotetWarning
+from motet.core.places import described, mistaken
 
 Ints = NDArray[np.int64]
 
@@ -243,9 +244,8 @@ def read_tu(folder: str | Path) -> Graphs:
         DataError: a file is missing, is not numbers, or does not fit the others; the message names file and line.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        advice = "unpack it first" if folder.is_file() else "it does not exist"
-        raise DataError(f"{folder} is not a folder of a TU graph set: {advice}")
+    if described(folder)[0] or not folder.is_dir():
+        raise DataError(mistaken(folder, "graphs"))
     found = sorted(folder.glob("*_A.txt"))
     if len(found) != 1:
         names = ", ".join(f.name for f in found) or "none"
