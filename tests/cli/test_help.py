@@ -15,6 +15,13 @@ from motet.cli.light import HEAVY
 Capture = pytest.CaptureFixture[str]
 CHOSEN = {"data import": ["data import csv", "data import bvh"], "pretrain": ["pretrain halp", "pretrain aimclr"]}
 CALLS = sorted(call for verb in cli.VERBS for call in CHOSEN.get(verb, [verb]))
+TRAINING = ("pretrain moco", "discover", "distill", "distill raw", "graphs")
+EVERYWHERE = {
+    *("--out", "--json", "--quiet", "--seeds", "--epochs", "--batch-size", "--lr"),
+    *("--device", "--devices", "--nodes", "--precision", "--trackers", "--tensorboard"),
+    *("--checkpoint-every", "--keep-checkpoints"),
+}
+"""options that every verb that trains has"""
 NO_RESULT = {"app"}
 """verbs that show a page in place of a result."""
 
@@ -40,13 +47,22 @@ for call in {[*CALLS, *CHOSEN]!r}:
     assert done.returncode == 0, done.stderr
 
 
+def flags_of(text: str) -> set[str]:
+    return set(re.findall(r"^  (--[a-z][a-z0-9.-]*)", text, flags=re.M))
+
+
+@pytest.mark.parametrize("call", TRAINING)
+def test_every_training_has_the_same_options_of_the_loop(call: str, capsys: Capture) -> None:
+    assert not EVERYWHERE - flags_of(said(call, capsys, "--help-all"))
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_help_is_short_and_says_how_to_see_the_rest(
     call: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     short, whole = said(call, capsys), said(call, capsys, "--help-all")
-    flags = [set(re.findall(r"^  (--[a-z][a-z0-9.-]*)", text, flags=re.M)) for text in (short, whole)]
+    flags = [flags_of(short), flags_of(whole)]
     assert flags[0] <= flags[1]
     assert (flags[0] == flags[1]) == (f"`motet {call} --help-all`" not in short)
     assert len(flags[0]) < 40

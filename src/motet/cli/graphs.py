@@ -12,6 +12,7 @@ from motet.cli.parse import is_set, option_of, parse, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
+from motet.engine.options import Loop
 
 
 def _of_method(flag: str) -> str | None:
@@ -44,13 +45,13 @@ def graphs(args: Sequence[str]) -> int:
         """the quirks of the released code too"""
         options: Annotated[type(chosen), Arg(title="method")] = chosen  # type: ignore[valid-type]
         """of the method"""
+        loop: Loop = Loop(device="cpu")
+        """device, precision, checkpoints"""
         seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
         folds: int = 10
         """of the cross-validation"""
         baselines: bool = True
         """label counts and encoders with initial weights next to it"""
-        device: str = "cpu"
-        """auto, cpu, cuda or mps"""
 
     description = (
         "Learn from graphs without their labels, and evaluate the encoder by a support vector machine. Methods: "
@@ -62,7 +63,7 @@ def graphs(args: Sequence[str]) -> int:
         raise ConfigError("graphs needs one FOLDER of a TU graph set (see `motet graphs --help`)")
     if given.out is None and given.json is None:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    call = {f.name: getattr(given.options, f.name) for f in fields(chosen)}
-    call |= {name: getattr(given, name) for name in ("method", "as_released", "seeds", "folds", "baselines", "device")}
+    call = {f.name: getattr(part, f.name) for part in (given.options, given.loop) for f in fields(part)}
+    call |= {name: getattr(given, name) for name in ("method", "as_released", "seeds", "folds", "baselines")}
     found = run(given.folder[0], given.out, progress=not given.quiet, **call)
     return given.done(report(found), found)

@@ -63,6 +63,18 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
         graphs.train(made(), graphs.GraphCL(epochs=8, batch_size=40, lr=1e30), seed=0)
 
 
+def test_the_options_of_the_loop_are_those_of_every_training(folder: Path, tmp_path: Path) -> None:
+    call = {**SMALL, "epochs": 1, "seeds": [0], "folds": 3, "baselines": False, "progress": False}
+    found = graphs.run(folder, tmp_path / "run", precision="bf16", checkpoint_every=1, **call)  # type: ignore[arg-type]
+    exact = graphs.run(folder, **call)  # type: ignore[arg-type]
+    assert found["history"] != exact["history"]
+    assert found["history"]["0"][0]["loss"] == pytest.approx(exact["history"]["0"][0]["loss"], rel=0.05)
+    assert Run.open(tmp_path / "run").config["loop"]["precision"] == "bf16"
+    with pytest.raises(ConfigError, match="cannot be shared by several processes; leave --devices and --nodes out"):
+        graphs.run(folder, tmp_path / "more", devices=2, **call)  # type: ignore[arg-type]
+    assert not (tmp_path / "more").exists()
+
+
 # ------------------------------------------------------------------------------------ protocol
 
 

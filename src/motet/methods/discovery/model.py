@@ -102,6 +102,16 @@ class Found(Model):
         self.skeleton, self.units, self.preprocess = own.skeleton, units, preprocess
         self.centres, self.odd_below, self.names = centres, odd_below, names
 
+    def to(self, device: str | torch.device) -> Found:
+        """The same with the branches on a device."""
+        self.discovery.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the branches are; features and clusters come back to the processor."""
+        return next(self.discovery.parameters()).device
+
     @property
     def adapts(self) -> bool:
         """Whether any body that has the joints will do, as both branches read the form of weights."""
@@ -151,12 +161,20 @@ class Found(Model):
         if not self.adapts:
             self._check_unit(archive)
         stores = [store for _, store in self._stores(archive)]
-        return features(self.discovery, stores, stores[0].ids)
+        first, second = features(self.discovery, stores, stores[0].ids)
+        return first.cpu(), second.cpu()
 
     def _stores(self, archive: MotionArchive) -> list[tuple[str, ClipStore]]:
         """The clips as each branch sees them."""
         shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
-        return [(name, ClipStore(a, preprocess=self.preprocess)) for name, a in zip(BRANCHES, shown, strict=True)]
+        return [(name, self._store(a)) for name, a in zip(BRANCHES, shown, strict=True)]
+
+    def _store(self, archive: MotionArchive) -> ClipStore:
+        return ClipStore(archive, preprocess=self.preprocess, device=self.device)
+
+    def _predicted(self, pair: Sequence[Tensor]) -> list[Tensor]:
+        """(N,) cluster of every clip by each branch."""
+        return [found.cpu() for found in predict(self.discovery, [x.to(self.device) for x in pair])]
 
     def _check_unit(self, archive: MotionArchive) -> None:
         if archive.units != self.units and not {archive.units, self.units} <= set(METRES):
@@ -171,12 +189,12 @@ class Found(Model):
         check_recordings(archive)
         if self.meeting.scale == "metres":
             self._check_unit(archive)
-        store = ClipStore(Retargeted(archive, self.meeting), preprocess=self.preprocess)
+        store = self._store(Retargeted(archive, self.meeting))
         encoder = self.discovery.pair[0].student["encoder"]
         parts = [
             encoder(whole_clips(store, ids, self.discovery.settings.frames)) for ids in torch.split(store.ids, 256)
         ]
-        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+        return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of recordings of the target's layout by both branches, and their clusters."""
@@ -299,7 +317,7 @@ class Found(Model):
 
     def assign(self, archive: MotionArchive) -> dict[str, npt.NDArray[np.int64]]:
         """``{"B0": (N,), "B1": (N,)}`` clusters of every clip by each branch."""
-        found = predict(self.discovery, self.features(archive))
+        found = self._predicted(self.features(archive))
         return {name: c.numpy().astype(np.int64) for name, c in zip(BRANCHES, found, strict=True)}
 
     def label(self, archive: MotionArchive) -> pl.DataFrame:
@@ -308,7 +326,7 @@ class Found(Model):
         """
         pair = self.features(archive)
         columns: dict[str, Any] = {"name": archive.clips["name"]}
-        rows = zip(BRANCHES, pair, predict(self.discovery, pair), self.centres, strict=True)
+        rows = zip(BRANCHES, pair, self._predicted(pair), self.centres, strict=True)
         for name, x, found, centres in rows:
             fit = (normalize(x, dim=1) * centres[found]).sum(dim=1).numpy()
             words = cluster_words(self.names[name], self.clusters)
@@ -319,7 +337,7 @@ class Found(Model):
 
 def store_rows(store: ClipStore, frames: int) -> npt.NDArray[np.float32]:
     """(N, frames · P · V · C): whole clips, resized and flattened."""
-    return whole_clips(store, store.ids, frames).flatten(1).numpy()
+    return whole_clips(store, store.ids, frames).flatten(1).cpu().numpy()
 
 
 def load(path: str | Path) -> Found:

@@ -334,7 +334,7 @@ def options(run: Run) -> Settings:
 
 def load(run: Run, device: str | torch.device = "cpu") -> model.Found:
     """The branches of a finished run."""
-    return model.load(run.path)
+    return model.load(run.path).to(device)
 
 
 def _opened(data: str | Path | MotionArchive) -> MotionArchive:

@@ -102,14 +102,21 @@ class Settings(Options):
     the result is bit for bit that of pretraining again."""
     seed: Natural = 0
     device: str = "cpu"
+    """auto, cpu, cuda or mps."""
+    devices: Count = 1
+    """processes on each machine; one, as the clusters of a batch are those of all its clips."""
+    nodes: Count = 1
+    """machines; one."""
     evaluate_every: Natural = 0
     """epochs between evaluations; 0: after pretraining and at the end."""
     checkpoint_every: Natural = 0
     """epochs between checkpoints; 0 gives about ten over the run."""
     keep_checkpoints: Count = 2
-
+    """how many of the latest checkpoints stay."""
     tensorboard: bool = False
-    """also write TensorBoard event files."""
+    """also write TensorBoard event files; the same as --trackers tensorboard."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """where the numbers of every epoch go too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,8 +133,7 @@ class Settings(Options):
     @property
     def loop(self) -> Loop:
         """How the training runs; bfloat16 is a matter of the branches' encoders."""
-        names = ("checkpoint_every", "keep_checkpoints", "tensorboard")
-        return Loop(device=self.device, **{name: getattr(self, name) for name in names})
+        return Loop(device=self.device, **{name: getattr(self, name) for name in _LOOPED})
 
     def with_options(self, options: Mapping[str, Any]) -> Settings:
         """A copy with some options changed, those of the method among them.
@@ -154,11 +160,14 @@ class Settings(Options):
         return {k: list(v) if isinstance(v, tuple) else v for k, v in self.flat().items()}
 
 
+_LOOPED = ("devices", "nodes", "checkpoint_every", "keep_checkpoints", "tensorboard", "trackers")
+"""options of :class:`motet.engine.options.Loop` besides the device"""
+
 # what pretraining does not depend on
 AFTER_PRETRAINING = (
     *("name", "method", "clusters", "finetune_epochs", "finetune_lr"),
     *("strong_shear", "strong_padding", "mask", "initialise", "kmeans_restarts", "pretrained"),
-    *("evaluate_every", "checkpoint_every", "keep_checkpoints", "tensorboard"),
+    *("evaluate_every", *_LOOPED),
     *methods.option_names(),
 )
 

@@ -167,7 +167,7 @@ def options(run: Run) -> Settings:
 
 def load(run: Run, device: Any = "cpu") -> Student:
     """The first student of a run; see :func:`motet.methods.distillation.student.load` for others."""
-    return load_student(run.path)
+    return load_student(run.path).to(device)
 
 
 def _plan(run: Run) -> Plan:

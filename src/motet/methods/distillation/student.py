@@ -103,6 +103,13 @@ class Student(Model):
     trained: npt.NDArray[np.int64] | None = None
     of_several: str = ""
 
+    def to(self, device: str | torch.device) -> Student:
+        """The same on a device; features and probabilities come back to the processor."""
+        statistics = {name: (a.to(device), b.to(device)) for name, (a, b) in self.statistics.items()}
+        return replace(
+            self, network=self.network.to(device), classifier=self.classifier.to(device), statistics=statistics
+        )
+
     def transform(self, source: Source) -> npt.NDArray[np.float32]:
         """(N, D) representation of every row of a table, or of every clip of a motion archive.
 
@@ -276,7 +283,7 @@ class Student(Model):
         if not _rows_of(inputs):
             return np.zeros((0, self.network_size), dtype=np.float32)
         with torch.no_grad():
-            found: npt.NDArray[np.float32] = self.network(inputs)[0].numpy()
+            found: npt.NDArray[np.float32] = self.network(inputs)[0].cpu().numpy()
         return found
 
     def predict(
@@ -290,7 +297,7 @@ class Student(Model):
             return np.zeros((0, len(self.class_names)), dtype=np.float32)
         with torch.no_grad():
             logits: Tensor = self.classifier(self.network(inputs))
-            found: npt.NDArray[np.float32] = logits[0].softmax(dim=-1).numpy()
+            found: npt.NDArray[np.float32] = logits[0].softmax(dim=-1).cpu().numpy()
         return found
 
     def _inputs(self, values: Mapping[str, npt.ArrayLike], lengths: Mapping[str, npt.ArrayLike]) -> Inputs:
@@ -298,7 +305,7 @@ class Student(Model):
             raise DataError(
                 f"the student takes its modalities by name: give {{{', '.join(f'{n!r}: array' for n in self.targets)}}}"
             )
-        ready, valid = {}, {}
+        ready, valid, device = {}, {}, self.classifier.weight.device
         for name in self.targets:
             if name not in values:
                 raise DataError(f"the student needs the modality {name}; given were {', '.join(values) or 'none'}")
@@ -313,9 +320,9 @@ class Student(Model):
             length = None
             if want == 3:
                 given = np.asarray(lengths.get(name, np.full(len(x), x.shape[1])), dtype=np.int64)
-                length = torch.as_tensor(given)[None]
+                length = torch.as_tensor(given, device=device)[None]
                 valid[name] = length
-            ready[name] = standardised(x[None], self.statistics.get(name), length)
+            ready[name] = standardised(x[None].to(device), self.statistics.get(name), length)
         counts = {name: x.shape[1] for name, x in ready.items()}
         if len(set(counts.values())) > 1:
             told = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -56,7 +56,8 @@ def run(
         baselines: evaluate label counts and encoders with initial weights too.
         device: auto, cpu, cuda or mps.
         progress: show progress on stderr.
-        options: any option of the method by its name (``epochs``, ``augmentations`` …).
+        options: any option of the method by its name (``epochs``, ``augmentations`` …), or of
+            :class:`motet.engine.options.Loop` (``precision``, ``trackers`` …).
 
     Returns:
         The result, also written to ``result.json``: ``rows`` are of :class:`motet.engine.table.Row`, ``values`` a mean
@@ -68,6 +69,8 @@ def run(
         RunError: ``out`` exists, or a loss is no longer finite.
         Interrupted: stopped by a signal; the state is saved, and ``motet resume`` continues inside the epoch.
     """
+    looped = {f.name: options.pop(f.name) for f in fields(Loop) if f.name in options}
+    loop = Loop(device=device).with_options(looped)
     chosen = options_for(method, as_released, options)
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
@@ -82,6 +85,7 @@ def run(
         "folds": folds,
         "baselines": baselines,
         "device": device,
+        "loop": loop.to_dict(),
     }
     if out is not None:
         Run(Path(out)).check_free()
@@ -178,7 +182,9 @@ def _trainer(graphs: Graphs, chosen: GraphCL, plan: dict[str, Any], progress: bo
         learners.append(Evaluated(graphs, chosen, plan, device))
         return learners[0]
 
-    return Trainer(make, Loop(device=plan["device"]), progress=progress), learners[0]
+    # runs of earlier versions know the device alone
+    loop = Loop.from_dict(plan.get("loop", {"device": plan["device"]}))
+    return Trainer(make, loop, progress=progress), learners[0]
 
 
 class Evaluated(GraphLearner):

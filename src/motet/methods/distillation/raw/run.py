@@ -200,7 +200,7 @@ def options(run: Run) -> Settings:
 
 def load(run: Run, device: Any = "cpu") -> RawStudent:
     """The first student of a run; see :func:`motet.methods.distillation.raw.student.load`."""
-    return load_student(run.path)
+    return load_student(run.path).to(device)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -71,6 +71,10 @@ class RawStudent(Model):
     classifier: Dense
     of_several: str = ""
 
+    def to(self, device: str | torch.device) -> RawStudent:
+        """The same on a device; features and probabilities come back to the processor."""
+        return dataclasses.replace(self, network=self.network.to(device), classifier=self.classifier.to(device))
+
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features and probabilities of the samples of a manifest (CSV) or a folder."""
         manifest = open_source(source)
@@ -164,7 +168,7 @@ class RawStudent(Model):
         if len(set(counts.values())) != 1 or not counts[self.targets[0]]:
             raise DataError(f"the student needs as many files of every modality, and at least one, not {counts}")
         found = [self._one({n: _item(files[n][row]) for n in self.targets}) for row in range(counts[self.targets[0]])]
-        features, answers = (torch.stack(part).numpy() for part in zip(*found, strict=True))
+        features, answers = (torch.stack(part).cpu().numpy() for part in zip(*found, strict=True))
         return features, answers
 
     @torch.no_grad()
@@ -172,14 +176,14 @@ class RawStudent(Model):
         networks = {name: self.network.extractors[name].network for name in self.targets}
         loaded = {name: networks[name].load(item) for name, item in items.items()}  # type: ignore[operator, union-attr]
         count = max(len(parts) for parts in loaded.values())
-        states, answers = [], []
+        states, answers, device = [], [], self.classifier.weight.device
         for clip in range(count):
             inputs = Inputs({}, {})
             for name, parts in loaded.items():
                 x, lengths = networks[name].together([parts[clip * len(parts) // count]])  # type: ignore[operator, union-attr]
-                inputs.values[name] = x[None]
+                inputs.values[name] = x[None].to(device)
                 if lengths is not None:
-                    inputs.lengths[name] = lengths[None]
+                    inputs.lengths[name] = lengths[None].to(device)
             state = self.network(inputs)
             states.append(state[0, 0])
             answers.append(self.classifier(state)[0, 0].softmax(dim=-1))
