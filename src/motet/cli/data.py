@@ -29,7 +29,7 @@ def data_import(args: Sequence[str]) -> int:
     if not args or args[0] in HELP:
         print("usage: motet data import FORMAT SOURCE DESTINATION [options]\n\nformats:")
         for name in names:
-            print(f"  {name:12} {formats.get(name).description}")
+            print(f"  {name:12} {formats.description(name)}")
         print("\n`motet data import FORMAT --help` lists the options of a format")
         return 0
     if args[0].startswith("-"):

@@ -33,6 +33,8 @@ def graphs(args: Sequence[str]) -> int:
     # options of the method and their defaults, before anything is parsed
     chosen = options_for(value_of(args, "--method") or "graphcl", is_set(args, "--as-released"), {})
 
+    start = Loop(device="cpu")
+
     @dataclass
     class Arguments(Output):
         folder: Positional[tuple[Path, ...]]
@@ -45,7 +47,7 @@ def graphs(args: Sequence[str]) -> int:
         """the quirks of the released code too"""
         options: Annotated[type(chosen), Arg(title="method")] = chosen  # type: ignore[valid-type]
         """of the method"""
-        loop: Loop = Loop(device="cpu")
+        loop: Loop = start
         """device, precision, checkpoints"""
         seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
         folds: int = 10

@@ -40,6 +40,7 @@ def test_every_module_is_a_format() -> None:
     for name in package.names():
         found = package.get(name)
         assert found.description
+        assert package.description(name) == found.description
         found.options()  # every option has a default
     with pytest.raises(ConfigError, match=r"no format 'bvhh'; choose from .*kard.*ntu"):
         package.get("bvhh")

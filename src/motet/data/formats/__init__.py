@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motet.core.errors import ConfigError
@@ -13,7 +15,9 @@ from motet.data.formats.base import Format, Plan, RawClip, Unit
 if TYPE_CHECKING:
     from motet.data.formats.importer import import_dataset
 
-__all__ = ["Format", "Plan", "RawClip", "Unit", "get", "import_dataset", "names"]
+_DESCRIPTION = re.compile(r'^FORMAT = .*?(?:\bdescription=|^\)\.format\(\s*)"([^"\\]*)"', re.MULTILINE | re.DOTALL)
+
+__all__ = ["Format", "Plan", "RawClip", "Unit", "description", "get", "import_dataset", "names"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,6 +33,16 @@ def names() -> tuple[str, ...]:
     """Names of all formats, as on the command line, sorted."""
     found = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("base", "importer"))
     return tuple(sorted(n.replace("_", "-") for n in found if not n.startswith("_")))
+
+
+def description(name: str) -> str:
+    """What the format of that name reads, in one line; taken from its source, as importing all of them takes long."""
+    try:
+        text = (Path(__file__).parent / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+    except OSError:  # installed without sources
+        return get(name).description
+    found = _DESCRIPTION.search(text)
+    return found[1] if found else get(name).description
 
 
 def get(name: str) -> Format:
