@@ -187,7 +187,7 @@ def test_as_released_sets_the_quirks_and_options_win(folder: Path) -> None:
     [
         ("graphs", "one FOLDER"),
         ("graphs {folder}", "name a run directory by --out"),
-        ("graphs nowhere --out {out}", "nowhere is not a folder of a TU graph set: it does not exist"),
+        ("graphs nowhere --out {out}", "nowhere is not a folder of a TU graph set; it does not exist"),
         ("graphs {folder} --out {folder}", "exists already"),
         ("graphs {folder} --out {out} --method gcl", "'gcl' is none of graphcl, halp-graphcl"),
         ("graphs {folder} --out {out} --augmentations fly", "choose from node-drop"),

@@ -26,7 +26,7 @@ BOTH = "B0+B1"
 def score_row(
     features: str, stream: str, by: str, scores: Sequence[Mapping[str, float]], **details: Any
 ) -> dict[str, Any]:
-    """A row of :class:`motet.engine.table.Row` by the Hungarian accuracy, with the means of all measures beside it.
+    """A row of :class:`motet.engine.table.Row` by the Hungarian accuracy, with the means of all measures next to it.
 
     Args:
         features, stream: as of the row.
