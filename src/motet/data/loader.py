@@ -23,7 +23,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.rng import CounterRNG
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
-from motet.data.preprocess import check_method, oriented, preprocess
+from motet.data.preprocess import check_method, coordinates, oriented, preprocess
 
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
 _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
@@ -71,7 +71,8 @@ class ClipStore:
         memory: int = 2 << 30,
     ) -> None:
         self.ids = _rows(archive, ids)
-        check_method(preprocess, archive.skeleton, len(archive.channels))
+        self.coordinates = coordinates(archive.channels)
+        check_method(preprocess, archive.skeleton, self.coordinates)
         if max_frames < 1:
             raise ConfigError(f"max_frames is {max_frames}; it must be at least 1")
         if dtype not in (torch.float32, torch.float16):
@@ -364,7 +365,7 @@ def _fill(
 ) -> None:
     """Preprocess clips in chunks of similar length (little padding) and write each to its place in ``data``."""
     starts, counts = (lengths.cumsum(0) - lengths).tolist(), lengths.tolist()
-    row_bytes = 4 * data[:1].numel()
+    row_bytes, places = 4 * data[:1].numel(), coordinates(archive.channels)
     read = 0
     order = lengths.argsort(stable=True).tolist()
     while order:
@@ -376,7 +377,8 @@ def _fill(
         for row, place in enumerate(chunk):
             padded[row, : counts[place]] = archive.verified(int(ids[place]))[: counts[place]]
         frames = torch.from_numpy(padded).to(data.device)
-        done = preprocess(frames, lengths[chunk].to(data.device), archive.skeleton, method)
+        moved = preprocess(frames[..., :places], lengths[chunk].to(data.device), archive.skeleton, method)
+        done = moved if places == frames.shape[-1] else torch.cat([moved, frames[..., places:]], dim=-1)
         for row, place in enumerate(chunk):
             data[starts[place] : starts[place] + counts[place]] = done[row, : counts[place]]
         read += padded.nbytes

@@ -6,6 +6,7 @@ absent: a person that is not there and a joint that was not tracked stay zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -44,6 +45,15 @@ def landmark(skeleton: Skeleton, name: str) -> tuple[int, ...]:
         f"skeleton {skeleton.name!r} has no {name} (a joint of the canonical name {wanted}); "
         "choose preprocess 'first-frame', 'center' or 'none'"
     )
+
+
+SCORE = "score"
+"""the channel, last where there is one, that holds how sure a pose estimator was of a joint; nothing moves it"""
+
+
+def coordinates(channels: Sequence[str]) -> int:
+    """How many of the channels are coordinates: all but the score."""
+    return len(channels) - (channels[-1] == SCORE)
 
 
 def check_method(method: str, skeleton: Skeleton, channels: int) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.rng import CounterRNG
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import recipe
+from motet.data.loader import ClipStore
 from motet.data.skeletons import Skeleton
 from motet.methods.discovery import Meeting, Retargeted, common_skeleton
+from motet.methods.discovery.views import Strength, changed, whole_clips
 
 # CoDT: the fifteen shared joints on Kinect v2 and on the first fifteen of OpenPose's 25
 KINECT = [3, 20, 8, 9, 10, 4, 5, 6, 0, 16, 17, 18, 12, 13, 14]
@@ -115,3 +119,42 @@ def test_coordinates_without_anything_in_common_are_refused(tmp_path: Path) -> N
     sensors = layouts.get("imu-2")
     with pytest.raises(ConfigError, match="only positions"):
         Meeting.of(write(tmp_path / "a", sensors, "xyzuvw"), write(tmp_path / "b", sensors))
+
+
+def image(path: Path, layout: str, units: str) -> MotionArchive:
+    """Two clips of positions in an image; joint 3 is absent in frame 1."""
+    skeleton, random = layouts.get(layout), np.random.default_rng(2)
+    with ArchiveWriter(path, skeleton=skeleton, channels=("x", "y"), units=units, confidence=True) as writer:
+        for i in range(2):
+            frames, scores = random.normal(size=(6, 1, len(skeleton), 2)), random.uniform(0.1, 1, (6, 1, len(skeleton)))
+            frames[1, :, 3], scores[1, :, 3] = 0, 0
+            writer.add(frames, confidence=scores, name=f"clip {i}", label=i)
+    return MotionArchive.open(path)
+
+
+def test_the_score_of_a_joint_is_a_third_coordinate_that_nothing_moves(tmp_path: Path) -> None:
+    source, target = image(tmp_path / "a", "openpose-18", "picture"), image(tmp_path / "b", "coco-17", "px")
+    meeting, plain = Meeting.of(source, target, score=True), Meeting.of(source, target)
+    assert (meeting.channels, plain.channels) == (("x", "y", "score"), ("x", "y"))
+    assert Meeting.from_dict(meeting.to_dict()) == meeting
+    for archive in (source, target):
+        seen, confidence = Retargeted(archive, meeting).clip(0), archive.clip_confidence(0)
+        assert confidence is not None
+        np.testing.assert_array_equal(seen[..., :2], Retargeted(archive, plain).clip(0))
+        for joint, name in enumerate(meeting.skeleton.canonical):
+            made = list(recipe(name, archive.skeleton) or ())
+            there = confidence[:, :, made].all(axis=-1)  # the neck of COCO is the middle of both shoulders
+            np.testing.assert_allclose(seen[..., joint, 2], confidence[:, :, made].mean(axis=-1) * there, rtol=1e-6)
+    store = ClipStore(Retargeted(target, meeting), preprocess="center")
+    clips = whole_clips(store, store.ids, 6)
+    raw = torch.from_numpy(np.stack([Retargeted(target, meeting).clip(i) for i in range(2)]))
+    assert torch.equal(clips[..., 2], raw[..., 2])
+    assert not torch.equal(clips[..., :2], raw[..., :2])
+    keyed = CounterRNG(0, 0, store.ids, 0)
+    sheared = changed(clips, keyed, Strength(1.0, 0.0, noise=0.1), store.skeleton, store.coordinates)
+    assert torch.equal(sheared[..., 2], clips[..., 2])
+    assert torch.equal(
+        sheared[..., :2], changed(clips[..., :2].clone(), keyed, Strength(1.0, 0.0, noise=0.1), store.skeleton)
+    )
+    with pytest.raises(ConfigError, match=r"c has no positions in an image with confidences, which --score adds"):
+        Meeting.of(source, write(tmp_path / "c", layouts.get("coco-17"), "xy", "px"), score=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from motet.data import layouts
@@ -53,12 +54,15 @@ def _archive(folder: Path, name: str) -> MotionArchive:
     skeleton, random = layouts.get(layout), np.random.default_rng(0)
     rest = random.normal(size=(len(skeleton), len(channels)))
     names = [f"class {i}" for i in range(classes)]
-    with ArchiveWriter(path, skeleton=skeleton, channels=tuple(channels), units=unit, class_names=names) as writer:
+    flat = len(channels) == 2
+    form = {"channels": tuple(channels), "units": unit, "class_names": names, "confidence": flat}
+    with ArchiveWriter(path, skeleton=skeleton, **form) as writer:  # type: ignore[arg-type]
         rounds = max(len(values) for values in columns.values())  # every class on every side
         for i in range(rounds * classes):
             frames = rest + 0.1 * random.normal(size=(6, *rest.shape))
             row = {"subject": 1, **{key: values[i // classes % len(values)] for key, values in columns.items()}}
-            writer.add(frames, name=f"{i}", label=i % classes, **row)
+            scores = random.uniform(0.1, 1, frames.shape[:2]) if flat else None
+            writer.add(frames, confidence=scores, name=f"{i}", label=i % classes, **row)
     return MotionArchive.open(path)
 
 
@@ -74,12 +78,14 @@ def test_the_paper_s_five() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*the wrong axis points up")  # bodies of noise stand anyhow
 @pytest.mark.parametrize("name", PAPER)
-def test_the_tasks_of_the_paper_run(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tasks_of_the_paper_run(folder: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in (("scores.RESTARTS", 2), ("scores.ITERATIONS", 5), ("clusters.ITERATIONS", 5)):
         monkeypatch.setattr(f"motet.methods.discovery.{constant}", value)
     task = TASKS[name]
     archives = _archive(folder, task.source), _archive(folder, task.target)
-    result = discover.run(*archives, task=name, progress=False, clusters=4, **SMALL)
+    flat = len(SETS[task.target][1]) == 2
+    out = tmp_path / "run" if flat else None
+    result = discover.run(*archives, out, task=name, progress=False, clusters=4, **SMALL)
     assert result["settings"]["encoder"] == "stgcn"
     assert result["settings"]["batch_size"] == 32
     assert (result["settings"]["lr"], result["settings"]["mask"]) == (0.1, 0.3)
@@ -90,7 +96,14 @@ def test_the_tasks_of_the_paper_run(folder: Path, name: str, monkeypatch: pytest
         assert set(archives[0].clips["camera"].gather(chosen.source)) == {2, 3}
     if name == "ntu60plus-pku":
         assert result["source_classes"] == list(range(60, 120))
-    flat = len(SETS[task.target][1]) == 2
+    assert result["settings"]["score"] is flat
+    if out is not None:
+        model = discover.load(out)
+        assert model.own.channels == model.meeting.channels == ("x", "y", "score")
+        table = pl.read_parquet(out / "clusters.parquet").sort("name")
+        again = pl.DataFrame({"name": archives[1].clips["name"], **model.assign(archives[1])}).sort("name")
+        assert again["B0"].to_list() == table["B0"].to_list()
+        assert again["B1"].to_list() == table["B1"].to_list()
     assert result["settings"]["preprocess"] == ("center" if flat else "crossclr")
 
 

@@ -197,14 +197,18 @@ class Clips:
         preprocess: str,
         device: str | torch.device,
         form: Meeting | None = None,
+        *,
+        score: bool = False,
     ) -> None:
-        self.sides, self.meeting, self.given = chosen, form or Meeting.of(source, target), form is not None
+        self.sides, self.given = chosen, form is not None
+        self.meeting = form or Meeting.of(source, target, score=score)
         self.names = source.clips["name"], target.clips["name"]
         shown = Retargeted(source, self.meeting), Retargeted(target, self.meeting)
         ids = np.union1d(chosen.train, chosen.test)
         self.source = ClipStore(shown[0], chosen.source, preprocess=preprocess, device=device)
         common = ClipStore(shown[1], ids, preprocess=preprocess, device=device)
-        own = common if self.given else ClipStore(target, ids, preprocess=preprocess, device=device)
+        whole = Retargeted(target, Meeting.own(target, score=True), target.units) if score else target
+        own = common if self.given else ClipStore(whole, ids, preprocess=preprocess, device=device)
         self.target = (common, own)
         self.train, self.test = torch.from_numpy(chosen.train), torch.from_numpy(chosen.test)
         labels = torch.from_numpy(target.labels)

@@ -18,6 +18,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert, estimate_handedness, recipe, shared_joints
+from motet.data.preprocess import SCORE, coordinates
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
@@ -103,6 +104,11 @@ def check_axes(archive: MotionArchive) -> None:
         )
 
 
+def scored(archive: MotionArchive) -> bool:
+    """Whether clips are positions in an image with confidences."""
+    return len(archive.channels) == 2 and archive.confidence is not None
+
+
 @dataclass(frozen=True)
 class Meeting:
     """How clips of both archives are brought to one form.
@@ -121,11 +127,15 @@ class Meeting:
     scale: str
 
     @classmethod
-    def of(cls, source: MotionArchive, target: MotionArchive) -> Meeting:
+    def of(cls, source: MotionArchive, target: MotionArchive, *, score: bool = False) -> Meeting:
         """Find the common form.
 
+        Args:
+            source, target: the archives.
+            score: the confidence of each joint is a further channel.
+
         Raises:
-            ConfigError: no common joint, or coordinates that have nothing in common.
+            ConfigError: no common joint, coordinates that have nothing in common, or no confidences.
             DataError: an archive whose axes are mirrored against its declaration.
         """
         skeleton = common_skeleton(source.skeleton, target.skeleton)
@@ -140,9 +150,22 @@ class Meeting:
         channels = ("x", "y") if counts == {2, 3} else target.channels
         if len(channels) == 2 and skeleton.up is not None and skeleton.up[1] == "z":
             raise ConfigError(f"{skeleton.name!r} stands on z, which images do not have; declare another up axis")
+        if score:
+            channels = (*channels, SCORE)
+            for archive in (source, target):
+                if not scored(archive):
+                    raise ConfigError(
+                        f"{archive.path} has no positions in an image with confidences, which --score adds; choose "
+                        "--no-score"
+                    )
         units = {source.units, target.units}
         known = units <= set(METRES) or len(units) == 1 or skeleton.kind != "body"
         return cls(skeleton, channels, max(source.persons, target.persons), "metres" if known else "body")
+
+    @classmethod
+    def own(cls, target: MotionArchive, *, score: bool) -> Meeting:
+        """The target's own form."""
+        return cls(target.skeleton, (*target.channels, *([SCORE] if score else [])), target.persons, "metres")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; :meth:`from_dict` is its inverse."""
@@ -181,22 +204,38 @@ class Retargeted(MotionArchive):
 
     def verified(self, index: int) -> Float:
         """(T, P, V, C) of a clip in the common form, after its bytes were compared with their digest."""
-        return self._converted(self.original.verified(index))
+        return self._converted(self.original.verified(index), index)
 
     def clip(self, index: int) -> npt.NDArray[np.float32]:
         """(T, P, V, C) float32 of a clip in the common form."""
-        return self._converted(self.original.clip(index)).astype(np.float32, copy=False)
+        return self._converted(self.original.clip(index), index).astype(np.float32, copy=False)
 
-    def _converted(self, frames: Float) -> Float:
+    def _converted(self, frames: Float, index: int) -> Float:
         given, form = self.original.skeleton, self.meeting.skeleton
         frames = frames.astype(np.float32, copy=False)
         if given.canonical != form.canonical or (given.up, given.right_handed) != (form.up, form.right_handed):
             # what a flat picture cannot express is left to convert, which says so
             frames = convert(frames, given, form)
-        out = np.zeros((len(frames), self.persons, len(form), len(self.channels)), dtype=np.float32)
-        frames = frames[:, : self.persons, :, : len(self.channels)]
+        count = coordinates(self.channels)
+        out = np.zeros((len(frames), self.persons, len(form), count), dtype=np.float32)
+        frames = frames[:, : self.persons, :, :count]
         out[:, : frames.shape[1]] = frames * np.float32(self._factor)
-        return out / _size(out, form) if self.meeting.scale == "body" else out
+        out = out / _size(out, form) if self.meeting.scale == "body" else out
+        if count == len(self.channels):
+            return out
+        scores = np.zeros((*out.shape[:3], 1), dtype=np.float32)
+        found = self._scores(index)[:, : self.persons]
+        scores[:, : found.shape[1], :, 0] = found
+        return np.concatenate([out, scores * out.any(axis=-1, keepdims=True)], axis=-1)
+
+    def _scores(self, index: int) -> Float:
+        """(T, P, V) confidences of a clip in the common layout; of a joint that is made of several their mean."""
+        given, form = self.original.skeleton, self.meeting.skeleton
+        scores = self.original.clip_confidence(index)
+        assert scores is not None
+        if given.canonical == form.canonical:
+            return scores
+        return np.abs(convert(np.repeat(scores[..., None], 2, axis=-1), given, form)[..., 0])
 
 
 def _size(frames: Float, skeleton: Skeleton) -> np.float32:

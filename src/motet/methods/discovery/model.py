@@ -23,6 +23,7 @@ from motet.core.shards import Shard
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
+from motet.data.preprocess import SCORE, coordinates
 from motet.data.skeletons import Skeleton
 from motet.engine.examples import Examples, of_archive
 from motet.engine.identity import changes
@@ -150,12 +151,16 @@ class Found(Model):
                 f"{self.skeleton.name!r}; write its clips in "
                 "that layout with motet.data.convert.convert (docs/data/layouts.md)"
             )
-        if not self.adapts and (len(archive.channels) != len(self.own.channels) or archive.persons > self.own.persons):
+        if not self.adapts and (
+            len(archive.channels) != coordinates(self.own.channels) or archive.persons > self.persons
+        ):
             raise ConfigError(
                 f"{archive.path} has coordinates {', '.join(archive.channels)} and room for {archive.persons} persons, "
                 f"but the clusters were found with {', '.join(self.own.channels)} and {self.own.persons}; import it "
                 "again in that form"
             )
+        if SCORE in self.own.channels and archive.confidence is None:
+            raise ConfigError(f"{archive.path} has no confidences, with which the clusters were found")
         check_recordings(archive)
         check_axes(archive)
         if not self.adapts:
@@ -243,6 +248,8 @@ class Found(Model):
 
     def streaming(self) -> ClipModel:
         """The encoder of the target's own layout (branch B1) as a model of clips."""
+        if SCORE in self.own.channels:
+            self.refuse("stream", "encoders of positions alone")
         recipe = replace(recipes.get("moco/small-gru"), recipe="discover", streams=("joint",), encode_frames=None)
         settings = self.discovery.settings
         recipe = recipe.with_options({"frames": settings.frames, "preprocess": self.preprocess})
@@ -358,6 +365,8 @@ def load(path: str | Path) -> Found:
     if not config.get("one_form"):
         layout = Skeleton.from_dict(target["skeleton"]), tuple(target["channels"]), int(target["persons"])
         own = Meeting(*layout, "metres")
+        if settings.score:
+            own = replace(own, channels=(*own.channels, SCORE))
     with torch.random.fork_rng(devices=[]):
         discovery = Discovery.build(
             settings,

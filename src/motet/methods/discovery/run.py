@@ -40,7 +40,7 @@ from motet.methods.discovery.checks import check_pair, check_recordings, check_s
 from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
 from motet.methods.discovery.forecast import forecast
-from motet.methods.discovery.joints import Meeting
+from motet.methods.discovery.joints import Meeting, scored
 from motet.methods.discovery.rivals import BODY, rivals, verdict
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
 from motet.methods.discovery.stored import KIND, MODULE, read_config, read_result
@@ -83,7 +83,7 @@ class Plan:
         archives, settings = (self.source, self.target), self.settings
 
         def make(device: torch.device) -> Discovery:
-            clips = Clips(*archives, self.parts, settings.preprocess, device, self.form)
+            clips = Clips(*archives, self.parts, settings.preprocess, device, self.form, score=settings.score)
             return Discovery(settings, clips, archives)
 
         return Trainer(make, settings.loop, progress=progress)
@@ -258,6 +258,8 @@ def plan(
         recipe = recipe or known.settings
         if known.preprocess is not None:
             options.setdefault("preprocess", known.preprocess)
+        if known.score and all(map(scored, archives)):
+            options.setdefault("score", True)
         check_task(task, *archives)
     parts = sides(archives[0], archives[1], **chosen, **classes)
     for archive in archives:
@@ -282,6 +284,8 @@ def plan(
             f"{settings.clusters} clusters of {len(parts.train)} training clips of the target; lower --clusters to at "
             f"most {len(parts.train)}"
         )
+    if settings.score:
+        Meeting.of(*archives, score=True)  # says what they lack
     check_size(settings, len(parts.train))
     settings = replace(settings, device=usable(settings.device))
     choice = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}

@@ -100,6 +100,9 @@ class Settings(Options):
     pretrained: str = ""
     """run of `motet discover` with the same archives, seed and options of pretraining, whose pretraining is taken over;
     the result is bit for bit that of pretraining again."""
+    score: bool = False
+    """of recordings in the image, the confidence of each joint as a third coordinate; the published task from Kinetics
+    does."""
     seed: Natural = 0
     device: str = "cpu"
     """auto, cpu, cuda or mps."""

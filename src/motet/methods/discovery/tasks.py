@@ -28,6 +28,7 @@ class Task:
     clusters: int | None = None
     settings: str = "small"
     preprocess: str | None = None
+    score: bool = False
     note: str = ""
 
 
@@ -54,6 +55,7 @@ TASKS: dict[str, Task] = {
         clusters=60,
         settings="paper",
         preprocess="center",
+        score=True,
         note="the paper does not state the protocol of NTU-60 here",
     ),
     "vicon-kinect": Task("UI-PRMD Vicon", "UI-PRMD Kinect", "odd-even", "odd-even", FIRST, SECOND, 5),

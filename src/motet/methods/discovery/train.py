@@ -199,7 +199,9 @@ class Discovering(Learner):
         def view(branch: int, number: int, strength: Strength) -> tuple[Tensor, Tensor]:
             store = clips.target[branch]
             keyed = CounterRNG(settings.seed, at.epoch, rows, number)
-            whole = changed(whole_clips(store, ids, settings.frames), keyed, strength, store.skeleton)
+            whole = changed(
+                whole_clips(store, ids, settings.frames), keyed, strength, store.skeleton, store.coordinates
+            )
             return whole, mask_parts(whole, keyed, strength.mask, store.skeleton)
 
         students = [view(b, _STUDENTS[b], student) for b in (0, 1)]
@@ -211,7 +213,7 @@ class Discovering(Learner):
 
         def source_view(number: int) -> tuple[Tensor, Tensor]:
             keyed = CounterRNG(settings.seed, round_, source_ids.to(device), number)
-            made = changed(whole, keyed, weak, clips.source.skeleton)
+            made = changed(whole, keyed, weak, clips.source.skeleton, clips.source.coordinates)
             return made, mask_parts(made, keyed, weak.mask, clips.source.skeleton)
 
         source, source_seen = source_view(_SOURCE)

@@ -38,12 +38,20 @@ def whole_clips(store: ClipStore, ids: Tensor, frames: int) -> Tensor:
     return store.windows(ids, torch.zeros_like(ids), store.lengths_of(ids).cpu(), frames)
 
 
-def changed(clips: Tensor, keyed: CounterRNG, strength: Strength, skeleton: Skeleton) -> Tensor:
-    """(B, T, P, V, C) shifted, sheared, scaled, with noise; the mask comes after, see :func:`mask_parts`."""
+def changed(
+    clips: Tensor, keyed: CounterRNG, strength: Strength, skeleton: Skeleton, coordinates: int | None = None
+) -> Tensor:
+    """(B, T, P, V, C) shifted, sheared, scaled, with noise; the mask comes after, see :func:`mask_parts`.
+
+    Of C channels the first ``coordinates`` are sheared, scaled and noisy, by default all.
+    """
     options = Augment(
         crop_minimum=1.0, corruption=0.0, shear=strength.shear, scale=strength.scale, noise=strength.noise
     )
-    return augment(padded_crop(clips, keyed, strength.padding), keyed, options, skeleton)
+    shifted = padded_crop(clips, keyed, strength.padding)
+    if coordinates in (None, shifted.shape[-1]):
+        return augment(shifted, keyed, options, skeleton)
+    return torch.cat([augment(shifted[..., :coordinates], keyed, options, skeleton), shifted[..., coordinates:]], -1)
 
 
 def masked_parts(skeleton: Skeleton) -> list[tuple[int, ...]]:
