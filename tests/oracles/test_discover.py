@@ -73,6 +73,7 @@ class Written:
         self.student = [self._learned(state, f"branches.{b}.student.") for b in (0, 1)]
         self.teacher = [self._learned(state, f"branches.{b}.teacher.") for b in (0, 1)]
         self.bank = [part(state, f"branches.{b}.bank")[""] for b in (0, 1)]
+        self.running = [part(state, f"branches.{b}.student.encoder.norm.running_") for b in (0, 1)]
         self.source = part(state, "branches.0.source_classifier.")
         self.decoder = part(state, "branches.0.decoder.layers.")
         own = [{n: w for n, w in s.items() if not n.startswith("clusters")} for s in self.student]
@@ -104,6 +105,10 @@ class Written:
         scores = seen @ self.source["weight"].T + self.source["bias"]
         losses = {"source": -scores.log_softmax(1)[torch.arange(len(labels)), labels].mean()}
         features = [self.encode(s, clips[f"student {b} masked"]) for b, s in enumerate(self.student)]
+        for b, running in enumerate(self.running):  # the target's alone: the source leaves no trace in them
+            rows = clips[f"student {b} masked"].permute(0, 1, 3, 4, 2).flatten(2).flatten(0, 1)
+            for name, now in (("mean", rows.mean(0)), ("var", rows.var(0))):
+                running[name] = 0.9 * running[name] + 0.1 * now
         losses["decoder"] = self.reconstruction(seen, clips["source"]) + self.reconstruction(
             features[0], clips["student 0"]
         )
@@ -193,6 +198,8 @@ class Written:
                 for name in wanted:
                     close(ours[name], wanted[name], moved.get(name, torch.zeros(1)), f"{kind} {b} {name}")
             close(found.bank[b], self.bank[b], before.bank[b], f"bank {b}")
+            for name, wanted_running in self.running[b].items():
+                close(found.running[b][name], wanted_running, before.running[b][name], f"running {name} {b}")
         for kind in ("source", "decoder"):
             ours, wanted, moved = (getattr(w, kind) for w in (found, self, before))
             for name in wanted:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from motet.data.skeletons import Skeleton
 
 
+LIMIT = 8.0
+"""normalised coordinates are cut here: a tracking jump moves a feature no further"""
+
+
 class ClipEncoder(Protocol):
     """A module that turns clips into features.
 

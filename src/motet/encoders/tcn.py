@@ -11,13 +11,10 @@ from torch.nn import functional
 
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
-from motet.encoders.clips import check_clips, check_sizes, frame_rows
+from motet.encoders.clips import LIMIT, check_clips, check_sizes, frame_rows
 
 if TYPE_CHECKING:
     from typing import Self
-
-LIMIT = 8.0
-"""normalised coordinates are cut here: a tracking jump moves a feature no further."""
 
 
 @dataclass(frozen=True)

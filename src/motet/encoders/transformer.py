@@ -11,12 +11,11 @@ from torch.nn import functional
 
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
-from motet.encoders.clips import check_clips, check_sizes, frame_rows, stretched
+from motet.encoders.clips import LIMIT, check_clips, check_sizes, frame_rows, stretched
 
 if TYPE_CHECKING:
     from typing import Self
 
-LIMIT = 8.0
 _REACH = 1  # frames that a token reads beyond its own on either side
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from motet.core.files import written
 from motet.data.archive import MotionArchive
-from motet.engine.run import Run
 from motet.engine.table import UNTRAINED, Row, percent
 from motet.evaluate.runner import run as evaluate
 from motet.methods.pretrain import train_seeds
@@ -61,7 +60,17 @@ def study(
     for entry in entries:
         folder = out / entry.name
         runs = train_seeds(entry.recipe, archive, folder, seeds, progress=progress, **entry.options)
-        evaluation = _judged(folder, runs, archive, protocols, len(seeds), progress, not rows, options)
+        evaluation = evaluate(
+            runs,
+            protocols,
+            data=archive,
+            seeds=len(seeds),
+            json=folder / "evaluation.json",
+            markdown=folder / "evaluation.md",
+            baselines=not rows,
+            progress=progress,
+            **options,
+        )
         for row in (r for r in map(Row.from_dict, evaluation["rows"]) if r.protocol in protocols):
             named = Row(**{**vars(row), "features": entry.name}) if row.features not in UNTRAINED else row
             rows.append(named)
@@ -73,40 +82,6 @@ def study(
         with written(out / name) as partial:
             partial.write_text(text)
     return found
-
-
-def _judged(
-    folder: Path,
-    runs: Sequence[Run],
-    archive: MotionArchive,
-    protocols: Sequence[str],
-    seeds: int,
-    progress: bool,
-    baselines: bool,
-    options: Mapping[str, Any],
-) -> dict[str, Any]:
-    path = folder / "evaluation.json"
-    trained = {str(r.path): [archive.hash, r.config["recipe"]] for r in runs}
-    given = json.loads(json.dumps(dict(options)))
-    wanted = {"trained": trained, "protocols": list(protocols), "seeds": seeds, "options": given}
-    request = folder / "evaluation-request.json"
-    if path.exists() and request.exists() and json.loads(request.read_text()) == wanted:
-        done: dict[str, Any] = json.loads(path.read_text())
-        return done
-    result = evaluate(
-        list(runs),
-        protocols,
-        data=archive,
-        seeds=seeds,
-        json=path,
-        markdown=folder / "evaluation.md",
-        baselines=baselines,
-        progress=progress,
-        **options,
-    )
-    with written(request) as partial:
-        partial.write_text(json.dumps(wanted))
-    return result
 
 
 def table(rows: Sequence[Row]) -> str:

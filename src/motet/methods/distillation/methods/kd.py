@@ -6,28 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from motet.core.options import NotNegative, Positive
-from motet.losses import multimodal
-from motet.methods.distillation.methods.base import (
-    Batch,
-    Context,
-    Method,
-    Options,
-    student_error,
-    student_of,
-    teacher_of,
-)
+from motet.methods.distillation.methods.base import Batch, Context, Method, Softened, student_error
 from motet.methods.distillation.networks import Outputs
 
 
 @dataclass(frozen=True)
-class Kd(Options):
+class Kd(Softened):
     """A frozen teacher's softened answers, in addition to the labels."""
-
-    kd: NotNegative = 1.0
-    """weight of the teacher's answers."""
-    kd_temperature: Positive = 4.0
-    """temperature that softens the answers of student and teacher."""
 
     def build(self, context: Context) -> Method:
         return KdMethod(self)
@@ -41,12 +26,7 @@ class KdMethod(Method):
         self.options = options
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        student, teacher = student_of(outputs)[1], teacher_of(outputs)[1]
-        temperature = self.options.kd_temperature
-        return {
-            "student": student_error(outputs, batch),
-            "answers": multimodal.softened_answers(student, teacher, temperature, rows=batch.rows),
-        }
+        return {"student": student_error(outputs, batch), "answers": self.options.answers(outputs, batch)}
 
     def weights(self, epoch: int) -> dict[str, float]:
         return {"student": 1.0, "answers": self.options.kd}
