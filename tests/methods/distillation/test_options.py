@@ -22,7 +22,8 @@ RIVALS = ("kd", "crd", "crcd", "gmc", "ccl")
 
 def meanings(options: Any) -> dict[str, str]:
     """What the class, or one that it derives from, says below each of its fields, on one line."""
-    return {name: " ".join(text.split()).rstrip(".") for name, text in documentation(type(options)).items()}
+    said = documentation(type(options))
+    return {f.name: " ".join(said[f.name].split()).rstrip(".") for f in fields(options)}
 
 
 def shown(value: Any) -> str:
