@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.developer: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[app,watch,c3d,h5,dev,export,raw,text]'
+	$(BIN)/python -m pip install --quiet --editable '.[app,watch,c3d,h5,dev,export,raw,text,stats]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.installed

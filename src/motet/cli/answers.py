@@ -223,10 +223,11 @@ def count(args: Sequence[str]) -> int:
 
 @dataclass
 class Compare(Output):
-    """Do groups differ? Permutation tests with people as the unit, effect sizes, correction for many measures.
+    """Do groups differ? Permutation tests or mixed models with people as the unit, effect sizes, correction.
 
     Examples:
     motet compare bouts.csv --by group --recordings people.csv --out result.json
+    motet compare measures.csv --by group --recordings people.csv --model mixed --out result.json
     """
 
     table: Positional[Path]
@@ -241,6 +242,8 @@ class Compare(Output):
     """CSV with a column recording whose other columns (group, person) are joined to the table"""
     picture: Path | None = None
     """SVG to draw: groups of every measure, effects and corrected p-values"""
+    model: Literal["permutation", "mixed"] = "permutation"
+    """of people, or a mixed model of every measurement with people as random effect (statsmodels)"""
     correction: Literal["bh", "by", "holm", "none"] = "bh"
     """for many measures: false discovery rate (bh, by), any error at all (holm), or none"""
     seed: int = 0

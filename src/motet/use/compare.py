@@ -20,6 +20,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, write_json
 from motet.data.clip_table import without_guards
 from motet.use.forest import draw
+from motet.use.mixed import checked, mixed_test
 
 Float = npt.NDArray[np.float64]
 _PEOPLE = ("person", "subject", "participant", "recording")
@@ -36,6 +37,7 @@ def compare(
     people: str | None = None,
     recordings: str | Path | pl.DataFrame | None = None,
     picture: str | Path | None = None,
+    model: Literal["permutation", "mixed"] = "permutation",
     correction: Literal["bh", "by", "holm", "none"] = "bh",
     seed: int = 0,
     overwrite: bool = False,
@@ -50,21 +52,27 @@ def compare(
         people: column that names the person; by default ``person``, ``subject``, ``participant`` or ``recording``.
         recordings: table with a column ``recording`` whose other columns (group, person) are joined to ``table``.
         picture: SVG to draw: groups of every measure, effects and corrected p-values.
+        model: ``permutation`` of people, or ``mixed``: a linear mixed model of every measurement (of bouts: every
+            recording) with people as random effect, for people who were measured several times (needs statsmodels).
         correction: for many measures: ``bh`` or ``by`` (false discovery rate: Benjamini and Hochberg 1995, Benjamini
             and Yekutieli 2001), ``holm`` (any error at all: Holm 1979), or ``none``.
         seed: of the permutations, where they are drawn.
         overwrite: replace a file that is there.
 
     Returns:
-        ``{"by", "people", "groups": {name: people}, "paired", "tests": [{"measure", "means", "effect", "p",
+        ``{"by", "people", "groups": {name: people}, "paired", "model", "tests": [{"measure", "means", "effect", "p",
         "p_adjusted", …}]}``, smallest p first.
 
     Raises:
         ConfigError: a column is missing, there is one group, or a group has fewer than three people.
         DataError: a table that cannot be read.
     """
-    if correction not in ("bh", "by", "holm", "none"):
-        raise ConfigError(f"correction is {correction!r}; it must be bh, by, holm or none")
+    for name, value, known in (
+        ("correction", correction, ("bh", "by", "holm", "none")),
+        ("model", model, ("permutation", "mixed")),
+    ):
+        if value not in known:
+            raise ConfigError(f"{name} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}")
     for path in (out, picture):
         if path is not None:
             refuse_existing(path, overwrite)
@@ -74,9 +82,9 @@ def compare(
     person = people or next((c for c in _PEOPLE if c in whole.columns), None)
     for column in (by, person):
         if column is None or column not in whole.columns:
-            known = ", ".join(whole.columns)
+            has = ", ".join(whole.columns)
             raise ConfigError(
-                f"the table has no column {column or 'of people'!r}; it has {known} (join one with --recordings)"
+                f"the table has no column {column or 'of people'!r}; it has {has} (join one with --recordings)"
             )
     assert person is not None
     whole = whole.with_columns(pl.col(by).cast(pl.String), pl.col(person).cast(pl.String)).drop_nulls([by, person])
@@ -89,17 +97,25 @@ def compare(
                 f"group {name!r} of column {by!r} has {count} {'person' if count == 1 else 'people'}; no test can tell "
                 f"anything below {_FEWEST}: record more people, or choose another --by"
             )
-    measured = _measures(whole, by, person)
+    each = model == "mixed"
+    measured = _measures(whole, by, person, each=each)
+    if each:
+        checked(measured, by, person)
     random = np.random.default_rng(seed)
-    paired = len(groups) == 2 and measured[person].n_unique() < len(measured)
+    paired = len(groups) == 2 and measured[person].n_unique() < len(measured.select(by, person).unique())
     columns = [m for m in measured.columns if m not in (by, person)]
-    found = [_test(measured, m, by, person, list(groups), paired, random) for m in columns]
+    found = [
+        _mixed(measured, m, by, person, list(groups))
+        if each
+        else _test(measured, m, by, person, list(groups), paired, random)
+        for m in columns
+    ]
     tests = sorted((t for t in found if t is not None), key=lambda t: float(t["p"]))
     if not tests:
         raise ConfigError("the table has no measure that varies: give bouts (start, end, label) or columns of numbers")
     for test, adjusted in zip(tests, _adjusted([t["p"] for t in tests], correction), strict=True):
         test["p_adjusted"] = adjusted
-    kinds = {"paired": paired, "correction": correction}
+    kinds = {"paired": paired, "model": model, "correction": correction}
     result = {"by": by, "people": person, "groups": groups, **kinds, "tests": tests}
     if picture is not None:
         draw(result, picture)
@@ -135,18 +151,21 @@ def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
     return joined
 
 
-def _measures(table: pl.DataFrame, by: str, person: str) -> pl.DataFrame:
-    """One row a person and group, one column a measure."""
+def _measures(table: pl.DataFrame, by: str, person: str, *, each: bool) -> pl.DataFrame:
+    """One column a measure; one row a person and group, or ``each`` measurement."""
+    own = [by, person]
     if {"start", "end", "label"} <= set(table.columns) and "repetition" not in table.columns:
         labels = sorted(table["label"].unique())
-        keys = table.select(by, person).unique(maintain_order=True).rows()
+        keys = [*own, "recording"] if each and "recording" in table.columns and person != "recording" else own
         rows = [
-            {by: g, person: p, **_of_bouts(table.filter((pl.col(by) == g) & (pl.col(person) == p)), labels)}
-            for g, p in keys
+            {by: key[0], person: key[1], **_of_bouts(bouts, labels)}
+            for key, bouts in table.group_by(keys, maintain_order=True)
         ]
         return pl.DataFrame(rows, infer_schema_length=None)
-    numbers = [c for c, kind in table.schema.items() if kind.is_numeric() and c not in (by, person, *_PLACES)]
-    return table.group_by(by, person, maintain_order=True).agg(pl.col(c).mean() for c in numbers)
+    numbers = [c for c, kind in table.schema.items() if kind.is_numeric() and c not in (*own, *_PLACES)]
+    if each:
+        return table.select(*own, *numbers)
+    return table.group_by(own, maintain_order=True).agg(pl.col(c).mean() for c in numbers)
 
 
 def _of_bouts(bouts: pl.DataFrame, labels: list[str]) -> dict[str, float | None]:
@@ -198,9 +217,7 @@ def _test(
         effect = _hedges(*samples) if len(samples) == 2 else _eta(samples)
     found = {
         "measure": measure,
-        "means": {g: float(s.mean()) for g, s in zip(groups, samples, strict=True)},
-        "sd": {g: float(s.std(ddof=1)) for g, s in zip(groups, samples, strict=True)},
-        "people": {g: len(s) for g, s in zip(groups, samples, strict=True)},
+        **_described(dict(zip(groups, samples, strict=True))),
         "effect": effect,
         "effect_is": "paired d" if paired else "Hedges g" if len(samples) == 2 else "eta squared",
         "p": p,
@@ -209,6 +226,27 @@ def _test(
         found["difference"] = float(samples[1].mean() - samples[0].mean())
         found["interval_95"] = _interval(samples, paired, random)
     return found
+
+
+def _mixed(table: pl.DataFrame, measure: str, by: str, person: str, groups: list[str]) -> dict[str, Any] | None:
+    """One measure by a mixed model; None where too few people have it, nobody has it twice or it never varies."""
+    rows = table.select(by, person, measure).drop_nulls()
+    if not rows.select(by, person).is_duplicated().any() or not rows[measure].std():
+        return None
+    persons = rows.group_by(by, person, maintain_order=True).agg(pl.col(measure).mean())
+    samples = {g: persons.filter(pl.col(by) == g)[measure].to_numpy().astype(np.float64) for g in groups}
+    if min(map(len, samples.values())) < _FEWEST:
+        return None
+    return {"measure": measure, **_described(samples), **mixed_test(rows, measure, by, person, groups)}
+
+
+def _described(samples: dict[str, Float]) -> dict[str, Any]:
+    """Means and deviations of people, and how many they are."""
+    return {
+        "means": {g: float(s.mean()) for g, s in samples.items()},
+        "sd": {g: float(s.std(ddof=1)) for g, s in samples.items()},
+        "people": {g: len(s) for g, s in samples.items()},
+    }
 
 
 def _hedges(a: Float, b: Float) -> float:
