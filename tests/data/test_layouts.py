@@ -24,6 +24,7 @@ SIZES = {
     "hand-21": 21,
     "hand-22": 22,
     "imu-2": 2,
+    "inertial": 2,
     "kinect-v1": 20,
     "kinect-v2": 25,
     "mediapipe-33": 33,
@@ -39,7 +40,7 @@ SIZES = {
     "vibe-49": 49,
     "wholebody-133": 133,
 }
-BODIES = [n for n in SIZES if n != "imu-2" and not n.startswith("hand")]
+BODIES = [n for n in SIZES if n not in ("imu-2", "inertial") and not n.startswith("hand")]
 KINECT_PARENTS = [1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11]
 
 OWN = """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -18,12 +21,20 @@ from motet.data.simulate import simulate
 from motet.encoders import TCN
 from motet.methods import rocket
 from motet.methods.frames import _between
+from tests.data.test_inertial import sensor
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 @pytest.fixture(scope="module")
 def kinect(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
     path = tmp_path_factory.mktemp("shipped") / "kinect"
-    return simulate(path, clips=24, actions=4, actors=6, sensor="optical", seed=5, progress=False)
+    return simulate(path, clips=24, actions=4, actors=6, sensor="optical", imu=True, seed=5, progress=False)
+
+
+@pytest.fixture(scope="module")
+def watch(kinect: MotionArchive) -> MotionArchive:
+    return MotionArchive.open(kinect.path.with_name("kinect-imu"))
 
 
 def copied(archive: MotionArchive, path: Path, scale: float = 1.0, turn: float = 0.0) -> MotionArchive:
@@ -69,20 +80,66 @@ def test_body_tells_actions_apart(kinect: MotionArchive) -> None:
     assert score >= 0.9
 
 
-def test_body_refuses_what_has_no_body(tmp_path: Path) -> None:
-    with ArchiveWriter(
-        tmp_path / "watch",
-        skeleton=layouts.get("imu-2"),
-        persons=1,
-        fps=50,
-        units="m/s^2, rad/s",
-        class_names=["a"],
-        source={"format": "test"},
-        licence="none",
-    ) as writer:
-        writer.add(np.zeros((9, 1, 2, 3), np.float32), name="one", label=0)
-    with pytest.raises(ConfigError, match=r"holds imu-2 with 3 coordinates .*the model reads shared-15"):
-        motet.load("body").transform(MotionArchive.open(tmp_path / "watch"))
+def test_body_refuses_what_has_no_body(watch: MotionArchive, tmp_path: Path) -> None:
+    said = r"holds imu-wrist-hip with 3 coordinates .*the model reads shared-15 with 3; wrist reads sensors"
+    with pytest.raises(ConfigError, match=said):
+        motet.load("body").transform(watch)
+
+
+def worn(archive: MotionArchive, path: Path, change: Callable[[Floats], Floats], **facts: Any) -> MotionArchive:
+    """The sensor at the wrist alone, its (T, 1, V, 3) readings changed."""
+    options: dict[str, Any] = {"skeleton": layouts.get("imu-2"), "fps": archive.fps, "units": "as recorded"} | facts
+    with ArchiveWriter(path, class_names=archive.class_names, **options) as writer:
+        for index, row in enumerate(archive.clips.iter_rows(named=True)):
+            made = change(np.array(archive.clip(index)[:, :, :2]))
+            writer.add(made.astype(np.float32), name=row["name"], label=row["label"])
+    return MotionArchive.open(path)
+
+
+def tripled(x: Floats) -> Floats:
+    """(T, …) at three times the rate."""
+    at = np.minimum(np.arange(3 * len(x)) / 3, len(x) - 1)
+    low, share = at.astype(int), (at % 1).reshape(-1, 1, 1, 1)
+    return np.asarray(x[low] * (1 - share) + x[np.minimum(low + 1, len(x) - 1)] * share)
+
+
+def test_wrist_reads_any_unit_and_rate(watch: MotionArchive, tmp_path: Path) -> None:
+    model = motet.load("wrist")
+    features = model.transform(watch)
+    assert features.shape == (len(watch), sum(int(e.feature_size) for e in model.encoders))
+    in_g = worn(watch, tmp_path / "g", lambda x: x * np.array([1 / 9.80665, 180 / np.pi])[:, None])
+    np.testing.assert_allclose(model.transform(in_g), features, atol=2e-3 * np.abs(features).max())
+    often = worn(watch, tmp_path / "often", tripled, fps=90.0)
+    apart = np.linalg.norm(features[:, None] - features[None], axis=2)
+    moved = np.linalg.norm(model.transform(often) - features, axis=1)
+    assert np.median(moved) < np.median(apart[apart > 0]) / 4
+    assert model.frames(often, 2).shape == (3 * int(watch.lengths[2]), features.shape[1])
+
+
+def test_wrist_turned_or_without_a_gyroscope(watch: MotionArchive, tmp_path: Path) -> None:
+    """Worn another way by 20 degrees, or half of it gone: a clip's features stay nearer than those of another clip."""
+    model = motet.load("wrist")
+    features = model.transform(watch)
+    apart = np.linalg.norm(features[:, None] - features[None], axis=2)
+    typical = np.median(apart[apart > 0])
+    sine, cosine = np.sin(np.radians(20)), np.cos(np.radians(20))
+    turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    turned = worn(watch, tmp_path / "turned", lambda x: x @ turn.T)
+    assert np.median(np.linalg.norm(model.transform(turned) - features, axis=1)) < typical / 2
+    half = worn(watch, tmp_path / "half", lambda x: x[:, :, :1], skeleton=sensor("acc"))
+    assert np.median(np.linalg.norm(model.transform(half) - features, axis=1)) < typical
+
+
+def test_wrist_tells_actions_apart(watch: MotionArchive) -> None:
+    labels, people = watch.labels, watch.clips["subject"].to_numpy()
+    features, side = motet.load("wrist").transform(watch), people % 2 == 0
+    score = motet.evaluate.knn_accuracy(features[side], labels[side], features[~side], labels[~side])
+    assert score >= 0.8
+
+
+def test_wrist_refuses_a_body(kinect: MotionArchive) -> None:
+    with pytest.raises(ConfigError, match=r"holds kinect-v2 with .*the model reads inertial with 3; body reads bodies"):
+        motet.load("wrist").transform(kinect)
 
 
 def test_random_convolutions_without_a_training(kinect: MotionArchive) -> None:
@@ -114,9 +171,9 @@ def test_frames_follow_the_recording(kinect: MotionArchive) -> None:
 
 def test_between_windows() -> None:
     features, centres = torch.tensor([[0.0], [2.0], [6.0]]), torch.tensor([1.0, 3.0, 5.0], dtype=torch.float64)
-    found = _between(features, centres, 8)[:, 0].tolist()
+    found = _between(features, centres, torch.arange(8.0).double())[:, 0].tolist()
     assert found == [0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 6.0, 6.0]
-    assert _between(features[:1], centres[:1], 3)[:, 0].tolist() == [0.0] * 3
+    assert _between(features[:1], centres[:1], torch.arange(3.0).double())[:, 0].tolist() == [0.0] * 3
 
 
 def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,12 +190,19 @@ def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.Cap
         assert f"24 clips × {width} features" in capsys.readouterr().out
 
 
-def test_weights_from_nothing(tmp_path: Path) -> None:
-    words = ["weights", "train", "body", "--out", str(tmp_path), "--clips", "40", "--actors", "4", "--steps", "2"]
+@pytest.mark.parametrize(("name", "layout"), [("body", "shared-15"), ("wrist", "inertial")])
+def test_weights_from_nothing(name: str, layout: str, tmp_path: Path) -> None:
+    words = ["weights", "train", name, "--out", str(tmp_path), "--clips", "40", "--actors", "4", "--steps", "2"]
     assert cli.main([*words, "--quiet"]) == 0
     model = motet.load(tmp_path / "weights")
     config = json.loads((tmp_path / "weights" / "config.json").read_text())
     assert config["data"]["simulated"] is True
-    assert (model.skeleton.name, model.recipe.preprocess, model.recipe.epochs) == ("shared-15", "body", 2)
+    shipped = motet.load(name).recipe
+    assert (model.skeleton.name, model.recipe.recipe, model.recipe.epochs) == (layout, shipped.recipe, 2)
+    assert model.recipe.encoder == shipped.encoder
     assert cli.main([*words, "--quiet"]) == 0  # nothing is done again
+
+
+def test_no_such_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["weights", "train", "soul", "--out", str(tmp_path / "x"), "--quiet"]) == 2
+    assert "choose from body, wrist" in capsys.readouterr().err

@@ -22,7 +22,7 @@ class Embed(Output):
     """
 
     run: Positional[Path]
-    """run, folder of weights, body (weights that come with motet) or rocket (random convolutions)"""
+    """run, folder of weights, body or wrist (weights that come with motet) or rocket (random convolutions)"""
     archive: Positional[Path]
     """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
@@ -105,10 +105,11 @@ class TrainWeights(Output):
 
     Examples:
     motet weights train body --out body
+    motet weights train wrist --out wrist
     """
 
     name: Positional[str]
-    """body"""
+    """body or wrist"""
     out: Path
     """folder for recordings, run and weights; what is there already is not done again"""
     clips: int = 6000

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from motet.core.distributed import agreed, rank
 from motet.core.errors import ConfigError
+from motet.data import inertial
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
+from motet.data.inertial import Inertial
 from motet.data.skeletons import Skeleton
+
+Float = npt.NDArray[np.floating[Any]]
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
@@ -42,13 +47,44 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
     if len(archive.channels) != layout.channels or (archive.skeleton.kind == "sensor") != (
         layout.skeleton.kind == "sensor"
     ):
+        other = {"sensor": "; wrist reads sensors", "body": "; body reads bodies in 3D"}.get(archive.skeleton.kind, "")
         raise ConfigError(
             f"{archive.path} holds {archive.skeleton.name} with {len(archive.channels)} coordinates "
             f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"
+            + (other if archive.skeleton.kind != layout.skeleton.kind else "")
         )
     if not same_layout(archive.skeleton, layout.skeleton):
-        zeros = np.zeros((1, len(archive.skeleton), layout.channels), np.float32)
-        convert(zeros, archive.skeleton, layout.skeleton)
+        zeros = np.zeros((1, 1, len(archive.skeleton), layout.channels), np.float32)
+        into(layout.skeleton, archive.skeleton, readings(archive, layout.skeleton), archive.fps)(zeros)
+
+
+def into(target: Skeleton, source: Skeleton, units: str, fps: float | None) -> Callable[[Float], Float]:
+    """What brings (T, P, V, C) clips of one layout to another: joints by their names, readings of sensors by their
+    kind, unit and rate (:mod:`motet.data.inertial`).
+
+    Args:
+        target: layout wanted.
+        source: layout of the clips.
+        units: of the clips, as :func:`readings` gives them.
+        fps: of the clips.
+    """
+    if same_layout(source, target):
+        return np.asarray
+    if target.name == inertial.LAYOUT:
+        return Inertial.of(source, units, fps)
+    return lambda frames: convert(frames, source, target)
+
+
+def readings(archive: MotionArchive, target: Skeleton) -> str:
+    """The unit of an archive, of readings that are to be brought to the layout ``inertial`` each of the two."""
+    return inertial.units_of(archive) if target.name == inertial.LAYOUT else archive.units
+
+
+def written_as(archive: MotionArchive, target: Skeleton) -> dict[str, Any]:
+    """Layout, rate and unit of clips that :func:`into` made, as an archive says them."""
+    if target.name == inertial.LAYOUT:
+        return {"skeleton": target, "fps": inertial.RATE, "units": inertial.UNITS}
+    return {"skeleton": target, "fps": archive.fps, "units": archive.units}
 
 
 @contextmanager
@@ -65,7 +101,7 @@ def in_layout(archive: MotionArchive, layout: Layout, ids: Sequence[int] | None 
         return
     with TemporaryDirectory(prefix="motet-") as folder:
         path = Path(folder) / archive.path.resolve().name
-        _write_adapted(archive, path, layout.skeleton, layout.persons, archive.units, 1.0, ids)
+        _write_adapted(archive, path, layout.skeleton, layout.persons, None, 1.0, ids)
         yield MotionArchive.open(path)
 
 
@@ -99,10 +135,11 @@ def adapted(
     said += [] if archive.persons == persons else [f"{archive.persons} persons made {persons}"]
     if notes is not None:
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
-    facts = repr((archive.hash, skeleton.to_dict(), persons, scale, _labels_digest(archive)))
+    told = readings(archive, skeleton), archive.fps
+    facts = repr((archive.hash, skeleton.to_dict(), persons, scale, told, _labels_digest(archive)))
     path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
     if not path.exists() and rank() == 0:
-        _write_adapted(archive, path, skeleton, persons, units or archive.units, scale)
+        _write_adapted(archive, path, skeleton, persons, units, scale)
     agreed(None)  # the other processes wait for the first
     return MotionArchive.open(path)
 
@@ -112,18 +149,17 @@ def _write_adapted(
     path: Path,
     skeleton: Skeleton,
     persons: int,
-    units: str,
+    units: str | None,
     scale: float,
     ids: Sequence[int] | None = None,
 ) -> None:
-    same_joints = same_layout(archive.skeleton, skeleton)
+    change = into(skeleton, archive.skeleton, readings(archive, skeleton), archive.fps)
+    form = written_as(archive, skeleton)
     columns = [c for c in archive.clips.columns if c not in ("name", "offset", "length", "persons", "sha256")]
     with ArchiveWriter(
         path,
-        skeleton=skeleton,
+        **(form if units is None else form | {"units": units}),
         persons=persons,
-        fps=archive.fps,
-        units=units,
         channels=archive.channels,
         class_names=archive.class_names,
         source={"adapted": str(archive.path), "hash": archive.hash},
@@ -133,8 +169,7 @@ def _write_adapted(
         table = archive.clips
         for index in range(len(archive)) if ids is None else ids:
             row = table.row(index, named=True)
-            frames = archive.clip(index)[:, :persons]
-            frames = frames if same_joints else convert(frames, archive.skeleton, skeleton)
+            frames = change(archive.clip(index)[:, :persons])
             writer.add(np.asarray(frames * scale), name=row["name"], **{c: row[c] for c in columns})
 
 

@@ -14,9 +14,9 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError
 from motet.core.shards import in_order
 from motet.data import layouts
+from motet.data.adapt import into, readings, written_as
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
 from motet.data.clip_table import without_guards
-from motet.data.convert import convert as convert_layout
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import paint, rate
 
@@ -300,7 +300,8 @@ def convert(
     Args:
         archive: recordings.
         destination: archive to create.
-        layout: a built-in layout; joints are mapped by their canonical names, axes and handedness included.
+        layout: a built-in layout; joints are mapped by their canonical names, axes and handedness included. To
+            ``inertial`` any sensors: their unit and rate become those of the layout.
         fps: frames per second; linear in between, absent stays absent.
         units: ``m``, ``cm``, ``mm`` or ``inch``.
         up: axis that points up, e.g. ``+z``; turned by the smallest rotation.
@@ -322,14 +323,16 @@ def convert(
         scale = METRES[source.units] / METRES[units]
     if fps is not None and not fps > 0:
         raise ConfigError(f"fps is {fps}; it must be positive")
-    old = None if fps is None else rate(source)
+    form = written_as(source, target)
+    old = None if fps is None else form["fps"] or rate(source)
+    adapt = into(target, source.skeleton, readings(source, target), source.fps)
 
     def change(frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        made = frames if target is source.skeleton else convert_layout(frames, source.skeleton, target)
+        made = adapt(frames)
         return np.asarray((made if old is None or fps is None else resampled(made, old, fps)) * scale, dtype=np.float32)
 
     pieces = [Piece(source, i) for i in range(len(source))]
-    options: dict[str, Any] = {"skeleton": target, "fps": fps or source.fps, "units": units or source.units}
+    options = form | {name: value for name, value in (("fps", fps), ("units", units)) if value is not None}
     return write(pieces, destination, source, change=change, verb="convert", overwrite=overwrite, **options)
 
 

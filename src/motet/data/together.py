@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError
 from motet.data import layouts
-from motet.data.adapt import METRES, Layout, in_layout, same_layout
+from motet.data.adapt import METRES, Layout, in_layout, into, readings, same_layout, written_as
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.data.convert import convert, recipe
+from motet.data.convert import recipe
 from motet.data.skeletons import Skeleton
 from motet.data.splits import Split, default_rule, split
 from motet.data.views import sub_skeleton
@@ -105,35 +105,34 @@ def gathered(archives: Sequence[MotionArchive], form: Layout | None = None) -> I
     form = form or common_form(archives)
     first = archives[0]
     classes = list(dict.fromkeys(name for a in archives for name in a.class_names))
-    rates = {a.fps for a in archives}
+    forms = [written_as(a, form.skeleton) for a in archives]
+    rates = {f["fps"] for f in forms}
     with TemporaryDirectory(prefix="motet-") as folder:
         path = Path(folder) / "together"
         with ArchiveWriter(
             path,
-            skeleton=form.skeleton,
+            **forms[0] | {"fps": rates.pop() if len(rates) == 1 else None},
             persons=form.persons,
-            fps=rates.pop() if len(rates) == 1 else None,
-            units=first.units,
             channels=first.channels,
             class_names=classes,
             source={"together": [str(a.path) for a in archives]},
             licence="; ".join(dict.fromkeys(a.licence for a in archives)),
             simulated=all(a.simulated for a in archives),
         ) as writer:
-            for name, archive in zip(set_names(archives), archives, strict=True):
-                _add(writer, name, archive, form, classes, _scale(archive, first))
+            for name, archive, own in zip(set_names(archives), archives, forms, strict=True):
+                scale = 1.0 if own["units"] == forms[0]["units"] else _scale(archive, first)
+                _add(writer, name, archive, form, classes, scale)
         yield MotionArchive.open(path)
 
 
 def _add(
     writer: ArchiveWriter, name: str, archive: MotionArchive, form: Layout, classes: Sequence[str], scale: float
 ) -> None:
-    same = same_layout(archive.skeleton, form.skeleton)
+    change = into(form.skeleton, archive.skeleton, readings(archive, form.skeleton), archive.fps)
     number = [classes.index(c) for c in archive.class_names]
     for index in range(len(archive)):
         row = archive.clips.row(index, named=True)
-        frames = archive.verified(index)[:, : form.persons]
-        frames = frames if same else convert(frames, archive.skeleton, form.skeleton)
+        frames = change(archive.verified(index)[:, : form.persons])
         label = int(archive.labels[index])
         columns: dict[str, Any] = {c: row[c] for c in ("subject", "camera")}
         columns["label"] = None if label < 0 else number[label]
@@ -141,8 +140,6 @@ def _add(
 
 
 def _scale(archive: MotionArchive, first: MotionArchive) -> float:
-    if archive.units == first.units:
-        return 1.0
     if archive.units in METRES and first.units in METRES:
         return METRES[archive.units] / METRES[first.units]
     raise ConfigError(

@@ -25,7 +25,7 @@ SENSOR_FRAMES = 96
 
 def is_small(recipe: Recipe) -> bool:
     """Whether a recipe is one for hundreds or thousands of clips, which fits itself to the data."""
-    return recipe.recipe.partition("/")[2] in ("small", "small-gru", "body")
+    return recipe.recipe.partition("/")[2] in ("small", "small-gru", "body", "wrist")
 
 
 def cross_view(archive: MotionArchive, parts: Split) -> bool:
@@ -46,7 +46,7 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     convolves = recipe.encoder.encoder != "gru"
-    if skeleton.kind == "sensor":
+    if skeleton.kind == "sensor" and recipe.preprocess != "none":  # a recipe of bodies
         streams = tuple(s for s in recipe.streams if s != "bone")
         recipe = replace(recipe, streams=streams, preprocess="none")
         if convolves:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
-from motet.data.adapt import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
@@ -48,15 +47,17 @@ def frame_features(
         raise ConfigError(f"{archive.path} has no recording {index}; it has {len(archive)}")
     if not seconds > 0:
         raise ConfigError(f"seconds is {seconds}; a window must have a length")
-    with in_layout(archive, model, [index]) as source:
+    with model.reading(archive, [index]) as source:
         clip = torch.from_numpy(np.array(source.clip(0 if source is not archive else index), dtype=np.float32))
-    length = min(len(clip), max(2, round(seconds * float(archive.fps or 30.0))))
+        rate = float(source.fps or 30.0)
+    length = min(len(clip), max(2, round(seconds * rate)))
     hop = max(1, length // PER_WINDOW)
     starts = torch.arange(0, len(clip) - length + 1, hop)
     if int(starts[-1]) != len(clip) - length:
         starts = torch.cat([starts, torch.tensor([len(clip) - length])])
     found = [_encoded(model, clip, part, length) for part in torch.split(starts, _BATCH)]
-    return _between(torch.cat(found), starts.double() + (length - 1) / 2, len(clip)).numpy()
+    moments = torch.arange(int(archive.lengths[index]), dtype=torch.float64) * (rate / float(archive.fps or rate))
+    return _between(torch.cat(found), starts.double() + (length - 1) / 2, moments).numpy()
 
 
 def _encoded(model: Model, clip: Tensor, starts: Tensor, length: int) -> Tensor:
@@ -69,9 +70,8 @@ def _encoded(model: Model, clip: Tensor, starts: Tensor, length: int) -> Tensor:
     return torch.cat(model.features(resized.to(model.device)), dim=1).cpu()
 
 
-def _between(features: Tensor, centres: Tensor, frames: int) -> Tensor:
-    """(W, F) at the centres (W,) → (frames, F), linear in between and constant beyond the outer ones."""
-    moment = torch.arange(frames, dtype=torch.float64)
+def _between(features: Tensor, centres: Tensor, moment: Tensor) -> Tensor:
+    """(W, F) at the centres (W,) → (T, F) at moments (T,), linear in between and constant beyond the outer ones."""
     after = torch.searchsorted(centres, moment).clamp(1, max(1, len(centres) - 1)).clamp_max(len(centres) - 1)
     before = (after - 1).clamp_min(0)
     gap = (centres[after] - centres[before]).clamp_min(1e-9)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
+from motet.data import inertial
 from motet.data.adapt import check_adaptable, in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop
@@ -211,9 +212,13 @@ class Model(Face):
 
     @property
     def adapts(self) -> bool:
-        """Whether any layout that has the joints will do: those of bodies whose size and heading are removed, and of
-        several archives."""
-        return self.recipe.preprocess == "body" or self.by_name
+        """Whether any layout that has the joints will do: those of bodies whose size and heading are removed, of
+        sensors whose readings are brought to one form, and of several archives."""
+        return self._of_one_form or self.by_name
+
+    @property
+    def _of_one_form(self) -> bool:
+        return self.recipe.preprocess == "body" or self.skeleton.name == inertial.LAYOUT
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.
@@ -223,7 +228,7 @@ class Model(Face):
         """
         if self.adapts:
             check_adaptable(archive, self)
-            if self.recipe.preprocess != "body":
+            if not self._of_one_form:
                 self._check_units(archive, axes=False)
             return
         ours = (self.skeleton.joints, self.persons, self.channels)
@@ -254,9 +259,11 @@ class Model(Face):
         with self.reading(archive) as source:
             return ClipStore(source, ids, preprocess=self.recipe.preprocess, device=self.device)
 
-    def reading(self, archive: MotionArchive) -> AbstractContextManager[MotionArchive]:
-        """The archive in the layout of the model, while the context lasts."""
-        return in_layout(archive, self) if self.adapts else nullcontext(archive)
+    def reading(
+        self, archive: MotionArchive, ids: Sequence[int] | None = None
+    ) -> AbstractContextManager[MotionArchive]:
+        """The archive in the layout of the model, while the context lasts; a copy holds clips ``ids`` alone."""
+        return in_layout(archive, self, ids) if self.adapts else nullcontext(archive)
 
     def _windows(self, store: ClipStore, ids: Tensor, start: Tensor | None, length: Tensor | None) -> Tensor:
         if start is None or length is None:

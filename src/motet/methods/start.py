@@ -38,7 +38,7 @@ class Start:
             RunError: no such run or weights.
         """
         if str(name) == ROCKET:
-            raise ConfigError("random convolutions have no weights to start from; choose body, a run or a folder")
+            raise ConfigError("random convolutions have no weights to start from; choose body, wrist or a run")
         return cls(str(name), load(name, "cpu", ("pretrain",)))
 
     def check(self, archive: MotionArchive) -> None:

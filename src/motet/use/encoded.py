@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, MotetError
-from motet.data.adapt import METRES, same_layout
+from motet.data import inertial
+from motet.data.adapt import METRES, into, readings
 from motet.data.archive import MotionArchive
-from motet.data.convert import convert
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
@@ -53,11 +53,13 @@ class Encoded:
         self.name, self.model, self.units = name, model, units
 
     def windows(self, clip: Tensor, fps: float, at: Integers) -> Tensor:
-        """(n, T', P, V, C) preprocessed windows of an :meth:`adapted` clip around the frames ``at``.
+        """(n, T', P, V, C) preprocessed windows of an :meth:`adapted` clip around the frames ``at`` of the recording.
 
         Beyond the ends the last pose is held.
         """
-        length = max(2, round(SECONDS * fps))
+        rate = inertial.RATE if self.model.skeleton.name == inertial.LAYOUT else fps
+        at = at if rate == fps else np.round(at * (rate / fps)).astype(np.int64)
+        length = max(2, round(SECONDS * rate))
         places = np.clip(at[:, None] + np.arange(length) - length // 2, 0, len(clip) - 1)
         rows = clip[torch.from_numpy(places)]
         lengths = torch.full((len(rows),), length)
@@ -66,11 +68,9 @@ class Encoded:
         return torch.lerp(made[:, early[0]], made[:, late[0]], weight[0].float()[:, None, None, None])
 
     def adapted(self, frames: Float, layout: Layout) -> Tensor:
-        """(T, P, V, C) frames in the layout and unit of the encoder."""
+        """(T', P, V, C) frames in the layout, unit and rate of the encoder."""
         model = self.model
-        made = np.asarray(frames[:, : model.persons])
-        if not same_layout(layout.skeleton, model.skeleton):
-            made = convert(made, layout.skeleton, model.skeleton)
+        made = into(model.skeleton, layout.skeleton, self.units, layout.fps)(frames[:, : model.persons])
         if made.shape[1] < model.persons:
             made = np.pad(made, ((0, 0), (0, model.persons - made.shape[1]), (0, 0), (0, 0)))
         ours, theirs = METRES.get(self.units), METRES.get(model.units or "")
@@ -133,7 +133,7 @@ def encoded(weights: str, archive: MotionArchive, name: str | None = None) -> En
     if not isinstance(model, Model):
         raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or body")
     model.check(archive)
-    return Encoded(name or weights, model, archive.units)
+    return Encoded(name or weights, model, readings(archive, model.skeleton))
 
 
 def features_named(name: str, archive: MotionArchive) -> Dense:

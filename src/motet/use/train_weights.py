@@ -8,7 +8,9 @@ from typing import Any
 
 from motet.core.errors import ConfigError
 from motet.core.files import written
+from motet.data import inertial
 from motet.data.archive import MotionArchive
+from motet.data.edit import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import SOLO
 from motet.engine.run import Run
@@ -26,14 +28,16 @@ class Plan:
 
     Attributes:
         recipe: what trains them.
-        layout: joints of the simulated recordings.
+        layout: joints of the simulated recordings, or ``inertial`` for the sensor that the actors wear at the wrist.
+        invented: actions besides the written ones.
     """
 
     recipe: str
     layout: str
+    invented: int = 0
 
 
-PLANS = {"body": Plan("cmd/body", LAYOUT)}
+PLANS = {"body": Plan("cmd/body", LAYOUT), "wrist": Plan("cmd/wrist", inertial.LAYOUT)}
 
 
 def train_weights(
@@ -49,7 +53,7 @@ def train_weights(
     """Simulate recordings, train on them without labels, whiten and pack the weights; what is there is not done again.
 
     Args:
-        name: ``"body"``.
+        name: ``"body"`` or ``"wrist"``.
         out: folder; ``recordings``, ``run`` and ``weights`` are made in it.
         clips, actors: how many are simulated.
         seed: of the training; the simulation's is always 0.
@@ -69,15 +73,7 @@ def train_weights(
     place, folder, weights = out / "recordings", out / "run", out / "weights"
     if not place.exists():
         out.mkdir(parents=True, exist_ok=True)
-        simulate(
-            place,
-            clips=clips,
-            actions=len(SOLO),
-            actors=actors,
-            layout=plan.layout,
-            dtype="float16",
-            progress=progress,
-        )
+        _recorded(plan, place, clips=clips, actors=actors, progress=progress)
     if (folder / "config.json").exists():
         run = resume(folder, progress=progress)
     else:
@@ -90,3 +86,13 @@ def train_weights(
     with written(weights / "model.safetensors") as partial:
         model.save(partial)
     return weights
+
+
+def _recorded(plan: Plan, place: Path, **options: Any) -> None:
+    """Simulate the recordings of a plan."""
+    worn = plan.layout == inertial.LAYOUT
+    options |= {"actions": len(SOLO), "invented": plan.invented, "overwrite": True, "dtype": "float16"}
+    films = place.with_name("films") if worn else place
+    simulate(films, layout=LAYOUT if worn else plan.layout, imu=worn, **options)
+    if worn:
+        convert(films.with_name(f"{films.name}-imu"), place, layout=plan.layout)

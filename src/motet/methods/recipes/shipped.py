@@ -1,13 +1,28 @@
-"""Recipe of the weights that come with the package (`motet weights train`)."""
+"""Recipes of the weights that come with the package (`motet weights train`)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from motet.methods.cmd import CMD
 from motet.methods.recipe import Recipe
 from motet.methods.recipes.contrastive import small
 
+BODY: dict[str, Any] = {"queue_size": 2048, "preprocess": "body", "steps": 450, "width": 96}
+WRIST: dict[str, Any] = {
+    "queue_size": 1024,
+    "preprocess": "none",
+    "steps": 180,
+    "batch_size": 96,
+    "frames": 64,
+    "encode_frames": None,
+    "rotate": 30.0,
+}
+
 
 def recipes() -> dict[str, Recipe]:
-    """``cmd/body``: any layout of a body, 15 joints."""
-    body = small("cmd/body", CMD)
-    return {"cmd/body": body.with_options({"queue_size": 2048, "preprocess": "body", "steps": 450, "width": 96})}
+    """``cmd/body``: any layout of a body, 15 joints; ``cmd/wrist``: inertial sensors, brought to one form."""
+    return {
+        "cmd/body": small("cmd/body", CMD).with_options(BODY),
+        "cmd/wrist": small("cmd/wrist", CMD, ("joint", "motion")).with_options(WRIST),
+    }

@@ -1,0 +1,133 @@
+"""Readings of inertial sensors in one form, whatever device wrote them: m/s², rad/s, one rate.
+
+The form is the layout ``inertial``: specific force and angular rate as two nodes, absent ones zero. Nodes are found by
+their names, units by what an archive says of them or else by the size of gravity and of the fastest turns.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
+
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
+from motet.data.skeletons import Skeleton
+from motet.data.timing import resample
+
+Float = npt.NDArray[np.floating[Any]]
+LAYOUT = "inertial"
+RATE = 30.0
+"""samples per second"""
+UNITS = "m/s^2, rad/s"
+FORCE = {"m/s^2": 1.0, "g": 9.80665, "mg": 9.80665e-3}
+TURN = {"rad/s": 1.0, "deg/s": math.pi / 180}
+_WRITTEN = {
+    "m/s^2": r"m\s*/\s*s|m\s*s\^?-?2",
+    "mg": r"\bmg\b|milli-?g",
+    "g": r"\bg\b",
+    "deg/s": r"deg|°|\bdps\b",
+    "rad/s": r"rad",
+}
+_NODES = (r"(?i:acc)", r"(?i:gyr|angular)")
+_WORN = r"(?i)wrist|watch|hand"  # where there are several sensors, the one that is worn there
+_FASTEST = 40.0  # rad/s; sensors that people wear end at 35
+_CLIPS = 100  # that units are seen in
+
+
+@dataclass(frozen=True)
+class Inertial:
+    """What brings clips of a layout of sensors to the layout ``inertial``.
+
+    Attributes:
+        nodes: rows of acceleration and angular rate, None where there is none.
+        scales: factors to m/s² and rad/s.
+        fps: samples per second of the clips.
+    """
+
+    nodes: tuple[int | None, int | None]
+    scales: tuple[float, float]
+    fps: float
+
+    @classmethod
+    def of(cls, skeleton: Skeleton, units: str, fps: float | None) -> Inertial:
+        """For clips of a layout in units of :func:`units_of`; an unknown rate is taken to be :data:`RATE`.
+
+        Raises:
+            ConfigError: no node is an accelerometer or a gyroscope.
+        """
+        force, _, turn = units.partition(", ")
+        return cls(nodes_of(skeleton), (FORCE[force], TURN[turn]), fps or RATE)
+
+    def __call__(self, frames: Float) -> npt.NDArray[np.float32]:
+        """(T, P, V, 3) → (T', 1, 2, 3) of the first person at :data:`RATE`: means where the rate falls, linear
+        between samples."""
+        made: Float = np.zeros((len(frames), 6))
+        for place, (node, scale) in enumerate(zip(self.nodes, self.scales, strict=True)):
+            if node is not None:
+                made[:, 3 * place : 3 * place + 3] = frames[:, 0, node] * scale
+        if len(made) and self.fps != RATE:
+            width = round(self.fps / RATE)
+            made = uniform_filter1d(made, width, axis=0, mode="nearest") if width > 1 else made
+            times = np.arange(len(made)) / self.fps
+            at = np.minimum(np.arange(int(times[-1] * RATE + 1e-6) + 1) / RATE, times[-1])
+            made = resample(times, made, at, longest_gap=math.inf)
+        return made.reshape(len(made), 1, 2, 3).astype(np.float32)
+
+
+def nodes_of(skeleton: Skeleton) -> tuple[int | None, int | None]:
+    """Rows of the accelerometer and the gyroscope of one sensor: at the wrist where that is named, else the first.
+
+    Raises:
+        ConfigError: the layout has neither.
+    """
+    kinds = [[i for i, name in enumerate(skeleton.joints) if re.search(kind, name)] for kind in _NODES]
+    if skeleton.kind != "sensor" or not any(kinds):
+        raise ConfigError(
+            f"{skeleton.name} has no node that is called an accelerometer or a gyroscope; it has "
+            f"{', '.join(skeleton.joints)}"
+        )
+    words = "|".join(rf"{kind}[a-z]*(_(velocity|rate))?" for kind in _NODES)
+    place = [re.sub(words, "", name) for name in skeleton.joints]
+    main = next(own for own in kinds if own)
+    worn = place[next((i for i in main if re.search(_WORN, skeleton.joints[i])), main[0])]
+    there = [own if len(own) == 1 else [i for i in own if place[i] == worn] for own in kinds]
+    first, second = (own[0] if own else None for own in there)
+    return first, second
+
+
+def units_of(archive: MotionArchive) -> str:
+    """Units of an archive's readings, such as ``g, deg/s``: as it says, else as they are seen.
+
+    Gravity is the median size of an acceleration, within a factor of three; where it is not there the unit is taken
+    to be m/s². Turns above 40 rad/s are degrees.
+
+    Raises:
+        ConfigError: see :func:`nodes_of`.
+    """
+    said = [next((u for u in kinds if re.search(_WRITTEN[u], archive.units)), None) for kinds in (FORCE, TURN)]
+    if None in said:
+        rows = np.unique(np.linspace(0, len(archive) - 1, _CLIPS).astype(np.int64))
+        frames = np.concatenate([archive.clip(int(i))[:, 0] for i in rows])
+        seen = (_seen(frames, node, kind) for node, kind in zip(nodes_of(archive.skeleton), (FORCE, TURN), strict=True))
+        said = [ours or theirs for ours, theirs in zip(said, seen, strict=True)]
+    return ", ".join(str(unit) for unit in said)
+
+
+def _seen(frames: Float, node: int | None, kinds: dict[str, float]) -> str:
+    """The unit of (T, V, 3) readings of one node."""
+    first = next(iter(kinds))
+    sizes = np.zeros(0) if node is None else np.linalg.norm(frames[:, node].astype(np.float64), axis=1)
+    sizes = sizes[sizes > 0]
+    if not len(sizes):
+        return first
+    if kinds is TURN:
+        return "deg/s" if np.quantile(sizes, 0.999) > _FASTEST else first
+    gravity = {unit: abs(math.log(float(np.median(sizes)) * scale / FORCE["g"])) for unit, scale in FORCE.items()}
+    best = min(gravity, key=lambda unit: gravity[unit])
+    return best if gravity[best] < math.log(3) else first

@@ -1,0 +1,81 @@
+"""Sensors of any device in one form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import convert
+from motet.data.inertial import RATE, UNITS, Inertial, nodes_of, units_of
+from motet.data.skeletons import Skeleton
+
+
+def sensor(*nodes: str) -> Skeleton:
+    return layouts.build("worn", nodes, [-1] * len(nodes), up=None, kind="sensor")
+
+
+def archive(path: Path, units: str, force: float, turn: float, fps: float = 60.0) -> MotionArchive:
+    """A wrist that swings for two seconds, its readings times two factors."""
+    time = np.arange(round(2 * fps)) / fps
+    swing = np.stack([np.sin(3 * time), np.cos(3 * time), 0.2 * time], axis=1)
+    clip = np.stack([(swing + np.array([0, 0, 9.8])) * force, 2 * swing * turn], axis=1)[:, None]
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=fps, units=units, class_names=["swing"]) as writer:
+        writer.add(clip.astype(np.float32), name="one", label=0)
+    return MotionArchive.open(path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        (("accelerometer", "gyroscope"), (0, 1)),
+        (("acc",), (0, None)),
+        (("hip_acc", "hip_gyro", "wrist_gyro", "wrist_acc"), (3, 2)),  # the wrist's, and both of one sensor
+        (("phone_angular_velocity", "phone_acceleration", "phone_magnetometer"), (1, 0)),
+        (("watch_acc", "phone_acc", "phone_gyr", "watch_gyr"), (0, 3)),
+    ],
+)
+def test_nodes_by_their_names(nodes: tuple[str, ...], found: tuple[int | None, int | None]) -> None:
+    assert nodes_of(sensor(*nodes)) == found
+
+
+def test_a_layout_without_an_accelerometer() -> None:
+    with pytest.raises(ConfigError, match="worn has no node that is called an accelerometer or a gyroscope; it has a"):
+        nodes_of(sensor("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("units", "force", "turn", "found"),
+    [
+        ("g, deg/s", 1.0, 1.0, "g, deg/s"),  # as written, whatever the readings are
+        ("as recorded", 1.0, 1.0, "m/s^2, rad/s"),
+        ("as recorded", 1 / 9.8, 57.3, "g, deg/s"),
+        ("as recorded", 1000 / 9.8, 1.0, "mg, rad/s"),
+        ("as recorded", 0.01, 1.0, "m/s^2, rad/s"),  # no gravity to be seen
+        ("g", 1 / 9.8, 57.3, "g, deg/s"),
+    ],
+)
+def test_units_as_written_or_as_seen(tmp_path: Path, units: str, force: float, turn: float, found: str) -> None:
+    assert units_of(archive(tmp_path / "a", units, force, turn)) == found
+
+
+def test_conversion_to_one_form(tmp_path: Path) -> None:
+    """Unit and rate of the device do not matter; what is written is the layout's."""
+    plain = convert(archive(tmp_path / "a", "m/s^2, rad/s", 1.0, 1.0, fps=30.0), tmp_path / "b", layout="inertial")
+    other = convert(archive(tmp_path / "c", "?", 1 / 9.80665, 180 / np.pi, fps=90.0), tmp_path / "d", layout="inertial")
+    assert (other.skeleton.name, other.fps, other.units) == ("inertial", RATE, UNITS)
+    assert abs(int(other.lengths[0]) - int(plain.lengths[0])) <= 1
+    np.testing.assert_allclose(other.clip(0)[:59], plain.clip(0)[:59], atol=0.03)
+    np.testing.assert_array_equal(plain.clip(0), MotionArchive.open(tmp_path / "a").clip(0))
+
+
+def test_a_fast_sensor_is_averaged_and_an_absent_gyroscope_is_zero() -> None:
+    noise = np.tile([1.0, -1.0], 90)[:, None, None, None] * np.ones((1, 1, 1, 3))
+    found = Inertial.of(sensor("acc"), "m/s^2, rad/s", 60.0)(noise)
+    assert found.shape == (90, 1, 2, 3)
+    assert np.abs(found[1:, :, 0]).max() < 1e-6  # two samples of alternating sign
+    assert not found[:, :, 1].any()
