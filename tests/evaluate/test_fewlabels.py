@@ -11,6 +11,7 @@ import torch
 import motet
 from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import MotionArchive
+from motet.data.splits import split
 from motet.engine.table import RANDOM, RAW, ROCKET, Row
 from motet.evaluate.advice import advice
 from motet.evaluate.fewlabels import draw, ridge_scores
@@ -99,6 +100,9 @@ def test_advice() -> None:
     assert "motet embed rocket" in lost
     assert advice(rows(cmd=0.9, raw=0.91), 100).startswith("No difference beyond chance")
     assert advice(rows(raw=0.9, rocket=0.8), 100) == ""
+    better = advice([*rows(cmd=0.9), Row("ridge", "weights body", "joint+motion", (0.99,), ensemble="concat")], 400)
+    assert better.startswith("The learned features lose, use the weights body: cmd 90.0")
+    assert "`motet embed body ARCHIVE`" in better
 
 
 def test_weights_of_the_package_are_judged_by_name(
@@ -110,6 +114,17 @@ def test_weights_of_the_package_are_judged_by_name(
     assert {row["features"] for row in found["rows"]} == {"cmd", RANDOM, RAW, ROCKET}
     assert list((tmp_path / "evaluations" / "body").glob("evaluation-on-clips-*.md"))
     assert not list(Path(found["runs"][0]["path"]).glob("evaluation*"))
+    own = pretrain("moco/small", archive, tmp_path / "own", split="odd-even", **{**SMALL, "preprocess": "yaw"})
+    rows = motet.evaluate.run(own, ["knn"], progress=False)["rows"]
+    assert {row["features"] for row in rows} == {"moco", RANDOM, RAW, ROCKET, "weights body"}
+    (body,) = [
+        r
+        for r in rows
+        if (r["features"], r["stream"]) == ("weights body", "motion") and "standardised" not in r["details"]
+    ]
+    parts, features = split(archive, "odd-even"), motet.load("body").transform(archive)[:, 480:960]
+    sides = [(features[ids], archive.labels[ids]) for ids in (parts.train, parts.test)]
+    assert body["mean"] == motet.evaluate.knn_accuracy(*sides[0], *sides[1])
     run = pretrain("moco/small", small_archive, tmp_path / "run", **SMALL)
     assert kept_in(run) == run.path
     with pytest.raises(ConfigError, match="random convolutions are a row of every evaluation"):

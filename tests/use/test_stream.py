@@ -18,6 +18,7 @@ from motet.data.preprocess import preprocess
 from motet.engine.options import Encoder
 from motet.methods import recipes
 from motet.methods.model import Model
+from motet.methods.whitening import Whitening
 from motet.use.stream import Classifier, whole_clips
 from tests.conftest import write_clips
 
@@ -66,8 +67,12 @@ def test_every_prefix_is_the_offline_clip(preprocessing: str) -> None:
         stream.reset()
 
 
-def test_the_causal_convolution_streams_and_its_whole_clips_are_the_last_word() -> None:
+@pytest.mark.parametrize("whitened", [False, True])
+def test_the_causal_convolution_streams_and_its_whole_clips_are_the_last_word(whitened: bool) -> None:
     model = model_of("yaw", encoder=Encoder(encoder="tcn", width=6, layers=2, causal=True))
+    if whitened:
+        generator = torch.Generator().manual_seed(0)
+        model.whitening = {s: Whitening.of(torch.randn(3, 40, 30, generator=generator), 1.0) for s in model.streams}
     clips = [torch.randn(n, 2, 25, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2, 9)]
     stream = motet.stream(model)
     last = []

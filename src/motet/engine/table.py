@@ -15,6 +15,13 @@ ROCKET = "random convolutions"
 STATISTICS = "statistics and spectrum"
 UNTRAINED = (RAW, STATISTICS, RANDOM, ROCKET)
 """features that nothing was learned for"""
+WEIGHTS = "weights "
+"""how the features of weights that come with the package begin: ``"weights body"``"""
+
+
+def is_baseline(features: str) -> bool:
+    """Whether features can be had without a training."""
+    return features in UNTRAINED or features.startswith(WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sqrt
 
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, UNTRAINED, Row
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, WEIGHTS, Row, is_baseline
 
 CLASSIFIERS = {
     "ridge": "ridge regression",
@@ -33,23 +33,33 @@ def advice(rows: Sequence[Row], test_clips: int) -> str:
         test_clips: number of clips that were classified.
     """
     compared = [(p, found) for p in CLASSIFIERS if len(found := _scores(rows, p)) > 1]
-    compared = [(p, found) for p, found in compared if any(kind not in UNTRAINED for kind in found)]
+    compared = [(p, found) for p, found in compared if any(not is_baseline(kind) for kind in found)]
     if not compared:
         return ""
     protocol, scores = compared[0]
-    learned = next(kind for kind in scores if kind not in UNTRAINED)
-    rivals = {kind: value for kind, value in scores.items() if kind in UNTRAINED}
+    learned = next(kind for kind in scores if not is_baseline(kind))
+    rivals = {kind: value for kind, value in scores.items() if is_baseline(kind)}
     best = max(rivals, key=lambda kind: rivals[kind])
     gap = scores[learned] - rivals[best]
     level = abs(gap) < sqrt(scores[learned] * (1 - scores[learned]) / max(1, test_clips))
-    numbers = ", ".join(f"{_CALLED[kind]} {100 * value:.1f}" for kind, value in rivals.items())
+    numbers = ", ".join(f"{_called(kind)} {100 * value:.1f}" for kind, value in rivals.items())
     said = f"{learned} {100 * scores[learned]:.1f} by {CLASSIFIERS[protocol]}; {numbers}"
     if level:
-        return f"No difference beyond chance between the learned features and {_CALLED[best]}: {said}."
+        return f"No difference beyond chance between the learned features and {_called(best)}: {said}."
     if gap > 0:
         return f"Use the learned features: {said}."
-    how = f"; {_HOW[best]}" if best in _HOW else ""
-    return f"The learned features lose, use {_CALLED[best]}: {said}{how}."
+    how = f"; {_how(best)}" if _how(best) else ""
+    return f"The learned features lose, use {_called(best)}: {said}{how}."
+
+
+def _called(kind: str) -> str:
+    return f"the {kind}" if kind.startswith(WEIGHTS) else _CALLED[kind]
+
+
+def _how(kind: str) -> str:
+    if kind.startswith(WEIGHTS):
+        return f"`motet embed {kind.removeprefix(WEIGHTS)} ARCHIVE` gives them in seconds"
+    return _HOW.get(kind, "")
 
 
 def _scores(rows: Sequence[Row], protocol: str) -> dict[str, float]:

@@ -16,12 +16,13 @@ from torch import Tensor
 from motet.core.progress import tracked
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, UNTRAINED
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, is_baseline
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
-from motet.evaluate.rivals import random_convolutions, statistics_of
+from motet.evaluate.rivals import random_convolutions, shipped_weights, statistics_of
+from motet.methods.whitening import WHITEN, whiten
 
 if TYPE_CHECKING:
     from motet.engine.run import Run
@@ -45,8 +46,9 @@ class Context:
         learned: one feature set per run.
         random: untrained encoders, one per initialisation; empty without baselines.
         raw: one raw feature set, or none.
-        rivals: gives further features that were not learned, by their name in tables: random convolutions, one
-            set per initialisation, and for sensors statistics and spectrum. Made when a protocol first asks for them.
+        rivals: gives further features that need no training, by their name in tables: random convolutions, one set
+            per initialisation, for sensors statistics and spectrum, and the weights of the package that read the
+            recordings. Made when a protocol first asks for them.
         seeds: number of probe seeds.
         frames: frames that an encoder sees.
         small: whether the recipe is one for hundreds or thousands of clips; options left open follow it.
@@ -125,7 +127,7 @@ class Context:
             test_labels=clips.test_labels,
             class_names=clips.class_names,
             learned=[encoded(m, r) for m, r in zip(models, runs, strict=True)],
-            random=[encoded(first.untrained(seed), None) for seed in range(count)],
+            random=[encoded(_untrained(first, store, clips, seed), None) for seed in range(count)],
             raw=[Raw(first, store)] if baselines else [],
             rivals=_rivals(first, store, clips, archive, folder, count),
             seeds=seeds,
@@ -184,7 +186,7 @@ class Context:
         """What the values of a row differ in."""
         if kind in (RANDOM, ROCKET):
             return "initialisations"
-        if kind in UNTRAINED:
+        if is_baseline(kind):
             return "probe seeds" if probe_seeds else ""
         if len(self.learned) > 1:
             return "runs"
@@ -193,6 +195,15 @@ class Context:
     def track(self, items: Sequence[T], what: str) -> Iterable[T]:
         """Iterate with progress on stderr."""
         return tracked(items, what, show=self.show)
+
+
+def _untrained(model: Model, store: ClipStore, clips: LabelledClips, seed: int) -> Model:
+    """The architecture freshly initialised, with the last map that the trained features have too."""
+    made = model.untrained(seed)
+    if model.whitening:
+        strength = model.recipe.whiten or WHITEN
+        whiten(made, store, torch.from_numpy(clips.train), seed=seed, shrinkage=strength)
+    return made
 
 
 def people(archive: MotionArchive) -> npt.NDArray[np.int64] | None:
@@ -205,7 +216,7 @@ def people(archive: MotionArchive) -> npt.NDArray[np.int64] | None:
 def _rivals(
     model: Model, store: ClipStore, clips: LabelledClips, archive: MotionArchive, folder: Path | None, count: int
 ) -> Callable[[], Mapping[str, Sequence[FeatureSet]]]:
-    """Features that nothing was learned for, made when they are first asked for; none without baselines."""
+    """Features that need no training, made when they are first asked for; none without baselines."""
 
     @cache
     def made() -> Mapping[str, Sequence[FeatureSet]]:
@@ -215,6 +226,9 @@ def _rivals(
             ROCKET: [Encoded(m, store, archive_hash=archive.hash, folder=folder) for m in untrained],
             STATISTICS: statistics_of(model, store) if count else [],
         }
+        for name, weights in shipped_weights(model, archive) if count else ():
+            own = weights.store(archive, store.ids.cpu().numpy())
+            found[name] = [Encoded(weights, own, archive_hash=archive.hash, folder=folder)]
         return {kind: sets for kind, sets in found.items() if sets}
 
     return made

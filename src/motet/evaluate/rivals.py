@@ -1,8 +1,9 @@
-"""What a user would take instead of a trained encoder: random convolutions, and for sensors statistics and spectrum."""
+"""What a user would take instead of a training: random convolutions, the weights of the package, and for sensors
+statistics and spectrum."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,8 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from motet.core.errors import ConfigError
+from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.encoders.rocket import FRAMES, fit_thresholds
+from motet.engine.hub import shipped
+from motet.engine.model import load
+from motet.engine.table import WEIGHTS
 from motet.evaluate.features import FeatureSet, Raw
 
 if TYPE_CHECKING:
@@ -32,6 +38,21 @@ def random_convolutions(model: Model, store: ClipStore, train: Tensor, seed: int
         rival = type(model)(recipe, *layout, device=model.device, units=model.units)
     fit_thresholds(rival.encoders, rival.views, store, train, recipe.frames)
     return rival
+
+
+def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str, Model]]:
+    """Name in tables and model of the weights of the package that read an archive, where a model has their streams."""
+    for name in shipped():
+        weights = load(name, str(model.device))
+        if not isinstance(weights, type(model)) or model.streams != weights.streams:
+            continue
+        if weights.recipe == model.recipe:
+            continue  # they are what is evaluated
+        try:
+            weights.check(archive)
+        except ConfigError:
+            continue
+        yield f"{WEIGHTS}{name}", weights
 
 
 class Statistics(Raw):

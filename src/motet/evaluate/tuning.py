@@ -29,7 +29,7 @@ from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.data.loader import center_crop, random_crop
 from motet.encoders import encode_together
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, Row
+from motet.engine.table import RANDOM, RAW, Row, is_baseline
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet
 from motet.evaluate.flags import flag
@@ -40,8 +40,6 @@ from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
 _TEST_ROWS = 256
 _SIDE_BY_SIDE = 100_000_000  # parameters that learn at a time; each has a gradient and a momentum next to it
 EPOCHS = 80
-FROZEN = (RAW, ROCKET, STATISTICS)
-"""features without an encoder that could be tuned: a layer alone learns on them."""
 HEAD_RATE = 0.1  # on standardised features, as the linear protocol
 
 
@@ -204,8 +202,13 @@ def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequenc
             by_head.append(raw)
     for share, units, found in zip(shares, by_head, _heads(protocol, context, options, by_head, streams), strict=True):
         rows += _rows(protocol, context, options, share, units, streams, found, over) if units else []
-    order = [context.method, RANDOM, *FROZEN]
+    order = [context.method, RANDOM, *dict.fromkeys(r.features for r in rows if _is_frozen(r.features))]
     return sorted(rows, key=lambda r: (r.details.get("ratio", 1.0), order.index(r.features)))
+
+
+def _is_frozen(kind: str) -> bool:
+    """Whether a layer alone learns on these features: they have no encoder, or that of weights as they come."""
+    return is_baseline(kind) and kind != RANDOM
 
 
 def _encoder_units(context: Context, share: Share) -> Iterator[_Unit]:
@@ -236,7 +239,7 @@ def _rows(
             found = table[members, head].tolist()
             return tuple(fmean(found[i : i + size]) for i in range(0, len(found), size))
 
-        head_only = kind in FROZEN or options.tuned == "head"
+        head_only = _is_frozen(kind) or options.tuned == "head"
         clips = len(share.draws[0])
         details = {
             **share.details,
@@ -284,13 +287,13 @@ def _heads(
         schedule = Schedule(epochs=options.planned, batch_size=schedule.batch_size, lr=(HEAD_RATE,))
     names = list(context.streams)
     found: dict[int, list[tuple[int, Tensor, Tensor]]] = {}
-    families = dict.fromkeys(u.kind if u.kind in FROZEN else "" for group in groups for u in group)
+    families = dict.fromkeys(u.kind if _is_frozen(u.kind) else "" for group in groups for u in group)
     for family in families:  # features of one width are trained together
         units = [
             (g, i, u)
             for g, group in enumerate(groups)
             for i, u in enumerate(group)
-            if (u.kind if u.kind in FROZEN else "") == family
+            if (u.kind if _is_frozen(u.kind) else "") == family
         ]
         sets = list(dict.fromkeys(u.features for _, _, u in units))
         bank = Bank(context, sets, standardise=True)

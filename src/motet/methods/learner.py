@@ -32,6 +32,7 @@ from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
 from motet.methods.start import Start
+from motet.methods.whitening import whiten
 
 MODULE = "motet.methods.pretrain"
 """where runs of a pretraining are read."""
@@ -315,10 +316,15 @@ class Pretraining(Learner):
             facts = {"split": parts.name, "train_clips": len(parts.train), "test_clips": len(parts.test)}
             facts["trained_in"] = str(run.path)
             own = create_run(folder, self.recipe.for_sensor(name), companion.archive, facts)
-            with written(own.path / "model.safetensors") as partial:
-                self.model(name).save(partial)
+            feed = self.feeds[name]
+            self._write(self.model(name), feed.store, own)
+        self._write(self.model(), self.store, run)
+
+    def _write(self, model: Model, store: ClipStore, run: Run) -> None:
+        if self.recipe.whiten:
+            whiten(model, store, store.ids, seed=self.recipe.seed, shrinkage=self.recipe.whiten)
         with written(run.path / "model.safetensors") as partial:
-            self.model().save(partial)
+            model.save(partial)
 
 
 def create_run(path: Any, recipe: Recipe, archive: MotionArchive, facts: Mapping[str, Any]) -> Run:

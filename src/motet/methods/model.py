@@ -276,10 +276,13 @@ class Model(Face):
         self.encoders.eval()
         with torch.inference_mode():
             out = encode_together(list(self.encoders), [view(clips) for view in self.views])
-            out = [f.float() for f in out]
-            out = [self.whitening[s](f) if s in self.whitening else f for s, f in zip(self.streams, out, strict=True)]
+            out = [self.last(s, f.float()) for s, f in zip(self.streams, out, strict=True)]
         self.encoders.train(training)
         return out
+
+    def last(self, stream: str, feature: Tensor) -> Tensor:
+        """(B, F) of an encoder → (B, F) of the stream: whitened, where the weights come with that."""
+        return self.whitening[stream](feature) if stream in self.whitening else feature
 
     def encode(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.core.options import HIDDEN, Count, Natural, Options, Positive
+from motet.core.options import HIDDEN, Count, Natural, NotNegative, Options, Positive
 from motet.data.augment import Augment
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
@@ -29,6 +29,9 @@ class Recipe(Options):
     """views of the clip: joint, bone, motion, bone_motion, acceleration; 'joint[left_arm+right_arm]' restricts one."""
     per_sensor: tuple[str, ...] = ()
     """options of one sensor's streams, such as inertial:frames=100; of frames, preprocess, encoder, augmentation."""
+    whiten: NotNegative = 0.0
+    """λ of the last map of the features, by which what differs between augmented views of one training clip counts
+    less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
     frames: Count = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     encode_frames: Count | None = None

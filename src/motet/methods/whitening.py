@@ -1,4 +1,4 @@
-"""A fixed linear map that comes with weights: what differs between views of one clip counts less."""
+"""The last map of features: what differs between augmented views of one clip counts less."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from motet.data.loader import ClipStore, augmented_views
 if TYPE_CHECKING:
     from motet.methods.model import Model
 
-CLIPS, VIEWS = 1500, 4
-SHRINKAGE = 1.0
-"""what is added to the diagonal of the scatter, as a multiple of its mean"""
+WHITEN = 1.0
+"""λ of the weights that come with the package"""
+CLIPS, VIEWS, _BATCH = 1500, 4, 250
 
 
 class Whitening(nn.Module):
@@ -42,8 +42,8 @@ class Whitening(nn.Module):
         return (features - self.mean) @ self.matrix
 
     @classmethod
-    def of(cls, views: Tensor, shrinkage: float = SHRINKAGE) -> Whitening:
-        """From (views, n, F) features of n clips."""
+    def of(cls, views: Tensor, shrinkage: float) -> Whitening:
+        """From (views, n, F) features of n clips; λ is ``shrinkage``."""
         x = views.double()
         within = (x - x.mean(dim=0)).flatten(0, 1)
         scatter = within.T @ within / (x.shape[1] * (x.shape[0] - 1))
@@ -55,12 +55,25 @@ class Whitening(nn.Module):
         return made
 
 
-def whiten(model: Model, store: ClipStore, *, seed: int) -> None:
-    """Give a model the whitening of its features on some clips, drawn with the augmentation of its training."""
+def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage: float) -> None:
+    """Give a model the whitening of its features on some clips, drawn with the augmentation of its training.
+
+    Args:
+        model: gets :attr:`Model.whitening`.
+        store: preprocessed clips.
+        ids: (n,) rows to take; :data:`CLIPS` of them are drawn where there are more.
+        seed: of the draws.
+        shrinkage: λ.
+    """
     model.whitening = {}
     generator = torch.Generator().manual_seed(seed)
-    ids = store.ids[torch.randperm(len(store.ids), generator=generator)[:CLIPS]]
-    drawn = augmented_views(store, ids, model.recipe.augment, seed=seed, epoch=0, frames=model.clip_frames, views=VIEWS)
-    features = [model.features(view) for view in drawn]
-    made = {s: Whitening.of(torch.stack([f[i] for f in features])) for i, s in enumerate(model.streams)}
-    model.whitening = {s: w.to(model.device) for s, w in made.items()}
+    ids = ids.cpu()[torch.randperm(len(ids), generator=generator)[:CLIPS]]
+    parts: list[list[Tensor]] = []
+    for rows in ids.split(_BATCH):
+        drawn = augmented_views(
+            store, rows, model.recipe.augment, seed=seed, epoch=0, frames=model.clip_frames, views=VIEWS
+        )
+        of_views = [model.features(view) for view in drawn]
+        parts.append([torch.stack([f[i] for f in of_views]) for i in range(len(model.streams))])
+    made = [Whitening.of(torch.cat([p[i] for p in parts], dim=1), shrinkage) for i in range(len(model.streams))]
+    model.whitening = {s: w.to(model.device) for s, w in zip(model.streams, made, strict=True)}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.data.skeletons import Skeleton
+from motet.engine.table import WEIGHTS
 
 Float = npt.NDArray[np.floating[Any]]
 Bool = npt.NDArray[np.bool_]
@@ -75,8 +76,8 @@ class Row:
 
     @property
     def baseline(self) -> bool:
-        """Whether nothing was learned: coordinates as they are, or an untrained encoder."""
-        return self.features in ("raw", "statistics", "random", "rocket")
+        """Whether it needs no training: coordinates as they are, an untrained encoder, weights of the package."""
+        return self.features in ("raw", "statistics", "random", "rocket") or self.features.startswith(WEIGHTS)
 
 
 @dataclass(frozen=True)

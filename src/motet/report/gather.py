@@ -20,7 +20,7 @@ from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.data.splits import split as split_archive
 from motet.engine.run import Run, collect
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, distinctions
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, WEIGHTS, distinctions
 from motet.evaluate import cluster_scores
 from motet.report import discovery, distillation, maps, spoken, timeline
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
@@ -275,7 +275,9 @@ def _evaluation_notes(
 
 
 def _features(name: str, method: str) -> str:
-    return name if name == RAW else {RANDOM: "random", ROCKET: "rocket", STATISTICS: "statistics"}.get(name, method)
+    if name == RAW or name.startswith(WEIGHTS):
+        return name
+    return {RANDOM: "random", ROCKET: "rocket", STATISTICS: "statistics"}.get(name, method)
 
 
 def _rows(evaluation: _Evaluation, method: str) -> list[Row]:

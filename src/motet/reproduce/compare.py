@@ -10,7 +10,7 @@ from typing import Any
 
 from motet.core.files import written
 from motet.data.archive import MotionArchive
-from motet.engine.table import UNTRAINED, Row, percent
+from motet.engine.table import UNTRAINED, Row, is_baseline, percent
 from motet.evaluate.runner import run as evaluate
 from motet.methods.pretrain import train_seeds
 
@@ -72,9 +72,9 @@ def study(
             **options,
         )
         for row in (r for r in map(Row.from_dict, evaluation["rows"]) if r.protocol in protocols):
-            named = Row(**{**vars(row), "features": entry.name}) if row.features not in UNTRAINED else row
+            named = Row(**{**vars(row), "features": entry.name}) if not is_baseline(row.features) else row
             rows.append(named)
-    order = [*UNTRAINED, *(e.name for e in entries)]
+    order = [*UNTRAINED, *(r.features for r in rows if is_baseline(r.features)), *(e.name for e in entries)]
     rows.sort(key=lambda row: order.index(row.features))
     facts = {k: evaluation[k] for k in ("motet", "torch", "archive", "split", "hardware", "notes")}
     found = {**facts, "seeds": list(seeds), "rows": [row.to_dict() for row in rows]}

@@ -17,7 +17,7 @@ from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.engine.run import Run
-from motet.engine.table import UNTRAINED
+from motet.engine.table import UNTRAINED, is_baseline
 from motet.engine.table import Row as Judged
 from motet.evaluate.runner import run as evaluate
 from motet.methods import recipes
@@ -195,7 +195,7 @@ class Pretraining:
         picks = {m.name: {**m.pick, **row.pick} for m in measures}
         asked = [replace(m, pick=picks[m.name], options={**m.options, **row.options}) for m in measures]
         judged = self._judged(job, asked, baselines=False)
-        own = [r for r in judged if r.features not in UNTRAINED]
+        own = [r for r in judged if not is_baseline(r.features)]
         found = self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
         return found | read_all(measures, self._folders(job))
 
@@ -236,7 +236,8 @@ class Pretraining:
         plain = [m for m in measures if m.pick.get("protocol") not in (None, "ensemble")]
         judged = self._judged(job, plain, baselines=True)
         streams = self._streams(job)
-        found = {kind: self._picked(plain, [r for r in judged if r.features == kind], streams) for kind in UNTRAINED}
+        kinds = dict.fromkeys((*UNTRAINED, *(r.features for r in judged if is_baseline(r.features))))
+        found = {kind: self._picked(plain, [r for r in judged if r.features == kind], streams) for kind in kinds}
         return {kind: values for kind, values in found.items() if values}
 
     def notes(self) -> list[str]:

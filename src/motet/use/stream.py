@@ -177,7 +177,8 @@ class Stream:
             raise DataError(f"frame {self.frame} holds a value that is not finite; give zero for what was not seen")
         with torch.inference_mode():
             ready = self._prepared(x)
-            features = {s: lane.push(ready) for s, lane in zip(self.model.streams, self._lanes, strict=True)}
+            pushed = zip(self.model.streams, self._lanes, strict=True)
+            features = {s: self.model.last(s, lane.push(ready)[None])[0] for s, lane in pushed}
             moment = Moment(self.frame, features, self._predicted(features))
         self.frame += 1
         return moment
@@ -305,5 +306,6 @@ def _last_of_each(model: Model, padded: Tensor, lengths: Tensor) -> Tensor:
             seen = torch.where(known[:, :, None, None, None], view(ready), 0)
             sequence = encoder.gru.sequence(encoder.normalise(seen))
             features.append(sequence[torch.arange(len(lengths)), lengths - 1].float())
+        features = [model.last(stream, feature) for stream, feature in zip(model.streams, features, strict=True)]
     model.encoders.train(training)
     return torch.cat(features, dim=1).clone()

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError
-from motet.core.files import written
 from motet.data import inertial
 from motet.data.archive import MotionArchive
 from motet.data.edit import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import SOLO
-from motet.engine.run import Run
 from motet.methods.pretrain import pretrain, resume
-from motet.methods.whitening import whiten
 from motet.use.weights import save_weights
 
 LICENCE = "apache-2.0"
@@ -50,7 +47,7 @@ def train_weights(
     steps: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Simulate recordings, train on them without labels, whiten and pack the weights; what is there is not done again.
+    """Simulate recordings, train on them without labels and pack the weights; what is there is not done again.
 
     Args:
         name: ``"body"`` or ``"wrist"``.
@@ -80,11 +77,7 @@ def train_weights(
         run = pretrain(plan.recipe, MotionArchive.open(place), folder, split="all", progress=progress, **options)
     if weights.exists():
         return weights
-    model = run.model()
-    whiten(model, model.store(MotionArchive.open(place)), seed=seed)
-    save_weights(Run.open(run.path), weights, licence=LICENCE)
-    with written(weights / "model.safetensors") as partial:
-        model.save(partial)
+    save_weights(run, weights, licence=LICENCE)
     return weights
 
 

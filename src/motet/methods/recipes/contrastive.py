@@ -41,6 +41,7 @@ def small(name: str, method: type[Contrastive], streams: tuple[str, ...] = STREA
         frames=32,
         encode_frames=48,
         preprocess="yaw",
+        whiten=1.0,
         epochs=100,
         steps=300,
         batch_size=128,
