@@ -41,7 +41,9 @@ class Arguments(Output):
     seeds: tuple[int, ...] = ()
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
     start: str | None = None
-    """start the encoders from those of this run, folder of weights or name of weights (body, wrist)"""
+    """start the encoders from those of this run, folder of weights or name of weights (body, wrist); by default a small recipe
+    starts from weights that read the recordings, unless options speak of encoder, preprocessing or frames; none: new
+    encoders"""
     beside: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …")] = ()
     """another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""
     pair_by: tuple[str, ...] = ("name",)
@@ -56,7 +58,7 @@ def pretrain(args: Sequence[str]) -> int:
     again = value_of(args, "--from-run")
     if again is None and (not args or args[0].startswith("-")):
         return _usage(args)
-    recipe = _repeated(again) if again is not None else _named(args)
+    recipe, begun = _repeated(again) if again is not None else (_named(args), None)
     name = recipe.recipe if again is not None else args[0]
     rest = args if again is not None else args[1:]
     given = parse(Arguments, rest, f"motet pretrain {name}", elsewhere=_of_recipe, defaults={"config": recipe})
@@ -69,7 +71,7 @@ def pretrain(args: Sequence[str]) -> int:
     from motet.methods.pretrain import train_seeds
 
     options |= {
-        "start": given.start,
+        "start": given.start or begun,
         "beside": pairs(given.beside),
         "pair_by": given.pair_by,
         "progress": not given.quiet,
@@ -93,11 +95,12 @@ def _usage(args: Sequence[str]) -> int:
     return 0
 
 
-def _repeated(run: str) -> Recipe:
+def _repeated(run: str) -> tuple[Recipe, str | None]:
+    """Recipe and start of a run."""
     from motet.engine.run import Run
 
-    found: Recipe = Run.open(run, "pretrain").recipe
-    return found
+    found = Run.open(run, "pretrain")
+    return found.recipe, found.config.get("start")
 
 
 def _named(args: Sequence[str]) -> Recipe:

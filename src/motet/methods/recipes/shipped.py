@@ -8,10 +8,11 @@ from motet.methods.cmd import CMD
 from motet.methods.recipe import Recipe
 from motet.methods.recipes.contrastive import small
 
-BODY: dict[str, Any] = {"queue_size": 2048, "preprocess": "body", "steps": 450, "width": 96}
+BODY: dict[str, Any] = {"queue_size": 2048, "preprocess": "body", "whiten": 1.0, "steps": 450, "width": 96}
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
     "preprocess": "none",
+    "whiten": 1.0,
     "steps": 180,
     "batch_size": 96,
     "frames": 64,
