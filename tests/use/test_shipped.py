@@ -22,13 +22,13 @@ from motet.data.simulate import simulate
 from motet.encoders import TCN
 from motet.methods import recipes, rocket
 from motet.methods.frames import _between
-from tests.data.test_inertial import sensor
-
-Floats = npt.NDArray[np.floating[Any]]
 from motet.methods.model import Model
 from motet.methods.pretrain import _start as usual_start
 from motet.methods.pretrain import train_seeds
 from motet.methods.recipe import Recipe
+from tests.data.test_inertial import sensor
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
@@ -15,9 +15,6 @@ from motet.methods.base import Streams
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.rocket import ROCKET
-
-if TYPE_CHECKING:
-    from typing import Self
 
 USUAL = "body"
 """weights that small recipes start from where they read the recordings"""
@@ -50,7 +47,7 @@ class Start:
         return cls(str(name), load(name, "cpu", ("pretrain",)))
 
     @classmethod
-    def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Self | None:
+    def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Start | None:
         """The weights :data:`USUAL`, which a small recipe starts from where nothing else is said.
 
         None where they do not read the recordings, or an option speaks of another encoder or another form of the clips.

@@ -69,7 +69,7 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
     generator = torch.Generator().manual_seed(seed)
     ids = ids.cpu()[torch.randperm(len(ids), generator=generator)[:CLIPS]]
     parts: list[list[Tensor]] = []
-    for rows in ids.split(_BATCH):
+    for rows in torch.split(ids, _BATCH):
         drawn = augmented_views(
             store, rows, model.recipe.augment, seed=seed, epoch=0, frames=model.clip_frames, views=VIEWS
         )
