@@ -3,8 +3,8 @@
 python -m benchmarks.bench_count --data DATA --set ui-prmd | mocap6
 
 UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. mocap6:
-each labelled interval; nobody counted them, so the reference is the number of peaks of what an onlooker would count by: the
-hands' height (jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe touches), a knee's and a
+each labelled interval; nobody counted them, so the reference is the number of peaks of what an onlooker would count by:
+the hands' height (jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe touches), a knee's and a
 foot's (knee raises and jogging, the mean of both sides), the shoulders' turn (twists); either end of a movement may be
 counted, so the reference is a range of two numbers.
 """
