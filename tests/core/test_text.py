@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from motet.cli import main
 from motet.core.errors import MotetError
-from motet.core.text import cell, from_cell, plain, printable, shown
+from motet.core.text import cell, counted, from_cell, plain, printable, shown
 from motet.data import exchange
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.archive.files import canonical, digest
@@ -80,6 +80,11 @@ def test_escape_sequences_in_errors_are_written_out(tmp_path: Path, capsys: pyte
     assert "\x1b]" not in said.err
     assert "\x1b[2J" not in said.err + said.out
     assert shown("a\nb\x1b") == "a\nb\\x1b"
+
+
+def test_numbers_with_their_nouns() -> None:
+    assert [counted(n, "clip") for n in (0, 1, 2000)] == ["0 clips", "1 clip", "2,000 clips"]
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
 
 
 def _forged(path: Path, change: Any) -> None:

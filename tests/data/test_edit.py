@@ -53,7 +53,10 @@ def test_empty_ends_are_trimmed_and_labels_move_along(tmp_path: Path) -> None:
     ("options", "error", "words"),
     [
         ({"drop": ("zz",)}, ConfigError, "has no clip 'zz'"),
-        ({"where": "nonsense ="}, ConfigError, "cannot be evaluated"),
+        ({"where": "nonsense ="}, ConfigError, r"cannot be evaluated: unable to parse .*; columns: name, "),
+        ({"where": "subjct = 3"}, ConfigError, r"no column 'subjct'; did you mean subject\? \(columns: name, "),
+        ({"where": "zzz = 3"}, ConfigError, r"no column 'zzz' \(columns: name, "),
+        ({}, ConfigError, "nothing says which part of the archive: give --where CONDITION, --keep NAME"),
         ({"where": "subject"}, ConfigError, "is no condition"),
         ({"where": "subject > 99"}, DataError, "no clip is left"),
     ],

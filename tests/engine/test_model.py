@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from motet import cli
 from motet.core.errors import ConfigError, MotetError, RunError
 from motet.data.archive import MotionArchive
 from motet.engine.model import CAN, Model
-from motet.engine.run import Run
+from motet.engine.run import Run, write_config
 from motet.engine.table import Row, read_rows
 from motet.methods.distillation.table import FeatureTable
 from tests.engine.kinds import Kind, kinds
+from tests.forged import forgeries
 
 NAMES = ("pretrain", "discover", "distill", "motion", "raw", "graphs")
 pytestmark = pytest.mark.filterwarnings("ignore::motet.core.errors.MotetWarning")
@@ -224,3 +226,40 @@ def test_a_forged_configuration_is_one_line_for_every_verb(
         with pytest.raises(MotetError, match="is not what was written when the run began"):
             call()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+@pytest.mark.parametrize("name", ["pretrain", "discover", "distill", "raw", "graphs"])
+def test_every_field_forged_with_the_right_digest_is_one_line_or_harmless(
+    made: dict[str, tuple[Kind, Path]], name: str, tmp_path: Path
+) -> None:
+    """Another type, size or shape of every field of config.json, result.json and metrics.jsonl."""
+    folder = tmp_path / "run"
+    shutil.copytree(made[name][1], folder)
+    forged = list(forgeries(folder, ("config.json", "result.json", "metrics.jsonl"), rotate=True))[::4]
+    errors = refused = 0
+    for file, _, content, write in forged:
+        before = (folder / file).read_bytes()
+        write(folder / file, content)
+        try:
+            run = Run.open(folder)
+            assert run.recipe is not None
+            assert isinstance(run.metrics(), list)
+            if file == "config.json":
+                motet.load(folder)
+            elif file == "result.json":
+                run.result()
+        except MotetError as error:
+            errors, said = errors + 1, str(error)
+            refused += "\n" not in said and str(tmp_path) in said
+        (folder / file).write_bytes(before)
+    assert refused == errors > len(forged) / 6
+
+
+def test_a_configuration_cannot_fill_memory(made: dict[str, tuple[Kind, Path]], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made["pretrain"][1], folder)
+    content = json.loads((folder / "config.json").read_text())
+    content["recipe"]["encoder"]["hidden"] = 9_000_000  # 10^15 numbers
+    write_config(folder, content)
+    with pytest.raises(RunError, match=r"the configuration asks for [\d,]+ numbers, the file holds"):
+        motet.load(folder)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import motet
-from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.evaluate import segmentation_scores
@@ -316,3 +318,24 @@ def test_the_network_costs_little_on_tiny_sets(archive: MotionArchive, tmp_path:
 def test_the_public_names() -> None:
     assert motet.fit is fit
     assert motet.predict is predict
+
+
+def test_a_forged_model_is_one_line(model: Predictor, tmp_path: Path) -> None:
+    """Every field of its configuration and every array, of a wrong kind, size or shape."""
+    from motet.use.fit import save
+    from tests.forged import cases
+
+    folder = tmp_path / "m"
+    save(model, folder)
+    content = json.loads((folder / "config.json").read_text())
+    for _, forged in cases(content, rotate=True):
+        (folder / "config.json").write_text(json.dumps(forged))
+        with contextlib.suppress(MotetError):
+            load_predictor(folder)
+    (folder / "config.json").write_text(json.dumps(content))
+    arrays = load_file(folder / "model.safetensors")
+    for name, array in arrays.items():
+        for odd in (array[:0], array - 10**6, np.full(array.shape, 10**7)):
+            save_file(arrays | {name: np.ascontiguousarray(odd)}, folder / "model.safetensors")
+            with contextlib.suppress(MotetError):
+                load_predictor(folder)

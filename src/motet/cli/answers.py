@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output
+from motet.core.text import counted
 
 _ALL = Arg(metavar="NAME …")
 
@@ -111,7 +112,8 @@ def predict(args: Sequence[str]) -> int:
     bouts = make(given.model, given.archive, given.out, track=given.track, overwrite=given.overwrite)
     time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
     return given.done(
-        f"{given.out or given.archive}: {len(bouts)} bouts of {bouts['recording'].n_unique()} recordings",
+        f"{given.out or given.archive}: {counted(len(bouts), 'bout')} of "
+        f"{counted(bouts['recording'].n_unique(), 'recording')}",
         {"seconds": time.sum().select("recording", "label", "seconds").to_dicts()},
     )
 
@@ -150,7 +152,7 @@ def segment(args: Sequence[str]) -> int:
     found = make(given.archive, given.out, **given.others("archive", "out"))
     more = "; it is the largest number tried, so try more with --most" if found.limited else ""
     return given.done(
-        f"{given.out}: {found.count} states, {len(found.table)} bouts{more}",
+        f"{given.out}: {counted(found.count, 'state')}, {counted(len(found.table), 'bout')}{more}",
         {"states": found.count, "evidence": found.evidence},
     )
 
@@ -217,7 +219,8 @@ def count(args: Sequence[str]) -> int:
     found = make(given.archive, given.out, track=given.track, measures=given.measures, overwrite=given.overwrite)
     numbers = found.group_by("recording", maintain_order=True).len()
     return given.done(
-        f"{given.out}: {len(found)} repetitions in {len(numbers)} recordings", {"repetitions": dict(numbers.rows())}
+        f"{given.out}: {counted(len(found), 'repetition')} in {counted(len(numbers), 'recording')}",
+        {"repetitions": dict(numbers.rows())},
     )
 
 
@@ -257,7 +260,8 @@ def compare(args: Sequence[str]) -> int:
     from motet.use.compare import compare as make
 
     result = make(given.table, given.by, given.out, **given.others("table", "by", "out"))
-    lines = [f"{given.out}: {', '.join(f'{g} ({n} people)' for g, n in result['groups'].items())}"]
+    groups = [f"{group} ({counted(n, 'person', 'people')})" for group, n in result["groups"].items()]
+    lines = [f"{given.out}: {', '.join(groups)}"]
     for test in result["tests"][:10]:
         means = ", ".join(f"{g} {m:.3g}" for g, m in test["means"].items())
         said = f"{test['effect_is']} {test['effect']:.2f}, p {test['p_adjusted']:.3f} (corrected)"

@@ -9,6 +9,7 @@ from motet.cli.entries import Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 _TAUGHT = {"B0": "which the source has taught", "B1": "the target's own"}
 
@@ -58,14 +59,17 @@ def clusters(args: Sequence[str]) -> int:
         table = export_labels(given.run, given.out, branch=given.branch, odd=given.odd, archive=given.archive)
         counts = {word: int((table["class"] == word).sum()) for word in dict.fromkeys(words.values())}
         bare = table["class"].null_count()
-        lines.append(f"{given.out}: {len(table)} clips; " + ", ".join(f"{word} {n}" for word, n in counts.items()))
+        lines.append(
+            f"{given.out}: {counted(len(table), 'clip')}; " + ", ".join(f"{word} {n}" for word, n in counts.items())
+        )
         lines[-1] += f"; {bare} fit nowhere, unlabelled" if bare else ""
         told |= {"out": str(given.out), "clips": len(table), "classes": counts, "unlabelled": bare}
     if given.into is not None:
         made = label_archive(given.run, given.into, branch=given.branch, odd=given.odd, archive=given.archive)
         bare = int((made.labels < 0).sum())
         lines.append(
-            f"{given.into}: archive of {len(made)} clips with these labels" + (f", {bare} without" * (bare > 0))
+            f"{given.into}: archive of {counted(len(made), 'clip')} with these labels"
+            + (f", {bare} without" * (bare > 0))
         )
         told |= {"into": str(given.into), "clips": len(made), "unlabelled": bare}
     shown = [f"clusters of branch {given.branch}, {_TAUGHT[given.branch]}:"]

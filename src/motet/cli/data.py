@@ -12,6 +12,7 @@ from motet.cli.entries import Arg, Positional, Shown
 from motet.cli.parse import HELP, parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -71,7 +72,8 @@ def data_import(args: Sequence[str]) -> int:
         **options,
     )
     return given.done(
-        f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {len(archive.class_names)} classes, "
+        f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
+        f"{counted(len(archive.class_names), 'class', 'classes')}, "
         f"{archive.skeleton.name}; licence: {archive.licence}",
         {"archive": str(archive.path), "clips": len(archive), "source": archive.source},
     )

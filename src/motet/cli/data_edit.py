@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from motet.cli.entries import Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output
+from motet.core.text import counted
 
 if TYPE_CHECKING:
     from motet.data.archive import MotionArchive
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def _said(given: Output, archive: MotionArchive) -> int:
     facts = {"archive": str(archive.path), "clips": len(archive), "frames": len(archive.frames)}
     return given.done(
-        f"{archive.path}: {len(archive)} clips, {len(archive.frames)} frames, {archive.skeleton.name}",
+        f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
+        f"{archive.skeleton.name}",
         {**facts, "layout": archive.skeleton.name},
     )
 
@@ -219,7 +221,9 @@ def data_export(args: Sequence[str]) -> int:
         from motet.use.animation import export_animation
 
         files = export_animation(archive, given.destination, form=given.form, overwrite=given.overwrite)
-        return given.done(f"{given.destination}: {files} files", {"out": str(given.destination), "files": files})
+        return given.done(
+            f"{given.destination}: {counted(files, 'file')}", {"out": str(given.destination), "files": files}
+        )
     count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
     what = "clips" if given.form in ("csv", "npz") else "intervals"
     return given.done(f"{given.destination}: {count} {what}", {"out": str(given.destination), what: count})

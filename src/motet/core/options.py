@@ -57,7 +57,9 @@ Positive = Annotated[float, Bounds(above=0)]
 NotNegative = Annotated[float, Bounds(least=0)]
 Fraction = Annotated[float, Bounds(least=0, most=1)]
 Momentum = Annotated[float, Bounds(least=0, below=1)]
-Count = Annotated[int, Bounds(least=1)]
+Count = Annotated[int, Bounds(least=1, most=10_000_000)]
+Layers = Annotated[int, Bounds(least=1, most=1000)]
+Frames = Annotated[int, Bounds(least=1, most=20_000)]
 Natural = Annotated[int, Bounds(least=0)]
 
 HIDDEN = "no option of the command line"
@@ -233,6 +235,8 @@ def _typed(hint: Any, value: Any, name: str) -> Any:
         return _several(typing.get_args(hint), value, name)
     if origin is not None:
         hint = origin
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"option {name} is a number of {len(str(abs(value)))} digits, which is too large")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):

@@ -31,6 +31,17 @@ def shown(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def counted(amount: int, noun: str, several: str = "") -> str:
+    """A number with its noun: ``1 clip``, ``2,000 clips``, ``1 person``, ``3 people``.
+
+    Args:
+        amount: how many.
+        noun: what one is called.
+        several: what others are called; by default the noun with an s.
+    """
+    return f"{amount:,} {noun if amount == 1 else several or noun + 's'}"
+
+
 def plain(value: Any) -> Any:
     """Plain data with every text in it :func:`printable`."""
     if isinstance(value, str):

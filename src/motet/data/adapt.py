@@ -52,6 +52,7 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
             f"{archive.path} holds {archive.skeleton.name} with {len(archive.channels)} coordinates "
             f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"
             + (other if archive.skeleton.kind != layout.skeleton.kind else "")
+            + "; rocket in its place reads recordings of any kind"
         )
     if not same_layout(archive.skeleton, layout.skeleton):
         zeros = np.zeros((1, 1, len(archive.skeleton), layout.channels), np.float32)

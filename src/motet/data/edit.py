@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.options import near_names
 from motet.core.shards import in_order
 from motet.data import layouts
 from motet.data.adapt import into, readings, written_as
@@ -146,9 +148,14 @@ def select(
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: a name that no clip has, or a condition that cannot be evaluated.
+        ConfigError: nothing says which part, a name that no clip has, or a condition that cannot be evaluated.
         DataError: nothing is left.
     """
+    if not (drop or keep or where is not None or trim):
+        raise ConfigError(
+            "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME… or --trim (a "
+            "copy of all is what copying the folder makes)"
+        )
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     names = source.clips["name"].to_list()
     unknown = [n for n in (*drop, *keep) if n not in set(names)]
@@ -173,13 +180,21 @@ def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
     try:
         found = table.select(pl.sql_expr(where).alias("chosen"))["chosen"]
     except (pl.exceptions.PolarsError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(
-            f"--where {where!r} cannot be evaluated ({first:.80}); columns: {', '.join(table.columns)}"
-        ) from error
+        raise ConfigError(f"--where {where!r} cannot be evaluated: {_reason(error, table.columns)}") from error
     if found.dtype != pl.Boolean or len(found) != len(archive):
         raise ConfigError(f"--where {where!r} is no condition; compare a column with a value, e.g. 'subject = 3'")
     return [bool(v) for v in found]
+
+
+def _reason(error: Exception, columns: Sequence[str]) -> str:
+    """What is wrong with a condition: a column that there is not, with those of a near name, or what polars says."""
+    said = str(error).splitlines()[0]
+    unknown = re.search(r"unable to find column \"([^\"]+)\"", said)
+    if unknown is None:
+        return f"{said if len(said) <= 80 else said[:80].rsplit(' ', 1)[0] + ' …'}; columns: {', '.join(columns)}"
+    near = near_names(unknown[1], list(columns))
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no column {unknown[1]!r}{hint} (columns: {', '.join(columns)})"
 
 
 def _recorded(frames: npt.NDArray[Any]) -> tuple[int, int]:

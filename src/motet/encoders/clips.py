@@ -40,7 +40,7 @@ class ClipEncoder(Protocol):
         ...
 
     def tokens(self, x: Tensor) -> Tensor:
-        """(B, T, P, V, C) → (B, T, token_size): features of every frame."""
+        """(B, T, P, V, C) → (B, T, token_size): features of every frame, which may be fewer than those of a clip."""
         ...
 
 

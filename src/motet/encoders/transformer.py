@@ -113,7 +113,10 @@ class Transformer(nn.Module):
         return torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """(B, T, P, V, C) → (B, T, width): the mean over the parts of the tokens at every frame."""
+        """(B, T, P, V, C) → (B, T, token_size): the mean over the parts of the tokens at every frame.
+
+        A frame has ``token_size`` = width features; a clip has ``feature_size`` = 2 · width, its means and its maxima.
+        """
         return stretched(self.grid(x).mean(dim=2), x.shape[1])
 
     def grid(self, x: Tensor) -> Tensor:

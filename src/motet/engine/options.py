@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from motet.core.options import Bounds, Count, Momentum, Natural, NotNegative, Options, Positive
+from motet.core.options import Bounds, Count, Layers, Momentum, Natural, NotNegative, Options, Positive
 from motet.encoders import encoder_option_names
 
 
@@ -57,7 +57,7 @@ class Encoder(Options):
     convolutions, which nothing trains."""
     hidden: Count = 1024
     """units per direction of the GRU; its feature has twice as many."""
-    layers: Count = 3
+    layers: Layers = 3
     """layers of the GRU, residual blocks of the TCN, blocks of the transformer."""
     mode: Literal["causal", "bidirectional"] = "causal"
     """of the GRU; causal: both halves run forward in time, as released; bidirectional: as torch's nn.GRU."""

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -31,12 +31,14 @@ import numpy as np
 import numpy.typing as npt
 
 from motet._version import __version__
-from motet.core.errors import ConfigError, RunError
+from motet.core.errors import ConfigError, MotetError, RunError
 from motet.core.files import write_json
+from motet.core.forms import checked
 from motet.core.locks import LOCK, one_writer
 from motet.core.places import CLASSIFIER, guessed, kind_of, mistaken, verb_of
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
+from motet.engine.forms import MetricsLine
 from motet.engine.identity import changes, unpacked
 
 if TYPE_CHECKING:
@@ -50,8 +52,19 @@ _EARLIER = {
     "distill-raw": "motet.methods.distillation.raw.run",
     "graphs": "motet.methods.graphs.run",
 }
-_RENAMED = {"watched": "diagnostics", "peak_memory_mb": "memory_mb"}
-"""entries of metrics.jsonl that had another name in earlier versions."""
+MISFITS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""what values of the right kind raise that do not fit each other"""
+_RENAMED = {"watched": "diagnostics", "peak_memory_mb": "memory_mb", "lanes": "replicas", "judged": "scored"}
+"""entries of metrics.jsonl and result.json that had another name in earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +94,14 @@ class Run:
             raise RunError(mistaken(path, "run"))
         if (run.path / "archive.json").exists() or kind_of(path) == CLASSIFIER:
             raise RunError(mistaken(path, "run"))
-        run.config  # noqa: B018 - a broken file is reported here
-        if kinds and run.kind not in kinds:
+        found = kind_of(path)
+        if kinds and found not in (None, *kinds):
             wanted = " or ".join(f"`motet {verb_of(kind)}`" for kind in kinds)
             raise RunError(
-                f"{path} is a run of `motet {run.verb}`, and this needs one of {wanted}; `motet resume`, `motet "
-                "report` and `motet embed` take any run"
+                f"{path} is a run of `motet {verb_of(str(found))}`, and this needs one of {wanted}; `motet resume`, "
+                "`motet report` and `motet embed` take any run"
             )
+        run.config  # noqa: B018 - a broken file is reported here
         return run
 
     @classmethod
@@ -148,15 +162,31 @@ class Run:
             kind = config["kind"] = str(config.get("kind") or guessed(config))
             module = config.setdefault("module", _EARLIER.get(kind, ""))
             if not (isinstance(module, str) and module.startswith("motet.methods.")):
-                raise ValueError(f"it is read by {module!r}, which is none of motet's methods")
-            if kind == "pretrain":
-                config["recipe"], config["data"]["path"], config["split"]
+                raise ValueError(f"it is read by {module!r:.60}, which is none of motet's methods")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path} is damaged ({error!r}); {self.renewal}") from error
         stated = config.get("digest")
         if stated is not None and stated != _digest(json.loads(path.read_text())):
             raise RunError(f"{path} is not what was written when the run began; restore it, or {self.renewal}")
+        handler = self._handler(module)
+        if getattr(handler, "KIND", None) != kind:
+            raise RunError(f"{path} is damaged: {module} reads no run of kind {kind!r:.60}; {self.renewal}")
+        self._check(handler.CONFIG, config, path)
         return dict(config)
+
+    def _handler(self, module: str) -> ModuleType:
+        try:
+            return import_module(module)
+        except ImportError as error:
+            raise RunError(f"{self.path} is read by {module}, which this motet does not have") from error
+
+    def _check(self, form: Any, content: Any, path: Path | str) -> None:
+        """Compare what a file holds with its form: a digest can be forged, and a file of another version differ."""
+        try:
+            checked(form, content, path)
+        except ConfigError as error:
+            said = str(error).removeprefix(f"{path}: ")
+            raise RunError(f"{path} is damaged ({said}); {self.renewal}") from error
 
     @property
     def kind(self) -> str:
@@ -170,11 +200,12 @@ class Run:
 
     @property
     def handler(self) -> ModuleType:
-        """The module that reads the runs of this kind: ``options(run)``, ``resume(run, …)``, ``load(run, device)``."""
-        try:
-            return import_module(self.config["module"])
-        except ImportError as error:
-            raise RunError(f"{self.path} is read by {self.config['module']}, which this motet does not have") from error
+        """The module that reads the runs of this kind.
+
+        It has ``KIND``, the forms ``CONFIG`` and ``RESULT`` of config.json and result.json (:mod:`motet.core.forms`),
+        ``options(run)``, ``resume(run, …)`` and ``load(run, device)``.
+        """
+        return self._handler(self.config["module"])
 
     @property
     def packed(self) -> bool:
@@ -189,7 +220,10 @@ class Run:
     @cached_property
     def recipe(self) -> Any:
         """The options that it was trained with; of a pretraining its :class:`~motet.methods.recipe.Recipe`."""
-        return self.handler.options(self)
+        try:
+            return self.handler.options(self)
+        except MISFITS as error:  # ConfigError among them
+            raise RunError(f"{self.path}/config.json is damaged ({error!s:.300}); {self.renewal}") from error
 
     @property
     def data(self) -> Path:
@@ -265,10 +299,13 @@ class Run:
         found = []
         for number, line in enumerate(lines, 1):
             try:
-                found.append({_RENAMED.get(name, name): value for name, value in json.loads(line).items()})
+                read = json.loads(line)
+                found.append({_RENAMED.get(name, name): value for name, value in read.items()})
             except (ValueError, AttributeError) as error:
                 if number < len(lines):
                     raise RunError(f"{path}, line {number} is damaged; remove the line") from error
+                continue
+            self._check(MetricsLine, found[-1], f"{path}, line {number}")
         return found
 
     def result(self) -> dict[str, Any]:
@@ -279,17 +316,44 @@ class Run:
         """
         path = self.path / "result.json"
         try:
-            found: dict[str, Any] = json.loads(path.read_text())
-            found.keys()
+            read: dict[str, Any] = json.loads(path.read_text())
+            found = {_RENAMED.get(name, name): value for name, value in read.items()}
         except OSError as error:
             raise RunError(f"{self.path} has no result yet; continue it with `motet resume {self.path}`") from error
         except (ValueError, AttributeError) as error:
             raise RunError(f"{path} is damaged ({error!r}); {self.renewal}") from error
+        self._check(self.handler.RESULT, found, path)
         return found
 
     def model(self, device: str | torch.device = "cpu") -> Any:
-        """The trained model: the final weights, or those of the latest checkpoint of an unfinished run."""
-        return self.handler.load(self, device)
+        """The trained model: the final weights, or those of the latest checkpoint of an unfinished run.
+
+        Raises:
+            RunError: there are no weights, or the files of the run do not fit together.
+        """
+        with self.fitting("loaded"):
+            try:
+                return self.handler.load(self, device)
+            except ConfigError as error:
+                raise RunError(f"{self.path} is damaged ({error}); {self.renewal}") from error
+
+    @contextmanager
+    def fitting(self, done: str) -> Iterator[None]:
+        """Say in one line that what the files of the run say does not fit together.
+
+        Args:
+            done: what cannot be done with the run.
+        """
+        try:
+            yield
+        except MotetError:
+            raise
+        except MISFITS as error:
+            said = " ".join(str(error).split())[:200]
+            raise RunError(
+                f"{self.path} cannot be {done} ({type(error).__name__}: {said}); if its files are damaged, "
+                f"{self.renewal}"
+            ) from error
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

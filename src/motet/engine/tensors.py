@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -44,6 +46,26 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not right:
         raise RuntimeError("its bytes are not those that were written")
     return tensors, facts
+
+
+def check_size(make: Callable[[], Any], held: Mapping[str, Tensor]) -> None:
+    """Refuse a configuration that asks for far more numbers than the weights that belong to it: it could fill memory.
+
+    Args:
+        make: builds what the weights belong to, something with a ``state_dict``; here without memory for its numbers.
+        held: the weights.
+
+    Raises:
+        RuntimeError: says how many numbers the configuration asks for.
+    """
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers without numbers
+        sizes = [x.numel() for x in make().state_dict().values()]
+    asked, there = sum(sizes), sum(x.numel() for x in held.values())
+    if 0 in sizes and all(x.numel() for x in held.values()):
+        raise RuntimeError("the configuration asks for a layer without numbers, the file has none")
+    if asked > 8 * there + 2**20:
+        raise RuntimeError(f"the configuration asks for {asked:,} numbers, the file holds {there:,}")
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:

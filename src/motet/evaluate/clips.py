@@ -126,7 +126,7 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
         return ""
     people = sorted(set(archive.clips["subject"].fill_null(-1).to_numpy()[seen].tolist()) - {-1})
     named = ", ".join(map(str, people[:_NAMED])) + (" …" if len(people) > _NAMED else "")
-    who = f", those of subject{'' if len(people) == 1 else 's'} {named}," if people else ""
+    who = f", those of {'subject' if len(people) == 1 else 'subjects'} {named}," if people else ""
     remedy = "pretrain on a part of the clips" if run.split == "all" else f"evaluate with --split {run.split}"
     changed = changes(run.config["data"], archive)
     if changed:

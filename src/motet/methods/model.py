@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
+from motet.core.text import counted
 from motet.data import inertial
 from motet.data.adapt import check_adaptable, in_layout
 from motet.data.archive import MotionArchive
@@ -29,7 +30,7 @@ from motet.engine.model import Card, Embedding, Network
 from motet.engine.model import Model as Face
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
-from motet.engine.tensors import read_tensors, save_tensors
+from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import faces
 from motet.methods.frames import SECONDS, frame_features
 from motet.methods.recipe import Recipe
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+_NUMBERS = 2**26
+"""of the clips that pass the encoders at once"""
 WHITENING = "whitening"
 """name below which weights keep the last map of a stream's features"""
 
@@ -110,7 +113,7 @@ class Model(Face):
 
     def __repr__(self) -> str:
         widths = sorted({int(e.feature_size) for e in self.encoders})  # type: ignore[arg-type]
-        who = f"{self.persons} person{'' if self.persons == 1 else 's'}"
+        who = counted(self.persons, "person")
         return (
             f"Model({self.recipe.recipe}: {', '.join(self.streams)} of {self.skeleton.name}, {who}; "
             f"{' to '.join(map(str, (widths[0], widths[-1])[: len(widths)]))} features a stream on {self.device})"
@@ -133,19 +136,17 @@ class Model(Face):
             RunError: no weights, or damaged ones.
         """
         data = run.config["data"]
-        with torch.random.fork_rng(devices=[]):
-            model = cls(
-                run.recipe,
-                Skeleton.from_dict(data["skeleton"]),
-                data["persons"],
-                len(data["channels"]),
-                units=data.get("units"),
-                by_name=bool(data.get("by_name")),
-            )
+
+        shape = run.recipe, Skeleton.from_dict(data["skeleton"]), data["persons"], len(data["channels"])
         path = run.path / "model.safetensors"
         try:
             if path.exists():
-                model.load_weights(read_tensors(path)[0])
+                weights = read_tensors(path)[0]
+                check_size(lambda: cls(*shape, device="meta").encoders, weights)
+            with torch.random.fork_rng(devices=[]):
+                model = cls(*shape, units=data.get("units"), by_name=bool(data.get("by_name")))
+            if path.exists():
+                model.load_weights(weights)
             elif run.checkpoints:
                 checkpoint = load_checkpoint(run.checkpoints)
                 done, epochs = checkpoint["epoch"], run.recipe.epochs
@@ -299,13 +300,15 @@ class Model(Face):
             store: clips from :meth:`store`.
             ids: (n,) archive rows.
             start, length: (n,) crop of every clip in frames; the centre 95 % by default, as in the test protocol.
-            batch_size: clips per forward pass.
+            batch_size: clips per forward pass, fewer where they are long.
 
         Returns:
             stream → (n, F) float32 on the model's device.
         """
         parts: list[list[Tensor]] = []
         ids = torch.as_tensor(ids, device=self.device)
+        clip = self.clip_frames * self.persons * len(self.skeleton) * self.channels
+        batch_size = max(1, min(batch_size, _NUMBERS // clip))
         for at in range(0, len(ids), batch_size):
             rows = slice(at, at + batch_size)
             crop = (None, None) if start is None or length is None else (start[rows], length[rows])

@@ -16,10 +16,12 @@ from motet.core.distributed import (
 )
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
 from motet.data.together import Sets, alike
+from motet.engine.forms import ClipsConfig
 from motet.engine.identity import changes, columns
 from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
@@ -36,6 +38,8 @@ from motet.methods.start import FRESH, Start
 Data = str | Path | MotionArchive | Sequence[str | Path | MotionArchive]
 """An archive, or several that train together."""
 
+KIND = "pretrain"
+CONFIG, RESULT = ClipsConfig, dict[str, Any]
 WEIGHTS = ("model.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 
@@ -144,7 +148,7 @@ def _tell_left_out(recipe: Recipe, clips: int) -> None:
     hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.loop.processes == 0 else ""
     unused = f", {left} of {clips} clips unused in each" if left else ""
     warnings.warn(
-        f"{steps} step{'' if steps == 1 else 's'} an epoch with batches of {batch}{unused}{hint}",
+        f"{counted(steps, 'step')} an epoch with batches of {batch}{unused}{hint}",
         MotetWarning,
         stacklevel=3,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.core.options import HIDDEN, Count, Natural, NotNegative, Options, Positive
+from motet.core.options import HIDDEN, Count, Frames, Natural, NotNegative, Options, Positive
 from motet.data.augment import Augment
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
@@ -32,9 +32,9 @@ class Recipe(Options):
     whiten: NotNegative = 0.0
     """λ of the last map of the features, by which what differs between augmented views of one training clip counts
     less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
-    frames: Count = 64
+    frames: Frames = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
-    encode_frames: Count | None = None
+    encode_frames: Frames | None = None
     """frames that whole clips are resized to when they are encoded; as many as in training by default. Crops are a part
     of a clip, so a convolution has seen more frames to a movement than whole clips of as many frames have."""
     preprocess: Literal["cmd", "crossclr", "yaw", "body", "center", "first-frame", "none"] = "cmd"

@@ -27,7 +27,8 @@ from motet.methods.model import Model
 if TYPE_CHECKING:
     from motet.engine.run import Run
 
-ROCKET = "rocket"
+KIND = ROCKET = "rocket"
+CONFIG = RESULT = dict[str, Any]
 KERNELS = 1000
 """convolutions of each stream."""
 WEIGHTS: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ import torch
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.places import CLASSIFIER, kind_of
+from motet.core.text import counted
 from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
@@ -25,7 +26,6 @@ from motet.evaluate import cluster_scores
 from motet.report import discovery, distillation, maps, spoken, timeline
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
 from motet.report.diagnostics import watched_curves
-from motet.report.narrative import counted
 from motet.report.page import build
 
 NEIGHBOURS = 5
@@ -95,7 +95,11 @@ def write(
     kind = runs[0].kind
     if baseline is not None and kind not in COMPARED:
         raise ConfigError(f"a baseline is for distillations; {runs[0].path} is a run of `motet {runs[0].verb}`")
-    return _save(PAGES[kind](runs, Asked(data, split, clips, seed, baseline)), Path(out))
+    if kind not in PAGES:
+        raise ConfigError(f"{runs[0].path} is no training: there is nothing to show; `motet embed` takes it")
+    with runs[0].fitting("shown"):
+        page = PAGES[kind](runs, Asked(data, split, clips, seed, baseline))
+    return _save(page, Path(out))
 
 
 @dataclass(frozen=True)

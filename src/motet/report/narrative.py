@@ -8,6 +8,7 @@ from math import sqrt
 
 import numpy as np
 
+from motet.core.text import counted
 from motet.report.data import Confusion, ReportData, Row
 
 # The protocol and the row that the headline speaks of are fixed beforehand, not chosen by their result.
@@ -52,11 +53,6 @@ def number(value: float) -> str:
 
 def with_sd(mean: float, sd: float | None) -> str:
     return number(mean) + ("" if not sd else f" ± {number(sd)}")
-
-
-def counted(amount: int, noun: str) -> str:
-    """``1 clip``, ``2,000 clips``."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def points(value: float) -> str:

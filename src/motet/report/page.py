@@ -13,6 +13,7 @@ import numpy as np
 
 from motet._version import __version__
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.report import charts
 from motet.report import narrative as words
 from motet.report.data import ClipMap, Curve, Fact, ReportData, Row
@@ -197,7 +198,7 @@ def _trained(data: ReportData) -> str:
 
 
 def _findings(found: Sequence[Fact]) -> str:
-    title = f"{words.counted(len(found), 'finding')} of motet data inspect"
+    title = f"{counted(len(found), 'finding')} of motet data inspect"
     return f'<details class="scores" open><summary>{title}</summary>{facts_list(found)}</details>' if found else ""
 
 
@@ -207,7 +208,7 @@ def _map(data: ReportData) -> str:
         return ""
     count = len(shown.xy)
     amount = (
-        f"all {words.counted(count, shown.sets[:-1])}"
+        f"all {counted(count, shown.sets[:-1])}"
         if count == shown.total
         else f"{count:,} of {shown.total:,} {shown.sets}, every class in proportion"
     )
@@ -225,7 +226,7 @@ def _map(data: ReportData) -> str:
     if scores:
         groups = len(set(np.asarray(shown.clusters).tolist()))
         scores = (
-            f'<details class="scores"><summary>{words.counted(groups, "group")} found without labels: how well do they '
+            f'<details class="scores"><summary>{counted(groups, "group")} found without labels: how well do they '
             f'match the classes?</summary><dl class="facts">{scores}</dl></details>'
         )
     speed = ""
@@ -266,7 +267,7 @@ def _mistakes(data: ReportData) -> str:
     pairs = words.mistakes(data.confusion)
     lines = "".join(
         f"<li><b>{escape(true)}</b> taken for <b>{escape(taken)}</b> "
-        f'<span class="muted">{amount} time{"s" if amount > 1 else ""}, {100 * share:.0f} % of the class</span></li>'
+        f'<span class="muted">{counted(amount, "time")}, {100 * share:.0f} % of the class</span></li>'
         for true, taken, amount, share in pairs
     )
     listed = f"<h3>Most frequent</h3><ol>{lines}</ol>" if lines else "<p>No test clip was mistaken.</p>"

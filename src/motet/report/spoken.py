@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inspection import inspect
 from motet.report.data import Confusion, Fact, ReportData, Row
-from motet.report.narrative import counted
 
 INSPECTED = 500_000_000  # numbers; looking at more takes minutes
 SIGNALS = {"joint": "signal", "motion": "change", "acceleration": "change of change"}

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.tracks import paint, rate, table
@@ -21,7 +22,6 @@ from motet.evaluate.segmentation import segmentation_scores
 from motet.report import charts
 from motet.report.data import Confusion, Fact, Float, Motion
 from motet.report.motion import pack_long
-from motet.report.narrative import counted
 from motet.report.page import SIMULATED, facts_list, render, section
 
 PREDICTED = "predicted"

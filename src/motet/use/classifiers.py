@@ -87,6 +87,11 @@ class Trees:
     count, leaf, depth = 100, 4, 18
 
     def __init__(self, arrays: Arrays) -> None:
+        nodes = len(arrays["value"])
+        for name, most in (("left", nodes), ("right", nodes), ("root", nodes), ("feature", 2**31), ("depth", 1000)):
+            found = arrays[name]
+            if found.dtype.kind != "i" or not found.size or not ((found >= 0) & (found < most)).all():
+                raise ValueError(f"{name} of the trees is not what it should be")
         self.arrays = arrays
 
     @classmethod

@@ -86,9 +86,23 @@ class Durations:
         }
 
     @classmethod
-    def of(cls, arrays: dict[str, npt.NDArray[Any]]) -> Durations:
-        """What :meth:`arrays` gave."""
+    def of(cls, arrays: dict[str, npt.NDArray[Any]], classes: int) -> Durations:
+        """What :meth:`arrays` gave.
+
+        Raises:
+            ValueError: they are not of so many classes, or no durations.
+        """
         a = arrays
+        shapes = dict.fromkeys(("mean", "stages", "prior", "start"), (classes,)) | {"transition": (classes, classes)}
+        ranges = {"mean": (1, np.inf), "stages": (1, _STAGES), "prior": (_TINY, 1)}
+        wrong = []
+        for name, shape in shapes.items():
+            low, high = ranges.get(name, (0, 1))
+            x, kind = a[name], "i" if name == "stages" else "f"
+            fits = x.shape == shape and x.dtype.kind == kind and ((x >= low) & (x <= high) & np.isfinite(x)).all()
+            wrong += [] if fits else [name]
+        if wrong:
+            raise ValueError(f"durations.{wrong[0]} is not what it should be")
         return cls(a["mean"], a["stages"], a["transition"], a["prior"], a["start"], float(a["scale"][0]))
 
 

@@ -23,6 +23,7 @@ from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.engine.hub import is_hub_id, shipped
 from motet.engine.model import load
+from motet.engine.tensors import check_size
 from motet.methods.faces import StreamEncoders
 from motet.methods.frames import SECONDS
 from motet.methods.model import Model
@@ -108,17 +109,13 @@ class Encoded:
     @classmethod
     def of(cls, told: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Encoded:
         """What :meth:`describe` and :meth:`arrays` gave."""
-        data = told["data"]
+        data, weights = told["data"], {k: torch.from_numpy(np.array(v)) for k, v in arrays.items()}
+        skeleton = Skeleton.from_dict(data["skeleton"])
+        shape = recipe_from_dict(told["recipe"]), skeleton, int(data["persons"]), int(data["channels"])
+        check_size(lambda: Model(*shape, device="meta").encoders, weights)
         with torch.random.fork_rng(devices=[]):
-            model = Model(
-                recipe_from_dict(told["recipe"]),
-                Skeleton.from_dict(data["skeleton"]),
-                int(data["persons"]),
-                int(data["channels"]),
-                units=data["units"],
-                by_name=bool(data["by_name"]),
-            )
-        model.load_weights({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
+            model = Model(*shape, units=data["units"], by_name=bool(data["by_name"]))
+        model.load_weights(weights)
         return cls(str(told["name"]), model, str(told["units"]))
 
 

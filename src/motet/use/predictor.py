@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,13 @@ import polars as pl
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
+from motet.core.forms import checked
+from motet.core.options import Bounds, Natural
 from motet.core.places import CLASSIFIER, mistaken
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
+from motet.engine.forms import Channels, Persons, StoredSkeleton
+from motet.engine.run import MISFITS
 from motet.evaluate.segmentation import segments
 from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
 from motet.use.durations import Chain, Durations
@@ -35,6 +39,66 @@ _CHUNK = 600.0  # seconds that are looked at in one piece
 _ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
 BOUTS = ("recording", "start", "end", "label", "probability")
+
+
+class _Expected(TypedDict):
+    """Of config.json: what cross-validation said."""
+
+    accuracy: float
+    worst: float
+    spread: float
+    recall: dict[str, float]
+    folds: Natural
+    by: str
+
+
+class _Source(TypedDict):
+    """Of config.json: what it was learnt from."""
+
+    archive: str
+    hash: str
+    track: str | None
+    recordings: Natural
+    hours: float
+    licence: str
+    simulated: bool
+
+
+class _EncoderLayout(TypedDict):
+    """Of an encoder: what it reads."""
+
+    skeleton: StoredSkeleton
+    persons: Persons
+    channels: Channels
+    units: str | None
+    by_name: bool
+
+
+class _Encoder(TypedDict):
+    """:meth:`motet.use.encoded.Encoded.describe`."""
+
+    name: str
+    units: str
+    recipe: dict[str, Any]
+    data: _EncoderLayout
+
+
+class _Config(TypedDict):
+    """config.json."""
+
+    skeleton: StoredSkeleton
+    persons: Persons
+    channels: Channels
+    fps: Annotated[float, Bounds(above=0, most=10_000)]
+    classes: list[str]
+    members: list[str]
+    encoders: NotRequired[list[_Encoder | None] | None]
+    temperature: Annotated[float, Bounds(above=0.01, most=100)]
+    clips: bool
+    expected: _Expected
+    chosen: str
+    candidates: list[dict[str, str | float]]
+    trained_on: _Source
 
 
 @dataclass(frozen=True)
@@ -275,6 +339,7 @@ def load_predictor(path: str | Path) -> Predictor:
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise ConfigError(mistaken(path, "model"))
     try:
+        checked(_Config, config, "config.json")
         arrays = load_file(folder / "model.safetensors")
         parts: dict[str, dict[str, npt.NDArray[Any]]] = {}
         for name, array in arrays.items():
@@ -285,9 +350,16 @@ def load_predictor(path: str | Path) -> Predictor:
         members = [Member.of(m, parts[f"member{i}"], e) for i, (m, e) in enumerate(pairs)]
         skeleton = Skeleton.from_dict(config["skeleton"])
         layout = Layout(skeleton, int(config["persons"]), int(config["channels"]), float(config["fps"]))
-        durations, novelty = Durations.of(parts["durations"]), Novelty(parts["novelty"])
-        return Predictor(
+        durations, novelty = Durations.of(parts["durations"], len(config["classes"])), Novelty(parts["novelty"])
+        model = Predictor(
             layout, list(config["classes"]), members, durations, novelty, config["temperature"], config["clips"], config
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} is damaged ({error!s:.100}); restore it or fit again") from error
+        # arrays that do not fit layout, classes or each other show on the shortest recording
+        with np.errstate(all="ignore"):
+            shown = model.recording(np.zeros((3 * layout.hop, layout.persons, len(skeleton), layout.channels)))
+        if not np.isfinite(shown[1]).all():
+            raise ValueError("its arrays give no probabilities")
+    except (OSError, SafetensorError, *MISFITS) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is damaged ({said}); restore it or fit again") from error
+    return model

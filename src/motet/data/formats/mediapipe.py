@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time
 from motet.data.formats._files import find_files, stem_of
@@ -251,7 +252,7 @@ def _tell(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Seq
     for kind, count in kinds.items():
         joints[kind.joints] += count
     if len(joints) > 1 or len({k.channels for k in kinds}) > 1:
-        held = " and ".join(f"{v} landmarks ({n} file{'s' if n > 1 else ''})" for v, n in sorted(joints.items()))
+        held = " and ".join(f"{v} landmarks ({counted(n, 'file')})" for v, n in sorted(joints.items()))
         warnings.warn(
             f"the files of {source} hold {held}; what all share is kept: the {len(skeleton)} joints of "
             f"{skeleton.name} with {', '.join(channels)} (import them apart to keep more)",

@@ -29,16 +29,15 @@ from motet.engine.examples import Examples, of_archive
 from motet.engine.identity import changes
 from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.run import Run
-from motet.engine.tensors import read_tensors, save_tensors
+from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import recipes
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
 from motet.methods.discovery.joints import METRES, Meeting, Retargeted, check_axes
 from motet.methods.discovery.names import cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES, predict
-from motet.methods.discovery.settings import settings_from_dict
 from motet.methods.discovery.step import Discovery
-from motet.methods.discovery.stored import read_config, read_result
+from motet.methods.discovery.stored import KIND, read_result
 from motet.methods.discovery.streams import StreamEncoder
 from motet.methods.discovery.views import whole_clips
 from motet.methods.model import Model as ClipModel
@@ -354,11 +353,12 @@ def load(path: str | Path) -> Found:
         RunError: not a discovery, not finished, or damaged.
     """
     folder = Path(path)
-    config = read_config(folder)
+    run = Run.open(folder, KIND)
+    config = run.config
     weights_path = folder / "model.safetensors"
     if not weights_path.exists():
         raise RunError(f"{folder} has not finished; continue it with `motet resume {folder}`")
-    settings = settings_from_dict(config["settings"])
+    settings = run.recipe
     meeting = Meeting.from_dict(config["common"])
     target = config["target"]
     own = meeting
@@ -367,8 +367,9 @@ def load(path: str | Path) -> Found:
         own = Meeting(*layout, "metres")
         if settings.score:
             own = replace(own, channels=(*own.channels, SCORE))
-    with torch.random.fork_rng(devices=[]):
-        discovery = Discovery.build(
+
+    def built() -> Discovery:
+        return Discovery.build(
             settings,
             meeting.skeleton,
             own.skeleton,
@@ -377,14 +378,19 @@ def load(path: str | Path) -> Found:
             clips=1,
             source_classes=len(config["known"]),
         )
+
     try:
         weights = read_tensors(weights_path)[0]
+        check_size(built, weights)
+        with torch.random.fork_rng(devices=[]):
+            discovery = built()
         centres = [weights.pop(f"centres.{name}") for name in BRANCHES]
         for number, branch in enumerate(discovery.pair):
             branch.add_classifier(weights[f"branches.{number}.student.clusters.weight"])
         missing = discovery.load_state_dict(weights, strict=False)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise RunError(f"{weights_path} cannot be read ({error}); discover again") from error
+        said = " ".join(str(error).split())[:300]  # torch lists every tensor on a line of its own
+        raise RunError(f"{weights_path} cannot be read ({said}); discover again") from error
     if missing.unexpected_keys or any(not k.endswith(".bank") for k in missing.missing_keys):
         raise RunError(f"{weights_path} does not fit {folder}/config.json; discover again")
     return Found(

@@ -43,11 +43,12 @@ from motet.methods.discovery.forecast import forecast
 from motet.methods.discovery.joints import Meeting, scored
 from motet.methods.discovery.rivals import BODY, rivals, verdict
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
-from motet.methods.discovery.stored import KIND, MODULE, read_config, read_result
+from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_config, read_result
 from motet.methods.discovery.tasks import TASKS
 from motet.methods.discovery.train import Discovering
 from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, start
 
+__all__ = ["CONFIG", "KIND", "RESULT"]
 WEIGHTS = ("model.safetensors", "result.json", "names.json")
 """files of a run that its model is made of, besides config.json; patterns"""
 SMALLEST_BATCH, STEPS = 16, 5  # recipes but "paper": clips of a batch at least, and steps of an epoch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.core.options import HIDDEN, Bounds, Count, Fraction, Natural, NotNegative, Options, Positive
+from motet.core.options import HIDDEN, Bounds, Count, Fraction, Frames, Layers, Natural, NotNegative, Options, Positive
 from motet.data.preprocess import METHODS as METHODS_OF_PREPROCESSING
 from motet.engine.options import Loop
 from motet.methods.discovery import methods
@@ -23,9 +23,9 @@ class Settings(Options):
     name: Annotated[str, HIDDEN] = "paper"
     method: Method = field(default_factory=codt.Options)
     """how the target is labelled; its options are part of the same flat space."""
-    clusters: Annotated[int | None, Bounds(least=2)] = None
+    clusters: Annotated[int | None, Bounds(least=2, most=65_535)] = None
     """K; by default estimated after pretraining."""
-    frames: Count = 50
+    frames: Frames = 50
     """frames that a clip is resized to."""
     preprocess: str = "crossclr"
     """yaw, first-frame, center, none …; where it is not stated, one that both layouts allow is taken."""
@@ -51,7 +51,7 @@ class Settings(Options):
     """ST-GCN and decoder."""
     hidden: Count = 256
     """GRU: units per direction; TCN and transformer: channels."""
-    layers: Count = 3
+    layers: Layers = 3
     """GRU, TCN, transformer."""
     kernel: Count = 5
     """TCN: frames that a convolution reads."""

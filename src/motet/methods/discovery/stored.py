@@ -3,12 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
-from motet.core.errors import RunError
+from motet.core.options import Bounds, Natural
+from motet.engine.forms import ArchiveForm, EnvironmentForm, Persons, RowForm, StoredSkeleton
 from motet.engine.run import Run
 
 KIND, MODULE = "discover", "motet.methods.discovery.run"
+
+Clusters = Annotated[int, Bounds(least=1, most=65_535)]
+
+
+class MeetingForm(TypedDict):
+    """:meth:`motet.methods.discovery.joints.Meeting.to_dict`."""
+
+    skeleton: StoredSkeleton
+    channels: list[str]
+    persons: Persons
+    scale: str
+
+
+class CONFIG(TypedDict):
+    """config.json."""
+
+    settings: dict[str, Any]
+    source: ArchiveForm
+    target: ArchiveForm
+    source_split: str | None
+    target_split: str | None
+    source_classes: list[int]
+    target_classes: list[int]
+    common: MeetingForm
+    one_form: NotRequired[bool]
+    known: list[Natural]
+
+
+class SourceForm(TypedDict):
+    """Of a result."""
+
+    name: str
+    clips: Natural
+
+
+class TargetForm(TypedDict):
+    """Of a result."""
+
+    name: str
+    train: Natural
+    judged: Natural
+
+
+class SplitForm(TypedDict):
+    """Of a result."""
+
+    source: str
+    target: str
+    says: NotRequired[str]
+
+
+class ClusterForm(TypedDict):
+    """One cluster of a branch."""
+
+    cluster: Natural
+    size: Natural
+    typical: list[str]
+    neighbours: list[dict[str, float]]
+    resembles: list[dict[str, str | float]]
+    known: NotRequired[Natural]
+
+
+class CandidateForm(TypedDict):
+    """A number of clusters that was tried."""
+
+    clusters: Clusters
+
+
+class EstimateForm(TypedDict):
+    """How many clusters there are."""
+
+    clusters: NotRequired[Clusters]
+    evidence: list[CandidateForm]
+    says: str
+
+
+class RESULT(TypedDict):
+    """result.json."""
+
+    method: str
+    settings: dict[str, Any]
+    source: SourceForm
+    target: TargetForm
+    split: SplitForm
+    simulated: list[bool]
+    joints: list[str]
+    source_classes: list[int]
+    k: Clusters
+    estimated: EstimateForm | None
+    pretrained: list[RowForm]
+    rows: list[RowForm]
+    rivals: NotRequired[list[RowForm]]
+    warning: NotRequired[str | None]
+    clusters: dict[str, list[ClusterForm]]
+    odd_below: dict[str, float]
+    environment: NotRequired[EnvironmentForm]
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -17,13 +114,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     Raises:
         RunError: the folder is no discovery, or its configuration is damaged.
     """
-    run = Run.open(folder, KIND)
-    config = run.config
-    try:
-        config["settings"], config["source"]["path"], config["target"]["path"]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder}/config.json is damaged ({error!r}); {run.renewal}") from error
-    return config
+    return Run.open(folder, KIND).config
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
@@ -32,10 +123,4 @@ def read_result(folder: str | Path) -> dict[str, Any]:
     Raises:
         RunError: it has not finished, or the file is damaged.
     """
-    run = Run.open(folder, KIND)
-    found = run.result()
-    try:
-        found["k"], found["clusters"], found["odd_below"]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder}/result.json is damaged ({error!r}); {run.renewal}") from error
-    return found
+    return Run.open(folder, KIND).result()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from motet.core.files import written
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.data.loader import Batches, batches
 from motet.engine.checkpoint import CHECKPOINT_VERSION
 from motet.engine.learner import Learner, Position, Stage, make_optimiser, set_rate
@@ -130,7 +131,7 @@ class Discovering(Learner):
             self.clusters = int(self.estimated["clusters"])
             steps = self.stages[0].epochs * self.stages[0].steps
             if steps < FEW_STEPS and not self.settings.start:
-                few = f"{steps} step{'s' if steps != 1 else ''} of pretraining only"
+                few = f"{counted(steps, 'step')} of pretraining only"
                 self.estimated["says"] += (
                     f"; the features come of {few}, and the number depends on it: train longer, or try --clusters"
                 )

@@ -5,17 +5,40 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import RunError
+from motet.core.options import Natural
 from motet.data.archive import MotionArchive
 from motet.engine import identity as archives
+from motet.methods.distillation.result import PlanForm
 from motet.methods.distillation.table import FeatureTable
 
 _CALLED = {"label": "labels", "group": "groups", "ids": "names of rows"}
+
+
+class SourceForm(TypedDict):
+    """An archive of which a table is made."""
+
+    hash: str
+    columns: dict[str, str]
+
+
+class TableIdentity(TypedDict):
+    """:func:`identity`."""
+
+    rows: Natural
+    columns: dict[str, str]
+    archives: dict[str, SourceForm]
+
+
+class DistillConfig(PlanForm):
+    """config.json of a distillation from a table."""
+
+    table: NotRequired[TableIdentity | None]
 
 
 def identity(table: FeatureTable, names: Sequence[str], opened: Sequence[MotionArchive] = ()) -> dict[str, Any]:

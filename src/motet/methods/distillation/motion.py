@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
-from motet.core.options import Count, Options
+from motet.core.options import Frames, Options
 from motet.data import splits
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
@@ -46,8 +46,8 @@ class Motion(Options):
             setup, repetition and the like that all of them have, else the clips' names.
     """
 
-    frames: Count = 64
-    sensor_frames: Count = 128
+    frames: Frames = 64
+    sensor_frames: Frames = 128
     preprocess: str = "first-frame"
     pair_by: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from motet.core.text import counted
 from motet.engine.table import percent
 from motet.methods.distillation.folds import Fold
 from motet.methods.distillation.linear import below, rows
@@ -233,13 +234,9 @@ def _heading(result: dict[str, Any]) -> str:
         name += taught + " + ".join(result["auxiliary"])
     where = f"{result['table']['name']}, rule {result['split']}"
     if result["replicas"]:
-        where += f", {_plural(len({replica['fold'] for replica in result['replicas']}), 'fold')}"
-        where += f" × {_plural(len(_seeds(result)), 'seed')}"
+        where += f", {counted(len({replica['fold'] for replica in result['replicas']}), 'fold')}"
+        where += f" × {counted(len(_seeds(result)), 'seed')}"
     return f"**{name}** ({where})"
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _before(result: dict[str, Any]) -> list[str]:

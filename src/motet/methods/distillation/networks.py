@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
-from motet.core.options import Bounds, Count, Momentum, Natural, Options
+from motet.core.options import Bounds, Count, Layers, Momentum, Options
 from motet.methods.distillation.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
 from motet.methods.distillation.replicated import KINDS, Layout, ReplicatedEncoder
 
@@ -43,7 +43,7 @@ class Networks(Options):
 
     features: Count = 64
     """D, the representation that student, teacher and auxiliary share."""
-    hidden: Annotated[tuple[int, ...], Bounds(least=1)] = (64,)
+    hidden: Annotated[tuple[int, ...], Bounds(least=1, most=10_000_000)] = (64,)
     """hidden widths of an extractor of vectors; none makes it linear."""
     fuse_hidden: Count = 64
     """hidden width of the fusion, an MLP of two layers."""
@@ -55,9 +55,9 @@ class Networks(Options):
     """other extractors for some sequences, each MODALITY=EXTRACTOR."""
     sequence_hidden: Count = 64
     """channels or units of it; an ST-GCN begins with a quarter and ends with four times as many channels."""
-    sequence_layers: Count = 1
+    sequence_layers: Layers = 1
     """of a GRU of the library."""
-    sequence_frames: Natural = 16
+    sequence_frames: Annotated[int, Bounds(least=0, most=20_000)] = 16
     """frames that the linear path of a sequence sees; 0 for no such path."""
     auxiliary_extractor: Literal["trained", "frozen", "table"] = "trained"
     """auxiliary extractors: learned with everything else; learned first, alone, then frozen; or none: the table holds

@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from motet.core.forms import checked
+from motet.core.options import Natural
+from motet.engine.forms import EnvironmentForm, Number, Numbers, RowForm
 from motet.engine.table import Row, spread
 
 METRICS = ("accuracy", "recall", "retrieval_1", "retrieval_5")
@@ -19,16 +22,116 @@ WORDS = {
 }
 
 
+class TableForm(TypedDict):
+    """Of what a result comes from."""
+
+    name: str
+    rows: Natural
+    dropped: NotRequired[Natural]
+    whole: NotRequired[Natural]
+    absent: NotRequired[dict[str, Natural]]
+    training: NotRequired[dict[str, Natural | dict[str, Natural]] | None]
+    classes: list[str]
+    simulated: NotRequired[bool]
+
+
+class ScoreForm(TypedDict):
+    """What a student or teacher reaches on its test rows."""
+
+    accuracy: Number
+    recall: Number
+    confusion: list[list[Natural]]
+    retrieval_1: NotRequired[Number]
+    retrieval_5: NotRequired[Number]
+
+
+class ReplicaForm(TypedDict):
+    """One training."""
+
+    fold: str
+    seed: Natural
+    train: Natural
+    test: Natural
+    student: NotRequired[ScoreForm]
+    teacher: NotRequired[ScoreForm]
+
+
+class SpreadForm(TypedDict):
+    """Values over seeds."""
+
+    values: list[Number]
+    mean: Number
+    sd: Number
+
+
+class SummaryForm(TypedDict):
+    """:func:`summary`."""
+
+    student: NotRequired[dict[str, SpreadForm]]
+    teacher: NotRequired[dict[str, SpreadForm]]
+    recalls: NotRequired[list[Number]]
+
+
+class CurveForm(TypedDict):
+    """An epoch."""
+
+    stage: str
+    epoch: Natural
+    terms: NotRequired[dict[str, Numbers]]
+    curve: NotRequired[dict[str, Numbers]]
+
+
+class ForecastForm(TypedDict):
+    """:func:`motet.methods.distillation.diagnose.diagnose`."""
+
+    probes: dict[str, dict[str, Number]]
+    information: dict[str, Number]
+    rehearsal: dict[str, Number]
+    forecast: str
+    says: str
+
+
+class ResultForm(TypedDict):
+    """result.json."""
+
+    method: str
+    scored: str
+    settings: dict[str, Any]
+    table: TableForm
+    target: list[str]
+    auxiliary: list[str]
+    split: str
+    validate: bool
+    batch_size: NotRequired[Natural]
+    seconds: Number
+    environment: NotRequired[EnvironmentForm]
+    replicas: list[ReplicaForm]
+    rows: NotRequired[list[RowForm]]
+    summary: SummaryForm
+    curves: list[CurveForm] | dict[str, list[CurveForm]]
+    forecast: ForecastForm | None
+    linear: NotRequired[dict[str, dict[str, Number]]]
+    command_alone: NotRequired[str | None]
+
+
+class PlanForm(TypedDict):
+    """config.json of a distillation from a table or from recordings."""
+
+    settings: dict[str, Any]
+    plan: dict[str, Any]
+
+
 def read(file: Path) -> dict[str, Any]:
     """A stored ``result.json``, of earlier releases too.
 
     Raises:
-        OSError, ValueError: not there, or not JSON.
+        OSError, ValueError: not there, not JSON, or not of the form of a result.
     """
     found: dict[str, Any] = json.loads(file.read_text())
     for old, new in (("lanes", "replicas"), ("judged", "scored")):
         if old in found:
             found[new] = found.pop(old)
+    checked(ResultForm, found, file)
     return found
 
 

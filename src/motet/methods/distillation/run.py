@@ -24,13 +24,13 @@ from motet.engine.run import Run
 from motet.engine.trainer import Trainer
 from motet.methods.distillation.diagnose import diagnose
 from motet.methods.distillation.folds import default_rule, folds
-from motet.methods.distillation.identity import check_unchanged, identity
+from motet.methods.distillation.identity import DistillConfig, check_unchanged, identity
 from motet.methods.distillation.linear import linear
 from motet.methods.distillation.motion import Motion, is_archive, open_table, resolved, rule_of, simulated
 from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.replicas import Feeder, Replicas
-from motet.methods.distillation.result import read, rows, summary
+from motet.methods.distillation.result import ResultForm, read, rows, summary
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.student import Student, save_student
@@ -38,7 +38,8 @@ from motet.methods.distillation.student import load as load_student
 from motet.methods.distillation.table import FeatureTable, check_numbers, usable, warn_of_constants
 from motet.methods.distillation.train import Distillation
 
-MODULE = "motet.methods.distillation.run"
+KIND, MODULE = "distill", "motet.methods.distillation.run"
+CONFIG, RESULT = DistillConfig, ResultForm
 WEIGHTS = ("student.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 Tables = str | Path | FeatureTable | MotionArchive | Sequence[str | Path | MotionArchive]
@@ -159,10 +160,7 @@ def reported(out: Path) -> dict[str, Any]:
 
 def options(run: Run) -> Settings:
     """The settings of a run."""
-    try:
-        return settings_from_dict(run.config["settings"])
-    except (ConfigError, KeyError) as error:
-        raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
+    return settings_from_dict(run.config["settings"])
 
 
 def load(run: Run, device: Any = "cpu") -> Student:
@@ -173,7 +171,7 @@ def load(run: Run, device: Any = "cpu") -> Student:
 def _plan(run: Run) -> Plan:
     try:
         return Plan.from_dict(run.config["plan"])
-    except (ConfigError, KeyError) as error:
+    except ConfigError as error:
         raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
 
 

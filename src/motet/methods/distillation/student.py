@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,16 @@ from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, DataError, MotetNote, RunError
 from motet.core.files import written
+from motet.core.forms import checked
+from motet.core.options import Count, Natural
 from motet.core.places import kind_of
 from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.engine.examples import Examples
+from motet.engine.forms import Channels, Persons, StoredSkeleton
 from motet.engine.model import Card, Embedding, Model, Network
 from motet.engine.run import Run
-from motet.engine.tensors import read_tensors, save_tensors
+from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import folds
 from motet.methods.distillation.layers import Dense, Recurrence
@@ -69,6 +72,28 @@ _ROWS = 512  # that pass the network at once
 
 Source = FeatureTable | MotionArchive | str | Path | Mapping[str, MotionArchive]
 Use = Callable[[Mapping[str, npt.ArrayLike], Mapping[str, npt.ArrayLike]], npt.NDArray[np.float32]]
+
+
+class LayoutForm(TypedDict):
+    """:meth:`motet.methods.distillation.replicated.Layout.to_dict`."""
+
+    skeleton: StoredSkeleton
+    persons: Persons
+    channels: Channels
+
+
+class FactsForm(TypedDict):
+    """What a file of students says of them."""
+
+    settings: dict[str, Any]
+    sizes: dict[str, Count]
+    sequences: list[str]
+    targets: list[str]
+    layouts: NotRequired[dict[str, LayoutForm]]
+    motion: NotRequired[dict[str, Any]]
+    classes: list[str]
+    folds: list[str]
+    seeds: list[Natural]
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,8 +387,13 @@ def load(path: str | Path, *, fold: str | None = None, seed: int | None = None) 
     layouts = {m: Layout.from_dict(layout) for m, layout in facts.get("layouts", {}).items()}
     targets, sequences = tuple(facts["targets"]), frozenset(facts["sequences"])
     shape = Shape(facts["sizes"], sequences, targets, (), len(facts["classes"]), layouts)
-    network = StudentNetwork((0,), "student", shape, shape.targets, options)
-    classifier = Dense((0,), "classifier", options.features, shape.classes)
+
+    def built() -> tuple[StudentNetwork, Dense]:
+        network = StudentNetwork((0,), "student", shape, shape.targets, options)
+        return network, Dense((0,), "classifier", options.features, shape.classes)
+
+    check_size(lambda: nn.ModuleList(built()), tensors)
+    network, classifier = built()
     _fill(network, "student.", tensors, replica)
     _fill(classifier, "classifier.", tensors, replica)
     return Student(
@@ -437,6 +467,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors, told = read_tensors(file)
         facts: dict[str, Any] = json.loads(told["student"])
+        checked(FactsForm, facts, file)
         return tensors, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error

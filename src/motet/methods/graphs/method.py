@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError, MotetWarning
+from motet.core.options import Count, Layers, Natural
 from motet.losses import graph_contrast
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.graphs.augment import Draw, ViewOptions
@@ -29,22 +30,17 @@ class GraphCL(ViewOptions):
     """one-way: from the first view to the second, the positive missing in the denominator, as in the paper; both-ways:
     InfoNCE, averaged over both directions."""
     temperature: float = 0.2
-    hidden: int = 32
-    layers: int = 3
+    hidden: Count = 32
+    layers: Layers = 3
     lr: float = 0.01
     """rate of Adam."""
-    batch_size: int = 128
-    epochs: int = 20
+    batch_size: Count = 128
+    epochs: Natural = 20
     reshuffle: bool = True
     """batches are drawn again in each epoch; the released code draws them once."""
 
     def validate(self) -> None:
         super().validate()
-        for name in ("hidden", "layers", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, it must be 1 or more")
-        if self.epochs < 0:
-            raise ConfigError(f"epochs is {self.epochs}, it must not be negative")
         for name in ("lr", "temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and greater than 0")

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
+from motet.core.options import Bounds, Natural
+from motet.engine.forms import EnvironmentForm, Number, RowForm
 from motet.engine.learner import Stage
 from motet.engine.options import Loop
 from motet.engine.run import Run
@@ -25,8 +27,40 @@ from motet.methods.graphs.svm import check_folds, svm_accuracy
 from motet.methods.graphs.train import GraphLearner, GraphModel, fresh
 
 RAW, RANDOM = "label counts", "random encoder"
-MODULE = "motet.methods.graphs.run"
+KIND, MODULE = "graphs", "motet.methods.graphs.run"
 """where runs of graphs are read."""
+
+
+class PlaceForm(TypedDict):
+    """Where the graphs are."""
+
+    path: str | None
+    hash: str
+
+
+class CONFIG(TypedDict):
+    """config.json."""
+
+    data: PlaceForm
+    method: str
+    options: dict[str, Any]
+    seeds: list[Natural]
+    folds: Annotated[int, Bounds(least=2)]
+    baselines: bool
+    device: str
+
+
+class RESULT(CONFIG):
+    """result.json."""
+
+    name: str
+    graphs: Natural
+    classes: list[str]
+    environment: NotRequired[EnvironmentForm]
+    rows: list[RowForm]
+    history: dict[str, list[dict[str, Number]]]
+
+
 WEIGHTS = ("seed-*.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 

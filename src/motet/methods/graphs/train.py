@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from torch import Tensor
 from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
+from motet.core.forms import checked
+from motet.core.options import Count, Layers
 from motet.core.rng import CounterRNG
 from motet.core.shards import Shard
 from motet.engine.examples import Examples
@@ -26,7 +28,7 @@ from motet.engine.learner import Learner, Position, Stage
 from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.options import Loop
 from motet.engine.run import Run
-from motet.engine.tensors import read_tensors, save_tensors
+from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.engine.trainer import Trainer
 from motet.methods.graphs.augment import Draw, augment, with_loops
 from motet.methods.graphs.data import Batch, Graphs, read_tu
@@ -39,6 +41,15 @@ STREAM = "graph"
 FIFTH = "kfold:5/1"
 """how graphs are divided where a protocol needs two sides"""
 History = list[dict[str, float]]
+
+
+class _Facts(TypedDict):
+    """What a file says of its encoder."""
+
+    node_labels: Count
+    hidden: Count
+    layers: Layers
+    self_loops: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -171,10 +182,14 @@ class GraphModel(Model):
         try:
             tensors, told = read_tensors(Path(path))
             facts = json.loads(told["gin"])
-            encoder = GIN(facts["node_labels"], facts["hidden"], facts["layers"])
+            checked(_Facts, facts, path)
+            sizes = facts["node_labels"], facts["hidden"], facts["layers"]
+            check_size(lambda: GIN(*sizes), tensors)
+            encoder = GIN(*sizes)
             encoder.load_state_dict(tensors)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise RunError(f"{path} is not an encoder of graphs ({error}); `motet graphs` writes them") from error
+            said = " ".join(str(error).split())[:300]  # torch lists every tensor on a line of its own
+            raise RunError(f"{path} is not an encoder of graphs ({said}); `motet graphs` writes them") from error
         return cls(encoder.to(device), facts["node_labels"], facts["self_loops"])
 
 

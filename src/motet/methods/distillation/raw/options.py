@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.core.options import Bounds, Count, Momentum, Options, Positive
+from motet.core.options import Bounds, Count, Frames, Momentum, Options, Positive
 
 KINDS = ("video", "face", "audio", "speech", "text")
 RANDOM = "random"
+Pixels = Annotated[int, Bounds(least=1, most=4096)]
 
 
 def kind_of(modality: str) -> str:
@@ -28,7 +29,7 @@ def kind_of(modality: str) -> str:
 class Video(Options):
     """R(2+1)D-18, and how clips are cut out of a video (CCL and AMID: 16 frames of 112 × 112)."""
 
-    layers: Annotated[tuple[int, int, int, int], Bounds(least=1)] = (2, 2, 2, 2)
+    layers: Annotated[tuple[int, int, int, int], Bounds(least=1, most=1000)] = (2, 2, 2, 2)
     """blocks of the four stages; the public code of CCL has 1 1 1 1"""
     style: Literal["compact", "torchvision"] = "compact"
     """torchvision: laid out and named as its r2plus1d_18, so that its weights fit"""
@@ -38,11 +39,11 @@ class Video(Options):
     """of LeakyReLU; 0 is ReLU"""
     weights: str = ""
     """checkpoint to start from, or `random` where a frozen network is wanted without one"""
-    frames: Count = 16
+    frames: Frames = 16
     """of a clip"""
-    stride: Count = 16
+    stride: Frames = 16
     """frames from one clip to the next in use"""
-    size: Count = 112
+    size: Pixels = 112
     """pixels, side of the square that the network sees"""
     scale: tuple[float, float] = (0.25, 1.0)
     """share of the picture that a training crop covers"""
@@ -69,11 +70,11 @@ class Face(Options):
 
     weights: str = ""
     """checkpoint to start from (torchvision's densenet121), or `random` where a frozen network is wanted without one"""
-    blocks: Annotated[tuple[int, int, int, int], Bounds(least=1)] = (6, 12, 24, 16)
+    blocks: Annotated[tuple[int, int, int, int], Bounds(least=1, most=1000)] = (6, 12, 24, 16)
     """layers of the four dense blocks"""
     growth: Count = 32
     """channels that each layer adds"""
-    size: Count = 224
+    size: Pixels = 224
     """pixels, side of the square that the network sees"""
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     """left, top, right and bottom of the face as shares of the picture"""

@@ -34,13 +34,23 @@ from motet.methods.distillation.raw.student import load as load_student
 from motet.methods.distillation.raw.threads import decoders, number_of
 from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations, place_of
 from motet.methods.distillation.replicas import Replicas
-from motet.methods.distillation.result import read, rows, summary
+from motet.methods.distillation.result import PlanForm, ResultForm, read, rows, summary
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.table import FeatureTable, usable
 
-MODULE = "motet.methods.distillation.raw.run"
+KIND, MODULE = "distill-raw", "motet.methods.distillation.raw.run"
+
+
+class CONFIG(PlanForm):
+    """config.json."""
+
+    networks: dict[str, Any]
+    samples: dict[str, str]
+
+
+RESULT = ResultForm
 WEIGHTS = ("replicas/*/student.safetensors",)
 """files of a run that its model is made of, besides config.json; patterns"""
 _SHOWN = 5  # bad recordings in a message
@@ -181,21 +191,17 @@ def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
     try:
         plan = RawPlan.from_dict(run.config["plan"])
         settings, networks = options(run), RawOptions.from_dict(run.config["networks"])
-        samples = run.config["samples"]
-    except (ConfigError, KeyError) as error:
+    except ConfigError as error:
         raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
     manifest = open_source(plan.source)
-    if _samples(manifest, plan, networks) != samples:
+    if _samples(manifest, plan, networks) != run.config["samples"]:
         raise RunError(f"{plan.source} or the weights have changed since {path} was begun; train into a new directory")
     return _run(manifest, plan, settings, networks, run, progress, resumed=True)
 
 
 def options(run: Run) -> Settings:
     """The settings of a run."""
-    try:
-        return settings_from_dict(run.config["settings"])
-    except (ConfigError, KeyError) as error:
-        raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
+    return settings_from_dict(run.config["settings"])
 
 
 def load(run: Run, device: Any = "cpu") -> RawStudent:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from motet.core.errors import DataError, MotetNote, RunError
 from motet.core.files import written
+from motet.core.forms import checked
 from motet.core.shards import Shard
 from motet.engine.examples import Examples
 from motet.engine.model import Card, Embedding, Model
 from motet.engine.run import Run
-from motet.engine.tensors import read_tensors, save_tensors
+from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import default_rule, folds
 from motet.methods.distillation.layers import Dense
@@ -51,6 +52,15 @@ def save_student(path: Path, learner: RawDistillation, class_names: Sequence[str
     }
     with written(path) as partial:
         save_tensors(partial, tensors, {"raw student": json.dumps(facts)})
+
+
+class _Facts(TypedDict):
+    """What a file says of its student."""
+
+    settings: dict[str, Any]
+    networks: dict[str, Any]
+    targets: list[str]
+    classes: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,15 +219,22 @@ def load(path: str | Path) -> RawStudent:
     try:
         tensors, told = read_tensors(file)
         facts: dict[str, Any] = json.loads(told["raw student"])
+        checked(_Facts, facts, file)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"{file} is not a student of recordings ({error}); `motet distill raw` writes one") from error
     options, targets = RawOptions.from_dict(facts["networks"]), tuple(facts["targets"])
     settings = settings_from_dict(facts["settings"]).networks
     shape = Shape(dict.fromkeys(targets, 1), frozenset(), targets, (), len(facts["classes"]))
-    network = StudentNetwork((0,), "student", shape, targets, settings)
-    for name in targets:
-        network.extractors[name] = Extractor(build(name, _without_weights(options, name)), settings.features)
-    classifier = Dense((0,), "classifier", settings.features, shape.classes)
+
+    def built() -> tuple[StudentNetwork, Dense]:
+        network = StudentNetwork((0,), "student", shape, targets, settings)
+        for name in targets:
+            network.extractors[name] = Extractor(build(name, _without_weights(options, name)), settings.features)
+        return network, Dense((0,), "classifier", settings.features, shape.classes)
+
+    if not any(kind_of(name) in ("speech", "text") for name in targets):  # their sizes come from a folder
+        check_size(lambda: torch.nn.ModuleList(built()), tensors)
+    network, classifier = built()
     _fill(network, "student.", tensors)
     _fill(classifier, "classifier.", tensors)
     several = ""
