@@ -142,6 +142,13 @@ def test_wrist_tells_actions_apart(watch: MotionArchive) -> None:
     assert score >= 0.8
 
 
+def test_a_training_starts_from_wrist(watch: MotionArchive, tmp_path: Path) -> None:
+    run = motet.pretrain("cmd", watch, tmp_path / "run", start="wrist", steps=1, batch_size=8, progress=False)
+    model = motet.load(run.path)
+    assert model.skeleton.name == "inertial"
+    assert model.transform(watch).shape == motet.load("wrist").transform(watch).shape
+
+
 def test_wrist_refuses_a_body(kinect: MotionArchive) -> None:
     with pytest.raises(ConfigError, match=r"holds kinect-v2 with .*the model reads inertial with 3; body reads bodies"):
         motet.load("wrist").transform(kinect)
