@@ -24,6 +24,7 @@ import motet
 from motet.core.errors import MotetError
 from tests.engine.kinds import kinds
 
+KINDS = ("pretrain", "discover", "distill", "motion", "raw", "graphs")
 OTHER: tuple[Any, ...] = (None, -1, 0, 1e30, "", "other", [], {}, True)
 
 
@@ -70,7 +71,7 @@ def flip(path: Path, chance: random.Random) -> str:
     return f"a bit of byte {place}"
 
 
-def flips(count: int, seed: int = 0, names: tuple[str, ...] = ("pretrain", "discover", "distill", "graphs")) -> Any:
+def flips(count: int, seed: int = 0, names: tuple[str, ...] = KINDS) -> Any:
     """Flip ``count`` times; how often each file was flipped and noticed, and what went unnoticed."""
     chance, seen, silent = random.Random(seed), Counter[str](), list[str]()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -87,7 +88,7 @@ def flips(count: int, seed: int = 0, names: tuple[str, ...] = ("pretrain", "disc
             shutil.copytree(root / name, place)
             files = [
                 place / "config.json",
-                *(p for p in place.glob("*.safetensors") if p.stem != "seed-1"),  # the second seed is not loaded
+                *_loaded(place),
                 *place.glob("result.json"),
             ]
             path = chance.choice(files)
@@ -104,6 +105,12 @@ def flips(count: int, seed: int = 0, names: tuple[str, ...] = ("pretrain", "disc
                 silent.append(f"{said}: {error!r}")
             shutil.rmtree(place)
     return seen, silent
+
+
+def _loaded(run: Path) -> list[Path]:
+    """Files of weights that are read: of several seeds or replicas the first."""
+    replicas = sorted(run.glob("replicas/*/student.safetensors"))[:1]
+    return [*(p for p in run.glob("*.safetensors") if p.stem != "seed-1"), *replicas]
 
 
 def _features(run: Path, name: str, data: Path) -> Any:

@@ -29,8 +29,10 @@ from typing import TypeVar
 import numpy as np
 
 from motet import cli
+from motet.core.places import CLASSIFIER, kind_of
 from motet.data.archive import MotionArchive
 from motet.engine.run import Run
+from motet.use.predictor import load_predictor
 from tests.engine.kinds import Kind, kinds
 
 T = TypeVar("T")
@@ -91,6 +93,10 @@ def writers(folder: Path) -> tuple[list[Writer], Kind]:
         shutil.rmtree(out / "folder", ignore_errors=True)
         return call("weights", "pack", run, "--out", out / "folder")
 
+    def fitted(out: Path) -> int:
+        quick = ("--candidates", "statistics+linear", "--folds", 2)
+        return call("fit", source, "--out", out / "model", *quick, "--overwrite", "--quiet")
+
     def nothing(out: Path) -> None:
         return None
 
@@ -110,6 +116,7 @@ def writers(folder: Path) -> tuple[list[Writer], Kind]:
             ("f.npz",),
         ),
         Writer("weights pack", packed, nothing, ("folder",)),
+        Writer("fit", fitted, fitted, ("model",)),
     ]
     return found, kind
 
@@ -184,6 +191,8 @@ def whole(path: Path) -> bool:
     if (path / "archive.json").exists():
         archive = MotionArchive.open(path)
         return all(np.isfinite(np.asarray(archive.clip(i))).all() for i in range(len(archive)))
+    if kind_of(path) == CLASSIFIER:
+        return load_predictor(path) is not None
     if (path / "config.json").exists():
         return Run.open(path).model() is not None
     return path.name == "folder"  # weights begun: they have no configuration, so nothing opens them

@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
+from motet.core.distributed import own_rows
 from motet.core.options import Options
 from motet.core.rng import CounterRNG
 from motet.data.skeletons import Skeleton
@@ -20,6 +23,17 @@ from motet.encoders import build_encoder, encode_together
 
 Clips = Tensor | Mapping[str, Tensor]
 """(B, T, P, V, C); of several sensors each one's, by its name, the main archive's under the empty one."""
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Rows of length one, in float32 whatever autocast does: what the equations assume."""
+    return normalize(x if x.dtype == torch.float64 else x.float(), dim=1)
+
+
+def hidden_spans(clips: int, moments: int, parts: int, *, span: int, share: float, device: torch.device) -> Tensor:
+    """(B, N, S) bool: what to hide, each of S parts for whole spans of the N moments, drawn for every clip."""
+    drawn = own_rows(lambda n: torch.rand(n, -(-moments // span), parts, device=device), clips)
+    return (drawn < share).repeat_interleave(span, dim=1)[:, :moments]
 
 
 @dataclass(frozen=True)

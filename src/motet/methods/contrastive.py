@@ -23,7 +23,6 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from motet.core.distributed import gather_rows
 from motet.core.errors import ConfigError, MotetWarning
@@ -34,7 +33,7 @@ from motet.data.skeletons import Skeleton
 from motet.encoders import encode_together
 from motet.losses import info_nce
 from motet.memory import Prototypes, Queue, ema_update, make_twin
-from motet.methods.base import Clips, Layout, Method, Streams
+from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
 
 
 @dataclass(frozen=True)
@@ -301,7 +300,7 @@ class ContrastiveHost(Streams):
         found: dict[str, Tensor] = {}
         for number, feature in zip(some, features, strict=True):
             stream = self.streams[number]
-            rows = self._unit(heads[number], feature)
+            rows = unit_rows(heads[number](feature))
             there = present.get(self.sensor_of[number])
             if there is not None:
                 rows = rows.new_zeros(count, rows.shape[1]).index_copy(0, there.nonzero()[:, 0], rows)
@@ -309,15 +308,9 @@ class ContrastiveHost(Streams):
         like = next(iter(found.values()))
         return {s: found[s] if s in found else like.new_zeros(like.shape) for s in self.streams}
 
-    @staticmethod
-    def _unit(head: nn.Module, feature: Tensor) -> Tensor:
-        # normalised in float32 whatever autocast does: unit rows are what the equations assume
-        embedded: Tensor = head(feature)
-        return normalize(embedded if feature.dtype == torch.float64 else embedded.float(), dim=1)
-
     def project(self, heads: nn.ModuleList, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Each stream's (B, F) features through its head: stream → (B, D) unit rows."""
-        return {s: self._unit(head, f) for s, head, f in zip(self.streams, heads, features, strict=True)}
+        return {s: unit_rows(head(f)) for s, head, f in zip(self.streams, heads, features, strict=True)}
 
     @torch.no_grad()
     def update_twins(self, epoch: int) -> None:

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, smooth_l1_loss
 
-from motet.core.distributed import own_rows
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Momentum, NotNegative, Options
 from motet.encoders import Transformer
 from motet.losses._precision import at_least_float32
 from motet.memory import ema_update, make_twin
-from motet.methods.base import Clips, Layout, Method, Streams
+from motet.methods.base import Clips, Layout, Method, Streams, hidden_spans
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import ContrastiveHost
 from motet.methods.halp import HaLPCMD
@@ -116,9 +115,8 @@ class Prediction(nn.Module):
 
     def draw(self, clips: int, moments: int, parts: int, device: torch.device) -> Tensor:
         """(B, N, S) bool: tubes to hide, drawn for every clip."""
-        spans = -(-moments // self.options.tube)
-        drawn = own_rows(lambda n: torch.rand(n, spans, parts, device=device), clips)
-        return (drawn < self.options.hidden_share).repeat_interleave(self.options.tube, dim=1)[:, :moments]
+        span, share = self.options.tube, self.options.hidden_share
+        return hidden_spans(clips, moments, parts, span=span, share=share, device=device)
 
     def forward(self, encoder: Transformer, twin: Transformer, x: Tensor) -> Tensor:
         """The loss of (B, T, P, V, C) clips."""

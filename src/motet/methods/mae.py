@@ -14,11 +14,10 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from motet.core.distributed import own_rows
 from motet.core.options import Bounds, Count
 from motet.encoders import encode_together
 from motet.losses._precision import at_least_float32
-from motet.methods.base import Clips, Layout, Method, Streams
+from motet.methods.base import Clips, Layout, Method, Streams, hidden_spans
 
 
 @at_least_float32
@@ -133,8 +132,6 @@ class MaskedStreams(Streams):
 
     def hide(self, x: Tensor) -> Tensor:
         """(B, T, 1, V, 1) bool: the joints to hide, of all persons, each for whole spans of frames."""
-        frames, joints = x.shape[1], x.shape[3]
-        spans = -(-frames // self.options.span)
-        drawn = own_rows(lambda n: torch.rand(n, spans, joints, device=x.device), len(x))
-        hidden = (drawn < self.options.hidden_share).repeat_interleave(self.options.span, dim=1)[:, :frames]
-        return hidden[:, :, None, :, None]
+        span, share = self.options.span, self.options.hidden_share
+        found = hidden_spans(len(x), x.shape[1], x.shape[3], span=span, share=share, device=x.device)
+        return found[:, :, None, :, None]

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from motet.core.distributed import world_size
 from motet.core.errors import ConfigError
@@ -21,7 +20,7 @@ from motet.core.options import Count, Natural, Positive
 from motet.encoders import Transformer
 from motet.losses import in_batch_nce
 from motet.memory import Queue
-from motet.methods.base import Clips, Layout, Method, Streams
+from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ class STARSStreams(Streams):
         found, keys = {}, {}
         for number, stream in enumerate(self.streams):
             projected = [self.projections[number](side[number]) for side in sides]
-            first, second = (normalize(z.float() if z.dtype != torch.float64 else z, dim=1) for z in projected)
-            guess = [normalize(self.predictions[number](z).to(first.dtype), dim=1) for z in projected]
+            first, second = (unit_rows(z) for z in projected)
+            guess = [unit_rows(self.predictions[number](z)) for z in projected]
             ring = self.queue.ring(stream).to(first.dtype)
             both = [(nearest_key(first, ring), guess[1]), (nearest_key(second, ring), guess[0])]
             parts = [in_batch_nce(near, other, temperature=self.options.temperature) for near, other in both]
