@@ -316,7 +316,7 @@ def test_what_does_not_fit(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "other").exists()
     assert main(["distill", "raw", str(folder), "--target", "video", *FLAGS, *QUICK]) == 2
     assert "--out" in capsys.readouterr().err
-    with pytest.raises(RunError, match="is not a run directory"):
+    with pytest.raises(RunError, match="is a folder of runs, not a run"):
         resume(tmp_path)
 
 
