@@ -27,7 +27,7 @@ from motet.data import layouts
 from motet.engine.learner import make_optimiser
 from motet.engine.options import encoder_options
 from motet.methods import recipes
-from motet.methods.contrastive import ContrastiveHost, StepOutput
+from motet.methods.contrastive import ContrastiveStreams, StepOutput
 
 SIDE = 2048  # of the product that gives the rate
 
@@ -41,7 +41,7 @@ class Step:
         if name == "moco":
             self.recipe = replace(self.recipe, method=recipes.get(f"moco/{size}").method)
         self.skeleton = layouts.get("kinect-v2")
-        self.host: ContrastiveHost = self.recipe.method.host(
+        self.host: ContrastiveStreams = self.recipe.method.host(
             ("joint",),
             skeleton=self.skeleton,
             persons=2,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.encoders import SkeletonGRU
-from motet.memory import ema_update, make_twin
+from motet.memory import ema_update, momentum_encoder
 
 MOMENTUM = 0.999
 
@@ -52,7 +52,7 @@ def main() -> None:
     clock = time.process_time if options.threads == 1 else time.perf_counter
     slow = network()
     fast = copy.deepcopy(slow)
-    slow_twin, fast_twin = make_twin(slow), make_twin(fast)
+    slow_twin, fast_twin = momentum_encoder(slow), momentum_encoder(fast)
     for mine, theirs in zip(slow.parameters(), fast.parameters(), strict=True):
         mine.grad = torch.randn_like(mine)
         theirs.grad = mine.grad.clone()

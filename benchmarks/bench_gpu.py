@@ -23,7 +23,7 @@ from tests.encoders.stepwise import StepwiseGRU
 from torch import Tensor, nn
 
 from motet.encoders import CausalGRU, encode_together
-from motet.memory import make_twin
+from motet.memory import momentum_encoder
 
 STREAMS, BATCH, FRAMES, FEATURES, HIDDEN, LAYERS = 3, 64, 64, 150, 1024, 3
 PEAK_SIZE = 8192
@@ -90,7 +90,7 @@ def seconds(action: Callable[[], None]) -> float:
 def bench(low: bool, stepwise: bool, rounds: int) -> dict[str, object]:
     torch.manual_seed(0)
     queries = nn.ModuleList([CausalGRU(FEATURES, HIDDEN, LAYERS) for _ in range(STREAMS)]).cuda()
-    keys = make_twin(queries)
+    keys = momentum_encoder(queries)
     inputs = [torch.randn(BATCH, FRAMES, FEATURES, device="cuda") for _ in range(STREAMS)]
     grouped = step_of(encode_together, list(queries), list(keys), inputs, low)
     forms = {"grouped": grouped, "library": step_of(by_library, list(queries), list(keys), inputs, low)}

@@ -22,7 +22,7 @@ from motet.data import layouts
 from motet.engine.learner import make_optimiser
 from motet.engine.options import encoder_options
 from motet.methods import recipes
-from motet.methods.contrastive import ContrastiveHost
+from motet.methods.contrastive import ContrastiveStreams
 from motet.methods.recipe import Recipe
 
 STEPS = 5
@@ -32,7 +32,7 @@ def stepper(recipe: Recipe, device: str) -> Callable[[], None]:
     """A function that takes ``STEPS`` steps in the last epoch."""
     torch.manual_seed(0)
     skeleton = layouts.get("kinect-v2")
-    host: ContrastiveHost = recipe.method.host(
+    host: ContrastiveStreams = recipe.method.host(
         recipe.streams,
         skeleton=skeleton,
         persons=2,

@@ -24,7 +24,7 @@ from torch.nn.functional import normalize
 from motet.data import layouts
 from motet.losses import consensus_distillation, mutual_distillation
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import ContrastiveHost
+from motet.methods.contrastive import ContrastiveStreams
 from motet.methods.moco import MoCo
 
 ARMS, LEGS = "left_arm+right_arm", "left_leg+right_leg"
@@ -75,7 +75,7 @@ def steps(count: int, rounds: int) -> dict[str, float]:
     }
 
     def form(method: CMD | MoCo) -> Callable[[], object]:
-        host = ContrastiveHost(
+        host = ContrastiveStreams(
             method,
             VIEWS[:count],
             skeleton=layouts.get("kinect-v2"),

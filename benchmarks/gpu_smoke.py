@@ -31,7 +31,7 @@ from motet.cli import main as motet
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.encoders import CausalGRU, Rocket, build_encoder, encode_together
-from motet.memory import make_twin
+from motet.memory import momentum_encoder
 
 Case = Callable[[], str]
 BATCH, FRAMES, PERSONS, CHANNELS = 6, 24, 2, 3
@@ -188,7 +188,7 @@ def together_case(device: str) -> str:
     """Three streams and their momentum encoders in one recurrence, as a CUDA graph where there is one."""
     torch.manual_seed(0)
     encoders = nn.ModuleList([CausalGRU(20, 64, 2) for _ in range(3)]).to(device)
-    twins, inputs = make_twin(encoders), [torch.randn(8, 16, 20, device=device) for _ in range(3)]
+    twins, inputs = momentum_encoder(encoders), [torch.randn(8, 16, 20, device=device) for _ in range(3)]
 
     def step() -> Tensor:
         features = encode_together(list(encoders), inputs)

@@ -48,13 +48,13 @@ class Mutation:
     where: str = "methods"
 
 
-KEYS = """        self.update_twins(epoch)
+KEYS = """        self.update_key_encoders(epoch)
         with torch.no_grad():
             return self._embed(self.key_encoders, self.key_heads, clips, present)
 """
 LATE_KEYS = """        with torch.no_grad():
             found = self._embed(self.key_encoders, self.key_heads, clips, present)
-        self.update_twins(epoch)
+        self.update_key_encoders(epoch)
         return found
 """
 TEACHERS = """                ema_update(branch.teacher, branch.student, self.settings.ema)

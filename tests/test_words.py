@@ -18,6 +18,16 @@ OLD = {
     r"alike": "similar, equal, in the same way",
     r"(?<!-)beside(?![=:\"'])": "next to, with, against",
 }
+RENAMED = {
+    "ContrastiveHost": "ContrastiveStreams",
+    "AimCLRHost": "AimCLRStreams",
+    "LatentHost": "LatentContrastiveStreams",
+    "make_twin": "momentum_encoder",
+    "update_twins": "update_key_encoders",
+    "moving_twins": "moving_key_encoders",
+}
+"""identifiers; the earlier ones stay as aliases at most"""
+ALIAS = re.compile(r"^(\w+) = \w+\n\"\"\"its earlier name\"\"\"", re.MULTILINE)
 PATTERN = re.compile("|".join(rf"(?P<w{n}>\b{word}\b)" for n, word in enumerate(OLD)), re.IGNORECASE)
 
 
@@ -51,6 +61,19 @@ def test_docs_speak_plainly() -> None:
 def test_messages_and_help_speak_plainly() -> None:
     modules = sorted((ROOT / "src").rglob("*.py"))
     assert [w for module in modules for w in old_words(strings(module), module)] == []
+
+
+def test_identifiers_are_the_field_s() -> None:
+    found = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        if path.name == "__init__.py":  # names of a package's aliases
+            continue
+        text = path.read_text(encoding="utf-8")
+        kept = set(ALIAS.findall(text))
+        for old, new in RENAMED.items():
+            uses = len(re.findall(rf"\b{old}\b", text)) - (old in kept)
+            found += [f"{path.relative_to(ROOT)}: {old}; say {new}"] * uses
+    assert found == []
 
 
 def test_the_search_finds_them(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from motet.core.errors import ConfigError
-from motet.memory.momentum import ema_update, make_twin
+from motet.memory.momentum import ema_update, momentum_encoder
 
 
 def _network() -> nn.Module:
@@ -15,7 +15,7 @@ def _network() -> nn.Module:
 def test_twin_is_a_copy_without_gradients_in_train_mode() -> None:
     online = _network().eval()
     online(torch.randn(5, 3)).sum().backward()
-    twin = make_twin(online)
+    twin = momentum_encoder(online)
     assert twin.training
     assert not online.training
     for mine, theirs in zip(twin.parameters(), online.parameters(), strict=True):
@@ -30,7 +30,7 @@ def test_twin_is_a_copy_without_gradients_in_train_mode() -> None:
 def test_update_follows_the_formula(momentum: float) -> None:
     torch.manual_seed(0)
     online = _network().double()
-    twin = make_twin(online)
+    twin = momentum_encoder(online)
     with torch.no_grad():
         for parameter in online.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -47,7 +47,7 @@ def test_update_follows_the_formula(momentum: float) -> None:
 
 def test_update_leaves_buffers_alone() -> None:
     online = _network()
-    twin = make_twin(online)
+    twin = momentum_encoder(online)
     online(torch.randn(8, 3) + 5)
     before = [b.clone() for b in twin.buffers()]
     ema_update(twin, online, 0.5)
@@ -58,6 +58,6 @@ def test_update_leaves_buffers_alone() -> None:
 def test_update_refuses_what_does_not_fit() -> None:
     online = _network()
     with pytest.raises(ConfigError, match=r"momentum must lie in \[0, 1\], not 1.5"):
-        ema_update(make_twin(online), online, 1.5)
-    with pytest.raises(ConfigError, match="make_twin"):
+        ema_update(momentum_encoder(online), online, 1.5)
+    with pytest.raises(ConfigError, match="momentum_encoder"):
         ema_update(nn.Linear(3, 3), online, 0.9)

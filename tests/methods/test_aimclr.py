@@ -19,8 +19,8 @@ from motet.encoders.attention import energy_drop
 from motet.engine.checkpoint import load_checkpoint
 from motet.losses import distributional_divergence, info_nce, neighbour_mining
 from motet.methods import recipes
-from motet.methods.aimclr import AimCLR, AimCLRHost, HaLPAimCLR
-from motet.methods.contrastive import ContrastiveHost
+from motet.methods.aimclr import AimCLR, AimCLRStreams, HaLPAimCLR
+from motet.methods.contrastive import ContrastiveStreams
 from motet.methods.pretrain import resume
 from tests.conftest import stick
 from tests.methods.test_contrastive import clips
@@ -29,7 +29,7 @@ from tests.methods.test_pretrain import assert_same, stop_at, tiny
 SMALL: dict[str, Any] = {"dim": 5, "queue_size": 12, "key_momentum": 0.9}
 
 
-def host(options: AimCLR, streams: tuple[str, ...] = ("joint",), encoder: str = "stgcn") -> ContrastiveHost:
+def host(options: AimCLR, streams: tuple[str, ...] = ("joint",), encoder: str = "stgcn") -> ContrastiveStreams:
     torch.manual_seed(0)
     built: dict[str, Any] = {"name": "stgcn", "width": 3, "feature_size": 7, "dropout": 0.0}
     if encoder == "gru":
@@ -49,7 +49,7 @@ def test_one_step_equals_the_algorithm_written_out() -> None:
     q_e = normalize(head(nodes.mean((1, 2))), dim=1)
     q_ed = normalize(head(energy_drop(nodes, 0.7).mean((1, 2))), dim=1)
     assert not torch.equal(q_e, q_ed)
-    twin.update_twins(0)
+    twin.update_key_encoders(0)
     k = normalize(twin.key_heads[0](twin.key_encoders[0](second)), dim=1).detach()
     queue = twin.queue.ring("joint")
     divergence = sum(distributional_divergence(x, q, k, queue) for x in (q_e, q_ed)) / 2
@@ -89,7 +89,7 @@ def test_size_of_the_published_encoder() -> None:
     assert isinstance(options, AimCLR)
     skeleton = layout("kinect-v2")
     with torch.device("meta"):
-        made = AimCLRHost(
+        made = AimCLRStreams(
             options, ("joint",), skeleton=skeleton, persons=2, channels=3, encoder={"name": "stgcn"}, epochs=1
         )
     assert sum(p.numel() for m in (made.encoders, made.heads) for p in m.parameters()) == 920_068

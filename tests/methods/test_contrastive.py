@@ -14,7 +14,7 @@ from motet.core.errors import ConfigError
 from motet.losses import info_nce, mutual_distillation
 from motet.memory import ema_update
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import Contrastive, ContrastiveHost, Term
+from motet.methods.contrastive import Contrastive, ContrastiveStreams, Term
 from motet.methods.crossclr import CrosSCLR
 from motet.methods.mcl import MCL
 from motet.methods.moco import MoCo
@@ -24,10 +24,10 @@ from tests.losses.golden import STREAMS, raw, toy, unit
 Any3 = ("joint", "motion", "bone")
 
 
-def host(options: Contrastive, streams: tuple[str, ...] = Any3, epochs: int = 4) -> ContrastiveHost:
+def host(options: Contrastive, streams: tuple[str, ...] = Any3, epochs: int = 4) -> ContrastiveStreams:
     torch.manual_seed(0)
     encoder = {"name": "gru", "hidden": 6, "layers": 1, "mode": "causal"}
-    return ContrastiveHost(
+    return ContrastiveStreams(
         options, streams, skeleton=stick(), persons=1, channels=3, encoder=encoder, epochs=epochs
     ).double()
 

@@ -21,7 +21,7 @@ from motet.memory.kmeans import spherical_kmeans
 from motet.methods import hallucination as module
 from motet.methods import recipes
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput
+from motet.methods.contrastive import Contrastive, ContrastiveStreams, StepOutput
 from motet.methods.halp import HaLP, HaLPCMD, analysis
 from motet.methods.moco import MoCo
 from motet.methods.pretrain import resolve, resume
@@ -33,7 +33,9 @@ SMALL: dict[str, Any] = {"dim": 5, "queue_size": 12, "key_momentum": 0.9}
 HALP: dict[str, Any] = {**SMALL, "prototypes": 4, "recent": 8, "positives": 6, "refresh": 2, "halp_start": 0}
 
 
-def run(options: Contrastive, steps: int, streams: tuple[str, ...] = ("joint",)) -> tuple[ContrastiveHost, list[Any]]:
+def run(
+    options: Contrastive, steps: int, streams: tuple[str, ...] = ("joint",)
+) -> tuple[ContrastiveStreams, list[Any]]:
     model = host(options, streams)
     torch.manual_seed(1)
     return model, [model(clips(i), clips(i + 50), 0) for i in range(steps)]

@@ -11,14 +11,14 @@ from motet.data import layouts
 from motet.evaluate.linear import Options as LinearOptions
 from motet.losses import info_nce, neighbour_distillation
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import Contrastive, ContrastiveHost
+from motet.methods.contrastive import Contrastive, ContrastiveStreams
 from motet.methods.moco import MoCo
 from motet.methods.recipes import get
 
 
-def host(options: Contrastive, streams: tuple[str, ...]) -> ContrastiveHost:
+def host(options: Contrastive, streams: tuple[str, ...]) -> ContrastiveStreams:
     with torch.device("meta"):  # sizes only
-        return ContrastiveHost(
+        return ContrastiveStreams(
             options,
             streams,
             skeleton=layouts.get("kinect-v2"),

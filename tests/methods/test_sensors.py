@@ -23,7 +23,7 @@ from motet.losses import info_nce, mutual_contrast, neighbour_distillation
 from motet.memory import Queue
 from motet.methods.base import Layout
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import ContrastiveHost, StepOutput
+from motet.methods.contrastive import ContrastiveStreams, StepOutput
 from motet.methods.crossclr import CrosSCLR
 from motet.methods.learner import Pretraining
 from motet.methods.mcl import MCL
@@ -242,7 +242,7 @@ def test_slots_remember_what_their_clip_lacked() -> None:
 def test_absent_clips_pass_no_encoder_and_leave_norms_alone() -> None:
     torch.manual_seed(0)
     encoder = {"name": "gru", "hidden": 4, "layers": 1}
-    host = ContrastiveHost(
+    host = ContrastiveStreams(
         CMD(queue_size=8, dim=4),
         ("joint", "watch:joint"),
         skeleton=stick(),

@@ -1,4 +1,4 @@
-"""The momentum twin of a network: a copy that follows the online weights slowly (MoCo, He et al., CVPR 2020)."""
+"""The momentum encoder: a copy of a network that follows the online weights slowly (MoCo, He et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from motet.core.errors import ConfigError
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
-def make_twin(module: ModuleType) -> ModuleType:
+def momentum_encoder(module: ModuleType) -> ModuleType:
     """A deep copy without gradients, in train mode.
 
-    Train mode is CMD's choice (Mao et al., ECCV 2022, released code): the twin's batch norms use batch statistics
-    and keep running statistics of their own.
+    Train mode is CMD's choice (Mao et al., ECCV 2022, released code): its batch norms use batch statistics and keep
+    running statistics of their own.
     """
-    twin = copy.deepcopy(module).requires_grad_(False)
-    for parameter in twin.parameters():
+    made = copy.deepcopy(module).requires_grad_(False)
+    for parameter in made.parameters():
         parameter.grad = None
-    return twin.train()
+    return made.train()
+
+
+make_twin = momentum_encoder
+"""its earlier name"""
 
 
 @torch.no_grad()
@@ -30,7 +34,7 @@ def ema_update(twin: nn.Module, online: nn.Module, momentum: float) -> None:
     """twin ← momentum · twin + (1 − momentum) · online, parameters only, never buffers.
 
     Args:
-        twin: what :func:`make_twin` returned for ``online``; changed in place.
+        twin: what :func:`momentum_encoder` returned for ``online``; changed in place.
         online: the network that is trained.
         momentum: in [0, 1]; 0 copies, 1 leaves the twin as it is.
 
@@ -42,6 +46,6 @@ def ema_update(twin: nn.Module, online: nn.Module, momentum: float) -> None:
     targets: list[Tensor] = list(twin.parameters())
     sources: list[Tensor] = list(online.parameters())
     if [t.shape for t in targets] != [s.shape for s in sources]:
-        raise ConfigError("the twin and the online network differ in their parameters; make the twin with make_twin")
+        raise ConfigError("the two networks differ in their parameters; make the follower with momentum_encoder")
     if targets:
         torch._foreach_lerp_(targets, sources, 1.0 - momentum)

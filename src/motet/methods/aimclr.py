@@ -24,8 +24,8 @@ from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN
 from motet.encoders.attention import LEAST_ATTENTION, energy_drop
 from motet.losses import distributional_divergence, neighbour_mining
-from motet.memory import make_twin
-from motet.methods.contrastive import Contrastive, ContrastiveHost, StepOutput, Term
+from motet.memory import momentum_encoder
+from motet.methods.contrastive import Contrastive, ContrastiveStreams, StepOutput, Term
 from motet.methods.halp import HaLP
 
 
@@ -82,8 +82,8 @@ class AimCLR(Contrastive):
 
         return loss
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
-        return AimCLRHost(self, streams, **layout)
+    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+        return AimCLRStreams(self, streams, **layout)
 
     def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
         """Shift all three clips in time and distort the third."""
@@ -126,7 +126,7 @@ class HaLPAimCLR(HaLP, AimCLR):
     padding: Fraction = 1 / 6
 
 
-class AimCLRHost(ContrastiveHost):
+class AimCLRStreams(ContrastiveStreams):
     """The contrastive host with two further queries per stream, ``extreme`` and ``dropped``, from a third clip.
 
     Layers of the heads start N(0, 0.02²) with zero biases like those of the ST-GCN, as in the released code.
@@ -143,11 +143,11 @@ class AimCLRHost(ContrastiveHost):
             )
         self.heads.apply(_start)
         if options.own_key_weights:
-            other = ContrastiveHost(options, streams, **layout)
+            other = ContrastiveStreams(options, streams, **layout)
             other.heads.apply(_start)
-            self.key_encoders, self.key_heads = make_twin(other.encoders), make_twin(other.heads)
+            self.key_encoders, self.key_heads = momentum_encoder(other.encoders), momentum_encoder(other.heads)
         else:
-            self.key_heads = make_twin(self.heads)
+            self.key_heads = momentum_encoder(self.heads)
 
     def embed_further(self, clips: Sequence[Tensor]) -> Mapping[str, Mapping[str, Tensor]]:
         """``extreme`` → stream → (B, D), and ``dropped`` with the attended parts of the feature map dropped."""

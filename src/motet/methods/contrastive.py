@@ -32,7 +32,7 @@ from motet.data.extreme import padded_crop
 from motet.data.skeletons import Skeleton
 from motet.encoders import encode_together
 from motet.losses import info_nce
-from motet.memory import Prototypes, Queue, ema_update, make_twin
+from motet.memory import Prototypes, Queue, ema_update, momentum_encoder
 from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
 
 
@@ -146,7 +146,7 @@ class Contrastive(Method):
 
     def build(
         self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> ContrastiveHost:
+    ) -> ContrastiveStreams:
         main = layouts[""]
         return self.host(
             streams,
@@ -159,9 +159,9 @@ class Contrastive(Method):
             gaps=gaps,
         )
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
-        """The module that trains; ``layout`` is what :class:`ContrastiveHost` takes by name."""
-        return ContrastiveHost(self, streams, **layout)
+    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+        """The module that trains; ``layout`` is what :class:`ContrastiveStreams` takes by name."""
+        return ContrastiveStreams(self, streams, **layout)
 
     def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
         """What a method does to the :attr:`clips` augmented (B, T, P, V, C) clips of a step: shift them in time."""
@@ -195,7 +195,7 @@ class Contrastive(Method):
         """The options with a queue of another size, and what the released code derives from that size."""
         return replace(self, queue_size=size)
 
-    def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
+    def moving_key_encoders(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
         """Streams whose key encoder follows its query encoder in an epoch: all of them."""
         return list(streams)
 
@@ -226,7 +226,7 @@ class Head(nn.Sequential):
         super().__init__(*hidden, *([nn.ReLU()] if hidden else []), last)
 
 
-class ContrastiveHost(Streams):
+class ContrastiveStreams(Streams):
     """Streams, their momentum twins and queues; ``forward`` is one step up to the loss.
 
     Args:
@@ -261,7 +261,7 @@ class ContrastiveHost(Streams):
                 "--encoder tcn trains convolutions"
             )
         self.heads = nn.ModuleList([Head(e.feature_size, options) for e in self.encoders])  # type: ignore[arg-type]
-        self.key_encoders, self.key_heads = make_twin(self.encoders), make_twin(self.heads)
+        self.key_encoders, self.key_heads = momentum_encoder(self.encoders), momentum_encoder(self.heads)
         self.queue = Queue(streams, options.queue_size, options.dim, gaps=gaps, owners=options.mask_own)
         self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
@@ -313,9 +313,9 @@ class ContrastiveHost(Streams):
         return {s: unit_rows(head(f)) for s, head, f in zip(self.streams, heads, features, strict=True)}
 
     @torch.no_grad()
-    def update_twins(self, epoch: int) -> None:
+    def update_key_encoders(self, epoch: int) -> None:
         """Momentum update of the key encoders and heads; parameters only, never buffers."""
-        moving = [self.streams.index(s) for s in self.options.moving_twins(self.streams, epoch, self.epochs)]
+        moving = [self.streams.index(s) for s in self.options.moving_key_encoders(self.streams, epoch, self.epochs)]
         for twins, online in ((self.key_encoders, self.encoders), (self.key_heads, self.heads)):
             pick = nn.ModuleList([twins[i] for i in moving]), nn.ModuleList([online[i] for i in moving])
             ema_update(*pick, self.options.key_momentum)
@@ -327,7 +327,7 @@ class ContrastiveHost(Streams):
     def _keys(self, clips: Clips, epoch: int, present: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         if self.options.shares_encoder():
             return self._embed(self.encoders, self.heads, clips, present)
-        self.update_twins(epoch)
+        self.update_key_encoders(epoch)
         with torch.no_grad():
             return self._embed(self.key_encoders, self.key_heads, clips, present)
 
@@ -379,3 +379,7 @@ class ContrastiveHost(Streams):
         if self.prototypes is not None:
             self.prototypes.advance(self.queue, epoch=epoch, rows=len(rows[self.streams[0]]))
         return losses
+
+
+ContrastiveHost = ContrastiveStreams
+"""its earlier name"""

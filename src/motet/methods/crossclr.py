@@ -58,7 +58,7 @@ class CrosSCLR(Contrastive):
     def released(self, split: str | None) -> CrosSCLR:
         return replace(self, frozen_twins=True)
 
-    def moving_twins(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
+    def moving_key_encoders(self, streams: Sequence[str], epoch: int, epochs: int) -> list[str]:
         if not self.frozen_twins or epoch < self.switch(epochs):
             return list(streams)
         return ["motion"] if "motion" in streams else [streams[-1]]

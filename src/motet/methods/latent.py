@@ -21,10 +21,10 @@ from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Momentum, NotNegative, Options
 from motet.encoders import Transformer
 from motet.losses._precision import at_least_float32
-from motet.memory import ema_update, make_twin
+from motet.memory import ema_update, momentum_encoder
 from motet.methods.base import Clips, Layout, Method, Streams, hidden_spans
 from motet.methods.cmd import CMD
-from motet.methods.contrastive import ContrastiveHost
+from motet.methods.contrastive import ContrastiveStreams
 from motet.methods.halp import HaLPCMD
 
 
@@ -68,8 +68,8 @@ class LatentCMD(Masks, CMD):
     meaning: ClassVar[str] = "As CMD, and what hidden body parts do is predicted."
     allows_gaps: ClassVar[bool] = False
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
-        return LatentHost(self, self, streams, **layout)
+    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+        return LatentContrastiveStreams(self, self, streams, **layout)
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class LatentHaLP(Masks, HaLPCMD):
     title: ClassVar[str] = "masked latent prediction + HaLP+CMD"
     meaning: ClassVar[str] = "As HaLP+CMD, and what hidden body parts do is predicted."
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveHost:
-        return LatentHost(self, self, streams, **layout)
+    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+        return LatentContrastiveStreams(self, self, streams, **layout)
 
 
 @at_least_float32
@@ -154,7 +154,7 @@ class LatentStreams(Streams):
         super().__init__(streams, layouts)
         self.options = options
         self.predictions = nn.ModuleList(Prediction(encoder, options) for encoder in self.encoders)
-        self.twins = make_twin(self.encoders)
+        self.twins = momentum_encoder(self.encoders)
 
     def restarted(self) -> None:
         self.twins.load_state_dict(self.encoders.state_dict())
@@ -171,7 +171,7 @@ class LatentStreams(Streams):
         return _terms(self, self.predictions, self.twins, clips[0], self.options.latent_weight)
 
 
-class LatentHost(ContrastiveHost):
+class LatentContrastiveStreams(ContrastiveStreams):
     """The contrastive host whose key encoders also give targets for what is hidden of the query's clip."""
 
     def __init__(self, options: CMD, masks: Masks, streams: Sequence[str], **layout: Any) -> None:

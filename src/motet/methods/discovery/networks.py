@@ -13,7 +13,7 @@ from torch.nn import functional
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
 from motet.encoders import build_encoder
-from motet.memory import make_twin
+from motet.memory import momentum_encoder
 from motet.methods.discovery.settings import Settings
 from motet.methods.discovery.streams import StreamEncoder
 
@@ -137,7 +137,7 @@ class Branch(nn.Module):
         if projection:
             parts["projection"] = linear(self.features, projection)
         self.student = nn.ModuleDict(parts)
-        self.teacher = make_twin(self.student)
+        self.teacher = momentum_encoder(self.student)
         self.source_classifier = linear(self.features, source_classes) if source_classes else None
         self.decoder = decoder
         self.register_buffer("bank", torch.zeros(clips, self.features))
@@ -178,7 +178,7 @@ class Branch(nn.Module):
             layer.weight.copy_(weight)
             layer.bias.zero_()
         self.student["clusters"] = layer
-        self.teacher["clusters"] = make_twin(layer)
+        self.teacher["clusters"] = momentum_encoder(layer)
 
     @property
     def clusters(self) -> int:

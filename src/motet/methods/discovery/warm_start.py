@@ -17,7 +17,7 @@ from motet.engine.checkpoint import load_checkpoint, upgraded
 from motet.engine.hub import is_hub_id, is_shipped, shipped
 from motet.engine.learner import Stage
 from motet.engine.model import load
-from motet.memory import make_twin
+from motet.memory import momentum_encoder
 from motet.methods.discovery.data import Clips
 from motet.methods.discovery.joints import Meeting, check_axes
 from motet.methods.discovery.settings import AFTER_PRETRAINING, Settings, settings_from_dict
@@ -118,7 +118,7 @@ def start(discovery: Discovery, settings: Settings, clips: Clips) -> None:
                 several.standardise(
                     [whole_clips(store, ids, settings.frames) for ids in torch.split(clips.train, ROWS)]
                 )
-            branch.teacher["encoder"] = make_twin(encoder)
+            branch.teacher["encoder"] = momentum_encoder(encoder)
         elif number == 1:
             raise ConfigError(
                 f"the weights of {settings.start} do not fit the encoder of the target; its persons or options differ"
