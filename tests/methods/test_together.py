@@ -11,12 +11,14 @@ import pytest
 import torch
 
 import motet
+from motet import cli
 from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.core.progress import LoopProgress
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.together import Sets, common_form, gathered
 from motet.engine.learner import Stage
+from motet.engine.run import Run
 from motet.methods.learner import _looks
 from motet.methods.pretrain import pretrain, resume, train_seeds
 from motet.methods.start import Start
@@ -120,6 +122,9 @@ def test_start_gives_the_encoders(small_archive: MotionArchive, tmp_path: Path) 
     for name, value in motet.load(out).weights().items():
         if not any(word in name for word in ("running", "num_batches", "whitening")):
             torch.testing.assert_close(value, begin.model.weights()[name])
+    repeated = ["pretrain", "--from-run", str(out), "--data", str(small_archive.path), "--out", str(tmp_path / "again")]
+    assert cli.main([*repeated, "--quiet"]) == 0
+    assert Run.open(tmp_path / "again").config["start"] == str(first.path.resolve())
     host = pretrain("halp/small", small_archive, tmp_path / "third", start=first.path, **TINY, prototypes=4)
     assert motet.load(host.path).streams == ("joint",)
 
