@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,17 @@ import torch
 
 import motet
 from motet import cli
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.simulate import simulate
 from motet.encoders import TCN
-from motet.methods import rocket
+from motet.methods import recipes, rocket
 from motet.methods.frames import _between
+from motet.methods.model import Model
+from motet.methods.pretrain import _start as usual_start
+from motet.methods.pretrain import train_seeds
+from motet.methods.recipe import Recipe
 from tests.data.test_inertial import sensor
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -213,3 +218,38 @@ def test_weights_from_nothing(name: str, layout: str, tmp_path: Path) -> None:
 def test_no_such_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["weights", "train", "soul", "--out", str(tmp_path / "x"), "--quiet"]) == 2
     assert "choose from body, wrist" in capsys.readouterr().err
+
+
+def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: MotionArchive, tmp_path: Path) -> None:
+    short = {"epochs": 1, "batch_size": 8, "progress": False}
+    with pytest.warns(MotetNote, match="starts from the weights body, .* --start none trains new encoders"):
+        (run,) = train_seeds("moco", kinect, tmp_path / "runs", [1], lr=1e-30, **short)
+    assert run.config["start"] == "body"
+    trained, body = run.model(), motet.load("body")
+    assert isinstance(trained, Model)
+    assert isinstance(body, Model)
+    both = zip(trained.encoders.parameters(), body.encoders.parameters(), strict=True)
+    assert all(torch.allclose(ours, theirs) for ours, theirs in both)
+    (again,) = train_seeds("moco", kinect, tmp_path / "runs", [1], lr=1e-30, **short)  # the same training
+    assert again.path == run.path
+    with pytest.raises(RunError, match="it started from body"):
+        train_seeds("moco", kinect, tmp_path / "runs", [1], start="none", lr=1e-30, **short)
+
+
+def test_when_new_encoders_are_trained(kinect: MotionArchive, small_archive: MotionArchive) -> None:
+    def start(recipe: str | Recipe, archive: MotionArchive, **options: Any) -> str | None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MotetNote)
+            found = usual_start(recipe, [archive], options.pop("start", None), {"beside": None, **options})
+        return None if found is None else found.name
+
+    assert start("cmd", kinect) == "body"
+    assert start("halp/small", kinect, lr=0.1, epochs=3, streams=("bone", "joint")) == "body"
+    for options in ({"width": 8}, {"preprocess": "yaw"}, {"frames": 16}, {"streams": ("joint", "acceleration")}):
+        assert start("cmd", kinect, **options) is None, options
+    assert start("cmd", kinect, start="none") is None
+    assert start("cmd", kinect, beside={"watch": kinect}) is None
+    assert start("cmd/small-gru", kinect) is None
+    assert start("cmd/ntu60-xsub", kinect, split="odd-even") is None
+    assert start(recipes.get("cmd/small"), kinect) is None
+    assert start("cmd", small_archive) is None  # no shoulders

@@ -41,7 +41,9 @@ class Arguments(Output):
     seeds: tuple[int, ...] = ()
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
     start: str | None = None
-    """start the encoders from those of this run, folder of weights or name of weights (body, wrist)"""
+    """start the encoders from those of this run, folder of weights or name of weights (body, wrist); by default a small
+    recipe starts from body where it reads the recordings, unless options speak of encoder, preprocessing or frames;
+    none: new encoders"""
     beside: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …")] = ()
     """another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""
     pair_by: tuple[str, ...] = ("name",)

@@ -33,7 +33,7 @@ from motet.methods.material import described, material, opened, sources_of, stor
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe, recipe_from_dict
 from motet.methods.sensors import Archives, Companion, companions, fitted, same_sides
-from motet.methods.start import Start
+from motet.methods.start import FRESH, Start
 
 Data = str | Path | MotionArchive | Sequence[str | Path | MotionArchive]
 """An archive, or several that train together."""
@@ -173,7 +173,9 @@ def pretrain(
             ``set_weights`` says how often each is drawn from.
         out: run directory to create.
         start: run directory, folder of weights or name of weights (``"body"``) whose encoders the training starts from;
-            recordings are brought to their layout.
+            recordings are brought to their layout. By default a small recipe, named as text, starts from the weights of
+            the package that read the recordings, unless options speak of encoder, preprocessing or frames;
+            ``"none"``: new encoders.
         beside: archives of other sensors that recorded the same performances, by the name that streams give them
             (``streams=("joint", "vicon:joint")``); what recorded next to the skeletons of ``data`` needs none.
         pair_by: columns of the clips tables that name a performance in all of them.
@@ -189,7 +191,8 @@ def pretrain(
         Interrupted: stopped by SIGINT or SIGTERM; the state is saved.
         RunError: the loss is not finite; names term, step and clips. The last checkpoint stays.
     """
-    sources, begin = opened(data), None if start is None else Start.open(start)
+    sources = opened(data)
+    begin = _start(recipe, sources, start, {**options, "beside": beside})
     Run(Path(out)).check_free()
     with material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
         resolved, parts = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
@@ -211,6 +214,23 @@ def pretrain(
         run = create_run(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
         trainer.fit(run)
     return run
+
+
+def _start(
+    recipe: str | Recipe, sources: Sequence[MotionArchive], start: str | Path | None, options: Mapping[str, Any]
+) -> Start | None:
+    """What was asked for, or the usual start of a recipe that is known by its name."""
+    if start is not None:
+        return None if start == FRESH else Start.open(start)
+    if not isinstance(recipe, str) or recipes.is_file(recipe) or options["beside"]:
+        return None
+    size = sum(len(split(source, _rule_asked(recipe, options) or default_rule(source)).train) for source in sources)
+    base = recipes.get(recipe, size)
+    found = Start.usual(base, sources, options) if base.recipe.endswith("/small") else None
+    if found is not None:
+        said = f"starts from the weights {found.name}, which read these recordings; --start {FRESH} trains new encoders"
+        warnings.warn(said, MotetNote, stacklevel=3)
+    return found
 
 
 def _rule_asked(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
@@ -372,7 +392,9 @@ def _check_same(
     start: str | Path | None,
 ) -> None:
     """Refuse to take a run for the training that was asked for when it is another one."""
-    begin = None if start is None else Start.open(start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MotetNote)
+        begin = _start(recipe, sources, start, {**options, "beside": beside})
     with warnings.catch_warnings(), material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
         warnings.simplefilter("ignore", MotetWarning)  # the run reported them when it began
         wanted, _ = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)

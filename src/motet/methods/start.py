@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,11 @@ from motet.methods.base import Streams
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.rocket import ROCKET
+
+USUAL = "body"
+"""weights that small recipes start from where they read the recordings"""
+FRESH = "none"
+"""the name of a start from new encoders"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,33 @@ class Start:
         if str(name) == ROCKET:
             raise ConfigError("random convolutions have no weights to start from; choose body, wrist or a run")
         return cls(str(name), load(name, "cpu", ("pretrain",)))
+
+    @classmethod
+    def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Start | None:
+        """The weights :data:`USUAL`, which a small recipe starts from where nothing else is said.
+
+        None where they do not read the recordings, or an option speaks of another encoder or another form of the clips.
+
+        Args:
+            recipe: a recipe as it is known by its name.
+            archives: the recordings.
+            options: what was asked for by name.
+        """
+        own = {f.name for f in fields(Encoder)} | {"preprocess", "frames", "encode_frames", "as_released"}
+        if recipe.encoder.encoder != "tcn" or own & options.keys():
+            return None
+        streams = options.get("streams", recipe.streams)
+        found = cls.open(USUAL)
+        fits = set(streams) <= set(found.model.streams) and all(found.reads(archive) for archive in archives)
+        return found if fits else None
+
+    def reads(self, archive: MotionArchive) -> bool:
+        """Whether the encoders can read recordings."""
+        try:
+            self.model.check(archive)
+        except ConfigError:
+            return False
+        return True
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse recordings in a layout that the encoders do not read.

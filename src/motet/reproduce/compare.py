@@ -13,6 +13,7 @@ from motet.data.archive import MotionArchive
 from motet.engine.table import UNTRAINED, Row, is_baseline, percent
 from motet.evaluate.runner import run as evaluate
 from motet.methods.pretrain import train_seeds
+from motet.methods.start import FRESH
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def study(
     evaluation: dict[str, Any] = {}
     for entry in entries:
         folder = out / entry.name
-        runs = train_seeds(entry.recipe, archive, folder, seeds, progress=progress, **entry.options)
+        runs = train_seeds(entry.recipe, archive, folder, seeds, progress=progress, **{"start": FRESH, **entry.options})
         evaluation = evaluate(
             runs,
             protocols,

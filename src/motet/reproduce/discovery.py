@@ -21,6 +21,7 @@ from motet.methods.discovery.run import plan
 from motet.methods.discovery.settings import AFTER_PRETRAINING, SETTINGS
 from motet.methods.discovery.train import PRETRAINED
 from motet.methods.pretrain import train_seeds
+from motet.methods.start import FRESH
 from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Job, Request, Values, folder_of, read_all, settled, words
 
@@ -115,7 +116,7 @@ class Discovery:
         steps = len(found.parts.train) // batch
         options = settled(training.options, epochs=found.settings.epochs, defaults={}, per_epoch=steps)
         options |= same | {"split": found.parts.target_split}
-        run = train_seeds(name, clips, folder, (seed,), progress=self.request.progress, **options)[0]
+        run = train_seeds(name, clips, folder, (seed,), start=FRESH, progress=self.request.progress, **options)[0]
         return {"start": str(run.path)}
 
     def _plain(self, job: Job) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from motet.evaluate.runner import run as evaluate
 from motet.methods import recipes
 from motet.methods.pretrain import resolve, train_seeds, trainer_of
 from motet.methods.recipe import Recipe
+from motet.methods.start import FRESH
 from motet.reproduce.declare import BEST, TARGET, BySplit, Measure, Row, Share, Steps, Times, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, read_all, settled, words
 
@@ -138,6 +139,7 @@ class Pretraining:
                 self._archive(job.training.sensor),
                 job.folder,
                 (seed,),
+                start=FRESH,
                 progress=self.request.progress,
                 **job.options,
             )
