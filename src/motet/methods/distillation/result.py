@@ -114,11 +114,26 @@ class ResultForm(TypedDict):
     command_alone: NotRequired[str | None]
 
 
+class PlanFields(TypedDict):
+    """What is trained, apart from the settings."""
+
+    target: list[str]
+    auxiliary: list[str]
+    tables: NotRequired[list[str]]
+    source: NotRequired[str]
+    seeds: NotRequired[list[Natural]]
+    split: NotRequired[str | None]
+    folds: NotRequired[Natural]
+    validate: NotRequired[bool]
+    diagnose: NotRequired[bool]
+    motion: NotRequired[dict[str, Any]]
+
+
 class PlanForm(TypedDict):
     """config.json of a distillation from a table or from recordings."""
 
     settings: dict[str, Any]
-    plan: dict[str, Any]
+    plan: PlanFields
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
+from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
 from motet.engine.forms import EnvironmentForm, Number, RowForm
 from motet.engine.learner import Stage
@@ -205,6 +206,22 @@ def _tuples(options: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
 
 
+class _SeedForm(TypedDict):
+    """seed-N.json."""
+
+    accuracy: dict[str, float]
+    history: list[dict[str, Any]]
+
+
+def _seed_result(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        checked(_SeedForm, found, path)
+    except (OSError, ValueError, ConfigError) as error:
+        raise RunError(f"{path} is damaged ({error}); train into a new directory") from error
+    return found
+
+
 def _encoder(path: Path, seed: int) -> Path:
     return path / f"seed-{seed}.safetensors"
 
@@ -261,7 +278,7 @@ class Evaluated(GraphLearner):
     def _result(self, run: Run | None) -> dict[str, Any]:
         for seed in self.seeds:
             if seed not in self.found and run is not None:
-                self.found[seed] = json.loads((run.path / f"seed-{seed}.json").read_text())
+                self.found[seed] = _seed_result(run.path / f"seed-{seed}.json")
         found = [self.found[seed] for seed in self.seeds]
         return {
             **{
