@@ -44,7 +44,16 @@ def test_the_demo_compares_and_says_where_the_reports_are(
     rows = re.findall(r"^\| (\w[^|]*?) +\|", said, flags=re.M)
     assert rows == [
         *("features", "raw", "random encoder", "random convolutions", "body (shipped)"),
-        *("features", "raw", "statistics and spectrum", "random encoder", "random convolutions", "cmd", "moco"),
+        *(
+            "features",
+            "raw",
+            "statistics and spectrum",
+            "random encoder",
+            "random convolutions",
+            "weights wrist",
+            "cmd",
+            "moco",
+        ),
     ]
     monkeypatch.setattr(demo, "simulate", None)
     monkeypatch.setattr(demo, "import_dataset", None)

@@ -73,7 +73,8 @@ class Two(Learner):
 
 
 def start(path: Path) -> Run:
-    return Run.create(path, "distill", "motet.methods.distillation.run", {"settings": {}})
+    config = {"settings": {}, "plan": {"target": [], "auxiliary": []}}
+    return Run.create(path, "distill", "motet.methods.distillation.run", config)
 
 
 def by_hand() -> tuple[list[float], list[list[float]]]:

@@ -42,7 +42,14 @@ def judged(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> 
     """Rows of an evaluation, and the features that it kept."""
     out = tmp_path_factory.mktemp("runs") / "run"
     run = motet.pretrain(
-        "moco", archive, out, split="odd-even", streams=("joint",), queue_size=16, **{**NETWORK, "epochs": 8}
+        "moco",
+        archive,
+        out,
+        split="odd-even",
+        streams=("joint",),
+        queue_size=16,
+        whiten=0.0,
+        **{**NETWORK, "epochs": 8},
     )
     options = {"linear_cached": {"epochs": EPOCHS, "batch_size": BATCH, "lr": (RATE,), "drops": DROPS}}
     found = motet.evaluate.run(

@@ -82,7 +82,8 @@ def _first(rows: Sequence[Row], row: Row) -> int:
 
 
 def _order(row: Row) -> int:
-    return list(words.FEATURES).index(row.features) if row.baseline else len(words.FEATURES)
+    known = list(words.FEATURES)  # then weights of the package, then what was learned
+    return known.index(row.features) if row.features in known else len(known) + (not row.baseline)
 
 
 def _kind(row: Row) -> str:

@@ -244,6 +244,8 @@ def read_tu(folder: str | Path) -> Graphs:
         DataError: a file is missing, is not numbers, or does not fit the others; the message names file and line.
     """
     folder = Path(folder)
+    if folder.is_file() and not described(folder)[0]:
+        raise DataError(f"{folder} is a file, not a folder of a TU graph set; unpack it first")
     if described(folder)[0] or not folder.is_dir():
         raise DataError(mistaken(folder, "graphs"))
     found = sorted(folder.glob("*_A.txt"))
