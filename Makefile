@@ -21,7 +21,7 @@ $(VENV)/.docs: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
-demo: $(VENV)/.installed ## shipped features and a training of CMD against their rivals, on simulated skeletons and a real smart-watch set
+demo: $(VENV)/.installed ## shipped features and a training of CMD against untrained baselines, on simulated skeletons and a real smart-watch set
 	$(BIN)/motet demo --out demo
 
 check: $(VENV)/.developer ## lint and types

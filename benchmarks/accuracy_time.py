@@ -30,8 +30,8 @@ from motet.core.devices import one_thread
 from motet.core.environment import hardware
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
+from motet.evaluate.baselines import Statistics, random_convolutions
 from motet.evaluate.ridge import Ridge
-from motet.evaluate.rivals import Statistics, random_convolutions
 from motet.evaluate.streamwise import together, with_concat
 from motet.methods import recipes
 from motet.methods.fitting import fit_to_layout

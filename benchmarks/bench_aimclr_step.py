@@ -41,7 +41,7 @@ class Step:
         if name == "moco":
             self.recipe = replace(self.recipe, method=recipes.get(f"moco/{size}").method)
         self.skeleton = layouts.get("kinect-v2")
-        self.host: ContrastiveStreams = self.recipe.method.host(
+        self.network: ContrastiveStreams = self.recipe.method.network(
             ("joint",),
             skeleton=self.skeleton,
             persons=2,
@@ -49,9 +49,11 @@ class Step:
             encoder=encoder_options(self.recipe.encoder),
             epochs=self.recipe.epochs,
         )
-        self.host.train()
-        self.host.queue.filled.fill_(self.recipe.method.queue_size)
-        self.optimiser = make_optimiser(self.recipe.optimiser, [p for p in self.host.parameters() if p.requires_grad])
+        self.network.train()
+        self.network.queue.filled.fill_(self.recipe.method.queue_size)
+        self.optimiser = make_optimiser(
+            self.recipe.optimiser, [p for p in self.network.parameters() if p.requires_grad]
+        )
         self.clips = torch.randn(self.recipe.batch_size, self.recipe.frames, 2, len(self.skeleton), 3)
         self.taken: dict[str, list[float]] = defaultdict(list)
 
@@ -62,22 +64,22 @@ class Step:
         self.taken[part].append(1e3 * (time.process_time() - began))
 
     def __call__(self) -> None:
-        host, method, epoch = self.host, self.recipe.method, self.recipe.epochs - 1
+        network, method, epoch = self.network, self.recipe.method, self.recipe.epochs - 1
         with self.timed("step"):
             with self.timed("augmentation"):
                 ids = torch.arange(len(self.clips))
                 keyed = [CounterRNG(0, epoch, ids, view) for view in range(method.clips)]
                 first, second, *further = method.transform([self.clips] * method.clips, keyed, self.skeleton)
             with self.timed("queries"):
-                queries = host._embed(host.encoders, host.heads, first)
+                queries = network._embed(network.encoders, network.heads, first)
             with self.timed("further queries"):
-                more = host.embed_further(further)
+                more = network.embed_further(further)
             with self.timed("keys"):
-                keys = host._keys(second, epoch)
+                keys = network._keys(second, epoch)
             with self.timed("terms"):
                 filled = method.queue_size
-                output = StepOutput(queries, keys, host.queue.snapshot(), epoch, filled, {}, more)
-                losses = [t.weight_at(epoch) * t.loss(output) for t in host.terms if t.weight_at(epoch)]
+                output = StepOutput(queries, keys, network.queue.snapshot(), epoch, filled, {}, more)
+                losses = [t.weight_at(epoch) * t.loss(output) for t in network.terms if t.weight_at(epoch)]
             with self.timed("backward"):
                 self.optimiser.zero_grad(set_to_none=True)
                 torch.stack(losses).sum().backward()

@@ -32,7 +32,7 @@ def stepper(recipe: Recipe, device: str) -> Callable[[], None]:
     """A function that takes ``STEPS`` steps in the last epoch."""
     torch.manual_seed(0)
     skeleton = layouts.get("kinect-v2")
-    host: ContrastiveStreams = recipe.method.host(
+    network: ContrastiveStreams = recipe.method.network(
         recipe.streams,
         skeleton=skeleton,
         persons=2,
@@ -40,15 +40,15 @@ def stepper(recipe: Recipe, device: str) -> Callable[[], None]:
         encoder=encoder_options(recipe.encoder),
         epochs=recipe.epochs,
     )
-    host.to(device).train()
-    host.queue.filled.fill_(recipe.method.queue_size)
-    optimiser = make_optimiser(recipe.optimiser, [p for p in host.parameters() if p.requires_grad])
+    network.to(device).train()
+    network.queue.filled.fill_(recipe.method.queue_size)
+    optimiser = make_optimiser(recipe.optimiser, [p for p in network.parameters() if p.requires_grad])
     shape = (recipe.batch_size, recipe.frames, 2, len(skeleton), 3)
     first, second = torch.randn(shape, device=device), torch.randn(shape, device=device)
 
     def steps() -> None:
         for _ in range(STEPS):
-            losses = host(first, second, recipe.epochs - 1)
+            losses = network(first, second, recipe.epochs - 1)
             optimiser.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
             optimiser.step()

@@ -17,24 +17,24 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.rng import CounterRNG
-from motet.evaluate.heads import Lane, train_heads
+from motet.evaluate.heads import Head, train_heads
 from motet.evaluate.probe import ORDER_VIEW, Schedule
 
 RATIOS = (0.01, 0.05, 0.1, 0.2)
 
 
-def one_by_one(x: Tensor, y: Tensor, lanes: list[Lane], classes: int, schedule: Schedule, epochs: list[int]) -> Tensor:
+def one_by_one(x: Tensor, y: Tensor, heads: list[Head], classes: int, schedule: Schedule, epochs: list[int]) -> Tensor:
     """(L, F, K) final weights."""
     found = []
-    for lane, last in zip(lanes, epochs, strict=True):
+    for head, last in zip(heads, epochs, strict=True):
         layer = nn.Linear(x.shape[1], classes)
-        start = torch.randn(x.shape[1], classes, generator=torch.Generator().manual_seed(lane.seed)) * 0.01
+        start = torch.randn(x.shape[1], classes, generator=torch.Generator().manual_seed(head.seed)) * 0.01
         layer.weight.data = start.T.contiguous()
         nn.init.zeros_(layer.bias)
         sgd = torch.optim.SGD(layer.parameters(), lr=schedule.lr[0], momentum=schedule.momentum)
         for epoch in range(last):
             sgd.param_groups[0]["lr"] = schedule.lr[0] * schedule.factor(epoch * schedule.epochs // last)
-            order = lane.rows[CounterRNG(lane.seed, epoch, lane.rows, ORDER_VIEW).order("head")]
+            order = head.rows[CounterRNG(head.seed, epoch, head.rows, ORDER_VIEW).order("head")]
             for rows in order.split(schedule.batch_size):
                 sgd.zero_grad()
                 nn.functional.cross_entropy(layer(x[rows]), y[rows]).backward()
@@ -53,25 +53,25 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(given.clips, given.width, generator=generator) * 8 / given.width**0.5
     y = torch.randint(0, given.classes, (given.clips,), generator=generator)
-    lanes = [
-        Lane(0, torch.randperm(given.clips, generator=generator)[: int(ratio * given.clips)].sort().values, repeat)
+    heads = [
+        Head(0, torch.randperm(given.clips, generator=generator)[: int(ratio * given.clips)].sort().values, repeat)
         for ratio in RATIOS
         for repeat in range(given.repeats)
     ]
     schedule = Schedule(epochs=given.epochs, batch_size=given.batch_size)
-    epochs = [max(given.epochs, -(-given.minimum_steps // -(-len(lane.rows) // given.batch_size))) for lane in lanes]
+    epochs = [max(given.epochs, -(-given.minimum_steps // -(-len(head.rows) // given.batch_size))) for head in heads]
     times: dict[str, list[float]] = {"side by side": [], "one by one": []}
     for _ in range(given.rounds):
         begun = time.process_time()
-        weight, _ = train_heads(x[None], y, lanes, classes=given.classes, schedule=schedule, epochs=epochs)
+        weight, _ = train_heads(x[None], y, heads, classes=given.classes, schedule=schedule, epochs=epochs)
         times["side by side"].append(time.process_time() - begun)
         begun = time.process_time()
-        expected = one_by_one(x, y, lanes, given.classes, schedule, epochs)
+        expected = one_by_one(x, y, heads, given.classes, schedule, epochs)
         times["one by one"].append(time.process_time() - begun)
     medians = {name: statistics.median(found) for name, found in times.items()}
     result = {
-        "heads": len(lanes),
-        "steps": sum(e * -(-len(lane.rows) // given.batch_size) for e, lane in zip(epochs, lanes, strict=True)),
+        "heads": len(heads),
+        "steps": sum(e * -(-len(head.rows) // given.batch_size) for e, head in zip(epochs, heads, strict=True)),
         "threads": given.threads,
         "processor_seconds": medians,
         "ratio": medians["one by one"] / medians["side by side"],

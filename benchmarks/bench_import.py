@@ -27,7 +27,7 @@ from tests.data.formats.ntu_reference import random_clip, read_line_by_line, rel
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.formats import ntu
-from motet.data.formats.base import read_bytes
+from motet.data.formats._files import read_bytes
 from motet.data.preprocess import preprocess
 
 VIEWS = 20  # passes over the archive, for the clock's resolution

@@ -56,8 +56,8 @@ SMALL: dict[str, Any] = {
 class Exact(Pretraining):
     """A pretraining in float64."""
 
-    def _make_host(self) -> Streams:
-        return super()._make_host().double()
+    def _make_network(self) -> Streams:
+        return super()._make_network().double()
 
     def _views(self, ids: Tensor, epoch: int) -> tuple[Tensor, ...]:
         return tuple(clip.double() for clip in super()._views(ids, epoch))

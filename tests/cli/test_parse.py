@@ -40,6 +40,8 @@ class Verb(Output):
     split: str | None = None
     classes: Literal[14, 28] = 14
     again: bool = False
+    outliers: Annotated[bool, Arg(earlier="odd")] = True
+    companion: Annotated[tuple[str, ...], Arg(earlier="beside")] = ()
     inner: Inner = field(default_factory=Inner)
     knn: Prefixed[Inner] = field(default_factory=Inner)
 
@@ -58,6 +60,18 @@ def test_words_become_typed_values() -> None:
     assert given.inner == Inner("inner", -1e-3, 16, "adam", (1, 2), (0.25, 4.0), 1.5, False, 5)
     assert given.knn == Inner(lr=7.0, norm=False)
     assert given.json is None
+
+
+def test_names_of_earlier_releases_are_accepted_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    given = read("src --out o --no-odd --beside a b --companion c")
+    assert (given.outliers, given.companion) == (False, ("c",))
+    assert not read("src --out o --no-outliers --odd --no-outliers").outliers
+    with pytest.raises(SystemExit):
+        read("--help-all")
+    shown = capsys.readouterr().out
+    assert "--companion" in shown
+    assert "beside" not in shown
+    assert "odd" not in shown
 
 
 def test_what_is_not_said_keeps_its_default() -> None:

@@ -122,8 +122,8 @@ def test_best_epoch_is_the_first_best_look() -> None:
     schedule = Schedule(epochs=11, check_every=2)
     probes = Probes([0], [0], STREAMS, WIDTH, CLASSES, schedule, dtype=torch.float64)
     seen = []
-    judge = probes.judge
-    probes.judge = lambda *a: seen.append(judge(*a)) or seen[-1]  # type: ignore[method-assign,func-returns-value]
+    evaluate = probes.evaluate
+    probes.evaluate = lambda *a: seen.append(evaluate(*a)) or seen[-1]  # type: ignore[method-assign,func-returns-value]
     result = train(probes, lambda epoch: [Chunk(torch.arange(CLIPS), features, labels)], features, labels)
     table = torch.stack([scores.top1 for scores, _ in seen])
     assert len(seen) == 6  # after 2, 4, 6, 8, 10 and 11

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from motet.core.errors import ConfigError
+from motet.evaluate.baselines import statistics
 from motet.evaluate.ridge import STRENGTHS, Options, Ridge, fold_of
-from motet.evaluate.rivals import statistics
 
 
 def blobs(seed: int, rows: int, width: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

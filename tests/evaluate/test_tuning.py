@@ -22,7 +22,7 @@ from motet.engine.run import Run
 from motet.evaluate import semi
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
-from motet.evaluate.heads import Lane, train_heads
+from motet.evaluate.heads import Head, train_heads
 from motet.evaluate.linear import CROP_VIEW
 from motet.evaluate.probe import ORDER_VIEW, Schedule
 from motet.evaluate.tuning import Tuning
@@ -49,16 +49,16 @@ def context_of(run: Run, archive: MotionArchive, seeds: int = 1) -> Context:
 # ---------------------------------------------------------------------------------------------- heads on subsets
 
 
-def one_head(x: Tensor, y: Tensor, lane: Lane, schedule: Schedule, classes: int, epochs: int) -> tuple[Tensor, Tensor]:
+def one_head(x: Tensor, y: Tensor, head: Head, schedule: Schedule, classes: int, epochs: int) -> tuple[Tensor, Tensor]:
     layer = nn.Linear(x.shape[1], classes).to(x.dtype)
-    start = torch.randn(x.shape[1], classes, generator=torch.Generator().manual_seed(lane.seed)) * 0.01
+    start = torch.randn(x.shape[1], classes, generator=torch.Generator().manual_seed(head.seed)) * 0.01
     layer.weight.data = start.T.to(x.dtype).contiguous()
     nn.init.zeros_(layer.bias)
     sgd = torch.optim.SGD(layer.parameters(), lr=1.0, momentum=schedule.momentum, weight_decay=schedule.weight_decay)
     for epoch in range(epochs):
         drops = [d * epochs / schedule.epochs for d in (schedule.epochs * 5 // 8, schedule.epochs * 7 // 8)]
         sgd.param_groups[0]["lr"] = schedule.lr[0] * 0.1 ** sum(epoch >= d for d in drops)
-        order = lane.rows[CounterRNG(lane.seed, epoch, lane.rows, ORDER_VIEW).order("head")]
+        order = head.rows[CounterRNG(head.seed, epoch, head.rows, ORDER_VIEW).order("head")]
         for rows in order.split(schedule.batch_size):
             sgd.zero_grad()
             nn.functional.cross_entropy(layer(x[rows]), y[rows]).backward()
@@ -72,12 +72,12 @@ def test_heads_are_those_of_one_after_the_other(decay: float) -> None:
     features = torch.randn(2, 40, 6, generator=generator, dtype=torch.float64)
     labels = torch.randint(0, 3, (40,), generator=generator)
     rows = [torch.randperm(40, generator=generator)[:n] for n in (3, 40, 17, 8, 16)]
-    lanes = [Lane(i % 2, r.sort().values, i) for i, r in enumerate(rows)]
+    heads = [Head(i % 2, r.sort().values, i) for i, r in enumerate(rows)]
     schedule = Schedule(epochs=8, batch_size=8, lr=(0.3,), weight_decay=decay)
     epochs = [16, 8, 8, 24, 8]  # few clips, more epochs
-    weight, bias = train_heads(features, labels, lanes, classes=3, schedule=schedule, epochs=epochs)
-    for i, lane in enumerate(lanes):
-        expected = one_head(features[lane.group], labels, lane, schedule, 3, epochs[i])
+    weight, bias = train_heads(features, labels, heads, classes=3, schedule=schedule, epochs=epochs)
+    for i, head in enumerate(heads):
+        expected = one_head(features[head.group], labels, head, schedule, 3, epochs[i])
         torch.testing.assert_close(weight[i], expected[0], rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(bias[i, 0], expected[1], rtol=1e-9, atol=1e-12)
 
@@ -85,11 +85,11 @@ def test_heads_are_those_of_one_after_the_other(decay: float) -> None:
 def test_heads_refuse_what_cannot_be() -> None:
     x, y = torch.ones(1, 4, 2), torch.tensor([0, 1, 0, 1])  # one place, two classes: no rate can fit them
     with pytest.raises(ConfigError, match="no clips"):
-        train_heads(x, y, [Lane(0, torch.arange(0), 0)], classes=2, schedule=Schedule())
+        train_heads(x, y, [Head(0, torch.arange(0), 0)], classes=2, schedule=Schedule())
     with pytest.raises(ConfigError, match="one learning rate"):
-        train_heads(x, y, [Lane(0, torch.arange(4), 0)], classes=2, schedule=Schedule(lr=(0.1, 0.2)))
+        train_heads(x, y, [Head(0, torch.arange(4), 0)], classes=2, schedule=Schedule(lr=(0.1, 0.2)))
     with pytest.raises(ConfigError, match="diverged"):
-        train_heads(x * 1e30, y, [Lane(0, torch.arange(4), 0)], classes=2, schedule=Schedule(lr=(1e30,)))
+        train_heads(x * 1e30, y, [Head(0, torch.arange(4), 0)], classes=2, schedule=Schedule(lr=(1e30,)))
 
 
 # ------------------------------------------------------------------------------------------------------- drawing

@@ -34,7 +34,7 @@ def host(options: AimCLR, streams: tuple[str, ...] = ("joint",), encoder: str = 
     built: dict[str, Any] = {"name": "stgcn", "width": 3, "feature_size": 7, "dropout": 0.0}
     if encoder == "gru":
         built = {"name": "gru", "hidden": 4, "layers": 1, "mode": "causal"}
-    made = options.host(streams, skeleton=stick(), persons=1, channels=3, encoder=built, epochs=4)
+    made = options.network(streams, skeleton=stick(), persons=1, channels=3, encoder=built, epochs=4)
     return made.double()
 
 

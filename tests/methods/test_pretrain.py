@@ -22,7 +22,7 @@ from motet.engine.trainer import Trainer
 from motet.methods import recipes
 from motet.methods.cmd import CMD
 from motet.methods.learner import create_run
-from motet.methods.pretrain import _tell_left_out, pretrain, resolve, resume, train_seeds, trainer_of
+from motet.methods.pretrain import _warn_left_out, pretrain, resolve, resume, train_seeds, trainer_of
 
 TINY: dict[str, Any] = {
     "epochs": 3,
@@ -88,7 +88,7 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
 def test_few_steps_and_clips_left_out_are_told(clips: int, batch: int, told: str | None) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        _tell_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch}), clips)
+        _warn_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch}), clips)
     assert [str(w.message) for w in found] == ([told] if told else [])
 
 
@@ -166,7 +166,7 @@ def test_not_finite_names_term_step_and_clips_and_leaves_the_weights(
     archive = small_archive
     recipe, parts = resolve("cmd", archive, TINY)
     trainer = trainer_of(recipe, archive, parts, progress=False)
-    host = trainer.learner.host
+    host = trainer.learner.network
     before = {k: v.detach().clone() for k, v in host.encoders.named_parameters()}
     with pytest.raises(RunError, match=r"distillation = nan.*epoch 1, step 1.*clip-0") as error:
         trainer.fit(create_run(tmp_path / "run", recipe, archive, {"split": parts.name}))
@@ -316,7 +316,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights(
     monkeypatch.setattr(method, "mutual_distillation", loss)
     recipe, parts = resolve("cmd", small_archive, TINY)
     trainer = trainer_of(recipe, small_archive, parts, progress=False)
-    host = trainer.learner.host
+    host = trainer.learner.network
     before = {k: v.detach().clone() for k, v in host.encoders.named_parameters()}
     with pytest.raises(RunError, match=r"gradient is not \(in .*weight.*epoch 1, step 1.*clip-0"):
         trainer.fit(None)

@@ -29,7 +29,7 @@ from motet.methods.learner import Pretraining
 from motet.methods.mcl import MCL
 from motet.methods.pretrain import pretrain, resolve, resume
 from motet.methods.recipe import recipe_from_dict
-from motet.methods.sensors import Feed, companions, fitted, paired, same_sides
+from motet.methods.sensors import Feed, find_companions, fitted, paired, same_sides
 from tests.conftest import stick
 from tests.methods.test_pretrain import TINY, assert_same, stop_at
 
@@ -82,8 +82,8 @@ def test_names_of_streams() -> None:
 
 
 def test_what_recorded_beside_the_skeletons_is_found(both: MotionArchive) -> None:
-    found = companions(both, STREAMS)["watch"]
-    assert found.beside
+    found = find_companions(both, STREAMS)["watch"]
+    assert found.included
     names = found.archive.clips["name"].to_list()
     for clip, row in zip(both.clips["name"], found.rows, strict=True):
         assert (row < 0) == (clip not in names)
@@ -106,19 +106,19 @@ def test_another_archive_is_paired_by_columns(small_archive: MotionArchive, tmp_
 
 
 def test_sensors_that_are_nowhere(both: MotionArchive, small_archive: MotionArchive, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no sensor 'ring'.* has watch, --beside names none"):
-        companions(both, ("joint", "ring:joint"))
+    with pytest.raises(ConfigError, match=r"no sensor 'ring'.* has watch, --companion names none"):
+        find_companions(both, ("joint", "ring:joint"))
     with pytest.raises(ConfigError, match="no stream is of the sensor 'vicon'"):
-        companions(both, STREAMS, {"vicon": small_archive})
+        find_companions(both, STREAMS, {"vicon": small_archive})
     with pytest.raises(ConfigError, match=r"none of .*make one of those the main archive"):
-        companions(both, ("watch:joint",))
+        find_companions(both, ("watch:joint",))
     renamed = copy_of(both, tmp_path / "renamed", np.arange(48))
     with pytest.raises(ConfigError, match=r"no clip of .*see --pair-by"):
-        companions(both, ("joint", "other:joint"), {"other": renamed})
+        find_companions(both, ("joint", "other:joint"), {"other": renamed})
 
 
 def test_a_rule_that_divides_the_sensors_differently_is_refused(both: MotionArchive) -> None:
-    found = companions(both, STREAMS)["watch"]
+    found = find_companions(both, STREAMS)["watch"]
     same_sides(split(both, "odd-even"), found)
     with pytest.raises(ConfigError, match="choose a rule by subject"):
         same_sides(split(both, "random:0.5@0"), found)
@@ -126,7 +126,7 @@ def test_a_rule_that_divides_the_sensors_differently_is_refused(both: MotionArch
 
 def test_options_of_one_sensor(both: MotionArchive) -> None:
     recipe, _ = resolve("cmd/small-gru", both, {**ONE, "per_sensor": ("watch:frames=12", "watch:hidden=4")})
-    recipe = fitted(recipe, companions(both, recipe.streams))
+    recipe = fitted(recipe, find_companions(both, recipe.streams))
     watch, body = recipe.for_sensor("watch"), recipe.for_sensor("")
     assert (watch.streams, watch.frames, watch.encoder.hidden, watch.preprocess) == (("joint",), 12, 4, "none")
     assert (body.streams, body.frames, body.encoder.hidden) == (("joint", "motion"), 8, 8)
@@ -138,7 +138,7 @@ def test_options_of_one_sensor(both: MotionArchive) -> None:
         ("watch:frames=many", "it must be a whole number"),
     ):
         with pytest.raises(ConfigError, match=message):
-            fitted(recipe.with_options({"per_sensor": (entry,)}), companions(both, STREAMS))
+            fitted(recipe.with_options({"per_sensor": (entry,)}), find_companions(both, STREAMS))
 
 
 # ------------------------------------------------------------------------------------ clips that lack a sensor
@@ -289,7 +289,7 @@ def test_a_copy_beside_is_as_good_as_the_original(small_archive: MotionArchive, 
         "cmd",
         original,
         tmp_path / "both",
-        beside={"copy": other},
+        companions={"copy": other},
         pair_by=("origin",),
         progress=False,
         **{**TINY, "streams": ("joint", "copy:motion")},
@@ -311,7 +311,7 @@ def test_crops_of_two_sensors_cover_the_same_share(both: MotionArchive, tmp_path
     recipe, parts = resolve(
         "cmd/small-gru", both, {**ONE, "crop_minimum": 0.3, "crop_frames": 2, "shear": 0.0, "scale": 0.0, "noise": 0.0}
     )
-    found = companions(both, recipe.streams)
+    found = find_companions(both, recipe.streams)
     feed = Feed(found["watch"], fitted(recipe, found), parts.train, torch.device("cpu"))
     ids = torch.as_tensor(parts.train[:6])
     once = feed.views(ids, epoch=1, views=2)
@@ -355,7 +355,7 @@ def test_methods_and_processes_that_cannot_do_without(both: MotionArchive, tmp_p
     ):
         options = {**TINY, "streams": streams, **more}
         resolved, parts = resolve(recipe, both, {k: v for k, v in options.items() if k != "devices"})
-        found = companions(both, streams)
+        found = find_companions(both, streams)
         wanted = fitted(resolved, found).with_options({"devices": options.get("devices", 1)})
         with pytest.raises(ConfigError, match=message):
             Pretraining(wanted, both, parts, torch.device("cpu"), found)
@@ -366,17 +366,17 @@ def test_from_the_command_line(both: MotionArchive, tmp_path: Path, capsys: pyte
     marked = copy_of(both, tmp_path / "marked", np.arange(48))
     tiny = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items()]
     words = ["pretrain", "cmd", "--data", str(marked.path), "--quiet", "--pair-by", "origin", *tiny]
-    beside = ["--beside", f"half={other.path}", "--streams", "joint", "half:joint"]
+    sensor = ["--companion", f"half={other.path}", "--streams", "joint", "half:joint"]
     per = ["--per-sensor", "half:frames=6", "half:hidden=4"]
-    assert main([*words, *beside, *per, "--out", str(tmp_path / "run")]) == 0
+    assert main([*words, *sensor, *per, "--out", str(tmp_path / "run")]) == 0
     assert Run.open(tmp_path / "run" / "sensors" / "half").recipe.frames == 6
     assert main(["pretrain", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
     capsys.readouterr()
     for more, message in (
         (["--streams", "joint", "half:joint"], "there is no sensor 'half'"),
-        (["--beside", "half", "--streams", "joint", "half:joint"], "NAME=ARCHIVE"),
-        ([*beside, "--per-sensor", "half"], "SENSOR:NAME=VALUE"),
-        (["--beside", f"half={other.path}", "--streams", "joint", "half:bone[nothing]"], "has no 'nothing'"),
+        (["--companion", "half", "--streams", "joint", "half:joint"], "NAME=ARCHIVE"),
+        ([*sensor, "--per-sensor", "half"], "SENSOR:NAME=VALUE"),
+        (["--companion", f"half={other.path}", "--streams", "joint", "half:bone[nothing]"], "has no 'nothing'"),
     ):
         assert main([*words, *more, "--out", str(tmp_path / "bad")]) == 2
         assert message in capsys.readouterr().err
@@ -391,6 +391,8 @@ def test_recordings_that_have_changed_are_not_resumed(
     options = {**TINY, "streams": ("joint", "a:joint")}
     stop_at(monkeypatch, 2)
     with pytest.raises(Interrupted):
-        pretrain("cmd", marked, tmp_path / "run", beside={"a": first}, pair_by=("origin",), progress=False, **options)
+        pretrain(
+            "cmd", marked, tmp_path / "run", companions={"a": first}, pair_by=("origin",), progress=False, **options
+        )
     with pytest.raises(RunError, match="does not hold what the sensor a had recorded"):
         resume(tmp_path / "run", beside={"a": second.path}, progress=False)

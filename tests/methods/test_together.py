@@ -137,7 +137,7 @@ def test_keys_follow_the_start(small_archive: MotionArchive, tmp_path: Path) -> 
     options = {k: v for k, v in TINY.items() if k != "progress"}
     recipe, parts = resolve("cmd", small_archive, options, start=begin)
     learner = trainer_of(recipe, small_archive, parts, progress=False, start=begin).learner
-    for name, twins in learner.host.key_encoders.state_dict().items():  # type: ignore[union-attr,operator]
+    for name, twins in learner.network.key_encoders.state_dict().items():  # type: ignore[union-attr,operator]
         torch.testing.assert_close(twins, begin.model.encoders.state_dict()[name])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from motet.report.diagnostics import watched_curves
+from motet.report.diagnostics import diagnostic_curves
 from motet.report.gather import _starts
 
 
@@ -13,7 +13,7 @@ def line(epoch: int, **values: float) -> dict[str, object]:
 
 
 def test_nothing_without_hallucination() -> None:
-    assert watched_curves([{"epoch": 0}, line(1, other__joint__retained=1.0)]) == []
+    assert diagnostic_curves([{"epoch": 0}, line(1, other__joint__retained=1.0)]) == []
 
 
 def test_shares_by_stream_and_similarities_as_means() -> None:
@@ -24,7 +24,7 @@ def test_shares_by_stream_and_similarities_as_means() -> None:
         "hallucination__joint__prototype_bad": math.nan,
         "hallucination__joint__prototype_good": 0.5,
     }
-    kept, alike, group = watched_curves([{"epoch": 0}, line(1, **first), line(2, **second)])
+    kept, alike, group = diagnostic_curves([{"epoch": 0}, line(1, **first), line(2, **second)])
     assert kept.series == {"joint": [(1, 50.0)], "bone": [(1, 25.0)]}
     assert alike.series == {"own copy": [(2, 0.5)]}
     assert group.series == {"kept": [(2, 0.5)]}
@@ -32,7 +32,7 @@ def test_shares_by_stream_and_similarities_as_means() -> None:
 
 def test_streams_of_some_parts_keep_their_names() -> None:
     name = "hallucination/joint[left_arm+right_arm]/retained"
-    (kept,) = watched_curves([{"epoch": 3, "diagnostics": {name: 1.0}}])
+    (kept,) = diagnostic_curves([{"epoch": 3, "diagnostics": {name: 1.0}}])
     assert list(kept.series) == ["joint[left_arm+right_arm]"]
 
 

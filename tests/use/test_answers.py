@@ -157,11 +157,11 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
     found = count(archive, tmp_path / "r.csv", measures=tmp_path / "m.csv")
     assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
     assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "repetition", "start", "end"]
-    assert {"seconds", "range", "alike"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
+    assert {"seconds", "range", "similarity"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
     for index, edges in enumerate(archive.clips["edges"]):
         own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))
         assert np.abs(own["start"].to_numpy()[1:] - true[1:-1]).max() < 0.25
-        assert own["alike"].min() > 0.85
+        assert own["similarity"].min() > 0.85
         assert own["range"].is_between(0.8, 1).all()
 
 

@@ -240,7 +240,7 @@ def test_when_new_encoders_are_trained(kinect: MotionArchive, small_archive: Mot
     def start(recipe: str | Recipe, archive: MotionArchive, **options: Any) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetNote)
-            found = usual_start(recipe, [archive], options.pop("start", None), {"beside": None, **options})
+            found = usual_start(recipe, [archive], options.pop("start", None), {"companions": None, **options})
         return None if found is None else found.name
 
     assert start("cmd", kinect) == "body"
@@ -248,7 +248,7 @@ def test_when_new_encoders_are_trained(kinect: MotionArchive, small_archive: Mot
     for options in ({"width": 8}, {"preprocess": "yaw"}, {"frames": 16}, {"streams": ("joint", "acceleration")}):
         assert start("cmd", kinect, **options) is None, options
     assert start("cmd", kinect, start="none") is None
-    assert start("cmd", kinect, beside={"watch": kinect}) is None
+    assert start("cmd", kinect, companions={"watch": kinect}) is None
     assert start("cmd/small-gru", kinect) is None
     assert start("cmd/ntu60-xsub", kinect, split="odd-even") is None
     assert start(recipes.get("cmd/small"), kinect) is None

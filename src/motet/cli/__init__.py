@@ -193,8 +193,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     before = {}
     if threading.current_thread() is threading.main_thread():
-        heard = [s for s in STOPPING[1:] if signal.getsignal(s) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, _terminate) for number in heard}
+        obeyed = [s for s in STOPPING[1:] if signal.getsignal(s) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, _terminate) for number in obeyed}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", MotetWarning)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from motet.cli.entries import Positional
+from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
@@ -35,7 +35,7 @@ class Clusters(Output):
     """write the recordings again with these labels, as an archive to pretrain on, to evaluate or as the next source"""
     archive: Path | None = None
     """label these recordings, of the target's layout, instead of the clips among which the clusters were found"""
-    odd: bool = True
+    outliers: Annotated[bool, Arg(earlier="odd")] = True
     """label clips that fit nowhere too"""
 
 
@@ -52,31 +52,31 @@ def clusters(args: Sequence[str]) -> int:
     names = name_clusters(given.run, dict(map(_pair, given.name)), branch=given.branch)
     found = read_result(given.run)["clusters"][given.branch]
     words = dict(enumerate(cluster_words(names, len(found))))
-    told: dict[str, Any] = {"branch": given.branch, "names": words, "sizes": {c["cluster"]: c["size"] for c in found}}
+    result: dict[str, Any] = {"branch": given.branch, "names": words, "sizes": {c["cluster"]: c["size"] for c in found}}
     lines: list[str] = []
     # written first: an error is not to follow a list that looks like success
     if given.out is not None:
-        table = export_labels(given.run, given.out, branch=given.branch, odd=given.odd, archive=given.archive)
+        table = export_labels(given.run, given.out, branch=given.branch, outliers=given.outliers, archive=given.archive)
         counts = {word: int((table["class"] == word).sum()) for word in dict.fromkeys(words.values())}
         bare = table["class"].null_count()
         lines.append(
             f"{given.out}: {counted(len(table), 'clip')}; " + ", ".join(f"{word} {n}" for word, n in counts.items())
         )
         lines[-1] += f"; {bare} fit nowhere, unlabelled" if bare else ""
-        told |= {"out": str(given.out), "clips": len(table), "classes": counts, "unlabelled": bare}
+        result |= {"out": str(given.out), "clips": len(table), "classes": counts, "unlabelled": bare}
     if given.into is not None:
-        made = label_archive(given.run, given.into, branch=given.branch, odd=given.odd, archive=given.archive)
+        made = label_archive(given.run, given.into, branch=given.branch, outliers=given.outliers, archive=given.archive)
         bare = int((made.labels < 0).sum())
         lines.append(
             f"{given.into}: archive of {counted(len(made), 'clip')} with these labels"
             + (f", {bare} without" * (bare > 0))
         )
-        told |= {"into": str(given.into), "clips": len(made), "unlabelled": bare}
+        result |= {"into": str(given.into), "clips": len(made), "unlabelled": bare}
     shown = [f"clusters of branch {given.branch}, {_TAUGHT[given.branch]}:"]
     for c in found:
         like = resembling(c)
         shown.append(f"{c['cluster']:>4}  {c['size']:>6} clips  {words[c['cluster']]:<24} resembles {like}")
-    return given.done("\n".join(shown + lines), told)
+    return given.done("\n".join(shown + lines), result)
 
 
 def _pair(text: str) -> tuple[int, str]:

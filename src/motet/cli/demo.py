@@ -110,10 +110,10 @@ def leads(rows: Sequence[Row]) -> list[str]:
     for column in dict.fromkeys(row.label for row in rows):
         own = [row for row in rows if row.label == column]
         ours = max((row for row in own if row.features not in UNTRAINED), key=lambda row: row.mean)
-        rival = max((row for row in own if row.features in UNTRAINED), key=lambda row: row.mean)
-        points = 100 * (ours.mean - rival.mean)
+        best = max((row for row in own if row.features in UNTRAINED), key=lambda row: row.mean)
+        points = 100 * (ours.mean - best.mean)
         how = "level with" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
-        lines.append(f"{column}: {ours.features} is {how} the best of the untrained baselines ({rival.features})")
+        lines.append(f"{column}: {ours.features} is {how} the best of the untrained baselines ({best.features})")
     return lines
 
 

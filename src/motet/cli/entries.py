@@ -33,6 +33,7 @@ class Arg:
         shown: the short help shows this option, or all options of this group; by default those of the verb itself
             and those that everybody sets (:data:`COMMON`).
         title: heading of the group.
+        earlier: the name that it had in an earlier release; accepted, and no help shows it.
     """
 
     positional: bool = False
@@ -40,6 +41,7 @@ class Arg:
     prefixed: bool = False
     shown: bool | None = None
     title: str | None = None
+    earlier: str | None = None
 
 
 Positional = Annotated[T, Arg(positional=True)]
@@ -85,6 +87,11 @@ class Entry:
         """The flag that turns a switch off."""
         head, dot, tail = self.name.rpartition(".")
         return "--" + f"{head}{dot}no_{tail}".replace("_", "-")
+
+    @property
+    def accepted(self) -> list[Entry]:
+        """Under each of its names: the present one last."""
+        return [*([replace(self, name=self.arg.earlier)] if self.arg.earlier else []), self]
 
     @property
     def switch(self) -> bool:

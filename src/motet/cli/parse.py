@@ -57,8 +57,9 @@ def parse(
 def _values(
     words: list[str], known: list[Entry], elsewhere: Callable[[str], str | None] | None
 ) -> dict[tuple[str, ...], Any]:
-    flags = {e.flag: (e, True) for e in known if not e.arg.positional}
-    flags = {e.negative: (e, False) for e in known if e.switch} | flags
+    named = [e for entry in known for e in entry.accepted]
+    flags = {e.flag: (e, True) for e in named if not e.arg.positional}
+    flags = {e.negative: (e, False) for e in named if e.switch} | flags
     values: dict[tuple[str, ...], Any] = {}
     places: list[str] = []
     while words:

@@ -44,7 +44,7 @@ class Arguments(Output):
     """start the encoders from those of this run, folder of weights or name of weights (body, wrist); by default a small
     recipe starts from body where it reads the recordings, unless options speak of encoder, preprocessing or frames;
     none: new encoders"""
-    beside: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …")] = ()
+    companion: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …", earlier="beside")] = ()
     """another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""
     pair_by: tuple[str, ...] = ("name",)
     """columns of the clips that name a performance in all archives"""
@@ -72,7 +72,7 @@ def pretrain(args: Sequence[str]) -> int:
 
     options |= {
         "start": given.start or begun,
-        "beside": pairs(given.beside),
+        "companions": pairs(given.companion),
         "pair_by": given.pair_by,
         "progress": not given.quiet,
     }

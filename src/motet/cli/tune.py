@@ -61,12 +61,12 @@ def tune(args: Sequence[str]) -> int:
         **options,
     )
     best, first = found.best, found.first
-    told = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
+    result = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
     return given.done(
         f"{found.path}: {shown(best.changes)}; on held-out people {scores(best)}, as it was {scores(first)} (the "
         f"best of {len(found.trials)}, so a little too good)\n"
         f"train with it: motet pretrain {found.path} --data {given.data} --out RUN",
-        {"recipe": str(found.path), **told},
+        {"recipe": str(found.path), **result},
     )
 
 

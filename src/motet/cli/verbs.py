@@ -39,7 +39,7 @@ class Resume(Output):
     """discover: where the source is now, if it has moved"""
     target: Path | None = None
     """discover: where the target is now, if it has moved"""
-    beside: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …")] = ()
+    companion: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …", earlier="beside")] = ()
     """pretrain: archives of other sensors, where they are now, if they have moved"""
     devices: int | None = None
     """pretrain: processes on this machine, if not as many as before"""
@@ -67,16 +67,15 @@ def resume(args: Sequence[str], *kinds: str) -> int:
     from motet.engine.run import collect
 
     places = {name: getattr(given, name) for name in ("data", "source", "target", "devices")}
-    places |= {"beside": pairs(given.beside)}
+    places |= {"companions": pairs(given.companion)}
     runs = collect(given.run, *kinds)
     for run in runs:
         taken = signature(run.handler.resume).parameters
         stated = {name: value for name, value in places.items() if value}
         wrong = [name for name in stated if name not in taken]
         if wrong:
-            raise ConfigError(
-                f"{run.path} is a run of `motet {run.verb}`, which takes no --{wrong[0]} when it continues"
-            )
+            flag = "companion" if wrong[0] == "companions" else wrong[0]
+            raise ConfigError(f"{run.path} is a run of `motet {run.verb}`, which takes no --{flag} when it continues")
         run.handler.resume(run.path, progress=not given.quiet, **stated)
     return show(runs, given)
 
@@ -94,7 +93,7 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, equals, path = word.partition("=")
         if not (name and equals and path):
-            raise ConfigError(f"--beside takes NAME=ARCHIVE, not {word!r}")
+            raise ConfigError(f"--companion takes NAME=ARCHIVE, not {word!r}")
         found[name] = path
     return found
 

@@ -73,10 +73,10 @@ def tracked(items: Sequence[T], what: str, *, show: bool) -> Iterable[T]:
         return items
     if console.is_terminal:
         return track(items, description=what, console=console, transient=True)
-    return _told(items, what, console)
+    return _lines(items, what, console)
 
 
-def _told(items: Sequence[T], what: str, console: Console) -> Iterator[T]:
+def _lines(items: Sequence[T], what: str, console: Console) -> Iterator[T]:
     with _Ticker(what, len(items), console) as ticker:
         for item in items:
             yield item

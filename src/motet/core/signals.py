@@ -28,8 +28,8 @@ def stop_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         caught.append(number)
 
-    heard = [s for s in STOPPING if signal.getsignal(s) is not signal.SIG_IGN]
-    before = {s: signal.signal(s, handler) for s in heard}
+    obeyed = [s for s in STOPPING if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {s: signal.signal(s, handler) for s in obeyed}
     try:
         yield caught
     finally:

@@ -136,8 +136,8 @@ def adapted(
     said += [] if archive.persons == persons else [f"{archive.persons} persons made {persons}"]
     if notes is not None:
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
-    told = readings(archive, skeleton), archive.fps
-    facts = repr((archive.hash, skeleton.to_dict(), persons, scale, told, _labels_digest(archive)))
+    rates = readings(archive, skeleton), archive.fps
+    facts = repr((archive.hash, skeleton.to_dict(), persons, scale, rates, _labels_digest(archive)))
     path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
     if not path.exists() and rank() == 0:
         _write_adapted(archive, path, skeleton, persons, units, scale)

@@ -75,8 +75,8 @@ def check_table(path: Path, clips: pl.DataFrame, meta: Mapping[str, Any]) -> Non
 def plain_texts(clips: pl.DataFrame) -> pl.DataFrame:
     """The table with control characters in its texts written out."""
     names = [name for name, kind in clips.schema.items() if kind == pl.String()]
-    odd = [n for n in names if clips[n].str.contains(r"[\p{Cc}\p{Cf}]").any()]
-    return clips.with_columns(pl.col(odd).map_elements(printable, return_dtype=pl.String())) if odd else clips
+    marked = [n for n in names if clips[n].str.contains(r"[\p{Cc}\p{Cf}]").any()]
+    return clips.with_columns(pl.col(marked).map_elements(printable, return_dtype=pl.String())) if marked else clips
 
 
 def csv_text(table: pl.DataFrame, **options: Any) -> str:

@@ -77,8 +77,8 @@ def write(
     if not listed:
         raise DataError(f"{like.path}: no clip is left, so there is nothing to write to {destination}")
     kept = all(p.whole for p in listed) and change is None
-    beside = {n: s for p in listed for n, s in p.archive.sensors.items()} if kept else {}
-    kinds = {n: Sensor(s.skeleton, s.fps, s.units, s.channels) for n, s in beside.items()}
+    found_sensors = {n: s for p in listed for n, s in p.archive.sensors.items()} if kept else {}
+    kinds = {n: Sensor(s.skeleton, s.fps, s.units, s.channels) for n, s in found_sensors.items()}
     described: dict[str, Any] = {
         "skeleton": like.skeleton,
         "persons": like.persons,

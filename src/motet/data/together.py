@@ -37,7 +37,7 @@ class Form:
     channels: int
 
 
-def alike(archives: Sequence[MotionArchive]) -> bool:
+def same_skeleton(archives: Sequence[MotionArchive]) -> bool:
     """Whether all archives have the same joints and axes."""
     return all(same_layout(a.skeleton, archives[0].skeleton) for a in archives[1:])
 
@@ -59,7 +59,9 @@ def common_form(archives: Sequence[MotionArchive]) -> Form:
                 f"{other.skeleton.kind} clips with {len(other.channels)}; train on archives of one kind"
             )
     persons, channels = max(a.persons for a in archives), len(first.channels)
-    return Form(first.skeleton if alike(archives) else _common([a.skeleton for a in archives]), persons, channels)
+    return Form(
+        first.skeleton if same_skeleton(archives) else _common([a.skeleton for a in archives]), persons, channels
+    )
 
 
 def _common(skeletons: Sequence[Skeleton]) -> Skeleton:

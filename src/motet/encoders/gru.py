@@ -262,7 +262,7 @@ def encode_together(encoders: Sequence[nn.Module], inputs: Sequence[Tensor]) -> 
     if len(encoders) != len(inputs):
         raise ConfigError(f"{len(encoders)} encoders were given {len(inputs)} inputs; each needs its own")
     results: list[Tensor | None] = [None] * len(encoders)
-    alike: dict[object, list[tuple[int, CausalGRU, Tensor]]] = {}
+    groups: dict[object, list[tuple[int, CausalGRU, Tensor]]] = {}
     for index, (encoder, x) in enumerate(zip(encoders, inputs, strict=True)):
         gru = encoder.gru if isinstance(encoder, SkeletonGRU) else encoder
         if not isinstance(gru, CausalGRU) or gru._by_library():
@@ -272,8 +272,8 @@ def encode_together(encoders: Sequence[nn.Module], inputs: Sequence[Tensor]) -> 
         gru._check(features)
         first = next(gru.parameters())
         key = (gru.hidden, gru.layers, features.shape[:2], first.dtype, first.device)
-        alike.setdefault(key, []).append((index, gru, features))
-    for members in alike.values():
+        groups.setdefault(key, []).append((index, gru, features))
+    for members in groups.values():
         features_of = run_together([m[1] for m in members], [m[2] for m in members], sequence=False)
         for (index, _, _), feature in zip(members, features_of, strict=True):
             results[index] = feature

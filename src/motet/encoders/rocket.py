@@ -108,8 +108,8 @@ class Rocket(nn.Module):
         ordered = outputs.sort(dim=1).values
         # between two outputs, so that rounding decides nothing
         place = (quantile * (ordered.shape[1] - 1)).long()[:, None]
-        beside = (place + 1).clamp_max(ordered.shape[1] - 1)
-        self.threshold.copy_((ordered.gather(1, place) + ordered.gather(1, beside))[:, 0] / 2)
+        following = (place + 1).clamp_max(ordered.shape[1] - 1)
+        self.threshold.copy_((ordered.gather(1, place) + ordered.gather(1, following))[:, 0] / 2)
         self.fitted.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -72,6 +72,6 @@ def changes(stored: Mapping[str, Any], archive: MotionArchive) -> list[str]:
     """
     if stored.get("hash") != archive.hash:
         return ["its frames"]
-    told, now = stored.get("columns", {}), columns(archive) if stored.get("columns") else {}
-    differ = [name for name in told if told[name] != now.get(name)]
+    before, now = stored.get("columns", {}), columns(archive) if stored.get("columns") else {}
+    differ = [name for name in before if before[name] != now.get(name)]
     return [CALLED.get(name, f"the column {name!r}") for name in differ]

@@ -63,8 +63,19 @@ MISFITS = (
     ValueError,
 )
 """what values of the right kind raise that do not fit each other"""
-_RENAMED = {"watched": "diagnostics", "peak_memory_mb": "memory_mb", "lanes": "replicas", "judged": "scored"}
+_RENAMED = {
+    "watched": "diagnostics",
+    "peak_memory_mb": "memory_mb",
+    "lanes": "replicas",
+    "judged": "scored",
+    "rivals": "baselines",
+    "odd_below": "outlier_below",
+}
 """entries of metrics.jsonl and result.json that had another name in earlier versions."""
+
+
+def _renamed(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in entries.items()}
 
 
 @dataclass(frozen=True)
@@ -241,10 +252,10 @@ class Run:
         Raises:
             RunError: the configuration is damaged.
         """
-        told = [e for e in self.config.get("sets", ()) if e.get("hash") == archive.hash]
-        if not told and (not self.split or archive.hash != self.config["data"].get("hash")):
+        entries = [e for e in self.config.get("sets", ()) if e.get("hash") == archive.hash]
+        if not entries and (not self.split or archive.hash != self.config["data"].get("hash")):
             return np.zeros(0, dtype=np.int64)
-        stored = (told[0] if told else self.config).get("train_rows")
+        stored = (entries[0] if entries else self.config).get("train_rows")
         if stored is None:  # of an earlier version
             return split(archive, self.split).train
         try:
@@ -299,8 +310,7 @@ class Run:
         found = []
         for number, line in enumerate(lines, 1):
             try:
-                read = json.loads(line)
-                found.append({_RENAMED.get(name, name): value for name, value in read.items()})
+                found.append(_renamed(json.loads(line)))
             except (ValueError, AttributeError) as error:
                 if number < len(lines):
                     raise RunError(f"{path}, line {number} is damaged; remove the line") from error
@@ -316,8 +326,9 @@ class Run:
         """
         path = self.path / "result.json"
         try:
-            read: dict[str, Any] = json.loads(path.read_text())
-            found = {_RENAMED.get(name, name): value for name, value in read.items()}
+            found = _renamed(json.loads(path.read_text()))
+            if isinstance(found.get("target"), dict):
+                found["target"] = _renamed(found["target"])
         except OSError as error:
             raise RunError(f"{self.path} has no result yet; continue it with `motet resume {self.path}`") from error
         except (ValueError, AttributeError) as error:

@@ -20,9 +20,9 @@ _ENTRY, _EARLIER = "motet", "sha256"
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
     """Write tensors and facts; the caller sees to it that the file appears whole."""
     kept = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    told = dict(facts or {})
+    kept_facts = dict(facts or {})
     # one entry alone: safetensors writes several in an order of chance, and equal weights must be equal files
-    save_file(kept, path, {_ENTRY: json.dumps({"digest": _digest(kept, told), "facts": told})})
+    save_file(kept, path, {_ENTRY: json.dumps({"digest": _digest(kept, kept_facts), "facts": kept_facts})})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -38,11 +38,11 @@ def advice(rows: Sequence[Row], test_clips: int) -> str:
         return ""
     protocol, scores = compared[0]
     learned = next(kind for kind in scores if not is_baseline(kind))
-    rivals = {kind: value for kind, value in scores.items() if is_baseline(kind)}
-    best = max(rivals, key=lambda kind: rivals[kind])
-    gap = scores[learned] - rivals[best]
+    baselines = {kind: value for kind, value in scores.items() if is_baseline(kind)}
+    best = max(baselines, key=lambda kind: baselines[kind])
+    gap = scores[learned] - baselines[best]
     level = abs(gap) < sqrt(scores[learned] * (1 - scores[learned]) / max(1, test_clips))
-    numbers = ", ".join(f"{_called(kind)} {100 * value:.1f}" for kind, value in rivals.items())
+    numbers = ", ".join(f"{_called(kind)} {100 * value:.1f}" for kind, value in baselines.items())
     said = f"{learned} {100 * scores[learned]:.1f} by {CLASSIFIERS[protocol]}; {numbers}"
     if level:
         return f"No difference beyond chance between the learned features and {_called(best)}: {said}."

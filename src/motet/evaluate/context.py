@@ -17,11 +17,11 @@ from motet.core.progress import tracked
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, is_baseline
+from motet.evaluate.baselines import random_convolutions, shipped_weights, statistics_of
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
-from motet.evaluate.rivals import random_convolutions, shipped_weights, statistics_of
 from motet.methods.whitening import WHITEN, whiten
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Context:
         learned: one feature set per run.
         random: untrained encoders, one per initialisation; empty without baselines.
         raw: one raw feature set, or none.
-        rivals: gives further features that need no training, by their name in tables: random convolutions, one set
+        baselines: gives further features that need no training, by their name in tables: random convolutions, one set
             per initialisation, for sensors statistics and spectrum, and the weights of the package that read the
             recordings. Made when a protocol first asks for them.
         seeds: number of probe seeds.
@@ -76,7 +76,7 @@ class Context:
     learned: Sequence[Encoded]
     random: Sequence[Encoded] = ()
     raw: Sequence[Raw] = ()
-    rivals: Callable[[], Mapping[str, Sequence[FeatureSet]]] = dict
+    baselines: Callable[[], Mapping[str, Sequence[FeatureSet]]] = dict
     seeds: int = 1
     frames: int = 64
     small: bool = False
@@ -129,7 +129,7 @@ class Context:
             learned=[encoded(m, r) for m, r in zip(models, runs, strict=True)],
             random=[encoded(_untrained(first, store, clips, seed), None) for seed in range(count)],
             raw=[Raw(first, store)] if baselines else [],
-            rivals=_rivals(first, store, clips, archive, folder, count),
+            baselines=_baselines(first, store, clips, archive, folder, count),
             seeds=seeds,
             frames=first.recipe.frames,
             small="/small" in first.recipe.recipe,
@@ -160,7 +160,9 @@ class Context:
             learned=[moved(f) for f in self.learned],
             random=[moved(f) for f in self.random],
             raw=[Raw(f.model, store) for f in self.raw],
-            rivals=_rivals(self.learned[0].model, store, clips, archive, self.learned[0].folder, len(self.random)),
+            baselines=_baselines(
+                self.learned[0].model, store, clips, archive, self.learned[0].folder, len(self.random)
+            ),
             people=people(archive),
             hash=archive.hash,
         )
@@ -176,7 +178,7 @@ class Context:
             (self.method, self.learned),
             (RANDOM, self.random),
             (RAW, self.raw),
-            *self.rivals().items(),
+            *self.baselines().items(),
         )
         for kind, sets in blocks:
             if sets:
@@ -213,7 +215,7 @@ def people(archive: MotionArchive) -> npt.NDArray[np.int64] | None:
     return archive.clips["subject"].fill_null(-1).to_numpy().astype(np.int64)
 
 
-def _rivals(
+def _baselines(
     model: Model, store: ClipStore, clips: LabelledClips, archive: MotionArchive, folder: Path | None, count: int
 ) -> Callable[[], Mapping[str, Sequence[FeatureSet]]]:
     """Features that need no training, made when they are first asked for; none without baselines."""

@@ -134,12 +134,12 @@ class Encoded:
         if self.run is None:
             return []
         from motet.engine.checkpoint import load_checkpoint
-        from motet.methods.model import encoder_state, host_state
+        from motet.methods.model import encoder_state, network_state
 
         found: list[FeatureSet] = []
         for path in self.run.checkpoints:
             try:
-                state = host_state(load_checkpoint([path]))
+                state = network_state(load_checkpoint([path]))
             except RunError:
                 continue  # load_checkpoint has warned; the final weights are evaluated anyway
             model = self.model.untrained(0)

@@ -142,9 +142,9 @@ def ready(
     name = "evaluation" if len(runs) == 1 else f"evaluation-of-{len(runs)}-runs"
     if data is not None or split is not None:
         name += f"-on-{first.path.resolve().stem}-{short(f'{first.hash} {first.rule}')}"
-    told = [{"path": str(r.path), "recipe": first.method, "seed": getattr(r.recipe, "seed", 0)} for r in runs]
+    described = [{"path": str(r.path), "recipe": first.method, "seed": getattr(r.recipe, "seed", 0)} for r in runs]
     made = context(found, clips, seeds=seeds, baselines=baselines, show=show)
-    return Ready(made, clips, name, told, facts_of(first, len(first.names)))
+    return Ready(made, clips, name, described, facts_of(first, len(first.names)))
 
 
 def say(clips: LabelledClips, runs: Sequence[Run], changes: Sequence[str]) -> None:

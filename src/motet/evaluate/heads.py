@@ -1,8 +1,8 @@
 """Linear heads on subsets of frozen features, many trained side by side.
 
-A *lane* is one head: some features, some of their rows, a seed. Lanes may have different numbers of rows, as the heads
+A head has some features, some of their rows and a seed. Heads may have different numbers of rows, as the heads
 of several shares of the labels do: they take their steps together, and one that has no batch left in an epoch rests.
-Each lane does exactly the steps that it would do alone.
+Each does exactly the steps that it would do alone.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from motet.evaluate.probe import ORDER_VIEW, Schedule
 
 
 @dataclass(frozen=True)
-class Lane:
-    """One head.
+class Head:
+    """What one head is trained on.
 
     Attributes:
         group: index of its features.
@@ -36,55 +36,55 @@ class Lane:
 def train_heads(
     features: Tensor,
     labels: Tensor,
-    lanes: Sequence[Lane],
+    heads: Sequence[Head],
     *,
     classes: int,
     schedule: Schedule,
     epochs: Sequence[int] | None = None,
     progress: Iterable[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Softmax regression by SGD, every lane by itself.
+    """Softmax regression by SGD, every head by itself.
 
     Args:
         features: (G, n, F).
         labels: (n,) class indices.
-        lanes: the heads.
+        heads: what is trained.
         classes: K.
         schedule: batch size, momentum, weight decay, drops and the (one) learning rate.
-        epochs: of each lane, where they differ from the schedule's; rates drop at the same shares of them.
-        progress: what to iterate over for a display, as many items as the longest lane has epochs.
+        epochs: of each head, where they differ from the schedule's; rates drop at the same shares of them.
+        progress: what to iterate over for a display, as many items as the longest head has epochs.
 
     Returns:
-        (L, F, K) weights and (L, 1, K) biases in the order of ``lanes``.
+        (L, F, K) weights and (L, 1, K) biases in the order of ``heads``.
 
     Raises:
         ConfigError: a head without rows, or more than one learning rate.
     """
     if len(schedule.lr) != 1:
         raise ConfigError("heads on subsets have one learning rate")
-    for lane in lanes:
-        if len(lane.rows) == 0:
+    for head in heads:
+        if len(head.rows) == 0:
             raise ConfigError("a head has no clips to learn from")
-    lasts = list(epochs) if epochs is not None else [schedule.epochs] * len(lanes)
+    lasts = list(epochs) if epochs is not None else [schedule.epochs] * len(heads)
     batch, device = schedule.batch_size, features.device
-    # most batches first: the lanes that have a batch left are always the first ones
-    order = sorted(range(len(lanes)), key=lambda i: (-len(lanes[i].rows), -lasts[i]))
-    sorted_lanes = [lanes[i] for i in order]
+    # most batches first: the heads that have a batch left are always the first ones
+    order = sorted(range(len(heads)), key=lambda i: (-len(heads[i].rows), -lasts[i]))
+    ordered = [heads[i] for i in order]
     last = [lasts[i] for i in order]
-    start = torch.stack([_initial(lane.seed, features.shape[2], classes) for lane in sorted_lanes])
-    weight, bias = start.to(device, features.dtype), features.new_zeros(len(lanes), 1, classes)
+    start = torch.stack([_initial(head.seed, features.shape[2], classes) for head in ordered])
+    weight, bias = start.to(device, features.dtype), features.new_zeros(len(heads), 1, classes)
     velocity = torch.zeros_like(weight), torch.zeros_like(bias)
     flat = features.reshape(-1, features.shape[2])
-    offsets = torch.tensor([lane.group for lane in sorted_lanes], device=device) * features.shape[1]
+    offsets = torch.tensor([head.group for head in ordered], device=device) * features.shape[1]
     for epoch in range(max(last)) if progress is None else progress:
         at_work = [i for i, end in enumerate(last) if epoch < end]
-        whole = len(at_work) == len(lanes)
+        whole = len(at_work) == len(heads)
         rates = torch.tensor(
             [schedule.lr[0] * _factor(schedule, epoch, last[i]) for i in at_work], device=device, dtype=features.dtype
         )[:, None, None]
-        orders = [_epoch_order(sorted_lanes[i], epoch) for i in at_work]
+        orders = [_epoch_order(ordered[i], epoch) for i in at_work]
         picked = torch.tensor(at_work, device=device)
-        # lanes that are done rest: the others work on a copy of their own for this epoch
+        # heads that are done rest: the others work on a copy of their own for this epoch
         w, b, vw, vb = (t if whole else t[picked].contiguous() for t in (weight, bias, velocity[0], velocity[1]))
         sizes = [len(rows) for rows in orders]
         longest = max(sizes)
@@ -118,7 +118,7 @@ def _step(
     weight_velocity: Tensor,
     bias_velocity: Tensor,
 ) -> None:
-    """One SGD step of lanes (A, B, F), (A, B) on the mean cross-entropy of their present rows; all in place."""
+    """One SGD step of heads (A, B, F), (A, B) on the mean cross-entropy of their present rows; all in place."""
     slope = torch.baddbmm(bias, x, weight).softmax(dim=-1)
     slope.scatter_add_(-1, y[..., None], slope.new_full((1,), -1.0).expand(*y.shape, 1))
     share = present.to(slope.dtype)
@@ -137,11 +137,11 @@ def _initial(seed: int, width: int, classes: int) -> Tensor:
     return torch.randn(width, classes, generator=generator).mul_(0.01)
 
 
-def _epoch_order(lane: Lane, epoch: int) -> Tensor:
-    rows = lane.rows.cpu()
-    return rows[CounterRNG(lane.seed, epoch, rows, ORDER_VIEW).order("head")]
+def _epoch_order(head: Head, epoch: int) -> Tensor:
+    rows = head.rows.cpu()
+    return rows[CounterRNG(head.seed, epoch, rows, ORDER_VIEW).order("head")]
 
 
 def _factor(schedule: Schedule, epoch: int, epochs: int) -> float:
-    """The schedule's drops, moved in proportion for a lane of another length."""
+    """The schedule's drops, moved in proportion for a head of another length."""
     return schedule.factor(epoch * schedule.epochs // epochs)

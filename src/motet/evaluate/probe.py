@@ -173,8 +173,8 @@ class Probes:
     def gather(self, features: Tensor, rows: Tensor) -> Tensor:
         """(Q, S, n, F) and (U, B) rows → (U·S, B, F)."""
         _, streams, count, width = features.shape
-        lane = self.set_index[:, None] * streams + torch.arange(streams, device=self.device)
-        index = lane[:, :, None] * count + rows[:, None, :]
+        group = self.set_index[:, None] * streams + torch.arange(streams, device=self.device)
+        index = group[:, :, None] * count + rows[:, None, :]
         return features.reshape(-1, width).index_select(0, index.flatten()).view(-1, rows.shape[1], width)
 
     def step(self, x: Tensor, y: Tensor, factor: float) -> None:
@@ -229,7 +229,7 @@ class Probes:
         late = torch.einsum("us...,fs->uf...", alone, self.fusion)
         return torch.cat([alone, joint, late], dim=1)
 
-    def judge(self, features: Tensor, labels: Tensor) -> tuple[Scores, Tensor]:
+    def evaluate(self, features: Tensor, labels: Tensor) -> tuple[Scores, Tensor]:
         """Scores and confusion counts on test features (Q, S, m, F) with labels (m,)."""
         shape = (len(self.sets), len(self.head_names), len(self.schedule.lr))
         right, right5 = (torch.zeros(shape, dtype=torch.int64, device=self.device) for _ in range(2))
@@ -272,7 +272,7 @@ def train(
         for chunk in epoch_chunks(epoch):
             probes.run_chunk(chunk, epoch)
         if probes.schedule.checks(epoch):
-            scores, confusion = probes.judge(test_features, test_labels)
+            scores, confusion = probes.evaluate(test_features, test_labels)
             looks.append((epoch + 1, scores))
     best, which = torch.stack([scores.top1 for _, scores in looks]).max(dim=0)
     best_epoch = torch.tensor([epoch for epoch, _ in looks])[which]

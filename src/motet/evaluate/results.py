@@ -39,7 +39,7 @@ from motet.engine.table import Row, percent
 Integers = npt.NDArray[np.int64]
 
 # options that rows tell by a detail or column of their own
-_TOLD = {
+_NAMED_BY = {
     "lr": "lr",
     "ratios": "ratio",
     "data": "target",
@@ -61,12 +61,12 @@ def with_options(rows: Sequence[Row], changed: Mapping[str, Any]) -> list[Row]:
     """
     found = []
     for row in rows:
-        told = [
+        named = [
             name.replace("_", " ") + ("" if value is True else f" {_plain(value)}")
             for name, value in changed.items()
-            if _TOLD.get(name) not in row.details
+            if _NAMED_BY.get(name) not in row.details
         ]
-        found.append(replace(row, details={**row.details, "options": told}) if told else row)
+        found.append(replace(row, details={**row.details, "options": named}) if named else row)
     return found
 
 

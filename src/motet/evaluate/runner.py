@@ -255,8 +255,8 @@ def _of_clips(
         called=archive.path.resolve().name,
         folder=kept_in(runs[0]) / "features" if kept_in(runs[0]) != runs[0].path else None,
     )
-    told = [{"path": str(r.path), "recipe": r.recipe.recipe, "seed": r.recipe.seed} for r in runs]
-    return Ready(context, clips, _name(runs, archive, parts), told, facts_of(archive, len(archive)), fewer)
+    described = [{"path": str(r.path), "recipe": r.recipe.recipe, "seed": r.recipe.seed} for r in runs]
+    return Ready(context, clips, _name(runs, archive, parts), described, facts_of(archive, len(archive)), fewer)
 
 
 def _recordings(run: Run, data: str | Path | MotionArchive | None, chosen: _Chosen) -> MotionArchive:

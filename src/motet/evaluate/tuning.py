@@ -33,7 +33,7 @@ from motet.engine.table import RANDOM, RAW, Row, is_baseline
 from motet.evaluate.context import Context
 from motet.evaluate.features import Encoded, FeatureSet
 from motet.evaluate.flags import flag
-from motet.evaluate.heads import Lane, train_heads
+from motet.evaluate.heads import Head, train_heads
 from motet.evaluate.linear import CROP_VIEW, Bank
 from motet.evaluate.probe import ORDER_VIEW, Schedule, fusion_weight, head_names
 
@@ -185,7 +185,7 @@ def tuned_rows(protocol: str, context: Context, options: Tuning, shares: Sequenc
     for share in shares:
         raw = [
             _Unit(kind, f, draw, seed)
-            for kind, sets in ((RAW, context.raw), *context.rivals().items())
+            for kind, sets in ((RAW, context.raw), *context.baselines().items())
             for f in sets[:1]
             for seed, draw in enumerate(share.draws)
         ]
@@ -265,7 +265,7 @@ def _head_names(streams: Sequence[str]) -> list[tuple[str, str | None]]:
     return [head for head in head_names(streams) if head[1] != "mean-logits"]
 
 
-def _judged(logits: Tensor, labels: Tensor, streams: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _evaluated(logits: Tensor, labels: Tensor, streams: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Right answers (U, H, m) bool, top-1 and top-5, of logits (U, S, m, K)."""
     if len(streams) > 1:
         weights = torch.tensor([fusion_weight(s) for s in streams], device=logits.device, dtype=logits.dtype)
@@ -299,15 +299,15 @@ def _heads(
         bank = Bank(context, sets, standardise=True)
         sides = [bank.centre(ids)[:, [names.index(s) for s in streams]] for ids in (context.train, context.test)]
         train, test = (side.flatten(0, 1) for side in sides)
-        lanes, epochs = [], []
+        heads, epochs = [], []
         for _, _, unit in units:
             for s in range(len(streams)):
-                lanes.append(Lane(sets.index(unit.features) * len(streams) + s, unit.rows, unit.seed))
+                heads.append(Head(sets.index(unit.features) * len(streams) + s, unit.rows, unit.seed))
                 epochs.append(options.epochs_for(context, len(unit.rows)))
         weight, bias = train_heads(
             train,
             bank.labels,
-            lanes,
+            heads,
             classes=len(context.class_names),
             schedule=schedule,
             epochs=epochs,
@@ -316,8 +316,8 @@ def _heads(
         labels = torch.from_numpy(context.test_labels).to(context.device)
         for at, (g, i, _) in enumerate(units):
             own = range(at * len(streams), (at + 1) * len(streams))
-            logits = torch.stack([test[lanes[j].group] @ weight[j] + bias[j] for j in own])
-            right, right5 = _judged(logits[None], labels, streams)
+            logits = torch.stack([test[heads[j].group] @ weight[j] + bias[j] for j in own])
+            right, right5 = _evaluated(logits[None], labels, streams)
             found.setdefault(g, []).append((i, right.double().mean(-1)[0].cpu(), right5.double().mean(-1)[0].cpu()))
     for g, results in found.items():
         results.sort(key=lambda item: item[0])
@@ -374,7 +374,7 @@ class _Networks(nn.Module):
         features = torch.stack(encode_together(list(self.encoders), inputs)).float()
         return torch.baddbmm(self.bias, features, self.weight)
 
-    def judge(self, context: Context, streams: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def evaluate(self, context: Context, streams: Sequence[str]) -> tuple[Tensor, Tensor]:
         """(U, H) shares of right test clips, top-1 and top-5."""
         units = len(self.encoders) // len(streams)
         labels = torch.from_numpy(context.test_labels).to(context.device)
@@ -387,7 +387,7 @@ class _Networks(nn.Module):
                 logits = self([clips] * units).unflatten(0, (units, len(streams)))
                 if not bool(logits.isfinite().all()):
                     raise ConfigError("fine-tuning diverged; lower its learning rate (--finetune.lr, --semi.lr …)")
-                right = _judged(logits, labels[at : at + _TEST_ROWS], streams)
+                right = _evaluated(logits, labels[at : at + _TEST_ROWS], streams)
                 counts += torch.stack([r.double().sum(dim=-1).cpu() for r in right])
         self.train()
         counts /= len(context.test)
@@ -417,7 +417,7 @@ def _tune(protocol: str, context: Context, options: Tuning, units: Sequence[_Uni
             loss.backward()  # type: ignore[no-untyped-call]
             sgd.step()
         if epoch in looks:
-            top1, top5 = networks.judge(context, streams)
+            top1, top5 = networks.evaluate(context, streams)
             best = top1 if best is None else torch.maximum(best, top1)
     return _Scores(top1, top5, best if len(looks) > 1 else None)
 

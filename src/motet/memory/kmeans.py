@@ -1,7 +1,7 @@
-"""Spherical k-means: clusters of directions (Dhillon & Modha, Machine Learning 2001), without a host in between.
+"""Spherical k-means: clusters of directions (Dhillon & Modha, Machine Learning 2001), without the CPU in between.
 
 Everything is a product of small matrices, so several problems run side by side and nothing waits for a device: with a
-fixed number of iterations no value has to come back to the host.
+fixed number of iterations no value has to come back to the CPU.
 """
 
 from __future__ import annotations
@@ -103,16 +103,16 @@ def _plus_plus(rows: Tensor, k: int, seed: int, number: int) -> Tensor:
 
 
 def _iterate(rows: Tensor, centres: Tensor, iterations: int) -> Clustering:
-    on_host = rows.device.type == "cpu"
+    on_cpu = rows.device.type == "cpu"
     before: Tensor | None = None
     for _ in range(iterations):
         cosine, assignment = torch.bmm(rows, centres.transpose(1, 2)).max(dim=2)
-        if on_host and before is not None and torch.equal(assignment, before):
+        if on_cpu and before is not None and torch.equal(assignment, before):
             break
         members = assignment.unsqueeze(1) == torch.arange(centres.shape[1], device=rows.device)[:, None]
         empty = ~members.any(dim=2)
         # a fixed point only if no centre has been put elsewhere
-        before = None if on_host and bool(empty.any()) else assignment
+        before = None if on_cpu and bool(empty.any()) else assignment
         centres = _repaired(_means(rows, members, centres), empty, rows, cosine)
     cosine, assignment = torch.bmm(rows, centres.transpose(1, 2)).max(dim=2)
     angle = cosine.double().clamp(-1, 1).acos()

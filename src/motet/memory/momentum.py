@@ -30,20 +30,20 @@ make_twin = momentum_encoder
 
 
 @torch.no_grad()
-def ema_update(twin: nn.Module, online: nn.Module, momentum: float) -> None:
-    """twin ← momentum · twin + (1 − momentum) · online, parameters only, never buffers.
+def ema_update(follower: nn.Module, online: nn.Module, momentum: float) -> None:
+    """follower ← momentum · follower + (1 − momentum) · online, parameters only, never buffers.
 
     Args:
-        twin: what :func:`momentum_encoder` returned for ``online``; changed in place.
+        follower: what :func:`momentum_encoder` returned for ``online``; changed in place.
         online: the network that is trained.
-        momentum: in [0, 1]; 0 copies, 1 leaves the twin as it is.
+        momentum: in [0, 1]; 0 copies, 1 leaves the follower as it is.
 
     Raises:
         ConfigError: the momentum is outside [0, 1], or the two networks do not have equal parameters.
     """
     if not 0.0 <= momentum <= 1.0:
         raise ConfigError(f"option momentum must lie in [0, 1], not {momentum}")
-    targets: list[Tensor] = list(twin.parameters())
+    targets: list[Tensor] = list(follower.parameters())
     sources: list[Tensor] = list(online.parameters())
     if [t.shape for t in targets] != [s.shape for s in sources]:
         raise ConfigError("the two networks differ in their parameters; make the follower with momentum_encoder")

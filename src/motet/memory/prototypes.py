@@ -15,7 +15,7 @@ from motet.memory.queue import Queue
 class Prototypes(nn.Module):
     """N centres per stream, fitted to the most recent keys of a queue and refreshed every few steps.
 
-    A host calls :meth:`prepare` before the terms of a step and :meth:`advance` after it has enqueued the step's keys.
+    A step calls :meth:`prepare` before the terms of a step and :meth:`advance` after its keys were enqueued.
     All that changes is in a buffer, or in counters that travel with it, so that training resumes bit for bit.
 
     Args:
@@ -58,7 +58,7 @@ class Prototypes(nn.Module):
         self.seen = self.steps = self.fits = 0
 
     def get_extra_state(self) -> Tensor:
-        """The counters: keys seen, steps, fits; on the host, where decisions are made."""
+        """The counters: keys seen, steps, fits; on the CPU, where decisions are made."""
         return torch.tensor([self.seen, self.steps, self.fits])
 
     def set_extra_state(self, state: Tensor) -> None:

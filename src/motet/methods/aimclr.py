@@ -82,7 +82,7 @@ class AimCLR(Contrastive):
 
         return loss
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+    def network(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
         return AimCLRStreams(self, streams, **layout)
 
     def transform(self, clips: Sequence[Tensor], keyed: Sequence[CounterRNG], skeleton: Skeleton) -> tuple[Tensor, ...]:
@@ -127,7 +127,7 @@ class HaLPAimCLR(HaLP, AimCLR):
 
 
 class AimCLRStreams(ContrastiveStreams):
-    """The contrastive host with two further queries per stream, ``extreme`` and ``dropped``, from a third clip.
+    """Contrastive streams with two further queries per stream, ``extreme`` and ``dropped``, from a third clip.
 
     Layers of the heads start N(0, 0.02²) with zero biases like those of the ST-GCN, as in the released code.
     """

@@ -1,6 +1,6 @@
-"""The contrastive host: streams with momentum twins and slot-aligned queues, and the terms of a loss.
+"""Contrastive streams: encoders with momentum encoders, slot-aligned queues, and the terms of a loss.
 
-MoCo, MCL, CrosSCLR, CMD, HaLP and AimCLR are this host with different terms. One step follows CMD's order (Mao et al.,
+MoCo, MCL, CrosSCLR, CMD, HaLP and AimCLR differ in the terms. One step follows CMD's order (Mao et al.,
 ECCV 2022, and its released training script):
 
 1. inputs of every stream from the augmented clips;
@@ -100,7 +100,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Contrastive(Method):
-    """Options that every method on the contrastive host has (MoCo-v2 as in CMD)."""
+    """Options that every contrastive method has (MoCo-v2 as in CMD)."""
 
     allows_gaps: ClassVar[bool] = True
 
@@ -141,14 +141,14 @@ class Contrastive(Method):
         return [Term(f"contrast/{s}", within(s), stop=stop) for s in streams]
 
     def prototypes_of(self, streams: Sequence[str], epochs: int) -> Prototypes | None:
-        """The prototypes that the host keeps for the terms, if there are any."""
+        """The prototypes that are kept for the terms, if there are any."""
         return None
 
     def build(
         self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
     ) -> ContrastiveStreams:
         main = layouts[""]
-        return self.host(
+        return self.network(
             streams,
             skeleton=main.skeleton,
             persons=main.persons,
@@ -159,7 +159,7 @@ class Contrastive(Method):
             gaps=gaps,
         )
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+    def network(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
         """The module that trains; ``layout`` is what :class:`ContrastiveStreams` takes by name."""
         return ContrastiveStreams(self, streams, **layout)
 
@@ -188,7 +188,7 @@ class Contrastive(Method):
         return {"queue_size": min(self.queue_size, max(batch_size, clips if self.mask_own else clips // 2))}
 
     def shares_encoder(self) -> bool:
-        """Whether keys come from the query encoder, with gradient, instead of a momentum twin."""
+        """Whether keys come from the query encoder, with gradient, instead of a momentum encoder."""
         return False
 
     def with_queue(self, size: int) -> Self:
@@ -227,7 +227,7 @@ class Head(nn.Sequential):
 
 
 class ContrastiveStreams(Streams):
-    """Streams, their momentum twins and queues; ``forward`` is one step up to the loss.
+    """Streams, their momentum encoders and queues; ``forward`` is one step up to the loss.
 
     Args:
         options: the method's options.
@@ -316,8 +316,8 @@ class ContrastiveStreams(Streams):
     def update_key_encoders(self, epoch: int) -> None:
         """Momentum update of the key encoders and heads; parameters only, never buffers."""
         moving = [self.streams.index(s) for s in self.options.moving_key_encoders(self.streams, epoch, self.epochs)]
-        for twins, online in ((self.key_encoders, self.encoders), (self.key_heads, self.heads)):
-            pick = nn.ModuleList([twins[i] for i in moving]), nn.ModuleList([online[i] for i in moving])
+        for following, online in ((self.key_encoders, self.encoders), (self.key_heads, self.heads)):
+            pick = nn.ModuleList([following[i] for i in moving]), nn.ModuleList([online[i] for i in moving])
             ema_update(*pick, self.options.key_momentum)
 
     def embed_further(self, clips: Sequence[Tensor]) -> Mapping[str, Mapping[str, Tensor]]:

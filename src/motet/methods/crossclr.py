@@ -15,7 +15,7 @@ from motet.methods.contrastive import Contrastive, StepOutput, Term, need_two
 
 @dataclass(frozen=True)
 class CrosSCLR(Contrastive):
-    """Options of CrosSCLR on this host's encoders (CrosSCLR-B in CMD's tables, when those are GRUs).
+    """Options of CrosSCLR on these encoders (CrosSCLR-B in CMD's tables, when those are GRUs).
 
     The second stage replaces the first's loss. No source fixes the split for CrosSCLR-B; the original switches
     half-way.

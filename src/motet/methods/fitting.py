@@ -71,7 +71,7 @@ def _has_heading(archive: MotionArchive) -> bool:
     return True
 
 
-def said_of_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str:
+def described_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str:
     """What is done about cameras that no training clip came from, in one line; empty where there are none."""
     if archive.skeleton.kind == "sensor" or not cross_view(archive, parts):
         return ""

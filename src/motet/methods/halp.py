@@ -94,12 +94,12 @@ class HaLP(Hallucination, Contrastive):
         if since * batch_size >= self.halp_wait and total * batch_size >= recent:
             return
         if since * batch_size < self.halp_wait:
-            told = f"{self.halp_wait} keys from epoch {start + 1} on, but {since * batch_size} come in"
+            reason = f"{self.halp_wait} keys from epoch {start + 1} on, but {since * batch_size} come in"
             remedy = "lower --halp-wait or --halp-start"
         else:
-            told, remedy = f"{recent} keys, but {total * batch_size} come in", "lower --recent and --prototypes"
+            reason, remedy = f"{recent} keys, but {total * batch_size} come in", "lower --recent and --prototypes"
         warnings.warn(
-            f"hallucinated positives wait for {told}, so there are none in this run; {remedy}, or raise --epochs",
+            f"hallucinated positives wait for {reason}, so there are none in this run; {remedy}, or raise --epochs",
             MotetWarning,
             stacklevel=2,
         )

@@ -68,7 +68,7 @@ class LatentCMD(Masks, CMD):
     meaning: ClassVar[str] = "As CMD, and what hidden body parts do is predicted."
     allows_gaps: ClassVar[bool] = False
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+    def network(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
         return LatentContrastiveStreams(self, self, streams, **layout)
 
 
@@ -79,7 +79,7 @@ class LatentHaLP(Masks, HaLPCMD):
     title: ClassVar[str] = "masked latent prediction + HaLP+CMD"
     meaning: ClassVar[str] = "As HaLP+CMD, and what hidden body parts do is predicted."
 
-    def host(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
+    def network(self, streams: Sequence[str], **layout: Any) -> ContrastiveStreams:
         return LatentContrastiveStreams(self, self, streams, **layout)
 
 
@@ -118,14 +118,14 @@ class Prediction(nn.Module):
         span, share = self.options.tube, self.options.hidden_share
         return hidden_spans(clips, moments, parts, span=span, share=share, device=device)
 
-    def forward(self, encoder: Transformer, twin: Transformer, x: Tensor) -> Tensor:
+    def forward(self, encoder: Transformer, teacher: Transformer, x: Tensor) -> Tensor:
         """The loss of (B, T, P, V, C) clips."""
         tokens = encoder.embed(x)
         mask = self.draw(len(tokens), tokens.shape[1], tokens.shape[2], x.device)
         left = torch.where(mask[..., None], (self.hidden + encoder.places(tokens)).to(tokens.dtype), tokens)
         predicted = self.perceptron(encoder.attend(left))
         with torch.no_grad():
-            target = twin.grid(x)
+            target = teacher.grid(x)
         return latent_loss(predicted, target, mask & recorded(encoder, x))
 
 
@@ -138,17 +138,17 @@ def recorded(encoder: Transformer, x: Tensor) -> Tensor:
 
 
 def _terms(
-    host: Streams, predictions: nn.ModuleList, twins: nn.ModuleList, clips: Clips, weight: float
+    network: Streams, predictions: nn.ModuleList, teachers: nn.ModuleList, clips: Clips, weight: float
 ) -> dict[str, Tensor]:
     found = {}
-    rows = zip(host.streams, predictions, host.encoders, twins, host.inputs(clips), strict=True)
-    for stream, prediction, encoder, twin, x in rows:
-        found[f"prediction/{stream}"] = weight * prediction(encoder, twin, x)
+    rows = zip(network.streams, predictions, network.encoders, teachers, network.inputs(clips), strict=True)
+    for stream, prediction, encoder, teacher, x in rows:
+        found[f"prediction/{stream}"] = weight * prediction(encoder, teacher, x)
     return found
 
 
 class LatentStreams(Streams):
-    """Encoders, their momentum twins and what predicts."""
+    """Encoders, their momentum encoders and what predicts."""
 
     def __init__(self, options: LatentPrediction, streams: Sequence[str], layouts: Mapping[str, Layout]) -> None:
         super().__init__(streams, layouts)
@@ -166,13 +166,13 @@ class LatentStreams(Streams):
         present: Mapping[str, Tensor] | None = None,
         ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """``prediction/STREAM`` of one augmentation of the clips; the twins move first."""
+        """``prediction/STREAM`` of one augmentation of the clips; the momentum encoders move first."""
         ema_update(self.twins, self.encoders, self.options.target_momentum)
         return _terms(self, self.predictions, self.twins, clips[0], self.options.latent_weight)
 
 
 class LatentContrastiveStreams(ContrastiveStreams):
-    """The contrastive host whose key encoders also give targets for what is hidden of the query's clip."""
+    """Contrastive streams whose key encoders also give targets for what is hidden of the query's clip."""
 
     def __init__(self, options: CMD, masks: Masks, streams: Sequence[str], **layout: Any) -> None:
         super().__init__(options, streams, **layout)

@@ -72,7 +72,7 @@ class Pretraining(Learner):
         sets: which clips come from which archive, where there are several.
 
     Attributes:
-        host: the module of the method.
+        network: the module of the method.
         store: the training clips.
     """
 
@@ -96,10 +96,10 @@ class Pretraining(Learner):
         channels = len(archive.channels)
         self.feeds = {n: Feed(c, recipe, parts.train, device) for n, c in self.sensors.items()}
         self._check_sensors()
-        self.host = self._make_host()
+        self.network = self._make_network()
         if start is not None:
-            start.into(self.host)
-        self.host.to(device)
+            start.into(self.network)
+        self.network.to(device)
         self.sets = sets
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
         steps = sum(self._shares()) // recipe.batch_size
@@ -132,7 +132,7 @@ class Pretraining(Learner):
         if recipe.loop.processes > 1:
             raise ConfigError(f"{lacking}; such a set trains on one process only: leave --devices out")
 
-    def _make_host(self) -> Streams:
+    def _make_network(self) -> Streams:
         recipe, archive = self.recipe, self.archive
         main = Layout(archive.skeleton, archive.persons, len(archive.channels), encoder_options(recipe.encoder))
         layouts = {"": main} | {name: layout(recipe, companion) for name, companion in self.sensors.items()}
@@ -142,7 +142,9 @@ class Pretraining(Learner):
     # ------------------------------------------------------------------ a step
 
     def begin_stage(self, stage: Stage) -> None:
-        self.optimiser = make_optimiser(self.recipe.optimiser, [p for p in self.host.parameters() if p.requires_grad])
+        self.optimiser = make_optimiser(
+            self.recipe.optimiser, [p for p in self.network.parameters() if p.requires_grad]
+        )
 
     def enter_epoch(self, at: Position) -> None:
         recipe = self.recipe
@@ -198,12 +200,12 @@ class Pretraining(Learner):
         )
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        losses = self.host.losses(batch.clips, batch.epoch, batch.present, batch.ids)
-        self.observed = self.host.observed
+        losses = self.network.losses(batch.clips, batch.epoch, batch.present, batch.ids)
+        self.observed = self.network.observed
         return losses
 
     def fill(self) -> None:
-        self.host.fill()
+        self.network.fill()
 
     def rows(self, batch: Batch) -> str:
         largest = torch.stack([view.detach().abs().flatten(1).amax(1) for view in batch.views]).amax(0)
@@ -217,10 +219,10 @@ class Pretraining(Learner):
         )
 
     def state(self) -> dict[str, Any]:
-        return {"host": self.host.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {"host": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def restore(self, state: Mapping[str, Any], stage: Stage) -> None:
-        self.host.load_state_dict(state["host"])
+        self.network.load_state_dict(state["host"])
         self.begin_stage(stage)
         self.optimiser.load_state_dict(state["optimiser"])
 
@@ -303,7 +305,7 @@ class Pretraining(Learner):
             archive.skeleton,
             archive.persons,
             len(archive.channels),
-            encoders=[e for e, of in zip(self.host.encoders, self.host.sensor_of, strict=True) if of == sensor],
+            encoders=[e for e, of in zip(self.network.encoders, self.network.sensor_of, strict=True) if of == sensor],
             device=self.device,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
-from motet.data.together import Sets, alike, common_form, gathered
+from motet.data.together import Sets, common_form, gathered, same_skeleton
 from motet.engine.identity import changes, identity, packed
 from motet.engine.run import Run
 from motet.methods.start import Start
@@ -70,7 +70,7 @@ def described(
         {"name": name, **identity(source), "split": side.name, "train_rows": packed(side.train, len(source))}
         for name, source, side in zip(sets.names, sources, sets.sides, strict=True)
     ]
-    joined = identity(archive) | layout | {"path": "", "hash": "", "columns": {}, "by_name": not alike(sources)}
+    joined = identity(archive) | layout | {"path": "", "hash": "", "columns": {}, "by_name": not same_skeleton(sources)}
     return facts | {"data": joined}
 
 

@@ -46,15 +46,15 @@ WHITENING = "whitening"
 """name below which weights keep the last map of a stream's features"""
 
 
-def host_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The module's weights in a checkpoint of a pretraining, of this version or the one before."""
     found: dict[str, Tensor] = checkpoint.get("learner", checkpoint)["host"]
     return found
 
 
-def encoder_state(host: Mapping[str, Any], count: int) -> dict[str, Tensor]:
-    """Weights of the first ``count`` query encoders of a host's state; those of other sensors come after them."""
-    named = {k.removeprefix("encoders."): v for k, v in host.items() if k.startswith("encoders.")}
+def encoder_state(state: Mapping[str, Any], count: int) -> dict[str, Tensor]:
+    """Weights of the first ``count`` query encoders of a network's state; those of other sensors come after them."""
+    named = {k.removeprefix("encoders."): v for k, v in state.items() if k.startswith("encoders.")}
     return {k: v for k, v in named.items() if int(k.split(".")[0]) < count}
 
 
@@ -156,7 +156,7 @@ class Model(Face):
                     MotetWarning,
                     stacklevel=3,
                 )
-                state = host_state(checkpoint)
+                state = network_state(checkpoint)
                 model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
             else:
                 raise RunError(f"{run.path} has no weights yet; continue with `motet resume {run.path}`")

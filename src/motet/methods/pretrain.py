@@ -14,25 +14,26 @@ from motet.core.distributed import (
     rank,
     started,
 )
+from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
-from motet.data.together import Sets, alike
+from motet.data.together import Sets, same_skeleton
 from motet.engine.forms import ClipsConfig
 from motet.engine.identity import changes, columns
 from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
-from motet.methods.fitting import fit_to_layout, fit_to_size, fit_to_steps, is_small, said_of_views
+from motet.methods.fitting import described_views, fit_to_layout, fit_to_size, fit_to_steps, is_small
 from motet.methods.learner import Pretraining, create_run
 from motet.methods.material import described, material, opened, sources_of, stored_sources
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe, recipe_from_dict
-from motet.methods.sensors import Archives, Companion, companions, fitted, same_sides
+from motet.methods.sensors import Archives, Companion, find_companions, fitted, same_sides
 from motet.methods.start import FRESH, Start
 
 Data = str | Path | MotionArchive | Sequence[str | Path | MotionArchive]
@@ -138,7 +139,7 @@ FEW_STEPS = 4
 """steps an epoch below which a training is warned that its batches are large for its clips."""
 
 
-def _tell_left_out(recipe: Recipe, clips: int) -> None:
+def _warn_left_out(recipe: Recipe, clips: int) -> None:
     """Warn where epochs of few steps say how long it trains, or more than a quarter of the clips is left out."""
     batch = recipe.batch_size
     steps, left = divmod(clips, batch)
@@ -154,13 +155,14 @@ def _tell_left_out(recipe: Recipe, clips: int) -> None:
     )
 
 
+@accepts(beside="companions")
 def pretrain(
     recipe: str | Recipe,
     data: Data,
     out: str | Path,
     *,
     start: str | Path | None = None,
-    beside: Archives | None = None,
+    companions: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
     progress: bool = True,
     **options: Any,
@@ -176,7 +178,7 @@ def pretrain(
             recordings are brought to their layout. By default a small recipe, named as text, starts from the weights of
             the package that read the recordings, unless options speak of encoder, preprocessing or frames;
             ``"none"``: new encoders.
-        beside: archives of other sensors that recorded the same performances, by the name that streams give them
+        companions: archives of other sensors that recorded the same performances, by the name that streams give them
             (``streams=("joint", "vicon:joint")``); what recorded next to the skeletons of ``data`` needs none.
         pair_by: columns of the clips tables that name a performance in all of them.
         progress: show progress on stderr.
@@ -192,24 +194,24 @@ def pretrain(
         RunError: the loss is not finite; names term, step and clips. The last checkpoint stays.
     """
     sources = opened(data)
-    begin = _start(recipe, sources, start, {**options, "beside": beside})
+    begin = _start(recipe, sources, start, {**options, "companions": companions})
     Run(Path(out)).check_free()
-    with material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
+    with material(sources, begin, _rule_wanted(recipe, options)) as (archive, sets):
         resolved, parts = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
-        _tell_left_out(resolved, len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights)))
+        _warn_left_out(resolved, len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights)))
         if parts.warning:
             warnings.warn(parts.warning, MotetWarning, stacklevel=2)
-        views = said_of_views(resolved, archive, parts)
+        views = described_views(resolved, archive, parts)
         if views:
             warnings.warn(views, MotetNote, stacklevel=2)
-        found = companions(archive, resolved.streams, beside, pair_by)
+        found = find_companions(archive, resolved.streams, companions, pair_by)
         for companion in found.values():
             same_sides(parts, companion)
         resolved = fitted(resolved, found)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         facts = described(sources, archive, sets, parts) | ({} if begin is None else {"start": _place(begin.name)})
         if found:
-            facts["sensors"] = {name: _told(companion) for name, companion in found.items()}
+            facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
             facts["pair_by"] = list(pair_by)
         run = create_run(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
         trainer.fit(run)
@@ -222,9 +224,9 @@ def _start(
     """What was asked for, or the usual start of a recipe that is known by its name."""
     if start is not None:
         return None if start == FRESH else Start.open(start)
-    if not isinstance(recipe, str) or recipes.is_file(recipe) or options["beside"]:
+    if not isinstance(recipe, str) or recipes.is_file(recipe) or options["companions"]:
         return None
-    size = sum(len(split(source, _rule_asked(recipe, options) or default_rule(source)).train) for source in sources)
+    size = sum(len(split(source, _rule_wanted(recipe, options) or default_rule(source)).train) for source in sources)
     base = recipes.get(recipe, size)
     found = Start.usual(base, sources, options) if base.recipe.endswith("/small") else None
     if found is not None:
@@ -233,7 +235,7 @@ def _start(
     return found
 
 
-def _rule_asked(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
+def _rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
     return options.get("split") or _rule_of(recipe)
 
 
@@ -241,7 +243,7 @@ def _of_several(
     sources: Sequence[MotionArchive], archive: MotionArchive, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Options with what different layouts need: bodies of one size and heading, where these are known."""
-    if len(sources) == 1 or alike(sources) or "preprocess" in options:
+    if len(sources) == 1 or same_skeleton(sources) or "preprocess" in options:
         return options
     try:
         check_method("body", archive.skeleton, len(archive.channels))
@@ -284,10 +286,10 @@ def load(run: Run, device: Any = "cpu") -> Model:
     return Model.from_run(run, device)
 
 
-def _told(companion: Companion) -> dict[str, Any]:
+def _described(companion: Companion) -> dict[str, Any]:
     """What config.json says about a sensor."""
     return {
-        "path": None if companion.beside else str(companion.archive.path.resolve()),
+        "path": None if companion.included else str(companion.archive.path.resolve()),
         "hash": companion.archive.hash,
         "columns": columns(companion.archive),
         "skeleton": companion.archive.skeleton.name,
@@ -295,11 +297,12 @@ def _told(companion: Companion) -> dict[str, Any]:
     }
 
 
+@accepts(beside="companions")
 def resume(
     path: str | Path,
     *,
     data: str | Path | None = None,
-    beside: Archives | None = None,
+    companions: Archives | None = None,
     devices: int | None = None,
     progress: bool = True,
 ) -> Run:
@@ -308,7 +311,7 @@ def resume(
     Args:
         path: run directory.
         data: where the archive is now, if it has moved.
-        beside: where archives of other sensors are now, if they have moved.
+        companions: where archives of other sensors are now, if they have moved.
         devices: processes on this machine, if not as many as before: the same training but for rounding.
         progress: show progress on stderr.
 
@@ -325,24 +328,26 @@ def resume(
     with material(sources, begin, run.recipe.split) as (archive, sets):
         parts = split(archive, run.split) if sets is None else sets.parts
         _check_sizes(recipe, len(parts.train))
-        found = _companions_of(run, archive, beside)
+        found = _companions_of(run, archive, companions)
         trainer = trainer_of(recipe, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         trainer.resume(run)
         trainer.fit(run)
     return run
 
 
-def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) -> dict[str, Companion]:
+def _companions_of(run: Run, archive: MotionArchive, companions: Archives | None) -> dict[str, Companion]:
     """The sensors that a run began with.
 
     Raises:
         RunError: the recordings of one are not those any more.
     """
-    told = run.config.get("sensors", {})
-    places = {name: entry["path"] for name, entry in told.items() if entry["path"] is not None} | dict(beside or {})
-    found = companions(archive, run.recipe.streams, places, run.config.get("pair_by", ("name",)))
+    stored = run.config.get("sensors", {})
+    places = {name: entry["path"] for name, entry in stored.items() if entry["path"] is not None} | dict(
+        companions or {}
+    )
+    found = find_companions(archive, run.recipe.streams, places, run.config.get("pair_by", ("name",)))
     for name, companion in found.items():
-        differ = changes(told[name], companion.archive)
+        differ = changes(stored[name], companion.archive)
         if differ:
             raise RunError(
                 f"{companion.archive.path} does not hold what the sensor {name} had recorded when {run.path} began: "
@@ -351,6 +356,7 @@ def _companions_of(run: Run, archive: MotionArchive, beside: Archives | None) ->
     return found
 
 
+@accepts(beside="companions")
 def train_seeds(
     recipe: str | Recipe,
     data: Data,
@@ -358,7 +364,7 @@ def train_seeds(
     seeds: Sequence[int],
     *,
     start: str | Path | None = None,
-    beside: Archives | None = None,
+    companions: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
     progress: bool = True,
     **options: Any,
@@ -368,7 +374,7 @@ def train_seeds(
     Raises:
         RunError: a run of that seed is there already, but of another training.
     """
-    shared: dict[str, Any] = {"beside": beside, "progress": progress}
+    shared: dict[str, Any] = {"companions": companions, "progress": progress}
     sources = opened(data)
     place = sources[0].path if len(sources) == 1 else None
     return repeated(
@@ -377,7 +383,7 @@ def train_seeds(
         lambda seed, folder: pretrain(
             recipe, sources, folder, start=start, pair_by=pair_by, **shared, **{**options, "seed": seed}
         ),
-        lambda run, seed: _check_same(run, recipe, sources, {**options, "seed": seed}, beside, pair_by, start),
+        lambda run, seed: _check_same(run, recipe, sources, {**options, "seed": seed}, companions, pair_by, start),
         lambda run: resume(run.path, data=place, **shared),
     )
 
@@ -387,24 +393,24 @@ def _check_same(
     recipe: str | Recipe,
     sources: Sequence[MotionArchive],
     options: Mapping[str, Any],
-    beside: Archives | None,
+    companions: Archives | None,
     pair_by: Sequence[str],
     start: str | Path | None,
 ) -> None:
     """Refuse to take a run for the training that was asked for when it is another one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MotetNote)
-        begin = _start(recipe, sources, start, {**options, "beside": beside})
-    with warnings.catch_warnings(), material(sources, begin, _rule_asked(recipe, options)) as (archive, sets):
+        begin = _start(recipe, sources, start, {**options, "companions": companions})
+    with warnings.catch_warnings(), material(sources, begin, _rule_wanted(recipe, options)) as (archive, sets):
         warnings.simplefilter("ignore", MotetWarning)  # the run reported them when it began
         wanted, _ = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
-        wanted = fitted(wanted, companions(archive, wanted.streams, beside, pair_by))
-    told = differences(wanted, run.recipe, ignored=INCIDENTAL)
+        wanted = fitted(wanted, find_companions(archive, wanted.streams, companions, pair_by))
+    differ = differences(wanted, run.recipe, ignored=INCIDENTAL)
     kept = stored_sources(run)
     if len(kept) != len(sources) or any(changes(k, a) for k, a in zip(kept, sources, strict=True)):
         named = ", ".join(str(a.path) for a in sources)
-        told.append(f"it was trained on {', '.join(k['path'] for k in kept)}, not on the clips of {named}")
+        differ.append(f"it was trained on {', '.join(k['path'] for k in kept)}, not on the clips of {named}")
     if run.config.get("start") != (None if begin is None else _place(begin.name)):
-        told.append(f"it started from {run.config.get('start', 'fresh encoders')}")
-    if told:
-        raise RunError(f"{run.path} holds another training ({'; '.join(told)}); choose another --out or remove it")
+        differ.append(f"it started from {run.config.get('start', 'fresh encoders')}")
+    if differ:
+        raise RunError(f"{run.path} holds another training ({'; '.join(differ)}); choose another --out or remove it")

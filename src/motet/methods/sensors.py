@@ -39,19 +39,19 @@ class Companion:
         name: of the sensor.
         archive: its recordings.
         rows: (N,) row of each clip of the main archive in ``archive``, -1 where the sensor did not record it.
-        beside: whether it recorded next to the skeletons, i.e. is part of the main archive.
+        included: whether it recorded next to the skeletons, i.e. is part of the main archive.
     """
 
     name: str
     archive: MotionArchive
     rows: Ids
-    beside: bool
+    included: bool
 
 
-def companions(
+def find_companions(
     archive: MotionArchive,
     streams: Sequence[str],
-    beside: Archives | None = None,
+    archives: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
 ) -> dict[str, Companion]:
     """The sensors that some streams need.
@@ -59,14 +59,14 @@ def companions(
     Args:
         archive: the main archive.
         streams: names of streams.
-        beside: archives by the sensor's name; what recorded next to the skeletons needs none.
+        archives: archives by the sensor's name; what recorded next to the skeletons needs none.
         pair_by: columns of the clips tables that name a performance in both archives. Classes are compared by name.
 
     Raises:
         ConfigError: a sensor that is nowhere, an archive that no stream uses, columns that do not exist or do not name
             one clip, or no clip at all that both have.
     """
-    given = dict(beside or {})
+    given = dict(archives or {})
     wanted = list(dict.fromkeys(sensor for sensor, _ in map(split_stream, streams) if sensor))
     for name in given:
         if name not in wanted:
@@ -81,13 +81,14 @@ def companions(
         if name in given:
             source = given[name]
             other = source if isinstance(source, MotionArchive) else MotionArchive.open(source)
-            found[name] = Companion(name, other, paired(archive, other, pair_by), beside=False)
+            found[name] = Companion(name, other, paired(archive, other, pair_by), included=False)
         elif name in archive.sensors:
-            found[name] = Companion(name, archive.sensors[name], archive.sensor_rows(name), beside=True)
+            found[name] = Companion(name, archive.sensors[name], archive.sensor_rows(name), included=True)
         else:
             known = ", ".join(archive.sensors) or "no sensors next to its skeletons"
             raise ConfigError(
-                f"there is no sensor {name!r}: {archive.path} has {known}, --beside names {', '.join(given) or 'none'}"
+                f"there is no sensor {name!r}: {archive.path} has {known}, --companion names "
+                f"{', '.join(given) or 'none'}"
             )
         if (found[name].rows < 0).all():
             raise ConfigError(f"no clip of {archive.path} was recorded by the sensor {name!r} as well; see --pair-by")
@@ -163,7 +164,7 @@ def fitted(recipe: Recipe, found: Mapping[str, Companion]) -> Recipe:
 
 
 def layout(recipe: Recipe, companion: Companion) -> Layout:
-    """What the host has to know of a sensor."""
+    """What the streams have to know of a sensor."""
     archive = companion.archive
     own = recipe.for_sensor(companion.name)
     return Layout(archive.skeleton, archive.persons, len(archive.channels), encoder_options(own.encoder))

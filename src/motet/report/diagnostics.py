@@ -13,7 +13,7 @@ Line = Mapping[str, Any]
 Series = dict[str, list[tuple[float, float]]]
 
 _TERM = "hallucination"
-_ALIKE = {
+_SIMILARITIES = {
     "query_real": "own copy",
     "query_hallucinated": "own invented neighbours",
     "queue_real": "other recordings, of the copy",
@@ -22,7 +22,7 @@ _ALIKE = {
 _GROUP = {"prototype_good": "kept", "prototype_bad": "rejected"}
 
 
-def watched_curves(lines: Sequence[Line]) -> list[Curve]:
+def diagnostic_curves(lines: Sequence[Line]) -> list[Curve]:
     """Share of positives kept, by stream; similarities as means over the streams. Empty without HaLP.
 
     Args:
@@ -41,7 +41,7 @@ def watched_curves(lines: Sequence[Line]) -> list[Curve]:
             "recordings. Look for invented neighbours clearly closer to their recording than to all others; where both "
             "are equally close, they say nothing about it.",
             "epoch",
-            _means(lines, _ALIKE),
+            _means(lines, _SIMILARITIES),
         ),
         Curve(
             "Kept and rejected neighbours in their group",

@@ -20,13 +20,13 @@ from motet.methods.discovery.data import EVERY
 from motet.methods.discovery.describe import class_word, figure, likeness
 from motet.methods.discovery.names import read_names
 from motet.methods.discovery.scores import METRICS
-from motet.methods.discovery.stored import read_config, read_result
+from motet.methods.discovery.stored import read_clusters, read_config, read_result
 from motet.report.data import Fact, Motion
 from motet.report.motion import pack
 from motet.report.page import SCORES, asset, facts_list, json_text, section
 
 SHOWN = 6  # clips of a cluster
-ODD = 12  # clips that fit nowhere
+OUTLIERS = 12  # clips that fit nowhere
 BRANCHES = {
     "B0": "taught by the source (B0)",
     "B1": "the target's own (B1)",
@@ -67,7 +67,7 @@ def page(path: str | Path, data: str | Path | MotionArchive | None = None) -> st
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data or config["target"]["path"])
     if archive.hash != config["target"]["hash"]:
         raise RunError(f"{archive.path} does not hold the clips in which {folder} found clusters; name them by --data")
-    found = _Found(folder, config, result, pl.read_parquet(folder / "clusters.parquet"), archive, read_names(folder))
+    found = _Found(folder, config, result, read_clusters(folder), archive, read_names(folder))
     shown = _Players(found)
     fills = {
         "title": escape(f"{result['k']} clusters in {result['target']['name']}"),
@@ -170,7 +170,7 @@ def _clusters(found: _Found, shown: _Players) -> str:
     parts = "".join(
         f'<div data-branch="{branch}"{_hidden(branch)}>'
         + "".join(_cluster(found, shown, branch, c) for c in clusters)
-        + _odd(found, shown, branch)
+        + _outliers(found, shown, branch)
         + "</div>"
         for branch, clusters in found.result["clusters"].items()
     )
@@ -207,14 +207,14 @@ def _cluster(found: _Found, shown: _Players, branch: str, cluster: Mapping[str, 
         for r in likeness(cluster)
     )
     like = like or "nothing clearly"
-    told = f"<dt>Resembles in the source</dt><dd>{like}</dd>" + (
+    text = f"<dt>Resembles in the source</dt><dd>{like}</dd>" + (
         f"<dt>Nearest clusters</dt><dd>{near}</dd>" if near else ""
     )
-    told += _truth(found, rows)
+    text += _truth(found, rows)
     size = f'<div class="size"><i style="width:{100 * len(rows) / largest:.0f}%"></i></div>'
     return (
         f'<div class="group" id="{branch}-{number}"><div><h3>{title}</h3>'
-        f'{len(rows):,} clips <span class="muted">({test:,} of them did not train)</span>{size}<dl>{told}</dl></div>'
+        f'{len(rows):,} clips <span class="muted">({test:,} of them did not train)</span>{size}<dl>{text}</dl></div>'
         f'<div class="players">{players}</div></div>'
     )
 
@@ -241,15 +241,15 @@ def _truth(found: _Found, rows: pl.DataFrame) -> str:
     return f"<dt>By the target's labels (only to check)</dt><dd>{words}</dd>"
 
 
-def _odd(found: _Found, shown: _Players, branch: str) -> str:
-    rows = found.table.filter(pl.col(f"{branch}_odd")).sort(f"{branch}_similarity").head(ODD)
+def _outliers(found: _Found, shown: _Players, branch: str) -> str:
+    rows = found.table.filter(pl.col(f"{branch}_outlier")).sort(f"{branch}_similarity").head(OUTLIERS)
     if not len(rows):
         return ""
     players = "".join(
         shown.figure(name, f"{figure(fit)} to {found.word(branch, cluster)}{_class(found, name)}")
         for name, cluster, fit in rows.select("name", branch, f"{branch}_similarity").rows()
     )
-    total = int(found.table[f"{branch}_odd"].sum())
+    total = int(found.table[f"{branch}_outlier"].sum())
     return (
         f'<div class="group"><div><h3>Fit nowhere</h3>{len(rows)} of {total} clips<p class="muted">The clips farthest '
         "from the centre of their cluster: rare movements, false starts, faults of the recording. Do some of them "
@@ -271,7 +271,7 @@ def _scores(result: Mapping[str, Any]) -> str:
             body += f"<tr{kind}><td>{escape(row['branch'])}</td><td>{by}, {stage}</td>{cells}</tr>"
     side = "that trained too, without labels" if result["split"]["target"] == EVERY else "that did not train"
     lead = (
-        f"The target has labels, so clusters can be evaluated: on {result['target']['judged']:,} clips {side}. "
+        f"The target has labels, so clusters can be evaluated: on {result['target']['scored']:,} clips {side}. "
         "Purity never falls when clusters are added; one-to-one accuracy does."
     )
     table = f'<div class="scroll"><table><tr><th>branch</th><th>clusters by</th>{head}</tr>{body}</table></div>'

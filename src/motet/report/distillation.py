@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import ConfigError, RunError
-from motet.methods.distillation.narrative import alone_beside, cautions, missing
+from motet.methods.distillation.narrative import alone_next_to, cautions, missing
 from motet.methods.distillation.result import outcome, read
 from motet.report import charts
 from motet.report import narrative as words
@@ -158,9 +158,9 @@ def _headline(pair: Pair) -> str:
     detail = f"{_tested(pair.result):,} test rows, {folds} fold{'s' * (folds > 1)}, {seeds} seed{'s' * (seeds > 1)}."
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if base is None or pair.baseline is None:
-        beside = alone_beside(pair.path, dict(pair.result))
-        how = f"Name it by `--baseline {beside[0]}`" if beside else "Name another method's run by `--baseline`"
-        found = "" if beside is None else " The student alone was trained, too."
+        alone = alone_next_to(pair.path, dict(pair.result))
+        how = f"Name it by `--baseline {alone[0]}`" if alone else "Name another method's run by `--baseline`"
+        found = "" if alone is None else " The student alone was trained, too."
         return _said("none", f"{reached}.", f"{detail}{found} {how} to compare with it.")
     margin = words.margin(mine, base, _tested(pair.result))
     change = mine.mean - base.mean
@@ -192,7 +192,7 @@ def _notes(pair: Pair) -> list[str]:
     if pair.result["validate"]:
         notes.append("Evaluated on held-out training rows, to choose settings; the test rows were not looked at.")
     lacks = missing(result)
-    compared = pair.baseline is not None or alone_beside(pair.path, result) is not None
+    compared = pair.baseline is not None or alone_next_to(pair.path, result) is not None
     return [*notes, *([" ".join(lacks)] if lacks else []), *cautions(result, compared=compared)]
 
 
@@ -484,5 +484,5 @@ def _reproduce(pair: Pair) -> str:
         Fact("Machine", machine),
     ]
     command = found.get("command")
-    told = f"<pre><code>{_words(command)}</code></pre>" if command else ""
-    return section("reproduce", "How to reproduce", "", told + facts_list([f for f in facts if f.value]))
+    shown = f"<pre><code>{_words(command)}</code></pre>" if command else ""
+    return section("reproduce", "How to reproduce", "", shown + facts_list([f for f in facts if f.value]))

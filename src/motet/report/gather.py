@@ -25,7 +25,7 @@ from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, WEIGHTS, distinc
 from motet.evaluate import cluster_scores
 from motet.report import discovery, distillation, maps, spoken, timeline
 from motet.report.data import MAX_POINTS, ClipMap, Confusion, Curve, Fact, Motion, ReportData, Row
-from motet.report.diagnostics import watched_curves
+from motet.report.diagnostics import diagnostic_curves
 from motet.report.page import build
 
 NEIGHBOURS = 5
@@ -366,7 +366,7 @@ def _curves(run: Run) -> list[Curve]:
     ]
     meanings = CURVE_MEANINGS | {"loss": CURVE_MEANINGS["loss"] + _starts(lines)}
     curves = [Curve(title, meanings[key], "epoch", series(key, factor)) for key, title, factor in titles]
-    return [curve for curve in curves if curve.series] + watched_curves(lines)
+    return [curve for curve in curves if curve.series] + diagnostic_curves(lines)
 
 
 def _starts(lines: Sequence[Mapping[str, Any]]) -> str:

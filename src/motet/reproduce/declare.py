@@ -82,7 +82,7 @@ class Measure:
         name: title of the column.
         pick: where the value stands. ``pretrain``: ``protocol`` (``linear`` means linear-cached in the small scale),
             ``stream`` (``all`` for all of the run), ``ensemble``, ``metric``, ``sensor`` (whose features are
-            evaluated), and any entry of a row's details; or ``watched``, a name of the last line of metrics.jsonl.
+            evaluated), and any entry of a row's details; or ``diagnostic``, a name of the last line of metrics.jsonl.
             ``distill``: ``who`` and ``metric``. ``discover``:
             ``branch``, ``by`` and ``metric``.
         options: of the protocol, in the paper's scale; values may be :class:`BySplit`.
@@ -172,6 +172,6 @@ def across(measure: str, sets: tuple[str, ...], *figures: Figure | None) -> dict
     return {(measure, s): f for s, f in zip(sets, figures, strict=True) if f is not None}
 
 
-def beside(data_set: str, **figures: Figure | None) -> dict[tuple[str, str], Figure]:
+def on_set(data_set: str, **figures: Figure | None) -> dict[tuple[str, str], Figure]:
     """Figures of several measures on one set."""
     return {(m, data_set): f for m, f in figures.items() if f is not None}

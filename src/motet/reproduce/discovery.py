@@ -83,7 +83,7 @@ class Discovery:
     def done(self, job: Job) -> int:
         return sum((self._folder(job, s) / "result.json").exists() for s in self.request.seeds)
 
-    def _alike(self, job: Job) -> list[Path]:
+    def _same_pretraining(self, job: Job) -> list[Path]:
         """Folders of other trainings whose pretraining is the same, in the order of the rows."""
         mine = self._pretraining[job.folder]
         return [f for f, options in self._pretraining.items() if f != job.folder and options == mine]
@@ -92,7 +92,7 @@ class Discovery:
         """Where the pretraining of another row is there to be taken over, which gives the same bits."""
         if "pretrained" in job.options:
             return {}
-        found = (folder / f"seed-{seed}" for folder in self._alike(job))
+        found = (folder / f"seed-{seed}" for folder in self._same_pretraining(job))
         return next(({"pretrained": str(f)} for f in found if (f / PRETRAINED).exists()), {})
 
     def _start_folder(self, training: Training) -> Path:
@@ -136,7 +136,7 @@ class Discovery:
         began = time.perf_counter()
         self._run(job, None, self.request.seeds[0], False, epochs=1, finetune_epochs=1)
         order = list(self._pretraining)
-        shared = any(order.index(folder) < order.index(job.folder) for folder in self._alike(job))
+        shared = any(order.index(folder) < order.index(job.folder) for folder in self._same_pretraining(job))
         epochs = (0 if shared else settings.epochs) + (settings.finetune_epochs if settings.method.trains else 0)
         return (time.perf_counter() - began) * epochs / (2 if settings.method.trains else 1) * missing
 

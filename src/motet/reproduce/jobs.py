@@ -115,9 +115,9 @@ class Engine(Protocol):
 
 def folder_of(request: Request, training: Training, *facts: Any) -> Path:
     """Where a training is kept: its method and a digest of all that decides it."""
-    told = json.dumps(facts, sort_keys=True, default=str)
+    text = json.dumps(facts, sort_keys=True, default=str)
     return (
-        request.out / "runs" / f"{training.method.replace('/', '-')}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+        request.out / "runs" / f"{training.method.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
     )
 
 

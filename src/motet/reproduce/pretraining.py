@@ -18,7 +18,7 @@ from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.engine.run import Run
 from motet.engine.table import UNTRAINED, is_baseline
-from motet.engine.table import Row as Judged
+from motet.engine.table import Row as EvaluatedRow
 from motet.evaluate.runner import run as evaluate
 from motet.methods import recipes
 from motet.methods.pretrain import resolve, train_seeds, trainer_of
@@ -35,7 +35,7 @@ _COSTLY = (
 )
 _ROW_FACTS = ("protocol", "stream", "ensemble", "metric")
 # arguments of pretrain that are no options of a recipe
-_SENSORS = ("beside", "pair_by")
+_SENSORS = ("companions", "pair_by")
 
 
 class Pretraining:
@@ -69,9 +69,9 @@ class Pretraining:
         steps = clips // min(base.batch_size, clips)
         options = settled(own, epochs=base.epochs, defaults=base.flat(), per_epoch=steps)
         options |= self.request.options
-        if TARGET in options.get("beside", {}).values():
+        if TARGET in options.get("companions", {}).values():
             there = self.request.one_target("the archive of the other sensor")
-            options["beside"] = {k: there if v == TARGET else v for k, v in options["beside"].items()}
+            options["companions"] = {k: there if v == TARGET else v for k, v in options["companions"].items()}
         resolved, _ = self._resolved(name, options, archive)
         flat = resolved.flat()
         for option, other in training.limits.items():
@@ -117,7 +117,7 @@ class Pretraining:
     def estimate(self, job: Job) -> float:
         archive = self._archive(job.training.sensor)
         recipe, parts = self._resolved(self._recipe(job.training), job.options, archive)
-        if "beside" in job.options or any(":" in s for s in recipe.streams):  # sensors cost what streams of one do
+        if "companions" in job.options or any(":" in s for s in recipe.streams):  # sensors cost what streams of one do
             recipe = recipe.with_options({"streams": tuple(s for s in recipe.streams if ":" not in s)})
         flat = recipe.flat()
         cost = tuple(str(flat.get(name)) for name in _COSTLY)
@@ -145,7 +145,7 @@ class Pretraining:
             )
         return job
 
-    def _judged(self, job: Job, measures: Sequence[Measure], *, baselines: bool) -> list[Judged]:
+    def _evaluated(self, job: Job, measures: Sequence[Measure], *, baselines: bool) -> list[EvaluatedRow]:
         wanted: dict[str, dict[str, Any]] = {}
         for measure in measures:
             protocol = measure.pick.get("protocol")
@@ -159,8 +159,8 @@ class Pretraining:
             return []
         given: dict[str, Any] = {name.replace("-", "_"): options for name, options in wanted.items() if options}
         # rows of one training that are evaluated by other options have a file of their own
-        told = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:8] if given else ""
-        kept = "-".join(filter(None, ("evaluation", "with-baselines" if baselines else "", told)))
+        mark = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:8] if given else ""
+        kept = "-".join(filter(None, ("evaluation", "with-baselines" if baselines else "", mark)))
         found = evaluate(
             runs,
             tuple(wanted),
@@ -174,7 +174,7 @@ class Pretraining:
         )
         notes = [*found["notes"], *(n for p in found["protocols"] if p["name"] in wanted for n in p["notes"])]
         self._notes |= dict.fromkeys(notes)
-        return [Judged.from_dict(row) for row in found["rows"] if row["protocol"] in wanted]
+        return [EvaluatedRow.from_dict(row) for row in found["rows"] if row["protocol"] in wanted]
 
     def _folders(self, job: Job, sensor: str = "") -> list[Path]:
         """The run directories; of a sensor's encoders where a training has those of several."""
@@ -195,20 +195,20 @@ class Pretraining:
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         picks = {m.name: {**m.pick, **row.pick} for m in measures}
-        asked = [replace(m, pick=picks[m.name], options={**m.options, **row.options}) for m in measures]
-        judged = self._judged(job, asked, baselines=False)
-        own = [r for r in judged if not is_baseline(r.features)]
-        found = self._picked(asked, own, self._streams(job)) | self._watched(job, asked)
+        wanted = [replace(m, pick=picks[m.name], options={**m.options, **row.options}) for m in measures]
+        evaluated = self._evaluated(job, wanted, baselines=False)
+        own = [r for r in evaluated if not is_baseline(r.features)]
+        found = self._picked(wanted, own, self._streams(job)) | self._diagnostics(job, wanted)
         return found | read_all(measures, self._folders(job))
 
-    def _watched(self, job: Job, measures: Sequence[Measure]) -> Values:
+    def _diagnostics(self, job: Job, measures: Sequence[Measure]) -> Values:
         """Means of the last epoch that a method logged about itself."""
         found: Values = {}
         for measure in measures:
-            if "watched" not in measure.pick:
+            if "diagnostic" not in measure.pick:
                 continue
             lines = [Run.open(job.folder / f"seed-{s}").metrics()[-1] for s in self.request.seeds]
-            values = [line.get("diagnostics", {}).get(measure.pick["watched"]) for line in lines]
+            values = [line.get("diagnostics", {}).get(measure.pick["diagnostic"]) for line in lines]
             if None not in values:
                 found[measure.name] = values
         return found
@@ -216,7 +216,7 @@ class Pretraining:
     def _streams(self, job: Job) -> tuple[str, ...]:
         return tuple(Run.open(self._folders(job)[0]).recipe.streams)
 
-    def _picked(self, measures: Sequence[Measure], judged: Sequence[Judged], streams: Sequence[str]) -> Values:
+    def _picked(self, measures: Sequence[Measure], evaluated: Sequence[EvaluatedRow], streams: Sequence[str]) -> Values:
         found: Values = {}
         for measure in measures:
             if "protocol" not in measure.pick:
@@ -227,7 +227,7 @@ class Pretraining:
             if pick["stream"] == "all":
                 own = [s.removeprefix(f"{sensor}:") for s in streams if s.startswith(f"{sensor}:")]
                 pick["stream"] = "+".join(own or [s for s in streams if ":" not in s])
-            rows = [r for r in judged if all(_fact(r, k) == v for k, v in pick.items())]
+            rows = [r for r in evaluated if all(_fact(r, k) == v for k, v in pick.items())]
             if rows:
                 found[measure.name] = list(rows[0].values)
                 if rows[0].best_values:
@@ -236,15 +236,15 @@ class Pretraining:
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
         plain = [m for m in measures if m.pick.get("protocol") not in (None, "ensemble")]
-        judged = self._judged(job, plain, baselines=True)
+        evaluated = self._evaluated(job, plain, baselines=True)
         streams = self._streams(job)
-        kinds = dict.fromkeys((*UNTRAINED, *(r.features for r in judged if is_baseline(r.features))))
-        found = {kind: self._picked(plain, [r for r in judged if r.features == kind], streams) for kind in kinds}
+        kinds = dict.fromkeys((*UNTRAINED, *(r.features for r in evaluated if is_baseline(r.features))))
+        found = {kind: self._picked(plain, [r for r in evaluated if r.features == kind], streams) for kind in kinds}
         return {kind: values for kind, values in found.items() if values}
 
     def notes(self) -> list[str]:
         return list(self._notes)
 
 
-def _fact(row: Judged, name: str) -> Any:
+def _fact(row: EvaluatedRow, name: str) -> Any:
     return getattr(row, name) if name in _ROW_FACTS else row.details.get(name)

@@ -116,8 +116,8 @@ def label(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
     """Name of a row as the paper has it, with the method behind it where a table has several and no name tells it."""
     method, name = row.get("method"), str(row["name"]) + ("†" if row.get("ours") else "")
     methods = {r.get("method") for r in rows} - {None}
-    told = {part for m in (*methods, *recipes.names()) for part in str(m).split("/")[0].split("-")}
-    if method is None or len(methods) < 2 or any(part in name.lower() for part in told):
+    parts = {part for m in (*methods, *recipes.names()) for part in str(m).split("/")[0].split("-")}
+    if method is None or len(methods) < 2 or any(part in name.lower() for part in parts):
         return name
     return f"{name} ({method})"
 

@@ -136,11 +136,11 @@ def _jobs(engine: Engine, table: Table) -> list[Job | str]:
 
 
 def _plan(engine: Engine, table: Table, jobs: Sequence[Job | str], request: Request) -> dict[str, Any]:
-    runs, told = [], set[Path]()
+    runs, seen = [], set[Path]()
     for row, job in zip(table.rows, jobs, strict=True):
-        if isinstance(job, str) or job.folder in told:
+        if isinstance(job, str) or job.folder in seen:
             continue
-        told.add(job.folder)
+        seen.add(job.folder)
         done = engine.done(job)
         runs.append(
             {

@@ -22,7 +22,7 @@ from motet.use.predict import write_table
 from motet.use.signals import Layout, moving_mean, signals
 
 COLUMNS = ("recording", "repetition", "start", "end")
-MEASURES = ("label", "seconds", "range", "alike")
+MEASURES = ("label", "seconds", "range", "similarity")
 _SHORTEST = 0.4  # seconds of a repetition
 _RESEMBLES = 0.25  # autocorrelation from which a movement is cyclic
 _SMOOTH = 0.15  # seconds
@@ -64,9 +64,9 @@ def count(
         index = source.clips["name"].to_list().index(name)
         frames = source.clip(index)[round(start * layout.fps) : round(end * layout.fps)]
         before = sum(r["recording"] == name for r in rows)
-        for number, (a, b, width, alike) in enumerate(repetitions(frames, layout), 1):
+        for number, (a, b, width, similarity) in enumerate(repetitions(frames, layout), 1):
             times = (start + a / layout.fps, start + b / layout.fps)
-            values = (name, before + number, *times, label, times[1] - times[0], width, alike)
+            values = (name, before + number, *times, label, times[1] - times[0], width, similarity)
             rows.append(dict(zip(COLUMNS + MEASURES, values, strict=True)))
     text, real = pl.String, pl.Float64
     kinds = dict(zip(COLUMNS + MEASURES, (text, pl.Int64, real, real, text, real, real, real), strict=True))
@@ -116,8 +116,8 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     shapes = np.stack([_stretched(z[a:b]) for a, b in pairs])
     widths = np.array([np.ptp(main[a:b]) for a, b in pairs])
     mean = shapes.mean(axis=0).ravel()
-    alike = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
-    return [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, alike, strict=True)]
+    similarity = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
+    return [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, similarity, strict=True)]
 
 
 def period(z: Float, fps: float) -> int | None:

@@ -107,16 +107,16 @@ class Encoded:
         }
 
     @classmethod
-    def of(cls, told: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Encoded:
+    def of(cls, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Encoded:
         """What :meth:`describe` and :meth:`arrays` gave."""
-        data, weights = told["data"], {k: torch.from_numpy(np.array(v)) for k, v in arrays.items()}
+        data, weights = facts["data"], {k: torch.from_numpy(np.array(v)) for k, v in arrays.items()}
         skeleton = Skeleton.from_dict(data["skeleton"])
-        shape = recipe_from_dict(told["recipe"]), skeleton, int(data["persons"]), int(data["channels"])
+        shape = recipe_from_dict(facts["recipe"]), skeleton, int(data["persons"]), int(data["channels"])
         check_size(lambda: Model(*shape, device="meta").encoders, weights)
         with torch.random.fork_rng(devices=[]):
             model = Model(*shape, units=data["units"], by_name=bool(data["by_name"]))
         model.load_weights(weights)
-        return cls(str(told["name"]), model, str(told["units"]))
+        return cls(str(facts["name"]), model, str(facts["units"]))
 
 
 def encoded(weights: str, archive: MotionArchive, name: str | None = None) -> Encoded:

@@ -25,7 +25,7 @@ from motet.encoders import TCN, SkeletonGRU
 from motet.engine.hub import found
 from motet.engine.model import Model as Face
 from motet.engine.run import Run
-from motet.evaluate.heads import Lane, train_heads
+from motet.evaluate.heads import Head, train_heads
 from motet.evaluate.probe import Schedule
 from motet.methods.model import Model
 
@@ -91,7 +91,7 @@ class Classifier:
         weight, bias = train_heads(
             ((features - shift) * gain)[None],
             torch.from_numpy(labels).to(features.device),
-            [Lane(0, torch.arange(len(rows)), seed)],
+            [Head(0, torch.arange(len(rows)), seed)],
             classes=len(classes),
             schedule=Schedule(epochs=epochs, batch_size=batch_size, lr=(lr,)),
         )
@@ -148,15 +148,15 @@ class Stream:
             )
         self.model, self.classifier = model, classifier
         model.encoders.eval()
-        self._lanes = [_Lane(v, e) for v, e in zip(model.views, model.encoders, strict=True)]  # type: ignore[arg-type]
+        self._states = [_StreamState(v, e) for v, e in zip(model.views, model.encoders, strict=True)]  # type: ignore[arg-type]
         self.reset()
 
     def reset(self) -> None:
         """Begin a new clip."""
         self.frame = 0
         self._reference: Tensor | None = None
-        for lane in self._lanes:
-            lane.reset()
+        for state in self._states:
+            state.reset()
 
     def push(self, frame: npt.ArrayLike | Tensor) -> Moment:
         """Take the next frame.
@@ -177,8 +177,8 @@ class Stream:
             raise DataError(f"frame {self.frame} holds a value that is not finite; give zero for what was not seen")
         with torch.inference_mode():
             ready = self._prepared(x)
-            pushed = zip(self.model.streams, self._lanes, strict=True)
-            features = {s: self.model.last(s, lane.push(ready)[None])[0] for s, lane in pushed}
+            pushed = zip(self.model.streams, self._states, strict=True)
+            features = {s: self.model.last(s, state.push(ready)[None])[0] for s, state in pushed}
             moment = Moment(self.frame, features, self._predicted(features))
         self.frame += 1
         return moment
@@ -213,7 +213,7 @@ def _is_causal(encoder: nn.Module) -> bool:
     return isinstance(encoder, TCN) and encoder.causal
 
 
-class _Lane:
+class _StreamState:
     """One stream: its view of the last frames and the state of its encoder."""
 
     def __init__(self, view: View, encoder: SkeletonGRU | TCN) -> None:

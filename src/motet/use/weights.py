@@ -56,7 +56,7 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
     run = run if isinstance(run, Run) else Run.open(run)
     if not run.finished:
         raise RunError(f"{run.path} has not finished; continue with `motet resume {run.path}`")
-    card = model_card(run, licence=licence, judged=_judged(run, Path(folder).resolve().name))
+    card = model_card(run, licence=licence, evaluated=_evaluated(run, Path(folder).resolve().name))
     out = _new_folder(folder)
     for pattern in run.handler.WEIGHTS:
         for path in sorted(run.path.glob(pattern)):
@@ -92,7 +92,7 @@ def _is_place(text: str) -> bool:
     return len(text) > 1 and PurePath(text).is_absolute()
 
 
-def _judged(run: Run, folder: str) -> str:
+def _evaluated(run: Run, folder: str) -> str:
     """What the card says of the run's own evaluation, as one would repeat it with the folder; empty without one.
 
     Raises:
@@ -109,7 +109,7 @@ def _judged(run: Run, folder: str) -> str:
         raise RunError(f"{path} is damaged ({error!r}); evaluate again with --again, or move it away") from error
 
 
-def model_card(run: Run, *, licence: str, judged: str = "") -> str:
+def model_card(run: Run, *, licence: str, evaluated: str = "") -> str:
     """What a stranger has to know about weights, as Markdown with the front matter that hubs read."""
     card = run.model().card(run)
     lines = [
@@ -135,7 +135,7 @@ def model_card(run: Run, *, licence: str, judged: str = "") -> str:
         "```",
         "",
     ]
-    return "\n".join(lines) + (f"\n## Evaluated by\n\n{judged}" if judged else "")
+    return "\n".join(lines) + (f"\n## Evaluated by\n\n{evaluated}" if evaluated else "")
 
 
 def _new_folder(folder: str | Path) -> Path:

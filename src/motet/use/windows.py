@@ -17,7 +17,7 @@ Float = npt.NDArray[np.floating[Any]]
 WINDOWS = (0.4, 1.0, 2.0, 4.0)  # seconds
 LAGS = (0.06, 0.12, 0.25, 0.5)  # seconds
 LAG_WINDOW = 1.5
-BESIDE = 1.0  # seconds before and after at which the mean of a short window is taken as well
+SHIFT = 1.0  # seconds before and after at which the mean of a short window is taken as well
 _RAW_SECONDS, _RAW_POINTS = 1.6, 8
 
 
@@ -72,7 +72,7 @@ class Statistics:
             width = max(2, round(seconds * layout.fps))
             mean = _window(first, at, width)
             found += [mean + offset, np.sqrt(np.maximum(_window(second, at, width) - mean**2, 0))]
-        short, shift = max(2, round(WINDOWS[0] * layout.fps)), round(BESIDE * layout.fps)
+        short, shift = max(2, round(WINDOWS[0] * layout.fps)), round(SHIFT * layout.fps)
         for side in (-shift, shift):
             found.append(_window(first, np.clip(at + side, 0, len(x) - 1), short) + offset)
         for lag in sorted({max(1, round(s * layout.fps)) for s in LAGS}):

@@ -53,7 +53,7 @@ def test_a_target_without_labels_trains_with_all_its_clips(
     assert (len(chosen.train), chosen.target_split) == (24, "all")
     result = discover.run(sets[0], bare, clusters=2, **{**TINY, "progress": True})
     assert "all 24 clips of the target train" in capsys.readouterr().err
-    assert result["target"] == {"name": "bare", "train": 24, "judged": 0}
+    assert result["target"] == {"name": "bare", "train": 24, "scored": 0}
     # a rule that was asked for stays, and what it costs is said
     halved = sides(sets[0], bare, target_split="random:0.5@0")
     assert len(halved.train) < 24

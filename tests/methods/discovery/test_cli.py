@@ -132,7 +132,7 @@ def test_clips_that_fit_nowhere_have_no_class(
     out, labels, told = tmp_path / "run", tmp_path / "new.csv", tmp_path / "told.json"
     assert main(["discover", *paths, "--out", str(out), "--clusters", "3", *TINY]) == 0
     capsys.readouterr()
-    words = ["--branch", "B1", "--out", str(labels), "--no-odd", "--json", str(told)]
+    words = ["--branch", "B1", "--out", str(labels), "--no-outliers", "--json", str(told)]
     assert main(["clusters", str(out), *words]) == 0
     said = capsys.readouterr().out
     assert said.startswith("clusters of branch B1, ")

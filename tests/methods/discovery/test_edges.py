@@ -84,24 +84,24 @@ def test_students_are_judged_on_clean_clips(sets: tuple[MotionArchive, MotionArc
 
             encoder.register_forward_pre_hook(note)
     clips = run.clips
-    first = branch_scores(run.discovery, clips.target, clips.judged, clips.judged_labels, 3)
+    first = branch_scores(run.discovery, clips.target, clips.scored, clips.scored_labels, 3)
     assert sorted(seen) == ["student 0", "student 1"]
     for number, store in enumerate(clips.target):
         ((inputs, training),) = seen[f"student {number}"]
-        assert torch.equal(inputs, whole_clips(store, clips.judged, run.settings.frames))
+        assert torch.equal(inputs, whole_clips(store, clips.scored, run.settings.frames))
         assert not training
     assert run.discovery.pair[0].student["encoder"].training  # as it was found
     # nothing is drawn and nothing is moved
-    assert branch_scores(run.discovery, clips.target, clips.judged, clips.judged_labels, 3) == first
+    assert branch_scores(run.discovery, clips.target, clips.scored, clips.scored_labels, 3) == first
 
 
 def test_k_means_rows_are_means_over_ten_starts(sets: tuple[MotionArchive, MotionArchive]) -> None:
     run = trainer(sets)
     clips = run.clips
-    rows = branch_scores(run.discovery, clips.target, clips.judged, clips.judged_labels, 3, seed=4)
+    rows = branch_scores(run.discovery, clips.target, clips.scored, clips.scored_labels, 3, seed=4)
     assert [(r["branch"], r["restarts"]) for r in rows] == [("B0", 10), ("B1", 10), ("B0+B1", 10)]
-    labels = clips.judged_labels.numpy()
-    for row, x in zip(rows, features(run.discovery, clips.target, clips.judged), strict=False):
+    labels = clips.scored_labels.numpy()
+    for row, x in zip(rows, features(run.discovery, clips.target, clips.scored), strict=False):
         starts = [spherical_kmeans(x, 3, iterations=100, seed=4 * RESTARTS + i).assignment for i in range(10)]
         scores = [cluster_scores(labels, assignment) for assignment in starts]
         for metric in ("purity", "hungarian_accuracy", "nmi", "ari"):

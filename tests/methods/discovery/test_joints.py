@@ -16,7 +16,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import recipe
 from motet.data.loader import ClipStore
 from motet.data.skeletons import Skeleton
-from motet.methods.discovery import Meeting, Retargeted, common_skeleton
+from motet.methods.discovery import CommonLayout, Retargeted, common_skeleton
 from motet.methods.discovery.views import Strength, changed, whole_clips
 
 # CoDT: the fifteen shared joints on Kinect v2 and on the first fifteen of OpenPose's 25
@@ -85,40 +85,40 @@ def test_mirrored_axes_are_named(tmp_path: Path, side: int) -> None:
             writer.add(frames, name="standing")
         archives.append(MotionArchive.open(tmp_path / f"{number}.motet"))
     with pytest.raises(DataError, match=rf"{side}\.motet: its axes are mirrored.*right_handed = false"):
-        Meeting.of(*archives)
-    assert Meeting.of(archives[1 - side], archives[1 - side]).skeleton is not None
+        CommonLayout.of(*archives)
+    assert CommonLayout.of(archives[1 - side], archives[1 - side]).skeleton is not None
 
 
 def test_units_and_persons_are_brought_together(tmp_path: Path) -> None:
     first = write(tmp_path / "a", layouts.get("nite-15"), units="mm")
     second = write(tmp_path / "b", layouts.get("kinect-v2"))
-    meeting = Meeting.of(first, second)
-    assert meeting.scale == "metres"
-    shown = Retargeted(first, meeting)
-    left = first.skeleton.index("left_elbow"), meeting.skeleton.index("left_elbow")
+    layout = CommonLayout.of(first, second)
+    assert layout.scale == "metres"
+    shown = Retargeted(first, layout)
+    left = first.skeleton.index("left_elbow"), layout.skeleton.index("left_elbow")
     expected = first.clip(0)[:, 0, left[0]] / 1000
     expected[:, 0] *= -1  # NITE's x points the other way
     np.testing.assert_allclose(shown.clip(0)[:, 0, left[1]], expected, rtol=1e-5)
     assert shown.clip(0).shape == (4, 1, 15, 3)
-    assert len({first.hash, shown.hash, Retargeted(second, meeting).hash}) == 3
+    assert len({first.hash, shown.hash, Retargeted(second, layout).hash}) == 3
 
 
 def test_space_meets_image_without_depth_and_in_body_lengths(tmp_path: Path) -> None:
     space = write(tmp_path / "a", layouts.get("kinect-v2"))
     image = write(tmp_path / "b", layouts.get("coco-17"), channels="xy", units="px")
-    meeting = Meeting.of(space, image)
-    assert (meeting.channels, meeting.scale) == (("x", "y"), "body")
+    layout = CommonLayout.of(space, image)
+    assert (layout.channels, layout.scale) == (("x", "y"), "body")
     for archive in (space, image):
-        clip = Retargeted(archive, meeting).clip(1)
+        clip = Retargeted(archive, layout).clip(1)
         assert clip.shape == (4, 1, 15, 2)
-        torso = clip[:, 0, meeting.skeleton.index("neck")] - clip[:, 0, meeting.skeleton.index("mid_hip")]
+        torso = clip[:, 0, layout.skeleton.index("neck")] - clip[:, 0, layout.skeleton.index("mid_hip")]
         assert np.median(np.linalg.norm(torso, axis=1)) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_coordinates_without_anything_in_common_are_refused(tmp_path: Path) -> None:
     sensors = layouts.get("imu-2")
     with pytest.raises(ConfigError, match="only positions"):
-        Meeting.of(write(tmp_path / "a", sensors, "xyzuvw"), write(tmp_path / "b", sensors))
+        CommonLayout.of(write(tmp_path / "a", sensors, "xyzuvw"), write(tmp_path / "b", sensors))
 
 
 def image(path: Path, layout: str, units: str) -> MotionArchive:
@@ -134,20 +134,20 @@ def image(path: Path, layout: str, units: str) -> MotionArchive:
 
 def test_the_score_of_a_joint_is_a_third_coordinate_that_nothing_moves(tmp_path: Path) -> None:
     source, target = image(tmp_path / "a", "openpose-18", "picture"), image(tmp_path / "b", "coco-17", "px")
-    meeting, plain = Meeting.of(source, target, score=True), Meeting.of(source, target)
-    assert (meeting.channels, plain.channels) == (("x", "y", "score"), ("x", "y"))
-    assert Meeting.from_dict(meeting.to_dict()) == meeting
+    layout, plain = CommonLayout.of(source, target, score=True), CommonLayout.of(source, target)
+    assert (layout.channels, plain.channels) == (("x", "y", "score"), ("x", "y"))
+    assert CommonLayout.from_dict(layout.to_dict()) == layout
     for archive in (source, target):
-        seen, confidence = Retargeted(archive, meeting).clip(0), archive.clip_confidence(0)
+        seen, confidence = Retargeted(archive, layout).clip(0), archive.clip_confidence(0)
         assert confidence is not None
         np.testing.assert_array_equal(seen[..., :2], Retargeted(archive, plain).clip(0))
-        for joint, name in enumerate(meeting.skeleton.canonical):
+        for joint, name in enumerate(layout.skeleton.canonical):
             made = list(recipe(name, archive.skeleton) or ())
             there = confidence[:, :, made].all(axis=-1)  # the neck of COCO is the middle of both shoulders
             np.testing.assert_allclose(seen[..., joint, 2], confidence[:, :, made].mean(axis=-1) * there, rtol=1e-6)
-    store = ClipStore(Retargeted(target, meeting), preprocess="center")
+    store = ClipStore(Retargeted(target, layout), preprocess="center")
     clips = whole_clips(store, store.ids, 6)
-    raw = torch.from_numpy(np.stack([Retargeted(target, meeting).clip(i) for i in range(2)]))
+    raw = torch.from_numpy(np.stack([Retargeted(target, layout).clip(i) for i in range(2)]))
     assert torch.equal(clips[..., 2], raw[..., 2])
     assert not torch.equal(clips[..., :2], raw[..., :2])
     keyed = CounterRNG(0, 0, store.ids, 0)
@@ -157,4 +157,4 @@ def test_the_score_of_a_joint_is_a_third_coordinate_that_nothing_moves(tmp_path:
         sheared[..., :2], changed(clips[..., :2].clone(), keyed, Strength(1.0, 0.0, noise=0.1), store.skeleton)
     )
     with pytest.raises(ConfigError, match=r"c has no positions in an image with confidences, which --score adds"):
-        Meeting.of(source, write(tmp_path / "c", layouts.get("coco-17"), "xy", "px"), score=True)
+        CommonLayout.of(source, write(tmp_path / "c", layouts.get("coco-17"), "xy", "px"), score=True)

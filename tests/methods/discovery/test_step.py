@@ -351,9 +351,9 @@ def test_bfloat16_stays_in_the_encoders() -> None:
 def test_cosines_of_features_with_signs_are_brought_to_zero_and_one() -> None:
     discovery, _ = published_case()
     x = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
-    assert discovery.labelling.alike(0, x.abs()).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert discovery.labelling.same_class(0, x.abs()).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     layout = layouts.get("shared-15")
     encoder = build_encoder("gru", skeleton=layout, persons=1, channels=3, hidden=4, layers=1)
     pair = Branch(encoder, 4, source_classes=2), Branch(encoder, 4, projection=2)
     other = Discovery(Settings(encoder="gru"), *pair)
-    assert other.labelling.alike(0, x).tolist() == [[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1]]
+    assert other.labelling.same_class(0, x).tolist() == [[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1]]

@@ -99,7 +99,7 @@ def test_the_tasks_of_the_paper_run(folder: Path, name: str, tmp_path: Path, mon
     assert result["settings"]["score"] is flat
     if out is not None:
         model = discover.load(out)
-        assert model.own.channels == model.meeting.channels == ("x", "y", "score")
+        assert model.own.channels == model.common.channels == ("x", "y", "score")
         table = pl.read_parquet(out / "clusters.parquet").sort("name")
         again = pl.DataFrame({"name": archives[1].clips["name"], **model.assign(archives[1])}).sort("name")
         assert again["B0"].to_list() == table["B0"].to_list()
@@ -140,8 +140,8 @@ def test_the_tasks_at_hand_choose_their_clips(recordings: dict[str, MotionArchiv
         source_classes=task.source_classes,
         target_classes=task.target_classes,
     )
-    meeting = discover.Meeting.of(source, target)
-    assert len(meeting.skeleton) >= 10
+    common = discover.CommonLayout.of(source, target)
+    assert len(common.skeleton) >= 10
     people = [set(target.clips["subject"].gather(rows)) for rows in (chosen.train, chosen.test)]
     assert not people[0] & people[1]
     assert {p % 2 for p in people[0]} == {1}

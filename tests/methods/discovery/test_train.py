@@ -28,6 +28,7 @@ from motet.methods import discovery as discover
 from motet.methods.discovery import clusters, train
 from motet.methods.discovery.clusters import candidates_up_to, distinct, estimate, silhouette
 from motet.methods.discovery.scores import predict
+from motet.methods.discovery.stored import read_clusters, read_result
 from motet.methods.discovery.train import Discovering
 from motet.use.embed import embed
 from tests.conftest import stick, write_clips
@@ -89,6 +90,19 @@ def test_what_a_run_leaves(sets: tuple[MotionArchive, MotionArchive], whole: Pat
     assert found.transform(sets[1]).shape == (48, 16)
 
 
+def test_names_of_earlier_versions_are_read(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    result = json.loads((whole / "result.json").read_text())
+    result |= {old: result.pop(new) for old, new in (("rivals", "baselines"), ("odd_below", "outlier_below"))}
+    result["target"]["judged"] = result["target"].pop("scored")
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
+    table = pl.read_parquet(whole / "clusters.parquet")
+    old = {f"{branch}_outlier": f"{branch}_odd" for branch in ("B0", "B1")}
+    table.rename(old).write_parquet(tmp_path / "run" / "clusters.parquet")
+    assert read_result(tmp_path / "run") == read_result(whole)
+    assert read_clusters(tmp_path / "run").equals(table)
+
+
 def test_clusters_become_labels(sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path) -> None:
     table = pl.read_parquet(whole / "clusters.parquet")
     plain = discover.export_labels(whole, tmp_path / "labels.csv")
@@ -98,13 +112,13 @@ def test_clusters_become_labels(sets: tuple[MotionArchive, MotionArchive], whole
     assert pl.read_parquet(tmp_path / "labels.parquet").equals(merged)
     words = {0: "wave", 1: "wave", 2: "cluster 2"}
     # a clip without a label has no class either
-    expected = [None if strange else words[k] for k, strange in table.select("B1", "B1_odd").rows()]
+    expected = [None if strange else words[k] for k, strange in table.select("B1", "B1_outlier").rows()]
     assert merged["class"].to_list() == expected
     assert merged["label"].drop_nulls().is_in([0, 1]).all()
-    assert merged["label"].is_null().to_list() == table["B1_odd"].to_list()
-    assert table["B1_odd"].sum() == int(0.05 * 48)
+    assert merged["label"].is_null().to_list() == table["B1_outlier"].to_list()
+    assert table["B1_outlier"].sum() == int(0.05 * 48)
     # the clips once more, as if they were new
-    again = discover.export_labels(whole, tmp_path / "new.csv", names, branch="B1", odd=False, archive=sets[1])
+    again = discover.export_labels(whole, tmp_path / "new.csv", names, branch="B1", outliers=False, archive=sets[1])
     assert again.select("name", "class", "cluster").equals(merged.select("name", "class", "cluster"))
     np.testing.assert_allclose(again["similarity"], merged["similarity"], atol=1e-6)
     for options, word in (({"names": {9: "x"}}, "cluster 9"), ({"branch": "B2"}, "B0, B1")):

@@ -12,7 +12,7 @@ import pytest
 
 from motet.cli import main
 from motet.methods import distillation as distill
-from motet.methods.distillation.narrative import alone_beside, differing, report
+from motet.methods.distillation.narrative import alone_next_to, differing, report
 from tests.methods.distillation.toys import write_table
 
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 16, "features": 8, "hidden": (), "fuse_hidden": 8}
@@ -93,7 +93,7 @@ def test_the_command_of_the_student_alone_sets_it_beside(
     result, alone = (json.loads(Path(f"runs/{name}/result.json").read_text()) for name in ("amid", "amid-alone"))
     assert alone["settings"]["training"] == result["settings"]["training"]
     assert differing(result, alone) == []
-    found = alone_beside(Path("runs/amid"), result)
+    found = alone_next_to(Path("runs/amid"), result)
     assert found is not None
     assert found[0] == Path("runs/amid-alone")
 
@@ -125,17 +125,17 @@ def test_only_what_can_be_compared_stands_beside(tmp_path: Path) -> None:
     (tmp_path / "broken/config.json").write_text("{")
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished/config.json").write_text((tmp_path / "kd/config.json").read_text())
-    assert alone_beside(tmp_path / "kd", mine) is None
+    assert alone_next_to(tmp_path / "kd", mine) is None
     assert "cannot be seen" in report(mine, tmp_path / "kd")
     trained("slow", epochs=2)
     said = report(mine, tmp_path / "kd")
     assert "(of the means, as the seeds differ)" in said
     assert "not a fair comparison: the student alone had another `--epochs`" in said
     trained("same", seeds=(0, 1))
-    found = alone_beside(tmp_path / "kd", mine)
+    found = alone_next_to(tmp_path / "kd", mine)
     assert found is not None
     assert found[0] == tmp_path / "same"
-    assert alone_beside(tmp_path / "same", found[1]) is None
+    assert alone_next_to(tmp_path / "same", found[1]) is None
 
 
 def test_a_table_in_memory_has_no_command(tmp_path: Path) -> None:

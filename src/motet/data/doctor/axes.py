@@ -39,8 +39,8 @@ def _scale_remedy(view: View, fitting: str | None) -> str:
     otherwise = "bring the coordinates to metres"
     if fitting:
         return view.again("unit", fitting, otherwise)
-    told = view.archive.source.get("options")
-    scale = told.get("scale") if isinstance(told, dict) else None
+    options = view.archive.source.get("options")
+    scale = options.get("scale") if isinstance(options, dict) else None
     typical = TYPICAL[view.skeleton.kind]
     factor = float(f"{(scale or 1.0) * typical / (view.size * METRES[view.archive.units]):.2g}")
     command = view.import_command(scale=factor)

@@ -63,9 +63,9 @@ def people(view: View) -> Iterator[Finding]:
 
 def _name_people(view: View) -> str:
     """How clips get a subject: the command that made the archive, to which a group of the pattern is to be added."""
-    told, command = view.archive.source.get("options"), view.import_command()
-    if command is None or not isinstance(told, dict) or "pattern" not in told:
+    options, command = view.archive.source.get("options"), view.import_command()
+    if command is None or not isinstance(options, dict) or "pattern" not in options:
         return "give every clip a subject, and import again"
     group = "a group (?P<subject>…)"
-    where = f"{group} in its --pattern" if told["pattern"] else f"a --pattern that has {group}"
+    where = f"{group} in its --pattern" if options["pattern"] else f"a --pattern that has {group}"
     return f"where the names of the files tell the person, import again with {where}: {command}"

@@ -112,10 +112,10 @@ class View:
     def import_command(self, **changed: Any) -> str | None:
         """The command that made the archive, with some options changed; None where it is not known or would fail."""
         source = self.archive.source
-        name, told = str(source.get("format")), source.get("options")
+        name, stored = str(source.get("format")), source.get("options")
         try:
             kind = formats.get(name).options
-            options = {k: v for k, v in (told if isinstance(told, dict) else {}).items() if v is not None} | changed
+            options = {k: v for k, v in (stored if isinstance(stored, dict) else {}).items() if v is not None} | changed
             chosen = make_options(name, kind, options)
         except ConfigError:
             return None

@@ -108,8 +108,8 @@ def _joined(tracks: Sequence[_Track]) -> tuple[list[_Track], int]:
     while place < len(kept):
         later = kept[place]
         near = [t for t in kept if t is not later and _continues(t, later)]
-        rivals = [t for t in kept if len(near) == 1 and t is not later and _continues(near[0], t)]
-        if len(near) == 1 and not rivals:
+        others = [t for t in kept if len(near) == 1 and t is not later and _continues(near[0], t)]
+        if len(near) == 1 and not others:
             near[0].frames += later.frames
             near[0].seen += later.seen
             kept.pop(place)

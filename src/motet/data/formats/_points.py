@@ -226,8 +226,8 @@ class PointFormat:
                 if scores is not None:
                     scores = np.asarray(_time.resample(scores[..., None], recording.fps, wanted)[..., 0])
             name = self.stem(unit.name)
-            told = {k: v for k, v in detail["columns"].items() if v is not None}  # by the pattern, which goes first
-            columns = {**detail["columns"], **recording.columns, **told}
+            stated = {k: v for k, v in detail["columns"].items() if v is not None}  # by the pattern, which goes first
+            columns = {**detail["columns"], **recording.columns, **stated}
             with np.errstate(over="ignore"):
                 frames = points.astype(np.float32)
             found.append(RawClip(f"{name}/{recording.name}" if recording.name else name, frames, scores, columns))

@@ -75,7 +75,7 @@ class RawClip:
 
 
 @dataclass(frozen=True)
-class Beside:
+class SensorPlan:
     """A sensor that recorded next to the skeletons; see :class:`motet.data.archive.Sensor`, which it becomes.
 
     Workers, which read files, need not import what writes archives.
@@ -116,7 +116,7 @@ class Plan:
     confidence: bool = False
     light: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
-    sensors: Mapping[str, Beside] = field(default_factory=dict)
+    sensors: Mapping[str, SensorPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def _people(labels: Sequence[str], subject: str | None, path: Path) -> list[tupl
     groups = {o: [i for i, p in enumerate(parts) if p[0].strip() == o] for o in owners}
     names = {o: [plain[i] for i in rows] for o, rows in groups.items()}
     named = [o for o in owners if o]
-    alike = len({frozenset(names[o]) for o in named}) == 1 and len(names[named[0]]) >= 5
-    if alike and 1 < len(named) <= MOST_PEOPLE and all(len(set(names[o])) == len(names[o]) for o in named):
+    same_names = len({frozenset(names[o]) for o in named}) == 1 and len(names[named[0]]) >= 5
+    if same_names and 1 < len(named) <= MOST_PEOPLE and all(len(set(names[o])) == len(names[o]) for o in named):
         return [(o, groups[o], names[o]) for o in named]
     return [("", list(range(len(labels))), _unique([label.strip() for label in labels], path))]
 

@@ -89,7 +89,7 @@ def import_dataset(
     _check_destination(source, destination, overwrite)
     console = Console(stderr=True, quiet=not progress)
     notes = _Notes()
-    with notes.heard(), expected(source):
+    with notes.collected(), expected(source):
         plan = found.discover(source, chosen)
     if not plan.units:
         raise DataError(f"{source} holds nothing that the format {format} reads")
@@ -155,7 +155,7 @@ class _Notes:
         self._said: set[str] = set()
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
+    def collected(self) -> Iterator[None]:
         """Say what is warned of in the block once it is over."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", MotetWarning)
@@ -201,10 +201,10 @@ def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[
     reasons = []
     for clip in clips:
         columns: dict[str, Any] = {"source": unit.name, **clip.columns}
-        beside: dict[str, Any] = {"confidence": clip.confidence, "sensors": clip.sensors, "tracks": clip.tracks}
+        extras: dict[str, Any] = {"confidence": clip.confidence, "sensors": clip.sensors, "tracks": clip.tracks}
         try:
             check_columns(clip.name, columns, len(writer.class_names))  # before they become arguments
-            writer.add(clip.frames, name=clip.name, **beside, **columns)
+            writer.add(clip.frames, name=clip.name, **extras, **columns)
         except DataError as error:
             reasons.append(f"{unit.name}: {error}")
     return reasons

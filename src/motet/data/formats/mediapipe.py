@@ -222,7 +222,7 @@ def discover(source: Path, options: Options) -> Plan:
     # files of several estimators: the joints and coordinates that all have
     skeleton = skeletons[min(skeletons)]
     channels = ("x", "y", "z")[: min(k.channels for k in kinds)]
-    _tell(source, kinds, skeleton, channels, options)
+    _note(source, kinds, skeleton, channels, options)
     common = {"skeleton": skeleton.name, "channels": len(channels)}
     return Plan(
         units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
@@ -238,7 +238,7 @@ def discover(source: Path, options: Options) -> Plan:
     )
 
 
-def _tell(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Sequence[str], options: Options) -> None:
+def _note(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Sequence[str], options: Options) -> None:
     """Say what becomes of files that are not of one kind."""
     shares = sum(n for k, n in kinds.items() if k.shares)
     if options.landmarks == "image" and options.width is None and 0 < shares < kinds.total():

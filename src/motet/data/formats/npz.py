@@ -51,7 +51,7 @@ from motet.data.formats._axes import Up
 from motet.data.formats._files import check_unpacked, find_files
 from motet.data.formats._names import subject_numbers
 from motet.data.formats._sensors import join_nodes
-from motet.data.formats.base import Beside, Column, Format, Plan, RawClip, Unit
+from motet.data.formats.base import Column, Format, Plan, RawClip, SensorPlan, Unit
 from motet.data.skeletons import Skeleton
 
 Array = npt.NDArray[Any]
@@ -390,7 +390,7 @@ def discover(source: Path, options: Options) -> Plan:
     if options.sensor is not None:
         clips, fps = _sensor_clips(found, options.sensor, options)
         facts["without_sensor"] = found.clips - len(clips)
-    beside = {} if options.sensor is not None else {s: _sensor_clips(found, s, options)[1] for s in _sensors(found)}
+    counts = {} if options.sensor is not None else {s: _sensor_clips(found, s, options)[1] for s in _sensors(found)}
     positions = found.positions()
     channels = ("x", "y", "z") if options.sensor is not None else _channels(found, positions.shape[-1])
     return Plan(
@@ -405,7 +405,7 @@ def discover(source: Path, options: Options) -> Plan:
         confidence=certain,
         licence=stated or options.licence,
         facts=facts,
-        sensors={s: Beside(layouts.get("imu-2"), rate, "as recorded") for s, rate in beside.items()},
+        sensors={s: SensorPlan(layouts.get("imu-2"), rate, "as recorded") for s, rate in counts.items()},
     )
 
 

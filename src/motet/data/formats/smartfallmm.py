@@ -28,7 +28,7 @@ from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
 from motet.data.formats._files import find_files, natural_key, read_text
 from motet.data.formats._sensors import join_nodes
-from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit
+from motet.data.formats.base import Format, Plan, RawClip, SensorPlan, Unit
 
 # in the order of the activity numbers, from 1
 CLASS_NAMES = (
@@ -113,7 +113,7 @@ def discover(source: Path, options: Options) -> Plan:
         class_names=CLASS_NAMES,
         licence="none stated by the authors",
         facts={"split": "odd-even"},
-        sensors={d: Beside(layouts.get("imu-2"), options.sensor_fps, "as recorded") for d in devices},
+        sensors={d: SensorPlan(layouts.get("imu-2"), options.sensor_fps, "as recorded") for d in devices},
     )
 
 

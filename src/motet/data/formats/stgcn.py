@@ -142,19 +142,19 @@ def _npy_header(path: Path) -> Header:
 def _labels(path: Path, count: int) -> list[tuple[str, int | None]]:
     """Name and label of each clip of an ``.npy``, from the pickle next to it."""
     stem = re.sub(r"(?i)(_?data(_joint)?)?\.npy$", "", path.name)
-    beside = next((p for p in (path.with_name(f"{stem}_label.pkl"), path.with_name("label.pkl")) if p.is_file()), None)
-    if beside is None:
+    file = next((p for p in (path.with_name(f"{stem}_label.pkl"), path.with_name("label.pkl")) if p.is_file()), None)
+    if file is None:
         return [(f"{stem}_{i:06d}", None) for i in range(count)]
     try:
-        names, labels = _pickle.load(io.BytesIO(read_bytes(beside)))[:2]
+        names, labels = _pickle.load(io.BytesIO(read_bytes(file)))[:2]
         numbers = _pickle.numbers(labels).ravel().tolist()
         texts = [str(n).rsplit(".", 1)[0] for n in (names if isinstance(names, list | tuple) else [])]
     except DataError:
         raise
     except Exception as error:  # a damaged pickle may raise anything, and nothing here has side effects
-        raise DataError(f"{beside} is no pickle of names and labels ({error!s:.80})") from error
+        raise DataError(f"{file} is no pickle of names and labels ({error!s:.80})") from error
     if len(numbers) != count or len(texts) != count:
-        raise DataError(f"{beside} has {len(texts)} names and {len(numbers)} labels for {count} clips of {path.name}")
+        raise DataError(f"{file} has {len(texts)} names and {len(numbers)} labels for {count} clips of {path.name}")
     return [(text, int(number)) for text, number in zip(texts, numbers, strict=True)]
 
 

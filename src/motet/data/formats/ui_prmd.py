@@ -105,11 +105,11 @@ def _triples(path: Path, joints: int) -> Array:
 
 def _angles_path(path: Path) -> Path:
     name = path.name.replace("_positions", "_angles")
-    beside = (path.parent.parent / "Angles" / name, path.parent / name)
-    for candidate in beside:
+    places = (path.parent.parent / "Angles" / name, path.parent / name)
+    for candidate in places:
         if candidate.exists():
             return candidate
-    raise DataError(f"{path}: its joint angles ({beside[0]}) are missing, so its positions cannot be worked out")
+    raise DataError(f"{path}: its joint angles ({places[0]}) are missing, so its positions cannot be worked out")
 
 
 def forward_kinematics(offsets: Array, angles: Array, skeleton: Skeleton) -> Array:

@@ -16,7 +16,7 @@ from motet.core.errors import DataError
 from motet.data import layouts
 from motet.data.formats._files import find_files
 from motet.data.formats._mat import read_mat
-from motet.data.formats.base import Beside, Format, Plan, RawClip, Unit, units_of
+from motet.data.formats.base import Format, Plan, RawClip, SensorPlan, Unit, units_of
 
 # in the order of the action numbers, from 1
 CLASS_NAMES = (
@@ -65,8 +65,8 @@ def discover(source: Path, options: Options) -> Plan:
     units = []
     for unit in units_of(files, source):
         name = unit.path.name.replace("_skeleton.mat", "_inertial.mat")
-        beside = unit.path.with_name(name)
-        units.append(Unit(unit.name, unit.path, beside if beside.is_file() else inertial.get(name)))
+        neighbour = unit.path.with_name(name)
+        units.append(Unit(unit.name, unit.path, neighbour if neighbour.is_file() else inertial.get(name)))
     return Plan(
         units=units,
         skeleton=layouts.get("utd-mhad-20"),
@@ -74,7 +74,7 @@ def discover(source: Path, options: Options) -> Plan:
         class_names=CLASS_NAMES,
         licence="public domain according to its paper",
         facts={"split": "odd-even", "without_inertial": sum(u.detail is None for u in units)},
-        sensors={"inertial": Beside(layouts.get("imu-2"), 50.0, "g, deg/s")},
+        sensors={"inertial": SensorPlan(layouts.get("imu-2"), 50.0, "g, deg/s")},
     )
 
 

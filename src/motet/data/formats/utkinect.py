@@ -97,7 +97,7 @@ def _label_file(source: Path, options: Options) -> Path:
     return found[0]
 
 
-def _tell_beyond(labels: Path, actions: Actions, files: Sequence[Path]) -> None:
+def _warn_beyond(labels: Path, actions: Actions, files: Sequence[Path]) -> None:
     """Warn of actions that are labelled beyond the end of their recording: what is there of them is kept."""
     said = []
     for path in files:
@@ -122,7 +122,7 @@ def discover(source: Path, options: Options) -> Plan:
     if not options.whole:
         labels = _label_file(source, options)
         actions = read_labels(labels)
-        _tell_beyond(labels, actions, files)
+        _warn_beyond(labels, actions, files)
     return Plan(
         units=[
             Unit(u.name, u.path, None if options.whole else actions.get(u.path.stem.removeprefix("joints_"), []))

@@ -20,8 +20,8 @@ IMPORTED = {**METRES, "inch": 0.0254}  # units that formats bring to metres
 def import_unit(archive: MotionArchive) -> str:
     """The unit that the recordings were taken to be in: as given to the import, else that of the archive."""
     options = archive.source.get("options")
-    told = options.get("unit") if isinstance(options, Mapping) else None
-    return told if told in IMPORTED and archive.units in METRES else archive.units
+    unit = options.get("unit") if isinstance(options, Mapping) else None
+    return unit if unit in IMPORTED and archive.units in METRES else archive.units
 
 
 def fitting_unit(archive: MotionArchive, size: float) -> str | None:

@@ -92,8 +92,8 @@ class _Arms:
 
 
 def _place(draw: np.random.Generator) -> Point:
-    odds = np.array([zone[3] for zone in _ZONES])
-    zone = _ZONES[int(draw.choice(len(_ZONES), p=odds / odds.sum()))]
+    weights = np.array([zone[3] for zone in _ZONES])
+    zone = _ZONES[int(draw.choice(len(_ZONES), p=weights / weights.sum()))]
     return np.array([draw.uniform(*box) for box in zone[:3]])
 
 

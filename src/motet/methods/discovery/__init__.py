@@ -18,7 +18,7 @@ METHODS: dict[str, str] = {name: methods.get(name).summary for name in methods.n
 
 if TYPE_CHECKING:
     from motet.methods.discovery.clusters import estimate
-    from motet.methods.discovery.joints import Meeting, Retargeted, common_skeleton
+    from motet.methods.discovery.joints import CommonLayout, Retargeted, common_skeleton
     from motet.methods.discovery.labels import export_labels, label_archive, name_clusters
     from motet.methods.discovery.model import Found, load
     from motet.methods.discovery.rounding import balanced_labels
@@ -28,8 +28,8 @@ __all__ = [
     "METHODS",
     "SETTINGS",
     "TASKS",
+    "CommonLayout",
     "Found",
-    "Meeting",
     "Plan",
     "Retargeted",
     "Settings",
@@ -61,7 +61,7 @@ import_lazily(
     __name__,
     {
         "clusters": "estimate",
-        "joints": "Meeting Retargeted common_skeleton",
+        "joints": "CommonLayout Retargeted common_skeleton",
         "labels": "export_labels label_archive name_clusters",
         "model": "Found load",
         "rounding": "balanced_labels",

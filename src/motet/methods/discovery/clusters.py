@@ -192,8 +192,8 @@ def distinct(unit: Tensor, found: Clustering) -> int:
     count = len(unit)
     any_two = (unit.sum(dim=0).square().sum() - count) / (count * (count - 1))
     # features that are all the same are similar, whatever rounding says
-    alike = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2 - 1e-9
-    return int(connected_components(alike.cpu().numpy(), directed=False)[0])
+    indistinct = between > (any_two + torch.minimum(within[:, None], within[None, :])) / 2 - 1e-9
+    return int(connected_components(indistinct.cpu().numpy(), directed=False)[0])
 
 
 def silhouette(unit: Tensor, labels: Tensor) -> float:

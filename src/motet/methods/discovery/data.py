@@ -16,7 +16,7 @@ from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
-from motet.methods.discovery.joints import Meeting, Retargeted
+from motet.methods.discovery.joints import CommonLayout, Retargeted
 
 EVERY = "all"  # rule by which every clip trains
 Ids = npt.NDArray[np.int64]
@@ -44,12 +44,10 @@ class Sides:
     def says(self, target: MotionArchive) -> str:
         """One sentence: how many clips of the target train, and what becomes of the others."""
         held = np.setdiff1d(self.test, self.train)
-        judged = int((target.labels[held] >= 0).sum())
+        known = int((target.labels[held] >= 0).sum())
         if not len(held):
             return f"all {len(self.train)} clips of the target train"
-        use = (
-            "are evaluated" if judged == len(held) else f"do not train, and {judged or 'none'} of them can be evaluated"
-        )
+        use = "are evaluated" if known == len(held) else f"do not train, and {known or 'none'} of them can be evaluated"
         return (
             f"{len(self.train)} clips of the target train, the {len(held)} on the other side of the split "
             f"{self.target_split} {use} (--target-split {EVERY} trains on all clips)"
@@ -180,13 +178,13 @@ class Clips:
 
     Attributes:
         sides: the rows.
-        meeting: common form.
+        layout: the common form.
         given: whether that form is the one of given weights, in which the target is seen by both branches.
         names: of all clips of the source, and of the target.
         source: source clips in the common form.
         target: target clips in the common form, and as they are.
         train, test: (n,) int64 rows of the target.
-        evaluated: rows of ``test`` whose class is known; ``judged_labels`` those classes.
+        scored: rows of ``test`` whose class is known; ``scored_labels`` those classes.
     """
 
     def __init__(
@@ -196,24 +194,24 @@ class Clips:
         chosen: Sides,
         preprocess: str,
         device: str | torch.device,
-        form: Meeting | None = None,
+        form: CommonLayout | None = None,
         *,
         score: bool = False,
     ) -> None:
         self.sides, self.given = chosen, form is not None
-        self.meeting = form or Meeting.of(source, target, score=score)
+        self.layout = form or CommonLayout.of(source, target, score=score)
         self.names = source.clips["name"], target.clips["name"]
-        shown = Retargeted(source, self.meeting), Retargeted(target, self.meeting)
+        shown = Retargeted(source, self.layout), Retargeted(target, self.layout)
         ids = np.union1d(chosen.train, chosen.test)
         self.source = ClipStore(shown[0], chosen.source, preprocess=preprocess, device=device)
         common = ClipStore(shown[1], ids, preprocess=preprocess, device=device)
-        whole = Retargeted(target, Meeting.own(target, score=True), target.units) if score else target
+        whole = Retargeted(target, CommonLayout.own(target, score=True), target.units) if score else target
         own = common if self.given else ClipStore(whole, ids, preprocess=preprocess, device=device)
         self.target = (common, own)
         self.train, self.test = torch.from_numpy(chosen.train), torch.from_numpy(chosen.test)
         labels = torch.from_numpy(target.labels)
-        self.judged = self.test[labels[self.test] >= 0]
-        self.judged_labels = labels[self.judged]
+        self.scored = self.test[labels[self.test] >= 0]
+        self.scored_labels = labels[self.scored]
         place = torch.full((int(self.train.max()) + 1,), -1)
         place[self.train] = torch.arange(len(self.train))
         self._place = place
@@ -231,5 +229,5 @@ class Clips:
 
 def retargetable(source: MotionArchive, target: MotionArchive) -> tuple[Retargeted, Retargeted]:
     """Both archives in their common form."""
-    meeting = Meeting.of(source, target)
-    return Retargeted(source, meeting), Retargeted(target, meeting)
+    layout = CommonLayout.of(source, target)
+    return Retargeted(source, layout), Retargeted(target, layout)

@@ -28,17 +28,17 @@ class Description(NamedTuple):
 
     Attributes:
         table: a row per target clip: ``name``, ``side`` (train, test), and for each branch ``B0``, ``B0_similarity``
-            (cosine to the mean direction of its cluster), ``B0_odd`` (among the few that fit nowhere), likewise B1.
+            (cosine to the mean direction of its cluster), ``B0_outlier`` (among the few that fit nowhere), likewise B1.
         clusters: ``{"B0": [{"cluster", "size", "typical", "neighbours", "resembles", "known"}, …], "B1": …}``; "known":
             how many classes the source has.
         centres: (K, F) mean direction of each branch's clusters, zero for an empty one.
-        odd_below: similarity below which a clip fits nowhere, by branch.
+        outlier_below: similarity below which a clip fits nowhere, by branch.
     """
 
     table: pl.DataFrame
     clusters: dict[str, list[dict[str, Any]]]
     centres: tuple[Tensor, Tensor]
-    odd_below: dict[str, float]
+    outlier_below: dict[str, float]
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def describe(discovery: Discovery, clips: Clips, source: MotionArchive, target: 
     names = target.clips["name"].gather(ids.numpy())
     side = np.where(np.isin(ids.numpy(), clips.sides.train), "train", "test")
     columns: dict[str, Any] = {"name": names, "side": side}
-    told: dict[str, list[dict[str, Any]]] = {}
+    described: dict[str, list[dict[str, Any]]] = {}
     below: dict[str, float] = {}
     shared = discovery.pair[0]
     assert shared.source_classifier is not None
@@ -64,13 +64,17 @@ def describe(discovery: Discovery, clips: Clips, source: MotionArchive, target: 
         fit = (unit * centres[labels]).sum(dim=1)
         order = fit.argsort()
         few = int(FEW * len(fit))
-        odd = torch.zeros(len(fit), dtype=torch.bool)
-        odd[order[:few].cpu()] = True
+        outlier = torch.zeros(len(fit), dtype=torch.bool)
+        outlier[order[:few].cpu()] = True
         below[name] = float(fit[order[few]])
-        columns |= {name: labels.cpu().numpy(), f"{name}_similarity": fit.cpu().numpy(), f"{name}_odd": odd.numpy()}
-        told[name] = [_cluster(k, labels, fit, centres, names, known, words) for k in range(clusters)]
+        columns |= {
+            name: labels.cpu().numpy(),
+            f"{name}_similarity": fit.cpu().numpy(),
+            f"{name}_outlier": outlier.numpy(),
+        }
+        described[name] = [_cluster(k, labels, fit, centres, names, known, words) for k in range(clusters)]
         found.append(centres)
-    return Description(pl.DataFrame(columns), told, (found[0], found[1]), below)
+    return Description(pl.DataFrame(columns), described, (found[0], found[1]), below)
 
 
 def _cluster(
@@ -139,7 +143,7 @@ def report(result: dict[str, Any]) -> str:
             for row in rows:
                 values = " | ".join(f"{round(100 * row[m], 1) + 0.0:.1f}" for m in METRICS)
                 lines.append(f"| {row['branch']} | {stage}{row['by']} | {values} |")
-        for row in result.get("rivals", ()):  # none in results of an earlier version
+        for row in result.get("baselines", ()):  # none in results of an earlier version
             values = " | ".join(f"{round(100 * row[m], 1) + 0.0:.1f}" for m in METRICS)
             lines.append(f"| none: {row['features']} | {row['by']} | {values} |")
         lines.append("")
@@ -174,6 +178,6 @@ def _evidence(result: dict[str, Any]) -> list[str]:
 def _trained(result: dict[str, Any]) -> str:
     """The sentence on who trained; a result of an older version has none."""
     target = result["target"]
-    plain = f"{target['train']} clips of the target trained, {target['judged']} were evaluated"
-    told = str(result["split"].get("says", plain))
-    return told[:1].upper() + told[1:]
+    plain = f"{target['train']} clips of the target trained, {target['scored']} were evaluated"
+    sentence = str(result["split"].get("says", plain))
+    return sentence[:1].upper() + sentence[1:]

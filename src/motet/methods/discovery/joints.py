@@ -110,7 +110,7 @@ def scored(archive: MotionArchive) -> bool:
 
 
 @dataclass(frozen=True)
-class Meeting:
+class CommonLayout:
     """How clips of both archives are brought to one form.
 
     Attributes:
@@ -127,7 +127,7 @@ class Meeting:
     scale: str
 
     @classmethod
-    def of(cls, source: MotionArchive, target: MotionArchive, *, score: bool = False) -> Meeting:
+    def of(cls, source: MotionArchive, target: MotionArchive, *, score: bool = False) -> CommonLayout:
         """Find the common form.
 
         Args:
@@ -163,7 +163,7 @@ class Meeting:
         return cls(skeleton, channels, max(source.persons, target.persons), "metres" if known else "body")
 
     @classmethod
-    def own(cls, target: MotionArchive, *, score: bool) -> Meeting:
+    def own(cls, target: MotionArchive, *, score: bool) -> CommonLayout:
         """The target's own form."""
         return cls(target.skeleton, (*target.channels, *([SCORE] if score else [])), target.persons, "metres")
 
@@ -177,7 +177,7 @@ class Meeting:
         }
 
     @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Meeting:
+    def from_dict(cls, form: Mapping[str, Any]) -> CommonLayout:
         """Inverse of :meth:`to_dict`."""
         layout, channels = Skeleton.from_dict(form["skeleton"]), tuple(form["channels"])
         return cls(layout, channels, int(form["persons"]), str(form["scale"]))
@@ -188,18 +188,18 @@ class Retargeted(MotionArchive):
 
     Args:
         archive: the recordings.
-        meeting: the form.
+        layout: the form.
         unit: what its scale "metres" really is, for a form in an archive's own unit.
     """
 
-    def __init__(self, archive: MotionArchive, meeting: Meeting, unit: str = "m") -> None:
+    def __init__(self, archive: MotionArchive, layout: CommonLayout, unit: str = "m") -> None:
         self.__dict__.update(archive.__dict__)
-        self.original, self.meeting = archive, meeting
-        self.skeleton, self.channels = meeting.skeleton, meeting.channels
-        self.persons, self.confidence = meeting.persons, None
+        self.original, self.layout = archive, layout
+        self.skeleton, self.channels = layout.skeleton, layout.channels
+        self.persons, self.confidence = layout.persons, None
         # other data than the archive's, also for a cache that knows data by this digest
-        self.hash = hashlib.sha256(f"{archive.hash} {meeting} {unit}".encode()).hexdigest()
-        known = meeting.scale == "metres" and archive.units != unit
+        self.hash = hashlib.sha256(f"{archive.hash} {layout} {unit}".encode()).hexdigest()
+        known = layout.scale == "metres" and archive.units != unit
         self._factor = METRES.get(archive.units, 1.0) / METRES.get(unit, 1.0) if known else 1.0
 
     def verified(self, index: int) -> Float:
@@ -211,7 +211,7 @@ class Retargeted(MotionArchive):
         return self._converted(self.original.clip(index), index).astype(np.float32, copy=False)
 
     def _converted(self, frames: Float, index: int) -> Float:
-        given, form = self.original.skeleton, self.meeting.skeleton
+        given, form = self.original.skeleton, self.layout.skeleton
         frames = frames.astype(np.float32, copy=False)
         if given.canonical != form.canonical or (given.up, given.right_handed) != (form.up, form.right_handed):
             # what a flat picture cannot express is left to convert, which says so
@@ -220,7 +220,7 @@ class Retargeted(MotionArchive):
         out = np.zeros((len(frames), self.persons, len(form), count), dtype=np.float32)
         frames = frames[:, : self.persons, :, :count]
         out[:, : frames.shape[1]] = frames * np.float32(self._factor)
-        out = out / _size(out, form) if self.meeting.scale == "body" else out
+        out = out / _size(out, form) if self.layout.scale == "body" else out
         if count == len(self.channels):
             return out
         scores = np.zeros((*out.shape[:3], 1), dtype=np.float32)
@@ -230,7 +230,7 @@ class Retargeted(MotionArchive):
 
     def _scores(self, index: int) -> Float:
         """(T, P, V) confidences of a clip in the common layout; of a joint that is made of several their mean."""
-        given, form = self.original.skeleton, self.meeting.skeleton
+        given, form = self.original.skeleton, self.layout.skeleton
         scores = self.original.clip_confidence(index)
         assert scores is not None
         if given.canonical == form.canonical:

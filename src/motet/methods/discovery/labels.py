@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
 from motet.data.archive import ArchiveWriter, MotionArchive
@@ -14,7 +15,7 @@ from motet.data.clip_table import csv_text
 from motet.methods.discovery.model import load
 from motet.methods.discovery.names import NAMES, cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES
-from motet.methods.discovery.stored import read_config, read_result
+from motet.methods.discovery.stored import read_clusters, read_config, read_result
 
 _WRITTEN = (
     "name",
@@ -58,13 +59,14 @@ def _check(run: str | Path, names: Mapping[int, str], branch: str) -> int:
     return count
 
 
+@accepts(odd="outliers")
 def export_labels(
     run: str | Path,
     out: str | Path,
     names: Mapping[int, str] | None = None,
     *,
     branch: str = "B0",
-    odd: bool = True,
+    outliers: bool = True,
     archive: str | Path | MotionArchive | None = None,
 ) -> pl.DataFrame:
     """Write the clusters of a finished discovery as labels.
@@ -75,7 +77,7 @@ def export_labels(
         names: cluster → name, next to those that the run remembers (:func:`name_clusters`) and before them; clusters of
             one name become one class, clusters without a name keep ``cluster <n>``.
         branch: ``"B0"`` or ``"B1"``.
-        odd: keep clips that fit nowhere; otherwise they have no label.
+        outliers: keep clips that fit nowhere; otherwise they have no label.
         archive: new recordings of the target's layout; by default the clips among which the clusters were found.
 
     Returns:
@@ -89,7 +91,7 @@ def export_labels(
     target = Path(out)
     if target.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{out} must end with .csv or .parquet")
-    found = _labels(Path(run), names or {}, branch, odd, archive)
+    found = _labels(Path(run), names or {}, branch, outliers, archive)
     with written(target) as partial:
         if target.suffix == ".csv":
             partial.write_text(csv_text(found), encoding="utf-8")
@@ -98,13 +100,14 @@ def export_labels(
     return found
 
 
+@accepts(odd="outliers")
 def label_archive(
     run: str | Path,
     out: str | Path,
     names: Mapping[int, str] | None = None,
     *,
     branch: str = "B0",
-    odd: bool = True,
+    outliers: bool = True,
     archive: str | Path | MotionArchive | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
@@ -113,7 +116,7 @@ def label_archive(
     Args:
         run: run directory.
         out: archive to create.
-        names, branch, odd: as for :func:`export_labels`; clips without a label are in the new archive too.
+        names, branch, outliers: as for :func:`export_labels`; clips without a label are in the new archive too.
         archive: recordings of the target's layout; by default the target where the discovery found it.
         overwrite: replace an archive that is there.
 
@@ -132,7 +135,7 @@ def label_archive(
         raise RunError(
             f"{opened.path} does not hold the clips in which {folder} found clusters; name them by --archive"
         )
-    found = _labels(folder, names or {}, branch, odd, archive)
+    found = _labels(folder, names or {}, branch, outliers, archive)
     places = dict(found.select("name", "label").rows())
     words = dict(sorted(found.select("label", "class").drop_nulls().unique().rows()))
     kept = [name for name in opened.clips.columns if name not in _WRITTEN]
@@ -159,18 +162,20 @@ def label_archive(
 
 
 def _labels(
-    folder: Path, names: Mapping[int, str], branch: str, odd: bool, archive: str | Path | MotionArchive | None
+    folder: Path, names: Mapping[int, str], branch: str, outliers: bool, archive: str | Path | MotionArchive | None
 ) -> pl.DataFrame:
     """What :func:`export_labels` returns."""
     count = _check(folder, names, branch)
     given = {**read_names(folder)[branch], **names}
     if archive is None:
-        table = pl.read_parquet(folder / "clusters.parquet")
+        table = read_clusters(folder)
     else:
         table = load(folder).label(archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive))
     words = cluster_words(given, count)
     order = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    kept = [words[k] if odd or not strange else None for k, strange in table.select(branch, f"{branch}_odd").rows()]
+    kept = [
+        words[k] if outliers or not outlier else None for k, outlier in table.select(branch, f"{branch}_outlier").rows()
+    ]
     return pl.DataFrame(
         {
             "name": table["name"],

@@ -33,7 +33,7 @@ from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import recipes
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
-from motet.methods.discovery.joints import METRES, Meeting, Retargeted, check_axes
+from motet.methods.discovery.joints import METRES, CommonLayout, Retargeted, check_axes
 from motet.methods.discovery.names import cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES, predict
 from motet.methods.discovery.step import Discovery
@@ -70,7 +70,7 @@ class Found(Model):
 
     Args:
         discovery: both branches.
-        meeting: common form of source and target.
+        common: the form of source and target.
         own: form of the target's clips in ``units``.
         units: the target's unit.
         preprocess: of both.
@@ -80,7 +80,7 @@ class Found(Model):
         skeleton: the target's layout.
         clusters: K.
         centres: (K, F) mean direction of each branch's clusters.
-        odd_below: similarity to it below which a clip fits nowhere, by branch.
+        outlier_below: similarity to it below which a clip fits nowhere, by branch.
         names: names that a reader gave to clusters, by branch.
     """
 
@@ -89,18 +89,18 @@ class Found(Model):
     def __init__(
         self,
         discovery: Discovery,
-        meeting: Meeting,
-        own: Meeting,
+        common: CommonLayout,
+        own: CommonLayout,
         units: str,
         preprocess: str,
         *,
         centres: Sequence[Tensor],
-        odd_below: Mapping[str, float],
+        outlier_below: Mapping[str, float],
         names: Mapping[str, Mapping[int, str]],
     ) -> None:
-        self.discovery, self.meeting, self.own = discovery.eval(), meeting, own
+        self.discovery, self.common, self.own = discovery.eval(), common, own
         self.skeleton, self.units, self.preprocess = own.skeleton, units, preprocess
-        self.centres, self.odd_below, self.names = centres, odd_below, names
+        self.centres, self.outlier_below, self.names = centres, outlier_below, names
 
     def to(self, device: str | torch.device) -> Found:
         """The same with the branches on a device."""
@@ -115,7 +115,7 @@ class Found(Model):
     @property
     def adapts(self) -> bool:
         """Whether any body that has the joints will do, as both branches read the form of weights."""
-        return self.own is self.meeting
+        return self.own is self.common
 
     @property
     def persons(self) -> int:
@@ -170,7 +170,7 @@ class Found(Model):
 
     def _stores(self, archive: MotionArchive) -> list[tuple[str, ClipStore]]:
         """The clips as each branch sees them."""
-        shown = Retargeted(archive, self.meeting), Retargeted(archive, self.own, self.units)
+        shown = Retargeted(archive, self.common), Retargeted(archive, self.own, self.units)
         return [(name, self._store(a)) for name, a in zip(BRANCHES, shown, strict=True)]
 
     def _store(self, archive: MotionArchive) -> ClipStore:
@@ -191,9 +191,9 @@ class Found(Model):
     def shared(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0) features of the shared branch for recordings of any layout that has the common joints."""
         check_recordings(archive)
-        if self.meeting.scale == "metres":
+        if self.common.scale == "metres":
             self._check_unit(archive)
-        store = self._store(Retargeted(archive, self.meeting))
+        store = self._store(Retargeted(archive, self.common))
         encoder = self.discovery.pair[0].student["encoder"]
         parts = [
             encoder(whole_clips(store, ids, self.discovery.settings.frames)) for ids in torch.split(store.ids, 256)
@@ -222,7 +222,7 @@ class Found(Model):
     def exportable(self) -> Network:
         """Both encoders with their target classifiers: clips in the common form and in the target's own, preprocessed
         and brought to the frames that the facts name → features and logits of the clusters."""
-        forms = {"common": self.meeting, "own": self.own}
+        forms = {"common": self.common, "own": self.own}
         shapes = [(form.persons, len(form.skeleton), len(form.channels)) for form in forms.values()]
 
         def example(rows: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -239,7 +239,7 @@ class Found(Model):
                 "method": self.discovery.settings.method.name,
                 "frames": str(self.discovery.settings.frames),
                 "preprocess": self.preprocess,
-                "scale": self.meeting.scale,
+                "scale": self.common.scale,
                 "names": json.dumps({b: cluster_words(self.names[b], self.clusters) for b in BRANCHES}),
                 **{name: json.dumps(form.skeleton.to_dict()) for name, form in forms.items()},
             },
@@ -328,7 +328,7 @@ class Found(Model):
 
     def label(self, archive: MotionArchive) -> pl.DataFrame:
         """A row per clip: ``name``, and for each branch ``B0`` (cluster), ``B0_class`` (its name), ``B0_similarity``,
-        ``B0_odd`` (whether the clip fits nowhere); likewise B1.
+        ``B0_outlier`` (whether the clip fits nowhere); likewise B1.
         """
         pair = self.features(archive)
         columns: dict[str, Any] = {"name": archive.clips["name"]}
@@ -337,7 +337,7 @@ class Found(Model):
             fit = (normalize(x, dim=1) * centres[found]).sum(dim=1).numpy()
             words = cluster_words(self.names[name], self.clusters)
             columns |= {name: found.numpy(), f"{name}_class": [words[k] for k in found.tolist()]}
-            columns |= {f"{name}_similarity": fit, f"{name}_odd": fit < self.odd_below[name]}
+            columns |= {f"{name}_similarity": fit, f"{name}_outlier": fit < self.outlier_below[name]}
         return pl.DataFrame(columns)
 
 
@@ -359,22 +359,22 @@ def load(path: str | Path) -> Found:
     if not weights_path.exists():
         raise RunError(f"{folder} has not finished; continue it with `motet resume {folder}`")
     settings = run.recipe
-    meeting = Meeting.from_dict(config["common"])
+    common = CommonLayout.from_dict(config["common"])
     target = config["target"]
-    own = meeting
+    own = common
     if not config.get("one_form"):
         layout = Skeleton.from_dict(target["skeleton"]), tuple(target["channels"]), int(target["persons"])
-        own = Meeting(*layout, "metres")
+        own = CommonLayout(*layout, "metres")
         if settings.score:
             own = replace(own, channels=(*own.channels, SCORE))
 
     def built() -> Discovery:
         return Discovery.build(
             settings,
-            meeting.skeleton,
+            common.skeleton,
             own.skeleton,
-            persons=(meeting.persons, own.persons),
-            channels=(len(meeting.channels), len(own.channels)),
+            persons=(common.persons, own.persons),
+            channels=(len(common.channels), len(own.channels)),
             clips=1,
             source_classes=len(config["known"]),
         )
@@ -395,11 +395,11 @@ def load(path: str | Path) -> Found:
         raise RunError(f"{weights_path} does not fit {folder}/config.json; discover again")
     return Found(
         discovery,
-        meeting,
+        common,
         own,
         str(target["units"]),
         settings.preprocess,
         centres=centres,
-        odd_below=read_result(folder)["odd_below"],
+        outlier_below=read_result(folder)["outlier_below"],
         names=read_names(folder),
     )

@@ -36,12 +36,12 @@ from motet.engine.options import INCIDENTAL
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods.discovery import model
+from motet.methods.discovery.baselines import BODY, baselines, verdict
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
 from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
 from motet.methods.discovery.forecast import forecast
-from motet.methods.discovery.joints import Meeting, scored
-from motet.methods.discovery.rivals import BODY, rivals, verdict
+from motet.methods.discovery.joints import CommonLayout, scored
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
 from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_config, read_result
 from motet.methods.discovery.tasks import TASKS
@@ -77,7 +77,7 @@ class Plan:
     parts: Sides
     settings: Settings
     choice: dict[str, Any]
-    form: Meeting | None = None
+    form: CommonLayout | None = None
 
     def trainer(self, progress: bool) -> Trainer:
         """The loop, before its first step."""
@@ -217,11 +217,11 @@ def run_seeds(
 
 def _check_same(there: Run, wanted: Plan) -> None:
     """Refuse to take a run for the training that was asked for when it is another one."""
-    told = differences(wanted.settings, there.recipe, ignored=INCIDENTAL)
+    differ = differences(wanted.settings, there.recipe, ignored=INCIDENTAL)
     for side, archive in (("source", wanted.source), ("target", wanted.target)):
-        told += [f"its {side} had other clips"] if there.config[side]["hash"] != archive.hash else []
-    if told:
-        raise RunError(f"{there.path} holds another training ({'; '.join(told)}); choose another --out or remove it")
+        differ += [f"its {side} had other clips"] if there.config[side]["hash"] != archive.hash else []
+    if differ:
+        raise RunError(f"{there.path} holds another training ({'; '.join(differ)}); choose another --out or remove it")
 
 
 def plan(
@@ -286,7 +286,7 @@ def plan(
             f"most {len(parts.train)}"
         )
     if settings.score:
-        Meeting.of(*archives, score=True)  # says what they lack
+        CommonLayout.of(*archives, score=True)  # says what they lack
     check_size(settings, len(parts.train))
     settings = replace(settings, device=usable(settings.device))
     choice = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
@@ -322,7 +322,7 @@ def resume(
                 f"{', '.join(differ)} changed"
             )
     choice = {name: config[name] for name in _CLASSES}
-    form = Meeting.from_dict(config["common"]) if config.get("one_form") else None
+    form = CommonLayout.from_dict(config["common"]) if config.get("one_form") else None
     found = Plan(*archives, sides(*archives, **choice), options(stored), choice, form)
     trainer = found.trainer(progress)
     if not stored.checkpoints:
@@ -373,7 +373,7 @@ def _settings(
 
 def _create(folder: Path, found: Plan, learner: Any) -> Run:
     clips = learner.clips
-    form = clips.meeting
+    form = clips.layout
     return Run.create(
         folder,
         KIND,
@@ -395,16 +395,16 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
     clips, settings, archives = learner.clips, learner.settings, learner.archives
     found = describe(learner.discovery, clips, *archives)
     rows = learner.scores()
-    judged = clips.judged, clips.judged_labels
-    others = rivals(archives[1], *judged, learner.clusters or 1, settings.seed) if rows else []
+    scored_clips = clips.scored, clips.scored_labels
+    others = baselines(archives[1], *scored_clips, learner.clusters or 1, settings.seed) if rows else []
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.method.name,
         "settings": settings.to_dict(),
         "source": {"name": archives[0].path.stem, "clips": len(clips.sides.source)},
-        "target": {"name": archives[1].path.stem, "train": len(clips.train), "judged": len(clips.judged)},
+        "target": {"name": archives[1].path.stem, "train": len(clips.train), "scored": len(clips.scored)},
         "simulated": [a.simulated for a in archives],
-        "joints": list(clips.meeting.skeleton.canonical),
+        "joints": list(clips.layout.skeleton.canonical),
         "split": {
             "source": clips.sides.source_split,
             "target": clips.sides.target_split,
@@ -415,10 +415,10 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
         "estimated": learner.estimated,
         "pretrained": learner.pretrained,
         "rows": rows,
-        "rivals": others,
+        "baselines": others,
         "warning": verdict(rows, others),
         "clusters": found.clusters,
-        "odd_below": found.odd_below,
+        "outlier_below": found.outlier_below,
         "environment": environment(),
     }
     return result, found

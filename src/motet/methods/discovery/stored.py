@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
+import polars as pl
+
 from motet.core.options import Bounds, Natural
 from motet.engine.forms import ArchiveForm, EnvironmentForm, Persons, RowForm, StoredSkeleton
 from motet.engine.run import Run
@@ -14,8 +16,8 @@ KIND, MODULE = "discover", "motet.methods.discovery.run"
 Clusters = Annotated[int, Bounds(least=1, most=65_535)]
 
 
-class MeetingForm(TypedDict):
-    """:meth:`motet.methods.discovery.joints.Meeting.to_dict`."""
+class LayoutForm(TypedDict):
+    """:meth:`motet.methods.discovery.joints.CommonLayout.to_dict`."""
 
     skeleton: StoredSkeleton
     channels: list[str]
@@ -33,7 +35,7 @@ class CONFIG(TypedDict):
     target_split: str | None
     source_classes: list[int]
     target_classes: list[int]
-    common: MeetingForm
+    common: LayoutForm
     one_form: NotRequired[bool]
     known: list[Natural]
 
@@ -50,7 +52,7 @@ class TargetForm(TypedDict):
 
     name: str
     train: Natural
-    judged: Natural
+    scored: Natural
 
 
 class SplitForm(TypedDict):
@@ -101,10 +103,10 @@ class RESULT(TypedDict):
     estimated: EstimateForm | None
     pretrained: list[RowForm]
     rows: list[RowForm]
-    rivals: NotRequired[list[RowForm]]
+    baselines: NotRequired[list[RowForm]]
     warning: NotRequired[str | None]
     clusters: dict[str, list[ClusterForm]]
-    odd_below: dict[str, float]
+    outlier_below: dict[str, float]
     environment: NotRequired[EnvironmentForm]
 
 
@@ -124,3 +126,10 @@ def read_result(folder: str | Path) -> dict[str, Any]:
         RunError: it has not finished, or the file is damaged.
     """
     return Run.open(folder, KIND).result()
+
+
+def read_clusters(folder: str | Path) -> pl.DataFrame:
+    """clusters.parquet of a discovery: a row per target clip."""
+    table = pl.read_parquet(Path(folder) / "clusters.parquet")
+    # of an earlier version
+    return table.rename({n: f"{n.removesuffix('_odd')}_outlier" for n in table.columns if n.endswith("_odd")})

@@ -149,9 +149,9 @@ class Discovering(Learner):
     def scores(self) -> list[dict[str, Any]]:
         """Rows of scores on the target's clips with a known class."""
         clips = self.clips
-        if len(clips.judged) < 2 or self.clusters is None:
+        if len(clips.scored) < 2 or self.clusters is None:
             return []
-        settings, what = self.settings, (clips.judged, clips.judged_labels, self.clusters)
+        settings, what = self.settings, (clips.scored, clips.scored_labels, self.clusters)
         return branch_scores(self.discovery, clips.target, *what, settings.seed, settings.method.name)
 
     # ------------------------------------------------------------------ a step

@@ -19,7 +19,7 @@ from motet.engine.learner import Stage
 from motet.engine.model import load
 from motet.memory import momentum_encoder
 from motet.methods.discovery.data import Clips
-from motet.methods.discovery.joints import Meeting, check_axes
+from motet.methods.discovery.joints import CommonLayout, check_axes
 from motet.methods.discovery.settings import AFTER_PRETRAINING, Settings, settings_from_dict
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.stored import read_config
@@ -64,7 +64,7 @@ def fits(name: str, *archives: MotionArchive) -> bool:
     return is_shipped(name) and reads(load(name, kinds=("pretrain",)), *archives)
 
 
-def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, Meeting | None]:
+def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, CommonLayout | None]:
     """The settings with the encoder, the frames and the preprocessing that ``settings.start`` was trained with.
 
     Returns:
@@ -90,7 +90,7 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
     if one:
         for archive in (source, target):
             check_axes(archive)
-        form = Meeting(model.skeleton, ("x", "y", "z"), model.persons, "body")
+        form = CommonLayout(model.skeleton, ("x", "y", "z"), model.persons, "body")
     changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames, streams=(STREAM,))
     if encoder.encoder == "gru":
         return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers), form

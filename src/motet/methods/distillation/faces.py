@@ -76,7 +76,7 @@ def labels_of(
     return found
 
 
-def tell_absent(absent: Mapping[str, npt.NDArray[np.bool_]], count: int) -> None:
+def note_absent(absent: Mapping[str, npt.NDArray[np.bool_]], count: int) -> None:
     """How many rows lack which target."""
     for name, rows in absent.items():
         if rows.any():

@@ -115,9 +115,9 @@ def parts_of(archive: MotionArchive, name: str | None = None) -> dict[str, Part]
     found = {name or ("sensor" if senses else "skeleton"): Part(archive)}
     if senses:
         found |= {f"{before}{node}": Part(archive, None, node) for node in archive.skeleton.joints}
-    for sensor, beside in archive.sensors.items():
+    for sensor, recording in archive.sensors.items():
         found[f"{before}{sensor}"] = Part(archive, sensor)
-        found |= {f"{before}{sensor}.{node}": Part(archive, sensor, node) for node in beside.skeleton.joints}
+        found |= {f"{before}{sensor}.{node}": Part(archive, sensor, node) for node in recording.skeleton.joints}
     return found
 
 

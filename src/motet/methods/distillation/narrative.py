@@ -106,7 +106,7 @@ def _changed(prefix: str, options: Any, defaults: Any) -> list[str]:
     return found
 
 
-def alone_beside(out: Path | None, result: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+def alone_next_to(out: Path | None, result: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """The finished run of the student alone in a directory next to ``out``: of the same sources, target and folds.
 
     Of several the one with the most seeds and options in common.
@@ -215,14 +215,14 @@ def report(result: dict[str, Any], out: str | Path | None = None) -> str:
         result: of :func:`motet.methods.distillation.run`.
         out: its directory; a run of the student alone that lies next to it is set next to it.
     """
-    beside = alone_beside(None if out is None else Path(out), result)
+    alone = alone_next_to(None if out is None else Path(out), result)
     lines = [_heading(result), ""]
     for said in _before(result):
         lines += [said, ""]
     lines += _scores(result)
-    if beside is not None:
-        lines += _compared(result, *beside)
-    for said in cautions(result, compared=beside is not None):
+    if alone is not None:
+        lines += _compared(result, *alone)
+    for said in cautions(result, compared=alone is not None):
         lines += ["", said]
     return "\n".join(lines)
 

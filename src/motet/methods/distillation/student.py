@@ -175,7 +175,7 @@ class Student(Model):
         plain = self._plain(opened, str(source))
         if self.of_several:
             warnings.warn(self.of_several, MotetNote, stacklevel=3)
-        faces.tell_absent({name: ~m.available for name, m in plain.modalities.items()}, len(plain))
+        faces.note_absent({name: ~m.available for name, m in plain.modalities.items()}, len(plain))
         return faces.embedding(
             self.transform(opened),
             self.probabilities(opened),
@@ -350,8 +350,8 @@ class Student(Model):
             ready[name] = standardised(x[None].to(device), self.statistics.get(name), length)
         counts = {name: x.shape[1] for name, x in ready.items()}
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise DataError(f"every modality needs as many rows, not {told}")
+            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise DataError(f"every modality needs as many rows, not {listed}")
         return Inputs(ready, valid)
 
 
@@ -465,8 +465,8 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not file.exists():
         raise RunError(f"{file} is not a student: there is no such file; `motet distill` writes one when it ends")
     try:
-        tensors, told = read_tensors(file)
-        facts: dict[str, Any] = json.loads(told["student"])
+        tensors, stored = read_tensors(file)
+        facts: dict[str, Any] = json.loads(stored["student"])
         checked(FactsForm, facts, file)
         return tensors, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -177,9 +177,9 @@ def _read(path: Path, labelled: bool) -> FeatureTable:
 
 def _rows(columns: dict[str, Array]) -> int:
     """Number of rows, as the label says, else the names of the rows, else the first array with more than one axis."""
-    told = [columns[name] for name in ("label", "id") if name in columns]
-    told += [column for column in columns.values() if column.ndim > 1]
-    return len(told[0]) if told and told[0].ndim else 0
+    columns_found = [columns[name] for name in ("label", "id") if name in columns]
+    columns_found += [column for column in columns.values() if column.ndim > 1]
+    return len(columns_found[0]) if columns_found and columns_found[0].ndim else 0
 
 
 def with_labels(table: FeatureTable) -> FeatureTable:
@@ -314,9 +314,9 @@ def _modality(
         flag = columns[f"available_{name}"]
         if flag.shape != (count,):
             raise DataError(f"{path}: available_{name} has shape {flag.shape}; it must be one flag per row")
-        odd = np.flatnonzero(~np.isin(flag, (0, 1)))
-        if len(odd):
-            raise DataError(f"{path}: available_{name} is {flag[odd[0]]} in row {odd[0]}; it must be 0 or 1")
+        wrong = np.flatnonzero(~np.isin(flag, (0, 1)))
+        if len(wrong):
+            raise DataError(f"{path}: available_{name} is {flag[wrong[0]]} in row {wrong[0]}; it must be 0 or 1")
         available = flag.astype(np.bool_)
     lengths = _lengths(path, name, columns, values)
     if lengths is not None:

@@ -45,7 +45,7 @@ class GraphCL(ViewOptions):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}, it must be finite and greater than 0")
 
-    def tell(self, graphs: int) -> None:
+    def check_count(self, graphs: int) -> None:
         """Warn of options that have no effect, or less, on a set of so many graphs."""
 
     def released(self) -> Self:
@@ -90,7 +90,7 @@ class HaLPGraphCL(Hallucination, GraphCL):
                 f"{GRAPHS_PER_PROTOTYPE * (self.skip_nearest + 1)} or more"
             )
 
-    def tell(self, graphs: int) -> None:
+    def check_count(self, graphs: int) -> None:
         if not self.halp_weight:
             return
         start = self.start(self.epochs)

@@ -111,7 +111,7 @@ def run(
         raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
     graphs = data if isinstance(data, Graphs) else read_tu(data)
     check_folds(graphs.labels.numpy(), folds)
-    chosen.tell(len(graphs))
+    chosen.check_count(len(graphs))
     plan = {
         "data": {"path": None if isinstance(data, Graphs) else str(Path(data).resolve()), "hash": graphs.hash},
         "method": method,

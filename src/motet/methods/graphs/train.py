@@ -180,8 +180,8 @@ class GraphModel(Model):
             RunError: not such a file.
         """
         try:
-            tensors, told = read_tensors(Path(path))
-            facts = json.loads(told["gin"])
+            tensors, stored = read_tensors(Path(path))
+            facts = json.loads(stored["gin"])
             checked(_Facts, facts, path)
             sizes = facts["node_labels"], facts["hidden"], facts["layers"]
             check_size(lambda: GIN(*sizes), tensors)

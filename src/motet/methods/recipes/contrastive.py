@@ -1,4 +1,4 @@
-"""Recipes of the contrastive host: MoCo, MCL, CrosSCLR and CMD, as in CMD's tables, and a small size.
+"""Recipes of the contrastive methods: MoCo, MCL, CrosSCLR and CMD, as in CMD's tables, and a small size.
 
 Sources: CMD (Mao et al., ECCV 2022), its supplement and released scripts, and the schedules restated by HaLP
 (Shah et al., CVPR 2023): 450 epochs with one drop at 350 on NTU RGB+D, 1000 and 800 on PKU-MMD II.

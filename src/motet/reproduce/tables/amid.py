@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from motet.reproduce.declare import Figure, Measure, Row, Table, Times, Training, across, beside
+from motet.reproduce.declare import Figure, Measure, Row, Table, Times, Training, across, on_set
 
 PAPER = "AMID (Chen et al., CVPR 2023)"
 UCF, NET = "UCF51", "ActivityNet"
@@ -25,7 +25,7 @@ def _two(*rows: tuple[str, str, float, float]) -> tuple[Row, ...]:
 
 
 def _on_ucf(name: str, training: Training, student: float | None = None, teacher: float | None = None) -> Row:
-    return Row(name, training, beside(UCF, student=student, teacher=teacher))
+    return Row(name, training, on_set(UCF, student=student, teacher=teacher))
 
 
 ACCURACY = Table(
@@ -255,7 +255,7 @@ TEMPERATURE = Table(
     f"{PAPER}, supplement, Fig. 2",
     (STUDENT,),
     tuple(
-        Row(f"τ = {tau:g}", _amid(temperature=tau), beside(UCF, student=73.8 if tau == 0.5 else None))
+        Row(f"τ = {tau:g}", _amid(temperature=tau), on_set(UCF, student=73.8 if tau == 0.5 else None))
         for tau in (0.01, 0.05, 0.1, 0.3, 0.5, 0.7, 1.0)
     ),
     settings="ucf51",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from motet.reproduce.declare import BySplit, Figure, Measure, Row, Share, Table, Training, across, beside
+from motet.reproduce.declare import BySplit, Figure, Measure, Row, Share, Table, Training, across, on_set
 
 SUPPLEMENT = "CMD (Mao et al., ECCV 2022), supplement"
 HALP_TABLE_1 = "HaLP (Shah et al., CVPR 2023), supplement, Table 1"
@@ -48,7 +48,7 @@ KNN = Measure("knn", {"protocol": "knn", "stream": "joint"})
 
 def _temperature(teacher: float, student: float, linear: float) -> Row:
     options = {"teacher_temperature": teacher, "student_temperature": student}
-    return Row(f"τt = {teacher:g}, τs = {student:g}", Training("cmd", options), beside(N60, linear=linear))
+    return Row(f"τt = {teacher:g}, τs = {student:g}", Training("cmd", options), on_set(N60, linear=linear))
 
 
 TEMPERATURES = Table(
@@ -84,10 +84,10 @@ STAGES = Table(
     SUPPLEMENT,
     (LINEAR,),
     (
-        Row("CrosSCLR-B, one stage", Training("crossclr", {"cross_start": 0}), beside(N60, linear=57.6)),
-        Row("CrosSCLR-B, two stages", CROSS, beside(N60, linear=77.3)),
-        Row("CMD, one stage", CMD, beside(N60, linear=79.4)),
-        Row("CMD, two stages", Training("cmd", {"distill_start": Share(0.5)}), beside(N60, linear=79.2)),
+        Row("CrosSCLR-B, one stage", Training("crossclr", {"cross_start": 0}), on_set(N60, linear=57.6)),
+        Row("CrosSCLR-B, two stages", CROSS, on_set(N60, linear=77.3)),
+        Row("CMD, one stage", CMD, on_set(N60, linear=79.4)),
+        Row("CMD, two stages", Training("cmd", {"distill_start": Share(0.5)}), on_set(N60, linear=79.2)),
     ),
     notes=("The supplement does not say when the second stage begins; here it is half-way, as in CrosSCLR.",),
 )
@@ -99,9 +99,9 @@ MUTUAL = Table(
     SUPPLEMENT,
     (LINEAR, KNN),
     (
-        Row("Base", BASE, beside(N60, linear=76.1, knn=63.4)),
-        Row("MCL", MCL, beside(N60, linear=77.3, knn=64.3)),
-        Row("CMD", CMD, beside(N60, linear=79.4, knn=70.6)),
+        Row("Base", BASE, on_set(N60, linear=76.1, knn=63.4)),
+        Row("MCL", MCL, on_set(N60, linear=77.3, knn=64.3)),
+        Row("CMD", CMD, on_set(N60, linear=79.4, knn=70.6)),
     ),
     notes=("The supplement gives no formula of MCL; what is trained is a reading (see the page of MCL).",),
 )

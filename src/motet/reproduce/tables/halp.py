@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motet.reproduce.declare import Measure, Row, Share, Table, Training, across, beside
+from motet.reproduce.declare import Measure, Row, Share, Table, Training, across, on_set
 from motet.reproduce.tables.cmd import (
     AIMCLR_PROBE,
     BEST_NOTE,
@@ -51,12 +51,12 @@ FILTERS = Table(
     "Which positives count",
     "pretrain",
     f"{SOURCE}, Table 2",
-    (LINEAR, Measure("retained", {"watched": "hallucination/joint/retained"})),
+    (LINEAR, Measure("retained", {"diagnostic": "hallucination/joint/retained"})),
     (
-        Row("without HaLP", OFF, beside(N60, linear=78.0)),
-        Row("rank filter", HALP, beside(N60, linear=79.7, retained=91.0)),
-        Row("variant 1", _halp(filter="variant-1"), beside(N60, linear=79.5, retained=16.0)),
-        Row("variant 2", _halp(filter="variant-2"), beside(N60, linear=79.6, retained=100.0)),
+        Row("without HaLP", OFF, on_set(N60, linear=78.0)),
+        Row("rank filter", HALP, on_set(N60, linear=79.7, retained=91.0)),
+        Row("variant 1", _halp(filter="variant-1"), on_set(N60, linear=79.5, retained=16.0)),
+        Row("variant 2", _halp(filter="variant-2"), on_set(N60, linear=79.6, retained=100.0)),
     ),
     notes=(SINGLE, "Retained: share of the positives that count, mean of the last epoch."),
 )
@@ -68,7 +68,7 @@ WEIGHTS = Table(
     f"{SOURCE}, Table 3",
     (LINEAR,),
     tuple(
-        Row(f"μ = {weight:g}", _halp(halp_weight=weight), beside(N60, linear=linear))
+        Row(f"μ = {weight:g}", _halp(halp_weight=weight), on_set(N60, linear=linear))
         for weight, linear in ((0.0, 78.0), (0.5, 78.8), (1.0, 79.7), (1.5, 79.9), (2.0, 80.0))
     ),
     notes=(SINGLE,),
@@ -81,9 +81,9 @@ POSITIVES = Table(
     f"{SOURCE}, Table 4",
     (LINEAR,),
     (
-        Row("G = 0", OFF, beside(N60, linear=77.96)),
+        Row("G = 0", OFF, on_set(N60, linear=77.96)),
         *(
-            Row(f"G = {count}", _halp(positives=count), beside(N60, linear=linear))
+            Row(f"G = {count}", _halp(positives=count), on_set(N60, linear=linear))
             for count, linear in ((1, 79.59), (5, 79.63), (10, 79.50), (50, 79.56), (100, 79.71), (150, 79.43))
         ),
     ),
@@ -98,10 +98,10 @@ STARTS = Table(
     (LINEAR,),
     (
         *(
-            Row(f"epoch {epoch} of 450", _halp(halp_start=Share(epoch / 450)), beside(N60, linear=linear))
+            Row(f"epoch {epoch} of 450", _halp(halp_start=Share(epoch / 450)), on_set(N60, linear=linear))
             for epoch, linear in ((50, 79.6), (100, 79.6), (200, 79.7), (300, 78.7), (400, 78.3))
         ),
-        Row("never", OFF, beside(N60, linear=78.0)),
+        Row("never", OFF, on_set(N60, linear=78.0)),
     ),
     notes=(SINGLE, "In a run of another length the same share of the epochs."),
 )
@@ -113,7 +113,7 @@ RECENT = Table(
     f"{SOURCE}, Table 6 (its header says prototypes)",
     (LINEAR,),
     tuple(
-        Row(f"{count} keys", Training("halp", {"recent": count}, {"recent": "queue_size"}), beside(N60, linear=linear))
+        Row(f"{count} keys", Training("halp", {"recent": count}, {"recent": "queue_size"}), on_set(N60, linear=linear))
         for count, linear in ((256, 79.7), (512, 79.5), (1024, 79.4), (2048, 79.5), (3072, 79.7))
     ),
     notes=(SINGLE,),
@@ -159,8 +159,8 @@ NO_QUEUE = Table(
     f"{SOURCE}, B.7",
     (Measure("knn", {"protocol": "knn", "stream": "joint"}),),
     (
-        Row("without HaLP", _halp(prototypes_from="batch", halp_weight=0.0), beside(N60, knn=58.9)),
-        Row("HaLP", _halp(prototypes_from="batch"), beside(N60, knn=64.2)),
+        Row("without HaLP", _halp(prototypes_from="batch", halp_weight=0.0), on_set(N60, knn=58.9)),
+        Row("HaLP", _halp(prototypes_from="batch"), on_set(N60, knn=64.2)),
     ),
     ours="encoder, negatives and number of prototypes of this variant",
 )
@@ -178,11 +178,11 @@ AIMCLR = Table(
         ),
     ),
     (
-        Row("AimCLR", Training("aimclr"), beside(N60, linear=74.34)),
+        Row("AimCLR", Training("aimclr"), on_set(N60, linear=74.34)),
         Row(
             "AimCLR + HaLP",
             Training("halp-aimclr"),
-            beside(N60, linear=75.24),
+            on_set(N60, linear=75.24),
             ours="all of HaLP's settings on AimCLR: where positives lie, their weight, number and start",
         ),
     ),
@@ -196,7 +196,7 @@ STREAMS = Table(
     f"{SOURCE} and, for one stream, a table in the README of SOfA, a third party",
     (LINEAR,),
     (
-        Row("joint MoCo", OFF, beside(N60, linear=78.0)),
+        Row("joint MoCo", OFF, on_set(N60, linear=78.0)),
         Row("HaLP", HALP, across("linear", FIVE, 79.7, 86.8, 71.1, 72.2, 43.5)),
         Row("3s-HaLP", HALP_CMD, across("linear", FIVE, 85.1, 91.0, 75.5, 76.8, 53.4), THREE),
     ),

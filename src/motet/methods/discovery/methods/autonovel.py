@@ -71,6 +71,6 @@ def ranked(first: Tensor, second: Tensor, features: Tensor, k: int, progress: fl
     """
     marks = rank_statistics_pairs(features, k=min(k, features.shape[1])).to(first.dtype)
     p, q = torch.softmax(first, dim=1), torch.softmax(second, dim=1)
-    alike = (p @ q.T).clamp(1e-6, 1 - 1e-6)
+    same = (p @ q.T).clamp(1e-6, 1 - 1e-6)
     ramp = math.exp(-5 * (1 - min(progress / RAMP, 1)) ** 2)
-    return functional.binary_cross_entropy(alike, marks) + CONSISTENCY * ramp * functional.mse_loss(p, q)
+    return functional.binary_cross_entropy(same, marks) + CONSISTENCY * ramp * functional.mse_loss(p, q)

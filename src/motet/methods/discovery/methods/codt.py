@@ -59,13 +59,13 @@ class Collaborating(ocm.Transported):
                 other = self.pair[1 - mine].bank[step.batch.places]
                 marks = rank_statistics_pairs(other, k=min(options.rank_features, other.shape[1]))
             if options.pairs == "cosine":
-                value = pair_likelihood(self.alike(mine, step.features[mine]), marks[:, None] == marks[None, :])
+                value = pair_likelihood(self.same_class(mine, step.features[mine]), marks[:, None] == marks[None, :])
             else:
                 value = pair_consistency(logits[mine], marks)
             losses[f"pairs/B{mine}"] = options.weight_pairs * value
         return losses
 
-    def alike(self, branch: int, features: Tensor) -> Tensor:
+    def same_class(self, branch: int, features: Tensor) -> Tensor:
         """(n, n) cosines; those of features that are never negative as they are, others from [-1, 1] to [0, 1]."""
         unit = normalize(features, dim=1)
         cosine = unit @ unit.T

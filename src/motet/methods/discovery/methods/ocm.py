@@ -75,7 +75,7 @@ class Transported(Labelling):
         goes_on: whether a plan resembles the one before, so that a few iterations from its scalings are enough.
     """
 
-    goes_on: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
     options: Options
 
     def __init__(self, options: Options, settings: Settings, pair: tuple[Branch, Branch]) -> None:
@@ -129,7 +129,7 @@ class Transported(Labelling):
             relaxation=options.balance,
             warm_start=before,
             max_iterations=options.sinkhorn_warm
-            if self.goes_on and before is not None
+            if self.continues and before is not None
             else options.sinkhorn_iterations,
             tolerance=options.sinkhorn_tolerance,
             return_plan=True,

@@ -38,7 +38,7 @@ class SelfLabelled(ocm.Transported):
         fixed: (2, N) labels of both branches.
     """
 
-    goes_on: ClassVar[bool] = False  # an epoch later the labels lie far from those of the epoch before
+    continues: ClassVar[bool] = False  # an epoch later the labels lie far from those of the epoch before
     fixed: Tensor | None = None
 
     def begin_epoch(self) -> None:

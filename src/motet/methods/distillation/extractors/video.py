@@ -57,8 +57,8 @@ class _Block(nn.Module):
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm3d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = x if self.downsample is None else self.downsample(x)
-        found: Tensor = self.act(self.conv2(self.conv1(x)) + beside)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        found: Tensor = self.act(self.conv2(self.conv1(x)) + shortcut)
         return found
 
 

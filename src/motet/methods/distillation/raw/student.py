@@ -92,7 +92,7 @@ class RawStudent(Model):
         features, answers, absent = self.over(manifest)
         if self.of_several:
             warnings.warn(self.of_several, MotetNote, stacklevel=3)
-        faces.tell_absent(absent, len(table))
+        faces.note_absent(absent, len(table))
         labels = faces.labels_of(source, table.labels, table.class_names, self.class_names)
         return faces.embedding(features, answers, table.ids, labels, self.class_names, self.targets)
 
@@ -217,8 +217,8 @@ def load(path: str | Path) -> RawStudent:
     files = _files(Path(path))
     file = files[0]
     try:
-        tensors, told = read_tensors(file)
-        facts: dict[str, Any] = json.loads(told["raw student"])
+        tensors, stored = read_tensors(file)
+        facts: dict[str, Any] = json.loads(stored["raw student"])
         checked(_Facts, facts, file)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"{file} is not a student of recordings ({error}); `motet distill raw` writes one") from error

@@ -10,8 +10,8 @@ import torch
 import motet
 from motet.data.archive import MotionArchive
 from motet.memory.kmeans import spherical_kmeans
+from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS, baselines, verdict
 from motet.methods.discovery.describe import report
-from motet.methods.discovery.rivals import RAW, UNTRAINED, WEIGHTS, rivals, verdict
 from motet.metrics.clusters import cluster_scores
 from tests.conftest import write_clips
 
@@ -20,7 +20,7 @@ def test_weights_of_the_package_where_the_layout_allows(tmp_path: Path, small_ar
     archive = motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4)
     ids = torch.arange(2, 24)
     labels = torch.from_numpy(archive.labels)[ids]
-    rows = rivals(archive, ids, labels, 3)
+    rows = baselines(archive, ids, labels, 3)
     assert [row["features"] for row in rows] == [RAW, UNTRAINED, WEIGHTS]
     model = motet.load("body")
     parts = []
@@ -34,7 +34,7 @@ def test_weights_of_the_package_where_the_layout_allows(tmp_path: Path, small_ar
         cluster_scores(labels.numpy(), spherical_kmeans(table, 3, iterations=100, seed=s).assignment) for s in range(10)
     ]
     assert abs(rows[2]["nmi"] - np.mean([f["nmi"] for f in found])) < 0.02
-    other = rivals(small_archive, torch.arange(48), torch.from_numpy(small_archive.labels), 4)
+    other = baselines(small_archive, torch.arange(48), torch.from_numpy(small_archive.labels), 4)
     assert [row["features"] for row in other] == [RAW, UNTRAINED]
 
 
@@ -55,8 +55,8 @@ def test_a_discovery_shows_them(small_archive: MotionArchive, tmp_path: Path) ->
     other = write_clips(tmp_path / "other", seed=4)
     options = {"epochs": 1, "finetune_epochs": 1, "batch_size": 8, "hidden": 8, "progress": False}
     found = motet.discover.run(small_archive, other, clusters=4, **options)
-    assert [row["features"] for row in found["rivals"]] == [RAW, UNTRAINED]
+    assert [row["features"] for row in found["baselines"]] == [RAW, UNTRAINED]
     text = report(found)
     assert f"| none: {RAW} | kmeans | " in text
-    assert found["warning"] == verdict(found["rows"], found["rivals"])
+    assert found["warning"] == verdict(found["rows"], found["baselines"])
     assert (f"**{found['warning']}**" in text) == bool(found["warning"])

@@ -35,9 +35,9 @@ def random_convolutions(model: Model, store: ClipStore, train: Tensor, seed: int
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layout = model.skeleton, model.persons, model.channels
-        rival = type(model)(recipe, *layout, device=model.device, units=model.units)
-    fit_thresholds(rival.encoders, rival.views, store, train, recipe.frames)
-    return rival
+        convolutions = type(model)(recipe, *layout, device=model.device, units=model.units)
+    fit_thresholds(convolutions.encoders, convolutions.views, store, train, recipe.frames)
+    return convolutions
 
 
 def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str, Model]]:

@@ -27,7 +27,7 @@ BODY = "body"
 RAW, UNTRAINED, WEIGHTS = "raw coordinates", "an untrained encoder", f"the weights {BODY}"
 
 
-def rivals(target: MotionArchive, ids: Tensor, labels: Tensor, clusters: int, seed: int = 0) -> list[dict[str, Any]]:
+def baselines(target: MotionArchive, ids: Tensor, labels: Tensor, clusters: int, seed: int = 0) -> list[dict[str, Any]]:
     """Rows of scores of spherical k-means on features that no discovery has made, the means of ten single starts.
 
     Features are those of the small recipes' streams, each standardised over the scored clips and of length one, side by
@@ -84,11 +84,11 @@ def verdict(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any
     """One line where plain k-means does better than everything that a discovery found; empty where it does not."""
     if not rows or not others:
         return ""
-    best, rival = (max(side, key=lambda row: row["nmi"]) for side in (rows, others))
-    if best["nmi"] >= rival["nmi"]:
+    best, plain = (max(side, key=lambda row: row["nmi"]) for side in (rows, others))
+    if best["nmi"] >= plain["nmi"]:
         return ""
     return (
-        f"Plain k-means on {rival['features']} does better than this discovery: NMI {100 * rival['nmi']:.1f} against "
-        f"{100 * best['nmi']:.1f}, accuracy {100 * rival['hungarian_accuracy']:.1f} against "
+        f"Plain k-means on {plain['features']} does better than this discovery: NMI {100 * plain['nmi']:.1f} against "
+        f"{100 * best['nmi']:.1f}, accuracy {100 * plain['hungarian_accuracy']:.1f} against "
         f"{100 * best['hungarian_accuracy']:.1f}."
     )
