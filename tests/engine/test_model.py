@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -263,3 +264,36 @@ def test_a_configuration_cannot_fill_memory(made: dict[str, tuple[Kind, Path]], 
     write_config(folder, content)
     with pytest.raises(RunError, match=r"the configuration asks for [\d,]+ numbers, the file holds"):
         motet.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("pretrain", ("recipe", "encoder")), ("discover", ("settings",)), ("graphs", ("options",))],
+)
+def test_neither_a_forged_nor_an_honest_width_fills_memory_in_training(
+    made: dict[str, tuple[Kind, Path]],
+    name: str,
+    place: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kind, run = made[name]
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for last in ("model.safetensors", "result.json"):
+        (folder / last).unlink(missing_ok=True)
+    content = json.loads((folder / "config.json").read_text())
+    home = content
+    for key in place:
+        home = home[key]
+    home["hidden"] = 2000  # far from the memory of any machine, and farther from a checkpoint of hidden 4
+    write_config(folder, content)
+    assert cli.main(["resume", str(folder), "--quiet"]) == 2
+    assert re.search(
+        rf"{folder}/config.json: the options ask for a network of .* holds far fewer", capsys.readouterr().err
+    )
+    words = [*kind.words, "--out", str(tmp_path / "other")]
+    words[words.index("--hidden") + 1] = "10000000"
+    assert cli.main(words) == 2
+    assert "too large for the memory of this machine" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motet.core.errors import ConfigError, Interrupted, RunError
+from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.engine.checkpoint import load_checkpoint
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.options import Loop
 from motet.engine.run import Run
 from motet.engine.trainer import Trainer
+from tests.forged import GONE, places, put
 
 RATE = 0.5
 
@@ -72,8 +73,8 @@ class Two(Learner):
         (run.path / "result.json").write_text("{}")
 
 
-def start(path: Path) -> Run:
-    config = {"settings": {}, "plan": {"target": [], "auxiliary": []}}
+def start(path: Path, target: Sequence[str] = ()) -> Run:
+    config = {"settings": {}, "plan": {"target": list(target), "auxiliary": []}}
     return Run.create(path, "distill", "motet.methods.distillation.run", config)
 
 
@@ -162,3 +163,35 @@ def test_several_processes_only_for_learners_that_share_batches() -> None:
 def test_nothing_is_kept_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="nothing was kept"):
         Trainer(lambda device: Two(stop_at=("first", 0, 0)), Loop(device="cpu"), progress=False).fit(None)
+
+
+def test_forged_checkpoints_are_one_line_or_harmless(tmp_path: Path) -> None:
+    """Each entry of the state left out, of another type or out of range, and the checkpoint of another run."""
+    run = start(tmp_path / "run")
+    Trainer(lambda device: Two(), Loop(device="cpu"), progress=False).fit(run)
+    path = run.checkpoints[-1]
+    state = torch.load(path, weights_only=True)
+    forged = [(path_, value) for path_ in places(state) for value in (GONE, None, -1, 2**70, "x", [], {"x": 1})]
+    lines = []
+    for where, value in forged:
+        torch.save(put(state, where, value), path)
+        again = Trainer(lambda device: Two(), Loop(device="cpu"), progress=False)
+        try:
+            again.resume(run)
+        except RunError as error:
+            lines.append(str(error).count("\n"))
+    assert len(lines) > len(forged) / 4
+    assert not any(lines)
+    for content in (b"", path.read_bytes()[:-200], b"\x80\x04N.", b"x" * 1000):
+        path.write_bytes(content)
+        for older in run.checkpoints[:-1]:
+            older.unlink()
+        with (
+            pytest.warns(MotetWarning, match="is damaged"),
+            pytest.raises(RunError, match="no checkpoint can be read; start again"),
+        ):
+            Trainer(lambda device: Two(), Loop(device="cpu"), progress=False).resume(run)
+    other = start(tmp_path / "other", target=["x"])
+    torch.save(state, other.path / "checkpoints" / path.name)
+    with pytest.raises(RunError, match=r"holds checkpoints of another run than its config.json"):
+        Trainer(lambda device: Two(), Loop(device="cpu"), progress=False).resume(other)

@@ -31,6 +31,11 @@ def shown(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def in_line(error: object, most: int = 300) -> str:
+    """What an error of another library says, in one line: torch lists every tensor on a line of its own."""
+    return " ".join(str(error).split())[:most]
+
+
 def counted(amount: int, noun: str, several: str = "") -> str:
     """A number with its noun: ``1 clip``, ``2,000 clips``, ``1 person``, ``3 people``.
 

@@ -37,7 +37,7 @@ def save_checkpoint(run: Run, step: int, state: dict[str, Any], keep: int) -> Pa
     """Write ``checkpoints/step-<step>.pt`` and remove all but the latest ``keep``."""
     path = run.path / "checkpoints" / f"step-{step:08d}.pt"
     with written(path) as partial:
-        torch.save({"version": CHECKPOINT_VERSION, **state}, partial)
+        torch.save({"version": CHECKPOINT_VERSION, "run": run.config.get("digest"), **state}, partial)
     for old in run.checkpoints[:-keep]:
         old.unlink()
     return path
@@ -64,6 +64,19 @@ def load_checkpoint(checkpoints: Sequence[Path]) -> dict[str, Any]:
             raise RunError(f"{path} is a checkpoint of version {found}, not {CHECKPOINT_VERSION}")
         return state
     raise RunError("no checkpoint can be read; start again with another --out")
+
+
+def check_of(run: Run, state: Mapping[str, Any]) -> None:
+    """Refuse the checkpoint of another run; those of earlier versions do not say whose they are.
+
+    Raises:
+        RunError: names the run.
+    """
+    if state.get("run") not in (None, run.config.get("digest")):
+        raise RunError(
+            f"{run.path} holds checkpoints of another run than its config.json; restore the files of one, or "
+            f"{run.renewal}"
+        )
 
 
 def upgraded(state: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from motet.core.options import Bounds, Natural
+from motet.core.options import Bounds, Natural, NotNegative
 from motet.data.columns import MOST_PERSONS
 from motet.data.skeletons import Skeleton
 
@@ -90,6 +90,18 @@ class MetricsLine(TypedDict):
     knn: NotRequired[dict[str, Numbers]]
     diagnostics: NotRequired[dict[str, Numbers]]
     curve: NotRequired[dict[str, Numbers]]
+
+
+class CheckpointForm(TypedDict):
+    """State of a training inside a checkpoint, :meth:`motet.engine.trainer.Trainer.state`."""
+
+    learner: dict[str, Any]
+    stage: Natural
+    epoch: Natural
+    step: Natural
+    means: dict[str, dict[str, list[Numbers]]]
+    seconds: NotNegative
+    line: dict[str, Any] | None
 
 
 class RowForm(TypedDict):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from motet.core.options import convert
 from motet.engine.options import Optimiser
 
 if TYPE_CHECKING:
@@ -182,7 +183,22 @@ class Learner(nn.Module):
         """Continue inside a stage from :meth:`state`."""
         self.begin_stage(stage)
         self.load_state_dict(state["module"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
+
+
+def load_optimiser(optimiser: Moves, state: dict[str, Any]) -> None:
+    """Restore an optimiser; torch takes any value of its options and fails in the next step.
+
+    Raises:
+        ConfigError: an option is of another type than it has now.
+        LookupError, ValueError, TypeError: the state is not one of this optimiser.
+    """
+    groups = optimiser.param_groups if isinstance(optimiser, torch.optim.Optimizer) else []
+    for group, held in zip(groups, state["param_groups"] if groups else [], strict=True):
+        for name, value in group.items():
+            if isinstance(value, int | float) and name != "params":
+                convert(bool if isinstance(value, bool) else float, held[name], name)
+    optimiser.load_state_dict(state)
 
 
 def make_optimiser(options: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

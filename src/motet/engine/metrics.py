@@ -44,8 +44,8 @@ class Means:
         """Continue from :meth:`state`."""
         self._sums = {
             group: {
-                name: [np.asarray(part) if isinstance(part, list) else part for part in entry]
-                for name, entry in home.items()
+                name: [np.asarray(part) if isinstance(part, list) else part for part in (total, count)]
+                for name, (total, count) in home.items()
             }
             for group, home in state.items()
         }

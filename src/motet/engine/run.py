@@ -36,6 +36,7 @@ from motet.core.files import write_json
 from motet.core.forms import checked
 from motet.core.locks import LOCK, one_writer
 from motet.core.places import CLASSIFIER, guessed, kind_of, mistaken, verb_of
+from motet.core.text import in_line
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
 from motet.engine.forms import MetricsLine
@@ -294,6 +295,13 @@ class Run:
         found = (self.path / "checkpoints").glob("step-*.pt")
         return sorted((p for p in found if p.stem[5:].isdigit()), key=lambda p: int(p.stem[5:]))
 
+    def room(self) -> AbstractContextManager[None]:
+        """Refuse to build networks that the latest checkpoint cannot fill, see :func:`motet.engine.tensors.room`."""
+        from motet.engine.tensors import room
+
+        most = 2 * self.checkpoints[-1].stat().st_size + 2**20 if self.checkpoints else None
+        return room(most, f"{self.path}/config.json")
+
     @property
     def finished(self) -> bool:
         """Whether training reached its end."""
@@ -360,9 +368,8 @@ class Run:
         except MotetError:
             raise
         except MISFITS as error:
-            said = " ".join(str(error).split())[:200]
             raise RunError(
-                f"{self.path} cannot be {done} ({type(error).__name__}: {said}); if its files are damaged, "
+                f"{self.path} cannot be {done} ({type(error).__name__}: {in_line(error)}); if its files are damaged, "
                 f"{self.renewal}"
             ) from error
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+
+from motet.core.errors import ConfigError
 
 _ENTRY, _EARLIER = "motet", "sha256"
 
@@ -66,6 +74,47 @@ def check_size(make: Callable[[], Any], held: Mapping[str, Tensor]) -> None:
         raise RuntimeError("the configuration asks for a layer without numbers, the file has none")
     if asked > 8 * there + 2**20:
         raise RuntimeError(f"the configuration asks for {asked:,} numbers, the file holds {there:,}")
+
+
+@contextmanager
+def room(most: int | None = None, where: str = "") -> Iterator[None]:
+    """Refuse networks that are built in here and are too large, before their numbers are written into memory.
+
+    Args:
+        most: numbers that parameters and buffers may have together; by default what the memory of this machine holds
+            of weights, gradients and the two moments of an optimiser.
+        where: file of the options, for the message.
+
+    Raises:
+        ConfigError: says how many numbers the options ask for.
+    """
+    limit = _memory() // 16 if most is None else most
+    why = (
+        "too many for the memory of this machine; lower its sizes" if most is None else "its checkpoint holds far fewer"
+    )
+    said, asked = f"{where}: the options" if where else "the options", 0
+
+    def count(module: object, name: str, held: Tensor | None) -> None:
+        nonlocal asked
+        asked += held.numel() if held is not None and held.device.type != "meta" else 0
+        if asked > limit:
+            raise ConfigError(f"{said} ask for a network of at least {asked:,} numbers, {why}")
+
+    hooks = register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise ConfigError(f"{said} ask for a network that is too large for the memory of this machine") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory, or more than any has where it does not say."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**50
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:

@@ -36,14 +36,18 @@ from motet.core.distributed import (
     synchronise,
 )
 from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.core.forms import checked
 from motet.core.progress import LoopProgress
 from motet.core.signals import stop_signals
+from motet.core.text import in_line
 from motet.core.workers import end_with_parent
-from motet.engine.checkpoint import load_checkpoint, save_checkpoint, upgraded
+from motet.engine.checkpoint import check_of, load_checkpoint, save_checkpoint, upgraded
+from motet.engine.forms import CheckpointForm
 from motet.engine.learner import Held, Learner, Position
 from motet.engine.metrics import Means, append_line, keep_lines
 from motet.engine.options import Loop
-from motet.engine.run import Run
+from motet.engine.run import MISFITS, Run
+from motet.engine.tensors import room
 from motet.engine.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -108,7 +112,8 @@ class Trainer:
         return found
 
     def _prepare(self, make: Callable[[torch.device], Learner]) -> None:
-        self.learner = make(self.fabric.device)
+        with room():
+            self.learner = make(self.fabric.device)
         if self.loop.processes > 1:
             synchronise(self.learner)
         self.means, self.seconds = Means(), 0.0
@@ -120,7 +125,8 @@ class Trainer:
     def _enter(self, stage: int) -> None:
         self.stage = stage
         self.epoch, self.step = self.learner.stages[stage].first, 0
-        self.learner.begin_stage(self.learner.stages[stage])
+        with room():
+            self.learner.begin_stage(self.learner.stages[stage])
         self._wrap()
 
     def _wrap(self) -> None:
@@ -180,7 +186,10 @@ class Trainer:
         """
         try:
             state = upgraded(state, self.learner.stages)
+            checked(CheckpointForm, state, "its state")
             self.stage, self.epoch, self.step = (int(state[name]) for name in ("stage", "epoch", "step"))
+            if not (self.at.stage.first <= self.epoch <= self.at.stage.end and self.step <= self.at.stage.steps):
+                raise ValueError(f"it is at epoch {self.epoch}, step {self.step} of stage {self.at.stage.name}")
             self.learner.restore(state["learner"], self.learner.stages[self.stage])
             self._wrap()
             self.means.restore(state["means"])
@@ -188,8 +197,10 @@ class Trainer:
             torch.set_rng_state(state["rng"])
             if state["cuda_rng"] and torch.cuda.is_available():
                 torch.cuda.set_rng_state_all(state["cuda_rng"])
-        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"the checkpoint does not fit this run ({error}); start again with another --out") from error
+        except MISFITS as error:
+            raise RunError(
+                f"the checkpoint does not fit this run ({in_line(error)}); start again with another --out"
+            ) from error
 
     def resume(self, run: Run) -> None:
         """Continue from the latest checkpoint of a run, if it has one.
@@ -198,7 +209,9 @@ class Trainer:
             RunError: it had checkpoints, and they are gone or damaged.
         """
         if run.checkpoints:
-            self.restore(load_checkpoint(run.checkpoints))
+            state = load_checkpoint(run.checkpoints)
+            check_of(run, state)
+            self.restore(state)
         elif run.metrics():
             raise RunError(
                 f"{run.path} has trained {len(run.metrics())} epochs, but its checkpoints are gone: it cannot be "

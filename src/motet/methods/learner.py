@@ -23,7 +23,7 @@ from motet.data.loader import Batches, ClipStore, augmented_views, batches
 from motet.data.splits import Split, split
 from motet.data.together import Sets
 from motet.engine.identity import identity
-from motet.engine.learner import Learner, Position, Stage, make_optimiser, set_rate
+from motet.engine.learner import Learner, Position, Stage, load_optimiser, make_optimiser, set_rate
 from motet.engine.monitor import online_knn, spread
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
@@ -224,7 +224,7 @@ class Pretraining(Learner):
     def restore(self, state: Mapping[str, Any], stage: Stage) -> None:
         self.network.load_state_dict(state["host"])
         self.begin_stage(stage)
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
 
     # ------------------------------------------------------------------ a look at the features
 

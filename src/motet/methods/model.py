@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
-from motet.core.text import counted
+from motet.core.text import counted, in_line
 from motet.data import inertial
 from motet.data.adapt import check_adaptable, in_layout
 from motet.data.archive import MotionArchive
@@ -161,8 +161,7 @@ class Model(Face):
             else:
                 raise RunError(f"{run.path} has no weights yet; continue with `motet resume {run.path}`")
         except (SafetensorError, RuntimeError, OSError) as error:
-            said = " ".join(str(error).split())[:300]  # torch lists every tensor on a line of its own
-            raise RunError(f"{run.path}: the weights cannot be read ({said}); {run.renewal}") from error
+            raise RunError(f"{run.path}: the weights cannot be read ({in_line(error)}); {run.renewal}") from error
         model.device = torch.device(device)
         model.encoders.to(model.device)
         model.whitening = {s: part.to(model.device) for s, part in model.whitening.items()}

@@ -329,7 +329,8 @@ def resume(
         parts = split(archive, run.split) if sets is None else sets.parts
         _check_sizes(recipe, len(parts.train))
         found = _companions_of(run, archive, companions)
-        trainer = trainer_of(recipe, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
+        with run.room():
+            trainer = trainer_of(recipe, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         trainer.resume(run)
         trainer.fit(run)
     return run

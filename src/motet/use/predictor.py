@@ -20,6 +20,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
 from motet.core.places import CLASSIFIER, mistaken
+from motet.core.text import in_line
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.engine.forms import Channels, Persons, StoredSkeleton
@@ -360,6 +361,5 @@ def load_predictor(path: str | Path) -> Predictor:
         if not np.isfinite(shown[1]).all():
             raise ValueError("its arrays give no probabilities")
     except (OSError, SafetensorError, *MISFITS) as error:
-        said = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} is damaged ({said}); restore it or fit again") from error
+        raise DataError(f"{path} is damaged ({in_line(error)}); restore it or fit again") from error
     return model

@@ -20,6 +20,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
+from motet.core.text import in_line
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
@@ -389,8 +390,7 @@ def load(path: str | Path) -> Found:
             branch.add_classifier(weights[f"branches.{number}.student.clusters.weight"])
         missing = discovery.load_state_dict(weights, strict=False)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:300]  # torch lists every tensor on a line of its own
-        raise RunError(f"{weights_path} cannot be read ({said}); discover again") from error
+        raise RunError(f"{weights_path} cannot be read ({in_line(error)}); discover again") from error
     if missing.unexpected_keys or any(not k.endswith(".bank") for k in missing.missing_keys):
         raise RunError(f"{weights_path} does not fit {folder}/config.json; discover again")
     return Found(

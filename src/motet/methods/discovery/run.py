@@ -324,7 +324,8 @@ def resume(
     choice = {name: config[name] for name in _CLASSES}
     form = CommonLayout.from_dict(config["common"]) if config.get("one_form") else None
     found = Plan(*archives, sides(*archives, **choice), options(stored), choice, form)
-    trainer = found.trainer(progress)
+    with stored.room():
+        trainer = found.trainer(progress)
     if not stored.checkpoints:
         _begin(trainer, found)
     if stored.checkpoints or not found.settings.pretrained:

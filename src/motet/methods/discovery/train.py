@@ -15,7 +15,7 @@ from motet.core.rng import CounterRNG
 from motet.core.text import counted
 from motet.data.loader import Batches, batches
 from motet.engine.checkpoint import CHECKPOINT_VERSION
-from motet.engine.learner import Learner, Position, Stage, make_optimiser, set_rate
+from motet.engine.learner import Learner, Position, Stage, load_optimiser, make_optimiser, set_rate
 from motet.engine.options import Optimiser
 from motet.engine.run import Run
 from motet.methods.discovery.clusters import estimate, features, initialise, joined
@@ -256,7 +256,7 @@ class Discovering(Learner):
             # before that there is none, and the pretraining may be that of another method
             self.discovery.labelling.restore(state["labelling"])
         self.discovery.load_state_dict(_renamed(state["discovery"]))
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         for name in ("clusters", "estimated", "pretrained", "initialised"):
             setattr(self, name, state[name])
         self.fine = stage.name == "finetune"

@@ -145,7 +145,8 @@ def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
     if run.finished:
         return reported(run.path)
     plan = _plan(run)
-    experiment = _Experiment(_opened(plan), plan, options(run), progress)
+    with run.room():
+        experiment = _Experiment(_opened(plan), plan, options(run), progress)
     check_unchanged(run.path, run.config.get("table"), experiment.identity(), " and ".join(plan.tables))
     return experiment.resume(run)
 

@@ -151,7 +151,8 @@ def resume(path: str | Path, *, progress: bool = True, data: str | Path | None =
     graphs = read_tu(folder)
     if graphs.hash != plan["data"]["hash"]:
         raise RunError(f"{folder} has changed since {path} was begun; start again with another --out")
-    trainer, learner = _trainer(graphs, chosen, plan, progress)
+    with run.room():
+        trainer, learner = _trainer(graphs, chosen, plan, progress)
     trainer.resume(run)
     trainer.fit(run)
     return learner.result

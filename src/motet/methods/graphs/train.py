@@ -23,6 +23,7 @@ from motet.core.forms import checked
 from motet.core.options import Count, Layers
 from motet.core.rng import CounterRNG
 from motet.core.shards import Shard
+from motet.core.text import in_line
 from motet.engine.examples import Examples
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.model import Card, Embedding, Model, Network, filled
@@ -188,8 +189,9 @@ class GraphModel(Model):
             encoder = GIN(*sizes)
             encoder.load_state_dict(tensors)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split())[:300]  # torch lists every tensor on a line of its own
-            raise RunError(f"{path} is not an encoder of graphs ({said}); `motet graphs` writes them") from error
+            raise RunError(
+                f"{path} is not an encoder of graphs ({in_line(error)}); `motet graphs` writes them"
+            ) from error
         return cls(encoder.to(device), facts["node_labels"], facts["self_loops"])
 
 

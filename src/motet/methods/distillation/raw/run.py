@@ -282,7 +282,8 @@ def _run(
         reported(run.path)
 
     try:
-        trainer = Trainer(make, settings.loop, progress=progress)
+        with run.room():
+            trainer = Trainer(make, settings.loop, progress=progress)
         if resumed:
             trainer.resume(run)
         trainer.fit(run)

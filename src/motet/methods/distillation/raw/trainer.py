@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from motet.engine.learner import Learner, Position, Stage
+from motet.engine.learner import Learner, Position, Stage, load_optimiser
 from motet.engine.run import Run
 from motet.methods.distillation.folds import Fold
 from motet.methods.distillation.methods.base import Batch
@@ -77,7 +77,7 @@ class WholeOptimiser:
         return self.optimiser.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimiser.load_state_dict(state)
+        load_optimiser(self.optimiser, state)
 
 
 class RawPhase(Phase):
