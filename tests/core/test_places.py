@@ -49,7 +49,10 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
     "table": ("archive", "table", "nothing"),
 }
 NEEDS = {
-    "run": ("not a run", "`motet pretrain`, `motet distill`, `motet distill raw` and `motet discover` make one"),
+    "run": (
+        "not a run",
+        "`motet pretrain`, `motet discover`, `motet distill`, `motet distill raw` and `motet graphs` make one",
+    ),
     "model": ("not a fitted model", "make one with `motet fit"),
     "archive": ("not a", "`motet data import"),
     "graphs": ("", "graph set"),

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from motet.core.errors import ConfigError
+from motet.engine.options import Optimiser
 from motet.methods import recipes
 from motet.methods.cmd import CMD
 from motet.methods.crossclr import CrosSCLR
@@ -89,3 +92,28 @@ def test_a_stored_configuration_cannot_name_foreign_code() -> None:
         recipe_from_dict(data)
     with pytest.raises(ConfigError, match="unknown option"):
         recipe_from_dict({**recipes.get("cmd/small-gru").to_dict(), "colour": 1})
+
+
+def test_rates_of_a_cosine_fall_from_the_first_step_to_the_end() -> None:
+    options = Optimiser(lr=0.4, schedule="cosine")
+    assert [options.lr_at(e, 8) for e in (0, 2, 4, 6, 8)] == pytest.approx([0.4, 0.341421, 0.2, 0.058579, 0], abs=1e-6)
+    assert options.lr_at(1 + 3 / 6, 3) == pytest.approx(0.2)  # half-way, in the middle of an epoch
+    assert options.lr_at(9, 8) == 0
+    drops = Optimiser(lr=0.4, milestones=(2, 3), gamma=0.5)
+    assert [drops.lr_at(e, 8) for e in (0, 1.9, 2, 3, 7)] == pytest.approx([0.4, 0.4, 0.2, 0.1, 0.1])
+
+
+def test_a_recipe_may_be_made_of_one_of_another_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of docs/methods/adding.md, whose name comes before that of the module it asks."""
+    (tmp_path / "a_new_one.py").write_text(
+        "from dataclasses import replace\n"
+        "from motet import recipes as known\n"
+        "def recipes():\n"
+        "    return {'new/small': replace(known.get('moco/small-gru'), recipe='new/small')}\n"
+    )
+    monkeypatch.setattr(recipes, "__path__", [str(tmp_path), *recipes.__path__])
+    monkeypatch.setattr(recipes, "_found", {})
+    monkeypatch.setattr(recipes, "_begun", set())
+    assert recipes.get("new").method == recipes.get("moco/small-gru").method
+    assert "new/small" in recipes.names()
+    sys.modules.pop("motet.methods.recipes.a_new_one")

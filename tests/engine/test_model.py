@@ -65,7 +65,7 @@ def test_embed_gives_what_transform_gives(made: dict[str, tuple[Kind, Path]], na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_packed_weights_are_the_same_model_and_name_no_place(
-    made: dict[str, tuple[Kind, Path]], name: str, tmp_path: Path
+    made: dict[str, tuple[Kind, Path]], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind, run = made[name]
     assert cli.main(["weights", "pack", str(run), "--out", str(tmp_path / "folder")]) == 0
@@ -80,6 +80,12 @@ def test_packed_weights_are_the_same_model_and_name_no_place(
     assert "motet.load" in card
     assert cli.main(["evaluate", str(folder), "--quiet"]) == 2  # it has no recordings until they are named
     assert cli.main(["evaluate", str(folder), "--data", str(kind.data), "--protocols", "ridge", "--quiet"]) == 0
+    capsys.readouterr()
+    refusing = [("resume",), ("report", "--out", str(tmp_path / "page.html")), ("clusters", "--out", "labels.csv")]
+    for verb, *options in refusing[: 3 if name == "discover" else 2]:
+        assert cli.main([verb, str(folder), *options]) == 2
+        said = "their recordings" if (verb, name) == ("report", "pretrain") else "the history of their training"
+        assert f"{folder} holds weights without {said}" in capsys.readouterr().err, verb
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -297,3 +303,28 @@ def test_neither_a_forged_nor_an_honest_width_fills_memory_in_training(
     assert cli.main(words) == 2
     assert "too large for the memory of this machine" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "verbs"),
+    [
+        ("distill", "result.json", (("resume",), ("report", "--out", "page.html"))),
+        ("discover", "result.json", (("resume",), ("report", "--out", "page.html"))),
+        ("discover", "clusters.parquet", (("clusters", "--out", "labels.csv"), ("report", "--out", "page.html"))),
+    ],
+)
+def test_a_result_that_was_cut_off_is_one_line(
+    made: dict[str, tuple[Kind, Path]],
+    name: str,
+    file: str,
+    verbs: tuple[tuple[str, ...], ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Path(shutil.copytree(made[name][1], tmp_path / "run"))
+    (run / file).write_bytes((run / file).read_bytes()[:-100])
+    for verb, *options in verbs:
+        assert cli.main([verb, str(run), *options]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: {run / file} is damaged ("), verb
+        assert said.count("\n") == 1

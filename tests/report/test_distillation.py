@@ -164,16 +164,17 @@ def test_the_report_of_a_distillation_on_the_command_line(
     out = str(tmp_path / "page.html")
     assert main(["report", str(runs / "amid"), "--baseline", str(runs / "alone"), "--out", out]) == 0
     assert Path(out).exists()
-    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
     (tmp_path / "half" / "config.json").write_text((runs / "amid" / "config.json").read_text())
     capsys.readouterr()
     assert main(["report", str(tmp_path / "half"), "--out", out]) == 2
-    assert "has no result.json" in capsys.readouterr().err
+    assert "has no result yet" in capsys.readouterr().err
 
 
 def test_a_report_of_nothing_names_the_verbs_that_make_something(tmp_path: Path) -> None:
     said = (
-        "is not a run directory; `motet pretrain`, `motet distill`, `motet distill raw` and `motet discover` make one"
+        "is not a run directory; `motet pretrain`, `motet discover`, `motet distill`, `motet distill raw` and "
+        "`motet graphs` make one"
     )
     with pytest.raises(RunError, match=said):
         report.write(tmp_path, tmp_path / "page.html")

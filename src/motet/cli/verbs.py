@@ -70,6 +70,7 @@ def resume(args: Sequence[str], *kinds: str) -> int:
     places |= {"companions": pairs(given.companion)}
     runs = collect(given.run, *kinds)
     for run in runs:
+        run.need_history()
         taken = signature(run.handler.resume).parameters
         stated = {name: value for name, value in places.items() if value}
         wrong = [name for name in stated if name not in taken]

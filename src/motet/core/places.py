@@ -38,7 +38,7 @@ WANTED: Mapping[str, Wanted] = {
         "a run",
         "a run directory",
         "is not a run directory",
-        "`motet pretrain`, `motet distill`, `motet distill raw` and `motet discover` make one",
+        "`motet pretrain`, `motet discover`, `motet distill`, `motet distill raw` and `motet graphs` make one",
     ),
     "model": Wanted("a fitted model", "a fitted model", "is not a fitted model", _FIT),
     "archive": Wanted(

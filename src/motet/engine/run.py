@@ -224,6 +224,18 @@ class Run:
         """Whether this is a folder of weights without the history of their training."""
         return not (self.path / "environment.json").exists() and not (self.path / "checkpoints").exists()
 
+    def need_history(self, remedy: str = "`motet embed`, `motet evaluate` and `motet export` take them") -> None:
+        """Refuse weights without the history of their training.
+
+        Args:
+            remedy: what to do instead.
+
+        Raises:
+            RunError: says so.
+        """
+        if self.packed:
+            raise RunError(f"{self.path} holds weights without the history of their training; {remedy}")
+
     @property
     def renewal(self) -> str:
         """What to do where files are damaged."""
@@ -338,6 +350,7 @@ class Run:
             if isinstance(found.get("target"), dict):
                 found["target"] = _renamed(found["target"])
         except OSError as error:
+            self.need_history()
             raise RunError(f"{self.path} has no result yet; continue it with `motet resume {self.path}`") from error
         except (ValueError, AttributeError) as error:
             raise RunError(f"{path} is damaged ({error!r}); {self.renewal}") from error

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from motet.core.errors import ConfigError, RunError
+from motet.core.errors import ConfigError
+from motet.engine.run import Run
 from motet.methods.distillation.narrative import alone_next_to, cautions, missing
-from motet.methods.distillation.result import outcome, read
+from motet.methods.distillation.result import outcome
 from motet.report import charts
 from motet.report import narrative as words
 from motet.report.data import Confusion, Curve, Fact, Row
@@ -101,17 +102,7 @@ def page(path: str | Path, baseline: str | Path | None = None) -> str:
 
 
 def _result(path: Path) -> Result:
-    file = path / "result.json"
-    if not file.exists():
-        raise RunError(
-            f"{path} has no result.json: the distillation has not finished; continue it with `motet resume {path}`"
-        )
-    try:
-        found: Result = read(file)
-        found["summary"], found["table"]["classes"], found["replicas"], found["curves"], found["scored"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file} is damaged ({error!r}); distil again") from error
-    return found
+    return Run.open(path, "distill", "distill-raw").result()
 
 
 def _check(result: Result, baseline: Result) -> None:

@@ -97,6 +97,8 @@ def write(
         raise ConfigError(f"a baseline is for distillations; {runs[0].path} is a run of `motet {runs[0].verb}`")
     if kind not in PAGES:
         raise ConfigError(f"{runs[0].path} is no training: there is nothing to show; `motet embed` takes it")
+    if kind != "pretrain":  # whose page shows recordings that can be named
+        runs[0].need_history()
     with runs[0].fitting("shown"):
         page = PAGES[kind](runs, Asked(data, split, clips, seed, baseline))
     return _save(page, Path(out))

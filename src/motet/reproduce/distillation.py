@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError, MotetWarning
+from motet.engine.run import Run
 from motet.methods.distillation import FeatureTable, resume, run, settings_for
 from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.networks import Networks
-from motet.methods.distillation.result import read
 from motet.methods.distillation.settings import Training as Schedule
 from motet.methods.distillation.table import usable
 from motet.reproduce.declare import Measure, Row, Training
@@ -97,10 +97,10 @@ class Distillation:
         """The setting that is best on the held-out parts; the first until all of them have been trained."""
         if not training.choose:
             return {}
-        paths = [self._held_out(training, n) / "result.json" for n in range(len(training.choose))]
-        if not all(path.exists() for path in paths):
+        runs = [Run(self._held_out(training, n)) for n in range(len(training.choose))]
+        if not all((run.path / "result.json").exists() for run in runs):
             return training.choose[0]
-        results = [read(path) for path in paths]
+        results = [run.result() for run in runs]
         reached = [r["summary"][r["scored"]]["accuracy"]["mean"] for r in results]
         return training.choose[reached.index(max(reached))]
 
@@ -154,7 +154,7 @@ class Distillation:
         run([self.request.data], self.request.target, auxiliary, job.folder, **call)
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
-        result = read(job.folder / "result.json")
+        result = Run(job.folder).result()
         found: Values = {}
         for measure in measures:
             pick = {"who": None, "metric": None, **measure.pick, **row.pick}

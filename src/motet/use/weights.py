@@ -106,7 +106,7 @@ def _evaluated(run: Run, folder: str) -> str:
     try:
         return excerpt(json.loads(path.read_text()), run=folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged ({error!r}); evaluate again with --again, or move it away") from error
+        raise RunError(f"{path} is damaged ({error!r}); remove it and evaluate again") from error
 
 
 def model_card(run: Run, *, licence: str, evaluated: str = "") -> str:

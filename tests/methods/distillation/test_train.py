@@ -384,6 +384,8 @@ def test_published_settings() -> None:
     assert (method.contrast_student, method.contrast_auxiliary, method.adversarial) == (4.0, 1.6, 1.0)
     assert (method.temperature, method.warm_up, method.beta) == (0.5, 20, 0.9)
     assert [ucf.training.factor(e) for e in (0, 224, 225, 325, 400)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+    cosine = settings_for("amid").with_options({"epochs": 4}).training
+    assert [cosine.factor(e) for e in range(4)] == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-6)
     assert (ucf.training.batch_size, ucf.networks.features) == (16, 512)
     iemocap = settings_for("amid", "iemocap")
     method = iemocap.method

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError, MotetWarning
+from motet.engine.learner import Position
 from motet.losses import graph_contrast, hallucination_loss, in_batch_nce
 from motet.methods import hallucination
 from motet.methods.graphs import GIN, Draw, GraphCL, HaLPGraphCL, build
 from motet.methods.graphs.method import Losses
 from motet.methods.graphs.network import GraphNetwork
+from motet.methods.graphs.train import GraphLearner
 from tests.methods.graphs.made import made
 
 
@@ -31,6 +33,15 @@ def projections(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_golden_value_of_the_published_loss() -> None:
     x, y = (0.5 * grid(5, 6)).cos(), (0.3 * grid(5, 6)).sin()
     assert float(graph_contrast(x, y, temperature=0.2, form="one-way")) == pytest.approx(3.959785, abs=2e-5)
+
+
+def test_a_training_takes_the_published_form_unless_asked() -> None:
+    a, b = (x.detach() for x in projections(5))
+    asked = (graph_contrast(a, b, temperature=0.2, form=form) for form in ("one-way", "both-ways"))
+    published, other = map(float, asked)
+    none = torch.arange(5)
+    found = [float(o.losses(a, b, Draw(0, 0, 2), none, 0).total) for o in (GraphCL(), GraphCL(loss="both-ways"))]
+    assert found == [published, other]
 
 
 def test_the_sound_form_is_info_nce_of_both_directions() -> None:
@@ -218,3 +229,16 @@ def test_weights_start_as_published() -> None:
         assert linear.weight.abs().max() > 0.8 * bound
         assert (linear.bias == 0).all()
     assert sum(p.numel() for p in network.encoder.parameters()) == 7 * 32 + 5 * 32 * 32 + 6 * 32 + 6 * 32
+
+
+def test_every_epoch_has_another_order_of_all_graphs() -> None:
+    def orders(**options: bool) -> list[list[int]]:
+        learner = GraphLearner(made(16), GraphCL(batch_size=4, epochs=2, **options), (3,), torch.device("cpu"))
+        (stage,) = learner.stages
+        steps = [[learner.batch(Position(stage, e, s)).ids for s in range(stage.steps)] for e in range(2)]
+        return [torch.cat(ids).tolist() for ids in steps]
+
+    first, second = orders()
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(16))
+    assert len(set(map(tuple, orders(reshuffle=False)))) == 1

@@ -12,10 +12,11 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.clip_table import csv_text
+from motet.engine.run import Run
 from motet.methods.discovery.model import load
 from motet.methods.discovery.names import NAMES, cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES
-from motet.methods.discovery.stored import read_clusters, read_config, read_result
+from motet.methods.discovery.stored import KIND, read_clusters, read_config, read_result
 
 _WRITTEN = (
     "name",
@@ -129,6 +130,8 @@ def label_archive(
         ConfigError, DataError: as for :func:`export_labels`; ``out`` is there already.
     """
     folder = Path(run)
+    if archive is None:
+        Run.open(folder, KIND).need_history("name recordings by --archive")
     given = archive if archive is not None else read_config(folder)["target"]["path"]
     opened = given if isinstance(given, MotionArchive) else MotionArchive.open(given)
     if archive is None and opened.hash != read_config(folder)["target"]["hash"]:

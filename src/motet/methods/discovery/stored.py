@@ -7,6 +7,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import polars as pl
 
+from motet.core.errors import RunError
 from motet.core.options import Bounds, Natural
 from motet.engine.forms import ArchiveForm, EnvironmentForm, Persons, RowForm, StoredSkeleton
 from motet.engine.run import Run
@@ -129,7 +130,17 @@ def read_result(folder: str | Path) -> dict[str, Any]:
 
 
 def read_clusters(folder: str | Path) -> pl.DataFrame:
-    """clusters.parquet of a discovery: a row per target clip."""
-    table = pl.read_parquet(Path(folder) / "clusters.parquet")
+    """A discovery's clusters.parquet, a row per clip of the target.
+
+    Raises:
+        RunError: weights alone, which do not hold it, or the file is damaged.
+    """
+    run = Run.open(folder, KIND)
+    run.need_history("name recordings by --archive")
+    path = run.path / "clusters.parquet"
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{path} is damaged ({error!s:.200}); {run.renewal}") from error
     # of an earlier version
     return table.rename({n: f"{n.removesuffix('_odd')}_outlier" for n in table.columns if n.endswith("_odd")})

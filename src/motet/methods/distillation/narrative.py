@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from motet.core.errors import RunError
 from motet.core.text import counted
+from motet.engine.run import Run
 from motet.engine.table import percent
 from motet.methods.distillation.folds import Fold
 from motet.methods.distillation.linear import below, rows
 from motet.methods.distillation.methods import METHODS, is_taught
-from motet.methods.distillation.result import METRICS, WORDS, outcome, read
+from motet.methods.distillation.result import METRICS, WORDS, outcome
 from motet.methods.distillation.table import FeatureTable
 
 _SEEDS = "0 1 2 3 4"
@@ -137,11 +139,11 @@ def _alone(path: Path, mine: dict[str, Any], result: dict[str, Any]) -> dict[str
             return None
         if any(config["plan"].get(name) != mine["plan"].get(name) for name in ("tables", "source", "target", "motion")):
             return None
-        other: dict[str, Any] = read(path / "result.json")
+        other: dict[str, Any] = Run(path).result()
         same = all(other[name] == result[name] for name in ("split", "validate"))
         same = same and all(other["table"][name] == result["table"][name] for name in ("rows", "classes"))
         return other if same and _folds(other) == _folds(result) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError):
         return None  # unfinished, damaged or something else: nothing to compare with
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NotRequired, TypedDict
 
-from motet.core.forms import checked
 from motet.core.options import Natural
 from motet.engine.forms import EnvironmentForm, Number, Numbers, RowForm
 from motet.engine.table import Row, spread
@@ -134,20 +131,6 @@ class PlanForm(TypedDict):
 
     settings: dict[str, Any]
     plan: PlanFields
-
-
-def read(file: Path) -> dict[str, Any]:
-    """A stored ``result.json``, of earlier releases too.
-
-    Raises:
-        OSError, ValueError: not there, not JSON, or not of the form of a result.
-    """
-    found: dict[str, Any] = json.loads(file.read_text())
-    for old, new in (("lanes", "replicas"), ("judged", "scored")):
-        if old in found:
-            found[new] = found.pop(old)
-    checked(ResultForm, found, file)
-    return found
 
 
 def summary(replicas: Sequence[dict[str, Any]], scored: str) -> dict[str, Any]:

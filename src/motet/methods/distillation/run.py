@@ -30,7 +30,7 @@ from motet.methods.distillation.motion import Motion, is_archive, open_table, re
 from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.replicas import Feeder, Replicas
-from motet.methods.distillation.result import ResultForm, read, rows, summary
+from motet.methods.distillation.result import ResultForm, rows, summary
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.student import Student, save_student
@@ -153,7 +153,7 @@ def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
 
 def reported(out: Path) -> dict[str, Any]:
     """The result of a finished run; its page is written again, as a run of the student alone may be new."""
-    result = read(out / "result.json")
+    result = Run.open(out).result()
     with written(out / "result.md") as partial:
         partial.write_text(report(result, out) + "\n")
     return result

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import pkgutil
 from dataclasses import replace
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -22,12 +21,17 @@ PAPER_SIZE = 20_000
 """training clips from which a bare recipe name means the paper's size."""
 
 
-@cache
+_found: dict[str, Recipe] = {}
+_begun: set[str] = set()
+
+
 def _all() -> dict[str, Recipe]:
-    found: dict[str, Recipe] = {}
+    """Recipes of all modules; a module may ask for those of others while it makes its own."""
     for module in pkgutil.iter_modules(__path__):
-        found |= import_module(f"{__name__}.{module.name}").recipes()
-    return found
+        if module.name not in _begun:
+            _begun.add(module.name)
+            _found.update(import_module(f"{__name__}.{module.name}").recipes())
+    return _found
 
 
 def names() -> list[str]:

@@ -34,7 +34,7 @@ from motet.methods.distillation.raw.student import load as load_student
 from motet.methods.distillation.raw.threads import decoders, number_of
 from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations, place_of
 from motet.methods.distillation.replicas import Replicas
-from motet.methods.distillation.result import PlanForm, ResultForm, read, rows, summary
+from motet.methods.distillation.result import PlanForm, ResultForm, rows, summary
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
@@ -289,7 +289,7 @@ def _run(
         trainer.fit(run)
     finally:
         source.close()
-    return read(run.path / "result.json")
+    return run.result()
 
 
 def _result(
