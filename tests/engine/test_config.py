@@ -117,3 +117,11 @@ def test_a_recipe_may_be_made_of_one_of_another_module(tmp_path: Path, monkeypat
     assert recipes.get("new").method == recipes.get("moco/small-gru").method
     assert "new/small" in recipes.names()
     sys.modules.pop("motet.methods.recipes.a_new_one")
+
+
+def test_a_method_without_a_title_is_called_by_its_class() -> None:
+    class Plain(CMD):
+        pass
+
+    assert (Plain().title, Plain().called()) == ("Plain", "the method Plain")
+    assert CMD.title == "CMD"

@@ -57,7 +57,7 @@ class Method(Options):
     """Options of a way to pretrain.
 
     Attributes:
-        title: what tables and reports call the method.
+        title: what tables and reports call the method; the name of the class, where it has none of its own.
         meaning: one sentence on it, for a reader who never trained a model.
         clips: augmentations of a clip that one step sees.
         released_extra_epochs: epochs by which the released script trains longer than the paper says.
@@ -65,10 +65,15 @@ class Method(Options):
     """
 
     title: ClassVar[str]
-    meaning: ClassVar[str]
+    meaning: ClassVar[str] = ""
     clips: ClassVar[int] = 2
     released_extra_epochs: ClassVar[int] = 1
     allows_gaps: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "title" not in vars(cls):
+            cls.title = cls.__name__
 
     def called(self) -> str:
         return f"the method {self.title}"
