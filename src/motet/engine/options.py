@@ -22,7 +22,7 @@ class Loop(Options):
     """machines; torchrun and srun say it themselves."""
     precision: Literal["32", "bf16"] = "32"
     monitor_every: Natural = 0
-    """epochs between looks at the features; 0 gives about twenty over the run."""
+    """epochs between looks at the features; 0 gives up to twenty over the run."""
     checkpoint_every: Natural = 0
     """epochs between checkpoints; 0 gives about ten over the run; one is written too when ten minutes have passed."""
     keep_checkpoints: Count = 2

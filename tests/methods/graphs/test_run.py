@@ -64,6 +64,20 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
         graphs.train(made(), graphs.GraphCL(epochs=8, batch_size=40, lr=1e30), seed=0)
 
 
+def test_features_are_looked_at_while_training_runs(folder: Path, tmp_path: Path) -> None:
+    call = {**SMALL, "epochs": 4, "seeds": [0], "folds": 3, "baselines": False, "progress": False}
+    seen = graphs.run(folder, tmp_path / "run", monitor_every=2, **call)  # type: ignore[arg-type]
+    assert seen["history"] == graphs.run(folder, tmp_path / "other", monitor_every=4, **call)["history"]  # type: ignore[arg-type]
+    lines = Run.open(tmp_path / "run").metrics()
+    assert [line["epoch"] for line in lines if "knn" in line] == [2, 4]
+    x, test = load(tmp_path / "run").transform(folder).astype(np.float64), np.arange(40) % 5 == 4
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    labels = graphs.read_tu(folder).labels.numpy()
+    nearest = (x[test] @ x[~test].T).argmax(axis=1)
+    assert lines[-1]["knn"] == {"graph": pytest.approx((labels[~test][nearest] == labels[test]).mean())}
+    assert lines[-1]["spread"] == {"graph": pytest.approx(1 - np.linalg.norm(x.mean(axis=0)), rel=1e-4)}
+
+
 def test_the_options_of_the_loop_are_those_of_every_training(folder: Path, tmp_path: Path) -> None:
     call = {**SMALL, "epochs": 1, "seeds": [0], "folds": 3, "baselines": False, "progress": False}
     found = graphs.run(folder, tmp_path / "run", precision="bf16", checkpoint_every=1, **call)  # type: ignore[arg-type]

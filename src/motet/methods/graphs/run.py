@@ -247,7 +247,7 @@ class Evaluated(GraphLearner):
     """
 
     def __init__(self, graphs: Graphs, options: GraphCL, plan: dict[str, Any], device: torch.device) -> None:
-        super().__init__(graphs, options, plan["seeds"], device)
+        super().__init__(graphs, options, plan["seeds"], device, plan.get("loop", {}).get("monitor_every", 0))
         self.plan, self.found = plan, dict[int, dict[str, Any]]()
 
     def end_stage(self, stage: Stage, run: Run | None) -> None:

@@ -27,6 +27,7 @@ from motet.core.text import in_line
 from motet.engine.examples import Examples
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.model import Card, Embedding, Model, Network, filled
+from motet.engine.monitor import online_knn, spread
 from motet.engine.options import Loop
 from motet.engine.run import Run
 from motet.engine.tensors import check_size, read_tensors, save_tensors
@@ -37,6 +38,8 @@ from motet.methods.graphs.method import GraphCL
 from motet.methods.graphs.network import GIN, GraphNetwork
 
 _ROWS = 256
+_LOOKS = 5  # at the features of a seed, where no interval is given
+_MONITORED = 4000  # graphs that are looked at, at most
 STREAM = "graph"
 """what the features of a graph are called in tables and files"""
 FIFTH = "kfold:5/1"
@@ -69,7 +72,6 @@ class GraphModel(Model):
     node_labels: int
     self_loops: bool = False
 
-    @torch.no_grad()
     def transform(self, graphs: Graphs | str | Path) -> npt.NDArray[np.float32]:
         """(N, feature_size) features of whole graphs: neither projected nor scaled.
 
@@ -84,12 +86,17 @@ class GraphModel(Model):
             raise ConfigError(
                 f"{graphs.name} has {graphs.node_labels} node labels, the encoder was trained with {self.node_labels}"
             )
-        device = next(self.encoder.parameters()).device
+        return self.encoded(graphs, torch.arange(len(graphs))).numpy()
+
+    @torch.no_grad()
+    def encoded(self, graphs: Graphs, ids: Tensor) -> Tensor:
+        """(n, feature_size) features of some graphs of a set, on the CPU; the mode of the encoder stays."""
+        device, training = next(self.encoder.parameters()).device, self.encoder.training
         self.encoder.eval()
-        found = []
-        for ids in torch.split(torch.arange(len(graphs)), _ROWS):
-            found.append(self.encoder(_whole(graphs, ids, self.self_loops).to(device)).cpu())
-        return torch.cat(found).numpy()
+        parts = [_whole(graphs, some, self.self_loops).to(device) for some in torch.split(ids, _ROWS)]
+        found = torch.cat([self.encoder(part).cpu() for part in parts])
+        self.encoder.train(training)
+        return found
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of the graphs of a folder, which have numbers from 1 for names."""
@@ -238,6 +245,7 @@ class GraphLearner(Learner):
         options: of the method.
         seeds: of initial weights, batches, views and positives.
         device: of the training.
+        monitor_every: epochs between looks at the features; 0: a few over the training of a seed, None: none.
 
     Attributes:
         network: of the present seed.
@@ -246,8 +254,16 @@ class GraphLearner(Learner):
 
     advice = "lower --lr"
 
-    def __init__(self, graphs: Graphs, options: GraphCL, seeds: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        graphs: Graphs,
+        options: GraphCL,
+        seeds: Sequence[int],
+        device: torch.device,
+        monitor_every: int | None = None,
+    ) -> None:
         super().__init__()
+        self.monitor_every = monitor_every
         self.graphs, self.options, self.seeds, self.device = graphs, options, tuple(seeds), device
         steps = -(-len(graphs) // options.batch_size)
         self.stages = [Stage(f"seed {seed}", options.epochs, steps, rows=options.batch_size) for seed in seeds]
@@ -298,7 +314,20 @@ class GraphLearner(Learner):
         names = sorted({name for line in self._seen for name in line})
         means = {name: fmean(line[name] for line in self._seen if name in line) for name in names}
         self.history.append({"epoch": at.epoch + 1, **means})
-        return {}
+        if self.monitor_every is None or not at.every(self.monitor_every, times=_LOOKS):
+            return {}
+        return self._look()
+
+    def _look(self) -> dict[str, Any]:
+        """Spread of the features, and nearest neighbours of every fifth graph among the others; a monitor only."""
+        ids = torch.arange(0, len(self.graphs), -(-len(self.graphs) // _MONITORED))
+        features, labels = self.model().encoded(self.graphs, ids), self.graphs.labels[ids]
+        test = torch.arange(len(ids)) % 5 == 4
+        found: dict[str, Any] = {"spread": {STREAM: spread(features)}}
+        if len(features[test]):
+            train, others = ({STREAM: features[rows]} for rows in (~test, test))
+            found["knn"] = online_knn(train, others, labels[~test], labels[test])
+        return found
 
     def model(self) -> GraphModel:
         """The encoder of the present seed."""
