@@ -163,13 +163,13 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, object], message
 
 def test_positives_that_never_start_are_told() -> None:
     with pytest.warns(MotetWarning, match="epoch 6 of 5, so never"):
-        HaLPGraphCL(epochs=5, halp_start=5).tell(128)
+        HaLPGraphCL(epochs=5, halp_start=5).check_count(128)
 
 
 def test_fewer_prototypes_than_asked_for_are_told() -> None:
-    HaLPGraphCL().tell(128)
+    HaLPGraphCL().check_count(128)
     with pytest.warns(MotetWarning, match="a batch of 40 graphs gives 10 prototypes, not 20"):
-        HaLPGraphCL().tell(40)
+        HaLPGraphCL().check_count(40)
 
 
 # ------------------------------------------------------------------------------------ encoder
