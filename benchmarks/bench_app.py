@@ -59,7 +59,11 @@ def clicks(archive: MotionArchive, moments: Moments, *, proposals: bool, seed: i
         given[clip] = truth[clip]
         labels.edit([{"do": "add", "clip": clip, "start": 0.0, "end": ends[clip], "label": truth[clip]}], "script")
 
-    for clip in order[:ROUND]:
+    first = order[:ROUND]
+    if proposals:
+        teacher.fit()
+        first = [p["clip"] for p in teacher.state("")["proposals"][:ROUND]]
+    for clip in first:
         answer(clip, None)
     while True:
         teacher.fit()

@@ -218,6 +218,17 @@ def test_similar_moments_the_map_and_a_lasso(page: Any, running: Application) ->
     assert len(intervals(running, 1, page)) == 24
 
 
+def test_typical_moments_are_proposed_before_there_are_labels(page: Any, running: Application) -> None:
+    page.click("#tab-teach")
+    sync_api.expect(page.locator("#teach-state")).to_contain_text("Label two classes", timeout=30_000)
+    sync_api.expect(page.locator("#proposals li")).to_have_count(12, timeout=30_000)
+    assert page.locator("#proposals button", has_text="✓").count() == 0
+    page.locator("#proposals .act:visible").first.click()
+    page.locator("#proposals .class").first.click()
+    page.click("#tab-labels")
+    sync_api.expect(page.locator("#intervals li")).to_have_count(1)
+
+
 def test_a_classifier_proposes_and_is_corrected(page: Any, running: Application) -> None:
     archive, labels = running.session.archive, running.session.labels
     ends = archive.lengths / archive.fps

@@ -18,6 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from motet.application.features import Source, default
 from motet.application.motion import rate
+from motet.application.proposals import typicality
 from motet.core.devices import one_thread
 from motet.core.errors import ConfigError, MotetError
 from motet.data.archive import MotionArchive
@@ -51,6 +52,7 @@ class Moments:
 
     Attributes:
         clip, start, end: of every moment; row of the archive, and seconds.
+        features: (moments, components), once they are made; ``typical`` says how many others are near each.
     """
 
     def __init__(self, archive: MotionArchive, source: Callable[[], Source] | None = None) -> None:
@@ -245,6 +247,7 @@ class Moments:
         for own, rows in self._raw(np.arange(len(self.archive))):
             features[own] = self._project(rows)
             self._done = int(self.clip[own[-1]])
+        self.typical = typicality(features)
         self.features = features
         plane = np.pad(features[:, :2], ((0, 0), (0, max(0, 2 - features.shape[1])))).astype(np.float64)
         self._plane = plane / (np.abs(plane).max() or 1.0)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neighbors import NearestNeighbors
 
+from motet.application import proposals
 from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
+from motet.application.proposals import FEW
 from motet.core.errors import ConfigError, MotetError
 from motet.data.archive import MotionArchive
 from motet.use.classifiers import softmax
@@ -21,12 +22,11 @@ Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 PAUSE = 0.8
 """seconds without an edit after which the classifier is fitted again."""
-PROPOSALS = 12
 FOLDS = 5
-FLAT, STEADY = 0.01, 3
-"""change of accuracy below which fits count as equally good, and how many such fits end the advice to continue …"""
-MORE, GROWN = 24, 0.15
-"""… where so many labels, and such a share of all, came between the first and the last of them."""
+MORE, GROWN = 20, 0.15
+"""labels, at least so many and so large a share of all, over which …"""
+STEADY = 0.02
+"""… the answers for at most this share of the moments have changed, when more labels will hardly help."""
 _TICKS = 40  # ticks of one label that count, so that long labels do not outweigh short ones
 _STRENGTHS = tuple(10.0**k for k in range(-4, 3))
 _SHARP = tuple(float(s) for s in np.geomspace(1, 30, 12))
@@ -36,7 +36,7 @@ _SHARP = tuple(float(s) for s in np.geomspace(1, 30, 12))
 class State:
     """What the page shows of the classifier."""
 
-    words: str = "Give two classes a few labels each; then a classifier starts to propose others."
+    words: str = "Label two classes; then a classifier starts to propose others."
     version: int = 0
     working: bool = False
     curve: list[tuple[int, float]] = field(default_factory=list)
@@ -44,6 +44,7 @@ class State:
     predicted: list[list[Any]] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     held_out: list[tuple[int, int]] = field(default_factory=list)
+    changed: float | None = None
 
 
 class Teacher:
@@ -64,6 +65,7 @@ class Teacher:
         if len(set(self._group)) < 2:
             self._group = [f"r{n}" for n in names]
         self._state = State()
+        self._answers: list[tuple[int, npt.NDArray[np.str_]]] = []  # labels of a fit, and its answer for every moment
         self._skipped: set[tuple[int, int]] = set()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -105,7 +107,7 @@ class Teacher:
     @property
     def finished(self) -> bool:
         """Whether further labels of this kind will hardly help."""
-        return _flat(self._state.curve)
+        return _steady(self._state)
 
     def held_out(self) -> tuple[Integers, list[str]]:
         """(K, K) counts of (label, answer) for labels whose people were held out, and the K classes."""
@@ -148,65 +150,81 @@ class Teacher:
         """Fit once to the labels as they are, and make proposals."""
         given = self.labels.all()
         classes = [c for c in self.labels.classes if any(one.label == c for one in given)]
-        if len(classes) < 2 or self.moments.features is None:
-            kept = State(version=self._state.version + 1)
-            self._state = kept
+        features = self.moments.features
+        if features is None:
+            self._state = State(version=self._state.version + 1)
+            return
+        parts = [self._features(one) for one in given]
+        if len(classes) < 2:
+            words = f"{State.words} These moments are typical of many others; open one, and name it (N)."
+            typical = self._proposals(given, parts, None, classes)
+            self._state = State(words, self._state.version + 1, proposals=typical)
             return
         number = {c: i for i, c in enumerate(classes)}
-        parts = [self._features(one) for one in given]
         y = np.array([number[one.label] for one in given], dtype=np.int64)
-        pairs, tried = self._held_out(given, parts, y, len(classes))
-        accuracy = self._expected(parts, pairs, tried)
-        model = _fit_linear(parts, y, len(classes))
-        probabilities = model(self.moments.features)
+        probabilities = _fit_linear(parts, y, len(classes))(features)
+        best = self._answered(given, probabilities.argmax(axis=1), number)
+        pairs, accuracy = self._held_out(given, parts, y, best, len(classes))
         state = State(version=self._state.version + 1, curve=list(self._state.curve), classes=classes, held_out=pairs)
+        state.changed = self._changed(len(given), np.array(classes)[best])
         if accuracy is not None and (not state.curve or state.curve[-1][0] != len(given)):
             state.curve.append((len(given), accuracy))
         state.predicted = self._bouts(probabilities, classes)
-        state.proposals = self._proposals(given, probabilities, classes)
-        state.words = _advice(state.curve, accuracy, len(given), len(classes))
+        state.proposals = self._proposals(given, parts, probabilities, classes)
+        state.words = _advice(accuracy, len(given), len(classes), steady=_steady(state))
         self._state = state
 
     def _features(self, one: Interval) -> Array:
         rows = self.moments.rows(one.clip, one.start, one.end)
         return rows[:: -(-len(rows) // _TICKS)]
 
-    def _held_out(
-        self, given: Sequence[Interval], parts: Sequence[Array], y: Integers, classes: int
-    ) -> tuple[list[tuple[int, int]], list[int]]:
-        """(label, answer) of the labels whose people were held out, and which labels these are.
+    def _answered(self, given: Sequence[Interval], best: Integers, number: Mapping[str, int]) -> Integers:
+        """The classifier's answers, and the given labels where there are some: (moments,) classes."""
+        m, found = self.moments, best.copy()
+        middle = (m.start + m.end) / 2
+        for one in given:
+            own = m.of(one.clip)
+            inside = (middle[own.start : own.stop] >= one.start) & (middle[own.start : own.stop] < one.end)
+            found[own.start : own.stop][inside] = number[one.label]
+        return found
 
-        Classes that only the held-out people have are left out: what was never seen cannot be recognised.
+    def _held_out(
+        self, given: Sequence[Interval], parts: Sequence[Array], y: Integers, best: Integers, classes: int
+    ) -> tuple[list[tuple[int, int]], float | None]:
+        """What is answered for people whose labels are held out.
+
+        Returns:
+            (label, answer) of their labels. Classes that only the held-out people have are left out: what was never
+            seen cannot be recognised. And the share of their moments that get the answer of the classifier that knows
+            all labels; None of a single group. Labels are mostly of moments that are hard to distinguish, so the share
+            of right ones among them would be too low.
         """
         groups = [self._group[one.clip] for one in given]
         fold_of = {g: i % FOLDS for i, g in enumerate(sorted(set(groups)))}
         folds = np.array([fold_of[g] for g in groups])
-        found: list[tuple[int, int]] = []
-        tried: list[int] = []
+        of_moment = np.array([fold_of.get(g, -1) for g in self._group])[self.moments.clip]
+        pairs: list[tuple[int, int]] = []
+        same: list[npt.NDArray[np.bool_]] = []
+        assert self.moments.features is not None
         for fold in np.unique(folds):
             train, test = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
             if len(np.unique(y[train])) < 2:
                 continue
             model = _fit_linear([parts[i] for i in train], y[train], classes)
-            for i in test:
-                if y[i] in y[train]:
-                    found.append((int(y[i]), int(model(parts[i]).mean(axis=0).argmax())))
-                    tried.append(i)
-        return found, tried
+            pairs += [(int(y[i]), int(model(parts[i]).mean(axis=0).argmax())) for i in test if y[i] in y[train]]
+            own = np.flatnonzero(of_moment == fold)
+            if len(own):
+                same.append(model(self.moments.features[own]).argmax(axis=1) == best[own])
+        return pairs, float(np.concatenate(same).mean()) if same and len(given) >= FEW * classes else None
 
-    def _expected(self, parts: Sequence[Array], pairs: Sequence[tuple[int, int]], tried: Sequence[int]) -> float | None:
-        """Share of all moments that would be right if nobody's own labels were known; None of a single class.
-
-        Labels are mostly of moments that are hard to distinguish, so their own share is too low. Each answer counts by
-        the moments whose nearest label it is (Loog, Nearest neighbor-based importance weighting, MLSP 2012).
-        """
-        assert self.moments.features is not None
-        if len({true for true, _ in pairs}) < 2:
-            return None
-        labelled = np.stack([parts[i].mean(axis=0) for i in tried])
-        nearest = NearestNeighbors(n_neighbors=1).fit(labelled).kneighbors(self.moments.features, return_distance=False)
-        weight = np.bincount(nearest[:, 0], minlength=len(tried))
-        return float(np.average([true == answer for true, answer in pairs], weights=weight))
+    def _changed(self, labels: int, answers: npt.NDArray[np.str_]) -> float | None:
+        """Share of the moments whose answer is another one than so many labels ago (Bloodgood and Vijay-Shanker,
+        "A method for stopping active learning based on stabilizing predictions", CoNLL 2009)."""
+        since = labels - max(MORE, GROWN * labels)
+        before = [one for one in self._answers if one[0] < labels]  # labels may have been removed since
+        earlier = [n for n, (count, _) in enumerate(before) if count <= since]
+        self._answers = [*before[max(earlier, default=0) :], (labels, answers)]
+        return float((self._answers[0][1] != answers).mean()) if earlier else None
 
     def _bouts(self, probabilities: Array, classes: Sequence[str]) -> list[list[Any]]:
         """Neighbouring moments of one class as one bout."""
@@ -228,9 +246,9 @@ class Teacher:
         return [[c, round(s, 3), round(e, 3), name, round(p, 3)] for c, s, e, name, p in found]
 
     def _proposals(
-        self, given: Sequence[Interval], probabilities: Array, classes: Sequence[str]
+        self, given: Sequence[Interval], parts: Sequence[Array], probabilities: Array | None, classes: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Unlabelled moments whose two best classes are closest, each unlike those proposed before it."""
+        """Moments to label next; without a class and its probability as long as there is no classifier."""
         m = self.moments
         assert m.features is not None
         open_ = np.ones(len(m.clip), dtype=bool)
@@ -238,32 +256,21 @@ class Teacher:
             open_ &= ~((m.clip == one.clip) & (m.start < one.end) & (m.end > one.start))
         for clip, start in self._skipped:
             open_ &= ~((m.clip == clip) & (np.abs(m.start * 10 - start) < 1))
-        rows = np.flatnonzero(open_)
-        if not len(rows):
-            return []
-        top = np.sort(probabilities[rows], axis=1)[:, -2:]
-        unsure = 1 - (top[:, 1] - top[:, 0])
-        # far from what is labelled or proposed already: a second of the same kind teaches less
-        far = np.full(len(rows), np.inf)
-        for one in given[-400:]:
-            far = np.minimum(far, np.linalg.norm(m.features[rows] - self._features(one).mean(axis=0), axis=1))
-        chosen: list[int] = []
-        for _ in range(min(PROPOSALS, len(rows))):
-            score = unsure * np.minimum(far / m.chance, 1.0)
-            score[chosen] = -1
-            best = int(score.argmax())
-            chosen.append(best)
-            far = np.minimum(far, np.linalg.norm(m.features[rows] - m.features[rows[best]], axis=1))
-        return [
-            {
-                "clip": int(m.clip[i]),
-                "start": float(m.start[i]),
-                "end": float(m.end[i]),
-                "label": classes[int(probabilities[i].argmax())],
-                "probability": float(probabilities[i].max()),
-            }
-            for i in rows[chosen]
-        ]
+        labelled = np.array([part.mean(axis=0) for part in parts], dtype=np.float32)
+        chosen = proposals.choose(m.features, m.typical, m.chance, labelled, np.flatnonzero(open_), probabilities)
+        found: list[dict[str, Any]] = []
+        for i in chosen:
+            best = None if probabilities is None else int(probabilities[i].argmax())
+            found.append(
+                {
+                    "clip": int(m.clip[i]),
+                    "start": float(m.start[i]),
+                    "end": float(m.end[i]),
+                    "label": None if best is None else classes[best],
+                    "probability": None if probabilities is None else float(probabilities[i].max()),
+                }
+            )
+        return found
 
 
 class Ridge:
@@ -303,21 +310,16 @@ def _fit_linear(parts: Sequence[Array], y: Integers, classes: int) -> Ridge:
     return Ridge(np.concatenate(parts), np.repeat(y, [len(part) for part in parts]), classes)
 
 
-def _flat(curve: Sequence[tuple[int, float]]) -> bool:
-    """Whether the last fits are equally good."""
-    count = curve[-1][0] if curve else 0
-    since = count - max(MORE, GROWN * count)
-    recent = [value for labels, value in curve if labels >= since]
-    earlier = any(labels < since for labels, _ in curve)
-    return earlier and len(recent) >= STEADY and max(recent) - min(recent) <= FLAT
+def _steady(state: State) -> bool:
+    return state.changed is not None and state.changed <= STEADY
 
 
-def _advice(curve: Sequence[tuple[int, float]], accuracy: float | None, count: int, classes: int) -> str:
+def _advice(accuracy: float | None, count: int, classes: int, *, steady: bool) -> str:
     """What the estimate means for who labels."""
     have = f"{count} labels of {classes} classes."
     if accuracy is None:
-        return f"{have} Label at least two people (or recordings) in two classes to see how well it does on others."
+        return f"{have} {FEW} labels for each class, of at least two people (or recordings), tell what to expect."
     have += f" For people without any labels about {round(100 * accuracy)} % of the moments should come out right."
-    if _flat(curve):
-        return f"{have} The last fits are equally good: more labels of this kind will hardly help."
+    if steady:
+        return f"{have} The last labels changed hardly any answer: more of this kind will hardly help."
     return f"{have} These moments would teach it most:"

@@ -38,10 +38,11 @@ function proposal(one) {
   dot.style.background = colour(number);
   const add = (label) => { item.remove(); edit([{ do: "add", clip: one.clip, start: one.start, end: one.end, label }]); };
   const look = () => { open(one.clip, one.start, one.end); select({ start: one.start, end: one.end }); };
+  const known = one.label !== null, facts = [known && percent(one.probability), state.archive.long && clock(one.start, 0)].filter(Boolean).join(" · ");
   const item = make("li", {},
-    make("button", { class: "go", onclick: look, title: state.archive.names[one.clip] }, dot, make("b", {}, one.label), make("small", {}, state.archive.long ? `${percent(one.probability)} · ${clock(one.start, 0)}` : percent(one.probability))),
-    make("button", { class: "act", "aria-label": `Accept ${one.label}`, onclick: () => add(one.label) }, "✓"),
-    make("button", { class: "act", "aria-label": "Another class", onclick: () => { look(); item.replaceChildren(...state.classes.map((label, k) => classButton(label, k, () => add(label)))); item.style.flexWrap = "wrap"; } }, "✎"),
+    make("button", { class: "go", onclick: look, title: state.archive.names[one.clip] }, dot, make("b", {}, known ? one.label : state.archive.names[one.clip]), make("small", {}, facts)),
+    known ? make("button", { class: "act", "aria-label": `Accept ${one.label}`, onclick: () => add(one.label) }, "✓") : "",
+    make("button", { class: "act", "aria-label": known ? "Another class" : "Choose a class", hidden: !state.classes.length, onclick: () => { look(); item.replaceChildren(...state.classes.map((label, k) => classButton(label, k, () => add(label)))); item.style.flexWrap = "wrap"; } }, "✎"),
     make("button", { class: "act", "aria-label": "Skip", onclick: attempt(async () => { item.remove(); await post("/api/skip", { clip: one.clip, start: one.start, end: one.end }); }) }, "✕"));
   return item;
 }
