@@ -68,7 +68,7 @@ def train(archive: MotionArchive, method: str, processes: int, steps: int) -> di
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MotetWarning)
         recipe, parts = resolve(f"{method}/small", archive, {**SMALL, **METHODS[method], "devices": processes})
-    trainer = Trainer(lambda device: Exact(recipe, archive, parts, device), recipe.loop, progress=False, shards=True)
+    trainer = Trainer(lambda device: Exact(recipe, archive, parts, device), recipe.loop, progress=False)
     trainer.module.train()
     losses = []
     for step in range(steps):

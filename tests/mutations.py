@@ -58,9 +58,9 @@ LATE_KEYS = """        with torch.no_grad():
         return found
 """
 TEACHERS = """                ema_update(branch.teacher, branch.student, self.settings.ema)
-                made.append(branch.teach(clips, low=self.low))
+                made.append(branch.teach(clips, batch.rows, low=self.low))
 """
-LATE_TEACHERS = """                made.append(branch.teach(clips, low=self.low))
+LATE_TEACHERS = """                made.append(branch.teach(clips, batch.rows, low=self.low))
                 ema_update(branch.teacher, branch.student, self.settings.ema)
 """
 MUTATIONS = (

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from motet.core import distributed
-from motet.core.distributed import SyncedBatchNorm, ended_at_once, lost_peer, own_rows, reason, started, synchronise
+from motet.core.distributed import SyncedBatchNorm, ended_at_once, lost_peer, own_rows, reason, see_all_rows, started
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
 from motet.encoders import SkeletonGRU
@@ -62,7 +62,7 @@ def test_a_synchronised_norm_alone_is_torchs() -> None:
     torch.manual_seed(0)
     plain, synced = (nn.Sequential(nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm2d(2), nn.ReLU())) for _ in range(2))
     before = dict(synced.named_parameters())
-    synchronise(synced)
+    see_all_rows(synced)
     assert isinstance(synced[0], SyncedBatchNorm)
     assert isinstance(synced[1][0], SyncedBatchNorm)
     assert {k: id(v) for k, v in synced.named_parameters()} == {k: id(v) for k, v in before.items()}
@@ -99,7 +99,7 @@ def test_a_synchronised_norm_sees_all_rows(monkeypatch: pytest.MonkeyPatch, shap
     def process(rank: int) -> None:
         waiting.rank = rank
         holder = nn.Sequential(kind(3)).double()
-        synchronise(holder)
+        see_all_rows(holder)
         own = (slice(None, cut), slice(cut, None))[rank]
         x = rows[own].clone().requires_grad_()
         out = holder(x)
@@ -125,7 +125,7 @@ def test_a_synchronised_norm_sees_all_rows(monkeypatch: pytest.MonkeyPatch, shap
 def test_encoders_are_synchronised_whole() -> None:
     encoder = SkeletonGRU(4, 1, 3, hidden=4, layers=1)
     holder = nn.ModuleList([encoder])
-    synchronise(holder)
+    see_all_rows(holder)
     assert isinstance(encoder.norm, SyncedBatchNorm)
     assert not [m for m in holder.modules() if type(m) in (nn.BatchNorm1d, nn.BatchNorm2d)]
 

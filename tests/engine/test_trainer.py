@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
+from motet.core.errors import Interrupted, MotetWarning, RunError
 from motet.engine.checkpoint import load_checkpoint
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.options import Loop
@@ -153,11 +153,6 @@ def test_what_is_not_finite_is_named_before_the_weights_move(broken: str, messag
     with pytest.raises(RunError, match=message):
         trainer.fit(None)
     assert trainer.learner.values.tolist() == [1.0, 2.0]
-
-
-def test_several_processes_only_for_learners_that_share_batches() -> None:
-    with pytest.raises(ConfigError, match="cannot be shared by several processes"):
-        Trainer(lambda device: Two(), Loop(device="cpu", devices=2), progress=False)
 
 
 def test_nothing_is_kept_without_a_run(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Nothing heavy is imported here, so that help answers at once.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from motet.cli.parse import asks_help
 from motet.core.errors import ConfigError, DataError, Interrupted, MotetError, MotetNote, MotetWarning, RunError
 from motet.core.signals import STOPPING
 from motet.core.text import printable, shown
+from motet.core.workers import first_process
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
@@ -158,16 +158,6 @@ def _no_verb(args: Sequence[str], *, known: bool) -> str:
     return f"there is no verb {args[0]!r}; {hint}"
 
 
-def _speaks() -> bool:
-    """Whether this process says what concerns all that work together: warnings, an interruption."""
-    found = os.environ
-    if int(found.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in found:
-        return found["SLURM_PROCID"] == "0"
-    if "RANK" in found:
-        return found["RANK"] == "0"
-    return found.get("LOCAL_RANK", "0") == found.get("NODE_RANK", "0") == "0"
-
-
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: unwinds like Ctrl-C, so that nothing half-written stays behind."""
 
@@ -186,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         known = "note" if issubclass(category, MotetNote) else "warning"
         kind = known if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
-        if issubclass(category, MotetWarning) and not _speaks():
+        if issubclass(category, MotetWarning) and not first_process():
             return
         print(f"{kind}: {shown(str(message))}", file=sys.stderr)
 
@@ -201,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = show
             return _run(words)
     except Interrupted as error:
-        if _speaks():
+        if first_process():
             print(str(error), file=sys.stderr)
         return error.status
     except MotetError as error:
@@ -215,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as error:
         kept = KEPT.get(words[0])
-        if _speaks():
+        if first_process():
             print(f"interrupted; {kept}" if kept else "interrupted", file=sys.stderr)
         return getattr(error, "status", 130)
     finally:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from motet.core.workers import first_process
 
 
 @dataclass(kw_only=True)
@@ -24,7 +25,7 @@ class Output:
         Returns:
             0, the exit status of a verb that has succeeded.
         """
-        if os.environ.get("RANK", "0") != "0":
+        if not first_process():
             return 0
         if self.json == Path("-"):
             print(json.dumps(data, indent=1))

@@ -42,7 +42,7 @@ class Resume(Output):
     companion: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …", earlier="beside")] = ()
     """pretrain: archives of other sensors, where they are now, if they have moved"""
     devices: int | None = None
-    """pretrain: processes on this machine, if not as many as before"""
+    """processes on this machine, if not as many as before"""
 
 
 def trains(kind: str) -> Callable[[Verb], Verb]:

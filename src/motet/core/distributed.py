@@ -7,8 +7,9 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from subprocess import Popen
 from textwrap import shorten
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional
 
 from motet.core.errors import Interrupted, RunError
 from motet.core.signals import STOPPING
@@ -114,6 +116,56 @@ def agreed(value: T) -> T:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def from_first(compute: Callable[[], T]) -> T:
+    """What the first process computes, in all of them, while these wait."""
+    return agreed(compute() if rank() == 0 else None)  # type: ignore[return-value]
+
+
+def own_part(rows: Tensor, dim: int = 0) -> Tensor:
+    """This process's part of rows that every process knows, as ``tensor_split`` shares them."""
+    return rows if world_size() == 1 else rows.tensor_split(world_size(), dim)[rank()]
+
+
+def whole(part: Tensor, count: int, dim: int = 0) -> Tensor:
+    """The ``count`` rows of which every process has :func:`own_part`, differentiable.
+
+    Where every process goes on to compute the same loss of them, the mean of its gradients over the processes is the
+    gradient of a single process.
+    """
+    if world_size() == 1:
+        return part
+    before = int(own_part(torch.arange(count))[:1]) if part.shape[dim] else 0
+    shape = list(part.shape)
+    shape[dim] = before
+    above = part.new_zeros(shape)
+    shape[dim] = count - before - part.shape[dim]
+    return sum_over_ranks(torch.cat([above, part, part.new_zeros(shape)], dim))
+
+
+def own_share(rows: int, count: int) -> float:
+    """Factor of a mean over this process's ``rows`` of ``count`` rows; the processes' mean is then that of all rows."""
+    return rows * world_size() / count
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Make every gradient its mean over all processes; None counts as 0, and stays where no process has one."""
+    if world_size() == 1:
+        return
+    for _, group in groupby(sorted(parameters, key=_kind), key=_kind):
+        own = list(group)
+        there = own[0].new_tensor([p.grad is not None for p in own])
+        parts = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in own]
+        flat = torch.cat([*parts, there])
+        dist.all_reduce(flat)
+        *means, there = torch.split(flat / world_size(), [*map(len, parts), len(own)])
+        for parameter, mean, seen in zip(own, means, there.tolist(), strict=True):
+            parameter.grad = mean.view_as(parameter) if seen else None
+
+
+def _kind(parameter: nn.Parameter) -> str:
+    return f"{parameter.dtype} {parameter.device}"
 
 
 def gather_parts(rows: Tensor, count: int) -> Tensor:
@@ -270,6 +322,10 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
         own = x.new_full((1,), x.numel() // x.shape[1])
         everything: Tensor = _Sum.apply(torch.cat([x.sum(summed), own]))  # type: ignore[no-untyped-call]
         count = everything[-1].detach()
+        if count < 2:  # one row has no variance; it is normalised by what was seen before
+            return functional.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
         mean = everything[:-1] / count
         centred = x - mean.view(shape)
         variance: Tensor = _Sum.apply(centred.square().sum(summed)) / count  # type: ignore[no-untyped-call]
@@ -289,14 +345,47 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
 
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """torch's dropout of this process's rows (N, …); on a CPU what all processes drop is what a single one would."""
+    if world_size() == 1 or not training or not rate:
+        return functional.dropout(x, rate, training)
+    counts = torch.zeros(world_size(), dtype=torch.int64, device=x.device)
+    counts[rank()] = len(x)
+    dist.all_reduce(counts)
+    first, total = int(counts[: rank()].sum()), int(counts.sum())
+    # torch draws in the order of memory, of which the rows are the slowest axis
+    strides = x.stride()
+    order = sorted(range(x.ndim), key=lambda axis: (axis > 0, -strides[axis]))
+    places = sorted(range(x.ndim), key=order.__getitem__)
+    noise = x.new_empty([total if axis == 0 else x.shape[axis] for axis in order]).permute(places)
+    return x * noise.bernoulli_(1 - rate).div_(1 - rate)[first : first + len(x)]
+
+
+class SharedDropout(nn.Dropout):
+    """:func:`dropout` as a layer."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, …) → the same shape."""
+        return dropout(input, self.p, self.training)
+
+
 def synchronise(module: nn.Module) -> None:
-    """Let every batch norm of a module see the rows of all processes; parameters, buffers and names stay."""
+    """Give all processes the first one's weights, and norms and dropouts the rows of all (:func:`see_all_rows`)."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        dist.broadcast(tensor.detach(), src=0)
+    see_all_rows(module)
+
+
+def see_all_rows(module: nn.Module) -> None:
+    """Let every batch norm see the rows of all processes and every dropout draw for all; names and values stay."""
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             synced = SyncedBatchNorm(
                 child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
             )
             synced.__dict__ |= {k: child.__dict__[k] for k in ("_parameters", "_buffers", "training")}
             setattr(module, name, synced)
+        elif type(child) is nn.Dropout:
+            setattr(module, name, SharedDropout(child.p).train(child.training))
         else:
-            synchronise(child)
+            see_all_rows(child)

@@ -1,4 +1,4 @@
-"""Processes that help another one: they end when it does."""
+"""Processes that work together: which one is the first, and that helpers end when it does."""
 
 from __future__ import annotations
 
@@ -28,3 +28,13 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(EVERY)
     os._exit(1)
+
+
+def first_process() -> bool:
+    """Whether this process says and writes what concerns all that work together; known before they have met."""
+    found = os.environ
+    if int(found.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in found:
+        return found["SLURM_PROCID"] == "0"
+    if "RANK" in found:
+        return found["RANK"] == "0"
+    return found.get("LOCAL_RANK", "0") == found.get("NODE_RANK", "0") == "0"

@@ -101,7 +101,8 @@ class STGCN(nn.Module):
         T' = ⌈⌈T/2⌉/2⌉. :meth:`forward` is its mean over frames and persons.
         """
         nodes = self.forward_nodes(x)
-        return nodes.mean(dim=2).transpose(1, 2).reshape(len(x), x.shape[2], self.feature_size, -1)
+        found = nodes.mean(dim=2).transpose(1, 2)
+        return found.reshape(len(x), x.shape[2], *found.shape[1:])
 
     def forward_nodes(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B·P, T', V, feature_size): the last block's output, persons of a clip in a row."""
@@ -111,7 +112,7 @@ class STGCN(nn.Module):
                 f"{(self.nodes, self.in_channels)}, not {tuple(x.shape)}"
             )
         batch, time, persons = x.shape[:3]
-        rows = x.transpose(1, 2).reshape(batch * persons * time, -1)
+        rows = x.transpose(1, 2).flatten(3).flatten(0, 2)
         features: Tensor = self.norm(rows).view(batch * persons, time, self.nodes, self.in_channels)
         for block in self.blocks:
             features = block(features, self.adjacency)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Layers, Momentum, Natural, NotNegative, Options, Positive
 from motet.encoders import encoder_option_names
+
+T = TypeVar("T", bound=Options)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,35 @@ class Loop(Options):
 
 INCIDENTAL = frozenset(f.name for f in fields(Loop)) - {"precision"}
 """options that change neither the weights nor the figures of a training."""
+
+
+def as_started(options: T, given: Mapping[str, Any]) -> T:
+    """Options with the processes that ``torchrun`` or ``srun`` started, if one did.
+
+    Args:
+        options: with ``devices`` and ``nodes``.
+        given: what was asked for by name.
+
+    Raises:
+        ConfigError: another number was asked for.
+    """
+    from motet.core.distributed import started
+
+    found = started()
+    if found is None:
+        return options
+    for name, count in zip(("devices", "nodes"), found, strict=True):
+        if given.get(name, count) != count:
+            raise ConfigError(
+                f"{name} is {given[name]}, but {found[0]} processes were started on each of {found[1]} machines; "
+                f"leave --{name} out"
+            )
+    return options.with_options({"devices": found[0], "nodes": found[1]})
+
+
+def asked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What options, of which the defaults may be among them, say of processes: more than one."""
+    return {name: options[name] for name in ("devices", "nodes") if options.get(name, 1) != 1}
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from motet.core.forms import checked
 from motet.core.locks import LOCK, one_writer
 from motet.core.places import CLASSIFIER, guessed, kind_of, mistaken, verb_of
 from motet.core.text import in_line
+from motet.core.workers import first_process
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
 from motet.engine.forms import MetricsLine
@@ -118,7 +119,7 @@ class Run:
 
     @classmethod
     def create(cls, path: str | Path, kind: str, module: str, config: Mapping[str, Any]) -> Run:
-        """Start a run directory.
+        """Start a run directory; of several processes the first one does.
 
         Args:
             path: directory to create; what a killed start has left there is used.
@@ -130,6 +131,8 @@ class Run:
             RunError: the directory exists and holds something.
         """
         run = cls(Path(path))
+        if not first_process():
+            return run
         run.check_free()
         (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         with run.lock():
@@ -141,13 +144,17 @@ class Run:
         return run
 
     def check_free(self) -> None:
-        """Refuse to start a run where something is already.
+        """Refuse to start a run where something is already; of several processes the first one does.
 
         Raises:
             RunError: says how to continue what is there.
         """
         path = self.path
-        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not self._only_begun())):
+        if (
+            first_process()
+            and path.exists()
+            and (not path.is_dir() or (any(path.iterdir()) and not self._only_begun()))
+        ):
             there = (path / "config.json").exists()
             hint = f"continue it with `motet resume {path}` or choose" if there else "choose"
             raise RunError(f"{path} exists already; {hint} another --out")
@@ -428,6 +435,8 @@ def repeated(
         ConfigError: seeds that repeat or are negative.
         RunError: the directory itself is a run.
     """
+    from motet.core.distributed import agreed
+
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
     if (Path(out) / "config.json").exists():
@@ -435,7 +444,7 @@ def repeated(
     runs = []
     for seed in seeds:
         folder = Path(out) / f"seed-{seed}"
-        if (folder / "config.json").exists():
+        if agreed((folder / "config.json").exists()):
             run = Run.open(folder)
             same(run, seed)
             if not run.finished:

@@ -6,7 +6,6 @@ epoch, clip, view), so a checkpoint needs no sampler or loader state beyond a st
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import os
@@ -21,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from motet.core.devices import one_thread, usable
 from motet.core.distributed import (
+    average_gradients,
     ended_at_once,
     largest_over_ranks,
     lost_peer,
@@ -53,9 +52,6 @@ from motet.engine.trackers import Trackers
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# newer versions of torch have renamed the option and warn about the old name
-_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
-_KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
 SAVED_EVERY = 600.0
 """seconds after which a checkpoint is saved, whatever the interval in epochs."""
 _STOP, _SAVE = 2, 1
@@ -67,8 +63,14 @@ def _fabric(loop: Loop) -> Fabric:
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision it was asked for
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if loop.precision == "bf16" else "32-true"
-    # keys are gathered and batch norms see all rows, so buffers agree without being sent
-    strategy = DDPStrategy(**_KEEP_BUFFERS) if loop.processes > 1 else "auto"
+
+    class Bare(DDPStrategy):
+        """Processes without a wrapper: :func:`average_gradients` knows which parameters a step leaves out."""
+
+        def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
+            return module
+
+    strategy = Bare() if loop.processes > 1 else "auto"
     kind, _, number = usable(loop.device).partition(":")
     devices: int | list[int] = [int(number)] if number else loop.devices
     return Fabric(accelerator=kind, devices=devices, num_nodes=loop.nodes, strategy=strategy, precision=precision)
@@ -81,17 +83,9 @@ class Trainer:
         make: the learner on a device; called in every process.
         loop: device, processes, precision, intervals.
         progress: show progress on stderr.
-        shards: whether the learner can share its batches among processes.
-
-    Raises:
-        ConfigError: several processes for a learner that cannot share its batches.
     """
 
-    def __init__(
-        self, make: Callable[[torch.device], Learner], loop: Loop, *, progress: bool = True, shards: bool = False
-    ) -> None:
-        if loop.processes > 1 and not shards:
-            raise ConfigError("this training cannot be shared by several processes; leave --devices and --nodes out")
+    def __init__(self, make: Callable[[torch.device], Learner], loop: Loop, *, progress: bool = True) -> None:
         self.loop, self.show = loop, progress
         self.fabric = _fabric(loop)
         if loop.processes == 1:
@@ -114,8 +108,6 @@ class Trainer:
     def _prepare(self, make: Callable[[torch.device], Learner]) -> None:
         with room():
             self.learner = make(self.fabric.device)
-        if self.loop.processes > 1:
-            synchronise(self.learner)
         self.means, self.seconds = Means(), 0.0
         self.line: dict[str, Any] | None = None
         self.lines: list[dict[str, Any]] = []
@@ -130,6 +122,8 @@ class Trainer:
         self._wrap()
 
     def _wrap(self) -> None:
+        if self.loop.processes > 1:
+            synchronise(self.learner)
         self.module = self.fabric.setup_module(self.learner)
 
     @property
@@ -270,7 +264,7 @@ class Trainer:
         with Trackers(run if rank() == 0 else None, self.loop.all_trackers) as self.trackers, show:
             while True:
                 self._stage(run, show, stopped)
-                learner.end_stage(learner.stages[self.stage], run)
+                learner.end_stage(learner.stages[self.stage], run if rank() == 0 else None)
                 if self.stage + 1 == len(learner.stages):
                     break
                 self._enter(self.stage + 1)
@@ -338,6 +332,7 @@ class Trainer:
             self._not_finite(f"the loss is not finite ({', '.join(values)})", batch)
         learner.optimiser.zero_grad()
         self.fabric.backward(total.sum())
+        average_gradients(p for p in learner.parameters() if p.requires_grad)
         moved = {n: p.grad for n, p in learner.named_parameters() if p.grad is not None}
         if not get_total_norm(moved.values()).isfinite():
             names = [name for name, grad in moved.items() if not grad.isfinite().all()]

@@ -10,10 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from motet.core.distributed import (
-    rank,
-    started,
-)
 from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
@@ -24,7 +20,7 @@ from motet.data.splits import Split, default_rule, split
 from motet.data.together import Sets, same_skeleton
 from motet.engine.forms import ClipsConfig
 from motet.engine.identity import changes, columns
-from motet.engine.options import INCIDENTAL
+from motet.engine.options import INCIDENTAL, as_started
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
@@ -83,7 +79,7 @@ def resolve(
         base = fit_to_layout(base, archive, parts)
     if options.get("as_released"):
         base = recipes.as_released(base)
-    result = _as_started(base.with_options({**options, "split": rule}), options)
+    result = as_started(base.with_options({**options, "split": rule}), options)
     if start is not None:
         result = start.fitted(result, options)
     if "epochs" in options and "milestones" not in options and base.epochs:
@@ -103,24 +99,6 @@ def resolve(
 
 def _rule_of(recipe: str | Recipe) -> str | None:
     return recipe.split if isinstance(recipe, Recipe) else recipes.get(recipe).split
-
-
-def _as_started(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
-    """The recipe with the processes that ``torchrun`` or ``srun`` started, if one did.
-
-    Raises:
-        ConfigError: another number was asked for.
-    """
-    found = started()
-    if found is None:
-        return recipe
-    for name, count in zip(("devices", "nodes"), found, strict=True):
-        if options.get(name, count) != count:
-            raise ConfigError(
-                f"{name} is {options[name]}, but {found[0]} processes were started on each of {found[1]} machines; "
-                f"leave --{name} out"
-            )
-    return recipe.with_options({"devices": found[0], "nodes": found[1]})
 
 
 def _check_sizes(recipe: Recipe, clips: int) -> None:
@@ -213,7 +191,7 @@ def pretrain(
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
             facts["pair_by"] = list(pair_by)
-        run = create_run(out, resolved, archive, facts) if rank() == 0 else Run(Path(out))
+        run = create_run(out, resolved, archive, facts)
         trainer.fit(run)
     return run
 
@@ -272,7 +250,6 @@ def trainer_of(
         lambda device: Pretraining(recipe, archive, parts, device, sensors, start=start, sets=sets),
         recipe.loop,
         progress=progress,
-        shards=True,
     )
 
 
@@ -322,7 +299,7 @@ def resume(
     if run.finished:
         return run
     given = {} if devices is None else {"devices": devices}
-    recipe = _as_started(run.recipe.with_options(given), given)
+    recipe = as_started(run.recipe.with_options(given), given)
     sources = sources_of(run, data)
     begin = Start.open(run.config["start"]) if "start" in run.config else None
     with material(sources, begin, run.recipe.split) as (archive, sets):

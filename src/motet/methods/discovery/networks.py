@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from motet.core.distributed import whole
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
 from motet.encoders import build_encoder
@@ -55,7 +56,7 @@ def make_encoder(settings: Settings, skeleton: Skeleton, persons: int, channels:
 @contextmanager
 def kept_statistics(encoder: nn.Module, kept: bool) -> Iterator[None]:
     """Batch norms normalise by the batch as ever, but where ``kept`` is true their running statistics do not move."""
-    norms = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)] if kept else []
+    norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] if kept else []
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -142,11 +143,13 @@ class Branch(nn.Module):
         self.decoder = decoder
         self.register_buffer("bank", torch.zeros(clips, self.features))
 
-    def encode(self, clips: Tensor, *, low: bool = False) -> tuple[Tensor, Tensor]:
-        """The student's feature (B, F) and what the decoder reads: (B, P, F, T') of an ST-GCN, else the feature.
+    def encode(self, clips: Tensor, rows: int, *, low: bool = False) -> tuple[Tensor, Tensor]:
+        """The student's features (B, F) of all processes' clips, and what the decoder reads of this one's:
+        (b, P, F, T') of an ST-GCN, else the feature.
 
         Args:
-            clips: (B, T, P, V, C).
+            clips: (b, T, P, V, C), this process's part of the batch.
+            rows: B.
             low: run the encoder in bfloat16 where that is safe; what comes out is float32.
         """
         encoder = self.student["encoder"]
@@ -154,14 +157,14 @@ class Branch(nn.Module):
         with self._precision(low):
             found = encoder.forward_map(clips) if has_map else encoder(clips)  # type: ignore[operator]
         found = found.float() if low else found
-        return (found.mean(dim=(1, 3)) if has_map else found), found
+        return whole(found.mean(dim=(1, 3)) if has_map else found, rows), found
 
     @torch.no_grad()
-    def teach(self, clips: Tensor, *, low: bool = False) -> Tensor:
-        """(B, F) features by the teacher."""
+    def teach(self, clips: Tensor, rows: int, *, low: bool = False) -> Tensor:
+        """(B, F) features by the teacher; arguments as of :meth:`encode`."""
         with self._precision(low):
             found: Tensor = self.teacher["encoder"](clips)
-        return found.float() if low else found
+        return whole(found.float() if low else found, rows)
 
     def _precision(self, low: bool) -> torch.autocast:
         return torch.autocast(self.bank.device.type, torch.bfloat16, enabled=low)

@@ -25,6 +25,7 @@ import torch
 
 from motet._version import __version__
 from motet.core.devices import usable
+from motet.core.distributed import rank
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
@@ -32,7 +33,7 @@ from motet.core.options import differences
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.engine.identity import changes, identity
-from motet.engine.options import INCIDENTAL
+from motet.engine.options import INCIDENTAL, as_started, asked
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods.discovery import model
@@ -161,8 +162,9 @@ def run(
     if folder is not None:
         folder = _create(folder.path, found, learner)
     if progress:
-        print(found.parts.says(found.target), file=sys.stderr, flush=True)
-        print(forecast(learner), file=sys.stderr, flush=True)
+        said = found.parts.says(found.target), forecast(learner)
+        if not rank():
+            print(*said, sep="\n", file=sys.stderr, flush=True)
     return _fit(trainer, folder)
 
 
@@ -181,8 +183,9 @@ def _fit(trainer: Trainer, run: Run | None) -> dict[str, Any]:
     trainer.fit(run)
     learner = trainer.learner
     assert isinstance(learner, Discovery)
-    if run is None:
-        learner.finish(None)
+    if run is not None:
+        return read_result(run.path)
+    learner.finish(None)
     return learner.result
 
 
@@ -205,7 +208,9 @@ def run_seeds(
     Raises:
         RunError: a run of that seed is there already, but of another training.
     """
-    places = {name: x if isinstance(x, str | Path) else x.path for name, x in (("source", source), ("target", target))}
+    places: dict[str, Any] = {
+        name: x if isinstance(x, str | Path) else x.path for name, x in (("source", source), ("target", target))
+    }
     return repeated(
         out,
         seeds,
@@ -288,7 +293,7 @@ def plan(
     if settings.score:
         CommonLayout.of(*archives, score=True)  # says what they lack
     check_size(settings, len(parts.train))
-    settings = replace(settings, device=usable(settings.device))
+    settings = as_started(replace(settings, device=usable(settings.device)), asked(options))
     choice = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
     return Plan(*archives, parts, settings, choice, form)
 
@@ -298,6 +303,7 @@ def resume(
     *,
     source: str | Path | None = None,
     target: str | Path | None = None,
+    devices: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Continue an interrupted discovery; the result is bit for bit that of an uninterrupted one.
@@ -305,6 +311,7 @@ def resume(
     Args:
         path: run directory.
         source, target: where the archives are now, if they have moved.
+        devices: processes on this machine, if not as many as before: the same training but for rounding.
         progress: show progress on stderr.
 
     Raises:
@@ -323,7 +330,9 @@ def resume(
             )
     choice = {name: config[name] for name in _CLASSES}
     form = CommonLayout.from_dict(config["common"]) if config.get("one_form") else None
-    found = Plan(*archives, sides(*archives, **choice), options(stored), choice, form)
+    given = {} if devices is None else {"devices": devices}
+    settings = as_started(options(stored).with_options(given), given)
+    found = Plan(*archives, sides(*archives, **choice), settings, choice, form)
     with stored.room():
         trainer = found.trainer(progress)
     if not stored.checkpoints:

@@ -107,9 +107,9 @@ class Settings(Options):
     device: str = "cpu"
     """auto, cpu, cuda or mps."""
     devices: Count = 1
-    """processes on each machine; one, as the clusters of a batch are those of all its clips."""
+    """processes on each machine; more than one trains data-parallel."""
     nodes: Count = 1
-    """machines; one."""
+    """machines; torchrun and srun say it themselves."""
     evaluate_every: Natural = 0
     """epochs between evaluations; 0: after pretraining and at the end."""
     checkpoint_every: Natural = 0

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import normalize
 
+from motet.core.distributed import own_share
 from motet.data.skeletons import Skeleton
 from motet.memory import ema_update
 from motet.methods.discovery.methods.base import Batch, Step
@@ -82,21 +83,22 @@ class Discovery(nn.Module):
         assert shared.source_classifier is not None
         assert shared.decoder is not None
         with kept_statistics(shared.student["encoder"], settings.target_statistics):
-            feature, seen = shared.encode(batch.source_seen, low=self.low)
+            feature, seen = shared.encode(batch.source_seen, batch.source_rows, low=self.low)
         losses = {
             "source": settings.weight_source
             * functional.cross_entropy(shared.source_classifier(feature), batch.source_labels)
         }
-        decoded = shared.decoder.loss(seen, batch.source)
-        first, seen = shared.encode(batch.seen[0], low=self.low)
-        losses["decoder"] = settings.weight_decoder * (decoded + shared.decoder.loss(seen, batch.students[0]))
-        features = (first, own.encode(batch.seen[1], low=self.low)[0])
+        decoded = _of_all(shared.decoder.loss(seen, batch.source), batch.source, batch.source_rows)
+        first, seen = shared.encode(batch.seen[0], batch.rows, low=self.low)
+        decoded = decoded + _of_all(shared.decoder.loss(seen, batch.students[0]), batch.students[0], batch.rows)
+        losses["decoder"] = settings.weight_decoder * decoded
+        features = (first, own.encode(batch.seen[1], batch.rows, low=self.low)[0])
         losses["contrast"] = settings.weight_contrast * self._teach(features[1], batch)
         if fine:
             again = None
             if batch.source_again is not None:
                 with kept_statistics(shared.student["encoder"], settings.target_statistics):
-                    again = shared.encode(batch.source_again, low=self.low)[0]
+                    again = shared.encode(batch.source_again, batch.source_rows, low=self.low)[0]
             losses |= self.labelling.terms(Step(batch, features, feature, again, self.progress))
         return losses
 
@@ -107,7 +109,7 @@ class Discovery(nn.Module):
             made = []
             for branch, clips in zip(self.pair, batch.teachers, strict=True):
                 ema_update(branch.teacher, branch.student, self.settings.ema)
-                made.append(branch.teach(clips, low=self.low))
+                made.append(branch.teach(clips, batch.rows, low=self.low))
             key = self._key(made[1])
         query = normalize(own.student["projection"](query), dim=1)
         loss = contrast(query, key, own.bank, batch.places, self.settings.temperature, project=self._key)
@@ -118,3 +120,8 @@ class Discovery(nn.Module):
     def _key(self, features: Tensor) -> Tensor:
         """(n, D) unit rows of the teacher of B1 from its features."""
         return normalize(self.pair[1].teacher["projection"](features), dim=1)
+
+
+def _of_all(mean: Tensor, clips: Tensor, rows: int) -> Tensor:
+    """A mean over this process's clips, as its share of the mean over all."""
+    return mean * own_share(len(clips), rows)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from motet.core.distributed import from_first, own_part, world_size
+from motet.core.errors import ConfigError
 from motet.core.files import written
 from motet.core.rng import CounterRNG
 from motet.core.text import counted
@@ -80,6 +82,11 @@ class Discovering(Learner):
         ).to(device)
         rows = min(settings.batch_size, len(clips.train))
         self.source_rows = min(settings.batch_size, len(clips.sides.source))
+        if min(rows, self.source_rows) < world_size():
+            raise ConfigError(
+                f"a step of {min(rows, self.source_rows)} clips cannot be shared by {world_size()} processes; take "
+                "fewer processes"
+            )
         steps = len(clips.train) // rows
         self.stages = [Stage("pretrain", settings.epochs, steps, rows=rows)]
         if settings.method.trains:
@@ -110,8 +117,12 @@ class Discovering(Learner):
 
     def end_stage(self, stage: Stage, run: Run | None) -> None:
         """Keep the state at the end of pretraining, for runs that take it over."""
-        if stage.name != "pretrain" or run is None or self.initialised:
-            return
+        if stage.name == "pretrain" and run is not None and not self.initialised:
+            self._keep(stage, run)
+        if stage is self.stages[-1]:
+            self.switch()  # of a method that has no fine-tuning
+
+    def _keep(self, stage: Stage, run: Run) -> None:
         at = {"stage": 0, "epoch": stage.end, "step": 0, "means": {}, "seconds": 0.0, "line": None}
         chance = {
             "rng": torch.get_rng_state(),
@@ -126,8 +137,7 @@ class Discovering(Learner):
             return
         clips = self.clips
         if self.clusters is None:
-            pair = features(self.discovery, clips.target, clips.train)
-            self.estimated = estimate(joined(pair), seed=self.settings.seed)
+            self.estimated = from_first(self._estimate)
             self.clusters = int(self.estimated["clusters"])
             steps = self.stages[0].epochs * self.stages[0].steps
             if steps < FEW_STEPS and not self.settings.start:
@@ -136,10 +146,14 @@ class Discovering(Learner):
                     f"; the features come of {few}, and the number depends on it: train longer, or try --clusters"
                 )
             self.say(str(self.estimated["says"]))
-        self.pretrained = self.scores()
+        self.pretrained = from_first(self.scores)
         initialise(self.discovery, clips.target, clips.train, self.clusters)
         self._train_classifiers()
         self.initialised += 1
+
+    def _estimate(self) -> dict[str, Any]:
+        pair = features(self.discovery, self.clips.target, self.clips.train)
+        return estimate(joined(pair), seed=self.settings.seed)
 
     def _train_classifiers(self) -> None:
         new = [p for b in self.discovery.pair for p in b.student["clusters"].parameters()]
@@ -195,13 +209,14 @@ class Discovering(Learner):
         weak = replace(calm, mask=settings.mask_always)
         strong = Strength(settings.strong_shear, settings.strong_padding, settings.mask, **always)
         student = strong if self.fine else weak
-        rows = ids.to(device)
+        own = own_part(ids)
+        rows = own.to(device)
 
         def view(branch: int, number: int, strength: Strength) -> tuple[Tensor, Tensor]:
             store = clips.target[branch]
             keyed = CounterRNG(settings.seed, at.epoch, rows, number)
             whole = changed(
-                whole_clips(store, ids, settings.frames), keyed, strength, store.skeleton, store.coordinates
+                whole_clips(store, own, settings.frames), keyed, strength, store.skeleton, store.coordinates
             )
             return whole, mask_parts(whole, keyed, strength.mask, store.skeleton)
 
@@ -210,10 +225,11 @@ class Discovering(Learner):
         per_epoch = len(clips.source.ids) // self.source_rows
         round_, place = divmod(at.epoch * at.stage.steps + at.step, per_epoch)
         source_ids: Tensor = self._source_order(round_)[place]
-        whole = whole_clips(clips.source, source_ids, settings.frames)
+        own_source = own_part(source_ids)
+        whole = whole_clips(clips.source, own_source, settings.frames)
 
         def source_view(number: int) -> tuple[Tensor, Tensor]:
-            keyed = CounterRNG(settings.seed, round_, source_ids.to(device), number)
+            keyed = CounterRNG(settings.seed, round_, own_source.to(device), number)
             made = changed(whole, keyed, weak, clips.source.skeleton, clips.source.coordinates)
             return made, mask_parts(made, keyed, weak.mask, clips.source.skeleton)
 
@@ -235,7 +251,7 @@ class Discovering(Learner):
 
     def end_epoch(self, at: Position) -> dict[str, Any]:
         every = self.settings.evaluate_every
-        return {"scores": self.scores()} if every and (at.epoch + 1) % every == 0 else {}
+        return {"scores": from_first(self.scores)} if every and (at.epoch + 1) % every == 0 else {}
 
     def state(self) -> dict[str, Any]:
         return {

@@ -108,6 +108,10 @@ class Outputs:
     teacher_slope: Tensor | None = None
 
 
+WEIGHTS = ("student_slope", "teacher_slope")
+"""outputs that have no axis of rows"""
+
+
 class Student(nn.Module):
     """Extractors of some modalities and, where there are several, a linear map of all of them to one representation."""
 

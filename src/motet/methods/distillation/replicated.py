@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from motet.core.distributed import largest_over_ranks
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
 from motet.encoders import STGCN, SkeletonGRU
@@ -121,12 +122,18 @@ class ReplicatedEncoder(nn.Module):
         return torch.stack(found)
 
     def _encoded(self, weights: dict[str, Tensor], clips: Tensor, seen: Tensor | None) -> Tensor:
+        if seen is not None:
+            some = float(seen.any())
+            if self.training:  # batch norms of several processes meet, so none sits out where another has rows
+                some = largest_over_ranks(some, clips.device)
+            if not some:
+                return clips.new_zeros(len(clips), self.feature_size)
         if seen is None or bool(seen.all()):
             whole: Tensor = functional_call(self.module, weights, (clips,))
             return whole
-        out = clips.new_zeros(len(clips), self.feature_size)
         rows = seen.nonzero().flatten()
-        return out.index_copy(0, rows, functional_call(self.module, weights, (clips[rows],))) if len(rows) else out
+        out = clips.new_zeros(len(clips), self.feature_size)
+        return out.index_copy(0, rows, functional_call(self.module, weights, (clips[rows],)))
 
 
 @contextmanager

@@ -15,11 +15,13 @@ import torch
 
 from motet._version import __version__
 from motet.core.devices import one_thread
+from motet.core.distributed import from_first, rank
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.files import write_json, written
 from motet.core.options import Bounds, Options
 from motet.data.archive import MotionArchive
+from motet.engine.options import as_started, asked
 from motet.engine.run import Run
 from motet.engine.trainer import Trainer
 from motet.methods.distillation.diagnose import diagnose
@@ -122,7 +124,7 @@ def run(
         Interrupted: a signal arrived; the state is saved.
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
-    chosen = chosen.with_options(options)
+    chosen = as_started(chosen.with_options(options), asked(options))
     paths = _paths(table)
     given = (paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
     plan = Plan(*given, motion or Motion())
@@ -135,8 +137,13 @@ def run(
     return _Experiment(opened, plan, chosen, progress).start(out)
 
 
-def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
+def resume(path: str | Path, *, progress: bool = True, devices: int | None = None) -> dict[str, Any]:
     """Continue an interrupted distillation; the result is that of one that was never interrupted.
+
+    Args:
+        path: run directory.
+        progress: show progress.
+        devices: processes on this machine, if not as many as before: the same training but for rounding.
 
     Raises:
         RunError: not a directory of one, or the table has changed since.
@@ -144,9 +151,10 @@ def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
     run = Run.open(path, "distill")
     if run.finished:
         return reported(run.path)
-    plan = _plan(run)
+    plan, given = _plan(run), {} if devices is None else {"devices": devices}
+    settings = as_started(options(run).with_options(given), given)
     with run.room():
-        experiment = _Experiment(_opened(plan), plan, options(run), progress)
+        experiment = _Experiment(_opened(plan), plan, settings, progress)
     check_unchanged(run.path, run.config.get("table"), experiment.identity(), " and ".join(plan.tables))
     return experiment.resume(run)
 
@@ -250,11 +258,13 @@ class _Experiment:
         assert isinstance(learner, Distillation)
         if self.plan.diagnose and self.plan.auxiliary:
             out = None if run is None else run.path
-            self.forecast = _forecast(self.table, self.plan, learner.folded, out, self.progress)
+            self.forecast = from_first(lambda: _forecast(self.table, self.plan, learner.folded, out, self.progress))
         self.trainer.fit(run)
         if run is None:
             learner.train(False)
             self._finish(learner, None)
+        elif rank():
+            self.result = run.result()
         _warn_of_collapse(learner, self.result["curves"])
         return self.result
 

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from motet.core.distributed import from_first, own_part, whole, world_size
 from motet.core.errors import ConfigError, DataError
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.run import Run
 from motet.methods.distillation.methods.alone import Alone
 from motet.methods.distillation.methods.base import Batch, Context, Method
 from motet.methods.distillation.methods.teacher import Teacher
-from motet.methods.distillation.networks import Ensemble, Inputs, Outputs, Shape
+from motet.methods.distillation.networks import WEIGHTS, Ensemble, Inputs, Outputs, Shape
 from motet.methods.distillation.optimise import ReplicaOptimiser
 from motet.methods.distillation.replicas import Feeder, Replicas, batches, steps
 from motet.methods.distillation.replicated import idle_stay
@@ -102,6 +103,10 @@ class Distillation(Learner):
         self.finished: Callable[[Distillation, Run], None] | None = None
         self.train_rows = replicas.train.to(self.device)
         self.batch_size = min(batch_size or settings.training.batch_size, int(replicas.train_counts.min()))
+        if self.batch_size < world_size():
+            raise ConfigError(
+                f"a batch of {self.batch_size} rows cannot be shared by {world_size()} processes; take fewer processes"
+            )
         if self.batch_size < 2:
             raise ConfigError(f"a batch of {self.batch_size} row compares nothing; use more rows or a larger batch")
         self.phases = self._phases()
@@ -230,11 +235,14 @@ class Distillation(Learner):
         return Batch(self.feeder.labels[rows], self.feeder.whole[rows], place, active, at.epoch)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        rows = self.train_rows.gather(1, batch.index)
-        whole = self.feeder.inputs(rows, self.needed(self.here))
-        inputs = self._dropped(whole, batch) if self.settings.networks.dropout else whole
+        """Networks see this process's rows, the method those of all."""
+        labels, seen, index = (own_part(x, 1) for x in (batch.labels, batch.rows, batch.index))
+        own = replace(batch, labels=labels, rows=seen, index=index)
+        undropped = self.feeder.inputs(self.train_rows.gather(1, own.index), self.needed(self.here))
+        inputs = self._dropped(undropped, own) if self.settings.networks.dropout else undropped
         with idle_stay(self.here.networks, batch.active):
-            self._outputs = self.here.outputs(inputs, whole)
+            found = self.here.outputs(inputs, undropped)
+        self._outputs = _each(found, lambda x: whole(x, batch.index.shape[1], 1), but=WEIGHTS)
         return self.here.method.terms(self._outputs, batch)
 
     def weights(self, at: Position) -> Mapping[str, float]:
@@ -248,7 +256,8 @@ class Distillation(Learner):
 
     def after_step(self, batch: Batch) -> Mapping[str, Tensor]:
         found, self._outputs = self._outputs, Outputs()
-        return self.here.method.after_step(_in(found, self.dtype), batch)
+        # in the precision of the weights, whatever autocast made of them
+        return self.here.method.after_step(_each(found, lambda x: x.to(self.dtype)), batch)
 
     def needed(self, here: Phase) -> tuple[str, ...]:
         """Modalities that a phase sees."""
@@ -287,7 +296,7 @@ class Distillation(Learner):
         found = self.here.method.end_of_epoch(at.epoch)
         line: dict[str, Any] = {"terms": {name: _rounded(value) for name, value in found.items()}}
         if at.every(self.settings.loop.monitor_every, times=_LOOKS):
-            line["curve"] = curve(self.here.outputs, self.here.networks, self.feeder, self.folded)
+            line["curve"] = from_first(lambda: curve(self.here.outputs, self.here.networks, self.feeder, self.folded))
         return line
 
     def state(self) -> dict[str, Any]:
@@ -309,15 +318,15 @@ class Distillation(Learner):
             self.finished(self, run)
 
 
-def _in(outputs: Outputs, dtype: torch.dtype) -> Outputs:
-    """Outputs in the precision of the weights, whatever autocast made of them."""
+def _each(outputs: Outputs, change: Callable[[Tensor], Tensor], but: Sequence[str] = ()) -> Outputs:
+    """Outputs with every tensor changed, but for some."""
 
     def of(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(map(of, value))
-        return value.to(dtype) if isinstance(value, Tensor) else value
+        return change(value) if isinstance(value, Tensor) else value
 
-    return Outputs(**{f.name: of(getattr(outputs, f.name)) for f in fields(outputs)})
+    return replace(outputs, **{f.name: of(getattr(outputs, f.name)) for f in fields(outputs) if f.name not in but})
 
 
 def _move(method: Method, device: torch.device, dtype: torch.dtype) -> None:

@@ -168,13 +168,15 @@ def augment(batch: Batch, draw: Draw, options: ViewOptions) -> Batch:
     """One view: of each graph one of ``options.augmentations``, each equally likely.
 
     Args:
-        batch: whole graphs; :func:`with_loops` of these, if loops are wanted.
+        batch: whole graphs, or none; :func:`with_loops` of these, if loops are wanted.
         draw: which view.
         options: which augmentations, and how.
 
     Returns:
         The same graphs. None is without a node: one that lost all its edges keeps its nodes in any case.
     """
+    if not len(batch):
+        return batch
     many = len(options.augmentations)
     which = draw.keyed(batch.ids).integers("augmentation", torch.full_like(batch.ids, many))
     parts, rows = [], []

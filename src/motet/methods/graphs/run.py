@@ -11,6 +11,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 
+from motet.core.distributed import from_first
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
@@ -18,7 +19,7 @@ from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
 from motet.engine.forms import EnvironmentForm, Number, RowForm
 from motet.engine.learner import Stage
-from motet.engine.options import Loop
+from motet.engine.options import Loop, as_started, asked
 from motet.engine.run import Run
 from motet.engine.table import Row, percent
 from motet.engine.trainer import Trainer
@@ -105,7 +106,7 @@ def run(
         Interrupted: stopped by a signal; the state is saved, and ``motet resume`` continues inside the epoch.
     """
     looped = {f.name: options.pop(f.name) for f in fields(Loop) if f.name in options}
-    loop = Loop(device=device).with_options(looped)
+    loop = as_started(Loop(device=device).with_options(looped), asked(looped))
     chosen = options_for(method, as_released, options)
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds are {tuple(seeds)}; they must be different and not negative")
@@ -124,19 +125,22 @@ def run(
     }
     if out is not None:
         Run(Path(out)).check_free()
-    trainer, learner = _trainer(graphs, chosen, plan, progress)
+    trainer, learner = _trainer(graphs, chosen, plan, loop, progress)
     run = None if out is None else Run.create(out, "graphs", MODULE, plan)
     trainer.fit(run)
-    return learner.result
+    return learner.result if run is None else run.result()
 
 
-def resume(path: str | Path, *, progress: bool = True, data: str | Path | None = None) -> dict[str, Any]:
+def resume(
+    path: str | Path, *, progress: bool = True, data: str | Path | None = None, devices: int | None = None
+) -> dict[str, Any]:
     """Continue an interrupted :func:`run`; the result is bit for bit that of an uninterrupted one.
 
     Args:
         path: run directory.
         progress: show progress on stderr.
         data: where the graphs are now, if they have moved.
+        devices: processes on this machine, if not as many as before: the same training but for rounding.
 
     Raises:
         RunError: not the directory of one, or its graphs are not those any more.
@@ -151,11 +155,14 @@ def resume(path: str | Path, *, progress: bool = True, data: str | Path | None =
     graphs = read_tu(folder)
     if graphs.hash != plan["data"]["hash"]:
         raise RunError(f"{folder} has changed since {path} was begun; start again with another --out")
+    given = {} if devices is None else {"devices": devices}
+    # runs of earlier versions know the device alone
+    loop = Loop.from_dict(plan.get("loop", {"device": plan["device"]})).with_options(given)
     with run.room():
-        trainer, learner = _trainer(graphs, chosen, plan, progress)
+        trainer, _ = _trainer(graphs, chosen, plan, as_started(loop, given), progress)
     trainer.resume(run)
     trainer.fit(run)
-    return learner.result
+    return run.result()
 
 
 def options(run: Run) -> GraphCL:
@@ -227,15 +234,15 @@ def _encoder(path: Path, seed: int) -> Path:
     return path / f"seed-{seed}.safetensors"
 
 
-def _trainer(graphs: Graphs, chosen: GraphCL, plan: dict[str, Any], progress: bool) -> tuple[Trainer, Evaluated]:
+def _trainer(
+    graphs: Graphs, chosen: GraphCL, plan: dict[str, Any], loop: Loop, progress: bool
+) -> tuple[Trainer, Evaluated]:
     learners: list[Evaluated] = []
 
     def make(device: torch.device) -> Evaluated:
         learners.append(Evaluated(graphs, chosen, plan, device))
         return learners[0]
 
-    # runs of earlier versions know the device alone
-    loop = Loop.from_dict(plan.get("loop", {"device": plan["device"]}))
     return Trainer(make, loop, progress=progress), learners[0]
 
 
@@ -252,20 +259,22 @@ class Evaluated(GraphLearner):
 
     def end_stage(self, stage: Stage, run: Run | None) -> None:
         seed = self.seed_of(stage)
+        self.found[seed] = {"accuracy": from_first(lambda: self._accuracy(seed)), "history": self.history}
+        if run is not None:
+            self.model().save(_encoder(run.path, seed))
+            write_json(run.path / f"seed-{seed}.json", self.found[seed])
+        self.say(f"{self.graphs.name}, {stage.name}: {_line(self.found[seed])}")
+
+    def _accuracy(self, seed: int) -> dict[str, float]:
+        """Mean accuracy over the folds, of the encoder and of what is not trained."""
         graphs, features = self.graphs, {self.options.title: self.model().transform(self.graphs)}
         if self.plan["baselines"]:
             untrained = GraphModel(
                 fresh(graphs, self.options, seed).encoder, graphs.node_labels, self.options.self_loops
             )
             features |= {RANDOM: untrained.transform(graphs), RAW: graphs.counts().numpy()}
-        labels, accuracy = graphs.labels.numpy(), {}
-        for name, x in features.items():
-            accuracy[name] = fmean(svm_accuracy(x, labels, folds=self.plan["folds"], seed=seed))
-        self.found[seed] = {"accuracy": accuracy, "history": self.history}
-        if run is not None:
-            self.model().save(_encoder(run.path, seed))
-            write_json(run.path / f"seed-{seed}.json", self.found[seed])
-        self.say(f"{graphs.name}, {stage.name}: {_line(self.found[seed])}")
+        labels, folds = graphs.labels.numpy(), self.plan["folds"]
+        return {name: fmean(svm_accuracy(x, labels, folds=folds, seed=seed)) for name, x in features.items()}
 
     def finish(self, run: Run) -> None:
         write_json(run.path / "result.json", self._result(run))

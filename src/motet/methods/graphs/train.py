@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from motet._version import __version__
+from motet.core.distributed import from_first, own_part, whole
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.forms import checked
@@ -229,7 +230,8 @@ def fresh(graphs: Graphs, options: GraphCL, seed: int) -> GraphNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What a step sees: both views, numbers of the graphs, the draw of the step and how many steps were before it."""
+    """What a step sees: both views of this process's graphs, numbers of all graphs of the step, its draw and how many
+    steps were before it."""
 
     views: tuple[Batch, Batch]
     ids: Tensor
@@ -284,14 +286,14 @@ class GraphLearner(Learner):
     def batch(self, at: Position) -> Step:
         graphs, options, seed = self.graphs, self.options, self.seed_of(at.stage)
         ids = torch.split(_order(graphs, options, seed, at.epoch), options.batch_size)[at.step]
-        whole = _whole(graphs, ids, options.self_loops)
-        first = whole if options.first_view == "whole" else augment(whole, Draw(seed, at.epoch, 0), options)
-        second = augment(whole, Draw(seed, at.epoch, 1), options)
+        own = _whole(graphs, own_part(ids), options.self_loops)
+        first = own if options.first_view == "whole" else augment(own, Draw(seed, at.epoch, 0), options)
+        second = augment(own, Draw(seed, at.epoch, 1), options)
         views = first.to(self.device), second.to(self.device)
-        return Step(views, whole.ids.to(self.device), Draw(seed, at.epoch, 2), at.epoch * at.stage.steps + at.step)
+        return Step(views, ids.to(self.device), Draw(seed, at.epoch, 2), at.epoch * at.stage.steps + at.step)
 
     def terms(self, batch: Step) -> dict[str, Tensor]:
-        first, second = (self.network(view) for view in batch.views)
+        first, second = (whole(self.network(view), len(batch.ids)) for view in batch.views)
         losses = self.options.losses(first, second, batch.draw, batch.ids, batch.number)
         found = {"contrast": losses.contrast}
         if losses.hallucination is not None and losses.retained is not None:
@@ -316,7 +318,7 @@ class GraphLearner(Learner):
         self.history.append({"epoch": at.epoch + 1, **means})
         if self.monitor_every is None or not at.every(self.monitor_every, times=_LOOKS):
             return {}
-        return self._look()
+        return from_first(self._look)
 
     def _look(self) -> dict[str, Any]:
         """Spread of the features, and nearest neighbours of every fifth graph among the others; a monitor only."""

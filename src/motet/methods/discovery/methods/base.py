@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step sees; index 0 is the shared branch, 1 the target's own.
+    """What a step sees; index 0 is the shared branch, 1 the target's own. Of several processes each has its part of
+    the clips, and labels and places of all.
 
     Attributes:
         source: (B, T, P, V0, C) augmented source clips; ``source_seen`` the same after masking.
@@ -39,10 +40,20 @@ class Batch:
     places: Tensor
     source_again: Tensor | None = None
 
+    @property
+    def rows(self) -> int:
+        """B of the target, over all processes."""
+        return len(self.places)
+
+    @property
+    def source_rows(self) -> int:
+        """B of the source, over all processes."""
+        return len(self.source_labels)
+
 
 @dataclass(frozen=True)
 class Step:
-    """What the base losses have made of a batch.
+    """What the base losses have made of a batch; features are of the clips of all processes.
 
     Attributes:
         batch: the clips.
@@ -112,7 +123,7 @@ class Labelling(nn.Module):
     def second_view(self, batch: Batch) -> list[Tensor]:
         """Students' features of the teachers' clips, for methods that compare two views."""
         low = self.settings.precision == "bf16"
-        return [b.encode(x, low=low)[0] for b, x in zip(self.pair, batch.teachers, strict=True)]
+        return [b.encode(x, batch.rows, low=low)[0] for b, x in zip(self.pair, batch.teachers, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
+from motet.core.distributed import dropout
 from motet.core.errors import ConfigError, DataError
 from motet.methods.distillation.extractors.video import load_strictly
 
@@ -97,7 +98,7 @@ class Cnn14(nn.Module):
         return relu(self.fc1(x))
 
     def _drop(self, x: Tensor, rate: float) -> Tensor:
-        return nn.functional.dropout(x, rate, self.training and self.dropout)
+        return dropout(x, rate, self.training and self.dropout)
 
     def load_panns(self, state: Mapping[str, Tensor]) -> None:
         """Take published weights (the entry ``model`` of a PANNs checkpoint).

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from motet.core.distributed import whole
 from motet.core.errors import ConfigError
 from motet.core.options import Momentum, NotNegative, Positive
 from motet.losses._rows import mean
@@ -100,7 +101,8 @@ class FitnetsMethod(Method):
             hidden = [taken.value for taken in self.taken if taken.value is not None]
             # the regressor ends in the non-linearity of the hint (§2.2)
             guided = leaky_relu(self.regressor(torch.cat(hidden, dim=-1)), self.slope)
-            return {"hint": hint_loss(self.hint.value, guided, batch.rows)}
+            hint, guided = (whole(x, batch.rows.shape[1], dim=1) for x in (self.hint.value, guided))
+            return {"hint": hint_loss(hint, guided, batch.rows)}
         student, teacher = student_of(outputs)[1], teacher_of(outputs)[1]
         return {
             "student": student_error(outputs, batch),

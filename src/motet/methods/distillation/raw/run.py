@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, DataError, RunError
 from motet.core.files import write_json
 from motet.core.options import Bounds, Options
+from motet.core.workers import first_process
+from motet.engine.options import as_started, asked
 from motet.engine.run import Run
 from motet.engine.trainer import Trainer
 from motet.methods.distillation.folds import Fold, default_rule, folds
@@ -144,7 +147,7 @@ def train(
         Interrupted: a signal arrived; the state is saved.
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
-    chosen = chosen.with_options(options)
+    chosen = as_started(chosen.with_options(options), asked(options))
     targets, others = _names(target), _names(auxiliary)
     trained = (*targets, *others) if train_auxiliary else targets
     if train_auxiliary and chosen.networks.auxiliary_extractor == "table":
@@ -165,6 +168,7 @@ def train(
     )
     if not out:
         raise ConfigError("nowhere to keep the result; name a run directory by --out")
+    _check_processes(plan, chosen)
     run = Run(Path(out))
     run.check_free()
     manifest = open_source(place)
@@ -177,8 +181,13 @@ def train(
     return _run(manifest, plan, chosen, networks, run, progress, resumed=False)
 
 
-def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
+def resume(path: str | Path, *, progress: bool = True, devices: int | None = None) -> dict[str, Any]:
     """Continue an interrupted training; the result is that of one that was never interrupted.
+
+    Args:
+        path: run directory.
+        progress: show progress.
+        devices: processes on this machine, if not as many as before: the same training but for rounding.
 
     Raises:
         RunError: not a directory of one, or samples or weights have changed since.
@@ -188,12 +197,17 @@ def resume(path: str | Path, *, progress: bool = True) -> dict[str, Any]:
         return reported(run.path)
     if (run.path / "lanes").is_dir():
         raise RunError(f"{path} was begun by an earlier version, which kept its state otherwise; {run.renewal}")
+    given = {} if devices is None else {"devices": devices}
     try:
         plan = RawPlan.from_dict(run.config["plan"])
-        settings, networks = options(run), RawOptions.from_dict(run.config["networks"])
+        settings, networks = (
+            as_started(options(run).with_options(given), given),
+            RawOptions.from_dict(run.config["networks"]),
+        )
     except ConfigError as error:
         raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
-    manifest = open_source(plan.source)
+    settings, manifest = as_started(settings, given), open_source(plan.source)
+    _check_processes(plan, settings)
     if _samples(manifest, plan, networks) != run.config["samples"]:
         raise RunError(f"{plan.source} or the weights have changed since {path} was begun; train into a new directory")
     return _run(manifest, plan, settings, networks, run, progress, resumed=True)
@@ -207,6 +221,15 @@ def options(run: Run) -> Settings:
 def load(run: Run, device: Any = "cpu") -> RawStudent:
     """The first student of a run; see :func:`motet.methods.distillation.raw.student.load`."""
     return load_student(run.path).to(device)
+
+
+def _check_processes(plan: RawPlan, settings: Settings) -> None:
+    spoken = [name for name in plan.trained if kind_of(name) in ("speech", "text")]
+    if spoken and settings.loop.processes > 1:
+        raise ConfigError(
+            f"the network of {spoken[0]} pads and drops by the batch, so it trains on one process; leave --devices and "
+            "--nodes out"
+        )
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -260,24 +283,32 @@ def _run(
     *,
     resumed: bool,
 ) -> dict[str, Any]:
-    opened = _table(manifest, plan, networks, settings, run.path, progress)
-    table = usable(opened, plan.target, plan.auxiliary)
-    rule = plan.split or default_rule(table)
-    divided = folds(table, plan.split, plan.folds, validate=plan.validate)
+    if first_process():
+        _extract(manifest, plan, networks, settings, run.path, progress)
+
+    @cache
+    def samples() -> tuple[FeatureTable, FeatureTable, list[Fold]]:
+        """All samples, those in use and their folds; only when the processes have met, so that features are there."""
+        opened = _table(manifest, plan, run.path)
+        table = usable(opened, plan.target, plan.auxiliary)
+        return opened, table, folds(table, plan.split, plan.folds, validate=plan.validate)
+
     source = Source({name: manifest.items(name) for name in plan.trained}, plan.workers)
-    pairs = [(fold, seed) for fold in divided for seed in plan.seeds]
 
     def make(device: torch.device) -> RawDistillations:
+        _, table, divided = samples()
+        tested = (plan.split or default_rule(table)) != "all" or plan.validate
+
         def one(fold: Fold, seed: int) -> RawDistillation:
             return learner_of(table, fold, seed, plan, settings, networks, source, device)
 
         def done(learner: RawDistillation, place: Path) -> None:
-            _finish_pair(learner, place, table, tested=rule != "all" or plan.validate)
+            _finish_pair(learner, place, table, tested=tested)
 
-        return RawDistillations(one, pairs, done, finish)
+        return RawDistillations(one, [(fold, seed) for fold in divided for seed in plan.seeds], done, finish)
 
     def finish(learner: RawDistillation, run: Run) -> None:
-        result = _result(run, learner, opened, table, plan, settings, networks, rule, divided)
+        result = _result(run, learner, *samples(), plan, settings, networks)
         write_json(run.path / "result.json", result)
         reported(run.path)
 
@@ -297,11 +328,10 @@ def _result(
     learner: RawDistillation,
     opened: FeatureTable,
     table: FeatureTable,
+    divided: Sequence[Fold],
     plan: RawPlan,
     settings: Settings,
     networks: RawOptions,
-    rule: str,
-    divided: Sequence[Fold],
 ) -> dict[str, Any]:
     pairs = [(fold, seed) for fold in divided for seed in plan.seeds]
     files = [place_of(run.path, *pair) / "replica.json" for pair in pairs]
@@ -325,7 +355,7 @@ def _result(
         "target": list(plan.target),
         "auxiliary": list(plan.auxiliary),
         "trained": list(plan.trained),
-        "split": rule,
+        "split": plan.split or default_rule(table),
         "validate": plan.validate,
         "batch_size": learner.batch_size,
         "seconds": round(sum(line["seconds"] for line in lines), 3),
@@ -407,22 +437,17 @@ def _command_alone(plan: RawPlan, settings: Settings, networks: RawOptions, out:
     return command_alone(words, out, parts)
 
 
-def _table(
+def _extract(
     manifest: Manifest, plan: RawPlan, networks: RawOptions, settings: Settings, out: Path, progress: bool
-) -> FeatureTable:
-    """Features of the frozen networks, extracted once, and stand-in columns of what is trained."""
-    frozen = [name for name in plan.auxiliary if name not in plan.trained]
-    stand_ins = {name: stand_in(manifest.items(name)) for name in plan.trained}
-    if not frozen:
-        return manifest.table(stand_ins)
-    file = out / "features.npz"
-    if not file.exists():
-        options = {
-            "mark_absent": plan.mark_absent,
-            "device": settings.loop.device,
-            "workers": plan.workers,
-            "progress": progress,
-        }
-        extract(manifest, file, frozen, networks, **options)  # type: ignore[arg-type]
-    features = FeatureTable.open(file)
-    return manifest.table(stand_ins | features.modalities)
+) -> None:
+    """Features of the frozen networks, once for all."""
+    frozen, file = [name for name in plan.auxiliary if name not in plan.trained], out / "features.npz"
+    if frozen and not file.exists():
+        how = {"mark_absent": plan.mark_absent, "device": settings.loop.device, "workers": plan.workers}
+        extract(manifest, file, frozen, networks, progress=progress, **how)  # type: ignore[arg-type]
+
+
+def _table(manifest: Manifest, plan: RawPlan, out: Path) -> FeatureTable:
+    """Features of the frozen networks, and stand-in columns of what is trained."""
+    stand_ins, file = {name: stand_in(manifest.items(name)) for name in plan.trained}, out / "features.npz"
+    return manifest.table(stand_ins | (FeatureTable.open(file).modalities if file.exists() else {}))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from motet.core.distributed import own_part
 from motet.engine.learner import Learner, Position, Stage, load_optimiser
 from motet.engine.run import Run
 from motet.methods.distillation.folds import Fold
@@ -196,7 +197,7 @@ class RawDistillation(Distillation):
 
     def enter_epoch(self, at: Position) -> None:
         super().enter_epoch(at)
-        coming = (self.folded.train.gather(1, place) for place, _ in self._batches[at.step :])
+        coming = (self.folded.train.gather(1, own_part(place, 1)) for place, _ in self._batches[at.step :])
         self.feeder.plan(at.epoch, coming, self.needed(self.here))
 
     def end_epoch(self, at: Position) -> dict[str, Any]:

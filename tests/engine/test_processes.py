@@ -1,0 +1,230 @@
+"""Two processes train every kind of run to the numbers of one; one start of the processes serves all comparisons."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import socket
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from motet.core.errors import MotetWarning
+from motet.data.archive import MotionArchive
+from motet.engine.learner import Learner, Position, Stage
+from motet.engine.options import Loop
+from motet.engine.trainer import Trainer
+from motet.methods.discovery.data import Clips, sides
+from motet.methods.discovery.settings import SETTINGS, Settings
+from motet.methods.discovery.train import Discovering
+from motet.methods.distillation.folds import Fold, folds
+from motet.methods.distillation.networks import Shape
+from motet.methods.distillation.replicas import Feeder, Replicas
+from motet.methods.distillation.replicated import Layout
+from motet.methods.distillation.settings import settings_for
+from motet.methods.distillation.table import FeatureTable, Modality
+from motet.methods.distillation.train import Distillation
+from motet.methods.graphs.augment import AUGMENTATIONS
+from motet.methods.graphs.method import HaLPGraphCL
+from motet.methods.graphs.train import GraphLearner
+from tests.conftest import write_clips
+from tests.methods.distillation.test_motion import ARM
+from tests.methods.graphs.made import made
+
+Made = Callable[[Path, torch.device], Learner]
+
+
+class Exact(Learner):
+    """A learner in float64."""
+
+    def begin_stage(self, stage: Stage) -> None:
+        super().begin_stage(stage)
+        self.double()
+
+    def batch(self, at: Position) -> Any:
+        return _double(super().batch(at))
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, tuple | list):
+        return type(value)(_double(part) for part in value)
+    if isinstance(value, dict):
+        return {name: _double(part) for name, part in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{f.name: _double(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        )
+    return value
+
+
+# SGD below where norms follow biases: their gradient is 0 but for rounding, of which Adam makes steps
+
+
+class ExactGraphs(Exact, GraphLearner):
+    """Five graphs in the last batch, so parts of different size; prototypes from the whole batch."""
+
+
+def graphs(folder: Path, device: torch.device) -> Learner:
+    options = HaLPGraphCL(
+        epochs=2, batch_size=12, hidden=6, halp_start=1, prototypes=3, augmentations=tuple(AUGMENTATIONS)
+    )
+    return ExactGraphs(made(17), options, (1, 2), device)
+
+
+def tables(method: str, **options: Any) -> Made:
+    """An eye and a body in motion, which some rows lack, of two folds with batches of seven rows."""
+    random = np.random.default_rng(0)
+    labels, there = np.arange(30) % 3, np.arange(30) % 5 > 1
+    eye = random.normal(size=(3, 4))[labels] + random.normal(size=(30, 4))
+    body = (random.normal(size=(3, 1, 9))[labels] + random.normal(size=(30, 8, 9))) * there[:, None, None]
+    table = FeatureTable(
+        "made",
+        {
+            "eye": Modality(eye.astype(np.float32), None, np.ones(30, dtype=np.bool_)),
+            "body": Modality(body.astype(np.float32), 8 * there.astype(np.int64), there, Layout(ARM, 1, 3)),
+        },
+        labels,
+        ("a", "b", "c"),
+        np.arange(30).astype(np.str_),
+    )
+    shape = Shape({"eye": 4, "body": 9}, frozenset({"body"}), ("eye",), ("body",), 3, {"body": Layout(ARM, 1, 3)})
+    sizes = {"features": 4, "hidden": (5,), "fuse_hidden": 5, "sequence": "stgcn", "sequence_hidden": 8}
+    loop = {"batch_size": 7, "epochs": 2, "monitor_every": 9, "optimiser": "sgd"}
+    settings = settings_for(method, "table").with_options({**sizes, **loop, **options})
+
+    def make(folder: Path, device: torch.device) -> Learner:
+        replicas = Replicas(tuple(folds(table, "random", 2)), (1,))
+        feeder = Feeder(table, shape, replicas, device, torch.float64)
+        return Distillation(settings, shape, feeder, replicas, dtype=torch.float64)
+
+    return make
+
+
+class ExactDiscovery(Exact, Discovering):
+    """Nine clips of the target and of the source in a step."""
+
+    def __init__(self, settings: Settings, clips: Clips) -> None:
+        super().__init__(settings, clips)
+        for branch in self.discovery.pair:
+            for encoder in (branch.student["encoder"], branch.teacher["encoder"]):
+                encoder.register_forward_pre_hook(lambda _, given: _double(given))
+
+
+def discovery(method: str, **options: Any) -> Made:
+    tiny = {"layers": 1, "epochs": 1, "finetune_epochs": 2, "frames": 8, "dim": 4, "batch_size": 9}
+    rates = {"lr": 0.01, "finetune_lr": 0.001, "kmeans_restarts": 1, "dropout": 0.3, "optimiser": "sgd"}
+    settings = SETTINGS["small"].with_options({**tiny, **rates, "method": method, **options})
+
+    def make(folder: Path, device: torch.device) -> Learner:
+        sets = MotionArchive.open(folder / "source"), MotionArchive.open(folder / "target")
+        clips = Clips(*sets, sides(*sets, source_split="all", target_split="all"), "first-frame", device)
+        return ExactDiscovery(settings, clips)
+
+    return make
+
+
+def recordings(folder: Path, device: torch.device) -> Learner:
+    """Pictures and sound of a few films."""
+    from motet.methods.distillation.raw.datasets import open_source
+    from motet.methods.distillation.raw.feeder import Source, stand_in
+    from motet.methods.distillation.raw.run import RawPlan, learner_of
+    from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations
+    from tests.methods.distillation.raw.made import NETWORKS, SMALL
+
+    manifest, names = open_source(folder / "films"), ("video", "audio")
+    plan = RawPlan("", ("video",), ("audio",), names)
+    table = manifest.table({name: stand_in(manifest.items(name)) for name in names})
+    small = {**SMALL, "batch_size": 3, "epochs": 1, "warm_up": 0, "optimiser": "sgd", "monitor_every": 9}
+    settings = settings_for("amid", "table").with_options({**small, "auxiliary_extractor": "trained"})
+    source = Source({name: manifest.items(name) for name in names}, 0)
+
+    def one(fold: Fold, seed: int) -> RawDistillation:
+        made = learner_of(table, fold, seed, plan, settings, NETWORKS, source, device).double()
+        made.dtype = torch.float64
+        for reader in source.readers.values():
+            reader.net.register_forward_pre_hook(lambda _, given: _double(given))
+        return made
+
+    pairs = [(fold, 0) for fold in folds(table, None, 2)]
+    return RawDistillations(one, pairs, lambda learner, place: None, lambda learner, run: None)
+
+
+GRU, GRAPH = {"encoder": "gru", "hidden": 4}, {"encoder": "stgcn", "width": 2, "feature_size": 8}
+CASES: dict[str, Made] = {
+    "graphs": graphs,
+    "amid": tables("amid", warm_up=1, critic_width=8),
+    "fitnets": tables("fitnets", hints=0.5),
+    "codt": discovery("codt", **GRAPH, clusters=3),
+    "simgcd": discovery("simgcd", **GRU),
+    "crcd": tables("crcd", negatives=4, projection=4, last_alone=0.0),
+}
+
+
+if find_spec("av"):
+    CASES["recordings"] = recordings
+
+
+def train(case: str, processes: int, folder: Path) -> dict[str, Any]:
+    """Terms of every epoch, and the state after the last one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MotetWarning)
+        trainer = Trainer(partial(CASES[case], folder), Loop(device="cpu", devices=processes), progress=False)
+        trainer.fit(None)
+    return {"terms": [line["terms"] for line in trainer.lines], "state": dict(_flat(trainer.learner.state()))}
+
+
+def _flat(state: Any, name: str = "") -> list[tuple[str, Any]]:
+    """Tensors and numbers of a state, by their place."""
+    if isinstance(state, Mapping | list | tuple):
+        items = state.items() if isinstance(state, Mapping) else enumerate(state)
+        return [pair for key, value in items for pair in _flat(value, f"{name}.{key}")]
+    return [(name, torch.as_tensor(state))] if isinstance(state, Tensor | int | float) else []
+
+
+def _worker(number: int, port: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    # as torchrun does
+    os.environ |= {"TORCHELASTIC_RUN_ID": "equality", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number)}
+    torch.save({case: train(case, 2, folder) for case in CASES}, folder / f"{number}.pt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of the cases, and under the number of each of two processes what it has trained."""
+    folder = tmp_path_factory.mktemp("processes")
+    write_clips(folder / "source", 14, 2, 2, seed=1)
+    write_clips(folder / "target", 20, 3, 4, seed=2)
+    if "recordings" in CASES:
+        from tests.methods.distillation.raw.made import films
+
+        films(folder / "films", train=3, test=1)
+    multiprocessing.set_forkserver_preload([__name__])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.start_processes(_worker, (port, folder), nprocs=2, start_method="forkserver")
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_are_one(folder: Path, case: str) -> None:
+    alone = train(case, 1, folder)
+    first, second = (torch.load(folder / f"{number}.pt", weights_only=True)[case] for number in range(2))
+    assert first["state"].keys() == second["state"].keys() == alone["state"].keys()
+    torch.testing.assert_close(first["terms"], alone["terms"], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(first["state"], alone["state"], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(second["state"], first["state"], rtol=0, atol=0)
