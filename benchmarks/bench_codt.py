@@ -39,6 +39,7 @@ from motet.data import layouts
 from motet.data.skeletons import Skeleton
 from motet.encoders.graph import spatial_partitions
 from motet.losses import balanced_assignment
+from motet.methods.discovery.methods import codt
 from motet.methods.discovery.networks import contrast, pooled
 from motet.methods.discovery.settings import Settings
 from motet.methods.discovery.step import Batch, Discovery
@@ -243,20 +244,20 @@ def sinkhorn(rows: int, clusters: int, batch: int, rounds: int) -> dict[str, flo
     classes = torch.multinomial(shares, rows, replacement=True, generator=generator)
     weight = normalize(torch.randn(clusters, 256, generator=generator), dim=1)
     bank = 6 * weight[classes] + 0.6 * torch.randn(rows, 256, generator=generator)
-    settings = Settings()
+    warm = codt.Options().sinkhorn_warm
     scalings = transport(bank @ weight.T).scalings
     for _ in range(10):
         ids = torch.randperm(rows, generator=generator)[:batch]
         bank[ids] += 0.3 * torch.randn(len(ids), 256, generator=generator)
         weight += 3e-4 * torch.randn(clusters, 256, generator=generator)
         logits, before = bank @ weight.T, scalings
-        scalings = transport(logits, warm_start=before, max_iterations=settings.sinkhorn_warm).scalings
+        scalings = transport(logits, warm_start=before, max_iterations=warm).scalings
     exact = transport(logits, warm_start=scalings, max_iterations=5000, tolerance=1e-3).labels()
     found = medians(
         {
             "power": lambda _: power_form(logits)[0][ids].argmax(dim=1),
             "cold": lambda _: transport(logits).labels(ids),
-            "warm": lambda _: transport(logits, warm_start=before, max_iterations=settings.sinkhorn_warm).labels(ids),
+            "warm": lambda _: transport(logits, warm_start=before, max_iterations=warm).labels(ids),
         },
         rounds,
     )
@@ -265,7 +266,7 @@ def sinkhorn(rows: int, clusters: int, batch: int, rounds: int) -> dict[str, flo
     plans = {
         "power": power_form(logits)[0],
         "cold": transport(logits).rows(),
-        "warm": transport(logits, warm_start=before, max_iterations=settings.sinkhorn_warm).rows(),
+        "warm": transport(logits, warm_start=before, max_iterations=warm).rows(),
     }
     for name, plan in plans.items():
         report[f"off_{name}"] = round(float((plan.sum(0) - rows / clusters).abs().sum() / rows), 4)
@@ -295,7 +296,7 @@ def large_bank(rows: int, clusters: int, batch: int) -> dict[str, float]:
     began = time.process_time()
     bank[ids] += 0.01
     with torch.no_grad():
-        plan = transport(classify(bank), warm_start=plan.scalings, max_iterations=Settings().sinkhorn_warm)
+        plan = transport(classify(bank), warm_start=plan.scalings, max_iterations=codt.Options().sinkhorn_warm)
     report |= {"warm_s": round(time.process_time() - began, 2), "warm_iterations": plan.iterations}
     report["labels_s"] = round(_timed(lambda: plan.labels(ids)), 4)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before

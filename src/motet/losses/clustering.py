@@ -135,15 +135,17 @@ def balanced_assignment(
     small, drift = _RANGE[kernel.dtype]
     change, made, scalings = math.inf, 0, warm_start
     if scalings is None:
-        scalings = relaxation * (wanted - torch.logsumexp(kernel, dim=0) + math.log(count))
+        scalings = relaxation * (wanted - _column_sums(kernel) + math.log(count))
         made = 1
-        # the samples' scalings start at 1/N each
-        change = float(torch.logsumexp(kernel + scalings, dim=1).expm1_().abs_().sum())
     absorbed = scalings
     share, rows = _absorbed(kernel, absorbed, small)
+    if warm_start is None:  # the samples' scalings start at 1/N each; the sums of rows follow from their largest shares
+        largest, at = share.max(dim=1)
+        sums = kernel.gather(1, at[:, None])[:, 0] + absorbed[at] - largest.log_()
+        change = float(sums.expm1_().abs_().sum())
     while made < max_iterations and change > tolerance:
         made += 1
-        mass = (rows @ share).clamp_min_(small)
+        mass = (share.T @ rows).clamp_min_(small)  # a product from the left would copy the matrix
         scalings = relaxation * (wanted + math.log(count) - mass.log_() + absorbed)
         factor = (scalings - absorbed).clamp_(-drift, drift)
         before, rows = rows, (share @ factor.exp()).reciprocal_()
@@ -159,6 +161,12 @@ def balanced_assignment(
     # scaled in place: logits so large that scalings next to them have lost their digits still give balanced columns
     share.mul_((scalings - absorbed).exp_())
     return share.div_(share.sum(dim=1, keepdim=True))
+
+
+def _column_sums(kernel: Tensor) -> Tensor:
+    """(K,) log-sum-exp over the rows; what adds nothing is cut where exp would be slow with denormal numbers."""
+    largest = kernel.amax(dim=0)
+    return (kernel - largest).clamp_min_(-80).exp_().sum(dim=0).log_() + largest
 
 
 def _absorbed(kernel: Tensor, scalings: Tensor, small: float) -> tuple[Tensor, Tensor]:

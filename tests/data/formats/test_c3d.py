@@ -46,7 +46,7 @@ def content(labels: list[str] = LABELS, points: np.ndarray = POINTS, unit: str =
 
 
 def load(folder: Path, files: dict[str, bytes], **options: Any) -> MotionArchive:
-    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in").mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / "in" / name).write_bytes(data)
     return import_dataset("c3d", folder / "in", folder / "out", progress=False, overwrite=True, **options)
@@ -227,3 +227,12 @@ def test_segments_without_markers_give_their_origins(tmp_path: Path) -> None:
     wanted = turns[..., 12:15] / 1000
     wanted[2, 1] = 0
     np.testing.assert_allclose(archive.clip(0)[:, 0], wanted, rtol=1e-5)
+    with pytest.warns(MotetNote, match="whose origins are read$"):
+        archive = load(tmp_path / "axes", {"a.c3d": data + turns.tobytes()}, axes=0.1)
+    assert archive.skeleton.joints[2:] == tuple(f"{s}_{a}" for s in ("pelvis", "l_thigh") for a in "xyz")
+    found = archive.clip(0)[:, 0]
+    ends = found[:, 2:].reshape(4, 2, 3, 3) - found[:, :2, None]
+    # a file has matrices by columns, and a column is an axis
+    expected = 0.1 * turns[..., :16].reshape(4, 2, 4, 4)[..., :3, :3]
+    expected[2, 1] = 0
+    np.testing.assert_allclose(ends, expected, atol=1e-6)

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import DataError, MotetNote, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._c3d import Content, read_c3d
 from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
@@ -35,10 +36,13 @@ class Options(PointOptions):
     Attributes:
         unit: of the coordinates, if the files do not say or are wrong.
         subject: only the markers of this person (the name before the colon).
+        axes: of files of segments without markers (Theia): metres from the origin of a segment to three further points
+            on its axes, which keep its turn; 0: origins alone.
     """
 
     unit: str | None = None
     subject: str | None = None
+    axes: float = 0.0
 
 
 def _unique(labels: Sequence[str], path: Path) -> list[str]:
@@ -92,27 +96,34 @@ def _kept(content: Content) -> list[int]:
     ]
 
 
-def _origins(content: Content, scale: float) -> Recording:
-    """Origins of the segments of a file of transforms."""
+def _origins(content: Content, scale: float, axes: float) -> Recording:
+    """Origins of the segments of a file of transforms, and points on their axes."""
     labels, turns = content.rotations
     points = turns[..., :3, 3] * scale
+    if axes:  # the columns of a turn are the axes of its segment
+        ends = points[..., None, :] + axes * turns[..., :3, :3].swapaxes(-1, -2)
+        points = np.concatenate([points, ends.reshape(len(ends), -1, 3)], axis=1)
     points = np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, 0)
     names = [re.sub(r"(?i)_?4x4$", "", label) for label in labels]
+    names += [f"{name}_{axis}" for name in names for axis in "xyz"] if axes else []
     return Recording(tuple(names), points[:, None], fps=content.rotation_fps, up=content.up)
 
 
 def _read(path: Path, options: Options) -> list[Recording]:
     check_unit(options.unit)
+    if not 0 <= options.axes <= 10:
+        raise ConfigError(f"axes is {options.axes}; it is a distance of 0 to 10 m, such as 0.1")
     content = read_c3d(path)
     unit = options.unit or content.text("POINT:UNITS")
     kept = _kept(content)
     if not kept and content.rotations[0]:
         warnings.warn(
-            f"{path}: no markers but {len(content.rotations[0])} segments, whose origins are read",
+            f"{path}: no markers but {counted(len(content.rotations[0]), 'segment')}, whose origins are read"
+            + ("" if options.axes else "; --axes 0.1 keeps their turns too"),
             MotetNote,
             stacklevel=4,
         )
-        return [_origins(content, metres(unit or "mm", path))]
+        return [_origins(content, metres(unit or "mm", path), options.axes)]
     if not kept or not len(content.points):
         has = f"it holds {content.analog} analog channels only" if content.analog else "it holds no labelled marker"
         raise DataError(f"{path}: {has}; markers are read")
