@@ -38,7 +38,7 @@ from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.core.forms import checked
 from motet.core.progress import LoopProgress
 from motet.core.signals import stop_signals
-from motet.core.text import in_line
+from motet.core.text import counted, in_line
 from motet.core.workers import end_with_parent
 from motet.engine.checkpoint import check_of, load_checkpoint, save_checkpoint, upgraded
 from motet.engine.forms import CheckpointForm
@@ -208,8 +208,8 @@ class Trainer:
             self.restore(state)
         elif run.metrics():
             raise RunError(
-                f"{run.path} has trained {len(run.metrics())} epochs, but its checkpoints are gone: it cannot be "
-                "continued; start again with another --out"
+                f"{run.path} has trained {counted(len(run.metrics()), 'epoch')}, but its checkpoints are gone: it "
+                "cannot be continued; start again with another --out"
             )
         else:
             warnings.warn(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -109,7 +110,9 @@ class Options:
 def evaluate(context: Context, options: Options) -> list[Row]:
     """For each stream and all streams together (``concat``) one row per measure."""
     if max(options.ks) > len(context.train):
-        raise ConfigError(f"ks is {options.ks} but only {len(context.train)} clips can be found; lower --retrieval.ks")
+        raise ConfigError(
+            f"ks is {options.ks} but only {counted(len(context.train), 'clip')} can be found; lower --retrieval.ks"
+        )
     rows = []
     names = (*context.streams, *together(context.streams))
     for kind, sets in context.groups():

@@ -16,6 +16,7 @@ from motet._version import __version__
 from motet.core.distributed import rank, world_size
 from motet.core.errors import ConfigError
 from motet.core.shards import Shard
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.loader import release_pages
 from motet.engine.model import Embedding, Network
@@ -37,7 +38,9 @@ def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shar
     model.check(source)
     rows = np.arange(len(source))[slice(None) if shard is None else shard.part(len(source))]
     if not len(rows):
-        raise ConfigError(f"{source.path} holds {len(source)} clips, too few for shard {shard}; use fewer shards")
+        raise ConfigError(
+            f"{source.path} holds {counted(len(source), 'clip')}, too few for shard {shard}; use fewer shards"
+        )
 
     def fill(into: npt.NDArray[np.float32]) -> None:
         with model.reading(source) as clips:

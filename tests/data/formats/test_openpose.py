@@ -220,7 +220,7 @@ def test_an_identity_that_changes_goes_on_where_it_ended(tmp_path: Path) -> None
     for t in range(8):
         far = [body(25, 2000, t)] if t > 3 else []  # somebody else comes in elsewhere
         put(tmp_path, openpose_frame(body(25, 0, t), *far, ids=[1 if t < 4 else 9, 5]), f"a_{t:012d}_keypoints.json")
-    with pytest.warns(MotetNote, match="1 identities begin where another ended"):
+    with pytest.warns(MotetNote, match="1 identity begins where another ended"):
         archive = load(tmp_path)
     assert archive.clips["people"].to_list() == [2]
     np.testing.assert_allclose(archive.clip(0)[:, 0], [body(25, 0, t)[:, :2] for t in range(8)], rtol=1e-5)

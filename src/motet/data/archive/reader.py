@@ -14,7 +14,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.places import mistaken
-from motet.core.text import plain
+from motet.core.text import counted, plain
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, HEADER, Float, canonical, clip_digest, digest, npy_header
 from motet.data.clip_table import check_table, plain_texts
@@ -117,7 +117,8 @@ class MotionArchive:
         return len(self._lengths)
 
     def __repr__(self) -> str:
-        return f"MotionArchive({str(self.path)!r}: {len(self)} clips, {self.skeleton.name}, {len(self.frames)} frames)"
+        clips, frames = counted(len(self), "clip"), counted(len(self.frames), "frame")
+        return f"MotionArchive({str(self.path)!r}: {clips}, {self.skeleton.name}, {frames})"
 
     def clip(self, index: int) -> Float:
         """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32.

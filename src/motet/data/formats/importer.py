@@ -30,7 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.shards import Shard
-from motet.core.text import printable
+from motet.core.text import counted, printable
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.columns import check_columns
@@ -95,7 +95,9 @@ def import_dataset(
         raise DataError(f"{source} holds nothing that the format {format} reads")
     units = plan.units if part is None else plan.units[part.part(len(plan.units))]
     if not units:
-        raise ConfigError(f"{source} holds {len(plan.units)} files, too few for shard {part}; use fewer shards")
+        raise ConfigError(
+            f"{source} holds {counted(len(plan.units), 'file')}, too few for shard {part}; use fewer shards"
+        )
     skipped: list[dict[str, str]] = []
     facts = {
         "format": format,

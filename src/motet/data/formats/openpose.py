@@ -31,6 +31,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time, _yolo
 from motet.data.formats._files import find_files, natural_key, stem_of
@@ -349,8 +350,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             people = follow(frames, joints, 2, options.persons, join=options.identities == "joined")
             if people.joined:
                 warnings.warn(
-                    f"{name}: {people.joined} identities begin where another ended and are taken for the same person; "
-                    "keep them apart with --identities given",
+                    f"{name}: {counted(people.joined, 'identity begins', 'identities begin')} where another ended, "
+                    "which is taken for the same person; keep them apart with --identities given",
                     MotetNote,
                     stacklevel=2,
                 )

@@ -17,6 +17,7 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, DataError, RunError
 from motet.core.files import write_json
 from motet.core.options import Bounds, Options
+from motet.core.text import counted
 from motet.core.workers import first_process
 from motet.engine.options import as_started, asked
 from motet.engine.run import Run
@@ -260,8 +261,8 @@ def _readable(manifest: Manifest, plan: RawPlan) -> None:
     if wrong:
         some = "; ".join(wrong[:_SHOWN])
         raise DataError(
-            f"{len(wrong)} recordings cannot be read: {some}{' …' if len(wrong) > _SHOWN else ''}; repair them, or "
-            "take their paths out of the manifest"
+            f"{counted(len(wrong), 'recording')} cannot be read: {some}{' …' if len(wrong) > _SHOWN else ''}; repair "
+            "them, or take their paths out of the manifest"
         )
 
 
