@@ -94,3 +94,25 @@ def test_what_cannot_be_tuned(small_archive: MotionArchive, tmp_path: Path) -> N
         tune("moco/small", small_archive, tmp_path / "mine", **TINY)
     with pytest.raises(ConfigError, match=r"nowhere.json: there is no such recipe file"):
         pretrain(str(tmp_path / "nowhere.json"), small_archive, tmp_path / "run")
+
+
+def test_trials_start_from_weights(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pretrain("moco/small", small_archive, tmp_path / "run", **TINY)
+    begun, original = [], module.trainer_of
+
+    def trainer_of(*given: Any, **options: Any) -> Trainer:
+        begun.append(options["start"] and options["start"].name)
+        return original(*given, **options)
+
+    monkeypatch.setattr(module, "trainer_of", trainer_of)
+    found = tune("moco/small", small_archive, tmp_path / "out", settings=TRY, trials=1, start=run.path, **TINY)
+    assert begun == [str(run.path)] * 2
+    assert found.start == str(run.path)
+    facts = json.loads((tmp_path / "out" / "tuning.json").read_text())
+    assert facts["start"] == str(run.path)
+    with pytest.raises(RunError, match="holds another search"):
+        tune("moco/small", small_archive, tmp_path / "out", settings=TRY, trials=1, start="none", **TINY)
+    assert tune("moco/small", small_archive, tmp_path / "new", settings=TRY, trials=1, **TINY).start is None
+    assert begun[2:] == [None] * 2

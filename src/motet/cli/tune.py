@@ -36,6 +36,8 @@ class Tune(Output):
     """own settings to try: NAME=VALUE,VALUE … with options of the recipe"""
     fixed: tuple[str, ...] = ()
     """options that all trials have: NAME=VALUE …"""
+    start: str | None = None
+    """what the encoders start from, as of motet pretrain; none: new encoders"""
     split: str | None = None
     """rule that says who trains"""
     seed: int | None = None
@@ -57,16 +59,18 @@ def tune(args: Sequence[str]) -> int:
         trials=given.trials,
         fraction=given.fraction,
         settings=settings or None,
+        start=given.start,
         progress=not given.quiet,
         **options,
     )
     best, first = found.best, found.first
     result = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
+    begin = "" if found.start is None else f" --start {found.start}"
     return given.done(
         f"{found.path}: {shown(best.changes)}; on held-out people {scores(best)}, as it was {scores(first)} (the "
         f"best of {len(found.trials)}, so a little too good)\n"
-        f"train with it: motet pretrain {found.path} --data {given.data} --out RUN",
-        {"recipe": str(found.path), **result},
+        f"train with it: motet pretrain {found.path} --data {given.data}{begin} --out RUN",
+        {"recipe": str(found.path), "start": found.start, **result},
     )
 
 

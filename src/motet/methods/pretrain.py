@@ -172,9 +172,9 @@ def pretrain(
         RunError: the loss is not finite; names term, step and clips. The last checkpoint stays.
     """
     sources = opened(data)
-    begin = _start(recipe, sources, start, {**options, "companions": companions})
+    begin = start_of(recipe, sources, start, {**options, "companions": companions})
     Run(Path(out)).check_free()
-    with material(sources, begin, _rule_wanted(recipe, options)) as (archive, sets):
+    with material(sources, begin, rule_wanted(recipe, options)) as (archive, sets):
         resolved, parts = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
         _warn_left_out(resolved, len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights)))
         if parts.warning:
@@ -196,7 +196,7 @@ def pretrain(
     return run
 
 
-def _start(
+def start_of(
     recipe: str | Recipe, sources: Sequence[MotionArchive], start: str | Path | None, options: Mapping[str, Any]
 ) -> Start | None:
     """What was asked for, or the usual start of a recipe that is known by its name."""
@@ -204,7 +204,7 @@ def _start(
         return None if start == FRESH else Start.open(start)
     if not isinstance(recipe, str) or recipes.is_file(recipe) or options["companions"]:
         return None
-    size = sum(len(split(source, _rule_wanted(recipe, options) or default_rule(source)).train) for source in sources)
+    size = sum(len(split(source, rule_wanted(recipe, options) or default_rule(source)).train) for source in sources)
     base = recipes.get(recipe, size)
     found = Start.usual(base, sources, options) if base.recipe.endswith("/small") else None
     if found is not None:
@@ -213,7 +213,7 @@ def _start(
     return found
 
 
-def _rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
+def rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
     return options.get("split") or _rule_of(recipe)
 
 
@@ -378,8 +378,8 @@ def _check_same(
     """Refuse to take a run for the training that was asked for when it is another one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MotetNote)
-        begin = _start(recipe, sources, start, {**options, "companions": companions})
-    with warnings.catch_warnings(), material(sources, begin, _rule_wanted(recipe, options)) as (archive, sets):
+        begin = start_of(recipe, sources, start, {**options, "companions": companions})
+    with warnings.catch_warnings(), material(sources, begin, rule_wanted(recipe, options)) as (archive, sets):
         warnings.simplefilter("ignore", MotetWarning)  # the run reported them when it began
         wanted, _ = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
         wanted = fitted(wanted, find_companions(archive, wanted.streams, companions, pair_by))

@@ -26,8 +26,10 @@ from motet.evaluate.ridge import Ridge
 from motet.evaluate.streamwise import with_concat
 from motet.methods.fitting import fit_to_steps
 from motet.methods.learner import Pretraining
-from motet.methods.pretrain import resolve, trainer_of
+from motet.methods.pretrain import resolve, rule_wanted, start_of, trainer_of
 from motet.methods.recipe import Recipe, option_names
+from motet.methods.start import Start
+from motet.methods.material import material
 from motet.metrics.knn import knn_accuracy
 
 SETTINGS: Mapping[str, tuple[Any, ...]] = {
@@ -79,6 +81,7 @@ class Tuned:
         first: the trial of the recipe as it came.
         trials: all.
         path: the recipe file.
+        start: what the encoders started from, which the recipe does not say; none: new encoders.
     """
 
     recipe: Recipe
@@ -86,6 +89,7 @@ class Tuned:
     first: Trial
     trials: Sequence[Trial]
     path: Path
+    start: str | None = None
 
 
 def tune(
@@ -96,6 +100,7 @@ def tune(
     trials: int = 12,
     fraction: float = 0.3,
     settings: Mapping[str, Sequence[Any]] | None = None,
+    start: str | Path | None = None,
     progress: bool = True,
     **options: Any,
 ) -> Tuned:
@@ -108,6 +113,8 @@ def tune(
         trials: how many settings are tried next to the recipe itself.
         fraction: share of the training clips whose people are held out.
         settings: values to try, by option; :data:`SETTINGS` by default.
+        start: what the encoders start from, as of :func:`motet.pretrain`: by default the weights ``body`` where a small
+            recipe reads the recordings and no setting speaks of the encoder; ``"none"``: new encoders.
         progress: show on stderr what is tried and the time left.
         **options: fixed options of the recipe, ``split`` among them.
 
@@ -119,28 +126,45 @@ def tune(
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
     if trials < 1:
         raise ConfigError(f"trials is {trials}; it must be at least 1")
-    base, parts = resolve(recipe, archive, options)
+    begin = start_of(recipe, [archive], start, {**(settings or {}), **options, "companions": None})
+    with material([archive], begin, rule_wanted(recipe, options)) as (made, _):
+        base, parts = resolve(recipe, made, options, start=begin)
+        given = _settings(recipe, base, settings, options, begin)
+        held = validation(parts, made, fraction, base.seed)
+        if (made.labels[held.train] < 0).all() or (made.labels[held.test] < 0).all():
+            raise ConfigError(f"{archive.path}: no training clip is labelled, and settings need labels")
+        facts = _facts(base, archive, held, given, begin)
+        search = _Search(Path(out), base, made, held, facts, begin, show=progress)
+        found = search.run(trials, given, lambda more: _resolved(recipe, made, held, {**options, **more}, begin))
+        best = max(found, key=lambda trial: trial.score)  # the first of equals: fewer changes
+        chosen, _ = resolve(recipe, made, {**options, **best.changes}, start=begin)
+    kept = chosen if "split" in options else chosen.with_options({"split": None})
+    path = Path(out) / RECIPE
+    write_json(path, {"motet": __version__, "recipe": kept.to_dict()})
+    return Tuned(kept, best, found[0], found, path, None if begin is None else begin.name)
+
+
+def _settings(
+    recipe: str,
+    base: Recipe,
+    settings: Mapping[str, Sequence[Any]] | None,
+    options: Mapping[str, Any],
+    start: Start | None,
+) -> Mapping[str, Sequence[Any]]:
+    """What is tried: of the usual settings those that the recipe has; a start has its own encoder."""
     names = option_names(base)
-    given = settings or {name: values for name, values in SETTINGS.items() if name in names and name not in options}
-    unknown = [name for name in given if name not in names]
+    unknown = [name for name in settings or () if name not in names]
     if unknown:
         raise ConfigError(
             f"{base.recipe} has no option {unknown[0]!r} to try; `motet pretrain {recipe} --help` lists all"
         )
-    held = validation(parts, archive, fraction, base.seed)
-    if (archive.labels[held.train] < 0).all() or (archive.labels[held.test] < 0).all():
-        raise ConfigError(f"{archive.path}: no training clip is labelled, and settings need labels")
-    search = _Search(Path(out), base, archive, held, _facts(base, archive, held, given), show=progress)
-    found = search.run(trials, given, lambda changes: _resolved(recipe, archive, held, {**options, **changes}))
-    best = max(found, key=lambda trial: trial.score)  # the first of equals: fewer changes
-    chosen, _ = resolve(recipe, archive, {**options, **best.changes})
-    kept = chosen if "split" in options else chosen.with_options({"split": None})
-    path = Path(out) / RECIPE
-    write_json(path, {"motet": __version__, "recipe": kept.to_dict()})
-    return Tuned(kept, best, found[0], found, path)
+    fixed = {*options, *(() if start is None else base.encoder.keywords)}
+    return settings or {name: values for name, values in SETTINGS.items() if name in names and name not in fixed}
 
 
-def _facts(base: Recipe, archive: MotionArchive, held: Split, settings: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def _facts(
+    base: Recipe, archive: MotionArchive, held: Split, settings: Mapping[str, Sequence[Any]], start: Start | None
+) -> dict[str, Any]:
     """What decides a search."""
     known = identity(archive)
     return {
@@ -150,12 +174,15 @@ def _facts(base: Recipe, archive: MotionArchive, held: Split, settings: Mapping[
         "held_out": held.description,
         "clips": [len(held.train), len(held.test)],
         "settings": {name: list(values) for name, values in settings.items()},
+        "start": None if start is None else start.name,
     }
 
 
-def _resolved(recipe: str, archive: MotionArchive, held: Split, options: Mapping[str, Any]) -> Recipe:
+def _resolved(
+    recipe: str, archive: MotionArchive, held: Split, options: Mapping[str, Any], start: Start | None
+) -> Recipe:
     """The recipe of a trial, in the size that the people who are left allow."""
-    made, _ = resolve(recipe, archive, options)
+    made, _ = resolve(recipe, archive, options, start=start)
     count = len(held.train)
     made = made.with_options({"batch_size": min(made.batch_size, count), "monitor_every": 10**9})
     return fit_to_steps(made, count) if made.steps else made
@@ -165,9 +192,17 @@ class _Search:
     """A search and its file."""
 
     def __init__(
-        self, out: Path, base: Recipe, archive: MotionArchive, held: Split, facts: Mapping[str, Any], *, show: bool
+        self,
+        out: Path,
+        base: Recipe,
+        archive: MotionArchive,
+        held: Split,
+        facts: Mapping[str, Any],
+        start: Start | None,
+        *,
+        show: bool,
     ) -> None:
-        self.out, self.base, self.archive, self.held, self.show = out, base, archive, held, show
+        self.out, self.base, self.archive, self.held, self.start, self.show = out, base, archive, held, start, show
         self.facts = json.loads(json.dumps(facts))
         self.done = self._read()
 
@@ -216,7 +251,7 @@ class _Search:
 
     def _trial(self, changes: Mapping[str, Any], recipe: Recipe) -> Trial:
         began = time.monotonic()
-        trainer = trainer_of(recipe, self.archive, self.held, progress=False)
+        trainer = trainer_of(recipe, self.archive, self.held, progress=False, start=self.start)
         try:
             trainer.fit(None)
         except Interrupted as error:
