@@ -26,10 +26,10 @@ from motet.evaluate.ridge import Ridge
 from motet.evaluate.streamwise import with_concat
 from motet.methods.fitting import fit_to_steps
 from motet.methods.learner import Pretraining
+from motet.methods.material import material
 from motet.methods.pretrain import resolve, rule_wanted, start_of, trainer_of
 from motet.methods.recipe import Recipe, option_names
 from motet.methods.start import Start
-from motet.methods.material import material
 from motet.metrics.knn import knn_accuracy
 
 SETTINGS: Mapping[str, tuple[Any, ...]] = {
