@@ -1,13 +1,16 @@
 """Encoders: a batch of clips (B, T, P, V, C) → features (B, feature_size), or of every frame (B, T, token_size).
 
-An encoder is one file: a module with ``of``, ``forward`` and ``tokens`` (:class:`motet.encoders.clips.ClipEncoder`),
-named in :data:`KINDS`; its keyword options are those of a recipe that carry the same names.
+An encoder is one file: a module of this package whose ``ENCODERS`` gives its name and its class, which has ``of``,
+``forward`` and ``tokens`` (:class:`motet.encoders.clips.ClipEncoder`). Its keyword options are those of a recipe that
+carry the same names.
 """
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torch import nn
 
@@ -24,9 +27,12 @@ __all__ = [
     "ENCODERS",
     "STGCN",
     "TCN",
+    "TRAINED",
     "CausalGRU",
+    "EncoderName",
     "Rocket",
     "SkeletonGRU",
+    "TrainedName",
     "Transformer",
     "build_encoder",
     "encode_together",
@@ -35,14 +41,24 @@ __all__ = [
     "spatial_partitions",
 ]
 
-KINDS: dict[str, type[Any]] = {
-    "gru": SkeletonGRU,
-    "stgcn": STGCN,
-    "tcn": TCN,
-    "transformer": Transformer,
-    "rocket": Rocket,
-}
+
+def _kinds() -> dict[str, type[Any]]:
+    """The encoders of all modules of this package, by name."""
+    found: dict[str, type[Any]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        found |= getattr(import_module(f"{__name__}.{module.name}"), "ENCODERS", {})
+    return found
+
+
+KINDS = _kinds()
 ENCODERS = tuple(KINDS)
+TRAINED = tuple(name for name, kind in KINDS.items() if getattr(kind, "learns", True))
+"""those with weights that learn"""
+if TYPE_CHECKING:
+    EncoderName: TypeAlias = str
+    TrainedName: TypeAlias = str
+else:
+    EncoderName, TrainedName = Literal[ENCODERS], Literal[TRAINED]
 _LAYOUT = {"nodes", "persons", "channels", "skeleton", "in_channels"}
 
 

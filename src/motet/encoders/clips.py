@@ -25,6 +25,7 @@ class ClipEncoder(Protocol):
     Attributes:
         feature_size: F, features of a clip.
         token_size: features of a frame.
+        learns: false where nothing trains it; true if not stated.
     """
 
     feature_size: int

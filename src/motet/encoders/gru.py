@@ -278,3 +278,6 @@ def encode_together(encoders: Sequence[nn.Module], inputs: Sequence[Tensor]) -> 
         for (index, _, _), feature in zip(members, features_of, strict=True):
             results[index] = feature
     return [r for r in results if r is not None]
+
+
+ENCODERS = {"gru": SkeletonGRU}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,7 @@ class Rocket(nn.Module):
         token_size: the same.
     """
 
+    learns: ClassVar[bool] = False
     weight: Tensor
     threshold: Tensor
     fitted: Tensor
@@ -158,3 +159,6 @@ def fit_thresholds(
     for encoder, view in zip(encoders, views, strict=True):
         assert isinstance(encoder, Rocket)
         encoder.fit(view(clips))
+
+
+ENCODERS = {"rocket": Rocket}

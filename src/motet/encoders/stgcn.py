@@ -183,3 +183,6 @@ def _initialise(module: nn.Module) -> None:
         return
     assert module.bias is not None
     nn.init.zeros_(module.bias)
+
+
+ENCODERS = {"stgcn": STGCN}

@@ -199,3 +199,6 @@ class _Block(nn.Module):
     def _rest(self, found: Tensor, x: Tensor) -> Tensor:
         inner = functional.relu(self.wide_norm(found))
         return functional.relu(x + self.narrow_norm(self.narrow(inner)))
+
+
+ENCODERS = {"tcn": TCN}

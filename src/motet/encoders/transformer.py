@@ -180,3 +180,6 @@ class _Block(nn.Module):
         x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         found: Tensor = x + self.dropout(self.perceptron(x))
         return found
+
+
+ENCODERS = {"transformer": Transformer}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Layers, Momentum, Natural, NotNegative, Options, Positive
-from motet.encoders import encoder_option_names
+from motet.encoders import EncoderName, encoder_option_names
 
 T = TypeVar("T", bound=Options)
 
@@ -84,7 +84,7 @@ def asked(options: Mapping[str, Any]) -> dict[str, Any]:
 class Encoder(Options):
     """Which encoder every stream gets."""
 
-    encoder: Literal["gru", "stgcn", "tcn", "transformer", "rocket"] = "gru"
+    encoder: EncoderName = "gru"
     """gru: the recurrent encoder of CMD and HaLP; stgcn: the graph encoder of CrosSCLR, AimCLR and CoDT; tcn: dilated
     convolutions over time, small and fast; transformer: attention among body parts and moments; rocket: random
     convolutions, which nothing trains."""

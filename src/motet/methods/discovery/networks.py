@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch.nn import functional
 from motet.core.distributed import whole
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
-from motet.encoders import build_encoder
+from motet.encoders import build_encoder, encoder_option_names
 from motet.memory import momentum_encoder
 from motet.methods.discovery.settings import Settings
 from motet.methods.discovery.streams import StreamEncoder
@@ -34,16 +33,12 @@ def make_encoder(settings: Settings, skeleton: Skeleton, persons: int, channels:
 
     CoDT's graphs are centred at the neck in every layout; an encoder that was pretrained elsewhere keeps its centre.
     """
-    options: dict[str, Any] = {"hidden": settings.hidden, "layers": settings.layers}
-    if settings.encoder == "tcn":
-        options = {"width": settings.hidden, "layers": settings.layers, "kernel": settings.kernel}
-    elif settings.encoder == "transformer":
-        names = ("layers", "heads", "patch", "dropout")
-        options = {"width": settings.hidden, **{name: getattr(settings, name) for name in names}}
-    elif settings.encoder == "stgcn":
-        options = {"width": settings.width, "feature_size": settings.feature_size, "dropout": settings.dropout}
-        if "neck" in skeleton.canonical and not settings.start:
-            options["center"] = skeleton.index("neck")
+    names = encoder_option_names(settings.encoder)
+    options = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
+    if "width" in names and "feature_size" not in names:  # one width for all of its layers
+        options["width"] = settings.hidden
+    if "center" in names and "neck" in skeleton.canonical and not settings.start:
+        options["center"] = skeleton.index("neck")
 
     def make(layout: Skeleton) -> nn.Module:
         return build_encoder(settings.encoder, skeleton=layout, persons=persons, channels=channels, **options)

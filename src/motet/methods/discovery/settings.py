@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Bounds, Count, Fraction, Frames, Layers, Natural, NotNegative, Options, Positive
 from motet.data.preprocess import METHODS as METHODS_OF_PREPROCESSING
+from motet.encoders import TrainedName
 from motet.engine.options import Loop
 from motet.methods.discovery import methods
 from motet.methods.discovery.methods import codt
@@ -40,7 +41,7 @@ class Settings(Options):
     momentum: Fraction = 0.9
     """momentum of SGD."""
     weight_decay: NotNegative = 1e-4
-    encoder: Literal["stgcn", "gru", "tcn", "transformer"] = "stgcn"
+    encoder: TrainedName = "stgcn"
     streams: tuple[str, ...] = ("joint",)
     """views of the clips that a branch encodes side by side: joint, motion, bone …"""
     width: Count = 16
@@ -50,7 +51,7 @@ class Settings(Options):
     dropout: Fraction = 0.5
     """ST-GCN and decoder."""
     hidden: Count = 256
-    """GRU: units per direction; TCN and transformer: channels."""
+    """GRU: units per direction; TCN, transformer and encoders of one width: channels."""
     layers: Layers = 3
     """GRU, TCN, transformer."""
     kernel: Count = 5

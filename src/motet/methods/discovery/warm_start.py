@@ -97,7 +97,10 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
     if encoder.encoder == "stgcn":
         return replace(changed, encoder="stgcn", width=16, feature_size=256), form
     options: dict[str, Any] = {n: getattr(encoder, n) for n in ("encoder", "layers", "kernel", "heads", "patch")}
-    size: dict[str, Any] = {"hidden": encoder.width or WIDTH, "streams": tuple(model.streams)}
+    size: dict[str, Any] = {
+        "hidden": encoder.hidden if "hidden" in encoder.keywords else encoder.width or WIDTH,
+        "streams": tuple(model.streams),
+    }
     size["frames"] = model.clip_frames
     return replace(changed, **options, **size), form
 

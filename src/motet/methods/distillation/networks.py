@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from motet.methods.distillation.layers import Convolutions, Dense, Perceptron, R
 from motet.methods.distillation.replicated import KINDS, Layout, ReplicatedEncoder
 
 SEQUENCES = ("conv", "gru", *KINDS)
+if TYPE_CHECKING:
+    Sequencer: TypeAlias = str
+else:
+    Sequencer = Literal[SEQUENCES]
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,14 @@ class Networks(Options):
     """hidden width of the fusion, an MLP of two layers."""
     straight: bool = True
     """a linear path parallel to extractors and fusion; the paper has none."""
-    sequence: Literal["conv", "gru", "causal-gru", "bidirectional-gru", "stgcn"] = "conv"
-    """extractor of sequences; the last three are the encoders of the library."""
+    sequence: Sequencer = "conv"
+    """extractor of sequences; all but conv and gru are the encoders of the library."""
     encoder: tuple[str, ...] = ()
     """other extractors for some sequences, each MODALITY=EXTRACTOR."""
     sequence_hidden: Count = 64
     """channels or units of it; an ST-GCN begins with a quarter and ends with four times as many channels."""
     sequence_layers: Layers = 1
-    """of a GRU of the library."""
+    """of an encoder of the library that has layers."""
     sequence_frames: Annotated[int, Bounds(least=0, most=20_000)] = 16
     """frames that the linear path of a sequence sees; 0 for no such path."""
     auxiliary_extractor: Literal["trained", "frozen", "table"] = "trained"
@@ -158,10 +162,10 @@ def _encoder(seeds: Sequence[int], name: str, shape: Shape, modality: str, optio
     kind, size, hidden = options.extractor_of(modality), shape.sizes[modality], options.sequence_hidden
     if kind in KINDS:
         layout = shape.layouts.get(modality)
-        if kind == "stgcn" and layout is None:
+        if layout is None and not kind.endswith("-gru"):
             raise ConfigError(
-                f"modality {modality} is of numbers without joints, so stgcn cannot see it; give it another extractor, "
-                f"e.g. --encoder {modality}=causal-gru"
+                f"modality {modality} is of numbers without joints, so {kind} cannot see it; give it another "
+                f"extractor, e.g. --encoder {modality}=causal-gru"
             )
         return ReplicatedEncoder(seeds, f"{name}.{kind}", kind, size, layout, hidden, options.sequence_layers)
     own = Convolutions if kind == "conv" else Recurrence

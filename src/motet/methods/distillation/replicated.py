@@ -14,10 +14,10 @@ from torch.func import functional_call
 from motet.core.distributed import largest_over_ranks
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
-from motet.encoders import STGCN, SkeletonGRU
+from motet.encoders import TRAINED, SkeletonGRU, build_encoder, encoder_option_names
 from motet.methods.distillation.layers import resampled, seed_of
 
-KINDS = ("causal-gru", "bidirectional-gru", "stgcn")
+KINDS = ("causal-gru", "bidirectional-gru", *(name for name in TRAINED if name != "gru"))
 
 
 @dataclass(frozen=True)
@@ -48,30 +48,32 @@ class Layout:
         return cls(Skeleton.from_dict(data["skeleton"]), data["persons"], data["channels"])
 
 
-def make_encoder(kind: str, size: int, layout: Layout | None, hidden: int, layers: int) -> SkeletonGRU | STGCN:
+def make_encoder(kind: str, size: int, layout: Layout | None, hidden: int, layers: int) -> nn.Module:
     """An encoder of clips (B, T, P, V, C).
 
     Args:
         kind: one of :data:`KINDS`.
         size: features of a frame.
         layout: of these; None for features of which nothing is known, which only a GRU takes.
-        hidden: units per direction of a GRU; an ST-GCN begins with a quarter of it and ends with four times it (64
-            gives the published 16 and 256).
-        layers: of a GRU.
+        hidden: units per direction of a GRU, channels of others; an ST-GCN begins with a quarter of it and ends with
+            four times it (64 gives the published 16 and 256).
+        layers: where an encoder has that option.
 
     Raises:
-        ConfigError: an ST-GCN of features without joints.
+        ConfigError: an encoder of joints for features without joints.
     """
-    if kind == "stgcn":
-        if layout is None:
-            raise ConfigError("stgcn sees joints or sensor nodes of a motion archive; a table's numbers have neither")
-        # dropout inside would draw from a generator that no checkpoint knows; features are dropped at the input
-        width, last = max(1, hidden // 4), 4 * hidden
-        return STGCN(layout.skeleton, layout.channels, width=width, feature_size=last, dropout=0.0)
-    nodes, persons, channels = (
-        (size, 1, 1) if layout is None else (len(layout.skeleton), layout.persons, layout.channels)
-    )
-    return SkeletonGRU(nodes, persons, channels, hidden, layers, kind.removesuffix("-gru"))
+    if kind.endswith("-gru"):
+        shape = (size, 1, 1) if layout is None else (len(layout.skeleton), layout.persons, layout.channels)
+        return SkeletonGRU(*shape, hidden, layers, kind.removesuffix("-gru"))
+    if layout is None:
+        raise ConfigError(f"{kind} sees joints or sensor nodes of a motion archive; a table's numbers have neither")
+    names = encoder_option_names(kind)
+    # dropout inside would draw from a generator that no checkpoint knows; features are dropped at the input
+    values: dict[str, Any] = {"hidden": hidden, "width": hidden, "layers": layers, "dropout": 0.0}
+    if "feature_size" in names:
+        values |= {"width": max(1, hidden // 4), "feature_size": 4 * hidden}
+    form: dict[str, Any] = {"skeleton": layout.skeleton, "persons": layout.persons, "channels": layout.channels}
+    return build_encoder(kind, **form, **{name: value for name, value in values.items() if name in names})
 
 
 class ReplicatedEncoder(nn.Module):
@@ -96,7 +98,7 @@ class ReplicatedEncoder(nn.Module):
                 torch.manual_seed(seed_of(seed, name))
                 made.append(make_encoder(kind, size, layout, hidden, layers))
         self.module = made[0]
-        self.feature_size = made[0].feature_size
+        self.feature_size = int(made[0].feature_size)  # type: ignore[arg-type]
         self.shape = (1, size, 1) if layout is None else (layout.persons, len(layout.skeleton), layout.channels)
         states = [encoder.state_dict() for encoder in made]
         for path in states[0]:
