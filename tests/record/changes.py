@@ -31,6 +31,9 @@ RENAMED: tuple[tuple[str, str], ...] = (
 )
 """(pattern, replacement) for places of the stored record, applied in this order by :func:`re.sub`."""
 
+COLUMNS: tuple[tuple[str, str], ...] = (("B0_outlier", "B0_odd"), ("B1_outlier", "B1_odd"))
+"""what columns of tables are called now, and in the stored record."""
+
 INTENDED: tuple[Intended, ...] = (
     Intended(
         "(interrupted/)?discover|evaluate/cluster|reproduce",
