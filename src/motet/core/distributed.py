@@ -131,7 +131,7 @@ def own_part(rows: Tensor, dim: int = 0) -> Tensor:
 def whole(part: Tensor, count: int, dim: int = 0) -> Tensor:
     """The ``count`` rows of which every process has :func:`own_part`, differentiable.
 
-    Where every process goes on to compute the same loss of them, the mean of its gradients over the processes is the
+    Where every process then computes the same loss of them, the mean of its gradients over the processes is the
     gradient of a single process.
     """
     if world_size() == 1:
