@@ -358,7 +358,7 @@ def test_processes_share_each_global_batch() -> None:
 
 
 def test_epochs_without_a_batch_are_refused() -> None:
-    with pytest.raises(ConfigError, match="lower batch_size to at most 5"):
+    with pytest.raises(ConfigError, match="lower --batch-size to at most 5"):
         batches(torch.arange(5), 6, seed=0, epoch=0)
     assert len(batches(torch.arange(5), 6, seed=0, epoch=0, drop_last=False)) == 1
     with pytest.raises(ConfigError, match="batch_size is 0"):

@@ -20,7 +20,7 @@ from motet.data.together import Sets, common_form, gathered
 from motet.engine.learner import Stage
 from motet.engine.run import Run
 from motet.methods.learner import _looks
-from motet.methods.pretrain import pretrain, resume, train_seeds
+from motet.methods.pretrain import pretrain, resolve, resume, train_seeds
 from motet.methods.start import Start
 from tests.conftest import stick, write_clips
 
@@ -60,6 +60,16 @@ def test_archives_are_joined_by_names_of_joints(small_archive: MotionArchive, ot
         np.testing.assert_allclose(joined.clip(48 + 3), expected, rtol=1e-5)
         names = [other.class_names[label] for label in other.labels]
         assert [joined.class_names[label] for label in joined.labels[48:]] == names
+
+
+def test_batches_are_no_larger_than_what_an_epoch_draws(small_archive: MotionArchive, other: MotionArchive) -> None:
+    sets = Sets.of([small_archive, other], None)
+    with gathered([small_archive, other]) as joined:
+        recipe, _ = resolve("moco/small", joined, {"preprocess": "first-frame"}, sets=sets)
+        drawn = sum(sets.shares(recipe.set_weights))
+        assert recipe.batch_size == drawn < len(sets.parts.train)
+        with pytest.raises(ConfigError, match=f"larger than the {drawn} clips of an epoch"):
+            resolve("moco/small", joined, {"preprocess": "first-frame", "batch_size": drawn + 1}, sets=sets)
 
 
 def test_every_set_keeps_its_own_split(small_archive: MotionArchive, other: MotionArchive) -> None:

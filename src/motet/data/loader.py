@@ -299,7 +299,9 @@ class Batches(Sequence[Tensor]):
         full = len(ids) // batch_size
         count = full if drop_last else -(-len(ids) // batch_size)
         if count == 0:
-            raise ConfigError(f"no batch of {batch_size} from {len(ids)} clips; lower batch_size to at most {len(ids)}")
+            raise ConfigError(
+                f"no batch of {batch_size} from {len(ids)} clips; lower --batch-size to at most {len(ids)}"
+            )
         self.ids, self.batch_size, self.seed, self.epoch = ids, batch_size, seed, epoch
         self.drop_last, self.rank, self.world = drop_last, rank, world
         self._count = count

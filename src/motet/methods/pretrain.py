@@ -85,15 +85,16 @@ def resolve(
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
+    drawn = len(parts.train) if sets is None else sum(sets.shares(result.set_weights))  # in an epoch
     if is_small(result):
-        result = fit_to_size(result, len(parts.train), options, named=isinstance(recipe, str))
+        result = fit_to_size(result, drawn, options, named=isinstance(recipe, str))
     if result.steps:
-        result = fit_to_steps(result, len(parts.train) if sets is None else sum(sets.shares(result.set_weights)))
+        result = fit_to_steps(result, drawn)
     if result.as_released:  # what the released code derives from the queue follows the queue in force
         queue = result.method.flat().get("queue_size", 0)
         before, after = vars(base.method), vars(base.method.with_queue(queue))
         result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
-    _check_sizes(result, len(parts.train))
+    _check_sizes(result, drawn)
     return result, parts
 
 
@@ -109,7 +110,7 @@ def _check_sizes(recipe: Recipe, clips: int) -> None:
             f"{max(1, batch // processes) * processes}"
         )
     if batch > clips:
-        raise ConfigError(f"batch_size {batch} is larger than the {clips} training clips; lower --batch-size")
+        raise ConfigError(f"batch_size {batch} is larger than the {clips} clips of an epoch; lower --batch-size")
     recipe.method.check_sizes(clips, batch)
 
 

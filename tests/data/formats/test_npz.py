@@ -218,6 +218,14 @@ def test_required_arrays(tmp_path: Path, missing: str) -> None:
         load(tmp_path, arrays)
 
 
+def test_a_file_of_streams_is_pointed_to_its_format(tmp_path: Path) -> None:
+    stream = {"watch": np.zeros((4, 3)), "watch_time_ms": np.arange(4), "watch_offset": np.array([0, 4])}
+    with pytest.raises(DataError, match=r"but a sensor 'watch'; `motet data import streams` reads it$"):
+        load(tmp_path, stream)
+    with pytest.raises(DataError, match=r"nor 'pos_mm'$"):
+        load(tmp_path, {"watch": stream["watch"], "watch_offset": stream["watch_offset"]})
+
+
 def test_one_bad_clip_can_be_skipped(tmp_path: Path) -> None:
     arrays = content()
     arrays["pos"][4, 3, 1] = np.nan

@@ -38,7 +38,7 @@ class PointOptions:
             the names of the first file, else its points, with bones only where the file has them.
         fps: frames per second; files that state another rate are resampled (linear).
         up: axis that points up; ``auto`` takes what the files declare, else what the recordings show.
-        right_handed: whether three axes form a right-handed frame; None sees it in the recordings.
+        right_handed: whether three axes form a right-handed frame; by default as the recordings show.
         pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
         licence: terms of the recordings.
     """

@@ -72,7 +72,7 @@ class Options:
             the skeletons.
         sensor_fps: rate to which sensor nodes with their own times are brought (linear interpolation).
         up: axis that points up; ``auto`` sees it in the recordings, and takes the layout's where it cannot.
-        right_handed: whether the axes form a right-handed frame; None sees it in the recordings (the feet point
+        right_handed: whether the axes form a right-handed frame; by default as the recordings show (the feet point
             forward), and takes the layout's where it cannot.
         licence: terms of the recordings, if the file does not tell.
     """
@@ -161,7 +161,9 @@ class _Set:
                 if found.ndim not in (3, 4) or found.dtype.kind not in "fiu" or 0 in found.shape[1:]:
                     raise self.fail(f"array {name!r} is {found.dtype} {found.shape}, not numbers (frames, V, C)")
                 return found
-        raise self.fail("it has neither an array 'pos' nor 'pos_mm'")
+        stamps = (n for n in self.arrays if f"{n}_offset" in self.arrays and f"{n}_time_ms" in self.arrays)
+        hint = "".join(f", but a sensor {n!r}; `motet data import streams` reads it" for n in sorted(stamps)[:1])
+        raise self.fail(f"it has neither an array 'pos' nor 'pos_mm'{hint}")
 
     def offsets(self, name: str, rows: int) -> npt.NDArray[np.int64]:
         found = self.arrays.get(name)
