@@ -183,7 +183,7 @@ def label(path: Path, seeds: int, kinds: Sequence[str]) -> dict[str, Any]:
             return clicks(archive, moments, proposals=proposals, seed=seed, name=f"{kind}-{proposals}-{seed}")
 
         for proposals in (True, False):
-            runs = [run(proposals, seed) for seed in range(seeds)]
+            runs = [run(proposals, seed) for seed in range(1 if proposals else seeds)]  # proposals draw nothing
             counts = [one["clicks"] for one in runs]
             order = "most informative first" if proposals else "random order"
             result[kind][order] = {"clicks": counts, "stop": [one["stop"] for one in runs]}

@@ -82,25 +82,29 @@ def room(most: int | None = None, where: str = "") -> Iterator[None]:
 
     Args:
         most: numbers that parameters and buffers may have together; by default what the memory of this machine holds
-            of weights, gradients and the two moments of an optimiser.
+            of buffers, and of weights with their gradients and the two moments of an optimiser.
         where: file of the options, for the message.
 
     Raises:
         ConfigError: says how many numbers the options ask for.
     """
-    limit = _memory() // 16 if most is None else most
+    limit = _memory() // 4 if most is None else most
+    copies = 4 if most is None else 1  # a parameter has a gradient and two moments, a bank of features has not
     why = (
         "too many for the memory of this machine; lower its sizes" if most is None else "its checkpoint holds far fewer"
     )
     said, asked = f"{where}: the options" if where else "the options", 0
 
-    def count(module: object, name: str, held: Tensor | None) -> None:
+    def count(held: Tensor | None, times: int) -> None:
         nonlocal asked
-        asked += held.numel() if held is not None and held.device.type != "meta" else 0
+        asked += times * held.numel() if held is not None and held.device.type != "meta" else 0
         if asked > limit:
-            raise ConfigError(f"{said} ask for a network of at least {asked:,} numbers, {why}")
+            raise ConfigError(f"{said} ask for a network of at least {asked // copies:,} numbers, {why}")
 
-    hooks = register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)
+    hooks = (
+        register_module_parameter_registration_hook(lambda module, name, held: count(held, copies)),
+        register_module_buffer_registration_hook(lambda module, name, held: count(held, 1)),
+    )
     try:
         yield
     except RuntimeError as error:
