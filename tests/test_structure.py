@@ -118,6 +118,31 @@ def test_no_import_cycle() -> None:
         visit(module, ())
 
 
+@pytest.mark.parametrize("module", ["data.edit", "data.exchange", "data.inspection", "data.doctor", "data.stitch"])
+def test_verbs_of_archives_start_without_torch(module: str) -> None:
+    """What is imported with a module, functions aside."""
+    found, left = set[str](), [f"motet.{module}"]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        path = PACKAGE.parent / name.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if source.exists():
+            left += [name.rpartition(".")[0], *_at_once(source)]
+    assert "numpy" in found
+    assert not {name.split(".")[0] for name in found} & {"torch", "scipy", "sklearn", "lightning_fabric", "onnx"}
+
+
+def _at_once(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
 def test_files_can_be_read() -> None:
     long = {p.relative_to(PACKAGE).as_posix() for p in _files() if len(p.read_text("utf-8").splitlines()) > 500}
     assert not long

@@ -108,12 +108,12 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     assert {"cmd", "raw", "random encoder", "random convolutions"} == {row["features"] for row in rows}
     said = capsys.readouterr().out
     assert "| raw                 |" in said  # columns line up
-    assert f"table: {run / 'evaluation.md'} and {run / 'evaluation.json'}\n" in said
+    assert f"table: {run / 'evaluation.md'} and {run / 'evaluation.json'}" in said
     assert cli.main(["evaluate", str(run), "--protocols", "knn"]) == 0
     said = capsys.readouterr().out
     assert "| knn " in said
     assert "| linear-cached" not in said  # not asked for, kept in the file
-    assert "they also hold linear-cached, evaluated before" in said
+    assert "rows of single streams and linear-cached, evaluated before" in said
     assert "linear-cached" in (run / "evaluation.md").read_text()
 
     assert cli.main(["embed", str(run), data, "--out", str(tmp_path / "f.npz")]) == 0

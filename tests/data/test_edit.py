@@ -53,9 +53,14 @@ def test_empty_ends_are_trimmed_and_labels_move_along(tmp_path: Path) -> None:
     ("options", "error", "words"),
     [
         ({"drop": ("zz",)}, ConfigError, "has no clip 'zz'"),
-        ({"where": "nonsense ="}, ConfigError, r"cannot be evaluated: unable to parse .*; columns: name, "),
-        ({"where": "subjct = 3"}, ConfigError, r"no column 'subjct'; did you mean subject\? \(columns: name, "),
-        ({"where": "zzz = 3"}, ConfigError, r"no column 'zzz' \(columns: name, "),
+        (
+            {"where": "nonsense ="},
+            ConfigError,
+            r"no SQL condition such as .* \(columns with numbers: length, .*; with words: name, ",
+        ),
+        ({"where": "subjct = 3"}, ConfigError, r"no column 'subjct'; did you mean subject\? \(columns with numbers: "),
+        ({"where": "class = zzz"}, ConfigError, r"no column 'zzz'; words stand in single quotes"),
+        ({"where": "label = 'zzz'"}, ConfigError, "the names of label and subject are in class and subject_name"),
         ({}, ConfigError, "nothing says which part of the archive: give --where CONDITION, --keep NAME"),
         ({"where": "subject"}, ConfigError, "is no condition"),
         ({"where": "subject > 99"}, DataError, "no clip is left"),
@@ -81,7 +86,7 @@ def test_archives_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> No
         merge([tmp_path / "a", tmp_path / "a"], tmp_path / "d")
     with ArchiveWriter(tmp_path / "e", skeleton=stick(), fps=20.0) as writer:
         writer.add(np.ones((5, 8, 3)), name="e")
-    with pytest.raises(ConfigError, match=r"differ in fps \(10.0 and 20.0\); convert one with"):
+    with pytest.raises(ConfigError, match=r"differ in fps \(10.0 and 20.0\); `motet data convert` with --fps 10"):
         merge([tmp_path / "a", tmp_path / "e"], tmp_path / "d")
     assert not (tmp_path / "d").exists()
 

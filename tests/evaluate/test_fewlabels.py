@@ -66,7 +66,7 @@ def test_draws() -> None:
 
 def test_protocol(small_archive: MotionArchive, tmp_path: Path) -> None:
     run = pretrain("moco/small", small_archive, tmp_path / "run", **SMALL)
-    with pytest.warns(MotetWarning, match="6 to 6 training clips"):
+    with pytest.warns(MotetWarning, match="classes have 6 training clips each"):
         found = motet.evaluate.run(
             run, ["fewlabels", "ridge"], fewlabels={"counts": (1, 4, 50), "repeats": 3}, progress=False
         )
@@ -74,7 +74,7 @@ def test_protocol(small_archive: MotionArchive, tmp_path: Path) -> None:
     assert {row["features"] for row in rows} == {"moco", RANDOM, RAW, ROCKET}
     assert {row["details"]["per_class"] for row in rows} == {1, 4}
     assert len(rows) == 2 * 2 * 4
-    assert any("6 to 6 training clips" in note for entry in found["protocols"] for note in entry["notes"])
+    assert any("have 6 training clips each" in note for entry in found["protocols"] for note in entry["notes"])
     by = {(r["features"], r["details"]["per_class"], r["details"]["algorithm"]): r["mean"] for r in rows}
     assert by[ROCKET, 4, "ridge"] > by[ROCKET, 1, "ridge"]  # oscillations of four frequencies are learned from a few
     assert ROCKET in found["summary"]
@@ -99,6 +99,7 @@ def test_advice() -> None:
     assert lost.startswith("The learned features lose, use random convolutions: cmd 90.0")
     assert "motet embed rocket" in lost
     assert advice(rows(cmd=0.9, raw=0.91), 100).startswith("No difference beyond chance")
+    assert advice(rows(cmd=1.0, raw=1.0), 100).startswith("No difference beyond chance")
     assert advice(rows(raw=0.9, rocket=0.8), 100) == ""
     better = advice([*rows(cmd=0.9), Row("ridge", "weights body", "joint+motion", (0.99,), ensemble="concat")], 400)
     assert better.startswith("The learned features lose, use the weights body: cmd 90.0")

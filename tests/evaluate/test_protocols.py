@@ -224,7 +224,7 @@ def test_ten_protocols_encode_once(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_transfer_changes_layout_unit_and_persons(run: Run, archive: MotionArchive, tmp_path: Path) -> None:
-    from motet.data.adapt import adapted
+    from motet.data.adapted import adapted
 
     # the same recordings in another order of joints, in millimetres, with a second person and one joint more
     other = Skeleton("other", ("tail", "head", "right", "left", "root"), (4, 4, 4, 4, -1))

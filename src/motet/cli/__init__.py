@@ -26,7 +26,7 @@ from motet.core.workers import first_process
 
 HELP = f"""motet {__version__}: streams of one sample teach each other
 
-usage: motet VERB …            `motet VERB --help` tells more
+usage: motet VERB …            `motet VERB --help`: its options
 
   data import FORMAT SOURCE DESTINATION     raw recordings -> a motion archive
   data inspect ARCHIVE                      what is in an archive, and what is wrong with it

@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
-from motet.cli.result import Output
+from motet.cli.result import Replacing
 from motet.core.text import counted
 
 _ALL = Arg(metavar="NAME …")
 
 
 @dataclass
-class Fit(Output):
+class Fit(Replacing):
     """Learn a classifier from a label track or labelled clips; says how often it will be wrong on new people.
 
     Examples:
@@ -41,8 +41,6 @@ class Fit(Output):
     unlabelled: Literal["ignore", "none"] = "ignore"
     """what unlabelled moments of labelled recordings are: unknown, or none of the classes"""
     seed: int = 0
-    overwrite: bool = False
-    """replace a model that is there"""
 
 
 def fit(args: Sequence[str]) -> int:
@@ -60,7 +58,7 @@ def fit(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Predict(Output):
+class Predict(Replacing):
     """Who does what, when: bouts of every recording as a table; without an archive, frames from standard input.
 
     Examples:
@@ -82,8 +80,6 @@ class Predict(Output):
     """from standard input: seconds from one look to the next; more is cheaper, and later"""
     state: Path | None = None
     """from standard input: file that the recording continues from and is kept in, so that it survives a restart"""
-    overwrite: bool = False
-    """replace a file or track that is there"""
 
 
 def predict(args: Sequence[str]) -> int:
@@ -119,7 +115,7 @@ def predict(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Segment(Output):
+class Segment(Replacing):
     """States that recur, without labels: how many, when.
 
     Examples:
@@ -140,8 +136,6 @@ class Segment(Output):
     """what moments are seen by: raw, statistics, rocket, body, or a run (default: means, deviations and changes)"""
     track: str | None = None
     """also store the states as this label track of the archive, to be named"""
-    overwrite: bool = False
-    """replace a file or track that is there"""
 
 
 def segment(args: Sequence[str]) -> int:
@@ -158,7 +152,7 @@ def segment(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Search(Output):
+class Search(Replacing):
     """The moments of all recordings that are most like an example.
 
     Examples:
@@ -174,8 +168,6 @@ class Search(Output):
     """how many"""
     features: str | None = None
     """what moments are seen by: raw, statistics, rocket, body, or a run (default: means and deviations)"""
-    overwrite: bool = False
-    """replace a file that is there"""
 
 
 def search(args: Sequence[str]) -> int:
@@ -192,7 +184,7 @@ def search(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Count(Output):
+class Count(Replacing):
     """Repetitions of a cyclic movement: when each begins and ends.
 
     Examples:
@@ -207,8 +199,6 @@ class Count(Output):
     """count in each interval of this label track on its own"""
     measures: Path | None = None
     """CSV to write with seconds, range and likeness of each repetition as well"""
-    overwrite: bool = False
-    """replace a file that is there"""
 
 
 def count(args: Sequence[str]) -> int:
@@ -225,7 +215,7 @@ def count(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Compare(Output):
+class Compare(Replacing):
     """Do groups differ? Permutation tests or mixed models with people as the unit, effect sizes, correction.
 
     Examples:
@@ -250,8 +240,6 @@ class Compare(Output):
     correction: Literal["bh", "by", "holm", "none"] = "bh"
     """for many measures: false discovery rate (bh, by), any error at all (holm), or none"""
     seed: int = 0
-    overwrite: bool = False
-    """replace a file that is there"""
 
 
 def compare(args: Sequence[str]) -> int:

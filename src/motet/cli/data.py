@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from motet.cli.entries import Arg, Positional, Shown
 from motet.cli.parse import HELP, parse
-from motet.cli.result import Output
+from motet.cli.result import Output, Replacing
 from motet.core.errors import ConfigError
 from motet.core.text import counted
 
@@ -38,7 +38,7 @@ def data_import(args: Sequence[str]) -> int:
     chosen = formats.get(args[0])
 
     @dataclass
-    class Arguments(Output):
+    class Arguments(Replacing):
         source: Annotated[str, Arg(positional=True)]
         """folder or file that holds the recordings"""
         destination: Positional[Path]
@@ -54,8 +54,6 @@ def data_import(args: Sequence[str]) -> int:
         """precision of the stored coordinates"""
         shard: Annotated[str | None, Arg(metavar="I/N")] = None
         """read the I-th of N parts of the files; `motet data merge` joins the parts"""
-        overwrite: bool = False
-        """replace an archive of the same name"""
 
     given = parse(Arguments, args[1:], f"motet data import {args[0]}", description=_described(args[0], chosen))
     options = {f.name: getattr(given.format, f.name) for f in fields(given.format)}
@@ -81,7 +79,7 @@ def data_import(args: Sequence[str]) -> int:
 
 def _described(name: str, chosen: "Format") -> str:
     """Description of a format with an example."""
-    return f"{chosen.description}\n\nExamples:\nmotet data import {name} recordings archive"
+    return f"{chosen.description}\n\nExamples:\nmotet data import {name} {chosen.example} archive"
 
 
 def data_inspect(args: Sequence[str]) -> int:
@@ -150,7 +148,7 @@ def data_simulate(args: Sequence[str]) -> int:
     """motet data simulate DESTINATION"""
 
     @dataclass
-    class Arguments(Output):
+    class Arguments(Replacing):
         """Make labelled simulated recordings. They are for trying things out; no claim should rest on them.
 
         Examples:
@@ -174,7 +172,6 @@ def data_simulate(args: Sequence[str]) -> int:
         """also write the same performances in this layout"""
         fps: float = 30.0
         seed: int = 0
-        overwrite: bool = False
 
     given = parse(Arguments, args, "motet data simulate")
     from motet.data.simulate import simulate

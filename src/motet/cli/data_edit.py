@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from motet.cli.entries import Positional
 from motet.cli.parse import parse
-from motet.cli.result import Output
+from motet.cli.result import Output, Replacing
 from motet.core.text import counted
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _said(given: Output, archive: MotionArchive) -> int:
 
 
 @dataclass
-class Select(Output):
+class Select(Replacing):
     """A part of an archive: by name or by a condition on the columns of its clips.
 
     Examples:
@@ -44,7 +44,6 @@ class Select(Output):
     """SQL condition, e.g. "subject = 3 AND class = 'squat'" """
     trim: bool = False
     """cut frames at both ends in which nothing was recorded"""
-    overwrite: bool = False
 
 
 def data_select(args: Sequence[str]) -> int:
@@ -56,7 +55,7 @@ def data_select(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Merge(Output):
+class Merge(Replacing):
     """Several archives of one layout and rate as one; classes are joined by name. Files of features (.npz) likewise.
 
     Examples:
@@ -65,7 +64,6 @@ class Merge(Output):
 
     archives: Positional[tuple[Path, ...]]
     """archives, or files of `motet embed --shard`; the last one is the destination"""
-    overwrite: bool = False
 
 
 def data_merge(args: Sequence[str]) -> int:
@@ -86,7 +84,7 @@ def data_merge(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Split(Output):
+class Split(Replacing):
     """Recordings cut into clips: windows of equal length, or the intervals of a label track.
 
     Examples:
@@ -102,7 +100,6 @@ class Split(Output):
     """share of a window that the next one repeats"""
     track: str | None = None
     """label track: its intervals become clips, or label the windows"""
-    overwrite: bool = False
 
 
 def data_split(args: Sequence[str]) -> int:
@@ -114,7 +111,7 @@ def data_split(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Convert(Output):
+class Convert(Replacing):
     """The same recordings in another layout, rate, unit or system of axes.
 
     Examples:
@@ -128,12 +125,11 @@ class Convert(Output):
     fps: float | None = None
     """frames per second"""
     units: str | None = None
-    """m, cm, mm or inch"""
+    """m, dm, cm, mm, inch or ft"""
     up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None
     """axis that points up"""
     hand: Literal["right", "left"] | None = None
     """handedness of the axes"""
-    overwrite: bool = False
 
 
 def data_convert(args: Sequence[str]) -> int:
@@ -145,7 +141,7 @@ def data_convert(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Label(Output):
+class Label(Replacing):
     """Labels from a file: a label track of the archive (--track), or labels of clips in a new archive (--out).
 
     Examples:
@@ -164,8 +160,6 @@ class Label(Output):
     """recording that the file is about, where it does not say; by default the one called like the file"""
     out: Path | None = None
     """archive to create, with labels of clips from the table"""
-    overwrite: bool = False
-    """replace a track or an archive that is there"""
 
 
 def data_label(args: Sequence[str]) -> int:
@@ -191,7 +185,7 @@ def data_label(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Export(Output):
+class Export(Replacing):
     """An archive for other programs: frames as CSV, .npz, BVH, TRC or glTF; label tracks as tables, ELAN, BORIS or
     Audacity.
 
@@ -207,7 +201,6 @@ class Export(Output):
     """csv, npz, bvh, trc and glb hold frames, the others a label track"""
     track: str | None = None
     """label track to export; the only one by default"""
-    overwrite: bool = False
 
 
 def data_export(args: Sequence[str]) -> int:
@@ -230,7 +223,7 @@ def data_export(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Stitch(Output):
+class Stitch(Replacing):
     """Long recordings with a label track from the labelled clips of each person, in an order that is drawn.
 
     Examples:
@@ -247,7 +240,6 @@ class Stitch(Output):
     """label track to write"""
     seed: int = 0
     """of the order of clips"""
-    overwrite: bool = False
 
 
 def data_stitch(args: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from motet.cli.parse import asks_help, parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.places import mistaken
+from motet.core.text import counted
 from motet.engine.hub import is_shipped
 
 
@@ -141,18 +142,25 @@ def _facts_as_notes(names: Sequence[str]) -> Iterator[None]:
 
 
 def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
-    """The part of an evaluation that was asked for; the files hold what was evaluated before next to it."""
+    """What the terminal shows: protocols that were asked for, of each the rows of all streams together."""
     from motet.evaluate.stored import Entry, command
 
     kept = [entry for entry in found["protocols"] if entry["name"] in protocols]
     entries = [Entry(**{**entry, "command": tuple(entry["command"]), "rows": []}) for entry in kept]
     return {
         **found,
+        "summary": "",  # comes last
         "protocols": kept,
-        "rows": [row for row in found["rows"] if row["protocol"] in protocols],
+        "rows": [row for row in found["rows"] if row["protocol"] in protocols and _together(row, found["rows"])],
         "command": command(entries),
         "seconds": sum(entry.seconds for entry in entries),
     }
+
+
+def _together(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a row is of as many streams as any of its protocol."""
+    most = max(other["stream"].count("+") for other in rows if other["protocol"] == row["protocol"])
+    return bool(row["stream"].count("+") == most)
 
 
 def _where(found: Mapping[str, Any], protocols: Sequence[str]) -> str:
@@ -164,7 +172,10 @@ def _where(found: Mapping[str, Any], protocols: Sequence[str]) -> str:
     files = [p for p in folder.glob("evaluation*.json") if _is(p, found)]
     place = " and ".join(str(files[0].with_suffix(s)) for s in (".md", ".json")) if files else str(folder)
     others = [entry["name"] for entry in found["protocols"] if entry["name"] not in protocols]
-    return f"table: {place}" + (f"; they also hold {', '.join(others)}, evaluated before" if others else "")
+    single = sum(row["protocol"] in protocols and not _together(row, found["rows"]) for row in found["rows"])
+    more = [f"{counted(single, 'row')} of single streams"] if single else []
+    more += [f"{', '.join(others)}, evaluated before"] if others else []
+    return f"table: {place}" + (f"; they also hold {' and '.join(more)}" if more else "")
 
 
 def _is(path: Path, found: Mapping[str, Any]) -> bool:

@@ -43,3 +43,11 @@ class Output:
     def others(self, *left_out: str) -> dict[str, Any]:
         """The options by name, without those of the output and some others."""
         return {k: v for k, v in vars(self).items() if k not in ("json", "quiet", *left_out)}
+
+
+@dataclass(kw_only=True)
+class Replacing(Output):
+    """A result that may take the place of an earlier one."""
+
+    overwrite: bool = False
+    """replace what is there under that name"""

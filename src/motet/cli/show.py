@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
-from motet.cli.result import Output
+from motet.cli.result import Output, Replacing
 
 
 @dataclass
-class Embed(Output):
+class Embed(Replacing):
     """Features of every clip of an archive, as one .npz (features, names, labels, streams) or .parquet.
 
     Examples:
@@ -29,8 +29,6 @@ class Embed(Output):
     device: str = "cpu"
     shard: Annotated[str | None, Arg(metavar="I/N")] = None
     """encode the I-th of N parts of the clips; `motet data merge` joins the files"""
-    overwrite: bool = False
-    """replace a file that is there"""
 
 
 def embed(args: Sequence[str]) -> int:
@@ -47,7 +45,7 @@ def embed(args: Sequence[str]) -> int:
 
 
 @dataclass
-class Export(Output):
+class Export(Replacing):
     """Write views and encoders as one ONNX file, compared with the original at five shapes first.
 
     Examples:
@@ -57,8 +55,6 @@ class Export(Output):
     run: Positional[Path]
     out: Path
     """file to write, .onnx"""
-    overwrite: bool = False
-    """replace a file that is there"""
 
 
 def export(args: Sequence[str]) -> int:

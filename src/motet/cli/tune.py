@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from motet.cli.entries import Positional
+from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
@@ -36,7 +36,7 @@ class Tune(Output):
     """own settings to try: NAME=VALUE,VALUE … with options of the recipe"""
     fixed: tuple[str, ...] = ()
     """options that all trials have: NAME=VALUE …"""
-    start: str | None = None
+    start: Annotated[str | None, Arg(metavar="RUN|WEIGHTS")] = None
     """what the encoders start from, as of motet pretrain; none: new encoders"""
     split: str | None = None
     """rule that says who trains"""

@@ -151,7 +151,7 @@ class LoopProgress:
     ) -> None:
         """An epoch is done: where there is no live bar, say so, at most every few seconds."""
         if knn:
-            self.knn = "  kNN " + " ".join(f"{100 * v:.1f}" for v in knn.values())
+            self.knn = "  kNN " + ", ".join(f"{stream} {100 * share:.1f} %" for stream, share in knn.items())
         if self._bar.disable and (time.monotonic() - self._said > EVERY or self.done >= self.total):
             self._line(label, losses, speed)
 

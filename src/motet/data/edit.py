@@ -15,6 +15,8 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError
 from motet.core.options import near_names
 from motet.core.shards import in_order
+from motet.core.text import counted
+from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.adapt import into, readings, written_as
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
@@ -23,7 +25,6 @@ from motet.data.skeletons import Skeleton
 from motet.data.tracks import paint, rate
 
 _OWN = ("name", "offset", "length", "persons", "sha256")
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 
 
 @dataclass
@@ -180,21 +181,27 @@ def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
     try:
         found = table.select(pl.sql_expr(where).alias("chosen"))["chosen"]
     except (pl.exceptions.PolarsError, ValueError) as error:
-        raise ConfigError(f"--where {where!r} cannot be evaluated: {_reason(error, table.columns)}") from error
+        raise ConfigError(f"--where {where!r} cannot be evaluated: {_reason(error, table)}") from error
     if found.dtype != pl.Boolean or len(found) != len(archive):
         raise ConfigError(f"--where {where!r} is no condition; compare a column with a value, e.g. 'subject = 3'")
     return [bool(v) for v in found]
 
 
-def _reason(error: Exception, columns: Sequence[str]) -> str:
-    """What is wrong with a condition: a column that there is not, with those of a near name, or what polars says."""
-    said = str(error).splitlines()[0]
-    unknown = re.search(r"unable to find column \"([^\"]+)\"", said)
-    if unknown is None:
-        return f"{said if len(said) <= 80 else said[:80].rsplit(' ', 1)[0] + ' …'}; columns: {', '.join(columns)}"
-    near = near_names(unknown[1], list(columns))
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"there is no column {unknown[1]!r}{hint} (columns: {', '.join(columns)})"
+def _reason(error: Exception, table: pl.DataFrame) -> str:
+    """What is wrong with a condition: a column that there is not, a number compared with a word, or its form."""
+    columns = [name for name in table.columns if name not in ("offset", "sha256")]
+    numbers = [name for name in columns if table.schema[name].is_numeric()]
+    words = [name for name in columns if name not in numbers]
+    listed = f"columns with numbers: {', '.join(numbers)}; with words: {', '.join(words)}"
+    unknown = re.search(r"unable to find column \"([^\"]+)\"", str(error))
+    if unknown is not None:
+        near = near_names(unknown[1], columns)
+        hint = f"did you mean {' or '.join(near)}?" if near else "words stand in single quotes"
+        return f"there is no column {unknown[1]!r}; {hint} ({listed})"
+    if any(word in str(error) for word in ("compar", "cast", "conversion")):
+        names = "the names of label and subject are in class and subject_name, where they are known"
+        return f"it takes a number for a word or a word for a number; {names} ({listed})"
+    return f"it is no SQL condition such as \"subject = 3 AND class = 'squat'\" ({listed})"
 
 
 def _recorded(frames: npt.NDArray[Any]) -> tuple[int, int]:
@@ -221,11 +228,7 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
         for what in ("skeleton", "persons", "fps", "units", "channels"):
             a, b = getattr(first, what), getattr(other, what)
             if a != b:
-                said = (a.name, b.name) if what == "skeleton" else (a, b)
-                raise ConfigError(
-                    f"{first.path} and {other.path} differ in {what} ({said[0]} and {said[1]}); convert one with "
-                    "`motet data convert`"
-                )
+                raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b)}")
     classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
     pieces = []
     for source in sources:
@@ -236,6 +239,18 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
     if order is not None:
         options["source"] = _whole_source(sources)
     return write(pieces, destination, first, verb="merge", overwrite=overwrite, **options)
+
+
+def _difference(what: str, ours: Any, theirs: Any) -> str:
+    """What keeps two archives from being merged, and the remedy."""
+    remedy = {"fps": f"--fps {ours}", "units": f"--units {ours}"}.get(what)
+    if what == "skeleton":
+        least = min(ours, theirs, key=len)
+        target = least.name if least.name in layouts.names() else "shared-15 (or another layout) for both"
+        what, remedy = "layout", f"--layout {target}"
+        ours, theirs = (f"{s.name} with {counted(len(s), 'joint')}" for s in (ours, theirs))
+    again = f"`motet data convert` with {remedy}" if remedy else "import one again with the options of the other"
+    return f"{what} ({ours} and {theirs}); {again}"
 
 
 def _whole_source(shards: Sequence[MotionArchive]) -> dict[str, Any]:
@@ -271,7 +286,10 @@ def split(
     """
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if seconds is None and track is None:
-        raise ConfigError("say how to cut: --seconds for windows, --track for the intervals of a label track, or both")
+        there = f" ({source.path} has {', '.join(source.tracks)})" if len(source.tracks) else ""
+        raise ConfigError(
+            f"say how to cut: --seconds for windows, --track for the intervals of a label track{there}, or both"
+        )
     if (seconds is not None and not seconds > 0) or not 0 <= overlap < 1:
         raise ConfigError("seconds must be positive, and overlap at least 0 and below 1")
     fps = rate(source)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
+from numpy.lib.stride_tricks import sliding_window_view
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
@@ -73,11 +73,18 @@ class Inertial:
                 made[:, 3 * place : 3 * place + 3] = frames[:, 0, node] * scale
         if len(made) and self.fps != RATE:
             width = round(self.fps / RATE)
-            made = uniform_filter1d(made, width, axis=0, mode="nearest") if width > 1 else made
+            made = _smoothed(made, width) if width > 1 else made
             times = np.arange(len(made)) / self.fps
             at = np.minimum(np.arange(int(times[-1] * RATE + 1e-6) + 1) / RATE, times[-1])
             made = resample(times, made, at, longest_gap=math.inf)
         return made.reshape(len(made), 1, 2, 3).astype(np.float32)
+
+
+def _smoothed(frames: Float, width: int) -> Float:
+    """Means of (T, F) frames over windows of ``width``; the first and last frame stand for those beyond the ends."""
+    padded = np.pad(frames, ((width // 2, width - 1 - width // 2), (0, 0)), mode="edge")
+    means: Float = sliding_window_view(padded, width, axis=0).mean(axis=-1)
+    return means
 
 
 def nodes_of(skeleton: Skeleton) -> tuple[int | None, int | None]:

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.units import METRES
 from motet.data import layouts
-from motet.data.adapt import METRES, Layout, in_layout, into, readings, same_layout, written_as
+from motet.data.adapt import Layout, into, readings, same_layout, written_as
+from motet.data.adapted import in_layout
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import recipe
 from motet.data.skeletons import Skeleton

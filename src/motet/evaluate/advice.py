@@ -41,7 +41,8 @@ def advice(rows: Sequence[Row], test_clips: int) -> str:
     baselines = {kind: value for kind, value in scores.items() if is_baseline(kind)}
     best = max(baselines, key=lambda kind: baselines[kind])
     gap = scores[learned] - baselines[best]
-    level = abs(gap) < sqrt(scores[learned] * (1 - scores[learned]) / max(1, test_clips))
+    share = (scores[learned] + scores[best]) / 2
+    level = abs(gap) <= sqrt(share * (1 - share) / max(1, test_clips))
     numbers = ", ".join(f"{_called(kind)} {100 * value:.1f}" for kind, value in baselines.items())
     said = f"{learned} {100 * scores[learned]:.1f} by {CLASSIFIERS[protocol]}; {numbers}"
     if level:

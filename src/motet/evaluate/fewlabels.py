@@ -143,9 +143,8 @@ def evaluate(context: Context, options: Options) -> list[Row]:
     sizes = np.bincount(context.train_labels)
     smallest = int(sizes[sizes > 0].min())
     if len(counts) < len(options.counts) or smallest < max(counts):
-        context.notes.append(
-            f"classes have {smallest} to {sizes.max()} training clips; one with fewer gives all it has"
-        )
+        span = str(smallest) if smallest == sizes.max() else f"{smallest} to {sizes.max()}"
+        context.notes.append(f"classes have {span} training clips each; one with fewer than asked for gives all it has")
     draws = {c: [draw(context.train_labels, c, repeat) for repeat in range(options.repeats)] for c in counts}
     together = [d for several in draws.values() for d in several]
     stream = "+".join(context.streams)

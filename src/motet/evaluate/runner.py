@@ -23,7 +23,7 @@ from motet.core.distributed import agreed, rank
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import written
-from motet.data.adapt import adapted
+from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.data.splits import split as split_archive

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from motet.core.errors import ConfigError
-from motet.data.adapt import adapted
+from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import default_rule, split
 from motet.engine.table import Row

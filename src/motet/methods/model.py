@@ -19,7 +19,8 @@ from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
 from motet.core.text import counted, in_line
 from motet.data import inertial
-from motet.data.adapt import check_adaptable, in_layout
+from motet.data.adapt import check_adaptable
+from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop
 from motet.data.skeletons import Skeleton

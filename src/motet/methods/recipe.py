@@ -42,7 +42,7 @@ class Recipe(Options):
     """rule that says which clips train; by default the archive's own standard."""
     epochs: Natural = 450
     steps: Natural = 0
-    """length of the training in steps, in place of epochs: as many whole epochs as they take; 0: epochs say it."""
+    """length of the training in steps, in place of epochs: as many whole epochs as they take; 0: ``epochs`` counts."""
     set_weights: tuple[Positive, ...] = ()
     """with several archives: how often each is drawn from; by default the square root of its number of clips."""
     batch_size: Count = 64

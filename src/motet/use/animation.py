@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import folder_written, refuse_existing
+from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.exchange import file_name
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import rate
-from motet.use.gltf import TO_METRES, held_still, upright, write_glb
+from motet.use.gltf import held_still, upright, write_glb
 
 Float = npt.NDArray[np.float64]
 FORMS = ("bvh", "trc", "glb")
@@ -109,7 +110,7 @@ def bvh(frames: Float, skeleton: Skeleton, fps: float, units: str, name: str) ->
     Joints that are absent for a while stay where they were seen last; joints that are never seen lie at their parents.
     """
     del name
-    frames = frames * 100 * TO_METRES.get(units, 0.01)
+    frames = frames * 100 * METRES.get(units, 0.01)
     order, children = _order(skeleton), _children(skeleton)
     root, seen = order[0], np.asarray(np.any(frames, axis=-1))
     if not seen[:, root].any():

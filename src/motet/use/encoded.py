@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, MotetError
+from motet.core.units import METRES
 from motet.data import inertial
-from motet.data.adapt import METRES, into, readings
+from motet.data.adapt import into, readings
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess

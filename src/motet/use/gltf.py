@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError
 from motet.core.files import written
+from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.float64]
-TO_METRES = {"m": 1.0, "mm": 1e-3, "cm": 1e-2, "dm": 0.1, "inch": 0.0254}
 _ARRAY, _ELEMENTS = 34962, 34963  # targets of buffer views
 _FLOAT, _SHORT, _INT = 5126, 5123, 5125
 _COLOURS = ([0.04, 0.37, 0.54, 1.0], [0.79, 0.35, 0.0, 1.0], [0.0, 0.62, 0.45, 1.0])
@@ -47,7 +47,7 @@ def write_glb(archive: MotionArchive, clip: int, path: str | Path) -> Path:
     if archive.fps is None:
         raise ConfigError(f"{archive.path}: the frame rate is unknown; import with --fps")
     frames = upright(np.asarray(archive.clip(clip)[..., :3], dtype=np.float64), skeleton)
-    frames *= TO_METRES.get(archive.units, 1.0)
+    frames *= METRES.get(archive.units, 1.0)
     present = np.asarray(archive.clip(clip)[..., :3] != 0).any(axis=-1)
     assert isinstance(present, np.ndarray)
     builder = _Builder(skeleton, np.arange(len(frames)) / archive.fps)

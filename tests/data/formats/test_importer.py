@@ -89,7 +89,10 @@ def test_nothing_usable(source: Path, tmp_path: Path) -> None:
         run(source, on_error="skip")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match=r"holds no NTU files \(\*\.skeleton\)"):
+    with pytest.raises(DataError, match=r"holds no NTU files \(\*\.skeleton\)$"):
+        run(empty)
+    (empty / "a.bvh").write_text("")
+    with pytest.raises(DataError, match=r"holds no NTU files \(\*\.skeleton\); formats that read \.bvh: bvh$"):
         run(empty)
     with pytest.raises(DataError, match="does not exist"):
         run(tmp_path / "none")

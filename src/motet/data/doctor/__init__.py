@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.doctor import axes, labels, leaks, motion
 from motet.data.doctor.view import Finding, View
-from motet.data.inspection import METRES, TYPICAL
+from motet.data.inspection import TYPICAL
 
 FAR = 6.0  # factor from the usual size that no half body, crouch or child explains
 

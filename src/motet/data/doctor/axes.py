@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from motet.core.units import METRES
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.doctor.view import Array, Finding, View
-from motet.data.inspection import METRES, SIZES, TYPICAL, fitting_unit, import_unit, is_human
+from motet.data.inspection import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 
 OFF_SCALE = 3.0  # factor between clips in three dimensions
 OFF_SCALE_PICTURE = 20.0  # the same in pictures, where people stand near and far

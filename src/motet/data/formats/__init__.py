@@ -6,6 +6,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = re.compile(r'^FORMAT = .*?(?:\bdescription=|^\)\.format\(\s*)"([^"\\]*)"', re.MULTILINE | re.DOTALL)
 
-__all__ = ["Format", "Plan", "RawClip", "Unit", "description", "get", "import_dataset", "names"]
+SEEN = 1000  # files of a source that are looked at to see what it is
+
+__all__ = ["Format", "Plan", "RawClip", "Unit", "description", "get", "import_dataset", "names", "readers"]
 
 
 def __getattr__(name: str) -> Any:
@@ -43,6 +47,15 @@ def description(name: str) -> str:
         return get(name).description
     found = _DESCRIPTION.search(text)
     return found[1] if found else get(name).description
+
+
+def readers(source: Path) -> tuple[str, list[str]]:
+    """The ending that most files of a source have, and the formats whose description names it."""
+    files = [source] if source.is_file() else [p for p in islice(source.rglob("*"), SEEN) if p.is_file()]
+    endings = Counter(p.suffix.lower() for p in files if p.suffix)
+    most = max(endings, key=lambda ending: endings[ending], default="")
+    word = re.compile(rf"(?i)(?<!\w){re.escape(most[1:])}(?!\w)")
+    return most, [name for name in names() if most and word.search(description(name))]
 
 
 def get(name: str) -> Format:

@@ -23,6 +23,10 @@ _BLOCK = 2**20
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
+class OtherFiles(DataError):
+    """A source whose files are not of the format."""
+
+
 def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
     """Files below ``source`` whose whole name matches a regular expression in any case, naturally sorted.
 
@@ -30,18 +34,19 @@ def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
     files (``._name``, ``__MACOSX``) is passed over.
 
     Raises:
-        DataError: the source does not exist or holds no such file; ``what`` says what was looked for.
+        DataError: the source does not exist.
+        OtherFiles: it holds no such file; ``what`` says what was looked for.
     """
     matches = re.compile(pattern, re.IGNORECASE).fullmatch
     if not source.exists():
         raise DataError(f"{source} does not exist")
     if source.is_file():
         if not matches(source.name):
-            raise DataError(f"{source} is not {what}")
+            raise OtherFiles(f"{source} is not {what}")
         return [source]
     found = [p for p in _walk(source) if matches(p.name)]
     if not found:
-        raise DataError(f"{source} holds no {what}")
+        raise OtherFiles(f"{source} holds no {what}")
     return sorted(found, key=lambda p: natural_key(p.relative_to(source).as_posix()))
 
 

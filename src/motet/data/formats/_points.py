@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.units import METRES
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, stem_of
@@ -25,8 +26,6 @@ from motet.data.formats._names import NamePattern
 from motet.data.formats._worker import expected
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
-
-METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
 
 
 @dataclass(frozen=True)

@@ -128,12 +128,14 @@ class Format:
         options: frozen dataclass, every field with a default.
         discover: ``(source, options) -> Plan``.
         read: ``(unit, options) -> clips``; raises :class:`DataError` for a file that cannot be used.
+        example: what the example in the help calls the source.
     """
 
     description: str
     options: type[Any]
     discover: Callable[[Path, Any], Plan]
     read: Callable[[Unit, Any], Sequence[RawClip]]
+    example: str = "recordings"
 
 
 def make_options(name: str, kind: type[Any], given: Mapping[str, Any]) -> Any:

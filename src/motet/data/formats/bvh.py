@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.convert import convert, estimate_up, recipe
 from motet.data.formats._axes import PROBED_FRAMES, Up, decide_up, probed, some_frames
@@ -32,7 +33,6 @@ from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.float64]
 
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 _FRAME_TIME = re.compile(rb"frame[ \t]+time[^\r\n]*", re.IGNORECASE)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
@@ -33,7 +34,6 @@ from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_o
 from motet.data.skeletons import Skeleton
 
 AXES = ("x", "y", "z")
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 _META = ("clip", "frame", "time", "person", "label", "subject", "camera", "setup", "repetition")
 PATTERNS = (
     *("{joint}_{axis}", "{joint}.{axis}", "{joint} {axis}", "{joint}:{axis}", "{joint}-{axis}", "{axis}_{joint}"),

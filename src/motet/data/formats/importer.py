@@ -34,6 +34,7 @@ from motet.core.text import counted, printable
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.columns import check_columns
+from motet.data.formats._files import OtherFiles
 from motet.data.formats._worker import Outcome, expected, ignore_interrupt, read_units
 from motet.data.formats.base import RawClip, Unit, make_options
 from motet.data.inspection import layout_faults
@@ -89,8 +90,14 @@ def import_dataset(
     _check_destination(source, destination, overwrite)
     console = Console(stderr=True, quiet=not progress)
     notes = _Notes()
-    with notes.collected(), expected(source):
-        plan = found.discover(source, chosen)
+    try:
+        with notes.collected(), expected(source):
+            plan = found.discover(source, chosen)
+    except OtherFiles as error:
+        ending, others = formats.readers(source)
+        if not others or format in others:
+            raise
+        raise OtherFiles(f"{error}; formats that read {ending}: {', '.join(others)}") from error
     if not plan.units:
         raise DataError(f"{source} holds nothing that the format {format} reads")
     units = plan.units if part is None else plan.units[part.part(len(plan.units))]

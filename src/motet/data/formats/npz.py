@@ -497,4 +497,4 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     return [RawClip(unit.name, frames, certain, columns=columns, sensors=sensors, tracks=tracks)]
 
 
-FORMAT = Format(description="compact sets, many clips in one .npz", options=Options, discover=discover, read=read)
+FORMAT = Format(description="many clips in one .npz", options=Options, discover=discover, read=read, example="set.npz")

@@ -208,4 +208,6 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     return [RawClip(unit.name, frames[:, best], None if certain is None else certain[:, best].clip(0, None), columns)]
 
 
-FORMAT = Format(description="PYSKL and MMAction2 pickles (.pkl)", options=Options, discover=discover, read=read)
+FORMAT = Format(
+    description="PYSKL and MMAction2 pickles (.pkl)", options=Options, discover=discover, read=read, example="set.pkl"
+)

@@ -192,5 +192,9 @@ def _labels(
 
 
 FORMAT = Format(
-    description="sensors with their own time stamps in one .npz", options=Options, discover=discover, read=read
+    description="sensors with their own time stamps in one .npz",
+    options=Options,
+    discover=discover,
+    read=read,
+    example="sensors.npz",
 )

@@ -159,7 +159,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
 
 
 FORMAT = Format(
-    description="own videos, through a pose estimator (MediaPipe or RTMPose)",
+    description="own videos (.mp4, .mov, .avi …), through a pose estimator (MediaPipe or RTMPose)",
     options=Options,
     discover=discover,
     read=read,

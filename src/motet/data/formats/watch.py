@@ -192,4 +192,5 @@ FORMAT = Format(
     options=Options,
     discover=discover,
     read=read,
+    example="seglearn",
 )

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import IMBALANCE, LISTED, clip_faults, label_faults, layout_faults, notes
 from motet.data.inspection.frames import BONE_CHANGE, frame_fault, never_seen, scan
 from motet.data.inspection.render import Report, render
-from motet.data.inspection.units import METRES, SIZES, TYPICAL, fitting_unit, import_unit, is_human
+from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.skeletons import Skeleton
 
 __all__ = [
     "IMBALANCE",
     "LISTED",
-    "METRES",
     "SIZES",
     "TYPICAL",
     "fitting_unit",
@@ -44,9 +44,9 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
 
     Returns:
         JSON-able data: ``path, hash, bytes, clips, frames, persons, skeleton, channels, units, fps, licence,
-        simulated, source, confidence, sensors, verified, duration, balance, faults``. A fault has a name, a level
-        (``error``, ``warning`` or ``note``), a message with its remedy, the number of clips and frames concerned,
-        and the worst clips by name with their first frame.
+        simulated, source, confidence, sensors, tracks, verified, duration, balance, faults``. A fault has a name, a
+        level (``error``, ``warning`` or ``note``), a message with its remedy, the number of clips and frames
+        concerned, and the worst clips by name with their first frame.
 
     Raises:
         DataError: a clip's data are not what was written; names the clip.
@@ -74,6 +74,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
         "source": archive.source,
         "confidence": archive.confidence is not None,
         "sensors": {name: {"clips": len(s), "fps": s.fps} for name, s in archive.sensors.items()},
+        "tracks": {name: _track(table) for name, table in archive.tracks.items()},
         "verified": verify,
         "duration": _durations(archive),
         "balance": _balance(archive),
@@ -89,6 +90,11 @@ def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
         "up": skeleton.up,
         "right_handed": skeleton.right_handed,
     }
+
+
+def _track(table: pl.DataFrame) -> dict[str, Any]:
+    labels = table["label"].unique(maintain_order=True).to_list()
+    return {"recordings": table["recording"].n_unique(), "intervals": len(table), "labels": labels}
 
 
 def _durations(archive: MotionArchive) -> dict[str, Any]:

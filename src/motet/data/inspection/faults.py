@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up
-from motet.data.inspection.units import METRES, SIZES, fitting_unit, import_unit, is_human
+from motet.data.inspection.units import SIZES, fitting_unit, import_unit, is_human
 
 LISTED = 20  # clips listed by name for each fault
 PROBED_FRAMES = 2000  # frames from which size and axes are evaluated

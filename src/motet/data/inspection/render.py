@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from motet.core.text import counted
 from motet.data.inspection.faults import LISTED
 
 Report = dict[str, Any]
@@ -64,6 +65,10 @@ def _summary(report: Report) -> Table:
     for name, sensor in report["sensors"].items():
         rate = "unknown rate" if sensor["fps"] is None else f"{sensor['fps']:g} samples/s"
         rows[f"sensor {name}"] = f"with {sensor['clips']:,} of the clips, {rate}"
+    for name, track in report["tracks"].items():
+        said = ", ".join(track["labels"][:LISTED]) + (" …" if len(track["labels"]) > LISTED else "")
+        intervals = counted(track["intervals"], "interval")
+        rows[f"track {name}"] = f"{intervals} in {counted(track['recordings'], 'recording')}: {said}"
     if report["duration"]["seconds"]:
         rows["duration"] = "min {min:.1f} s, median {median:.1f} s, 95 % {p95:.1f} s, max {max:.1f} s".format(
             **report["duration"]["seconds"]

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.convert import recipe
 from motet.data.skeletons import Skeleton
 
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # largest extent of a skeleton in metres that is believed (lying bodies and half bodies included)
 SIZES = {"body": (0.4, 3.5), "hand": (0.04, 0.5)}
 TYPICAL = {"body": 1.6, "hand": 0.17}
-IMPORTED = {**METRES, "inch": 0.0254}  # units that formats bring to metres
+IMPORTED = ("m", "cm", "mm", "inch")  # units that every format with an option for it takes
 
 
 def import_unit(archive: MotionArchive) -> str:
@@ -32,10 +32,10 @@ def fitting_unit(archive: MotionArchive, size: float) -> str | None:
     typical = TYPICAL[archive.skeleton.kind]
     if not size > 0:
         return None
-    recorded = size * METRES[archive.units] / IMPORTED[import_unit(archive)]
+    recorded = size * METRES[archive.units] / METRES[import_unit(archive)]
 
     def off(unit: str) -> float:
-        return abs(float(np.log2(recorded * IMPORTED[unit] / typical)))
+        return abs(float(np.log2(recorded * METRES[unit] / typical)))
 
     best = min(IMPORTED, key=off)
     return best if off(best) <= 1 else None

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert, estimate_handedness, recipe, shared_joints
@@ -22,7 +23,6 @@ from motet.data.preprocess import SCORE, coordinates
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
-METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
 _PROBED_CLIPS, _PROBED_FRAMES = 40, 50  # enough frames of enough people to see left from right
 
 

@@ -21,6 +21,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
 from motet.core.text import in_line
+from motet.core.units import METRES
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
@@ -34,7 +35,7 @@ from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import recipes
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
-from motet.methods.discovery.joints import METRES, CommonLayout, Retargeted, check_axes
+from motet.methods.discovery.joints import CommonLayout, Retargeted, check_axes
 from motet.methods.discovery.names import cluster_words, read_names
 from motet.methods.discovery.scores import BRANCHES, predict
 from motet.methods.discovery.step import Discovery
