@@ -9,6 +9,7 @@ import torch
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.methods import rocket
+from motet.methods.discovery import baselines, scores
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -23,6 +24,12 @@ def _one_thread() -> None:
 def _few_convolutions() -> None:
     # rows of random convolutions stand in every table; their number changes no path through the code
     rocket.KERNELS = 100
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_starts() -> None:
+    # every discovery scores its branches and the baselines over starts of k-means
+    scores.RESTARTS = baselines.RESTARTS = 2
 
 
 @pytest.fixture(scope="session")

@@ -79,14 +79,13 @@ class Rocket(nn.Module):
         longest = math.log2((SPAN - 1) / (LENGTH - 1))
         drawn = 2 ** (torch.rand(kernels, generator=generator, dtype=torch.float64) * max(0.0, longest))
         dilation = drawn.long().sort().values
-        weight = torch.zeros(kernels, rows, LENGTH)
         most = math.log2(min(rows, _COORDINATES) + 1)
-        counts = 2 ** (torch.rand(kernels, generator=generator, dtype=torch.float64) * most)
-        for kernel in range(kernels):
-            pattern = torch.full((LENGTH,), -1.0)
-            pattern[list(PATTERNS[kernel % len(PATTERNS)])] = 2.0
-            chosen = torch.randperm(rows, generator=generator)[: int(counts[kernel])]
-            weight[kernel, chosen] = pattern
+        counts = (2 ** (torch.rand(kernels, generator=generator, dtype=torch.float64) * most)).long()
+        chosen = [torch.randperm(rows, generator=generator)[:count] for count in counts.tolist()]
+        patterns = torch.full((len(PATTERNS), LENGTH), -1.0).scatter_(1, torch.tensor(PATTERNS), 2.0)
+        kernel = torch.arange(kernels).repeat_interleave(counts.clamp_max(rows))
+        weight = torch.zeros(kernels, rows, LENGTH)
+        weight[kernel, torch.cat(chosen)] = patterns[kernel % len(PATTERNS)]
         order = torch.randperm(kernels, generator=generator)  # patterns and dilations do not go together
         self.dilations = [(int(d), int((dilation == d).sum())) for d in sorted(set(dilation.tolist()))]
         self.register_buffer("weight", weight[order])

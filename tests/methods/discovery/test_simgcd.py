@@ -141,7 +141,7 @@ def test_prototypes_stay_on_the_sphere() -> None:
 def test_learns_a_simulated_pair(tmp_path: Path) -> None:
     simulate(tmp_path / "a", clips=64, actions=4, actors=4, seed=1)
     simulate(tmp_path / "b", clips=80, actions=5, actors=4, sensor="optical", seed=2)
-    options = {"hidden": 12, "layers": 1, "epochs": 5, "finetune_epochs": 10, "frames": 12, "dim": 12}
+    options = {"hidden": 12, "layers": 1, "epochs": 3, "finetune_epochs": 6, "frames": 12, "dim": 12}
     options |= {"batch_size": 20, "kmeans_restarts": 2, "target_split": "all"}
     result = discover.run(
         tmp_path / "a", tmp_path / "b", clusters=5, method="simgcd", recipe="small", progress=False, **options

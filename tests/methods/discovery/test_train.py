@@ -204,8 +204,7 @@ def test_resume_of_a_graph_network_with_an_estimated_number_is_bit_exact(
     sets: tuple[MotionArchive, MotionArchive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # dropout in every block of students and teachers, batch norms of maps; K is estimated after the interruption
-    for name in ("clusters._RUNS", "scores.RESTARTS"):
-        monkeypatch.setattr(f"motet.methods.discovery.{name}", 2)
+    monkeypatch.setattr("motet.methods.discovery.clusters._RUNS", 2)
     options = {**TINY, **GRAPH, "epochs": 1, "finetune_epochs": 1, "dropout": 0.5}
     plain = discover.run(*sets, tmp_path / "whole", progress=False, **options)
     out = tmp_path / "run"
