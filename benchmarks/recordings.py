@@ -3,7 +3,9 @@
 python -m benchmarks.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
 
 DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``. What is
-there is not done again, so an interrupted call continues; the last lines are the tables.
+there is not done again, so an interrupted call continues; the last lines are the tables. Baselines without labels are
+what people write themselves: k-means of standardised windows, and a Gaussian hidden Markov model of their principal
+components (`pip install hmmlearn`), both with the number of states given.
 """
 
 from __future__ import annotations
@@ -14,10 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
 import motet
 from motet.data.formats import import_dataset
 from motet.data.stitch import stitch
 from motet.evaluate import segmentation_scores
+from motet.use.signals import Layout
+from motet.use.windows import Statistics
 
 
 @dataclass(frozen=True)
@@ -80,11 +89,36 @@ def segmented(name: str, data: Path, out: Path, seed: int, states: int | None) -
     if not path.exists():
         archive = recordings(name, data, out, seed)
         made = motet.segment(archive, states=states, shortest=SETS[name].shortest)
-        track = archive.tracks.one(None)
-        true = archive.tracks.all_frames(track, archive.tracks.classes(track))
-        hop = made.layout.hop
-        said = [y.repeat(hop)[: len(t)] for y, t in zip(made.labels, true, strict=True)]
-        path.write_text(json.dumps({"count": made.count, **segmentation_scores(true, said, matched=True)}))
+        path.write_text(json.dumps({"count": made.count, **matched(archive, made.labels)}))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def matched(archive: motet.MotionArchive, states: list[np.ndarray]) -> dict[str, float]:
+    """Scores of the state of every tick of each recording."""
+    track, hop = archive.tracks.one(None), Layout.of(archive).hop
+    true = archive.tracks.all_frames(track, archive.tracks.classes(track))
+    said = [y.repeat(hop)[: len(t)] for y, t in zip(states, true, strict=True)]
+    return segmentation_scores(true, said, matched=True)
+
+
+def baseline(name: str, data: Path, out: Path, seed: int, states: int, kind: str) -> dict[str, Any]:
+    """Scores of k-means of windows, or of a Gaussian hidden Markov model of their principal components."""
+    path = out / f"{name}-{kind}-{states}-{seed}.json"
+    if not path.exists():
+        archive = recordings(name, data, out, seed)
+        windows = [Statistics()(archive.clip(i), Layout.of(archive)) for i in range(len(archive))]
+        x = StandardScaler().fit_transform(np.concatenate(windows))
+        lengths = [len(w) for w in windows]
+        if kind == "k-means":
+            labels = KMeans(states, n_init=10, random_state=seed).fit_predict(x)
+        else:
+            from hmmlearn.hmm import GaussianHMM
+
+            z = PCA(10, random_state=seed).fit_transform(x)
+            model = GaussianHMM(states, covariance_type="diag", n_iter=50, random_state=seed).fit(z, lengths)
+            labels = model.predict(z, lengths)
+        path.write_text(json.dumps(matched(archive, np.split(labels, np.cumsum(lengths)[:-1]))))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -95,7 +129,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/recordings"))
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--without", choices=("fit", "segment"), nargs="*", default=[])
+    parser.add_argument("--without", choices=("fit", "segment", "baselines"), nargs="*", default=[])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only:
@@ -110,6 +144,11 @@ def main() -> None:
                 row = segmented(name, given.data, given.out, seed, states)
                 scores = f"{100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}"
                 print(f"{name} | {seed} | {states or 'K unknown'} states: {row['count']} | {scores}", flush=True)
+            for states in filter(None, SETS[name].states) if "baselines" not in given.without else ():
+                for kind in ("k-means", "hmm"):
+                    row = baseline(name, given.data, given.out, seed, states, kind)
+                    scores = f"{100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}"
+                    print(f"{name} | {seed} | {kind}, {states} states | {scores}", flush=True)
 
 
 if __name__ == "__main__":
