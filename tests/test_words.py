@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import itertools
 import re
 import tokenize
 from collections.abc import Iterator
@@ -44,6 +46,15 @@ NAMES = {
 """words of identifiers"""
 MEANT = {("stream", "tell"), ("accepts", "beside"), ("accepts", "odd"), ("def", "_odd_even"), (":", "_odd_even")}
 """identifiers, with what stands before them, that mean something else: a place in a file, earlier keywords, a rule"""
+NOUNS = (
+    "archives|bodies|bytes|cells|channels|classes|clips|clusters|columns|coordinates|digits|epochs|features|files|folds|"
+    "frames|graphs|hits|intervals|items|joints|keys|labels|layers|lines|machines|nodes|numbers|options|people|persons|"
+    "points|processes|prototypes|recordings|rows|samples|scores|seeds|shapes|states|steps|streams|subjects|tables|"
+    "trials|values|videos|weights|windows"
+)
+UNCOUNTED = re.compile(rf" (training |test |label )?({NOUNS})\b(?! (a|per) |/s)")
+COUNT = re.compile(r"len\(.*\)|sum\(.*\)|.*\.(shape\[-?\d\]|size|n_unique\(\)|sum\(\))|int\(.*\)")
+"""expressions that give a count"""
 ALIAS = re.compile(r"^(\w+) = \w+\n\"\"\"its earlier name\"\"\"", re.MULTILINE)
 PATTERN = re.compile("|".join(rf"(?P<w{n}>\b{word}\b)" for n, word in enumerate(OLD)), re.IGNORECASE)
 
@@ -119,3 +130,25 @@ def test_names_are_the_field_s() -> None:
             ]
             before = [before[1], token.string]
     assert found == []
+
+
+def uncounted(text: str) -> Iterator[tuple[int, str]]:
+    """Numbers in f-strings whose noun is always plural: ``{len(clips)} clips`` says "1 clips"."""
+    for string in ast.walk(ast.parse(text)):
+        parts = string.values if isinstance(string, ast.JoinedStr) else []
+        for value, after in itertools.pairwise(parts):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(after, ast.Constant):
+                continue
+            said = UNCOUNTED.match(str(after.value))
+            if said and COUNT.fullmatch(ast.unparse(value.value)):
+                yield value.lineno, f"{{{ast.unparse(value.value)}}}{said[0]}; say counted()"
+
+
+def test_numbers_go_with_their_nouns() -> None:
+    found = {p: list(uncounted(p.read_text(encoding="utf-8"))) for p in sorted((ROOT / "src").rglob("*.py"))}
+    assert [f"{p.relative_to(ROOT)}:{line}: {said}" for p, these in found.items() for line, said in these] == []
+    made = 'a = f"{len(x):,} training clips, {x.shape[0]} frames a second, {len(x)} clips"\nb = f"{n} rows"'
+    assert [said.split("}")[1] for _, said in uncounted(made)] == [
+        " training clips; say counted()",
+        " clips; say counted()",
+    ]

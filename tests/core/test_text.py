@@ -84,7 +84,7 @@ def test_escape_sequences_in_errors_are_written_out(tmp_path: Path, capsys: pyte
 
 def test_numbers_with_their_nouns() -> None:
     assert [counted(n, "clip") for n in (0, 1, 2000)] == ["0 clips", "1 clip", "2,000 clips"]
-    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
+    assert [counted(2, n) for n in ("class", "body", "key", "box")] == ["2 classes", "2 bodies", "2 keys", "2 boxes"]
 
 
 def _forged(path: Path, change: Any) -> None:

@@ -128,7 +128,7 @@ def test_nothing_is_left_of_an_archive_that_fails(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fail(KeyboardInterrupt())
-    with pytest.raises(DataError, match="label 3 is none of 1 classes"):
+    with pytest.raises(DataError, match="label 3 is none of 1 class"):
         fail(label=3, class_names=["x"])
     with pytest.raises(DataError, match="no clip was written"), ArchiveWriter(tmp_path / "a", skeleton=PAIR):
         pass
@@ -330,6 +330,6 @@ def test_a_writer_that_nobody_holds_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_clip_that_is_not_there(small_archive: MotionArchive) -> None:
     for index in (48, -49, 9999):
-        with pytest.raises(ConfigError, match=rf"has no clip {index}: its 48 clips are numbered from 0 to 47"):
+        with pytest.raises(ConfigError, match=rf"has no clip {index}: it holds 48 clips, numbered from 0"):
             small_archive.clip(index)
     assert len(small_archive.clip(-1)) == small_archive.lengths[-1]

@@ -189,5 +189,5 @@ def test_validation_without_people(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
         validation(split(archive, "all"), archive, 1.0)
     one = Split(np.array([0]), np.array([1]), "x", "")
-    with pytest.raises(ConfigError, match="1 training clips cannot be divided"):
+    with pytest.raises(ConfigError, match="1 training clip cannot be divided"):
         validation(one, archive)

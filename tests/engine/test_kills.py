@@ -53,7 +53,7 @@ def small_disk() -> Iterator[int]:
 def test_a_file_that_does_not_fit_is_one_line_with_path_and_bytes(tmp_path: Path, small_disk: int) -> None:
     path = tmp_path / "table.npz"
     path.write_bytes(b"before")
-    with pytest.raises(RunError, match=r"table\.npz cannot be written: .*\(20,000 bytes were written") as error:  # noqa: SIM117
+    with pytest.raises(RunError, match=r"table\.npz cannot be written: .*\(20,000 bytes written") as error:  # noqa: SIM117
         with written(path) as partial, partial.open("wb") as file:
             np.savez(file, x=np.zeros(small_disk))
     assert "\n" not in str(error.value)

@@ -295,8 +295,8 @@ def test_what_a_reader_must_know_is_noted(run: Run, tmp_path: Path) -> None:
     with pytest.warns(MotetWarning):
         result = evaluate.run(run, ("knn",), data=other)
     assert result["notes"] == [
-        "1 clips without a label were left out",
-        "6 test clips of 1 classes without a training clip can only be wrong: turn",
+        "1 clip without a label were left out",
+        "6 test clips of 1 class without a training clip can only be wrong: turn",
     ]
     assert result["split"]["train"] == 17
     assert "Note: 6 test clips" in markdown(result)

@@ -380,7 +380,7 @@ def test_the_released_wait_follows_the_queue_in_force(small_archive: MotionArchi
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"halp_wait": 1000}, "wait for 1000 keys from epoch 1 on, but 28 come in"), ({"halp_wait": 28}, None)],
+    [({"halp_wait": 1000}, "wait for 1,000 keys from epoch 1 on, but 28 come in"), ({"halp_wait": 28}, None)],
 )
 def test_a_run_too_short_for_the_first_fit_is_told_of(options: dict[str, Any], message: str | None) -> None:
     method = HaLP(**HALP | options)

@@ -153,7 +153,7 @@ def test_arrays_that_do_not_belong_together_are_refused(part: str) -> None:
 def test_wrong_class_names_are_refused() -> None:
     with pytest.raises(ConfigError, match="label 3 has no name among 2 classes"):
         build(replace(made_up(), class_names=["a", "b"]))
-    with pytest.raises(ConfigError, match=r"confusion of shape \(4, 4\) for 1 class"):
+    with pytest.raises(ConfigError, match=r"confusion of shape \(4, 4\) for 1 class name"):
         build(replace(made_up(), confusion=Confusion(np.eye(4, dtype=int), ["a"])))
 
 

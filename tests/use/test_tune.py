@@ -69,7 +69,7 @@ def test_search_on_real_trainings(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "one_step", step)
-        with pytest.raises(Interrupted, match="1 trials, which are kept") as stopped:
+        with pytest.raises(Interrupted, match="1 trial kept") as stopped:
             tune("moco/small", small_archive, tmp_path / "parts", settings=TRY, **{**TINY, "epochs": 2})
     assert stopped.value.status == 128 + signal.SIGTERM
     parts = tune("moco/small", small_archive, tmp_path / "parts", settings=TRY, **{**TINY, "epochs": 2})

@@ -287,4 +287,4 @@ def test_no_code_runs_and_errors_are_clear(tmp_path: Path, monkeypatch: pytest.M
     state = torch.load(path)["state_dict"]
     del state["encoder_q.gru.bias_hh_l0_reverse"]
     torch.save(state, tmp_path / "part.pth")
-    fails("lacks 1 tensors of the encoder, the first is joint/gru.bias_hh_l0_reverse", tmp_path / "part.pth")
+    fails("lacks 1 tensor of the encoder, the first is joint/gru.bias_hh_l0_reverse", tmp_path / "part.pth")

@@ -12,6 +12,7 @@ from typing import Any
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import write_json
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.tracks import check_name
 
@@ -313,7 +314,7 @@ def _word(value: object, what: str) -> str:
         raise ConfigError(f"{what} needs a name")
     text = " ".join(value.split())
     if len(text) > NAME_LENGTH or not text.isprintable():
-        raise ConfigError(f"{what} is named with at most {NAME_LENGTH} characters that can be printed")
+        raise ConfigError(f"{what} is named with at most {counted(NAME_LENGTH, 'character')} that can be printed")
     return text
 
 

@@ -21,6 +21,7 @@ from motet.application.motion import rate
 from motet.application.proposals import typicality
 from motet.core.devices import one_thread
 from motet.core.errors import ConfigError, MotetError
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.report.maps import positions
 from motet.use.signals import Layout
@@ -92,7 +93,7 @@ class Moments:
         if plane is None:
             return {"state": f"Looking at recording {self._done + 1:,} of {len(self.archive):,} …", "final": False}
         assert self._source is not None
-        words = f"{len(self.clip):,} moments; near ones are similar (features: {self._source.name})."
+        words = f"{counted(len(self.clip), 'moment')}; near ones are similar (features: {self._source.name})."
         return {
             "state": words if self._final else f"{words} The map is being refined …",
             "final": self._final,

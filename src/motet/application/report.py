@@ -12,6 +12,7 @@ from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.report import maps
 from motet.report.data import ClipMap, Confusion, Curve, Fact, Motion, ReportData
@@ -53,7 +54,7 @@ def state_page(archive: MotionArchive, labels: Labels, moments: Moments, teacher
 
 
 def _headline(given: Sequence[Interval], teacher: Teacher) -> str:
-    words = f"{len(given):,} labels of {len({one.label for one in given})} classes"
+    words = f"{counted(len(given), 'label')} of {counted(len({one.label for one in given}), 'class')}"
     return f'<p class="headline none"><span>{escape(words)}</span></p><p class="muted">{escape(teacher.words)}</p>'
 
 
@@ -64,11 +65,17 @@ def _labelled(archive: MotionArchive, given: Sequence[Interval], classes: Sequen
         if own:
             minutes = sum(one.end - one.start for one in own) / 60
             recordings = len({one.clip for one in own})
-            facts.append(Fact(name, f"{len(own):,} labels", f"{minutes:.1f} minutes in {recordings:,} recordings"))
-    people = [Fact(rater, f"{sum(one.rater == rater for one in given):,} labels") for rater in _raters(given)]
+            facts.append(
+                Fact(
+                    name,
+                    f"{counted(len(own), 'label')}",
+                    f"{minutes:.1f} minutes in {counted(recordings, 'recording')}",
+                )
+            )
+    people = [Fact(rater, f"{counted(sum(one.rater == rater for one in given), 'label')}") for rater in _raters(given)]
     people += [Fact(f"{a} and {b}", f"{100 * share:.0f} %", words) for a, b, share, words in agreements(given)]
     body = f"<div><h3>Classes</h3>{facts_list(facts)}</div><div><h3>Raters</h3>{facts_list(people)}</div>"
-    lead = f"{len({one.clip for one in given}):,} of {len(archive):,} recordings have a label."
+    lead = f"{len({one.clip for one in given}):,} of {counted(len(archive), 'recording')} have a label."
     return section("trained", "What is labelled", lead, f'<div class="two">{body}</div>')
 
 

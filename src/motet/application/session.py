@@ -17,6 +17,7 @@ from motet.application.report import state_page
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
 from motet.core.places import kind_of
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine.model import load
 from motet.report.motion import dimensions
@@ -62,7 +63,7 @@ class Session:
         head = canonical.index("head") if "head" in canonical and skeleton.kind == "body" else -1
         return {
             "name": archive.path.stem,
-            "facts": f"{len(archive):,} recordings · {_span(float(seconds.sum()))} · {skeleton.name}",
+            "facts": f"{counted(len(archive), 'recording')} · {_span(float(seconds.sum()))} · {skeleton.name}",
             "kind": skeleton.kind,
             "fps": rate(archive),
             "units": archive.units,

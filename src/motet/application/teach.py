@@ -15,6 +15,7 @@ from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
 from motet.application.proposals import FEW
 from motet.core.errors import ConfigError, MotetError
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.use.classifiers import softmax
 
@@ -316,9 +317,12 @@ def _steady(state: State) -> bool:
 
 def _advice(accuracy: float | None, count: int, classes: int, *, steady: bool) -> str:
     """What the estimate means for who labels."""
-    have = f"{count} labels of {classes} classes."
+    have = f"{counted(count, 'label')} of {counted(classes, 'class')}."
     if accuracy is None:
-        return f"{have} {FEW} labels for each class, of at least two people (or recordings), tell what to expect."
+        return (
+            f"{have} {counted(FEW, 'label')} for each class, of at least two people (or recordings), tell what to "
+            f"expect."
+        )
     have += f" For people without any labels about {round(100 * accuracy)} % of the moments should come out right."
     if steady:
         return f"{have} The last labels changed hardly any answer: more of this kind will hardly help."

@@ -51,8 +51,8 @@ def fit(args: Sequence[str]) -> int:
     model = make(given.archive, given.out, progress=not given.quiet, **given.others("archive", "out"))
     expected = model.config["expected"]
     return given.done(
-        f"{given.out}: {model.config['chosen']}, {len(model.classes)} classes; expected on new {expected['by']}: "
-        f"{100 * expected['accuracy']:.1f} % right (worst {100 * expected['worst']:.1f} %)",
+        f"{given.out}: {model.config['chosen']}, {counted(len(model.classes), 'class')}; expected on new "
+        f"{expected['by']}: {100 * expected['accuracy']:.1f} % right (worst {100 * expected['worst']:.1f} %)",
         model.config,
     )
 
@@ -178,7 +178,7 @@ def search(args: Sequence[str]) -> int:
     found = find(given.archive, given.like, given.out, **given.others("archive", "like", "out"))
     nearest = f", the nearest at {found['distance'][0]:.2f}" if len(found) else ""
     return given.done(
-        f"{given.out}: {len(found)} hits{nearest} (0 = the same, 1 = as two moments at random)",
+        f"{given.out}: {counted(len(found), 'hit')}{nearest} (0 = the same, 1 = as two moments at random)",
         {"hits": found.to_dicts()},
     )
 

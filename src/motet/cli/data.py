@@ -71,7 +71,7 @@ def data_import(args: Sequence[str]) -> int:
     )
     return given.done(
         f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
-        f"{counted(len(archive.class_names), 'class', 'classes')}, "
+        f"{counted(len(archive.class_names), 'class')}, "
         f"{archive.skeleton.name}; licence: {archive.licence}",
         {"archive": str(archive.path), "clips": len(archive), "source": archive.source},
     )
@@ -178,6 +178,6 @@ def data_simulate(args: Sequence[str]) -> int:
 
     archive = simulate(given.destination, progress=not given.quiet, **given.others("destination"))
     return given.done(
-        f"{archive.path}: {len(archive)} simulated clips, {len(archive.class_names)} actions",
+        f"{archive.path}: {len(archive)} simulated clips, {counted(len(archive.class_names), 'action')}",
         {"archive": str(archive.path), "clips": len(archive), "actions": list(archive.class_names)},
     )

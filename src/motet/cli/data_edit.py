@@ -79,7 +79,7 @@ def data_merge(args: Sequence[str]) -> int:
 
         shape = join(given.archives[:-1], given.archives[-1], overwrite=given.overwrite)
         facts = {"out": str(given.archives[-1]), "clips": shape[0], "features": shape[1]}
-        return given.done(f"{given.archives[-1]}: {shape[0]} clips × {shape[1]} features", facts)
+        return given.done(f"{given.archives[-1]}: {counted(shape[0], 'clip')} × {counted(shape[1], 'feature')}", facts)
     return _said(given, merge(given.archives[:-1], given.archives[-1], overwrite=given.overwrite))
 
 
@@ -181,7 +181,7 @@ def data_label(args: Sequence[str]) -> int:
         archive, given.table, str(given.track), form=given.form, recording=given.recording, overwrite=given.overwrite
     )
     facts = {"archive": str(archive.path), "track": given.track, "intervals": added}
-    return given.done(f"{archive.path}: track {given.track}, {added} intervals", facts)
+    return given.done(f"{archive.path}: track {given.track}, {counted(added, 'interval')}", facts)
 
 
 @dataclass

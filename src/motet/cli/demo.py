@@ -16,6 +16,7 @@ from rich.console import Console
 from motet import report
 from motet.cli.tables import aligned
 from motet.core.devices import one_thread
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset
 from motet.data.simulate import simulate
@@ -96,8 +97,8 @@ def _untrained_first(rows: Sequence[Row]) -> list[Row]:
 def _print(console: Console, archive: MotionArchive, split: Mapping[str, Any], rows: Sequence[Row]) -> None:
     shown = [row for row in rows if row.ensemble == "concat" and not row.details.get("standardised")]
     console.print(
-        f"{archive.path}: {split['train']} training and {split['test']} test clips of other people, {split['classes']} "
-        "classes. Accuracy in percent, all streams together, one seed:",
+        f"{archive.path}: {split['train']} training and {counted(split['test'], 'test clip')} of other people, "
+        f"{split['classes']} classes. Accuracy in percent, all streams together, one seed:",
         soft_wrap=True,
     )
     console.print(aligned(re.sub(r": \d+ streams, concat", "", table(shown))), soft_wrap=True)

@@ -13,6 +13,7 @@ from motet.cli.parse import asks_help, option_of, parse, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 
 @trains("distill")
@@ -160,7 +161,7 @@ def _diagnose(given: Any) -> int:
         progress=not given.quiet,
     )
     left = "".join(f"; {count:,} {why}" for why, count in found["left_out"].items())
-    lines = [f"{found['rows']:,} of {found['total']:,} rows are looked at{left}"]
+    lines = [f"{found['rows']:,} of {counted(found['total'], 'row')} looked at{left}"]
     same = len(given.target) == 1  # then "target" is that one modality again
     for name, scores in found["probes"].items():
         if not (name == "target" and same):

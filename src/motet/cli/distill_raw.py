@@ -13,6 +13,7 @@ from motet.cli.parse import parse, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.methods.distillation.raw.options import KINDS, Audio, Face, RawOptions, Speech, Text, Video
 
 
@@ -47,7 +48,9 @@ def distill_index(args: Sequence[str]) -> int:
     manifest = found.manifest
     counts = {m: sum(i is not None for i in items) for m, items in manifest.modalities.items()}
     lines = [*found.notes, *(f"missing: {m}" for m in found.missing)]
-    lines.append(f"{given.out}: {len(manifest)} samples, {', '.join(f'{n} of {m}' for m, n in counts.items())}")
+    lines.append(
+        f"{given.out}: {counted(len(manifest), 'sample')}, {', '.join(f'{n} of {m}' for m, n in counts.items())}"
+    )
     facts = {"samples": len(manifest), "modalities": counts, "classes": list(manifest.class_names)}
     return given.done("\n".join(lines), facts | {"missing": list(found.missing)})
 
@@ -109,14 +112,14 @@ def _extracted(out: Path) -> str:
         rows, parts = len(table["id"]), []
         for name in names:
             seen = int(table[f"available_{name}"].sum()) if f"available_{name}" in table.files else rows
-            lacks = f" ({rows - seen:,} rows lack it)" if seen < rows else ""
+            lacks = f" (absent in {counted(rows - seen, 'row')})" if seen < rows else ""
             parts.append(f"{name} {' × '.join(map(str, table[name].shape[1:]))}{lacks}")
     path, first = shlex.quote(str(out)), names[0]
     if len(names) > 1:
         use = f"motet distill {path} --target {first} --auxiliary {' '.join(names[1:])} --out RUN"
     else:
         use = f"motet distill {path} --target {first} --method alone --out RUN"
-    return f"{out}: {rows:,} rows; features: {', '.join(parts)}; continue with `{use}`"
+    return f"{out}: {counted(rows, 'row')}; features: {', '.join(parts)}; continue with `{use}`"
 
 
 @trains("distill-raw")

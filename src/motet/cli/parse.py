@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from motet.cli.entries import Entry, brief, build, entries, items, near_flags, read
 from motet.core.errors import ConfigError
-from motet.core.text import printable
+from motet.core.text import counted, printable
 
 T = TypeVar("T")
 HELP = ("-h", "--help", "--help-all")
@@ -125,7 +125,7 @@ def _taken(entry: Entry, flag: str, given: list[str] | None, words: list[str]) -
     if kinds[-1] is Ellipsis:
         return tuple(read(kinds[0], text, flag) for text in given)
     if len(given) != len(kinds):
-        raise ConfigError(f"{flag} takes {len(kinds)} values, not {len(given)}")
+        raise ConfigError(f"{flag} takes {counted(len(kinds), 'value')}, not {len(given)}")
     return tuple(read(kind, text, flag) for kind, text in zip(kinds, given, strict=True))
 
 

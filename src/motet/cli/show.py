@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output, Replacing
+from motet.core.text import counted
 
 
 @dataclass
@@ -39,7 +40,7 @@ def embed(args: Sequence[str]) -> int:
     shape = make(given.run, given.archive, given.out, device=given.device, shard=given.shard, overwrite=given.overwrite)
     what = "clips" if given.archive.is_dir() else "rows"
     return given.done(
-        f"{given.out}: {shape[0]} {what} × {shape[1]} features",
+        f"{given.out}: {shape[0]} {what} × {counted(shape[1], 'feature')}",
         {"out": str(given.out), "rows": shape[0], "features": shape[1]},
     )
 
@@ -65,8 +66,8 @@ def export(args: Sequence[str]) -> int:
     found = make(given.run, given.out, overwrite=given.overwrite, progress=not given.quiet)
     worst = max(check["largest_difference"] for check in found["checks"])
     return given.done(
-        f"{given.out}: clips → {', '.join(found['outputs'])}; {len(found['checks'])} shapes agree with the model, "
-        f"largest difference {worst:.1e}",
+        f"{given.out}: clips → {', '.join(found['outputs'])}; {counted(len(found['checks']), 'shape')} agree with "
+        f"the model, largest difference {worst:.1e}",
         found,
     )
 
@@ -163,7 +164,7 @@ def weights_convert(args: Sequence[str]) -> int:
     )
     encoder = run.recipe.encoder
     return given.done(
-        f"{run.path}: streams {', '.join(run.recipe.streams)}, {encoder.layers} layers of {encoder.hidden}",
+        f"{run.path}: streams {', '.join(run.recipe.streams)}, {counted(encoder.layers, 'layer')} of {encoder.hidden}",
         {"weights": str(run.path), "streams": list(run.recipe.streams)},
     )
 

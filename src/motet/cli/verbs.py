@@ -13,6 +13,7 @@ from motet.cli.entries import Arg, Positional
 from motet.cli.parse import asks_help, parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 if TYPE_CHECKING:
     from motet.engine.run import Run
@@ -114,4 +115,4 @@ def _found(run: Run) -> tuple[str, dict[str, Any]]:
     last = run.metrics()[-1] if run.metrics() else {}
     knn = "  kNN " + ", ".join(f"{s} {100 * v:.1f} %" for s, v in last["knn"].items()) if last.get("knn") else ""
     loss = f", loss {last['loss']:.4f}" if last else ""
-    return f"{run.path}: {last.get('epoch', 0)} epochs{loss}{knn}", {"run": str(run.path), **last}
+    return f"{run.path}: {counted(last.get('epoch', 0), 'epoch')}{loss}{knn}", {"run": str(run.path), **last}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError, RunError
+from motet.core.text import counted
 
 _LITTLE = 1 << 20  # bytes free below which a failed write is one for lack of room
 
@@ -44,7 +45,7 @@ def written(path: Path) -> Iterator[Path]:
             done = partial.stat().st_size if partial.exists() else 0
             free = shutil.disk_usage(path.parent).free
             raise RunError(
-                f"{path} cannot be written: {why} ({done:,} bytes were written, {free:,} are free); what "
+                f"{path} cannot be written: {why} ({counted(done, 'byte')} written, {free:,} free); what "
                 "was there before is unchanged. Make room, or choose another place"
             ) from error
         raise

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 
@@ -236,7 +237,7 @@ def _typed(hint: Any, value: Any, name: str) -> Any:
     if origin is not None:
         hint = origin
     if isinstance(value, int) and abs(value) >= 2**63:
-        raise ConfigError(f"option {name} is a number of {len(str(abs(value)))} digits, which is too large")
+        raise ConfigError(f"option {name} is a number of {counted(len(str(abs(value))), 'digit')}, which is too large")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):
@@ -263,7 +264,7 @@ def _several(items: Sequence[Any], value: Any, name: str) -> Any:
     if len(items) == 2 and items[1] is Ellipsis:
         items = (items[0],) * len(value)
     if len(items) != len(value):
-        raise ConfigError(f"option {name} is {tuple(value)!r}, it must be {len(items)} values")
+        raise ConfigError(f"option {name} is {tuple(value)!r}, it must be {counted(len(items), 'value')}")
     made = tuple(convert(item, v, name) for item, v in zip(items, value, strict=True))
     return value if isinstance(value, tuple) and all(a is b for a, b in zip(made, value, strict=True)) else made
 

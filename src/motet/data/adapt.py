@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data import inertial
 from motet.data.archive import MotionArchive
@@ -43,7 +44,7 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
     ):
         other = {"sensor": "; wrist reads sensors", "body": "; body reads bodies in 3D"}.get(archive.skeleton.kind, "")
         raise ConfigError(
-            f"{archive.path} holds {archive.skeleton.name} with {len(archive.channels)} coordinates "
+            f"{archive.path} holds {archive.skeleton.name} with {counted(len(archive.channels), 'coordinate')} "
             f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"
             + (other if archive.skeleton.kind != layout.skeleton.kind else "")
             + "; rocket in its place reads recordings of any kind"

@@ -12,6 +12,7 @@ import numpy as np
 
 from motet.core.distributed import agreed, rank
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.adapt import Layout, factor, into, readings, same_layout, written_as
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
@@ -53,8 +54,8 @@ def adapted(
     skeleton, persons = model.skeleton, model.persons
     if len(archive.channels) != model.channels:
         raise ConfigError(
-            f"{archive.path} has {len(archive.channels)} coordinates ({', '.join(archive.channels)}), the model reads "
-            f"{model.channels}; choose a set of the same kind"
+            f"{archive.path} has {counted(len(archive.channels), 'coordinate')} ({', '.join(archive.channels)}), the "
+            f"model reads {model.channels}; choose a set of the same kind"
         )
     scale = factor(archive.units, units)
     same_joints = same_layout(archive.skeleton, skeleton)
@@ -62,7 +63,7 @@ def adapted(
         return archive
     said = [] if same_joints else [f"joints of {archive.skeleton.name} converted to {skeleton.name}"]
     said += [] if scale == 1.0 else [f"{archive.units} scaled to {units}"]
-    said += [] if archive.persons == persons else [f"{archive.persons} persons made {persons}"]
+    said += [] if archive.persons == persons else [f"{counted(archive.persons, 'person')} made {persons}"]
     if notes is not None:
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
     rates = readings(archive, skeleton), archive.fps

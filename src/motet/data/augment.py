@@ -20,6 +20,7 @@ from torch import Tensor
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Fraction, NotNegative, Options
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.data.preprocess import lateral_axis, present_joints
 from motet.data.skeletons import Skeleton
 
@@ -93,7 +94,7 @@ def check_options(options: Augment, skeleton: Skeleton, channels: int) -> None:
     if options.rotate and channels % 3 != 0:
         raise ConfigError(f"augment.rotate needs coordinates x, y, z, but the clips have {channels}; set it to 0")
     if options.rotate and skeleton.up is not None and channels != 3:
-        raise ConfigError(f"augment.rotate turns a body in space, but the clips have {channels} coordinates")
+        raise ConfigError(f"augment.rotate turns a body in space, but the clips have {counted(channels, 'coordinate')}")
     if options.mirror and not skeleton.mirror:
         raise ConfigError(f"augment.mirror needs mirror pairs, but {skeleton.name!r} declares none; set it to 0")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import DataError
-from motet.core.text import printable
+from motet.core.text import counted, printable
 
 STRUCTURE = ("name", "offset", "length", "persons", "sha256")
 """Columns that the archive fills itself."""
@@ -70,10 +70,12 @@ def _value(clip: str, name: str, value: Any, classes: int) -> Any:
         raise DataError(f"clip {clip}: {name} is {value!r:.60}, not a whole number")
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
-            raise DataError(f"clip {clip}: {name} is a number of {len(str(abs(value)))} digits, which is too large")
+            raise DataError(
+                f"clip {clip}: {name} is a number of {counted(len(str(abs(value))), 'digit')}, which is too large"
+            )
         limit = classes or MOST_CLASSES
         if name == "label" and not 0 <= value < limit:
-            named = f"{classes} classes" if classes else f"{MOST_CLASSES:,} at most"
+            named = f"{counted(classes, 'class')}" if classes else f"{MOST_CLASSES:,} at most"
             raise DataError(f"clip {clip}: label {value} is none of {named}")
         return value
     if isinstance(value, float):

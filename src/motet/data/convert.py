@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
@@ -134,7 +135,9 @@ def convert(frames: Float, source: Skeleton, target: Skeleton) -> Float:
     """
     frames = np.asarray(frames)
     if frames.ndim < 2 or frames.shape[-2] != len(source):
-        raise ConfigError(f"frames of shape {frames.shape} do not fit the {len(source)} joints of {source.name!r}")
+        raise ConfigError(
+            f"frames of shape {frames.shape} do not fit the {counted(len(source), 'joint')} of {source.name!r}"
+        )
     recipes = {name: recipe(name, source) for name in target.canonical}
     missing = [name for name, made in recipes.items() if made is None]
     if missing:
@@ -164,7 +167,7 @@ def _turn(frames: Float, matrix: npt.NDArray[np.float64], source: Skeleton, targ
     if channels not in (2, 3) or (channels == 2 and matrix[:2, 2].any()):
         raise ConfigError(
             f"{source.name!r} (up {source.up}) cannot be turned to {target.name!r} (up {target.up}) with "
-            f"{channels} coordinates"
+            f"{counted(channels, 'coordinate')}"
         )
     turned: Float = frames @ matrix[:channels, :channels].T.astype(frames.dtype)
     return turned + 0.0  # no negative zeros: an absent joint is plain zero

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
 from motet.data.preprocess import check_method, coordinates, oriented, preprocess
@@ -117,7 +118,7 @@ class ClipStore:
             found = self._position[rows.clamp(max=len(self._position) - 1)].where(rows < len(self._position), -1)
         if rows.numel() and (int(found.min()) < 0 or int(rows.min()) < 0):
             absent = rows[(found < 0) | (rows < 0)]
-            raise ConfigError(f"clip {int(absent[0])} is not among the {len(self)} clips of this store")
+            raise ConfigError(f"clip {int(absent[0])} is not among the {counted(len(self), 'clip')} of this store")
         return found
 
     def lengths_of(self, ids: Tensor) -> Tensor:
@@ -293,14 +294,16 @@ class Batches(Sequence[Tensor]):
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
         if batch_size % world:
-            raise ConfigError(f"batch_size {batch_size} cannot be shared by {world} processes; choose a multiple")
+            raise ConfigError(
+                f"batch_size {batch_size} cannot be shared by {counted(world, 'process')}; choose a multiple"
+            )
         if not 0 <= rank < world:
             raise ConfigError(f"rank {rank} is outside 0..{world - 1}")
         full = len(ids) // batch_size
         count = full if drop_last else -(-len(ids) // batch_size)
         if count == 0:
             raise ConfigError(
-                f"no batch of {batch_size} from {len(ids)} clips; lower --batch-size to at most {len(ids)}"
+                f"no batch of {batch_size} from {counted(len(ids), 'clip')}; lower --batch-size to at most {len(ids)}"
             )
         self.ids, self.batch_size, self.seed, self.epoch = ids, batch_size, seed, epoch
         self.drop_last, self.rank, self.world = drop_last, rank, world
@@ -433,7 +436,7 @@ def _map_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[T
     with path.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), 0)
     if len(mapped) != int(np.prod(shape)) * dtype.itemsize:
-        raise DataError(f"{path} holds {len(mapped)} bytes, not those of {shape}; delete it")
+        raise DataError(f"{path} holds {counted(len(mapped), 'byte')}, not those of {shape}; delete it")
     return torch.from_numpy(np.frombuffer(mapped, dtype=kind).reshape(shape)), mapped
 
 

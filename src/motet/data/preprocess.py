@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.skeletons import Skeleton
 
 METHODS = ("cmd", "crossclr", "yaw", "body", "center", "first-frame", "none")
@@ -68,7 +69,7 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
         return
     if channels != 3:
         raise ConfigError(
-            f"preprocess {method!r} rotates in space, but the clips have {channels} coordinates; "
+            f"preprocess {method!r} rotates in space, but the clips have {counted(channels, 'coordinate')}; "
             "choose 'first-frame', 'center' or 'none'"
         )
     landmark(skeleton, "left shoulder")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 AXES = ("+x", "-x", "+y", "-y", "+z", "-z")
 
@@ -56,7 +57,9 @@ class Skeleton:
             twice = sorted({j for j in self.joints if self.joints.count(j) > 1})
             raise ConfigError(f"skeleton {self.name!r} names {', '.join(twice)} more than once")
         if len(self.parents) != count:
-            raise ConfigError(f"skeleton {self.name!r} has {count} joints but {len(self.parents)} parents")
+            raise ConfigError(
+                f"skeleton {self.name!r} has {counted(count, 'joint')} but {counted(len(self.parents), 'parent')}"
+            )
         for joint, parent in enumerate(self.parents):
             if not -1 <= parent < count:
                 raise ConfigError(f"skeleton {self.name!r}: parent {parent} of {self.joints[joint]!r} is no joint")
@@ -82,7 +85,9 @@ class Skeleton:
         if not self.canonical:
             object.__setattr__(self, "canonical", self.joints)
         elif len(self.canonical) != count:
-            raise ConfigError(f"skeleton {self.name!r} has {count} joints but {len(self.canonical)} canonical names")
+            raise ConfigError(
+                f"skeleton {self.name!r} has {counted(count, 'joint')} but {len(self.canonical)} canonical names"
+            )
 
     def __len__(self) -> int:
         return len(self.joints)

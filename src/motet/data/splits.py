@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 
 Ids = npt.NDArray[np.int64]
@@ -90,7 +91,7 @@ def split(archive: MotionArchive, rule: str) -> Split:
         if not mask.any():
             raise ConfigError(f"split rule {rule!r}: no clip of {archive.path} is left to {side}; {_values(archive)}")
     shared = _shared_subjects(archive, train, test) if rule != "all" else []
-    who = "1 person is" if len(shared) == 1 else f"{len(shared)} people are"
+    who = "1 person is" if len(shared) == 1 else f"{counted(len(shared), 'person', 'people')} are"
     warning = f"{who} both in training and in test: scores are optimistic" if shared else ""
     key = next(k for k in RULES if k.partition(":")[0] == word)
     return Split(ids[train], ids[test], rule, RULES[key], warning)
@@ -125,7 +126,7 @@ def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed
     if not 0 < fraction < 1:
         raise ConfigError(f"validation fraction is {fraction}; it must be between 0 and 1")
     if len(given.train) < 2:
-        raise ConfigError(f"split rule {given.name!r}: {len(given.train)} training clips cannot be divided")
+        raise ConfigError(f"split rule {given.name!r}: {counted(len(given.train), 'training clip')} cannot be divided")
     subjects = archive.clips["subject"].fill_null(-1).to_numpy()[given.train]
     people = np.unique(subjects)
     rng = np.random.default_rng(seed)
@@ -240,8 +241,8 @@ def _kfold(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
     if len(people) < 2:
         raise ConfigError(f"split rule {rule!r}: {archive.path} has one subject only; random:0.3@0 draws clips")
     if not 2 <= count <= len(people):
-        folds = f"2 to {len(people)} folds are possible" if len(people) > 2 else "2 folds are possible"
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has {len(people)} subjects, so {folds}")
+        folds = f"2 to {counted(len(people), 'fold')} are possible" if len(people) > 2 else "2 folds are possible"
+        raise ConfigError(f"split rule {rule!r}: {archive.path} has {counted(len(people), 'subject')}, so {folds}")
     if not 1 <= fold <= count:
         raise ConfigError(f"split rule {rule!r}: there is no fold {fold}, they are numbered 1..{count}")
     # the subject with most clips first, each into the fold that has least

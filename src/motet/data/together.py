@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.adapt import Layout, into, readings, same_layout, written_as
@@ -57,8 +58,8 @@ def common_form(archives: Sequence[MotionArchive]) -> Form:
     for other in archives[1:]:
         if other.skeleton.kind != first.skeleton.kind or len(other.channels) != len(first.channels):
             raise ConfigError(
-                f"{first.path} holds {first.skeleton.kind} clips with {len(first.channels)} coordinates, {other.path} "
-                f"{other.skeleton.kind} clips with {len(other.channels)}; train on archives of one kind"
+                f"{first.path} holds {first.skeleton.kind} clips with {counted(len(first.channels), 'coordinate')}, "
+                f"{other.path} {other.skeleton.kind} clips with {len(other.channels)}; train on archives of one kind"
             )
     persons, channels = max(a.persons for a in archives), len(first.channels)
     return Form(
@@ -74,8 +75,8 @@ def _common(skeletons: Sequence[Skeleton]) -> Skeleton:
     nodes = [i for i, j in enumerate(first.canonical) if all(recipe(j, s) is not None for s in skeletons)]
     if len(nodes) < (1 if first.kind == "sensor" else FEWEST):
         raise ConfigError(
-            f"{', '.join(dict.fromkeys(s.name for s in skeletons))} have {len(nodes)} joints in common, too few to "
-            "train together; `motet data convert --layout` brings an archive to another layout"
+            f"{', '.join(dict.fromkeys(s.name for s in skeletons))} have {counted(len(nodes), 'joint')} in common, "
+            f"too few to train together; `motet data convert --layout` brings an archive to another layout"
         )
     return sub_skeleton(first, nodes)
 
@@ -198,7 +199,10 @@ class Sets:
         """
         counts = [len(s.train) for s in self.sides]
         if weights and len(weights) != len(counts):
-            raise ConfigError(f"set_weights has {len(weights)} values for {len(counts)} archives; give one of each")
+            raise ConfigError(
+                f"set_weights has {counted(len(weights), 'value')} for {counted(len(counts), 'archive')}; give one "
+                f"of each"
+            )
         wanted = list(weights) or [math.sqrt(n) for n in counts]
         rates = [w / n for w, n in zip(wanted, counts, strict=True)]
         return [max(1, round(n * rate / max(rates))) for n, rate in zip(counts, rates, strict=True)]

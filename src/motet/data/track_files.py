@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
-from motet.core.text import from_cell
+from motet.core.text import counted, from_cell
 from motet.data.clip_table import csv_text
 from motet.data.tracks import intervals
 
@@ -134,7 +134,10 @@ def _frames(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
         names = [name.strip() for name in records[0]]
         wrong = next((n for n, row in enumerate(records, 1) if row and len(row) != len(names)), None)
         if wrong is not None:
-            raise DataError(f"{path}, line {wrong}: {len(records[wrong - 1])} cells under {len(names)} columns")
+            raise DataError(
+                f"{path}, line {wrong}: {counted(len(records[wrong - 1]), 'cell')} under "
+                f"{counted(len(names), 'column')}"
+            )
         taken = [i for i, name in enumerate(names) if name.lower() not in ("frame", "time", "timestamp", "index", "")]
         columns = {names[i]: [row[i].strip() if row else "" for row in records[1:]] for i in taken}
     return {name: intervals(path.stem, labels, fps) for name, labels in columns.items()}

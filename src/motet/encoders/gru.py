@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.skeletons import Skeleton
 from motet.encoders import recurrence
 from motet.encoders.clips import check_clips
@@ -260,7 +261,9 @@ def encode_together(encoders: Sequence[nn.Module], inputs: Sequence[Tensor]) -> 
         One (B, feature_size) tensor per stream, in the given order.
     """
     if len(encoders) != len(inputs):
-        raise ConfigError(f"{len(encoders)} encoders were given {len(inputs)} inputs; each needs its own")
+        raise ConfigError(
+            f"{counted(len(encoders), 'encoder')} were given {counted(len(inputs), 'input')}; each needs its own"
+        )
     results: list[Tensor | None] = [None] * len(encoders)
     groups: dict[object, list[tuple[int, CausalGRU, Tensor]]] = {}
     for index, (encoder, x) in enumerate(zip(encoders, inputs, strict=True)):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
+from motet.core.errors import ConfigError, RunError
+from motet.core.forms import checked
 from motet.core.options import Bounds, Natural, NotNegative
 from motet.data.columns import MOST_PERSONS
 from motet.data.skeletons import Skeleton
@@ -123,3 +127,21 @@ class EnvironmentForm(TypedDict):
     """:func:`motet.core.environment.environment`."""
 
     command: NotRequired[str | None]
+
+
+def stored_json(path: Path, form: Any) -> Any:
+    """What a run stored of a part of it.
+
+    Args:
+        path: a JSON file.
+        form: as for :func:`motet.core.forms.checked`.
+
+    Raises:
+        RunError: the file is gone, damaged or of another form.
+    """
+    try:
+        content = json.loads(path.read_text())
+        checked(form, content, path)
+    except (OSError, ValueError, ConfigError) as error:
+        raise RunError(f"{path} is damaged ({error}); train into a new directory") from error
+    return content

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 
 PLACES = ("offset", "length", "persons", "source", "sha256")
@@ -48,7 +49,7 @@ def unpacked(text: str, count: int) -> npt.NDArray[np.int64]:
     """
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), dtype=np.uint8))
     if not count <= len(bits) < count + 8:
-        raise ValueError(f"it holds {len(bits)} clips, not {count}")
+        raise ValueError(f"it holds {counted(len(bits), 'clip')}, not {count}")
     return np.flatnonzero(bits[:count]).astype(np.int64)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Layers, Momentum, Natural, NotNegative, Options, Positive
+from motet.core.text import counted
 from motet.encoders import EncoderName, encoder_option_names
 
 T = TypeVar("T", bound=Options)
@@ -69,8 +70,8 @@ def as_started(options: T, given: Mapping[str, Any]) -> T:
     for name, count in zip(("devices", "nodes"), found, strict=True):
         if given.get(name, count) != count:
             raise ConfigError(
-                f"{name} is {given[name]}, but {found[0]} processes were started on each of {found[1]} machines; "
-                f"leave --{name} out"
+                f"{name} is {given[name]}, but {counted(found[0], 'process')} were started on each of "
+                f"{counted(found[1], 'machine')}; leave --{name} out"
             )
     return options.with_options({"devices": found[0], "nodes": found[1]})
 

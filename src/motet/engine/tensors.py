@@ -21,6 +21,7 @@ from torch.nn.modules.module import (
 )
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 _ENTRY, _EARLIER = "motet", "sha256"
 
@@ -73,7 +74,7 @@ def check_size(make: Callable[[], Any], held: Mapping[str, Tensor]) -> None:
     if 0 in sizes and all(x.numel() for x in held.values()):
         raise RuntimeError("the configuration asks for a layer without numbers, the file has none")
     if asked > 8 * there + 2**20:
-        raise RuntimeError(f"the configuration asks for {asked:,} numbers, the file holds {there:,}")
+        raise RuntimeError(f"the configuration asks for {counted(asked, 'number')}, the file holds {there:,}")
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def room(most: int | None = None, where: str = "") -> Iterator[None]:
         nonlocal asked
         asked += times * held.numel() if held is not None and held.device.type != "meta" else 0
         if asked > limit:
-            raise ConfigError(f"{said} ask for a network of at least {asked // copies:,} numbers, {why}")
+            raise ConfigError(f"{said} ask for a network of at least {counted(asked // copies, 'number')}, {why}")
 
     hooks = (
         register_module_parameter_registration_hook(lambda module, name, held: count(held, copies)),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data import copies
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
@@ -52,8 +53,8 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     if len(shared):
         name = archive.clips["name"][int(shared[0])]
         raise ConfigError(
-            f"split {rule} of {archive.path} puts {len(shared)} clips on both sides, the first is {name}; name another "
-            f"one by --split, e.g. --split {default_rule(archive)}"
+            f"split {rule} of {archive.path} puts {counted(len(shared), 'clip')} on both sides, the first is {name}; "
+            f"name another one by --split, e.g. --split {default_rule(archive)}"
         )
     notes = [parts.warning] if parts.warning else []
     labels = archive.labels
@@ -61,7 +62,7 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         raise ConfigError(f"{archive.path} has no labels; accuracy needs them: import it with labels")
     unlabelled = int((labels[train] < 0).sum() + (labels[test] < 0).sum())
     if unlabelled:
-        notes.append(f"{unlabelled} clips without a label were left out")
+        notes.append(f"{counted(unlabelled, 'clip')} without a label were left out")
     train, test = train[labels[train] >= 0], test[labels[test] >= 0]
     for name, side in (("training", train), ("test", test)):
         if len(side) == 0:
@@ -70,12 +71,16 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     if len(unseen):
         count = int(np.isin(labels[test], unseen).sum())
         names = ", ".join(archive.class_names[i] for i in unseen)
-        notes.append(f"{count} test clips of {len(unseen)} classes without a training clip can only be wrong: {names}")
+        notes.append(
+            f"{counted(count, 'test clip')} of {counted(len(unseen), 'class')} without a training clip can only be "
+            f"wrong: {names}"
+        )
     digests = archive.clips["sha256"].to_numpy()
     exact = int(np.isin(digests[test], digests[train]).sum())
     if exact:
         notes.append(
-            f"{exact} of {len(test)} test clips are exact copies of training clips, so figures are too good{_HINT}"
+            f"{exact} of {counted(len(test), 'test clip')} are exact copies of training clips, so figures are too "
+            f"good{_HINT}"
         )
     classes, index = np.unique(labels[np.concatenate([train, test])], return_inverse=True)
     return LabelledClips(
@@ -106,8 +111,9 @@ def without_copies(archive: MotionArchive, clips: LabelledClips) -> LabelledClip
     said = "no test clip is a copy of a training clip"
     if not kept.all():
         said = (
-            f"{int((~kept).sum())} of {len(kept)} test clips are copies of training clips ({len(exact)} exact, "
-            f"{len(close)} with noise or frames in common): figures with them are too good, those without stand beside"
+            f"{int((~kept).sum())} of {counted(len(kept), 'test clip')} are copies of training clips ({len(exact)} "
+            f"exact, {len(close)} with noise or frames in common): figures with them are too good, those without "
+            f"stand beside"
         )
     clips.notes[:] = [*(note for note in clips.notes if not note.endswith(_HINT)), said]
     return replace(clips, test=clips.test[kept], test_labels=clips.test_labels[kept])
@@ -132,6 +138,6 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
     if changed:
         remedy = f"{', '.join(changed)} changed since then: evaluate on the archive as it was"
     return (
-        f"{len(seen)} of {len(test)} test clips{who} were in the pretraining (split {run.split}), so figures are too "
-        f"good; {remedy}"
+        f"{len(seen)} of {counted(len(test), 'test clip')}{who} were in the pretraining (split {run.split}), so "
+        f"figures are too good; {remedy}"
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -62,7 +63,10 @@ def evaluate(context: Context, options: Options) -> list[Row]:
     """
     wanted = options.clusters or len(np.unique(context.test_labels))
     if not 2 <= wanted <= len(context.test):
-        raise ConfigError(f"{wanted} clusters of {len(context.test)} test clips; choose --cluster.clusters in between")
+        raise ConfigError(
+            f"{counted(wanted, 'cluster')} of {counted(len(context.test), 'test clip')}; choose --cluster.clusters "
+            f"in between"
+        )
     algorithms = (KMEANS, HDBSCAN) if options.unknown else (KMEANS,)
     rows = []
     for kind, sets in context.groups():

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate import linear, linear_cached
 from motet.evaluate.context import Context
@@ -42,7 +43,8 @@ def check(context: Context, options: Options) -> None:
         raise ConfigError(f"the run has one stream ({streams[0]}); an ensemble needs several: evaluate knn or linear")
     if options.weights and len(options.weights) != len(streams):
         raise ConfigError(
-            f"--ensemble.weights has {len(options.weights)} numbers for {len(streams)} streams ({', '.join(streams)})"
+            f"--ensemble.weights has {counted(len(options.weights), 'number')} for {counted(len(streams), 'stream')} "
+            f"({', '.join(streams)})"
         )
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
@@ -128,7 +129,9 @@ def usable(context: Context, options: Options) -> tuple[int, ...]:
     largest = int(np.bincount(context.train_labels).max())
     kept = tuple(c for c in options.counts if c <= largest)
     if not kept:
-        raise ConfigError(f"no class has {min(options.counts)} training clips; lower {flag(options, 'counts')}")
+        raise ConfigError(
+            f"no class has {counted(min(options.counts), 'training clip')}; lower {flag(options, 'counts')}"
+        )
     return kept
 
 
@@ -143,8 +146,8 @@ def evaluate(context: Context, options: Options) -> list[Row]:
     sizes = np.bincount(context.train_labels)
     smallest = int(sizes[sizes > 0].min())
     if len(counts) < len(options.counts) or smallest < max(counts):
-        span = str(smallest) if smallest == sizes.max() else f"{smallest} to {sizes.max()}"
-        context.notes.append(f"classes have {span} training clips each; one with fewer than asked for gives all it has")
+        span = ("" if smallest == sizes.max() else f"{smallest} to ") + counted(int(sizes.max()), "training clip")
+        context.notes.append(f"classes have {span} each; one with fewer than asked for gives all it has")
     draws = {c: [draw(context.train_labels, c, repeat) for repeat in range(options.repeats)] for c in counts}
     together = [d for several in draws.values() for d in several]
     stream = "+".join(context.streams)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -72,8 +73,8 @@ def draw(context: Context, options: Options, shots: int, seed: int) -> Episodes:
     way = min(options.way, len(usable))
     if way < 2:
         raise ConfigError(
-            f"only {way} classes have {shots} training clips and a test clip; lower --fewshot.shots or choose another "
-            "split"
+            f"only {counted(way, 'class')} with {counted(shots, 'training clip')} and a test clip; lower "
+            f"--fewshot.shots or choose another split"
         )
     queries = min(options.queries, min(len(members[1][c]) for c in usable))
     random = np.random.default_rng([seed, shots])
@@ -112,7 +113,7 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         episodes = draw(context, options, shots, seed=0)
         way, queries = episodes.query.shape[1:]
         if shots == options.shots[0] and way < options.way:
-            context.notes.append(f"episodes have {way} classes; no more have enough clips on both sides")
+            context.notes.append(f"episodes have {counted(way, 'class')}; no more have enough clips on both sides")
         for kind, sets in context.groups():
             values: dict[str, list[float]] = {name: [] for name in names}
             spread: dict[str, list[float]] = {name: [] for name in names}

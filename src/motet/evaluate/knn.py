@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
@@ -42,7 +43,9 @@ class Options:
 def check(context: Context, options: Options) -> None:
     """Refuse more neighbours than there are training clips, before anything is computed."""
     if options.k > len(context.train):
-        raise ConfigError(f"k is {options.k} but only {len(context.train)} clips train; lower --knn.k")
+        raise ConfigError(
+            f"k is {options.k} but there is only {counted(len(context.train), 'training clip')}; lower --knn.k"
+        )
 
 
 def evaluate(context: Context, options: Options) -> list[Row]:

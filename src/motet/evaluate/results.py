@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.files import written
+from motet.core.text import counted
 from motet.engine.table import Row, percent
 
 Integers = npt.NDArray[np.int64]
@@ -98,16 +99,18 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
     simulated = ", **simulated: no person was recorded**" if archive["simulated"] else ""
     runs = ", ".join(f"`{r['path']}` ({r['recipe']}, seed {r['seed']})" for r in evaluation["runs"])
     hardware = evaluation["hardware"]
-    machine = f"{hardware['cpu']}, {hardware['threads']} threads" + (f", {hardware['gpu']}" if hardware["gpu"] else "")
+    machine = f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}" + (
+        f", {hardware['gpu']}" if hardware["gpu"] else ""
+    )
     lines = [
         f"# Evaluation of {', '.join(dict.fromkeys(r['recipe'] for r in evaluation['runs']))}",
         "",
         f"- Command: `{evaluation['command']}`",
         f"- Runs: {runs}",
-        f"- Data: `{archive['path']}`, {archive['clips']} clips, {archive['hash'][:12]}, "
+        f"- Data: `{archive['path']}`, {counted(archive['clips'], 'clip')}, {archive['hash'][:12]}, "
         f"licence: {archive['licence']}{simulated}",
-        f"- Split: {split['rule']}, {split['train']} training and {split['test']} test clips, "
-        f"{split['classes']} classes",
+        f"- Split: {split['rule']}, {split['train']} training and {counted(split['test'], 'test clip')}, "
+        f"{counted(split['classes'], 'class')}",
         f"- Seeds of the protocols: {_seeds(evaluation['protocols'])}",
         f"- Machine: {machine}; torch {evaluation['torch']}, motet {evaluation['motet']}; "
         f"{evaluation['seconds']:.0f} s",
@@ -152,10 +155,10 @@ def excerpt(evaluation: Mapping[str, Any], *, run: str) -> str:
         commands.append(shlex.join(words))
     lines = [
         f"- Command: `{' && '.join(commands)}`",
-        f"- Data: {name}, {archive['clips']} clips, {archive['hash'][:12]}"
+        f"- Data: {name}, {counted(archive['clips'], 'clip')}, {archive['hash'][:12]}"
         + (", **simulated: no person was recorded**" if archive["simulated"] else ""),
-        f"- Split: {split['rule']}, {split['train']} training and {split['test']} test clips, "
-        f"{split['classes']} classes",
+        f"- Split: {split['rule']}, {split['train']} training and {counted(split['test'], 'test clip')}, "
+        f"{counted(split['classes'], 'class')}",
         *(f"- Note: {note}" for note in evaluation["notes"]),
         *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
         "",

@@ -54,11 +54,13 @@ def retrieval_scores(
     owners, wanted = integer_labels(train_labels), integer_labels(test_labels)
     if len(owners) != len(gallery) or len(wanted) != len(queries) or len(queries) == 0:
         raise ConfigError(
-            f"there are {len(gallery)} and {len(queries)} features but {len(owners)} and {len(wanted)} labels; "
-            "each side needs as many of both, and at least one query"
+            f"there are {len(gallery)} and {counted(len(queries), 'feature')} but {len(owners)} and "
+            f"{counted(len(wanted), 'label')}; each side needs as many of both, and at least one query"
         )
     if not ks or min(ks) < 1 or max(ks) > len(gallery):
-        raise ConfigError(f"the depths {tuple(ks)} must lie between 1 and the {len(gallery)} clips of the gallery")
+        raise ConfigError(
+            f"the depths {tuple(ks)} must lie between 1 and the {counted(len(gallery), 'clip')} of the gallery"
+        )
     found = owners[nearest(gallery, queries.to(gallery.device), max(ks))[1].cpu().numpy()]
     hits = (found == wanted[:, None]).cumsum(axis=1) > 0
     scores = {f"R@{k}": float(hits[:, k - 1].mean()) for k in ks}

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -97,7 +98,9 @@ class Ridge:
         x = torch.as_tensor(features).detach().double()
         classes, index = np.unique(integer_labels(labels), return_inverse=True)
         if x.ndim != 2 or len(index) != len(x):
-            raise ConfigError(f"there are {tuple(x.shape)} training features but {len(index)} labels")
+            raise ConfigError(
+                f"there are training features of shape {tuple(x.shape)} but {counted(len(index), 'label')}"
+            )
         if len(classes) < 2:
             raise ConfigError("a classifier needs two classes or more")
         shift, gain = standardisation(x)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -53,7 +54,9 @@ def draw(context: Context, ratio: float, repeat: int, sampling: str) -> Tensor:
     if sampling == "uniform":
         count = int(np.floor(ratio * len(labels) + 1e-9))
         if count == 0:
-            raise ConfigError(f"{100 * ratio:g} % of {len(labels)} training clips is none; raise --semi.ratios")
+            raise ConfigError(
+                f"{100 * ratio:g} % of {counted(len(labels), 'training clip')} is none; raise --semi.ratios"
+            )
         return torch.from_numpy(np.sort(random.choice(len(labels), count, replace=False)))
     chosen = []
     for c in np.unique(labels):
@@ -61,8 +64,8 @@ def draw(context: Context, ratio: float, repeat: int, sampling: str) -> Tensor:
         count = int(np.floor(ratio * len(members) + 0.5))
         if count == 0:
             raise ConfigError(
-                f"{100 * ratio:g} % of the {len(members)} training clips of {context.class_names[c]} is none; raise "
-                "--semi.ratios or choose --semi.sampling uniform"
+                f"{100 * ratio:g} % of the {counted(len(members), 'training clip')} of {context.class_names[c]} is "
+                f"none; raise --semi.ratios or choose --semi.sampling uniform"
             )
         chosen.append(random.choice(members, count, replace=False))
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
@@ -90,8 +93,8 @@ def evaluate(context: Context, options: Options) -> list[Row]:
         if min(present) < len(np.unique(context.train_labels)):
             few = " to ".join(map(str, sorted({min(present), max(present)})))
             context.notes.append(
-                f"{100 * ratio:g} % ({len(draws[0])} clips) holds clips of {few} of "
-                f"{len(np.unique(context.train_labels))} classes"
+                f"{100 * ratio:g} % ({counted(len(draws[0]), 'clip')}) holds clips of {few} of "
+                f"{counted(len(np.unique(context.train_labels)), 'class')}"
             )
         shares.append(Share(draws, details))
     context.records["clips"] = record
@@ -104,9 +107,12 @@ def _usual(context: Context) -> tuple[float, ...]:
     usual = tuple(r for r in PUBLISHED if r * clips >= classes)
     if not usual:
         raise ConfigError(
-            f"{clips} training clips of {classes} classes are too few for shares of them; set --semi.ratios"
+            f"too few clips for shares of them: {counted(clips, 'training clip')} of {counted(classes, 'class')}; "
+            f"set --semi.ratios"
         )
     if len(usual) < len(PUBLISHED):
         left = ", ".join(f"{100 * r:g} %" for r in PUBLISHED if r not in usual)
-        context.notes.append(f"left out {left}: fewer clips than the {classes} classes (--semi.ratios forces them)")
+        context.notes.append(
+            f"left out {left}: fewer clips than the {counted(classes, 'class')} (--semi.ratios forces them)"
+        )
     return usual

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import default_rule, split
@@ -72,7 +73,9 @@ def _there(context: Context, archive: MotionArchive, rule: str | None, units: st
     if context.without_copies:
         clips = without_copies(archive, clips)
     name = archive.path.resolve().name
-    context.notes.append(f"{name}: split {parts.name}, {len(clips.train)} training and {len(clips.test)} test clips")
+    context.notes.append(
+        f"{name}: split {parts.name}, {len(clips.train)} training and {counted(len(clips.test), 'test clip')}"
+    )
     context.notes.extend(f"{name}: {note}" for note in clips.notes)
     known = [seen_in_training(f.run, archive, clips.test) for f in context.learned if f.run is not None]
     context.notes.extend(f"{name}: {note}" for note in dict.fromkeys(known) if note)

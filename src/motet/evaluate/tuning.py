@@ -27,6 +27,7 @@ from torch.nn.functional import cross_entropy
 
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.data.loader import center_crop, random_crop
 from motet.encoders import encode_together
 from motet.engine.table import RANDOM, RAW, Row, is_baseline
@@ -404,7 +405,7 @@ def _tune(protocol: str, context: Context, options: Tuning, units: Sequence[_Uni
     epochs = options.epochs_for(context, len(units[0].rows))
     looks, best = options.looks(context, epochs), None
     top1 = top5 = torch.zeros(0)
-    for epoch in context.track(range(epochs), f"{protocol}: {len(units)} × {len(units[0].rows)} clips"):
+    for epoch in context.track(range(epochs), f"{protocol}: {len(units)} × {counted(len(units[0].rows), 'clip')}"):
         for group in sgd.param_groups:
             group["lr"] = schedule.lr[0] * schedule.factor(epoch * schedule.epochs // epochs)
         batches = [_epoch_batches(context, options, schedule, unit, epoch) for unit in units]

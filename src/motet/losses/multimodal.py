@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.losses._precision import at_least_float32
 from motet.losses._rows import NEVER, every, mean, same_class, total, unit
 
@@ -177,8 +178,8 @@ def _weighted(
     """λ1 · mean(fundamental) + λ2 · sum(enhanced) / d; an empty tensor contributes 0."""
     if weights.ndim < 1 or weights.shape[-1] != 2:
         raise ConfigError(
-            f"there are {weights.shape[-1] if weights.ndim else 1} weights; need two, of the fundamental and the "
-            "enhanced critic"
+            f"there are {counted(weights.shape[-1] if weights.ndim else 1, 'weight')}; need two, of the fundamental "
+            f"and the enhanced critic"
         )
     if isinstance(denominator, int | float) and not denominator > 0:
         raise ConfigError(f"denominator is {denominator}; it must be above 0, or None for the number of rows")

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.losses._precision import at_least_float32
 
 
@@ -59,12 +60,14 @@ def spherical_kmeans(
     """
     if x.dim() < 2 or not 1 <= k <= x.shape[-2]:
         raise ConfigError(
-            f"{k} clusters of vectors {tuple(x.shape)}; their number must lie in 1 … (the number of rows)"
+            f"{counted(k, 'cluster')} of vectors {tuple(x.shape)}; their number must lie in 1 … (the number of rows)"
         )
     if restarts < 1 or iterations < 0:
         raise ConfigError(f"restarts is {restarts} and iterations is {iterations}; at least 1 and 0 are needed")
     if start is not None and start.shape != (*x.shape[:-2], k, x.shape[-1]):
-        raise ConfigError(f"a start of shape {tuple(start.shape)} for {k} centres of vectors {tuple(x.shape)}")
+        raise ConfigError(
+            f"a start of shape {tuple(start.shape)} for {counted(k, 'centre')} of vectors {tuple(x.shape)}"
+        )
     rows = normalize(x, dim=-1).reshape(-1, *x.shape[-2:])
     best: Clustering | None = None
     for number in range(restarts if start is None else 1):

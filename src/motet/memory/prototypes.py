@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.memory.kmeans import spherical_kmeans
 from motet.memory.queue import Queue
 
@@ -49,7 +50,7 @@ class Prototypes(nn.Module):
     ) -> None:
         super().__init__()
         if not 1 <= count <= recent:
-            raise ConfigError(f"{count} prototypes of {recent} recent keys; there must be 1 … {recent}")
+            raise ConfigError(f"{counted(count, 'prototype')} of {recent} recent keys; there must be 1 … {recent}")
         if refresh < 1:
             raise ConfigError(f"prototypes are refreshed every {refresh} steps; it must be 1 or more")
         self.streams, self.recent, self.refresh = tuple(streams), recent, refresh

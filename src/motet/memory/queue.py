@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 
 class Queue(nn.Module):
@@ -84,7 +85,7 @@ class Queue(nn.Module):
             ConfigError: the queue has fewer slots.
         """
         if not 1 <= count <= self.size:
-            raise ConfigError(f"{count} recent keys of a queue of {self.size} slots; raise --queue-size")
+            raise ConfigError(f"{count} recent keys of a queue of {counted(self.size, 'slot')}; raise --queue-size")
         slots = (self.pointer + torch.arange(-count, 0, device=self.pointer.device)) % self.size
         return {s: self.ring(s)[slots] for s in self.streams}
 

@@ -28,6 +28,7 @@ from motet.core.distributed import gather_rows
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.options import Count, Fraction, Momentum, Positive
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.data.extreme import padded_crop
 from motet.data.skeletons import Skeleton
 from motet.encoders import encode_together
@@ -171,8 +172,9 @@ class Contrastive(Method):
         queue = self.queue_size
         if queue > clips and not self.mask_own:
             warnings.warn(
-                f"the queue ({queue}) is larger than the training set ({clips} clips): it will hold several copies of "
-                f"every clip, which then count as its own negatives; try --queue-size {max(batch_size, clips // 2)}",
+                f"the queue ({queue}) is larger than the training set ({counted(clips, 'clip')}): it will hold "
+                f"several copies of every clip, which then count as its own negatives; try --queue-size "
+                f"{max(batch_size, clips // 2)}",
                 MotetWarning,
                 stacklevel=4,
             )

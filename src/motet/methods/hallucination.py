@@ -12,6 +12,7 @@ from torch import Tensor
 
 from motet.core.distributed import mean_over_ranks, world_size
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.losses import candidates, hallucinate, hallucination_loss, retained
 from motet.losses._precision import at_least_float32
 from motet.losses.hallucination import Positives
@@ -119,7 +120,9 @@ class Hallucination:
         if self.candidates is not None and self.candidates < 1:
             raise ConfigError(f"candidates is {self.candidates}, it must be 1 or more")
         if self.skip_nearest >= self.prototypes:
-            raise ConfigError(f"skip_nearest is {self.skip_nearest}: that leaves none of {self.prototypes} prototypes")
+            raise ConfigError(
+                f"skip_nearest is {self.skip_nearest}: that leaves none of {counted(self.prototypes, 'prototype')}"
+            )
         if not 0 <= self.hardness <= 1:
             raise ConfigError(f"hardness is {self.hardness}, it must lie in [0, 1]; for λ = 1000 give --halt 0.01")
         if self.halt is None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from motet.core.distributed import own_rows
 from motet.core.errors import ConfigError, MotetWarning
+from motet.core.text import counted
 from motet.losses import in_batch_nce
 from motet.losses.hallucination import Positives
 from motet.memory import Prototypes
@@ -75,15 +76,15 @@ class HaLP(Hallucination, Contrastive):
         start, recent = self.start(epochs), min(self.recent, self.queue_size)
         if self.prototypes_from == "batch" and self.halp_weight and batch_size // 2 < self.prototypes:
             warnings.warn(
-                f"a batch of {batch_size} gives {max(1, batch_size // 2)} prototypes, not {self.prototypes}: each "
-                "needs two clips; lower --prototypes or raise --batch-size",
+                f"a batch of {batch_size} gives {counted(max(1, batch_size // 2), 'prototype')}, not "
+                f"{self.prototypes}: each needs two clips; lower --prototypes or raise --batch-size",
                 MotetWarning,
                 stacklevel=2,
             )
         if self.prototypes_from == "queue" and self.halp_weight and recent < self.prototypes:
             warnings.warn(
-                f"{recent} recent keys give {recent} prototypes, not {self.prototypes}, each of one key; lower "
-                "--prototypes, or raise --recent or --queue-size",
+                f"{recent} recent keys give {counted(recent, 'prototype')}, not {self.prototypes}, each of one key; "
+                f"lower --prototypes, or raise --recent or --queue-size",
                 MotetWarning,
                 stacklevel=2,
             )
@@ -94,10 +95,13 @@ class HaLP(Hallucination, Contrastive):
         if since * batch_size >= self.halp_wait and total * batch_size >= recent:
             return
         if since * batch_size < self.halp_wait:
-            reason = f"{self.halp_wait} keys from epoch {start + 1} on, but {since * batch_size} come in"
+            reason = f"{counted(self.halp_wait, 'key')} from epoch {start + 1} on, but {since * batch_size} come in"
             remedy = "lower --halp-wait or --halp-start"
         else:
-            reason, remedy = f"{recent} keys, but {total * batch_size} come in", "lower --recent and --prototypes"
+            reason, remedy = (
+                f"{counted(recent, 'key')}, but {total * batch_size} come in",
+                "lower --recent and --prototypes",
+            )
         warnings.warn(
             f"hallucinated positives wait for {reason}, so there are none in this run; {remedy}, or raise --epochs",
             MotetWarning,
@@ -173,7 +177,7 @@ class HaLP(Hallucination, Contrastive):
         self.check_hallucination()
         if self.prototypes_from == "queue" and self.recent < self.prototypes:
             raise ConfigError(
-                f"prototypes is {self.prototypes} but only {self.recent} keys are clustered; raise --recent"
+                f"prototypes is {self.prototypes} but only {counted(self.recent, 'key')} are clustered; raise --recent"
             )
         if self.refresh < 1:
             raise ConfigError(f"refresh is {self.refresh}, it must be 1 or more")

@@ -236,9 +236,10 @@ class Model(Face):
         theirs = (archive.skeleton.joints, archive.persons, len(archive.channels))
         if ours != theirs:
             raise ConfigError(
-                f"{archive.path} has clips of {archive.skeleton.name} ({len(theirs[0])} joints, {theirs[1]} persons, "
-                f"{theirs[2]} channels), the model was trained on {self.skeleton.name} ({len(ours[0])} joints, "
-                f"{ours[1]} persons, {ours[2]} channels)"
+                f"{archive.path} has clips of {archive.skeleton.name} ({counted(len(theirs[0]), 'joint')}, "
+                f"{counted(theirs[1], 'person')}, {counted(theirs[2], 'channel')}), the model was trained on "
+                f"{self.skeleton.name} ({counted(len(ours[0]), 'joint')}, {counted(ours[1], 'person')}, "
+                f"{counted(ours[2], 'channel')})"
             )
         self._check_units(archive, axes=True)
 
@@ -348,7 +349,11 @@ class Model(Face):
         """What a model card says of the weights."""
         recipe, data = self.recipe, run.config["data"]
         simulated = " (simulated: no person was recorded)" if data.get("simulated") else ""
-        trained = f"{run.config.get('train_clips', '?')} clips, split {run.split}" if run.split else "unknown clips"
+        trained = (
+            f"{counted(run.config.get('train_clips', '?'), 'clip')}, split {run.split}"
+            if run.split
+            else "unknown clips"
+        )
         return Card(
             f"{recipe.recipe} on {self.skeleton.name}",
             f"Encoders of {', '.join(recipe.streams)}, trained without labels by `{recipe.recipe}` of motet "
@@ -358,8 +363,8 @@ class Model(Face):
                 ("terms of the recordings", data.get("licence", "unknown")),
                 (
                     "input",
-                    f"{recipe.frames} frames, {self.persons} persons, {len(self.skeleton.joints)} joints, "
-                    f"{', '.join(data['channels'])}",
+                    f"{counted(recipe.frames, 'frame')}, {counted(self.persons, 'person')}, "
+                    f"{counted(len(self.skeleton.joints), 'joint')}, {', '.join(data['channels'])}",
                 ),
                 ("preprocessing", recipe.preprocess),
                 ("encoder", str(recipe.encoder)),

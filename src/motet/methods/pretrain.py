@@ -106,11 +106,13 @@ def _check_sizes(recipe: Recipe, clips: int) -> None:
     batch, processes = recipe.batch_size, recipe.loop.processes
     if batch % processes:
         raise ConfigError(
-            f"batch_size {batch} cannot be shared by {processes} processes; try --batch-size "
+            f"batch_size {batch} cannot be shared by {counted(processes, 'process')}; try --batch-size "
             f"{max(1, batch // processes) * processes}"
         )
     if batch > clips:
-        raise ConfigError(f"batch_size {batch} is larger than the {clips} clips of an epoch; lower --batch-size")
+        raise ConfigError(
+            f"batch_size {batch} is larger than the {counted(clips, 'clip')} of an epoch; lower --batch-size"
+        )
     recipe.method.check_sizes(clips, batch)
 
 
@@ -126,7 +128,7 @@ def _warn_left_out(recipe: Recipe, clips: int) -> None:
         return
     smaller = 1 << max(0, (clips // FEW_STEPS).bit_length() - 1)  # the power of two that gives as many steps
     hint = f"; try --batch-size {smaller}" if 1 < smaller < batch and smaller % recipe.loop.processes == 0 else ""
-    unused = f", {left} of {clips} clips unused in each" if left else ""
+    unused = f", {left} of {counted(clips, 'clip')} unused in each" if left else ""
     warnings.warn(
         f"{counted(steps, 'step')} an epoch with batches of {batch}{unused}{hint}",
         MotetWarning,

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -33,7 +34,9 @@ def cluster_scores(labels: npt.ArrayLike | Tensor, clusters: npt.ArrayLike | Ten
     classes, groups = _integers("labels", labels), _integers("clusters", clusters)
     count = len(classes)
     if count != len(groups) or count == 0:
-        raise ConfigError(f"there are {count} labels and {len(groups)} clusters; both need the same number, ≥ 1")
+        raise ConfigError(
+            f"there are {count} labels and {counted(len(groups), 'cluster')}; both need the same number, ≥ 1"
+        )
     table = _contingency(classes, groups)
     matched = linear_sum_assignment(table, maximize=True)
     return {

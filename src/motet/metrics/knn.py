@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.metrics.neighbours import nearest
 
 Features = Tensor | npt.NDArray[np.floating[Any]]
@@ -46,7 +47,7 @@ def knn_predict(train_features: Features, train_labels: Labels, test_features: F
     train, test = torch.as_tensor(train_features).detach(), torch.as_tensor(test_features).detach()
     labels = integer_labels(train_labels)
     if len(labels) != len(train):
-        raise ConfigError(f"there are {len(train)} training features but {len(labels)} labels")
+        raise ConfigError(f"there are {counted(len(train), 'training feature')} but {counted(len(labels), 'label')}")
     neighbours = nearest(train, test.to(train.device), k)[1].cpu().numpy()
     classes, votes = np.unique(labels, return_inverse=True)
     if k == 1:
@@ -73,7 +74,8 @@ def knn_accuracy(
     truth = integer_labels(test_labels)
     if len(truth) != len(test_features) or len(truth) == 0:
         raise ConfigError(
-            f"there are {len(test_features)} test features and {len(truth)} labels; both need the same, ≥ 1"
+            f"there are {counted(len(test_features), 'test feature')} and {counted(len(truth), 'label')}; both need "
+            f"the same, ≥ 1"
         )
     return float((knn_predict(train_features, train_labels, test_features, k=k) == truth).mean())
 

@@ -10,6 +10,7 @@ from unicodedata import east_asian_width
 
 import numpy as np
 
+from motet.core.text import counted
 from motet.report import narrative as words
 from motet.report.data import Confusion, Curve, Row
 
@@ -58,7 +59,7 @@ def differences(changes: Sequence[tuple[str, float]], most: int = 60) -> str:
             f'<b class="fill" style="left:{left:.2f}%;width:{wide:.2f}%"></b><b class="zero"></b></span>'
             f'<span class="value">{_signed(value)}</span></div>'
         )
-    note = f'<p class="muted">{hidden} classes in the middle are not shown.</p>' if hidden else ""
+    note = f'<p class="muted">{counted(hidden, "class")} in the middle are not shown.</p>' if hidden else ""
     return f'<section class="bars">{"".join(lines)}{note}</section>'
 
 
@@ -280,7 +281,7 @@ def confusion(data: Confusion) -> str:
         parts.append(f'<text transform="translate({x:.1f} {y:.1f}) rotate(-50)" {style}>{text}</text>')
     return (
         f'<div class="scroll"><svg class="confusion" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" role="img" '
-        f'aria-label="confusion matrix, {count} classes; the most frequent confusions are listed next to it">'
+        f'aria-label="confusion matrix, {counted(count, "class")}; the most frequent confusions are listed next to it">'
         f"{''.join(parts)}</svg></div>"
     )
 

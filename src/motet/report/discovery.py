@@ -15,6 +15,7 @@ import polars as pl
 
 from motet._version import __version__
 from motet.core.errors import RunError
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.methods.discovery.data import EVERY
 from motet.methods.discovery.describe import class_word, figure, likeness
@@ -70,7 +71,7 @@ def page(path: str | Path, data: str | Path | MotionArchive | None = None) -> st
     found = _Found(folder, config, result, read_clusters(folder), archive, read_names(folder))
     shown = _Players(found)
     fills = {
-        "title": escape(f"{result['k']} clusters in {result['target']['name']}"),
+        "title": escape(f"{counted(result['k'], 'cluster')} in {result['target']['name']}"),
         "style": asset("page.css") + asset("clusters.css"),
         "script": asset("clusters.js"),
         "version": escape(__version__),
@@ -131,8 +132,9 @@ def _headline(found: _Found) -> str:
     result = found.result
     how = "estimated" if result["estimated"] else "given"
     sentence = (
-        f"{len(found.table):,} recordings fall into {result['k']} clusters (their number was {how}), found with the "
-        f"help of {result['source']['clips']:,} labelled recordings of {result['source']['name']}."
+        f"{counted(len(found.table), 'recording')} fall into {counted(result['k'], 'cluster')} (their number was "
+        f"{how}), found with the help of {result['source']['clips']:,} labelled recordings of "
+        f"{result['source']['name']}."
     )
     advice = (
         "Look at each row: do its clips show one movement? Name it, give the same name to rows that belong together, "
@@ -214,7 +216,8 @@ def _cluster(found: _Found, shown: _Players, branch: str, cluster: Mapping[str, 
     size = f'<div class="size"><i style="width:{100 * len(rows) / largest:.0f}%"></i></div>'
     return (
         f'<div class="group" id="{branch}-{number}"><div><h3>{title}</h3>'
-        f'{len(rows):,} clips <span class="muted">({test:,} of them did not train)</span>{size}<dl>{text}</dl></div>'
+        f'{counted(len(rows), "clip")} <span class="muted">({test:,} of them did not train)</span>{size}'
+        f"<dl>{text}</dl></div>"
         f'<div class="players">{players}</div></div>'
     )
 
@@ -251,9 +254,10 @@ def _outliers(found: _Found, shown: _Players, branch: str) -> str:
     )
     total = int(found.table[f"{branch}_outlier"].sum())
     return (
-        f'<div class="group"><div><h3>Fit nowhere</h3>{len(rows)} of {total} clips<p class="muted">The clips farthest '
-        "from the centre of their cluster: rare movements, false starts, faults of the recording. Do some of them "
-        "resemble each other? They may be a class that was missed: discover again with more clusters.</p></div>"
+        f'<div class="group"><div><h3>Fit nowhere</h3>{len(rows)} of {counted(total, "clip")}<p class="muted">'
+        "The clips farthest from the centre of their cluster: rare movements, false starts, faults of the "
+        "recording. Do some of them resemble each other? They may be a class that was missed: discover again with more "
+        "clusters.</p></div>"
         f'<div class="players">{players}</div></div>'
     )
 
@@ -271,8 +275,8 @@ def _scores(result: Mapping[str, Any]) -> str:
             body += f"<tr{kind}><td>{escape(row['branch'])}</td><td>{by}, {stage}</td>{cells}</tr>"
     side = "that trained too, without labels" if result["split"]["target"] == EVERY else "that did not train"
     lead = (
-        f"The target has labels, so clusters can be evaluated: on {result['target']['scored']:,} clips {side}. "
-        "Purity never falls when clusters are added; one-to-one accuracy does."
+        f"The target has labels, so clusters can be evaluated: on {counted(result['target']['scored'], 'clip')} "
+        f"{side}. Purity never falls when clusters are added; one-to-one accuracy does."
     )
     table = f'<div class="scroll"><table><tr><th>branch</th><th>clusters by</th>{head}</tr>{body}</table></div>'
     return section("scores", "How well the clusters match the target's classes", lead, table)
@@ -312,7 +316,11 @@ def _trained(found: _Found) -> str:
     sides = [
         Fact("Source", str(result["source"]["name"]), f"{result['source']['clips']:,} labelled clips"),
         Fact("Classes of the source", _listed(_source_classes(config))),
-        Fact("Target", str(result["target"]["name"]), f"{result['target']['train']:,} clips trained, without labels"),
+        Fact(
+            "Target",
+            str(result["target"]["name"]),
+            f"{counted(result['target']['train'], 'clip')} trained, without labels",
+        ),
         Fact("Shared joints", str(len(result["joints"])), ", ".join(result["joints"])),
     ]
     how = [

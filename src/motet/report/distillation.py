@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.engine.run import Run
 from motet.methods.distillation.narrative import alone_next_to, cautions, missing
 from motet.methods.distillation.result import outcome
@@ -146,7 +147,10 @@ def _headline(pair: Pair) -> str:
     reached += f"{words.with_sd(mine.mean, mine.sd)} % of the test rows correctly"
     folds = len({replica["fold"] for replica in pair.result["replicas"]})
     seeds = len(mine.values)
-    detail = f"{_tested(pair.result):,} test rows, {folds} fold{'s' * (folds > 1)}, {seeds} seed{'s' * (seeds > 1)}."
+    detail = (
+        f"{counted(_tested(pair.result), 'test row')}, {folds} fold{'s' * (folds > 1)}, {seeds} "
+        f"seed{'s' * (seeds > 1)}."
+    )
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if base is None or pair.baseline is None:
         alone = alone_next_to(pair.path, dict(pair.result))
@@ -248,7 +252,9 @@ def _forecast(pair: Pair) -> str:
         change = f"{100 * achieved['mean']:+.1f}" + (f" ± {100 * achieved['sd']:.1f}" if achieved["sd"] else "")
         facts.append(
             Fact(
-                "Achieved", f"{change} points".replace("-", "−"), "Accuracy of this student minus that of the baseline."
+                "Achieved",
+                f"{change} points".replace("-", "−"),
+                "Accuracy of this student minus that of the baseline.",
             )
         )
     bars = charts.simple_bars("linear probes, accuracy (%)", probes, grey=len(probes) - 1)
@@ -292,7 +298,7 @@ def _classes(pair: Pair) -> str:
     if pair.baseline is None:
         lead += " The teacher sees more: this is what is left to learn. Who profits, a <code>--baseline</code> tells."
     fewest = _smallest_class(pair.result)
-    lead += f" The smallest class has {fewest:,} test rows: one of them is {words.points(100 / fewest)}."
+    lead += f" The smallest class has {counted(fewest, 'test row')}: one of them is {words.points(100 / fewest)}."
     return section("classes", title, lead, charts.differences(changes))
 
 
@@ -431,7 +437,7 @@ def _curves(result: Result) -> list[Curve]:
 
 def _lacking(table: Mapping[str, Any]) -> str:
     """How many rows there are, and how many lack what."""
-    said = f"{table['rows']:,} rows"
+    said = f"{counted(table['rows'], 'row')}"
     if table["dropped"]:
         said += f"; {table['dropped']:,} more are left out for want of the target"
     return said + "".join(f"; {count:,} lack {name}" for name, count in table.get("absent", {}).items() if count)

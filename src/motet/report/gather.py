@@ -417,7 +417,7 @@ def _dataset(archive: MotionArchive, parts: Split) -> list[Fact]:
     skeleton = archive.skeleton
     what, rows = ("sensor nodes", "Samples") if skeleton.kind == "sensor" else ("joints", "Frames")
     size = f"{skeleton.name}, {len(skeleton)} {what}" + (
-        f", up to {archive.persons} persons" if archive.persons > 1 else ""
+        f", up to {counted(archive.persons, 'person')}" if archive.persons > 1 else ""
     )
     known = archive.labels[archive.labels >= 0]
     subjects = archive.clips["subject"].drop_nulls().n_unique()

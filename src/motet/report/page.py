@@ -90,7 +90,7 @@ def _check(data: ReportData) -> None:
     if data.confusion is not None:
         shape, names = np.shape(data.confusion.matrix), len(data.confusion.class_names)
         if shape != (names, names):
-            raise ConfigError(f"report: confusion of shape {shape} for {names} class names")
+            raise ConfigError(f"report: confusion of shape {shape} for {counted(names, 'class name')}")
     if shown is None:
         return
     count = len(shown.xy)
@@ -105,10 +105,10 @@ def _check(data: ReportData) -> None:
         lengths["motion.clips"] = len(data.motion.clips)
     for name, length in lengths.items():
         if length != count:
-            raise ConfigError(f"report: the map has {count} positions but {length} {name}")
+            raise ConfigError(f"report: the map has {counted(count, 'position')} but {length} {name}")
     highest = int(np.max(shown.labels)) if count else -1
     if highest >= len(data.class_names):
-        raise ConfigError(f"report: label {highest} has no name among {len(data.class_names)} classes")
+        raise ConfigError(f"report: label {highest} has no name among {counted(len(data.class_names), 'class')}")
 
 
 def _payload(data: ReportData) -> dict[str, Any]:

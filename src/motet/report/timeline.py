@@ -135,7 +135,11 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
         )
     found.model = [
         Fact("Classifier", str(model.config["chosen"]), "chosen by cross-validation"),
-        Fact("Learnt from", f"{facts['recordings']} recordings", f"of {facts['archive']}, track {facts['track']}"),
+        Fact(
+            "Learnt from",
+            f"{counted(facts['recordings'], 'recording')}",
+            f"of {facts['archive']}, track {facts['track']}",
+        ),
         Fact(
             "Expected on others",
             f"{100 * expected['accuracy']:.1f} % of the time right",

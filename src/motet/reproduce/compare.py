@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.files import written
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine.table import UNTRAINED, Row, is_baseline, percent
 from motet.evaluate.runner import run as evaluate
@@ -94,7 +95,7 @@ def table(rows: Sequence[Row]) -> str:
 
     def title(column: tuple[str, str, str | None]) -> str:
         protocol, stream, ensemble = column
-        what = stream if ensemble is None else f"{len(stream.split('+'))} streams, {ensemble}"
+        what = stream if ensemble is None else f"{counted(len(stream.split('+')), 'stream')}, {ensemble}"
         return f"{protocol}: {what.replace('+', short['+'])}"
 
     lines = ["| features | " + " | ".join(map(title, columns)) + " |", "|---" * (len(columns) + 1) + "|"]

@@ -15,6 +15,7 @@ from typing import Any
 
 from motet.core.errors import ConfigError
 from motet.core.files import write_json, written
+from motet.core.text import counted
 from motet.reproduce.declare import Table
 from motet.reproduce.report import grid, page_part, plan
 from motet.reproduce.run import reproduce
@@ -164,4 +165,4 @@ def means(found: Sequence[Found], title: str, measures: Sequence[str], base: str
             pairs = [(a[measures[-1]]["mean"], b[measures[-1]]["mean"]) for a, b in zip(each, other, strict=True)]
             cells.append("–" if name == base else f"{sum(a > b for a, b in pairs)} of {len(pairs)}")
         rows.append([name, *cells])
-    return [f"### {title}: means of {len(found)} tables", "", *grid(["", *columns], rows), ""]
+    return [f"### {title}: means of {counted(len(found), 'table')}", "", *grid(["", *columns], rows), ""]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from motet.core.text import counted
 from motet.engine.table import percent
 from motet.methods import recipes
 from motet.reproduce.declare import BEST, Table
@@ -15,7 +16,11 @@ def markdown(found: Mapping[str, Any]) -> str:
     """The table as Markdown: ours first, then what was printed, each with its data set."""
     data, hardware = found["data"], found["hardware"]
     simulated = " (**simulated: no person was recorded**)" if data.get("simulated") else ""
-    facts = f"{data['clips']} rows, {data['classes']} classes" if "target" in data else f"{data['clips']} clips"
+    facts = (
+        f"{counted(data['clips'], 'row')}, {counted(data['classes'], 'class')}"
+        if "target" in data
+        else f"{counted(data['clips'], 'clip')}"
+    )
     split = data.get("split")
     rule = f", split `{split['rule']}` ({split['train']} train, {split['test']} test)" if split else ""
     options = " ".join(f"{k}={v}" for k, v in found["options"].items())
@@ -27,8 +32,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"{', '.join(map(str, found['seeds']))}, mean ± sd, last epoch; the best epoch is chosen on the test clips"
         + (f"; {options}" if options else ""),
         f"- Published: {found['source']}; the data set of each column is in its title",
-        f"- Machine: {hardware['cpu']}, {hardware['threads']} threads; torch {found['torch']}, motet {found['motet']}; "
-        f"{found['date']}",
+        f"- Machine: {hardware['cpu']}, {counted(hardware['threads'], 'thread')}; torch {found['torch']}, motet "
+        f"{found['motet']}; {found['date']}",
         *(f"- Note: {note}" for note in found["notes"]),
         "",
         *_table(found),
@@ -42,10 +47,14 @@ def page_part(found: Mapping[str, Any]) -> list[str]:
     """The table as a section of a page."""
     data = found["data"]
     split = data.get("split")
-    facts = f"{split['train']} training and {split['test']} test clips" if split else f"{data['clips']} rows"
+    facts = (
+        f"{split['train']} training and {counted(split['test'], 'test clip')}"
+        if split
+        else f"{counted(data['clips'], 'row')}"
+    )
     rule = f", split `{split['rule']}`" if split else ""
     seeds = ", ".join(map(str, found["seeds"]))
-    head = f"{facts}, {data['classes']} classes{rule}, seeds {seeds}."
+    head = f"{facts}, {counted(data['classes'], 'class')}{rule}, seeds {seeds}."
     return [f"### {found['title']}", "", *_state(found), head, "", *_table(found), "", *_below(found), ""]
 
 
@@ -63,7 +72,9 @@ def _state(found: Mapping[str, Any]) -> list[str]:
     if found["complete"]:
         return []
     count = len(found["missing"])
-    return [f"- **UNFINISHED: {count} of {len(found['rows'])} rows are missing** ({', '.join(found['missing'])})"]
+    return [
+        f"- **UNFINISHED: {count} of {counted(len(found['rows']), 'row')} are missing** ({', '.join(found['missing'])})"
+    ]
 
 
 def _table(found: Mapping[str, Any]) -> list[str]:
@@ -165,7 +176,11 @@ def plan(found: Mapping[str, Any]) -> str:
     lines = [f"{found['table']} on {found['data']['name']}, scale {found['scale']}: nothing was trained", ""]
     for run in found["runs"]:
         left = run["seeds"] - run["done"]
-        state = "done" if not left else f"{left} of {run['seeds']} seeds to train, about {duration(run['seconds'])}"
+        state = (
+            "done"
+            if not left
+            else f"{left} of {counted(run['seeds'], 'seed')} to train, about {duration(run['seconds'])}"
+        )
         lines += [f"{run['row']}: {state}", f"    {run['command']}"]
     lines += [f"{name}: left out ({reason})" for name, reason in found["left_out"].items()]
     lines += [
@@ -190,7 +205,8 @@ def listing(tables: Mapping[str, Table]) -> str:
         own = sum(row.training is not None for row in table.rows)
         figures = sum(len(row.published) for row in table.rows)
         lines.append(
-            f"{name:<{width}}  {table.title} ({table.kind}; {own} of {len(table.rows)} rows; {figures} figures)"
+            f"{name:<{width}}  {table.title} ({table.kind}; {own} of {counted(len(table.rows), 'row')}; "
+            f"{counted(figures, 'figure')})"
         )
         lines.append(f"{'':<{width}}  {table.source}")
     return "\n".join(lines)

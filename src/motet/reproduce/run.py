@@ -23,6 +23,7 @@ from motet._version import __version__
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, Interrupted, MotetError, RunError
 from motet.core.files import write_json, written
+from motet.core.text import counted
 from motet.engine.table import spread
 from motet.reproduce.declare import Row, Table
 from motet.reproduce.discovery import Discovery
@@ -214,7 +215,7 @@ class _Filling:
         failed = [r["name"] for r in self.rows if r["state"] == "failed"]
         if failed:
             raise RunError(
-                f"{len(failed)} of {len(self.rows)} rows of {self.table.name} failed ({', '.join(failed)}); "
+                f"{len(failed)} of {counted(len(self.rows), 'row')} of {self.table.name} failed ({', '.join(failed)}); "
                 f"{self.path.with_suffix('.md')} says why, and the same command tries them again"
             )
         return found
@@ -228,7 +229,9 @@ class _Filling:
             coming = [j for j in self.jobs[number - 1 :] if isinstance(j, Job)]
             missing = sum(len(self.request.seeds) - self.engine.done(j) for j in {j.folder: j for j in coming}.values())
             left = f", about {duration((time.monotonic() - self._began) / self._trained * missing)} left"
-        seeds = f"{self._due} of {len(self.request.seeds)} seeds to train" if self._due else "trained already"
+        seeds = (
+            f"{self._due} of {counted(len(self.request.seeds), 'seed')} to train" if self._due else "trained already"
+        )
         if self.request.progress:
             line = f"{self.table.name}, row {number} of {len(self.rows)}: {label(entry, self.rows)}, {seeds}{left}"
             Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
@@ -236,7 +239,7 @@ class _Filling:
     def _unfinished(self) -> str:
         missing = sum(r["state"] == "missing" for r in self.rows)
         return (
-            f"stopped with {missing} of {len(self.rows)} rows of {self.table.name} missing; "
+            f"stopped with {missing} of {counted(len(self.rows), 'row')} of {self.table.name} missing; "
             "the same command continues: trainings that are done are kept, and "
             f"{self.path.with_suffix('.md')} holds the rows so far"
         )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import folder_written, refuse_existing
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.exchange import file_name
@@ -160,8 +161,8 @@ def _order(skeleton: Skeleton) -> list[int]:
     roots = [v for v, p in enumerate(skeleton.parents) if p in (-1, v)]
     if len(roots) != 1 or len(skeleton) < 2:
         raise ConfigError(
-            f"layout {skeleton.name} has {len(roots)} roots, BVH needs one tree of bones; convert it with `motet data "
-            "convert --layout`, or export trc or csv"
+            f"layout {skeleton.name} has {counted(len(roots), 'root')}, BVH needs one tree of bones; convert it with "
+            f"`motet data convert --layout`, or export trc or csv"
         )
     return _walked(_children(skeleton), roots[0])
 

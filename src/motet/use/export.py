@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import refuse_existing, written
 from motet.core.progress import tracked, working
+from motet.core.text import counted
 from motet.engine.model import Model, Network, load
 from motet.engine.run import Run
 
@@ -98,8 +99,9 @@ def export(
             worst = max(float((torch.from_numpy(f) - e).abs().max()) for f, e in zip(found, expected, strict=True))
             if not worst <= tolerance * max(scale, 1e-30):
                 raise RunError(
-                    f"the exported graph differs by {worst:.2g} for {rows} clips of {steps} frames (features up to "
-                    f"{scale:.2g}); no file was written, try another version of onnxscript or onnxruntime"
+                    f"the exported graph differs by {worst:.2g} for {counted(rows, 'clip')} of "
+                    f"{counted(steps, 'frame')} (features up to {scale:.2g}); no file was written, try another "
+                    f"version of onnxscript or onnxruntime"
                 )
             checks.append({"clips": rows, "frames": steps, "largest_difference": worst, "largest_feature": scale})
     return {"path": str(out), "inputs": list(network.inputs), "outputs": list(network.outputs), "checks": checks}

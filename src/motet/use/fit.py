@@ -19,6 +19,7 @@ from rich.console import Console
 
 from motet.core.errors import ConfigError
 from motet.core.files import folder_written, refuse_existing, write_json, written
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine.hub import shipped
 from motet.evaluate.segmentation import segmentation_scores
@@ -360,12 +361,12 @@ def card_of(model: Predictor) -> str:
     return f"""# Movement classifier
 
 Classes: {", ".join(model.classes)}. Recordings: {model.layout.skeleton.name}, {model.layout.fps:g} frames per second.
-Chosen: {model.config["chosen"]}. Learnt from {facts["recordings"]} recordings, {facts["hours"]:g} hours, of
+Chosen: {model.config["chosen"]}. Learnt from {counted(facts["recordings"], "recording")}, {facts["hours"]:g} hours, of
 {facts["archive"]} ({"simulated data; " if facts["simulated"] else ""}licence of the recordings: {facts["licence"]}).
 
 Expected on {"people" if expected["by"] == "people" else "recordings"} it has not met (cross-validation over
-{expected["by"]}, {expected["folds"]} folds, choice of the candidate included): {100 * expected["accuracy"]:.1f} % right
-{segments_.removeprefix(", ") or "(clips)"}; worst of them {100 * expected["worst"]:.1f} %.
+{expected["by"]}, {counted(expected["folds"], "fold")}, choice of the candidate included):
+{100 * expected["accuracy"]:.1f} % right{segments_ or " (clips)"}; worst of them {100 * expected["worst"]:.1f} %.
 
 | class | found, % of its time |
 |---|---|

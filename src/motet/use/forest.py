@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.files import written
+from motet.core.text import counted
 
 MOST = 40  # measures that are drawn, smallest p first
 _ROW, _TOP, _LEFT, _WIDE = 26, 56, 300, 460
@@ -28,7 +29,7 @@ def draw(result: Mapping[str, Any], path: str | Path) -> None:
     ]
     for number, group in enumerate(groups):
         x, colour = 20 + 200 * number, _COLOURS[number % len(_COLOURS)]
-        label = f"{group} ({result['groups'][group]} people)"
+        label = f"{group} ({counted(result['groups'][group], 'person', 'people')})"
         parts.append(
             f'<circle cx="{x}" cy="18" r="5" fill="{colour}"/><text x="{x + 10}" y="22">{escape(label)}</text>'
         )

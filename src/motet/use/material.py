@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, MotetWarning
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.use.signals import Layout, check_length
 
@@ -95,7 +96,9 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
             classes = [*classes, NONE]
     rows = np.array([i for i, y in enumerate(labels) if (y >= 0).any()], dtype=np.int64)
     if len(classes) < 2:
-        raise ConfigError(f"{archive.path}: {len(classes)} class is labelled; a classifier needs at least two")
+        raise ConfigError(
+            f"{archive.path}: {counted(len(classes), 'clas', 'class')} is labelled; a classifier needs at least two"
+        )
     if len(rows) < 2:
         raise ConfigError(
             f"{archive.path}: only one recording has labels, so no error can be estimated; label another one, or cut "

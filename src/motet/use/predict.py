@@ -17,6 +17,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, written
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.use.durations import Chain
@@ -289,7 +290,7 @@ def _frame(line: str | bytes, number: int, shape: tuple[int, ...]) -> npt.NDArra
         frame = np.zeros(shape, dtype=np.float32) if given is None else np.asarray(given, dtype=np.float32)
         frame = frame.reshape(shape)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise DataError(f"line {number} is not a frame of {size} numbers ({error!s:.60})") from error
+        raise DataError(f"line {number} is not a frame of {counted(size, 'number')} ({error!s:.60})") from error
     if not np.isfinite(frame).all():
         raise DataError(f"line {number} has a number that is not finite; give 0 for what was not recorded")
     return frame

@@ -215,7 +215,7 @@ def clustered(
 
     if len(pieces) < (states or 3):
         raise ConfigError(
-            f"{archive.path}: {len(pieces)} pieces are too few for {states or 'several'} states; lower --shortest or "
+            f"{archive.path}: too few pieces ({len(pieces)}) for {states or 'several'} states; lower --shortest or "
             "bring more recordings"
         )
     means = np.stack([z[r][a:b].mean(axis=0) for r, a, b in pieces])

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import rate
@@ -75,7 +76,7 @@ class Layout:
         nodes = archive.skeleton.joints
         if nodes != self.skeleton.joints or len(archive.channels) != self.channels or archive.persons != self.persons:
             raise ConfigError(
-                f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({len(nodes)} nodes of "
+                f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({counted(len(nodes), 'node')} of "
                 f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "
                 f"({len(self.skeleton)} of {self.channels}); convert it with `motet data convert --layout`"
             )

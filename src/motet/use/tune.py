@@ -19,6 +19,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, Interrupted, RunError
 from motet.core.files import write_json
 from motet.core.progress import clock, say
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, validation
 from motet.engine.identity import identity
@@ -255,7 +256,7 @@ class _Search:
         try:
             trainer.fit(None)
         except Interrupted as error:
-            kept = f"stopped after {len(self.done)} trials, which are kept; the same command continues from there"
+            kept = f"stopped with {counted(len(self.done), 'trial')} kept; the same command continues from there"
             stopped = Interrupted(kept)
             stopped.status = error.status
             raise stopped from error

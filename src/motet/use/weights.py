@@ -24,6 +24,7 @@ from torch import Tensor
 from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
+from motet.core.text import counted
 from motet.data import layouts
 from motet.engine.options import Encoder
 from motet.engine.run import Run, write_config
@@ -298,9 +299,11 @@ def _query_encoders(state: Mapping[str, Tensor], path: Path) -> dict[str, dict[s
 
 def _check_names(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], path: Path, layout: str) -> None:
     if missing := sorted(set(ours) - set(theirs)):
-        raise ConfigError(f"{path} lacks {len(missing)} tensors of the encoder, the first is {missing[0]}")
+        raise ConfigError(f"{path} lacks {counted(len(missing), 'tensor')} of the encoder, the first is {missing[0]}")
     if extra := sorted(set(theirs) - set(ours)):
-        raise ConfigError(f"{path} has {len(extra)} tensors that the encoder has not, the first is {extra[0]}")
+        raise ConfigError(
+            f"{path} has {counted(len(extra), 'tensor')} that the encoder has not, the first is {extra[0]}"
+        )
     for name, tensor in ours.items():
         if tensor.shape != theirs[name].shape:
             raise ConfigError(

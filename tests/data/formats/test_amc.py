@@ -188,7 +188,7 @@ def test_bad_skeletons_are_named(tmp_path: Path, old: str, new: str, said: str) 
     [
         (lambda t: "", "is empty"),
         (lambda t: t.replace("shin", "toe", 1), "line 7: .* no bone of the skeleton"),
-        (lambda t: t[: t.rindex(" ")] + "\n", "line 15: .* 2 values are due"),
+        (lambda t: t[: t.rindex(" ")] + "\n", "line 15: .* expected 2 values"),
         (lambda t: t[: t.rindex("shin")], "frame 2: bone shin is missing"),
         (lambda t: t.replace("thigh ", "thigh x", 1), "line 6: could not"),
         (lambda t: t.replace("\n1\n", "\n", 1), "line 4: .* after a frame's number"),

@@ -252,7 +252,7 @@ def test_two_exporters_convert_to_one_layout(shared_data: Path, tmp_path: Path) 
 
 
 def test_frames_beyond_the_declared_and_a_byte_order_mark(tmp_path: Path) -> None:
-    with pytest.warns(MotetWarning, match="declares 1 frames and has 2; all are read"):
+    with pytest.warns(MotetWarning, match="declares 1 frame and has 2; all are read"):
         archive = load(write(tmp_path, "a.BVH", "\ufeff" + ARM.replace("Frames: 2", "Frames: 1")), tmp_path)
     assert archive.hash == load(write(tmp_path, "b.bvh"), tmp_path).hash
     with pytest.raises(DataError, match="declares 3 frames and has 2"):

@@ -320,7 +320,7 @@ def test_labels_of_yolo(tmp_path: Path, width: int, extra: str) -> None:
     assert not archive.clip(0)[1:3].any()
     assert load(tmp_path, "openpose").units == "shares of the picture"
     put(tmp_path, "labels/cam_7.txt", "0 0.5 0.5 0.2\n")
-    with pytest.raises(DataError, match=r"cam_7.txt, line 1: 4 numbers are no class, box and 17 key points"):
+    with pytest.raises(DataError, match=r"cam_7.txt, line 1: 4 numbers instead of class, box and 17 key points"):
         load(tmp_path, "openpose")
 
 

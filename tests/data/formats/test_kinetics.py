@@ -72,7 +72,7 @@ def test_without_the_label_file_the_clips_tell(tmp_path: Path) -> None:
         ({"data": 3}, "an object with a list 'data'"),
         ({"data": [{"frame_index": 1, "skeleton": []}]}, "nobody is seen"),
         ({"data": [{"frame_index": 10**9, "skeleton": []}]}, "frame 0: no frame_index below"),
-        ({"data": [{"frame_index": 1, "skeleton": [{"pose": [1], "score": []}]}]}, "frame 0: a person has 1 numbers"),
+        ({"data": [{"frame_index": 1, "skeleton": [{"pose": [1], "score": []}]}]}, "frame 0: a person has 1 number"),
         ({"data": [{"frame_index": 1, "skeleton": [3]}]}, "frame 0: "),
     ],
 )

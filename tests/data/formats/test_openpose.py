@@ -156,7 +156,7 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
     [
         ("a_0_keypoints.json", {"bodies": []}, "an object with 'people'"),
         ("a_0_keypoints.json", {"people": [{"pose": []}]}, "without pose_keypoints_2d"),
-        ("a_0_keypoints.json", {"people": [{"pose_keypoints_2d": [1, 2]}]}, "2 numbers are no points"),
+        ("a_0_keypoints.json", {"people": [{"pose_keypoints_2d": [1, 2]}]}, "a list of 2 numbers holds no points"),
         ("a_0_keypoints.json", {"people": {}}, "the people are no list"),
         ("a_0_keypoints.json", {"people": []}, "nobody is seen"),
         ("r.json", [{"keypoints": []}], "entry 0: no image_id"),

@@ -72,7 +72,7 @@ def test_split_file_by_path(source: Path) -> None:
     archive = run(source, cross_view=file)
     assert archive.clips["cross_view"].to_list() == ["test", "train", "train", "test", "test"]
     file.write_text("Training\nelsewhere\nValidation\nA01N02-L\n")
-    with pytest.raises(ConfigError, match="names 1 training videos but none"):
+    with pytest.raises(ConfigError, match="names 1 training video but none"):
         run(source, cross_view=file)
     file.write_text("Training\nA01N02-L\nValidation\nA01N02-L\n")
     with pytest.raises(DataError, match="A01N02-L is on both sides"):

@@ -113,7 +113,7 @@ def test_the_estimate_says_what_it_looks_at(tmp_path: Path, capsys: pytest.Captu
     assert main([*words, "--split", "all", "--json", str(tmp_path / "f.json")]) == 0
     said = capsys.readouterr().out.splitlines()
     left = "20 lack eye; 9 lack one of eye, ear; 3 are of a class with fewer than 5 rows"
-    assert said[0] == f"88 of 120 rows are looked at; {left}"
+    assert said[0] == f"88 of 120 rows looked at; {left}"
     names = [line.partition(": accuracy ")[0] for line in said[1:4]]
     assert names == ["eye", "ear", "all together"]
     assert all(line.split("accuracy ")[1].split(",")[0].endswith(" %") for line in said[1:4])

@@ -130,7 +130,7 @@ class MotionArchive:
             start = self._offsets[index]
         except IndexError:
             raise ConfigError(
-                f"{self.path} has no clip {index}: its {len(self)} clips are numbered from 0 to {len(self) - 1}"
+                f"{self.path} has no clip {index}: it holds {counted(len(self), 'clip')}, numbered from 0"
             ) from None
         return self.frames[start : start + self._lengths[index]].astype(np.float32, copy=False)
 

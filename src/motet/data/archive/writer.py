@@ -20,7 +20,7 @@ import numpy.typing as npt
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import alive
-from motet.core.text import printable
+from motet.core.text import counted, printable
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, Float, NpyStream, canonical, clip_digest, digest
 from motet.data.archive.reader import MotionArchive
@@ -214,7 +214,9 @@ class ArchiveWriter:
         if len(frames) == 0:
             raise DataError(f"clip {name}: it has no frames")
         if frames.shape[1] > self.persons:
-            raise DataError(f"clip {name}: {frames.shape[1]} persons, the archive has room for {self.persons}")
+            raise DataError(
+                f"clip {name}: {counted(frames.shape[1], 'person')}, the archive has room for {self.persons}"
+            )
         if name in self._names:
             raise DataError(f"clip {name}: a clip of that name was added before")
         stored = np.zeros((len(frames), self.persons, *want), dtype=self._frames.dtype)
@@ -239,7 +241,9 @@ class ArchiveWriter:
         for track, labels in given.items():
             tracks.check_name(track)
             if len(labels) != length:
-                raise DataError(f"clip {name}, track {track}: {len(labels)} labels for {length} frames")
+                raise DataError(
+                    f"clip {name}, track {track}: {counted(len(labels), 'label')} for {counted(length, 'frame')}"
+                )
             fps = self._meta["fps"]
             if fps is None:
                 raise DataError(f"clip {name}, track {track}: labels along time need a frame rate; state it with --fps")
@@ -262,7 +266,9 @@ class ArchiveWriter:
         highest = -1 if labels.is_empty() else int(labels.max())  # type: ignore[arg-type]
         if self.class_names and highest >= len(self.class_names):
             self.abort()
-            raise DataError(f"{self.destination}: label {highest} has no name among {len(self.class_names)} classes")
+            raise DataError(
+                f"{self.destination}: label {highest} has no name among {counted(len(self.class_names), 'class')}"
+            )
         names = self.class_names or [str(i) for i in range(highest + 1)]
         clips_sha = digest((self._partial / "clips.parquet").read_bytes())
         content = digest("".join(table["sha256"]).encode(), canonical(self._meta["skeleton"]))

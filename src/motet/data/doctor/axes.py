@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.doctor.view import Array, Finding, View
@@ -60,7 +61,8 @@ def mixed_scale(view: View) -> Iterator[Finding]:
     if len(off):
         rows = view.compared[off].tolist()
         evidence = (
-            f"{len(off)} of {len(ratio)} clips differ from the median size {view.size:.4g} by more than {limit:g}×"
+            f"{len(off)} of {counted(len(ratio), 'clip')} differ from the median size {view.size:.4g} by more "
+            f"than {limit:g}×"
         )
         message = "clips of different units lie side by side: the encoder would learn the unit"
         remedy = "bring all recordings to one unit before the import, or import those of each unit apart"
@@ -70,7 +72,7 @@ def mixed_scale(view: View) -> Iterator[Finding]:
 def flat(view: View) -> Iterator[Finding]:
     dead = view.dead
     if dead and not view.sensor:
-        evidence = f"{', '.join(dead)} is the same for all joints in {len(view.sample)} frames"
+        evidence = f"{', '.join(dead)} is the same for all joints in {counted(len(view.sample), 'frame')}"
         message = "a coordinate says nothing: these are recordings in fewer dimensions"
         remedy = "import them with two coordinates, so that nothing is turned about the missing one"
         yield Finding("flat axis", "warning", message, evidence, remedy)
@@ -85,7 +87,7 @@ def up(view: View) -> Iterator[Finding]:
         return
     if not view.spatial and seen[1] != declared[1]:
         return  # a picture is never turned; these people lie
-    evidence = f"from hips to head is {seen} in {len(view.sample)} frames, {declared} is declared"
+    evidence = f"from hips to head is {seen} in {counted(len(view.sample), 'frame')}, {declared} is declared"
     message = "the wrong axis points up: turns about the vertical would tip bodies over"
     yield Finding(
         "up direction", "error", message, evidence, view.again("up", seen, f'declare up = "{seen}" in the layout')

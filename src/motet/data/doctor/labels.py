@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from motet.core.text import counted
 from motet.data import splits
 from motet.data.doctor.view import Finding, Severity, View
 from motet.data.inspection import IMBALANCE, LISTED
@@ -22,7 +23,7 @@ def classes(view: View) -> Iterator[Finding]:
     present = np.flatnonzero(counts)
     most, least = present[counts[present].argmax()], present[counts[present].argmin()]
     if counts[most] > IMBALANCE * counts[least]:
-        evidence = f"{names[most]} has {counts[most]} clips, {names[least]} {counts[least]}"
+        evidence = f"{names[most]} has {counted(counts[most], 'clip')}, {names[least]} {counts[least]}"
         message = "accuracy would be that of the frequent classes, and few-label draws may miss the rare ones"
         remedy = "read accuracy per class; draw class-balanced labels, or gather more of the rare ones"
         yield Finding("class imbalance", "warning", message, evidence, remedy)
@@ -53,7 +54,10 @@ def short(view: View) -> Iterator[Finding]:
     if not len(short):
         return
     severity: Severity = "warning" if len(short) > SHORT_CLIPS * len(lengths) else "note"
-    evidence = f"{len(short)} of {len(lengths)} clips have fewer than {limit:.0f} frames; the shortest {lengths.min()}"
+    evidence = (
+        f"{len(short)} of {counted(len(lengths), 'clip')} have fewer than {limit:.0f} frames; the shortest "
+        f"{lengths.min()}"
+    )
     message = "crops of so short a clip are one and the same: nothing to contrast"
     remedy = "cut longer clips, or leave these out"
     yield Finding("short clips", severity, message, evidence, remedy, view.listed(short.tolist()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from motet.core.text import counted
 from motet.data import splits
 from motet.data.copies import near, overlaps
 from motet.data.doctor.view import Finding, View
@@ -18,7 +19,9 @@ def copies(view: View) -> Iterator[Finding]:
     rows = sorted({i for pair in pairs for i in pair})
     if across:
         listed = tuple(f"{view.names[a]} = {view.names[b]}" for a, b in across[:LISTED])
-        evidence = f"{len(across)} pairs of clips hold (nearly) the same frames on both sides of {view.split.name}"
+        evidence = (
+            f"{counted(len(across), 'pair')} of clips hold (nearly) the same frames on both sides of {view.split.name}"
+        )
         message = "the test knows clips of the training: results are too good"
         whole = view.rule_that(lambda other: not _across(pairs, other))
         remedy = "remove the copies, or let motet evaluate --without-copies give both figures" + (
@@ -27,7 +30,8 @@ def copies(view: View) -> Iterator[Finding]:
         yield Finding("leaking clips", "error", message, evidence, remedy, listed)
         return
     evidence = (
-        f"{len(rows)} of {len(view.archive)} clips hold (nearly) the same frames as another, on one side of the split"
+        f"{len(rows)} of {counted(len(view.archive), 'clip')} hold (nearly) the same frames as another, on "
+        f"one side of the split"
     )
     message = "copies and overlapping windows count more than once, and are false negatives of a contrastive loss"
     remedy = "remove copies; windows of one recording belong on one side of any split"
@@ -53,7 +57,7 @@ def people(view: View) -> Iterator[Finding]:
             yield Finding("unknown people", "note", message, evidence, _name_people(view))
         return
     known = ", ".join(map(str, shared[:LISTED]))
-    people = "1 person" if len(shared) == 1 else f"{len(shared)} people"
+    people = "1 person" if len(shared) == 1 else f"{counted(len(shared), 'person', 'people')}"
     evidence = f"{people} on both sides of {split.name}: {known}"
     message = "people are recognised by their build: scores do not hold for new ones"
     rule = view.rule_that(lambda other: not other.warning)

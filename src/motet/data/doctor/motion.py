@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from motet.core.text import counted
 from motet.data.doctor.view import Finding, View
 from motet.data.inspection import LISTED
 
@@ -61,7 +62,9 @@ def repeated(view: View) -> Iterator[Finding]:
                 off.append(index)
         same, total = same + int(equal.sum()), total + len(equal)
     if total and len(off) > 0.2 * len(view.sampled):
-        evidence = f"{same / total:.0%} of frames equal the one before, in {len(off)} of {len(view.sampled)} clips"
+        evidence = (
+            f"{same / total:.0%} of frames equal the one before, in {len(off)} of {counted(len(view.sampled), 'clip')}"
+        )
         message = "recordings were brought to a higher rate by repeating frames: their motion comes in jerks"
         remedy = "write them at the sensor's own rate, and state it"
         yield Finding("repeated frames", "warning", message, evidence, remedy, view.listed(off))
@@ -95,7 +98,7 @@ def joints(view: View) -> Iterator[Finding]:
     share[[p in (-1, j) and j in carries and not seen[j] for j, p in enumerate(view.skeleton.parents)]] = 1
     gone = [view.skeleton.joints[i] for i in np.flatnonzero(share < 1 - STILL)]
     if gone:
-        evidence = f"{', '.join(gone[:LISTED])} absent in at least {STILL:.0%} of {frames:,} bodies"
+        evidence = f"{', '.join(gone[:LISTED])} absent in at least {STILL:.0%} of {counted(frames, 'body')}"
         message = "joints that are hardly ever there are noise to the encoder"
         remedy = "convert to a layout without them, or leave them out of the recordings"
         yield Finding("missing joints", "warning", message, evidence, remedy)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import MotetNote, MotetWarning
+from motet.core.text import counted
 from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.skeletons import Skeleton
 
@@ -79,8 +80,8 @@ def _reason(found: str, stated: str | None, majority: str | None, rest: str | No
     if found == stated:
         return "as the files declare"
     if found == majority:
-        return f"as bodies stand in {most} of {votes} files"
-    return "as the skeleton rests" if found == rest else f"as bodies stand in {most} of {votes} files"
+        return f"as bodies stand in {most} of {counted(votes, 'file')}"
+    return "as the skeleton rests" if found == rest else f"as bodies stand in {most} of {counted(votes, 'file')}"
 
 
 def decide_handedness(clips: Mapping[str, Float], skeleton: Skeleton, asked: bool | None) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError, MotetWarning
+from motet.core.text import counted
 from motet.data.formats._files import read_bytes
 from motet.data.formats._layout import check_joints
 
@@ -207,10 +208,14 @@ def _points(
     available = max(0, len(data) - at) // stride if at >= BLOCK else 0
     frames = min(declared, available) if declared else available
     if frames < 1:
-        raise DataError(f"{path}: none of its {declared} frames of {points} points is in the file (is it cut off?)")
+        raise DataError(
+            f"{path}: none of its {counted(declared, 'frame')} of {points} points is in the file (is it cut off?)"
+        )
     if frames < declared and declared != 65535:
         warnings.warn(
-            f"{path}: it declares {declared} frames and holds {frames}, which are read", MotetWarning, stacklevel=4
+            f"{path}: it declares {counted(declared, 'frame')} and holds {frames}, which are read",
+            MotetWarning,
+            stacklevel=4,
         )
     values = _numbers(data[at : at + frames * stride], kind, order).reshape(frames, -1)[:, : 4 * points]
     values = values.reshape(frames, points, 4)

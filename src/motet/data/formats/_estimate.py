@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from motet.core.text import counted
+
 Person = tuple[Any, Any, Any]
 """(V, 2) pixels, (V,) confidence, (V, 3) metres or None."""
 Estimate = Callable[[Any, float], list[Person]]
@@ -121,7 +123,7 @@ def run(video: str, out: str, estimate: Estimate) -> None:
     capture.release()
     first = next((person for people in frames for person in people), None)
     if first is None:
-        stop(f"nobody is seen in its {len(frames)} frames")
+        stop(f"nobody is seen in its {counted(len(frames), 'frame')}")
     slots, joints = max(map(len, frames)), len(first[0])
     arrays: dict[str, Any] = {
         "fps": np.float64(fps),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 
 MOST_BYTES = 2**31  # of one file, unpacked
 FREE_BYTES = 2**26  # below this much, how well a file was packed is nobody's business
@@ -188,7 +189,9 @@ def read_table(path: Path, columns: int | None = None, *, separator: str | None 
     want = columns or len(rows[0][1])
     for number, row in rows:
         if len(row) != want:
-            raise DataError(f"{path}, line {number}: {len(row)} numbers where {want} are due (is it cut off?)")
+            raise DataError(
+                f"{path}, line {number}: {counted(len(row), 'number')} where {want} are due (is it cut off?)"
+            )
     table = np.empty((len(rows), want))
     for index, (number, row) in enumerate(rows):
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data.formats import _isolated
 from motet.data.formats._files import read_bytes
 
@@ -54,7 +55,7 @@ def parse(data: bytes, wanted: Sequence[str]) -> dict[str, tuple[dict[str, Any],
     def visit(name: str, item: Any) -> None:
         nonlocal size
         if len(found) >= MOST_ITEMS:
-            raise DataError(f"it holds more than {MOST_ITEMS} items")
+            raise DataError(f"it holds more than {counted(MOST_ITEMS, 'item')}")
         attributes = _attributes(item)
         values, shape = None, ()
         if isinstance(item, h5py.Dataset):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from motet.core.errors import DataError, MotetNote
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.skeletons import Skeleton
 
@@ -20,7 +21,7 @@ def check_joints(count: int, where: object) -> None:
         DataError: more than :data:`MOST_JOINTS`.
     """
     if count > MOST_JOINTS:
-        raise DataError(f"{where}: {count} joints; up to {MOST_JOINTS} are read")
+        raise DataError(f"{where}: {counted(count, 'joint')}; up to {MOST_JOINTS} are read")
 
 
 def of_names(
@@ -65,8 +66,8 @@ def of_names(
     )
     if parents is None:
         warnings.warn(
-            f"{where}: no built-in layout has exactly its {len(joints)} joints, so they are kept as points without "
-            f"bones (no bone stream); {nearest(joints)}state bones with {remedy} layout.toml",
+            f"{where}: no built-in layout has exactly its {counted(len(joints), 'joint')}, so they are kept as "
+            f"points without bones (no bone stream); {nearest(joints)}state bones with {remedy} layout.toml",
             MotetNote,
             stacklevel=3,
         )

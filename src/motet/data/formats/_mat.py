@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 from motet.data.formats._files import read_bytes, unpack
 
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -101,7 +102,7 @@ def _shaped(raw: bytes, kind: str, shape: list[int]) -> npt.NDArray[np.float64]:
         count *= extent
     dtype = np.dtype(kind)
     if not shape or min(shape) < 0 or count * dtype.itemsize != len(raw) - len(raw) % dtype.itemsize:
-        raise ValueError(f"an array of shape {tuple(shape[:5])} has {len(raw)} bytes")
+        raise ValueError(f"an array of shape {tuple(shape[:5])} has {counted(len(raw), 'byte')}")
     return np.frombuffer(raw, dtype, count).reshape(shape, order="F").astype(np.float64)
 
 

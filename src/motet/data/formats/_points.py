@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
@@ -124,7 +125,9 @@ class PointFormat:
                 if recording.points.ndim != 4 or recording.points.shape[:3] != shape or 0 in recording.points.shape:
                     raise DataError(f"{path}: points of shape {recording.points.shape} for {shape[2]} names")
                 if recording.points.shape[3] not in (2, 3):
-                    raise DataError(f"{path}: {recording.points.shape[3]} coordinates a point; 2 or 3 are read")
+                    raise DataError(
+                        f"{path}: {counted(recording.points.shape[3], 'coordinate')} a point; 2 or 3 are read"
+                    )
                 if not np.isfinite(recording.points).all():
                     raise DataError(f"{path}: a coordinate is infinite")
         return found
@@ -212,7 +215,8 @@ class PointFormat:
                 )
             if recording.points.shape[3] != detail["channels"]:
                 raise DataError(
-                    f"{unit.path} has {recording.points.shape[3]} coordinates, the first file {detail['channels']}"
+                    f"{unit.path} has {counted(recording.points.shape[3], 'coordinate')}, the first file "
+                    f"{detail['channels']}"
                 )
             order = [recording.joints.index(j) for j in detail["joints"]]
             points = recording.points[:, :, order]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
-from motet.core.text import from_cell
+from motet.core.text import counted, from_cell
 from motet.data.formats._files import read_text
 
 SEPARATORS = ",;\t|"
@@ -62,7 +62,7 @@ class Sheet:
         for line, row in zip(self.lines, body[1:], strict=True):
             cells = row.count(separator) + 1 if '"' not in row else len(_cells(path, row, separator, line))
             if cells != len(self.header):
-                raise DataError(f"{path}, line {line}: {cells} cells, the header has {len(self.header)}")
+                raise DataError(f"{path}, line {line}: {counted(cells, 'cell')}, the header has {len(self.header)}")
         if not self.lines:
             raise DataError(f"{path}: it has a header and no rows")
         self._frame = self._read(body[1:], separator)

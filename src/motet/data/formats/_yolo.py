@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 from motet.data.formats._files import read_text
 from motet.data.formats._people import Sighting
 
@@ -25,7 +26,8 @@ def _form(count: int, points: int, where: str) -> tuple[int, int]:
         if 0 <= extra <= MOST_EXTRA:
             return width, extra
     raise DataError(
-        f"{where}: {count} numbers are no class, box and {points} key points; name a layout of as many with --skeleton"
+        f"{where}: {counted(count, 'number')} instead of class, box and {points} key points; name a layout of "
+        f"as many with --skeleton"
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import find_files, read_text
 from motet.data.formats._names import NamePattern
@@ -256,7 +257,11 @@ def read_amc(path: Path, body: Body) -> tuple[Float, bool]:
         else:
             width = widths.get(words[0])
             if row is None or width is None or len(words) != width + 1:
-                due = "no bone of the skeleton" if width is None else f"{width} values are due after a frame's number"
+                due = (
+                    "no bone of the skeleton"
+                    if width is None
+                    else f"expected {counted(width, 'value')} after a frame's number"
+                )
                 raise DataError(f"{path}, line {number}: {' '.join(words)[:40]!r}: {due}")
             try:
                 row[starts[words[0]] : starts[words[0]] + width] = [float(w) for w in words[1:]]

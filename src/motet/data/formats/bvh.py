@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.convert import convert, estimate_up, recipe
@@ -231,7 +232,9 @@ class _Hierarchy:
                 raise DataError(f"{self._path}, line {line}: {word!r} is no channel")
             channels.append((kind, axis))
         if not words or words[0] != str(len(channels)):
-            raise DataError(f"{self._path}, line {line}: {len(channels)} channels are listed, another number declared")
+            raise DataError(
+                f"{self._path}, line {line}: {counted(len(channels), 'channel')} listed, another number declared"
+            )
         positions = [axis for kind, axis in channels if kind == "position"]
         if len(positions) != len(set(positions)):
             raise DataError(f"{self._path}, line {line}: a position channel is listed twice")
@@ -257,16 +260,21 @@ def read_motion(header: Header, lines: Lines, path: Path, limit: int | None = No
     channels = sum(len(n.channels) for n in header.nodes)
     available = len(lines) - header.first
     if available < header.frames:
-        raise DataError(f"{path}: it declares {header.frames} frames and has {available} (is it cut off?)")
+        raise DataError(f"{path}: it declares {counted(header.frames, 'frame')} and has {available} (is it cut off?)")
     if available > header.frames:
         warnings.warn(
-            f"{path}: it declares {header.frames} frames and has {available}; all are read", MotetWarning, stacklevel=4
+            f"{path}: it declares {counted(header.frames, 'frame')} and has {available}; all are read",
+            MotetWarning,
+            stacklevel=4,
         )
     rows = np.arange(header.first, header.first + min(available, limit or available))
     wrong = np.flatnonzero(lines.tokens[rows] != channels)
     if len(wrong):
         line = int(rows[wrong[0]])
-        raise DataError(f"{path}, line {lines.number(line)}: {lines.tokens[line]} numbers, {channels} channels")
+        raise DataError(
+            f"{path}, line {lines.number(line)}: {counted(lines.tokens[line], 'number')}, "
+            f"{counted(channels, 'channel')}"
+        )
     if not channels:
         raise DataError(f"{path}: no node has channels")
     return lines.floats(rows, channels)
@@ -417,9 +425,10 @@ def _one_hierarchy(units: Sequence[Unit], headers: Mapping[str, Header], options
             only = [sorted(set(a) - set(b)) for a, b in ((first[0], other[0]), (other[0], first[0]))]
             differs = next((names[0] for names in only if names), "the order or the parents of the joints")
             raise DataError(
-                f"{units[0].name} ({len(first[0])} joints) and {unit.name} ({len(other[0])} joints) have different "
-                f"hierarchies ({differs}), and an archive holds one; read the files like one of them with --skeleton "
-                f"{unit.name}, or convert all of them to a layout with --skeleton common-15"
+                f"{units[0].name} ({counted(len(first[0]), 'joint')}) and {unit.name} "
+                f"({counted(len(other[0]), 'joint')}) have different hierarchies ({differs}), and an archive holds "
+                f"one; read the files like one of them with --skeleton {unit.name}, or convert all of them to a "
+                f"layout with --skeleton common-15"
             )
 
 

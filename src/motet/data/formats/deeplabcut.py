@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.text import counted
 from motet.data.formats import _pickle, _time
 from motet.data.formats._files import read_text, stem_of
 from motet.data.formats._h5 import Item, read_h5, texts
@@ -89,13 +90,15 @@ def _csv_table(path: Path) -> Table:
     # labelled data have the picture's path in three columns, of which the header leaves two empty
     index = next((i for i, cell in enumerate(header["coords"]) if i and cell), 1)
     if (width - index) // 2 > MOST_JOINTS * 20:
-        raise DataError(f"{path}: {width} columns are more than any project has")
+        raise DataError(f"{path}: {counted(width, 'column')}, more than any project has")
     frames, values = [], []
     for number, row in enumerate(rows[len(header) :], len(header) + 1):
         if not any(row):
             continue
         if len(row) != width:
-            raise DataError(f"{path}, line {number}: {len(row)} cells where {width} are due (is it cut off?)")
+            raise DataError(
+                f"{path}, line {number}: {counted(len(row), 'cell')} where {width} are due (is it cut off?)"
+            )
         try:
             values.append([np.nan if c.strip().lower() in ABSENT else float(c) for c in row[index:]])
         except ValueError as error:
@@ -127,7 +130,9 @@ def _h5_table(path: Path) -> Table:
         index = items[f"{group}/axis1"].values if f"{group}/axis1" in items else None
         index = range(len(values)) if index is None else list(index)
     if not header or any(len(c) not in (3, 4) for c in header) or len(header) != values.shape[1]:
-        raise DataError(f"{path}: {len(header)} names for {values.shape[1]} columns; it is no file of DeepLabCut")
+        raise DataError(
+            f"{path}: {len(header)} names for {counted(values.shape[1], 'column')}; it is no file of DeepLabCut"
+        )
     frames = [_frame_number(texts([i]), row) for row, i in enumerate(index)]
     return Table([(c[1] if len(c) == 4 else "", c[-2], c[-1]) for c in header], np.array(frames), values)
 

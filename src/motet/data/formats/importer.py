@@ -148,7 +148,9 @@ def import_dataset(
         if skipped and on_error == "stop":
             raise DataError(_all_bad(skipped))
         if not len(writer):
-            raise DataError(f"none of the {len(units)} files of {source} can be used; {skipped[0]['reason']}")
+            raise DataError(
+                f"none of the {counted(len(units), 'file')} of {source} can be used; {skipped[0]['reason']}"
+            )
         archive = writer.close()
     except BaseException:
         writer.abort()
@@ -202,7 +204,9 @@ def _all_bad(skipped: Sequence[dict[str, str]]) -> str:
     lines = [f"  {s['reason']}" for s in skipped[:LISTED]]
     if len(skipped) > LISTED:
         lines.append(f"  … and {len(skipped) - LISTED} more")
-    return "\n".join([f"{len(skipped)} files or clips cannot be used — {remedy.format('them', 'them')}:", *lines])
+    return "\n".join(
+        [f"{counted(len(skipped), 'file')} or clips cannot be used — {remedy.format('them', 'them')}:", *lines]
+    )
 
 
 def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import find_files, read_table
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
@@ -65,7 +66,10 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     joints = len(layouts.get(LAYOUT))
     lines = read_table(path, 3)
     if len(lines) % joints:
-        raise DataError(f"{path}: {len(lines)} lines are no whole number of frames of {joints} joints; it is cut off")
+        raise DataError(
+            f"{path}: {counted(len(lines), 'line')} are no whole number of frames of {counted(joints, 'joint')}; it "
+            f"is cut off"
+        )
     columns = {"label": activity - 1, "subject": subject, "repetition": repetition}
     return [RawClip(found.group(), lines.reshape(-1, joints, 3) / 1000, columns=columns)]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import find_files
 from motet.data.formats._json import field, numbers, read_json
@@ -131,7 +132,9 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
 def _sighting(person: Any, where: str, options: Options) -> Sighting:
     pose, score = (numbers(field(person, key), where) for key in ("pose", "score"))
     if pose.shape != (2 * JOINTS,) or score.shape != (JOINTS,):
-        raise DataError(f"{where}: a person has {pose.size} numbers and {score.size} scores, not 36 and 18")
+        raise DataError(
+            f"{where}: a person has {counted(pose.size, 'number')} and {counted(score.size, 'score')}, not 36 and 18"
+        )
     points = pose.reshape(JOINTS, 2) * (options.width, options.height)
     return Sighting(np.where(score[:, None] > 0, points, 0), score.clip(0, None))
 

@@ -87,7 +87,7 @@ def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
             raise DataError(f"{path} holds no {what}; use --landmarks {other}")
         raise DataError(f"{path}: nobody was seen in any frame")
     if len(shapes) > 1:
-        counts = " and ".join(f"{v} landmarks of {c} coordinates" for v, c in sorted(shapes))
+        counts = " and ".join(f"{counted(v, 'landmark')} of {counted(c, 'coordinate')}" for v, c in sorted(shapes))
         raise DataError(f"{path} holds {counts}; a clip must have one kind")
     return found
 
@@ -196,7 +196,7 @@ def _kind(frames: Sequence[Sequence[Sighting]]) -> _Kind:
 def _layout(kind: _Kind, name: str) -> Skeleton:
     if kind.joints not in LAYOUTS:
         known = ", ".join(map(str, LAYOUTS))
-        raise DataError(f"{name} holds {kind.joints} landmarks; layouts are known for {known}")
+        raise DataError(f"{name} holds {counted(kind.joints, 'landmark')}; layouts are known for {known}")
     return layouts.get(LAYOUTS[kind.joints])
 
 
@@ -243,8 +243,8 @@ def _note(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Seq
     shares = sum(n for k, n in kinds.items() if k.shares)
     if options.landmarks == "image" and options.width is None and 0 < shares < kinds.total():
         warnings.warn(
-            f"{source} mixes units: {shares} of {kinds.total()} files hold shares of the picture, the others pixels; "
-            "bring all to pixels with --width and --height of the picture",
+            f"{source} mixes units: {shares} of {counted(kinds.total(), 'file')} hold shares of the picture, the "
+            f"others pixels; bring all to pixels with --width and --height of the picture",
             MotetWarning,
             stacklevel=3,
         )
@@ -252,9 +252,9 @@ def _note(source: Path, kinds: Counter[_Kind], skeleton: Skeleton, channels: Seq
     for kind, count in kinds.items():
         joints[kind.joints] += count
     if len(joints) > 1 or len({k.channels for k in kinds}) > 1:
-        held = " and ".join(f"{v} landmarks ({counted(n, 'file')})" for v, n in sorted(joints.items()))
+        held = " and ".join(f"{counted(v, 'landmark')} ({counted(n, 'file')})" for v, n in sorted(joints.items()))
         warnings.warn(
-            f"the files of {source} hold {held}; what all share is kept: the {len(skeleton)} joints of "
+            f"the files of {source} hold {held}; what all share is kept: the {counted(len(skeleton), 'joint')} of "
             f"{skeleton.name} with {', '.join(channels)} (import them apart to keep more)",
             MotetNote,
             stacklevel=3,
@@ -284,7 +284,9 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             points = convert(points, skeleton, target)
             confidence = convert(confidence[..., None], skeleton, target)[..., 0]
         except ConfigError as error:
-            raise DataError(f"{unit.path} holds {kind.joints} landmarks, other files {len(target)}: {error}") from error
+            raise DataError(
+                f"{unit.path} holds {counted(kind.joints, 'landmark')}, other files {len(target)}: {error}"
+            ) from error
     columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
     if options.landmarks == "image":
         columns["coordinates"] = "px" if options.width or not kind.shares else "shares of the picture"

@@ -43,6 +43,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.columns import STRUCTURE, WORDS, path_name
 from motet.data.convert import estimate_handedness, estimate_up
@@ -173,7 +174,7 @@ class _Set:
             raise self.fail(f"array {name!r} is {found.dtype} {found.shape}, not (clips + 1,) integers")
         offsets = found.astype(np.int64)
         if offsets[0] < 0 or (np.diff(offsets) < 0).any() or offsets[-1] > rows:
-            raise self.fail(f"array {name!r} does not rise from 0 to the {rows} rows there are")
+            raise self.fail(f"array {name!r} does not rise from 0 to the {counted(rows, 'row')} there are")
         return offsets
 
     def names(self, name: str) -> list[str]:
@@ -198,9 +199,7 @@ class _Set:
         if found is None:
             return None
         if found.shape != (self.clips,) or found.dtype.kind not in "fiubUS":
-            raise self.fail(
-                f"array {name!r} is {found.dtype} {found.shape}, not one value for each of {self.clips} clips"
-            )
+            raise self.fail(f"array {name!r} is {found.dtype} {found.shape}, not a value for each clip")
         return [_plain(v) for v in found.tolist()]
 
     def index(self, name: str, names: Sequence[str]) -> list[int | None] | None:
@@ -277,7 +276,9 @@ class _Set:
         if not stated:
             return [f"{self.path.stem}_{i:05d}" for i in range(self.clips)]
         if len(stated) != self.clips or len(set(stated)) < self.clips or not all(stated):
-            raise self.fail(f"array 'name' has {len(set(stated) - {''})} distinct names for {self.clips} clips")
+            raise self.fail(
+                f"array 'name' has {len({*stated} - {''})} distinct names for {counted(self.clips, 'clip')}"
+            )
         return stated
 
     def confidence(self) -> Array | None:
@@ -326,7 +327,7 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
     count = found.positions().shape[-2]
     _layout.check_joints(count, found.path)
     if len(joints) != count:
-        raise found.fail(f"{len(joints)} joint names for {count} joints")
+        raise found.fail(f"{len(joints)} joint names for {counted(count, 'joint')}")
     skeleton = layouts.match(joints)
     parents = found.arrays.get("parents")
     if skeleton is not None and parents is not None:
@@ -413,7 +414,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 def _channels(found: _Set, count: int) -> tuple[str, ...]:
     if count not in (2, 3):
-        raise found.fail(f"{count} coordinates a joint; 2 or 3 are read")
+        raise found.fail(f"{counted(count, 'coordinate')} a joint; 2 or 3 are read")
     return ("x", "y", "z")[:count]
 
 
@@ -455,10 +456,9 @@ def _sensor_clips(found: _Set, prefix: str, options: Options) -> tuple[list[int]
     nodes = _nodes(found, prefix)
     lengths = []
     for name in nodes:
-        offsets = found.offsets(f"{name}_offset", len(found.arrays[name]))
-        if len(offsets) != found.clips + 1:
-            raise found.fail(f"array '{name}_offset' is for {len(offsets) - 1} clips, there are {found.clips}")
-        lengths.append(np.diff(offsets))
+        lengths.append(np.diff(found.offsets(f"{name}_offset", len(found.arrays[name]))))
+        if len(lengths[-1]) != found.clips:
+            raise found.fail(f"array '{name}_offset' is for {len(lengths[-1])} of {counted(found.clips, 'clip')}")
     clips = [i for i in range(found.clips) if any(n[i] for n in lengths)]
     if not clips:
         raise found.fail(f"the sensor {prefix!r} recorded nothing")

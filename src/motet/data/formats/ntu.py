@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _text
 from motet.data.formats._files import find_files, read_plain, read_text
@@ -97,7 +98,8 @@ def parse(data: bytes, where: str | Path) -> Recording:
     frames = count(0, "frames")
     if not 0 < frames < total:  # a frame takes a line at least, so nothing needs to be allocated to see this
         raise DataError(
-            f"{where} declares {frames} frames but has {total - 1} lines after that; it is cut off or broken"
+            f"{where} declares {counted(frames, 'frame')} but has {counted(total - 1, 'line')} after that; it is cut "
+            f"off or broken"
         )
     heads: list[int] = []
     frame: list[int] = []
@@ -113,13 +115,15 @@ def parse(data: bytes, where: str | Path) -> Recording:
                 raise DataError(f"{where} ends inside frame {index}, body {body} of {bodies}; it is cut off")
             joints = count(cursor + 1, "joints")
             if joints != JOINTS:
-                raise DataError(f"{where}, frame {index}: a body has {joints} joints instead of {JOINTS}")
+                raise DataError(f"{where}, frame {index}: a body has {counted(joints, 'joint')} instead of {JOINTS}")
             heads.append(cursor)
             frame.append(index)
             order.append(body)
             cursor += 2 + JOINTS
     if cursor != total:
-        raise DataError(f"{where} continues for {total - cursor} lines after its last declared frame ({frames})")
+        raise DataError(
+            f"{where} continues for {counted(total - cursor, 'line')} after its last declared frame ({frames})"
+        )
     if not heads:
         raise DataError(f"{where}: no frame shows a body")
     head = np.array(heads, dtype=np.int64)
@@ -128,7 +132,9 @@ def parse(data: bytes, where: str | Path) -> Recording:
         wrong = np.flatnonzero(lines.tokens[which] != wanted)
         if len(wrong):
             line = int(which[wrong[0]])
-            raise DataError(f"{where}, line {lines.number(line)}: {lines.tokens[line]} values instead of {wanted}")
+            raise DataError(
+                f"{where}, line {lines.number(line)}: {counted(lines.tokens[line], 'value')} instead of {wanted}"
+            )
     points = lines.floats(rows, 3).reshape(len(heads), JOINTS, 3)
     ids = tuple(lines.token(line) for line in heads)
     return Recording(frames, np.array(frame, dtype=np.int64), np.array(order, dtype=np.int64), ids, points)

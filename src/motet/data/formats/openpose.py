@@ -91,7 +91,7 @@ def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | No
     if not len(values):
         return None  # hands or a face without a body
     if len(values) % 3:
-        raise DataError(f"{where}: {len(values)} numbers are no points of x, y and confidence")
+        raise DataError(f"{where}: a list of {counted(len(values), 'number')} holds no points of x, y and confidence")
     points, scores = values.reshape(-1, 3)[:, :2].copy(), values.reshape(-1, 3)[:, 2].clip(0, None)
     points[scores == 0] = 0
     if not points.any():
@@ -175,7 +175,7 @@ def _instance(person: Any, where: str) -> Sighting | None:
         raise DataError(f"{where}: keypoints of shape {points.shape} instead of (points, 2)")
     sure = np.ones(len(points)) if scores is None else numbers(scores, where).ravel().clip(0, None)
     if sure.shape != (len(points),):
-        raise DataError(f"{where}: {len(sure)} scores for {len(points)} points")
+        raise DataError(f"{where}: {counted(len(sure), 'score')} for {counted(len(points), 'point')}")
     points[sure == 0] = 0
     identity = field(person, "track_id", "instance_id")
     return Sighting(points, sure, identity if type(identity) is int else None) if points.any() else None
@@ -296,10 +296,14 @@ def _of_body(clips: Mapping[str, list[list[Sighting]]], options: Options) -> Map
 def _skeleton(count: int, options: Options, where: str) -> Skeleton:
     if options.skeleton is None and count not in LAYOUTS:
         known = ", ".join(f"{n} ({layout})" for n, layout in LAYOUTS.items())
-        raise DataError(f"{where} holds {count} points a person; known are {known}: name a layout with --skeleton")
+        raise DataError(
+            f"{where} holds {counted(count, 'point')} a person; known are {known}: name a layout with --skeleton"
+        )
     skeleton = layouts.get(options.skeleton or LAYOUTS[count])
     if len(skeleton) != count:
-        raise DataError(f"{where} holds {count} points a person, layout {skeleton.name!r} has {len(skeleton)}")
+        raise DataError(
+            f"{where} holds {counted(count, 'point')} a person, layout {skeleton.name!r} has {len(skeleton)}"
+        )
     return skeleton
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time
 from motet.data.formats._files import find_files, natural_key, read_table, read_text
@@ -141,7 +142,9 @@ def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
     for number, line in enumerate(read_text(unit.path).splitlines(), 1):
         cells = line.split()
         if cells and len(cells) != 54:
-            raise DataError(f"{unit.path}, line {number}: {len(cells)} numbers where 54 are due (is it cut off?)")
+            raise DataError(
+                f"{unit.path}, line {number}: {counted(len(cells), 'number')} where 54 are due (is it cut off?)"
+            )
         try:
             rows += [[float(c) for c in cells]] if cells else []
         except ValueError as error:
@@ -176,7 +179,7 @@ def _uci(unit: Unit, options: Options) -> Iterator[RawClip]:
     labels, people = (read_table(top / f"{n}_{side}.txt", 1)[:, 0].astype(int) for n in ("y", "subject"))
     if len(labels) != count or len(people) != count:
         raise DataError(
-            f"{top}: y_{side}.txt and subject_{side}.txt are not for the {count} windows of {unit.path.name}"
+            f"{top}: y_{side}.txt and subject_{side}.txt are not for the {counted(count, 'window')} of {unit.path.name}"
         )
     windows = np.stack(tables, axis=-1).reshape(count, -1, 2, 3)
     for i, frames in enumerate(windows):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _text
 from motet.data.formats._files import find_files, read_plain, read_text
@@ -58,7 +59,9 @@ def discover(source: Path, options: Options) -> Plan:
     ]
     for name, training in given.items():
         if not any(u.detail[1][name] == "train" for u in units):
-            raise ConfigError(f"the {name} split file names {len(training)} training videos but none is in {folder}")
+            raise ConfigError(
+                f"the {name} split file names {counted(len(training), 'training video')} but none is in {folder}"
+            )
     by_name = all(u.detail[1].get("subject") is not None for u in units)
     split = "pku-xsub" if "cross_subject" in given or by_name else "pku-xview" if given else None
     return Plan(
@@ -109,7 +112,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     wrong = next((i for i, count in enumerate(lines.tokens) if count != width), None)
     if wrong is not None:
         raise DataError(
-            f"{unit.path}, line {lines.number(wrong)}: {lines.tokens[wrong]} numbers where {width} are due "
+            f"{unit.path}, line {lines.number(wrong)}: {counted(lines.tokens[wrong], 'number')} where {width} are due "
             "(is it cut off?)"
         )
     video = lines.floats(None, width).reshape(-1, PERSONS, JOINTS, 3)
@@ -117,7 +120,9 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     for index, (action, start, end) in enumerate(_labels(label_path)):
         # a label may end a little behind the recording, as slicing in the released code allows
         if 2 * (end - len(video)) > end - start:
-            raise DataError(f"{label_path}: row {index + 1} ends at frame {end}, {unit.path} has {len(video)} frames")
+            raise DataError(
+                f"{label_path}: row {index + 1} ends at frame {end}, {unit.path} has {counted(len(video), 'frame')}"
+            )
         name = f"{unit.path.stem}_{index:03d}"
         clips.append(RawClip(name, video[start:end], columns={"label": action - 1, **columns}))
     return clips

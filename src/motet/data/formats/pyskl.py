@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _pickle
 from motet.data.formats._files import find_files, read_bytes, read_text
@@ -151,7 +152,8 @@ def _skeleton(shape: Sequence[int], options: Options, path: Path) -> Skeleton:
     if options.skeleton is None and (joints, channels) not in LAYOUTS:
         known = ", ".join(f"{v} × {c}" for v, c in LAYOUTS)
         raise DataError(
-            f"{path}: {joints} joints of {channels} coordinates; known are {known}: name a layout with --skeleton"
+            f"{path}: {counted(joints, 'joint')} of {counted(channels, 'coordinate')}; known are {known}: name a "
+            f"layout with --skeleton"
         )
     return layouts.get(options.skeleton or LAYOUTS[joints, channels])
 
@@ -161,7 +163,7 @@ def discover(source: Path, options: Options) -> Plan:
         raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
     files = find_files(source, r"(?i).+\.(pkl|pickle)", what="pickles of PYSKL or MMAction2 (*.pkl)")
     if len(files) > 1:
-        raise DataError(f"{source} holds {len(files)} pickles; import one at a time, e.g. {files[0]}")
+        raise DataError(f"{source} holds {counted(len(files), 'pickle')}; import one at a time, e.g. {files[0]}")
     path = files[0]
     rows, split = load(path)
     found = [keypoints(row, f"{path}, {_name(row)}") if "keypoint" in row else None for row in rows]

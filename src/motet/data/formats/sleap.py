@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data.formats import _time
 from motet.data.formats._h5 import Item, array, edges, read_h5, texts
 from motet.data.formats._people import Sighting, follow
@@ -194,7 +195,7 @@ def _instance(one: Any, tables: Mapping[int, npt.NDArray[Any]], nodes: int, path
     table = tables[1 if int(one["instance_type"]) else 0]
     rows = table[int(one["point_id_start"]) : int(one["point_id_end"])]
     if len(rows) != nodes:
-        raise DataError(f"{path}: an instance has {len(rows)} points, its skeleton {nodes}")
+        raise DataError(f"{path}: an instance has {counted(len(rows), 'point')}, its skeleton {nodes}")
     points = np.stack([rows["x"], rows["y"]], axis=1).astype(np.float64)
     seen = np.isfinite(points).all(axis=1) & rows["visible"].astype(bool)
     if not seen.any():

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import find_files, natural_key, read_text
 from motet.data.formats._sensors import join_nodes
@@ -153,7 +154,7 @@ def read_samples(path: Path) -> Samples:
             continue  # a header, or what an application wrote before the samples
         if len(cells) not in (4, 6):
             raise DataError(
-                f"{path}, line {number}: {len(cells)} columns; time, x, y, z or six of a meta sensor are due"
+                f"{path}, line {number}: {counted(len(cells), 'column')}; time, x, y, z or six of a meta sensor are due"
             )
         try:
             times.append(_seconds(cells[2] if len(cells) == 6 else cells[0]))
@@ -183,7 +184,9 @@ def _skeleton_rows(path: Path, columns: int) -> npt.NDArray[np.float64]:
         if not line.strip() or (not rows and not _holds_numbers(cells)):
             continue
         if len(cells) != columns:
-            raise DataError(f"{path}, line {number}: {len(cells)} numbers where {columns} are due (is it cut off?)")
+            raise DataError(
+                f"{path}, line {number}: {counted(len(cells), 'number')} where {columns} are due (is it cut off?)"
+            )
         try:
             rows.append([float(c) for c in cells])
         except ValueError as error:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _pickle
 from motet.data.formats._files import check_unpacked, find_files, read_bytes
@@ -154,18 +155,22 @@ def _labels(path: Path, count: int) -> list[tuple[str, int | None]]:
     except Exception as error:  # a damaged pickle may raise anything, and nothing here has side effects
         raise DataError(f"{file} is no pickle of names and labels ({error!s:.80})") from error
     if len(numbers) != count or len(texts) != count:
-        raise DataError(f"{file} has {len(texts)} names and {len(numbers)} labels for {count} clips of {path.name}")
+        raise DataError(
+            f"{file} has {len(texts)} names and {counted(len(numbers), 'label')} for {counted(count, 'clip')} of "
+            f"{path.name}"
+        )
     return [(text, int(number)) for text, number in zip(texts, numbers, strict=True)]
 
 
 def _skeleton(joints: int, options: Options, where: object) -> Skeleton:
     if options.skeleton is None and joints not in LAYOUTS:
         raise DataError(
-            f"{where} has {joints} joints; layouts are known for {', '.join(map(str, LAYOUTS))}: use --skeleton"
+            f"{where} has {counted(joints, 'joint')}; layouts are known for {', '.join(map(str, LAYOUTS))}: use "
+            f"--skeleton"
         )
     skeleton = layouts.get(options.skeleton or LAYOUTS[joints])
     if len(skeleton) != joints:
-        raise DataError(f"{where} has {joints} joints, layout {skeleton.name!r} has {len(skeleton)}")
+        raise DataError(f"{where} has {counted(joints, 'joint')}, layout {skeleton.name!r} has {len(skeleton)}")
     return skeleton
 
 
@@ -196,7 +201,7 @@ def _npz_units(path: Path, name: str) -> tuple[list[Unit], tuple[int, ...]]:
         joints = header.shape[2] // (NTU_PEOPLE * 3)
         answers = _open(path, f"y_{side}")
         if answers.header.shape[0] != header.shape[0] or len(answers.header.shape) > 2:
-            raise DataError(f"{path}: y_{side} of shape {answers.header.shape} for {header.shape[0]} clips")
+            raise DataError(f"{path}: y_{side} of shape {answers.header.shape} for {counted(header.shape[0], 'clip')}")
         given = answers.rows(0, header.shape[0])
         labels = (given.argmax(axis=1) if given.ndim == 2 else given).astype(np.int64).tolist()
         for first in range(0, len(labels), BLOCK):

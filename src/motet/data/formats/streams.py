@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import find_files
 from motet.data.formats._names import subject_numbers
@@ -81,7 +82,9 @@ def _stamps(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.float64]:
     unit = next(u for u in _UNITS if f"{name}{u}" in arrays)
     stamps = arrays[f"{name}{unit}"]
     if stamps.shape != arrays[name].shape[:1] or stamps.dtype.kind not in "fiu":
-        raise DataError(f"{path}: array '{name}{unit}' is not one time stamp for each of {len(arrays[name])} samples")
+        raise DataError(
+            f"{path}: array '{name}{unit}' is not one time stamp for each of {counted(len(arrays[name]), 'sample')}"
+        )
     return stamps.astype(np.float64) * _UNITS[unit]
 
 
@@ -93,7 +96,9 @@ def _offsets(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.int64]:
         offsets.ndim == 1 and offsets.dtype.kind in "iu" and len(offsets) > 1 and bool((np.diff(offsets) >= 0).all())
     )
     if not rises or offsets[0] < 0 or offsets[-1] > len(values):
-        raise DataError(f"{path}: array '{name}_offset' does not rise from 0 to the {len(values)} samples there are")
+        raise DataError(
+            f"{path}: array '{name}_offset' does not rise from 0 to the {counted(len(values), 'sample')} there are"
+        )
     return offsets.astype(np.int64)
 
 

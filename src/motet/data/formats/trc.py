@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 from motet.data.formats import _time
 from motet.data.formats._files import read_text
 from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
@@ -44,7 +45,7 @@ def _rows(lines: list[str], first: int, width: int, path: Path) -> npt.NDArray[n
         while len(cells) > width and not cells[-1]:
             cells.pop()
         if len(cells) > width:
-            raise DataError(f"{path}, line {number}: {len(cells)} cells where {width} are due")
+            raise DataError(f"{path}, line {number}: {counted(len(cells), 'cell')} where {width} are due")
         try:
             found = [np.nan if c.lower() in ABSENT else float(c) for c in cells]
         except ValueError as error:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import find_files, read_table
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
@@ -91,7 +92,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     else:
         angles = _triples(_angles_path(path), len(skeleton))
         if len(angles) != len(positions):
-            raise DataError(f"{path}: {len(positions)} frames of positions but {len(angles)} of angles")
+            raise DataError(f"{path}: {counted(len(positions), 'frame')} of positions but {len(angles)} of angles")
         frames = forward_kinematics(positions / 100, np.radians(angles), skeleton)
     quality = "incorrect" if found[5] else "correct"
     columns: dict[str, Column] = {"label": movement - 1, "subject": subject, "repetition": repetition}

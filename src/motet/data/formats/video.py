@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _estimate
 from motet.data.formats._files import find_files
@@ -149,7 +150,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     scores, rate = found["scores"], float(found["fps"])
     joints = len(layouts.get(LAYOUTS[name]))
     if points.shape[2] != joints:
-        raise DataError(f"{unit.path}: {name} gave {points.shape[2]} joints where {joints} are due")
+        raise DataError(f"{unit.path}: {name} gave {counted(points.shape[2], 'joint')} where {joints} are due")
     moments = np.arange(max(1, round(len(points) / rate * options.fps))) / options.fps
     nearest = np.minimum(np.round(moments * rate).astype(np.int64), len(points) - 1)
     frames = [[Sighting(p, s) for p, s in zip(points[t], scores[t], strict=True) if s.any()] for t in nearest.tolist()]

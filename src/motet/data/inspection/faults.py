@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up
@@ -61,7 +62,7 @@ def label_faults(archive: MotionArchive) -> list[dict[str, Any]]:
             fault(
                 "label imbalance",
                 "warning",
-                f"{most} has {present.max()} clips, {least} {present.min()}: read accuracy per class",
+                f"{most} has {counted(present.max(), 'clip')}, {least} {present.min()}: read accuracy per class",
             )
         )
     return faults

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import LISTED, fault
 from motet.data.skeletons import Skeleton
@@ -215,5 +216,5 @@ def never_seen(archive: MotionArchive) -> list[dict[str, Any]]:
     shown = ", ".join(f"{skeleton.joints[i]} ({seen[i] / bodies:.1%})" for i in rare[:LISTED])
     what = "readings are silent" if skeleton.kind == "sensor" else "joints are never or hardly ever seen"
     more = f" … and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
-    message = f"{what} (share of {bodies:,} bodies): {shown}{more}; leave them out of the layout"
+    message = f"{what} (share of {counted(bodies, 'body')}): {shown}{more}; leave them out of the layout"
     return [fault("never seen", "warning", message)]

@@ -52,8 +52,8 @@ def _summary(report: Report) -> Table:
     axes = f", {skeleton['up']} up, {handed}-handed" if skeleton["up"] else ""
     rows = {
         "archive": report["path"] + (" (simulated: no sensor recorded it)" if report["simulated"] else ""),
-        "clips": f"{report['clips']:,} of {report['frames']:,} frames, {report['bytes'] / 1e6:,.1f} MB",
-        "layout": f"{skeleton['name']} ({skeleton['kind']}), {skeleton['joints']} joints{axes}",
+        "clips": f"{report['clips']:,} of {counted(report['frames'], 'frame')}, {report['bytes'] / 1e6:,.1f} MB",
+        "layout": f"{skeleton['name']} ({skeleton['kind']}), {counted(skeleton['joints'], 'joint')}{axes}",
         "persons": f"up to {report['persons']}",
         "values": f"{', '.join(report['channels'])} in {report['units']}"
         + (", with confidence" if report["confidence"] else ""),

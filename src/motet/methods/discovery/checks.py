@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from motet.core.errors import DataError, MotetWarning
+from motet.core.text import counted
 from motet.data import doctor, layouts
 from motet.data.archive import MotionArchive
 from motet.methods.discovery.settings import Settings
@@ -23,8 +24,8 @@ def check_recordings(archive: MotionArchive) -> None:
     """
     if not any(np.nan_to_num(archive.clip(index)).any() for index in range(len(archive))):
         raise DataError(
-            f"{archive.path}: every coordinate of its {len(archive)} clips is zero or missing, so there is nothing to "
-            "find classes in; look at the recordings (`motet data inspect`) and import them again"
+            f"{archive.path}: every coordinate of its {counted(len(archive), 'clip')} is zero or missing, so there "
+            f"is nothing to find classes in; look at the recordings (`motet data inspect`) and import them again"
         )
     for finding in doctor.declarations(archive):
         warnings.warn(
@@ -82,8 +83,8 @@ def check_size(settings: Settings, clips: int) -> None:
         faults.append("batches of one clip have nothing to be distinguished from; raise --batch-size")
     if settings.clusters is not None and settings.clusters > clips / 2:
         faults.append(
-            f"{settings.clusters} clusters of {clips} training clips leave fewer than two clips a cluster; lower "
-            "--clusters"
+            f"{counted(settings.clusters, 'cluster')} of {counted(clips, 'training clip')} leave fewer than two "
+            f"clips a cluster; lower --clusters"
         )
     for fault in faults:
         warnings.warn(fault, MotetWarning, stacklevel=3)

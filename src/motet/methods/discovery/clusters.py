@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data.loader import ClipStore
 from motet.memory.kmeans import Clustering, spherical_kmeans
 from motet.methods.discovery.step import Discovery
@@ -66,7 +67,8 @@ def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, c
     """
     if clusters > len(ids):
         raise ConfigError(
-            f"{clusters} clusters of {len(ids)} training clips of the target; lower --clusters to at most {len(ids)}"
+            f"{counted(clusters, 'cluster')} of {counted(len(ids), 'training clip')} of the target; lower --clusters "
+            f"to at most {len(ids)}"
         )
     settings = discovery.settings
     pair = features(discovery, stores, ids)
@@ -135,7 +137,9 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
         ConfigError: fewer than three rows.
     """
     if len(x) < 3:
-        raise ConfigError(f"{len(x)} training clips of the target are too few to estimate a number of clusters")
+        raise ConfigError(
+            f"{counted(len(x), 'training clip')} of the target are too few to estimate a number of clusters"
+        )
     limit = min(most or min(100, int(len(x) ** 0.5) + 1), len(x) - 1)
     x = x[_spread(len(x), _MOST, x.device)]
     unit = normalize(x.double(), dim=1)
@@ -153,8 +157,9 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     top = max(c.stability + c.silhouette for c in found)
     chosen = next(c for c in found if c.stability + c.silhouette >= top - 0.02)
     says = (
-        f"{chosen.clusters} clusters: k-means agrees on them from {_RUNS} starts (agreement {chosen.stability:.2f}), "
-        f"silhouette {round(chosen.silhouette, 2) + 0.0:.2f}; candidates 2 … {found[-1].clusters}"
+        f"{counted(chosen.clusters, 'cluster')}: k-means agrees on them from {_RUNS} starts (agreement "
+        f"{chosen.stability:.2f}), silhouette {round(chosen.silhouette, 2) + 0.0:.2f}; candidates 2 … "
+        f"{found[-1].clusters}"
     )
     others = sorted((c for c in found if c is not chosen), key=lambda c: -(c.stability + c.silhouette))[:_NAMED]
     if others:

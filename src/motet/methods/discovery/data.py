@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.preprocess import check_method
@@ -46,10 +47,10 @@ class Sides:
         held = np.setdiff1d(self.test, self.train)
         known = int((target.labels[held] >= 0).sum())
         if not len(held):
-            return f"all {len(self.train)} clips of the target train"
+            return f"all {counted(len(self.train), 'clip')} of the target train"
         use = "are evaluated" if known == len(held) else f"do not train, and {known or 'none'} of them can be evaluated"
         return (
-            f"{len(self.train)} clips of the target train, the {len(held)} on the other side of the split "
+            f"{counted(len(self.train), 'clip')} of the target train, the {len(held)} on the other side of the split "
             f"{self.target_split} {use} (--target-split {EVERY} trains on all clips)"
         )
 
@@ -78,12 +79,13 @@ def sides(
     known = rows[source.labels[rows] >= 0]
     if len(known) == 0:
         raise DataError(
-            f"{source.path}: none of its {len(rows)} training clips has a label, but the source must be labelled; "
-            "exchange --source and --target, or pretrain on it without labels"
+            f"{source.path}: none of its {counted(len(rows), 'training clip')} has a label, but the source must be "
+            f"labelled; exchange --source and --target, or pretrain on it without labels"
         )
     if len(known) < len(rows):
         warnings.warn(
-            f"{source.path}: {len(rows) - len(known)} of {len(rows)} training clips have no label and are left out",
+            f"{source.path}: {len(rows) - len(known)} of {counted(len(rows), 'training clip')} have no label and are "
+            f"left out",
             MotetWarning,
             stacklevel=3,
         )
@@ -96,8 +98,8 @@ def sides(
     test = _of_classes(target, chosen.test, target_classes, "target")
     if len(train) < 2:
         raise ConfigError(
-            f"{target.path}: {len(train)} of its {len(target)} clips train by the split {second}, which is too few to "
-            f"find classes; two or more are needed (--target-split {EVERY} lets all train)"
+            f"{target.path}: {len(train)} of its {counted(len(target), 'clip')} train by the split {second}, which "
+            f"is too few to find classes; two or more are needed (--target-split {EVERY} lets all train)"
         )
     return Sides(known, classes, train, test, first, second)
 
@@ -115,7 +117,7 @@ def _parted(archive: MotionArchive, rule: str | None, side: str) -> Split:
         return split(archive, default_rule(archive))
     except ConfigError as error:
         raise ConfigError(
-            f"{archive.path}: {len(archive)} clips are too few to be parted into training and test; let all train by "
+            f"{archive.path}: too few clips ({len(archive)}) to be parted into training and test; let all train by "
             f"--{side}-split {EVERY}"
         ) from error
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.methods.discovery.clusters import features
 from motet.methods.discovery.data import Clips
@@ -131,7 +132,7 @@ def report(result: dict[str, Any]) -> str:
     lines = [
         f"# {result['method']}: {result['source']['name']} → {target['name']}",
         "",
-        f"{k} clusters ({how}). {_trained(result)}; "
+        f"{counted(k, 'cluster')} ({how}). {_trained(result)}; "
         f"{result['source']['clips']} labelled source clips; {len(result['joints'])} shared joints.",
         "",
     ]
@@ -178,6 +179,6 @@ def _evidence(result: dict[str, Any]) -> list[str]:
 def _trained(result: dict[str, Any]) -> str:
     """The sentence on who trained; a result of an older version has none."""
     target = result["target"]
-    plain = f"{target['train']} clips of the target trained, {target['scored']} were evaluated"
+    plain = f"{counted(target['train'], 'clip')} of the target trained, {target['scored']} were evaluated"
     sentence = str(result["split"].get("says", plain))
     return sentence[:1].upper() + sentence[1:]

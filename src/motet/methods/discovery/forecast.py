@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from motet.core.progress import clock
+from motet.core.text import counted
 from motet.engine.learner import Position
 
 if TYPE_CHECKING:
@@ -89,6 +90,6 @@ def forecast(learner: Discovering) -> str:
     """One line on time and memory."""
     steps = sum(stage.epochs * stage.steps for stage in learner.stages)
     return (
-        f"about {clock(seconds(learner))} for {steps} steps on this machine, and at most "
+        f"about {clock(seconds(learner))} for {counted(steps, 'step')} on this machine, and at most "
         f"{needed(learner) / 1e9:.1f} GB of memory"
     )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.archive import MotionArchive
@@ -71,7 +72,7 @@ def _restricted(base: Skeleton, names: list[str]) -> Skeleton:
     while center not in place and center != -1:
         center = base.parents[center]
     return Skeleton(
-        name=f"{base.name} ({len(keep)} joints)",
+        name=f"{base.name} ({counted(len(keep), 'joint')})",
         joints=tuple(base.joints[i] for i in keep),
         parents=tuple(parents),
         parts={k: kept for k, v in base.parts.items() if (kept := tuple(place[i] for i in v if i in place))},

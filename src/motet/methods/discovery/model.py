@@ -20,7 +20,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
-from motet.core.text import in_line
+from motet.core.text import counted, in_line
 from motet.core.units import METRES
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
@@ -156,9 +156,9 @@ class Found(Model):
             len(archive.channels) != coordinates(self.own.channels) or archive.persons > self.persons
         ):
             raise ConfigError(
-                f"{archive.path} has coordinates {', '.join(archive.channels)} and room for {archive.persons} persons, "
-                f"but the clusters were found with {', '.join(self.own.channels)} and {self.own.persons}; import it "
-                "again in that form"
+                f"{archive.path} has coordinates {', '.join(archive.channels)} and room for "
+                f"{counted(archive.persons, 'person')}, but the clusters were found with "
+                f"{', '.join(self.own.channels)} and {self.own.persons}; import it again in that form"
             )
         if SCORE in self.own.channels and archive.confidence is None:
             raise ConfigError(f"{archive.path} has no confidences, with which the clusters were found")
@@ -298,20 +298,23 @@ class Found(Model):
         target = config["target"]
         simulated = " (simulated: no person was recorded)" if target.get("simulated") else ""
         return Card(
-            f"{self.clusters} clusters of {self.skeleton.name} by {settings.method.name}",
+            f"{counted(self.clusters, 'cluster')} of {self.skeleton.name} by {settings.method.name}",
             f"Two encoders and their clusters, found by `motet discover` of motet {__version__} without labels of the "
             "target.",
             [
-                ("target", f"{target['clips']} clips, split {config['target_split']}{simulated}"),
-                ("source", f"{config['source']['clips']} clips with {len(config['known'])} classes"),
+                ("target", f"{counted(target['clips'], 'clip')}, split {config['target_split']}{simulated}"),
+                (
+                    "source",
+                    f"{counted(config['source']['clips'], 'clip')} with {counted(len(config['known']), 'class')}",
+                ),
                 (
                     "terms of the recordings",
                     f"{target.get('licence', 'unknown')}, {config['source'].get('licence', 'unknown')}",
                 ),
                 (
                     "input",
-                    f"{settings.frames} frames, {self.own.persons} persons, {len(self.skeleton)} joints, "
-                    f"{', '.join(self.own.channels)}, in {self.units}",
+                    f"{counted(settings.frames, 'frame')}, {counted(self.own.persons, 'person')}, "
+                    f"{counted(len(self.skeleton), 'joint')}, {', '.join(self.own.channels)}, in {self.units}",
                 ),
                 ("preprocessing", self.preprocess),
                 ("encoder", settings.encoder),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.losses.clustering import Plan
 
 
@@ -34,7 +35,7 @@ def balanced_labels(plan: Plan, sizes: npt.ArrayLike | None = None) -> Tensor:
     if sizes is not None:
         wanted = np.asarray(sizes, dtype=np.int64)
         if wanted.shape != (clusters,) or wanted.sum() != count or (wanted < 0).any():
-            raise ConfigError(f"sizes must be {clusters} numbers that sum to {count}")
+            raise ConfigError(f"sizes must be {counted(clusters, 'number')} that sum to {count}")
     labels = plan.labels().cpu().numpy()
     have = np.bincount(labels, minlength=clusters)
     edge, mover = np.full((clusters, clusters), np.inf), np.zeros((clusters, clusters), dtype=np.int64)

@@ -30,6 +30,7 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json
 from motet.core.options import differences
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.engine.identity import changes, identity
@@ -287,8 +288,8 @@ def plan(
         settings = replace(settings, preprocess=allowed)
     if settings.clusters is not None and settings.clusters > len(parts.train):
         raise ConfigError(
-            f"{settings.clusters} clusters of {len(parts.train)} training clips of the target; lower --clusters to at "
-            f"most {len(parts.train)}"
+            f"{counted(settings.clusters, 'cluster')} of {counted(len(parts.train), 'training clip')} of the target; "
+            f"lower --clusters to at most {len(parts.train)}"
         )
     if settings.score:
         CommonLayout.of(*archives, score=True)  # says what they lack

@@ -84,8 +84,8 @@ class Discovering(Learner):
         self.source_rows = min(settings.batch_size, len(clips.sides.source))
         if min(rows, self.source_rows) < world_size():
             raise ConfigError(
-                f"a step of {min(rows, self.source_rows)} clips cannot be shared by {world_size()} processes; take "
-                "fewer processes"
+                f"a step of {counted(min(rows, self.source_rows), 'clip')} cannot be shared by "
+                f"{counted(world_size(), 'process')}; take fewer processes"
             )
         steps = len(clips.train) // rows
         self.stages = [Stage("pretrain", settings.epochs, steps, rows=rows)]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from motet.core.errors import ConfigError, RunError
+from motet.core.text import counted
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.engine.checkpoint import load_checkpoint, upgraded
@@ -79,8 +80,9 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
     one = reads(model, source, target)
     if not one and (model.skeleton.canonical != target.skeleton.canonical or model.channels != len(target.channels)):
         raise ConfigError(
-            f"{settings.start} was trained on {model.skeleton.name!r} with {model.channels} coordinates, the target is "
-            f"{target.skeleton.name!r} with {len(target.channels)}; start from a run on the target's own layout"
+            f"{settings.start} was trained on {model.skeleton.name!r} with {counted(model.channels, 'coordinate')}, "
+            f"the target is {target.skeleton.name!r} with {len(target.channels)}; start from a run on the target's "
+            f"own layout"
         )
     if encoder.encoder == "gru" and encoder.mode != "causal":
         raise ConfigError(f"{settings.start} has a {encoder.mode} GRU; discover runs the causal one")

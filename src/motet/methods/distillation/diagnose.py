@@ -21,6 +21,7 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.progress import working
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.methods.distillation.folds import folds as divide
 from motet.methods.distillation.layers import resampled
@@ -120,12 +121,13 @@ def _estimate(
         whole = whole[np.linspace(0, len(whole) - 1, _ROWS).astype(np.int64)]
     part = table.rows(whole)
     kept = np.isin(part.labels, np.flatnonzero(np.bincount(part.labels) >= parts))
-    left_out |= {f"are of a class with fewer than {parts} rows": int((~kept).sum())}
+    left_out |= {f"are of a class with fewer than {counted(parts, 'row')}": int((~kept).sum())}
     part = part.rows(np.flatnonzero(kept))
     if len(part) < 4 * parts or len(np.unique(part.labels)) < 2:
         raise DataError(
-            f"{table.name}: only {len(part)} rows have {', '.join(names)} and a class with at least {parts} such rows; "
-            f"to estimate what the auxiliary adds takes {4 * parts} rows of 2 classes (leave it out by --no-diagnose)"
+            f"{table.name}: only {counted(len(part), 'row')} with {', '.join(names)} and a class with at least "
+            f"{parts} such rows; to estimate what the auxiliary adds takes {counted(4 * parts, 'row')} of 2 classes "
+            f"(leave it out by --no-diagnose)"
         )
     train = _training_masks(part, parts)
     _, numbers = np.unique(part.labels, return_inverse=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from motet._version import __version__
 from motet.core.errors import MotetNote, MotetWarning
+from motet.core.text import counted
 from motet.engine.model import Card, Embedding, Network, filled
 from motet.engine.run import Run
 from motet.methods.distillation.networks import Inputs, Student
@@ -68,8 +69,8 @@ def labels_of(
     if foreign.any():
         names = ", ".join(str(theirs[k]) for k in np.unique(labels[foreign]))
         warnings.warn(
-            f"{source}: the student does not know the classes {names}; its label of these {int(foreign.sum()):,} rows "
-            f"is -1 (it knows {', '.join(ours)})",
+            f"{source}: the student does not know the classes {names}; its label of these "
+            f"{counted(int(foreign.sum()), 'row')} is -1 (it knows {', '.join(ours)})",
             MotetWarning,
             stacklevel=3,
         )
@@ -81,7 +82,7 @@ def note_absent(absent: Mapping[str, npt.NDArray[np.bool_]], count: int) -> None
     for name, rows in absent.items():
         if rows.any():
             warnings.warn(
-                f"{int(rows.sum()):,} of {count:,} rows lack {name}: NaN in features and probabilities",
+                f"{int(rows.sum()):,} of {counted(count, 'row')} lack {name}: NaN in features and probabilities",
                 MotetNote,
                 stacklevel=3,
             )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.text import counted
 from motet.methods.distillation.table import FeatureTable
 
 RULES = ("fold", "split", "group", "leave-one-group-out", "random", "all")
@@ -91,7 +92,7 @@ def _by_number(number: npt.NDArray[np.int64], word: str) -> list[Fold]:
 def _dealt(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """Every class dealt out to the folds like cards; always the same way."""
     if count < 2:
-        raise ConfigError(f"{count} folds; there must be at least 2")
+        raise ConfigError(f"{counted(count, 'fold')}; there must be at least 2")
     order = np.argsort(np.random.default_rng(0).permutation(len(labels)), kind="stable")
     dealt = np.empty(len(labels), dtype=np.int64)
     by_class = order[np.argsort(labels[order], kind="stable")]
@@ -105,7 +106,7 @@ def _dealt_groups(number: npt.NDArray[np.int64], count: int, table: str) -> npt.
     if len(sizes) < 2 or count < 2:
         groups = f"{len(sizes)} group{'s' * (len(sizes) != 1)}"
         raise ConfigError(
-            f"{table}: {groups} cannot make {count} folds; --split random divides without regard to groups"
+            f"{table}: {groups} cannot make {counted(count, 'fold')}; --split random divides without regard to groups"
         )
     load, home = np.zeros(min(count, len(sizes))), np.empty(len(sizes), dtype=np.int64)
     for group in np.argsort(-sizes, kind="stable"):
@@ -145,7 +146,7 @@ def _check(table: FeatureTable, fold: Fold, rule: str) -> str | None:
     missing = np.setdiff1d(table.labels[fold.test], table.labels[fold.train])
     if len(missing):
         count = int((table.labels == missing[0]).sum())
-        side = f"its {count} rows are all on one side; divide by another --split"
+        side = f"its {counted(count, 'row')} are all on one side; divide by another --split"
         raise DataError(
             f"{where}: class {table.class_names[missing[0]]} is tested but never trained: "
             f"{'it has 1 row; collect more' if count == 1 else side}, or leave the class out (rows labelled '' are)"

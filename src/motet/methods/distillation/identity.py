@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from motet.core.errors import RunError
 from motet.core.options import Natural
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine import identity as archives
 from motet.methods.distillation.result import PlanForm
@@ -79,7 +80,7 @@ def check_unchanged(run: Path, stored: Mapping[str, Any] | None, found: Mapping[
         differ += [f"the frames of {path}"] if was["hash"] != entry["hash"] else []
         differ += [f"{', '.join(columns)} of {path}"] if columns else []
     if differ or stored["rows"] != found["rows"]:
-        said = ", ".join(differ) or f"{stored['rows']} rows then, {found['rows']} now"
+        said = ", ".join(differ) or f"{counted(stored['rows'], 'row')} then, {found['rows']} now"
         raise RunError(
             f"{name} is not the table that {run} was trained on any more ({said} changed); restore it, or start again "
             "with another --out"

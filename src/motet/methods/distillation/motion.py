@@ -20,6 +20,7 @@ import torch
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.options import Frames, Options
+from motet.core.text import counted
 from motet.data import splits
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
@@ -322,8 +323,8 @@ def _check_pairs(
             )
         if 2 * both < fewest:
             warnings.warn(
-                f"only {both} of {fewest} clips of {first.path} and {other.path} agree in {said}{example}; the others "
-                "count as absent",
+                f"only {both} of {counted(fewest, 'clip')} of {first.path} and {other.path} agree in "
+                f"{said}{example}; the others count as absent",
                 MotetWarning,
                 stacklevel=4,
             )
@@ -411,9 +412,9 @@ def modality_of(
         other = "" if len(ours[0]) != len(theirs[0]) else ", and not the same joints"
         raise DataError(
             f"{part.source.path} cannot be the modality {name}: it has clips of {part.source.skeleton.name} "
-            f"({len(theirs[0])} joints, {theirs[1]} persons, {theirs[2]} channels), the student was trained on "
-            f"{layout.skeleton.name} ({len(ours[0])} joints, {ours[1]} persons, {ours[2]} channels){other}; give it "
-            "an archive of that sensor"
+            f"({counted(len(theirs[0]), 'joint')}, {counted(theirs[1], 'person')}, {counted(theirs[2], 'channel')}), "
+            f"the student was trained on {layout.skeleton.name} ({counted(len(ours[0]), 'joint')}, "
+            f"{counted(ours[1], 'person')}, {counted(ours[2], 'channel')}){other}; give it an archive of that sensor"
         )
     return part.modality(motion)
 

@@ -55,7 +55,7 @@ def missing(result: dict[str, Any]) -> list[str]:
     what = "training rows"
     if len(sizes) > 1:
         each = " to ".join(f"{count:,}" for count in sorted({min(sizes.values()), max(sizes.values())}))
-        said.append(f"Each fold trains on {each} of {side['rows']:,} rows.")
+        said.append(f"Each fold trains on {each} of {counted(side['rows'], 'row')}.")
         what = f"of the {side['rows']:,}"
     for name, count in side["absent"].items():
         said.append(f"{name} is absent in {_share(count, side['rows'], what)}.")
@@ -176,7 +176,7 @@ def all_warm_up(settings: dict[str, Any]) -> str | None:
     warm_up, epochs = settings["method"].get("warm_up", 0), settings["training"]["epochs"]
     if not warm_up or epochs > warm_up:
         return None
-    every = f"all {epochs} epochs are" if epochs > 1 else "the only epoch is"
+    every = f"all {counted(epochs, 'epoch')} are" if epochs > 1 else "the only epoch is"
     return (
         f"{every} warm-up; contrast and critics never acted, so this is not {settings['name'].upper()}: raise --epochs "
         f"above {warm_up} or lower --warm-up"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
+from motet.core.errors import ConfigError
 from motet.core.options import Natural
 from motet.engine.forms import EnvironmentForm, Number, Numbers, RowForm
 from motet.engine.table import Row, spread
@@ -32,14 +33,19 @@ class TableForm(TypedDict):
     simulated: NotRequired[bool]
 
 
+def _square(confusion: list[list[int]]) -> None:
+    if {len(row) for row in confusion} != {len(confusion)}:
+        raise ConfigError("it must have a row and a column for each class")
+
+
 class ScoreForm(TypedDict):
     """What a student or teacher reaches on its test rows."""
 
-    accuracy: Number
-    recall: Number
-    confusion: list[list[Natural]]
-    retrieval_1: NotRequired[Number]
-    retrieval_5: NotRequired[Number]
+    accuracy: float
+    recall: float
+    confusion: Annotated[list[list[Natural]], _square]
+    retrieval_1: NotRequired[float]
+    retrieval_5: NotRequired[float]
 
 
 class ReplicaForm(TypedDict):

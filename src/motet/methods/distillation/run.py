@@ -20,6 +20,7 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.files import write_json, written
 from motet.core.options import Bounds, Options
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine.options import as_started, asked
 from motet.engine.run import Run
@@ -371,7 +372,7 @@ def _warn_of_collapse(learner: Distillation, lines: Sequence[dict[str, Any]]) ->
         fold, seed, value = fallen[0]
         warnings.warn(
             f"teacher and student give all classes nearly one representation (mean cosine of different classes "
-            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {len(learner.folded)} trainings): lower "
+            f"{value:.3f} in {fold}, seed {seed}; {len(fallen)} of {counted(len(learner.folded), 'training')}): lower "
             "--contrast-student, --contrast-auxiliary and --adversarial, or the rate",
             MotetWarning,
             stacklevel=4,

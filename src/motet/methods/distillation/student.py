@@ -22,6 +22,7 @@ from motet.core.forms import checked
 from motet.core.options import Count, Natural
 from motet.core.places import kind_of
 from motet.core.shards import Shard
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine.examples import Examples
 from motet.engine.forms import Channels, Persons, StoredSkeleton
@@ -218,7 +219,8 @@ class Student(Model):
             train, test = known[part.train], known[part.test]
             if trained[test].any():
                 notes.append(
-                    f"{int(trained[test].sum())} of {len(test)} test rows trained the student: figures are too good"
+                    f"{int(trained[test].sum())} of {counted(len(test), 'test row')} trained the student: figures "
+                    f"are too good"
                 )
         features = self.transform(plain)
         flat = {name: m.values.reshape(len(plain), -1) for name, m in plain.modalities.items()}
@@ -251,8 +253,8 @@ class Student(Model):
         holds = named or [table for table in tables if not is_archive(table)] or tables
         if len(holds) > 1:
             raise RunError(
-                f"{run.path} was trained on {len(tables)} sources; name the one that has {', '.join(self.targets)} by "
-                "--data"
+                f"{run.path} was trained on {counted(len(tables), 'source')}; name the one that has "
+                f"{', '.join(self.targets)} by --data"
             )
         return holds[0].partition("=")[2] or holds[0] if not Path(holds[0]).exists() else holds[0]
 
@@ -275,7 +277,7 @@ class Student(Model):
 
     def card(self, run: Run) -> Card:
         """What a model card says of the student."""
-        sizes = ", ".join(f"{name}: {self.sizes[name]} numbers" for name in self.targets)
+        sizes = ", ".join(f"{name}: {counted(self.sizes[name], 'number')}" for name in self.targets)
         sizes += " a frame" if self.sequences else ""
         return faces.card(run, self.targets, self.class_names, [("input", sizes)])
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import DataError, MotetWarning
+from motet.core.text import counted
 from motet.methods.distillation.replicated import Layout
 
 Array = npt.NDArray[Any]
@@ -197,7 +198,7 @@ def with_labels(table: FeatureTable) -> FeatureTable:
             f"distillation learns from labelled rows. Modalities here: {', '.join(table.modalities)}"
         )
     count = int((~known).sum())
-    said = f"{table.name}: {count:,} of {len(table):,} rows have no label and are left out"
+    said = f"{table.name}: {count:,} of {counted(len(table), 'row')} have no label and are left out"
     warnings.warn(said, MotetWarning, stacklevel=3)
     return table.rows(np.flatnonzero(known))
 
@@ -214,7 +215,7 @@ def _ids(path: Path, column: Array, count: int) -> npt.NDArray[np.str_]:
         shown = ", ".join(map(str, rows[:_SHOWN])) + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
         raise DataError(
             f"{path}: id {str(twice[0])!r} stands in rows {shown}"
-            + (f"; {len(twice)} ids stand more than once" if len(twice) > 1 else "")
+            + (f"; {counted(len(twice), 'id')} stand more than once" if len(twice) > 1 else "")
             + "; give every row an id of its own"
         )
     return ids
@@ -252,7 +253,7 @@ def _column(path: Path, name: str, content: Any) -> Array:
 
 def _check_length(path: Path, name: str, column: Array, count: int) -> None:
     if column.shape[:1] != (count,):
-        raise DataError(f"{path}: {name} has shape {column.shape}, but the table has {count} rows")
+        raise DataError(f"{path}: {name} has shape {column.shape}, but the table has {counted(count, 'row')}")
 
 
 def _classes(
@@ -387,8 +388,8 @@ def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
         )
     if not first.named and len(first) != len(second):
         raise DataError(
-            f"{first.name} has {len(first)} rows, {second.name} has {len(second)}, and neither has an array `id` that "
-            "tells which belong together; give both the same ids"
+            f"{first.name} has {counted(len(first), 'row')}, {second.name} has {len(second)}, and neither has an "
+            f"array `id` that tells which belong together; give both the same ids"
         )
     only = sorted(set(first.ids.tolist()) ^ set(second.ids.tolist()))
     if only:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from motet.core.distributed import from_first, own_part, whole, world_size
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.run import Run
 from motet.methods.distillation.methods.alone import Alone
@@ -105,7 +106,8 @@ class Distillation(Learner):
         self.batch_size = min(batch_size or settings.training.batch_size, int(replicas.train_counts.min()))
         if self.batch_size < world_size():
             raise ConfigError(
-                f"a batch of {self.batch_size} rows cannot be shared by {world_size()} processes; take fewer processes"
+                f"a batch of {counted(self.batch_size, 'row')} cannot be shared by "
+                f"{counted(world_size(), 'process')}; take fewer processes"
             )
         if self.batch_size < 2:
             raise ConfigError(f"a batch of {self.batch_size} row compares nothing; use more rows or a larger batch")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from motet.core.errors import DataError, MotetWarning
 from motet.core.places import described, mistaken
+from motet.core.text import counted
 
 Ints = NDArray[np.int64]
 
@@ -216,9 +217,9 @@ def _check(where: str, graph: Ints, edges: Ints, labels: int, node_label: Ints |
     if len(missing):
         raise DataError(f"{where}: graph {missing[0] + 1} has no node; remove its label")
     if graph[-1] + 1 != labels:
-        raise DataError(f"{where}: {labels} graph labels, but the nodes belong to {graph[-1] + 1} graphs")
+        raise DataError(f"{where}: {labels} graph labels, but the nodes belong to {counted(graph[-1] + 1, 'graph')}")
     if node_label is not None and len(node_label) != len(graph):
-        raise DataError(f"{where}: {len(node_label)} node labels for {len(graph)} nodes")
+        raise DataError(f"{where}: {len(node_label)} node labels for {counted(len(graph), 'node')}")
     outside = ((edges < 0) | (edges >= len(graph))).any(axis=1)
     if outside.any():
         row = int(outside.argmax())

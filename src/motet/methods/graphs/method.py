@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.options import Count, Layers, Natural
+from motet.core.text import counted
 from motet.losses import graph_contrast
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.graphs.augment import Draw, ViewOptions
@@ -85,8 +86,8 @@ class HaLPGraphCL(Hallucination, GraphCL):
         self.check_hallucination()
         if self.halp_weight and self.batch_size // GRAPHS_PER_PROTOTYPE <= self.skip_nearest:
             raise ConfigError(
-                f"batch_size is {self.batch_size}: with {GRAPHS_PER_PROTOTYPE} graphs to a prototype and skip_nearest "
-                f"{self.skip_nearest} there is none to walk to; raise --batch-size to "
+                f"batch_size is {self.batch_size}: with {counted(GRAPHS_PER_PROTOTYPE, 'graph')} to a prototype and "
+                f"skip_nearest {self.skip_nearest} there is none to walk to; raise --batch-size to "
                 f"{GRAPHS_PER_PROTOTYPE * (self.skip_nearest + 1)} or more"
             )
 
@@ -103,8 +104,9 @@ class HaLPGraphCL(Hallucination, GraphCL):
         batch = min(self.batch_size, graphs)
         if batch // GRAPHS_PER_PROTOTYPE < self.prototypes:
             warnings.warn(
-                f"a batch of {batch} graphs gives {batch // GRAPHS_PER_PROTOTYPE} prototypes, not {self.prototypes}: "
-                f"each needs {GRAPHS_PER_PROTOTYPE} graphs; lower --prototypes or raise --batch-size",
+                f"a batch of {counted(batch, 'graph')} gives {counted(batch // GRAPHS_PER_PROTOTYPE, 'prototype')}, "
+                f"not {self.prototypes}: each needs {counted(GRAPHS_PER_PROTOTYPE, 'graph')}; lower --prototypes or "
+                f"raise --batch-size",
                 MotetWarning,
                 stacklevel=3,
             )

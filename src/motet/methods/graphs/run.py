@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -15,9 +14,9 @@ from motet.core.distributed import from_first
 from motet.core.environment import environment
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
-from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
-from motet.engine.forms import EnvironmentForm, Number, RowForm
+from motet.core.text import counted
+from motet.engine.forms import EnvironmentForm, Number, RowForm, stored_json
 from motet.engine.learner import Stage
 from motet.engine.options import Loop, as_started, asked
 from motet.engine.run import Run
@@ -221,15 +220,6 @@ class _SeedForm(TypedDict):
     history: list[dict[str, Any]]
 
 
-def _seed_result(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        checked(_SeedForm, found, path)
-    except (OSError, ValueError, ConfigError) as error:
-        raise RunError(f"{path} is damaged ({error}); train into a new directory") from error
-    return found
-
-
 def _encoder(path: Path, seed: int) -> Path:
     return path / f"seed-{seed}.safetensors"
 
@@ -288,7 +278,7 @@ class Evaluated(GraphLearner):
     def _result(self, run: Run | None) -> dict[str, Any]:
         for seed in self.seeds:
             if seed not in self.found and run is not None:
-                self.found[seed] = _seed_result(run.path / f"seed-{seed}.json")
+                self.found[seed] = stored_json(run.path / f"seed-{seed}.json", _SeedForm)
         found = [self.found[seed] for seed in self.seeds]
         return {
             **{
@@ -314,8 +304,8 @@ def _line(one: dict[str, Any]) -> str:
 def report(result: dict[str, Any]) -> str:
     """The table of a result, Markdown."""
     lines = [
-        f"{result['name']}: {result['graphs']} graphs, {len(result['classes'])} classes; support vector machine, "
-        f"{result['folds']}-fold cross-validation, {len(result['seeds'])} seeds.",
+        f"{result['name']}: {counted(result['graphs'], 'graph')}, {counted(len(result['classes']), 'class')}; "
+        f"support vector machine, {result['folds']}-fold cross-validation, {counted(len(result['seeds']), 'seed')}.",
         "",
         "| features | accuracy |",
         "|---|---|",

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 Floats = NDArray[np.float64]
@@ -56,7 +57,9 @@ def check_folds(labels: Ints, folds: int, inner: int = 5) -> None:
         raise ConfigError("all graphs have one class; there is nothing to classify")
     rarest = int(counts.min())
     if rarest < folds or rarest - -(-rarest // folds) < inner:
-        raise ConfigError(f"a class has {rarest} graphs, too few for {folds} folds; lower --folds")
+        raise ConfigError(
+            f"a class has {counted(rarest, 'graph')}, too few for {counted(folds, 'fold')}; lower --folds"
+        )
 
 
 def _fold(x: Floats, distances: Floats, labels: Ints, train: Ints, test: Ints, inner: int) -> float:

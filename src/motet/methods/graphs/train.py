@@ -24,7 +24,7 @@ from motet.core.forms import checked
 from motet.core.options import Count, Layers
 from motet.core.rng import CounterRNG
 from motet.core.shards import Shard
-from motet.core.text import in_line
+from motet.core.text import counted, in_line
 from motet.engine.examples import Examples
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.model import Card, Embedding, Model, Network, filled
@@ -167,7 +167,7 @@ class GraphModel(Model):
             f"A graph isomorphism network, trained without labels by `motet graphs` of motet {__version__}.",
             [
                 ("input", f"graphs with {self.node_labels} node labels"),
-                ("encoder", f"{options.layers} layers of {options.hidden}"),
+                ("encoder", f"{counted(options.layers, 'layer')} of {options.hidden}"),
                 ("seeds, epochs", f"{', '.join(map(str, config['seeds']))}; {options.epochs}"),
             ],
             'features = model.transform("folder of a TU set")',

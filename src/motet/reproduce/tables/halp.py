@@ -113,7 +113,11 @@ RECENT = Table(
     f"{SOURCE}, Table 6 (its header says prototypes)",
     (LINEAR,),
     tuple(
-        Row(f"{count} keys", Training("halp", {"recent": count}, {"recent": "queue_size"}), on_set(N60, linear=linear))
+        Row(
+            f"{count} keys",
+            Training("halp", {"recent": count}, {"recent": "queue_size"}),
+            on_set(N60, linear=linear),
+        )
         for count, linear in ((256, 79.7), (512, 79.5), (1024, 79.4), (2048, 79.5), (3072, 79.7))
     ),
     notes=(SINGLE,),

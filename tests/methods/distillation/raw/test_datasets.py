@@ -67,7 +67,7 @@ def test_ucf51(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_ucf51_says_what_is_missing(tmp_path: Path) -> None:
     root = tree_of_ucf(tmp_path / "UCF101", leave_out=2)
-    said = r"is not all of ucf51: 2 clips are not there \(ApplyEyeMakeup/v_Apply.*--partial"
+    said = r"is not all of ucf51: 2 clips not there \(ApplyEyeMakeup/v_Apply.*--partial"
     with pytest.raises(DataError, match=said):
         index("ucf51", root)
     assert len(index("ucf51", root, partial=True).manifest) == 6843
@@ -106,7 +106,7 @@ def test_activitynet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.manifest.split == ["train"] * 5 + ["test"] * 2
     assert found.manifest.labels == [f"class {n % 3}" for n in range(7)]
     (tmp_path / "v1-2/v_id-_3.mkv").unlink()
-    with pytest.raises(DataError, match=r"1 videos are not there \(v_id-_3\)"):
+    with pytest.raises(DataError, match=r"1 video not there \(v_id-_3\)"):
         index("activitynet", tmp_path)
     monkeypatch.setattr(anet, "SIZES", {"training": 6, "validation": 2})
     with pytest.raises(DataError, match="5 training videos in the annotations instead of 6"):

@@ -11,6 +11,7 @@ from torch.nn.functional import avg_pool2d, relu
 
 from motet.core.distributed import dropout
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.methods.distillation.extractors.video import load_strictly
 
 RATE = 32000  # samples per second
@@ -118,4 +119,4 @@ class Cnn14(nn.Module):
             )
         skipped = ("spectrogram_extractor.", "logmel_extractor.", "fc_audioset.")
         kept = {name: value for name, value in state.items() if not name.startswith(skipped)}
-        load_strictly(self, kept, f"a Cnn14 of {self.feature_size} features of PANNs")
+        load_strictly(self, kept, f"a Cnn14 of {counted(self.feature_size, 'feature')} of PANNs")

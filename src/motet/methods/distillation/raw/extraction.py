@@ -28,6 +28,7 @@ from motet.core import devices
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import write_json, written
 from motet.core.progress import tracked
+from motet.core.text import counted
 from motet.methods.distillation.raw.checkpoints import digest
 from motet.methods.distillation.raw.datasets import open_source
 from motet.methods.distillation.raw.manifest import Item, Manifest
@@ -233,7 +234,7 @@ def _report(parts: Path, names: Sequence[str]) -> None:
         if wrong := _errors(parts, name):
             some = "; ".join(wrong[:_SHOWN])
             more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-            said = f"{len(wrong)} recordings of modality {name} are marked as absent: {some}{more}"
+            said = f"{counted(len(wrong), 'recording')} of modality {name} are marked as absent: {some}{more}"
             warnings.warn(said, MotetWarning, stacklevel=3)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from motet.core.errors import DataError
 from motet.core.files import written
-from motet.core.text import cell, from_cell
+from motet.core.text import cell, counted, from_cell
 from motet.methods.distillation.raw.options import KINDS, kind_of
 from motet.methods.distillation.table import FeatureTable, Modality
 
@@ -161,7 +161,8 @@ class Manifest:
             missing = [item.content for item in items if item is not None and not Path(item.content).is_file()]
             if missing:
                 raise DataError(
-                    f"{self.name}: {len(missing)} files of modality {modality} are not there, the first is {missing[0]}"
+                    f"{self.name}: {counted(len(missing), 'file')} of modality {modality} are not there, the first "
+                    f"is {missing[0]}"
                 )
         return items
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.text import counted
 from motet.methods.distillation.raw.manifest import Item
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ def every_frame(item: Item) -> Iterator[Picture]:
             elif frame.pts is not None and frame.pts > last:
                 break
     if seen < len(times.pts):
-        raise DataError(f"{item}: {len(times.pts) - seen} of {len(times.pts)} frames are lost; the file is damaged")
+        raise DataError(
+            f"{item}: {len(times.pts) - seen} of {counted(len(times.pts), 'frame')} are lost; the file is damaged"
+        )
 
 
 def sound(item: Item, rate: int) -> npt.NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from motet.core.files import write_json
 from motet.core.options import Bounds, Options
 from motet.core.text import counted
 from motet.core.workers import first_process
+from motet.engine.forms import stored_json
 from motet.engine.options import as_started, asked
 from motet.engine.run import Run
 from motet.engine.trainer import Trainer
@@ -38,7 +38,7 @@ from motet.methods.distillation.raw.student import load as load_student
 from motet.methods.distillation.raw.threads import decoders, number_of
 from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations, place_of
 from motet.methods.distillation.replicas import Replicas
-from motet.methods.distillation.result import PlanForm, ResultForm, rows, summary
+from motet.methods.distillation.result import PlanForm, ReplicaForm, ResultForm, rows, summary
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
@@ -336,7 +336,7 @@ def _result(
 ) -> dict[str, Any]:
     pairs = [(fold, seed) for fold in divided for seed in plan.seeds]
     files = [place_of(run.path, *pair) / "replica.json" for pair in pairs]
-    scores = [found for file in files if (found := json.loads(file.read_text())) is not None]
+    scores = [found for file in files if (found := stored_json(file, ReplicaForm | None)) is not None]
     lines = run.metrics()
     return {
         "motet": __version__,

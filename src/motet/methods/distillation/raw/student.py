@@ -20,6 +20,7 @@ from motet.core.errors import DataError, MotetNote, RunError
 from motet.core.files import written
 from motet.core.forms import checked
 from motet.core.shards import Shard
+from motet.core.text import counted
 from motet.engine.examples import Examples
 from motet.engine.model import Card, Embedding, Model
 from motet.engine.run import Run
@@ -240,8 +241,9 @@ def load(path: str | Path) -> RawStudent:
     several = ""
     if len(files) > 1:
         several = (
-            f"{path} has {len(files)} students, of several folds or seeds; this is the one in {file.parent} (name "
-            "another folder for another). A student for use learns from every sample: --split all with one seed"
+            f"{path} has {counted(len(files), 'student')}, of several folds or seeds; this is the one in "
+            f"{file.parent} (name another folder for another). A student for use learns from every sample: --split "
+            f"all with one seed"
         )
     return RawStudent(tuple(facts["classes"]), targets, network.eval(), classifier, several)
 

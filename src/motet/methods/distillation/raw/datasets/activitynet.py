@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import DataError
-from motet.methods.distillation.raw.datasets.base import Found, counted, some
+from motet.core.text import counted
+from motet.methods.distillation.raw.datasets.base import Found, instead, some
 from motet.methods.distillation.raw.datasets.folders import VIDEO
 from motet.methods.distillation.raw.manifest import Item, Manifest
 
@@ -40,13 +41,13 @@ def find(source: Path) -> Found:
     files = {p.stem.removeprefix("v_"): p for p in sorted(source.rglob("*")) if p.suffix.lower() in VIDEO}
     missing: list[str] = []
     for subset, wanted in SIZES.items():
-        missing += counted(
+        missing += instead(
             f"{subset} videos in the annotations", sum(s == subset for s, _ in labelled.values()), wanted
         )
-    missing += counted("classes", len({label for _, label in labelled.values()}), CLASSES)
+    missing += instead("classes", len({label for _, label in labelled.values()}), CLASSES)
     absent = sorted(name for name in labelled if name not in files)
     if absent:
-        missing.append(f"{len(absent):,} videos are not there ({some([f'v_{n}' for n in absent])})")
+        missing.append(f"{counted(len(absent), 'video')} not there ({some([f'v_{n}' for n in absent])})")
     ids = sorted(name for name in labelled if name in files)
     items: list[Item | None] = [Item(str(files[name].resolve())) for name in ids]
     manifest = Manifest(
@@ -56,7 +57,9 @@ def find(source: Path) -> Found:
         {"video": items, "audio": list(items)},
         [_SIDES[labelled[name][0]] for name in ids],
     )
-    return Found(manifest, tuple(missing), (f"{len(ids):,} videos of {len(manifest.class_names)} classes",))
+    return Found(
+        manifest, tuple(missing), (f"{counted(len(ids), 'video')} of {counted(len(manifest.class_names), 'class')}",)
+    )
 
 
 def _label(annotations: list[dict[str, Any]]) -> str:

@@ -30,6 +30,6 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
 
 
-def counted(what: str, found: int, wanted: int) -> list[str]:
+def instead(what: str, found: int, wanted: int) -> list[str]:
     """A sentence if the number is not the published one."""
     return [] if found == wanted else [f"{found:,} {what} instead of {wanted:,}"]

@@ -12,7 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 from motet.core.errors import DataError
-from motet.methods.distillation.raw.datasets.base import Found, counted, some
+from motet.core.text import counted
+from motet.methods.distillation.raw.datasets.base import Found, instead, some
 from motet.methods.distillation.raw.manifest import Item, Manifest
 
 CLASSES = {"ang": "anger", "hap": "happiness", "exc": "happiness", "neu": "neutral", "sad": "sadness"}
@@ -66,12 +67,12 @@ def find(source: Path) -> Found:
                     if not found:
                         absent[what].append(name if what != "films" else path.stem)
         for emotion, wanted in zip(("anger", "happiness", "neutral", "sadness"), SIZES[session], strict=True):
-            missing += counted(f"utterances of {emotion} in session {session}", counts[emotion], wanted)
+            missing += instead(f"utterances of {emotion} in session {session}", counts[emotion], wanted)
     if not ids:
         raise DataError(
             f"{source} has no utterance of IEMOCAP; it must hold Session1 … Session5 with dialog/EmoEvaluation"
         )
-    missing += counted("utterances", len(ids), TOTAL)
+    missing += instead("utterances", len(ids), TOTAL)
     for what, names in absent.items():
         if names:
             unlike = list(dict.fromkeys(names))
@@ -81,7 +82,7 @@ def find(source: Path) -> Found:
     return Found(
         Manifest(str(source), ids, labels, kept, None, folds, groups),
         tuple(missing),
-        (f"{len(ids):,} utterances of {len(set(folds))} sessions",),
+        (f"{counted(len(ids), 'utterance')} of {counted(len(set(folds)), 'session')}",),
     )
 
 

@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from motet.core.errors import DataError
-from motet.methods.distillation.raw.datasets.base import Found, counted, some
+from motet.core.text import counted
+from motet.methods.distillation.raw.datasets.base import Found, instead, some
 from motet.methods.distillation.raw.manifest import Item, Manifest
 
 # fmt: off
@@ -71,12 +72,12 @@ def find(source: Path, number: int = 1) -> Found:
             sides.append(side)
             groups.append(f"{label} g{match[1]}")
             items.append(Item(str(file)))
-    missing = counted("training clips in the list", sizes[0], SPLITS[number][0])
-    missing += counted("test clips in the list", sizes[1], SPLITS[number][1])
+    missing = instead("training clips in the list", sizes[0], SPLITS[number][0])
+    missing += instead("test clips in the list", sizes[1], SPLITS[number][1])
     if absent:
-        missing.append(f"{len(absent):,} clips are not there ({some(absent)})")
+        missing.append(f"{counted(len(absent), 'clip')} not there ({some(absent)})")
     manifest = Manifest(str(source), ids, labels, {"video": items, "audio": list(items)}, sides, None, groups)
-    notes = (f"{len(ids):,} clips of {len(manifest.class_names)} classes, split {number}",)
+    notes = (f"{counted(len(ids), 'clip')} of {counted(len(manifest.class_names), 'class')}, split {number}",)
     return Found(manifest, tuple(missing), notes)
 
 
