@@ -13,9 +13,10 @@ from sklearn.svm import SVC
 
 from motet import cli, load
 from motet.core.errors import ConfigError, DataError, RunError
+from motet.engine.forms import stored_json
 from motet.engine.run import Run
 from motet.methods import graphs
-from motet.methods.graphs.run import _seed_result
+from motet.methods.graphs.run import _SeedForm
 from motet.methods.graphs.svm import COSTS
 from tests.methods.graphs.made import made, write_tu
 from tests.methods.test_pretrain import stop_at
@@ -267,4 +268,4 @@ def test_changed_graphs_are_not_mixed_with_older_seeds(tmp_path: Path) -> None:
 def test_a_damaged_result_of_a_seed_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "seed-0.json").write_text(text)
     with pytest.raises(RunError, match=r"seed-0\.json is damaged \(.*\); train into a new directory"):
-        _seed_result(tmp_path / "seed-0.json")
+        stored_json(tmp_path / "seed-0.json", _SeedForm)
