@@ -1,7 +1,7 @@
-"""motet: streams of one sample teach each other.
+"""Who does what, when and how often in recordings of movement, with few labels or none.
 
-Self-supervised motion representation (CMD, MoCo, MCL, CrosSCLR) with readers, protocols and a report. Public names
-are loaded when they are first used, so importing motet is cheap.
+Readers, encoders, self-supervised methods (CMD, HaLP, CoDT, AMID …), protocols, classifiers of recordings and reports.
+Public names are loaded when they are first used, so importing motet is cheap.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from motet.application.report import state_page
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
 from motet.core.places import kind_of
-from motet.core.text import counted
+from motet.core.text import counted, span
 from motet.data.archive import MotionArchive
 from motet.engine.model import load
 from motet.report.motion import dimensions
@@ -63,7 +63,7 @@ class Session:
         head = canonical.index("head") if "head" in canonical and skeleton.kind == "body" else -1
         return {
             "name": archive.path.stem,
-            "facts": f"{counted(len(archive), 'recording')} · {_span(float(seconds.sum()))} · {skeleton.name}",
+            "facts": f"{counted(len(archive), 'recording')} · {span(float(seconds.sum()))} · {skeleton.name}",
             "kind": skeleton.kind,
             "fps": rate(archive),
             "units": archive.units,
@@ -156,9 +156,3 @@ def _codes(column: pl.Series) -> tuple[list[int], list[str]]:
     names = sorted({v for v in values if v is not None}, key=lambda v: (len(v), v))
     number = {name: i for i, name in enumerate(names)}
     return [-1 if v is None else number[v] for v in values], [f"person {n}" if n.isdecimal() else n for n in names]
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -24,7 +24,7 @@ from motet.core.signals import STOPPING
 from motet.core.text import printable, shown
 from motet.core.workers import first_process
 
-HELP = f"""motet {__version__}: streams of one sample teach each other
+HELP = f"""motet {__version__}: who does what, when and how often in recordings of movement
 
 usage: motet VERB …            `motet VERB --help`: its options
 

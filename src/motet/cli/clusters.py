@@ -11,7 +11,7 @@ from motet.cli.result import Output
 from motet.core.errors import ConfigError
 from motet.core.text import counted
 
-_TAUGHT = {"B0": "which the source has taught", "B1": "the target's own"}
+_BRANCHES = {"B0": "trained with the labels of the source", "B1": "of the target alone"}
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Clusters(Output):
     run: Positional[Path]
     """directory of a finished discovery"""
     branch: str = "B0"
-    """B0: the branch that the source has taught; B1: the target's own"""
+    """B0: the branch trained with the labels of the source; B1: that of the target alone"""
     name: tuple[str, ...] = ()
     """names such as 0=wave 3=wave; the run remembers them, clusters of one name are one class, 0= forgets a name"""
     out: Path | None = None
@@ -72,7 +72,7 @@ def clusters(args: Sequence[str]) -> int:
             + (f", {bare} without" * (bare > 0))
         )
         result |= {"into": str(given.into), "clips": len(made), "unlabelled": bare}
-    shown = [f"clusters of branch {given.branch}, {_TAUGHT[given.branch]}:"]
+    shown = [f"clusters of branch {given.branch}, {_BRANCHES[given.branch]}:"]
     for c in found:
         like = resembling(c)
         shown.append(f"{c['cluster']:>4}  {c['size']:>6} clips  {words[c['cluster']]:<24} resembles {like}")

@@ -38,7 +38,7 @@ def embed(args: Sequence[str]) -> int:
     from motet.use.embed import embed as make
 
     shape = make(given.run, given.archive, given.out, device=given.device, shard=given.shard, overwrite=given.overwrite)
-    what = "clips" if given.archive.is_dir() else "rows"
+    what = "clips" if (given.archive / "archive.json").exists() else "rows"
     return given.done(
         f"{given.out}: {shape[0]} {what} × {counted(shape[1], 'feature')}",
         {"out": str(given.out), "rows": shape[0], "features": shape[1]},

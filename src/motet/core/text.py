@@ -50,6 +50,13 @@ def counted(amount: int, noun: str, several: str = "") -> str:
     return f"{amount:,} {noun if amount == 1 else several or noun + 's'}"
 
 
+def span(seconds: float) -> str:
+    """A time in the unit that fits: ``45 s``, ``12 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def plain(value: Any) -> Any:
     """Plain data with every text in it :func:`printable`."""
     if isinstance(value, str):

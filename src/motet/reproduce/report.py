@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from motet.core.text import counted
+from motet.core.text import counted, span
 from motet.engine.table import percent
 from motet.methods import recipes
 from motet.reproduce.declare import BEST, Table
@@ -177,24 +177,15 @@ def plan(found: Mapping[str, Any]) -> str:
     for run in found["runs"]:
         left = run["seeds"] - run["done"]
         state = (
-            "done"
-            if not left
-            else f"{left} of {counted(run['seeds'], 'seed')} to train, about {duration(run['seconds'])}"
+            "done" if not left else f"{left} of {counted(run['seeds'], 'seed')} to train, about {span(run['seconds'])}"
         )
         lines += [f"{run['row']}: {state}", f"    {run['command']}"]
     lines += [f"{name}: left out ({reason})" for name, reason in found["left_out"].items()]
     lines += [
         "",
-        f"together about {duration(found['seconds'])} of training, as one run after the other; evaluating is extra",
+        f"together about {span(found['seconds'])} of training, as one run after the other; evaluating is extra",
     ]
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """A span of time in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def listing(tables: Mapping[str, Table]) -> str:

@@ -23,7 +23,7 @@ from motet._version import __version__
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, Interrupted, MotetError, RunError
 from motet.core.files import write_json, written
-from motet.core.text import counted
+from motet.core.text import counted, span
 from motet.engine.table import spread
 from motet.reproduce.declare import Row, Table
 from motet.reproduce.discovery import Discovery
@@ -31,7 +31,7 @@ from motet.reproduce.distillation import Distillation
 from motet.reproduce.graphs import OnGraphs
 from motet.reproduce.jobs import Engine, Impossible, Job, Request, Scale
 from motet.reproduce.pretraining import Pretraining
-from motet.reproduce.report import duration, label, markdown
+from motet.reproduce.report import label, markdown
 from motet.reproduce.tables import named
 
 ENGINES: dict[str, type[Engine]] = {
@@ -228,7 +228,7 @@ class _Filling:
         if self._trained:
             coming = [j for j in self.jobs[number - 1 :] if isinstance(j, Job)]
             missing = sum(len(self.request.seeds) - self.engine.done(j) for j in {j.folder: j for j in coming}.values())
-            left = f", about {duration((time.monotonic() - self._began) / self._trained * missing)} left"
+            left = f", about {span((time.monotonic() - self._began) / self._trained * missing)} left"
         seeds = (
             f"{self._due} of {counted(len(self.request.seeds), 'seed')} to train" if self._due else "trained already"
         )

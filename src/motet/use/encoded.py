@@ -30,7 +30,6 @@ from motet.methods.frames import SECONDS
 from motet.methods.model import Model
 from motet.methods.recipe import recipe_from_dict
 from motet.use.classifiers import Linear, balanced, thinned
-from motet.use.material import centres
 from motet.use.signals import Array, Layout
 from motet.use.windows import WINDOWED, Dense
 
@@ -80,7 +79,7 @@ class Encoded:
         return torch.from_numpy(np.ascontiguousarray(made * scale, dtype=np.float32))
 
     def __call__(self, frames: Float, layout: Layout) -> Array:
-        clip, at = self.adapted(frames, layout), centres(layout, len(frames))
+        clip, at = self.adapted(frames, layout), layout.centres(len(frames))
         found = [
             torch.cat(self.model.features(self.windows(clip, layout.fps, part)), dim=1)
             for part in np.split(at, np.arange(_BATCH, len(at), _BATCH))
@@ -191,7 +190,7 @@ def tuned(
     made = Encoded.of(start.describe(), {k: v.copy() for k, v in start.arrays().items()})
     shift, gain = (torch.from_numpy(head.arrays[k]) for k in ("shift", "gain"))
     weight, bias = (nn.Parameter(torch.from_numpy(head.arrays[k].copy())) for k in ("weight", "bias"))
-    inputs, moments = [made.adapted(r, layout) for r in recordings], [centres(layout, len(r)) for r in recordings]
+    inputs, moments = [made.adapted(r, layout) for r in recordings], [layout.centres(len(r)) for r in recordings]
     places = [(r, int(t)) for r, own in enumerate(labels) for t in np.flatnonzero(own >= 0)]
     importance = balanced(np.array([labels[r][t] for r, t in places]), classes)
     draw = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ class Material:
     @cached_property
     def ticks(self) -> list[Integers]:
         """(n,) class of each tick of each recording."""
-        return [y[centres(self.layout, len(y))] for y in self.labels]
+        return [y[self.layout.centres(len(y))] for y in self.labels]
 
     def frames(self, number: int) -> npt.NDArray[Any]:
         """(T, P, V, C) of the recording ``rows[number]``."""
@@ -65,11 +65,6 @@ class Material:
             fold[group] = int(load.argmin())
             load[fold[group]] += weight[group]
         return np.asarray(fold[place])
-
-
-def centres(layout: Layout, frames: int) -> Integers:
-    """(n,) middle frame of each tick."""
-    return np.minimum(np.arange(layout.ticks(frames)) * layout.hop + layout.hop // 2, frames - 1)
 
 
 def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str = "people") -> Material:

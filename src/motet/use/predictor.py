@@ -29,7 +29,7 @@ from motet.evaluate.segmentation import segments
 from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import Encoded
-from motet.use.material import NONE, centres
+from motet.use.material import NONE
 from motet.use.network import Network
 from motet.use.signals import Array, Layout, moving_mean, present
 from motet.use.windows import WINDOWED, Dense, Statistics
@@ -257,7 +257,7 @@ class Predictor:
         chain = Chain(self.durations)
         labels, smooth = chain.decode(found), chain.smooth(found)
         labels = np.where(strange, len(self.classes), labels)
-        there = present(frames)[centres(self.layout, len(frames))]
+        there = present(frames)[self.layout.centres(len(frames))]
         return np.where(there, labels, -1), smooth
 
     def clip(self, frames: npt.NDArray[Any]) -> tuple[int, npt.NDArray[np.float64]]:

@@ -22,7 +22,6 @@ from motet.data.archive import MotionArchive
 from motet.evaluate.segmentation import segments
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import features_named
-from motet.use.material import centres
 from motet.use.predict import write_table
 from motet.use.signals import Layout, check_length, present, signals
 from motet.use.windows import Float, Rocket, Statistics, window_means
@@ -109,7 +108,7 @@ def segment(
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
     count, evidence, own = clustered(z, pieces, states, source, most)
     labels = refined(z, pieces, own, count)
-    there = [present(f)[centres(layout, len(f))] for f in frames]
+    there = [present(f)[layout.centres(len(f))] for f in frames]
     labels = [np.where(t, y, -1) for t, y in zip(there, labels, strict=True)]
     rows = []
     for index, name in enumerate(source.clips["name"]):
@@ -147,7 +146,7 @@ def moments(frames: Float, layout: Layout, window: float, lags: Sequence[float])
     A logarithm, because a movement is twice another whether both are large or small.
     """
     x = signals(frames, layout).astype(np.float64)
-    at, width, offset = centres(layout, len(x)), max(2, round(window * layout.fps)), x.mean(axis=0)
+    at, width, offset = layout.centres(len(x)), max(2, round(window * layout.fps)), x.mean(axis=0)
     mean = window_means(x - offset, at, width)
     square = window_means((x - offset) ** 2, at, width)
     found = [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + _FLOOR)]

@@ -52,6 +52,10 @@ class Layout:
         """
         return cls(archive.skeleton, archive.persons, len(archive.channels), rate(archive))
 
+    def centres(self, frames: int) -> npt.NDArray[np.int64]:
+        """(n,) middle frame of each tick of a recording of so many frames."""
+        return np.minimum(np.arange(self.ticks(frames)) * self.hop + self.hop // 2, frames - 1)
+
     @property
     def hop(self) -> int:
         """Frames from one decision to the next."""

@@ -36,10 +36,6 @@ class Dense(Protocol):
         """(n, F) features of (T, P, V, C) frames, n = ``layout.ticks(T)``."""
 
 
-def _centres(layout: Layout, frames: int) -> npt.NDArray[np.int64]:
-    return np.minimum(np.arange(layout.ticks(frames)) * layout.hop + layout.hop // 2, frames - 1)
-
-
 def _sums(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
 
@@ -64,7 +60,7 @@ class Statistics:
 
     def __call__(self, frames: Float, layout: Layout) -> Array:
         x = signals(frames, layout).astype(np.float64)
-        at = _centres(layout, len(x))
+        at = layout.centres(len(x))
         offset = x.mean(axis=0)  # sums of squares lose digits far from zero
         first, second = _sums(x - offset), _sums((x - offset) ** 2)
         found = []
@@ -90,7 +86,7 @@ class Raw:
 
     def __call__(self, frames: Float, layout: Layout) -> Array:
         x = signals(frames, layout).astype(np.float64)
-        sums, at = _sums(x), _centres(layout, len(x))
+        sums, at = _sums(x), layout.centres(len(x))
         width = max(1, round(_RAW_SECONDS / _RAW_POINTS * layout.fps))
         shifts = np.round((np.arange(_RAW_POINTS) - (_RAW_POINTS - 1) / 2) * _RAW_SECONDS / _RAW_POINTS * layout.fps)
         found = [_window(sums, np.clip(at + int(s), 0, len(x) - 1), width) for s in shifts]
@@ -111,7 +107,7 @@ class Rocket:
     def __call__(self, frames: Float, layout: Layout) -> Array:
         x = signals(frames, layout)
         random = np.random.default_rng(0)
-        at, width = _centres(layout, len(x)), max(2, round(self.seconds * layout.fps))
+        at, width = layout.centres(len(x)), max(2, round(self.seconds * layout.fps))
         most = max(1, int(2 * layout.fps / 8))
         found = np.empty((len(at), 2 * self.kernels), dtype=np.float32)
         for kernel in range(self.kernels):

@@ -66,6 +66,19 @@ def _walk(source: Path) -> Iterator[Path]:
                 yield path
 
 
+def version(path: Path) -> tuple[int, int]:
+    """Time and size of a file, which change with its content.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    return stat.st_mtime_ns, stat.st_size
+
+
 def natural_key(text: str) -> tuple[Any, ...]:
     """Sort key under which ``a2`` comes before ``a10``, the same on every system."""
     parts = re.split(r"(\d+)", text)

@@ -49,7 +49,7 @@ from motet.data.columns import STRUCTURE, WORDS, path_name
 from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.formats import _layout
 from motet.data.formats._axes import Up
-from motet.data.formats._files import check_unpacked, find_files
+from motet.data.formats._files import check_unpacked, find_files, version
 from motet.data.formats._names import subject_numbers
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats.base import Column, Format, Plan, RawClip, SensorPlan, Unit
@@ -91,11 +91,7 @@ def load_arrays(path: Path) -> Arrays:
     Raises:
         DataError: not an ``.npz``, cut off, damaged, or an array whose header promises more than the file holds.
     """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    return _load(path, stat.st_mtime_ns, stat.st_size)
+    return _load(path, *version(path))
 
 
 @lru_cache(maxsize=1)  # clips are units of their own, so that one bad clip can be skipped; the file is read once

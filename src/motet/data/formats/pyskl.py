@@ -23,7 +23,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats._files import find_files, read_bytes, read_text
+from motet.data.formats._files import find_files, read_bytes, read_text, version
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
@@ -64,11 +64,7 @@ def load(path: Path) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
     Raises:
         DataError: no pickle, a damaged one, one that names anything but arrays, or without annotations.
     """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    return _load(path, stat.st_mtime_ns, stat.st_size)
+    return _load(path, *version(path))
 
 
 @lru_cache(maxsize=1)  # clips are units of their own, so that one bad clip can be skipped; the file is read once

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from motet.engine.learner import set_rate
+
 Maker = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
@@ -75,8 +77,7 @@ class ReplicaOptimiser:
 
     def set_rate(self, rate: float) -> None:
         """Learning rate from now on."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimiser, rate)
 
     def state_dict(self) -> dict[str, Any]:
         return {"runs": [list(run) for run in self.runs], "optimiser": self.optimiser.state_dict()}

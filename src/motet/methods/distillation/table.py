@@ -260,7 +260,9 @@ def _classes(
     path: Path, labels: Array, names: Array | None, *, least: int
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Classes from 0 and their names; -1 is an empty text, or a number -1 where ``least`` allows it."""
-    if labels.ndim != 1 or not len(labels):
+    if not labels.size:
+        raise DataError(f"{path} holds no rows")
+    if labels.ndim != 1:
         raise DataError(f"{path}: label has shape {labels.shape}; it must be one class per row")
     if labels.dtype.kind in "US":
         texts, numbers = np.unique(labels.astype(np.str_), return_inverse=True)

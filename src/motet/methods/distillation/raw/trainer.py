@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.distributed import own_part
-from motet.engine.learner import Learner, Position, Stage, load_optimiser
+from motet.engine.learner import Learner, Position, Stage, load_optimiser, set_rate
 from motet.engine.run import Run
 from motet.methods.distillation.folds import Fold
 from motet.methods.distillation.methods.base import Batch
@@ -71,8 +71,7 @@ class WholeOptimiser:
 
     def set_rate(self, rate: float) -> None:
         """Learning rate from now on."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimiser, rate)
 
     def state_dict(self) -> dict[str, Any]:
         return self.optimiser.state_dict()
