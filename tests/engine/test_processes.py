@@ -1,11 +1,17 @@
-"""Two processes train every kind of run to the numbers of one; one start of the processes serves all comparisons."""
+"""Several processes train every kind of run to the numbers of one, share an evaluation, and end when one dies.
+
+All come from one server, which has imported everything once."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import os
+import re
+import signal
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,13 +23,18 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from benchmarks import bench_processes
 from torch import Tensor
 
+from motet import cli, evaluate
+from motet.core.distributed import joined
 from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.options import Loop
+from motet.engine.run import Run
 from motet.engine.trainer import Trainer
+from motet.methods.discovery import scores
 from motet.methods.discovery.data import Clips, sides
 from motet.methods.discovery.settings import SETTINGS, Settings
 from motet.methods.discovery.train import Discovering
@@ -37,9 +48,15 @@ from motet.methods.distillation.train import Distillation
 from motet.methods.graphs.augment import AUGMENTATIONS
 from motet.methods.graphs.method import HaLPGraphCL
 from motet.methods.graphs.train import GraphLearner
+from motet.methods.model import Model
+from motet.methods.pretrain import resume
+from motet.use.embed import embed
 from tests.conftest import write_clips
+from tests.engine.test_scale_out import slurm
+from tests.evaluate.test_runner import write_archive, write_run
 from tests.methods.distillation.test_motion import ARM
 from tests.methods.graphs.made import made
+from tests.methods.test_pretrain import TINY
 
 Made = Callable[[Path, torch.device], Learner]
 
@@ -193,8 +210,9 @@ def _flat(state: Any, name: str = "") -> list[tuple[str, Any]]:
     return [(name, torch.as_tensor(state))] if isinstance(state, Tensor | int | float) else []
 
 
-def _worker(number: int, port: int, folder: Path) -> None:
+def _worker(number: int, port: int, starts: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    scores.RESTARTS = starts  # as in the process of the tests
     # as torchrun does
     os.environ |= {"TORCHELASTIC_RUN_ID": "equality", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
@@ -204,7 +222,7 @@ def _worker(number: int, port: int, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of the cases, and under the number of each of two processes what it has trained."""
+    """Recordings of the cases, and under the number of each of two processes what it has trained; the server runs."""
     folder = tmp_path_factory.mktemp("processes")
     write_clips(folder / "source", 14, 2, 2, seed=1)
     write_clips(folder / "target", 20, 3, 4, seed=2)
@@ -213,11 +231,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         films(folder / "films", train=3, test=1)
     multiprocessing.set_forkserver_preload([__name__])
+    mp.start_processes(_worker, (free_port(), scores.RESTARTS, folder), nprocs=2, start_method="forkserver")
+    return folder
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.start_processes(_worker, (port, folder), nprocs=2, start_method="forkserver")
-    return folder
+        return int(free.getsockname()[1])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -228,3 +249,116 @@ def test_two_processes_are_one(folder: Path, case: str) -> None:
     torch.testing.assert_close(first["terms"], alone["terms"], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(first["state"], alone["state"], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(second["state"], first["state"], rtol=0, atol=0)
+
+
+def test_one_two_and_four_processes_give_one_pretraining(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses, queues and weights, in float64; halp-cmd has every term of the three methods of the published table."""
+    monkeypatch.setattr(sys, "argv", ["bench", "--steps=3", "--methods=halp-cmd", f"--out={tmp_path}"])
+    bench_processes.main()
+    found = json.loads((tmp_path / "ddp.json").read_text())["methods"]
+    assert set(found) == {"halp-cmd"}
+    entry = found["halp-cmd"]
+    assert {t.split("/")[0] for t in entry["last_losses"]} == {"contrast", "distillation", "hallucination"}
+    assert set(entry["against_one"]) == {"2", "4"}
+    for row in entry["against_one"].values():
+        assert row["equal_processes"]
+        assert max(row[k] for k in ("losses", "queues", "weights")) < 1e-10, row
+    assert all(abs(v) > 1e-3 for v in entry["last_losses"].values())  # every term had something to say
+
+
+def together(target: Callable[..., None], folder: Path, *given: Any) -> tuple[list[int | None], list[tuple[str, str]]]:
+    """Two processes at the same work: how each has ended, and what it wrote to its outputs."""
+    context = multiprocessing.get_context("forkserver")
+    made = [context.Process(target=_speaking, args=(target, number, folder, *given)) for number in range(2)]
+    for process in made:
+        process.start()
+    for process in made:
+        process.join(200)
+    said = [(folder / f"{number}.out", folder / f"{number}.err") for number in range(2)]
+    return [process.exitcode for process in made], [(out.read_text(), err.read_text()) for out, err in said]
+
+
+def _speaking(target: Callable[..., None], number: int, folder: Path, *given: Any) -> None:
+    torch.set_num_threads(1)
+    for stream, name in ((1, "out"), (2, "err")):
+        with (folder / f"{number}.{name}").open("wb") as file:
+            os.dup2(file.fileno(), stream)
+    sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))  # noqa: SIM115 - until the end
+    target(number, *given)
+
+
+def _dying(number: int, port: int, words: list[str]) -> None:
+    """A training whose second process is killed."""
+    os.environ |= slurm(number, 2, port)
+    step, calls = Trainer.one_step, []
+
+    def dying(self: Trainer) -> dict[str, float]:
+        calls.append(1)
+        if number == 1 and len(calls) == 5:  # in the second epoch; the first one is saved
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self)
+
+    Trainer.one_step = dying  # type: ignore[method-assign]
+    sys.exit(cli.main(words))
+
+
+def test_a_process_that_dies_ends_all_and_the_run_goes_on(
+    folder: Path, small_archive: MotionArchive, tmp_path: Path
+) -> None:
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in {**TINY, "checkpoint_every": 1}.items()]
+    words = ["pretrain", "moco", "--data", str(small_archive.path), "--out", str(tmp_path / "run"), "--quiet", *options]
+    status, said = together(_dying, tmp_path, free_port(), words)
+    assert status == [2, -9], said[0][1][-3000:]
+    last = said[0][1].strip().splitlines()
+    (line,) = [line for line in last if "another process of the training has stopped" in line]
+    assert line.startswith("error: ")
+    told = re.search(r"has stopped \((.+)\); its own message says why\. ", line)
+    assert told is not None, line
+    assert not re.search(r"/|\.cc|…", told[1]), line  # no place in a C++ source, no word cut short
+    assert line.endswith(f"continue from the last checkpoint: `motet resume {tmp_path / 'run'}`")
+    assert [text.count("warning: ") for _, text in said] == [1, 0]  # few steps an epoch: said once
+    run = Run.open(tmp_path / "run")
+    assert not run.finished
+    assert run.recipe.loop.devices == 2
+    assert len(run.checkpoints) == 1
+    again = resume(tmp_path / "run", devices=1, progress=False)  # what is left needs no second process
+    assert again.finished
+    assert [line["epoch"] for line in again.metrics()] == [1, 2, 3]
+
+
+PROTOCOLS = {"linear": {"epochs": 2}, "semi": {"tuned": "head", "ratios": (0.5,), "epochs": 2}}
+FLAGS = "--linear.epochs 2 --semi.tuned head --semi.ratios 0.5 --semi.epochs 2"
+
+
+def _evaluating(number: int, port: int, folder: Path) -> None:
+    """As torchrun starts them: the encoding of an evaluation and of a table of features is shared."""
+    os.chdir(folder)
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(number)}
+    encode, seen = Model.encode, []
+
+    def counted(self: Model, store: Any, ids: Tensor, **more: Any) -> Any:
+        seen.append(len(ids))
+        return encode(self, store, ids, **more)
+
+    Model.encode = counted  # type: ignore[method-assign]
+    with joined():
+        assert cli.main(f"evaluate run --protocols knn linear semi {FLAGS}".split()) == 0
+        assert max(seen) <= 18, seen
+        embed("run", "swings", "f.npz", block_bytes=5000)
+
+
+def test_two_processes_give_the_tables_of_one(folder: Path, tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "swings")
+    run = write_run(tmp_path / "run", archive)
+    status, said = together(_evaluating, tmp_path, free_port(), tmp_path)
+    assert status == [0, 0], said[0][1][-2000:] + said[1][1][-2000:]
+    assert [out.count("# Evaluation of") for out, _ in said] == [1, 0]
+    stored = json.loads((run.path / "evaluation.json").read_text())
+    assert stored["missing"] == []
+    alone = evaluate.run(run, ("knn", "linear", "semi"), again=True, **PROTOCOLS)  # type: ignore[arg-type]
+    assert stored["rows"] == alone["rows"]
+    with np.load(tmp_path / "f.npz") as found:
+        np.testing.assert_allclose(found["features"], run.model().transform(archive), atol=1e-6)
+    assert not list(tmp_path.glob(".f.npz*"))

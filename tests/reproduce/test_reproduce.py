@@ -24,7 +24,7 @@ from tests.conftest import write_clips
 from tests.methods.graphs.made import write_tu
 from tests.methods.test_pretrain import TINY, stop_at
 
-OPTIONS: dict[str, Any] = {**TINY, "epochs": 2, "monitor_every": 2}
+OPTIONS: dict[str, Any] = {**TINY, "epochs": 2, "monitor_every": 2, "encoder": "gru"}
 
 
 def small(table: str | Table, archive: MotionArchive, out: Path, **more: Any) -> dict[str, Any]:
@@ -37,7 +37,11 @@ def two_rows(*rows: Row) -> Table:
 
 
 BASE = Row("Base", Training("moco", {"streams": ("joint",)}), {("knn", "NTU-60 xsub"): 63.4})
-CMD = Row("CMD", Training("cmd"), {("knn", "NTU-60 xsub"): 70.6, ("linear", "NTU-60 xsub"): 79.4})
+CMD = Row(
+    "CMD",
+    Training("cmd", {"streams": ("joint", "bone")}),
+    {("knn", "NTU-60 xsub"): 70.6, ("linear", "NTU-60 xsub"): 79.4},
+)
 OTHER = Row("LongT GAN", None, {("knn", "NTU-60 xsub"): 39.1}, cite="a table of others")
 
 
@@ -94,11 +98,11 @@ def test_an_interrupted_table_says_so_and_goes_on(
     small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = replace(two_rows(BASE, CMD), measures=two_rows(BASE).measures[-1:])
-    whole = small(table, small_archive, tmp_path / "whole")
+    whole = small(table, small_archive, tmp_path / "whole", seeds=1)
     with monkeypatch.context() as patch:
-        stop_at(patch, 14, signal.SIGTERM)  # two seeds of six steps: in the second row
+        stop_at(patch, 8, signal.SIGTERM)  # six steps a row: in the second
         with pytest.raises(Interrupted, match=r"1 of 2 rows of cmd/mcl missing; the same command continues") as stopped:
-            small(table, small_archive, tmp_path / "cut")
+            small(table, small_archive, tmp_path / "cut", seeds=1)
     assert stopped.value.status == 128 + signal.SIGTERM
     part = json.loads((tmp_path / "cut" / "cmd-mcl.json").read_text())
     assert not part["complete"]
@@ -107,7 +111,7 @@ def test_an_interrupted_table_says_so_and_goes_on(
     assert "**UNFINISHED: 1 of 2 rows are missing** (CMD)" in text
     assert "| CMD | **missing** |" in text
     assert part["rows"][0]["values"] == whole["rows"][0]["values"]
-    found = small(table, small_archive, tmp_path / "cut")
+    found = small(table, small_archive, tmp_path / "cut", seeds=1)
     assert found["complete"]
     assert [row["values"] for row in found["rows"]] == [row["values"] for row in whole["rows"]]
 
@@ -154,7 +158,8 @@ def test_rows_beyond_the_size_of_a_recipe_are_left_out(small_archive: MotionArch
     assert found["left_out"]["256 keys"] == "recent 256 is more than queue_size 16 of halp/small"
 
 
-def test_recordings_are_simulated_where_none_are_named(tmp_path: Path) -> None:
+def test_recordings_are_simulated_where_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pretraining, "estimate", lambda *_: 1.0)
     found = reproduce("cmd/mcl", out=tmp_path, dry_run=True, seeds=1, progress=False, epochs=1, hidden=8)
     assert found["data"]["simulated"]
     assert found["data"]["clips"] == 240
@@ -198,7 +203,9 @@ def test_the_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_transfer_goes_to_the_other_archive(small_archive: MotionArchive, tmp_path: Path) -> None:
     there = write_clips(tmp_path / "there", 16, 2, 2, seed=3)
-    table = replace(all_tables()["cmd/transfer"], rows=(Row("Base", BASE.training),))
+    table = all_tables()["cmd/transfer"]
+    measures = tuple(replace(measure, small={"epochs": 2}) for measure in table.measures)
+    table = replace(table, rows=(Row("Base", BASE.training),), measures=measures)
     with pytest.warns(MotetWarning, match="there: split"):
         found = small(table, small_archive, tmp_path / "out", target=str(there.path), seeds=1, epochs=1)
     assert len(found["rows"][0]["values"]["transfer"]["values"]) == 1

@@ -60,6 +60,7 @@ class Encoded:
         self._weights = model.weights()
         self._key: str | None = None
         self._held: dict[str, Tensor] | None = None
+        self._earlier: list[FeatureSet] | None = None
 
     def weights_digest(self) -> str:
         """Digest of names and values of all weights."""
@@ -131,13 +132,16 @@ class Encoded:
         return {s: gather_parts(f, len(ids)) for s, f in own.items()}
 
     def earlier(self) -> list[FeatureSet]:
-        if self.run is None:
-            return []
+        if self._earlier is None:  # once for all protocols
+            self._earlier = [] if self.run is None else self._of_checkpoints(self.run)
+        return self._earlier
+
+    def _of_checkpoints(self, run: Run) -> list[FeatureSet]:
         from motet.engine.checkpoint import load_checkpoint
         from motet.methods.model import encoder_state, network_state
 
         found: list[FeatureSet] = []
-        for path in self.run.checkpoints:
+        for path in run.checkpoints:
             try:
                 state = network_state(load_checkpoint([path]))
             except RunError:
