@@ -254,6 +254,8 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         compare(table, "time", tmp_path / "r.json")
     with pytest.raises(ConfigError, match="no column 'dose'; it has person, time"):
         compare(table, "dose")
+    with pytest.raises(ConfigError, match=r"'person' names both the groups \(--by\) and the people"):
+        compare(table, "person")
     with pytest.raises(ConfigError, match="holds 1 group"):
         compare(table.filter(time="after"), "time")
     with pytest.raises(DataError, match="does not exist"):

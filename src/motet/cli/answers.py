@@ -252,6 +252,7 @@ def compare(args: Sequence[str]) -> int:
     lines = [f"{given.out}: {', '.join(groups)}"]
     for test in result["tests"][:10]:
         means = ", ".join(f"{g} {m:.3g}" for g, m in test["means"].items())
-        said = f"{test['effect_is']} {test['effect']:.2f}, p {test['p_adjusted']:.3f} (corrected)"
+        p = "p < 0.001" if test["p_adjusted"] < 0.001 else f"p {test['p_adjusted']:.3f}"
+        said = f"{test['effect_is']} {test['effect']:.2f}, {p} (corrected)"
         lines.append(f"  {test['measure']}: {means}; {said}")
     return given.done("\n".join(lines), result)

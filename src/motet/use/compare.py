@@ -86,6 +86,10 @@ def compare(
             raise ConfigError(
                 f"the table has no column {column or 'of people'!r}; it has {has} (join one with --recordings)"
             )
+    if by == person:
+        raise ConfigError(
+            f"column {by!r} names both the groups (--by) and the people (--people); a group holds several"
+        )
     assert person is not None
     whole = whole.with_columns(pl.col(by).cast(pl.String), pl.col(person).cast(pl.String)).drop_nulls([by, person])
     groups = {str(g): own[person].n_unique() for (g,), own in sorted(whole.group_by(by), key=lambda x: str(x[0]))}
