@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,7 @@ def test_marked_examples_run(
     if page.name in NEEDS:
         package, extra = NEEDS[page.name]
         pytest.importorskip(package, reason=f"needs the extra {extra}")
-    monkeypatch.setattr("motet.methods.distillation.diagnose._STEPS", 20)  # of every linear probe
+    monkeypatch.setattr(import_module("motet.methods.distillation.diagnose"), "_STEPS", 20)  # of every linear probe
     shutil.copytree(recordings, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("example_of_a_page")  # a real one: dataclasses look their module up
