@@ -98,3 +98,9 @@ def test_equations_name_their_source_and_the_reference_lists_them() -> None:
         assert "arXiv:" in words or "doi:" in words, name
     for name in losses.__all__:
         assert f"        - {name}\n" in listed, name
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_every_equation_names_its_source(name: str) -> None:
+    words = str(getattr(losses, name).__doc__)
+    assert any(link in words for link in ("arXiv:", "https://arxiv.org", "doi.org", "doi:"))

@@ -143,6 +143,8 @@ def slerp(
 def rank_limit(anchor: Tensor, nearest: Tensor, selected: Tensor, *, arc: Arc | None = None) -> Tensor:
     """How far an anchor may walk towards ``selected`` before it is no longer nearest to ``nearest`` (HaLP, Eq. 2).
 
+    Source: HaLP, Shah et al., CVPR 2023, arXiv:2304.00387.
+
     The largest t in [0, 1] for which ``slerp(anchor, selected, t)`` is at most as similar to ``selected`` as to
     ``nearest`` (the constraint of HaLP's Eq. 2, for the two prototypes concerned). With cosines a = anchor·nearest,
     b = anchor·selected, c = nearest·selected and Ω = arccos b it is ``atan2((a-b) sin Ω, (1-c) + (a-b) cos Ω) / Ω``;
@@ -168,6 +170,8 @@ def rank_limit(anchor: Tensor, nearest: Tensor, selected: Tensor, *, arc: Arc | 
 def candidates(anchor: Tensor, prototypes: Tensor, *, skip: int = 1, most: int | None = None) -> Tensor:
     """Prototypes that an anchor may walk to: all but its ``skip`` nearest; of those the ``most`` nearest.
 
+    Source: HaLP, Shah et al., CVPR 2023, arXiv:2304.00387.
+
     Of prototypes that are equally near the first counts as the nearest, as in :func:`hallucinate` and :func:`retained`.
 
     Args:
@@ -190,6 +194,8 @@ def hallucinate(
 ) -> Positives:
     """Walk from each anchor towards chosen prototypes, at most to where they become its nearest (HaLP, Eq. 2).
 
+    Source: HaLP, Shah et al., CVPR 2023, arXiv:2304.00387.
+
     The fraction of the way is ``max(0, (1 − shrink) · t* − margin)`` with t* of :func:`rank_limit`.
 
     Args:
@@ -211,6 +217,8 @@ def hallucinate(
 @at_least_float32
 def rank_filter(positives: Tensor | Positives, anchor: Tensor, prototypes: Tensor) -> Tensor:
     """Which positives still have the anchor's nearest prototype as their own (HaLP, Eq. 2; the default filter).
+
+    Source: HaLP, Shah et al., CVPR 2023, arXiv:2304.00387.
 
     Args:
         positives: (B, G, D) unit rows, or what :func:`hallucinate` returns.
@@ -236,6 +244,8 @@ def rank_filter(positives: Tensor | Positives, anchor: Tensor, prototypes: Tenso
 @at_least_float32
 def retained(positives: Positives, prototypes: Tensor, query: Tensor, *, rule: Rule = "rank") -> Tensor:
     """Which positives are used (PosFilter; HaLP, Eq. 2, and its supplement, B.1), (B, G) bool.
+
+    Source: HaLP, Shah et al., CVPR 2023, arXiv:2304.00387.
 
     ============== ==============================================================================================
     "rank"         the anchor's nearest prototype is the positive's own too (:func:`rank_filter`)
@@ -282,6 +292,8 @@ def hallucination_loss(
     kept: Tensor | None = None,
 ) -> Tensor:
     """Alignment of queries with their retained positives: ``-(1/n) Σ_{b,g kept} query_b·positive_bg / τ`` (L_HaLP).
+
+    Source: HaLP, Shah et al., CVPR 2023, arXiv:2304.00387.
 
     The term that HaLP's Eq. 8 adds to the contrast with weight μ. n is the number of positives retained in the whole
     batch, so that every retained positive weighs the same. There are no negatives: the loss lies in [-1/τ, 1/τ].
