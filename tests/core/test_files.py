@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from motet.core import files
-from motet.core.errors import RunError
+from motet.core.errors import ConfigError, RunError
 from motet.core.files import sweep, written
 from motet.core.locks import LOCK, one_writer
 
@@ -52,6 +53,51 @@ def test_what_dead_processes_left_is_removed_and_what_living_ones_write_is_not(t
     sweep(tmp_path)
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_is_whole_until_another_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanged: bool
+) -> None:
+    """Also where the process is killed between the two steps that a file system without an exchange needs."""
+    place, made = tmp_path / "a[1]", tmp_path / "made"
+    for folder in (place, made):
+        folder.mkdir()
+        (folder / "name").write_text(folder.name)
+    if exchanged and files._exchanged(place, made):
+        assert files._exchanged(place, made)
+    if not exchanged:
+        monkeypatch.setattr(files, "_exchanged", lambda *_: False)
+    files.take_place(made, place)
+    assert ((place / "name").read_text(), [p.name for p in tmp_path.iterdir()]) == ("made", ["a[1]"])
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    place.rename(tmp_path / f".a[1].old-{dead.stdout.strip()}")
+    (tmp_path / ".a[1].old-x").mkdir()
+    files.put_back(place)
+    assert (place / "name").read_text() == "made"
+
+
+@pytest.mark.parametrize(
+    ("there", "files_", "said"),
+    [
+        (["a.csv", "b.CSV.txt"], (".csv",), "holds b.CSV.txt, so"),
+        (["a.csv/x"], (".csv",), "holds a.csv, so"),
+        (["a.csv"], (), "holds a.csv, so"),
+        ([], (".csv",), "is a file, so"),
+        (["a.csv", "b.csv"], (".csv",), ""),
+    ],
+)
+def test_what_is_of_another_kind_is_not_overwritten(
+    tmp_path: Path, there: list[str], files_: tuple[str, ...], said: str
+) -> None:
+    for name in there or ["."]:
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    with pytest.raises(ConfigError, match="exists already"):
+        files.refuse_existing(tmp_path / "out", False, files_)
+    with pytest.raises(ConfigError, match=said) if said else nullcontext():
+        files.refuse_existing(tmp_path / "out", True, files_)
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

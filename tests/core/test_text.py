@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from motet.cli import main
 from motet.core.errors import MotetError
-from motet.core.text import cell, counted, from_cell, plain, printable, shown
+from motet.core.text import cell, counted, file_name, from_cell, plain, printable, shown
 from motet.data import exchange
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.archive.files import canonical, digest
@@ -85,6 +85,18 @@ def test_escape_sequences_in_errors_are_written_out(tmp_path: Path, capsys: pyte
 def test_numbers_with_their_nouns() -> None:
     assert [counted(n, "clip") for n in (0, 1, 2000)] == ["0 clips", "1 clip", "2,000 clips"]
     assert [counted(2, n) for n in ("class", "body", "key", "box")] == ["2 classes", "2 bodies", "2 keys", "2 boxes"]
+
+
+def test_names_of_files_are_no_paths_and_differ() -> None:
+    taken: set[str] = set()
+    names = ["a/b", "a_b", "A:B", "../../x", "/etc/x", "..", "", "CON", "lpt1.csv", "\x00\n", "語" * 300, "a_b-2"]
+    found = [file_name(name, taken) for name in names]
+    assert found[:4] == ["a_b", "a_b-2", "A_B-3", "_.._x"]
+    assert found[7:9] == ["CON_", "lpt1.csv_"]
+    assert len({name.casefold() for name in found}) == len(names)
+    assert not any(
+        set(name) & set("/\\:\x00\n") or name.strip(" .") != name or len(name.encode()) > 240 for name in found
+    )
 
 
 def _forged(path: Path, change: Any) -> None:

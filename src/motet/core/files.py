@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -92,14 +93,24 @@ def alive(process: int) -> bool:
     return True
 
 
-def refuse_existing(path: str | Path, overwrite: bool) -> None:
+def refuse_existing(path: str | Path, overwrite: bool, files: Sequence[str] = ()) -> None:
     """Keep what is there.
 
+    Args:
+        path: of a file, or of a folder.
+        overwrite: whether it was asked for.
+        files: endings of the files that a folder holds which may be overwritten; none is by default.
+
     Raises:
-        ConfigError: there is something, and nobody asked to overwrite it.
+        ConfigError: there is something, and nobody asked to overwrite it or it is not of this kind.
     """
-    if not overwrite and Path(path).exists():
+    path = Path(path)
+    if not overwrite and path.exists():
         raise ConfigError(f"{path} exists already; choose another --out or pass --overwrite")
+    others = [p.name for p in path.iterdir() if p.suffix not in files or p.is_dir()] if path.is_dir() else []
+    if others or (path.is_dir() and not files) or (path.is_file() and files):
+        what = f"holds {min(others)}" if others else "is a folder" if path.is_dir() else "is a file"
+        raise ConfigError(f"{path} {what}, so it is not overwritten; choose another --out")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -116,7 +127,46 @@ def folder_written(folder: Path) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         yield partial
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        take_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def take_place(partial: Path, folder: Path) -> None:
+    """Give a finished folder its name; one that has the name is removed, and is whole until it is replaced.
+
+    The two change places in one step where the file system can do that. Elsewhere, what a process leaves that is killed
+    between the two steps is put back by :func:`put_back`.
+    """
+    if not folder.exists():
+        partial.rename(folder)
+    elif _exchanged(partial, folder):
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+        folder.rename(old)
+        try:
+            partial.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(folder: Path) -> None:
+    """Give a folder its name again that a process moved away and was killed before it put another in its place."""
+    for old in sorted(folder.parent.glob(f".{escape(folder.name)}.old-*")):
+        number = old.name.rpartition("-")[2]
+        if number.isdigit() and not alive(int(number)):
+            shutil.rmtree(old, ignore_errors=True) if folder.exists() else old.rename(folder)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two folders could change places in one step."""
+    paths = os.fsencode(one), os.fsencode(other)
+    system: Any = ctypes.CDLL(None) if os.name == "posix" else None
+    if hasattr(system, "renameat2"):  # Linux; -100: paths are those of this process, 2: exchange
+        return bool(system.renameat2(-100, paths[0], -100, paths[1], 2) == 0)
+    if hasattr(system, "renamex_np"):  # macOS
+        return bool(system.renamex_np(*paths, 2) == 0)
+    return False

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Any
 
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -55,6 +56,24 @@ def span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def file_name(name: str, taken: set[str]) -> str:
+    r"""A file's name, without its ending, from a name that may hold anything: no path, none of those that are taken.
+
+    >>> taken = set()
+    >>> [file_name(name, taken) for name in ("../a", "a", "A", "b:c", "con")]
+    ['_a', 'a', 'A-2', 'b_c', 'con_']
+
+    Args:
+        name: of a clip or recording.
+        taken: names of the files before it in lower case, as some file systems see them; this one is added.
+    """
+    bare = re.sub(r"[^\w .+-]", "_", name).strip(" .").encode()[:200].decode(errors="ignore").rstrip(" .") or "clip"
+    bare += "_" * bool(_DEVICE.fullmatch(bare))
+    found = next(n for n in (bare, *(f"{bare}-{k}" for k in range(2, len(taken) + 3))) if n.casefold() not in taken)
+    taken.add(found.casefold())
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import folder_written, refuse_existing, written
+from motet.core.text import file_name
 from motet.data import track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
@@ -86,16 +87,17 @@ def export(
         ConfigError: something is there, or no such form or track.
     """
     out = Path(destination)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, () if form == "npz" else (".csv", ".eaf", ".txt"))
     if form == "npz":
         _npz(archive, out)
         return len(archive)
     with folder_written(out) as partial:
         if form == "csv":
+            taken: set[str] = set()
             count = len(archive)
             for index, name in enumerate(archive.clips["name"]):
                 text = csv_text(_csv(archive, index))
-                (partial / f"{file_name(name)}.csv").write_text(text, encoding="utf-8")
+                (partial / f"{file_name(name, taken)}.csv").write_text(text, encoding="utf-8")
         else:
             name = archive.tracks.one(track)
             rows = archive.tracks[name]
@@ -103,11 +105,6 @@ def export(
             for file, text in track_files.write(rows, form, name=name, durations=archive.tracks.durations).items():
                 (partial / file).write_text(text, encoding="utf-8")
     return count
-
-
-def file_name(name: str) -> str:
-    """A file's name from a clip's."""
-    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ") or "clip"
 
 
 def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
-from motet.core.text import counted, from_cell
+from motet.core.text import counted, file_name, from_cell
 from motet.data.clip_table import csv_text
 from motet.data.tracks import intervals
 
@@ -270,18 +270,18 @@ def _write_boris(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) 
 
 
 def _write_audacity(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
-    found = {f"{_file(recording)}.txt": "" for recording in durations}
+    found = dict.fromkeys([*durations, *rows["recording"]], "")
     for row in rows.iter_rows(named=True):
-        key = f"{_file(row['recording'])}.txt"
         label = re.sub(r"[\t\r\n]", " ", row["label"])
-        found[key] = found.get(key, "") + f"{row['start']:.6f}\t{row['end']:.6f}\t{label}\n"
-    return found
+        found[row["recording"]] += f"{row['start']:.6f}\t{row['end']:.6f}\t{label}\n"
+    taken: set[str] = set()
+    return {f"{file_name(recording, taken)}.txt": text for recording, text in found.items()}
 
 
 def _write_elan(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
     empty: dict[str, Rows] = {recording: [] for recording in durations}
-    groups = empty | _grouped(rows)
-    return {f"{_file(recording)}.eaf": _eaf(own, name) for recording, own in groups.items()}
+    groups, taken = empty | _grouped(rows), set[str]()
+    return {f"{file_name(recording, taken)}.eaf": _eaf(own, name) for recording, own in groups.items()}
 
 
 def _eaf(rows: Rows, name: str) -> str:
@@ -320,11 +320,6 @@ def _grouped(rows: pl.DataFrame) -> dict[str, Rows]:
     for row in rows.iter_rows(named=True):
         groups.setdefault(row["recording"], []).append(row)
     return groups
-
-
-def _file(recording: str) -> str:
-    """A file name from a recording's name, which may hold anything."""
-    return re.sub(r"[^\w .+-]", "_", recording).strip(" .") or "recording"
 
 
 WRITERS: dict[str, Callable[[pl.DataFrame, str, Mapping[str, float]], dict[str, str]]] = {

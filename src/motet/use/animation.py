@@ -17,10 +17,9 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import folder_written, refuse_existing
-from motet.core.text import counted
+from motet.core.text import counted, file_name
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
-from motet.data.exchange import file_name
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import rate
 from motet.use.gltf import held_still, upright, write_glb
@@ -52,17 +51,17 @@ def export_animation(
     if form not in FORMS:
         raise ConfigError(f"form is {form!r}; it must be {', '.join(FORMS)}")
     out = Path(destination)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, (f".{form}",))
     if archive.skeleton.kind == "sensor" or len(archive.channels) < 3:
         raise ConfigError(f"{archive.path}: {form} holds bodies and hands in space; export csv instead")
     rate(archive)
     if form == "bvh":
         _order(archive.skeleton)
-    count = 0
+    count, taken = 0, set[str]()
     with folder_written(out) as partial:
         for index, name in enumerate(archive.clips["name"]):
             if form == "glb":
-                write_glb(archive, index, partial / f"{file_name(name)}.glb")
+                write_glb(archive, index, partial / f"{file_name(name, taken)}.glb")
                 count += 1
                 continue
             frames = upright(np.asarray(archive.clip(index)[..., :3], dtype=np.float64), archive.skeleton)
@@ -72,7 +71,7 @@ def export_animation(
                     f"{archive.path}: clip {name} shows nobody; leave it out with `motet data select --drop`"
                 )
             for person in people.tolist():
-                stem = file_name(name) + (f"_person{person + 1}" if len(people) > 1 else "")
+                stem = file_name(name + (f"_person{person + 1}" if len(people) > 1 else ""), taken)
                 make = bvh if form == "bvh" else trc
                 text = make(frames[:, person], archive.skeleton, rate(archive), archive.units, stem)
                 (partial / f"{stem}.{form}").write_text(text, encoding="utf-8")

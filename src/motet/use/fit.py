@@ -103,7 +103,7 @@ def fit(
     """
     if folds < 2:
         raise ConfigError(f"folds is {folds}; cross-validation needs at least 2")
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, (".json", ".md", ".safetensors"))
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
     chosen = _checked(candidates, dense)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.core.errors import ConfigError, DataError
+from motet.core.files import put_back
 from motet.core.places import mistaken
 from motet.core.text import counted, plain
 from motet.data import tracks
@@ -64,6 +65,8 @@ class MotionArchive:
             DataError: not an archive, another version, or metadata that do not match their digests.
         """
         path = Path(path)
+        if not (path / "archive.json").exists():
+            put_back(path)
         if not (path / "archive.json").exists():
             raise DataError(mistaken(path, "archive"))
         try:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
-from motet.core.files import alive
+from motet.core.files import alive, put_back, take_place
 from motet.core.text import counted, printable
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, Float, NpyStream, canonical, clip_digest, digest
@@ -89,6 +89,7 @@ class ArchiveWriter:
         overwrite: bool = False,
     ) -> None:
         self.destination = Path(destination)
+        put_back(self.destination)
         if self.destination.exists() and not overwrite:
             raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
         if self.destination.exists() and not (self.destination / "archive.json").is_file():
@@ -286,7 +287,7 @@ class ArchiveWriter:
         (self._partial / "archive.json").write_text(json.dumps(meta, indent=1) + "\n")
         for track, rows in self._tracks.items():
             tracks.write_track(self._partial / "tracks", track, tracks.table(rows))
-        _replace(self._partial, self.destination)
+        take_place(self._partial, self.destination)
         self._remove.detach()
         return MotionArchive.open(self.destination)
 
@@ -317,11 +318,3 @@ def _remove_orphans(destination: Path) -> None:
         number = path.name.rsplit("-", 1)[1]
         if number.isdigit() and not alive(int(number)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _replace(partial: Path, destination: Path) -> None:
-    old = destination.parent / f".{destination.name}.old-{os.getpid()}"
-    if destination.exists():
-        destination.rename(old)
-    partial.rename(destination)
-    shutil.rmtree(old, ignore_errors=True)
