@@ -325,7 +325,7 @@ def test_bad_input_is_one_clear_error(run: Run, tmp_path: Path, archive: MotionA
     fails("epochs is 0", run, ("linear",), linear={"epochs": 0})
     fails("seeds is 0", seeds=0)
     fails("no run was given", [])
-    fails("k is 19 but only 18", run, ("knn",), knn={"k": 19})
+    fails("k is 19, more than the 18", run, ("knn",), knn={"k": 19})
     fails("both sides.*; name another one by --split, e.g. --split odd-even", split="all")
     fails(r"--semi\.minimum-steps is -1; it must be at least 0", run, ("semi",), semi={"minimum_steps": -1})
     fails(r"--fewshot\.shots is \(0,\)", run, ("fewshot",), fewshot={"shots": 0})

@@ -44,7 +44,7 @@ def check(context: Context, options: Options) -> None:
     """Refuse more neighbours than there are training clips, before anything is computed."""
     if options.k > len(context.train):
         raise ConfigError(
-            f"k is {options.k} but there is only {counted(len(context.train), 'training clip')}; lower --knn.k"
+            f"k is {options.k}, more than the {counted(len(context.train), 'training clip')}; lower --knn.k"
         )
 
 

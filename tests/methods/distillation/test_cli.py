@@ -52,7 +52,7 @@ def test_the_estimate_alone_looks_at_training_rows(tmp_path: Path, capsys: pytes
     noise = columns["ear"].copy()
     noise[tested] = np.random.default_rng(0).normal(size=noise[tested].shape)
     assert said() == said(ear=noise)  # what only tests is not looked at
-    assert "0 rows have" in said(available_ear=tested)
+    assert "0 rows with" in said(available_ear=tested)
     assert "error" in said(split=np.full(len(tested), "train"))
 
 
