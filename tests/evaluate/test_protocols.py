@@ -169,7 +169,7 @@ def test_few_shot_rows(run: Run) -> None:
     assert [r.details["episodes"] for r in rows] == ["3-way 1-shot", "3-way 5-shot"]
     assert rows[0].label == "fewshot, 3-way 1-shot, queries 2, episodes 30"
     assert "fewshot, 3-way 5-shot" in (run.path / "evaluation.md").read_text()
-    with pytest.raises(ConfigError, match="only 0 classes have 7 training clips"):
+    with pytest.raises(ConfigError, match="only 0 classes with 7 training clips"):
         evaluate.run(run, ("fewshot",), fewshot={"shots": 7})
 
 

@@ -199,7 +199,7 @@ def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.Cap
                 motet.load(name).transform(kinect),
                 atol=1e-5 * max(1, np.abs(table["features"]).max()),
             )
-        assert f"24 clips × {width} features" in capsys.readouterr().out
+        assert f"24 clips × {width:,} features" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "layout"), [("body", "shared-15"), ("wrist", "inertial")])
