@@ -236,7 +236,9 @@ def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: Mot
         train_seeds("moco", kinect, tmp_path / "runs", [1], start="none", lr=1e-30, **short)
 
 
-def test_when_new_encoders_are_trained(kinect: MotionArchive, small_archive: MotionArchive) -> None:
+def test_when_new_encoders_are_trained(
+    kinect: MotionArchive, watch: MotionArchive, small_archive: MotionArchive
+) -> None:
     def start(recipe: str | Recipe, archive: MotionArchive, **options: Any) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetNote)
@@ -244,6 +246,8 @@ def test_when_new_encoders_are_trained(kinect: MotionArchive, small_archive: Mot
         return None if found is None else found.name
 
     assert start("cmd", kinect) == "body"
+    assert start("moco", watch) == "wrist"
+    assert start("moco", watch, streams=("acceleration",)) is None
     assert start("halp/small", kinect, lr=0.1, epochs=3, streams=("bone", "joint")) == "body"
     for options in ({"width": 8}, {"preprocess": "yaw"}, {"frames": 16}, {"streams": ("joint", "acceleration")}):
         assert start("cmd", kinect, **options) is None, options

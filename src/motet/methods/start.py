@@ -16,8 +16,8 @@ from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.rocket import ROCKET
 
-USUAL = "body"
-"""weights that small recipes start from where they read the recordings"""
+USUAL = ("body", "wrist")
+"""weights that small recipes start from: the first that read the recordings"""
 FRESH = "none"
 """the name of a start from new encoders"""
 
@@ -48,9 +48,9 @@ class Start:
 
     @classmethod
     def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Start | None:
-        """The weights :data:`USUAL`, which a small recipe starts from where nothing else is said.
+        """The first of the weights :data:`USUAL` that read the recordings, where nothing else is said.
 
-        None where they do not read the recordings, or an option speaks of another encoder or another form of the clips.
+        None where none does, or an option speaks of another encoder or another form of the clips.
 
         Args:
             recipe: a recipe as it is known by its name.
@@ -60,10 +60,12 @@ class Start:
         own = {f.name for f in fields(Encoder)} | {"preprocess", "frames", "encode_frames", "as_released"}
         if recipe.encoder.encoder != "tcn" or own & options.keys():
             return None
-        streams = options.get("streams", recipe.streams)
-        found = cls.open(USUAL)
-        fits = set(streams) <= set(found.model.streams) and all(found.reads(archive) for archive in archives)
-        return found if fits else None
+        for name in USUAL:
+            found = cls.open(name)
+            streams = options.get("streams", found.model.streams)
+            if set(streams) <= set(found.model.streams) and all(found.reads(archive) for archive in archives):
+                return found
+        return None
 
     def reads(self, archive: MotionArchive) -> bool:
         """Whether the encoders can read recordings."""

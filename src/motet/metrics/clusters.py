@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from motet.core.errors import ConfigError
 from motet.core.text import counted
 
-EPS = float(np.finfo(np.float64).eps)
+EPS = sys.float_info.epsilon
 
 
 def cluster_scores(labels: npt.ArrayLike | Tensor, clusters: npt.ArrayLike | Tensor) -> dict[str, float]:
