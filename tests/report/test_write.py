@@ -47,6 +47,15 @@ def run(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run
     return pretrain("cmd/small-gru", archive, tmp_path_factory.mktemp("run") / "run", progress=False, **TINY)
 
 
+def test_only_pages_are_replaced(tmp_path: Path) -> None:
+    other = tmp_path / "answers.csv"
+    other.write_text("recording,start\n")
+    for out, said in ((other, "is no page, so it is not overwritten"), (tmp_path, "is a folder; --out takes the name")):
+        with pytest.raises(ConfigError, match=said):
+            report.write(tmp_path / "run", out)
+    assert other.read_text() == "recording,start\n"
+
+
 def test_before_and_after_the_evaluation(run: Run, archive: MotionArchive, tmp_path: Path) -> None:
     before = Page(report.write(run, tmp_path / "a.html").read_text())
     assert f"Run: motet evaluate {run.path} --protocols knn linear" in before.words
