@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,12 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def _one_thread() -> None:
     # two OpenMP threads under contention can be many times slower than one
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals() -> None:
+    # under nohup a hang-up would be ignored, also by the runs that tests interrupt
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -62,7 +62,7 @@ def test_a_state_recurs_in_another_recording() -> None:
 
 
 def test_states_that_cannot_be_found(archive: MotionArchive) -> None:
-    with pytest.raises(ConfigError, match="too few for 500 states; lower --shortest"):
+    with pytest.raises(ConfigError, match=r"too few pieces \(\d+\) for 500 states; lower --shortest"):
         segment(archive, states=500)
     with pytest.raises(DataError, match=r"recording r00 lasts .* shorter than a window"):
         segment(archive, shortest=1000.0)

@@ -65,7 +65,7 @@ CASES = {
     "unknown class": ("data select a.motet out --where \"class = 'fly'\"", [], "a.motet", "no clip"),
     "class without a name": ("data import streams classes.npz out", [], "watch_label", "add the missing names"),
     "clocks apart": ("data import streams apart.npz out", [], "recording a: clocks of phone and watch", "run apart"),
-    "another layout": ("predict m body.motet --out out", [], "body.motet holds", "data convert --layout"),
+    "another layout": ("predict m body.motet --out out", [], "body.motet holds", "they are of different kinds"),
     "another rate": ("predict m slow.motet --out out", [], "10 frames per second", "data convert --fps 20"),
     "short, predict": ("predict m short.motet --out out", [], "recording r lasts 0.30 s", "data select --drop"),
     "short, segment": ("segment short.motet --out out", [], "recording r lasts 0.30 s", "data select --drop"),

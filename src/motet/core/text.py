@@ -38,14 +38,14 @@ def in_line(error: object, most: int = 300) -> str:
 
 
 def counted(amount: int, noun: str, several: str = "") -> str:
-    """A number with its noun: ``1 clip``, ``2,000 clips``, ``3 classes``, ``4 bodies``, ``1 person``, ``2 people``.
+    """A number with its noun: ``1 clip``, ``2,000 clips``, ``3 batches``, ``3 epochs``, ``4 bodies``, ``2 people``.
 
     Args:
         amount: how many.
         noun: what one is called.
         several: what others are called; by default the noun in its regular plural.
     """
-    for ending, many in ((r"[^aeiou]y$", "ies"), (r"(s|x|ch)$", "es")):
+    for ending, many in ((r"[^aeiou]y$", "ies"), (r"(s|x|[^o]ch)$", "es")):
         if not several and re.search(ending, noun):
             several = noun.removesuffix("y") + many
     return f"{amount:,} {noun if amount == 1 else several or noun + 's'}"

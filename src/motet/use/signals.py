@@ -79,8 +79,8 @@ class Layout:
         """Raise ConfigError unless recordings of the archive are of this layout and rate."""
         nodes = archive.skeleton.joints
         if nodes != self.skeleton.joints or len(archive.channels) != self.channels or archive.persons != self.persons:
-            alike = archive.skeleton.kind == self.skeleton.kind
-            remedy = "convert it with `motet data convert --layout`" if alike else "they are of different kinds"
+            same = archive.skeleton.kind == self.skeleton.kind
+            remedy = "convert it with `motet data convert --layout`" if same else "they are of different kinds"
             raise ConfigError(
                 f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({counted(len(nodes), 'node')} of "
                 f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "

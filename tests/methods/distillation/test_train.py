@@ -453,5 +453,5 @@ def test_the_estimate_tells_a_helpful_auxiliary_from_noise(tmp_path: Path) -> No
 def test_the_estimate_needs_rows(tmp_path: Path) -> None:
     few = np.arange(120) < 8
     table = FeatureTable.open(write_table(tmp_path / "t.npz", available_ear=few))
-    with pytest.raises(DataError, match=r"only 0 rows have eye, ear and a class with at least 5 .* takes 20 rows of 2"):
+    with pytest.raises(DataError, match=r"only 0 rows with eye, ear and a class with at least 5 .* takes 20 rows of 2"):
         distill.diagnose(table, "eye", "ear")

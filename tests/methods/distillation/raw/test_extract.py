@@ -133,7 +133,7 @@ def test_recordings_that_cannot_be_read(folder: Path, tmp_path: Path, capsys: py
     assert "\n" not in error
     assert not (tmp_path / "t.npz").exists()
     shutil.rmtree(tmp_path / "t.npz.parts")
-    with pytest.warns(MotetWarning, match=r"recordings of modality (video|audio) are marked as absent: .*mp4") as said:
+    with pytest.warns(MotetWarning, match=r"marked as absent: \d recordings? of modality (video|audio): .*mp4") as said:
         extract(path, tmp_path / "t.npz", options=NETWORKS, mark_absent=True, workers=0, progress=False)
     assert len(said) == 2
     table = FeatureTable.open(tmp_path / "t.npz")

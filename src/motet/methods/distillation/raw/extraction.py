@@ -234,7 +234,7 @@ def _report(parts: Path, names: Sequence[str]) -> None:
         if wrong := _errors(parts, name):
             some = "; ".join(wrong[:_SHOWN])
             more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-            said = f"{counted(len(wrong), 'recording')} of modality {name} are marked as absent: {some}{more}"
+            said = f"marked as absent: {counted(len(wrong), 'recording')} of modality {name}: {some}{more}"
             warnings.warn(said, MotetWarning, stacklevel=3)
 
 
