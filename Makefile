@@ -30,7 +30,7 @@ check: $(VENV)/.developer ## lint and types
 	$(BIN)/mypy
 
 test: check ## lint, types, tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a while
 	for script in benchmarks/bench_*.py; do name=$$(basename $$script .py); echo "== $$name"; \
