@@ -119,7 +119,7 @@ def test_frames_that_are_missing_are_absent(tmp_path: Path) -> None:
 
 def test_the_filtered_one_of_two_is_read(tmp_path: Path) -> None:
     load(tmp_path)
-    with pytest.warns(MotetNote, match="1 raw files are left out"):
+    with pytest.warns(MotetNote, match="1 raw file left out"):
         archive = load(tmp_path, SINGLE.replace("\n0,", "\n0,1"), f"m2_run{SCORER}_filtered.csv")
     assert archive.clips["name"].to_list() == ["m2_run"]
     assert archive.clip(0)[0, 0, 0, 0] == pytest.approx(float(f"1{VALUES[0, 0]}"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from motet.core.errors import DataError
-from motet.data.formats import _files
+from motet.data.formats import _files, import_dataset
 
 
 def test_what_a_mac_leaves_and_links(tmp_path: Path) -> None:
@@ -27,6 +27,8 @@ def test_what_a_mac_leaves_and_links(tmp_path: Path) -> None:
         ("Jürgen 1".encode("latin-1"), "Jürgen 1"),
         ("\ufeffJürgen 1".encode(), "Jürgen 1"),
         ("\ufeffJürgen 1".encode("utf-16-le"), "Jürgen 1"),
+        (b"\xef\xbb\xbf" + "Jürgen 1".encode("latin-1"), "Jürgen 1"),
+        (b"\xef\xbb\xbfa\rb\r", "a\nb\n"),
         (gzip.compress(b"a", mtime=0) + gzip.compress(b"b", mtime=0), "ab"),
     ],
 )
@@ -35,8 +37,39 @@ def test_encodings(tmp_path: Path, data: bytes, text: str) -> None:
     path.write_bytes(data)
     assert _files.read_text(path) == text
     assert _files.stem_of(path.name) == "a"
-    if data[:2] != b"\x1f\x8b" and data[:1] != b"J":
+    if data[:2] != b"\x1f\x8b" and b"J\xfc" not in data:
         assert _files.read_plain(path) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("format", "files", "name"),
+    [
+        ("kard", {"A03_S02_E01_REALWORLD.TXT": "1 2 3\n" * 15}, "A03_S02_E01"),
+        ("nw-ucla", {"a08_s04_e00_v03.JSON": f'{{"skeletons": [{[[1, 2, 3]] * 20}]}}'}, "a08_s04_e00_v03"),
+        (
+            "pku-mmd",
+            {"skeleton/A01N02-L.TXT": "1 " * 150, "label/a01n02-l.txt": "3,0,1,2"},
+            "A01N02-L_000",
+        ),
+        (
+            "utkinect",
+            {"JOINTS_S01_E02.TXT": "7 " + "1 " * 60, "ActionLabel.TXT": "s01_e02\nwalk: 7 7"},
+            "s01_e02_00",
+        ),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_data_sets_in_any_case_and_packed(
+    tmp_path: Path, format: str, files: dict[str, str], name: str, packed: bool
+) -> None:
+    for path, text in files.items():
+        place = tmp_path / "in" / (f"{path}.GZ" if packed else path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+        place.with_name(f"._{place.name}").write_bytes(b"\0\5\x16\x07")
+    archive = import_dataset(format, tmp_path / "in", tmp_path / "a", progress=False)
+    assert archive.clips["name"].to_list() == [name]
+    assert archive.frames.any()
 
 
 def test_bytes_are_no_latin_1(tmp_path: Path) -> None:

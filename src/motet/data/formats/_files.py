@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ MOST_RATIO = 200  # recordings pack to a tenth, tables of zeros to a hundredth; 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 2**20
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_PACKED = re.compile(r"(?i)(?<=.)\.gz$")
 
 
 class OtherFiles(DataError):
@@ -29,7 +31,7 @@ class OtherFiles(DataError):
 
 
 def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
-    """Files below ``source`` whose whole name matches a regular expression in any case, naturally sorted.
+    """Files below ``source`` whose name, without ``.gz``, matches a regular expression in any case, naturally sorted.
 
     A ``source`` that is a file stands for itself. Linked folders are followed, each once; what a Mac leaves next to the
     files (``._name``, ``__MACOSX``) is passed over.
@@ -42,16 +44,17 @@ def find_files(source: Path, pattern: str, *, what: str) -> list[Path]:
     if not source.exists():
         raise DataError(f"{source} does not exist")
     if source.is_file():
-        if not matches(source.name):
+        if not matches(bare(source).name):
             raise OtherFiles(f"{source} is not {what}")
         return [source]
-    found = [p for p in _walk(source) if matches(p.name)]
+    found = [p for p in walk(source) if matches(bare(p).name)]
     if not found:
         raise OtherFiles(f"{source} holds no {what}")
     return sorted(found, key=lambda p: natural_key(p.relative_to(source).as_posix()))
 
 
-def _walk(source: Path) -> Iterator[Path]:
+def walk(source: Path) -> Iterator[Path]:
+    """Files below a folder, through linked folders, each once; without what a Mac leaves."""
     seen: set[str] = set()
     for folder, folders, names in os.walk(source, followlinks=True):
         real = os.path.realpath(folder)
@@ -64,6 +67,26 @@ def _walk(source: Path) -> Iterator[Path]:
             path = Path(folder) / name
             if not name.startswith("._") and path.is_file():
                 yield path
+
+
+def bare(path: Path) -> Path:
+    """The path without ``.gz``, whose name and ending say what the file is."""
+    return path.with_name(_PACKED.sub("", path.name))
+
+
+def beside(folder: Path, name: str) -> Path | None:
+    """The file of that name in a folder, in any case and packed or not; None if there is none."""
+    if (folder / name).is_file():
+        return folder / name
+    return next((p for p in files_in(folder) if bare(p).name.lower() == name.lower()), None)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files of a folder by name, without what a Mac leaves; none of a folder that cannot be read."""
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith("._") and p.is_file())
+    except OSError:
+        return []
 
 
 def version(path: Path) -> tuple[int, int]:
@@ -92,7 +115,7 @@ def stem_of(name: str) -> str:
     >>> stem_of("walk/a.CSV.GZ"), stem_of("b.v2.bvh")
     ('walk/a', 'b.v2')
     """
-    return re.sub(r"(?i)\.gz$", "", name).rsplit(".", 1)[0]
+    return _PACKED.sub("", name).rsplit(".", 1)[0]
 
 
 def check_unpacked(path: Path, packed: int, unpacked: int) -> None:
@@ -152,6 +175,11 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
+def opened(path: Path) -> IO[bytes]:
+    """A file to seek in: unpacked in memory if it is gzip by its name."""
+    return path.open("rb") if bare(path) == path else io.BytesIO(read_bytes(path))
+
+
 def read_plain(path: Path) -> bytes:
     """Bytes of a text file, unpacked, without a byte order mark, in an encoding that holds ASCII.
 
@@ -159,7 +187,12 @@ def read_plain(path: Path) -> bytes:
         DataError: as :func:`read_bytes`.
     """
     data = read_bytes(path)
-    return decode(data, path).encode() if data[:2] in _UTF16 else data.removeprefix(codecs.BOM_UTF8)
+    return decode(data, path).encode() if data[:2] in _UTF16 else _lines(data.removeprefix(codecs.BOM_UTF8))
+
+
+def _lines(data: bytes) -> bytes:
+    """With the line ends of today in place of the carriage returns that alone ended a line long ago."""
+    return data if b"\n" in data else data.replace(b"\r", b"\n")
 
 
 def read_text(path: Path) -> str:
@@ -178,8 +211,9 @@ def decode(data: bytes, path: Path) -> str:
             return data.decode("utf-16")
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not a text file (byte {error.start} is no UTF-16)") from error
+    data = _lines(data.removeprefix(codecs.BOM_UTF8))
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         # old tools write the names of people and places in Latin-1; a file of other bytes is none of theirs
         if b"\0" in data[:_BLOCK] or sum(b < 32 and b not in b"\t\n\r\f\v\x1a" for b in data[:4096]) > 0:

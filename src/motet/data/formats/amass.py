@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from motet.core.errors import DataError, MotetNote
 from motet.data import layouts
-from motet.data.formats._files import read_bytes
+from motet.data.formats._files import bare, read_bytes
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 from motet.data.formats.npz import load_arrays
 
@@ -141,7 +141,7 @@ def _positions(path: Path) -> Recording:
 
 
 def _read(path: Path, options: Options) -> list[Recording]:
-    return [_positions(path) if path.suffix.lower() == ".npy" else _posed(path)]
+    return [_positions(path) if bare(path).suffix.lower() == ".npy" else _posed(path)]
 
 
 FORMAT = PointFormat(

@@ -9,7 +9,6 @@ end of every bone. Lengths are in the file's own unit: ``length 0.45`` means tha
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.formats._files import find_files, read_text
+from motet.data.formats._files import bare, files_in, find_files, read_text, stem_of
 from motet.data.formats._names import NamePattern
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
@@ -309,10 +308,10 @@ def _asf_of(path: Path, source: Path, options: Options) -> Path:
         return options.asf
     top = source if source.is_dir() else source.parent
     for folder in _above(path.parent, top):
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".asf")
-        fitting = [p for p in found if path.stem.startswith(p.stem)]
+        found = [p for p in files_in(folder) if bare(p).suffix.lower() == ".asf"]
+        fitting = [p for p in found if path.name.lower().startswith(bare(p).stem.lower())]
         if fitting:
-            return max(fitting, key=lambda p: len(p.stem))
+            return max(fitting, key=lambda p: len(bare(p).stem))
         if len(found) == 1:
             return found[0]
     raise DataError(f"{path}: no .asf file whose name begins the clip's lies next to it; name one with --asf")
@@ -339,7 +338,7 @@ def skeleton_of(body: Body) -> Skeleton:
 def discover(source: Path, options: Options) -> Plan:
     if not 0 < options.fps <= 100_000 or options.every < 1:
         raise ConfigError("option fps must be positive and every at least 1")
-    units = units_of(find_files(source, r"(?i).+\.amc(\.gz)?", what="motion files (*.amc)"), source)
+    units = units_of(find_files(source, r"(?i).+\.amc", what="motion files (*.amc)"), source)
     names = NamePattern(options.pattern, [u.name for u in units])
     planned, bodies = [], {}
     for unit in units:
@@ -365,8 +364,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     body = read_asf(unit.detail["asf"])
     motion, degrees = read_amc(unit.path, body)
     frames = joint_positions(body, motion[:: options.every], degrees=degrees)
-    columns: dict[str, Column] = {**unit.detail["columns"], "skeleton_file": unit.detail["asf"].stem}
-    return [RawClip(re.sub(r"(?i)\.amc(\.gz)?$", "", unit.name), frames, columns=columns)]
+    columns: dict[str, Column] = {**unit.detail["columns"], "skeleton_file": bare(unit.detail["asf"]).stem}
+    return [RawClip(stem_of(unit.name), frames, columns=columns)]
 
 
 FORMAT = Format(description="ASF/AMC motion capture (HDM05, CMU)", options=Options, discover=discover, read=read)

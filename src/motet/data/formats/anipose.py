@@ -54,7 +54,7 @@ def _read(path: Path, options: Options) -> list[Recording]:
 
 
 FORMAT = PointFormat(
-    files=r".+\.csv(\.gz)?",
+    files=r".+\.csv",
     what="tables of Anipose (*.csv)",
     read=_read,
     prefix="anipose",

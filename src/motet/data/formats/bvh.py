@@ -364,7 +364,7 @@ def _up(units: Sequence[Unit], headers: Mapping[str, Header], options: Options) 
 def discover(source: Path, options: Options) -> Plan:
     if options.scale <= 0 or (options.fps is not None and options.fps <= 0):
         raise ConfigError(f"scale and fps must be positive, not {options.scale} and {options.fps}")
-    files = find_files(source, r"(?i).+\.bvh(\.gz)?", what="BVH files (*.bvh)")
+    files = find_files(source, r"(?i).+\.bvh", what="BVH files (*.bvh)")
     units = units_of(files, source)
     headers = _headers(units)
     target = None

@@ -145,7 +145,7 @@ def _ordered(labels: Sequence[str]) -> Sequence[str]:
 
 
 FORMAT = PointFormat(
-    files=r".+\.c3d(\.gz)?",
+    files=r".+\.c3d",
     what="C3D files (*.c3d)",
     read=_read,
     prefix="c3d",

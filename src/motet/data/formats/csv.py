@@ -243,7 +243,7 @@ def _groups(sheet: Sheet, declared: Mapping[str, str]) -> dict[str, npt.NDArray[
 
 
 def discover(source: Path, options: Options) -> Plan:
-    files = find_files(source, r"(?i).+\.(csv|tsv|txt)(\.gz)?", what="tables (*.csv, *.tsv)")
+    files = find_files(source, r"(?i).+\.(csv|tsv|txt)", what="tables (*.csv, *.tsv)")
     units = units_of(files, source)
     names = NamePattern(options.pattern, [u.name for u in units])
     seen = _Seen(options)

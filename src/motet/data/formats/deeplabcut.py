@@ -24,7 +24,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.data.formats import _pickle, _time
-from motet.data.formats._files import read_text, stem_of
+from motet.data.formats._files import bare, read_text, stem_of
 from motet.data.formats._h5 import Item, read_h5, texts
 from motet.data.formats._layout import MOST_JOINTS
 from motet.data.formats._points import PointFormat, PointOptions, Recording
@@ -163,7 +163,7 @@ def _levels(items: Mapping[str, Item], group: str) -> list[tuple[str, ...]]:
 def _read(path: Path, options: Options) -> list[Recording]:
     if not 0 <= options.likelihood <= 1:
         raise ConfigError(f"option likelihood is {options.likelihood}; it must be between 0 and 1")
-    hdf5 = path.suffix.lower() in (".h5", ".hdf5")
+    hdf5 = _is_hdf5(path)
     table = _h5_table(path) if hdf5 else _csv_table(path)
     place = {column: i for i, column in enumerate(table.columns)}
     if not len(table.values) or len(place) < len(table.columns):
@@ -200,13 +200,13 @@ def _read(path: Path, options: Options) -> list[Recording]:
 
 def _choose(files: Sequence[Path]) -> list[Path]:
     """The files without raw tables that a filtered one goes with, and without HDF5 files that a table goes with."""
-    stems = {p.with_name(stem_of(p.name)) for p in files if not p.suffix.lower().startswith((".h5", ".hdf"))}
-    kept = [p for p in files if not p.suffix.lower().startswith((".h5", ".hdf")) or p.with_suffix("") not in stems]
+    stems = {p.with_name(stem_of(p.name)) for p in files if not _is_hdf5(p)}
+    kept = [p for p in files if not _is_hdf5(p) or p.with_name(stem_of(p.name)) not in stems]
     filtered = {p.with_name(_FILTERED.sub("", p.name)) for p in kept if _FILTERED.search(p.name)}
     left = [p for p in kept if p not in filtered]
     if len(left) < len(kept):
         warnings.warn(
-            f"{len(kept) - len(left)} raw files are left out because a filtered one lies next to them (e.g. "
+            f"{counted(len(kept) - len(left), 'raw file')} left out, because a filtered one lies next to each (e.g. "
             f"{next(iter(filtered)).name})",
             MotetNote,
             stacklevel=4,
@@ -214,12 +214,16 @@ def _choose(files: Sequence[Path]) -> list[Path]:
     return left
 
 
+def _is_hdf5(path: Path) -> bool:
+    return bare(path).suffix.lower() in (".h5", ".hdf5")
+
+
 def _stem(name: str) -> str:
     return _SCORER.sub("", stem_of(_FILTERED.sub("", name)))
 
 
 FORMAT = PointFormat(
-    files=r".+\.(csv(\.gz)?|h5|hdf5)",
+    files=r".+\.(csv|h5|hdf5)",
     what="tables of DeepLabCut (*.csv; write them with deeplabcut.analyze_videos_converth5_to_csv) or *.h5",
     read=_read,
     prefix="deeplabcut",

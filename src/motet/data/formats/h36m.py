@@ -24,7 +24,7 @@ import numpy.typing as npt
 from motet.core.errors import DataError
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats._files import check_unpacked
+from motet.data.formats._files import bare, check_unpacked, opened
 from motet.data.formats._h5 import array, read_h5
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 
@@ -74,7 +74,7 @@ def _recording(points: Array, name: str, columns: dict[str, Any], scale: float, 
 def _dictionary(path: Path, wanted: tuple[str, ...]) -> tuple[str, Any]:
     """The first of the wanted arrays of Python objects in an ``.npz``, and what it holds."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
             members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
             name = next((n for n in wanted if n in members), None)
             if name is None:
@@ -140,14 +140,14 @@ def _h5(path: Path) -> list[Recording]:
     if rows.ndim != 2 or rows.shape[1] not in (96, 51):
         raise DataError(f"{path}: 3D_positions of shape {values.shape} instead of (96, frames)")
     subject = next((p for p in reversed(path.parts[:-1]) if _SUBJECT.fullmatch(p)), "")
-    columns = _columns(subject, path.stem.split(".")[0])
+    columns = _columns(subject, bare(path).stem.split(".")[0])
     return [_recording(rows.reshape(len(rows), -1, 3), "", columns, 0.001, str(path))]
 
 
 def _read(path: Path, options: Options) -> list[Recording]:
-    if path.suffix.lower() == ".cdf":
+    if bare(path).suffix.lower() == ".cdf":
         raise DataError(f"{path}: CDF is not read; give the positions as data_3d_h36m.npz (VideoPose3D) or .h5")
-    return _npz(path) if path.suffix.lower() == ".npz" else _h5(path)
+    return _npz(path) if bare(path).suffix.lower() == ".npz" else _h5(path)
 
 
 FORMAT = PointFormat(

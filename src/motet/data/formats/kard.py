@@ -37,7 +37,7 @@ CLASS_NAMES = (
     "sit down",
     "stand up",
 )
-_NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})")
+_NAME = re.compile(r"(?i)a(\d{2})_s(\d{2})_e(\d{2})")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.formats._files import find_files
+from motet.data.formats._files import bare, files_in, find_files, stem_of
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._people import Sighting, follow
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
@@ -47,12 +47,13 @@ def _listed(source: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What the label files say of each clip, by the folder's name and the clip's."""
     listed = {}
     folders = [source] if source.is_dir() else []
-    for path in sorted({p for f in (*folders, source.parent) for p in f.glob(f"*{_LABELS}")}):
+    files = {p for folder in (*folders, source.parent) for p in files_in(folder)}
+    for path in sorted(p for p in files if bare(p).name.lower().endswith(_LABELS)):
         content = read_json(path)
         if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
             raise DataError(f"{path}: a label file has an object for each clip")
         for clip, row in content.items():
-            listed[path.name.removesuffix(_LABELS), str(clip)] = row
+            listed[bare(path).name[: -len(_LABELS)], str(clip)] = row
     return listed
 
 
@@ -70,7 +71,7 @@ def discover(source: Path, options: Options) -> Plan:
     units, without = [], 0
     names: dict[int, str] = {}
     for unit in units_of(files, source):
-        row = listed.get((unit.path.parent.name, unit.path.stem))
+        row = listed.get((unit.path.parent.name, bare(unit.path).stem))
         if row is not None and row.get("has_skeleton") is False:
             without += 1
             continue
@@ -126,7 +127,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     people = follow(frames, JOINTS, 2, options.persons)
     label = _label(content)
     columns = {"label": None if label is None else label[0], "split": unit.detail, "people": people.tracks}
-    return [RawClip(unit.name.removesuffix(".json"), people.frames, people.confidence, columns)]
+    return [RawClip(stem_of(unit.name), people.frames, people.confidence, columns)]
 
 
 def _sighting(person: Any, where: str, options: Options) -> Sighting:

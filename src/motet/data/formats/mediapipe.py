@@ -205,7 +205,7 @@ def discover(source: Path, options: Options) -> Plan:
         raise ConfigError("options width and height are the picture's, in pixels; give both or neither")
     if options.persons < 1:
         raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
-    units = units_of(find_files(source, r"(?i).+\.(jsonl?|ndjson)(\.gz)?", what="JSON files"), source)
+    units = units_of(find_files(source, r"(?i).+\.(jsonl?|ndjson)", what="JSON files"), source)
     names = NamePattern(options.pattern, [u.name for u in units])
     kinds: Counter[_Kind] = Counter()
     reason: DataError | None = None

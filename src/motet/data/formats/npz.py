@@ -49,7 +49,7 @@ from motet.data.columns import STRUCTURE, WORDS, path_name
 from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.formats import _layout
 from motet.data.formats._axes import Up
-from motet.data.formats._files import check_unpacked, find_files, version
+from motet.data.formats._files import bare, check_unpacked, find_files, opened, version
 from motet.data.formats._names import subject_numbers
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats.base import Column, Format, Plan, RawClip, SensorPlan, Unit
@@ -97,7 +97,7 @@ def load_arrays(path: Path) -> Arrays:
 @lru_cache(maxsize=1)  # clips are units of their own, so that one bad clip can be skipped; the file is read once
 def _load(path: Path, mtime: int, size: int) -> Arrays:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
             found = {}
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):
@@ -270,7 +270,7 @@ class _Set:
         """
         stated = self.names("name")
         if not stated:
-            return [f"{self.path.stem}_{i:05d}" for i in range(self.clips)]
+            return [f"{bare(self.path).stem}_{i:05d}" for i in range(self.clips)]
         if len(stated) != self.clips or len(set(stated)) < self.clips or not all(stated):
             raise self.fail(
                 f"array 'name' has {len({*stated} - {''})} distinct names for {counted(self.clips, 'clip')}"
@@ -330,12 +330,14 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
         _check_parents(found, skeleton, parents)
     if skeleton is None:
         if parents is None:
-            skeleton = _layout.of_names(joints, found.path, prefix=found.path.stem, remedy="an array 'parents' or a")
+            skeleton = _layout.of_names(
+                joints, found.path, prefix=bare(found.path).stem, remedy="an array 'parents' or a"
+            )
         elif parents.shape != (count,) or parents.dtype.kind not in "iu":
             raise found.fail(f"no built-in layout has these joint names, and 'parents' is not ({count},) integers")
         else:
             try:
-                skeleton = layouts.build(f"{found.path.stem}-{count}", joints, [int(p) for p in parents])
+                skeleton = layouts.build(f"{bare(found.path).stem}-{count}", joints, [int(p) for p in parents])
             except ConfigError as error:
                 raise found.fail(str(error)) from error
     positions = found.positions()
@@ -355,7 +357,7 @@ def _check_parents(found: _Set, skeleton: Skeleton, parents: Array) -> None:
         raise found.fail(f"'parents' is {parents.dtype} {parents.shape}, not ({len(skeleton)},) integers")
     theirs = [-1 if p == joint else int(p) for joint, p in enumerate(parents.tolist())]
     try:
-        layouts.build(f"{found.path.stem}", skeleton.joints, theirs)
+        layouts.build(f"{bare(found.path).stem}", skeleton.joints, theirs)
     except ConfigError as error:
         raise found.fail(f"'parents' is no tree ({error})") from error
     ours = [-1 if p == joint else p for joint, p in enumerate(skeleton.parents)]

@@ -231,7 +231,7 @@ def sample_columns(name: str) -> dict[str, int] | None:
 
 
 def discover(source: Path, options: Options) -> Plan:
-    files = find_files(source, r".+\.skeleton(\.gz)?", what="NTU files (*.skeleton)")
+    files = find_files(source, r".+\.skeleton", what="NTU files (*.skeleton)")
     dropped = 0
     if options.exclude is not None:
         excluded = {m.group() for m in _NAME.finditer(read_text(options.exclude))}

@@ -15,7 +15,7 @@ import numpy as np
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats._files import find_files, read_text
+from motet.data.formats._files import bare, find_files, read_text
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 JOINTS = 20
@@ -33,7 +33,7 @@ CLASSES = {
     12: "carry",
 }
 _LABELS = {action: label for label, action in enumerate(CLASSES)}
-_NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})")
+_NAME = re.compile(r"(?i)a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     path = unit.path
-    found = _NAME.fullmatch(path.stem)
+    found = _NAME.fullmatch(bare(path).stem)
     if found is None or int(found[1]) not in CLASSES:
         actions = ", ".join(str(a) for a in CLASSES)
         raise DataError(f"{path}: the name is not aAA_sSS_eEE_vVV with an action of {actions}")
@@ -72,7 +72,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         frame = int(np.argmin(np.isfinite(frames).all(axis=(1, 2))))
         raise DataError(f"{path}, frame {frame}: a coordinate is NaN or infinite")
     columns = {"label": _LABELS[action], "subject": subject, "camera": view, "repetition": episode}
-    return [RawClip(path.stem, frames, columns=columns)]
+    return [RawClip(bare(path).stem, frames, columns=columns)]
 
 
 FORMAT = Format(description="Northwestern-UCLA JSON files", options=Options, discover=discover, read=read)

@@ -221,7 +221,7 @@ def _read_frame(path: Path, options: Options) -> list[Sighting]:
 
 def _units(source: Path) -> list[Unit]:
     """Clips of one file, and clips of a file a frame."""
-    files = find_files(source, r"(?i)(?!classes\.txt|.*readme).+\.(json|txt)(\.gz)?", what="key points (*.json, *.txt)")
+    files = find_files(source, r"(?i)(?!classes\.txt|.*readme).+\.(json|txt)", what="key points (*.json, *.txt)")
     units: list[Unit] = []
     sequences: dict[str, list[tuple[int, Path]]] = {}
     by_frame: dict[tuple[Path, str], bool] = {}

@@ -25,7 +25,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time
-from motet.data.formats._files import find_files, natural_key, read_table, read_text
+from motet.data.formats._files import bare, beside, files_in, find_files, natural_key, read_table, read_text, stem_of
 from motet.data.formats._names import NamePattern
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats._sheet import Sheet
@@ -45,7 +45,7 @@ PAMAP_ACTIVITIES = {
 }
 UCI_ACTIVITIES = ("walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying")
 RATES = {"wisdm": 20.0, "pamap2": 100.0, "uci-har": 50.0}
-_FILES = r"(?i).*\.(csv|txt|dat)(\.gz)?"
+_FILES = r"(?i).*\.(csv|txt|dat)"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _wisdm(unit: Unit, options: Options) -> Iterator[RawClip]:
         frames[:, node] = values[start:end]
         columns: dict[str, Column] = {"label": classes.index(activity), "repetition": number}
         columns |= {"subject": int(user)} if user.isdecimal() and len(user) < 10 else {"subject_name": user}
-        yield RawClip(f"{unit.path.stem}_{number:05d}", frames, columns=columns)
+        yield RawClip(f"{bare(unit.path).stem}_{number:05d}", frames, columns=columns)
 
 
 def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
@@ -151,7 +151,7 @@ def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
             raise DataError(f"{unit.path}, line {number}: {error}") from error
     table = np.array(rows).reshape(-1, 54)
     first = PAMAP_PLACES[options.place]  # of the acceleration; the temperature lies before it
-    named = _PAMAP.fullmatch(unit.path.name)
+    named = _PAMAP.fullmatch(bare(unit.path).name)
     known = list(PAMAP_ACTIVITIES)
     for number, (start, end) in enumerate(_stretches(table[:, 1].tolist())):
         activity = table[start, 1]
@@ -164,19 +164,23 @@ def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
             "subject": int(named[1]) if named else None,
             "repetition": number,
         }
-        yield RawClip(f"{unit.name.rsplit('.', 1)[0]}_{number:03d}", frames, columns=columns)
+        yield RawClip(f"{stem_of(unit.name)}_{number:03d}", frames, columns=columns)
+
+
+def _there(folder: Path, name: str) -> Path:
+    return beside(folder, name) or folder / name  # reading it will say that it is missing
 
 
 def _uci(unit: Unit, options: Options) -> Iterator[RawClip]:
-    found = _UCI.fullmatch(unit.path.name)
-    kind, side = (found[1], found[2]) if found else ("body", "train")
+    found = _UCI.fullmatch(bare(unit.path).name)
+    kind, side = (found[1].lower(), found[2].lower()) if found else ("body", "train")
     names = [f"{kind}_acc_{a}_{side}.txt" for a in "xyz"] + [f"body_gyro_{a}_{side}.txt" for a in "xyz"]
-    tables = [read_table(unit.path.with_name(n)) for n in names]
+    tables = [read_table(_there(unit.path.parent, n)) for n in names]
     if len({t.shape for t in tables}) != 1:
         raise DataError(f"{unit.path}: the six signals next to it have different shapes")
     count = len(tables[0])
     top = unit.path.parent.parent
-    labels, people = (read_table(top / f"{n}_{side}.txt", 1)[:, 0].astype(int) for n in ("y", "subject"))
+    labels, people = (read_table(_there(top, f"{n}_{side}.txt"), 1)[:, 0].astype(int) for n in ("y", "subject"))
     if len(labels) != count or len(people) != count:
         raise DataError(
             f"{top}: y_{side}.txt and subject_{side}.txt are not for the {counted(count, 'window')} of {unit.path.name}"
@@ -197,7 +201,7 @@ def _log_units(files: Sequence[Path], source: Path, options: Options) -> tuple[l
     pattern = NamePattern(options.pattern, names)
     rates, units = [], []
     for path, name in zip(files, names, strict=True):
-        gyroscope = next((p for p in sorted(path.parent.iterdir()) if re.fullmatch(r"(?i)gyro\w*\.csv", p.name)), None)
+        gyroscope = next((p for p in files_in(path.parent) if re.fullmatch(r"(?i)gyro\w*\.csv", bare(p).name)), None)
         units.append(Unit(name, path, {"gyroscope": gyroscope, "columns": pattern.columns(name)}))
         for log in filter(None, (path, gyroscope)):
             try:
@@ -212,10 +216,12 @@ def _log_units(files: Sequence[Path], source: Path, options: Options) -> tuple[l
 
 
 def discover(source: Path, options: Options) -> Plan:
-    files = [p for p in find_files(source, _FILES, what="logs of phones, WISDM, PAMAP2 or UCI-HAR") if _kind(p.name)]
-    kinds = {_kind(p.name) for p in files}
+    files = [
+        p for p in find_files(source, _FILES, what="logs of phones, WISDM, PAMAP2 or UCI-HAR") if _kind(bare(p).name)
+    ]
+    kinds = {_kind(bare(p).name) for p in files}
     if kinds == {"uci-har"} or (kinds == {"uci-har", None}):
-        files = [p for p in files if p.name.startswith("body")] or files
+        files = [p for p in files if p.name.lower().startswith("body")] or files
     if len(kinds) != 1:
         found = ", ".join(sorted(filter(None, kinds))) or "none"
         raise DataError(f"{source} must hold recordings of one kind (log, wisdm, pamap2 or uci-har); found: {found}")

@@ -16,7 +16,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _text
-from motet.data.formats._files import find_files, read_plain, read_text
+from motet.data.formats._files import bare, beside, find_files, read_plain, read_text
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 
 JOINTS, PERSONS, CLASSES = 25, 2, 51
@@ -55,7 +55,8 @@ def discover(source: Path, options: Options) -> Plan:
     splits = {name: _split(source, name, getattr(options, name)) for name in SPLITS}
     given = {name: training for name, training in splits.items() if training is not None}
     units = [
-        Unit(u.name, u.path, (labels / u.path.name, _columns(u.path.stem, given))) for u in units_of(files, folder)
+        Unit(u.name, u.path, (_label_file(labels, u.path), _columns(bare(u.path).stem, given)))
+        for u in units_of(files, folder)
     ]
     for name, training in given.items():
         if not any(u.detail[1][name] == "train" for u in units):
@@ -75,12 +76,17 @@ def discover(source: Path, options: Options) -> Plan:
     )
 
 
+def _label_file(labels: Path, path: Path) -> Path:
+    name = bare(path).name
+    return beside(labels, name) or labels / name
+
+
 def _split(source: Path, name: str, given: Path | None) -> set[str] | None:
     """Training videos of a split file, None if there is no such file."""
     if given is None:
         usual = [f"{stem}{version}.txt" for stem in (name.replace("_", "-"), name) for version in ("", "_v2")]
         places = (source, source / "split", source.parent)
-        given = next((p / u for p in places for u in usual if (p / u).is_file()), None)
+        given = next((f for p in places for u in usual if (f := beside(p, u))), None)
         if given is None:
             return None
     lines = [line for line in read_text(given).splitlines() if line.strip()]
@@ -123,7 +129,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             raise DataError(
                 f"{label_path}: row {index + 1} ends at frame {end}, {unit.path} has {counted(len(video), 'frame')}"
             )
-        name = f"{unit.path.stem}_{index:03d}"
+        name = f"{bare(unit.path).stem}_{index:03d}"
         clips.append(RawClip(name, video[start:end], columns={"label": action - 1, **columns}))
     return clips
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data.formats import _time
+from motet.data.formats._files import stem_of
 from motet.data.formats._h5 import Item, array, edges, read_h5, texts
 from motet.data.formats._people import Sighting, follow
 from motet.data.formats._points import PointFormat, PointOptions, Recording
@@ -226,5 +227,5 @@ FORMAT = PointFormat(
     prefix="sleap",
     measure=lambda channels, options: "px",
     confidence=True,
-    stem=lambda name: re.sub(r"(?i)(\.analysis)?\.(h5|hdf5|slp)$", "", name),
+    stem=lambda name: re.sub(r"(?i)\.analysis$", "", stem_of(name)),
 ).format("SLEAP analysis files (.h5) and projects (.slp)", Options)

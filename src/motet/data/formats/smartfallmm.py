@@ -27,7 +27,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.formats._files import find_files, natural_key, read_text
+from motet.data.formats._files import bare, find_files, natural_key, read_text
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats.base import Format, Plan, RawClip, SensorPlan, Unit
 
@@ -53,7 +53,7 @@ NODES = ("accelerometer", "gyroscope")  # of the layout imu-2
 DEVICES = ("watch", "phone", "meta_wrist", "meta_hip")
 GROUPS = ("young", "old")
 LONGEST_STEP = 2.0  # seconds between two samples; the sensors give 32 to 50 a second
-_NAME = re.compile(r"S(\d{2})A(\d{2})T(\d{2})\.csv")
+_NAME = re.compile(r"(?i)S(\d{2})A(\d{2})T(\d{2})\.csv")
 Samples = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -87,6 +87,11 @@ def _group(path: Path) -> str | None:
     return next((g for part in reversed(_parts(path.parent)) for g in GROUPS if part.startswith(g)), None)
 
 
+def _key(path: Path) -> str:
+    """What the files of one trial share."""
+    return bare(path).stem.upper()
+
+
 def discover(source: Path, options: Options) -> Plan:
     if not 0 < options.sensor_fps <= 10_000:
         raise ConfigError(f"sensor_fps is {options.sensor_fps}; it must be positive")
@@ -98,7 +103,7 @@ def discover(source: Path, options: Options) -> Plan:
         if recorder == "skeleton":
             skeletons.append(path)
         else:
-            worn.setdefault((_group(path), path.name), {})[recorder] = path
+            worn.setdefault((_group(path), _key(path)), {})[recorder] = path
     if not skeletons:
         raise DataError(f"{source} holds no skeletons of SmartFallMM (folder skeleton); give the folder above")
     skeletons.sort(key=lambda p: (_group(p) or "", natural_key(p.name)))
@@ -106,7 +111,7 @@ def discover(source: Path, options: Options) -> Plan:
     names = [p.name if p == source else p.relative_to(source).as_posix() for p in skeletons]
     return Plan(
         units=[
-            Unit(name, path, worn.get((None, path.name), {}) | worn.get((_group(path), path.name), {}))
+            Unit(name, path, worn.get((None, _key(path)), {}) | worn.get((_group(path), _key(path)), {}))
             for name, path in zip(names, skeletons, strict=True)
         ],
         skeleton=layouts.get(LAYOUT),
@@ -220,7 +225,7 @@ def _worn(files: Mapping[str, Path], options: Options) -> dict[str, npt.NDArray[
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     path = unit.path
-    found = _NAME.fullmatch(path.name)
+    found = _NAME.fullmatch(bare(path).name)
     if found is None or not 1 <= int(found[2]) <= len(CLASS_NAMES):
         raise DataError(f"{path}: the name is not SssAaaTtt.csv with an activity of 1..{len(CLASS_NAMES)}")
     subject, activity, trial = (int(g) for g in found.groups())
@@ -228,7 +233,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     frames = _skeleton_rows(path, 3 * joints).reshape(-1, joints, 3) / 1000
     group = _group(path)
     columns = {"label": activity - 1, "subject": subject, "repetition": trial, "group": group}
-    name = f"{group}/{path.stem}" if group else path.stem
+    name = f"{group}/{bare(path).stem}" if group else bare(path).stem
     return [RawClip(name, frames, columns=columns, sensors=_worn(unit.detail, options))]
 
 

@@ -27,7 +27,7 @@ from motet.core.errors import DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats._files import check_unpacked, find_files, read_bytes
+from motet.data.formats._files import bare, beside, check_unpacked, find_files, opened, read_bytes
 from motet.data.formats.base import Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
@@ -90,7 +90,7 @@ class _Member:
     def __init__(self, path: Path, name: str) -> None:
         self.where = f"{path}, {name}"
         try:
-            self._file = zipfile.ZipFile(path)
+            self._file = zipfile.ZipFile(path if bare(path) == path else opened(path))  # which closes a path by itself
             info = self._file.getinfo(f"{name}.npy")
             check_unpacked(path, info.compress_size, info.file_size)
             self._stream = self._file.open(info)
@@ -122,7 +122,7 @@ def _open(path: Path, name: str) -> _Member:
 
 
 def _npy_rows(path: Path, first: int, last: int) -> npt.NDArray[Any]:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         header = _header(stream, str(path))
         size = _row_bytes(header)
         stream.seek(header.start + first * size)
@@ -133,17 +133,18 @@ def _npy_rows(path: Path, first: int, last: int) -> npt.NDArray[Any]:
 
 
 def _npy_header(path: Path) -> Header:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         header = _header(stream, str(path))
-    if header.shape[0] * _row_bytes(header) + header.start > path.stat().st_size:
+        size = stream.seek(0, io.SEEK_END)
+    if header.shape[0] * _row_bytes(header) + header.start > size:
         raise DataError(f"{path} declares {header.shape}, more than it holds (is it cut off?)")
     return header
 
 
 def _labels(path: Path, count: int) -> list[tuple[str, int | None]]:
     """Name and label of each clip of an ``.npy``, from the pickle next to it."""
-    stem = re.sub(r"(?i)(_?data(_joint)?)?\.npy$", "", path.name)
-    file = next((p for p in (path.with_name(f"{stem}_label.pkl"), path.with_name("label.pkl")) if p.is_file()), None)
+    stem = re.sub(r"(?i)(_?data(_joint)?)?\.npy$", "", bare(path).name)
+    file = beside(path.parent, f"{stem}_label.pkl") or beside(path.parent, "label.pkl")
     if file is None:
         return [(f"{stem}_{i:06d}", None) for i in range(count)]
     try:
@@ -218,13 +219,13 @@ def discover(source: Path, options: Options) -> Plan:
     files = [
         p
         for p in find_files(source, r".+\.(npy|npz)", what="arrays of ST-GCN or CTR-GCN (*_data_joint.npy, *.npz)")
-        if not p.name.lower().endswith(("_bone.npy", "_motion.npy"))  # made of the joints
+        if not bare(p).name.lower().endswith(("_bone.npy", "_motion.npy"))  # made of the joints
     ]
     units: list[Unit] = []
     shapes = {}
     for path in files:
         name = path.name if path == source else path.relative_to(source).as_posix()
-        found, shapes[name] = (_npz_units if path.suffix.lower() == ".npz" else _npy_units)(path, name)
+        found, shapes[name] = (_npz_units if bare(path).suffix.lower() == ".npz" else _npy_units)(path, name)
         units += found
     distinct = set(shapes.values())
     if len(distinct) != 1:

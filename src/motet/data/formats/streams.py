@@ -29,7 +29,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.formats._files import find_files
+from motet.data.formats._files import bare, find_files
 from motet.data.formats._names import subject_numbers
 from motet.data.formats.base import Format, Plan, RawClip, Unit
 from motet.data.formats.npz import Arrays, load_arrays
@@ -121,7 +121,7 @@ def discover(source: Path, options: Options) -> Plan:
         said = ", ".join(f"{n} {c}" for n, c in counts.items())
         raise DataError(f"{path}: streams have different numbers of recordings ({said})")
     count = next(iter(counts.values()))
-    names = _texts(arrays, "recording", count) or [f"{path.stem}_{i:05d}" for i in range(count)]
+    names = _texts(arrays, "recording", count) or [f"{bare(path).stem}_{i:05d}" for i in range(count)]
     joints = [f"{n}_{t}" for n in chosen for t in _triads(arrays[n].shape[1])]
     people = _texts(arrays, "subject", count)
     known = list(dict.fromkeys(people or ()))

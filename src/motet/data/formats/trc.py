@@ -118,7 +118,7 @@ def _read(path: Path, options: Options) -> list[Recording]:
 
 
 FORMAT = PointFormat(
-    files=r".+\.(trc|sto|mot)(\.gz)?",
+    files=r".+\.(trc|sto|mot)",
     what="files of OpenSim (*.trc, *.sto, *.mot)",
     read=_read,
     prefix="trc",

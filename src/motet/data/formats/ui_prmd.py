@@ -24,7 +24,7 @@ import numpy.typing as npt
 from motet.core.errors import DataError
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.formats._files import find_files, read_table
+from motet.data.formats._files import bare, beside, find_files, read_table
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
@@ -40,7 +40,7 @@ CLASS_NAMES = (
     "standing shoulder internal-external rotation",
     "standing shoulder scaption",
 )
-_NAME = re.compile(r"(m(\d{2})_s(\d{2})_e(\d{2}))_positions(_inc)?\.txt(?:\.gz)?")
+_NAME = re.compile(r"(?i)(m(\d{2})_s(\d{2})_e(\d{2}))_positions(_inc)?\.txt")
 _LAYOUT = {"kinect": "ui-prmd-22", "vicon": "ui-prmd-39"}
 _FPS = {"kinect": 30.0, "vicon": 100.0}
 
@@ -80,7 +80,7 @@ def _sensor(path: Path) -> str | None:
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     path = unit.path
-    found = _NAME.fullmatch(path.name)
+    found = _NAME.fullmatch(bare(path).name)
     if found is None or not 1 <= int(found[2]) <= len(CLASS_NAMES):
         raise DataError(f"{path}: the name is not mMM_sSS_eEE_positions.txt with a movement of 1..{len(CLASS_NAMES)}")
     name, movement, subject, repetition = found[1], *(int(found[i]) for i in (2, 3, 4))
@@ -105,12 +105,12 @@ def _triples(path: Path, joints: int) -> Array:
 
 
 def _angles_path(path: Path) -> Path:
-    name = path.name.replace("_positions", "_angles")
-    places = (path.parent.parent / "Angles" / name, path.parent / name)
-    for candidate in places:
-        if candidate.exists():
-            return candidate
-    raise DataError(f"{path}: its joint angles ({places[0]}) are missing, so its positions cannot be worked out")
+    name = re.sub("(?i)_positions", "_angles", bare(path).name)
+    places = (path.parent.parent / "Angles", path.parent)
+    found = next((f for p in places if (f := beside(p, name))), None)
+    if found is not None:
+        return found
+    raise DataError(f"{path}: its joint angles ({places[0] / name}) are missing, so its positions cannot be worked out")
 
 
 def forward_kinematics(offsets: Array, angles: Array, skeleton: Skeleton) -> Array:

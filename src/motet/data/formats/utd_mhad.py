@@ -14,7 +14,7 @@ from pathlib import Path
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats._files import find_files
+from motet.data.formats._files import bare, beside, find_files, walk
 from motet.data.formats._mat import read_mat
 from motet.data.formats.base import Format, Plan, RawClip, SensorPlan, Unit, units_of
 
@@ -50,7 +50,7 @@ CLASS_NAMES = (
 )
 LAST_WRIST_ACTION = 21
 JOINTS = 20
-_NAME = re.compile(r"a(\d{1,2})_s(\d)_t(\d)_skeleton\.mat")
+_NAME = re.compile(r"(?i)a(\d{1,2})_s(\d)_t(\d)_skeleton\.mat")
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,11 @@ class Options:
 def discover(source: Path, options: Options) -> Plan:
     files = find_files(source, _NAME.pattern, what="UTD-MHAD skeletons (aA_sS_tT_skeleton.mat)")
     folder = source if source.is_dir() else source.parent
-    inertial = {p.name: p for p in sorted(folder.rglob("*_inertial.mat"))}
+    inertial = {bare(p).name.lower(): p for p in walk(folder)}
     units = []
     for unit in units_of(files, source):
-        name = unit.path.name.replace("_skeleton.mat", "_inertial.mat")
-        neighbour = unit.path.with_name(name)
-        units.append(Unit(unit.name, unit.path, neighbour if neighbour.is_file() else inertial.get(name)))
+        name = bare(unit.path).name.lower().replace("_skeleton.mat", "_inertial.mat")
+        units.append(Unit(unit.name, unit.path, beside(unit.path.parent, name) or inertial.get(name)))
     return Plan(
         units=units,
         skeleton=layouts.get("utd-mhad-20"),
@@ -80,7 +79,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     path = unit.path
-    found = _NAME.fullmatch(path.name)
+    found = _NAME.fullmatch(bare(path).name)
     if found is None or not 1 <= int(found[1]) <= len(CLASS_NAMES):
         raise DataError(f"{path}: the name is not aA_sS_tT_skeleton.mat with an action of 1..{len(CLASS_NAMES)}")
     action, subject, trial = (int(g) for g in found.groups())
@@ -102,7 +101,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         "place": "right wrist" if action <= LAST_WRIST_ACTION else "right thigh",
     }
     frames = skeleton.transpose(2, 0, 1)
-    return [RawClip(path.name.removesuffix("_skeleton.mat"), frames, columns=columns, sensors=sensors)]
+    return [RawClip(bare(path).stem[: -len("_skeleton")], frames, columns=columns, sensors=sensors)]
 
 
 FORMAT = Format(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from motet.core.errors import DataError, MotetWarning
 from motet.data import layouts
-from motet.data.formats._files import find_files, read_table, read_text
+from motet.data.formats._files import bare, beside, find_files, read_table, read_text, walk
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 # in the order of the recordings
@@ -34,7 +34,7 @@ CLASS_NAMES = (
 )
 JOINTS = 20
 FPS = 15.0  # of the frames that gave a skeleton, about half of the camera's 30
-_NAME = re.compile(r"joints_s(\d{2})_e(\d{2})\.txt")
+_NAME = re.compile(r"(?i)joints_s(\d{2})_e(\d{2})\.txt")
 _LABELS = "actionLabel.txt"
 _ACTIONS = {name.replace(" ", ""): label for label, name in enumerate(CLASS_NAMES)}
 Actions = Mapping[str, list[tuple[int, int, int]]]
@@ -84,24 +84,29 @@ def read_labels(path: Path) -> Actions:
     return actions
 
 
+def _recording(path: Path) -> str:
+    return bare(path).stem.lower().removeprefix("joints_")
+
+
 def _label_file(source: Path, options: Options) -> Path:
     if options.labels is not None:
         return options.labels
     folder = source if source.is_dir() else source.parent
-    found = [f for f in (folder / _LABELS, folder.parent / _LABELS) if f.is_file()] or sorted(folder.rglob(_LABELS))
-    if not found:
+    found = beside(folder, _LABELS) or beside(folder.parent, _LABELS)
+    found = found or min((p for p in walk(folder) if bare(p).name.lower() == _LABELS.lower()), default=None)
+    if found is None:
         raise DataError(
             f"{source}: {_LABELS}, which cuts the recordings into actions, is neither in nor next to it; "
             "name it with --labels, or keep the recordings whole with --whole"
         )
-    return found[0]
+    return found
 
 
 def _warn_beyond(labels: Path, actions: Actions, files: Sequence[Path]) -> None:
     """Warn of actions that are labelled beyond the end of their recording: what is there of them is kept."""
     said = []
     for path in files:
-        name = path.stem.removeprefix("joints_")
+        name = _recording(path)
         try:
             end = int(float(read_text(path).rstrip().rsplit("\n", 1)[-1].split()[0]))
         except (DataError, ValueError, IndexError):
@@ -125,7 +130,7 @@ def discover(source: Path, options: Options) -> Plan:
         _warn_beyond(labels, actions, files)
     return Plan(
         units=[
-            Unit(u.name, u.path, None if options.whole else actions.get(u.path.stem.removeprefix("joints_"), []))
+            Unit(u.name, u.path, None if options.whole else actions.get(_recording(u.path), []))
             for u in units_of(files, source)
         ],
         skeleton=layouts.get("kinect-v1"),
@@ -138,12 +143,12 @@ def discover(source: Path, options: Options) -> Plan:
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     path = unit.path
-    found = _NAME.fullmatch(path.name)
+    found = _NAME.fullmatch(bare(path).name)
     if found is None:
         raise DataError(f"{path}: the name is not joints_sSS_eEE.txt")
     table = read_table(path, 1 + 3 * JOINTS)
     frames = table[:, 1:].reshape(-1, JOINTS, 3)
-    name, columns = path.stem.removeprefix("joints_"), {"subject": int(found[1]), "repetition": int(found[2])}
+    name, columns = _recording(path), {"subject": int(found[1]), "repetition": int(found[2])}
     if unit.detail is None:
         return [RawClip(name, frames, columns=columns)]
     if not unit.detail:
