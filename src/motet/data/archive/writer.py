@@ -94,8 +94,9 @@ class ArchiveWriter:
             raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
         if self.destination.exists() and not (self.destination / "archive.json").is_file():
             raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
-        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float16)):
-            raise ConfigError(f"an archive stores float32 or float16, not {np.dtype(dtype)}")
+        kind = np.dtype(dtype)
+        if kind not in (np.float32, np.float16):
+            raise ConfigError(f"an archive stores float32 or float16, not {kind}")
         if not 1 <= persons <= MOST_PERSONS:
             raise ConfigError(f"an archive has 1 to {MOST_PERSONS} person slots, not {persons}")
         for sensor in sensors or {}:

@@ -50,7 +50,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def _load(path: Path) -> Any:
     # the checkpoints of PANNs also hold the state of a sampler, as arrays: those are data, too
-    dtypes = [type(np.dtype(kind)) for kind in (np.int64, np.int32, np.float64, np.float32, np.bool_)]
+    dtypes = [type(np.dtype(kind)) for kind in ("i8", "i4", "f8", "f4", "?")]
     rebuild = np.empty(0).__reduce__()[0]
     arrays: list[Any] = [np.ndarray, np.dtype, *dtypes]
     arrays += [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
