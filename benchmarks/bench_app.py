@@ -175,6 +175,7 @@ def label(path: Path, seeds: int, kinds: Sequence[str]) -> dict[str, Any]:
     for kind in kinds:
         began = time.process_time()
         moments = Moments(archive, partial(FEATURES[kind], archive))
+        moments.begin()
         while moments.features is None:
             time.sleep(0.2)
         result[kind] = {"features, CPU seconds": time.process_time() - began}

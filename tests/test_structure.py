@@ -118,8 +118,10 @@ def test_no_import_cycle() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", ["data.edit", "data.exchange", "data.inspection", "data.doctor", "data.stitch"])
-def test_verbs_of_archives_start_without_torch(module: str) -> None:
+@pytest.mark.parametrize(
+    "module", ["data.edit", "data.exchange", "data.inspection", "data.doctor", "data.stitch", "application.server"]
+)
+def test_verbs_of_archives_and_the_application_start_without_torch(module: str) -> None:
     """What is imported with a module, functions aside."""
     found, left = set[str](), [f"motet.{module}"]
     while left:

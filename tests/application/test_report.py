@@ -29,6 +29,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     archive = simulate(path, clips=18, actions=3, actors=3, seed=0, progress=False)
     found = Session(archive, None, track="labels", rater="ann")
     found.teacher.close()  # fits are asked for
+    found.moments.begin()
     assert found.moments.ready.wait(60)
     yield found
     found.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from motet.application import Application, app
+from motet.application.session import Session
 from motet.core.errors import ConfigError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.layouts import get as layout
@@ -177,6 +179,18 @@ def test_questions_that_make_no_sense_get_one_line(client: Client, path: str) ->
     assert status == 409
     assert b"\n" not in content
     assert b"Traceback" not in content
+
+
+def test_small_answers_are_sent_at_once(running: Application) -> None:
+    [server] = running.server.servers
+    [listener] = server.sockets
+    assert listener.proto == socket.IPPROTO_TCP  # from which asyncio knows that it may set TCP_NODELAY
+
+
+def test_the_application_ends_at_once_before_its_features_are_made(running: Application) -> None:
+    session = Session(running.session.archive, None, track="labels", rater="ann")
+    session.close()
+    assert not session.teacher._thread.is_alive()
 
 
 def test_a_port_that_is_taken_is_said(running: Application) -> None:

@@ -14,8 +14,6 @@ import polars as pl
 from motet.core.errors import ConfigError
 from motet.data import track_files
 from motet.data.archive import MotionArchive
-from motet.use.fit import fit
-from motet.use.gltf import write_glb
 
 FORMATS: Mapping[str, str] = {
     "table": "Labels (CSV)",
@@ -65,6 +63,8 @@ def scene(archive: MotionArchive, clip: int) -> tuple[str, bytes]:
     Raises:
         ConfigError: sensors, flat recordings, or no such recording.
     """
+    from motet.use.gltf import write_glb
+
     if not 0 <= clip < len(archive):
         raise ConfigError(f"there is no recording {clip}; the archive has {len(archive)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -74,6 +74,8 @@ def scene(archive: MotionArchive, clip: int) -> tuple[str, bytes]:
 
 def _model(path: Path, track: str) -> bytes:
     """The folder that `motet fit --track` makes of the same labels."""
+    from motet.use.fit import fit
+
     with tempfile.TemporaryDirectory() as folder:
         fit(path, Path(folder) / "model", track=track, progress=False)
         return _zipped({file.name: file.read_bytes() for file in sorted((Path(folder) / "model").iterdir())})

@@ -9,22 +9,21 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 
 from motet.application.features import Source, default
 from motet.application.motion import rate
 from motet.application.proposals import typicality
-from motet.core.devices import one_thread
 from motet.core.errors import ConfigError, MotetError
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.report.maps import positions
 from motet.use.signals import Layout
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 Array = npt.NDArray[np.float32]
 WINDOW, HOP = 2.0, 1.0
@@ -44,7 +43,7 @@ COVERED = 0.8
 
 
 class Moments:
-    """Features of an archive's moments, made in a thread of their own.
+    """Features of an archive's moments, made in a thread of their own from :meth:`begin` on.
 
     Args:
         archive: recordings.
@@ -75,13 +74,20 @@ class Moments:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.ready = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Start the work in the background, unless it has begun."""
+        with self._lock:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         """End the work in the background."""
         self._stop.set()
-        self._thread.join(10)
+        if self._thread is not None:
+            self._thread.join(10)
 
     # ---------------------------------------------------------------------------------------------------- for others
 
@@ -174,6 +180,8 @@ class Moments:
     # --------------------------------------------------------------------------------------------- in the background
 
     def _work(self) -> None:
+        from motet.core.devices import one_thread
+
         try:
             with one_thread():
                 self._source = self._open()
@@ -216,6 +224,8 @@ class Moments:
 
     def _learn(self) -> None:
         """Components from recordings that are drawn at random until there are enough moments."""
+        from sklearn.decomposition import PCA
+
         order = np.random.default_rng(0).permutation(len(self.archive))
         amounts = np.cumsum(np.diff(self._first)[order])
         chosen = np.sort(order[: int(np.searchsorted(amounts, _SAMPLE)) + 1])
@@ -255,6 +265,10 @@ class Moments:
         self.ready.set()
 
     def _place(self) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        from motet.report.maps import positions
+
         assert self.features is not None
         chosen = np.arange(len(self.features))
         if len(chosen) > _PLACED:

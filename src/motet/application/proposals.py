@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.neighbors import NearestNeighbors
 
 Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -28,6 +26,8 @@ _REMEMBERED = 400
 
 def typicality(features: Array) -> npt.NDArray[np.float64]:
     """(n, F) → (n,): one over the mean distance to the 20 nearest moments (of a sample, where there are many)."""
+    from sklearn.neighbors import NearestNeighbors
+
     known = _sample(features)
     near = NearestNeighbors(n_neighbors=min(_NEAR + 1, len(known)), algorithm="brute").fit(known)
     distance, _ = near.kneighbors(features)
@@ -71,6 +71,8 @@ def _typical(
     features: Array, typical: npt.NDArray[np.float64], labelled: Array, open_: Integers, unsure: npt.NDArray[np.float64]
 ) -> Integers:
     """The most typical moment of each cluster without a label; clusters with many doubtful moments first."""
+    from sklearn.cluster import KMeans
+
     known = _sample(features)
     count = min(len(labelled) + PROPOSALS, max(1, len(known) // 2))
     clusters = KMeans(count, random_state=0, n_init=1, max_iter=50).fit(known)

@@ -48,7 +48,7 @@ def build(session: Session) -> Starlette:
         Route("/api/tracks", _json(lambda _: {"tracks": session.other_tracks()})),
         Route("/api/map", _json(lambda _: session.map())),
         Route("/api/similar", _json(lambda q: {"hits": session.similar(_int(q, "clip"), *_times(q))})),
-        Route("/api/teach", _json(lambda q: session.teacher.state(q.get("rater", "")))),
+        Route("/api/teach", _json(lambda q: session.teach(q.get("rater", "")))),
         Route("/api/skip", _posted(lambda body: session.teacher.skip(body)), methods=["POST"]),
         Route("/api/export", _export(session)),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,15 +13,15 @@ from motet.application.features import OfModel, OfStatistics, Source
 from motet.application.labels import Labels
 from motet.application.moments import Moments
 from motet.application.motion import rate
-from motet.application.report import state_page
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
-from motet.core.places import kind_of
+from motet.core.places import CLASSIFIER, kind_of
 from motet.core.text import counted, span
 from motet.data.archive import MotionArchive
-from motet.engine.model import load
 from motet.report.motion import dimensions
-from motet.use.predictor import KIND, Predictor, load_predictor
+
+if TYPE_CHECKING:
+    from motet.use.predictor import Predictor
 
 LONG = 20.0
 """seconds of a median recording from which a label needs a selected time."""
@@ -110,12 +110,23 @@ class Session:
                 found.append({"name": name, "classes": classes, "intervals": rows_})
         return found
 
+    def teach(self, rater: str) -> dict[str, Any]:
+        """How far the classifier is, and what it proposes.
+
+        The page first asks for it when its first picture is drawn, so that is when the work in the background begins:
+        what that imports and computes would make the picture wait.
+        """
+        self.moments.begin()
+        return self.teacher.state(rater)
+
     def map(self) -> dict[str, Any]:
         """Positions of all moments, as far as they are known."""
+        self.moments.begin()
         return self.moments.map()
 
     def similar(self, clip: int, start: float, end: float) -> list[dict[str, Any]]:
         """Moments most like a time of a recording, nearest first."""
+        self.moments.begin()
         return self.moments.similar(clip, start, end, HITS)
 
     def export(self, form: str, clip: int = 0) -> tuple[str, bytes]:
@@ -133,6 +144,8 @@ class Session:
         if form == "glb":
             return scene(self.archive, clip)
         if form == "report":
+            from motet.application.report import state_page
+
             page = state_page(self.archive, self.labels, self.moments, self.teacher)
             return f"{file_name(self.archive.path.stem)}-report.html", page.encode()
         return export(self.archive, self.labels.track, form)
@@ -144,8 +157,12 @@ def _opened(archive: MotionArchive, model: str | None) -> tuple[Callable[[], Sou
         return None, None
     if model == OfStatistics.name:
         return lambda: OfStatistics(archive), None
-    if kind_of(model) == KIND:
+    if kind_of(model) == CLASSIFIER:
+        from motet.use.predictor import load_predictor
+
         return None, load_predictor(model)
+    from motet.engine.model import load
+
     source = OfModel(archive, load(model), model)
     return lambda: source, None
 

@@ -130,7 +130,9 @@ class Teacher:
         }
 
     def _work(self) -> None:
-        self.moments.ready.wait()
+        while not self.moments.ready.wait(0.2):
+            if self._stop.is_set():
+                return
         while not self._stop.is_set():
             self._wake.wait()
             while not self._stop.is_set() and self._wake.is_set():

@@ -1,6 +1,6 @@
 // Puts the page together: panels, keys, exports.
 import { get, save } from "./api.js";
-import { $, attempt, make, say } from "./common.js";
+import { $, attempt, make, say, theme } from "./common.js";
 import * as find from "./find.js";
 import * as labels from "./labels.js";
 import * as library from "./library.js";
@@ -60,8 +60,8 @@ function key(event) {
   action();
 }
 
-function theme(dark) {
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
+function light(dark) {
+  theme(dark ? "dark" : "light");
   for (const name of ["time", "labels"]) events.emit(name);
 }
 
@@ -100,7 +100,7 @@ async function begin() {
   $("take").addEventListener("click", () => $("export").showModal());
   $("undo").addEventListener("click", undo);
   $("redo").addEventListener("click", redo);
-  $("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme !== "dark"));
+  $("theme").addEventListener("click", () => light(document.documentElement.dataset.theme !== "dark"));
   addEventListener("keydown", key);
   events.on("clip", () => {
     const { names, people, person_names: persons, labels: given, class_names: classes } = state.archive;
@@ -108,7 +108,7 @@ async function begin() {
     $("about").textContent = [persons[people[state.clip]], classes[given[state.clip]]].filter(Boolean).join(" · ");
   });
   open(0);
-  theme(matchMedia("(prefers-color-scheme: dark)").matches);
+  light(matchMedia("(prefers-color-scheme: dark)").matches);
   await refresh(true);
   await refreshOthers();
   // another page of the same application may edit too

@@ -25,7 +25,16 @@ export function clock(seconds, digits = 2) {
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#b5598f", "#c98500", "#3fa0d8", "#7a6a53", "#8f8400", "#5b4fa3", "#c0392b", "#2f7d6d", "#a05195"];
 export const colour = (number) => number < 0 ? "#a9adb2" : COLOURS[number] ?? `hsl(${(number * 137.508) % 360} 52% 48%)`;
 
-export const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// Colours and fonts of the page; computing them for every joint of every frame costs more than drawing.
+const styles = new Map();
+export function style(name) {
+  if (!styles.has(name)) styles.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return styles.get(name);
+}
+export function theme(name) {
+  document.documentElement.dataset.theme = name;
+  styles.clear();
+}
 
 // A canvas as sharp as the screen; draws are gathered into one per frame.
 export class Surface {

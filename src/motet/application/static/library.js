@@ -28,7 +28,7 @@ function row(clip, position) {
   const { archive } = state, given = archive.labels[clip], own = intervalsOf(clip);
   const marks = [...new Set(own.map((one) => one.label))].slice(0, 8).map((label) => { const dot = make("span", { class: "dot" }); dot.style.background = colour(state.classes.indexOf(label)); dot.title = label; return dot; });
   const words = [clock(archive.seconds[clip], archive.seconds[clip] < 60 ? 1 : 0), archive.person_names[archive.people[clip]], archive.class_names[given]].filter(Boolean).join(" · ");
-  const node = make("div", { class: "clip", role: "option", id: `clip-${clip}`, "aria-selected": String(clip === state.clip), onclick: () => open(clip) }, make("b", {}, archive.names[clip]), make("small", {}, words, ...marks));
+  const node = make("div", { class: "clip", role: "option", id: `clip-${clip}`, "aria-selected": String(clip === state.clip), onclick: () => open(clip) }, make("b", {}, archive.names[clip]), make("small", {}, make("span", {}, words), ...marks));
   node.style.top = `${position * ROW}px`;
   return node;
 }

@@ -7,8 +7,9 @@ import { edit, events, intervalsOf, open, rater, state } from "./state.js";
 let surface, data = null, camera = { x: 0, y: 0, zoom: 1 }, polygon = null, picked = [], lasso = false, wait = 0;
 const RADIUS = 9;
 
+let x, y, marked; // of every moment: where it lies, and whether the lasso holds it
 const scale = () => Math.min(surface.width, surface.height) / 2.15 * camera.zoom;
-const place = (i) => [surface.width / 2 + (data.x[i] - camera.x) * scale(), surface.height / 2 - (data.y[i] - camera.y) * scale()];
+const place = (i) => [surface.width / 2 + (x[i] - camera.x) * scale(), surface.height / 2 - (y[i] - camera.y) * scale()];
 
 function groupOf() {
   const by = $("colour").value, middle = (i) => (data.start[i] + data.end[i]) / 2, { archive } = state;
@@ -25,33 +26,58 @@ function groupOf() {
   return { names: track.classes, of: (i) => (byClip.get(data.clip[i]) ?? []).find(([start, end]) => start <= middle(i) && middle(i) < end)?.[2] ?? -1 };
 }
 
+const paints = new Map();
+// Opacity and colour of a group as bytes of an image: 0xbbggrr, and what one dot adds to 255.
+function paint(number) {
+  if (!paints.has(number)) {
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = colour(number);
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
+    paints.set(number, [(b << 16) | (g << 8) | r, number < 0 ? 100 : 215]);
+  }
+  return paints.get(number);
+}
+
 let groups = null;
+function grouped() {
+  const { of } = groupOf(), numbers = Int32Array.from(data.x, (_, i) => of(i));
+  return { numbers, order: Int32Array.from(numbers.keys()).sort((a, b) => (numbers[a] >= 0) - (numbers[b] >= 0)) }; // what has no group lies below
+}
+
+// Every dot as a square of pixels: the same for 50,000 moments as a picture, where a canvas would be asked for each.
+function dots(context, width, height) {
+  const { width: wide, height: tall } = context.canvas, ratio = wide / width;
+  const image = context.createImageData(wide, tall), pixels = new Uint32Array(image.data.buffer);
+  const size = clamp(2600 / Math.sqrt(data.x.length) / 16 * Math.sqrt(camera.zoom), 1.5, 7), by = scale();
+  for (const i of groups.order) {
+    const side = Math.max(1, Math.round((size + 3 * marked[i]) * ratio)), [rgb, adds] = paint(groups.numbers[i]);
+    const left = Math.round((width / 2 + (x[i] - camera.x) * by) * ratio - side / 2), top = Math.round((height / 2 - (y[i] - camera.y) * by) * ratio - side / 2);
+    const right = Math.min(left + side, wide), bottom = Math.min(top + side, tall);
+    for (let row = Math.max(top, 0); row < bottom; row++) {
+      for (let at = row * wide + Math.max(left, 0); at < row * wide + right; at++) {
+        const before = pixels[at];
+        pixels[at] = rgb | (before << 8 >>> 8 === rgb ? Math.min((before >>> 24) + adds, 255) : adds) << 24; // many on one spot show
+      }
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
 function draw(context, width, height) {
   context.clearRect(0, 0, width, height);
   if (!data?.x) return;
-  groups ??= (() => { const { names, of } = groupOf(); return { names, numbers: data.x.map((_, i) => of(i)) }; })();
-  const side = clamp(2600 / Math.sqrt(data.x.length) / 16 * Math.sqrt(camera.zoom), 1.5, 7), chosen = new Set(picked);
-  for (const pass of [-1, 0]) { // what has no group lies below
-    for (let i = 0; i < data.x.length; i++) {
-      const number = groups.numbers[i];
-      if ((number < 0) !== (pass < 0)) continue;
-      const [x, y] = place(i);
-      if (x < -9 || y < -9 || x > width + 9 || y > height + 9) continue;
-      context.globalAlpha = number < 0 ? 0.4 : 0.85;
-      context.fillStyle = colour(number);
-      const s = chosen.has(i) ? side + 3 : side;
-      context.fillRect(x - s / 2, y - s / 2, s, s);
-    }
-  }
-  context.globalAlpha = 1;
-  const here = data.x.findIndex((_, i) => data.clip[i] === state.clip && data.start[i] <= state.time && state.time <= data.end[i]);
-  if (here >= 0) { const [x, y] = place(here); context.strokeStyle = "#d00"; context.lineWidth = 2; context.beginPath(); context.arc(x, y, RADIUS, 0, 7); context.stroke(); }
+  groups ??= grouped();
+  dots(context, width, height);
+  const here = data.clip.findIndex((clip, i) => clip === state.clip && data.start[i] <= state.time && state.time <= data.end[i]);
+  if (here >= 0) { context.strokeStyle = "#d00"; context.lineWidth = 2; context.beginPath(); context.arc(...place(here), RADIUS, 0, 7); context.stroke(); }
   if (polygon) { context.strokeStyle = "#888"; context.lineWidth = 1.5; context.beginPath(); polygon.forEach(([x, y]) => context.lineTo(x, y)); context.stroke(); }
 }
 
 function nearest(px, py) {
-  let best = -1, distance = 14 ** 2;
-  for (let i = 0; i < data.x.length; i++) { const [x, y] = place(i), d = (x - px) ** 2 + (y - py) ** 2; if (d < distance) { distance = d; best = i; } }
+  let best = -1, distance = Infinity;
+  const cx = camera.x + (px - surface.width / 2) / scale(), cy = camera.y - (py - surface.height / 2) / scale(), most = (14 / scale()) ** 2;
+  for (let i = 0; i < x.length; i++) { const d = (x[i] - cx) ** 2 + (y[i] - cy) ** 2; if (d < Math.min(distance, most)) { distance = d; best = i; } }
   return best;
 }
 
@@ -64,7 +90,13 @@ function inside([x, y]) {
   return odd;
 }
 
+function mark() {
+  marked = new Uint8Array(x.length);
+  for (const i of picked) marked[i] = 1;
+}
+
 function showPicked() {
+  mark();
   $("picked").hidden = !picked.length;
   $("picked-count").textContent = `${picked.length.toLocaleString("en")} moments: name all as`;
   $("picked-classes").replaceChildren(...state.classes.map((label, number) => classButton(label, number, () => {
@@ -101,6 +133,8 @@ const load = attempt(async () => {
   $("map-state").textContent = found.state;
   if (found.x) {
     data = found;
+    x = Float32Array.from(data.x); y = Float32Array.from(data.y);
+    mark();
     legend();
   }
   clearTimeout(wait);

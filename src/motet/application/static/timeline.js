@@ -77,9 +77,12 @@ function drawActivity(context, top, bottom) {
     context.stroke();
   }
   context.globalAlpha = 1;
+  const words = channels === 1 ? `${activity.names[0]} (${activity.unit})` : activity.unit, wide = context.measureText(words).width + 8;
+  context.fillStyle = style("--stage");
+  context.fillRect(surface.width - 2 - wide, top - 2, wide, 16);
   context.fillStyle = style("--soft");
   context.textAlign = "right";
-  context.fillText(channels === 1 ? `${activity.names[0]} (${activity.unit})` : activity.unit, surface.width - 6, top + 10);
+  context.fillText(words, surface.width - 6, top + 10);
 }
 
 function drawLane(context, lane) {
