@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data.formats import import_dataset
 from motet.data.timing import nearest, resample
 
@@ -42,6 +43,17 @@ def test_streams_share_a_clock(tmp_path: Path) -> None:
     assert np.allclose(np.diff(clip[:, 0, 0]), 0.04, atol=1e-4)
     labels = archive.tracks.frames("labels", 0, archive.class_names)
     assert (labels == (clip[:, 2, 0] > 2)).mean() > 0.97
+
+
+def test_stamps_in_microseconds_are_recognised(tmp_path: Path) -> None:
+    with np.load(write(tmp_path / "s.npz")) as held:
+        stamps = {f"{n}_time": held[f"{n}_time"] * 1e6 for n in ("phone", "watch")}
+    archives = []
+    for name, changes in (("s", {}), ("us", stamps)):
+        with pytest.warns(MotetNote, match="taken for microseconds") if changes else contextlib.nullcontext():
+            source = write(tmp_path / f"{name}.npz", **changes)
+            archives.append(import_dataset("streams", source, tmp_path / name, progress=False))
+    np.testing.assert_allclose(archives[1].frames, archives[0].frames, atol=1e-3)
 
 
 def test_a_gap_is_absent_and_jitter_is_not() -> None:
@@ -78,6 +90,7 @@ def test_clocks_that_run_apart(tmp_path: Path) -> None:
         ({"watch_label": np.full(800, 9)}, "'watch_label' is not one index"),
         ({"phone": np.full((800, 6), np.nan)}, "stream 'phone' is empty, NaN"),
         ({"phone": np.zeros((800, 5))}, "a multiple of 3"),
+        ({f"{n}_time": np.append(np.arange(399) / 100, 1e7).tolist() * 2 for n in ("phone", "watch")}, "correct the time stamps"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

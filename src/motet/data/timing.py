@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from motet.core.errors import DataError
+from motet.core.text import counted
+
 Array = npt.NDArray[np.floating[Any]]
+MOST, MOST_MORE = 1_000_000, 100  # samples on a clock: in any case, and for each sample recorded
 LONGEST_GAP = 0.5  # seconds that are interpolated; longer ones are absent
 
 
@@ -18,9 +22,17 @@ def clock(times: Sequence[Array], fps: float) -> npt.NDArray[np.float64]:
     Args:
         times: (n,) rising seconds of each sensor, on one clock.
         fps: samples per second wanted.
+
+    Raises:
+        DataError: stamps so far apart that the clock would have far more samples than were recorded.
     """
     start, end = max(float(t[0]) for t in times), min(float(t[-1]) for t in times)
     count = int(np.floor((end - start) * fps + 1e-6)) + 1
+    if count > MOST + MOST_MORE * sum(map(len, times)):
+        raise DataError(
+            f"{counted(sum(map(len, times)), 'sample')} over {end - start:.4g} s would become {count:,} at {fps:g} a "
+            "second; correct the time stamps, or lower the rate"
+        )
     moments: npt.NDArray[np.float64] = start + np.arange(max(0, count)) / fps
     return moments
 

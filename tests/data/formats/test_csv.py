@@ -232,7 +232,7 @@ def test_what_the_first_look_finds_can_be_skipped(tmp_path: Path) -> None:
 
 
 def test_persons_need_frames(tmp_path: Path, layout: str) -> None:
-    text = MANY.replace("frame", "f").replace("time", "t")
+    text = MANY.replace("frame", "f").replace("time", "u")
     with pytest.raises(DataError, match="the frame or the time is needed"):
         load(write(tmp_path, "a.csv", text), skeleton=layout)
 

@@ -43,6 +43,16 @@ Frame#\tTime\tHEAD\t\t\tR.TOE\t\t
 """
 
 
+def test_times_of_opensim_go_before_its_header(tmp_path: Path) -> None:
+    text = TRC.replace(
+        "3\t7\t8\t9\n", "3\t7\t8\t9\n" + "".join(f"{n}\t{n / 50 - 0.02:.2f}\t" + "1\t" * 6 + "\n" for n in range(6, 20))
+    )
+    put(tmp_path, "a.trc", text.replace("0.01\t", "0.02\t").replace("0.04\t1\t1702", "0.08\t1\t1702"))
+    with pytest.warns(MotetNote, match="its header says 100 frames/s and its times 50, which is taken"):
+        archive = load(tmp_path, "trc")
+    assert (archive.fps, archive.lengths.tolist()) == (50, [19])
+
+
 def test_opensim_markers(tmp_path: Path) -> None:
     put(tmp_path, "a.trc", TRC)
     archive = load(tmp_path, "trc")
@@ -242,6 +252,14 @@ def test_logs_of_phones(tmp_path: Path, header: str, gyroscope: str) -> None:
     steps = np.arange(21)[:, None] + np.arange(3)
     np.testing.assert_allclose(archive.clip(0)[:, 0, 0], steps, atol=1e-4)
     np.testing.assert_allclose(archive.clip(0)[:, 0, 1], 10 * np.arange(21)[:, None] + np.arange(3), atol=1e-3)
+
+
+def test_a_pause_of_a_log_is_absent(tmp_path: Path) -> None:
+    times = [i / 50 for i in [*range(100), *range(200, 250)]]
+    put(tmp_path, "a/Accelerometer.csv", "\n".join(["time,x,y,z", *(f"{t:.3f},1,2,3" for t in times)]))
+    archive = load(tmp_path, "phone")
+    there = archive.clip(0)[:, 0, 0].any(axis=-1)
+    assert (archive.fps, len(there), there[:100].all(), there[100:200].any(), there[200:].all()) == (50, 250, 1, 0, 1)
 
 
 def test_wisdm(tmp_path: Path) -> None:

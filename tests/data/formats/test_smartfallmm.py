@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.core.errors import ConfigError, DataError, MotetError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data.formats import import_dataset, smartfallmm
 
 NAME = "S29A12T03.csv"
@@ -72,9 +72,12 @@ def test_clocks(tmp_path: Path, form: str) -> None:
     np.testing.assert_array_equal(values[1], [1.25, 2.5, 3.75])
 
 
-def test_milliseconds(tmp_path: Path) -> None:
-    path = put(tmp_path, "x", "1700000000000,1,1,1\n1700000000031,1,1,1\n1700000000062,1,1,1\n")
-    np.testing.assert_allclose(np.diff(smartfallmm.read_samples(path)[0]), 0.031, atol=1e-6)
+@pytest.mark.parametrize("zeros", ["", "000", "000000"], ids=["ms", "us", "ns"])
+def test_units_of_clocks(tmp_path: Path, zeros: str) -> None:
+    path = put(tmp_path, "x", "".join(f"17000000000{n}{zeros},1,1,1\n" for n in ("00", "31", "62")))
+    with pytest.warns(MotetNote, match="seconds"):
+        times, _ = smartfallmm.read_samples(path)
+    np.testing.assert_allclose(np.diff(times), 0.031, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_mutated_sensors_raise_nothing_else(tmp_path: Path, data: st.DataObject)
     )
     path = tmp_path / NAME
     path.write_bytes(raw)
-    with contextlib.suppress(MotetError):
+    with contextlib.suppress(MotetError, MotetNote):
         times, values = smartfallmm.read_samples(path)
         assert np.isfinite(times).all()
         assert np.isfinite(values).all()

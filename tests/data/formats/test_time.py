@@ -72,6 +72,37 @@ def test_units_of_stamps(factor: float, column: str, unit: str, since: float) ->
     np.testing.assert_allclose(_time.seconds(texts, "x", "a.csv", unit), found)  # type: ignore[arg-type]
 
 
+def test_stamps_since_the_start_in_nanoseconds_are_no_seconds_since_1970() -> None:
+    texts = [str(round(i * 1e9 / 30)) for i in range(60, 120)]
+    with pytest.warns(MotetNote, match="taken for nanoseconds"):
+        np.testing.assert_allclose(np.diff(_time.seconds(texts, "time", "a")), 1 / 30, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "times", "places"),
+    [
+        ([1, 2, 3, 4, 5, 6], [0, 1, 2, 7, 8, 9], [0, 1, 2, 7, 8, 9]),  # numbered as written
+        ([1, 2, 3, 8, 9, 10], [0, 1, 2, 3, 4, 5], [0, 1, 2, 7, 8, 9]),  # stamped by a rate
+        ([1, 2, 3, 8, 9, 10], [0, 1, 2, 7, 8, 9], [0, 1, 2, 7, 8, 9]),
+        ([1, 1, 2, 2, 5, 5], [0, 0, 1, 1, 4, 4], [0, 0, 1, 1, 4, 4]),  # two people
+    ],
+)
+def test_a_gap_that_numbers_or_stamps_hide(numbers: list[int], times: list[int], places: list[int]) -> None:
+    found = _time.of_both(np.array(numbers, dtype=float), np.array(times) / 25, "a")
+    assert found.place.tolist() == places
+    if times != [0, 1, 2, 3, 4, 5]:
+        assert found.fps == 25
+
+
+def test_rows_of_a_coarse_clock_lie_between_its_steps() -> None:
+    exact = np.arange(100) / 30 + 0.4
+    spread = _time.apart(np.floor(exact))
+    assert np.abs(spread - exact).max() < 0.05
+    assert _time.of_stamps(spread, "a").fps == pytest.approx(30, rel=0.01)
+    once = np.array([0, 1, 2, 2, 3]) / 25  # one row twice is no coarse clock
+    np.testing.assert_array_equal(_time.apart(once), once)
+
+
 def test_dates_and_clocks() -> None:
     for texts in (
         ["2024-03-31T01:59:59.5", "2024-03-31T02:00:00.5"],
@@ -101,11 +132,13 @@ def test_rates_of_several_recordings() -> None:
         _time.one_rate([], 0.0)
 
 
-def test_missing_rows_of_a_table_are_absent_frames(tmp_path: Path) -> None:
-    times = [f"{i / 30:.4f}" for i in [*range(10), *range(40, 50)]]
-    (tmp_path / "a.csv").write_text(table(times, 20))
+@pytest.mark.parametrize("column", ["time", "Timestamp", "t", "Time (s)", "seconds", "Frame", "frame_id", "fnum"])
+def test_missing_rows_of_a_table_are_absent_frames(tmp_path: Path, column: str) -> None:
+    frames = column[0] in "Ff"
+    times = [str(i) if frames else f"{i / 30:.4f}" for i in [*range(10), *range(40, 50)]]
+    (tmp_path / "a.csv").write_text(table(times, 20, column))
     archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False)
-    assert (archive.fps, archive.lengths.tolist()) == (30.0, [50])
+    assert (archive.fps, archive.lengths.tolist()) == (None if frames else 30.0, [50])
     np.testing.assert_array_equal(archive.clip(0).any(axis=(1, 2, 3)), [*[True] * 10, *[False] * 30, *[True] * 10])
 
 

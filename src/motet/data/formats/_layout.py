@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 
@@ -88,3 +89,19 @@ def nearest(joints: Sequence[str]) -> str:
     words = [f"lacks only {', '.join(lacking)}"] if lacking else []
     words += [f"has {', '.join(more)} beyond it"] if more else []
     return f"compared with {name} the table {' and '.join(words)}; "
+
+
+NUMBERED = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
+
+
+def by_number(found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Landmarks that are called by their numbers (``x0 … z32``, ``landmark_0_x``) by the names they stand for."""
+    numbers = [re.search(r"(\d{1,3})$", joint) for joint in found]
+    places = [int(n[1]) for n in numbers if n]
+    if len(places) < len(found) or len(found) not in NUMBERED:
+        return found
+    first = min(places)
+    if first > 1 or sorted(places) != list(range(first, first + len(found))):
+        return found
+    names = layouts.get(NUMBERED[len(found)]).joints
+    return {names[place - first]: columns for place, columns in zip(places, found.values(), strict=True)}

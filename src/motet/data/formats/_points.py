@@ -223,11 +223,7 @@ class PointFormat:
             scores = None if recording.scores is None else recording.scores[:, :, order]
             if scores is None and self.confidence:
                 scores = np.asarray(points.any(axis=-1), dtype=np.float32)
-            wanted = detail["fps"]
-            if options.fps is not None and recording.fps and abs(recording.fps - wanted) > _time.SAME_RATE * wanted:
-                points = _time.resample(points, recording.fps, wanted)
-                if scores is not None:
-                    scores = np.asarray(_time.resample(scores[..., None], recording.fps, wanted)[..., 0])
+            points, scores = _time.brought(points, scores, recording.fps, options.fps)
             name = self.stem(unit.name)
             stated = {k: v for k, v in detail["columns"].items() if v is not None}  # by the pattern, which goes first
             columns = {**detail["columns"], **recording.columns, **stated}

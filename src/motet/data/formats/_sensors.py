@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from motet.core.errors import MotetNote
+from motet.core.text import counted
+
 Array = npt.NDArray[np.floating[Any]]
 
 LONGEST_PAUSE = 1.0  # seconds
 
 
-def join_nodes(times: Sequence[Array], values: Sequence[Array], fps: float) -> npt.NDArray[np.float32]:
+def join_nodes(
+    times: Sequence[Array], values: Sequence[Array], fps: float, *, pauses: bool = False
+) -> npt.NDArray[np.float32]:
     """(T, nodes, C) at ``fps`` out of nodes sampled at times of their own, by linear interpolation.
 
     Of each node the longest run without a step back or a pause counts; of all, the time that they share. A node that
@@ -23,11 +29,12 @@ def join_nodes(times: Sequence[Array], values: Sequence[Array], fps: float) -> n
         times: (n,) seconds of each node.
         values: (n, C) readings of each node.
         fps: samples per second wanted.
+        pauses: beyond a pause the recording continues, and in it samples are absent (zero).
     """
     channels = max((v.shape[1] for v in values), default=0)
     if not any(map(len, times)):
         return np.zeros((0, len(times), channels), dtype=np.float32)
-    runs = [_longest_run(t) for t in times]
+    runs = [_longest_run(t, np.inf if pauses else LONGEST_PAUSE) for t in times]
     times = [t[r] for t, r in zip(times, runs, strict=True)]
     values = [v[r] for v, r in zip(values, runs, strict=True)]
     used, start, end = _common_time(times)
@@ -40,13 +47,29 @@ def join_nodes(times: Sequence[Array], values: Sequence[Array], fps: float) -> n
         means = sums / np.bincount(place)[:, None]
         for channel in range(channels):
             frames[:, node, channel] = np.interp(at, moments, means[:, channel])
+        after = np.searchsorted(moments, at).clip(1, max(1, len(moments) - 1))
+        if pauses and len(moments) > 1:
+            frames[(moments[after] - moments[after - 1] > LONGEST_PAUSE) & ~np.isin(at, moments), node] = 0
     return frames
 
 
-def _longest_run(times: Array) -> slice:
+def note_pauses(what: str, times: Sequence[Array]) -> None:
+    """Say in how many recordings a clock stops or steps back, as :func:`join_nodes` keeps one stretch of each."""
+    left = [len(t) - len(t[_longest_run(t)]) for t in times if len(t)]
+    if any(left):
+        warnings.warn(
+            f"{what}: its clock stops or steps back in {sum(n > 0 for n in left)} of "
+            f"{counted(len(left), 'recording')}; of each the longest stretch is kept, which leaves out "
+            f"{counted(sum(left), 'sample')}",
+            MotetNote,
+            stacklevel=3,
+        )
+
+
+def _longest_run(times: Array, pause: float = LONGEST_PAUSE) -> slice:
     """The longest stretch of samples without a step back or a pause: beyond it the times are of another recording."""
     steps = np.diff(times)
-    breaks = np.flatnonzero((steps < 0) | (steps > LONGEST_PAUSE)) + 1
+    breaks = np.flatnonzero((steps < 0) | (steps > pause)) + 1
     edges = [0, *breaks.tolist(), len(times)]
     longest = int(np.argmax(np.diff(edges)))
     return slice(edges[longest], edges[longest + 1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +28,11 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 SAME_RATE = 0.01  # relative difference below which two rates are one
 TIDY = 2e-4  # relative difference that rounding of stamps explains in any recording
+COARSE = 0.5  # share of the stamps that several rows repeat, beyond which the clock is coarse
 GAP = 1.5  # usual steps that are more than a step
 FEW = 4  # steps that say nothing of all
 IRREGULAR = 0.2  # share of such steps beyond which stamps are irregular and only pauses count as gaps
+SLOWEST = 2.0  # seconds between two rows that are no longer believed
 JITTER = 0.05  # relative differences of rates between recordings with irregular stamps
 PAUSE = 10.0  # usual steps that are a gap in irregular stamps
 LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for each frame that is there
@@ -60,11 +62,12 @@ class Timing:
     error: float = 0.0
 
 
-def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit = "auto") -> Array:
+def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit | None = None) -> Array:
     """(rows,) seconds of stamps: numbers in any unit, ISO 8601 or times of day; NaN for an empty one.
 
     The unit of numbers is the one asked for, else the one that the column's name ends with, else the one under which
-    the rate is between 1 and 1000 a second; any other than seconds is noted.
+    the rate is between 1 and 1000 a second; any other than seconds is noted. ``unit`` is None where the reader has no
+    option for it.
 
     Raises:
         DataError: names the row (from 1) that is none of these.
@@ -78,18 +81,21 @@ def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit
             kind = "number" if numeric else "time, number or date (ISO 8601)"
             raise DataError(f"{where}, column {column}, row {i + 1}: {texts[i]!r:.40} is no {kind}")
         values[i] = found
-    if not numeric:
-        return values
-    chosen = unit if unit != "auto" else (_unit_of_name(column) or _unit_of_values(values))
-    if chosen != "s" and unit == "auto":
+    return in_seconds(values, f"column {column}", where, unit) if numeric else values
+
+
+def in_seconds(values: Array, called: str, where: str | Path, unit: TimeUnit | None = None) -> Array:
+    """Stamps in seconds; their unit is found as :func:`seconds` finds it, and noted."""
+    chosen = unit if unit not in ("auto", None) else (_unit_of_name(called) or _unit_of_values(values))
+    if chosen != "s" and unit in ("auto", None):
+        remedy = "write them in seconds" if unit is None else "say so with --time-unit"
         warnings.warn(
-            f"{where}: the stamps in column {column} are taken for {WORDS[chosen]}; say so with --time-unit if they "
-            "are not",
+            f"{where}: the stamps in {called} are taken for {WORDS[chosen]}; {remedy} if they are not",
             MotetNote,
             stacklevel=3,
         )
     with np.errstate(over="ignore"):
-        return values * SECONDS[chosen]
+        return np.asarray(values * SECONDS[chosen])
 
 
 def _number(text: str) -> float | None:
@@ -130,11 +136,10 @@ def _unit_of_values(values: Array) -> str:
     steps = np.diff(known)
     if not len(steps):
         return "s"
-    largest = float(np.abs(known).max())
-    for unit, epoch in (("ns", 1e18), ("us", 1e15), ("ms", 1e12), ("s", 1e9)):  # since 1970, as of 2001 to 2096
-        if epoch <= largest < 4 * epoch:
-            return unit
     step = float(np.median(steps))
+    for unit, epoch in (("ns", 1e18), ("us", 1e15), ("ms", 1e12), ("s", 1e9)):  # since 1970, as of 2001 to 2096
+        if epoch <= known[0] and known[-1] < 4 * epoch and step * SECONDS[unit] < SLOWEST:
+            return unit
     return "s" if step < 1 else "ms" if step < 1000 else "us" if step < 1e6 else "ns"
 
 
@@ -185,6 +190,51 @@ def of_stamps(times: Array, where: str | Path) -> Timing:
     error = max(quantum / float(steps[~gap].sum() or step), 0.0 if limit == GAP else JITTER)
     fps = tidy_rate(1 / step, error / 2 if limit == GAP else 0)
     return Timing(fps, places[inverse].astype(np.int64), int(places[-1]) + 1, gaps, error)
+
+
+def of_both(numbers: Array, times: Array | None, where: str | Path) -> Timing:
+    """Rate and places of rows with numbers of frames and stamps; a gap that one of them hides is one nevertheless.
+
+    An exporter that numbers the rows it writes hides what is missing; one that computes stamps from a rate does so too.
+    """
+    found = of_numbers(numbers, where)
+    if times is None:
+        return found
+    stamped = of_stamps(times, where)
+    if stamped.count > found.count and len(np.unique(numbers)) == len(np.unique(times)):
+        return stamped
+    if stamped.count >= found.count or stamped.fps is None:
+        return replace(found, fps=stamped.fps, error=stamped.error)
+    return replace(found, fps=tidy_rate((found.count - 1) / float(np.ptp(times)), stamped.error), error=stamped.error)
+
+
+def of_order(numbers: Array, where: str | Path) -> Timing:
+    """Places of rows that keep their order, with absent frames where their numbers or stamps pause."""
+    steps = np.diff(numbers)
+    moving = steps[steps > 0]
+    if not len(moving):
+        return Timing(None, np.arange(len(numbers)), len(numbers))
+    usual = float(np.median(moving))
+    gap = steps > GAP * usual
+    if gap.mean() > IRREGULAR:
+        gap = steps > PAUSE * usual
+    places = np.concatenate([[0], np.cumsum(np.where(gap, np.round(steps / usual), 1))]).astype(np.int64)
+    _check_gaps(places, where, [f"{n:.12g}" for n in numbers[:-1][gap]], gap)
+    return Timing(1 / usual, places, int(places[-1]) + 1)
+
+
+def apart(times: Array) -> Array:
+    """Stamps of rows in their order, those that a coarse clock repeats spread evenly until its next step."""
+    distinct, first, counts = np.unique(times, return_index=True, return_counts=True)
+    if len(distinct) < 3 or (counts > 1).mean() < COARSE or (np.diff(times) < 0).any():
+        return times
+    usual = float(np.median(np.diff(distinct)))
+    width = np.append(np.minimum(np.diff(distinct), usual), usual)
+    within = np.arange(len(times)) - np.repeat(first, counts)
+    # a clock that is read in the middle of its step leaves fewer rows in the first and the last
+    size = np.repeat(np.maximum(counts, np.median(counts[1:-1])), counts)
+    late = np.where(np.arange(len(times)) < counts[0], size - counts[0], 0)
+    return np.asarray(np.repeat(distinct, counts) + (within + late) / size * np.repeat(width, counts))
 
 
 def _resolution(times: Array) -> float:
@@ -271,6 +321,15 @@ def resample(frames: npt.NDArray[Any], rate: float, wanted: float, *, absent: bo
     there = (frames != 0).any(axis=-1, keepdims=True) | (not absent)
     both = (there[low] | (part == 1)) & (there[high] | (part == 0))
     return np.where(both, frames[low] * (1 - part) + frames[high] * part, 0)
+
+
+def brought(
+    frames: npt.NDArray[Any], scores: npt.NDArray[Any] | None, rate: float | None, wanted: float | None
+) -> tuple[npt.NDArray[Any], Any]:
+    """Frames and their confidences at the rate asked for, if the recording states another."""
+    if not wanted or not rate or abs(rate - wanted) <= SAME_RATE * wanted:
+        return frames, scores
+    return resample(frames, rate, wanted), None if scores is None else resample(scores[..., None], rate, wanted)[..., 0]
 
 
 def one_rate(rates: Iterable[tuple[str, Timing | float | None]], wanted: float | None) -> float | None:

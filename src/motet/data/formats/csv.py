@@ -101,6 +101,15 @@ class Options:
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Options)}
+_USUAL = {meaning: re.compile(f"(?i){meaning}") for meaning in _META} | {
+    "frame": re.compile(r"(?i)frames?([ _]?(num(ber)?|no|nr|id|idx|index))?|fnum"),
+    "time": re.compile(
+        r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
+        r"([mun]?s|\w*sec(onds)?)?\W*"
+    ),
+    "person": re.compile(r"(?i)(person|track)([ _]?(id|idx|index))?"),
+}
+"""How columns that no option names are called as a rule, where exactly one is."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         raise DataError(
             f"{sheet.path}, line 1: no column looks like {options.joints!r}; say how they are named with --joints"
         )
-    found = _by_number(found)
+    found = _layout.by_number(found)
     skeleton = _layout_of(sheet, found, options)
     by_joint = [
         _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
@@ -164,22 +173,6 @@ def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
         if match:
             found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
     return found
-
-
-NUMBERED = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
-
-
-def _by_number(found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Landmarks that are called by their numbers (``x0 … z32``, ``landmark_0_x``) by the names they stand for."""
-    numbers = [re.search(r"(\d{1,3})$", joint) for joint in found]
-    places = [int(n[1]) for n in numbers if n]
-    if len(places) < len(found) or len(found) not in NUMBERED:
-        return found
-    first = min(places)
-    if first > 1 or sorted(places) != list(range(first, first + len(found))):
-        return found
-    names = layouts.get(NUMBERED[len(found)]).joints
-    return {names[place - first]: columns for place, columns in zip(places, found.values(), strict=True)}
 
 
 def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:
@@ -216,9 +209,10 @@ def _declared(sheet: Sheet, options: Options) -> dict[str, str]:
     found = {}
     for meaning in _META:
         name = getattr(options, meaning)
-        if name in sheet.header:
-            found[meaning] = name
-        elif name != _DEFAULTS[meaning]:
+        same = [name] if name != _DEFAULTS[meaning] else [n for n in sheet.header if _USUAL[meaning].fullmatch(n)]
+        if name in sheet.header or (len(same) == 1 and same[0] in sheet.header):
+            found[meaning] = name if name in sheet.header else same[0]
+        elif name and name != _DEFAULTS[meaning]:
             raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --{meaning} names")
     for name in options.columns:
         if name not in sheet.header:
@@ -378,11 +372,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         if certain is not None:
             confidence = np.zeros(frames.shape[:3], dtype=np.float32)
             confidence.reshape(-1, confidence.shape[2])[place] = certain[rows]
-        wanted = unit.detail["fps"]
-        if options.fps is not None and timing.fps and abs(timing.fps - wanted) > _time.SAME_RATE * wanted:
-            frames = _time.resample(frames, timing.fps, wanted).astype(np.float32)
-            if confidence is not None:
-                confidence = _time.resample(confidence[..., None], timing.fps, wanted)[..., 0]
+        frames, confidence = _time.brought(frames, confidence, timing.fps, options.fps)
         clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, columns(rows)))
     return clips
 
@@ -412,7 +402,8 @@ def _times(sheet: Sheet, declared: Mapping[str, str], options: Options) -> npt.N
         raise DataError(f"{sheet.path}, line {sheet.lines[texts.index('')]}: column {column} is empty")
     if options.decimal == ",":
         texts = [t.replace(",", ".") for t in texts]
-    if options.time_unit == "auto":
+    coarse = not {"clip", "person"} & set(declared) and len(set(texts)) <= len(texts) / 2
+    if options.time_unit == "auto" and not coarse:
         with contextlib.suppress(ValueError):
             if _time.counts_frames(np.array([float(t) for t in texts])):
                 return None  # _timing takes it for numbers
@@ -423,18 +414,17 @@ def _timing(
     sheet: Sheet, rows: npt.NDArray[np.int64], declared: Mapping[str, str], times: npt.NDArray[np.float64] | None
 ) -> Timing:
     """Rate and places of the rows of a clip: by number, else by stamp, else in their order."""
-    rate = None if times is None else _time.of_stamps(times[rows], sheet.path)
+    stamps = None if times is None else times[rows] if "person" in declared else _time.apart(times[rows])
     numbers = declared.get("frame", declared.get("time") if times is None else None)
     if numbers is None:
-        if rate is None and "person" in declared:
+        if stamps is None and "person" in declared:
             raise DataError(f"{sheet.path}: with a column for persons, one for the frame or the time is needed")
-        return rate or Timing(None, np.arange(len(rows)), len(rows))
+        return Timing(None, np.arange(len(rows)), len(rows)) if stamps is None else _time.of_stamps(stamps, sheet.path)
     values = sheet.numbers([numbers])[:, 0]
     empty = np.flatnonzero(np.isnan(values))
     if len(empty):
         raise DataError(f"{sheet.path}, line {sheet.lines[int(empty[0])]}: column {numbers} is empty")
-    found = _time.of_numbers(values[rows], sheet.path)
-    return found if rate is None else dataclasses.replace(found, fps=rate.fps, error=rate.error)
+    return _time.of_both(values[rows], stamps, sheet.path)
 
 
 def _places(

@@ -11,6 +11,7 @@ only ``pose_world_landmarks`` (``keypoints3D``) are metres.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from motet.data.formats._files import find_files, stem_of
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
+from motet.data.formats._time import Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
@@ -36,6 +38,7 @@ LAYOUTS = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
 _IMAGE = ("keypoints", "landmarks", "pose_landmarks", "poseLandmarks", "hand_landmarks", "multi_hand_landmarks")
 _WORLD = ("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks", "world_landmarks")
 _SCORES = ("score", "visibility")
+_STAMP = re.compile(r"(?i)(time_?(stamps?)?|t|ts)(_?(in_?)?([mun]?s|\w*sec(onds)?))?")
 SHARES = 2.0  # coordinates below are shares of the picture; landmarks outside of it go a little beyond 1
 
 
@@ -62,20 +65,23 @@ class Options:
     licence: str = "unknown"
 
 
-def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
-    """People of every frame, each (V, 2 or 3) as they are written.
+def read_frames(path: Path, wanted: str) -> tuple[list[list[Sighting]], Timing | None]:
+    """People of every frame, each (V, 2 or 3) as they are written, and the timing where entries have stamps.
 
     Raises:
         DataError: none of the known forms, or landmarks whose number changes; names file, frame and landmark.
     """
     content = read_json(path, lines=True)
     frames = field(content, "frames", "data", "poses") if isinstance(content, dict) else content
+    timing: Timing | None = None
     if isinstance(content, dict) and frames is None:  # one frame, or frames under their numbers
         numbered = content and all(str(k).isdecimal() and len(str(k)) < 12 for k in content)
         one = set(content) & {*_IMAGE, *_WORLD}
-        frames = _between(content, path) if numbered else [content] if one else None
+        timing = _time.of_numbers([int(k) for k in content], path) if numbered else None
+        frames = _between(list(content.values()), timing) if timing else [content] if one else None
     elif isinstance(frames, list):
-        frames = _stated(frames, path)
+        timing = _stated(frames, path)
+        frames = _between(frames, timing) if timing else frames
     if not isinstance(frames, list) or not frames:
         raise DataError(f"{path}: neither a list of frames nor an object with 'frames'")
     found = [_people(frame, wanted, f"{path}, frame {number}") for number, frame in enumerate(frames)]
@@ -89,24 +95,32 @@ def read_frames(path: Path, wanted: str) -> list[list[Sighting]]:
     if len(shapes) > 1:
         counts = " and ".join(f"{counted(v, 'landmark')} of {counted(c, 'coordinate')}" for v, c in sorted(shapes))
         raise DataError(f"{path} holds {counts}; a clip must have one kind")
-    return found
+    rate = field(content, "fps", "frame_rate", "frameRate")
+    if type(rate) in (int, float) and 0 < rate < 1e6 and (timing is None or timing.fps is None):
+        timing = Timing(float(rate), np.arange(len(frames)), len(frames))
+    return found, timing
 
 
-def _between(content: dict[str, Any], path: Path) -> list[Any]:
-    """Frames by their numbers, null between them."""
-    timing = _time.of_numbers([int(k) for k in content], path)
-    frames: list[Any] = [None] * timing.count
-    for at, frame in zip(timing.place.tolist(), content.values(), strict=True):
-        frames[at] = frame
-    return frames
+def _between(entries: list[Any], timing: Timing) -> list[Any]:
+    """Frames of entries at their places, null between them; several entries of one frame are several people."""
+    found: list[list[Any]] = [[] for _ in range(timing.count)]
+    for at, entry in zip(timing.place.tolist(), entries, strict=True):
+        found[at].append(entry)
+    return [{"people": entries} if len(entries) > 1 else entries[0] if entries else None for entries in found]
 
 
-def _stated(frames: list[Any], path: Path) -> list[Any]:
-    """Frames in the places that they state (``frame``, ``frame_index`` …), null between them."""
-    found = [field(f, "frame", "frame_index", "frameIndex", "frame_id", "frame_number") for f in frames]
-    if len(found) < 2 or not all(type(n) is int for n in found) or len(set(found)) < len(found):
-        return frames
-    return _between({str(n): f for n, f in zip(found, frames, strict=True)}, path)
+def _stated(entries: list[Any], path: Path) -> Timing | None:
+    """Places of entries that state a number (``frame``, ``frame_index`` …) or a time; None where not all do."""
+    if len(entries) < 2:
+        return None
+    numbers = [field(e, "frame", "frame_index", "frameIndex", "frame_id", "frame_number") for e in entries]
+    called = next((k for k in entries[0] if _STAMP.fullmatch(k)), "") if isinstance(entries[0], dict) else ""
+    stamps = [field(e, called) for e in entries]
+    timed = all(type(s) in (int, float) and abs(s) < 1e300 for s in stamps)
+    times = _time.in_seconds(np.array(stamps, dtype=np.float64), called, path) if timed else None
+    if all(type(n) is int for n in numbers):
+        return _time.of_both(np.array(numbers, dtype=np.float64), times, path)
+    return None if times is None else _time.of_stamps(times, path)
 
 
 def _people(frame: Any, wanted: str, where: str) -> list[Sighting]:
@@ -210,11 +224,14 @@ def discover(source: Path, options: Options) -> Plan:
     kinds: Counter[_Kind] = Counter()
     reason: DataError | None = None
     skeletons = {}
+    rates: list[tuple[str, Timing | None]] = []
     for unit in units:
         try:
-            kind = _kind(read_frames(unit.path, options.landmarks))
+            frames, timing = read_frames(unit.path, options.landmarks)
+            kind = _kind(frames)
             skeletons[kind.joints] = _layout(kind, unit.name)
             kinds[kind] += 1
+            rates.append((unit.name, timing))
         except DataError as error:
             reason = reason or error  # *read* will say so again, and can be asked to continue
     if not kinds:
@@ -223,12 +240,13 @@ def discover(source: Path, options: Options) -> Plan:
     skeleton = skeletons[min(skeletons)]
     channels = ("x", "y", "z")[: min(k.channels for k in kinds)]
     _note(source, kinds, skeleton, channels, options)
-    common = {"skeleton": skeleton.name, "channels": len(channels)}
+    fps = _time.one_rate(rates, options.fps)
+    common = {"skeleton": skeleton.name, "channels": len(channels), "fps": fps}
     return Plan(
         units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
         skeleton=skeleton,
         persons=options.persons,
-        fps=options.fps,
+        fps=fps,
         measure=_measure(options, kinds),
         channels=channels,
         class_names=tuple(names.class_names),
@@ -271,11 +289,13 @@ def _measure(options: Options, kinds: Counter[_Kind]) -> str:
 def read(unit: Unit, options: Options) -> list[RawClip]:
     from motet.data.convert import convert
 
-    frames = read_frames(unit.path, options.landmarks)
+    frames, timing = read_frames(unit.path, options.landmarks)
     kind, target = _kind(frames), layouts.get(unit.detail["skeleton"])
     skeleton = _layout(kind, unit.name)
     people = follow(frames, kind.joints, kind.channels, options.persons)
     points, confidence = people.frames[..., : unit.detail["channels"]], people.confidence
+    if options.fps is not None and timing is not None:
+        points, confidence = _time.brought(points, confidence, timing.fps, options.fps)
     if options.landmarks == "image" and kind.shares and options.width and options.height:
         # the depth of MediaPipe Pose is on the scale of x
         points = points * np.array([options.width, options.height, options.width], np.float32)[: points.shape[-1]]

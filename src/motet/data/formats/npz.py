@@ -11,7 +11,6 @@
 ``subject``         (N,) integers into ``subject_names``, or the names themselves
 ``view``            (N,) integers into ``view_names``; becomes the camera number and, by name, the column ``view``
 ``rep``             (N,) repetition, number or text
-``name``            (N,) text: what the clips are called
 ``frame_label``     (sum of lengths,) integers into ``class_names``, -1 = unlabelled: labels along time, which become
                     the track ``labels``
 ``name``            (N,) texts, the names of the clips; ``source`` (N,) texts, where each comes from
@@ -51,7 +50,8 @@ from motet.data.formats import _layout
 from motet.data.formats._axes import Up
 from motet.data.formats._files import bare, check_unpacked, find_files, opened, version
 from motet.data.formats._names import subject_numbers
-from motet.data.formats._sensors import join_nodes
+from motet.data.formats._sensors import join_nodes, note_pauses
+from motet.data.formats._time import in_seconds
 from motet.data.formats.base import Column, Format, Plan, RawClip, SensorPlan, Unit
 from motet.data.skeletons import Skeleton
 
@@ -145,7 +145,7 @@ class _Set:
     """The arrays of a file, checked as they are asked for."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.arrays = path, load_arrays(path)
+        self.path, self.stem, self.arrays = path, bare(path).stem, load_arrays(path)
         self.clips = len(self.offsets("offset", len(self.positions()))) - 1
 
     def fail(self, what: str) -> DataError:
@@ -242,9 +242,7 @@ class _Set:
                 fill("rep", repetition)
         for name in self.extras():
             if name in (*STRUCTURE, *WORDS):
-                raise self.fail(
-                    f"array {name!r} cannot be a column, because every archive has one of that name; rename it"
-                )
+                raise self.fail(f"array {name!r} cannot be a column: every archive has one of that name; rename it")
             kinds = self.names(f"{name}_names")
             values = self.index(name, kinds) if kinds else self.per_clip(name)
             fill(name, [None if v is None else kinds[v] for v in values] if kinds and values else values)
@@ -270,11 +268,10 @@ class _Set:
         """
         stated = self.names("name")
         if not stated:
-            return [f"{bare(self.path).stem}_{i:05d}" for i in range(self.clips)]
+            return [f"{self.stem}_{i:05d}" for i in range(self.clips)]
         if len(stated) != self.clips or len(set(stated)) < self.clips or not all(stated):
-            raise self.fail(
-                f"array 'name' has {len({*stated} - {''})} distinct names for {counted(self.clips, 'clip')}"
-            )
+            distinct = len({*stated} - {""})
+            raise self.fail(f"array 'name' has {distinct} distinct names for {counted(self.clips, 'clip')}")
         return stated
 
     def confidence(self) -> Array | None:
@@ -330,14 +327,12 @@ def skeleton_of(found: _Set, options: Options) -> Skeleton:
         _check_parents(found, skeleton, parents)
     if skeleton is None:
         if parents is None:
-            skeleton = _layout.of_names(
-                joints, found.path, prefix=bare(found.path).stem, remedy="an array 'parents' or a"
-            )
+            skeleton = _layout.of_names(joints, found.path, prefix=found.stem, remedy="an array 'parents' or a")
         elif parents.shape != (count,) or parents.dtype.kind not in "iu":
             raise found.fail(f"no built-in layout has these joint names, and 'parents' is not ({count},) integers")
         else:
             try:
-                skeleton = layouts.build(f"{bare(found.path).stem}-{count}", joints, [int(p) for p in parents])
+                skeleton = layouts.build(f"{found.stem}-{count}", joints, [int(p) for p in parents])
             except ConfigError as error:
                 raise found.fail(str(error)) from error
     positions = found.positions()
@@ -357,7 +352,7 @@ def _check_parents(found: _Set, skeleton: Skeleton, parents: Array) -> None:
         raise found.fail(f"'parents' is {parents.dtype} {parents.shape}, not ({len(skeleton)},) integers")
     theirs = [-1 if p == joint else int(p) for joint, p in enumerate(parents.tolist())]
     try:
-        layouts.build(f"{bare(found.path).stem}", skeleton.joints, theirs)
+        layouts.build(found.stem, skeleton.joints, theirs)
     except ConfigError as error:
         raise found.fail(f"'parents' is no tree ({error})") from error
     ours = [-1 if p == joint else p for joint, p in enumerate(skeleton.parents)]
@@ -457,6 +452,8 @@ def _sensor_clips(found: _Set, prefix: str, options: Options) -> tuple[list[int]
         lengths.append(np.diff(found.offsets(f"{name}_offset", len(found.arrays[name]))))
         if len(lengths[-1]) != found.clips:
             raise found.fail(f"array '{name}_offset' is for {len(lengths[-1])} of {counted(found.clips, 'clip')}")
+        if len(nodes) > 1:
+            note_pauses(f"{found.path}, {name}", [_stamps(found, name, i) for i in range(found.clips)])
     clips = [i for i in range(found.clips) if any(n[i] for n in lengths)]
     if not clips:
         raise found.fail(f"the sensor {prefix!r} recorded nothing")
@@ -470,10 +467,15 @@ def _sensor_frames(found: _Set, prefix: str, clip: int, options: Options) -> npt
     if len(nodes) == 1:
         return found.arrays[nodes[0]][rows[0]].reshape(-1, 2, 3).astype(np.float32)
     values = [found.arrays[n][r].astype(np.float64) for n, r in zip(nodes, rows, strict=True)]
-    times = [found.arrays[f"{n}_time"][r].astype(np.float64) for n, r in zip(nodes, rows, strict=True)]
-    if not all(np.isfinite(t).all() for t in times):
-        raise found.fail(f"a time of sensor {prefix!r} is NaN or infinite in clip {clip}")
-    return join_nodes(times, values, options.sensor_fps)
+    return join_nodes([_stamps(found, n, clip) for n in nodes], values, options.sensor_fps)
+
+
+def _stamps(found: _Set, node: str, clip: int) -> npt.NDArray[np.float64]:
+    """Seconds of the samples of a node in a clip."""
+    times = found.arrays[f"{node}_time"][slice(*found.arrays[f"{node}_offset"][clip : clip + 2].tolist())]
+    if not np.isfinite(times).all():
+        raise found.fail(f"array '{node}_time' is NaN or infinite in clip {clip}")
+    return in_seconds(times.astype(np.float64), f"{node}_time", found.path)
 
 
 def read(unit: Unit, options: Options) -> list[RawClip]:

@@ -45,7 +45,8 @@ def _series(items: Any, name: str, path: Path) -> tuple[Any, Any, Any]:
     if f"{name}/confidence" in items:
         sure = array(items, f"{name}/confidence", path).astype(np.float64)
     if f"{name}/timestamps" in items and items[f"{name}/timestamps"].values is not None:
-        times: Any = array(items, f"{name}/timestamps", path).astype(np.float64)
+        stamps = array(items, f"{name}/timestamps", path).astype(np.float64)
+        times: Any = _time.in_seconds(stamps, "timestamps", path)
     else:
         start = items.get(f"{name}/starting_time")
         rate = None if start is None else start.attributes.get("rate")

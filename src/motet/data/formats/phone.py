@@ -13,6 +13,7 @@ Acceleration and angular rate are the two nodes of the layout ``imu-2``, in the 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time
@@ -45,6 +46,7 @@ PAMAP_ACTIVITIES = {
 }
 UCI_ACTIVITIES = ("walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying")
 RATES = {"wisdm": 20.0, "pamap2": 100.0, "uci-har": 50.0}
+SAME = 0.25  # relative difference of a rate by stamps from the one of the data set
 _FILES = r"(?i).*\.(csv|txt|dat)"
 
 
@@ -93,7 +95,10 @@ def _log(unit: Unit, options: Options) -> Iterator[RawClip]:
     samples = [(np.zeros(0), np.zeros((0, 3))) if p is None else _samples(p) for p in nodes]
     if not len(samples[0][0]):
         raise DataError(f"{unit.path}: it has no samples")
-    frames = join_nodes([t for t, _ in samples], [v for _, v in samples], unit.detail["fps"])
+    for path, (times, _) in zip(nodes, samples, strict=True):
+        if len(times):
+            _time.of_stamps(times, path)  # refuses what no recording lasts
+    frames = join_nodes([t for t, _ in samples], [v for _, v in samples], unit.detail["fps"], pauses=True)
     yield RawClip(unit.name, frames, columns=unit.detail["columns"])
 
 
@@ -105,15 +110,26 @@ def _stretches(keys: Sequence[object]) -> Iterator[tuple[int, int]]:
             start = i
 
 
-def _wisdm_rows(path: Path) -> tuple[list[tuple[str, str]], Array]:
-    """(user, activity) of each sample, and (n, 3) readings; lines that are cut short are left out, as they came."""
+def _placed(times: Array, frames: Array, rate: float, path: Path) -> Array:
+    """The same with absent samples in pauses, where the stamps rise at the rate of the recordings."""
+    if len(times) < 3 or not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        return frames
+    try:
+        timing = _time.of_order(times, path)
+    except DataError:
+        return frames
+    return _time.spread(timing, frames) if abs((timing.fps or 0) - rate) < SAME * rate else frames
+
+
+def _wisdm_rows(path: Path) -> tuple[list[tuple[str, str]], Array, Array]:
+    """(user, activity) of each sample, its time, and (n, 3) readings; without lines that are cut short."""
     keys, values = [], []
     for line in re.split(r"[;\n]", read_text(path)):
         cells = [c.strip() for c in line.strip().rstrip(",").split(",")]
         if len(cells) != 6:
             continue
         try:
-            found = [float(c) for c in cells[3:]]
+            found = [float(c) for c in cells[2:]]
         except ValueError:
             continue
         if np.isfinite(found).all():
@@ -121,17 +137,21 @@ def _wisdm_rows(path: Path) -> tuple[list[tuple[str, str]], Array]:
             values.append(found)
     if not keys:
         raise DataError(f"{path}: no line is user,activity,time,x,y,z")
-    return keys, np.array(values)
+    table = np.array(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MotetNote)  # of its versions, each has another unit
+        return keys, _time.in_seconds(table[:, 0], "the third column", path), table[:, 1:]
 
 
 def _wisdm(unit: Unit, options: Options) -> Iterator[RawClip]:
-    keys, values = _wisdm_rows(unit.path)
+    keys, times, values = _wisdm_rows(unit.path)
     classes: Sequence[str] = unit.detail["classes"]
     node = int("_gyro_" in unit.path.name.lower())  # of the layout imu-2
     for number, (start, end) in enumerate(_stretches(keys)):
         user, activity = keys[start]
         frames = np.zeros((end - start, 2, 3))
         frames[:, node] = values[start:end]
+        frames = _placed(times[start:end], frames, RATES["wisdm"], unit.path)
         columns: dict[str, Column] = {"label": classes.index(activity), "repetition": number}
         columns |= {"subject": int(user)} if user.isdecimal() and len(user) < 10 else {"subject_name": user}
         yield RawClip(f"{bare(unit.path).stem}_{number:05d}", frames, columns=columns)
@@ -159,6 +179,7 @@ def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
             continue  # 0: between two activities
         block = table[start:end, [*range(first, first + 3), *range(first + 6, first + 9)]]
         frames = np.where(np.isfinite(block), block, 0).reshape(-1, 2, 3)
+        frames = _placed(table[start:end, 0], frames, RATES["pamap2"], unit.path)
         columns = {
             "label": known.index(int(activity)),
             "subject": int(named[1]) if named else None,

@@ -27,8 +27,9 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted
 from motet.data import layouts
+from motet.data.formats import _time
 from motet.data.formats._files import bare, find_files, natural_key, read_text
-from motet.data.formats._sensors import join_nodes
+from motet.data.formats._sensors import join_nodes, note_pauses
 from motet.data.formats.base import Format, Plan, RawClip, SensorPlan, Unit
 
 # in the order of the activity numbers, from 1
@@ -52,7 +53,6 @@ LAYOUT = "azure-kinect-32"
 NODES = ("accelerometer", "gyroscope")  # of the layout imu-2
 DEVICES = ("watch", "phone", "meta_wrist", "meta_hip")
 GROUPS = ("young", "old")
-LONGEST_STEP = 2.0  # seconds between two samples; the sensors give 32 to 50 a second
 _NAME = re.compile(r"(?i)S(\d{2})A(\d{2})T(\d{2})\.csv")
 Samples = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -171,10 +171,7 @@ def read_samples(path: Path) -> Samples:
     moments, readings = np.array(times), np.array(values).reshape(-1, 3)
     if not (np.isfinite(moments).all() and np.isfinite(readings).all()):
         raise DataError(f"{path}: a time or reading is NaN or infinite")
-    steps = np.diff(moments)
-    if (steps > 0).any() and np.median(steps[steps > 0]) > LONGEST_STEP:
-        moments /= 1000  # a clock of milliseconds
-    return moments, readings
+    return _time.in_seconds(moments, "the first column", path), readings
 
 
 def _skeleton_rows(path: Path, columns: int) -> npt.NDArray[np.float64]:
@@ -219,6 +216,8 @@ def _worn(files: Mapping[str, Path], options: Options) -> dict[str, npt.NDArray[
         if any(nodes):
             empty = np.zeros(0), np.zeros((0, 3))
             samples = [empty if path is None else _samples_or_none(path, empty) for path in nodes]
+            for path, (times, _) in zip(nodes, samples, strict=True):
+                note_pauses(f"{path}", [times])
             sensors[device] = join_nodes([t for t, _ in samples], [v for _, v in samples], options.sensor_fps)
     return sensors
 

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
+from motet.data.formats import _time
 from motet.data.formats._files import bare, find_files
 from motet.data.formats._names import subject_numbers
 from motet.data.formats.base import Format, Plan, RawClip, Unit
@@ -37,7 +38,7 @@ from motet.data.timing import LONGEST_GAP, clock, nearest, resample
 
 Array = npt.NDArray[Any]
 _TRIADS = ("accelerometer", "gyroscope", "magnetometer")
-_UNITS = {"_time_ms": 1e-3, "_time": 1.0}
+_UNITS = ("_time_ms", "_time")
 SHARED = 0.5  # share of the longer recording that all clocks must have in common
 
 
@@ -85,7 +86,8 @@ def _stamps(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.float64]:
         raise DataError(
             f"{path}: array '{name}{unit}' is not one time stamp for each of {counted(len(arrays[name]), 'sample')}"
         )
-    return stamps.astype(np.float64) * _UNITS[unit]
+    found = stamps.astype(np.float64)
+    return found * 1e-3 if unit == "_time_ms" else _time.in_seconds(found, f"{name}_time", path)
 
 
 def _offsets(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.int64]:

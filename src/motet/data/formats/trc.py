@@ -8,13 +8,14 @@ its columns are positions (``NAME_tx``, ``NAME_X`` …); angles of joints are no
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import DataError
+from motet.core.errors import DataError, MotetNote
 from motet.core.text import counted
 from motet.data.formats import _time
 from motet.data.formats._files import read_text
@@ -64,7 +65,10 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
     start = next((i for i, line in enumerate(lines[:10]) if line.lower().startswith("frame#")), None)
     if start is None:
         raise DataError(f"{path}: it has no line 'Frame# Time …', so it is no .trc file")
-    facts = dict(zip(lines[1].lower().split(), lines[2].split(), strict=False)) if start > 2 else {}
+    named, stated = (
+        ((x.rstrip().split("\t") if "\t" in x else x.split()) for x in lines[1:3]) if start > 2 else ([], [])
+    )
+    facts = {n.strip().lower(): v.strip() for n, v in zip(named, stated, strict=False)}
     parts = (
         [c.strip() for c in lines[start].rstrip("\r\n").split("\t")] if "\t" in lines[start] else lines[start].split()
     )
@@ -80,9 +84,17 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
     except (KeyError, ValueError):
         rate = None
     numbered = np.isfinite(values[:, 0]).all()
-    timing = _time.of_numbers(values[:, 0] if numbered else range(len(values)), path)
-    if rate is None and np.isfinite(values[:, 1]).all():
-        rate = _time.of_stamps(values[:, 1], path).fps
+    timed = np.isfinite(values[:, 1]).all() and len(np.unique(values[:, 1])) == len(values)
+    times = _time.in_seconds(values[:, 1], "the column Time", path) if timed else None
+    timing = _time.of_both(values[:, 0] if numbered else np.arange(len(values), dtype=np.float64), times, path)
+    if rate and timing.fps and abs(timing.fps - rate) > max(_time.SAME_RATE, timing.error) * rate:
+        warnings.warn(
+            f"{path}: its header says {rate:.4g} frames/s and its times {timing.fps:.4g}, which is taken",
+            MotetNote,
+            stacklevel=2,
+        )
+        rate = timing.fps
+    rate = rate or timing.fps
     placed = _time.spread(timing, points * metres(unit, path))
     return Recording(tuple(names), placed[:, None], fps=rate, up="+y")
 
@@ -104,7 +116,7 @@ def _read_table(lines: list[str], path: Path, options: Options) -> Recording:
             "export positions with OpenSim's PointKinematics or BodyKinematics"
         )
     values = _rows(lines, start + 2, len(header), path)
-    timing = _time.of_stamps(values[:, 0], path)
+    timing = _time.of_stamps(_time.in_seconds(values[:, 0], "the column time", path), path)
     points = np.stack([[values[:, axes[a]] for a in "xyz"] for axes in joints.values()]).transpose(2, 0, 1)
     placed = _time.spread(timing, _absent_zero(points) * metres(options.unit or "m", path))
     return Recording(tuple(joints), placed[:, None], fps=timing.fps, up="+y")

@@ -3,7 +3,8 @@
 ``joints_sSS_eEE.txt`` (subject, recording) holds a line a frame: its number and 20 × ``x y z`` in metres (Kinect v1).
 Frame numbers have gaps, since not every picture gave a skeleton, and now and then one comes twice. ``actionLabel.txt``
 names each recording (``s01_e01``) and below it its actions with first and last frame (``walk: 252 390``; ``NaN`` for
-an action that is missing); the numbers are those of the frames, not of the lines.
+an action that is missing); the numbers are those of the frames, not of the lines. Frames keep their order; where the
+numbers pause, frames are absent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from motet.core.errors import DataError, MotetWarning
 from motet.data import layouts
+from motet.data.formats import _time
 from motet.data.formats._files import bare, beside, find_files, read_table, read_text, walk
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
@@ -150,7 +152,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     frames = table[:, 1:].reshape(-1, JOINTS, 3)
     name, columns = _recording(path), {"subject": int(found[1]), "repetition": int(found[2])}
     if unit.detail is None:
-        return [RawClip(name, frames, columns=columns)]
+        return [RawClip(name, _time.spread(_time.of_order(table[:, 0], path), frames), columns=columns)]
     if not unit.detail:
         raise DataError(f"{path}: the label file has no action of recording {name}")
     clips = []
@@ -158,9 +160,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         inside = (table[:, 0] >= first) & (table[:, 0] <= last)
         if not inside.any():
             raise DataError(f"{path}: no frame lies in {first} to {last}, where {CLASS_NAMES[label]} is labelled")
-        clips.append(
-            RawClip(f"{name}_{number:02d}", frames[inside], columns={**columns, "label": label, "start": first})
-        )
+        there = _time.spread(_time.of_order(table[inside, 0], path), frames[inside])
+        clips.append(RawClip(f"{name}_{number:02d}", there, columns={**columns, "label": label, "start": first}))
     return clips
 
 
