@@ -90,7 +90,7 @@ def test_clocks_that_run_apart(tmp_path: Path) -> None:
         ({"watch_label": np.full(800, 9)}, "'watch_label' is not one index"),
         ({"phone": np.full((800, 6), np.nan)}, "stream 'phone' is empty, NaN"),
         ({"phone": np.zeros((800, 5))}, "a multiple of 3"),
-        ({f"{n}_time": np.append(np.arange(399) / 100, 1e7).tolist() * 2 for n in ("phone", "watch")}, "correct the time stamps"),
+        (dict.fromkeys(("phone_time", "watch_time"), [*np.arange(399) / 100, 1e7] * 2), "correct the time stamps"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
