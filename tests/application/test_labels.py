@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,10 +127,35 @@ def test_a_page_is_told_what_it_does_not_know(archive: MotionArchive) -> None:
 def test_undo_ends_where_somebody_else_has_changed_the_labels(archive: MotionArchive) -> None:
     labels = Labels(archive, "labels")
     labels.edit([add(0, 1)], "ann")
-    labels.edit([{"do": "change", "id": labels.all()[0].id, "end": 2}], "bob")
+    labels.edit([{"do": "rename", "name": "walk", "to": "run"}], "bob")
     with pytest.raises(MotetError, match="changed elsewhere"):
         labels.undo("ann")
-    assert spans(labels) == [(0, 0, 2, "walk")]
+    assert spans(labels) == [(0, 0, 1, "run")]
+
+
+def test_the_same_label_of_another_rater_is_there_after_a_restart(archive: MotionArchive) -> None:
+    labels = Labels(archive, "labels")
+    for rater in ("ann", "bob"):
+        labels.edit([add(0, 9)], rater)
+    own = {i.rater: i.id for i in labels.all()}
+    with pytest.raises(MotetError, match="only change their own"):
+        labels.edit([{"do": "remove", "id": own["bob"]}], "ann")
+    labels.edit([{"do": "remove", "id": own["ann"]}], "ann")
+    assert [i.rater for i in reopened(labels).all()] == [i.rater for i in labels.all()] == ["bob"]
+
+
+def test_imported_labels_never_change(archive: MotionArchive) -> None:
+    given = [{"recording": "one", "start": 0.0, "end": 4.0, "label": "walk"}]
+    archive.tracks.save("labels", given)
+    labels = Labels(MotionArchive.open(archive.path), "labels")
+    labels.edit([add(5, 6)], "ann")
+    labels.edit([{"do": "rename", "name": "walk", "to": "run"}], "ann")
+    assert labels.classes == ["sit", "walk", "run"]
+    with pytest.raises(MotetError, match="imported labels"):
+        labels.edit([add(0, 9)], "unknown")
+    assert spans(labels) == [(0, 5, 6, "run")]
+    rows = reopened(labels).tracks["labels"].filter(pl.col("rater").is_null())
+    assert rows.select("recording", "start", "end", "label").to_dicts() == given
 
 
 @pytest.mark.parametrize(

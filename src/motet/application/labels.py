@@ -14,7 +14,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.files import write_json
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.data.tracks import check_name
+from motet.data.tracks import UNKNOWN, check_name
 
 NAME_LENGTH = 80
 SHORTEST = 0.01
@@ -90,7 +90,7 @@ class Labels:
             if (self.tracks.folder / f"{self.track}.journal").exists():
                 self.tracks.save(self.track, rows)  # folds the edits of the last time into the table
             for row in rows.iter_rows(named=True):
-                clip, rater = number[row["recording"]], row["rater"] or "unknown"
+                clip, rater = number[row["recording"]], row["rater"] or UNKNOWN
                 self._put(
                     Interval(next(self._ids), clip, row["start"], row["end"], row["label"], rater, row["certainty"])
                 )
@@ -147,13 +147,16 @@ class Labels:
         Args:
             operations: ``{"do": "add", "clip", "start", "end", "label", "certainty"?}``, ``{"do": "change", "id", …}``,
                 ``{"do": "remove", "id"}``, ``{"do": "class", "name"}``, ``{"do": "rename", "name", "to"}``. What is
-                added or changed cuts other labels of the same rater where it lies on them.
+                added or changed cuts other labels of the same rater where it lies on them. Imported labels, which
+                name no rater, never change.
             rater: who edits.
 
         Raises:
             ConfigError, DataError: an operation that makes no sense; nothing is changed then.
         """
         rater = _word(rater, "the rater's name")
+        if rater == UNKNOWN:
+            raise ConfigError(f"{UNKNOWN!r} is the rater of imported labels, which are never changed; choose another name")
         with self._lock:
             draft = _Draft(self)
             classes = list(self.classes)
@@ -179,14 +182,18 @@ class Labels:
             name, to = _word(operation.get("name"), "a class"), _word(operation.get("to"), "a class")
             if name not in classes:
                 raise ConfigError(f"there is no class {name!r}")
-            classes[:] = list(dict.fromkeys(to if c == name else c for c in classes))
-            for one in [i for i in draft.intervals() if i.label == name]:
+            kept = [name] if any(i.label == name and i.rater == UNKNOWN for i in draft.intervals()) else []
+            new = [part for c in classes for part in ([*kept, to] if c == name else [c])]
+            classes[:] = list(dict.fromkeys(new))
+            for one in [i for i in draft.intervals() if i.label == name and i.rater != UNKNOWN]:
                 draft.remove(one)
                 draft.add(replace(one, id=next(self._ids), label=to))
         elif what == "add":
             draft.place(self._interval(operation, rater))
         elif what in ("change", "remove"):
             one = draft.get(operation.get("id"))
+            if one.rater != rater:
+                raise ConfigError(f"this label is of {one.rater}; {rater} can only change their own")
             draft.remove(one)
             if what == "change":
                 fields = {k: operation[k] for k in ("start", "end", "label", "certainty") if k in operation}
@@ -270,6 +277,7 @@ class _Draft:
         self.labels = labels
         self.removed: dict[int, Interval] = {}
         self.added: dict[int, Interval] = {}
+        self._of: dict[tuple[int, str], set[int]] = defaultdict(set)  # what was added, by recording and rater
 
     def intervals(self) -> list[Interval]:
         return [one for one in self.labels.all() if one.id not in self.removed] + list(self.added.values())
@@ -289,11 +297,12 @@ class _Draft:
 
     def add(self, one: Interval) -> None:
         self.added[one.id] = one
+        self._of[one.clip, one.rater].add(one.id)
 
     def place(self, new: Interval) -> None:
         """Add, and cut what lies there."""
         mine = [one for one in self.labels.others_in(new.clip, new.rater) if one.id not in self.removed]
-        mine += [one for one in self.added.values() if (one.clip, one.rater) == (new.clip, new.rater)]
+        mine += [self.added[i] for i in sorted(self._of[new.clip, new.rater]) if i in self.added]
         for one in mine:
             if one.id == new.id or one.end <= new.start or one.start >= new.end:
                 continue

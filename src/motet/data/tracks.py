@@ -35,6 +35,8 @@ COLUMNS: dict[str, pl.DataType] = {
 Row = Mapping[str, Any]
 Integers = npt.NDArray[np.int64]
 UNLABELLED = -1
+UNKNOWN = "unknown"
+"""the rater of intervals that name none."""
 
 
 def check_name(name: str) -> str:
@@ -192,7 +194,8 @@ class Tracks(Mapping[str, pl.DataFrame]):
         Args:
             name: track, created if it is new.
             add: intervals.
-            remove: intervals that are there (their recording, start, end and label).
+            remove: intervals that are there (their recording, start, end and label); those of one rater where a rater
+                is named.
 
         Raises:
             DataError: an added interval does not fit its recording; nothing is written.
@@ -263,7 +266,9 @@ class Tracks(Mapping[str, pl.DataFrame]):
 
 def _replay(whole: pl.DataFrame, journal: Path) -> pl.DataFrame:
     """The table after the edits of a journal; a last line that was cut off by a crash is passed over."""
-    rows = whole.to_dicts()
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in whole.to_dicts():
+        rows.setdefault(row["recording"], []).append(row)
     lines = journal.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, 1):
         if not line:
@@ -274,11 +279,12 @@ def _replay(whole: pl.DataFrame, journal: Path) -> pl.DataFrame:
             if number == len(lines):
                 break
             raise DataError(f"{journal}, line {number}: not an edit ({error}); remove the line") from error
-        gone = {_key(r) for r in edit["remove"]}
-        rows = [r for r in rows if _key(r) not in gone]
+        gone = {(*_key(r), r["rater"]) for r in edit["remove"]}
+        for name in {r["recording"] for r in edit["remove"]} & set(rows):
+            rows[name] = [r for r in rows[name] if not gone & {(*_key(r), None), (*_key(r), r["rater"] or UNKNOWN)}]
         for new in edit["add"]:
-            rows = [part for r in rows for part in _cut(r, new)] + [new]
-    return table(rows)
+            rows[new["recording"]] = [part for r in rows.get(new["recording"], ()) for part in _cut(r, new)] + [new]
+    return table(row for own in rows.values() for row in own)
 
 
 def _key(row: Row) -> tuple[Any, ...]:
