@@ -41,6 +41,7 @@ def labelled(archive: MotionArchive, page: Path) -> None:
     session = Session(archive, None, track="labels", rater="ann")
     try:
         session.teacher.close()
+        session.moments.begin()
         session.moments.ready.wait()
         for rater, clips in (("ann", range(0, len(archive), 3)), ("ben", range(0, len(archive), 9))):
             ends = archive.lengths / archive.fps

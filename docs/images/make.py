@@ -89,6 +89,7 @@ def main() -> None:
         )
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         with app(motet.MotionArchive.open(path), browser=False, rater="ann") as running:
+            running.session.moments.begin()
             running.session.moments.ready.wait()
             page.goto(running.address)
             page.wait_for_selector("body[data-ready]")

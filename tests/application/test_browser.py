@@ -218,6 +218,31 @@ def test_similar_moments_the_map_and_a_lasso(page: Any, running: Application) ->
     assert len(intervals(running, 1, page)) == 24
 
 
+def test_moments_of_a_state_are_found_by_person_and_the_map_shows_certainty(page: Any, running: Application) -> None:
+    archive, tracks = running.session.archive, running.session.archive.tracks
+    rows = [
+        {"recording": name, "start": 0.0, "end": 0.5, "label": f"state {i % 2}", "certainty": 1 - i / 40}
+        for i, name in enumerate(archive.clips["name"])
+    ]
+    tracks.save("states", rows)
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    page.click("#tab-similar")
+    page.select_option("#track", label="state 1")
+    sync_api.expect(page.locator("#hits li")).to_have_count(12)
+    assert page.locator("#hits small").first.inner_text().endswith("43 %")  # the least certain one first
+    page.select_option("#by-person", "1")
+    assert page.locator("#hits li").count() == int(
+        sum(archive.clips["subject"][i] == archive.clips["subject"].unique().sort()[1] for i in range(1, 24, 2))
+    )
+    page.click("#tab-map")
+    sync_api.expect(page.locator("#map-state")).to_contain_text("24 moments", timeout=15_000)
+    for colour, count in (("track:states", 2), ("certainty:states", 5), ("person", 4)):
+        page.select_option("#colour", colour)
+        assert page.locator("#legend > span").count() == count
+    tracks.remove("states")
+
+
 def test_typical_moments_are_proposed_before_there_are_labels(page: Any, running: Application) -> None:
     page.click("#tab-teach")
     sync_api.expect(page.locator("#teach-state")).to_contain_text("Label two classes", timeout=30_000)

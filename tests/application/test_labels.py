@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from motet.application.labels import Labels
 from motet.core.errors import MotetError
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.tracks import UNKNOWN
 from tests.conftest import stick
 
 
@@ -152,7 +153,7 @@ def test_imported_labels_never_change(archive: MotionArchive) -> None:
     labels.edit([{"do": "rename", "name": "walk", "to": "run"}], "ann")
     assert labels.classes == ["sit", "walk", "run"]
     with pytest.raises(MotetError, match="imported labels"):
-        labels.edit([add(0, 9)], "unknown")
+        labels.edit([add(0, 9)], UNKNOWN)
     assert spans(labels) == [(0, 5, 6, "run")]
     rows = reopened(labels).tracks["labels"].filter(pl.col("rater").is_null())
     assert rows.select("recording", "start", "end", "label").to_dicts() == given

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.layouts import get as layout
 from motet.data.simulate import simulate
 
+SVG = ("labels.svg", "map.svg", "learning-curve.svg")
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
@@ -75,6 +79,24 @@ def test_the_report_has_labels_raters_mistakes_and_a_map(session: Session) -> No
     matrix, classes = session.teacher.held_out()
     assert matrix.shape == (4, 4)
     assert sorted(classes) == sorted({one.label for one in session.labels.all()})
+
+
+def test_figures_are_svg_with_what_is_labelled(session: Session) -> None:
+    if not session.labels.all():
+        named(session, range(18), "ann")
+    for _ in range(2):
+        session.labels.edit([{"do": "add", "clip": 0, "start": 0.0, "end": 0.5, "label": "other"}], "cy")
+        session.teacher.fit()
+        session.labels.edit([{"do": "add", "clip": 1, "start": 0.0, "end": 0.5, "label": "other"}], "cy")
+        session.teacher.fit()
+    name, content = session.export("figures")
+    assert name.endswith("-figures.zip")
+    drawn = {one: ElementTree.fromstring(zipfile.ZipFile(io.BytesIO(content)).read(one)) for one in SVG}
+    marks = {one: [node.tag.split("}")[1] for node in root.iter()].count for one, root in drawn.items()}
+    assert marks["map.svg"]("circle") == 18
+    assert marks["labels.svg"]("title") == len(session.labels.all())
+    assert marks["learning-curve.svg"]("circle") == len(session.teacher.curve)
+    assert any(HOSTILE.startswith(str(node.text)[:-1]) for node in drawn["labels.svg"].iter() if node.text)
 
 
 def test_a_recording_is_saved_as_gltf(session: Session) -> None:

@@ -132,7 +132,7 @@ def test_envelope_is_lowest_and_highest_of_each_part(client: Client, running: Ap
         own = speed[part * 5 : part * 5 + 5]
         if np.isfinite(own).any():
             assert found[part, 0] == pytest.approx([np.nanmin(own), np.nanmax(own)], rel=1e-5)
-    assert meta["unit"] == "m/s"
+    assert meta["units"] == ["m/s"]
 
 
 def test_envelope_of_a_sensor_is_that_of_all_its_samples(tmp_path: Path) -> None:
@@ -143,7 +143,9 @@ def test_envelope_of_a_sensor_is_that_of_all_its_samples(tmp_path: Path) -> None
     with ArchiveWriter(tmp_path / "s.motet", skeleton=skeleton, fps=50.0, units="g, deg/s") as writer:
         writer.add(rng.normal(size=(200_000, 1, 2, 3)), name="day")
     archive = MotionArchive.open(writer.destination)
-    found = motion.envelope(archive, 0, 0.0, 4000.0, 100).values
+    window = motion.envelope(archive, 0, 0.0, 4000.0, 100)
+    assert window.meta["units"] == ["g"] * 3 + ["deg/s"] * 3
+    found = window.values
     whole = archive.clip(0).reshape(100, 2000, 6)
     assert np.array_equal(found[..., 0], whole.min(axis=1))
     assert np.array_equal(found[..., 1], whole.max(axis=1))

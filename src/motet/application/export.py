@@ -22,6 +22,7 @@ FORMATS: Mapping[str, str] = {
     "audacity": "Labels (Audacity)",
     "model": "Classifier (as of motet fit)",
     "report": "Report (one HTML page)",
+    "figures": "Figures (SVG)",
     "glb": "This recording (glTF, .glb)",
 }
 """exports by name, with the words on their buttons."""
@@ -49,7 +50,7 @@ def export(archive: MotionArchive, track: str, form: str) -> tuple[str, bytes]:
     if len(written) == 1:
         [(file, text)] = written.items()
         return f"{name}-{file}", text.encode()
-    return f"{name}-{form}.zip", _zipped({file: text.encode() for file, text in written.items()})
+    return f"{name}-{form}.zip", zipped({file: text.encode() for file, text in written.items()})
 
 
 def file_name(text: str) -> str:
@@ -78,10 +79,10 @@ def _model(path: Path, track: str) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         fit(path, Path(folder) / "model", track=track, progress=False)
-        return _zipped({file.name: file.read_bytes() for file in sorted((Path(folder) / "model").iterdir())})
+        return zipped({file.name: file.read_bytes() for file in sorted((Path(folder) / "model").iterdir())})
 
 
-def _zipped(contents: Mapping[str, bytes]) -> bytes:
+def zipped(contents: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in contents.items():

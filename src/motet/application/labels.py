@@ -156,7 +156,9 @@ class Labels:
         """
         rater = _word(rater, "the rater's name")
         if rater == UNKNOWN:
-            raise ConfigError(f"{UNKNOWN!r} is the rater of imported labels, which are never changed; choose another name")
+            raise ConfigError(
+                f"{UNKNOWN!r} is the rater of imported labels, which are never changed; choose another name"
+            )
         with self._lock:
             draft = _Draft(self)
             classes = list(self.classes)

@@ -102,14 +102,14 @@ def envelope(archive: MotionArchive, clip: int, start: float, end: float, points
                 found[number, :, 1] = np.nanmax(own, axis=0)
         column = stop
     spread = [float(np.nanmin(found)), float(np.nanmax(found))] if np.isfinite(found).any() else [0.0, 1.0]
-    unit = archive.units if sensor else f"{archive.units}/s"
+    units = [unit_of(name, archive.units) for name in names] if sensor else [f"{archive.units}/s"]
     return Window(
         {
             "shape": list(found.shape),
             "start": first / rate(archive),
             "end": last / rate(archive),
             "names": names,
-            "unit": unit,
+            "units": units,
             "range": spread,
         },
         found,
@@ -122,6 +122,13 @@ def sensor_channels(archive: MotionArchive) -> list[str]:
     one = len(nodes) == 1
     people = [""] if archive.persons == 1 else [f" ({p + 1})" for p in range(archive.persons)]
     return [(c if one else f"{n} {c}") + p for p in people for n in nodes for c in archive.channels]
+
+
+def unit_of(channel: str, units: str) -> str:
+    """Unit of one channel where an archive states those of accelerations and rates of turning: ``m/s^2, rad/s``."""
+    both = units.replace("^2", "²").split(", ")
+    turning = "gyro" in channel.lower()
+    return both[turning] if len(both) == 2 and (turning or "acc" in channel.lower()) else ", ".join(both)
 
 
 def _speed(frames: Float32, led: bool, archive: MotionArchive) -> Float32:

@@ -36,7 +36,7 @@ def state_page(archive: MotionArchive, labels: Labels, moments: Moments, teacher
         raise ConfigError("the recordings are still being looked at; try again in a moment")
     matrix, classes = teacher.held_out()
     names = list(dict.fromkeys([*labels.classes, *classes]))
-    shown, motion = _map(archive, moments, _names(given, moments, teacher), names)
+    shown, motion = _map(archive, moments, labels_of_moments(given, moments, teacher), names)
     data = ReportData(
         title=f"Labels of {archive.path.stem}",
         method="labels",
@@ -105,7 +105,7 @@ def agreements(given: Sequence[Interval]) -> list[tuple[str, str, float, str]]:
     return found
 
 
-def _names(given: Sequence[Interval], moments: Moments, teacher: Teacher) -> list[str | None]:
+def labels_of_moments(given: Sequence[Interval], moments: Moments, teacher: Teacher) -> list[str | None]:
     """Label of every moment: the one given to its middle, else the one predicted."""
     found: list[str | None] = [None] * len(moments.clip)
     rows: list[tuple[int, float, float, str]] = [(r[0], r[1], r[2], r[3]) for r in teacher.predictions()]

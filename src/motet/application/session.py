@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from motet.application.export import FORMATS, export, file_name, scene
+from motet.application.export import FORMATS, export, file_name, scene, zipped
 from motet.application.features import OfModel, OfStatistics, Source
 from motet.application.labels import Labels
 from motet.application.moments import Moments
@@ -148,6 +148,12 @@ class Session:
 
             page = state_page(self.archive, self.labels, self.moments, self.teacher)
             return f"{file_name(self.archive.path.stem)}-report.html", page.encode()
+        if form == "figures":
+            from motet.application.figures import figures
+
+            drawn = figures(self.archive, self.labels, self.moments, self.teacher)
+            content = zipped({name: text.encode() for name, text in drawn.items()})
+            return f"{file_name(self.archive.path.stem)}-figures.zip", content
         return export(self.archive, self.labels.track, form)
 
 

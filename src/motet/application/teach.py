@@ -174,7 +174,7 @@ class Teacher:
             state.curve.append((len(given), accuracy))
         state.predicted = self._bouts(probabilities, classes)
         state.proposals = self._proposals(given, parts, probabilities, classes)
-        state.words = _advice(accuracy, len(given), len(classes), steady=_steady(state))
+        state.words = _advice(accuracy, len(given), len(classes), steady=_steady(state), left=bool(state.proposals))
         self._state = state
 
     def _features(self, one: Interval) -> Array:
@@ -317,7 +317,7 @@ def _steady(state: State) -> bool:
     return state.changed is not None and state.changed <= STEADY
 
 
-def _advice(accuracy: float | None, count: int, classes: int, *, steady: bool) -> str:
+def _advice(accuracy: float | None, count: int, classes: int, *, steady: bool, left: bool) -> str:
     """What the estimate means for who labels."""
     have = f"{counted(count, 'label')} of {counted(classes, 'class')}."
     if accuracy is None:
@@ -326,6 +326,8 @@ def _advice(accuracy: float | None, count: int, classes: int, *, steady: bool) -
             f"expect."
         )
     have += f" For people without any labels about {round(100 * accuracy)} % of the moments should come out right."
+    if not left:
+        return f"{have} No moment is left without a label."
     if steady:
         return f"{have} The last labels changed hardly any answer: more of this kind will hardly help."
     return f"{have} These moments would teach it most:"

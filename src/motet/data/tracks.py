@@ -35,7 +35,7 @@ COLUMNS: dict[str, pl.DataType] = {
 Row = Mapping[str, Any]
 Integers = npt.NDArray[np.int64]
 UNLABELLED = -1
-UNKNOWN = "unknown"
+UNKNOWN = "imported"
 """the rater of intervals that name none."""
 
 

@@ -43,7 +43,7 @@ function stepTime(event, direction) {
 }
 
 function key(event) {
-  if (event.target.matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input:not([type=checkbox]), select, textarea") || document.querySelector("dialog[open]")) return;
   const control = event.ctrlKey || event.metaKey, pressed = event.key;
   const actions = {
     " ": () => player.play(), ArrowLeft: () => stepTime(event, -1), ArrowRight: () => stepTime(event, 1), ArrowUp: () => library.step(-1), ArrowDown: () => library.step(1),
@@ -54,7 +54,7 @@ function key(event) {
   let action = actions[pressed] ?? actions[pressed.toLowerCase()];
   if (control) action = { z: event.shiftKey ? redo : undo, y: redo, arrowleft: actions.ArrowLeft, arrowright: actions.ArrowRight }[pressed.toLowerCase()];
   else if (/^[1-9]$/.test(pressed) && state.classes[pressed - 1]) action = () => labels.name(state.classes[pressed - 1]);
-  if (pressed === " " && event.target.matches("button, [role=tab]")) return;
+  if (pressed === " " && event.target.matches("button, input, [role=tab]")) return;
   if (!action) return;
   event.preventDefault();
   action();

@@ -3,7 +3,9 @@ import { get, post } from "./api.js";
 import { $, attempt, clock, colour, make, say } from "./common.js";
 import { edit, events, open, rater, refreshOthers, select, state } from "./state.js";
 import { classButton, target } from "./labels.js";
+import { shown } from "./library.js";
 
+const MOST = 200; // moments of a list
 const percent = (value) => `${Math.round(100 * value)} %`;
 
 const more = attempt(async () => {
@@ -14,10 +16,36 @@ const more = attempt(async () => {
   try {
     const { hits } = await get("/api/similar", { clip: state.clip, start: at.start, end: at.end });
     $("similar-how").textContent = hits.length ? `Most like ${state.archive.names[state.clip]}, ${clock(at.start, 1)} – ${clock(at.end, 1)}; smaller distances are more alike.` : "Nothing else is long enough to compare.";
-    $("hits").replaceChildren(...hits.map(({ clip, start, end, distance }) => make("li", {},
-      make("button", { class: "go", onclick: () => { open(clip, start, end); select({ start, end }); } }, make("b", {}, state.archive.names[clip]), make("small", {}, `${clock(start, 1)} · ${distance.toFixed(2)}`)))));
+    list(hits.map(({ clip, start, end, distance }) => [clip, start, end, distance.toFixed(2)]));
+    $("track").value = "";
   } finally { $("more").disabled = false; }
 });
+
+function list(moments) {
+  $("hits").replaceChildren(...moments.map(([clip, start, end, words]) => make("li", {},
+    make("button", { class: "go", onclick: () => { open(clip, start, end); select({ start, end }); } }, make("b", {}, state.archive.names[clip]), make("small", {}, [clock(start, 1), words].filter(Boolean).join(" · "))))));
+}
+
+const mine = () => ({ name: "my labels", classes: state.classes, intervals: [...state.intervals.values()].filter((one) => one.rater === rater()).map((one) => [one.clip, one.start, one.end, one.label, one.certainty]) });
+const sources = () => [mine(), ...state.others].filter((one) => one.intervals.length);
+
+// Moments of a state or class of any track, or its least certain ones, among the recordings that the filters leave.
+function ofTrack() {
+  const [name, label] = JSON.parse($("track").value || "[]"), track = sources().find((one) => one.name === name);
+  if (!track) return;
+  const among = new Set(shown()), doubt = ([, , , , certainty]) => certainty ?? 1;
+  const found = track.intervals.filter(([clip, , , own, certainty]) => among.has(clip) && (label == null ? certainty != null : own === label)).sort((a, b) => doubt(a) - doubt(b));
+  $("similar-how").textContent = `${found.length.toLocaleString("en")} moments in the recordings listed, least certain first${found.length > MOST ? `; ${MOST} are shown` : ""}.`;
+  list(found.slice(0, MOST).map(([clip, start, end, own, certainty]) => [clip, start, end, [label == null && own, certainty != null && percent(certainty)].filter(Boolean).join(" · ")]));
+}
+
+function tracks() {
+  const before = $("track").value, option = (words, ...value) => make("option", { value: JSON.stringify(value) }, words);
+  $("track").replaceChildren(make("option", { value: "" }, "Moments of …"), ...sources().map(({ name, classes, intervals }) => make("optgroup", { label: name },
+    ...(intervals.some((one) => one[4] != null) ? [option("least certain", name)] : []), ...classes.map((label) => option(label, name, label)))));
+  $("track").hidden = $("track").options.length < 2;
+  if ([...$("track").options].some((one) => one.value === before)) $("track").value = before;
+}
 
 function curve(points) {
   const figure = $("curve");
@@ -61,10 +89,13 @@ const teach = attempt(async () => {
   if (!$("teach").hidden || found.working) timer = setTimeout(teach, found.working ? 700 : 2500);
 });
 
-export const shown = teach;
+export { teach as shown };
 
 export function setUp() {
   $("more").addEventListener("click", more);
+  $("track").addEventListener("change", ofTrack);
+  events.on("filter", ofTrack);
+  events.on("labels", tracks);
   events.on("labels", () => { clearTimeout(timer); timer = setTimeout(teach, 600); });
 }
 

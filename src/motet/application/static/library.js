@@ -3,25 +3,36 @@ import { $, clock, colour, make } from "./common.js";
 import { events, intervalsOf, open, rater, state } from "./state.js";
 
 const ROW = 46;
-let shown = [];
+let listed = [];
+export const shown = () => listed;
 
-function options(select, all, names) {
-  select.replaceChildren(make("option", { value: "" }, all), ...names.map((name, number) => make("option", { value: number }, name)));
-  select.hidden = names.length < 2;
+function options(select, all, rows) {
+  const before = select.value;
+  select.replaceChildren(make("option", { value: "" }, all), ...rows.map(([value, words]) => make("option", { value }, words)));
+  select.value = rows.some(([value]) => String(value) === before) ? before : "";
+  select.hidden = rows.length < 2;
+}
+
+// Classes that a recording has by itself or as a label along time, of any rater.
+function labelled() {
+  const { labels, class_names: given } = state.archive, used = new Set(labels.map((label) => given[label]));
+  for (const one of state.intervals.values()) used.add(one.label);
+  options($("by-label"), "Any label", [...new Set([...given, ...state.classes])].filter((name) => used.has(name)).map((name) => [name, name]));
 }
 
 function filter() {
-  const { names, labels, people } = state.archive, words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const { names, labels, people, class_names: given } = state.archive, words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const label = $("by-label").value, person = $("by-person").value, done = $("by-done").value, own = rater();
-  shown = names.map((_, clip) => clip).filter((clip) => {
+  listed = names.map((_, clip) => clip).filter((clip) => {
     if (words.some((word) => !names[clip].toLowerCase().includes(word))) return false;
-    if (label !== "" && labels[clip] !== Number(label)) return false;
+    if (label !== "" && given[labels[clip]] !== label && !intervalsOf(clip).some((one) => one.label === label)) return false;
     if (person !== "" && people[clip] !== Number(person)) return false;
     if (done === "") return true;
     return intervalsOf(clip).some((one) => one.rater === own) === (done === "1");
   });
-  $("count").textContent = shown.length === names.length ? `${names.length.toLocaleString("en")} recordings` : `${shown.length.toLocaleString("en")} of ${names.length.toLocaleString("en")} recordings`;
+  $("count").textContent = listed.length === names.length ? `${names.length.toLocaleString("en")} recordings` : `${listed.length.toLocaleString("en")} of ${names.length.toLocaleString("en")} recordings`;
   rows();
+  events.emit("filter");
 }
 
 function row(clip, position) {
@@ -34,26 +45,25 @@ function row(clip, position) {
 }
 
 function rows() {
-  const list = $("list"), first = Math.max(0, Math.floor(list.scrollTop / ROW) - 5), last = Math.min(shown.length, first + Math.ceil(list.clientHeight / ROW) + 10);
-  $("rows").style.height = `${shown.length * ROW}px`;
-  $("rows").replaceChildren(...shown.slice(first, last).map((clip, number) => row(clip, first + number)));
+  const list = $("list"), first = Math.max(0, Math.floor(list.scrollTop / ROW) - 5), last = Math.min(listed.length, first + Math.ceil(list.clientHeight / ROW) + 10);
+  $("rows").style.height = `${listed.length * ROW}px`;
+  $("rows").replaceChildren(...listed.slice(first, last).map((clip, number) => row(clip, first + number)));
   if (state.clip >= 0) list.setAttribute("aria-activedescendant", `clip-${state.clip}`);
 }
 
 export function step(by) {
-  const at = shown.indexOf(state.clip), next = shown[Math.min(Math.max(at + by, 0), shown.length - 1)];
+  const at = listed.indexOf(state.clip), next = listed[Math.min(Math.max(at + by, 0), listed.length - 1)];
   if (next !== undefined) open(next);
 }
 
 function reveal() {
-  const list = $("list"), top = shown.indexOf(state.clip) * ROW;
+  const list = $("list"), top = listed.indexOf(state.clip) * ROW;
   if (top < list.scrollTop || top > list.scrollTop + list.clientHeight - ROW) list.scrollTop = top - list.clientHeight / 3;
   rows();
 }
 
 export function setUp() {
-  options($("by-label"), "Any label", state.archive.class_names);
-  options($("by-person"), "Anybody", state.archive.person_names);
+  options($("by-person"), "Anybody", state.archive.person_names.map((name, number) => [number, name]));
   $("by-done").replaceChildren(make("option", { value: "" }, "Labelled or not"), make("option", { value: "1" }, "Labelled by me"), make("option", { value: "0" }, "Not yet labelled by me"));
   for (const id of ["search", "by-label", "by-person", "by-done", "rater"]) $(id).addEventListener("input", filter);
   $("list").addEventListener("scroll", rows);
@@ -63,6 +73,7 @@ export function setUp() {
     if (by) { event.preventDefault(); event.stopPropagation(); step(by); }
   });
   events.on("clip", reveal);
-  events.on("labels", () => ($("by-done").value === "" ? rows() : filter()));
+  events.on("labels", () => { labelled(); if ($("by-done").value + $("by-label").value === "") rows(); else filter(); });
+  labelled();
   filter();
 }

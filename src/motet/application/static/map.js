@@ -2,10 +2,11 @@
 import { get } from "./api.js";
 import { $, Surface, attempt, clamp, clock, colour, make } from "./common.js";
 import { classButton } from "./labels.js";
-import { edit, events, intervalsOf, open, rater, state } from "./state.js";
+import { edit, events, intervalsOf, numberIn, open, rater, state } from "./state.js";
 
 let surface, data = null, camera = { x: 0, y: 0, zoom: 1 }, polygon = null, picked = [], lasso = false, wait = 0;
 const RADIUS = 9;
+const LEVELS = [[0.95, "95 % and more", "#1d3f66"], [0.8, "80 – 95 %", "#2f7fb0"], [0.6, "60 – 80 %", "#7cb8a4"], [0.4, "40 – 60 %", "#e0a93b"], [0, "less than 40 %", "#d55e00"]]; // certainty
 
 let x, y, marked; // of every moment: where it lies, and whether the lasso holds it
 const scale = () => Math.min(surface.width, surface.height) / 2.15 * camera.zoom;
@@ -15,34 +16,40 @@ function groupOf() {
   const by = $("colour").value, middle = (i) => (data.start[i] + data.end[i]) / 2, { archive } = state;
   if (by === "person") return { names: archive.person_names, of: (i) => archive.people[data.clip[i]] };
   if (by === "given") return { names: archive.class_names, of: (i) => archive.labels[data.clip[i]] };
-  if (by === "mine") {
-    const own = rater();
+  if (by === "mine" || by.startsWith("rater:")) {
+    const own = by === "mine" ? rater() : by.slice(6);
     return { names: state.classes, of: (i) => state.classes.indexOf(intervalsOf(data.clip[i]).find((one) => one.rater === own && one.start <= middle(i) && middle(i) < one.end)?.label) };
   }
-  const track = state.others.find((one) => `track:${one.name}` === by);
+  const [kind, name] = by.split(/:(.*)/s), track = state.others.find((one) => one.name === name);
   if (!track) return { names: [], of: () => -1 };
-  const byClip = new Map();
-  for (const [clip, start, end, label, certainty] of track.intervals) { if (!byClip.has(clip)) byClip.set(clip, []); byClip.get(clip).push([start, end, track.classes.indexOf(label), certainty]); }
-  return { names: track.classes, of: (i) => (byClip.get(data.clip[i]) ?? []).find(([start, end]) => start <= middle(i) && middle(i) < end)?.[2] ?? -1 };
+  const sure = kind === "certainty", byClip = new Map();
+  for (const [clip, start, end, label, certainty] of track.intervals) {
+    if (!byClip.has(clip)) byClip.set(clip, []);
+    byClip.get(clip).push([start, end, !sure ? track.classes.indexOf(label) : certainty == null ? -1 : LEVELS.findIndex(([least]) => certainty >= least)]);
+  }
+  const of = (i) => (byClip.get(data.clip[i]) ?? []).find(([start, end]) => start <= middle(i) && middle(i) < end)?.[2] ?? -1;
+  const tint = (n) => sure ? LEVELS[n]?.[2] ?? colour(n) : colour(numberIn(track, track.classes[n]));
+  return { names: sure ? LEVELS.map(([, words]) => words) : track.classes, of, tint };
 }
 
 const paints = new Map();
 // Opacity and colour of a group as bytes of an image: 0xbbggrr, and what one dot adds to 255.
-function paint(number) {
-  if (!paints.has(number)) {
+function paint(tint, dim) {
+  if (!paints.has(tint)) {
     const context = document.createElement("canvas").getContext("2d");
-    context.fillStyle = colour(number);
+    context.fillStyle = tint;
     context.fillRect(0, 0, 1, 1);
     const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
-    paints.set(number, [(b << 16) | (g << 8) | r, number < 0 ? 100 : 215]);
+    paints.set(tint, [(b << 16) | (g << 8) | r, dim ? 100 : 215]);
   }
-  return paints.get(number);
+  return paints.get(tint);
 }
 
 let groups = null;
 function grouped() {
-  const { of } = groupOf(), numbers = Int32Array.from(data.x, (_, i) => of(i));
-  return { numbers, order: Int32Array.from(numbers.keys()).sort((a, b) => (numbers[a] >= 0) - (numbers[b] >= 0)) }; // what has no group lies below
+  const { of, tint = colour } = groupOf(), numbers = Int32Array.from(data.x, (_, i) => of(i));
+  const used = new Map([...new Set(numbers)].map((number) => [number, paint(tint(number), number < 0)]));
+  return { numbers, used, order: Int32Array.from(numbers.keys()).sort((a, b) => (numbers[a] >= 0) - (numbers[b] >= 0)) }; // what has no group lies below
 }
 
 // Every dot as a square of pixels: the same for 50,000 moments as a picture, where a canvas would be asked for each.
@@ -51,7 +58,7 @@ function dots(context, width, height) {
   const image = context.createImageData(wide, tall), pixels = new Uint32Array(image.data.buffer);
   const size = clamp(2600 / Math.sqrt(data.x.length) / 16 * Math.sqrt(camera.zoom), 1.5, 7), by = scale();
   for (const i of groups.order) {
-    const side = Math.max(1, Math.round((size + 3 * marked[i]) * ratio)), [rgb, adds] = paint(groups.numbers[i]);
+    const side = Math.max(1, Math.round((size + 3 * marked[i]) * ratio)), [rgb, adds] = groups.used.get(groups.numbers[i]);
     const left = Math.round((width / 2 + (x[i] - camera.x) * by) * ratio - side / 2), top = Math.round((height / 2 - (y[i] - camera.y) * by) * ratio - side / 2);
     const right = Math.min(left + side, wide), bottom = Math.min(top + side, tall);
     for (let row = Math.max(top, 0); row < bottom; row++) {
@@ -100,7 +107,12 @@ function showPicked() {
   $("picked").hidden = !picked.length;
   $("picked-count").textContent = `${picked.length.toLocaleString("en")} moments: name all as`;
   $("picked-classes").replaceChildren(...state.classes.map((label, number) => classButton(label, number, () => {
-    const operations = picked.map((i) => ({ do: "add", clip: data.clip[i], start: data.start[i], end: data.end[i], label }));
+    const operations = [];
+    for (const i of picked) { // windows of a recording that overlap are one label; moments are in order of time
+      const last = operations.at(-1);
+      if (last?.clip === data.clip[i] && data.start[i] <= last.end) last.end = data.end[i];
+      else operations.push({ do: "add", clip: data.clip[i], start: data.start[i], end: data.end[i], label });
+    }
     picked = [];
     showPicked();
     edit(operations);
@@ -110,21 +122,26 @@ function showPicked() {
 
 function legend() {
   groups = null;
-  const names = data?.x ? groupOf().names : [];
-  $("legend").replaceChildren(...names.slice(0, 24).map((name, number) => { const dot = make("span", { class: "dot" }); dot.style.background = colour(number); return make("span", { title: name }, dot, name); }));
+  const { names, tint = colour } = data?.x ? groupOf() : { names: [] };
+  $("legend").replaceChildren(...names.slice(0, 24).map((name, number) => { const dot = make("span", { class: "dot" }); dot.style.background = tint(number); return make("span", { title: name }, dot, name); }));
   if (names.length > 24) $("legend").append(make("span", {}, `and ${names.length - 24} more`));
   surface?.later();
 }
 
 function choices() {
   const kinds = [["mine", "My labels"]];
-  if (state.archive.class_names.length > 1) kinds.push(["given", "Labels of the archive"]);
+  const raters = new Set([...state.intervals.values()].map((one) => one.rater)), labelled = raters.delete(rater());
+  for (const name of raters) kinds.push([`rater:${name}`, `Labels of ${name}`]);
+  if (state.archive.labels.some((label) => label >= 0)) kinds.push(["given", "Labels of the archive"]);
   if (state.archive.person_names.length > 1) kinds.push(["person", "Person"]);
-  for (const track of state.others) kinds.push([`track:${track.name}`, track.name]);
+  for (const { name, intervals } of state.others) {
+    kinds.push([`track:${name}`, name]);
+    if (intervals.some((one) => one[4] != null)) kinds.push([`certainty:${name}`, `${name}: certainty`]);
+  }
   const before = $("colour").value;
   $("colour").replaceChildren(...kinds.map(([value, word]) => make("option", { value }, word)));
   if (kinds.some(([value]) => value === before)) $("colour").value = before;
-  else if (!state.intervals.size && kinds.length > 1) $("colour").value = kinds[1][0];
+  else if (!labelled && kinds.length > 1) $("colour").value = kinds[1][0];
   legend();
 }
 

@@ -115,7 +115,7 @@ function signals(context, width, height) {
     const top = row * tall + 14, y = (v) => top + (1 - (v - low) / (high - low)) * (tall - 22);
     context.fillStyle = style("--soft");
     context.textAlign = "left";
-    context.fillText(`${group || members.map((m) => names[m]).join(", ")} (${parts[0].unit})`, 48, top - 2);
+    context.fillText(`${group || members.map((m) => names[m]).join(", ")} (${parts[0].units[members[0]]})`, 48, top - 2);
     context.textAlign = "right";
     context.fillText(high.toPrecision(2), 42, y(high) + 8); context.fillText(low.toPrecision(2), 42, y(low));
     members.forEach((m, number) => {

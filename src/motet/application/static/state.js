@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { Events, clamp, say } from "./common.js";
 
-export const events = new Events(); // "clip", "time", "selection", "labels", "view"
+export const events = new Events(); // "clip", "time", "selection", "labels", "view", "filter"
 export const state = {
   archive: null,
   clip: -1,
@@ -21,6 +21,12 @@ export const state = {
 export const seconds = (clip = state.clip) => state.archive.seconds[clip] ?? 0;
 export const rater = () => document.getElementById("rater").value.trim() || "me";
 export const classNumber = (label) => state.classes.indexOf(label);
+// A class has one colour in all tracks; names of a track that shares none are numbered by themselves.
+export function numberIn({ classes }, label) {
+  if (!classes.some((name) => classNumber(name) >= 0)) return classes.indexOf(label);
+  const number = classNumber(label);
+  return number < 0 && classes.includes(label) ? state.classes.length + classes.indexOf(label) : number;
+}
 
 let byClip = null;
 export function intervalsOf(clip) {
@@ -66,6 +72,8 @@ export async function refresh(whole = false) {
 }
 export async function refreshOthers() {
   state.others = (await get("/api/tracks")).tracks;
+  const natural = new Intl.Collator("en", { numeric: true }).compare;
+  for (const { classes } of state.others) classes.sort((a, b) => classNumber(a) - classNumber(b) || natural(a, b));
   events.emit("labels");
 }
 

@@ -1,7 +1,7 @@
 // Time from left to right: activity, the labels of this rater (edited by hand), those of others and of models.
 import { numbers } from "./api.js";
 import { $, Surface, attempt, clamp, clock, colour, style } from "./common.js";
-import { classNumber, edit, events, intervalsOf, rater, seconds, seek, select, show, state } from "./state.js";
+import { classNumber, edit, events, intervalsOf, numberIn, rater, seconds, seek, select, show, state } from "./state.js";
 
 const RULER = 22, LANE = 34, GRIP = 7;
 let surface, activity = null, wanted = "";
@@ -13,7 +13,7 @@ function lanes() {
   const own = rater(), raters = new Set([own, ...intervalsOf(state.clip).map((one) => one.rater)]);
   const list = [...raters].map((name) => ({ name, own: name === own, items: intervalsOf(state.clip).filter((one) => one.rater === name) }));
   for (const track of state.others) {
-    const items = track.intervals.filter(([clip]) => clip === state.clip).map(([, start, end, label, certainty]) => ({ start, end, label, certainty, number: track.classes.indexOf(label) }));
+    const items = track.intervals.filter(([clip]) => clip === state.clip).map(([, start, end, label, certainty]) => ({ start, end, label, certainty, number: numberIn(track, label) }));
     list.push({ name: track.name, own: false, items });
   }
   return list;
@@ -77,7 +77,7 @@ function drawActivity(context, top, bottom) {
     context.stroke();
   }
   context.globalAlpha = 1;
-  const words = channels === 1 ? `${activity.names[0]} (${activity.unit})` : activity.unit, wide = context.measureText(words).width + 8;
+  const units = [...new Set(activity.units.slice(0, shown))].join(", "), words = channels === 1 ? `${activity.names[0]} (${units})` : units, wide = context.measureText(words).width + 8;
   context.fillStyle = style("--stage");
   context.fillRect(surface.width - 2 - wide, top - 2, wide, 16);
   context.fillStyle = style("--soft");
