@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -172,25 +171,6 @@ def test_several_seeds(small_archive: MotionArchive, tmp_path: Path) -> None:
     assert trained(small_archive, tmp_path / "runs", "--seeds", "0", "1", "--epochs=1") == 0
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["seed-0", "seed-1"]
     assert cli.main(["evaluate", str(tmp_path / "runs"), "--protocols", "knn", "--quiet"]) == 0
-
-
-def test_sigterm_saves_and_says_how_to_go_on(small_archive: MotionArchive, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "motet", "pretrain", "cmd", f"--data={small_archive.path}", f"--out={run}"]
-    command += [*TINY_FLAGS, "--epochs=100000"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    for _ in range(1200):
-        if (run / "metrics.jsonl").exists():
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert f"motet resume {run}" in said
-    assert "Traceback" not in said
-    assert Run.open(run).checkpoints
-    assert not Run.open(run).finished
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])

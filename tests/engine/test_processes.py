@@ -12,24 +12,29 @@ import re
 import signal
 import socket
 import sys
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 from benchmarks import bench_processes
 from torch import Tensor
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from motet import cli, evaluate
 from motet.core.distributed import joined
 from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
+from motet.engine.checkpoint import load_checkpoint
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.options import Loop
 from motet.engine.run import Run
@@ -51,6 +56,7 @@ from motet.methods.graphs.train import GraphLearner
 from motet.methods.model import Model
 from motet.methods.pretrain import resume
 from motet.use.embed import embed
+from tests import kills
 from tests.conftest import write_clips
 from tests.engine.test_scale_out import slurm
 from tests.evaluate.test_runner import write_archive, write_run
@@ -230,7 +236,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from tests.methods.distillation.raw.made import films
 
         films(folder / "films", train=3, test=1)
-    multiprocessing.set_forkserver_preload([__name__])
+    multiprocessing.set_forkserver_preload(["tests.engine.served"])
     mp.start_processes(_worker, (free_port(), scores.RESTARTS, folder), nprocs=2, start_method="forkserver")
     return folder
 
@@ -268,16 +274,38 @@ def test_one_two_and_four_processes_give_one_pretraining(
     assert all(abs(v) > 1e-3 for v in entry["last_losses"].values())  # every term had something to say
 
 
-def together(target: Callable[..., None], folder: Path, *given: Any) -> tuple[list[int | None], list[tuple[str, str]]]:
-    """Two processes at the same work: how each has ended, and what it wrote to its outputs."""
+Ended = tuple[list[int | None], list[tuple[str, str]]]
+
+
+def begun(target: Callable[..., None], folder: Path, *given: Any, count: int = 2) -> list[Process]:
+    """Processes that have begun the same work."""
     context = multiprocessing.get_context("forkserver")
-    made = [context.Process(target=_speaking, args=(target, number, folder, *given)) for number in range(2)]
+    made = [context.Process(target=_speaking, args=(target, number, folder, *given)) for number in range(count)]
     for process in made:
         process.start()
+    return made
+
+
+def ended(made: Sequence[Process], folder: Path) -> Ended:
+    """How each process has ended, and what it wrote to its outputs."""
     for process in made:
         process.join(200)
-    said = [(folder / f"{number}.out", folder / f"{number}.err") for number in range(2)]
+    said = [(folder / f"{number}.out", folder / f"{number}.err") for number in range(len(made))]
     return [process.exitcode for process in made], [(out.read_text(), err.read_text()) for out, err in said]
+
+
+def together(target: Callable[..., None], folder: Path, *given: Any, count: int = 2) -> Ended:
+    """Processes at the same work, two if nothing else is said, from their start to their end."""
+    return ended(begun(target, folder, *given, count=count), folder)
+
+
+def until(there: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    for _ in range(12_000):
+        if there():
+            return
+        time.sleep(0.01)
+    pytest.fail("nothing came for two minutes")
 
 
 def _speaking(target: Callable[..., None], number: int, folder: Path, *given: Any) -> None:
@@ -286,7 +314,111 @@ def _speaking(target: Callable[..., None], number: int, folder: Path, *given: An
         with (folder / f"{number}.{name}").open("wb") as file:
             os.dup2(file.fileno(), stream)
     sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))  # noqa: SIM115 - until the end
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     target(number, *given)
+
+
+def _killing(number: int) -> None:
+    hits, wrong = kills.kills(6, seed=1)
+    assert hits.total()
+    assert wrong == []
+
+
+def test_killed_writers_leave_nothing_half_made(folder: Path, tmp_path: Path) -> None:
+    """A few of what ``python -m tests.kills`` tries by the hundred, in a process that runs no threads when it forks."""
+    status, said = together(_killing, tmp_path, count=1)
+    assert status == [0], said[0][1]
+
+
+def words_of(archive: MotionArchive, run: Path, recipe: str = "moco", **more: Any) -> list[str]:
+    """The words of a small pretraining."""
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in {**TINY, **more}.items()]
+    return ["pretrain", recipe, f"--data={archive.path}", f"--out={run}", "--quiet", *options]
+
+
+def _saying(number: int, words: list[str]) -> None:
+    sys.exit(cli.main(words))
+
+
+def test_sigterm_saves_and_says_how_to_go_on(folder: Path, small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    made = begun(_saying, tmp_path, words_of(small_archive, run, "cmd", epochs=100_000), count=1)
+    until((run / "metrics.jsonl").exists)
+    made[0].terminate()
+    status, ((_, said),) = ended(made, tmp_path)
+    assert status == [128 + signal.SIGTERM]
+    assert f"motet resume {run}" in said
+    assert "Traceback" not in said
+    assert Run.open(run).checkpoints
+    assert not Run.open(run).finished
+
+
+def _launching(number: int, words: list[str]) -> None:
+    """torchrun itself, whose processes come from this one."""
+    config = LaunchConfig(1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+    assert set(elastic_launch(config, cli.main)(words).values()) == {0}
+
+
+def test_two_processes_of_torchrun_share_a_run(folder: Path, small_archive: MotionArchive, tmp_path: Path) -> None:
+    words = words_of(small_archive, tmp_path / "run", "cmd", devices=2)
+    status, said = together(_launching, tmp_path, words, count=1)
+    assert status == [0], said[0][1][-2000:]
+    run = Run.open(tmp_path / "run")
+    assert run.finished
+    assert [line["epoch"] for line in run.metrics()] == [1, 2, 3]
+    host = load_checkpoint(run.checkpoints)["learner"]["host"]
+    # three epochs of three global batches of eight: the keys of both processes are in the queue
+    assert int(host["queue.pointer"]) == 3 * 3 * 8 % 16
+    assert int(host["queue.filled"]) == 16
+
+
+SECOND = """
+import os, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the first process can end it
+print("joining", flush=True)
+time.sleep(100)
+"""
+
+
+def _joining(number: int, port: int, words: list[str], launched: bool) -> None:
+    """A process that comes to join the other one; the second of two never does."""
+    join = dist.init_process_group
+
+    def joining(*args: Any, **options: Any) -> None:
+        print("joining", flush=True)
+        if number == 1:
+            time.sleep(100)
+        join(*args, **options)
+
+    dist.init_process_group = joining
+    if launched:  # the second process is begun by the first, as what is written here
+        sys.modules["__main__"].__spec__, sys.argv = None, [words[0], *words[1:]]
+    else:
+        os.environ |= slurm(number, 2, port)
+    sys.exit(cli.main(words[launched:]))
+
+
+@pytest.mark.parametrize("launched", [False, True], ids=["srun", "devices"])
+def test_a_signal_while_processes_join_ends_all_at_once(
+    folder: Path, small_archive: MotionArchive, tmp_path: Path, launched: bool
+) -> None:
+    """Ctrl-C reaches all of them, SIGTERM only the one that was started by hand."""
+    (tmp_path / "job.py").write_text(SECOND)
+    words = [*([str(tmp_path / "job.py")] if launched else []), *words_of(small_archive, tmp_path / "run", devices=2)]
+    made = begun(_joining, tmp_path, free_port(), words, launched, count=1 if launched else 2)
+    outputs = [tmp_path / f"{number}.out" for number in range(len(made))]
+    until(lambda: sum(p.read_text().count("joining") for p in outputs if p.exists()) == 2)
+    number = signal.SIGTERM if launched else signal.SIGINT
+    began = time.monotonic()
+    for process in made:
+        assert process.pid is not None
+        os.kill(process.pid, number)
+    status, said = ended(made, tmp_path)
+    assert time.monotonic() - began < 12
+    assert status == [128 + number] * len(made)
+    lines = [line for _, text in said for line in text.splitlines() if not line.startswith("warning: ")]
+    assert lines == [f"stopped by {number.name} before the training began; the same command starts it again"]
+    assert not (tmp_path / "run").exists()
 
 
 def _dying(number: int, port: int, words: list[str]) -> None:
@@ -307,8 +439,7 @@ def _dying(number: int, port: int, words: list[str]) -> None:
 def test_a_process_that_dies_ends_all_and_the_run_goes_on(
     folder: Path, small_archive: MotionArchive, tmp_path: Path
 ) -> None:
-    options = [f"--{k.replace('_', '-')}={v}" for k, v in {**TINY, "checkpoint_every": 1}.items()]
-    words = ["pretrain", "moco", "--data", str(small_archive.path), "--out", str(tmp_path / "run"), "--quiet", *options]
+    words = words_of(small_archive, tmp_path / "run", checkpoint_every=1)
     status, said = together(_dying, tmp_path, free_port(), words)
     assert status == [2, -9], said[0][1][-3000:]
     last = said[0][1].strip().splitlines()

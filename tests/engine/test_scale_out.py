@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -149,55 +145,6 @@ def test_who_started_the_processes(monkeypatch: pytest.MonkeyPatch, small_archiv
     assert started() == (2, 1)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # a batch script, before srun
     assert started() is None
-
-
-JOINING = """
-import os, signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
-import torch.distributed as dist
-from motet import cli
-
-join = dist.init_process_group
-
-def joining(*args, **options):
-    print("joining", flush=True)
-    if os.environ["LOCAL_RANK"] == "1":
-        time.sleep(100)
-    return join(*args, **options)
-
-dist.init_process_group = joining
-sys.exit(cli.main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_processes_join_ends_all_at_once(
-    small_archive: MotionArchive, tmp_path: Path, number: signal.Signals
-) -> None:
-    (tmp_path / "job.py").write_text(JOINING)
-    options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items()]
-    words = ["pretrain", "moco", f"--data={small_archive.path}", f"--out={tmp_path / 'run'}", "--devices=2", *options]
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "job.py"), *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert [process.stdout.readline() for _ in range(2)] == ["joining\n"] * 2
-    began = time.monotonic()
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # Ctrl-C reaches all
-    else:
-        process.send_signal(number)
-    _, said = process.communicate(timeout=60)  # the pipes close when the second process has gone too
-    assert time.monotonic() - began < 12
-    assert process.returncode == 128 + number
-    lines = [line for line in said.splitlines() if not line.startswith("warning: ")]
-    assert lines == [f"stopped by {number.name} before the training began; the same command starts it again"]
-    assert not (tmp_path / "run").exists()
 
 
 def test_processes_that_do_not_find_each_other() -> None:
