@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,30 @@ def test_figures_are_svg_with_what_is_labelled(session: Session) -> None:
     assert marks["labels.svg"]("title") == len(session.labels.all())
     assert marks["learning-curve.svg"]("circle") == len(session.teacher.curve)
     assert any(HOSTILE.startswith(str(node.text)[:-1]) for node in drawn["labels.svg"].iter() if node.text)
+
+
+def test_the_classifier_is_that_of_motet_fit(session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if not session.labels.all():
+        named(session, range(2), "ann")
+    python = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+
+    def program(script: str) -> None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+
+    program('mkdir "$6" && echo "$1 $2 $3 $4 $5 - $7 $8" > "$6/config.json"')
+    with zipfile.ZipFile(io.BytesIO(session.export("model")[1])) as saved:
+        said = saved.read("config.json").decode().strip()
+    assert said == f"-m motet fit {session.archive.path} --out - --track labels"
+    program("echo 'error: one class only' >&2; exit 2")
+    with pytest.raises(ConfigError, match=r"^one class only"):
+        session.export("model")
+    program("exec sleep 60")
+    session.closing.set()
+    with pytest.raises(ConfigError, match="not finished"):
+        session.export("model")
+    session.closing.clear()
 
 
 def test_a_recording_is_saved_as_gltf(session: Session) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import polars as pl
 
@@ -28,16 +32,17 @@ FORMATS: Mapping[str, str] = {
 """exports by name, with the words on their buttons."""
 
 
-def export(archive: MotionArchive, track: str, form: str) -> tuple[str, bytes]:
+def export(archive: MotionArchive, track: str, form: str, closing: Event) -> tuple[str, bytes]:
     """File name and content of labels or of the classifier.
 
     Args:
         archive: recordings with the label track.
         track: whose labels are exported.
         form: ``model``, or a form of label files.
+        closing: ends what takes long.
 
     Raises:
-        ConfigError: no labels yet.
+        ConfigError: no labels yet, or no classifier can be fitted.
     """
     tracks = MotionArchive.open(archive.path).tracks  # as they are on disk now
     rows = tracks[track] if track in tracks else pl.DataFrame()
@@ -45,7 +50,7 @@ def export(archive: MotionArchive, track: str, form: str) -> tuple[str, bytes]:
         raise ConfigError("nothing is labelled yet, so there is nothing to export")
     name = file_name(archive.path.stem)
     if form == "model":
-        return f"{name}-model.zip", _model(archive.path, track)
+        return f"{name}-model.zip", _model(archive.path, track, closing)
     written = track_files.write(rows, form, name=track, durations=tracks.durations if form == "elan" else None)
     if len(written) == 1:
         [(file, text)] = written.items()
@@ -73,13 +78,21 @@ def scene(archive: MotionArchive, clip: int) -> tuple[str, bytes]:
     return f"{file_name(archive.clips['name'][clip])}.glb", content
 
 
-def _model(path: Path, track: str) -> bytes:
-    """The folder that `motet fit --track` makes of the same labels."""
-    from motet.use.fit import fit
-
+def _model(path: Path, track: str, closing: Event) -> bytes:
+    """What `motet fit --track` makes of the same labels; a process of its own, as it takes minutes."""
     with tempfile.TemporaryDirectory() as folder:
-        fit(path, Path(folder) / "model", track=track, progress=False)
-        return zipped({file.name: file.read_bytes() for file in sorted((Path(folder) / "model").iterdir())})
+        model = Path(folder) / "model"
+        command = [sys.executable, "-m", "motet", "fit", str(path), "--out", str(model), "--track", track, "--quiet"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    said = child.communicate(timeout=0.2)[1]
+                    break
+                if closing.is_set():
+                    child.kill()
+        if child.returncode:
+            raise ConfigError(said.strip().removeprefix("error: ") or "the classifier was not finished")
+        return zipped({file.name: file.read_bytes() for file in sorted(model.iterdir())})
 
 
 def zipped(contents: Mapping[str, bytes]) -> bytes:

@@ -64,6 +64,7 @@ class Application:
     def close(self) -> None:
         """End the server; edits are on disk already."""
         self.server.should_exit = True
+        self.session.closing.set()
         self._thread.join(5)
         self.session.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,9 +46,11 @@ class Session:
         source, self.predictor = _opened(archive, model)
         self.moments = Moments(archive, source)
         self.teacher = Teacher(archive, self.labels, self.moments)
+        self.closing = Event()
 
     def close(self) -> None:
         """End what works in the background."""
+        self.closing.set()
         self.teacher.close()
         self.moments.close()
 
@@ -154,7 +157,7 @@ class Session:
             drawn = figures(self.archive, self.labels, self.moments, self.teacher)
             content = zipped({name: text.encode() for name, text in drawn.items()})
             return f"{file_name(self.archive.path.stem)}-figures.zip", content
-        return export(self.archive, self.labels.track, form)
+        return export(self.archive, self.labels.track, form, self.closing)
 
 
 def _opened(archive: MotionArchive, model: str | None) -> tuple[Callable[[], Source] | None, Predictor | None]:

@@ -66,7 +66,7 @@ function light(dark) {
 }
 
 function exports(formats) {
-  $("formats").replaceChildren(...formats.map(([value, words]) => make("button", { type: "button", onclick: attempt(async () => { await say("Preparing…"); await save("/api/export", { format: value, clip: state.clip }); say("Saved."); }) }, words)));
+  $("formats").replaceChildren(...formats.map(([value, words]) => make("button", { type: "button", onclick: attempt(async () => { $("export").close(); say(value === "model" ? "Fitting the classifier takes minutes; labelling can go on meanwhile." : "Preparing…", true); await save("/api/export", { format: value, clip: state.clip }); say("Saved."); }) }, words)));
 }
 
 function remember(id, fallback) {

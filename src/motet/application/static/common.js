@@ -65,10 +65,10 @@ export class Surface {
 }
 
 let hide = 0;
-export function say(text) {
+export function say(text, lasting = false) {
   $("message").textContent = text;
   clearTimeout(hide);
-  hide = setTimeout(() => { $("message").textContent = ""; }, 6000);
+  if (!lasting) hide = setTimeout(() => { $("message").textContent = ""; }, 6000);
 }
 
 // Runs what a person asked for; a failure is said, never swallowed.
