@@ -13,7 +13,7 @@ wheel=$(ls "$dist"/motet-*.whl)
 python3 - "$wheel" <<'PY'
 import sys, zipfile
 names = zipfile.ZipFile(sys.argv[1]).namelist()
-wanted = ("py.typed", "data/layouts/kinect-v2.toml", "report/page.html", "weights/body/model.safetensors",
+wanted = ("py.typed", "data/layouts/kinect-v2.toml", "report/page.html", "weights/body/model.safetensors", "weights/wrist/model.safetensors",
           "weights/rocket/config.json", "application/static/index.html", "application/static/app.js")
 missing = [name for name in wanted if f"motet/{name}" not in names]
 foreign = [name for name in names if not name.startswith(("motet/", "motet-"))]

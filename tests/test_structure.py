@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "src" / "motet"
+import motet
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "motet"
 ROOMS = (
     "core",
     "data",
@@ -148,3 +153,12 @@ def _at_once(path: Path) -> Iterator[str]:
 def test_files_can_be_read() -> None:
     long = {p.relative_to(PACKAGE).as_posix() for p in _files() if len(p.read_text("utf-8").splitlines()) > 500}
     assert not long
+
+
+def test_the_conda_recipe_asks_for_what_the_wheel_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = (ROOT / "packaging" / "recipe.yaml").read_text()
+    run = re.findall(r"^    - (.+)$", recipe.split("  run:\n")[1].split("tests:\n")[0], flags=re.MULTILINE)
+    asked = [*project["dependencies"], *project["optional-dependencies"]["app"], f"python{project['requires-python']}"]
+    assert sorted(one.replace("pytorch", "torch").replace(" ", "") for one in run) == sorted(asked)
+    assert f'version: "{motet.__version__}"' in recipe
