@@ -1,4 +1,4 @@
-"""Griffe extension: examples of docstrings (``>>>``) are code on the site, where Markdown would make quotations of them."""
+"""Griffe extension: examples of docstrings (``>>>``) are code on the site; Markdown would make quotations of them."""
 
 import re
 from typing import Any
