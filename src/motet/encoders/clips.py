@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -42,6 +43,72 @@ class ClipEncoder(Protocol):
 
     def tokens(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, T, token_size): features of every frame, which may be fewer than those of a clip."""
+        ...
+
+
+# What some encoders can do besides: a method asks whether one can, never which one it is.
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """An encoder that can run frame by frame.
+
+    Attributes:
+        causal: whether this one can: no frame of it sees the future.
+    """
+
+    causal: bool
+
+    def start(self, batch: int) -> Any:
+        """The state of :meth:`step` before the first frame."""
+        ...
+
+    def step(self, frame: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """(B, P, V, C) → (B, feature_size), equal to ``forward`` of the clip up to this frame, and the next state."""
+        ...
+
+
+@runtime_checkable
+class NodeMaps(Protocol):
+    """An encoder whose features keep the nodes apart until they are averaged."""
+
+    def forward_nodes(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B·P, T', V, feature_size)."""
+        ...
+
+
+@runtime_checkable
+class PartTokens(Protocol):
+    """An encoder of tokens of body parts × moments, which can be hidden before they attend to each other.
+
+    Attributes:
+        width: size of a token.
+        parts: nodes of each of the S body parts.
+        patch: frames of a moment.
+    """
+
+    width: int
+    parts: Sequence[Sequence[int]]
+    patch: int
+
+    def grid(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, N, S, width)."""
+        ...
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, N, S, width) before attention."""
+        ...
+
+    def places(self, tokens: Tensor) -> Tensor:
+        """What says where a token is: added by ``embed``."""
+        ...
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        """(B, N, S, width) → the same, after attention."""
+        ...
+
+    def freeze(self, blocks: int) -> None:
+        """Let training leave the first blocks, and what lies before them, as they are."""
         ...
 
 

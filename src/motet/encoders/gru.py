@@ -203,6 +203,19 @@ class SkeletonGRU(nn.Module):
         """(B, T, P, V, C) → (B, T, 2H): the output at every frame."""
         return self.gru.sequence(self.normalise(x))
 
+    @property
+    def causal(self) -> bool:
+        """Whether it can run frame by frame."""
+        return self.gru.mode == "causal"
+
+    def start(self, batch: int) -> Tensor:
+        """The state of :meth:`step` before the first frame."""
+        return self.gru.initial_state(batch)
+
+    def step(self, frame: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, P, V, C), and the state before → (B, 2H) of the clip up to this frame, and the next state."""
+        return self.gru.step(self.normalise(frame[:, None])[:, 0], state)
+
     def normalise(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, T, V·C·P), each feature normalised over the batch and all frames."""
         check_clips(x, self.persons, self.nodes, self.channels)

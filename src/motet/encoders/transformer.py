@@ -140,6 +140,18 @@ class Transformer(nn.Module):
         """(N, S, width) what tells the places of (B, N, S, width) tokens: their part and their moment."""
         return self.part + _sines(tokens, self.width)
 
+    def freeze(self, blocks: int) -> None:
+        """Let training leave the first blocks, and the embedding before them, as they are.
+
+        Raises:
+            ConfigError: it has fewer blocks.
+        """
+        if blocks > len(self.blocks):
+            raise ConfigError(f"frozen_blocks is {blocks}, but the encoder has {len(self.blocks)}; lower --frozen-blocks")
+        for part in (self.norm, self.lift, *self.blocks[:blocks]):
+            part.requires_grad_(False)
+        self.part.requires_grad_(False)
+
     def attend(self, tokens: Tensor) -> Tensor:
         """The blocks over (B, N, S, width) tokens, of the same shape."""
         flat = tokens.flatten(1, 2)

@@ -21,8 +21,8 @@ from motet.core.options import Fraction
 from motet.core.rng import CounterRNG
 from motet.data.extreme import Extreme, augment_extremely, check_extreme
 from motet.data.skeletons import Skeleton
-from motet.encoders import STGCN
 from motet.encoders.attention import LEAST_ATTENTION, energy_drop
+from motet.encoders.clips import NodeMaps
 from motet.losses import distributional_divergence, neighbour_mining
 from motet.memory import momentum_encoder
 from motet.methods.contrastive import Contrastive, ContrastiveStreams, StepOutput, Term
@@ -136,7 +136,7 @@ class AimCLRStreams(ContrastiveStreams):
 
     def __init__(self, options: AimCLR, streams: Sequence[str], **layout: Any) -> None:
         super().__init__(options, streams, **layout)
-        if options.attention_drop and not all(isinstance(e, STGCN) for e in self.encoders):
+        if options.attention_drop and not all(isinstance(e, NodeMaps) for e in self.encoders):
             raise ConfigError(
                 "attention_drop hides joints of a feature map, which only --encoder stgcn has; "
                 "or leave it out with --no-attention-drop"
@@ -157,7 +157,7 @@ class AimCLRStreams(ContrastiveStreams):
         whole: list[Tensor] = []
         left: list[Tensor] = []
         for encoder, x in zip(self.encoders, self.inputs(clip), strict=True):
-            assert isinstance(encoder, STGCN)
+            assert isinstance(encoder, NodeMaps)
             nodes = encoder.forward_nodes(x)
             for features, each in ((whole, nodes), (left, energy_drop(nodes, self.options.drop_threshold))):
                 features.append(each.mean(dim=(1, 2)).view(len(x), x.shape[2], -1).mean(dim=1))

@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm, smooth_l1_loss
 
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Momentum, NotNegative, Options
-from motet.encoders import Transformer
+from motet.encoders.clips import PartTokens
 from motet.losses._precision import at_least_float32
 from motet.memory import ema_update, momentum_encoder
 from motet.methods.base import Clips, Layout, Method, Streams, hidden_spans
@@ -106,7 +106,7 @@ class Prediction(nn.Module):
 
     def __init__(self, encoder: nn.Module, options: Masks) -> None:
         super().__init__()
-        if not isinstance(encoder, Transformer):
+        if not isinstance(encoder, PartTokens):
             raise ConfigError("masked latent prediction hides tokens of body parts; choose --encoder transformer")
         self.options, self.width = options, encoder.width
         self.hidden = nn.Parameter(torch.randn(encoder.width) * 0.02)
@@ -118,7 +118,7 @@ class Prediction(nn.Module):
         span, share = self.options.tube, self.options.hidden_share
         return hidden_spans(clips, moments, parts, span=span, share=share, device=device)
 
-    def forward(self, encoder: Transformer, teacher: Transformer, x: Tensor) -> Tensor:
+    def forward(self, encoder: PartTokens, teacher: PartTokens, x: Tensor) -> Tensor:
         """The loss of (B, T, P, V, C) clips."""
         tokens = encoder.embed(x)
         mask = self.draw(len(tokens), tokens.shape[1], tokens.shape[2], x.device)
@@ -129,7 +129,7 @@ class Prediction(nn.Module):
         return latent_loss(predicted, target, mask & recorded(encoder, x))
 
 
-def recorded(encoder: Transformer, x: Tensor) -> Tensor:
+def recorded(encoder: PartTokens, x: Tensor) -> Tensor:
     """(B, N, S) bool: tokens in whose frames any joint of the part was recorded."""
     there = (x != 0).any(dim=4).any(dim=2)  # (B, T, V)
     by_part = torch.stack([there[:, :, list(nodes)].any(dim=2) for nodes in encoder.parts], dim=2)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from motet.core.distributed import world_size
 from motet.core.errors import ConfigError
 from motet.core.options import Count, Natural, Positive
-from motet.encoders import Transformer
+from motet.encoders.clips import PartTokens
 from motet.losses import in_batch_nce
 from motet.memory import Queue
 from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
@@ -70,13 +70,9 @@ class STARSStreams(Streams):
         self.predictions = nn.ModuleList(_perceptron(dim, wide, dim) for _ in self.sizes)
         self.queue = Queue(streams, options.queue_size, dim)
         for encoder in self.encoders if options.frozen_blocks else ():
-            if not isinstance(encoder, Transformer) or options.frozen_blocks > len(encoder.blocks):
-                raise ConfigError(
-                    f"frozen_blocks is {options.frozen_blocks}, which this encoder has not; lower --frozen-blocks"
-                )
-            for part in (encoder.norm, encoder.lift, *encoder.blocks[: options.frozen_blocks]):
-                part.requires_grad_(False)
-            encoder.part.requires_grad_(False)
+            if not isinstance(encoder, PartTokens):
+                raise ConfigError(f"frozen_blocks is {options.frozen_blocks}; only --encoder transformer has blocks")
+            encoder.freeze(options.frozen_blocks)
 
     def fill(self) -> None:
         self.queue.filled.fill_(self.queue.size)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import preprocess, present_joints
 from motet.data.views import View
-from motet.encoders import TCN, SkeletonGRU
+from motet.encoders.clips import Streaming
 from motet.engine.hub import found
 from motet.engine.model import Model as Face
 from motet.engine.run import Run
@@ -136,7 +136,7 @@ class Stream:
 
     def __init__(self, model: Model, classifier: Classifier | None = None) -> None:
         for name, encoder in zip(model.streams, model.encoders, strict=True):
-            if not _is_causal(encoder):
+            if not (isinstance(encoder, Streaming) and encoder.causal):
                 raise ConfigError(
                     f"stream {name} has an encoder that sees the future; frame by frame needs --causal (a temporal "
                     "convolution) or --encoder gru --mode causal at pretraining"
@@ -207,44 +207,30 @@ class Stream:
         return {self.classifier.class_names[i]: shares[i] for i in order}
 
 
-def _is_causal(encoder: nn.Module) -> bool:
-    if isinstance(encoder, SkeletonGRU):
-        return encoder.gru.mode == "causal"
-    return isinstance(encoder, TCN) and encoder.causal
-
-
 class _StreamState:
     """One stream: its view of the last frames and the state of its encoder."""
 
-    def __init__(self, view: View, encoder: SkeletonGRU | TCN) -> None:
+    def __init__(self, view: View, encoder: Streaming) -> None:
         self.view, self.encoder, self.delay = view, encoder, _DELAY[view.kind]
         self.reset()
 
     def reset(self) -> None:
-        gru = isinstance(self.encoder, SkeletonGRU)
-        self.state: Any = self.encoder.gru.initial_state(1) if gru else self.encoder.start(1)  # type: ignore[union-attr,operator]
+        self.state: Any = self.encoder.start(1)
         self.recent: list[Tensor] = []
 
     def push(self, frame: Tensor) -> Tensor:
         self.recent = [*self.recent[-self.delay :], frame] if self.delay else [frame]
         inputs = self.view(torch.stack(self.recent)[None])
-        step = self._step
         feature: Tensor | None = None
         waiting = min(self.delay, len(self.recent))
         if len(self.recent) > self.delay:
-            feature, self.state = step(inputs[:, 0], self.state)  # all that this frame needs has come
+            feature, self.state = self.encoder.step(inputs[:, 0], self.state)  # all that this frame needs has come
         state = self.state
         for late in range(waiting):
             # a difference whose next frame has not come is zero; the step is taken again when it has
-            feature, state = step(inputs[:, len(self.recent) - waiting + late], state)
+            feature, state = self.encoder.step(inputs[:, len(self.recent) - waiting + late], state)
         assert feature is not None
         return feature[0]
-
-    def _step(self, frame: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """(1, P, V, C) of the view → (1, F) and the next state."""
-        if isinstance(self.encoder, SkeletonGRU):
-            return self.encoder.gru.step(self.encoder.normalise(frame[:, None])[:, 0], state)
-        return self.encoder.step(frame, state)
 
 
 def stream(run: Run | Model | str | Path, classifier: Classifier | None = None, *, device: str = "cpu") -> Stream:
@@ -272,40 +258,24 @@ def whole_clips(model: Model, clips: Sequence[npt.NDArray[Any]]) -> Tensor:
         model: causal encoders.
         clips: (T, P, V, C) raw coordinates each.
     """
-    order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
+    lengths = np.array([len(clip) for clip in clips])
     found: list[Tensor] = [torch.empty(0)] * len(clips)
-    at = 0
-    while at < len(order):
-        count = max(1, _BATCH_FRAMES // max(1, len(clips[order[at]])))
-        part = order[at : at + count]
-        lengths = torch.tensor([len(clips[i]) for i in part], device=model.device)
-        padded = torch.zeros(len(part), int(lengths.max()), *clips[0].shape[1:], device=model.device)
-        for row, i in enumerate(part):
-            padded[row, : len(clips[i])] = torch.from_numpy(np.array(clips[i], dtype=np.float32))
-        for i, feature in zip(part, _last_of_each(model, padded, lengths), strict=True):
-            found[i] = feature
-        at += count
+    for length in np.unique(lengths):  # a clip's features are those of its own frames, so nothing is padded
+        same = np.flatnonzero(lengths == length)
+        for part in np.array_split(same, -(-len(same) * int(length) // _BATCH_FRAMES)):
+            block = np.stack([np.asarray(clips[i], dtype=np.float32) for i in part])
+            for i, feature in zip(part, _features(model, torch.from_numpy(block).to(model.device)), strict=True):
+                found[i] = feature
     return torch.stack(found)
 
 
-def _last_of_each(model: Model, padded: Tensor, lengths: Tensor) -> Tensor:
+def _features(model: Model, clips: Tensor) -> Tensor:
     training = model.encoders.training
     model.encoders.eval()
     with torch.inference_mode():
-        ready = preprocess(padded, lengths, model.skeleton, model.recipe.preprocess)
-        time = torch.arange(ready.shape[1], device=ready.device)
-        features = []
-        for view, encoder in zip(model.views, model.encoders, strict=True):
-            if isinstance(encoder, TCN):  # it pools over time, so each clip is encoded at its own length
-                rows = zip(ready, lengths.tolist(), strict=True)
-                features.append(torch.cat([encoder(view(clip[None, :length])).float() for clip, length in rows]))
-                continue
-            if not isinstance(encoder, SkeletonGRU):
-                raise ConfigError("this encoder does not stream frame by frame; pretrain cmd --causal, for example")
-            known = time < (lengths - _DELAY[view.kind])[:, None]
-            seen = torch.where(known[:, :, None, None, None], view(ready), 0)
-            sequence = encoder.gru.sequence(encoder.normalise(seen))
-            features.append(sequence[torch.arange(len(lengths)), lengths - 1].float())
-        features = [model.last(stream, feature) for stream, feature in zip(model.streams, features, strict=True)]
+        lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
+        ready = preprocess(clips, lengths, model.skeleton, model.recipe.preprocess)
+        parts = zip(model.streams, model.views, model.encoders, strict=True)
+        features = [model.last(stream, encoder(view(ready)).float()) for stream, view, encoder in parts]
     model.encoders.train(training)
     return torch.cat(features, dim=1).clone()
