@@ -147,7 +147,8 @@ class Transformer(nn.Module):
             ConfigError: it has fewer blocks.
         """
         if blocks > len(self.blocks):
-            raise ConfigError(f"frozen_blocks is {blocks}, but the encoder has {len(self.blocks)}; lower --frozen-blocks")
+            has = len(self.blocks)
+            raise ConfigError(f"frozen_blocks is {blocks}, but the encoder has {has}; lower --frozen-blocks")
         for part in (self.norm, self.lift, *self.blocks[:blocks]):
             part.requires_grad_(False)
         self.part.requires_grad_(False)

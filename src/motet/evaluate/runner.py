@@ -132,84 +132,121 @@ def run(
         takes = [n for n in _names() if hasattr(protocol(n), "FEATURES_ALONE")]
         given.check(list(chosen), takes, runs[0], without_copies=without_copies)
         ready = given.ready(runs, models, data, split, **said)
-    context, clips, fewer = ready.context, ready.clips, ready.fewer
     for module, values in chosen.values():  # what is impossible is refused before anything is computed
         if hasattr(module, "check"):
-            module.check(context, values)
-    base = stored.base_key(context)
-    strict = None
-    if fewer is not None:
-        test = torch.from_numpy(fewer.test)
-        strict = replace(context, test=test, test_labels=fewer.test_labels, without_copies=True)
-    place_of_files = kept_in(runs[0])
-    json_path, markdown_path = (place_of_files / f"{ready.name}{suffix}" for suffix in (".json", ".md"))
-    decides: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
-    keys = {n: stored.entry_key(base, n, values, **decides) for n, (_, values) in chosen.items()}
-    facts = {
-        "motet": __version__,
-        "torch": torch.__version__,
-        "key": base,
-        "runs": ready.runs,
-        "archive": ready.archive,
-        "split": {
-            "rule": clips.rule,
-            "train": len(clips.train),
-            "test": len(clips.test),
-            "classes": len(clips.class_names),
-        },
-        "seeds": seeds,
-        "hardware": hardware(),
-        "notes": clips.notes,
-        "class_names": list(clips.class_names),
-    }
+            module.check(ready.context, values)
+    words = _words(runs, data, split, seeds, baselines, without_copies)
+    decides = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
+    evaluation = _Evaluation(ready, chosen, kept_in(runs[0]), (json, markdown), words, decides)
+    return evaluation.run(again)
 
-    def save(entries: Mapping[str, Entry]) -> dict[str, Any]:
-        found = stored.merged(entries)
-        evaluation = facts | {
+
+class _Evaluation:
+    """Protocols on clips that are ready, and the files that hold their rows.
+
+    Args:
+        ready: features and clips.
+        chosen: protocols and their options.
+        folder: where the files are.
+        copies: further places of the JSON and of the Markdown.
+        words: of the command, before those of a protocol.
+        decides: what else an entry depends on.
+    """
+
+    def __init__(
+        self,
+        ready: Ready,
+        chosen: _Chosen,
+        folder: Path,
+        copies: tuple[str | Path | None, str | Path | None],
+        words: tuple[str, str],
+        decides: Mapping[str, Any],
+    ) -> None:
+        self.ready, self.chosen, self.folder, self.words = ready, chosen, folder, words
+        self.base, self.seeds = stored.base_key(ready.context), decides["seeds"]
+        self.keys = {n: stored.entry_key(self.base, n, values, **decides) for n, (_, values) in chosen.items()}
+        self.files = [folder / f"{ready.name}{suffix}" for suffix in (".json", ".md")]
+        self.copies = copies
+        self.strict = None
+        if ready.fewer is not None:
+            test, labels = torch.from_numpy(ready.fewer.test), ready.fewer.test_labels
+            self.strict = replace(ready.context, test=test, test_labels=labels, without_copies=True)
+
+    def run(self, again: bool) -> dict[str, Any]:
+        """Every protocol that is not done already; all of them ``again``."""
+        for name in self.chosen:
+            if again or not self._done(self.entries(), name):  # another evaluation may have added to it
+                self._one(name, again)
+        return self.save(self.entries())
+
+    def entries(self) -> dict[str, Entry]:
+        """What the file holds for these weights and clips."""
+        return agreed(stored.read(self.files[0], self.base))
+
+    def save(self, entries: Mapping[str, Entry]) -> dict[str, Any]:
+        """Write the files; returns what is written as JSON."""
+        rows = [row for entry in entries.values() for row in entry.rows]
+        evaluation = self._facts() | {
             "command": stored.command(list(entries.values())),
             "seconds": sum(e.seconds for e in entries.values()),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "missing": [n for n in chosen if n not in entries or entries[n].key != keys[n]],
-            "summary": advice([row for entry in entries.values() for row in entry.rows], len(clips.test)),
-            **found,
+            "missing": [n for n in self.chosen if not self._done(entries, n)],
+            "summary": advice(rows, len(self.ready.clips.test)),
+            **stored.merged(entries),
         }
         if rank() == 0:
-            write(evaluation, json_path, markdown_path)
-            for copy, original in ((json, json_path), (markdown, markdown_path)):
+            write(evaluation, *self.files)
+            for copy, original in zip(self.copies, self.files, strict=True):
                 if copy is not None and Path(copy).resolve() != original.resolve():
                     with written(Path(copy)) as partial:
                         partial.write_bytes(original.read_bytes())
         return evaluation
 
-    if not again:
-        entries = agreed(stored.read(json_path, base))
-        if all(n in entries and entries[n].key == keys[n] for n in chosen):
-            return save(entries)
-    for n, (module, values) in chosen.items():
-        entries = agreed(stored.read(json_path, base))  # another evaluation may have added to it
-        if n in entries and entries[n].key == keys[n] and not again:
-            continue
+    def _done(self, entries: Mapping[str, Entry], name: str) -> bool:
+        return name in entries and entries[name].key == self.keys[name]
+
+    def _facts(self) -> dict[str, Any]:
+        clips = self.ready.clips
+        sizes = {"train": len(clips.train), "test": len(clips.test), "classes": len(clips.class_names)}
+        return {
+            "motet": __version__,
+            "torch": torch.__version__,
+            "key": self.base,
+            "runs": self.ready.runs,
+            "archive": self.ready.archive,
+            "split": {"rule": clips.rule, **sizes},
+            "seeds": self.seeds,
+            "hardware": hardware(),
+            "notes": clips.notes,
+            "class_names": list(clips.class_names),
+        }
+
+    def _one(self, name: str, again: bool) -> None:
+        (module, values), context, strict = self.chosen[name], self.ready.context, self.strict
         started = time.monotonic()
         context.notes.clear()
         context.records.clear()
-        finished = Parts(place_of_files / "features" / f"{n}-{keys[n][:24]}.parts.json")
+        finished = self._parts(name, ".parts.json")
         if again:
             finished.drop()
         rows = module.evaluate(replace(context, parts=finished), values)
-        if strict is not None and (len(strict.test) < len(context.test) or n == "transfer"):
-            rest = Parts(place_of_files / "features" / f"{n}-{keys[n][:24]}.strict.parts.json")
+        if strict is not None and (len(strict.test) < len(context.test) or name == "transfer"):
+            rest = self._parts(name, ".strict.parts.json")
             found = module.evaluate(replace(strict, parts=rest), values)
             rows = [*rows, *(replace(r, details={**r.details, "subset": SUBSET}, confusion=None) for r in found)]
             rest.drop()
         rows = with_options(rows, _changed(module, values))
-        line = (*_words(runs, data, split, seeds, baselines, without_copies), _flags(n, module, values))
-        entry = Entry(n, keys[n], line, seeds, time.monotonic() - started, rows, shown_confusion(rows))
+        line = (*self.words, _flags(name, module, values))
+        taken = time.monotonic() - started
+        entry = Entry(name, self.keys[name], line, self.seeds, taken, rows, shown_confusion(rows))
         entry.notes, entry.record = list(context.notes), dict(context.records) or None
         for note in entry.notes:
-            warnings.warn(f"{n}: {note}", MotetWarning, stacklevel=2)
-        evaluation = save(agreed(stored.read(json_path, base)) | {n: entry})
+            warnings.warn(f"{name}: {note}", MotetWarning, stacklevel=4)
+        self.save(self.entries() | {name: entry})
         finished.drop()
-    return evaluation
+
+    def _parts(self, name: str, suffix: str) -> Parts:
+        return Parts(self.folder / "features" / f"{name}-{self.keys[name][:24]}{suffix}")
 
 
 def kept_in(run: Run) -> Path:
