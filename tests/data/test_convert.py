@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.data import layouts
 from motet.data.convert import axes_matrix, convert, estimate_handedness, estimate_up, shared_joints
+from motet.data.formats._axes import decide_handedness
 from motet.data.skeletons import AXES, Skeleton
 
 CODT_KINECT = [3, 20, 8, 9, 10, 4, 5, 6, 0, 16, 17, 18, 12, 13, 14]
@@ -168,3 +169,19 @@ def test_declared_axes_are_those_of_the_recordings(shared_data: Path, name: str)
     mirrored = frames * np.float32([-1, 1, 1])
     if skeleton.name not in ("nite-15",):
         assert estimate_handedness(mirrored, skeleton) is not skeleton.right_handed
+
+
+@pytest.mark.parametrize("files", [1, 5])
+def test_mirrored_files_are_said(files: int) -> None:
+    coco = layouts.get("coco-17")
+    place = {"left": (0.2, 0, 0), "right": (-0.2, 0, 0), "nose": (0, 0, 0.1), "shoulder": (0, 1.4, 0), "hip": (0, 1, 0)}
+    place |= {"ear": (0, 1.7, 0), "eye": (0, 1.7, 0.1)}
+    rest = np.array([np.sum([p for word, p in place.items() if word in j], axis=0) for j in coco.joints])
+    rest[0, 1] = 1.7
+    clips = {f"{i}.csv": np.tile(rest, (5, 1, 1)) for i in range(files)}
+    assert decide_handedness(clips, coco, None)
+    mirrored = {"m.csv": clips["0.csv"] * [-1, 1, 1]}
+    assert not decide_handedness(mirrored, coco, None)
+    if files > 1:
+        with pytest.warns(MotetNote, match=r"right-handed, .* but m\.csv is mirrored: .* --right-handed false"):
+            assert decide_handedness(clips | mirrored, coco, None)

@@ -236,11 +236,11 @@ def _off_the_floor(flat: npt.NDArray[np.float64], skeleton: Skeleton) -> str | N
 
 
 def estimate_handedness(frames: Float, skeleton: Skeleton) -> bool | None:
-    """Whether the axes are right-handed, as the recordings show it: left is up × forward, and feet point forward.
+    """Whether the axes are right-handed, as the recordings show it: left is up × forward, where feet or the nose point.
 
     Args:
         frames: (…, V, 3).
-        skeleton: needs hips or shoulders, head, and ankles (or heels) with toes.
+        skeleton: needs hips or shoulders, head, and ankles (or heels) with toes, or else nose and ears.
 
     Returns:
         None where the joints are missing or the frames do not agree (fewer than 80 %).
@@ -253,7 +253,8 @@ def estimate_handedness(frames: Float, skeleton: Skeleton) -> bool | None:
         return None
     backs = [n for n in ("heel", "ankle") if f"left_{n}" in skeleton.canonical and f"right_{n}" in skeleton.canonical]
     fronts = [recipe(f"{side}_foot", skeleton) for side in ("left", "right")]
-    if not backs or any(made is None for made in fronts):
+    feet = bool(backs) and all(made is not None for made in fronts)
+    if not feet and not {"nose", "left_ear", "right_ear"} <= set(skeleton.canonical):
         return None
     flat = frames.reshape(-1, *frames.shape[-2:]).astype(np.float64)
     flat = flat[flat.any(axis=(1, 2))]
@@ -261,7 +262,12 @@ def estimate_handedness(frames: Float, skeleton: Skeleton) -> bool | None:
     def at(made: tuple[int, ...] | None) -> npt.NDArray[np.float64]:
         return np.asarray(flat[:, list(made or ())].mean(axis=1))
 
-    forward = sum(at(f) for f in fronts) - sum(at(recipe(f"{s}_{backs[0]}", skeleton)) for s in ("left", "right"))
+    if feet:
+        forward = sum(at(f) for f in fronts) - sum(at(recipe(f"{s}_{backs[0]}", skeleton)) for s in ("left", "right"))
+    else:
+        forward = (
+            2 * at(recipe("nose", skeleton)) - at(recipe("left_ear", skeleton)) - at(recipe("right_ear", skeleton))
+        )
     up = at(body["head"]) - at(body["mid_hip"])
     left = at(body["left_shoulder"]) - at(body["right_shoulder"])
     volume = (np.cross(up, forward) * left).sum(axis=1)

@@ -56,6 +56,15 @@ def test_stamps_give_the_rate_and_what_is_missing(tmp_path: Path, key: str, scal
     assert archive.clip(0).any(axis=(1, 2, 3)).nonzero()[0].tolist() == [0, 1, 2, 6, 7]
 
 
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_landmarks_without_a_place_are_absent(tmp_path: Path, value: float | None) -> None:
+    frames = [{"landmarks": marks(t)} for t in range(3)]
+    frames[1]["landmarks"][4] |= {"x": value, "y": value, "z": value}  # type: ignore[dict-item]
+    archive = load(tmp_path, frames)
+    assert np.argwhere(~archive.clip(0)[:, 0].any(axis=-1)).tolist() == [[1, 4]]
+    assert archive.clip_confidence(0)[1, 0, 4] == 0
+
+
 def test_entries_of_one_frame_are_people(tmp_path: Path) -> None:
     two = [{"frame": t, "landmarks": marks(t, scale=s)} for t in range(5) for s in (1.0, 3.0)]
     archive = load(tmp_path, two, persons=2)
@@ -152,7 +161,7 @@ def test_files_of_different_estimators_share_joints_and_coordinates(tmp_path: Pa
         ([{"keypoints": ["x"]}], "frame 0, landmark 0"),
         ([marks(0), marks(1)[:30]], "30 landmarks of 3 coordinates and 33 landmarks"),
         ([marks(0)[:5]], "5 landmarks; layouts are known for 33, 21, 17"),
-        ([[[1, 2, 3, float("nan")]] * 33], "NaN"),
+        ([[[1, 2, 3, float("inf")]] * 33], "infinite"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, content: Any, said: str) -> None:

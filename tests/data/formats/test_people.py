@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from motet.data.formats._people import PATIENCE, Sighting, follow
+from motet.core.errors import MotetNote
+from motet.data.formats._people import PATIENCE, Sighting, follow, rejoin, sighting
 
 BODY = np.random.default_rng(0).uniform(0, 100, (17, 2)) + 1
 
@@ -33,6 +34,28 @@ def test_three_people_are_all_kept_and_the_best_seen_come_first() -> None:
     fewer = follow(frames, 17, 2, 1)
     np.testing.assert_array_equal(fewer.frames, people.frames[:, :1])
     assert fewer.tracks == 3
+
+
+@pytest.mark.parametrize("identities", ["joined", "given"])
+def test_a_person_that_begins_where_another_ended(identities: str) -> None:
+    frames = np.zeros((12, 3, 17, 2), np.float32)
+    for t, seen in enumerate(walker(12, 0, 1)):
+        frames[t, 0 if t < 4 else 1 if t < 7 else 2] = seen.points
+    whole = frames.sum(axis=1)
+    with pytest.warns(MotetNote, match=r"a\.csv: 2 identities begin where another ended, .* with --identities"):
+        rejoin(frames, scores := frames.any(axis=-1).astype(np.float32), identities, "a.csv")
+    if identities == "joined":
+        np.testing.assert_array_equal(frames[:, 0], whole)
+        assert (frames[:, 1:].any(), scores[:, 1:].any(), scores[:, 0].all()) == (False, False, True)
+    else:
+        np.testing.assert_array_equal(frames.any(axis=(2, 3)).sum(axis=0), [4, 3, 5])
+
+
+def test_joints_without_a_number_are_absent() -> None:
+    points = np.ones((17, 2))
+    points[3, 0] = np.nan
+    found = sighting(points, np.r_[0.0, np.ones(16)])
+    assert np.flatnonzero(found.scores == 0).tolist() == np.flatnonzero(~found.points.any(axis=1)).tolist() == [0, 3]
 
 
 def test_identities_are_believed_before_places() -> None:

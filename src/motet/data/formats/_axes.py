@@ -85,9 +85,21 @@ def _reason(found: str, stated: str | None, majority: str | None, rest: str | No
 
 
 def decide_handedness(clips: Mapping[str, Float], skeleton: Skeleton, asked: bool | None) -> bool:
-    """Whether axes are right-handed: as asked, else as most files show it, else as the layout says."""
+    """Whether axes are right-handed: as asked, else as most files show it, else as the layout says; others are said."""
     if asked is not None:
         return asked
-    votes = [seen for frames in clips.values() if (seen := estimate_handedness(frames, skeleton)) is not None]
+    seen = {name: estimate_handedness(frames, skeleton) for name, frames in clips.items()}
+    votes = [vote for vote in seen.values() if vote is not None]
     share = sum(votes) / len(votes) if votes else 0.5
-    return skeleton.right_handed if share == 0.5 else share > 0.5
+    found = skeleton.right_handed if share == 0.5 else share > 0.5
+    against = [name for name, vote in seen.items() if vote is not None and vote != found]
+    if against:
+        listed = ", ".join(against[:3]) + (f" and {len(against) - 3} more" if len(against) > 3 else "")
+        warnings.warn(
+            f"the axes are taken for {'right' if found else 'left'}-handed, as most files show, but {listed} "
+            f"{'is' if len(against) == 1 else 'are'} mirrored: import what is mirrored apart, with --right-handed "
+            f"{'false' if found else 'true'}",
+            MotetNote,
+            stacklevel=3,
+        )
+    return found

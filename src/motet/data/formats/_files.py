@@ -74,7 +74,7 @@ def bare(path: Path) -> Path:
     return path.with_name(_PACKED.sub("", path.name))
 
 
-def beside(folder: Path, name: str) -> Path | None:
+def next_to(folder: Path, name: str) -> Path | None:
     """The file of that name in a folder, in any case and packed or not; None if there is none."""
     if (folder / name).is_file():
         return folder / name

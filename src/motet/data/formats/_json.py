@@ -44,8 +44,8 @@ def _line(path: Path, number: int, row: str) -> Any:
         raise DataError(f"{path}, line {number}: no JSON ({error!s:.80})") from error
 
 
-def numbers(value: Any, where: str) -> npt.NDArray[np.float64]:
-    """A list (of lists) of finite numbers as an array.
+def numbers(value: Any, where: str, *, absent: bool = False) -> npt.NDArray[np.float64]:
+    """A list (of lists) of finite numbers as an array; with ``absent``, null and NaN are NaN.
 
     Raises:
         DataError: anything else; begins with ``where``.
@@ -54,7 +54,7 @@ def numbers(value: Any, where: str) -> npt.NDArray[np.float64]:
         found = np.array(value, dtype=np.float64)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{where}: no list of numbers ({error!s:.60})") from error
-    if not np.isfinite(found).all():
+    if not (np.isfinite(found) | (absent & np.isnan(found))).all():
         raise DataError(f"{where}: a number is NaN or infinite")
     return found
 

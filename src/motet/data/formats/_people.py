@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from motet.core.errors import MotetNote
+from motet.core.text import counted
+
 Array = npt.NDArray[np.floating[Any]]
+Identities = Literal["joined", "given"]
 
 PATIENCE = 15  # frames after which somebody who is not seen is given up
 REACH = 0.6  # of the body's extent: how far the joints may move between two sightings, on average
@@ -30,6 +35,55 @@ class Sighting:
     points: Array
     scores: Array
     identity: Hashable | None = None
+
+
+def sighting(points: Array, scores: Array, identity: Hashable | None = None) -> Sighting:
+    """A person whose joints with NaN, or without confidence, are absent."""
+    there = np.isfinite(points).all(axis=1) & (scores > 0)
+    return Sighting(np.where(there[:, None], points, 0), np.where(there, scores, 0), identity)
+
+
+def note_joined(count: int, where: object, identities: str) -> None:
+    """Say that identities begin where others end, and what became of them."""
+    done = identities == "joined"
+    warnings.warn(
+        f"{where}: {counted(count, 'identity begins', 'identities begin')} where another ended, which "
+        + ("is taken for the same person; keep them apart" if done else "may be the same person; make them one")
+        + f" with --identities {'given' if done else 'joined'}",
+        MotetNote,
+        stacklevel=3,
+    )
+
+
+def rejoin(frames: Array, scores: Array | None, identities: str, where: object) -> None:
+    """Make people of (T, P, V, C) frames one, in place, where one clearly begins where and when another ended.
+
+    Unless ``identities`` is ``joined``, that is only said.
+    """
+    there = np.asarray(frames.any(axis=(2, 3)))
+    present = [p for p in range(there.shape[1]) if there[:, p].any()]
+    first = {p: int(there[:, p].argmax()) for p in present}
+    last = {p: len(there) - 1 - int(there[::-1, p].argmax()) for p in present}
+
+    def continues(a: int, b: int) -> bool:
+        ends = [Sighting(frames[t, p], np.ones(frames.shape[2])) for t, p in ((last[a], a), (first[b], b))]
+        return 0 < first[b] - last[a] <= PATIENCE and _distance(*ends) <= REACH
+
+    pairs = [(a, b) for a in present for b in present if a != b and continues(a, b)]
+    pairs = [(a, c) for a, c in pairs if not any((a, b) in pairs and (b, c) in pairs for b in present)]  # no shortcuts
+    clear = [(a, b) for a, b in pairs if sum(a == c for c, _ in pairs) == sum(b == d for _, d in pairs) == 1]
+    if not clear:
+        return
+    note_joined(len(clear), where, identities)
+    if identities != "joined":
+        return
+    slot: dict[int, int] = {}
+    for a, b in sorted(clear, key=lambda pair: first[pair[1]]):
+        slot[b] = slot.get(a, a)
+        for held in (frames, scores):
+            if held is not None:
+                held[there[:, b], slot[b]] = held[there[:, b], b]
+                held[there[:, b], b] = 0
 
 
 @dataclass
@@ -109,6 +163,7 @@ def _joined(tracks: Sequence[_Track]) -> tuple[list[_Track], int]:
         later = kept[place]
         near = [t for t in kept if t is not later and _continues(t, later)]
         others = [t for t in kept if len(near) == 1 and t is not later and _continues(near[0], t)]
+        others = [t for t in others if not _continues(later, t)]  # that one comes after this
         if len(near) == 1 and not others:
             near[0].frames += later.frames
             near[0].seen += later.seen

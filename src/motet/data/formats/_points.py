@@ -24,6 +24,7 @@ from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, stem_of
 from motet.data.formats._names import NamePattern
+from motet.data.formats._people import rejoin
 from motet.data.formats._worker import expected
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
@@ -223,6 +224,7 @@ class PointFormat:
             scores = None if recording.scores is None else recording.scores[:, :, order]
             if scores is None and self.confidence:
                 scores = np.asarray(points.any(axis=-1), dtype=np.float32)
+            rejoin(points, scores, getattr(options, "identities", "given"), unit.name)
             points, scores = _time.brought(points, scores, recording.fps, options.fps)
             name = self.stem(unit.name)
             stated = {k: v for k, v in detail["columns"].items() if v is not None}  # by the pattern, which goes first

@@ -28,6 +28,7 @@ from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
+from motet.data.formats._people import Identities, rejoin
 from motet.data.formats._sheet import Sheet
 from motet.data.formats._time import TimeUnit, Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
@@ -71,6 +72,7 @@ class Options:
             it cannot.
         right_handed: whether three axes form a right-handed frame; None likewise.
         unit: ``m``, ``cm``, ``mm`` or ``inch`` are stored in metres, anything else as it is.
+        identities: of people: as the table has them (``given``), or ``joined`` where one begins where another ended.
         pattern: regular expression on the path below the source with groups label, subject … (as columns that the
             table does not have).
         licence: terms of the recordings.
@@ -96,6 +98,7 @@ class Options:
     up: Up = "auto"
     right_handed: bool | None = None
     unit: str = "m"
+    identities: Identities = "given"
     pattern: str | None = None
     licence: str = "unknown"
 
@@ -372,6 +375,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         if certain is not None:
             confidence = np.zeros(frames.shape[:3], dtype=np.float32)
             confidence.reshape(-1, confidence.shape[2])[place] = certain[rows]
+        rejoin(frames, confidence, options.identities, f"{unit.name} {key}".strip())
         frames, confidence = _time.brought(frames, confidence, timing.fps, options.fps)
         clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, columns(rows)))
     return clips

@@ -27,6 +27,7 @@ from motet.data.formats import _pickle, _time
 from motet.data.formats._files import bare, read_text, stem_of
 from motet.data.formats._h5 import Item, read_h5, texts
 from motet.data.formats._layout import MOST_JOINTS
+from motet.data.formats._people import Identities
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 from motet.data.formats._sheet import ABSENT
 
@@ -44,10 +45,12 @@ class Options(PointOptions):
     Attributes:
         likelihood: below it a body part is absent.
         unit: of three coordinates; two are always pixels.
+        identities: individuals as they are (``given``), or ``joined`` where one begins where another ended.
     """
 
     likelihood: float = 0.0
     unit: str = "as recorded"
+    identities: Identities = "given"
 
 
 @dataclass(frozen=True)

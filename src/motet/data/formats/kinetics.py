@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats._files import bare, files_in, find_files, stem_of
 from motet.data.formats._json import field, numbers, read_json
-from motet.data.formats._people import Sighting, follow
+from motet.data.formats._people import Sighting, follow, sighting
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 JOINTS = 18
@@ -131,13 +129,13 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
 
 
 def _sighting(person: Any, where: str, options: Options) -> Sighting:
-    pose, score = (numbers(field(person, key), where) for key in ("pose", "score"))
+    pose, score = (numbers(field(person, key), where, absent=True) for key in ("pose", "score"))
     if pose.shape != (2 * JOINTS,) or score.shape != (JOINTS,):
         raise DataError(
             f"{where}: a person has {counted(pose.size, 'number')} and {counted(score.size, 'score')}, not 36 and 18"
         )
     points = pose.reshape(JOINTS, 2) * (options.width, options.height)
-    return Sighting(np.where(score[:, None] > 0, points, 0), score.clip(0, None))
+    return sighting(points, score.clip(0, None))
 
 
 FORMAT = Format(description="Kinetics-skeleton of ST-GCN (.json)", options=Options, discover=discover, read=read)

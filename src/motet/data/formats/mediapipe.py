@@ -186,10 +186,13 @@ def _sighting(marks: Any, where: str) -> Sighting:
             scores.append(mark[3] if len(mark) > 3 else 1.0)
         else:
             raise DataError(f"{at}: neither an object with x, y nor a list of 2 to 5 numbers")
-    points = numbers(rows, where)
+    points = numbers(rows, where, absent=True)
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise DataError(f"{where}: landmarks without x and y")
-    return Sighting(points, numbers(scores, where).clip(0, None))
+    sure = numbers(scores, where, absent=True).clip(0, None)
+    gone = ~np.isfinite(points).all(axis=1)  # a landmark without confidence stays
+    points[gone], sure[gone] = 0, 0
+    return Sighting(points, np.nan_to_num(sure))
 
 
 @dataclass(frozen=True)

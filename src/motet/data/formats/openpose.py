@@ -22,22 +22,21 @@ from place to place (:mod:`motet.data.formats._people`).
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time, _yolo
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._json import field, numbers, read_json
 from motet.data.formats._names import NamePattern
-from motet.data.formats._people import Sighting, follow
+from motet.data.formats._people import Identities, Sighting, follow, note_joined, sighting
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
@@ -71,7 +70,7 @@ class Options:
 
     skeleton: str | None = None
     persons: int = 2
-    identities: Literal["joined", "given"] = "joined"
+    identities: Identities = "joined"
     width: int | None = None
     height: int | None = None
     fps: float | None = None
@@ -84,23 +83,21 @@ def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | No
     flat = field(row, "pose_keypoints_2d", "keypoints", "pose_keypoints", "joints")
     if flat is None:
         raise DataError(f"{where}: a person without pose_keypoints_2d or keypoints")
-    values = numbers(flat, where).ravel()
+    values = numbers(flat, where, absent=True).ravel()
     more = [field(row, name) for name in _WHOLE]
     if all(isinstance(m, list) for m in more):
-        values = np.concatenate([values, *(numbers(m, where).ravel() for m in more)])
+        values = np.concatenate([values, *(numbers(m, where, absent=True).ravel() for m in more)])
     if not len(values):
         return None  # hands or a face without a body
     if len(values) % 3:
         raise DataError(f"{where}: a list of {counted(len(values), 'number')} holds no points of x, y and confidence")
-    points, scores = values.reshape(-1, 3)[:, :2].copy(), values.reshape(-1, 3)[:, 2].clip(0, None)
-    points[scores == 0] = 0
-    if not points.any():
-        return None
     identity = field(row, *_IDENTITIES)
     while isinstance(identity, list) and identity:  # OpenPose and AlphaPose wrap it
         identity = identity[0]
     known = isinstance(identity, int | str) and identity not in (-1, "-1", "")
-    return Sighting(points, scores / ANNOTATED if annotated else scores, identity if known else None)
+    scores = values.reshape(-1, 3)[:, 2].clip(0, None) / (ANNOTATED if annotated else 1)
+    found = sighting(values.reshape(-1, 3)[:, :2], scores, identity if known else None)
+    return found if found.points.any() else None
 
 
 def _of_people(people: Any, where: str) -> list[Sighting]:
@@ -127,8 +124,8 @@ def read_clips(path: Path) -> dict[str, Frames]:
             image = field(row, "image_id", "imgname", "file_name")
             if image is None:
                 raise DataError(f"{path}, entry {number}: no image_id, so it is neither COCO results nor AlphaPose")
-            sighting = _sighting(row, f"{path}, entry {number}")
-            pictures.append((str(image), [] if sighting is None else [sighting]))
+            found = _sighting(row, f"{path}, entry {number}")
+            pictures.append((str(image), [] if found is None else [found]))
     elif isinstance(content, dict) and isinstance(content.get("people"), list):  # one frame, by itself
         pictures.append(("0", _of_people(content["people"], str(path))))
     elif isinstance(content, dict):
@@ -166,19 +163,19 @@ def _mmpose(frames: list[Any], path: Path) -> list[tuple[str, list[Sighting]]]:
 def _instance(person: Any, where: str) -> Sighting | None:
     marks = field(person, "keypoints")
     if isinstance(marks, dict):
-        points = numbers([field(marks, "x"), field(marks, "y")], where).T
+        points = numbers([field(marks, "x"), field(marks, "y")], where, absent=True).T
         scores = field(marks, "visible", "confidence", "conf")
     else:
-        points, scores = numbers(marks, where), field(person, "keypoint_scores", "scores")
+        points, scores = numbers(marks, where, absent=True), field(person, "keypoint_scores", "scores")
     points = points.reshape(-1, points.shape[-1])[:, :2].copy() if points.ndim >= 2 else points
     if points.ndim != 2 or points.shape[1:] != (2,):
         raise DataError(f"{where}: keypoints of shape {points.shape} instead of (points, 2)")
-    sure = np.ones(len(points)) if scores is None else numbers(scores, where).ravel().clip(0, None)
+    sure = np.ones(len(points)) if scores is None else numbers(scores, where, absent=True).ravel().clip(0, None)
     if sure.shape != (len(points),):
         raise DataError(f"{where}: {counted(len(sure), 'score')} for {counted(len(points), 'point')}")
-    points[sure == 0] = 0
     identity = field(person, "track_id", "instance_id")
-    return Sighting(points, sure, identity if type(identity) is int else None) if points.any() else None
+    found = sighting(points, sure, identity if type(identity) is int else None)
+    return found if found.points.any() else None
 
 
 def _annotations(content: Mapping[str, Any], path: Path) -> dict[str, Frames]:
@@ -202,10 +199,10 @@ def _annotations(content: Mapping[str, Any], path: Path) -> dict[str, Frames]:
             raise DataError(f"{where}: its image_id {str(key)[:30]!r} is none of the images")
         if not field(row, "keypoints"):
             continue  # a box without points
-        sighting = _sighting(row, where, annotated=True)
-        if sighting is not None:
+        found = _sighting(row, where, annotated=True)
+        if found is not None:
             folder, name = names[key]
-            clips[folder][name].append(sighting)
+            clips[folder][name].append(found)
     return clips
 
 
@@ -353,12 +350,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         if any(frames):
             people = follow(frames, joints, 2, options.persons, join=options.identities == "joined")
             if people.joined:
-                warnings.warn(
-                    f"{name}: {counted(people.joined, 'identity begins', 'identities begin')} where another ended, "
-                    "which is taken for the same person; keep them apart with --identities given",
-                    MotetNote,
-                    stacklevel=2,
-                )
+                note_joined(people.joined, name, "joined")
             columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
             found.append(RawClip(name, people.frames.astype(np.float32), people.confidence, columns))
     return found

@@ -26,8 +26,8 @@ from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time
-from motet.data.formats._files import bare, beside, files_in, find_files, natural_key, read_table, read_text, stem_of
-from motet.data.formats._names import NamePattern
+from motet.data.formats._files import bare, files_in, find_files, natural_key, next_to, read_table, read_text, stem_of
+from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats._sheet import Sheet
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
@@ -153,7 +153,10 @@ def _wisdm(unit: Unit, options: Options) -> Iterator[RawClip]:
         frames[:, node] = values[start:end]
         frames = _placed(times[start:end], frames, RATES["wisdm"], unit.path)
         columns: dict[str, Column] = {"label": classes.index(activity), "repetition": number}
-        columns |= {"subject": int(user)} if user.isdecimal() and len(user) < 10 else {"subject_name": user}
+        people = unit.detail["people"]  # by name, or None if all are numbers
+        columns |= (
+            {"subject": int(user[-9:] or 0)} if people is None else {"subject": people[user], "subject_name": user}
+        )
         yield RawClip(f"{bare(unit.path).stem}_{number:05d}", frames, columns=columns)
 
 
@@ -189,7 +192,7 @@ def _pamap2(unit: Unit, options: Options) -> Iterator[RawClip]:
 
 
 def _there(folder: Path, name: str) -> Path:
-    return beside(folder, name) or folder / name  # reading it will say that it is missing
+    return next_to(folder, name) or folder / name  # reading it will say that it is missing
 
 
 def _uci(unit: Unit, options: Options) -> Iterator[RawClip]:
@@ -249,16 +252,18 @@ def discover(source: Path, options: Options) -> Plan:
     kind = kinds.pop() or ""
     folder = source if source.is_dir() else source.parent
     classes: tuple[str, ...] = ()
+    people: dict[str, int | None] | None = None
     if kind == "log":
         units, classes, fps = _log_units(files, folder, options)
     else:
         fps = RATES[kind]
         if kind == "wisdm":
-            seen = {activity for p in files for _, activity in _wisdm_rows(p)[0]}
-            classes = tuple(sorted(seen, key=natural_key))
+            seen = {key for p in files for key in _wisdm_rows(p)[0]}
+            classes = tuple(sorted({activity for _, activity in seen}, key=natural_key))
+            people = numbered(user for user, _ in seen)
         else:
             classes = tuple(PAMAP_ACTIVITIES.values()) if kind == "pamap2" else UCI_ACTIVITIES
-        units = [Unit(p.relative_to(folder).as_posix(), p, {"classes": classes}) for p in files]
+        units = [Unit(p.relative_to(folder).as_posix(), p, {"classes": classes, "people": people}) for p in files]
     return Plan(
         units=[Unit(u.name, u.path, {**u.detail, "kind": kind}) for u in units],
         skeleton=layouts.get("imu-2"),

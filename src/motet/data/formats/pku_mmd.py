@@ -16,7 +16,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _text
-from motet.data.formats._files import bare, beside, find_files, read_plain, read_text
+from motet.data.formats._files import bare, find_files, next_to, read_plain, read_text
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 
 JOINTS, PERSONS, CLASSES = 25, 2, 51
@@ -78,7 +78,7 @@ def discover(source: Path, options: Options) -> Plan:
 
 def _label_file(labels: Path, path: Path) -> Path:
     name = bare(path).name
-    return beside(labels, name) or labels / name
+    return next_to(labels, name) or labels / name
 
 
 def _split(source: Path, name: str, given: Path | None) -> set[str] | None:
@@ -86,7 +86,7 @@ def _split(source: Path, name: str, given: Path | None) -> set[str] | None:
     if given is None:
         usual = [f"{stem}{version}.txt" for stem in (name.replace("_", "-"), name) for version in ("", "_v2")]
         places = (source, source / "split", source.parent)
-        given = next((f for p in places for u in usual if (f := beside(p, u))), None)
+        given = next((f for p in places for u in usual if (f := next_to(p, u))), None)
         if given is None:
             return None
     lines = [line for line in read_text(given).splitlines() if line.strip()]

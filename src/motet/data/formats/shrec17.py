@@ -14,7 +14,7 @@ from typing import Literal
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats._files import beside, find_files, read_table
+from motet.data.formats._files import find_files, next_to, read_table
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 # in the order of the gesture numbers, from 1
@@ -69,7 +69,7 @@ def _sides(source: Path) -> dict[Place, str]:
     folder = source if source.is_dir() else source.parent
     sides: dict[Place, str] = {}
     for side, name in _LISTS.items():
-        path = next((found for f in (folder, folder.parent) if (found := beside(f, name))), None)
+        path = next((found for f in (folder, folder.parent) if (found := next_to(f, name))), None)
         if path is None:
             continue
         for row in read_table(path, 7).astype(int).tolist():

@@ -23,7 +23,7 @@ from motet.core.text import counted
 from motet.data.formats import _time
 from motet.data.formats._files import stem_of
 from motet.data.formats._h5 import Item, array, edges, read_h5, texts
-from motet.data.formats._people import Sighting, follow
+from motet.data.formats._people import Identities, Sighting, follow
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 
 MOST_PERSONS = 50
@@ -35,9 +35,11 @@ class Options(PointOptions):
 
     Attributes:
         persons: individuals kept of a clip, those seen best; by default as many as the file with most has.
+        identities: those of the file as they are (``given``), or ``joined`` where one begins where another ended.
     """
 
     persons: int | None = None
+    identities: Identities = "joined"
 
 
 def parents_of(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -168,7 +170,7 @@ def _project(items: Mapping[str, Item], path: Path, persons: int | None) -> list
         most = persons or min(MOST_PERSONS, max(map(len, people)))
         if not most:
             continue
-        tracked = follow(people, len(nodes), 2, most)
+        tracked = follow(people, len(nodes), 2, most, join=False)
         recordings.append(
             Recording(
                 tuple(nodes),

@@ -27,7 +27,7 @@ from motet.core.errors import DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _pickle
-from motet.data.formats._files import bare, beside, check_unpacked, find_files, opened, read_bytes
+from motet.data.formats._files import bare, check_unpacked, find_files, next_to, opened, read_bytes
 from motet.data.formats.base import Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
@@ -144,7 +144,7 @@ def _npy_header(path: Path) -> Header:
 def _labels(path: Path, count: int) -> list[tuple[str, int | None]]:
     """Name and label of each clip of an ``.npy``, from the pickle next to it."""
     stem = re.sub(r"(?i)(_?data(_joint)?)?\.npy$", "", bare(path).name)
-    file = beside(path.parent, f"{stem}_label.pkl") or beside(path.parent, "label.pkl")
+    file = next_to(path.parent, f"{stem}_label.pkl") or next_to(path.parent, "label.pkl")
     if file is None:
         return [(f"{stem}_{i:06d}", None) for i in range(count)]
     try:

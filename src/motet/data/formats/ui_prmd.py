@@ -24,7 +24,7 @@ import numpy.typing as npt
 from motet.core.errors import DataError
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.formats._files import bare, beside, find_files, read_table
+from motet.data.formats._files import bare, find_files, next_to, read_table
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
@@ -107,7 +107,7 @@ def _triples(path: Path, joints: int) -> Array:
 def _angles_path(path: Path) -> Path:
     name = re.sub("(?i)_positions", "_angles", bare(path).name)
     places = (path.parent.parent / "Angles", path.parent)
-    found = next((f for p in places if (f := beside(p, name))), None)
+    found = next((f for p in places if (f := next_to(p, name))), None)
     if found is not None:
         return found
     raise DataError(f"{path}: its joint angles ({places[0] / name}) are missing, so its positions cannot be worked out")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from motet.core.errors import DataError
 from motet.data import layouts
-from motet.data.formats._files import bare, beside, find_files, walk
+from motet.data.formats._files import bare, find_files, next_to, walk
 from motet.data.formats._mat import read_mat
 from motet.data.formats.base import Format, Plan, RawClip, SensorPlan, Unit, units_of
 
@@ -65,7 +65,7 @@ def discover(source: Path, options: Options) -> Plan:
     units = []
     for unit in units_of(files, source):
         name = bare(unit.path).name.lower().replace("_skeleton.mat", "_inertial.mat")
-        units.append(Unit(unit.name, unit.path, beside(unit.path.parent, name) or inertial.get(name)))
+        units.append(Unit(unit.name, unit.path, next_to(unit.path.parent, name) or inertial.get(name)))
     return Plan(
         units=units,
         skeleton=layouts.get("utd-mhad-20"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from motet.core.errors import DataError, MotetWarning
 from motet.data import layouts
 from motet.data.formats import _time
-from motet.data.formats._files import bare, beside, find_files, read_table, read_text, walk
+from motet.data.formats._files import bare, find_files, next_to, read_table, read_text, walk
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
 
 # in the order of the recordings
@@ -94,7 +94,7 @@ def _label_file(source: Path, options: Options) -> Path:
     if options.labels is not None:
         return options.labels
     folder = source if source.is_dir() else source.parent
-    found = beside(folder, _LABELS) or beside(folder.parent, _LABELS)
+    found = next_to(folder, _LABELS) or next_to(folder.parent, _LABELS)
     found = found or min((p for p in walk(folder) if bare(p).name.lower() == _LABELS.lower()), default=None)
     if found is None:
         raise DataError(
