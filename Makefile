@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# or every process of the tests would compile what it imports
+unexport PYTHONDONTWRITEBYTECODE
 
 # one marker per set of extras, so that a second call installs nothing
 $(VENV)/.installed: pyproject.toml

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import signal
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from motet.methods import rocket
 from motet.methods.discovery import baselines, scores
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_finish() -> None:
+    # what was imported and collected stays to the end: no collection of garbage needs to walk through it again
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -167,7 +167,7 @@ def test_forged_checkpoints_are_one_line_or_harmless(tmp_path: Path) -> None:
     path = run.checkpoints[-1]
     state = torch.load(path, weights_only=True)
     forged = [(path_, value) for path_ in places(state) for value in (GONE, None, -1, 2**70, "x", [], {"x": 1})]
-    lines = []
+    forged, lines = forged[::5], []  # seven values for every place: each comes at every seventh of them
     for where, value in forged:
         torch.save(put(state, where, value), path)
         again = Trainer(lambda device: Two(), Loop(device="cpu"), progress=False)

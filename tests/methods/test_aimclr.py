@@ -17,6 +17,7 @@ from motet.data.extreme import Extreme, augment_extremely, padded_crop
 from motet.data.layouts import get as layout
 from motet.encoders.attention import energy_drop
 from motet.engine.checkpoint import load_checkpoint
+from motet.engine.run import Run
 from motet.losses import distributional_divergence, info_nce, neighbour_mining
 from motet.methods import recipes
 from motet.methods.aimclr import AimCLR, AimCLRStreams, HaLPAimCLR
@@ -166,11 +167,16 @@ def test_recipes() -> None:
 OPTIONS: dict[str, Any] = {"streams": ("joint",), "frames": 12, **HALP}
 
 
+@pytest.fixture(scope="module")
+def whole(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A training that nobody has stopped."""
+    return tiny("halp-aimclr", small_archive, tmp_path_factory.mktemp("aimclr") / "whole", **OPTIONS)
+
+
 @pytest.mark.parametrize("call", [2, 5])
 def test_resume_is_bit_exact(
-    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    small_archive: MotionArchive, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    whole = tiny("halp-aimclr", small_archive, tmp_path / "whole", **OPTIONS)
     with monkeypatch.context() as patch:
         stop_at(patch, call)
         with pytest.raises(Interrupted):

@@ -24,11 +24,23 @@ def model_of(archive: MotionArchive, name: str = "gru", streams: tuple[str, ...]
     return Model.fresh(replace(recipes.get("cmd/small-gru"), streams=streams, encoder=encoder), archive)
 
 
+def fixed(path: Path) -> None:
+    """A graph whose axes have the lengths of an example, as torch makes it of a recurrence after another export."""
+    import onnx
+
+    tensors = [onnx.helper.make_tensor_value_info(n, 1, [2, 8, 1, 8, 3]) for n in ("clips", "motion_arms")]
+    node = onnx.helper.make_node("Identity", ["clips"], ["motion_arms"])
+    graph = onnx.helper.make_graph([node], "g", *[[t] for t in tensors])
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+
+
 def test_the_graph_computes_what_the_model_does(
     small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is traced here has fixed axes, so that it is traced again in a process of its own."""
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
+    monkeypatch.setattr(exporting, "_trace", lambda network, example, path: fixed(path))
     model = model_of(small_archive)
     found = motet.export(model, tmp_path / "deep" / "m.onnx")
     assert found["outputs"] == ["joint", "motion_arms"]
@@ -48,22 +60,6 @@ def test_the_graph_computes_what_the_model_does(
     with pytest.raises(RunError, match="differs by"):
         motet.export(model.untrained(1), tmp_path / "other" / "m.onnx")
     assert list((tmp_path / "other").iterdir()) == []
-
-
-def test_a_graph_of_fixed_frames_is_traced_again_in_a_process_of_its_own(
-    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As torch makes it of a recurrence after another torch.export in the same process."""
-    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    tensors = [onnx.helper.make_tensor_value_info(n, 1, [2, 8, 1, 8, 3]) for n in ("clips", "motion_arms")]
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Identity", ["clips"], ["motion_arms"])], "g", *[[t] for t in tensors]
-    )
-    fixed = onnx.helper.make_model(graph).SerializeToString()
-    monkeypatch.setattr(exporting, "_trace", lambda network, example, path: path.write_bytes(fixed))
-    found = motet.export(model_of(small_archive, "tcn", ("motion[arms]",)), tmp_path / "m.onnx", shapes=((3, 9),))
-    assert found["outputs"] == ["motion_arms"]
 
 
 def test_what_export_needs(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,17 +153,31 @@ def test_a_run_keeps_encoders_and_table_and_goes_on_where_it_stopped(
     assert not [p for p in out.iterdir() if "partial" in p.name]
 
 
+TWO_SEEDS = "--method halp-graphcl --seeds 3 4 --folds 3 --epochs 2 --batch-size 16 --hidden 8 --halp-start 1 --quiet"
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody has stopped."""
+    whole = tmp_path_factory.mktemp("graphs") / "whole"
+    assert cli.main(["graphs", str(folder), "--out", str(whole), *TWO_SEEDS.split()]) == 0
+    return whole
+
+
 @pytest.mark.parametrize("call", [2, 4, 7])
 def test_an_interrupted_run_continues_inside_an_epoch_bit_for_bit(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, call: int
+    folder: Path,
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    call: int,
 ) -> None:
     """Three steps an epoch, two epochs, two seeds: in the first epoch, the second, and the second seed."""
-    options = "--method halp-graphcl --seeds 3 4 --folds 3 --epochs 2 --batch-size 16 --hidden 8 --halp-start 1 --quiet"
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert cli.main(["graphs", str(folder), "--out", str(whole), *options.split()]) == 0
+    parts = tmp_path / "parts"
     with monkeypatch.context() as patch:
         stop_at(patch, call)
-        status = cli.main(["graphs", str(folder), "--out", str(parts), *options.split()])
+        status = cli.main(["graphs", str(folder), "--out", str(parts), *TWO_SEEDS.split()])
     assert status == 128 + 15
     assert f"motet resume {parts}" in capsys.readouterr().err
     assert not (parts / "result.json").exists()
