@@ -1,4 +1,4 @@
-.PHONY: demo test check bench docs install clean
+.PHONY: demo test coverage check bench docs install clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +33,9 @@ check: $(VENV)/.developer ## lint and types
 
 test: check ## lint, types, tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+coverage: $(VENV)/.developer ## lines and branches of motet that the tests run, those of other processes left out
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a while
 	for script in benchmarks/bench_*.py; do name=$$(basename $$script .py); echo "== $$name"; \
