@@ -213,7 +213,9 @@ def test_similar_moments_the_map_and_a_lasso(page: Any, running: Application) ->
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
     page.mouse.up()
     sync_api.expect(page.locator("#picked-count")).to_contain_text("24 moments")
-    page.locator("#picked-classes button").first.click()
+    page.locator("#picked-classes button", has_text="+ class").click()
+    page.fill("#rename-to", "all")
+    page.keyboard.press("Enter")
     page.click("#tab-labels")
     assert len(intervals(running, 1, page)) == 24
 

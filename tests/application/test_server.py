@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from motet.application import Application, app
+from motet.application import Application, app, run
 from motet.application.session import Session
 from motet.core.errors import ConfigError
 from motet.data.archive import ArchiveWriter, MotionArchive
@@ -83,6 +83,22 @@ def test_only_who_has_the_token_and_comes_from_here_is_let_in(client: Client) ->
     plain = {"Content-Type": "text/plain"}
     assert client.ask("/api/labels", method="POST", body=b"{}", **plain)[0] == 415  # what a form could send
     assert client.ask("/api/labels", method="POST", body=b" " * 5_000_000)[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "127.0.0.1", "localhost"]),
+        ("::1", ["[::1]", "127.0.0.1", "localhost"]),
+        ("0.0.0.0", ["lab", "10.1.2.3", "[fe80::1]", "127.0.0.1", "localhost"]),
+        ("192.168.1.5", ["192.168.1.5"]),
+    ],
+)
+def test_other_machines_are_let_in_where_asked(monkeypatch: pytest.MonkeyPatch, host: str, names: list[str]) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "lab")
+    found = [(2, 1, 6, "", ("10.1.2.3", 0)), (10, 1, 6, "", ("fe80::1", 0, 0, 0))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: found)
+    assert run._names(host) == names
 
 
 def test_every_answer_has_a_strict_policy(client: Client) -> None:

@@ -7,6 +7,7 @@ import secrets
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERY = ("0.0.0.0", "::")
+"""hosts that let other machines in under every address of this one."""
 TRACK = "labels"
 
 
@@ -43,9 +46,8 @@ class Application:
         token = secrets.token_urlsafe(24)
         listener = _listen(host, port)
         actual = listener.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        self.address = f"http://{shown}:{actual}/?token={token}"
-        names = {shown, "127.0.0.1", "localhost"} if host in LOOPBACK else {shown}
+        names = _names(host)
+        self.address = f"http://{names[0]}:{actual}/?token={token}"
         self.session = Session(archive, model, track=track, rater=rater or _user())
         guarded = Guard(build(self.session), token=token, hosts={f"{name}:{actual}".lower() for name in names})
         config = uvicorn.Config(
@@ -127,6 +129,21 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ConfigError(f"cannot listen on {host}, port {port} ({error}); choose another --port or --host") from error
     return listener
+
+
+def _names(host: str) -> list[str]:
+    """Under what names requests may come, the one to print first."""
+    local = ["127.0.0.1", "localhost"]
+    if host in LOOPBACK:
+        found = [host, *local]
+    elif host in EVERY:  # whatever this machine is called
+        found = [socket.gethostname()]
+        with suppress(OSError):
+            found += sorted({str(one[4][0]) for one in socket.getaddrinfo(found[0], None)})
+        found += local
+    else:
+        found = [host]
+    return [f"[{name}]" if ":" in name else name for name in found]
 
 
 def _user() -> str:

@@ -1,7 +1,7 @@
 // Every moment as a dot; near ones are similar. Zoom, colour, and a lasso that names many at once.
 import { get } from "./api.js";
 import { $, Surface, attempt, clamp, clock, colour, make } from "./common.js";
-import { classButton } from "./labels.js";
+import { ask, classButton } from "./labels.js";
 import { edit, events, intervalsOf, numberIn, open, rater, state } from "./state.js";
 
 let surface, data = null, camera = { x: 0, y: 0, zoom: 1 }, polygon = null, picked = [], lasso = false, wait = 0;
@@ -106,18 +106,21 @@ function showPicked() {
   mark();
   $("picked").hidden = !picked.length;
   $("picked-count").textContent = `${picked.length.toLocaleString("en")} moments: name all as`;
-  $("picked-classes").replaceChildren(...state.classes.map((label, number) => classButton(label, number, () => {
-    const operations = [];
-    for (const i of picked) { // windows of a recording that overlap are one label; moments are in order of time
-      const last = operations.at(-1);
-      if (last?.clip === data.clip[i] && data.start[i] <= last.end) last.end = data.end[i];
-      else operations.push({ do: "add", clip: data.clip[i], start: data.start[i], end: data.end[i], label });
-    }
-    picked = [];
-    showPicked();
-    edit(operations);
-  })));
+  $("picked-classes").replaceChildren(...state.classes.map((label, number) => classButton(label, number, () => namePicked(label))),
+    make("button", { class: "class", onclick: async () => { const label = await ask("New class"); if (label) namePicked(label); } }, "+ class"));
   surface.later();
+}
+
+function namePicked(label) {
+  const operations = [];
+  for (const i of picked) { // windows of a recording that overlap are one label; moments are in order of time
+    const last = operations.at(-1);
+    if (last?.clip === data.clip[i] && data.start[i] <= last.end) last.end = data.end[i];
+    else operations.push({ do: "add", clip: data.clip[i], start: data.start[i], end: data.end[i], label });
+  }
+  picked = [];
+  showPicked();
+  edit(operations);
 }
 
 function legend() {
@@ -163,6 +166,7 @@ export function shown() { if (!data?.final) load(); surface.later(); }
 export function setUp() {
   surface = new Surface($("plane"), draw);
   events.on("labels", choices);
+  events.on("labels", () => { if (picked.length) showPicked(); });
   events.on("time", () => { if (!state.playing) surface.later(); });
   events.on("clip", () => surface.later());
   $("colour").addEventListener("change", legend);
