@@ -1,6 +1,6 @@
 """The live pages of the gallery, made from nothing: ``python docs/gallery.py FOLDER``. About two minutes on one core.
 
-They are not kept in the repository: each is about a megabyte. `make docs` writes them into the site.
+They are not kept in the repository: each has one or two megabytes. `make docs` writes them into the site.
 """
 
 from __future__ import annotations
