@@ -28,6 +28,7 @@ def cluster_scores(labels: npt.ArrayLike | Tensor, clusters: npt.ArrayLike | Ten
         ConfigError: no samples, or not one cluster per label.
     """
     from scipy.optimize import linear_sum_assignment
+    from sklearn import config_context
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.metrics.cluster import contingency_matrix
 
@@ -39,11 +40,13 @@ def cluster_scores(labels: npt.ArrayLike | Tensor, clusters: npt.ArrayLike | Ten
         )
     table = contingency_matrix(classes, groups)
     matched = linear_sum_assignment(table, maximize=True)
+    with config_context(skip_parameter_validation=True):  # they are integers, and as many
+        nmi, ari = normalized_mutual_info_score(classes, groups), adjusted_rand_score(classes, groups)
     return {
         "hungarian_accuracy": float(table[matched].sum() / count),
         "purity": float(table.max(axis=0).sum() / count),
-        "nmi": float(normalized_mutual_info_score(classes, groups)),
-        "ari": float(adjusted_rand_score(classes, groups)),
+        "nmi": float(nmi),
+        "ari": float(ari),
     }
 
 

@@ -17,7 +17,6 @@ from motet.data.loader import ClipStore
 from motet.memory.kmeans import Clustering, spherical_kmeans
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.views import whole_clips
-from motet.metrics.clusters import cluster_scores
 
 ITERATIONS = 100
 _ROWS = 256  # clips that are encoded together
@@ -136,6 +135,8 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     Raises:
         ConfigError: fewer than three rows.
     """
+    from sklearn.metrics import adjusted_rand_score
+
     if len(x) < 3:
         raise ConfigError(
             f"{counted(len(x), 'training clip')} of the target are too few to estimate a number of clusters"
@@ -148,7 +149,7 @@ def estimate(x: Tensor, *, seed: int = 0, most: int | None = None) -> dict[str, 
     for k in candidates_up_to(max(2, limit)):
         runs = [spherical_kmeans(unit, k, iterations=50, seed=seed * _RUNS + r) for r in range(_RUNS)]
         labels = [r.assignment.cpu().numpy() for r in runs]
-        agree = [cluster_scores(labels[a], labels[b])["ari"] for a in range(_RUNS) for b in range(a)]
+        agree = [float(adjusted_rand_score(labels[a], labels[b])) for a in range(_RUNS) for b in range(a)]
         best = min(runs, key=lambda r: float(r.inertia))
         sizes = torch.bincount(best.assignment, minlength=k)
         small = float((sizes < len(x) / k / 4).double().mean())
