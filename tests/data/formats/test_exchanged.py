@@ -396,3 +396,10 @@ def test_wisdm_gyroscopes_are_no_accelerometers(tmp_path: Path) -> None:
     put(tmp_path, "data_1600_gyro_watch.txt", "1600,A,252207918580802,1,2,3;\n1600,A,252207918580803,4,5,6;\n")
     archive = load(tmp_path, "phone")
     np.testing.assert_array_equal(archive.clip(0)[:, 0], [[[0, 0, 0], [1, 2, 3]], [[0, 0, 0], [4, 5, 6]]])
+
+
+def test_a_table_of_too_many_columns_is_refused_at_its_header(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", ",".join(f"j{i}_x" for i in range(20_001)) + "\n" + "1," * 20_000 + "1\n")
+    for name in ("csv", "anipose"):
+        with pytest.raises(DataError, match=r"20,001 columns; tables of up to 20,000 are read"):
+            load(tmp_path, name)

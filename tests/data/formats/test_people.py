@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from motet.core.errors import MotetNote
+from motet.core.errors import DataError, MotetNote
 from motet.data.formats._people import PATIENCE, Sighting, follow, rejoin, sighting
 
 BODY = np.random.default_rng(0).uniform(0, 100, (17, 2)) + 1
@@ -84,3 +84,8 @@ def test_absent_joints_do_not_confuse_and_nobody_is_nobody() -> None:
     assert (empty.tracks, empty.frames.shape, empty.frames.any()) == (0, (2, 2, 17, 2), False)
     blind = Sighting(np.zeros((17, 2)), np.zeros(17))
     assert not follow([[blind], [blind]], 17, 2, 1).frames.any()
+
+
+def test_a_frame_of_thousands_is_refused_before_they_are_compared() -> None:
+    with pytest.raises(DataError, match="2,000 people in one frame; up to 300 are followed"):
+        follow([walker(1, 0, 0) * 2000], 17, 2, 2)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from motet.core.errors import MotetNote
+from motet.core.errors import DataError, MotetNote
 from motet.core.text import counted
 
 Array = npt.NDArray[np.floating[Any]]
@@ -20,6 +20,7 @@ Identities = Literal["joined", "given"]
 PATIENCE = 15  # frames after which somebody who is not seen is given up
 REACH = 0.6  # of the body's extent: how far the joints may move between two sightings, on average
 FAR = 1e6
+MOST_PEOPLE = 300  # in a frame
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,13 @@ def follow(
         joints, channels: V, C.
         persons: P, slots to fill.
         join: see above.
+
+    Raises:
+        DataError: more people in a frame than are followed.
     """
+    crowd = max(map(len, frames), default=0)
+    if crowd > MOST_PEOPLE:
+        raise DataError(f"{crowd:,} people in one frame; up to {MOST_PEOPLE} are followed")
     named = any(s.identity is not None for f in frames for s in f)
     tracks = _by_identity(frames) if named else _by_place(frames)
     tracks, joined = _joined(tracks) if named and join else (tracks, 0)

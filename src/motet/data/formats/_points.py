@@ -122,6 +122,7 @@ class PointFormat:
         with expected(path):
             found = self.read(path, options)
             for recording in found:
+                _layout.check_joints(len(recording.joints), path)
                 shape = (*recording.points.shape[:2], len(recording.joints))
                 if recording.points.ndim != 4 or recording.points.shape[:3] != shape or 0 in recording.points.shape:
                     raise DataError(f"{path}: points of shape {recording.points.shape} for {shape[2]} names")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv as _csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from motet.data.formats._files import read_text
 SEPARATORS = ",;\t|"
 ABSENT = ("", "nan", "-nan", "na", "n/a", "#n/a", "null", "none", "nil", "-nan(ind)", "1.#qnan", "-1.#ind", "--")
 """What programs write where a number is missing, in lower case."""
+MOST_COLUMNS = 20_000  # of a table, ten for each joint that a layout may have
 
 
 class Sheet:
@@ -56,7 +58,9 @@ class Sheet:
                 f"--separator {shown}"
             )
         self.header = [name.strip() for name in _cells(path, body[0], separator, 1)]
-        twice = sorted({n for n in self.header if self.header.count(n) > 1})
+        if len(self.header) > MOST_COLUMNS:
+            raise DataError(f"{path}: {counted(len(self.header), 'column')}; tables of up to {MOST_COLUMNS:,} are read")
+        twice = sorted(name for name, count in Counter(self.header).items() if count > 1)
         if twice:
             raise DataError(f"{path}, line 1: two columns are called {twice[0]!r}")
         for line, row in zip(self.lines, body[1:], strict=True):

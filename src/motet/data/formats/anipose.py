@@ -36,7 +36,8 @@ def _read(path: Path, options: Options) -> list[Recording]:
     check_unit(options.unit)
     sheet = Sheet(path)
     names = [n.removesuffix("_error") for n in sheet.header if n.endswith("_error")]
-    joints = [n for n in names if {f"{n}_{a}" for a in "xyz"} <= set(sheet.header)]
+    header = set(sheet.header)
+    joints = [n for n in names if {f"{n}_{a}" for a in "xyz"} <= header]
     if not joints:
         raise DataError(f"{path}: it has no columns NAME_x, NAME_y, NAME_z and NAME_error, so it is no file of Anipose")
     points = sheet.numbers([f"{j}_{a}" for j in joints for a in "xyz"]).reshape(-1, len(joints), 3)
