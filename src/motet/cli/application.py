@@ -18,12 +18,14 @@ class Arguments:
     Examples:
     motet app archive
     motet app archive runs/cmd --track behaviour
+    motet app archive classifier
     """
 
     archive: Positional[Path]
     """motion archive"""
     model: Positional[str | None] = None
-    """run or weights whose features the page uses (default: the shipped weights where they fit, else statistics)"""
+    """run or weights whose features the page uses (default: the shipped weights where they fit, else statistics), or a
+    classifier whose answers it shows"""
     port: int = 0
     """of the server; 0 takes a free one"""
     host: str = "127.0.0.1"
