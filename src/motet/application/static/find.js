@@ -35,7 +35,7 @@ function ofTrack() {
   if (!track) return;
   const among = new Set(shown()), doubt = ([, , , , certainty]) => certainty ?? 1;
   const found = track.intervals.filter(([clip, , , own, certainty]) => among.has(clip) && (label == null ? certainty != null : own === label)).sort((a, b) => doubt(a) - doubt(b));
-  $("similar-how").textContent = `${found.length.toLocaleString("en")} moments in the recordings listed, least certain first${found.length > MOST ? `; ${MOST} are shown` : ""}.`;
+  $("similar-how").textContent = `${found.length.toLocaleString("en")} moments in the recordings listed${found.some((one) => one[4] != null) ? ", least certain first" : ""}${found.length > MOST ? `; ${MOST} are shown` : ""}.`;
   list(found.slice(0, MOST).map(([clip, start, end, own, certainty]) => [clip, start, end, [label == null && own, certainty != null && percent(certainty)].filter(Boolean).join(" · ")]));
 }
 
