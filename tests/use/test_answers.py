@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from io import BytesIO, TextIOWrapper
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,7 +20,7 @@ from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, repetitions
 from motet.use.search import search
-from motet.use.segment import merged, recurring, segment
+from motet.use.segment import merged, recurring, refined, segment
 from motet.use.signals import Layout
 from tests.use.made import CLASSES, FPS, recordings
 
@@ -309,3 +309,15 @@ def test_the_verbs(
     assert capsys.readouterr().err == ""
     assert main(["predict", "m", "--state", "now.npz", "--lag", "1"]) == 2
     assert "now.npz is of another model or lag" in capsys.readouterr().err
+
+
+def test_borders_move_and_states_of_a_second_stay() -> None:
+    random = np.random.default_rng(0)
+    true = np.repeat(random.permutation(np.arange(120) % 3), 10)
+    z = 2 * np.eye(3, 20)[true] + random.normal(size=(len(true), 20))
+    shifted = np.roll(true, 3)  # every border three moments late
+    starts = [0, *(np.flatnonzero(np.diff(shifted)) + 1).tolist(), len(true)]
+    pieces = [(0, a, b) for a, b in pairwise(starts)]
+    own = shifted[starts[:-1]]
+    [found] = refined([z], pieces, own, 3, 6.0)
+    assert (found == true).mean() > 0.93 > 0.85 > (shifted == true).mean()

@@ -2,7 +2,7 @@
 
 Adjacent moments are merged bottom-up into pieces, pieces of all recordings are clustered together (Ward 1963,
 https://doi.org/10.1080/01621459.1963.10500845), and a hidden semi-Markov model moves the borders: means, durations and
-transitions are learnt by turns with the sequence (hard expectation-maximisation).
+transitions are those of the pieces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Integers = npt.NDArray[np.int64]
 LAGS = (0.06, 0.12, 0.25, 0.5)
 DIMENSIONS = 30
 _FLOOR = 0.02  # added to deviations before their logarithm, in units of the signals
-_ROUNDS = 6
+_EVIDENCE = 6.0  # of all moments of a piece that lasts as long as pieces do on average
 MOST = 20
 _RECURRING = 0.98
 COLUMNS = ("recording", "start", "end", "state")
@@ -107,7 +107,7 @@ def segment(
     step = layout.hop / layout.fps
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
     count, evidence, own = clustered(z, pieces, states, source, most)
-    labels = refined(z, pieces, own, count)
+    labels = refined(z, pieces, own, count, _EVIDENCE / shortest)
     there = [present(f)[layout.centres(len(f))] for f in frames]
     labels = [np.where(t, y, -1) for t, y in zip(there, labels, strict=True)]
     rows = []
@@ -242,30 +242,32 @@ def recurring(pieces: Sequence[tuple[int, int, int]], own: Integers, recordings:
 
 
 def refined(
-    z: Sequence[npt.NDArray[np.float64]], pieces: Sequence[tuple[int, int, int]], own: Integers, count: int
+    z: Sequence[npt.NDArray[np.float64]],
+    pieces: Sequence[tuple[int, int, int]],
+    own: Integers,
+    count: int,
+    evidence: float = 2.0,
 ) -> list[Integers]:
-    """(n,) state of each moment, with borders moved by a semi-Markov model; at most six rounds."""
+    """(n,) state of each moment: the borders of pieces moved by a semi-Markov model of their states.
+
+    The model is learnt from the pieces once: learnt again from its own answer, states that are rare or alike disappear.
+
+    Moments next to each other say nearly the same, so the weight of one, ``evidence``, is larger where pieces are
+    short.
+    """
     labels = [np.zeros(len(x), dtype=np.int64) for x in z]
     for (r, a, b), k in zip(pieces, own, strict=True):
         labels[r][a:b] = k
-    whole = np.concatenate(list(z))
-    for _ in range(_ROUNDS):
-        flat = np.concatenate(labels)
-        means = np.stack(
-            [whole[flat == k].mean(axis=0) if (flat == k).any() else whole.mean(axis=0) for k in range(count)]
-        )
-        spread = (whole - means[flat]).var(axis=0) + 1e-3
-        durations = replace(Durations.fit(labels, count, scale=1.0), prior=np.full(count, 1 / count))
-        chain = Chain(durations)
-        new = [chain.decode(_likely(x, means, spread)) for x in z]
-        if all(np.array_equal(a, b) for a, b in zip(labels, new, strict=True)):
-            break
-        labels = new
-    return labels
+    flat, whole = np.concatenate(labels), np.concatenate(list(z))
+    means = np.stack([whole[flat == k if (flat == k).any() else slice(None)].mean(axis=0) for k in range(count)])
+    spread = (whole - means[flat]).var(axis=0) + 1e-3
+    durations = replace(Durations.fit(labels, count, scale=1.0), prior=np.full(count, 1 / count))
+    chain = Chain(durations)
+    return [chain.decode(_likely(x, means, spread, evidence)) for x in z]
 
 
-def _likely(x: npt.NDArray[np.float64], means: Float, spread: Float) -> npt.NDArray[np.float64]:
-    """(n, K) probabilities of Gaussian states; dimensions share what they say, so their sum is a mean times four."""
+def _likely(x: npt.NDArray[np.float64], means: Float, spread: Float, evidence: float) -> npt.NDArray[np.float64]:
+    """(n, K) probabilities of Gaussian states; dimensions share what they say, so it is their mean that is weighed."""
     distance = np.stack([((x - m) ** 2 / spread).mean(axis=1) for m in means], axis=1)
-    p = np.exp(-2.0 * (distance - distance.min(axis=1, keepdims=True)))
+    p = np.exp(-evidence * (distance - distance.min(axis=1, keepdims=True)))
     return np.asarray(p / p.sum(axis=1, keepdims=True))
