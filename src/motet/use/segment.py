@@ -250,7 +250,7 @@ def refined(
 ) -> list[Integers]:
     """(n,) state of each moment: the borders of pieces moved by a semi-Markov model of their states.
 
-    The model is learnt from the pieces once: learnt again from its own answer, states that are rare or alike disappear.
+    The model is learnt from the pieces once: learnt again from its own answer, rare and similar states disappear.
 
     Moments next to each other say nearly the same, so the weight of one, ``evidence``, is larger where pieces are
     short.
