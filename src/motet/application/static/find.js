@@ -39,7 +39,11 @@ function ofTrack() {
   list(found.slice(0, MOST).map(([clip, start, end, own, certainty]) => [clip, start, end, [label == null && own, certainty != null && percent(certainty)].filter(Boolean).join(" · ")]));
 }
 
+let offered = "";
 function tracks() {
+  const now = JSON.stringify(sources().map(({ name, classes, intervals }) => [name, classes, intervals.some((one) => one[4] != null)]));
+  if (now === offered) return; // most edits change nothing here
+  offered = now;
   const before = $("track").value, option = (words, ...value) => make("option", { value: JSON.stringify(value) }, words);
   $("track").replaceChildren(make("option", { value: "" }, "Moments of …"), ...sources().map(({ name, classes, intervals }) => make("optgroup", { label: name },
     ...(intervals.some((one) => one[4] != null) ? [option("least certain", name)] : []), ...classes.map((label) => option(label, name, label)))));

@@ -3,7 +3,7 @@ import { $, clock, colour, make } from "./common.js";
 import { events, intervalsOf, open, rater, state } from "./state.js";
 
 const ROW = 46;
-let listed = [];
+let listed = [], offered = null;
 export const shown = () => listed;
 
 function options(select, all, rows) {
@@ -17,7 +17,10 @@ function options(select, all, rows) {
 function labelled() {
   const { labels, class_names: given } = state.archive, used = new Set(labels.map((label) => given[label]));
   for (const one of state.intervals.values()) used.add(one.label);
-  options($("by-label"), "Any label", [...new Set([...given, ...state.classes])].filter((name) => used.has(name)).map((name) => [name, name]));
+  const names = [...new Set([...given, ...state.classes])].filter((name) => used.has(name));
+  if (names.join("\n") === offered) return; // most edits change nothing here
+  offered = names.join("\n");
+  options($("by-label"), "Any label", names.map((name) => [name, name]));
 }
 
 function filter() {
