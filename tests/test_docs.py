@@ -45,6 +45,8 @@ SMALL = {
     "evaluate": "--linear.epochs 2 --linear-cached.epochs 2 --quiet",
     "data simulate": "--clips 24 --actions 3 --actors 4 --quiet",
     "data import": "--workers 1 --quiet",
+    "discover": "--epochs 1 --finetune-epochs 1 --frames 8 --hidden 8 --layers 1 --kmeans-restarts 1 --quiet",
+    "reproduce": "--options epochs=1 hidden=4 layers=1 frames=8 dim=8 --quiet",
 }
 VERBS = list(cli.VERBS)
 # pages whose examples need more than motet itself
@@ -190,11 +192,25 @@ def shell(block: Block) -> None:
         assert status == wanted, f"{block}: `motet {' '.join(words)}` ended with {status}"
 
 
+class Here:
+    """In place of a process that runs a motet command: this one runs it."""
+
+    def __init__(self, command: list[str], check: bool = False) -> None:
+        assert command[:3] == [sys.executable, "-m", "motet"]
+        self.status = cli.main(quick(command[3:]))
+        assert not (check and self.status)
+
+    def wait(self) -> int:
+        return self.status
+
+
 def python(block: Block, names: dict[str, Any]) -> None:
     text = re.sub(r"\bepochs=\d+", 'epochs=1, hidden=8, layers=1, batch_size=4, queue_size=8, device="cpu"', block.text)
     text = re.sub(r"(motet\.fit\()((?:(?!candidates)[^)\n])*)\)", r"\1\2, candidates=('statistics+linear',))", text)
     text = re.sub(r"\bclips=\d+", "clips=24, actions=3, actors=4", text)
     text = re.sub(r"(evaluate\.run\()(.*?)\)$", r"\1\2, linear={'epochs': 2}, progress=False)", text, flags=re.M)
+    text = re.sub(r"\bsubprocess\.(run|Popen)\(", "Here(", text)
+    names["Here"] = Here
     code = compile(text, str(block), "exec", dont_inherit=True)
     if block.mark == "run: fails":
         with pytest.raises(MotetError):

@@ -228,7 +228,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
         yield
         return
     caught: list[int] = []
-    left = threading.Event()
+    heard, left = threading.Event(), threading.Event()
     ear, mouth = os.pipe()
     os.set_blocking(mouth, False)
 
@@ -237,6 +237,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
             if number[0] not in STOPPING:
                 continue
             caught.append(number[0])
+            heard.set()
             started = list(children())
             children().clear()
             for child in started:
@@ -252,6 +253,8 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, KeyboardInterrupt):
+            heard.wait(_GRACE)  # it may be here before the watcher has read the number of its signal
         if caught:
             stopped = Interrupted(_stopped(caught[0]))
             stopped.status = 128 + caught[0]
