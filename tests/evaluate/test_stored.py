@@ -128,6 +128,11 @@ def test_other_weights_or_clips_are_another_evaluation(
 
 def test_a_damaged_file_is_named(run: Run) -> None:
     evaluate.run(run, ("knn",))
+    content = json.loads((run.path / "evaluation.json").read_text())
+    content["protocols"][0]["name"] = 3
+    (run.path / "evaluation.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"evaluation\.json is damaged.*name is 3, it must be text"):
+        evaluate.run(run, ("retrieval",))
     (run.path / "evaluation.json").write_text("{")
     with pytest.raises(ConfigError, match=r"evaluation\.json is damaged"):
         evaluate.run(run, ("retrieval",))

@@ -12,10 +12,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from motet._version import __version__
 from motet.core.errors import ConfigError
+from motet.core.forms import checked
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 
@@ -80,6 +81,17 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
+class _Facts(TypedDict):
+    """What :meth:`Entry.facts` writes."""
+
+    name: str
+    key: str
+    command: list[str]
+    seeds: int
+    seconds: float
+    notes: list[str]
+
+
 def read(path: Path, base: str) -> dict[str, Entry]:
     """Entries of an evaluation file that evaluated the same weights on the same clips; none if there is no such file.
 
@@ -92,6 +104,7 @@ def read(path: Path, base: str) -> dict[str, Entry]:
         content = json.loads(path.read_text())
         if content.get("key") != base:
             return {}
+        checked(list[_Facts], content["protocols"], path)
         return {facts["name"]: _entry(facts, content) for facts in content["protocols"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged ({error!r}); remove it and evaluate again") from error
