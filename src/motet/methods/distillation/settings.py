@@ -140,7 +140,7 @@ def settings_from_dict(data: Mapping[str, Any]) -> Settings:
         start = settings_for(data["name"], data["settings"])
         method = {k: v for k, v in data["method"].items() if k not in ("module", "class")}
         networks, training, loop = dict(data["networks"]), dict(data["training"]), dict(data.get("loop", {}))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"stored settings cannot be read: {error!r}") from error
     if "loop" not in data:  # of an earlier release
         method = {k: "repeated" if (k, v) == ("enhanced", "class-mates") else v for k, v in method.items()}
