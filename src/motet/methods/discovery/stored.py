@@ -89,6 +89,13 @@ class EstimateForm(TypedDict):
     says: str
 
 
+class BelowForm(TypedDict):
+    """A similarity for each branch."""
+
+    B0: float
+    B1: float
+
+
 class RESULT(TypedDict):
     """result.json."""
 
@@ -107,7 +114,7 @@ class RESULT(TypedDict):
     baselines: NotRequired[list[RowForm]]
     warning: NotRequired[str | None]
     clusters: dict[str, list[ClusterForm]]
-    outlier_below: dict[str, float]
+    outlier_below: BelowForm
     environment: NotRequired[EnvironmentForm]
 
 
