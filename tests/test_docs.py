@@ -8,6 +8,7 @@ must end with an error that motet raises on purpose.
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import pkgutil
@@ -360,6 +361,36 @@ def test_commands_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> N
         for word in words:
             if word.startswith("--"):
                 assert word.split("=")[0] in known | {"--help", "--help-all"}, f"{said}: no option {word}"
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    """Texts of the code; what is put into them reads X."""
+    inner: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inner.update(node.values)
+            yield "".join(str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inner:
+            yield node.value
+
+
+def test_commands_of_messages_exist(options: dict[str, set[str]]) -> None:
+    """Every remedy that a message names is a command, with options that the verb has."""
+    seen = 0
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for text in _strings(ast.parse(path.read_text(encoding="utf-8"))):
+            for span in re.findall(r"`motet ([a-z][^`]+)`", text):
+                words = span.split()
+                verb = verb_of(words)
+                group = len(words) == 1 and any(v.startswith(f"{words[0]} ") for v in VERBS)
+                assert verb or group or "X" in words[:2], f"{path.name}: `motet {span}` is no verb"
+                known = options.get(_key(words), options[verb]) if verb else set().union(*options.values())
+                for word in words:
+                    option = re.match(r"--[a-z][a-z0-9.-]*", word)
+                    has = known | {"--help", "--help-all"}
+                    assert not option or option[0] in has, f"{path.name}: `motet {span}`: no option {word}"
+                seen += 1
+    assert seen > 100
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())

@@ -228,7 +228,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
         yield
         return
     caught: list[int] = []
-    heard, left = threading.Event(), threading.Event()
+    received, left = threading.Event(), threading.Event()
     ear, mouth = os.pipe()
     os.set_blocking(mouth, False)
 
@@ -237,7 +237,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
             if number[0] not in STOPPING:
                 continue
             caught.append(number[0])
-            heard.set()
+            received.set()
             started = list(children())
             children().clear()
             for child in started:
@@ -254,7 +254,7 @@ def ended_at_once(children: Callable[[], list[Popen[bytes]]]) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, KeyboardInterrupt):
-            heard.wait(_GRACE)  # it may be here before the watcher has read the number of its signal
+            received.wait(_GRACE)  # it may be here before the watcher has read the number of its signal
         if caught:
             stopped = Interrupted(_stopped(caught[0]))
             stopped.status = 128 + caught[0]
