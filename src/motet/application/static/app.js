@@ -109,8 +109,7 @@ async function begin() {
   });
   open(0);
   light(matchMedia("(prefers-color-scheme: dark)").matches);
-  await refresh(true);
-  await refreshOthers();
+  await Promise.all([refresh(true), refreshOthers()]);
   // another page of the same application may edit too
   setInterval(() => { if (!document.hidden) refresh().catch(() => {}); }, 4000);
   document.body.dataset.ready = "yes";
