@@ -246,12 +246,11 @@ def refined(
     pieces: Sequence[tuple[int, int, int]],
     own: Integers,
     count: int,
-    evidence: float = 2.0,
+    evidence: float,
 ) -> list[Integers]:
     """(n,) state of each moment: the borders of pieces moved by a semi-Markov model of their states.
 
     The model is learnt from the pieces once: learnt again from its own answer, rare and similar states disappear.
-
     Moments next to each other say nearly the same, so the weight of one, ``evidence``, is larger where pieces are
     short.
     """
