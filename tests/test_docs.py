@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, fields
 from functools import cache
@@ -363,34 +363,63 @@ def test_commands_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> N
                 assert word.split("=")[0] in known | {"--help", "--help-all"}, f"{said}: no option {word}"
 
 
-def _strings(tree: ast.AST) -> Iterator[str]:
-    """Texts of the code; what is put into them reads X."""
-    inner: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            inner.update(node.values)
-            yield "".join(str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inner:
-            yield node.value
+@cache
+def _texts() -> list[tuple[Path, ast.Constant | ast.JoinedStr]]:
+    """Texts of the code, those with something put in as a whole."""
+    found: list[tuple[Path, ast.Constant | ast.JoinedStr]] = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        inner: set[ast.AST] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                inner.update(node.values)
+                found.append((path, node))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inner:
+                found.append((path, node))
+    return found
+
+
+def _parts(text: ast.Constant | ast.JoinedStr) -> Sequence[ast.expr]:
+    return text.values if isinstance(text, ast.JoinedStr) else (text,)
 
 
 def test_commands_of_messages_exist(options: dict[str, set[str]]) -> None:
     """Every remedy that a message names is a command, with options that the verb has."""
     seen = 0
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        for text in _strings(ast.parse(path.read_text(encoding="utf-8"))):
-            for span in re.findall(r"`motet ([a-z][^`]+)`", text):
-                words = span.split()
-                verb = verb_of(words)
-                group = len(words) == 1 and any(v.startswith(f"{words[0]} ") for v in VERBS)
-                assert verb or group or "X" in words[:2], f"{path.name}: `motet {span}` is no verb"
-                known = options.get(_key(words), options[verb]) if verb else set().union(*options.values())
-                for word in words:
-                    option = re.match(r"--[a-z][a-z0-9.-]*", word)
-                    has = known | {"--help", "--help-all"}
-                    assert not option or option[0] in has, f"{path.name}: `motet {span}`: no option {word}"
-                seen += 1
+    for path, node in _texts():
+        text = "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in _parts(node))
+        for span in re.findall(r"`motet ([a-z][^`]+)`", text):
+            words = span.split()
+            verb = verb_of(words)
+            group = len(words) == 1 and any(v.startswith(f"{words[0]} ") for v in VERBS)
+            assert verb or group or "X" in words[:2], f"{path.name}: `motet {span}` is no verb"
+            known = options.get(_key(words), options[verb]) if verb else set().union(*options.values())
+            for word in words:
+                option = re.match(r"--[a-z][a-z0-9.-]*", word)
+                has = known | {"--help", "--help-all"}
+                assert not option or option[0] in has, f"{path.name}: `motet {span}`: no option {word}"
+            seen += 1
     assert seen > 100
+
+
+def test_commands_of_messages_can_be_pasted() -> None:
+    """What people have named stands in a command as a shell takes it: paths, rules of splits, tracks, modalities."""
+    bare, quoted = [], 0
+    for path, node in _texts():
+        before = ""
+        for part in _parts(node) if isinstance(node, ast.JoinedStr) else ():
+            if isinstance(part, ast.Constant):
+                before += str(part.value)
+                continue
+            found, command = ast.unparse(part).strip("{}f\"'"), before.rpartition("motet ")[2]
+            given = re.search(r"--(split|track|skeleton|baseline|pattern|where|joints) $", before)
+            named = re.search(r"\b(path|folder|source|destination|data|out)\b(?!\.trained)", found)
+            inside = "motet " in before and not re.search(r"[`;:,)]|\. ", command)
+            quoted += "pasted(" in found
+            if (given or (inside and named)) and "pasted(" not in found:
+                bare.append(f"{path.name}, line {part.lineno}: {before[-40:]}{{{found}}}")
+            before += "X"
+    assert not bare, bare
+    assert quoted > 40
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())

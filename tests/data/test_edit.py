@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ import pytest
 
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError
+from motet.core.places import mistaken
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert, merge, relabelled, resampled, select, split
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
+from motet.data.formats._names import NamePattern
+from motet.data.splits import split as parts
 from motet.data.stitch import stitch
 from tests.conftest import stick, write_clips
 from tests.data.test_tracks import recordings
@@ -37,6 +42,29 @@ def test_conditions_know_the_name_of_the_class(tmp_path: Path) -> None:
     small = write_clips(tmp_path / "s.motet", clips=8)
     part = select(small, tmp_path / "p.motet", where="class = 'class 2' AND subject < 2")
     assert part.clips["name"].to_list() == ["clip-002"]
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "go"', "a/b", "two words", "[x]", "$HOME", r"\d+"])
+def test_patterns_and_paths_in_messages_can_be_pasted(name: str, tmp_path: Path) -> None:
+    """What a shell makes of the message is what was given; a class of any name can be asked for."""
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=stick(), fps=10.0, class_names=[name, "b"]) as writer:
+        writer.add(np.ones((3, 8, 3)), name="0", label=0)
+        writer.add(np.ones((3, 8, 3)), name="1", label=1)
+    quoted = name.replace("'", "''")
+    assert select(tmp_path / "a.motet", tmp_path / "b.motet", where=f"class = '{quoted}'").clips["name"][0] == "0"
+    with pytest.raises(ConfigError) as failed:
+        select(tmp_path / "a.motet", tmp_path / "c.motet", where=f"{name} ~")
+    assert shlex.split(str(failed.value).replace("--where ", "").partition(" cannot")[0]) == [f"{name} ~"]
+    pattern = f"(?P<label>{re.escape(name)})"
+    with pytest.raises(ConfigError) as failed:
+        NamePattern(pattern, ["never"])
+    assert pattern in shlex.split(str(failed.value))
+    with pytest.raises(ConfigError) as failed:
+        parts(MotionArchive.open(tmp_path / "a.motet"), f"column:{name}=a,b")
+    assert f"column:{name}=a,b" in shlex.split(str(failed.value).split(": ")[0])
+    (tmp_path / name.replace("/", "_")).mkdir()
+    said = mistaken(tmp_path / name.replace("/", "_"), "archive").split("`")[1]
+    assert str(tmp_path / name.replace("/", "_")) in shlex.split(said)
 
 
 def test_empty_ends_are_trimmed_and_labels_move_along(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
 from motet.application.teach import Teacher
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.report import maps
 from motet.report.data import ClipMap, Confusion, Curve, Fact, Motion, ReportData
@@ -45,7 +45,7 @@ def state_page(archive: MotionArchive, labels: Labels, moments: Moments, teacher
         class_names=names,
         curves=_curve(teacher),
         confusion=Confusion(matrix, classes, "labels of people held out") if matrix.any() else None,
-        command=f"motet fit {archive.path.name} --track {labels.track} --out MODEL",
+        command=f"motet fit {pasted(archive.path.name)} --track {pasted(labels.track)} --out MODEL",
         reproduce=[Fact("Recordings", archive.hash, "Digest of all clips and the joint layout.")],
         clip_map=shown,
         motion=motion,

@@ -2,7 +2,6 @@
 
 # no postponed annotations here: the options of the method are a type that is known when the verb runs
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from motet.cli.parse import parse, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import trains
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.methods.distillation.raw.options import KINDS, Audio, Face, RawOptions, Speech, Text, Video
 
 
@@ -114,11 +113,8 @@ def _extracted(out: Path) -> str:
             seen = int(table[f"available_{name}"].sum()) if f"available_{name}" in table.files else rows
             lacks = f" (absent in {counted(rows - seen, 'row')})" if seen < rows else ""
             parts.append(f"{name} {' × '.join(map(str, table[name].shape[1:]))}{lacks}")
-    path, first = shlex.quote(str(out)), names[0]
-    if len(names) > 1:
-        use = f"motet distill {path} --target {first} --auxiliary {' '.join(names[1:])} --out RUN"
-    else:
-        use = f"motet distill {path} --target {first} --method alone --out RUN"
+    others = f"--auxiliary {' '.join(names[1:])}" if len(names) > 1 else "--method alone"
+    use = f"motet distill {pasted(out)} --target {names[0]} {others} --out RUN"
     return f"{out}: {counted(rows, 'row')}; features: {', '.join(parts)}; continue with `{use}`"
 
 

@@ -11,6 +11,7 @@ from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output
 from motet.core.errors import ConfigError
+from motet.core.text import pasted
 
 
 @dataclass
@@ -65,11 +66,11 @@ def tune(args: Sequence[str]) -> int:
     )
     best, first = found.best, found.first
     result = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
-    begin = "" if found.start is None else f" --start {found.start}"
+    begin = "" if found.start is None else f" --start {pasted(found.start)}"
     return given.done(
         f"{found.path}: {shown(best.changes)}; on held-out people {scores(best)}, as it was {scores(first)} (the "
         f"best of {len(found.trials)}, so a little too good)\n"
-        f"train with it: motet pretrain {found.path} --data {given.data}{begin} --out RUN",
+        f"train with it: motet pretrain {pasted(found.path)} --data {pasted(given.data)}{begin} --out RUN",
         {"recipe": str(found.path), "start": found.start, **result},
     )
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from motet.core.text import pasted
+
 CLASSIFIER = "classifier"
 """kind of the models of ``motet fit`` in their config.json"""
 _OURS = ("kind", "motet", "recipe", "options")  # a config.json of any version has at least one of these
@@ -112,6 +114,6 @@ def mistaken(path: str | Path, wanted: str) -> str:
         return f"{path} {need.missing}; {need.remedy}"
     if wanted == "archive":
         form = "npz" if Path(path).suffix == ".npz" else "FORMAT"
-        return f"{path} is not {need.full}; {_IMPORT.format(form=form, path=path)}"
+        return f"{path} is not {need.full}; {_IMPORT.format(form=form, path=pasted(path))}"
     there = "it is a file" if Path(path).is_file() else "there is no config.json"
     return f"{path} is not {need.full}; {need.remedy}" + (f" ({there})" if wanted == "run" else "")

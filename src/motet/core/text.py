@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from typing import Any
 
@@ -30,6 +31,15 @@ def printable(text: str) -> str:
 def shown(text: str) -> str:
     """:func:`printable` of each line of a message."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def pasted(*words: object) -> str:
+    r"""Words of a command as a shell takes them back: paths with spaces, names with quotes, patterns with backslashes.
+
+    >>> print("motet resume", pasted("my run"), "--pattern", pasted(r"(?P<label>\w+)"))
+    motet resume 'my run' --pattern '(?P<label>\w+)'
+    """
+    return shlex.join(map(str, words))
 
 
 def in_line(error: object, most: int = 300) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError
 from motet.core.options import near_names
 from motet.core.shards import in_order
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.adapt import into, readings, written_as
@@ -181,9 +181,9 @@ def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
     try:
         found = table.select(pl.sql_expr(where).alias("chosen"))["chosen"]
     except (pl.exceptions.PolarsError, ValueError) as error:
-        raise ConfigError(f"--where {where!r} cannot be evaluated: {_reason(error, table)}") from error
+        raise ConfigError(f"--where {pasted(where)} cannot be evaluated: {_reason(error, table)}") from error
     if found.dtype != pl.Boolean or len(found) != len(archive):
-        raise ConfigError(f"--where {where!r} is no condition; compare a column with a value, e.g. 'subject = 3'")
+        raise ConfigError(f"--where {pasted(where)} is no condition; compare a column with a value, e.g. 'subject = 3'")
     return [bool(v) for v in found]
 
 

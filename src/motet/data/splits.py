@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 
 Ids = npt.NDArray[np.int64]
@@ -85,11 +85,13 @@ def split(archive: MotionArchive, rule: str) -> Split:
     elif ruled is not None and rest:
         train, test = ruled(archive, rule, rest)
     else:
-        raise ConfigError(f"there is no split rule {rule!r}; choose from {', '.join(RULES)}")
+        raise ConfigError(f"there is no split rule {pasted(rule)}; choose from {', '.join(RULES)}")
     ids = np.arange(len(archive), dtype=np.int64)
     for side, mask in (("train", train), ("test", test)):
         if not mask.any():
-            raise ConfigError(f"split rule {rule!r}: no clip of {archive.path} is left to {side}; {_values(archive)}")
+            raise ConfigError(
+                f"split rule {pasted(rule)}: no clip of {archive.path} is left to {side}; {_values(archive)}"
+            )
     shared = _shared_subjects(archive, train, test) if rule != "all" else []
     who = "1 person is" if len(shared) == 1 else f"{counted(len(shared), 'person', 'people')} are"
     warning = f"{who} both in training and in test: scores are optimistic" if shared else ""
@@ -126,7 +128,9 @@ def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed
     if not 0 < fraction < 1:
         raise ConfigError(f"validation fraction is {fraction}; it must be between 0 and 1")
     if len(given.train) < 2:
-        raise ConfigError(f"split rule {given.name!r}: {counted(len(given.train), 'training clip')} cannot be divided")
+        raise ConfigError(
+            f"split rule {pasted(given.name)}: {counted(len(given.train), 'training clip')} cannot be divided"
+        )
     subjects = archive.clips["subject"].fill_null(-1).to_numpy()[given.train]
     people = np.unique(subjects)
     rng = np.random.default_rng(seed)
@@ -168,7 +172,7 @@ def _column(archive: MotionArchive, rule: str, column: str) -> npt.NDArray[np.in
         first = archive.clips["name"].filter(values.is_null())[0]
         what = "the clips" if values.null_count() == len(values) else f"clip {first}"
         raise ConfigError(
-            f"split rule {rule!r} needs the {column} of every clip, but {what} of {archive.path} have none; "
+            f"split rule {pasted(rule)} needs the {column} of every clip, but {what} of {archive.path} have none; "
             f"complete columns are {', '.join(known)}"
         )
     return values.to_numpy()
@@ -199,7 +203,7 @@ def _pku(archive: MotionArchive, rule: str) -> tuple[Mask, Mask]:
     if rule == "pku-xsub" and not archive.clips["subject"].null_count():
         return _sides(~np.isin(_column(archive, rule, "subject"), PKU2_TEST_SUBJECTS))
     raise ConfigError(
-        f"split rule {rule!r} needs the split file: import {archive.path} again with the option {column} "
+        f"split rule {pasted(rule)} needs the split file: import {archive.path} again with the option {column} "
         f"(columns are {', '.join(archive.clips.columns)})"
     )
 
@@ -223,10 +227,10 @@ def _listed(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
     try:
         listed = [int(v) for v in rest.split(",")]
     except ValueError as error:
-        raise ConfigError(f"split rule {rule!r}: subjects are whole numbers separated by commas") from error
+        raise ConfigError(f"split rule {pasted(rule)}: subjects are whole numbers separated by commas") from error
     missing = sorted(set(listed) - set(subjects.tolist()))
     if missing:
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has no subject {missing[0]}; {_values(archive)}")
+        raise ConfigError(f"split rule {pasted(rule)}: {archive.path} has no subject {missing[0]}; {_values(archive)}")
     train, test = _sides(np.isin(subjects, listed))
     return (train, test) if rule.startswith("subjects") else (test, train)
 
@@ -235,16 +239,18 @@ def _kfold(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
     try:
         count, fold = (int(v) for v in rest.split("/"))
     except ValueError as error:
-        raise ConfigError(f"split rule {rule!r}: write it as kfold:K/I, such as kfold:5/1") from error
+        raise ConfigError(f"split rule {pasted(rule)}: write it as kfold:K/I, such as kfold:5/1") from error
     subjects = _column(archive, rule, "subject")
     people, clips = np.unique(subjects, return_counts=True)
     if len(people) < 2:
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has one subject only; random:0.3@0 draws clips")
+        raise ConfigError(f"split rule {pasted(rule)}: {archive.path} has one subject only; random:0.3@0 draws clips")
     if not 2 <= count <= len(people):
         folds = f"2 to {counted(len(people), 'fold')} are possible" if len(people) > 2 else "2 folds are possible"
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has {counted(len(people), 'subject')}, so {folds}")
+        raise ConfigError(
+            f"split rule {pasted(rule)}: {archive.path} has {counted(len(people), 'subject')}, so {folds}"
+        )
     if not 1 <= fold <= count:
-        raise ConfigError(f"split rule {rule!r}: there is no fold {fold}, they are numbered 1..{count}")
+        raise ConfigError(f"split rule {pasted(rule)}: there is no fold {fold}, they are numbered 1..{count}")
     # the subject with most clips first, each into the fold that has least
     load = [0] * count
     members: list[list[int]] = [[] for _ in range(count)]
@@ -261,10 +267,10 @@ def _share(rule: str, rest: str) -> tuple[float, np.random.Generator]:
         fraction, number = float(share), int(seed or 0)
     except ValueError as error:
         raise ConfigError(
-            f"split rule {rule!r}: write it as {rule.partition(':')[0]}:SHARE@SEED, such as 0.3@0"
+            f"split rule {pasted(rule)}: write it as {rule.partition(':')[0]}:SHARE@SEED, such as 0.3@0"
         ) from error
     if not 0 < fraction < 1 or number < 0:
-        raise ConfigError(f"split rule {rule!r}: the share must be between 0 and 1 and the seed not negative")
+        raise ConfigError(f"split rule {pasted(rule)}: the share must be between 0 and 1 and the seed not negative")
     return fraction, np.random.default_rng(number)
 
 
@@ -273,7 +279,7 @@ def _random_subjects(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask
     subjects = _column(archive, rule, "subject")
     people = np.unique(subjects)
     if len(people) < 2:
-        raise ConfigError(f"split rule {rule!r}: {archive.path} has one subject only; random:0.3@0 draws clips")
+        raise ConfigError(f"split rule {pasted(rule)}: {archive.path} has one subject only; random:0.3@0 draws clips")
     count = min(max(round(fraction * len(people)), 1), len(people) - 1)
     return _sides(~np.isin(subjects, rng.permutation(people)[:count]))
 
@@ -299,17 +305,18 @@ def _by_column(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask
     column, _, sides = rest.partition("=")
     wanted = [v.strip() for v in sides.split(",")]
     if len(wanted) != 2 or not all(wanted):
-        raise ConfigError(f"split rule {rule!r}: write it as column:NAME=TRAIN,TEST")
+        raise ConfigError(f"split rule {pasted(rule)}: write it as column:NAME=TRAIN,TEST")
     if column not in archive.clips.columns:
         raise ConfigError(
-            f"split rule {rule!r}: {archive.path} has no column {column!r}; it has {', '.join(archive.clips.columns)}"
+            f"split rule {pasted(rule)}: {archive.path} has no column {column!r}; "
+            f"it has {', '.join(archive.clips.columns)}"
         )
     values = np.array([str(v) for v in archive.clips[column]])
     for value in wanted:
         if value not in values:
             found = ", ".join(sorted(set(values.tolist()))[:20])
             raise ConfigError(
-                f"split rule {rule!r}: column {column!r} of {archive.path} never says {value!r}, but {found}"
+                f"split rule {pasted(rule)}: column {column!r} of {archive.path} never says {value!r}, but {found}"
             )
     return values == wanted[0], values == wanted[1]
 

@@ -36,7 +36,7 @@ from motet.core.files import write_json
 from motet.core.forms import checked
 from motet.core.locks import LOCK, one_writer
 from motet.core.places import CLASSIFIER, guessed, kind_of, mistaken, verb_of
-from motet.core.text import in_line
+from motet.core.text import in_line, pasted
 from motet.core.workers import first_process
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
@@ -156,7 +156,7 @@ class Run:
             and (not path.is_dir() or (any(path.iterdir()) and not self._only_begun()))
         ):
             there = (path / "config.json").exists()
-            hint = f"continue it with `motet resume {path}` or choose" if there else "choose"
+            hint = f"continue it with `motet resume {pasted(path)}` or choose" if there else "choose"
             raise RunError(f"{path} exists already; {hint} another --out")
 
     def lock(self) -> AbstractContextManager[None]:
@@ -358,7 +358,9 @@ class Run:
                 found["target"] = _renamed(found["target"])
         except OSError as error:
             self.need_history()
-            raise RunError(f"{self.path} has no result yet; continue it with `motet resume {self.path}`") from error
+            raise RunError(
+                f"{self.path} has no result yet; continue it with `motet resume {pasted(self.path)}`"
+            ) from error
         except (ValueError, AttributeError) as error:
             raise RunError(f"{path} is damaged ({error!r}); {self.renewal}") from error
         self._check(self.handler.RESULT, found, path)

@@ -38,7 +38,7 @@ from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.core.forms import checked
 from motet.core.progress import LoopProgress
 from motet.core.signals import stop_signals
-from motet.core.text import counted, in_line
+from motet.core.text import counted, in_line, pasted
 from motet.core.workers import end_with_parent
 from motet.engine.checkpoint import check_of, load_checkpoint, save_checkpoint, upgraded
 from motet.engine.forms import CheckpointForm
@@ -246,7 +246,7 @@ class Trainer:
                     raise
                 there = "continue from the last checkpoint"
                 there = there if run is not None and run.checkpoints else "start from the beginning (no epoch finished)"
-                command = f": `motet resume {run.path}`" if run is not None else ""
+                command = f": `motet resume {pasted(run.path)}`" if run is not None else ""
                 raise RunError(
                     f"another process of the training has stopped ({reason(error)}); its own message says why. Start "
                     f"all of them again to {there}{command}"
@@ -409,7 +409,7 @@ class Trainer:
         number = stopped[0] if stopped else signal.SIGTERM  # another process caught it
         name, at = signal.Signals(number).name, self.at
         where = f"{self._where(at)}, after step {at.step} of {at.stage.steps}"
-        kept = f"continue with `motet resume {run.path}`" if run else "nothing was kept: there is no --out"
+        kept = f"continue with `motet resume {pasted(run.path)}`" if run else "nothing was kept: there is no --out"
         error = Interrupted(f"stopped by {name} in {where}; {kept}")
         error.status = 128 + number
         raise error

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data import copies
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
@@ -54,7 +54,7 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         name = archive.clips["name"][int(shared[0])]
         raise ConfigError(
             f"split {rule} of {archive.path} puts {counted(len(shared), 'clip')} on both sides, the first is {name}; "
-            f"name another one by --split, e.g. --split {default_rule(archive)}"
+            f"name another one by --split, e.g. --split {pasted(default_rule(archive))}"
         )
     notes = [parts.warning] if parts.warning else []
     labels = archive.labels
@@ -133,7 +133,7 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
     people = sorted(set(archive.clips["subject"].fill_null(-1).to_numpy()[seen].tolist()) - {-1})
     named = ", ".join(map(str, people[:_NAMED])) + (" …" if len(people) > _NAMED else "")
     who = f", those of {'subject' if len(people) == 1 else 'subjects'} {named}," if people else ""
-    remedy = "pretrain on a part of the clips" if run.split == "all" else f"evaluate with --split {run.split}"
+    remedy = "pretrain on a part of the clips" if run.split == "all" else f"evaluate with --split {pasted(run.split)}"
     changed = changes(run.config["data"], archive)
     if changed:
         remedy = f"{', '.join(changed)} changed since then: evaluate on the archive as it was"

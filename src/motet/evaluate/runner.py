@@ -23,6 +23,7 @@ from motet.core.distributed import agreed, rank
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import written
+from motet.core.text import pasted
 from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
@@ -324,8 +325,8 @@ def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -
         model.check(archive)
     except ConfigError as error:
         raise ConfigError(
-            f"{error}. Transfer converts them: motet evaluate {run.path} --protocols transfer --transfer.data "
-            f"{archive.path}"
+            f"{error}. Transfer converts them: motet evaluate {pasted(run.path)} --protocols transfer --transfer.data "
+            f"{pasted(archive.path)}"
         ) from None
     return archive, []
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
-from motet.core.text import counted, in_line
+from motet.core.text import counted, in_line, pasted
 from motet.data import inertial
 from motet.data.adapt import check_adaptable
 from motet.data.adapted import in_layout
@@ -153,14 +153,14 @@ class Model(Face):
                 done, epochs = checkpoint["epoch"], run.recipe.epochs
                 warnings.warn(
                     f"{run.path} has not finished: its weights are those after epoch {done} of {epochs}; continue "
-                    f"with `motet resume {run.path}`",
+                    f"with `motet resume {pasted(run.path)}`",
                     MotetWarning,
                     stacklevel=3,
                 )
                 state = network_state(checkpoint)
                 model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
             else:
-                raise RunError(f"{run.path} has no weights yet; continue with `motet resume {run.path}`")
+                raise RunError(f"{run.path} has no weights yet; continue with `motet resume {pasted(run.path)}`")
         except (SafetensorError, RuntimeError, OSError) as error:
             raise RunError(f"{run.path}: the weights cannot be read ({in_line(error)}); {run.renewal}") from error
         model.device = torch.device(device)

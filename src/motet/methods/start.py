@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError
+from motet.core.text import pasted
 from motet.data.archive import MotionArchive
 from motet.engine.model import load
 from motet.engine.options import Encoder
@@ -84,7 +85,8 @@ class Start:
         try:
             self.model.check(archive)
         except ConfigError as error:
-            raise ConfigError(f"--start {self.name}: {error}; leave --start out to train new encoders") from error
+            said = f"--start {pasted(self.name)}: {error}; leave --start out to train new encoders"
+            raise ConfigError(said) from error
 
     def fitted(self, recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
         """The recipe with the encoder, preprocessing and frames of the start.
@@ -100,7 +102,7 @@ class Start:
         lacking = [s for s in recipe.for_sensor("").streams if s not in self.model.streams]
         if lacking:
             raise ConfigError(
-                f"--start {self.name} has no stream {lacking[0]!r}; choose --streams from "
+                f"--start {pasted(self.name)} has no stream {lacking[0]!r}; choose --streams from "
                 f"{' '.join(self.model.streams)}"
             )
         fixed = {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | {"preprocess": own.preprocess}
@@ -108,12 +110,12 @@ class Start:
         for name, value in fixed.items():
             if name in needed and name in options and options[name] != value:
                 raise ConfigError(
-                    f"--start {self.name} has {name} {value}, not {options[name]}; leave --{name.replace('_', '-')} "
-                    "out, or train without --start"
+                    f"--start {pasted(self.name)} has {name} {value}, not {options[name]}; leave "
+                    f"--{name.replace('_', '-')} out, or train without --start"
                 )
         if recipe.encoder.encoder != own.encoder.encoder:
             raise ConfigError(
-                f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {self.name} has "
+                f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {pasted(self.name)} has "
                 f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
             )
         free = {n: getattr(own, n) for n in ("frames", "encode_frames") if n not in options}

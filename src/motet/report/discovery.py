@@ -15,7 +15,7 @@ import polars as pl
 
 from motet._version import __version__
 from motet.core.errors import RunError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.methods.discovery.data import EVERY
 from motet.methods.discovery.describe import class_word, figure, likeness
@@ -346,7 +346,7 @@ def _listed(words: Sequence[str]) -> str:
 
 def _reproduce(found: _Found) -> str:
     made = found.result["environment"]
-    asked = made.get("command") or f"motet discover --source … --target … --out {found.path}"
+    asked = made.get("command") or f"motet discover --source … --target … --out {pasted(found.path)}"
     versions = ", ".join(f"{name} {made[name]}" for name in ("motet", "torch", "python") if made.get(name))
     facts = [
         Fact("Seed", str(found.result["settings"]["seed"])),

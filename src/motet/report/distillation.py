@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.engine.run import Run
 from motet.methods.distillation.narrative import alone_next_to, cautions, missing
 from motet.methods.distillation.result import outcome
@@ -154,7 +154,7 @@ def _headline(pair: Pair) -> str:
     base = None if pair.baseline is None else _row(pair.baseline, "accuracy", "student")
     if base is None or pair.baseline is None:
         alone = alone_next_to(pair.path, dict(pair.result))
-        how = f"Name it by `--baseline {alone[0]}`" if alone else "Name another method's run by `--baseline`"
+        how = f"Name it by `--baseline {pasted(alone[0])}`" if alone else "Name another method's run by `--baseline`"
         found = "" if alone is None else " The student alone was trained, too."
         return _said("none", f"{reached}.", f"{detail}{found} {how} to compare with it.")
     margin = words.margin(mine, base, _tested(pair.result))

@@ -15,7 +15,7 @@ import torch
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.places import CLASSIFIER, kind_of
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
@@ -236,7 +236,9 @@ def graphs(run: Run) -> ReportData:
         test_clips=result["graphs"],
         guess=100 / max(len(result["classes"]), 1),
         curves=_curves(run),
-        command="\n".join(filter(None, [environment.get("command"), f"motet report {run.path} --out report.html"])),
+        command="\n".join(
+            filter(None, [environment.get("command"), f"motet report {pasted(run.path)} --out report.html"])
+        ),
         reproduce=[
             Fact("Seeds", ", ".join(map(str, result["seeds"])), "of the trainings and of the folds"),
             Fact("Graphs", str(result["data"]["hash"]), "Digest of all graphs: equal digests mean equal data."),
@@ -268,7 +270,9 @@ def _evaluation(runs: Sequence[Run]) -> _Evaluation | None:
                 content = json.loads(path.read_text())
                 content["rows"], content["split"]["test"], content["split"]["classes"], content["archive"]["hash"]
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise RunError(f"{path} is damaged ({error!r}); run `motet evaluate {runs[0].path}` again") from error
+                raise RunError(
+                    f"{path} is damaged ({error!r}); run `motet evaluate {pasted(runs[0].path)}` again"
+                ) from error
             return _Evaluation(path, content)
     return None
 
@@ -276,7 +280,7 @@ def _evaluation(runs: Sequence[Run]) -> _Evaluation | None:
 def _evaluation_notes(
     evaluation: _Evaluation | None, runs: Sequence[Run], archive: MotionArchive, parts: Split
 ) -> list[str]:
-    where = " ".join(str(run.path) for run in runs)
+    where = pasted(*(run.path for run in runs))
     if evaluation is None:
         shared = bool(np.intersect1d(parts.train, parts.test).size)
         rule = " --split RULE" if shared else ""
@@ -451,9 +455,9 @@ def _dataset(archive: MotionArchive, parts: Split) -> list[Fact]:
 
 def _commands(run: Run, evaluation: _Evaluation | None) -> str:
     asked = _environment(run).get("command")
-    commands = [asked or f"motet pretrain --from-run {run.path} --data {run.data} --out NEW-RUN"]
+    commands = [asked or f"motet pretrain --from-run {pasted(run.path)} --data {pasted(run.data)} --out NEW-RUN"]
     commands += [evaluation.content["command"]] if evaluation and evaluation.content.get("command") else []
-    return "\n".join([*commands, f"motet report {run.path} --out report.html"])
+    return "\n".join([*commands, f"motet report {pasted(run.path)} --out report.html"])
 
 
 def _environment(run: Run) -> dict[str, Any]:

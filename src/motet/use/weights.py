@@ -24,7 +24,7 @@ from torch import Tensor
 from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import write_json, written
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data import layouts
 from motet.engine.options import Encoder
 from motet.engine.run import Run, write_config
@@ -56,7 +56,7 @@ def save_weights(run: Run | str | Path, folder: str | Path, *, licence: str = "u
     """
     run = run if isinstance(run, Run) else Run.open(run)
     if not run.finished:
-        raise RunError(f"{run.path} has not finished; continue with `motet resume {run.path}`")
+        raise RunError(f"{run.path} has not finished; continue with `motet resume {pasted(run.path)}`")
     card = model_card(run, licence=licence, evaluated=_evaluated(run, Path(folder).resolve().name))
     out = _new_folder(folder)
     for pattern in run.handler.WEIGHTS:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data import splits
 from motet.data.doctor.view import Finding, Severity, View
 from motet.data.inspection import IMBALANCE, LISTED
@@ -37,7 +37,7 @@ def classes(view: View) -> Iterator[Finding]:
             message = "classes that cannot be learnt" if side == "train" else "classes that are never tested"
             severity: Severity = "warning" if side == "train" else "note"
             rule = view.rule_that(lambda other: len(set(map(frozenset, _classes_of(other, labels).values()))) == 1)
-            remedy = f"motet pretrain … --split {rule}, which has every class on both sides"
+            remedy = f"motet pretrain … --split {pasted(rule)}, which has every class on both sides"
             remedy = remedy if rule else "record these classes with more people, or leave them out"
             yield Finding(f"classes without {side}", severity, message, evidence, remedy)
 

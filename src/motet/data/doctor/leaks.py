@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data import splits
 from motet.data.copies import near, overlaps
 from motet.data.doctor.view import Finding, View
@@ -25,7 +25,7 @@ def copies(view: View) -> Iterator[Finding]:
         message = "the test knows clips of the training: results are too good"
         whole = view.rule_that(lambda other: not _across(pairs, other))
         remedy = "remove the copies, or let motet evaluate --without-copies give both figures" + (
-            f", or keep them on one side: motet pretrain … --split {whole}" if whole else ""
+            f", or keep them on one side: motet pretrain … --split {pasted(whole)}" if whole else ""
         )
         yield Finding("leaking clips", "error", message, evidence, remedy, listed)
         return
@@ -61,7 +61,11 @@ def people(view: View) -> Iterator[Finding]:
     evidence = f"{people} on both sides of {split.name}: {known}"
     message = "people are recognised by their build: scores do not hold for new ones"
     rule = view.rule_that(lambda other: not other.warning)
-    remedy = f"motet pretrain … --split {rule}" if rule else "record more people; one person cannot both train and test"
+    remedy = (
+        f"motet pretrain … --split {pasted(rule)}"
+        if rule
+        else "record more people; one person cannot both train and test"
+    )
     yield Finding("shared people", "warning", message, evidence, remedy)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from motet.core.errors import ConfigError
+from motet.core.text import pasted
 from motet.data.columns import STRUCTURE, WORDS
 from motet.data.formats._files import natural_key
 from motet.data.formats.base import Column
@@ -35,7 +36,7 @@ class NamePattern:
             raise ConfigError(f"option pattern is no regular expression: {error}") from error
         if pattern is not None and not compiled.groupindex:
             raise ConfigError(
-                f"option pattern {pattern!r} names no column; write groups such as (?P<label>…) or (?P<subject>…)"
+                f"--pattern {pasted(pattern)} names no column; write groups such as (?P<label>…) or (?P<subject>…)"
             )
         reserved = sorted(set(compiled.groupindex) & {*STRUCTURE, *WORDS})
         if reserved:
@@ -46,7 +47,7 @@ class NamePattern:
         for name in names:
             found = compiled.search(name)
             if found is None:
-                raise ConfigError(f"option pattern {pattern!r} does not fit the name {name}")
+                raise ConfigError(f"--pattern {pasted(pattern)} does not fit the name {name}")
             self._groups[name] = found.groupdict()
         labels = {g["label"] for g in self._groups.values() if g.get("label") is not None}
         # people and places called by names are numbered, and keep their names in a column of their own

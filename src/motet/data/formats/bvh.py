@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.convert import convert, estimate_up, recipe
@@ -427,8 +427,8 @@ def _one_hierarchy(units: Sequence[Unit], headers: Mapping[str, Header], options
             raise DataError(
                 f"{units[0].name} ({counted(len(first[0]), 'joint')}) and {unit.name} "
                 f"({counted(len(other[0]), 'joint')}) have different hierarchies ({differs}), and an archive holds "
-                f"one; read the files like one of them with --skeleton {unit.name}, or convert all of them to a "
-                f"layout with --skeleton common-15"
+                f"one; read the files like one of them with --skeleton {pasted(unit.name)}, or convert all of them to "
+                f"a layout with --skeleton common-15"
             )
 
 

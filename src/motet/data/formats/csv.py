@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.text import pasted
 from motet.core.units import METRES
 from motet.data import layouts
 from motet.data.formats import _layout, _time
@@ -137,7 +138,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         DataError: no coordinate columns, a joint without one of the axes, or joints of no layout.
     """
     if options.joints.count("{joint}") != 1 or options.joints.count("{axis}") != 1:
-        raise ConfigError(f"option joints is {options.joints!r}; it must hold {{joint}} and {{axis}} once each")
+        raise ConfigError(f"--joints is {pasted(options.joints)}; it must hold {{joint}} and {{axis}} once each")
     declared = _declared(sheet, options).values()
     named = [name for name in sheet.header if name not in declared]
     found = _matched(named, options.joints)
@@ -145,7 +146,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         found = max((_matched(named, p) for p in PATTERNS), key=len)
     if not found:
         raise DataError(
-            f"{sheet.path}, line 1: no column looks like {options.joints!r}; say how they are named with --joints"
+            f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
         )
     found = _layout.by_number(found)
     skeleton = _layout_of(sheet, found, options)

@@ -20,7 +20,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
-from motet.core.text import counted, in_line
+from motet.core.text import counted, in_line, pasted
 from motet.core.units import METRES
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
@@ -362,7 +362,7 @@ def load(path: str | Path) -> Found:
     config = run.config
     weights_path = folder / "model.safetensors"
     if not weights_path.exists():
-        raise RunError(f"{folder} has not finished; continue it with `motet resume {folder}`")
+        raise RunError(f"{folder} has not finished; continue it with `motet resume {pasted(folder)}`")
     settings = run.recipe
     common = CommonLayout.from_dict(config["common"])
     target = config["target"]

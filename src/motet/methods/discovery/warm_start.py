@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from motet.core.errors import ConfigError, RunError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.engine.checkpoint import load_checkpoint, upgraded
@@ -157,7 +157,7 @@ def pretraining_of(settings: Settings, choice: Mapping[str, Any], hashes: Sequen
     if clips != list(hashes) or not same:
         raise ConfigError(f"{folder} pretrained on other clips; pretrain again (without --pretrained)")
     if not (folder / PRETRAINED).exists():
-        raise RunError(f"{folder} has not finished its pretraining; continue it with `motet resume {folder}`")
+        raise RunError(f"{folder} has not finished its pretraining; continue it with `motet resume {pasted(folder)}`")
     state = load_checkpoint([folder / PRETRAINED])
     # of an earlier version: the stage is the first one, at its end
     return upgraded({"stage": 0, **state}, (Stage("pretrain", settings.epochs, 1),))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Layers, Momentum, Options
+from motet.core.text import pasted
 from motet.methods.distillation.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
 from motet.methods.distillation.replicated import KINDS, Layout, ReplicatedEncoder
 
@@ -165,7 +166,7 @@ def _encoder(seeds: Sequence[int], name: str, shape: Shape, modality: str, optio
         if layout is None and not kind.endswith("-gru"):
             raise ConfigError(
                 f"modality {modality} is of numbers without joints, so {kind} cannot see it; give it another "
-                f"extractor, e.g. --encoder {modality}=causal-gru"
+                f"extractor, e.g. --encoder {pasted(modality)}=causal-gru"
             )
         return ReplicatedEncoder(seeds, f"{name}.{kind}", kind, size, layout, hidden, options.sequence_layers)
     own = Convolutions if kind == "conv" else Recurrence
