@@ -78,26 +78,29 @@ def test_a_folder_is_whole_until_another_takes_its_place(
 
 
 @pytest.mark.parametrize(
-    ("there", "files_", "said"),
+    ("there", "said"),
     [
-        (["a.csv", "b.CSV.txt"], (".csv",), "holds b.CSV.txt, so"),
-        (["a.csv/x"], (".csv",), "holds a.csv, so"),
-        (["a.csv"], (), "holds a.csv, so"),
-        ([], (".csv",), "is a file, so"),
-        (["a.csv", "b.csv"], (".csv",), ""),
+        (["a.csv", "b.csv"], "holds b.csv, which is not written here, so"),
+        (["a.csv/x"], "holds a.csv, which"),
+        ([], "is a file, so"),
+        (["a.csv"], ""),
     ],
 )
-def test_what_is_of_another_kind_is_not_overwritten(
-    tmp_path: Path, there: list[str], files_: tuple[str, ...], said: str
-) -> None:
+def test_what_is_of_another_kind_is_not_overwritten(tmp_path: Path, there: list[str], said: str) -> None:
+    out = tmp_path / "out"
     for name in there or ["."]:
-        path = tmp_path / "out" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
     with pytest.raises(ConfigError, match="exists already"):
-        files.refuse_existing(tmp_path / "out", False, files_)
+        files.refuse_existing(out, False)
+    if out.is_dir():
+        with pytest.raises(ConfigError, match="is a folder, so"):
+            files.refuse_existing(out, True, ".csv")
     with pytest.raises(ConfigError, match=said) if said else nullcontext():
-        files.refuse_existing(tmp_path / "out", True, files_)
+        files.refuse_existing(out, True)
+        with files.folder_written(out) as partial:
+            (partial / "a.csv").write_text("new")
+    assert {p.read_text() for p in tmp_path.rglob("*") if p.is_file()} == {"mine" if said else "new"}
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

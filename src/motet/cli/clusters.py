@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
-from motet.cli.result import Output
+from motet.cli.result import Replacing
 from motet.core.errors import ConfigError
 from motet.core.text import counted
 
@@ -15,7 +15,7 @@ _BRANCHES = {"B0": "trained with the labels of the source", "B1": "of the target
 
 
 @dataclass
-class Clusters(Output):
+class Clusters(Replacing):
     """Name, merge and export what `motet discover` has found, or label new recordings with it.
 
     Examples:
@@ -52,11 +52,12 @@ def clusters(args: Sequence[str]) -> int:
     names = name_clusters(given.run, dict(map(_pair, given.name)), branch=given.branch)
     found = read_result(given.run)["clusters"][given.branch]
     words = dict(enumerate(cluster_words(names, len(found))))
+    options = {k: getattr(given, k) for k in ("branch", "outliers", "archive", "overwrite")}
     result: dict[str, Any] = {"branch": given.branch, "names": words, "sizes": {c["cluster"]: c["size"] for c in found}}
     lines: list[str] = []
     # written first: an error is not to follow a list that looks like success
     if given.out is not None:
-        table = export_labels(given.run, given.out, branch=given.branch, outliers=given.outliers, archive=given.archive)
+        table = export_labels(given.run, given.out, **options)
         counts = {word: int((table["class"] == word).sum()) for word in dict.fromkeys(words.values())}
         bare = table["class"].null_count()
         lines.append(
@@ -65,7 +66,7 @@ def clusters(args: Sequence[str]) -> int:
         lines[-1] += f"; {bare} fit nowhere, unlabelled" if bare else ""
         result |= {"out": str(given.out), "clips": len(table), "classes": counts, "unlabelled": bare}
     if given.into is not None:
-        made = label_archive(given.run, given.into, branch=given.branch, outliers=given.outliers, archive=given.archive)
+        made = label_archive(given.run, given.into, **options)
         bare = int((made.labels < 0).sum())
         lines.append(
             f"{given.into}: archive of {counted(len(made), 'clip')} with these labels"

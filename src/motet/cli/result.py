@@ -19,6 +19,17 @@ class Output:
     quiet: bool = False
     """only warnings and errors: no progress, no result on the terminal"""
 
+    def __post_init__(self) -> None:
+        """Refuse to write a result over what is no result.
+
+        Raises:
+            ConfigError: the name given by ``--json`` is of a folder or of another kind of file.
+        """
+        if self.json is not None:
+            from motet.core.files import refuse_existing
+
+            refuse_existing(self.json, True, ".json")
+
     def done(self, text: str, data: Any) -> int:
         """Print a result and write it as JSON, as the options say; one process speaks for all that work together.
 

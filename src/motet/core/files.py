@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -93,24 +93,25 @@ def alive(process: int) -> bool:
     return True
 
 
-def refuse_existing(path: str | Path, overwrite: bool, files: Sequence[str] = ()) -> None:
+def refuse_existing(path: str | Path, overwrite: bool, *endings: str) -> None:
     """Keep what is there.
 
     Args:
-        path: of a file, or of a folder.
+        path: to write.
         overwrite: whether it was asked for.
-        files: endings of the files that a folder holds which may be overwritten; none is by default.
+        *endings: of the files that may be overwritten; none where a folder is written, see :func:`folder_written`.
 
     Raises:
         ConfigError: there is something, and nobody asked to overwrite it or it is not of this kind.
     """
     path = Path(path)
-    if not overwrite and path.exists():
+    if not path.exists():
+        return
+    if not overwrite:
         raise ConfigError(f"{path} exists already; choose another --out or pass --overwrite")
-    others = [p.name for p in path.iterdir() if p.suffix not in files or p.is_dir()] if path.is_dir() else []
-    if others or (path.is_dir() and not files) or (path.is_file() and files):
-        what = f"holds {min(others)}" if others else "is a folder" if path.is_dir() else "is a file"
-        raise ConfigError(f"{path} {what}, so it is not overwritten; choose another --out")
+    what = "is a folder" if path.is_dir() else f"is no {' or '.join(endings)} file" if endings else "is a file"
+    if path.is_dir() == bool(endings) or (endings and path.suffix.lower() not in endings):
+        raise ConfigError(f"{path} {what}, so it is not overwritten; choose another name")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -121,12 +122,23 @@ def write_json(path: Path, data: Any) -> None:
 
 @contextmanager
 def folder_written(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ``folder`` when the block ends without an error."""
+    """A folder to fill, which takes the place of ``folder`` when the block ends without an error.
+
+    Raises:
+        ConfigError: ``folder`` holds what was not written here, so its place is not taken.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
+        made = {p.name for p in partial.iterdir()}
+        others = [p.name for p in folder.iterdir() if p.is_dir() or p.name not in made] if folder.is_dir() else []
+        if others:
+            raise ConfigError(
+                f"{folder} holds {min(others)}, which is not written here, so it is not overwritten; choose another "
+                "--out"
+            )
         take_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

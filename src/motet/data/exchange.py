@@ -87,7 +87,7 @@ def export(
         ConfigError: something is there, or no such form or track.
     """
     out = Path(destination)
-    refuse_existing(out, overwrite, () if form == "npz" else (".csv", ".eaf", ".txt"))
+    refuse_existing(out, overwrite, *[".npz"] * (form == "npz"))
     if form == "npz":
         _npz(archive, out)
         return len(archive)

@@ -144,7 +144,7 @@ def _refuse_other(out: Path) -> None:
         raise ConfigError(f"{out} is a folder; --out takes the name of a page, such as {out / 'report.html'}")
     with out.open("rb") as file:
         if not file.read(15).lower().startswith(b"<!doctype html"):
-            raise ConfigError(f"{out} is no page, so it is not overwritten; choose another --out")
+            raise ConfigError(f"{out} is no page, so it is not overwritten; choose another name")
 
 
 def _save(page: str, out: Path) -> Path:

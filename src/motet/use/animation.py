@@ -51,7 +51,7 @@ def export_animation(
     if form not in FORMS:
         raise ConfigError(f"form is {form!r}; it must be {', '.join(FORMS)}")
     out = Path(destination)
-    refuse_existing(out, overwrite, (f".{form}",))
+    refuse_existing(out, overwrite)
     if archive.skeleton.kind == "sensor" or len(archive.channels) < 3:
         raise ConfigError(f"{archive.path}: {form} holds bodies and hands in space; export csv instead")
     rate(archive)

@@ -73,9 +73,9 @@ def compare(
     ):
         if value not in known:
             raise ConfigError(f"{name} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}")
-    for path in (out, picture):
+    for path, ending in ((out, ".json"), (picture, ".svg")):
         if path is not None:
-            refuse_existing(path, overwrite)
+            refuse_existing(path, overwrite, ending)
     whole = _read(table)
     if recordings is not None:
         whole = _joined(whole, _read(recordings), by)

@@ -56,7 +56,7 @@ def count(
     """
     for path in (out, measures):
         if path is not None:
-            refuse_existing(path, overwrite)
+            refuse_existing(path, overwrite, ".csv")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     layout = Layout.of(source)
     rows: list[dict[str, Any]] = []

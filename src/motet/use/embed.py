@@ -65,7 +65,7 @@ def embed(
         ConfigError: clips of another layout, or a file that is there already.
         RunError: another process stopped; no file is written then.
     """
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, ".npz", ".parquet")
     model: Model = load(run, usable(str(device)))
     out, part = Path(out), None if shard is None else Shard.parse(shard)
     if part is not None and not model.shards:

@@ -67,7 +67,7 @@ def export(
     out = Path(out)
     if out.suffix != ".onnx":
         raise ConfigError(f"{out}: an exported model is one file whose name ends in .onnx")
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, ".onnx")
     try:
         import onnx
         import onnxruntime

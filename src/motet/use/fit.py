@@ -19,6 +19,7 @@ from rich.console import Console
 
 from motet.core.errors import ConfigError
 from motet.core.files import folder_written, refuse_existing, write_json, written
+from motet.core.places import CLASSIFIER, kind_of
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine.hub import shipped
@@ -103,7 +104,9 @@ def fit(
     """
     if folds < 2:
         raise ConfigError(f"folds is {folds}; cross-validation needs at least 2")
-    refuse_existing(out, overwrite, (".json", ".md", ".safetensors"))
+    refuse_existing(out, overwrite)
+    if Path(out).is_dir() and any(Path(out).iterdir()) and kind_of(Path(out)) != CLASSIFIER:
+        raise ConfigError(f"{out} is no classifier, so it is not overwritten; choose another name")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
     chosen = _checked(candidates, dense)

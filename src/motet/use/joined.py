@@ -31,7 +31,7 @@ def join(paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fals
         ConfigError: a shard is missing or comes twice, or files of different models.
         DataError: a file that `motet embed` did not write, or a clip that is in two files.
     """
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, ".npz")
     parts = [_read(Path(p)) for p in paths]
     order = in_order([str(p["shard"]) if "shard" in p else None for p in parts], [str(p) for p in paths])
     parts = [parts[i] for i in order or range(len(parts))]

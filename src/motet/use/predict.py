@@ -53,7 +53,7 @@ def predict(
         DataError: a recording shorter than a window.
     """
     if out is not None:
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, ".csv")
     known = model if isinstance(model, Predictor) else load_predictor(model)
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if track is not None and track in source.tracks and not overwrite:

@@ -50,7 +50,7 @@ def search(
         RunError: features of a folder that is no run.
     """
     if out is not None:
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, ".csv")
     if hits < 1:
         raise ConfigError(f"hits is {hits}; it must be at least 1")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)

@@ -89,7 +89,7 @@ def segment(
         RunError: features of a folder that is no run.
     """
     if out is not None:
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, ".csv")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if track is not None and track in source.tracks and not overwrite:
         raise ConfigError(f"{source.path} has a track {track!r} already; choose another --track or pass --overwrite")

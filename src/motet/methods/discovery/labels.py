@@ -9,7 +9,7 @@ import polars as pl
 
 from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, RunError
-from motet.core.files import write_json, written
+from motet.core.files import refuse_existing, write_json, written
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.clip_table import csv_text
 from motet.engine.run import Run
@@ -69,6 +69,7 @@ def export_labels(
     branch: str = "B0",
     outliers: bool = True,
     archive: str | Path | MotionArchive | None = None,
+    overwrite: bool = False,
 ) -> pl.DataFrame:
     """Write the clusters of a finished discovery as labels.
 
@@ -80,6 +81,7 @@ def export_labels(
         branch: ``"B0"`` or ``"B1"``.
         outliers: keep clips that fit nowhere; otherwise they have no label.
         archive: new recordings of the target's layout; by default the clips among which the clusters were found.
+        overwrite: replace a file that is there.
 
     Returns:
         What was written: ``name`` of the clip, ``label`` (0, 1, …) and ``class``, both null without one, ``cluster``,
@@ -87,11 +89,13 @@ def export_labels(
 
     Raises:
         RunError: the run has no clusters yet.
-        ConfigError: no such branch or cluster, another kind of file, or recordings of another layout.
+        ConfigError: no such branch or cluster, another kind of file, one that is there, or recordings of another
+            layout.
     """
     target = Path(out)
     if target.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{out} must end with .csv or .parquet")
+    refuse_existing(target, overwrite, ".csv", ".parquet")
     found = _labels(Path(run), names or {}, branch, outliers, archive)
     with written(target) as partial:
         if target.suffix == ".csv":
