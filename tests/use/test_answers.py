@@ -16,13 +16,14 @@ from motet.cli import main
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.exchange import export
 from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, repetitions
 from motet.use.search import search
 from motet.use.segment import merged, recurring, refined, segment
 from motet.use.signals import Layout
-from tests.use.made import CLASSES, FPS, recordings
+from tests.use.made import CLASSES, FPS, movement, recordings
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,26 @@ def test_states_that_cannot_be_found(archive: MotionArchive) -> None:
     for options in ({"states": 1}, {"shortest": 0.0}):
         with pytest.raises(ConfigError, match="must be"):
             segment(archive, **options)
+
+
+def test_names_that_are_paths_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "a" / "b" / "c"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    with ArchiveWriter("in", skeleton=layouts.get("imu-2"), fps=FPS, class_names=["../../sit"]) as writer:
+        for number, name in enumerate(("../../x", "CON")):
+            frames = np.concatenate([movement(c, 80, np.random.default_rng(number)) for c in CLASSES])
+            writer.add(frames, name=name, label=0, subject_name="../../person", tracks={"t": ["../../sit"] * 240})
+    source = MotionArchive.open("in")
+    segment(source, out="s.csv", states=2, track="states", features="statistics")
+    assert set(source.tracks["states"]["recording"]) == {"../../x", "CON"}
+    count(source, out="c.csv", measures="m.csv")
+    for form in ("csv", "audacity"):
+        assert export(source, f"{form}.d", form=form, track="t") == 2
+    with pytest.raises(ConfigError, match="a track is named with letters"):
+        segment(source, out="no.csv", track="../../x")
+    assert not Path("no.csv").exists()
+    assert sorted(p.name for p in tmp_path.rglob("*") if inside not in p.parents) == ["a", "b", "c"]
 
 
 def test_other_features_and_a_limit_that_is_said(

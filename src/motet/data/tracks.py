@@ -130,6 +130,16 @@ class Tracks(Mapping[str, pl.DataFrame]):
         files = sorted(self.folder.glob("*.parquet")) + sorted(self.folder.glob("*.journal"))
         self._names = sorted({f.stem for f in files if not f.name.startswith(".")})
 
+    def refuse_existing(self, name: str, overwrite: bool) -> None:
+        """Say before the work that a track cannot be saved under a name.
+
+        Raises:
+            ConfigError: it is no name, or there is such a track and nobody asked to overwrite it.
+        """
+        if check_name(name) in self and not overwrite:
+            path = self.archive.path
+            raise ConfigError(f"{path} has a track {name!r} already; choose another --track or pass --overwrite")
+
     def __len__(self) -> int:
         return len(self._names)
 

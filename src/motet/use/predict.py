@@ -56,8 +56,8 @@ def predict(
         refuse_existing(out, overwrite, ".csv")
     known = model if isinstance(model, Predictor) else load_predictor(model)
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
-    if track is not None and track in source.tracks and not overwrite:
-        raise ConfigError(f"{source.path} has a track {track!r} already; choose another --track or pass --overwrite")
+    if track is not None:
+        source.tracks.refuse_existing(track, overwrite)
     known.layout.check(source)
     for index in range(len(source)):
         check_length(source, index, SHORTEST)

@@ -91,8 +91,8 @@ def segment(
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
-    if track is not None and track in source.tracks and not overwrite:
-        raise ConfigError(f"{source.path} has a track {track!r} already; choose another --track or pass --overwrite")
+    if track is not None:
+        source.tracks.refuse_existing(track, overwrite)
     for name, number in (("states", states), ("most", most)):
         if number is not None and number < 2:
             raise ConfigError(f"{name} is {number}; there must be at least 2")

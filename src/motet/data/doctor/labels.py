@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -59,5 +60,5 @@ def short(view: View) -> Iterator[Finding]:
         f"{lengths.min()}"
     )
     message = "crops of so short a clip are one and the same: nothing to contrast"
-    remedy = "cut longer clips, or leave these out"
+    remedy = f"cut longer clips, or leave these out: {view.made('select', '--where', f'length >= {math.ceil(limit)}')}"
     yield Finding("short clips", severity, message, evidence, remedy, view.listed(short.tolist()))

@@ -34,8 +34,18 @@ def copies(view: View) -> Iterator[Finding]:
         f"one side of the split"
     )
     message = "copies and overlapping windows count more than once, and are false negatives of a contrastive loss"
-    remedy = "remove copies; windows of one recording belong on one side of any split"
+    remedy = f"windows of one recording belong on one side of any split; remove copies{_without(view, pairs)}"
     yield Finding("duplicate clips", "warning", message, evidence, remedy, view.listed(rows))
+
+
+def _without(view: View, pairs: set[tuple[int, int]]) -> str:
+    """The command that keeps the first of every group of copies, if it fits a line."""
+    kept: set[int] = set()
+    for row in sorted({i for pair in pairs for i in pair}):
+        if not any(row in pair and kept & set(pair) for pair in pairs):
+            kept.add(row)
+    drop = sorted({i for pair in pairs for i in pair} - kept)
+    return f": {view.made('select', '--drop', *view.listed(drop))}" if len(drop) <= LISTED else ""
 
 
 def _across(pairs: set[tuple[int, int]], split: splits.Split) -> list[tuple[int, int]]:

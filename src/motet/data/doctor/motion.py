@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from motet.core.text import counted
+from motet.data import layouts
+from motet.data.convert import recipe
 from motet.data.doctor.view import Finding, View
 from motet.data.inspection import LISTED
 
@@ -100,7 +102,7 @@ def joints(view: View) -> Iterator[Finding]:
     if gone:
         evidence = f"{', '.join(gone[:LISTED])} absent in at least {STILL:.0%} of {counted(frames, 'body')}"
         message = "joints that are hardly ever there are noise to the encoder"
-        remedy = "convert to a layout without them, or leave them out of the recordings"
+        remedy = f"leave them out of the recordings, or convert to a layout without them{_without(view, gone)}"
         yield Finding("missing joints", "warning", message, evidence, remedy)
     kept = share[share >= 1 - STILL]
     if not view.sensor and len(kept) and 1 - float(kept.mean()) > MISSING:
@@ -111,7 +113,18 @@ def joints(view: View) -> Iterator[Finding]:
     dead = [] if not moving else np.flatnonzero((still > STILL * moving) & (share >= 1 - STILL)).tolist()
     dead = [i for i in dead if view.skeleton.canonical[i] != "root" and seen[i]]
     if dead and len(dead) < count:
-        evidence = f"{', '.join(view.skeleton.joints[i] for i in dead[:LISTED])}: same place in {STILL:.0%} of frames"
+        names = [view.skeleton.joints[i] for i in dead]
+        evidence = f"{', '.join(names[:LISTED])}: same place in {STILL:.0%} of frames"
         message = "joints that never move while the body does were not tracked"
-        remedy = "leave them out: a layout of your own without them, or common-15"
+        remedy = f"leave them out by a layout of your own, or one without them{_without(view, names)}"
         yield Finding("static joints", "warning", message, evidence, remedy)
+
+
+def _without(view: View, joints: list[str]) -> str:
+    """The command that converts to a layout that is made without some joints; empty where none can be."""
+    for name in ("shared-15", "common-15"):
+        found = [recipe(joint, view.skeleton) for joint in layouts.get(name).canonical]
+        used = {view.skeleton.joints[i] for made in found for i in made or ()}
+        if None not in found and not used & set(joints):
+            return f": {view.made('convert', '--layout', name)}"
+    return ""

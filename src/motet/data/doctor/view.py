@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.text import pasted
 from motet.data import formats, splits
 from motet.data.archive import MotionArchive
 from motet.data.copies import sizes
@@ -128,6 +129,11 @@ class View:
         words += ["--on-error", "skip"] if source.get("skipped") else []
         words += ["--dtype", "float16"] if self.archive.frames.dtype == np.float16 else []
         return shlex.join([*words, "--overwrite"])
+
+    def made(self, verb: str, *words: object) -> str:
+        """The command that makes a sound archive of this one, next to it."""
+        path = self.archive.path
+        return f"motet data {verb} {pasted(path, path.with_name(f'{path.name}-sound'), *words)}"
 
     def rule_that(self, suits: Callable[[splits.Split], bool]) -> str | None:
         """The first usual rule, not the one that is evaluated, that works on this archive and ``suits``."""

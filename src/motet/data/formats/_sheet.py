@@ -102,18 +102,13 @@ class Sheet:
             texts = texts.select(pl.all().str.replace(",", ".", literal=True))
         elif not remedy and any("," in (texts[c][0] or "") for c in columns):
             remedy = "; for decimal commas pass --decimal ,"
-        values = texts.select(pl.all().cast(pl.Float64, strict=False))
-        out = np.empty((len(self.lines), len(columns)))
-        for place, column in enumerate(columns):
-            number, text = values[column], texts[column]
-            wrong = (~number.is_finite()).fill_null(True) & ~missing[column]
-            if wrong.any():
-                row = int(wrong.arg_true()[0])
-                raise DataError(
-                    f"{self.path}, line {self.lines[row]}, column {column}: {text[row]!r} is no number{remedy}"
-                )
-            out[:, place] = number.set(missing[column], None).fill_null(float("nan")).to_numpy()
-        return out
+        values = texts.select(pl.all().cast(pl.Float64, strict=False).fill_null(float("nan"))).to_numpy()
+        absent = missing.to_numpy()
+        for place, row in np.argwhere((~np.isfinite(values) & ~absent).T)[:1].tolist():
+            column = columns[place]
+            text = texts[column][row]
+            raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {text!r} is no number{remedy}")
+        return np.where(absent, np.nan, values)
 
     def whole(self, column: str, names: Mapping[str, int | None] | None = None) -> list[int | None]:
         """Whole numbers of a column, or those of the ``names`` in it; None for an empty cell."""
