@@ -46,5 +46,11 @@ INTENDED: tuple[Intended, ...] = (
     Intended("distill-raw", r"replicas/.*/(replica\.json/curves|metrics\.jsonl)", "a run has one metrics.jsonl"),
     Intended("distill/amid-(ucf51|iemocap)", "", "published settings take the features of frozen networks as they are"),
     Intended("pretrain/moco-bf16", "", "clips are no longer rounded to bfloat16 before the encoder reads them"),
+    Intended(
+        "use/export",
+        r"checks/\d+/largest",
+        "a trace of eight frames leaves other draws for the clips that are compared",
+    ),
+    Intended("use/report", r"report\.html", "the title says which archive, by the name of its data set"),
     Intended("evaluate/cluster", r"rows/\d+/(values|mean)", "nmi and ari are computed by scikit-learn", 1e-12),
 )

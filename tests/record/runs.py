@@ -66,7 +66,7 @@ GRU = "--encoder gru --hidden 4 --layers 1"
 # the small recipe as it was when the record was made
 BEFORE = (
     "encoder=gru head_norm=false head_width=null mask_own=false encode_frames=null schedule=milestones milestones=[75] "
-    "steps=0 speed=0.0 rotate=0.0 bones=0.0 lr=0.003 optimiser=adam temperature=0.07"
+    "steps=0 speed=0.0 rotate=0.0 bones=0.0 lr=0.003 optimiser=adam temperature=0.07 whiten=0.0"
 )
 GRAPH = "--encoder stgcn --width 8 --feature-size 16"
 
@@ -313,7 +313,8 @@ def _interrupted(verb: str, line: str) -> Run:
 INTERRUPTED = (
     _interrupted(
         "pretrain",
-        f"pretrain cmd/small-gru --data {{in}}/sim --out {{out}}/run --epochs 40 {TINY} {GRU} --neighbours 4",
+        f"pretrain cmd/small-gru --data {{in}}/sim --out {{out}}/run --epochs 40 {TINY} {GRU} --neighbours 4 "
+        "--monitor-every 2",
     ),
     _interrupted("discover", f"discover {DISCOVERY} --epochs 30 --finetune-epochs 30 {SMALL_GRU}"),
     _interrupted(
