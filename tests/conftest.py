@@ -30,8 +30,9 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _signals() -> None:
-    # under nohup a hang-up would be ignored, also by the runs that tests interrupt
+    # under nohup a hang-up would be ignored, in the background Ctrl-C, also by the runs that tests interrupt
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

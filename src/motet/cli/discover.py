@@ -10,26 +10,66 @@ from typing import Annotated, Any
 from motet.cli.entries import Arg
 from motet.cli.parse import is_set, parse, stated, value_of
 from motet.cli.result import Output
-from motet.cli.verbs import show, trains
+from motet.cli.verbs import need_place, show, trains
 from motet.core.errors import ConfigError
 
 
 @trains("discover")
 def discover(args: Sequence[str]) -> int:
     """motet discover --source ARCHIVE --target ARCHIVE --out RUN; motet discover --resume RUN"""
-    from motet.methods.discovery import METHODS, SETTINGS, TASKS, Settings, as_released
+    base, way = _base(args), value_of(args, "--method")
+    given = parse(_arguments(base), args, "motet discover", description=_description(base.name))
+    if given.source is None or given.target is None:
+        missing = [f"--{name}" for name in ("source", "target") if getattr(given, name) is None]
+        raise ConfigError(f"missing {' and '.join(missing)} (see `motet discover --help`)")
+    need_place(given)
+    from motet.methods.discovery import run, run_seeds
+
+    # what the command line does not say is left to the recipe that fits the data
+    values = given.training.to_dict() | ({"method": way} if way is not None else {})
+    named: dict[str, Any] = {k: v for k, v in values.items() if k in stated(args) - {"name", "clusters"}}
+    options = {
+        **named,
+        "clusters": given.training.clusters,
+        "recipe": given.recipe,
+        "task": given.task,
+        "source_split": given.source_split,
+        "target_split": given.target_split,
+        "source_classes": given.source_classes,
+        "target_classes": given.target_classes,
+        "as_released": given.as_released,
+        "progress": not given.quiet,
+    }
+    if given.seeds:
+        if given.out is None:
+            raise ConfigError("--seeds needs a directory for the runs; name it by --out")
+        runs = run_seeds(given.source, given.target, given.out, given.seeds, **options)
+        return show(runs, given)
+    found = run(given.source, given.target, given.out, **options)
+    from motet.methods.discovery.describe import report
+
+    done: int = given.done(report(found), found)
+    return done
+
+
+def _base(args: Sequence[str]) -> Any:
+    """The recipe that the command line starts from, with the method that it names."""
+    from motet.methods.discovery import SETTINGS, as_released
+    from motet.methods.discovery.tasks import task_named
 
     task = value_of(args, "--task")
-    if task is not None and task not in TASKS:
-        raise ConfigError(f"there is no task {task!r}; choose from {', '.join(TASKS)}")
-    name = value_of(args, "--recipe") or (TASKS[task].settings if task else None)
+    name = value_of(args, "--recipe") or (task_named(task).settings if task is not None else None)
     if name is not None and name not in SETTINGS:
         raise ConfigError(f"there is no recipe {name!r} of discover; choose from {', '.join(SETTINGS)}")
     base = SETTINGS[name or "body"]
     if (way := value_of(args, "--method")) is not None:
         base = base.with_options({"method": way})
-    if is_set(args, "--as-released"):
-        base = as_released(base)
+    return as_released(base) if is_set(args, "--as-released") else base
+
+
+def _arguments(base: Any) -> Any:
+    """The options, those of the recipe with its values."""
+    from motet.methods.discovery import Settings
 
     @dataclass
     class Arguments(Output):
@@ -61,43 +101,17 @@ def discover(args: Sequence[str]) -> int:
         seeds: tuple[int, ...] = ()
         """run once per seed, into OUT/seed-<n>; runs that are there already are kept or continued"""
 
-    description = (
+    return Arguments
+
+
+def _description(recipe: str) -> str:
+    from motet.methods.discovery import METHODS, TASKS
+
+    return (
         "Find the action classes of an unlabelled archive with the help of a labelled one; `motet resume RUN` "
         f"continues. Methods: {'; '.join(f'{k}: {v}' for k, v in METHODS.items())}. Tasks: {', '.join(TASKS)}. "
-        f"Defaults of the training options are those of the recipe {base.name}; `--recipe paper --help` or "
+        f"Defaults of the training options are those of the recipe {recipe}; `--recipe paper --help` or "
         "`--task NAME --help` shows others.\n\nExamples:\n"
         "motet discover --source labelled --target unlabelled --out runs/found\n"
         "motet discover --source a --target b --out runs/found --method simgcd --clusters 12"
     )
-    given = parse(Arguments, args, "motet discover", description=description)
-    if given.source is None or given.target is None:
-        missing = [f"--{name}" for name in ("source", "target") if getattr(given, name) is None]
-        raise ConfigError(f"missing {' and '.join(missing)} (see `motet discover --help`)")
-    if given.out is None and given.json is None:
-        raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.methods.discovery import run, run_seeds
-
-    # what the command line does not say is left to the recipe that fits the data
-    values = given.training.to_dict() | ({"method": way} if way is not None else {})
-    named: dict[str, Any] = {k: v for k, v in values.items() if k in stated(args) - {"name", "clusters"}}
-    options = {
-        **named,
-        "clusters": given.training.clusters,
-        "recipe": given.recipe,
-        "task": given.task,
-        "source_split": given.source_split,
-        "target_split": given.target_split,
-        "source_classes": given.source_classes,
-        "target_classes": given.target_classes,
-        "as_released": given.as_released,
-        "progress": not given.quiet,
-    }
-    if given.seeds:
-        if given.out is None:
-            raise ConfigError("--seeds needs a directory for the runs; name it by --out")
-        runs = run_seeds(given.source, given.target, given.out, given.seeds, **options)
-        return show(runs, given)
-    found = run(given.source, given.target, given.out, **options)
-    from motet.methods.discovery.describe import report
-
-    return given.done(report(found), found)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from motet.cli.entries import Arg
 from motet.cli.parse import asks_help, option_of, parse, value_of
 from motet.cli.result import Output
-from motet.cli.verbs import trains
+from motet.cli.verbs import need_place, trains, values_of
 from motet.core.errors import ConfigError
 from motet.core.text import counted
 
@@ -19,12 +19,53 @@ from motet.core.text import counted
 @trains("distill")
 def distill(args: Sequence[str]) -> int:
     """motet distill TABLE --target MODALITY --auxiliary MODALITY… --out RUN"""
-    from motet.methods.distillation.motion import Motion
     from motet.methods.distillation.settings import RECIPES, settings_for
 
     if value_of(args, "--target") is None and not asks_help(args):
         raise ConfigError(_no_target(args))
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
+    description = (
+        "Train a student of some modalities with the help of others, all folds and seeds at once. `motet resume "
+        f"RUN` continues a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options(args)}\n\nExamples:\n"
+        "motet distill table.npz --target watch --auxiliary skeleton --out runs/student\n"
+        "motet distill watch=watches skeleton=skeletons --target watch --auxiliary skeleton --out runs/student"
+    )
+    given = parse(
+        _arguments(chosen), args, "motet distill", elsewhere=whose_option(chosen.name), description=description
+    )
+    if not given.tables:
+        raise ConfigError("distill needs a TABLE (see `motet distill --help`)")
+    if given.diagnose_only:
+        return _diagnose(given)
+    need_place(given)
+    from motet.methods.distillation import run
+
+    found = run(
+        list(given.tables),
+        given.target,
+        given.auxiliary,
+        given.out,
+        method=given.method,
+        settings=given.settings,
+        seeds=given.seeds,
+        split=given.split,
+        folds=given.folds,
+        validate=given.validate,
+        diagnose=given.diagnose,
+        motion=given.motion,
+        progress=not given.quiet,
+        **values_of(given.options, given.networks, given.training, given.loop),
+    )
+    from motet.methods.distillation.narrative import report
+
+    done: int = given.done(report(found, given.out), found)
+    return done
+
+
+def _arguments(chosen: Any) -> Any:
+    """The options, with the values of a method's settings."""
+    from motet.methods.distillation.motion import Motion
+
     parts, clips = (chosen.method, chosen.networks, chosen.training, chosen.loop), Motion()
 
     @dataclass
@@ -65,43 +106,7 @@ def distill(args: Sequence[str]) -> int:
         diagnose_only: bool = False
         """estimate what the auxiliary adds, and train nothing"""
 
-    description = (
-        "Train a student of some modalities with the help of others, all folds and seeds at once. `motet resume "
-        f"RUN` continues a stopped run.\n\nSettings: {', '.join(RECIPES)}. {own_options(args)}\n\nExamples:\n"
-        "motet distill table.npz --target watch --auxiliary skeleton --out runs/student\n"
-        "motet distill watch=watches skeleton=skeletons --target watch --auxiliary skeleton --out runs/student"
-    )
-    given = parse(Arguments, args, "motet distill", elsewhere=whose_option(chosen.name), description=description)
-    if not given.tables:
-        raise ConfigError("distill needs a TABLE (see `motet distill --help`)")
-    if given.diagnose_only:
-        return _diagnose(given)
-    if given.out is None and given.json is None:
-        raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.methods.distillation import run
-
-    options: dict[str, Any] = {}
-    for part in (given.options, given.networks, given.training, given.loop):
-        options |= {f.name: getattr(part, f.name) for f in fields(part)}
-    found = run(
-        list(given.tables),
-        given.target,
-        given.auxiliary,
-        given.out,
-        method=given.method,
-        settings=given.settings,
-        seeds=given.seeds,
-        split=given.split,
-        folds=given.folds,
-        validate=given.validate,
-        diagnose=given.diagnose,
-        motion=given.motion,
-        progress=not given.quiet,
-        **options,
-    )
-    from motet.methods.distillation.narrative import report
-
-    return given.done(report(found, given.out), found)
+    return Arguments
 
 
 def _no_target(args: Sequence[str]) -> str:

@@ -3,15 +3,14 @@
 # no postponed annotations here: the options of the method are a type that is known when the verb runs
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from motet.cli.entries import Arg, Positional, Prefixed
 from motet.cli.parse import parse, value_of
 from motet.cli.result import Output
-from motet.cli.verbs import trains
-from motet.core.errors import ConfigError
+from motet.cli.verbs import trains, values_of
 from motet.core.text import counted, pasted
 from motet.methods.distillation.raw.options import KINDS, Audio, Face, RawOptions, Speech, Text, Video
 
@@ -125,6 +124,42 @@ def distill_raw(args: Sequence[str]) -> int:
     from motet.methods.distillation.settings import RECIPES, settings_for
 
     chosen = settings_for(value_of(args, "--method") or "amid", value_of(args, "--settings") or "table")
+    description = (
+        "Train a student that sees recordings, with the help of other modalities. `motet resume RUN` "
+        f"continues a run that was stopped.\n\nSettings: {', '.join(RECIPES)}. {own_options(args)}\n\nExamples:\n"
+        "motet distill raw manifest.csv --target audio --auxiliary video --out runs/student"
+    )
+    given = parse(
+        _arguments(chosen), args, "motet distill raw", elsewhere=whose_option(chosen.name), description=description
+    )
+    from motet.methods.distillation.raw import train
+
+    found = train(
+        given.source,
+        given.target,
+        given.auxiliary,
+        given.out,
+        method=given.method,
+        settings=given.settings,
+        networks=RawOptions(given.video, given.audio, given.speech, given.text, given.face),
+        train_auxiliary=given.train_auxiliary,
+        seeds=given.seeds,
+        split=given.split,
+        folds=given.folds,
+        validate=given.validate,
+        mark_absent=given.mark_absent,
+        workers=given.workers,
+        progress=not given.quiet,
+        **values_of(given.options, given.networks, given.training, given.loop),
+    )
+    from motet.methods.distillation.narrative import report
+
+    done: int = given.done(report(found, given.out), found)
+    return done
+
+
+def _arguments(chosen: Any) -> Any:
+    """The options, with the values of a method's settings."""
     parts = (chosen.method, chosen.networks, chosen.training, chosen.loop)
 
     @dataclass
@@ -166,37 +201,4 @@ def distill_raw(args: Sequence[str]) -> int:
         workers: int | None = None
         """threads that decode; by default one per processor; 0 reads between the steps"""
 
-    description = (
-        "Train a student that sees recordings, with the help of other modalities. `motet resume RUN` "
-        f"continues a run that was stopped.\n\nSettings: {', '.join(RECIPES)}. {own_options(args)}\n\nExamples:\n"
-        "motet distill raw manifest.csv --target audio --auxiliary video --out runs/student"
-    )
-    given = parse(Arguments, args, "motet distill raw", elsewhere=whose_option(chosen.name), description=description)
-    if given.out is None:
-        raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    from motet.methods.distillation.raw import train
-
-    options: dict[str, Any] = {}
-    for part in (given.options, given.networks, given.training, given.loop):
-        options |= {f.name: getattr(part, f.name) for f in fields(part)}
-    found = train(
-        given.source,
-        given.target,
-        given.auxiliary,
-        given.out,
-        method=given.method,
-        settings=given.settings,
-        networks=RawOptions(given.video, given.audio, given.speech, given.text, given.face),
-        train_auxiliary=given.train_auxiliary,
-        seeds=given.seeds,
-        split=given.split,
-        folds=given.folds,
-        validate=given.validate,
-        mark_absent=given.mark_absent,
-        workers=given.workers,
-        progress=not given.quiet,
-        **options,
-    )
-    from motet.methods.distillation.narrative import report
-
-    return given.done(report(found, given.out), found)
+    return Arguments

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import is_set, option_of, parse, value_of
 from motet.cli.result import Output
-from motet.cli.verbs import trains
+from motet.cli.verbs import need_place, trains, values_of
 from motet.core.errors import ConfigError
 from motet.engine.options import Loop
 
@@ -63,9 +63,8 @@ def graphs(args: Sequence[str]) -> int:
     given = parse(Arguments, args, "motet graphs", elsewhere=_of_method, description=description)
     if len(given.folder) != 1:
         raise ConfigError("graphs needs one FOLDER of a TU graph set (see `motet graphs --help`)")
-    if given.out is None and given.json is None:
-        raise ConfigError("nowhere to keep the result; name a run directory by --out")
-    call = {f.name: getattr(part, f.name) for part in (given.options, given.loop) for f in fields(part)}
+    need_place(given)
+    call = values_of(given.options, given.loop)
     call |= {name: getattr(given, name) for name in ("method", "as_released", "seeds", "folds", "baselines")}
     found = run(given.folder[0], given.out, progress=not given.quiet, **call)
     return given.done(report(found), found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -116,3 +116,14 @@ def _found(run: Run) -> tuple[str, dict[str, Any]]:
     knn = "  kNN " + ", ".join(f"{s} {100 * v:.1f} %" for s, v in last["knn"].items()) if last.get("knn") else ""
     loss = f", loss {last['loss']:.4f}" if last else ""
     return f"{run.path}: {counted(last.get('epoch', 0), 'epoch')}{loss}{knn}", {"run": str(run.path), **last}
+
+
+def need_place(given: Any) -> None:
+    """Refuse to train for nothing: a result needs a run directory, or at least ``--json``."""
+    if given.out is None and given.json is None:
+        raise ConfigError("nowhere to keep the result; name a run directory by --out")
+
+
+def values_of(*parts: Any) -> dict[str, Any]:
+    """The fields of groups of options, all together."""
+    return {f.name: getattr(part, f.name) for part in parts for f in fields(part)}

@@ -76,31 +76,7 @@ def compare(
     for path, ending in ((out, ".json"), (picture, ".svg")):
         if path is not None:
             refuse_existing(path, overwrite, ending)
-    whole = _read(table)
-    if recordings is not None:
-        whole = _joined(whole, _read(recordings), by)
-    person = people or next((c for c in _PEOPLE if c in whole.columns), None)
-    for column in (by, person):
-        if column is None or column not in whole.columns:
-            has = ", ".join(whole.columns)
-            raise ConfigError(
-                f"the table has no column {column or 'of people'!r}; it has {has} (join one with --recordings)"
-            )
-    if by == person:
-        raise ConfigError(
-            f"column {by!r} names both the groups (--by) and the people (--people); a group holds several"
-        )
-    assert person is not None
-    whole = whole.with_columns(pl.col(by).cast(pl.String), pl.col(person).cast(pl.String)).drop_nulls([by, person])
-    groups = {str(g): own[person].n_unique() for (g,), own in sorted(whole.group_by(by), key=lambda x: str(x[0]))}
-    if len(groups) < 2:
-        raise ConfigError(f"column {by!r} holds {len(groups)} group; a comparison needs at least two")
-    for name, count in groups.items():
-        if count < _FEWEST:
-            raise ConfigError(
-                f"group {name!r} of column {by!r} has {count} {'person' if count == 1 else 'people'}; no test can tell "
-                f"anything below {_FEWEST}: record more people, or choose another --by"
-            )
+    whole, person, groups = _grouped(table, by, people, recordings)
     each = model == "mixed"
     measured = _measures(whole, by, person, each=each)
     if each:
@@ -126,6 +102,38 @@ def compare(
     if out is not None:
         write_json(Path(out), result)
     return result
+
+
+def _grouped(
+    table: str | Path | pl.DataFrame, by: str, people: str | None, recordings: str | Path | pl.DataFrame | None
+) -> tuple[pl.DataFrame, str, dict[str, int]]:
+    """Rows of known group and person, the column of people, and how many people each group has."""
+    whole = _read(table)
+    if recordings is not None:
+        whole = _joined(whole, _read(recordings), by)
+    person = people or next((c for c in _PEOPLE if c in whole.columns), None)
+    for column in (by, person):
+        if column is None or column not in whole.columns:
+            has = ", ".join(whole.columns)
+            raise ConfigError(
+                f"the table has no column {column or 'of people'!r}; it has {has} (join one with --recordings)"
+            )
+    if by == person:
+        raise ConfigError(
+            f"column {by!r} names both the groups (--by) and the people (--people); a group holds several"
+        )
+    assert person is not None
+    whole = whole.with_columns(pl.col(by).cast(pl.String), pl.col(person).cast(pl.String)).drop_nulls([by, person])
+    groups = {str(g): own[person].n_unique() for (g,), own in sorted(whole.group_by(by), key=lambda x: str(x[0]))}
+    if len(groups) < 2:
+        raise ConfigError(f"column {by!r} holds {len(groups)} group; a comparison needs at least two")
+    for name, count in groups.items():
+        if count < _FEWEST:
+            raise ConfigError(
+                f"group {name!r} of column {by!r} has {count} {'person' if count == 1 else 'people'}; no test can tell "
+                f"anything below {_FEWEST}: record more people, or choose another --by"
+            )
+    return whole, person, groups
 
 
 def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:

@@ -53,7 +53,8 @@ def test_what_is_said() -> None:
 
 def test_a_discovery_shows_them(small_archive: MotionArchive, tmp_path: Path) -> None:
     other = write_clips(tmp_path / "other", seed=4)
-    options = {"epochs": 1, "finetune_epochs": 1, "batch_size": 8, "hidden": 8, "progress": False}
+    options = {"epochs": 1, "finetune_epochs": 1, "batch_size": 8, "progress": False}
+    options |= {"encoder": "gru", "hidden": 4, "layers": 1, "frames": 8, "dim": 4}
     found = motet.discover.run(small_archive, other, clusters=4, **options)
     assert [row["features"] for row in found["baselines"]] == [RAW, UNTRAINED]
     text = report(found)

@@ -181,14 +181,17 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
         yield
 
 
-# three steps an epoch: within pretraining, at its very end, right after the switch, within fine-tuning
-@pytest.mark.parametrize("steps", [2, 6, 7, 11])
 def test_resume_is_bit_exact(
-    sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Stopped within pretraining, at its very end, right after the switch and within fine-tuning."""
     out = tmp_path / "run"
-    with interrupted(monkeypatch, steps), pytest.raises(Interrupted, match="motet resume"):
+    with interrupted(monkeypatch, 2), pytest.raises(Interrupted, match="motet resume"):
         discover.run(*sets, out, clusters=3, progress=False, **TINY)
+    for steps, place in ((4, "pretrain, after step 0"), (1, "finetune, after step 1"), (4, "finetune, after step 2")):
+        torch.manual_seed(99)
+        with interrupted(monkeypatch, steps), pytest.raises(Interrupted, match=place):
+            discover.resume(out, progress=False)
     torch.manual_seed(99)
     result = discover.resume(out, progress=False)
     expected, found = weights(whole), weights(out)
@@ -215,6 +218,9 @@ def test_resume_of_a_graph_network_with_an_estimated_number_is_bit_exact(
     assert (result["rows"], result["estimated"]) == (plain["rows"], plain["estimated"])
     expected, found = weights(tmp_path / "whole"), weights(out)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+    evidence = result["estimated"]["evidence"]
+    assert result["k"] in [c["clusters"] for c in evidence]
+    assert all(0 <= c["small"] <= 1 and -1 <= c["silhouette"] <= 1 for c in evidence)
 
 
 def test_the_switch_happens_once_before_the_first_fine_step(
@@ -240,8 +246,8 @@ def test_the_switch_happens_once_before_the_first_fine_step(
 
     monkeypatch.setattr(Trainer, "one_step", counted)
     monkeypatch.setattr(train, "initialise", started)
-    discover.run(*sets, clusters=3, progress=False, **TINY)
-    assert told == ["pretrain"] * 6 + ["start"] + ["finetune"] * 6
+    discover.run(*sets, clusters=3, progress=False, **{**TINY, "epochs": 1, "finetune_epochs": 1})
+    assert told == ["pretrain"] * 3 + ["start"] + ["finetune"] * 3
 
 
 def test_the_classifier_starts_as_k_means(
@@ -319,13 +325,16 @@ def test_the_source_reaches_the_targets_branch_through_pairs_only(
     assert all(equal) == same
 
 
-@pytest.mark.parametrize("method", ["ocm", "bm", "sela", "uno", "mmt", "autonovel"])
-def test_every_method_runs(sets: tuple[MotionArchive, MotionArchive], method: str) -> None:
-    options = {**TINY, "epochs": 1, "finetune_epochs": 1}
-    result = discover.run(*sets, clusters=3, method=method, progress=False, **options)
+def check_rows(result: dict[str, Any], method: str) -> None:
     assert result["method"] == method
     assert len(result["rows"]) == 5
     assert all(np.isfinite(r["nmi"]) for r in result["rows"])
+
+
+@pytest.mark.parametrize("method", ["ocm", "bm"])  # the others below
+def test_every_method_runs(sets: tuple[MotionArchive, MotionArchive], method: str) -> None:
+    options = {**TINY, "epochs": 1, "finetune_epochs": 1}
+    check_rows(discover.run(*sets, clusters=3, method=method, progress=False, **options), method)
 
 
 @pytest.mark.parametrize(
@@ -351,19 +360,13 @@ def test_target_labels_only_score(sets: tuple[MotionArchive, MotionArchive], tmp
     with ArchiveWriter(tmp_path / "blind", skeleton=target.skeleton, fps=30.0) as writer:
         for i, row in enumerate(target.clips.iter_rows(named=True)):
             writer.add(target.clip(i), name=row["name"], subject=row["subject"])
+    short = {**TINY, "epochs": 1, "finetune_epochs": 1}
     results = [
-        discover.run(sets[0], archive, clusters=3, target_split="odd-even", progress=False, **TINY)
+        discover.run(sets[0], archive, clusters=3, target_split="odd-even", progress=False, **short)
         for archive in (target, MotionArchive.open(tmp_path / "blind"))
     ]
     assert results[0]["clusters"] == results[1]["clusters"]
     assert results[1]["rows"] == []
-
-
-def test_unknown_number_of_clusters(sets: tuple[MotionArchive, MotionArchive]) -> None:
-    result = discover.run(*sets, progress=False, **{**TINY, "epochs": 1, "finetune_epochs": 1})
-    evidence = result["estimated"]["evidence"]
-    assert result["k"] in [c["clusters"] for c in evidence]
-    assert all(0 <= c["small"] <= 1 and -1 <= c["silhouette"] <= 1 for c in evidence)
 
 
 def test_too_many_clusters_show() -> None:
@@ -462,7 +465,7 @@ def test_pretraining_taken_over_is_pretraining_again(
     sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path
 ) -> None:
     base, out = tmp_path / "base", tmp_path / "out"
-    discover.run(*sets, base, clusters=3, progress=False, method="bm", **TINY)
+    discover.run(*sets, base, clusters=3, progress=False, method="bm", **{**TINY, "finetune_epochs": 1})
     result = discover.run(*sets, out, clusters=3, progress=False, pretrained=str(base), **TINY)
     expected, found = weights(whole), weights(out)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -483,6 +486,7 @@ def test_rivals_resume_bit_exactly(
     # with stronger ties between steps than CoDT's: heads, labels of an epoch, a ramp
     options = {**TINY, "epochs": 1, "method": method}
     plain = discover.run(*sets, tmp_path / "whole", clusters=3, progress=False, **options)
+    check_rows(plain, method)
     out = tmp_path / "run"
     with interrupted(monkeypatch, 8), pytest.raises(Interrupted):
         discover.run(*sets, out, clusters=3, progress=False, **options)

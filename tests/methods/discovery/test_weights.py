@@ -24,8 +24,8 @@ Pair = tuple[MotionArchive, MotionArchive]
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("bodies")
-    one = motet.simulate.simulate(folder / "a", clips=24, actions=3, actors=4, seed=1)
-    return one, motet.simulate.simulate(folder / "b", clips=24, actions=4, actors=4, sensor="optical", seed=2)
+    one = motet.simulate.simulate(folder / "a", clips=12, actions=3, actors=4, seed=1)
+    return one, motet.simulate.simulate(folder / "b", clips=12, actions=4, actors=4, sensor="optical", seed=2)
 
 
 def begun(found: Plan) -> Discovery:
@@ -56,7 +56,7 @@ def test_the_default(
 
 
 def test_branches_start_at_whitened_standardised_features_of_the_weights(bodies: Pair) -> None:
-    learner = begun(plan(*bodies, clusters=4))
+    learner = begun(plan(*bodies, clusters=3))
     model, store, ids = motet.load("body"), learner.clips.target[1], learner.clips.train
     assert learner.clips.target[0] is store  # one form, kept once
     clips = whole_clips(store, ids, 48)
@@ -76,9 +76,9 @@ def test_a_run_from_weights_is_stored_resumed_and_labels_other_layouts(bodies: P
     found = motet.discover.load(out)
     table = found.label(bodies[1])
     stored = (out / "clusters.csv").read_text().splitlines()
-    assert len(stored) == 25
+    assert len(stored) == 13
     assert [line.split(",")[2] for line in stored[1:]] == [str(k) for k in table["B0"]]
-    assert found.transform(bodies[0]).shape == (24, 2 * 1440)
+    assert found.transform(bodies[0]).shape == (12, 2 * 1440)
     alone = found.streaming()
     store = alone.store(bodies[1])
     clips = whole_clips(store, store.ids, 48)

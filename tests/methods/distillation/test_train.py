@@ -60,13 +60,13 @@ def test_all_replicas_at_once_equal_one_by_one(tmp_path: Path, method: str) -> N
         walk=walk,
         length_walk=random.integers(1, 7, 120),
     )
-    settings = tiny(method, dropout=0.2, sequence_hidden=4, sequence_frames=3)
+    settings = tiny(method, epochs=2, dropout=0.2, sequence_hidden=4, sequence_frames=3)
     given: dict[str, Any] = {"seeds": (1, 5), "auxiliary": ("ear", "walk")}
     together = in_double(path, settings, **given)
     lines = fitted(together).lines
     all_of = together.folded
     assert len(set((all_of.train_counts // together.batch_size).tolist())) > 1
-    for replica in (0, 3, 5):
+    for replica in (0, 5):  # other seeds, and folds of other sizes
         only = Replicas((all_of.replica_folds[replica],), (all_of.replica_seeds[replica],))
         single = in_double(path, settings, only, **given)
         last, one = lines[-1], fitted(single).lines[-1]

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,31 @@ class Sensor:
     fps: float | None = None
     measure: str = "as recorded"
     channels: tuple[str, ...] = ("x", "y", "z")
+
+
+def check_destination(destination: Path, overwrite: bool) -> None:
+    """Refuse a place where an archive may not be written.
+
+    Raises:
+        ConfigError: there is an archive and it is not to be replaced, or something else.
+    """
+    if not destination.exists():
+        return
+    if not overwrite:
+        raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
+    if not (destination / "archive.json").is_file():
+        raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
+
+
+def _check_form(dtype: np.dtype[Any], persons: int, sensors: Iterable[str], fps: float | None) -> None:
+    if dtype not in (np.float32, np.float16):
+        raise ConfigError(f"an archive stores float32 or float16, not {dtype}")
+    if not 1 <= persons <= MOST_PERSONS:
+        raise ConfigError(f"an archive has 1 to {MOST_PERSONS} person slots, not {persons}")
+    for sensor in sensors:
+        path_name(sensor, "a sensor")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise ConfigError(f"fps is {fps}; it must be a positive number, or None if unknown")
 
 
 class ArchiveWriter:
@@ -90,19 +115,9 @@ class ArchiveWriter:
     ) -> None:
         self.destination = Path(destination)
         put_back(self.destination)
-        if self.destination.exists() and not overwrite:
-            raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
-        if self.destination.exists() and not (self.destination / "archive.json").is_file():
-            raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
+        check_destination(self.destination, overwrite)
         kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float16):
-            raise ConfigError(f"an archive stores float32 or float16, not {kind}")
-        if not 1 <= persons <= MOST_PERSONS:
-            raise ConfigError(f"an archive has 1 to {MOST_PERSONS} person slots, not {persons}")
-        for sensor in sensors or {}:
-            path_name(sensor, "a sensor")
-        if fps is not None and not 0 < fps < float("inf"):
-            raise ConfigError(f"fps is {fps}; it must be a positive number, or None if unknown")
+        _check_form(kind, persons, sensors or {}, fps)
         self.skeleton, self.persons, self.channels = skeleton, persons, tuple(channels)
         self.class_names = [printable(str(n)) for n in class_names]
         self._meta: dict[str, Any] = {
@@ -120,6 +135,27 @@ class ArchiveWriter:
         self._rows: list[dict[str, Any]] = []
         self._names: set[str] = set()
         self._tracks: dict[str, list[dict[str, Any]]] = {}
+        self._begin()
+        row = (persons, len(skeleton), len(self.channels))
+        self._frames = NpyStream(self._partial / "frames.npy", row, kind)
+        self._confidence = NpyStream(self._partial / "confidence.npy", row[:2], kind) if confidence else None
+        self._sensors = {
+            sensor: ArchiveWriter(
+                self._partial / "sensors" / sensor,
+                skeleton=given.skeleton,
+                fps=given.fps,
+                units=given.measure,
+                channels=given.channels,
+                class_names=class_names,
+                source={"sensor": sensor, **(source or {})},
+                licence=licence,
+                simulated=simulated,
+            )
+            for sensor, given in (sensors or {}).items()
+        }
+
+    def _begin(self) -> None:
+        """The folder that is renamed at the end."""
         self.destination.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.destination.parent / f".{self.destination.name}.partial-{next(_WRITERS)}-{os.getpid()}"
         _remove_orphans(self.destination)
@@ -127,23 +163,6 @@ class ArchiveWriter:
         # an interrupt may come before anybody holds the writer and could abort it
         self._remove = weakref.finalize(self, shutil.rmtree, self._partial, ignore_errors=True)
         self._partial.mkdir()
-        row = (persons, len(skeleton), len(self.channels))
-        self._frames = NpyStream(self._partial / "frames.npy", row, np.dtype(dtype))
-        self._confidence = NpyStream(self._partial / "confidence.npy", row[:2], np.dtype(dtype)) if confidence else None
-        self._sensors = {
-            sensor: ArchiveWriter(
-                self._partial / "sensors" / sensor,
-                skeleton=kind.skeleton,
-                fps=kind.fps,
-                units=kind.measure,
-                channels=kind.channels,
-                class_names=class_names,
-                source={"sensor": sensor, **(source or {})},
-                licence=licence,
-                simulated=simulated,
-            )
-            for sensor, kind in (sensors or {}).items()
-        }
 
     def add(
         self,

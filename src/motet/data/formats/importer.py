@@ -16,7 +16,7 @@ import threading
 import types
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
@@ -33,10 +33,11 @@ from motet.core.shards import Shard
 from motet.core.text import counted, printable
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
+from motet.data.archive.writer import check_destination
 from motet.data.columns import check_columns
 from motet.data.formats._files import OtherFiles
 from motet.data.formats._worker import Outcome, expected, ignore_interrupt, read_units
-from motet.data.formats.base import RawClip, Unit, make_options
+from motet.data.formats.base import Plan, RawClip, Unit, make_options
 from motet.data.inspection import layout_faults
 
 CHUNK = 8  # units that travel together: one round trip costs about as much as parsing a small file
@@ -77,44 +78,22 @@ def import_dataset(
         ConfigError: unknown format or option, a destination that exists.
         DataError: nothing to read, a file that cannot be used (unless skipped), or no file that can.
     """
-    if on_error not in ("stop", "skip"):
-        raise ConfigError(f"on_error is {on_error!r}; it must be stop or skip")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers is {workers}; it must be at least 1")
-    if dtype not in ("float32", "float16"):
-        raise ConfigError(f"dtype is {dtype!r}; it must be float32 or float16")
+    _check(on_error, dtype, workers)
     part = None if shard is None else Shard.parse(shard)
-    found = formats.get(format)
-    chosen = make_options(format, found.options, options)
+    chosen = make_options(format, formats.get(format).options, options)
     source, destination = Path(source), Path(destination)
     _check_destination(source, destination, overwrite)
     console = Console(stderr=True, quiet=not progress)
     notes = _Notes()
-    try:
-        with notes.collected(), expected(source):
-            plan = found.discover(source, chosen)
-    except OtherFiles as error:
-        ending, others = formats.readers(source)
-        if not others or format in others:
-            raise
-        raise OtherFiles(f"{error}; formats that read {ending}: {', '.join(others)}") from error
-    if not plan.units:
-        raise DataError(f"{source} holds nothing that the format {format} reads")
+    plan = _discovered(format, source, chosen, notes)
     units = plan.units if part is None else plan.units[part.part(len(plan.units))]
     if not units:
         raise ConfigError(
             f"{source} holds {counted(len(plan.units), 'file')}, too few for shard {part}; use fewer shards"
         )
     skipped: list[dict[str, str]] = []
-    facts = {
-        "format": format,
-        "path": str(source),
-        "options": {k: _plain(v) for k, v in dataclasses.asdict(chosen).items()},
-        **plan.facts,
-        "files": len(units),
-        **({} if part is None else {"shard": str(part)}),
-        "skipped": skipped,  # the writer keeps this very list and stores what is in it at the end
-    }
+    facts = {**_given(format, source, chosen), **plan.facts, "files": len(units)}
+    facts |= {"skipped": skipped} if part is None else {"shard": str(part), "skipped": skipped}
     writer = ArchiveWriter(
         destination,
         skeleton=plan.skeleton,
@@ -123,30 +102,17 @@ def import_dataset(
         units=plan.measure,
         channels=plan.channels,
         class_names=plan.class_names,
-        source=facts,
+        source=facts,  # the writer keeps the very list of what is skipped and stores what is in it at the end
         licence=plan.licence,
         dtype=dtype,
         confidence=plan.confidence,
         sensors={name: Sensor(s.skeleton, s.fps, s.measure) for name, s in plan.sensors.items()},
         overwrite=overwrite,
     )
-    standard = 1 if plan.light else _workers(len(units))
-    count = standard if workers is None else min(workers, len(units))
+    count = min(workers, len(units)) if workers else 1 if plan.light else _workers(len(units))
     try:
-        with _bar(console) as bar:
-            task = bar.add_task("import", total=len(units))
-            with contextlib.closing(_outcomes(format, units, chosen, count)) as outcomes:
-                for unit, outcome in outcomes:
-                    notes.say(outcome.notes)
-                    stopped = bool(skipped) and on_error == "stop"  # then the others are only looked at
-                    reasons = [outcome.reason] if outcome.reason else []
-                    if not reasons and not stopped:
-                        reasons = _write(writer, unit, outcome.clips)
-                    skipped += [{"file": unit.name, "reason": printable(reason)} for reason in reasons]
-                    bar.advance(task)
-        notes.rest()
-        if skipped and on_error == "stop":
-            raise DataError(_all_bad(skipped))
+        with contextlib.closing(_outcomes(format, units, chosen, count)) as outcomes, _bar(console) as bar:
+            _copy(writer, bar, outcomes, len(units), notes, skipped, stop=on_error == "stop")
         if not len(writer):
             raise DataError(
                 f"none of the {counted(len(units), 'file')} of {source} can be used; {skipped[0]['reason']}"
@@ -157,6 +123,45 @@ def import_dataset(
         raise
     _report(console, archive, skipped)
     return archive
+
+
+def _copy(
+    writer: ArchiveWriter,
+    bar: Progress,
+    outcomes: Iterable[tuple[Unit, Outcome]],
+    total: int,
+    notes: _Notes,
+    skipped: list[dict[str, str]],
+    *,
+    stop: bool,
+) -> None:
+    """Write what became of every unit; what cannot be used is added to ``skipped``, an error at the end if ``stop``."""
+    task = bar.add_task("import", total=total)
+    for unit, outcome in outcomes:
+        notes.say(outcome.notes)
+        reasons = [outcome.reason] if outcome.reason else []
+        if not reasons and not (skipped and stop):  # then the others are only looked at
+            reasons = _write(writer, unit, outcome.clips)
+        skipped += [{"file": unit.name, "reason": printable(reason)} for reason in reasons]
+        bar.advance(task)
+    notes.rest()
+    if skipped and stop:
+        raise DataError(_all_bad(skipped))
+
+
+def _discovered(name: str, source: Path, options: Any, notes: _Notes) -> Plan:
+    """What a format finds to read, at least one unit."""
+    try:
+        with notes.collected(), expected(source):
+            plan = formats.get(name).discover(source, options)
+    except OtherFiles as error:
+        ending, others = formats.readers(source)
+        if not others or name in others:
+            raise
+        raise OtherFiles(f"{error}; formats that read {ending}: {', '.join(others)}") from error
+    if not plan.units:
+        raise DataError(f"{source} holds nothing that the format {name} reads")
+    return plan
 
 
 class _Notes:
@@ -185,15 +190,19 @@ class _Notes:
             warnings.warn(f"… and {len(self._said) - LISTED} more such notes", MotetNote, stacklevel=3)
 
 
+def _check(on_error: str, dtype: str, workers: int | None) -> None:
+    for name, value, known in (("on_error", on_error, ("stop", "skip")), ("dtype", dtype, ("float32", "float16"))):
+        if value not in known:
+            raise ConfigError(f"{name} is {value!r}; it must be {' or '.join(known)}")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; it must be at least 1")
+
+
 def _check_destination(source: Path, destination: Path, overwrite: bool) -> None:
-    if not destination.exists():
-        return
-    if not overwrite:
-        raise ConfigError(f"{destination} exists already; choose another destination or pass --overwrite")
-    if source.exists() and source.resolve().is_relative_to(destination.resolve()):
+    inside = overwrite and destination.exists() and source.resolve().is_relative_to(destination.resolve())
+    if inside and source.exists():
         raise ConfigError(f"{destination} holds the recordings themselves; choose another destination")
-    if not (destination / "archive.json").is_file():
-        raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
+    check_destination(destination, overwrite)
 
 
 def _all_bad(skipped: Sequence[dict[str, str]]) -> str:
@@ -226,6 +235,12 @@ def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[
 def _workers(units: int) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(cores, units // UNITS_PER_WORKER))
+
+
+def _given(name: str, source: Path, options: Any) -> dict[str, Any]:
+    """What an import was asked for, as archive.json stores it."""
+    plain = {k: _plain(v) for k, v in dataclasses.asdict(options).items()}
+    return {"format": name, "path": str(source), "options": plain}
 
 
 def _plain(value: Any) -> Any:

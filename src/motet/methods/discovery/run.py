@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from motet.methods.discovery.forecast import forecast
 from motet.methods.discovery.joints import CommonLayout, scored
 from motet.methods.discovery.settings import SETTINGS, Settings, as_released, settings_from_dict
 from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_config, read_result
-from motet.methods.discovery.tasks import TASKS
+from motet.methods.discovery.tasks import task_named
 from motet.methods.discovery.train import Discovering
 from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, start
 
@@ -256,9 +256,7 @@ def plan(
         "target_classes": class_numbers(archives[1], target_classes, "target"),
     }
     if task is not None:
-        if task not in TASKS:
-            raise ConfigError(f"there is no task {task!r}; choose from {', '.join(TASKS)}")
-        known = TASKS[task]
+        known = task_named(task)
         chosen = {name: chosen[name] or getattr(known, name) for name in chosen}
         classes = {name: classes[name] or getattr(known, name) for name in classes}
         clusters = clusters or known.clusters
@@ -274,18 +272,7 @@ def plan(
     check_pair(*archives, parts.source_classes, classes["target_classes"])
     recipe = recipe or _default(archives, len(parts.train), as_released, options)
     settings = _settings(recipe, len(parts.train), clusters, as_released, options)
-    form = None
-    if settings.start and "start" not in options and options.keys() & NETWORK:
-        refused = sorted(options.keys() & NETWORK)[0].replace("_", "-")
-        raise ConfigError(
-            f"the recipe {settings.name} starts from the weights {settings.start}, which decide --{refused}; leave it "
-            "out, or choose --recipe small"
-        )
-    if settings.start:
-        settings, form = adopt(settings, *archives)
-    elif "preprocess" not in options:
-        allowed = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
-        settings = replace(settings, preprocess=allowed)
+    settings, form = _read_by(settings, archives, options)
     if settings.clusters is not None and settings.clusters > len(parts.train):
         raise ConfigError(
             f"{counted(settings.clusters, 'cluster')} of {counted(len(parts.train), 'training clip')} of the target; "
@@ -297,6 +284,24 @@ def plan(
     settings = as_started(replace(settings, device=usable(settings.device)), asked(options))
     choice = {**chosen, **classes, "source_split": parts.source_split, "target_split": parts.target_split}
     return Plan(*archives, parts, settings, choice, form)
+
+
+def _read_by(
+    settings: Settings, archives: tuple[MotionArchive, MotionArchive], options: Mapping[str, Any]
+) -> tuple[Settings, CommonLayout | None]:
+    """Settings whose networks can read the archives, and the form that both branches read, where weights say so."""
+    if settings.start:
+        if "start" not in options and options.keys() & NETWORK:
+            refused = sorted(options.keys() & NETWORK)[0].replace("_", "-")
+            raise ConfigError(
+                f"the recipe {settings.name} starts from the weights {settings.start}, which decide --{refused}; leave "
+                "it out, or choose --recipe small"
+            )
+        return adopt(settings, *archives)
+    if "preprocess" in options:
+        return settings, None
+    allowed = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
+    return replace(settings, preprocess=allowed), None
 
 
 def resume(

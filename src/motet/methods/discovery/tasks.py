@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from motet.core.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Task:
@@ -96,3 +98,14 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "SmartFallMM, young": ("azure-kinect-32",),
     "SHREC'17": ("hand-22",),
 }
+
+
+def task_named(name: str) -> Task:
+    """A task of :data:`TASKS`.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"there is no task {name!r}; choose from {', '.join(TASKS)}")
+    return TASKS[name]
