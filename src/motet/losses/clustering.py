@@ -139,10 +139,11 @@ def balanced_assignment(
         made = 1
     absorbed = scalings
     share, rows = _absorbed(kernel, absorbed, small)
-    if warm_start is None:  # the samples' scalings start at 1/N each; the sums of rows follow from their largest shares
-        largest, at = share.max(dim=1)
-        sums = kernel.gather(1, at[:, None])[:, 0] + absorbed[at] - largest.log_()
-        change = float(sums.expm1_().abs_().sum())
+    if warm_start is None:  # the samples' scalings start at 1/N each; where a few have changed enough, so have all
+        for some in (64, count):
+            change = float((kernel[:some] + absorbed).logsumexp(dim=1).expm1_().abs_().sum())
+            if change > tolerance:
+                break
     while made < max_iterations and change > tolerance:
         made += 1
         mass = (share.T @ rows).clamp_min_(small)  # a product from the left would copy the matrix
@@ -151,7 +152,7 @@ def balanced_assignment(
         before, rows = rows, (share @ factor.exp()).reciprocal_()
         if warm_start is not None or made % 10 == 1:
             change = float((before / rows - 1).abs().sum())
-        if float((scalings - absorbed).abs().max()) > drift / 2:
+        if float((scalings - absorbed).abs().max()) > 0.75 * drift:
             absorbed = scalings
             share, rows = _absorbed(kernel, absorbed, small)
     if not bool(scalings.isfinite().all()):
@@ -165,7 +166,11 @@ def balanced_assignment(
 
 def _column_sums(kernel: Tensor) -> Tensor:
     """(K,) log-sum-exp over the rows; what adds nothing is cut where exp would be slow with denormal numbers."""
-    largest = kernel.amax(dim=0)
+    largest = kernel
+    while len(largest) > 16:  # by halves: a maximum over rows is slow in torch
+        half = (len(largest) + 1) // 2
+        largest = torch.maximum(largest[:half], largest[-half:])
+    largest = largest.amax(dim=0)
     return (kernel - largest).clamp_min_(-80).exp_().sum(dim=0).log_() + largest
 
 
