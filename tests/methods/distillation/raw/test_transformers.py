@@ -16,13 +16,15 @@ pytest.importorskip("transformers", reason="needs the extra text")
 
 import transformers
 
+from motet.cli import main
 from motet.core.errors import DataError
 from motet.methods.distillation import FeatureTable
 from motet.methods.distillation.raw import Item, RawOptions, Speech, Text, extract, train
 from motet.methods.distillation.raw.networks import build, sequence_of
 from motet.methods.distillation.raw.sampling import draws
+from motet.reproduce import all_tables, reproduce
 from tests.methods.distillation.raw.made import SMALL
-from tests.methods.distillation.raw.media_files import tone, write
+from tests.methods.distillation.raw.media_files import pictures, tone, write
 
 WORDS = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "i", "am", "so", "happy", "sad", "today", "it", "rains", "again"),
@@ -167,3 +169,46 @@ def test_speech_student_taught_with_text(bert: Path, wav2vec: Path, tmp_path: Pa
 
     student = load(tmp_path / "both/replicas/group-a-seed-0")
     assert student.predict({"speech": [tmp_path / "u0.wav"]}).shape == (1, 2)
+
+
+def sessions(root: Path) -> Path:
+    """Two sessions as IEMOCAP has them: a film of a dialogue, eight turns of four emotions, their sounds and words."""
+    for session in (1, 2):
+        place, film = root / f"Session{session}", f"Ses{session:02d}F_impro00"
+        said, words = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""], []
+        for turn, emotion in enumerate(("ang", "exc", "neu", "sad") * 2):
+            name, start = f"{film}_M{turn:03d}", 0.2 * turn
+            said += [f"[{start:.4f} - {start + 0.2:.4f}]\t{name}\t{emotion}\t[2.5000, 2.5000, 2.5000]", ""]
+            words.append(f"{name} [{start:08.4f}-{start + 0.2:08.4f}]: it rains again" + " so" * (turn % 3))
+            write(place / "sentences/wav" / film / f"{name}.wav", wave=tone(0.25, 300 + 200 * turn))
+        write(place / f"dialog/avi/DivX/{film}.avi", pictures(45, 16, 24), tone(1.8))
+        for folder, lines in (("EmoEvaluation", said), ("transcriptions", words)):
+            (place / "dialog" / folder).mkdir()
+            (place / "dialog" / folder / f"{film}.txt").write_text("\n".join(lines))
+    return root
+
+
+@pytest.mark.parametrize("wav2vec", ["group"], indirect=True)
+def test_the_table_of_emotions_from_recordings(bert: Path, wav2vec: Path, tmp_path: Path) -> None:
+    """Films, sounds and words to an index, features of frozen networks, and rows of amid/iemocap."""
+    manifest, features = tmp_path / "iemocap.csv", tmp_path / "iemocap.npz"
+    index = ["distill", "index", "iemocap", str(sessions(tmp_path / "in")), "--out", str(manifest), "--partial"]
+    assert main([*index, "--quiet"]) == 0
+    words = ["distill", "extract", str(manifest), "--out", str(features), "--modalities", "speech", "text", "face"]
+    words += ["--face.weights=random", "--face.blocks", "1", "1", "1", "1", "--face.growth=4", "--face.size=32"]
+    words += [f"--{kind}.output=sequence" for kind in ("face", "speech", "text")]
+    assert main([*words, f"--speech.weights={wav2vec}", f"--text.weights={bert}", "--workers=0", "--quiet"]) == 0
+    table = FeatureTable.open(features)
+    face = table.modalities["face"]
+    assert (face.values.shape[0], face.values.shape[2]) == (16, 8)
+    assert face.lengths is not None
+    assert set(face.lengths.tolist()) == {1}  # of the five pictures of a turn the first
+    every = all_tables()["amid/iemocap"]
+    some = replace(every, rows=(every.rows[0], every.rows[4], every.rows[-1]))
+    tiny = {"epochs": 2, "warm_up": 1, "features": 4, "fuse_hidden": 4, "critic_width": 4, "hidden": (4,)}
+    asked: dict[str, Any] = {"target": "face", "auxiliary": ("speech", "text"), "seeds": 1, "progress": False}
+    found = reproduce(some, features, tmp_path / "out", sequence_hidden=4, batch_size=4, **asked, **tiny)
+    assert found["complete"]
+    for row in found["rows"]:
+        assert set(row["values"]) == {"student", "UA"}
+        assert all(0 <= value["mean"] <= 100 for value in row["values"].values())
