@@ -30,7 +30,9 @@ def test_there_are_four() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs(path: Path, runner: ModuleType, tmp_path: Path) -> None:
     stored = json.loads(path.read_text(encoding="utf-8"))
-    done = runner.execute(json.loads(path.read_text(encoding="utf-8")), tmp_path)
+    # as many kinds of outputs come from fewer clips and steps
+    small = path.read_text(encoding="utf-8").replace("steps=20", "steps=2").replace("clips=240", "clips=64")
+    done = runner.execute(json.loads(small.replace("clips=120", "clips=36")), tmp_path)
     shown = 0
     for before, after in zip(stored["cells"], done["cells"], strict=True):
         if before["cell_type"] == "code" and "install" not in before["metadata"].get("tags", ()):

@@ -319,7 +319,7 @@ def _speaking(target: Callable[..., None], number: int, folder: Path, *given: An
 
 
 def _killing(number: int) -> None:
-    hits, wrong = kills.kills(6, seed=1)
+    hits, wrong = kills.kills(4, seed=1)
     assert hits.total()
     assert wrong == []
 

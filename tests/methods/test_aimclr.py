@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,14 +174,16 @@ def whole(small_archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory
     return tiny("halp-aimclr", small_archive, tmp_path_factory.mktemp("aimclr") / "whole", **OPTIONS)
 
 
-@pytest.mark.parametrize("call", [2, 5])
 def test_resume_is_bit_exact(
-    small_archive: MotionArchive, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    small_archive: MotionArchive, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        stop_at(patch, call)
-        with pytest.raises(Interrupted):
-            tiny("halp-aimclr", small_archive, tmp_path / "parts", **OPTIONS)
+    """Stopped at the second step and at the fifth."""
+    begin = partial(tiny, "halp-aimclr", small_archive, tmp_path / "parts", **OPTIONS)
+    for call, go in ((2, begin), (3, partial(resume, tmp_path / "parts", progress=False))):
+        with monkeypatch.context() as patch:
+            stop_at(patch, call)
+            with pytest.raises(Interrupted):
+                go()
     parts = resume(tmp_path / "parts", progress=False)
     assert_same(load_checkpoint(whole.checkpoints), load_checkpoint(parts.checkpoints))
     assert_same(whole.metrics(), parts.metrics())

@@ -164,23 +164,24 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return whole
 
 
-@pytest.mark.parametrize("call", [2, 4, 7])
 def test_an_interrupted_run_continues_inside_an_epoch_bit_for_bit(
     folder: Path,
     whole: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    call: int,
 ) -> None:
     """Three steps an epoch, two epochs, two seeds: in the first epoch, the second, and the second seed."""
     parts = tmp_path / "parts"
-    with monkeypatch.context() as patch:
-        stop_at(patch, call)
-        status = cli.main(["graphs", str(folder), "--out", str(parts), *TWO_SEEDS.split()])
-    assert status == 128 + 15
-    assert f"motet resume {parts}" in capsys.readouterr().err
-    assert not (parts / "result.json").exists()
+    resumed = ["resume", str(parts), "--quiet"]
+    begun = ["graphs", str(folder), "--out", str(parts), *TWO_SEEDS.split()]
+    for call, words in ((2, begun), (2, resumed), (3, resumed)):
+        with monkeypatch.context() as patch:
+            stop_at(patch, call)
+            status = cli.main(words)
+        assert status == 128 + 15
+        assert f"motet resume {parts}" in capsys.readouterr().err
+        assert not (parts / "result.json").exists()
     assert cli.main(["resume", str(parts), "--quiet"]) == 0
     for seed in (3, 4):
         assert (whole / f"seed-{seed}.safetensors").read_bytes() == (parts / f"seed-{seed}.safetensors").read_bytes()

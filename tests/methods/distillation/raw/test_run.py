@@ -139,7 +139,7 @@ def test_a_student_learns_from_films(tmp_path: Path) -> None:
     assert found["summary"]["student"]["accuracy"]["mean"] == 1.0
 
 
-@pytest.mark.parametrize("method", ["alone", "kd", "crd"])
+@pytest.mark.parametrize("method", ["kd", "crd"])
 def test_other_methods_and_both_networks_trained(folder: Path, tmp_path: Path, method: str) -> None:
     given = options(epochs=1)
     del given["critic_width"], given["warm_up"]
