@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.data.simulate import simulate
 from motet.methods import recipes
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain
@@ -18,7 +20,7 @@ def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
     rng = np.random.default_rng(0)
     clips, spread = rng.normal(3, 5, (400, 4)), np.array([4.0, 1.0, 0.5, 0.1])
     views = clips + rng.normal(0, 1, (3, 400, 4)) * spread
-    made = Whitening.of(torch.from_numpy(views), shrinkage=0.01)
+    made = Whitening.of_views(torch.from_numpy(views), shrinkage=0.01)
     deviation = (views - views.mean(axis=0)).reshape(-1, 4)
     scatter = deviation.T @ deviation / (400 * 2)
     values, vectors = np.linalg.eigh(scatter + 0.01 * np.trace(scatter) / 4 * np.eye(4))
@@ -27,8 +29,38 @@ def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
     assert scatter[0, 0] == pytest.approx(16, rel=0.1)  # so the oracle divides by the right number
 
 
+def test_clips_of_a_label_scatter_the_same_in_all_directions() -> None:
+    """Float64 oracle: the scatter of clips about the mean of their label, n − K degrees of freedom; λ → 0 whitens it."""
+    rng = np.random.default_rng(1)
+    labels = rng.permutation(np.repeat([7, 2, 9], [40, 25, 3]))
+    features = rng.normal(0, 1, (68, 4)) * [3.0, 1.0, 0.5, 0.2] + np.eye(4)[labels % 4] * 20
+    made = Whitening.of_labels(torch.from_numpy(features), torch.from_numpy(labels), 1e-9)
+    scatter = sum(np.cov(features[labels == c], rowvar=False) * (np.sum(labels == c) - 1) for c in (7, 2, 9)) / 65
+    matrix = made.matrix.double().numpy()
+    np.testing.assert_allclose(matrix @ scatter @ matrix, np.eye(4), atol=1e-4)
+    np.testing.assert_allclose(made.mean, features.mean(axis=0), rtol=1e-5)
+
+
+def test_actors_whiten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A training of bodies ends with the scatter of simulated actors within their actions; recordings take no part."""
+    acted = {"clips": 24, "actions": 4, "actors": 3, "seed": 5}
+    monkeypatch.setattr("motet.methods.whitening.ACTED", acted)
+    actors = simulate(tmp_path / "actors", progress=False, **acted)
+    sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "preprocess": "body"}
+    run = pretrain("moco/small", actors, tmp_path / "run", progress=False, whiten_by="simulated", split="all", **sizes)
+    model = run.model()
+    assert isinstance(model, Model)
+    kept, model.whitening = model.whitening["joint"], {}
+    store = model.store(actors)
+    expected = Whitening.of_labels(model.encode(store, store.ids)["joint"], store.labels, run.recipe.whiten)
+    torch.testing.assert_close(kept.matrix, expected.matrix)
+    with pytest.raises(ConfigError, match="preprocess is 'center', not 'body'; choose 'view'"):
+        pretrain("moco/small", actors, tmp_path / "no", progress=False, whiten_by="simulated", preprocess="center")
+    assert not (tmp_path / "no").exists()
+
+
 def test_features_that_no_view_changes_stay_finite() -> None:
-    made = Whitening.of(torch.ones(2, 5, 3), 1.0)
+    made = Whitening.of_views(torch.ones(2, 5, 3), 1.0)
     assert torch.equal(made(torch.ones(1, 3)), torch.zeros(1, 3))
 
 

@@ -24,7 +24,7 @@ from motet.methods import recipes, rocket
 from motet.methods.frames import _between
 from motet.methods.model import Model
 from motet.methods.pretrain import start_of as usual_start
-from motet.methods.pretrain import train_seeds
+from motet.methods.pretrain import pretrain, train_seeds
 from motet.methods.recipe import Recipe
 from tests.data.test_inertial import sensor
 
@@ -230,10 +230,24 @@ def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: Mot
     assert isinstance(body, Model)
     both = zip(trained.encoders.parameters(), body.encoders.parameters(), strict=True)
     assert all(torch.allclose(ours, theirs) for ours, theirs in both)
+    assert (trained.recipe.whiten_by, trained.recipe.keep_start) == ("simulated", 0.5)
     (again,) = train_seeds("moco", kinect, tmp_path / "runs", [1], lr=1e-30, **short)  # the same training
     assert again.path == run.path
     with pytest.raises(RunError, match="it started from body"):
         train_seeds("moco", kinect, tmp_path / "runs", [1], start="none", lr=1e-30, **short)
+
+
+def test_weights_lie_between_the_start_and_the_last_step(kinect: MotionArchive, tmp_path: Path) -> None:
+    """Every weight and running statistic; those of the last step are what the same training without a share keeps."""
+    short = {"epochs": 1, "batch_size": 8, "progress": False, "start": "body", "streams": ("bone",), "whiten": 0.0}
+    kept, last = (pretrain("moco/small", kinect, tmp_path / str(s), keep_start=s, **short).model() for s in (0.25, 0.0))
+    begun = motet.load("body").weights()
+    for name, value in last.weights().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(kept.weights()[name], 0.75 * value + 0.25 * begun[name])
+    moved = [n for n, value in last.weights().items() if not torch.allclose(value, begun[n], atol=1e-3)]
+    assert any("running" in name for name in moved)
+    assert any("weight" in name for name in moved)
 
 
 def test_when_new_encoders_are_trained(

@@ -32,7 +32,7 @@ from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
 from motet.methods.start import Start
-from motet.methods.whitening import whiten
+from motet.methods.whitening import check_actors, whiten, whiten_by_actors
 
 MODULE = "motet.methods.pretrain"
 """where runs of a pretraining are read."""
@@ -97,11 +97,14 @@ class Pretraining(Learner):
         self.feeds = {n: Feed(c, recipe, parts.train, device) for n, c in self.sensors.items()}
         self._check_sensors()
         self.network = self._make_network()
+        self.start = start
         if start is not None:
             start.into(self.network)
         self.network.to(device)
         self.sets = sets
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
+        if recipe.whiten and recipe.whiten_by == "simulated":
+            check_actors(recipe.preprocess, archive.skeleton)
         steps = sum(self._shares()) // recipe.batch_size
         self.stages = [Stage("pretrain", recipe.epochs, steps, rows=recipe.batch_size)]
         recipe.method.check_schedule(steps, recipe.epochs, recipe.batch_size)
@@ -310,7 +313,10 @@ class Pretraining(Learner):
         )
 
     def finish(self, run: Run) -> None:
-        """Each other sensor's encoders as a run of its own, to be used without the rest; then those of the main one."""
+        """Each other sensor's encoders as a run of its own, to be used without the rest; then those of the main one.
+
+        Those that began somewhere go part of the way back to it (``keep_start``).
+        """
         for name, companion in self.sensors.items():
             folder = run.path / "sensors" / name
             shutil.rmtree(folder, ignore_errors=True)
@@ -320,10 +326,15 @@ class Pretraining(Learner):
             own = create_run(folder, self.recipe.for_sensor(name), companion.archive, facts)
             feed = self.feeds[name]
             self._write(self.model(name), feed.store, own)
-        self._write(self.model(), self.store, run)
+        model = self.model()
+        if self.start is not None and self.recipe.keep_start:
+            model = self.start.blended(model, self.recipe.keep_start)
+        self._write(model, self.store, run)
 
     def _write(self, model: Model, store: ClipStore, run: Run) -> None:
-        if self.recipe.whiten:
+        if self.recipe.whiten and self.recipe.whiten_by == "simulated":
+            whiten_by_actors(model, self.recipe.whiten)
+        elif self.recipe.whiten:
             whiten(model, store, store.ids, seed=self.recipe.seed, shrinkage=self.recipe.whiten)
         with written(run.path / "model.safetensors") as partial:
             model.save(partial)

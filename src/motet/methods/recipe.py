@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
-from motet.core.options import HIDDEN, Count, Frames, Natural, NotNegative, Options, Positive
+from motet.core.options import HIDDEN, Count, Fraction, Frames, Natural, NotNegative, Options, Positive
 from motet.data.augment import Augment
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
@@ -32,6 +32,12 @@ class Recipe(Options):
     whiten: NotNegative = 0.0
     """λ of the last map of the features, by which what differs between augmented views of one training clip counts
     less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
+    whiten_by: Literal["view", "simulated"] = "view"
+    """whose differences count less: those of the views of a training clip, or of clips in which simulated actors do the
+    same action. The latter is for encoders that read bodies of any layout, as those do that start from ``body``."""
+    keep_start: Fraction = 0.0
+    """share of the start in the weights that are kept, where a training starts from a run or from weights: each number
+    is (1 − share)·trained + share·start."""
     frames: Frames = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     encode_frames: Frames | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Start:
             raise ConfigError(said) from error
 
     def fitted(self, recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
-        """The recipe with the encoder, preprocessing and frames of the start.
+        """The recipe with the encoder, preprocessing, frames and kind of whitening of the start.
 
         Args:
             recipe: what will train.
@@ -118,7 +119,7 @@ class Start:
                 f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {pasted(self.name)} has "
                 f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
             )
-        free = {n: getattr(own, n) for n in ("frames", "encode_frames") if n not in options}
+        free = {n: getattr(own, n) for n in ("frames", "encode_frames", "whiten_by") if n not in options}
         return recipe.with_options(fixed | free)
 
     def into(self, streams: Streams) -> None:
@@ -128,3 +129,25 @@ class Start:
             if stream in found:
                 encoder.load_state_dict(found[stream].state_dict())
         streams.restarted()
+
+    def blended(self, model: Model, share: float) -> Model:
+        """A trained model part of the way back to the start: weights and statistics (1 − share)·own + share·start.
+
+        Between two such ends lies a model that is often better than either, above all where little was trained on
+        (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, https://arxiv.org/abs/2109.01903).
+
+        Args:
+            model: encoders that were trained from this start; they stay as they are.
+            share: of the start, in [0, 1].
+        """
+        made = copy(model)
+        made.encoders = deepcopy(model.encoders)
+        began = dict(zip(self.model.streams, self.model.encoders, strict=True))
+        for stream, encoder in zip(made.streams, made.encoders, strict=True):
+            if stream not in began:
+                continue
+            own = encoder.state_dict()
+            for name, value in began[stream].state_dict().items():
+                if value.is_floating_point():
+                    own[name].lerp_(value.to(own[name]), share)
+        return made
