@@ -37,7 +37,7 @@ class Recipe(Options):
     same action. The latter is for encoders that read bodies of any layout, as those do that start from ``body``."""
     keep_start: Fraction = 0.0
     """share of the start in the weights that are kept, where a training starts from a run or from weights: each number
-    is (1 − share)·trained + share·start."""
+    is (1 − share)·trained + share·start. By default what the recipe of the start says."""
     frames: Frames = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     encode_frames: Frames | None = None

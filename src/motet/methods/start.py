@@ -90,7 +90,7 @@ class Start:
             raise ConfigError(said) from error
 
     def fitted(self, recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
-        """The recipe with the encoder, preprocessing, frames and kind of whitening of the start.
+        """The recipe with the encoder, preprocessing and frames of the start, and what it keeps at the end.
 
         Args:
             recipe: what will train.
@@ -119,7 +119,8 @@ class Start:
                 f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {pasted(self.name)} has "
                 f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
             )
-        free = {n: getattr(own, n) for n in ("frames", "encode_frames", "whiten_by") if n not in options}
+        kept = ("frames", "encode_frames", "whiten_by", "keep_start")
+        free = {n: getattr(own, n) for n in kept if n not in options}
         return recipe.with_options(fixed | free)
 
     def into(self, streams: Streams) -> None:

@@ -42,7 +42,6 @@ def small(name: str, method: type[Contrastive], streams: tuple[str, ...] = STREA
         encode_frames=48,
         preprocess="yaw",
         whiten=0.3,
-        keep_start=0.5,
         epochs=100,
         steps=300,
         batch_size=128,

@@ -8,7 +8,15 @@ from motet.methods.cmd import CMD
 from motet.methods.recipe import Recipe
 from motet.methods.recipes.contrastive import small
 
-BODY: dict[str, Any] = {"queue_size": 2048, "preprocess": "body", "whiten": 0.3, "whiten_by": "simulated", "steps": 450, "width": 96}
+BODY: dict[str, Any] = {
+    "queue_size": 2048,
+    "preprocess": "body",
+    "whiten": 0.3,
+    "whiten_by": "simulated",
+    "keep_start": 0.5,
+    "steps": 450,
+    "width": 96,
+}
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
     "preprocess": "none",
