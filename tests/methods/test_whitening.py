@@ -30,7 +30,7 @@ def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
 
 
 def test_clips_of_a_label_scatter_the_same_in_all_directions() -> None:
-    """Float64 oracle: the scatter of clips about the mean of their label, n − K degrees of freedom; λ → 0 whitens it."""
+    """Float64 oracle: the scatter of clips about the mean of their label has n − K degrees of freedom."""
     rng = np.random.default_rng(1)
     labels = rng.permutation(np.repeat([7, 2, 9], [40, 25, 3]))
     features = rng.normal(0, 1, (68, 4)) * [3.0, 1.0, 0.5, 0.2] + np.eye(4)[labels % 4] * 20

@@ -23,8 +23,8 @@ from motet.encoders import TCN
 from motet.methods import recipes, rocket
 from motet.methods.frames import _between
 from motet.methods.model import Model
-from motet.methods.pretrain import start_of as usual_start
 from motet.methods.pretrain import pretrain, train_seeds
+from motet.methods.pretrain import start_of as usual_start
 from motet.methods.recipe import Recipe
 from tests.data.test_inertial import sensor
 

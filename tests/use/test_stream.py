@@ -72,7 +72,8 @@ def test_the_causal_convolution_streams_and_its_whole_clips_are_the_last_word(wh
     model = model_of("yaw", encoder=Encoder(encoder="tcn", width=6, layers=2, causal=True))
     if whitened:
         generator = torch.Generator().manual_seed(0)
-        model.whitening = {s: Whitening.of_views(torch.randn(3, 40, 30, generator=generator), 1.0) for s in model.streams}
+        views = [torch.randn(3, 40, 30, generator=generator) for _ in model.streams]
+        model.whitening = {s: Whitening.of_views(v, 1.0) for s, v in zip(model.streams, views, strict=True)}
     clips = [torch.randn(n, 2, 25, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2, 9)]
     stream = motet.stream(model)
     last = []

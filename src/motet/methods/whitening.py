@@ -32,9 +32,9 @@ class Whitening(nn.Module):
     """(B, F) → (B, F): less the mean, times the inverse root of the scatter within groups.
 
     Distances become Mahalanobis distances of the scatter S of features within groups, W = (S + λ tr(S)/F · 1)^(−1/2)
-    (within-class whitening, as of linear discriminant analysis). With the augmented views of a clip for a group,
-    directions in which crop, build, heading, tempo and noise move a feature count less than those in which clips differ;
-    with the clips of one action for a group, also those in which people, styles and cameras differ.
+    (within-class whitening, as of linear discriminant analysis). Where a group holds the augmented views of a
+    clip, directions in which crop, build, heading, tempo and noise move a feature count less; where it holds clips of
+    one action, also those in which people, styles and cameras differ.
 
     Attributes:
         mean: (F,).
