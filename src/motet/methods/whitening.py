@@ -13,9 +13,6 @@ from motet.core.errors import ConfigError
 from motet.data import layouts
 from motet.data.convert import recipe
 from motet.data.loader import ClipStore, augmented_views
-from motet.data.simulate import simulate
-from motet.data.simulate.actions import SOLO
-from motet.data.simulate.generate import LAYOUT
 from motet.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 WHITEN = 1.0
 """λ of the weights that come with the package"""
 CLIPS, VIEWS, _BATCH = 1500, 4, 250
-ACTED: dict[str, Any] = {"clips": 30 * len(SOLO), "actions": len(SOLO), "actors": 30, "seed": 1, "dtype": "float16"}
+ACTED: dict[str, Any] = {"clips": 960, "actions": 32, "actors": 30, "seed": 1, "dtype": "float16"}
 """what simulated actors do for :func:`whiten_by_actors`; the shipped weights were trained on others (seed 0)"""
 
 
@@ -119,6 +116,8 @@ def whiten_by_actors(model: Model, shrinkage: float) -> None:
         model: of bodies; gets :attr:`Model.whitening`.
         shrinkage: λ.
     """
+    from motet.data.simulate import simulate  # the command line's help needs the rest of this module
+
     model.whitening = {}
     with TemporaryDirectory() as folder:
         store = model.store(simulate(Path(folder) / "clips", progress=False, **ACTED))
@@ -134,6 +133,8 @@ def check_actors(preprocess: str, skeleton: Skeleton) -> None:
     Raises:
         ConfigError: clips that are not made bodies of one size and heading, or joints that no actor has.
     """
+    from motet.data.simulate.generate import LAYOUT
+
     lacking = [j for j in skeleton.canonical if recipe(j, layouts.get(LAYOUT)) is None]
     if preprocess != "body" or lacking:
         why = f"the actors have no {lacking[0]}" if lacking else f"preprocess is {preprocess!r}, not 'body'"
