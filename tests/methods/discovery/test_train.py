@@ -101,6 +101,10 @@ def test_names_of_earlier_versions_are_read(whole: Path, tmp_path: Path) -> None
     table.rename(old).write_parquet(tmp_path / "run" / "clusters.parquet")
     assert read_result(tmp_path / "run") == read_result(whole)
     assert read_clusters(tmp_path / "run").equals(table)
+    del result["odd_below"]["B0"]
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
+    with pytest.raises(RunError, match=r"result\.json.*outlier_below.*B0"):
+        read_result(tmp_path / "run")
 
 
 def test_clusters_become_labels(sets: tuple[MotionArchive, MotionArchive], whole: Path, tmp_path: Path) -> None:

@@ -375,7 +375,11 @@ def test_bad_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_settings_survive_json(recipe: str, method: str) -> None:
     settings = settings_for(method, recipe)
-    assert settings_from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    stored = json.loads(json.dumps(settings.to_dict()))
+    assert settings_from_dict(stored) == settings
+    for loop in ("x", 3, ["x"]):
+        with pytest.raises(ConfigError, match="stored settings cannot be read"):
+            settings_from_dict(stored | {"loop": loop})
 
 
 def test_published_settings() -> None:
