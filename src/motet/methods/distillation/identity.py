@@ -15,7 +15,7 @@ from motet.core.options import Natural
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.engine import identity as archives
-from motet.methods.distillation.result import PlanForm
+from motet.methods.distillation.result import PlanFields
 from motet.methods.distillation.table import FeatureTable
 
 _CALLED = {"label": "labels", "group": "groups", "ids": "names of rows"}
@@ -36,9 +36,17 @@ class TableIdentity(TypedDict):
     archives: dict[str, SourceForm]
 
 
-class DistillConfig(PlanForm):
+class TablePlan(PlanFields):
+    """What is trained on which tables or archives."""
+
+    tables: list[str]
+
+
+class DistillConfig(TypedDict):
     """config.json of a distillation from a table."""
 
+    settings: dict[str, Any]
+    plan: TablePlan
     table: NotRequired[TableIdentity | None]
 
 

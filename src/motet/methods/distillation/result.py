@@ -122,21 +122,12 @@ class PlanFields(TypedDict):
 
     target: list[str]
     auxiliary: list[str]
-    tables: NotRequired[list[str]]
-    source: NotRequired[str]
     seeds: NotRequired[list[Natural]]
     split: NotRequired[str | None]
     folds: NotRequired[Natural]
     validate: NotRequired[bool]
     diagnose: NotRequired[bool]
     motion: NotRequired[dict[str, Any]]
-
-
-class PlanForm(TypedDict):
-    """config.json of a distillation from a table or from recordings."""
-
-    settings: dict[str, Any]
-    plan: PlanFields
 
 
 def summary(replicas: Sequence[dict[str, Any]], scored: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import torch
 
@@ -38,7 +38,7 @@ from motet.methods.distillation.raw.student import load as load_student
 from motet.methods.distillation.raw.threads import decoders, number_of
 from motet.methods.distillation.raw.trainer import RawDistillation, RawDistillations, place_of
 from motet.methods.distillation.replicas import Replicas
-from motet.methods.distillation.result import PlanForm, ReplicaForm, ResultForm, rows, summary
+from motet.methods.distillation.result import PlanFields, ReplicaForm, ResultForm, rows, summary
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
@@ -47,9 +47,17 @@ from motet.methods.distillation.table import FeatureTable, usable
 KIND, MODULE = "distill-raw", "motet.methods.distillation.raw.run"
 
 
-class CONFIG(PlanForm):
+class StoredPlan(PlanFields):
+    """What is trained on which recordings."""
+
+    source: str
+
+
+class CONFIG(TypedDict):
     """config.json."""
 
+    settings: dict[str, Any]
+    plan: StoredPlan
     networks: dict[str, Any]
     samples: dict[str, str]
 
