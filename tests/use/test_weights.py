@@ -268,6 +268,8 @@ def test_no_code_runs_and_errors_are_clear(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "evil").exists()
     (tmp_path / "cut.pth").write_bytes((tmp_path / "evil.pth").read_bytes()[:500])
     fails("cannot be read as a checkpoint", tmp_path / "cut.pth")
+    np.savez(tmp_path / "table.npz", a=np.ones(3))
+    fails(r"table\.npz cannot be read as a checkpoint of tensors: it is damaged or holds", tmp_path / "table.npz")
     fails(r"nowhere\.pth does not exist", tmp_path / "nowhere.pth")
     fails("is a folder", tmp_path)
     (tmp_path / "page.pth").write_text("<html>\n<head>… 404")

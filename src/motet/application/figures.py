@@ -12,6 +12,7 @@ from motet.application.labels import Interval, Labels
 from motet.application.moments import Moments
 from motet.application.report import labels_of_moments
 from motet.application.teach import Teacher
+from motet.core.colours import COLOURS, GREY, colour
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.report.charts import ticks
@@ -19,12 +20,6 @@ from motet.report.charts import ticks
 MOST = 60
 """rows of the figure along time: recordings with labels, one for each of their raters."""
 DOTS = 10_000
-COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#b5598f", "#c98500", "#3fa0d8"),
-    *("#7a6a53", "#8f8400", "#5b4fa3", "#c0392b", "#2f7d6d", "#a05195"),
-)
-"""of classes, as on the page (common.js)."""
-_GREY = "#a9adb2"
 _WIDE, _LEFT, _ROW = 900, 190, 18
 
 
@@ -52,10 +47,6 @@ def _svg(wide: float, high: float, parts: Sequence[str]) -> str:
     return "\n".join([f'{head} font-family="sans-serif" font-size="12">{plate}', *parts, "</svg>\n"])
 
 
-def _colour(number: int) -> str:
-    return COLOURS[number] if number < len(COLOURS) else f"hsl({number * 137.508 % 360:.1f} 52% 48%)"
-
-
 def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#333">{escape(words)}</text>'
 
@@ -71,7 +62,7 @@ def _legend(classes: Sequence[str], used: set[str], y: float, wide: float) -> tu
     parts = []
     for place, (number, name) in enumerate(shown):
         x, top = 14 + 180 * (place % columns), y + 18 * (place // columns)
-        parts.append(f'<rect x="{x}" y="{top + 2}" width="11" height="11" rx="2" fill="{_colour(number)}"/>')
+        parts.append(f'<rect x="{x}" y="{top + 2}" width="11" height="11" rx="2" fill="{colour(number)}"/>')
         parts.append(_text(x + 17, top + 12, _short(name)))
     return parts, 18.0 * -(-len(shown) // columns) + 12
 
@@ -107,7 +98,7 @@ def _along_time(archive: MotionArchive, given: Sequence[Interval], classes: Sequ
             wide = px(one.end) - px(one.start)
             parts.append(
                 f'<rect x="{px(one.start):.1f}" y="{y}" width="{wide:.1f}" height="{_ROW - 4}" '
-                f'fill="{_colour(number[one.label])}"><title>{escape(one.label)}</title></rect>'
+                f'fill="{colour(number[one.label])}"><title>{escape(one.label)}</title></rect>'
             )
     return _svg(_WIDE, base + 26, parts)
 
@@ -125,7 +116,7 @@ def _map(places: npt.NDArray[np.float64], names: Sequence[str | None], classes: 
     for i in chosen.tolist():
         x, y = 12 + (places[:, i] - low) / spread * (size - 24)
         name = names[i]
-        fill = _GREY if name is None else _colour(number.get(name, len(classes)))
+        fill = GREY if name is None else colour(number.get(name, len(classes)))
         parts.append(f'<circle cx="{x:.1f}" cy="{top + size - y:.1f}" r="{radius:.1f}" fill="{fill}"/>')
     return _svg(size, top + size, parts)
 

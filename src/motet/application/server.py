@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from motet.application import motion
 from motet.application.session import Session
+from motet.core.colours import COLOURS, GREY
 from motet.core.errors import MotetError
 
 _TYPES = {
@@ -30,6 +31,7 @@ _STATIC = {
     for entry in (files("motet.application") / "static").iterdir()
     if PurePosixPath(entry.name).suffix in _TYPES
 }
+_STATIC["colours.js"] = f"export const COLOURS = {json.dumps(COLOURS)}, GREY = {json.dumps(GREY)};\n".encode()
 Answer = Callable[[Request], Awaitable[Response]]
 
 

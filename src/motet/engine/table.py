@@ -65,7 +65,7 @@ class Row:
     @property
     def sd(self) -> float | None:
         """Sample standard deviation, None for a single value."""
-        return stdev(self.values) if len(self.values) > 1 else None
+        return deviation(self.values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; mean and sd are included for readers that do no arithmetic."""
@@ -122,5 +122,9 @@ def percent(values: Sequence[float]) -> str:
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """``values``, their ``mean`` and sample standard deviation ``sd``, which is None for a single value."""
-    sd = stdev(values) if len(values) > 1 else None
-    return {"values": list(values), "mean": fmean(values), "sd": sd}
+    return {"values": list(values), "mean": fmean(values), "sd": deviation(values)}
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation, None for a single value."""
+    return stdev(values) if len(values) > 1 else None

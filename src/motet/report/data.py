@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from motet.data.skeletons import Skeleton
-from motet.engine.table import WEIGHTS
+from motet.engine.table import WEIGHTS, deviation
 
 Float = npt.NDArray[np.floating[Any]]
 Bool = npt.NDArray[np.bool_]
@@ -65,7 +65,7 @@ class Row:
     @property
     def sd(self) -> float | None:
         """Sample standard deviation over seeds; None for a single seed."""
-        return stdev(self.values) if len(self.values) > 1 else None
+        return deviation(self.values)
 
     @property
     def where(self) -> str:

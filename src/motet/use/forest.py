@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from motet.core.colours import colour as paint
 from motet.core.files import written
 from motet.core.text import counted
 
 MOST = 40  # measures that are drawn, smallest p first
 _ROW, _TOP, _LEFT, _WIDE = 26, 56, 300, 460
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5598f", "#c98500", "#3fa0d8")
 
 
 def draw(result: Mapping[str, Any], path: str | Path) -> None:
@@ -28,7 +28,7 @@ def draw(result: Mapping[str, Any], path: str | Path) -> None:
         'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="#fff"/>'
     ]
     for number, group in enumerate(groups):
-        x, colour = 20 + 200 * number, _COLOURS[number % len(_COLOURS)]
+        x, colour = 20 + 200 * number, paint(number)
         label = f"{group} ({counted(result['groups'][group], 'person', 'people')})"
         parts.append(
             f'<circle cx="{x}" cy="18" r="5" fill="{colour}"/><text x="{x + 10}" y="22">{escape(label)}</text>'
@@ -56,7 +56,7 @@ def _row(test: Mapping[str, Any], groups: list[str], y: float) -> list[str]:
     ]
     sure = test["p_adjusted"] < 0.05
     for number, (mean, spread) in enumerate(spans.values()):
-        at, colour = y + 5 * (number - (len(spans) - 1) / 2), _COLOURS[number % len(_COLOURS)]
+        at, colour = y + 5 * (number - (len(spans) - 1) / 2), paint(number)
         a, x, b = (_LEFT + _WIDE * (v - low) / size for v in (mean - spread, mean, mean + spread))
         parts.append(f'<line x1="{a:.1f}" y1="{at}" x2="{b:.1f}" y2="{at}" stroke="{colour}" stroke-width="2"/>')
         fill = colour if sure else "#fff"

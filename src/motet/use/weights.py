@@ -262,8 +262,10 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # of torch about old pickles: what it cannot read is an error here anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError, ValueError, KeyError) as error:
-        reason = str(error).split("\n")[0]
-        raise RunError(f"{path} cannot be read as a checkpoint of tensors ({reason})") from error
+        raise RunError(
+            f"{path} cannot be read as a checkpoint of tensors: it is damaged or holds other things; name another "
+            "file, or download it again"
+        ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):

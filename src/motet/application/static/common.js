@@ -1,4 +1,6 @@
 // Small things that every module of the page needs.
+import { COLOURS, GREY } from "./colours.js";
+
 export const $ = (id) => document.getElementById(id);
 
 // Text only ever enters the page as text: names come from files and people.
@@ -21,9 +23,7 @@ export function clock(seconds, digits = 2) {
   return h ? `${h}:${String(m).padStart(2, "0")}:${rest}` : `${m}:${rest}`;
 }
 
-// Twelve colours that people with colour-blindness can tell apart in pairs, then further hues.
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#b5598f", "#c98500", "#3fa0d8", "#7a6a53", "#8f8400", "#5b4fa3", "#c0392b", "#2f7d6d", "#a05195"];
-export const colour = (number) => number < 0 ? "#a9adb2" : COLOURS[number] ?? `hsl(${(number * 137.508) % 360} 52% 48%)`;
+export const colour = (number) => number < 0 ? GREY : COLOURS[number] ?? `hsl(${(number * 137.508) % 360} 52% 48%)`;
 
 // Colours and fonts of the page; computing them for every joint of every frame costs more than drawing.
 const styles = new Map();

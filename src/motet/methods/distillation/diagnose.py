@@ -26,7 +26,7 @@ from motet.data.archive import MotionArchive
 from motet.methods.distillation.folds import folds as divide
 from motet.methods.distillation.layers import resampled
 from motet.methods.distillation.motion import Motion, open_table, rule_of
-from motet.methods.distillation.table import FeatureTable, usable
+from motet.methods.distillation.table import FeatureTable, names_of, usable
 
 Sources = FeatureTable | MotionArchive | str | Path | Sequence[str | Path | MotionArchive]
 _ROWS = 5000  # more would not change the answer
@@ -73,7 +73,7 @@ def diagnose(
         DataError: too few rows have every modality.
         ConfigError: no auxiliary was named.
     """
-    target, auxiliary = ((one,) if isinstance(one, str) else tuple(one) for one in (target, auxiliary))
+    target, auxiliary = map(names_of, (target, auxiliary))
     if not auxiliary:
         raise ConfigError("the estimate of what an auxiliary adds needs an auxiliary modality")
     with working("estimating what the auxiliary adds", show=progress):

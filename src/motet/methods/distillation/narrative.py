@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from motet.methods.distillation.folds import Fold
 from motet.methods.distillation.linear import below, rows
 from motet.methods.distillation.methods import METHODS, is_taught
 from motet.methods.distillation.result import METRICS, WORDS, outcome
+from motet.methods.distillation.settings import Settings, settings_for
 from motet.methods.distillation.table import FeatureTable
 
 _SEEDS = "0 1 2 3 4"
@@ -81,16 +82,28 @@ def _share(count: int, total: int, what: str) -> str:
 # ---------------------------------------------------------------------------- the student alone
 
 
-def command_alone(words: Sequence[str], out: Path | None, parts: Sequence[tuple[str, object, object]]) -> str:
+def command_alone(
+    words: Sequence[str], plan: Any, settings: Settings, out: Path | None, parts: Sequence[tuple[str, object, object]]
+) -> str:
     """The command that trains the student alone under the conditions of a run.
 
     Args:
-        words: up to the options: verb, sources, target, seeds, division.
+        words: verb and sources.
+        plan: of the run: target, seeds, division.
+        settings: of the run.
         out: directory of the run; that of the student alone is named after it.
-        parts: prefix of the flags, options and their defaults; what differs is said.
+        parts: prefix of further flags, options and their defaults; what differs is said.
     """
-    given = [*words, "--method", "alone"]
-    for prefix, options, defaults in parts:
+    given = [*words, "--target", *plan.target, "--seeds", *map(str, plan.seeds)]
+    given += ["--settings", settings.settings] if settings.settings != "table" else []
+    given += ["--split", plan.split] if plan.split is not None else []
+    given += ["--folds", str(plan.folds)] if plan.folds != type(plan).folds else []
+    given += ["--validate"] if plan.validate else []
+    given += ["--method", "alone"]
+    student = replace(settings.networks, encoder=encoders_of(settings.networks.encoder, plan.target))
+    start = settings_for("alone", settings.settings)
+    own = [("", student, start.networks), ("", settings.training, start.training), ("", settings.loop, start.loop)]
+    for prefix, options, defaults in (*own, *parts):
         given += _changed(prefix, options, defaults)
     return shlex.join([*given, "--out", f"{out or 'run'}-alone"])
 

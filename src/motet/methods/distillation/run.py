@@ -30,7 +30,7 @@ from motet.methods.distillation.folds import default_rule, folds
 from motet.methods.distillation.identity import DistillConfig, check_unchanged, identity
 from motet.methods.distillation.linear import linear
 from motet.methods.distillation.motion import Motion, is_archive, open_table, resolved, rule_of, simulated
-from motet.methods.distillation.narrative import all_warm_up, command_alone, encoders_of, report, training_side
+from motet.methods.distillation.narrative import all_warm_up, command_alone, report, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.replicas import Feeder, Replicas
 from motet.methods.distillation.result import ResultForm, rows, summary
@@ -38,7 +38,7 @@ from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.student import Student, save_student
 from motet.methods.distillation.student import load as load_student
-from motet.methods.distillation.table import FeatureTable, check_numbers, usable, warn_of_constants
+from motet.methods.distillation.table import FeatureTable, check_numbers, names_of, usable, warn_of_constants
 from motet.methods.distillation.train import Distillation
 
 KIND, MODULE = "distill", "motet.methods.distillation.run"
@@ -127,7 +127,7 @@ def run(
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
     chosen = as_started(chosen.with_options(options), asked(options))
     paths = _paths(table)
-    given = (paths, _names(target), _names(auxiliary), tuple(seeds), split, folds, validate, diagnose)
+    given = (paths, names_of(target), names_of(auxiliary), tuple(seeds), split, folds, validate, diagnose)
     plan = Plan(*given, motion or Motion())
     if isinstance(table, FeatureTable):
         check_numbers(table, (*plan.target, *plan.auxiliary))
@@ -183,10 +183,6 @@ def _plan(run: Run) -> Plan:
         return Plan.from_dict(run.config["plan"])
     except ConfigError as error:
         raise RunError(f"{run.path / 'config.json'} is damaged ({error}); {run.renewal}") from error
-
-
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _paths(table: Tables) -> tuple[str, ...]:
@@ -340,20 +336,7 @@ def _command_alone(plan: Plan, settings: Settings, out: Path | None) -> str | No
     """How to train the student alone under the same conditions; None if the table is in memory only."""
     if not all(is_archive(table) or Path(table).is_file() for table in plan.tables):
         return None
-    words = ["motet", "distill", *plan.tables, "--target", *plan.target, "--seeds", *map(str, plan.seeds)]
-    words += ["--settings", settings.settings] if settings.settings != "table" else []
-    words += ["--split", plan.split] if plan.split is not None else []
-    words += ["--folds", str(plan.folds)] if plan.folds != Plan.folds else []
-    words += ["--validate"] if plan.validate else []
-    networks = dataclasses.replace(settings.networks, encoder=encoders_of(settings.networks.encoder, plan.target))
-    start = settings_for("alone", settings.settings)
-    parts = (
-        ("", networks, start.networks),
-        ("", settings.training, start.training),
-        ("", settings.loop, start.loop),
-        ("", plan.motion, Motion()),
-    )
-    return command_alone(words, out, parts)
+    return command_alone(["motet", "distill", *plan.tables], plan, settings, out, [("", plan.motion, Motion())])
 
 
 def warn_of(settings: Settings) -> None:

@@ -37,7 +37,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         content = _load(path)
     except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError, ValueError, LookupError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint of tensors ({_reason(error)})") from error
+        raise DataError(
+            f"{path} cannot be read as a checkpoint of tensors: it is damaged or holds other things; download it again"
+        ) from error
     except SafetensorError as error:
         raise DataError(f"{path} is not a safetensors file ({_reason(error)})") from error
     for name in _INSIDE:

@@ -80,7 +80,33 @@ class RawNetwork(nn.Module):
         return found
 
 
-class VideoNetwork(RawNetwork):
+class PictureNetwork(RawNetwork):
+    """Of clips or pictures of one size."""
+
+    options: Any
+
+    def together(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        return torch.stack(list(parts)), None
+
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        size = self.options.batch
+        whole = torch.cat([self._run(parts[n : n + size]) for n in range(0, len(parts), size)])
+        return whole if self.sequence else whole.mean(dim=0, keepdim=True)
+
+
+class StateNetwork(RawNetwork):
+    """Of what is heard or read one item at a time, with a state for each moment."""
+
+    def states(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, T, F) hidden states, and (B,) how many are valid."""
+        raise NotImplementedError
+
+    def features(self, parts: Sequence[Tensor]) -> Tensor:
+        x = parts[0][None].to(self.device)
+        return self.states(x, None)[0][0] if self.sequence else self(x)
+
+
+class VideoNetwork(PictureNetwork):
     """R(2+1)D on clips of frames."""
 
     kind = "video"
@@ -129,21 +155,13 @@ class VideoNetwork(RawNetwork):
         clip = random_crop(media.window(item, first, last - first + 1), draw, self.options)
         return clip[torch.from_numpy(index - first)]
 
-    def together(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        return torch.stack(list(parts)), None
-
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, size, size, 3) bytes → (B, F)."""
         found: Tensor = self.net(normalise(x))
         return found
 
-    def features(self, parts: Sequence[Tensor]) -> Tensor:
-        size = self.options.batch
-        whole = torch.cat([self._run(parts[n : n + size]) for n in range(0, len(parts), size)])
-        return whole if self.sequence else whole.mean(dim=0, keepdim=True)
 
-
-class FaceNetwork(RawNetwork):
+class FaceNetwork(PictureNetwork):
     """DenseNet-121 on single pictures of a face."""
 
     kind = "face"
@@ -175,18 +193,10 @@ class FaceNetwork(RawNetwork):
     def drawn(self, item: Item, draw: Draw) -> Tensor:
         return self._face(media.window(item, start_of(draw, media.frame_count(item), 1), 1)[0])
 
-    def together(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        return torch.stack(list(parts)), None
-
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, size, size, 3) bytes → (B, F)."""
         found: Tensor = self.net(normalise_pictures(x))
         return found
-
-    def features(self, parts: Sequence[Tensor]) -> Tensor:
-        size = self.options.batch
-        whole = torch.cat([self._run(parts[n : n + size]) for n in range(0, len(parts), size)])
-        return whole if self.sequence else whole.mean(dim=0, keepdim=True)
 
 
 class AudioNetwork(RawNetwork):
@@ -224,7 +234,7 @@ class AudioNetwork(RawNetwork):
         return self._run(parts)
 
 
-class SpeechNetwork(RawNetwork):
+class SpeechNetwork(StateNetwork):
     """wav2vec 2.0: the mean of its last hidden states, or the states."""
 
     kind = "speech"
@@ -267,12 +277,8 @@ class SpeechNetwork(RawNetwork):
             valid = torch.div(valid - kernel, stride, rounding_mode="floor") + 1
         return states, valid.clamp(1, states.shape[1])
 
-    def features(self, parts: Sequence[Tensor]) -> Tensor:
-        x = parts[0][None].to(self.device)
-        return self.states(x, None)[0][0] if self.sequence else self(x)
 
-
-class TextNetwork(RawNetwork):
+class TextNetwork(StateNetwork):
     """BERT: the mean of its last hidden states, or the states; the first and last token are among them."""
 
     kind = "text"
@@ -306,10 +312,6 @@ class TextNetwork(RawNetwork):
         lengths = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
         mask = (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).long()
         return self.net(x, attention_mask=mask).last_hidden_state, lengths
-
-    def features(self, parts: Sequence[Tensor]) -> Tensor:
-        x = parts[0][None].to(self.device)
-        return self.states(x, None)[0][0] if self.sequence else self(x)
 
 
 def build(modality: str, options: RawOptions, *, frozen: bool = False) -> RawNetwork:

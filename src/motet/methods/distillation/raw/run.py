@@ -23,7 +23,7 @@ from motet.engine.options import as_started, asked
 from motet.engine.run import Run
 from motet.engine.trainer import Trainer
 from motet.methods.distillation.folds import Fold, default_rule, folds
-from motet.methods.distillation.narrative import command_alone, encoders_of, training_side
+from motet.methods.distillation.narrative import command_alone, training_side
 from motet.methods.distillation.networks import Shape
 from motet.methods.distillation.raw import media
 from motet.methods.distillation.raw.checkpoints import digest
@@ -42,7 +42,7 @@ from motet.methods.distillation.result import PlanFields, ReplicaForm, ResultFor
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
-from motet.methods.distillation.table import FeatureTable, usable
+from motet.methods.distillation.table import FeatureTable, names_of, usable
 
 KIND, MODULE = "distill-raw", "motet.methods.distillation.raw.run"
 
@@ -157,7 +157,7 @@ def train(
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
     chosen = as_started(chosen.with_options(options), asked(options))
-    targets, others = _names(target), _names(auxiliary)
+    targets, others = names_of(target), names_of(auxiliary)
     trained = (*targets, *others) if train_auxiliary else targets
     if train_auxiliary and chosen.networks.auxiliary_extractor == "table":
         chosen = chosen.with_options({"auxiliary_extractor": "trained"})
@@ -239,10 +239,6 @@ def _check_processes(plan: RawPlan, settings: Settings) -> None:
             f"the network of {spoken[0]} pads and drops by the batch, so it trains on one process; leave --devices and "
             "--nodes out"
         )
-
-
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _samples(manifest: Manifest, plan: RawPlan, networks: RawOptions) -> dict[str, str]:
@@ -430,20 +426,10 @@ def _finish_pair(learner: RawDistillation, place: Path, table: FeatureTable, *, 
 
 def _command_alone(plan: RawPlan, settings: Settings, networks: RawOptions, out: Path) -> str:
     """How to train the student alone under the same conditions."""
-    words = ["motet", "distill", "raw", plan.source, "--target", *plan.target, "--seeds", *map(str, plan.seeds)]
-    words += ["--settings", settings.settings] if settings.settings != "table" else []
-    words += ["--split", plan.split] if plan.split is not None else []
-    words += ["--folds", str(plan.folds)] if plan.folds != RawPlan.folds else []
-    words += ["--validate"] if plan.validate else []
-    student = dataclasses.replace(settings.networks, encoder=encoders_of(settings.networks.encoder, plan.target))
-    start, plain = settings_for("alone", settings.settings), RawOptions()
-    parts: list[tuple[str, object, object]] = [("", student, start.networks)]
-    parts.append(("", settings.training, start.training))
-    parts.append(("", settings.loop, start.loop))
-    parts += [
-        (f"{kind}.", getattr(networks, kind), getattr(plain, kind)) for kind in dict.fromkeys(map(kind_of, plan.target))
-    ]
-    return command_alone(words, out, parts)
+    plain = RawOptions()
+    kinds = dict.fromkeys(map(kind_of, plan.target))
+    parts = [(f"{kind}.", networks.of(kind), plain.of(kind)) for kind in kinds]
+    return command_alone(["motet", "distill", "raw", plan.source], plan, settings, out, parts)
 
 
 def _extract(
