@@ -158,7 +158,7 @@ def _bone_jumps(
 
 _FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
     "not finite": ("error", "coordinates are NaN or infinite; import the recordings again"),
-    "empty ends": ("note", "nobody is there at the beginning or the end of clips: `motet data select --trim` cuts these frames off"),
+    "empty ends": ("note", "nobody is there at an end of clips: `motet data select --trim` cuts it off"),
     "all-zero frames": ("warning", "frames hold nothing; cut them off or leave the clips out"),
     "frozen frames": ("warning", "the same frame over and over: the sensor was stuck or lost the body"),
     "silent sensor": ("warning", "a node of the sensor recorded nothing in the clip"),
