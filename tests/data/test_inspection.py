@@ -13,6 +13,7 @@ from motet import cli
 from motet.core.errors import DataError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import select
 from motet.data.inspection import inspect, render
 from motet.data.skeletons import Skeleton
 
@@ -120,6 +121,8 @@ def test_clip_faults(tmp_path: Path) -> None:
     assert fault(report, "duplicate clips")["examples"] == [{"clip": "a = a again"}]
     assert fault(report, "duplicate clips")["clips"] == 2
     assert fault(report, "single frames")["examples"] == [{"clip": "still"}]
+    part = select(report["path"], tmp_path / "part", where="length > 1", drop=("a again",))
+    assert not {"duplicate clips", "single frames"} & {f["name"] for f in inspect(part)["faults"]}
 
 
 def test_label_faults(tmp_path: Path) -> None:
@@ -278,6 +281,11 @@ def test_empty_ends_are_told(tmp_path: Path) -> None:
         writer.add(clip, name="x")
     faults = {f["name"]: f for f in inspect(MotionArchive.open(tmp_path / "a"))["faults"]}
     assert (faults["empty ends"]["frames"], faults["all-zero frames"]["frames"]) == (3, 4)
+    cut = inspect(select(tmp_path / "a", tmp_path / "cut", trim=True))["faults"]
+    assert {f["name"]: f["frames"] for f in cut if "frames" in f}[
+        "all-zero frames"
+    ] == 1  # inside, where cutting helps not
+    assert "empty ends" not in {f["name"] for f in cut}
 
 
 def test_a_set_that_is_noisy_as_a_whole_is_said_once(tmp_path: Path) -> None:

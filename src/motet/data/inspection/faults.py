@@ -30,12 +30,14 @@ def clip_faults(archive: MotionArchive) -> list[dict[str, Any]]:
     table = archive.clips
     single = table.filter(pl.col("length") == 1)["name"].to_list()
     if single:
-        faults.append(fault("single frames", "warning", "clips of one frame have no motion; leave them out", single))
+        message = "clips of one frame have no motion; `motet data select --where 'length > 1'` leaves them out"
+        faults.append(fault("single frames", "warning", message, single))
     copies = table.filter(pl.col("sha256").is_duplicated())
     if len(copies):
         groups = copies.group_by("sha256", maintain_order=True).agg(pl.col("name"))["name"].to_list()
         message = (
-            "clips hold the same data as another; if one trains and one tests, results are too good: leave them out"
+            "clips hold the same data as another; if one trains and one tests, results are too good: leave them out by "
+            "`motet data select --drop`"
         )
         faults.append(fault("duplicate clips", "warning", message, [" = ".join(g) for g in groups]))
         faults[-1]["clips"] = len(copies)
