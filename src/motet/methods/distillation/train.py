@@ -141,7 +141,10 @@ class Distillation(Learner):
                 known = ", ".join(sorted(self.shape.sequences)) or "none"
                 raise ConfigError(f"encoder {given!r} is for a modality of sequences in use; there are {known}")
         if taught and not self.shape.auxiliaries:
-            raise ConfigError(f"method {self.settings.name} needs an auxiliary modality; name one by --auxiliary")
+            raise ConfigError(
+                f"method {self.settings.name} needs an auxiliary modality; name one by --auxiliary, or train without "
+                "by --method alone"
+            )
         phases = []
         seeds, frozen = self.folded.replica_seeds, None
         build = partial(Ensemble, seeds, self.shape, options)

@@ -311,12 +311,15 @@ def test_what_does_not_fit(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
             out,
             **options(networks=replace(NETWORKS, audio=replace(NETWORKS.audio, weights=""))),
         )
+    with pytest.raises(ConfigError, match="amid needs an auxiliary modality"):
+        train(folder, "video", out=out, **options())
+    assert not out.exists()  # the corrected command starts it
     with pytest.raises(DataError, match="no modality 'speech'"):
         train(folder, "speech", "audio", tmp_path / "other", **options())
     assert not (tmp_path / "other").exists()
     assert main(["distill", "raw", str(folder), "--target", "video", *FLAGS, *QUICK]) == 2
     assert "--out" in capsys.readouterr().err
-    with pytest.raises(RunError, match="is a folder of runs, not a run"):
+    with pytest.raises(RunError, match="is not a run directory"):
         resume(tmp_path)
 
 

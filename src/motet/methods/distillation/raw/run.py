@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -187,7 +188,12 @@ def train(
     content |= {"networks": networks.to_dict(), "samples": _samples(manifest, plan, networks)}
     warn_of(chosen)
     run = Run.create(out, "distill-raw", MODULE, content)
-    return _run(manifest, plan, chosen, networks, run, progress, resumed=False)
+    try:
+        return _run(manifest, plan, chosen, networks, run, progress, resumed=False)
+    except (ConfigError, DataError):
+        if first_process() and not (run.metrics() or run.checkpoints or any(run.path.glob("features*"))):
+            shutil.rmtree(run.path)  # nothing was begun: the same command, corrected, starts it
+        raise
 
 
 def resume(path: str | Path, *, progress: bool = True, devices: int | None = None) -> dict[str, Any]:
