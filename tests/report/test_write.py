@@ -70,7 +70,7 @@ def test_before_and_after_the_evaluation(run: Run, archive: MotionArchive, tmp_p
     data = report.gather([run])
     assert [row.mean for row in data.rows] == pytest.approx([100 * r["mean"] for r in result["rows"]])
     assert {row.features for row in data.rows} == {"CMD", "raw", "random", "rocket"}
-    assert data.test_clips == 24
+    assert (data.title, data.test_clips) == ("CMD on waves", 24)
     assert data.guess == pytest.approx(100 / 3)
     assert data.confusion is not None
     assert data.confusion.matrix.tolist() == result["confusion"]["matrix"]
