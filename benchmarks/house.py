@@ -51,6 +51,19 @@ def in_cycles(graph: dict[str, set[str]]) -> set[str]:
     return {module for module in graph if module in reached(module)}
 
 
+def functions_of(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions and methods, also those inside others."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef, *, docstring: bool = True) -> int:
+    """From ``def`` to the last line, its docstring included or not."""
+    count, first = (function.end_lineno or function.lineno) - function.lineno + 1, function.body[0]
+    if docstring or ast.get_docstring(function) is None:
+        return count
+    return count - ((first.end_lineno or first.lineno) - first.lineno + 1)
+
+
 def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1])
     package = root / "src" / "motet"
@@ -62,12 +75,8 @@ def main() -> None:
         own = module_of(path, package)
         inside = f"{own}." if path.name == "__init__.py" else "-"  # a package may gather its modules
         graph[own] = {m for m in imports(tree, modules) if m in modules and m != own and not m.startswith(inside)}
-    functions = [
-        node.end_lineno - node.lineno + 1
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
-    ]
+    functions = [lines_of(node) for tree in trees.values() for node in functions_of(tree)]
+    bare = sum(lines_of(node, docstring=False) > 60 for tree in trees.values() for node in functions_of(tree))
     loops = [path.relative_to(package).as_posix() for path, text in texts.items() if ".backward(" in text]
     pages = [root / "README.md", *(root / "docs" / "methods").rglob("*.md")]
     linked = "".join(p.read_text(encoding="utf-8") for p in [*(package / "losses").rglob("*.py"), *pages])
@@ -78,6 +87,7 @@ def main() -> None:
     print(f"files above 500 lines: {sum(n > 500 for n in lengths)} of {len(lengths)}; lines: {sum(lengths)}")
     print(f"modules in import cycles: {len(in_cycles(graph))}")
     print(f"lines of a function: median {median(functions):g}, p99 {sorted(functions)[int(0.99 * len(functions))]}")
+    print(f"functions above 60 lines without docstring: {bare}")
     print(f"modules that go backward: {len(loops)} ({', '.join(loops)})")
     print(f"isinstance of an encoder outside its room: {sum(len(re.findall(named, t)) for t in outside.values())}")
     comparisons = sum(len(re.findall(r'method == "', t)) for t in texts.values())

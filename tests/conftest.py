@@ -16,6 +16,14 @@ from motet.methods.discovery import baselines, scores
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+LONG = ("test_docs.py", "test_export.py", "test_processes.py", "test_notebooks.py", "test_train.py", "test_run.py")
+"""files that take long, given out first: the last ones are short, so that no process waits for another at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_collection_finish() -> None:
     # what was imported and collected stays to the end: no collection of garbage needs to walk through it again
     gc.collect()

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from benchmarks import house
 
 import motet
 
@@ -148,6 +149,16 @@ def _at_once(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def test_no_function_is_longer_than_sixty_lines_without_its_docstring() -> None:
+    long = {
+        f"{path.relative_to(PACKAGE).as_posix()}: {one.name}"
+        for path in _files()
+        for one in house.functions_of(ast.parse(path.read_text("utf-8")))
+        if house.lines_of(one, docstring=False) > 60
+    }
+    assert long == set()
 
 
 def test_files_can_be_read() -> None:

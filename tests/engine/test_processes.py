@@ -106,23 +106,26 @@ def graphs(folder: Path, device: torch.device) -> Learner:
     return ExactGraphs(made(17), options, (1, 2), device)
 
 
-def tables(method: str, **options: Any) -> Made:
-    """An eye and a body in motion, which some rows lack, of two folds with batches of seven rows."""
+def tables(method: str, *, moving: bool = False, **options: Any) -> Made:
+    """An eye and a body, in motion or at rest, which some rows lack, of two folds with batches of seven rows."""
     random = np.random.default_rng(0)
     labels, there = np.arange(30) % 3, np.arange(30) % 5 > 1
     eye = random.normal(size=(3, 4))[labels] + random.normal(size=(30, 4))
     body = (random.normal(size=(3, 1, 9))[labels] + random.normal(size=(30, 8, 9))) * there[:, None, None]
+    seen = Modality(eye.astype(np.float32), None, np.ones(30, dtype=np.bool_))
+    if moving:
+        other = Modality(body.astype(np.float32), 8 * there.astype(np.int64), there, Layout(ARM, 1, 3))
+    else:
+        other = Modality(body[:, 0].astype(np.float32), None, there)
     table = FeatureTable(
         "made",
-        {
-            "eye": Modality(eye.astype(np.float32), None, np.ones(30, dtype=np.bool_)),
-            "body": Modality(body.astype(np.float32), 8 * there.astype(np.int64), there, Layout(ARM, 1, 3)),
-        },
+        {"eye": seen, "body": other},
         labels,
         ("a", "b", "c"),
         np.arange(30).astype(np.str_),
     )
-    shape = Shape({"eye": 4, "body": 9}, frozenset({"body"}), ("eye",), ("body",), 3, {"body": Layout(ARM, 1, 3)})
+    layouts = {"body": Layout(ARM, 1, 3)} if moving else {}
+    shape = Shape({"eye": 4, "body": 9}, frozenset(layouts), ("eye",), ("body",), 3, layouts)
     sizes = {"features": 4, "hidden": (5,), "fuse_hidden": 5, "sequence": "stgcn", "sequence_hidden": 8}
     loop = {"batch_size": 7, "epochs": 2, "monitor_every": 9, "optimiser": "sgd"}
     settings = settings_for(method, "table").with_options({**sizes, **loop, **options})
@@ -187,7 +190,7 @@ def recordings(folder: Path, device: torch.device) -> Learner:
 GRU, GRAPH = {"encoder": "gru", "hidden": 4}, {"encoder": "stgcn", "width": 2, "feature_size": 8}
 CASES: dict[str, Made] = {
     "graphs": graphs,
-    "amid": tables("amid", warm_up=1, critic_width=8),
+    "amid": tables("amid", moving=True, warm_up=1, critic_width=8),
     "fitnets": tables("fitnets", hints=0.5),
     "codt": discovery("codt", **GRAPH, clusters=3),
     "simgcd": discovery("simgcd", **GRU),
