@@ -12,7 +12,7 @@ from motet.data.simulate import simulate
 from motet.methods import recipes
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain
-from motet.methods.whitening import Whitening, whiten
+from motet.methods.whitening import Scatter, Whitening, whiten
 
 
 def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
@@ -20,7 +20,7 @@ def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
     rng = np.random.default_rng(0)
     clips, spread = rng.normal(3, 5, (400, 4)), np.array([4.0, 1.0, 0.5, 0.1])
     views = clips + rng.normal(0, 1, (3, 400, 4)) * spread
-    made = Whitening.of_views(torch.from_numpy(views), shrinkage=0.01)
+    made = Whitening.of(Scatter.of_views(torch.from_numpy(views)), shrinkage=0.01)
     deviation = (views - views.mean(axis=0)).reshape(-1, 4)
     scatter = deviation.T @ deviation / (400 * 2)
     values, vectors = np.linalg.eigh(scatter + 0.01 * np.trace(scatter) / 4 * np.eye(4))
@@ -34,7 +34,7 @@ def test_clips_of_a_label_scatter_the_same_in_all_directions() -> None:
     rng = np.random.default_rng(1)
     labels = rng.permutation(np.repeat([7, 2, 9], [40, 25, 3]))
     features = rng.normal(0, 1, (68, 4)) * [3.0, 1.0, 0.5, 0.2] + np.eye(4)[labels % 4] * 20
-    made = Whitening.of_labels(torch.from_numpy(features), torch.from_numpy(labels), 1e-9)
+    made = Whitening.of(Scatter.of_labels(torch.from_numpy(features), torch.from_numpy(labels)), 1e-9)
     scatter = sum(np.cov(features[labels == c], rowvar=False) * (np.sum(labels == c) - 1) for c in (7, 2, 9)) / 65
     matrix = made.matrix.double().numpy()
     np.testing.assert_allclose(matrix @ scatter @ matrix, np.eye(4), atol=1e-4)
@@ -47,20 +47,30 @@ def test_actors_whiten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("motet.methods.whitening.ACTED", acted)
     actors = simulate(tmp_path / "actors", progress=False, **acted)
     sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "preprocess": "body"}
-    run = pretrain("moco/small", actors, tmp_path / "run", progress=False, whiten_by="simulated", split="all", **sizes)
+    run = pretrain("moco/small", actors, tmp_path / "run", progress=False, whiten_by="actor", split="all", **sizes)
     model = run.model()
     assert isinstance(model, Model)
     kept, model.whitening = model.whitening["joint"], {}
     store = model.store(actors)
-    expected = Whitening.of_labels(model.encode(store, store.ids)["joint"], store.labels, run.recipe.whiten)
-    torch.testing.assert_close(kept.matrix, expected.matrix)
+    acted = Scatter.of_labels(model.encode(store, store.ids)["joint"], store.labels)
+    torch.testing.assert_close(kept.matrix, Whitening.of(acted, run.recipe.whiten).matrix)
+    # both: the mean of the two scatters, each of mean variance one
+    squares = {}
+    for by in ("view", "both"):
+        whiten(model, store, store.ids, seed=3, shrinkage=1.0, by=by)
+        root = torch.linalg.inv(model.whitening["joint"].matrix.double())
+        squares[by] = root @ root  # S + tr(S)/F · 1, whose trace is twice that of S
+    eye = torch.eye(len(acted.mean), dtype=torch.float64)
+    views = squares["view"] / squares["view"].diagonal().mean() * 2 - eye
+    expected = (views + acted.matrix / acted.matrix.diagonal().mean()) / 2 + eye
+    torch.testing.assert_close(squares["both"], expected, rtol=1e-3, atol=1e-3)
     with pytest.raises(ConfigError, match="preprocess is 'center', not 'body'; choose 'view'"):
-        pretrain("moco/small", actors, tmp_path / "no", progress=False, whiten_by="simulated", preprocess="center")
+        pretrain("moco/small", actors, tmp_path / "no", progress=False, whiten_by="actor", preprocess="center")
     assert not (tmp_path / "no").exists()
 
 
 def test_features_that_no_view_changes_stay_finite() -> None:
-    made = Whitening.of_views(torch.ones(2, 5, 3), 1.0)
+    made = Whitening.of(Scatter.of_views(torch.ones(2, 5, 3)), 1.0)
     assert torch.equal(made(torch.ones(1, 3)), torch.zeros(1, 3))
 
 

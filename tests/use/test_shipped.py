@@ -230,7 +230,7 @@ def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: Mot
     assert isinstance(body, Model)
     both = zip(trained.encoders.parameters(), body.encoders.parameters(), strict=True)
     assert all(torch.allclose(ours, theirs) for ours, theirs in both)
-    assert (trained.recipe.whiten_by, trained.recipe.keep_start) == ("simulated", 0.5)
+    assert (trained.recipe.whiten_by, trained.recipe.keep_start) == ("both", 0.5)
     (again,) = train_seeds("moco", kinect, tmp_path / "runs", [1], lr=1e-30, **short)  # the same training
     assert again.path == run.path
     with pytest.raises(RunError, match="it started from body"):

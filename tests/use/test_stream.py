@@ -18,7 +18,7 @@ from motet.data.preprocess import preprocess
 from motet.engine.options import Encoder
 from motet.methods import recipes
 from motet.methods.model import Model
-from motet.methods.whitening import Whitening
+from motet.methods.whitening import Scatter, Whitening
 from motet.use.stream import Classifier, whole_clips
 from tests.conftest import write_clips
 
@@ -73,7 +73,7 @@ def test_the_causal_convolution_streams_and_its_whole_clips_are_the_last_word(wh
     if whitened:
         generator = torch.Generator().manual_seed(0)
         views = [torch.randn(3, 40, 30, generator=generator) for _ in model.streams]
-        model.whitening = {s: Whitening.of_views(v, 1.0) for s, v in zip(model.streams, views, strict=True)}
+        model.whitening = {s: Whitening.of(Scatter.of_views(v), 1.0) for s, v in zip(model.streams, views, strict=True)}
     clips = [torch.randn(n, 2, 25, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2, 9)]
     stream = motet.stream(model)
     last = []

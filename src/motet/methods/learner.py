@@ -32,7 +32,7 @@ from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
 from motet.methods.start import Start
-from motet.methods.whitening import check_actors, whiten, whiten_by_actors
+from motet.methods.whitening import check_actors, whiten
 
 MODULE = "motet.methods.pretrain"
 """where runs of a pretraining are read."""
@@ -103,8 +103,8 @@ class Pretraining(Learner):
         self.network.to(device)
         self.sets = sets
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
-        if recipe.whiten and recipe.whiten_by == "simulated":
-            check_actors(recipe.preprocess, archive.skeleton)
+        if recipe.whiten:
+            check_actors(recipe.whiten_by, recipe.preprocess, archive.skeleton)
         steps = sum(self._shares()) // recipe.batch_size
         self.stages = [Stage("pretrain", recipe.epochs, steps, rows=recipe.batch_size)]
         recipe.method.check_schedule(steps, recipe.epochs, recipe.batch_size)
@@ -332,10 +332,9 @@ class Pretraining(Learner):
         self._write(model, self.store, run)
 
     def _write(self, model: Model, store: ClipStore, run: Run) -> None:
-        if self.recipe.whiten and self.recipe.whiten_by == "simulated":
-            whiten_by_actors(model, self.recipe.whiten)
-        elif self.recipe.whiten:
-            whiten(model, store, store.ids, seed=self.recipe.seed, shrinkage=self.recipe.whiten)
+        recipe = self.recipe
+        if recipe.whiten:
+            whiten(model, store, store.ids, seed=recipe.seed, shrinkage=recipe.whiten, by=recipe.whiten_by)
         with written(run.path / "model.safetensors") as partial:
             model.save(partial)
 

@@ -32,9 +32,10 @@ class Recipe(Options):
     whiten: NotNegative = 0.0
     """λ of the last map of the features, by which what differs between augmented views of one training clip counts
     less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
-    whiten_by: Literal["view", "simulated"] = "view"
-    """whose differences count less: those of the views of a training clip, or of clips in which simulated actors do the
-    same action. The latter is for encoders that read bodies of any layout, as those do that start from ``body``."""
+    whiten_by: Literal["view", "actor", "both"] = "view"
+    """whose differences count less: those of views of a training clip, of clips in which simulated actors do the same
+    action, or both. Actors are for encoders that read bodies of any layout, as those do that start from ``body``, where
+    both is the default."""
     keep_start: Fraction = 0.0
     """share of the start in the weights that are kept, where a training starts from a run or from weights: each number
     is (1 − share)·trained + share·start. By default what the recipe of the start says."""

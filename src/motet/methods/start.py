@@ -119,9 +119,9 @@ class Start:
                 f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {pasted(self.name)} has "
                 f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
             )
-        kept = ("frames", "encode_frames", "whiten_by", "keep_start")
-        free = {n: getattr(own, n) for n in kept if n not in options}
-        return recipe.with_options(fixed | free)
+        kept = {n: getattr(own, n) for n in ("frames", "encode_frames", "keep_start")}
+        kept["whiten_by"] = "view" if own.whiten_by == "view" else "both"
+        return recipe.with_options(fixed | {n: value for n, value in kept.items() if n not in options})
 
     def into(self, streams: Streams) -> None:
         """Give the encoders of a fresh method the weights of the start; streams of other sensors stay as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from motet.methods.model import Model
 
 WHITEN = 1.0
-"""λ of the weights that come with the package"""
+"""λ of weights whose recipe names none: those of earlier versions"""
 CLIPS, VIEWS, _BATCH = 1500, 4, 250
 ACTED: dict[str, Any] = {"clips": 960, "actions": 32, "actors": 30, "seed": 1, "dtype": "float16"}
-"""what simulated actors do for :func:`whiten_by_actors`; the shipped weights were trained on others (seed 0)"""
+"""what simulated actors do for a whitening; the shipped weights were trained on others (seed 0)"""
 
 
 class Whitening(nn.Module):
@@ -50,41 +51,52 @@ class Whitening(nn.Module):
         return (features - self.mean) @ self.matrix
 
     @classmethod
-    def of(cls, mean: Tensor, within: Tensor, freedom: int, shrinkage: float) -> Whitening:
-        """From the mean (F,), the differences (n, F) of features from the means of their groups, and λ.
-
-        Args:
-            mean: what is subtracted.
-            within: differences.
-            freedom: of how many of them the rest follows: n less the number of groups.
-            shrinkage: λ.
-        """
-        scatter = within.T @ within / freedom
-        values, vectors = torch.linalg.eigh(scatter)
-        floor = shrinkage * float(scatter.diagonal().mean().clamp_min(1e-12))
-        made = cls(len(mean))
-        made.mean.copy_(mean)
+    def of(cls, scatter: Scatter, shrinkage: float) -> Whitening:
+        """From a scatter and λ."""
+        values, vectors = torch.linalg.eigh(scatter.matrix)
+        floor = shrinkage * float(scatter.matrix.diagonal().mean().clamp_min(1e-12))
+        made = cls(len(scatter.mean))
+        made.mean.copy_(scatter.mean)
         made.matrix.copy_((vectors * (values.clamp_min(0) + floor).rsqrt()) @ vectors.T)
         return made
 
+
+@dataclass(frozen=True)
+class Scatter:
+    """How much features differ within groups.
+
+    Attributes:
+        mean: (F,) of all features, float64.
+        matrix: (F, F) sum of squared differences from the means of groups, over n less the number of groups.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
     @classmethod
-    def of_views(cls, views: Tensor, shrinkage: float) -> Whitening:
+    def of_views(cls, views: Tensor) -> Scatter:
         """From (views, n, F) features of n clips; every clip is a group."""
         x = views.double()
         within = (x - x.mean(dim=0)).flatten(0, 1)
-        return cls.of(x.mean(dim=(0, 1)), within, x.shape[1] * (x.shape[0] - 1), shrinkage)
+        return cls(x.mean(dim=(0, 1)), within.T @ within / (x.shape[1] * (x.shape[0] - 1)))
 
     @classmethod
-    def of_labels(cls, features: Tensor, labels: Tensor, shrinkage: float) -> Whitening:
+    def of_labels(cls, features: Tensor, labels: Tensor) -> Scatter:
         """From (n, F) features and (n,) labels; the clips of one label are a group."""
         x = features.double()
         classes, index = torch.unique(labels, return_inverse=True)
         means = x.new_zeros(len(classes), x.shape[1]).index_add_(0, index, x) / torch.bincount(index)[:, None]
-        return cls.of(x.mean(dim=0), x - means[index], len(x) - len(classes), shrinkage)
+        within = x - means[index]
+        return cls(x.mean(dim=0), within.T @ within / (len(x) - len(classes)))
+
+    def with_(self, other: Scatter) -> Scatter:
+        """The mean of two, each made so large that its mean variance is one; the mean of features stays its own."""
+        parts = [s.matrix / s.matrix.diagonal().mean().clamp_min(1e-12) for s in (self, other)]
+        return Scatter(self.mean, (parts[0] + parts[1]) / 2)
 
 
-def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage: float) -> None:
-    """Give a model the whitening of its features by views of clips, drawn with the augmentation of its training.
+def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage: float, by: str = "view") -> None:
+    """Give a model the whitening of its features.
 
     Args:
         model: gets :attr:`Model.whitening`.
@@ -92,8 +104,17 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
         ids: (n,) rows to take; :data:`CLIPS` of them are drawn where there are more.
         seed: of the draws.
         shrinkage: λ.
+        by: groups: ``"view"``, views of one clip, drawn with the augmentation of the training; ``"actor"``, simulated
+            clips of one action; or ``"both"``.
     """
     model.whitening = {}
+    found = _of_actors(model) if by == "actor" else _of_views(model, store, ids, seed)
+    if by == "both":
+        found = {s: found[s].with_(acted) for s, acted in _of_actors(model).items()}
+    model.whitening = {s: Whitening.of(scatter, shrinkage).to(model.device) for s, scatter in found.items()}
+
+
+def _of_views(model: Model, store: ClipStore, ids: Tensor, seed: int) -> dict[str, Scatter]:
     generator = torch.Generator().manual_seed(seed)
     ids = ids.cpu()[torch.randperm(len(ids), generator=generator)[:CLIPS]]
     parts: list[list[Tensor]] = []
@@ -103,39 +124,31 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
         )
         of_views = [model.features(view) for view in drawn]
         parts.append([torch.stack([f[i] for f in of_views]) for i in range(len(model.streams))])
-    made = [Whitening.of_views(torch.cat([p[i] for p in parts], dim=1), shrinkage) for i in range(len(model.streams))]
-    model.whitening = {s: w.to(model.device) for s, w in zip(model.streams, made, strict=True)}
+    return {s: Scatter.of_views(torch.cat([p[i] for p in parts], dim=1)) for i, s in enumerate(model.streams)}
 
 
-def whiten_by_actors(model: Model, shrinkage: float) -> None:
-    """Give a model the whitening of its features by simulated clips, of which those of one action are a group.
-
-    Their labels cost nothing and say how people, styles and cameras move a feature; those of recordings take no part.
-
-    Args:
-        model: of bodies; gets :attr:`Model.whitening`.
-        shrinkage: λ.
-    """
+def _of_actors(model: Model) -> dict[str, Scatter]:
+    """The labels of simulated clips cost nothing; those of recordings take no part."""
     from motet.data.simulate import simulate  # the command line's help needs the rest of this module
 
-    model.whitening = {}
     with TemporaryDirectory() as folder:
         store = model.store(simulate(Path(folder) / "clips", progress=False, **ACTED))
         features = model.encode(store, store.ids)
     labels = store.labels_of(store.ids).cpu()
-    made = {s: Whitening.of_labels(f.cpu(), labels, shrinkage) for s, f in features.items()}
-    model.whitening = {s: w.to(model.device) for s, w in made.items()}
+    return {s: Scatter.of_labels(f.cpu(), labels) for s, f in features.items()}
 
 
-def check_actors(preprocess: str, skeleton: Skeleton) -> None:
-    """Refuse encoders that cannot read the simulated clips of :func:`whiten_by_actors`.
+def check_actors(by: str, preprocess: str, skeleton: Skeleton) -> None:
+    """Refuse a whitening by actors of encoders that cannot read simulated clips.
 
     Raises:
         ConfigError: clips that are not made bodies of one size and heading, or joints that no actor has.
     """
     from motet.data.simulate.generate import LAYOUT
 
+    if by == "view":
+        return
     lacking = [j for j in skeleton.canonical if recipe(j, layouts.get(LAYOUT)) is None]
     if preprocess != "body" or lacking:
         why = f"the actors have no {lacking[0]}" if lacking else f"preprocess is {preprocess!r}, not 'body'"
-        raise ConfigError(f"whiten_by 'simulated' needs encoders that read simulated actors, but {why}; choose 'view'")
+        raise ConfigError(f"whiten_by {by!r} needs encoders that read simulated actors, but {why}; choose 'view'")

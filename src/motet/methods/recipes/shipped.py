@@ -12,7 +12,7 @@ BODY: dict[str, Any] = {
     "queue_size": 2048,
     "preprocess": "body",
     "whiten": 0.3,
-    "whiten_by": "simulated",
+    "whiten_by": "actor",
     "keep_start": 0.5,
     "steps": 450,
     "width": 96,
