@@ -262,10 +262,14 @@ def test_a_pause_of_a_log_is_absent(tmp_path: Path) -> None:
     assert (archive.fps, len(there), there[:100].all(), there[100:200].any(), there[200:].all()) == (50, 250, 1, 0, 1)
 
 
-def test_people_of_wisdm_by_name_are_numbered(tmp_path: Path) -> None:
-    put(tmp_path, "a_raw.txt", "".join(f"{n},Walking,{t},1,2,3;" for n in ("Bob", "Ann") for t in range(3)))
+@pytest.mark.parametrize(
+    ("people", "rows"),
+    [(("Bob", "Ann", ""), [(2, "Bob"), (1, "Ann"), (None, None)]), (("33", "", "7"), [(33,), (None,), (7,)])],
+)
+def test_people_of_wisdm_by_name_are_numbered(tmp_path: Path, people: tuple[str, ...], rows: list[Any]) -> None:
+    put(tmp_path, "a_raw.txt", "".join(f"{n},Walking,{t},1,2,3;" for n in people for t in range(3)))
     clips = load(tmp_path, "phone").clips
-    assert clips.select("subject", "subject_name").rows() == [(2, "Bob"), (1, "Ann")]
+    assert clips.select("subject", *["subject_name"] * ("Ann" in people)).rows() == rows
 
 
 def test_wisdm(tmp_path: Path) -> None:

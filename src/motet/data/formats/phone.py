@@ -154,9 +154,10 @@ def _wisdm(unit: Unit, options: Options) -> Iterator[RawClip]:
         frames = _placed(times[start:end], frames, RATES["wisdm"], unit.path)
         columns: dict[str, Column] = {"label": classes.index(activity), "repetition": number}
         people = unit.detail["people"]  # by name, or None if all are numbers
-        columns |= (
-            {"subject": int(user[-9:] or 0)} if people is None else {"subject": people[user], "subject_name": user}
-        )
+        if people is None:
+            columns["subject"] = int(user[-9:]) if user else None
+        else:
+            columns |= {"subject": people.get(user), "subject_name": user or None}
         yield RawClip(f"{bare(unit.path).stem}_{number:05d}", frames, columns=columns)
 
 
