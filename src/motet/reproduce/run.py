@@ -108,6 +108,10 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (str(given),) if isinstance(given, str | Path) else tuple(map(str, given))
 
 
+SIMULATED: dict[str, Any] = {"clips": 240, "actions": 8, "actors": 8}
+"""recordings where none are named"""
+
+
 def _data(table: Table, data: str | Path | None, out: Path) -> Path:
     if data is not None:
         return Path(data)
@@ -118,7 +122,7 @@ def _data(table: Table, data: str | Path | None, out: Path) -> Path:
     if not path.exists():
         from motet.data.simulate import simulate
 
-        simulate(path, clips=240, actions=8, actors=8, seed=0, progress=False)
+        simulate(path, **SIMULATED, seed=0, progress=False)
     return path
 
 
