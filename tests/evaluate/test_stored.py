@@ -59,28 +59,28 @@ def test_other_protocols_are_added(run: Run, calls: list[str]) -> None:
 
 def test_what_is_done_is_not_done_again(run: Run, calls: list[str]) -> None:
     names = ("knn", "linear-cached")
-    first = evaluate.run(run, names, linear_cached=SHORT)
-    second = evaluate.run(run, names, linear_cached=SHORT)
+    first = evaluate.run(run, names, linear_cached=SHORT, baselines=False)
+    second = evaluate.run(run, names, linear_cached=SHORT, baselines=False)
     assert calls == ["knn", "linear-cached"]
     assert second["rows"] == first["rows"]
-    evaluate.run(run, names, linear_cached=SHORT, again=True)
+    evaluate.run(run, names, linear_cached=SHORT, again=True, baselines=False)
     assert calls == ["knn", "linear-cached"] * 2
     # other options and other seeds are other results, and replace those of the same name only
-    third = evaluate.run(run, ("linear-cached",), linear_cached=SHORT | {"epochs": 2})
+    third = evaluate.run(run, ("linear-cached",), linear_cached=SHORT | {"epochs": 2}, baselines=False)
     assert calls[4:] == ["linear-cached"]
     assert rows_of(third, protocol="knn") == rows_of(first, protocol="knn")
     assert {r.details["epochs"] for r in rows_of(third, protocol="linear-cached")} == {2}
-    evaluate.run(run, ("knn",), seeds=2)
-    evaluate.run(run, ("knn",), baselines=False)
+    evaluate.run(run, ("knn",), seeds=2, baselines=False)
+    evaluate.run(run, ("knn",))
     assert calls[5:] == ["knn", "knn"]
 
 
 def test_rows_of_an_earlier_way_of_judging_are_not_taken_for_todays(
     run: Run, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate.run(run, ("knn",))
+    evaluate.run(run, ("knn",), baselines=False)
     monkeypatch.setattr(stored, "REVISION", stored.REVISION + 1)
-    evaluate.run(run, ("knn",))
+    evaluate.run(run, ("knn",), baselines=False)
     assert calls == ["knn", "knn"]
 
 
@@ -98,12 +98,12 @@ def test_an_interrupted_evaluation_goes_on(run: Run, calls: list[str], monkeypat
 
     monkeypatch.setattr(runner, "protocol", broken)
     with pytest.raises(KeyboardInterrupt):
-        evaluate.run(run, names, linear_cached=SHORT)
+        evaluate.run(run, names, linear_cached=SHORT, baselines=False)
     kept = json.loads((run.path / "evaluation.json").read_text())
     assert kept["missing"] == ["linear-cached", "retrieval"]
     assert "**Unfinished**: linear-cached, retrieval not done yet" in (run.path / "evaluation.md").read_text()
     monkeypatch.setattr(runner, "protocol", real)
-    whole = evaluate.run(run, names, linear_cached=SHORT)
+    whole = evaluate.run(run, names, linear_cached=SHORT, baselines=False)
     assert calls == ["knn", "linear-cached", "retrieval"]
     assert whole["missing"] == []
     assert "Unfinished" not in (run.path / "evaluation.md").read_text()
@@ -112,22 +112,22 @@ def test_an_interrupted_evaluation_goes_on(run: Run, calls: list[str], monkeypat
 def test_other_weights_or_clips_are_another_evaluation(
     run: Run, archive: MotionArchive, tmp_path: Path, calls: list[str]
 ) -> None:
-    evaluate.run(run, ("knn",))
+    evaluate.run(run, ("knn",), baselines=False)
     write_run(tmp_path / "other", archive, seed=1)
     (run.path / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
-    evaluate.run(run, ("retrieval",))
+    evaluate.run(run, ("retrieval",), baselines=False)
     assert calls == ["knn", "retrieval"]
     assert [e["name"] for e in json.loads((run.path / "evaluation.json").read_text())["protocols"]] == ["retrieval"]
     # other clips than those of the run's own split do not touch the run's table
     with pytest.warns(MotetWarning, match="6 of 18 test clips, those of subject 5, were in the pretraining"):
-        evaluate.run(run, ("knn",), split="subjects:1,2,3")
+        evaluate.run(run, ("knn",), split="subjects:1,2,3", baselines=False)
     (on,) = run.path.glob("evaluation-on-swings-*.json")
     assert json.loads(on.read_text())["split"]["rule"] == "subjects:1,2,3"
     assert json.loads((run.path / "evaluation.json").read_text())["split"]["rule"] == "odd-even"
 
 
 def test_a_damaged_file_is_named(run: Run) -> None:
-    evaluate.run(run, ("knn",))
+    evaluate.run(run, ("knn",), baselines=False)
     content = json.loads((run.path / "evaluation.json").read_text())
     content["protocols"][0]["name"] = 3
     (run.path / "evaluation.json").write_text(json.dumps(content))
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_named(run: Run) -> None:
 
 def test_finished_shares_outlive_an_interruption(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"epochs": 2, "batch_size": 4, "ratios": (0.3, 0.5, 1.0), "repeats": 2, "streams": ("joint", "motion")}
-    whole = evaluate.run(run, "semi", semi=options, json=tmp_path / "whole.json")
+    whole = evaluate.run(run, "semi", semi=options, baselines=False, json=tmp_path / "whole.json")
     (run.path / "evaluation.json").unlink()
     real, shares = tuning._tune, []
 
@@ -152,16 +152,16 @@ def test_finished_shares_outlive_an_interruption(run: Run, tmp_path: Path, monke
 
     monkeypatch.setattr(tuning, "_tune", tune)
     with pytest.raises(KeyboardInterrupt):
-        evaluate.run(run, "semi", semi=options)
+        evaluate.run(run, "semi", semi=options, baselines=False)
     assert len(list(run.path.glob("features/semi-*.parts.json"))) == 1
-    again = evaluate.run(run, "semi", semi=options)
+    again = evaluate.run(run, "semi", semi=options, baselines=False)
     assert shares == [5, 9, 18, 18]  # the first two were not tuned again
     assert again["rows"] == whole["rows"]
     assert again["protocols"][0]["record"] == whole["protocols"][0]["record"]
     assert not list(run.path.glob("features/*.parts.json"))
     # other options do not take them over, nor does --again
-    evaluate.run(run, "semi", semi=options | {"lr": 0.02})
-    evaluate.run(run, "semi", semi=options | {"lr": 0.02}, again=True)
+    evaluate.run(run, "semi", semi=options | {"lr": 0.02}, baselines=False)
+    evaluate.run(run, "semi", semi=options | {"lr": 0.02}, again=True, baselines=False)
     assert shares[4:] == [5, 9, 18] * 2
 
 
