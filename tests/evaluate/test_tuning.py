@@ -217,7 +217,7 @@ def test_semi_rows(run: Run) -> None:
 def test_finetune_with_several_streams_and_runs(tmp_path: Path, archive: MotionArchive) -> None:
     runs = [write_run(tmp_path / "all" / str(seed), archive, seed) for seed in range(2)]
     options = BRIEF | {"streams": ("joint", "motion")}
-    result = evaluate.run(runs, ("finetune",), finetune=options, seeds=2)
+    result = evaluate.run(runs, ("finetune",), finetune=options, seeds=2, baselines=False)
     rows = rows_of(result, features="cmd")
     assert [(r.stream, r.ensemble) for r in rows] == [
         ("joint", None),
@@ -225,7 +225,8 @@ def test_finetune_with_several_streams_and_runs(tmp_path: Path, archive: MotionA
         ("joint+motion", "late-fusion"),
     ]
     assert all(len(r.values) == 2 and r.details["over"] == "runs" for r in rows)
-    single = rows_of(evaluate.run(runs[1], ("finetune",), finetune=options, seeds=2), features="cmd")
+    alone = evaluate.run(runs[1], ("finetune",), finetune=options, seeds=2, baselines=False)
+    single = rows_of(alone, features="cmd")
     assert [r.values[1] for r in rows] == pytest.approx([r.mean for r in single])
     with pytest.raises(ConfigError, match=r"--finetune\.streams: there is no stream 'bone'; the run has joint"):
         evaluate.run(runs[0], ("finetune",), finetune={"streams": ("bone",)})
@@ -273,9 +274,9 @@ def test_transfer(run: Run, archive: MotionArchive, tmp_path: Path) -> None:
     assert rows[3].features == "random convolutions"
     assert rows[4].details["target"] == "to target"
     # on its own archive it is fine-tuning; the evaluated archive is the target if it is another one
-    tuned = evaluate.run(run, ("finetune",), data=other, finetune=BRIEF)
-    again = evaluate.run(run, ("transfer",), data=other, transfer=BRIEF)
+    tuned = evaluate.run(run, ("finetune",), data=other, finetune=BRIEF, baselines=False)
+    again = evaluate.run(run, ("transfer",), data=other, transfer=BRIEF, baselines=False)
     cmd = [r.values for r in rows_of(tuned, features="cmd")]
     assert cmd == [r.values for r in rows_of(again, protocol="transfer", features="cmd")] == [rows[0].values]
-    probe = evaluate.run(run, ("transfer",), data=other, transfer=BRIEF | {"tuned": "head"})
+    probe = evaluate.run(run, ("transfer",), data=other, transfer=BRIEF | {"tuned": "head"}, baselines=False)
     assert {r.details["tuned"] for r in rows_of(probe, protocol="transfer")} == {"head"}
