@@ -91,6 +91,7 @@ def test_clocks_that_run_apart(tmp_path: Path) -> None:
         ({"phone": np.full((800, 6), np.nan)}, "stream 'phone' is empty, NaN"),
         ({"phone": np.zeros((800, 5))}, "a multiple of 3"),
         (dict.fromkeys(("phone_time", "watch_time"), [*np.arange(399) / 100, 1e7] * 2), "correct the time stamps"),
+        ({"class_names": np.array(3)}, "'class_names' is not a list of names"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -109,6 +109,13 @@ def _texts(arrays: Arrays, name: str, count: int) -> list[str] | None:
     return None if found is None or found.shape != (count,) else [str(v) for v in found.tolist()]
 
 
+def _classes(path: Path, arrays: Arrays) -> tuple[str, ...]:
+    found = arrays.get("class_names", np.zeros(0))
+    if found.ndim != 1:
+        raise DataError(f"{path}: array 'class_names' is not a list of names")
+    return tuple(str(n) for n in found.tolist())
+
+
 def discover(source: Path, options: Options) -> Plan:
     if not options.fps > 0:
         raise ConfigError(f"fps is {options.fps}; it must be positive")
@@ -135,7 +142,7 @@ def discover(source: Path, options: Options) -> Plan:
         skeleton=layouts.build("streams-" + "-".join(chosen), joints, [-1] * len(joints), kind="sensor", up=None),
         fps=options.fps,
         measure="as recorded",
-        class_names=tuple(str(n) for n in arrays["class_names"].tolist()) if "class_names" in arrays else (),
+        class_names=_classes(path, arrays),
         licence=str(licence) if licence is not None and licence.ndim == 0 else options.licence,
         light=True,
         facts={"streams": chosen, "split": "odd-even"},
