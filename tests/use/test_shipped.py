@@ -26,6 +26,7 @@ from motet.methods.model import Model
 from motet.methods.pretrain import pretrain, train_seeds
 from motet.methods.pretrain import start_of as usual_start
 from motet.methods.recipe import Recipe
+from motet.methods.start import Start
 from tests.data.test_inertial import sensor
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -235,6 +236,23 @@ def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: Mot
     assert again.path == run.path
     with pytest.raises(RunError, match="it started from body"):
         train_seeds("moco", kinect, tmp_path / "runs", [1], start="none", lr=1e-30, **short)
+
+
+def test_a_folder_named_as_weights(kinect: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`motet weights train body --out body` leaves one; a run of that name comes first, but for the usual start."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "body").mkdir()
+    shipped_recipe = motet.load("body").recipe.recipe
+    assert shipped_recipe == "cmd/body"
+    (tmp_path / "body").rmdir()
+    options = {"epochs": 1, "batch_size": 8, "progress": False, "width": 4, "streams": ("joint",)}
+    pretrain("moco/small", kinect, "body", start="none", **options)
+    assert motet.load("body").recipe.recipe == "moco/small"
+    assert Start.open("body").place == str(tmp_path / "body")
+    usual = Start.usual(recipes.get("moco/small"), [kinect], {})
+    assert usual is not None
+    assert (usual.place, usual.model.recipe.recipe) == ("body", "cmd/body")
+    assert Start.stored(usual.place).model.recipe.recipe == "cmd/body"
 
 
 def test_weights_lie_between_the_start_and_the_last_step(kinect: MotionArchive, tmp_path: Path) -> None:

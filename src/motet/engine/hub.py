@@ -22,8 +22,8 @@ def shipped() -> list[str]:
 
 
 def is_shipped(name: str | Path) -> bool:
-    """Whether a name that is no path is that of weights that come with the package."""
-    return str(name) in shipped() and not Path(name).exists()
+    """Whether a name is that of weights that come with the package; a run or weights of that name here come first."""
+    return str(name) in shipped() and not (Path(name) / "config.json").exists()
 
 
 def found(name: str | Path) -> Path:

@@ -190,7 +190,7 @@ def pretrain(
             same_sides(parts, companion)
         resolved = fitted(resolved, found)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
-        facts = described(sources, archive, sets, parts) | ({} if begin is None else {"start": _place(begin.name)})
+        facts = described(sources, archive, sets, parts) | ({} if begin is None else {"start": begin.place})
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
             facts["pair_by"] = list(pair_by)
@@ -231,11 +231,6 @@ def _of_several(
     except ConfigError:
         return options
     return {**options, "preprocess": "body"}
-
-
-def _place(start: str | Path) -> str:
-    """Where a start is found again from another working directory."""
-    return str(Path(start).resolve()) if Path(start).exists() else str(start)
 
 
 def trainer_of(
@@ -304,7 +299,7 @@ def resume(
     given = {} if devices is None else {"devices": devices}
     recipe = as_started(run.recipe.with_options(given), given)
     sources = sources_of(run, data)
-    begin = Start.open(run.config["start"]) if "start" in run.config else None
+    begin = Start.stored(run.config["start"]) if "start" in run.config else None
     with material(sources, begin, run.recipe.split) as (archive, sets):
         parts = split(archive, run.split) if sets is None else sets.parts
         _check_sizes(recipe, len(parts.train))
@@ -391,7 +386,7 @@ def _check_same(
     if len(kept) != len(sources) or any(changes(k, a) for k, a in zip(kept, sources, strict=True)):
         named = ", ".join(str(a.path) for a in sources)
         differ.append(f"it was trained on {', '.join(k['path'] for k in kept)}, not on the clips of {named}")
-    if run.config.get("start") != (None if begin is None else _place(begin.name)):
+    if run.config.get("start") != (None if begin is None else begin.place):
         differ.append(f"it started from {run.config.get('start', 'fresh encoders')}")
     if differ:
         raise RunError(f"{run.path} holds another training ({'; '.join(differ)}); choose another --out or remove it")

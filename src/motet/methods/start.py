@@ -11,6 +11,7 @@ from typing import Any
 from motet.core.errors import ConfigError
 from motet.core.text import pasted
 from motet.data.archive import MotionArchive
+from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
 from motet.engine.options import Encoder
 from motet.methods.base import Streams
@@ -31,10 +32,12 @@ class Start:
     Attributes:
         name: what was asked for: a run directory, a folder of weights, or the name of weights.
         model: its encoders, on the CPU.
+        place: where it is found again from another working directory.
     """
 
     name: str
     model: Model
+    place: str
 
     @classmethod
     def open(cls, name: str | Path) -> Start:
@@ -46,7 +49,15 @@ class Start:
         """
         if str(name) == ROCKET:
             raise ConfigError("random convolutions have no weights to start from; choose body, wrist or a run")
-        return cls(str(name), load(name, "cpu", ("pretrain",)))
+        place = str(name) if is_shipped(name) or not Path(name).exists() else str(Path(name).resolve())
+        return cls(str(name), load(name, "cpu", ("pretrain",)), place)
+
+    @classmethod
+    def stored(cls, place: str) -> Start:
+        """What a run says that it started from: a path, or a name that is that of the package."""
+        if place in shipped():
+            return cls(place, load(FOLDER / place, "cpu", ("pretrain",)), place)
+        return cls.open(place)
 
     @classmethod
     def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Start | None:
@@ -63,7 +74,7 @@ class Start:
         if recipe.encoder.encoder != "tcn" or own & options.keys():
             return None
         for name in USUAL:
-            found = cls.open(name)
+            found = cls.stored(name)
             streams = options.get("streams", found.model.streams)
             if set(streams) <= set(found.model.streams) and all(found.reads(archive) for archive in archives):
                 return found
