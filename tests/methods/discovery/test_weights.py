@@ -51,8 +51,8 @@ def test_the_default(
         plan(*bodies, recipe="body", hidden=8)
     with pytest.raises(ConfigError, match="own layout"):
         plan(small_archive, write_clips(tmp_path / "d", seed=5), start="body")
-    (tmp_path / "body").mkdir()  # a folder of that name is not taken for the weights
-    assert plan(*bodies).settings.name == "small"
+    (tmp_path / "body").mkdir()  # no run: the weights are meant
+    assert plan(*bodies).settings.name == "body"
 
 
 def test_branches_start_at_whitened_standardised_features_of_the_weights(bodies: Pair) -> None:
