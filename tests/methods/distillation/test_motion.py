@@ -188,7 +188,7 @@ def test_a_rule_of_archives_divides_the_table(tmp_path: Path) -> None:
     assert found["split"] == "odd-even"
     assert [(replica["fold"], replica["test"]) for replica in found["replicas"]] == [("test", 20)]
     assert found["table"]["dropped"] == 12
-    with pytest.raises(ConfigError, match="no split rule 'odd'"):
+    with pytest.raises(ConfigError, match="no split rule odd"):
         distill.run(archive, "watch", "skeleton", split="odd", **call)
 
 
