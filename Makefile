@@ -31,11 +31,14 @@ check: $(VENV)/.developer ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
 
+# one more than cores: tests of processes and signals wait
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
 test: check ## lint, types, tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 coverage: $(VENV)/.developer ## lines and branches of motet that the tests run, those of other processes left out
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a while
 	for script in benchmarks/bench_*.py; do name=$$(basename $$script .py); echo "== $$name"; \

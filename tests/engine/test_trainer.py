@@ -74,7 +74,7 @@ class Two(Learner):
 
 
 def start(path: Path, target: Sequence[str] = ()) -> Run:
-    config = {"settings": {}, "plan": {"target": list(target), "auxiliary": []}}
+    config = {"settings": {}, "plan": {"tables": ["table.npz"], "target": list(target), "auxiliary": []}}
     return Run.create(path, "distill", "motet.methods.distillation.run", config)
 
 
