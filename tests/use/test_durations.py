@@ -80,5 +80,14 @@ def test_a_flicker_is_smoothed_away_and_a_bout_is_not() -> None:
     assert np.array_equal(found, labels[0])
 
 
+def test_a_class_that_was_never_seen_is_not_favoured() -> None:
+    """Probabilities are divided by the share of each class; one of a recording that is left out has none."""
+    known = np.repeat([0, 1], 1000)
+    durations = Durations.fit([known], 3, scale=1.0)
+    assert durations.prior.sum() == pytest.approx(1)
+    decoded = Chain(durations).decode(np.tile([0.6, 0.35, 0.05], (300, 1)))
+    assert set(decoded.tolist()) == {0}
+
+
 def test_nothing_to_decode() -> None:
     assert len(Chain(small()).decode(np.zeros((0, 2)))) == 0

@@ -65,6 +65,7 @@ class Durations:
                     counts[a, b] += 1
         np.fill_diagonal(counts, 0 if classes > 1 else 1)
         share = np.bincount(np.concatenate([x[x >= 0] for x in labels]), minlength=classes) + 1.0
+        share[share == 1] = share.mean()  # that a class was never seen is no reason to expect it
         return cls(
             mean,
             stages.astype(np.int64),
