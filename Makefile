@@ -1,4 +1,4 @@
-.PHONY: demo test coverage check bench docs install clean
+.PHONY: demo test pytest coverage check bench docs install clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,16 +29,16 @@ demo: $(VENV)/.installed ## shipped features and a training of CMD against untra
 check: $(VENV)/.developer ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers 2
+	$(BIN)/mypy
 
-# one more than cores: tests of processes and signals wait
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+test: $(VENV)/.developer ## lint, types, tests; types are checked while tests wait for processes
+	$(MAKE) --no-print-directory -j2 check pytest
 
-test: check ## lint, types, tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+pytest: $(VENV)/.developer
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 coverage: $(VENV)/.developer ## lines and branches of motet that the tests run, those of other processes left out
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 bench: $(VENV)/.developer ## every ratio of docs/results/benchmarks.md; takes a while
 	for script in benchmarks/bench_*.py; do name=$$(basename $$script .py); echo "== $$name"; \
