@@ -89,7 +89,7 @@ class Scatter:
         within = x - means[index]
         return cls(x.mean(dim=0), within.T @ within / (len(x) - len(classes)))
 
-    def with_(self, other: Scatter) -> Scatter:
+    def averaged(self, other: Scatter) -> Scatter:
         """The mean of two, each made so large that its mean variance is one; the mean of features stays its own."""
         parts = [s.matrix / s.matrix.diagonal().mean().clamp_min(1e-12) for s in (self, other)]
         return Scatter(self.mean, (parts[0] + parts[1]) / 2)
@@ -110,7 +110,7 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
     model.whitening = {}
     found = _of_actors(model) if by == "actor" else _of_views(model, store, ids, seed)
     if by == "both":
-        found = {s: found[s].with_(acted) for s, acted in _of_actors(model).items()}
+        found = {s: found[s].averaged(acted) for s, acted in _of_actors(model).items()}
     model.whitening = {s: Whitening.of(scatter, shrinkage).to(model.device) for s, scatter in found.items()}
 
 
