@@ -28,6 +28,7 @@ RENAMED: tuple[tuple[str, str], ...] = (
     (r"\blane\.json\b", "replica.json"),
     (r"\bcosine_mates\b", "cosine_class"),
     (r"\bjudged\b", "scored"),
+    (r"\bodd_below\b", "outlier_below"),
 )
 """(pattern, replacement) for places of the stored record, applied in this order by :func:`re.sub`."""
 

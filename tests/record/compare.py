@@ -11,8 +11,11 @@ from typing import Any
 
 from tests.record.changes import INTENDED, RENAMED
 
-TOLERANCE = 1e-3
-"""relative, of numbers and norms on another machine."""
+TOLERANCE = 1e-2
+"""relative, of numbers and norms on another machine: batches of few graphs raise what is rounded by that much."""
+
+DECIDED = re.compile(r"confusions?/|/rows/\d+/(values/|mean$)|/knn/")
+"""counts of right and wrong answers: of two neighbours nearly as near, another machine may choose the other."""
 
 
 @dataclass
@@ -54,7 +57,8 @@ def compare(stored: Mapping[str, Any], found: Mapping[str, Any]) -> Differences:
     """Compare the runs that both records hold, and name those of the first that the second should hold.
 
     On the machine and the versions of the stored record everything must be equal to the last bit; elsewhere numbers
-    and norms must agree to :data:`TOLERANCE`, and texts are not compared.
+    and norms must agree to :data:`TOLERANCE`, under any name; texts and
+    :data:`DECIDED` are not compared.
     """
     exact, differences = stored["made_on"] == found["made_on"], Differences()
     for run, now in found["runs"].items():
@@ -85,14 +89,21 @@ def _compare(
     for place, value in before.items():
         if place in now and _same(kind, value, now[place], exact):
             differences.add(run, "equal")
-        elif exact and _key(kind, value) in keys:
-            differences.add(run, "equal elsewhere", f"{place} → {keys[_key(kind, value)]}")
+        elif found := _elsewhere(kind, value, now, keys, exact):
+            differences.add(run, "equal elsewhere", f"{place} → {found}")
         elif reason := _intended(run, place, value, now.get(place)):
             differences.add(run, "intended", f"{place}: {reason}")
         elif place not in now:
             differences.add(run, "gone", place)
-        elif exact or kind != "texts":
+        elif exact or (kind != "texts" and not DECIDED.search(place)):
             differences.add(run, "different", f"{place}: {value} → {now[place]}")
+
+
+def _elsewhere(kind: str, value: Any, now: Mapping[str, Any], keys: Mapping[Any, str], exact: bool) -> str:
+    """The place of an equal value; where bits may differ, of a tensor of the same shape and norm."""
+    if exact:
+        return keys.get(_key(kind, value), "")
+    return next((place for place, other in now.items() if kind == "tensors" and _same(kind, value, other, exact)), "")
 
 
 def _compare_states(run: str, before: Mapping[str, Any], now: Mapping[str, Any], differences: Differences) -> None:

@@ -53,4 +53,4 @@ def test_differences_are_told_apart() -> None:
     assert same.lines["run"]["equal elsewhere"] == ["w → u"]
     assert same.lines["run"]["gone"] == ["x"]
     other = compare(stored, {"made_on": there, "runs": {"run": now, "more": now}})
-    assert other.counts == {"gone": 2, "equal": 2, "new": 1}
+    assert other.counts == {"gone": 1, "equal": 2, "equal elsewhere": 1, "new": 1}
