@@ -63,6 +63,8 @@ class Block:
     language: str
     text: str
     mark: str | None
+    file: str = ""
+    """the module of motet whose whole text it is, as the heading says"""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -71,9 +73,12 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Every fenced block, with what its ``<!-- run… -->`` comment says."""
     found, lines, mark = [], page.read_text(encoding="utf-8").splitlines(), None
-    number = 0
+    number, file = 0, ""
     while number < len(lines):
         line = lines[number]
+        if line.startswith("#"):
+            named = re.search(r"`src/(motet/.+)\.py`", line)
+            file = named[1].replace("/", ".") if named else ""
         comment = re.fullmatch(r"<!-- (run.*?) -->", line.strip())
         opening = re.match(r"( *)```(\w*)", line)
         if comment:
@@ -81,8 +86,8 @@ def blocks(page: Path) -> list[Block]:
         elif opening:
             end = next(i for i in range(number + 1, len(lines)) if lines[i].strip() == "```")
             text = "\n".join(body.removeprefix(opening[1]) for body in lines[number + 1 : end])
-            found.append(Block(page, number + 1, opening[2], text, mark))
-            number, mark = end, None
+            found.append(Block(page, number + 1, opening[2], text, mark, file))
+            number, mark, file = end, None, ""
         elif line.strip():
             assert mark is None, f"{page.name}, line {number + 1}: a run mark with no block after it"
         number += 1
@@ -241,6 +246,11 @@ def test_marked_examples_run(
     for block in blocks(page):
         if block.mark and block.language == "bash":
             shell(block)
+        elif block.mark and block.file:
+            alone = types.ModuleType(block.file)  # nothing but what the reader puts into this file
+            monkeypatch.setitem(sys.modules, block.file, alone)
+            python(block, vars(alone))
+            vars(module).update({k: v for k, v in vars(alone).items() if not k.startswith("__")})
         elif block.mark:
             assert block.language == "python", f"{block} is marked to run, but is neither bash nor python"
             python(block, vars(module))

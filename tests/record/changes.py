@@ -24,6 +24,7 @@ class Intended(NamedTuple):
 
 RENAMED: tuple[tuple[str, str], ...] = (
     ("labelling/prices", "labelling/scalings"),
+    (r"\bwatched\b", "diagnostics"),
     (r"\blanes\b", "replicas"),
     (r"\blane\.json\b", "replica.json"),
     (r"\bcosine_mates\b", "cosine_class"),
