@@ -19,7 +19,7 @@ TRAINING = ("pretrain moco", "discover", "distill", "distill raw", "graphs")
 EVERYWHERE = {
     *("--out", "--json", "--quiet", "--seeds", "--epochs", "--batch-size", "--lr"),
     *("--device", "--devices", "--nodes", "--precision", "--trackers", "--tensorboard"),
-    *("--checkpoint-every", "--keep-checkpoints"),
+    *("--checkpoint-every", "--checkpoint-steps", "--keep-checkpoints"),
 }
 """options that every verb that trains has"""
 NO_RESULT = {"app"}

@@ -138,6 +138,15 @@ def test_resumed_inside_and_between_stages_to_the_bit(tmp_path: Path, where: tup
         }
 
 
+def test_checkpoints_by_step_and_by_epoch(tmp_path: Path) -> None:
+    """Two epochs of three steps and one of two."""
+    for steps, saved in ((0, [3, 6, 8]), (2, [2, 3, 5, 6, 8]), (1, [*range(1, 9)])):
+        run = start(tmp_path / str(steps))
+        loop = Loop(device="cpu", checkpoint_steps=steps, keep_checkpoints=9)
+        Trainer(lambda device: Two(), loop, progress=False).fit(run)
+        assert [int(path.stem[5:]) for path in run.checkpoints] == saved
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -30,6 +30,8 @@ class Loop(Options):
     """epochs between looks at the features; 0 gives up to twenty over the run."""
     checkpoint_every: Natural = 0
     """epochs between checkpoints; 0 gives about ten over the run; one is written too when ten minutes have passed."""
+    checkpoint_steps: Natural = 0
+    """steps between further checkpoints inside an epoch; 0 writes none."""
     keep_checkpoints: Count = 2
     """how many of the latest checkpoints stay."""
     tensorboard: bool = False

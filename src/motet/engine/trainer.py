@@ -306,8 +306,9 @@ class Trainer:
             self.step += 1
             self.seconds += time.perf_counter() - began
             show.step(label, self._shown(losses), self._speed(self.at, self.seconds))
-            wanted = self._wanted(stopped)
-            if wanted and self.step < at.stage.steps:
+            wanted, interval = self._wanted(stopped), self.loop.checkpoint_steps
+            due = interval and self.step % interval == 0
+            if (wanted or due) and self.step < at.stage.steps:
                 self._checkpoint(run)
                 if wanted & _STOP:
                     self._leave(run, stopped)

@@ -114,7 +114,9 @@ class Settings(Options):
     evaluate_every: Natural = 0
     """epochs between evaluations; 0: after pretraining and at the end."""
     checkpoint_every: Natural = 0
-    """epochs between checkpoints; 0 gives about ten over the run."""
+    """epochs between checkpoints; 0 gives about ten over the run; one is written too when ten minutes have passed."""
+    checkpoint_steps: Natural = 0
+    """steps between further checkpoints inside an epoch; 0 writes none."""
     keep_checkpoints: Count = 2
     """how many of the latest checkpoints stay."""
     tensorboard: bool = False
@@ -164,7 +166,10 @@ class Settings(Options):
         return {k: list(v) if isinstance(v, tuple) else v for k, v in self.flat().items()}
 
 
-_LOOPED = ("devices", "nodes", "checkpoint_every", "keep_checkpoints", "tensorboard", "trackers")
+_LOOPED = (
+    *("devices", "nodes", "tensorboard", "trackers"),
+    *("checkpoint_every", "checkpoint_steps", "keep_checkpoints"),
+)
 """options of :class:`motet.engine.options.Loop` besides the device"""
 
 # what pretraining does not depend on
