@@ -13,6 +13,7 @@ import io
 import os
 import pkgutil
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -301,6 +302,24 @@ def test_nothing_is_fetched_from_a_network() -> None:
     assert "http" not in config
     for page in PAGES:
         assert not re.search(r"!\[[^]]*\]\(https?:|<script|<iframe|<img", page.read_text(encoding="utf-8")), page
+
+
+def test_papers_of_docstrings_are_links() -> None:
+    hook = runpy.run_path(str(ROOT / "docs" / "site_roles.py"))["on_page_content"]
+    linked = '<p><a href="https://arxiv.org/abs/1">arXiv:2208.12448</a> <code>x</code></p>'
+    assert hook(linked) == linked
+    said = hook(
+        "<p>:func:<code>f</code> (arXiv:2304.00387), https://arxiv.org/abs/2306.07646. doi:10.1145/325334.325242)</p>"
+    )
+    assert re.findall('href="(.*?)"', said) == [
+        "https://arxiv.org/abs/2304.00387",
+        "https://arxiv.org/abs/2306.07646",
+        "https://doi.org/10.1145/325334.325242",
+    ]
+    assert (
+        re.sub("<.*?>", "", said)
+        == "f (arXiv:2304.00387), https://arxiv.org/abs/2306.07646. doi:10.1145/325334.325242)"
+    )
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

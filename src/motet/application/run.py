@@ -93,7 +93,7 @@ def app(
     track: str = TRACK,
     rater: str | None = None,
 ) -> Application:
-    """Look at recordings, label them and teach a classifier, in a page of this machine.
+    """Look at recordings, label them and teach a classifier, in a browser page that this machine serves.
 
     Args:
         archive: recordings with a known frame rate.

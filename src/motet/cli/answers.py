@@ -18,7 +18,7 @@ _ALL = Arg(metavar="NAME …")
 
 @dataclass
 class Fit(Replacing):
-    """Learn a classifier from a label track or labelled clips; says how often it will be wrong on new people.
+    """Learn a classifier from a label track or labelled clips, and estimate its errors on new people.
 
     Examples:
     motet fit archive --track behaviour --out model
@@ -59,7 +59,7 @@ def fit(args: Sequence[str]) -> int:
 
 @dataclass
 class Predict(Replacing):
-    """Who does what, when: bouts of every recording as a table; without an archive, frames from standard input.
+    """Say who does what, when: a table of bouts, or without an archive decisions on frames of standard input.
 
     Examples:
     motet predict model recordings --out bouts.csv
@@ -77,7 +77,7 @@ class Predict(Replacing):
     lag: float = 1.0
     """from standard input: seconds of later evidence that a decision waits for"""
     every: float = 0.0
-    """from standard input: seconds from one look to the next; more is cheaper, and later"""
+    """from standard input: seconds between decisions; more is cheaper, and later"""
     state: Path | None = None
     """from standard input: file that the recording continues from and is kept in, so that it survives a restart"""
 
@@ -116,7 +116,7 @@ def predict(args: Sequence[str]) -> int:
 
 @dataclass
 class Segment(Replacing):
-    """States that recur, without labels: how many, when.
+    """Find states that recur, without labels: how many there are, and when.
 
     Examples:
     motet segment recordings --out states.csv
@@ -133,7 +133,7 @@ class Segment(Replacing):
     shortest: float = 3.0
     """seconds that a piece lasts on average: more gives fewer, longer bouts"""
     features: str | None = None
-    """what moments are seen by: raw, statistics, rocket, body, or a run (default: means, deviations and changes)"""
+    """features of moments: raw, statistics, rocket, body, or a run (default: means, deviations and changes)"""
     track: str | None = None
     """also store the states as this label track of the archive, to be named"""
 
@@ -153,7 +153,7 @@ def segment(args: Sequence[str]) -> int:
 
 @dataclass
 class Search(Replacing):
-    """The moments of all recordings that are most like an example.
+    """Find the moments of all recordings that are most like an example.
 
     Examples:
     motet search recordings --like mouse-3:12.0-12.8 --out hits.csv
@@ -167,7 +167,7 @@ class Search(Replacing):
     hits: int = 20
     """how many"""
     features: str | None = None
-    """what moments are seen by: raw, statistics, rocket, body, or a run (default: means and deviations)"""
+    """features of moments: raw, statistics, rocket, body, or a run (default: means and deviations)"""
 
 
 def search(args: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from motet.cli.parse import parse
 
 @dataclass
 class Arguments:
-    """Look at recordings, label them and teach a classifier, in a page of this machine.
+    """Look at recordings, label them and teach a classifier, in a browser page that this machine serves.
 
     Examples:
     motet app archive

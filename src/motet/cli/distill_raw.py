@@ -30,7 +30,7 @@ class Index(Output):
     out: Path
     """manifest (CSV) to write"""
     partial: bool = False
-    """continue although something is missing"""
+    """continue although recordings are missing"""
 
 
 def distill_index(args: Sequence[str]) -> int:

@@ -108,7 +108,7 @@ class TrainWeights(Output):
     name: Positional[str]
     """body or wrist"""
     out: Path
-    """folder for recordings, run and weights; what is there already is not done again"""
+    """folder for recordings, run and weights; what is there already is kept"""
     clips: int = 6000
     """how many clips to simulate"""
     actors: int = 60
@@ -184,7 +184,9 @@ class Report(Output):
     data: Path | None = None
     """archive to show, if the one that trained the run has moved"""
     split: str | None = None
+    """rule that says who trains and who tests, if not the run's"""
     seed: int = 0
+    """of the map, the clusters and the choice of clips"""
     baseline: Path | None = None
     """for a distillation: the run of another method to compare with"""
 
@@ -209,7 +211,7 @@ class Demo(Output):
     """
 
     out: Path = Path("demo")
-    """folder for archives, runs and reports; what is there already is not done again"""
+    """folder for archives, runs and reports; what is there already is kept"""
 
 
 def demo(args: Sequence[str]) -> int:
