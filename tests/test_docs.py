@@ -1,4 +1,4 @@
-"""The documentation is true: marked examples run, links lead somewhere, and every name and option exists.
+"""The documentation is true: marked examples run, and links lead somewhere.
 
 A fenced block after the comment ``<!-- run -->`` is executed; the blocks of one page share a folder, in which
 :func:`recordings` has laid out what a reader would bring along. To keep this quick, options of :data:`SMALL` are put
@@ -8,10 +8,7 @@ must end with an error that motet raises on purpose.
 
 from __future__ import annotations
 
-import ast
-import io
 import os
-import pkgutil
 import re
 import runpy
 import shlex
@@ -19,9 +16,6 @@ import shutil
 import subprocess
 import sys
 import types
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass, fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -32,15 +26,9 @@ import pytest
 
 from motet import cli
 from motet.core.errors import MotetError
-from motet.data import formats, layouts, splits
-from motet.data.augment import Augment
-from motet.data.views import KINDS
-from motet.evaluate import protocols
-from motet.methods import recipes
-from motet.reproduce import all_tables
+from motet.data import layouts
+from tests.pages import PAGES, ROOT, Block, blocks, commands, verb_of
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 # options that make an example quick; they replace the same options of the example
 SMALL = {
     "pretrain": "--epochs 1 --hidden 8 --layers 1 --batch-size 4 --queue-size 8 --device cpu --precision 32 --quiet",
@@ -50,61 +38,8 @@ SMALL = {
     "discover": "--epochs 1 --finetune-epochs 1 --frames 8 --hidden 8 --layers 1 --kmeans-restarts 1 --quiet",
     "reproduce": "--options epochs=1 hidden=4 layers=1 frames=8 dim=8 --quiet",
 }
-VERBS = list(cli.VERBS)
 # pages whose examples need more than motet itself
 NEEDS = {"distill_inputs.md": ("av", "raw")}
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page."""
-
-    page: Path
-    line: int
-    language: str
-    text: str
-    mark: str | None
-    file: str = ""
-    """the module of motet whose whole text it is, as the heading says"""
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def blocks(page: Path) -> list[Block]:
-    """Every fenced block, with what its ``<!-- run… -->`` comment says."""
-    found, lines, mark = [], page.read_text(encoding="utf-8").splitlines(), None
-    number, file = 0, ""
-    while number < len(lines):
-        line = lines[number]
-        if line.startswith("#"):
-            named = re.search(r"`src/(motet/.+)\.py`", line)
-            file = named[1].replace("/", ".") if named else ""
-        comment = re.fullmatch(r"<!-- (run.*?) -->", line.strip())
-        opening = re.match(r"( *)```(\w*)", line)
-        if comment:
-            mark = comment[1]
-        elif opening:
-            end = next(i for i in range(number + 1, len(lines)) if lines[i].strip() == "```")
-            text = "\n".join(body.removeprefix(opening[1]) for body in lines[number + 1 : end])
-            found.append(Block(page, number + 1, opening[2], text, mark, file))
-            number, mark, file = end, None, ""
-        elif line.strip():
-            assert mark is None, f"{page.name}, line {number + 1}: a run mark with no block after it"
-        number += 1
-    return found
-
-
-def commands(block: Block) -> Iterator[list[str]]:
-    """The words of every motet command of a block of shell."""
-    for line in block.text.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        if words and words[0] == "motet":
-            yield words[1:]
-
-
-def verb_of(words: list[str]) -> str:
-    return next((v for v in (" ".join(words[:2]), " ".join(words[:1])) if v in VERBS), "")
 
 
 # ------------------------------------------------------------------------------------ examples are executed
@@ -333,216 +268,3 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for page in (tmp_path / "site").rglob("*.html"):
         fetched = re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)=["'](?:https?:)?//[^"']+""", page.read_text())
         assert not fetched, f"{page.name} fetches {fetched[0]}"
-
-
-# ------------------------------------------------------------------------------------ names and options exist
-
-
-@pytest.fixture(scope="module")
-def options() -> dict[str, set[str]]:
-    """Options of every verb, as its help says; formats and recipes as further words (``data import csv``)."""
-    calls = [["data", "import", f] for f in formats.names()]
-    calls += [["pretrain", f"{name}/small"] for name in sorted({n.split("/")[0] for n in recipes.names()})]
-    calls += [v.split() for v in VERBS if v not in ("data import", "pretrain")]
-    found: dict[str, set[str]] = {}
-    for call in calls:
-        found[" ".join(call).removesuffix("/small")] = set(re.findall(r"--[a-z][a-z0-9.-]*", _help(call)))
-    found["pretrain"] = set().union(*(o for c, o in found.items() if c.startswith("pretrain "))) | {"--resume"}
-    found["data import"] = set().union(*(o for c, o in found.items() if c.startswith("data import ")))
-    return found
-
-
-def _help(call: list[str]) -> str:
-    said = io.StringIO()
-    with redirect_stdout(said), suppress(SystemExit):
-        cli.main([*call, "--help-all"])
-    return said.getvalue()
-
-
-def _key(words: list[str]) -> str:
-    """The entry of ``options`` that a command belongs to."""
-    verb = verb_of(words)
-    if verb == "data import" and len(words) > 2 and words[2] in formats.names():
-        return f"data import {words[2]}"
-    if verb == "pretrain" and len(words) > 1 and not words[1].startswith("-"):
-        return f"pretrain {words[1].split('/')[0]}"
-    return verb
-
-
-PLACEHOLDERS = {"FORMAT", "RECIPE", "SOURCE", "…", "recipe"}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_commands_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> None:
-    lines = [words for block in blocks(page) if block.language == "bash" for words in commands(block)]
-    prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
-    lines += [shlex.split(span)[1:] for span in re.findall(r"`(motet [^`]+)`", prose)]
-    for words in lines:
-        if not words or words[0].startswith("-"):
-            continue
-        said = f"{page.name}: `motet {' '.join(words)}`"
-        verb = verb_of(words)
-        assert verb, f"{said} is no verb"
-        if verb == "data import" and len(words) > 2 and words[2] not in PLACEHOLDERS:
-            assert words[2].startswith("-") or words[2] in formats.names(), f"{said}: no such format"
-        named = verb == "pretrain" and len(words) > 1 and words[1] not in PLACEHOLDERS
-        if named and not words[1].startswith("-") and not words[1].endswith(".json"):
-            recipes.get(words[1])
-        known = options.get(_key(words), options[verb])
-        for word in words:
-            if word.startswith("--"):
-                assert word.split("=")[0] in known | {"--help", "--help-all"}, f"{said}: no option {word}"
-
-
-@cache
-def _texts() -> list[tuple[Path, ast.Constant | ast.JoinedStr]]:
-    """Texts of the code, those with something put in as a whole."""
-    found: list[tuple[Path, ast.Constant | ast.JoinedStr]] = []
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        inner: set[ast.AST] = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                inner.update(node.values)
-                found.append((path, node))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inner:
-                found.append((path, node))
-    return found
-
-
-def _parts(text: ast.Constant | ast.JoinedStr) -> Sequence[ast.expr]:
-    return text.values if isinstance(text, ast.JoinedStr) else (text,)
-
-
-def test_commands_of_messages_exist(options: dict[str, set[str]]) -> None:
-    """Every remedy that a message names is a command, with options that the verb has."""
-    seen = 0
-    for path, node in _texts():
-        text = "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in _parts(node))
-        for span in re.findall(r"`motet ([a-z][^`]+)`", text):
-            words = span.split()
-            verb = verb_of(words)
-            group = len(words) == 1 and any(v.startswith(f"{words[0]} ") for v in VERBS)
-            assert verb or group or "X" in words[:2], f"{path.name}: `motet {span}` is no verb"
-            known = options.get(_key(words), options[verb]) if verb else set().union(*options.values())
-            for word in words:
-                option = re.match(r"--[a-z][a-z0-9.-]*", word)
-                has = known | {"--help", "--help-all"}
-                assert not option or option[0] in has, f"{path.name}: `motet {span}`: no option {word}"
-            seen += 1
-    assert seen > 100
-
-
-def test_commands_of_messages_can_be_pasted() -> None:
-    """What people have named stands in a command as a shell takes it: paths, rules of splits, tracks, modalities."""
-    bare, quoted = [], 0
-    for path, node in _texts():
-        before = ""
-        for part in _parts(node) if isinstance(node, ast.JoinedStr) else ():
-            if isinstance(part, ast.Constant):
-                before += str(part.value)
-                continue
-            found, command = ast.unparse(part).strip("{}f\"'"), before.rpartition("motet ")[2]
-            given = re.search(r"--(split|track|skeleton|baseline|pattern|where|joints) $", before)
-            named = re.search(r"\b(path|folder|source|destination|data|out)\b(?!\.trained)", found)
-            inside = "motet " in before and not re.search(r"[`;:,)]|\. ", command)
-            quoted += "pasted(" in found
-            if (given or (inside and named)) and "pasted(" not in found:
-                bare.append(f"{path.name}, line {part.lineno}: {before[-40:]}{{{found}}}")
-            before += "X"
-    assert not bare, bare
-    assert quoted > 40
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_names_of_a_page_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for name in re.findall(r"`((?:moco|mcl|crossclr|cmd)/[a-z0-9-]+)`", text):
-        assert name in recipes.names() or name in all_tables(), f"{page.name} speaks of the recipe {name}"
-    for name in re.findall(r"^::: (motet[\w.]+)|`(motet(?:\.[A-Za-z_]\w*)+)`", text, flags=re.M):
-        pkgutil.resolve_name("".join(name))
-    for words in re.findall(r"--protocols ((?:[a-z-]+ ?)+)", text):
-        for name in words.split():
-            if name.startswith("--"):
-                break
-            assert name in protocols(), f"{page.name} speaks of the protocol {name}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_options_of_a_page_exist(page: Path, options: dict[str, set[str]]) -> None:
-    known = set().union(*options.values()) | {"--help", "--help-all", "--version"}
-    for option in re.findall(r"`(--[a-z][a-z0-9.-]*)", page.read_text(encoding="utf-8")):
-        assert option in known, f"{page.name} speaks of {option}, which no verb has"
-
-
-def test_what_there_is_is_documented(options: dict[str, set[str]]) -> None:
-    text = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
-    assert f"{len(formats.names())} [formats](docs/data/formats.md)" in text["README.md"]
-    for name in formats.names():
-        section = _section(text["docs/data/formats.md"], name)
-        for option in fields(formats.get(name).options):
-            assert f"`--{option.name.replace('_', '-')}`" in section, f"formats.md, {name}: option {option.name}"
-    for name in layouts.names():
-        assert f"`{name}`" in text["docs/data/layouts.md"], name
-    for rule in splits.RULES:
-        assert f"`{rule}`" in text["docs/data/splits.md"], rule
-    for name in recipes.names():
-        assert f"`{name.split('/')[-1]}`" in text["docs/recipes.md"], name
-    for kind in KINDS:
-        assert f"`{kind}`" in text["docs/data/transforms.md"], kind
-    for name in protocols():
-        assert f"`{name}`" in text["docs/evaluation.md"], name
-    settings = text["docs/recipes.md"] + text["docs/data/transforms.md"] + text["docs/concepts.md"]
-    settings += "".join(t for name, t in text.items() if name.startswith("docs/methods/"))
-    for option in sorted(options["pretrain"] - {"--help"}):
-        if not option.startswith("--no-"):
-            assert f"`{option}`" in settings + text["docs/training.md"], f"{option} of pretrain is on no page"
-
-
-def _cells(page: str, option: str) -> list[str]:
-    """Cells of the row of a page that begins with an option."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    row = next(line for line in text.splitlines() if line.startswith(f"| `--{option}` |"))
-    return [cell.strip() for cell in row.strip("|").split(" | ")]
-
-
-@pytest.mark.parametrize("option", [f.name for f in fields(Augment)])
-def test_the_table_of_augmentations_holds_the_values_of_the_recipes(option: str) -> None:
-    *_, paper, small = _cells("data/transforms.md", option.replace("_", "-"))
-    for cell, recipe in ((paper, recipes.get("cmd/paper")), (small, recipes.get("cmd/small"))):
-        value = getattr(recipe.augment, option)
-        assert cell == ("that of the encoder" if value is None else f"{value:g}"), f"--{option} of {recipe.recipe}"
-
-
-@pytest.mark.parametrize("option", ["dim", "queue_size", "key_momentum", "temperature"])
-def test_the_table_of_the_host_holds_the_values_of_the_recipes(option: str) -> None:
-    *_, paper, small = _cells("concepts.md", option.replace("_", "-"))
-    for cell, recipe in ((paper, recipes.get("cmd/paper")), (small, recipes.get("cmd/small"))):
-        assert re.match(r"[\d.]+", cell)[0] == f"{getattr(recipe.method, option):g}", f"--{option} of {recipe.recipe}"  # type: ignore[index]
-
-
-def test_the_table_of_sizes_holds_the_values_of_the_recipes() -> None:
-    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
-    for column, name in ((2, "cmd/paper"), (3, "cmd/small"), (4, "cmd/small-gru")):
-        recipe = recipes.get(name)
-        cells = {
-            row.split("|")[1].strip(): row.split("|")[column].strip()
-            for row in _section(text, "Sizes").splitlines()
-            if row.count("|") == 5
-        }
-        encoder, optimiser, method = recipe.encoder, recipe.optimiser, recipe.method
-        gru = f"{encoder.mode} GRU, {encoder.layers} layers of {encoder.hidden}"
-        assert cells["encoder"] == (gru if encoder.encoder == "gru" else f"TCN, {encoder.layers} blocks of 64")
-        assert cells["frames"].split(";")[0] == str(recipe.frames)
-        assert cells["preprocess"].split(";")[0] == f"`{recipe.preprocess}`"
-        queue, momentum = cells["queue, momentum"].split(", ")
-        assert (queue.split(" ")[0], momentum) == (str(method.queue_size), f"{method.key_momentum:g}")
-        long = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs, drop at {optimiser.milestones[0]}"
-        assert cells["batch, length"] == f"{recipe.batch_size}, {long}"
-        assert cells["optimiser"].lower().startswith(optimiser.optimiser)
-        assert f"rate {optimiser.lr:g}" in cells["optimiser"]
-
-
-def _section(text: str, heading: str) -> str:
-    found = re.search(rf"^## {re.escape(heading)}\b.*?(?=^## |\Z)", text, flags=re.S | re.M)
-    assert found, f"no section {heading!r}"
-    return found[0]
