@@ -1,17 +1,11 @@
-"use strict";
 // The clusters of a discovery: one canvas per clip, all of a page played by one clock.
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const motion = JSON.parse($("data").textContent).motion, root = document.documentElement;
-  const MISSING = -32768, REST = .35, TILT = .2;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches, dark = matchMedia("(prefers-color-scheme: dark)");
-  const hash = new URLSearchParams(location.hash.slice(1)); // e.g. #branch=B1&theme=dark&at=0.5
+  const REST = .35;
   let css = {}, time = 0, playing = !calm, last = null;
 
   function theme(name) {
     root.dataset.theme = name;
-    const style = getComputedStyle(root);
-    css = new Proxy({}, { get: (seen, key) => (seen[key] ??= style.getPropertyValue("--" + key).trim()) });
+    css = themed();
   }
   theme(hash.get("theme") || (dark.matches ? "dark" : "light"));
   $("theme").addEventListener("click", () => { theme(root.dataset.theme === "dark" ? "light" : "dark"); draw(true); });
@@ -27,40 +21,6 @@
   for (const button of switches) button.addEventListener("click", () => show(button.value));
 
   // ---------------------------------------------------------------- recordings
-  const decoded = new Map();
-  function clip(i) {
-    if (!decoded.has(i)) {
-      const bytes = Uint8Array.from(atob(motion.clips[i].m), (c) => c.charCodeAt(0));
-      const view = new DataView(bytes.buffer), values = new Int16Array(bytes.length / 2);
-      for (let k = 0; k < values.length; k++) values[k] = view.getInt16(2 * k, true);
-      decoded.set(i, values);
-    }
-    return decoded.get(i);
-  }
-  // joints of one moment: (persons · V) entries [x, y, z] or null
-  function pose(i, share) {
-    const info = motion.clips[i], values = clip(i), size = info.p * motion.joints.length, dims = motion.dims;
-    const where = share * (info.t - 1), low = Math.floor(where), high = Math.min(low + 1, info.t - 1), part = where - low;
-    return Array.from({ length: size }, (_, joint) => {
-      const a = (low * size + joint) * dims, b = (high * size + joint) * dims;
-      const gone = values[a] === MISSING, next = values[b] === MISSING;
-      if (part < .5 ? gone : next) return null;
-      return [0, 1, 2].map((d) => {
-        if (d >= dims) return 0;
-        const from = gone ? values[b + d] : values[a + d], to = next ? from : values[b + d];
-        return (from + (to - from) * part) * info.s;
-      });
-    });
-  }
-  function fit(canvas) {
-    const ratio = Math.min(devicePixelRatio || 1, 2), box = canvas.getBoundingClientRect();
-    const wide = Math.max(1, Math.round(box.width * ratio)), high = Math.max(1, Math.round(box.height * ratio));
-    if (canvas.width !== wide || canvas.height !== high) { canvas.width = wide; canvas.height = high; }
-    const g = canvas.getContext("2d");
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, box.width, box.height);
-    return [g, box.width, box.height];
-  }
   function body(canvas, i, share) {
     const [g, wide, high] = fit(canvas), info = motion.clips[i], flat = motion.dims === 2, size = motion.joints.length;
     const turn = flat ? 0 : .35 + info.y, tilt = flat ? 0 : TILT, c = Math.cos(turn), s = Math.sin(turn), ct = Math.cos(tilt), st = Math.sin(tilt);

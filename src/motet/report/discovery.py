@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from motet._version import __version__
 from motet.core.errors import RunError
 from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
@@ -24,7 +22,7 @@ from motet.methods.discovery.scores import METRICS
 from motet.methods.discovery.stored import read_clusters, read_config, read_result
 from motet.report.data import Fact, Motion
 from motet.report.motion import pack
-from motet.report.page import SCORES, asset, facts_list, json_text, section
+from motet.report.page import SCORES, facts_list, render, section
 
 SHOWN = 6  # clips of a cluster
 OUTLIERS = 12  # clips that fit nowhere
@@ -70,11 +68,7 @@ def page(path: str | Path, data: str | Path | MotionArchive | None = None) -> st
         raise RunError(f"{archive.path} does not hold the clips in which {folder} found clusters; name them by --data")
     found = _Found(folder, config, result, read_clusters(folder), archive, read_names(folder))
     shown = _Players(found)
-    fills = {
-        "title": escape(f"{counted(result['k'], 'cluster')} in {result['target']['name']}"),
-        "style": asset("page.css") + asset("clusters.css"),
-        "script": asset("clusters.js"),
-        "version": escape(__version__),
+    sections = {
         "simulated": _simulated(result),
         "headline": _headline(found),
         "clusters": _clusters(found, shown),
@@ -83,8 +77,14 @@ def page(path: str | Path, data: str | Path | MotionArchive | None = None) -> st
         "trained": _trained(found),
         "reproduce": _reproduce(found),
     }
-    fills["data"] = json_text({"motion": pack(shown.motion())})  # last: all sections have said what they show
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: fills[match[1]], asset("clusters.html"))
+    return render(
+        template="clusters.html",
+        title=f"{counted(result['k'], 'cluster')} in {result['target']['name']}",
+        payload={"motion": pack(shown.motion())},  # after the sections, which have said what they show
+        style="clusters.css",
+        script="clusters.js",
+        **sections,
+    )
 
 
 class _Players:

@@ -1,21 +1,12 @@
-"use strict";
 // Everything on the page that moves. Text from the recordings only ever reaches the page as textContent.
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const data = JSON.parse($("data").textContent);
-  const hash = new URLSearchParams(location.hash.slice(1)); // e.g. #clip=12&colour=cluster&theme=dark
-  const root = document.documentElement;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-
   // ---------------------------------------------------------------- theme
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   let chosenTheme = hash.get("theme");
   let css = {};
   const redraws = [];
   function setTheme() {
     root.dataset.theme = chosenTheme || (dark.matches ? "dark" : "light");
-    const style = getComputedStyle(root);
-    css = new Proxy({}, { get: (seen, name) => (seen[name] ??= style.getPropertyValue("--" + name).trim()) });
+    css = themed();
     redraws.forEach((redraw) => redraw());
   }
   dark.addEventListener("change", setTheme);
@@ -64,7 +55,7 @@
 
   const points = data.points;
   if (!points || !points.xy.length) return;
-  const count = points.xy.length, motion = data.motion;
+  const count = points.xy.length;
   const labelled = points.label.some((label) => label >= 0);
 
   // ---------------------------------------------------------------- colours and symbols: 8 × 8 × (filled, hollow) = 128 kinds
@@ -96,16 +87,6 @@
   const groupOf = (i) => points[colourBy][i];
   const groupName = (group, by = colourBy) => (by === "cluster" ? data.clusters[group] : group < 0 ? "no label" : data.classes[group]);
   const shown = (i) => !wanted.size || wanted.has(groupOf(i));
-
-  function fit(canvas) {
-    const ratio = Math.min(devicePixelRatio || 1, 2), box = canvas.getBoundingClientRect();
-    const wide = Math.max(1, Math.round(box.width * ratio)), high = Math.max(1, Math.round(box.height * ratio));
-    if (canvas.width !== wide || canvas.height !== high) { canvas.width = wide; canvas.height = high; }
-    const g = canvas.getContext("2d");
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, box.width, box.height);
-    return [g, box.width, box.height];
-  }
 
   // ---------------------------------------------------------------- map
   const plane = $("plane");
@@ -292,36 +273,6 @@
   document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".tools")) found.hidden = true; });
 
   // ---------------------------------------------------------------- recordings
-  const MISSING = -32768, decoded = new Map();
-  function clip(i) {
-    if (!decoded.has(i)) {
-      const text = atob(motion.clips[i].m), bytes = new Uint8Array(text.length);
-      for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
-      const view = new DataView(bytes.buffer), values = new Int16Array(bytes.length / 2);
-      for (let k = 0; k < values.length; k++) values[k] = view.getInt16(2 * k, true);
-      decoded.set(i, values);
-      if (decoded.size > 64) decoded.delete(decoded.keys().next().value);
-    }
-    return decoded.get(i);
-  }
-  // joints of one moment: (persons · V) entries [x, y, z] or null
-  function pose(i, time) {
-    const info = motion.clips[i], values = clip(i), size = info.p * motion.joints.length, dims = motion.dims;
-    const where = Math.min(time / info.d, 1) * (info.t - 1), low = Math.floor(where), high = Math.min(low + 1, info.t - 1), part = where - low;
-    return Array.from({ length: size }, (_, joint) => {
-      const a = (low * size + joint) * dims, b = (high * size + joint) * dims;
-      const gone = values[a] === MISSING, next = values[b] === MISSING;
-      if (part < .5 ? gone : next) return null;
-      const out = [0, 0, 0];
-      for (let d = 0; d < dims; d++) {
-        const from = gone ? values[b + d] : values[a + d], to = next ? from : values[b + d];
-        out[d] = (from + (to - from) * part) * info.s;
-      }
-      return out;
-    });
-  }
-
-  const TILT = .2;
   function drawBody(canvas, i, time, yaw) {
     const [g, wide, high] = fit(canvas), info = motion.clips[i], flat = motion.dims === 2;
     const turn = flat ? 0 : yaw + info.y, tilt = flat ? 0 : TILT;
@@ -345,7 +296,7 @@
         }
       }
     }
-    const joints = pose(i, time).map((joint) => joint && project(joint)), size = motion.joints.length;
+    const joints = pose(i, Math.min(time / info.d, 1)).map((joint) => joint && project(joint)), size = motion.joints.length;
     const thick = Math.max(1.4, Math.min(wide, high) / 72) * (size > 40 ? .75 : 1);
     const strokes = [];
     for (let person = 0; person < info.p; person++) {

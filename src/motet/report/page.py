@@ -56,22 +56,29 @@ def compose(data: ReportData, **own: str) -> str:
 
 
 def render(
-    *, title: str, payload: dict[str, Any], style: str | None = None, script: str = "page.js", **sections: str
+    *,
+    title: str,
+    payload: dict[str, Any],
+    style: str | None = None,
+    script: str = "page.js",
+    template: str = "page.html",
+    **sections: str,
 ) -> str:
-    """The page of a title, the numbers that its script reads, and sections of HTML by their place in ``page.html``.
+    """The page of a title, the numbers that its script reads, and sections of HTML by their place in ``template``.
 
     ``style`` is one more file of styles, ``script`` the file that reads the numbers.
     """
-    fills = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", asset("page.html")), "") | sections
+    page = asset(template)
+    fills = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", page), "") | sections
     fills |= {
         "title": escape(title),
         "style": asset("page.css") + ("" if style is None else asset(style)),
-        "script": asset(script),
+        "script": asset("common.js") + asset(script),
         "data": json_text(payload),
         "version": escape(__version__),
     }
     # one pass: what a fill contains is never looked at again
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: fills[match[1]], asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: fills[match[1]], page)
 
 
 def asset(name: str) -> str:

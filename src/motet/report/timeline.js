@@ -1,15 +1,8 @@
-"use strict";
 (() => {
-  const $ = (id) => document.getElementById(id), data = JSON.parse($("data").textContent), motion = data.motion;
-  const root = document.documentElement, css = {};
   const figure = $("figure"), recordings = [...document.querySelectorAll(".recording")], tip = $("tip");
-  let current = null, time = 0, playing = false, last = null;
+  let css = themed(), current = null, time = 0, playing = false, last = null;
 
-  function colours() {
-    const style = getComputedStyle(root);
-    for (const name of ["ink", "soft", "line", "floor", "accent", "body0", "body0l", "body0r", "body1", "body1l", "body1r", "c0", "c1", "c2"]) css[name] = style.getPropertyValue("--" + name).trim();
-  }
-  $("theme").addEventListener("click", () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; colours(); draw(); });
+  $("theme").addEventListener("click", () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; css = themed(); draw(); });
 
   // ---------------------------------------------------------------- tips
   document.addEventListener("pointermove", (event) => {
@@ -22,30 +15,15 @@
   });
 
   // ---------------------------------------------------------------- frames
-  const cache = new Map();
-  function values(i) {
-    if (!cache.has(i)) {
-      const bytes = Uint8Array.from(atob(motion.clips[i].m), (c) => c.charCodeAt(0));
-      cache.set(i, new Int16Array(bytes.buffer));
-    }
-    return cache.get(i);
-  }
-  function fit(canvas) {
-    const ratio = Math.min(devicePixelRatio || 1, 2), box = canvas.getBoundingClientRect(), g = canvas.getContext("2d");
-    canvas.width = Math.round(box.width * ratio);
-    canvas.height = Math.round(box.height * ratio);
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    return [g, box.width, box.height];
-  }
   function frameAt(info) { return Math.min(info.t - 1, Math.max(0, Math.round(time / info.d * (info.t - 1)))); }
 
   function body(g, wide, high, i) {
-    const info = motion.clips[i], all = values(i), size = motion.joints.length, dims = motion.dims, frame = frameAt(info);
+    const info = motion.clips[i], all = clip(i), size = motion.joints.length, dims = motion.dims, frame = frameAt(info);
     const c = Math.cos(info.y + .35), s = Math.sin(info.y + .35), scale = Math.min(wide * .45 / Math.max(info.w, 1e-6), high * .45 / Math.max(info.h, 1e-6));
     const joints = [];
     for (let k = 0; k < info.p * size; k++) {
       const at = (frame * info.p * size + k) * dims;
-      if (all[at] === -32768) { joints.push(null); continue; }
+      if (all[at] === MISSING) { joints.push(null); continue; }
       const x = all[at] * info.s, y = all[at + 1] * info.s, z = dims > 2 ? all[at + 2] * info.s : 0;
       joints.push([wide / 2 + (dims > 2 ? x * c + z * s : x) * scale, high / 2 - y * scale]);
     }
@@ -69,7 +47,7 @@
 
   const brief = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
   function signals(g, wide, high, i, seconds = 10) {
-    const info = motion.clips[i], all = values(i), nodes = motion.joints.length, dims = motion.dims, panel = (high - 18) / nodes;
+    const info = motion.clips[i], all = clip(i), nodes = motion.joints.length, dims = motion.dims, panel = (high - 18) / nodes;
     const span = Math.min(seconds, info.d), from = Math.min(Math.max(0, time - span / 2), info.d - span), rate = (info.t - 1) / info.d;
     g.font = "12px system-ui, sans-serif";
     for (let node = 0; node < nodes; node++) {
@@ -158,6 +136,5 @@
   }
   $("play").addEventListener("click", toggle);
   addEventListener("resize", draw);
-  colours();
   if (recordings.length) choose(recordings[0], recordings[0].dataset.seconds / 3);
 })();
