@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PRETRAIN, DISCOVER = "tests/oracles/test_pretrain.py", "tests/oracles/test_discover.py"
 DISTILL, EVALUATE = "tests/oracles/test_distill.py", "tests/oracles/test_evaluate.py"
 TABLES = "tests/reproduce/test_tables.py::test_every_figure_is_the_one_that_was_printed"
+DRAWS = "tests/methods/test_aimclr.py::test_every_clip_view_and_epoch_has_draws_of_its_own"
 PROBES = "tests/reproduce/test_tables.py::test_probes_are_each_papers_own"
 
 
@@ -75,6 +76,10 @@ MUTATIONS = (
         "engine",
     ),
     Mutation("pretrain: rate drops late", "** sum(epoch >= m for", "** sum(epoch > m for", PRETRAIN, "engine"),
+    Mutation(
+        "pretrain: one shift for query and key", "ids.to(self.store.device), view) for view", "ids, 0) for view", DRAWS
+    ),
+    Mutation("pretrain: shifts of the first epoch", "epoch, ids.to(self.store.device), view)", "0, ids, view)", DRAWS),
     Mutation(
         "discover: rate of fine-tuning late",
         "settings.finetune_lr if self.fine else",

@@ -16,6 +16,7 @@ from motet.core.rng import CounterRNG
 from motet.data.archive import MotionArchive
 from motet.data.extreme import Extreme, augment_extremely, padded_crop
 from motet.data.layouts import get as layout
+from motet.data.splits import split
 from motet.encoders.attention import energy_drop
 from motet.engine.checkpoint import load_checkpoint
 from motet.engine.run import Run
@@ -23,6 +24,7 @@ from motet.losses import distributional_divergence, info_nce, neighbour_mining
 from motet.methods import recipes
 from motet.methods.aimclr import AimCLR, AimCLRStreams, HaLPAimCLR
 from motet.methods.contrastive import ContrastiveStreams
+from motet.methods.learner import Pretraining
 from motet.methods.pretrain import resume
 from tests.conftest import stick
 from tests.methods.test_contrastive import clips
@@ -38,6 +40,20 @@ def host(options: AimCLR, streams: tuple[str, ...] = ("joint",), encoder: str = 
         built = {"name": "gru", "hidden": 4, "layers": 1, "mode": "causal"}
     made = options.network(streams, skeleton=stick(), persons=1, channels=3, encoder=built, epochs=4)
     return made.double()
+
+
+def test_every_clip_view_and_epoch_has_draws_of_its_own(small_archive: MotionArchive) -> None:
+    options = {"frames": 12, "crop_minimum": 1.0, "batch_size": 8, "queue_size": 16, "preprocess": "center", "seed": 4}
+    recipe = recipes.get("aimclr/small").with_options(options)
+    learner = Pretraining(recipe, small_archive, split(small_archive, "odd-even"), torch.device("cpu"))
+    ids = learner.store.ids[:8]
+    for epoch in (0, 2):
+        batch = learner.batch_of(ids, epoch)
+        shifted = [padded_crop(x, CounterRNG(4, epoch, ids, number), 1 / 6) for number, x in enumerate(batch.views)]
+        extremes = recipe.method.extremes  # type: ignore[attr-defined]
+        shifted[2] = augment_extremely(shifted[2], CounterRNG(4, epoch, ids, 2), extremes, learner.store.skeleton)
+        for found, expected in zip(batch.clips, shifted, strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_one_step_equals_the_algorithm_written_out() -> None:
