@@ -396,6 +396,23 @@ class Run:
             ) from error
 
 
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Say in one line that a file of weights cannot be read, and what to do.
+
+    Raises:
+        RunError: the file is missing or damaged, or does not fit what stands next to it.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError, *MISFITS) as error:
+        run = next((Run(p) for p in Path(path).absolute().parents if (p / "config.json").exists()), None)
+        remedy = "name another file" if run is None else run.renewal
+        raise RunError(f"{path}: the weights cannot be read ({in_line(error)}); {remedy}") from error
+
+
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write config.json with a digest of itself."""
     plain = json.loads(json.dumps({k: v for k, v in config.items() if k != "digest"}))

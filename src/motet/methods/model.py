@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
-from motet.core.text import counted, in_line, pasted
+from motet.core.text import counted, pasted
 from motet.data import inertial
 from motet.data.adapt import check_adaptable
 from motet.data.adapted import in_layout
@@ -30,7 +29,7 @@ from motet.engine.checkpoint import load_checkpoint
 from motet.engine.model import Card, Embedding, Network
 from motet.engine.model import Model as Face
 from motet.engine.options import encoder_options
-from motet.engine.run import Run
+from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import faces
 from motet.methods.frames import SECONDS, frame_features
@@ -140,7 +139,7 @@ class Model(Face):
 
         shape = run.recipe, Skeleton.from_dict(data["skeleton"]), data["persons"], len(data["channels"])
         path = run.path / "model.safetensors"
-        try:
+        with reading(path):
             if path.exists():
                 weights = read_tensors(path)[0]
                 check_size(lambda: cls(*shape, device="meta").encoders, weights)
@@ -161,8 +160,6 @@ class Model(Face):
                 model.encoders.load_state_dict(encoder_state(state, len(model.encoders)))
             else:
                 raise RunError(f"{run.path} has no weights yet; continue with `motet resume {pasted(run.path)}`")
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise RunError(f"{run.path}: the weights cannot be read ({in_line(error)}); {run.renewal}") from error
         model.device = torch.device(device)
         model.encoders.to(model.device)
         model.whitening = {s: part.to(model.device) for s, part in model.whitening.items()}

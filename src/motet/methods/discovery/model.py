@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -20,7 +19,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
-from motet.core.text import counted, in_line, pasted
+from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
@@ -30,7 +29,7 @@ from motet.data.skeletons import Skeleton
 from motet.engine.examples import Examples, of_archive
 from motet.engine.identity import changes
 from motet.engine.model import Card, Embedding, Model, Network, filled
-from motet.engine.run import Run
+from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import recipes
 from motet.methods.discovery.checks import check_recordings
@@ -384,7 +383,7 @@ def load(path: str | Path) -> Found:
             source_classes=len(config["known"]),
         )
 
-    try:
+    with reading(weights_path):
         weights = read_tensors(weights_path)[0]
         check_size(built, weights)
         with torch.random.fork_rng(devices=[]):
@@ -393,10 +392,8 @@ def load(path: str | Path) -> Found:
         for number, branch in enumerate(discovery.pair):
             branch.add_classifier(weights[f"branches.{number}.student.clusters.weight"])
         missing = discovery.load_state_dict(weights, strict=False)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise RunError(f"{weights_path} cannot be read ({in_line(error)}); discover again") from error
-    if missing.unexpected_keys or any(not k.endswith(".bank") for k in missing.missing_keys):
-        raise RunError(f"{weights_path} does not fit {folder}/config.json; discover again")
+        if missing.unexpected_keys or any(not k.endswith(".bank") for k in missing.missing_keys):
+            raise RuntimeError("config.json speaks of other networks")
     return Found(
         discovery,
         common,

@@ -13,7 +13,6 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError, DataError, MotetNote, RunError
@@ -27,7 +26,7 @@ from motet.data.archive import MotionArchive
 from motet.engine.examples import Examples
 from motet.engine.forms import Channels, Persons, StoredSkeleton
 from motet.engine.model import Card, Embedding, Model, Network
-from motet.engine.run import Run
+from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import folds
@@ -466,13 +465,11 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file of students."""
     if not file.exists():
         raise RunError(f"{file} is not a student: there is no such file; `motet distill` writes one when it ends")
-    try:
+    with reading(file):
         tensors, stored = read_tensors(file)
         facts: dict[str, Any] = json.loads(stored["student"])
         checked(FactsForm, facts, file)
-        return tensors, facts
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(f"{file} is not a student ({error}); `motet distill` writes one when it ends") from error
+    return tensors, facts
 
 
 def _trained(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], replica: int) -> npt.NDArray[np.int64] | None:

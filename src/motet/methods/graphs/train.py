@@ -12,7 +12,6 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
@@ -24,13 +23,13 @@ from motet.core.forms import checked
 from motet.core.options import Count, Layers
 from motet.core.rng import CounterRNG
 from motet.core.shards import Shard
-from motet.core.text import counted, in_line
+from motet.core.text import counted
 from motet.engine.examples import Examples
 from motet.engine.learner import Learner, Position, Stage
 from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.monitor import online_knn, spread
 from motet.engine.options import Loop
-from motet.engine.run import Run
+from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.engine.trainer import Trainer
 from motet.methods.graphs.augment import Draw, augment, with_loops
@@ -188,7 +187,7 @@ class GraphModel(Model):
         Raises:
             RunError: not such a file.
         """
-        try:
+        with reading(path):
             tensors, stored = read_tensors(Path(path))
             facts = json.loads(stored["gin"])
             checked(_Facts, facts, path)
@@ -196,10 +195,6 @@ class GraphModel(Model):
             check_size(lambda: GIN(*sizes), tensors)
             encoder = GIN(*sizes)
             encoder.load_state_dict(tensors)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise RunError(
-                f"{path} is not an encoder of graphs ({in_line(error)}); `motet graphs` writes them"
-            ) from error
         return cls(encoder.to(device), facts["node_labels"], facts["self_loops"])
 
 

@@ -13,7 +13,6 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from motet.core.errors import DataError, MotetNote, RunError
@@ -23,7 +22,7 @@ from motet.core.shards import Shard
 from motet.core.text import counted
 from motet.engine.examples import Examples
 from motet.engine.model import Card, Embedding, Model
-from motet.engine.run import Run
+from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods.distillation import faces
 from motet.methods.distillation.folds import default_rule, folds
@@ -217,12 +216,10 @@ def load(path: str | Path) -> RawStudent:
     """
     files = _files(Path(path))
     file = files[0]
-    try:
+    with reading(file):
         tensors, stored = read_tensors(file)
         facts: dict[str, Any] = json.loads(stored["raw student"])
         checked(_Facts, facts, file)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(f"{file} is not a student of recordings ({error}); `motet distill raw` writes one") from error
     options, targets = RawOptions.from_dict(facts["networks"]), tuple(facts["targets"])
     settings = settings_from_dict(facts["settings"]).networks
     shape = Shape(dict.fromkeys(targets, 1), frozenset(), targets, (), len(facts["classes"]))
