@@ -420,7 +420,7 @@ def _recipe(run: Run, count: int) -> list[Fact]:
     facts += [
         Fact(name.replace("_", " ").capitalize(), _text(options[name]), meaning)
         for name, meaning in OPTION_MEANINGS.items()
-        if name in options and not (name == "hidden" and options["encoder"] != "gru")
+        if name in options and (name != "hidden" or name in run.recipe.encoder.keywords)
     ]
     if count > 1:
         facts.append(Fact("Repetitions", str(count), "Trainings with other seeds; map and curves are of the first."))

@@ -17,6 +17,7 @@ from motet.methods.discovery.settings import SETTINGS
 from motet.methods.discovery.streams import NORM, StreamEncoder
 from motet.methods.discovery.views import whole_clips
 from tests.conftest import write_clips
+from tests.methods.test_pretrain import tiny
 
 Pair = tuple[MotionArchive, MotionArchive]
 
@@ -94,6 +95,31 @@ def test_a_run_from_weights_is_stored_resumed_and_labels_other_layouts(bodies: P
     again = resume(out, progress=False)
     assert again["rows"] == result["rows"]
     assert (out / "model.safetensors").read_bytes() == weights
+
+
+STARTS = {
+    "stgcn": {"width": 2, "feature_size": 6},
+    "gru": {"hidden": 3, "layers": 2},
+    "tcn": {"width": 5, "layers": 2, "kernel": 3},
+    "transformer": {"width": 8, "layers": 2, "heads": 2, "patch": 2},
+}
+
+
+@pytest.mark.parametrize("encoder", STARTS)
+def test_a_run_of_any_encoder_and_size_is_a_start(encoder: str, small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = tiny("moco", small_archive, tmp_path / "run", epochs=1, encoder=encoder, **STARTS[encoder])
+    learner = begun(plan(write_clips(tmp_path / "source", seed=4), small_archive, start=str(run.path), clusters=3))
+    own, trained = learner.discovery.pair[1].student["encoder"], run.model().encoders[0].state_dict()
+    found = own.state_dict()
+    assert all(any(torch.equal(x, y) for y in found.values() if y.shape == x.shape) for x in trained.values())
+
+
+def test_a_start_that_discovery_cannot_run(small_archive: MotionArchive, tmp_path: Path) -> None:
+    for encoder, option, value in (("gru", "mode", "bidirectional"), ("tcn", "causal", True)):
+        more = {"encoder": encoder, option: value, "epochs": 0}
+        run = tiny("moco", small_archive, tmp_path / encoder, **more)
+        with pytest.raises(ConfigError, match=rf"has encoders with --{option} {value}; discover runs those with"):
+            plan(write_clips(tmp_path / f"to {encoder}", seed=4), small_archive, start=str(run.path))
 
 
 @pytest.mark.parametrize("encoder", ["tcn", "transformer"])

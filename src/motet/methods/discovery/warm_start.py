@@ -84,10 +84,12 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
             f"the target is {target.skeleton.name!r} with {len(target.channels)}; start from a run on the target's "
             f"own layout"
         )
-    if encoder.encoder == "gru" and encoder.mode != "causal":
-        raise ConfigError(f"{settings.start} has a {encoder.mode} GRU; discover runs the causal one")
-    if encoder.encoder == "tcn" and encoder.causal:
-        raise ConfigError(f"{settings.start} has a causal TCN; discover runs the one that sees whole clips")
+    for option in ("mode", "causal"):  # which discover leaves as they are by default
+        value, usual = encoder.keywords.get(option), getattr(type(encoder)(), option)
+        if value not in (None, usual):
+            raise ConfigError(
+                f"{settings.start} has encoders with --{option} {value}; discover runs those with --{option} {usual}"
+            )
     form = None
     if one:
         for archive in (source, target):
@@ -97,7 +99,8 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
     if encoder.encoder == "gru":
         return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers), form
     if encoder.encoder == "stgcn":
-        return replace(changed, encoder="stgcn", width=16, feature_size=256), form
+        width = encoder.width or Settings.width
+        return replace(changed, encoder="stgcn", width=width, feature_size=encoder.feature_size), form
     options: dict[str, Any] = {n: getattr(encoder, n) for n in ("encoder", "layers", "kernel", "heads", "patch")}
     size: dict[str, Any] = {
         "hidden": encoder.hidden if "hidden" in encoder.keywords else encoder.width or WIDTH,
