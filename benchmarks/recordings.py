@@ -1,6 +1,7 @@
 """Recordings to answers: what `motet fit` and `motet segment` reach, for docs/results/recordings.md.
 
 python -m benchmarks.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
+    [--candidates statistics+trees network] [--without fit]
 
 DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``. What is
 there is not done again, so an interrupted call continues; the last lines are the tables. Baselines without labels are
@@ -51,12 +52,13 @@ class Set:
 
 
 SETS = {
-    "watch": Set("streams", "long/sp_sw_har.npz", {"streams": ("watch",)}, states=(5,), shortest=1.0),
-    "phone": Set("streams", "long/sp_sw_har.npz", {"streams": ("phone",)}, states=(5,), shortest=1.0),
-    "both": Set("streams", "long/sp_sw_har.npz", states=(5,), shortest=1.0),
+    "watch": Set("streams", "long/sp_sw_har.npz", {"streams": ("watch",)}, states=(5, None), shortest=1.0),
+    "phone": Set("streams", "long/sp_sw_har.npz", {"streams": ("phone",)}, states=(5, None), shortest=1.0),
+    "both": Set("streams", "long/sp_sw_har.npz", states=(5, None), shortest=1.0),
     "mocap6": Set("npz", "long/mocap6.npz", fit={"by": "recordings"}, states=(9, 12, None)),
     "kard": Set("npz", "skeleton/kard.npz", states=(18, None), stitched=True),
     "utd-mhad": Set("npz", "skeleton/utd_mhad.npz", states=(27, None), stitched=True),
+    "utd-inertial": Set("npz", "skeleton/utd_mhad.npz", {"sensor": "inertial"}, states=(27, None), stitched=True),
 }
 
 
@@ -72,12 +74,13 @@ def recordings(name: str, data: Path, out: Path, seed: int) -> motet.MotionArchi
     return motet.MotionArchive.open(long) if long.exists() else stitch(path, long, seed=seed)
 
 
-def fitted(name: str, data: Path, out: Path, seed: int) -> dict[str, Any]:
+def fitted(name: str, data: Path, out: Path, seed: int, candidates: list[str] | None) -> dict[str, Any]:
     """Scores of every candidate and of the choice, as `motet fit --json` has them."""
-    path = out / f"{name}-fit-{seed}.json"
+    path = out / f"{name}-{' '.join(candidates or ['fit'])}-{seed}.json"
     if not path.exists():
         archive = recordings(name, data, out, seed)
-        model = motet.fit(archive, out / f"{name}-model-{seed}", seed=seed, overwrite=True, **SETS[name].fit)
+        options = {"candidates": candidates, "seed": seed, "overwrite": True, **SETS[name].fit}
+        model = motet.fit(archive, out / f"{name}-model-{seed}", **options)
         path.write_text(json.dumps(model.config, indent=1))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -129,15 +132,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/recordings"))
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--candidates", nargs="+", help="of motet fit; by default its own")
     parser.add_argument("--without", choices=("fit", "segment", "baselines"), nargs="*", default=[])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only:
         for seed in given.seeds:
             if "fit" not in given.without:
-                found = fitted(name, given.data, given.out, seed)
+                found = fitted(name, given.data, given.out, seed, given.candidates)
                 for row in [*found["candidates"], {"name": "the choice", **found["expected"]}]:
-                    print(f"{name} | {seed} | {row['name']} | {100 * row['accuracy']:.1f} / {100 * row['f1@50']:.1f}")
+                    scores = f"{100 * row['accuracy']:.1f} / {100 * row['f1@50']:.1f}"
+                    print(f"{name} | {seed} | {row['name']} | {scores}", flush=True)
             # nothing is drawn in a segmentation, so only the order of stitched clips differs between seeds
             again = SETS[name].stitched or seed == given.seeds[0]
             for states in SETS[name].states if again and "segment" not in given.without else ():

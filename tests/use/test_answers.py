@@ -21,7 +21,7 @@ from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, repetitions
 from motet.use.search import search
-from motet.use.segment import merged, recurring, refined, segment
+from motet.use.segment import clustered, merged, nearest, recurring, refined, segment, spread, watcher
 from motet.use.signals import Layout
 from tests.use.made import CLASSES, FPS, movement, recordings
 
@@ -60,6 +60,35 @@ def test_a_state_recurs_in_another_recording() -> None:
     pieces = [(0, 0, 10), (0, 10, 20), (1, 0, 10), (1, 10, 30)]
     assert recurring(pieces, np.array([0, 1, 0, 2]), 2) == pytest.approx(20 / 50)
     assert recurring([(0, 0, 10), (0, 10, 20), (0, 20, 40)], np.array([0, 1, 0]), 1) == pytest.approx(30 / 40)
+
+
+def test_the_last_state_explains_something(archive: MotionArchive) -> None:
+    x = np.concatenate([np.repeat([0.0, 10.0, 24.0], 20), np.repeat([0.0, 10.0, 24.0], 20)])[:, None]
+    x += np.random.default_rng(0).normal(0, 0.3, x.shape)
+    pieces = [(r, a, a + 2) for r in (0, 1) for a in range(0, 60, 2)]
+    best, evidence, worth, own = clustered([x[:60], x[60:]], pieces, None, archive, most=4)
+    assert set(evidence) == set(worth) == {2, 3, 4}
+    assert evidence[4] >= 0.98, "the fourth recurs"
+    assert worth[3] > 1 > 0.4 > worth[4] > 0.028, "but noise can be split for long"
+    assert best == 4
+    assert len(np.unique(own)) == 4
+
+
+def test_pieces_move_to_the_nearest_state_and_long_ones_count_more() -> None:
+    means, own = np.array([[0.0], [4.0], [7.0]]), np.array([0, 0, 1])
+    assert nearest(means, np.array([1.0, 1, 1]), own).tolist() == [0, 0, 1]
+    assert nearest(means, np.array([100.0, 1, 1]), own).tolist() == [0, 1, 1]
+
+
+def test_a_sensor_is_seen_in_its_own_deviations() -> None:
+    layout, random = Layout(layouts.get("imu-2"), 1, 3, 50.0), np.random.default_rng(0)
+    frames = random.normal(5, [[2.0], [300.0]], (4000, 1, 2, 3))
+    assert spread([frames, frames], layout) == pytest.approx([2, 2, 2, 300, 300, 300, 2, 300], rel=0.05)
+    other = frames * np.array([9.81, 0.0175])[:, None]  # g and degrees to metres and radians
+    seen, same = (watcher([f], layout, 1.0)(f) for f in (frames, other))
+    assert np.allclose(seen, same, atol=1e-6)
+    assert len(seen) == 10
+    assert all((kind is seen[0]) == (i < 5) for i, kind in enumerate(seen)), "how it is held counts as much as movement"
 
 
 def test_states_that_cannot_be_found(archive: MotionArchive) -> None:

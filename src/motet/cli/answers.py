@@ -128,7 +128,7 @@ class Segment(Replacing):
     """CSV to write: recording, start, end, state"""
     states: int | None = None
     """number of states; by default as many as recur"""
-    most: int = 20
+    most: int = 60
     """largest number of states that is tried"""
     shortest: float = 3.0
     """seconds that a piece lasts on average: more gives fewer, longer bouts"""
@@ -147,7 +147,7 @@ def segment(args: Sequence[str]) -> int:
     more = "; it is the largest number tried, so try more with --most" if found.limited else ""
     return given.done(
         f"{given.out}: {counted(found.count, 'state')}, {counted(len(found.table), 'bout')}{more}",
-        {"states": found.count, "evidence": found.evidence},
+        {"states": found.count, "evidence": found.evidence, "worth": found.worth},
     )
 
 

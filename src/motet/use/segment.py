@@ -1,8 +1,8 @@
 """States of recordings without labels: what recurs, when it begins, how many there are.
 
 Adjacent moments are merged bottom-up into pieces, pieces of all recordings are clustered together (Ward 1963,
-https://doi.org/10.1080/01621459.1963.10500845), and a hidden semi-Markov model moves the borders: means, durations and
-transitions are those of the pieces.
+https://doi.org/10.1080/01621459.1963.10500845, then k-means from there), and a hidden semi-Markov model moves the
+borders: means, durations and transitions are those of the pieces.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from motet.use.signals import Layout, check_length, present, signals
 from motet.use.windows import Float, Rocket, Statistics, window_means
 
 Integers = npt.NDArray[np.int64]
+Look = Callable[[Float], list[Float]]
 LAGS = (0.06, 0.12, 0.25, 0.5)
 DIMENSIONS = 30
 _FLOOR = 0.02  # added to deviations before their logarithm, in units of the signals
+_STILL = 0.25  # the same for sensors, in deviations of the node
 _EVIDENCE = 6.0  # of all moments of a piece that lasts as long as pieces do on average
-MOST = 20
+MOST = 60
 _RECURRING = 0.98
+_WORTH = 0.028
 COLUMNS = ("recording", "start", "end", "state")
 
 
@@ -43,8 +46,9 @@ class States:
     Attributes:
         table: recording, start, end (seconds), state.
         count: K, the number of states.
-        evidence: for each number of states that was tried, the share of time in states that recur; the largest number
-            whose share is at least .98 is chosen.
+        evidence: for each number of states that was tried, the share of time in states that recur.
+        worth: for each, the share of what the states leave unexplained (variance within them) that comes back without
+            the last one. The largest number is chosen of which at least .98 recur and the last is worth .028.
         labels: (n,) state of each tick of each recording, -1 where nothing was recorded.
         layout: of the recordings.
         limited: the number was not given and is the largest that was tried, so there may be more.
@@ -53,6 +57,7 @@ class States:
     table: pl.DataFrame
     count: int
     evidence: dict[int, float]
+    worth: dict[int, float]
     labels: list[Integers]
     layout: Layout
     limited: bool = False
@@ -74,7 +79,8 @@ def segment(
     Args:
         archive: recordings of one layout.
         out: CSV to write: recording, start, end (seconds), state.
-        states: K; by default the largest number of states that recur, in other recordings or (of one recording) later.
+        states: K; by default the largest number of states that recur, in other recordings or (of one recording) later,
+            of which the last explains something.
         most: largest number of states that is tried, where ``states`` is not given.
         shortest: seconds that a piece lasts on average before pieces are clustered: more gives fewer, longer bouts.
             Features look at half as much, unless they are named.
@@ -99,14 +105,14 @@ def segment(
     if not shortest > 0:
         raise ConfigError(f"shortest is {shortest}; it must be a positive number of seconds")
     layout = Layout.of(source)
-    look = looker(source, features, shortest / 2, LAGS)
     for index in range(len(source)):
         check_length(source, index, shortest / 2)
     frames = [source.clip(i) for i in range(len(source))]
+    look = looker(source, features, watcher(frames, layout, shortest / 2))
     z = embedded([look(f) for f in frames])
     step = layout.hop / layout.fps
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
-    count, evidence, own = clustered(z, pieces, states, source, most)
+    count, evidence, worth, own = clustered(z, pieces, states, source, most)
     labels = refined(z, pieces, own, count, _EVIDENCE / shortest)
     there = [present(f)[layout.centres(len(f))] for f in frames]
     labels = [np.where(t, y, -1) for t, y in zip(there, labels, strict=True)]
@@ -121,39 +127,76 @@ def segment(
     if track is not None:
         named = table.with_columns(label=pl.format("state {}", "state"), rater=pl.lit("motet"))
         source.tracks.save(track, named.drop("state"))
-    return States(table, count, evidence, labels, layout, limited=bool(evidence) and count == max(evidence))
+    return States(table, count, evidence, worth, labels, layout, limited=bool(evidence) and count == max(evidence))
 
 
-def looker(
-    archive: MotionArchive, features: str | None, window: float, lags: Sequence[float]
-) -> Callable[[Float], list[Float]]:
-    """Frames of a recording → kinds of features of every tick, by their name or those of :func:`moments`.
+def looker(archive: MotionArchive, features: str | None, usual: Look) -> Look:
+    """Frames of a recording → kinds of features of every tick, by their name or the ``usual`` ones.
 
     What an encoder gives has one scale; statistics and random convolutions have one a column.
     """
     layout = Layout.of(archive)
     if features is None:
-        return lambda frames: moments(frames, layout, window, lags)
+        return usual
     dense = features_named(features, archive)
     if isinstance(dense, Statistics | Rocket):
         return lambda frames: list(dense(frames, layout).T[:, :, None])
     return lambda frames: [dense(frames, layout)]
 
 
-def moments(frames: Float, layout: Layout, window: float, lags: Sequence[float]) -> list[Float]:
+def watcher(recordings: Sequence[Float], layout: Layout, window: float) -> Look:
+    """The :func:`moments` by which states are seen.
+
+    Sensors have units of their own, so each node's signals are divided by its deviation over all recordings; and how it
+    is held counts as much as all kinds of movement together.
+    """
+    if layout.skeleton.kind != "sensor":
+        return lambda frames: moments(frames, layout, window, LAGS)
+    scale = spread(recordings, layout)
+
+    def look(frames: Float) -> list[Float]:
+        held, *moved = moments(frames, layout, window, LAGS, scale, _STILL)
+        return [held] * len(moved) + moved
+
+    return look
+
+
+def spread(recordings: Sequence[Float], layout: Layout) -> npt.NDArray[np.float64]:
+    """(S,) deviation of each signal of sensors, one for the axes of a node and its magnitude."""
+    first, second, count = 0.0, 0.0, 0
+    for frames in recordings:
+        x = frames[present(frames)].reshape(-1, layout.persons * len(layout.skeleton), layout.channels)
+        first, second, count = (
+            first + x.sum(axis=0, dtype=float),
+            second + (x.astype(float) ** 2).sum(axis=0),
+            count + len(x),
+        )
+    nodes = np.sqrt(np.maximum(second / count - (first / count) ** 2, 1e-12).mean(axis=1))
+    return np.concatenate([np.repeat(nodes, layout.channels), nodes])
+
+
+def moments(
+    frames: Float,
+    layout: Layout,
+    window: float,
+    lags: Sequence[float],
+    scale: npt.NDArray[np.float64] | float = 1.0,
+    floor: float = _FLOOR,
+) -> list[Float]:
     """Kinds of features of every tick: means over ``window`` seconds, logarithms of deviations and of changes.
 
-    A logarithm, because a movement is twice another whether both are large or small.
+    A logarithm, because a movement is twice another whether both are large or small; signals are divided by ``scale``
+    and ``floor`` is added first.
     """
-    x = signals(frames, layout).astype(np.float64)
+    x = signals(frames, layout).astype(np.float64) / scale
     at, width, offset = layout.centres(len(x)), max(2, round(window * layout.fps)), x.mean(axis=0)
     mean = window_means(x - offset, at, width)
     square = window_means((x - offset) ** 2, at, width)
-    found = [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + _FLOOR)]
+    found = [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + floor)]
     for lag in sorted({max(1, round(s * layout.fps)) for s in lags}):
         change = np.zeros_like(x)
         change[lag:] = (x[lag:] - x[:-lag]) ** 2
-        found.append(np.log(np.sqrt(window_means(change, at, width)) + _FLOOR))
+        found.append(np.log(np.sqrt(window_means(change, at, width)) + floor))
     return list(found)
 
 
@@ -208,8 +251,8 @@ def clustered(
     states: int | None,
     archive: MotionArchive,
     most: int = MOST,
-) -> tuple[int, dict[int, float], Integers]:
-    """Number of states, evidence for each number that was tried, and the state of each piece."""
+) -> tuple[int, dict[int, float], dict[int, float], Integers]:
+    """Number of states, evidence and worth of each number that was tried, and the state of each piece."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if len(pieces) < (states or 3):
@@ -223,13 +266,24 @@ def clustered(
     def cut(count: int) -> Integers:
         return np.asarray(fcluster(tree, count, "maxclust") - 1, dtype=np.int64)
 
+    weight = np.array([b - a for _, a, b in pieces], dtype=float)
     if states is not None:
-        return states, {}, cut(states)
-    evidence = {}
-    for count in range(2, min(most, len(pieces) - 1) + 1):
-        evidence[count] = recurring(pieces, cut(count), len(z))
-    best = max((k for k, share in evidence.items() if share >= _RECURRING), default=2)
-    return best, evidence, cut(best)
+        return states, {}, {}, nearest(means, weight, cut(states))
+    tried = range(2, min(most, len(pieces) - 1) + 1)
+    evidence = {k: recurring(pieces, cut(k), len(z)) for k in tried}
+    added = tree[:, 2] ** 2 / 2  # variance within states that each merging adds
+    worth = {k: float(added[-k + 1] / (added[: -k + 1].sum() + 1e-12)) for k in tried}
+    best = max((k for k in tried if evidence[k] >= _RECURRING and worth[k] >= _WORTH), default=2)
+    return best, evidence, worth, nearest(means, weight, cut(best))
+
+
+def nearest(means: Float, weight: Float, own: Integers) -> Integers:
+    """States of pieces by k-means that begins with the states ``own``; ``weight`` is how long each piece lasts."""
+    from sklearn.cluster import KMeans
+
+    centres = np.stack([means[own == k].mean(axis=0) for k in np.unique(own)])
+    found = KMeans(len(centres), init=centres, n_init=1).fit(means, sample_weight=weight)
+    return np.asarray(found.labels_, dtype=np.int64)
 
 
 def recurring(pieces: Sequence[tuple[int, int, int]], own: Integers, recordings: int) -> float:
