@@ -19,7 +19,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.exchange import export
 from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
-from motet.use.count import count, repetitions
+from motet.use.count import count, likeness, repetitions
 from motet.use.search import search
 from motet.use.segment import clustered, merged, nearest, recurring, refined, segment, spread, watcher
 from motet.use.signals import Layout
@@ -213,6 +213,22 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
         assert np.abs(own["start"].to_numpy()[1:] - true[1:-1]).max() < 0.25
         assert own["similarity"].min() > 0.85
         assert own["range"].is_between(0.8, 1).all()
+
+
+def test_a_drift_of_posture_hides_no_repetition() -> None:
+    lifts = np.tile(1 - np.cos(np.linspace(0, 2 * np.pi, 45)), 3)[:, None, None, None]
+    lean = np.linspace(0, 3, len(lifts))[:, None, None, None] ** 2
+    frames = lifts * np.array([1, 0.5, 0.2]) + lean * np.array([0.3, 1, 0.1])
+    found = repetitions(np.repeat(frames, 2, axis=2).astype(np.float32), Layout(layouts.get("imu-2"), 1, 3, 30.0))
+    assert [round(a / 45) for a, *_ in found] == [0, 1, 2]
+
+
+def test_likeness_is_a_correlation_of_what_overlaps() -> None:
+    turn = 2 * np.pi * np.arange(100) / 40
+    found = likeness(np.stack([5 + np.sin(turn), np.cos(turn)], axis=1), 60)
+    assert found[[0, 20, 40]] == pytest.approx([1, -1, 1], abs=0.05)
+    random = np.random.default_rng(0).normal(size=(50, 1))
+    assert likeness(random, 30)[7] == pytest.approx(np.corrcoef(random[:-7, 0], random[7:, 0])[0, 1])
 
 
 def test_nothing_recurs_in_noise_or_rest() -> None:

@@ -1,12 +1,14 @@
 """Repetitions of a cyclic movement: how many, when, how fast, how wide, how similar.
 
-The period is the lag at which the whole recording resembles itself most (autocorrelation of its principal components);
-repetitions are the stretches between the turning points of the first component that are about a period apart.
+The period is the lag at which the whole recording resembles itself most (correlation of its principal components with
+themselves, each overlap about its own mean); where nothing recurs, drifts of posture are taken away first, slow ones to
+fast ones. Repetitions are the stretches between the turning points of the first component, without what changes more
+slowly than two periods, that are about a period apart.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,10 @@ from motet.use.signals import Layout, moving_mean, signals
 COLUMNS = ("recording", "repetition", "start", "end")
 MEASURES = ("label", "seconds", "range", "similarity")
 _SHORTEST = 0.4  # seconds of a repetition
-_RESEMBLES = 0.25  # autocorrelation from which a movement is cyclic
+_RESEMBLES = 0.5  # correlation from which a movement is cyclic
+_DRIFTS = (4.0, 2.0, 1.0)  # seconds
 _SMOOTH = 0.15  # seconds
+_MOVES = 1e-3  # least change of a signal that moves
 _POINTS = 32  # to which repetitions are stretched to be compared
 Float = npt.NDArray[np.float64]
 
@@ -95,15 +99,17 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     if len(frames) < 2 * _SHORTEST * layout.fps:
         return []
     x = moving_mean(signals(frames, layout).astype(np.float64), max(1, round(_SMOOTH * layout.fps)))
-    x = x - x.mean(axis=0)
-    values, vectors = np.linalg.eigh(x.T @ x / len(x))
-    if values[-1] < 1e-8:
+    if np.ptp(x, axis=0).max() < _MOVES:
         return []
-    z = x @ vectors[:, ::-1][:, :4]
-    found = period(z, layout.fps)
+    slow = [round(s * layout.fps) for s in _DRIFTS]
+    seen = chain([x], (x - moving_mean(x, w) for w in slow if w < len(x)))
+    found = next(filter(None, (period((y - y.mean(axis=0)) @ _axes(y), layout.fps) for y in seen)), None)
     if found is None:
         return []
-    main = z[:, 0] if z[0, 0] <= 0 else -z[:, 0]  # rest, where recordings begin, is low
+    fast = x - moving_mean(x, min(2 * found, len(x)))
+    axes = _axes(fast)
+    axes *= -np.sign(fast[0] @ axes[:, 0]) or 1.0  # rest, where recordings begin, is low
+    main, z = fast @ axes[:, 0], (x - x.mean(axis=0)) @ axes
     padded = np.concatenate([[main.min()], main, [main.min()]])
     tops, _ = find_peaks(padded, distance=max(1, 0.6 * found), prominence=0.6 * main.std())
     tops = tops - 1
@@ -114,29 +120,47 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     edges = [first + int(np.argmin(main[first : tops[0] + 1])), *lows, int(tops[-1] + np.argmin(main[tops[-1] : last]))]
     pairs = [(a, b) for a, b in pairwise(edges) if b - a >= _SHORTEST * layout.fps / 2]
     shapes = np.stack([_stretched(z[a:b]) for a, b in pairs])
-    widths = np.array([np.ptp(main[a:b]) for a, b in pairs])
+    widths = np.array([np.ptp(z[a:b, 0]) for a, b in pairs])
     mean = shapes.mean(axis=0).ravel()
     similarity = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
     return [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, similarity, strict=True)]
 
 
+def _axes(x: Float) -> Float:
+    """(S, 4) first principal axes of (T, S) signals."""
+    x = x - x.mean(axis=0)
+    return np.asarray(np.linalg.eigh(x.T @ x)[1][:, :-5:-1])
+
+
 def period(z: Float, fps: float) -> int | None:
-    """Frames of a cycle: the first high peak of the autocorrelation of (T, D) components; None if nothing recurs."""
+    """Frames of a cycle: the first high peak of the :func:`likeness` of (T, D) components; None if nothing recurs."""
     from scipy.signal import find_peaks
 
-    size = 1 << (2 * len(z) - 1).bit_length()
-    spectrum = np.abs(np.fft.rfft(z, size, axis=0)) ** 2
-    correlation = np.fft.irfft(spectrum.sum(axis=1), size)[: len(z)]
-    correlation = correlation / correlation[0] * len(z) / np.arange(len(z), 0, -1)
     low, high = max(1, round(_SHORTEST * fps)), len(z) * 2 // 3
     if high <= low + 2:
         return None
-    peaks, _ = find_peaks(correlation[:high], prominence=0.1)
+    correlation = likeness(z, high)
+    peaks, _ = find_peaks(correlation, prominence=0.05)
     peaks = peaks[(peaks >= low) & (correlation[peaks] >= _RESEMBLES)]
     if not len(peaks):
         return None
     strong = peaks[correlation[peaks] >= 0.6 * correlation[peaks].max()]
     return int(strong[0])
+
+
+def likeness(z: Float, lags: int) -> Float:
+    """(lags,) correlation of (T, D) components with themselves that many frames later, both about their own means."""
+    size, lag = 1 << (2 * len(z) - 1).bit_length(), np.arange(lags)
+    product = np.fft.irfft((np.abs(np.fft.rfft(z, size, axis=0)) ** 2).sum(axis=1), size)[:lags]
+    first = np.concatenate([np.zeros((1, z.shape[1])), np.cumsum(z, axis=0)])
+    second = np.concatenate([[0.0], np.cumsum((z**2).sum(axis=1))])
+    count, early, late = len(z) - lag, first[len(z) - lag], first[-1] - first[lag]
+    energy = (
+        second[len(z) - lag] - (early**2).sum(axis=1) / count,
+        second[-1] - second[lag] - (late**2).sum(axis=1) / count,
+    )
+    scale = np.sqrt(np.maximum(energy[0] * energy[1], 1e-12))
+    return np.asarray((product - (early * late).sum(axis=1) / count) / scale)
 
 
 def _stretched(part: Float) -> Float:
