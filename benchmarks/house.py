@@ -90,6 +90,9 @@ def main() -> None:
     print(f"functions above 60 lines without docstring: {bare}")
     print(f"modules that go backward: {len(loops)} ({', '.join(loops)})")
     print(f"isinstance of an encoder outside its room: {sum(len(re.findall(named, t)) for t in outside.values())}")
+    asked = r"encoder\"?\]? (==|!=|in) [(\"]"
+    by_name = sum(len(re.findall(asked, t)) for t in outside.values())
+    print(f"comparisons with the name of an encoder outside its room: {by_name}")
     comparisons = sum(len(re.findall(r'method == "', t)) for t in texts.values())
     print(f"comparisons with the name of a method: {comparisons}")
     print(f"links to papers in losses, README and method pages: {len(re.findall('arxiv|doi[:.]', linked.lower()))}")
