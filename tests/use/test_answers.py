@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from io import BytesIO, TextIOWrapper
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -21,8 +22,8 @@ from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, likeness, repetitions
 from motet.use.search import search
-from motet.use.segment import clustered, merged, nearest, recurring, refined, segment, spread, watcher
-from motet.use.signals import Layout
+from motet.use.segment import clustered, merged, moments, nearest, recurring, refined, segment, spread, watcher
+from motet.use.signals import Layout, signals
 from tests.use.made import CLASSES, FPS, movement, recordings
 
 
@@ -89,6 +90,23 @@ def test_a_sensor_is_seen_in_its_own_deviations() -> None:
     assert np.allclose(seen, same, atol=1e-6)
     assert len(seen) == 10
     assert all((kind is seen[0]) == (i < 5) for i, kind in enumerate(seen)), "how it is held counts as much as movement"
+
+
+def test_moments_are_windows_of_signals_and_take_little_memory() -> None:
+    layout = Layout(layouts.get("imu-2"), 1, 3, 50.0)
+    frames = np.random.default_rng(0).normal(3, 1, (100_000, 1, 2, 3)).astype(np.float32)
+    tracemalloc.start()
+    mean, spread_, change = moments(frames, layout, 0.4, (0.1,), scale=2.0, floor=0.5)
+    peak = tracemalloc.get_traced_memory()[1] - mean.nbytes * 3
+    tracemalloc.stop()
+    x = signals(frames, layout).astype(np.float64) / 2
+    assert peak < 1.6 * x.nbytes, "what is made of one signal at a time"
+    at = layout.hop // 2 + 40 * layout.hop
+    window = slice(at - 10, at + 10)
+    assert mean[40] == pytest.approx(x[window].mean(axis=0))
+    assert spread_[40] == pytest.approx(np.log(x[window].std(axis=0) + 0.5))
+    step = x[window] - x[window.start - 5 : window.stop - 5]
+    assert change[40] == pytest.approx(np.log(np.sqrt((step**2).mean(axis=0)) + 0.5))
 
 
 def test_states_that_cannot_be_found(archive: MotionArchive) -> None:

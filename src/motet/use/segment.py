@@ -188,26 +188,37 @@ def moments(
     A logarithm, because a movement is twice another whether both are large or small; signals are divided by ``scale``
     and ``floor`` is added first.
     """
-    x = signals(frames, layout).astype(np.float64) / scale
-    at, width, offset = layout.centres(len(x)), max(2, round(window * layout.fps)), x.mean(axis=0)
-    mean = window_means(x - offset, at, width)
-    square = window_means((x - offset) ** 2, at, width)
-    found = [mean + offset, np.log(np.sqrt(np.maximum(square - mean**2, 0)) + floor)]
-    for lag in sorted({max(1, round(s * layout.fps)) for s in lags}):
-        change = np.zeros_like(x)
-        change[lag:] = (x[lag:] - x[:-lag]) ** 2
-        found.append(np.log(np.sqrt(window_means(change, at, width)) + floor))
+    x, steps = signals(frames, layout), sorted({max(1, round(s * layout.fps)) for s in lags})
+    at, width = layout.centres(len(x)), max(2, round(window * layout.fps))
+    scale = np.broadcast_to(scale, x.shape[1])
+    offset = x.mean(axis=0, dtype=np.float64) / scale
+    found = np.empty((2 + len(steps), len(at), x.shape[1]))
+    for column in range(x.shape[1]):  # one by one, for memory
+        own = x[:, column, None] / scale[column]
+        centred = own - offset[column]
+        mean = window_means(centred, at, width)
+        square = window_means(np.square(centred, out=centred), at, width)
+        kinds = [np.sqrt(np.maximum(square - mean**2, 0))]
+        for lag in steps:
+            change = np.zeros_like(own)
+            change[lag:] = (own[lag:] - own[:-lag]) ** 2
+            kinds.append(np.sqrt(window_means(change, at, width)))
+        found[0, :, column] = mean[:, 0] + offset[column]
+        found[1:, :, column] = np.log(np.concatenate(kinds, axis=1) + floor).T
     return list(found)
 
 
 def embedded(recordings: Sequence[list[Float]]) -> list[npt.NDArray[np.float64]]:
     """(n, D) of each recording: kinds of features scaled to equal variance, then principal components of all."""
-    kinds = [np.concatenate([r[k] for r in recordings]) for k in range(len(recordings[0]))]
-    scaled = [(x - x.mean(axis=0)) / (np.sqrt(x.var(axis=0).mean()) + 1e-9) for x in kinds]
-    whole = np.concatenate(scaled, axis=1)
+    lengths, widths = [len(r[0]) for r in recordings], [k.shape[1] for k in recordings[0]]
+    whole, end = np.empty((sum(lengths), sum(widths))), 0
+    for kind, width in enumerate(widths):
+        x = np.concatenate([r[kind] for r in recordings])
+        whole[:, end : end + width] = (x - x.mean(axis=0)) / (np.sqrt(x.var(axis=0).mean()) + 1e-9)
+        end += width
     _, vectors = np.linalg.eigh(whole.T @ whole)
     z = whole @ vectors[:, ::-1][:, :DIMENSIONS]
-    return np.split(z, np.cumsum([len(r[0]) for r in recordings])[:-1])
+    return np.split(z, np.cumsum(lengths)[:-1])
 
 
 def merged(x: npt.NDArray[np.float64], count: int, atom: int = 3) -> list[tuple[int, int]]:

@@ -23,6 +23,7 @@ Float = npt.NDArray[np.floating[Any]]
 Array = npt.NDArray[np.float32]
 TICKS = 10.0  # decisions per second
 SAMPLES = 25.0  # samples per second that a network sees
+_BLOCK = 1 << 16  # frames
 _HEADING = 0.5  # seconds over which the heading of a body is averaged
 _LATERAL = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"))
 
@@ -102,9 +103,13 @@ def present(frames: Float) -> npt.NDArray[np.bool_]:
 def signals(frames: Float, layout: Layout) -> Array:
     """(T, S) signals of (T, P, V, C) frames; zero where nothing was recorded."""
     if layout.skeleton.kind == "sensor":
-        values = frames.reshape(len(frames), -1).astype(np.float32)
-        magnitude = np.linalg.norm(frames, axis=-1).reshape(len(frames), -1)
-        return np.concatenate([values, magnitude], axis=1, dtype=np.float32)
+        values = frames.reshape(len(frames), -1)
+        found = np.empty((len(frames), values.shape[1] + values.shape[1] // frames.shape[-1]), dtype=np.float32)
+        found[:, : values.shape[1]] = values
+        for begin in range(0, len(frames), _BLOCK):
+            part = frames[begin : begin + _BLOCK]
+            found[begin : begin + _BLOCK, values.shape[1] :] = np.linalg.norm(part, axis=-1).reshape(len(part), -1)
+        return found
     parts = [_body(frames[:, p], layout) for p in range(frames.shape[1])]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 

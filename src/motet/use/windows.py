@@ -37,7 +37,9 @@ class Dense(Protocol):
 
 
 def _sums(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    found = np.zeros((len(values) + 1, values.shape[1]))
+    np.cumsum(values, axis=0, out=found[1:])
+    return found
 
 
 def _window(sums: npt.NDArray[np.float64], at: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.float64]:
