@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from motet.use.classifiers import balanced
 from motet.use.durations import Chain, Durations
 
 
@@ -78,6 +79,15 @@ def test_a_flicker_is_smoothed_away_and_a_bout_is_not() -> None:
     found = chain.decode(p)
     assert found[10] == 0
     assert np.array_equal(found, labels[0])
+
+
+def test_probabilities_are_divided_by_the_shares_that_a_classifier_assumes() -> None:
+    """Rare classes are lifted by the square root of their share when it is fitted, so the other root is left."""
+    labels = np.repeat([0, 1], [899, 99])
+    prior = Durations.fit([labels], 2).prior
+    assert prior[0] / prior[1] == pytest.approx(3.0)
+    lifted = np.bincount(labels, balanced(labels, 2))
+    assert lifted / lifted.sum() == pytest.approx(prior, abs=0.01)
 
 
 def test_a_class_that_was_never_seen_is_not_favoured() -> None:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from motet.use.durations import BALANCE
+
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]
@@ -31,7 +33,7 @@ def thinned(labels: Integers, most: int = _MOST_ROWS) -> Integers:
     return rows[:: max(1, -(-len(rows) // most))]
 
 
-def balanced(labels: Integers, classes: int, strength: float = 0.5) -> npt.NDArray[np.float64]:
+def balanced(labels: Integers, classes: int, strength: float = BALANCE) -> npt.NDArray[np.float64]:
     """(n,) weights that lift rare classes; strength 1 gives every class the same total, 0 leaves all similar."""
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     weights = (len(labels) / classes / counts[labels]) ** strength

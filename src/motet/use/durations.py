@@ -20,6 +20,8 @@ from motet.evaluate.segmentation import segments
 
 Float = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+BALANCE = 0.5
+"""strength of the weights by which classifiers lift rare classes: they assume shares to the power of what is left."""
 _STAGES = 6  # most chained states of a class
 _TINY = 1e-12
 
@@ -32,7 +34,7 @@ class Durations:
         mean: (K,) ticks that a bout of each class lasts.
         stages: (K,) number of chained states; more make durations more regular.
         transition: (K, K) probability of the next class, zero on the diagonal.
-        prior: (K,) share of time of each class.
+        prior: (K,) share of time of each class that a classifier assumes which was fitted with :data:`BALANCE`.
         start: (K,) probability of the first class.
         scale: weight of the evidence of one tick.
     """
@@ -66,6 +68,7 @@ class Durations:
         np.fill_diagonal(counts, 0 if classes > 1 else 1)
         share = np.bincount(np.concatenate([x[x >= 0] for x in labels]), minlength=classes) + 1.0
         share[share == 1] = share.mean()  # that a class was never seen is no reason to expect it
+        share **= 1 - BALANCE
         return cls(
             mean,
             stages.astype(np.int64),

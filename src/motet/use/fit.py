@@ -39,7 +39,7 @@ CANDIDATES = ("raw+linear", "statistics+linear", "statistics+trees", "rocket+lin
 FEW_SECONDS = 60.0
 """of labelled time, below which the network is tried only if it is asked for."""
 TUNED = "tuned"
-SCALES = (0.5, 1.0, 2.0)
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.4, 3.0, 15))
 _STRANGE = 0.999, 1.25  # share of held-out moments below the threshold of novelty, and room above it
 
