@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from motet.use.durations import BALANCE
-
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]
+BALANCE = 0.5
+"""strength of the weights by which rare classes are lifted: shares to the power of what is left are assumed."""
 _MOST_ROWS = 60_000  # rows that a classifier learns from; more are thinned evenly
 
 

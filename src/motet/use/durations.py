@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.evaluate.segmentation import segments
+from motet.use.classifiers import BALANCE
 
 Float = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-BALANCE = 0.5
-"""strength of the weights by which classifiers lift rare classes: they assume shares to the power of what is left."""
 _STAGES = 6  # most chained states of a class
 _TINY = 1e-12
 
@@ -34,7 +33,8 @@ class Durations:
         mean: (K,) ticks that a bout of each class lasts.
         stages: (K,) number of chained states; more make durations more regular.
         transition: (K, K) probability of the next class, zero on the diagonal.
-        prior: (K,) share of time of each class that a classifier assumes which was fitted with :data:`BALANCE`.
+        prior: (K,) share of time of each class that a classifier assumes which was fitted with
+            :data:`motet.use.classifiers.BALANCE`.
         start: (K,) probability of the first class.
         scale: weight of the evidence of one tick.
     """
