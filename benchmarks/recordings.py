@@ -3,10 +3,11 @@
 python -m benchmarks.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
     [--candidates statistics+trees network] [--without fit]
 
-DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``. What is
-there is not done again, so an interrupted call continues; the last lines are the tables. Baselines without labels are
-what people write themselves: k-means of standardised windows, and a Gaussian hidden Markov model of their principal
-components (`pip install hmmlearn`), both with the number of states given.
+DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``;
+``shoulder`` is the 4-s windows that the package seglearn brings. What is there is not done again, so an interrupted
+call continues; the last lines are the tables. Baselines without labels are what people write themselves: k-means of
+standardised windows, and a Gaussian hidden Markov model of their principal components (`pip install hmmlearn`), both
+with the number of states given.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ SETS = {
     "kard": Set("npz", "skeleton/kard.npz", states=(18, None), stitched=True),
     "utd-mhad": Set("npz", "skeleton/utd_mhad.npz", states=(27, None), stitched=True),
     "utd-inertial": Set("npz", "skeleton/utd_mhad.npz", {"sensor": "inertial"}, states=(27, None), stitched=True),
+    "shoulder": Set("watch", "seglearn", states=(7, None), stitched=True),
 }
 
 
@@ -67,7 +69,10 @@ def recordings(name: str, data: Path, out: Path, seed: int) -> motet.MotionArchi
     chosen = SETS[name]
     path = out / f"{name}.motet"
     if not path.exists():
-        import_dataset(chosen.format, data / chosen.file, path, progress=False, **chosen.options)
+        source = data / chosen.file
+        import_dataset(
+            chosen.format, source if source.exists() else chosen.file, path, progress=False, **chosen.options
+        )
     if not chosen.stitched:
         return motet.MotionArchive.open(path)
     long = out / f"{name}-{seed}.motet"
