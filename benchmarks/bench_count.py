@@ -1,8 +1,11 @@
 """Error of `motet count`: cut repetitions of UI-PRMD, and mocap6 against turning points of one joint.
 
-python -m benchmarks.bench_count --data DATA --set ui-prmd | mocap6
+python -m benchmarks.bench_count --data DATA --set ui-prmd | short | mocap6
 
-UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. mocap6:
+UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. short:
+stretches of one to six of them, as they are, cut in the middle of the first and the last, with the end of another
+movement before and the beginning of another after, with a posture that drifts, and of other movements one after another.
+mocap6:
 each labelled interval; nobody counted them, so the reference is the number of peaks of what an onlooker would count by:
 the hands' height (jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe touches), a knee's and a
 foot's (knee raises and jogging, the mean of both sides), the shoulders' turn (twists); either end of a movement may be
@@ -37,17 +40,54 @@ SIDES = {"knee raise": ("ltibia", "rtibia"), "jog": ("lfoot", "rfoot")}
 PROMINENT = 0.35  # of the range of the signal
 
 
+def movements(data: Path, folder: Path) -> tuple[Layout, list[tuple[str, str, list[np.ndarray]]]]:
+    """(person, movement, its correct repetitions) of UI-PRMD."""
+    source = import_dataset("npz", data / "skeleton" / "ui_prmd_kinect.npz", folder / "u.motet", progress=False)
+    clips = source.clips.with_row_index().filter(quality="correct").sort("subject", "label", "repetition")
+    groups = groupby(clips.rows(named=True), key=lambda r: (r["subject"], r["label"]))
+    return Layout.of(source), [
+        (s, source.class_names[k], [source.clip(r["index"]) for r in own]) for (s, k), own in groups
+    ]
+
+
 def ui_prmd(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
     """(movement, counted, (true, true)) of every person and movement."""
-    source = import_dataset("npz", data / "skeleton" / "ui_prmd_kinect.npz", folder / "u.motet", progress=False)
-    layout = Layout.of(source)
-    clips = source.clips.with_row_index().filter(quality="correct").sort("subject", "label", "repetition")
-    found = []
-    for (_, label), own in groupby(clips.rows(named=True), key=lambda r: (r["subject"], r["label"])):
-        rows = [r["index"] for r in own]
-        frames = np.concatenate([source.clip(i) for i in rows])
-        found.append((source.class_names[label], len(repetitions(frames, layout)), (len(rows), len(rows))))
+    layout, known = movements(data, folder)
+    return [(k, len(repetitions(np.concatenate(own), layout)), (len(own), len(own))) for _, k, own in known]
+
+
+def short(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
+    """(kind, counted, (least, most)) of stretches of few repetitions."""
+    layout, known = movements(data, folder)
+    random, found = np.random.default_rng(0), []
+
+    def add(kind: str, parts: list[np.ndarray], least: int, most: int) -> None:
+        found.append((kind, len(repetitions(np.concatenate(parts), layout)), (least, most)))
+
+    for person, label, own in known:
+        others = [r for p, k, reps in known if p == person and k != label for r in reps]
+        for n in (1, 2, 3, 4, 6):
+            for first in range(0, len(own) - n + 1, max(3, n)):
+                parts = own[first : first + n]
+                add("whole", parts, n if n > 1 else 0, n)
+                if n == 1:
+                    continue
+                a, b = (int(random.uniform(0.2, 0.8) * len(p)) for p in (parts[0], parts[-1]))
+                add("cut", [parts[0][a:], *parts[1:-1], parts[-1][:b]], n - 1 if n > 2 else 0, n)
+                before, after = (others[i] for i in random.integers(len(others), size=2))
+                a, b = random.integers(8, 25, size=2)
+                add("others before and after", [before[-a:], *parts, after[:b]], n, n)
+                add("posture drifts", [drifting(np.concatenate(parts), random)], n, n)
+                add("different", [others[i] for i in random.choice(len(others), n, replace=False)], 0, 1)
     return found
+
+
+def drifting(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Frames whose joints are moved along a slow curve, about as far as the movement itself."""
+    away = random.normal(size=frames.shape[1:])
+    away *= frames.std(axis=0).max() * random.uniform(0.25, 1) / np.sqrt((away**2).mean())
+    place = np.tanh(random.uniform(0.5, 3) * (np.linspace(-1, 1, len(frames)) - random.uniform(-0.5, 0.5)))
+    return np.asarray(frames + place[:, None, None, None] * away, dtype=np.float32)
 
 
 def mocap6(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
@@ -83,13 +123,21 @@ def _peaks(signal: np.ndarray) -> int:
     return len(find_peaks(padded, prominence=PROMINENT * np.ptp(signal))[0])
 
 
+SETS = {"ui-prmd": ui_prmd, "short": short, "mocap6": mocap6}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--set", choices=("ui-prmd", "mocap6"), required=True)
+    parser.add_argument("--set", choices=SETS, required=True)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = (ui_prmd if given.set == "ui-prmd" else mocap6)(given.data, Path(folder))
+        found = SETS[given.set](given.data, Path(folder))
+    if given.set == "short":
+        for kind in dict.fromkeys(k for k, *_ in found):
+            right = [low <= n <= high for k, n, (low, high) in found if k == kind]
+            print(f"{kind}: {100 * np.mean(right):.1f} % of {len(right)} are right")
+        return
     errors = Counter(max(low - n, n - high, 0) for _, n, (low, high) in found)
     nothing = sum(n == 0 for _, n, _ in found)
     for label, n, (low, high) in found:
