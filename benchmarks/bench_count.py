@@ -4,12 +4,11 @@ python -m benchmarks.bench_count --data DATA --set ui-prmd | short | mocap6
 
 UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. short:
 stretches of one to six of them, as they are, cut in the middle of the first and the last, with the end of another
-movement before and the beginning of another after, with a posture that drifts, and of other movements one after another.
-mocap6:
-each labelled interval; nobody counted them, so the reference is the number of peaks of what an onlooker would count by:
-the hands' height (jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe touches), a knee's and a
-foot's (knee raises and jogging, the mean of both sides), the shoulders' turn (twists); either end of a movement may be
-counted, so the reference is a range of two numbers.
+movement before and the beginning of another after, with a posture that drifts, and of other movements one after
+another. mocap6: each labelled interval; nobody counted them, so the reference is the number of peaks of what an
+onlooker would count by: the hands' height (jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe
+touches), a knee's and a foot's (knee raises and jogging, the mean of both sides), the shoulders' turn (twists); either
+end of a movement may be counted, so the reference is a range of two numbers.
 """
 
 from __future__ import annotations
