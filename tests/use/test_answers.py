@@ -22,7 +22,18 @@ from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, likeness, repetitions
 from motet.use.search import search
-from motet.use.segment import clustered, merged, moments, nearest, recurring, refined, segment, spread, watcher
+from motet.use.segment import (
+    clustered,
+    embedded,
+    merged,
+    moments,
+    nearest,
+    recurring,
+    refined,
+    segment,
+    spread,
+    watcher,
+)
 from motet.use.signals import Layout, signals
 from tests.use.made import CLASSES, FPS, movement, recordings
 
@@ -81,15 +92,27 @@ def test_pieces_move_to_the_nearest_state_and_long_ones_count_more() -> None:
     assert nearest(means, np.array([100.0, 1, 1]), own).tolist() == [0, 1, 1]
 
 
-def test_a_sensor_is_seen_in_its_own_deviations() -> None:
-    layout, random = Layout(layouts.get("imu-2"), 1, 3, 50.0), np.random.default_rng(0)
+def test_a_sensor_is_seen_in_its_own_deviations(archive: MotionArchive) -> None:
+    layout, random = Layout.of(archive), np.random.default_rng(0)
     frames = random.normal(5, [[2.0], [300.0]], (4000, 1, 2, 3))
     assert spread([frames, frames], layout) == pytest.approx([2, 2, 2, 300, 300, 300, 2, 300], rel=0.05)
     other = frames * np.array([9.81, 0.0175])[:, None]  # g and degrees to metres and radians
-    seen, same = (watcher([f], layout, 1.0)(f) for f in (frames, other))
+    seen, same = (watcher([f], archive, 1.0)(f) for f in (frames, other))
     assert np.allclose(seen, same, atol=1e-6)
     assert len(seen) == 10
     assert all((kind is seen[0]) == (i < 5) for i, kind in enumerate(seen)), "how it is held counts as much as movement"
+
+
+def test_states_of_bodies_do_not_depend_on_their_unit(tmp_path: Path) -> None:
+    random, found = np.random.default_rng(0), []
+    skeleton = layouts.get("shared-15")
+    frames = random.normal(size=(400, 15, 3)).cumsum(axis=0) * 0.02 * np.repeat([0, 1, 0, 1], 100)[:, None, None]
+    for units, scale in (("m", 1.0), ("mm", 1000.0)):
+        with ArchiveWriter(tmp_path / units, skeleton=skeleton, fps=30.0, units=units) as writer:
+            writer.add(frames * scale + 1, name="a")
+        source = MotionArchive.open(tmp_path / units)
+        found.append(embedded([watcher([], source, 1.0)(source.clip(0))])[0])
+    assert np.allclose(np.abs(found[0]), np.abs(found[1]), atol=1e-3)
 
 
 def test_moments_are_windows_of_signals_and_take_little_memory() -> None:

@@ -13,7 +13,7 @@ from motet.core.errors import ConfigError
 from motet.core.files import refuse_existing
 from motet.data.archive import MotionArchive
 from motet.use.predict import write_table
-from motet.use.segment import embedded, looker, moments
+from motet.use.segment import embedded, looker, moments, still
 from motet.use.signals import Layout
 
 COLUMNS = ("recording", "start", "end", "distance")
@@ -56,7 +56,8 @@ def search(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     layout = Layout.of(source)
     row, first, last = _example(source, like, layout)
-    look = looker(source, features, lambda frames: moments(frames, layout, _SMOOTH, lags=()))
+    floor = still(source)
+    look = looker(source, features, lambda frames: moments(frames, layout, _SMOOTH, lags=(), floor=floor))
     z = embedded([look(source.clip(i)) for i in range(len(source))])
     long = last - first
     parts = np.linspace(0, long, PARTS + 1)[:-1].astype(np.int64) + long // (2 * PARTS)

@@ -18,6 +18,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError
 from motet.core.files import refuse_existing
+from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.evaluate.segmentation import segments
 from motet.use.durations import Chain, Durations
@@ -30,7 +31,7 @@ Integers = npt.NDArray[np.int64]
 Look = Callable[[Float], list[Float]]
 LAGS = (0.06, 0.12, 0.25, 0.5)
 DIMENSIONS = 30
-_FLOOR = 0.02  # added to deviations before their logarithm, in units of the signals
+_FLOOR = 0.02  # added to deviations before their logarithm, in metres or in units that have none
 _STILL = 0.25  # the same for sensors, in deviations of the node
 _EVIDENCE = 6.0  # of all moments of a piece that lasts as long as pieces do on average
 MOST = 60
@@ -108,7 +109,7 @@ def segment(
     for index in range(len(source)):
         check_length(source, index, shortest / 2)
     frames = [source.clip(i) for i in range(len(source))]
-    look = looker(source, features, watcher(frames, layout, shortest / 2))
+    look = looker(source, features, watcher(frames, source, shortest / 2))
     z = embedded([look(f) for f in frames])
     step = layout.hop / layout.fps
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
@@ -144,14 +145,15 @@ def looker(archive: MotionArchive, features: str | None, usual: Look) -> Look:
     return lambda frames: [dense(frames, layout)]
 
 
-def watcher(recordings: Sequence[Float], layout: Layout, window: float) -> Look:
+def watcher(recordings: Sequence[Float], archive: MotionArchive, window: float) -> Look:
     """The :func:`moments` by which states are seen.
 
     Sensors have units of their own, so each node's signals are divided by its deviation over all recordings; and how it
     is held counts as much as all kinds of movement together.
     """
+    layout = Layout.of(archive)
     if layout.skeleton.kind != "sensor":
-        return lambda frames: moments(frames, layout, window, LAGS)
+        return lambda frames: moments(frames, layout, window, LAGS, floor=still(archive))
     scale = spread(recordings, layout)
 
     def look(frames: Float) -> list[Float]:
@@ -159,6 +161,11 @@ def watcher(recordings: Sequence[Float], layout: Layout, window: float) -> Look:
         return [held] * len(moved) + moved
 
     return look
+
+
+def still(archive: MotionArchive) -> float:
+    """What is added to deviations of signals of an archive before their logarithm."""
+    return _FLOOR / METRES.get(archive.units, 1.0)
 
 
 def spread(recordings: Sequence[Float], layout: Layout) -> npt.NDArray[np.float64]:
