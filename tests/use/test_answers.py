@@ -103,6 +103,18 @@ def test_a_sensor_is_seen_in_its_own_deviations(archive: MotionArchive) -> None:
     assert all((kind is seen[0]) == (i < 5) for i, kind in enumerate(seen)), "how it is held counts as much as movement"
 
 
+def test_people_who_wear_a_sensor_differently_share_states(tmp_path: Path) -> None:
+    random, order = np.random.default_rng(0), [np.repeat(p, 200) for p in ([0, 1, 0, 1], [1, 0, 1, 0])]
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS) as writer:
+        for person, kinds in enumerate(order):
+            worn = np.array([[0, 0, 9.8], [0, 0, 0]]) if person else np.array([[9.8, 0, 0], [0, 0, 0]])
+            frames = worn + random.normal(0, 0.1 + kinds[:, None, None], (800, 2, 3))
+            writer.add(frames, name=f"r{person}", subject=person)
+    found = segment(tmp_path / "a", states=2, shortest=2.0)
+    true = [k[:: found.layout.hop] for k in order]
+    assert segmentation_scores(true, found.labels, matched=True)["frames"] > 0.9
+
+
 def test_states_of_bodies_do_not_depend_on_their_unit(tmp_path: Path) -> None:
     random, found = np.random.default_rng(0), []
     skeleton = layouts.get("shared-15")

@@ -110,7 +110,10 @@ def segment(
         check_length(source, index, shortest / 2)
     frames = [source.clip(i) for i in range(len(source))]
     look = looker(source, features, watcher(frames, source, shortest / 2))
-    z = embedded([look(f) for f in frames])
+    seen = [look(f) for f in frames]
+    if layout.skeleton.kind == "sensor":
+        seen = centred(seen, source.clips["subject"].to_list())
+    z = embedded(seen)
     step = layout.hop / layout.fps
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
     count, evidence, worth, own = clustered(z, pieces, states, source, most)
@@ -213,6 +216,18 @@ def moments(
         found[0, :, column] = mean[:, 0] + offset[column]
         found[1:, :, column] = np.log(np.concatenate(kinds, axis=1) + floor).T
     return list(found)
+
+
+def centred(recordings: Sequence[list[Float]], people: Sequence[int]) -> list[list[Float]]:
+    """Kinds of features about each person's own mean, as everyone wears a sensor differently."""
+    found = [list(r) for r in recordings]
+    for person in set(people):
+        own = [i for i, p in enumerate(people) if p == person]
+        for kind in range(len(recordings[0])):
+            mean = np.concatenate([recordings[i][kind] for i in own]).mean(axis=0)
+            for i in own:
+                found[i][kind] = recordings[i][kind] - mean
+    return found
 
 
 def embedded(recordings: Sequence[list[Float]]) -> list[npt.NDArray[np.float64]]:
