@@ -27,6 +27,7 @@ import motet
 from motet.data.formats import import_dataset
 from motet.data.stitch import stitch
 from motet.evaluate import segmentation_scores
+from motet.use.segment import centred
 from motet.use.signals import Layout
 from motet.use.windows import Statistics
 
@@ -62,6 +63,7 @@ SETS = {
     "utd-inertial": Set("npz", "skeleton/utd_mhad.npz", {"sensor": "inertial"}, states=(27, None), stitched=True),
     "shoulder": Set("watch", "seglearn", states=(7, None), stitched=True),
 }
+ABOUT_PEOPLE = "k-means about people"
 
 
 def recordings(name: str, data: Path, out: Path, seed: int) -> motet.MotionArchive:
@@ -116,9 +118,11 @@ def baseline(name: str, data: Path, out: Path, seed: int, states: int, kind: str
     if not path.exists():
         archive = recordings(name, data, out, seed)
         windows = [Statistics()(archive.clip(i), Layout.of(archive)) for i in range(len(archive))]
+        if kind == ABOUT_PEOPLE:
+            windows = [w for (w,) in centred([[w] for w in windows], archive.clips["subject"].to_list())]
         x = StandardScaler().fit_transform(np.concatenate(windows))
         lengths = [len(w) for w in windows]
-        if kind == "k-means":
+        if kind != "hmm":
             labels = KMeans(states, n_init=10, random_state=seed).fit_predict(x)
         else:
             from hmmlearn.hmm import GaussianHMM
@@ -155,7 +159,7 @@ def main() -> None:
                 scores = f"{100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}"
                 print(f"{name} | {seed} | {states or 'K unknown'} states: {row['count']} | {scores}", flush=True)
             for states in filter(None, SETS[name].states) if "baselines" not in given.without else ():
-                for kind in ("k-means", "hmm"):
+                for kind in ("k-means", ABOUT_PEOPLE, "hmm"):
                     row = baseline(name, given.data, given.out, seed, states, kind)
                     scores = f"{100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}"
                     print(f"{name} | {seed} | {kind}, {states} states | {scores}", flush=True)
