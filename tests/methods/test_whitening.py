@@ -74,6 +74,22 @@ def test_features_that_no_view_changes_stay_finite() -> None:
     assert torch.equal(made(torch.ones(1, 3)), torch.zeros(1, 3))
 
 
+def test_columns_of_several_units_are_standardised_first() -> None:
+    """As if they had been so in the features; one that never moves has no weight, wherever it moves later."""
+    rng = np.random.default_rng(2)
+    views = rng.normal(0, 1, (3, 200, 3)) * [1e3, 1.0, 1e-2] + rng.normal(0, 1, (200, 3)) * [2e3, 5.0, 3e-2]
+    made = Whitening.of(Scatter.of_views(torch.from_numpy(views)), 0.3, standardise=True)
+    scaled = views / views.reshape(-1, 3).std(axis=0, ddof=1)
+    plain = Whitening.of(Scatter.of_views(torch.from_numpy(scaled)), 0.3)
+    there, here = torch.from_numpy(views[0]).float(), torch.from_numpy(scaled[0]).float()
+    torch.testing.assert_close(made(there), plain(here), rtol=1e-3, atol=1e-3)
+    still = np.concatenate([views, np.full((3, 200, 1), 7.0)], axis=2)
+    made = Whitening.of(Scatter.of_views(torch.from_numpy(still)), 0.3, standardise=True)
+    moved = torch.cat([there, torch.randn(200, 1) * 100], dim=1)
+    torch.testing.assert_close(made(moved)[:, :3], made(torch.cat([there, torch.full((200, 1), 7.0)], dim=1))[:, :3])
+    assert bool((made(moved)[:, 3] == 0).all())
+
+
 def test_a_model_keeps_it_with_its_weights(small_archive: MotionArchive, tmp_path: Path) -> None:
     recipe = recipes.get("cmd/small").with_options({"width": 4, "streams": ("joint", "bone"), "preprocess": "center"})
     model = Model.fresh(recipe, small_archive)

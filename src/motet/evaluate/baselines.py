@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.encoders.rocket import FRAMES, fit_thresholds
+from motet.encoders.statistics import statistics
 from motet.engine.hub import shipped
 from motet.engine.model import load
 from motet.engine.table import WEIGHTS
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from motet.methods.model import Model
 
 _BATCH = 256
-_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_BANDS = 8
 
 
 def random_convolutions(model: Model, store: ClipStore, train: Tensor, seed: int) -> Model:
@@ -56,11 +54,7 @@ def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str,
 
 
 class Statistics(Raw):
-    """Statistics and spectrum of every channel: the hand-made features of activity recognition.
-
-    Of each node's channels and of their magnitude: mean, standard deviation, quantiles, root mean square of the
-    differences, share of crossings of the mean, and the share of the power in each of eight bands, wider upwards.
-    """
+    """Statistics and spectrum of every channel (:func:`motet.encoders.statistics.statistics`)."""
 
     def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
         found: list[dict[str, Tensor]] = []
@@ -70,23 +64,6 @@ class Statistics(Raw):
             views = zip(self.model.streams, self.model.views, strict=True)
             found.append({s: statistics(view(clips)) for s, view in views})
         return {s: torch.cat([f[s] for f in found]) for s in self.model.streams}
-
-
-def statistics(x: Tensor) -> Tensor:
-    """(B, T, P, V, C) → (B, F): see :class:`Statistics`."""
-    magnitude = torch.linalg.vector_norm(x, dim=4, keepdim=True)
-    series = torch.cat([x, magnitude], dim=4).flatten(2).transpose(1, 2)  # (B, channels, T)
-    mean = series.mean(dim=2)
-    centred = series - mean[:, :, None]
-    levels = torch.quantile(series, torch.tensor(_QUANTILES, dtype=series.dtype, device=series.device), dim=2)
-    change = torch.diff(series, dim=2)
-    crossings = (torch.diff(centred.sign(), dim=2) != 0).to(series.dtype).mean(dim=2)
-    power = torch.fft.rfft(centred, dim=2).abs().square()[:, :, 1:]
-    edges = torch.logspace(0, 1, _BANDS + 1, base=power.shape[2] + 1.0).sub(1).round().long().tolist()
-    bands = [power[:, :, a : max(b, a + 1)].sum(dim=2) for a, b in pairwise(edges)]
-    total = power.sum(dim=2).clamp_min(torch.finfo(power.dtype).tiny)
-    parts = [mean, centred.std(dim=2), change.square().mean(dim=2).sqrt(), crossings, *levels.unbind(0)]
-    return torch.stack([*parts, *(b / total for b in bands), total.log()], dim=2).flatten(1)
 
 
 def statistics_of(model: Model, store: ClipStore) -> Sequence[FeatureSet]:

@@ -19,6 +19,7 @@ from motet.core.shards import Shard
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.loader import release_pages
+from motet.encoders.statistics import with_statistics
 from motet.engine.model import Embedding, Network
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shar
         labels=source.labels[rows],
         class_names=source.class_names,
         streams=model.streams,
-        widths=[int(e.feature_size) for e in model.encoders],  # type: ignore[arg-type]
+        widths=list(model.sizes.values()),
         fill=fill,
         more={} if shard is None else {"shard": np.array(str(shard))},
         facts=source.clips.select(pl.exclude("sha256", "offset")),
@@ -88,10 +89,17 @@ class StreamEncoders(nn.Module):
         self.encoders = nn.ModuleList(model.encoders)
         self.views = model.views
         self.last = nn.ModuleList(model.whitening.get(s, nn.Identity()) for s in model.streams)
+        self.statistics = model.recipe.statistics and bool(model.whitening)
 
     def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
-        parts = zip(self.encoders, self.views, self.last, strict=True)
-        return tuple(last(encoder(view(clips))) for encoder, view, last in parts)
+        found = []
+        for encoder, view, last in zip(self.encoders, self.views, self.last, strict=True):
+            seen = view(clips)
+            feature = encoder(seen)
+            if self.statistics:
+                feature = with_statistics(feature, seen, last.mean)  # type: ignore[arg-type]
+            found.append(last(feature))
+        return tuple(found)
 
 
 def network(model: Model) -> Network:

@@ -40,9 +40,9 @@ def cross_view(archive: MotionArchive, parts: Split) -> bool:
 def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recipe:
     """A small recipe in the form that the layout allows.
 
-    Sensors have no bones, no heading and no position to centre; bodies without a heading (2D, hands, no vertical) are
-    centred by their first frame. Where the split crosses cameras, bodies are turned to one heading, and headings are
-    drawn from a wider range.
+    Sensors have no bones, no heading and no position to centre, and their statistics say much; bodies without a heading
+    (2D, hands, no vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
+    heading, and headings are drawn from a wider range.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     convolves = recipe.encoder.encoder != "gru"
@@ -50,7 +50,7 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
         streams = tuple(s for s in recipe.streams if s != "bone")
         recipe = replace(recipe, streams=streams, preprocess="none")
         if convolves:
-            recipe = replace(recipe, frames=SENSOR_FRAMES, encode_frames=None)
+            recipe = replace(recipe, frames=SENSOR_FRAMES, encode_frames=None, statistics=bool(recipe.whiten))
     elif recipe.preprocess in ("yaw", "first-frame"):
         if not _has_heading(archive):
             recipe = replace(recipe, preprocess="first-frame")

@@ -25,6 +25,7 @@ from motet.data.loader import ClipStore, center_crop
 from motet.data.skeletons import Skeleton
 from motet.data.views import View
 from motet.encoders import build_encoder, encode_together
+from motet.encoders.statistics import PER_SERIES, with_statistics
 from motet.engine.checkpoint import load_checkpoint
 from motet.engine.model import Card, Embedding, Network
 from motet.engine.model import Model as Face
@@ -112,7 +113,7 @@ class Model(Face):
         self.whitening: dict[str, Whitening] = {}
 
     def __repr__(self) -> str:
-        widths = sorted({int(e.feature_size) for e in self.encoders})  # type: ignore[arg-type]
+        widths = sorted(set(self.sizes.values()))
         who = counted(self.persons, "person")
         return (
             f"Model({self.recipe.recipe}: {', '.join(self.streams)} of {self.skeleton.name}, {who}; "
@@ -181,7 +182,7 @@ class Model(Face):
         for stream, encoder in zip(self.streams, self.encoders, strict=True):
             own = _below(weights, stream)
             if last := _below(own, WHITENING):
-                self.whitening[stream] = Whitening(int(encoder.feature_size)).to(self.device)  # type: ignore[arg-type]
+                self.whitening[stream] = Whitening(self.sizes[stream]).to(self.device)
                 self.whitening[stream].load_state_dict(last)
             encoder.load_state_dict({k: v for k, v in own.items() if not k.startswith(f"{WHITENING}/")})
 
@@ -274,14 +275,30 @@ class Model(Face):
         training = self.encoders.training
         self.encoders.eval()
         with torch.inference_mode():
-            out = encode_together(list(self.encoders), [view(clips) for view in self.views])
-            out = [self.last(s, f.float()) for s, f in zip(self.streams, out, strict=True)]
+            seen = [view(clips) for view in self.views]
+            found = zip(self.streams, encode_together(list(self.encoders), seen), seen, strict=True)
+            out = [self.last(*part) for part in found]
         self.encoders.train(training)
         return out
 
-    def last(self, stream: str, feature: Tensor) -> Tensor:
-        """(B, F) of an encoder → (B, F) of the stream: whitened, where the weights come with that."""
-        return self.whitening[stream](feature) if stream in self.whitening else feature
+    def last(self, stream: str, feature: Tensor, clips: Tensor) -> Tensor:
+        """(B, F) of an encoder and the clips that it read → (B, :attr:`sizes`) of the stream.
+
+        Where the weights come with a whitening, it is whitened, with the statistics of the clips next to it.
+        """
+        feature = feature.float()
+        if stream not in self.whitening:
+            return feature
+        last = self.whitening[stream]
+        whitened: Tensor = last(with_statistics(feature, clips, last.mean) if self.recipe.statistics else feature)
+        return whitened
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """stream → how many features a clip has when the training has ended."""
+        more = self.persons * (self.channels + 1) * PER_SERIES if self.recipe.statistics else 0
+        parts = zip(self.streams, self.encoders, self.views, strict=True)
+        return {s: int(e.feature_size) + more * len(v.skeleton) for s, e, v in parts}  # type: ignore[arg-type]
 
     def encode(
         self,

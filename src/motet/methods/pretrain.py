@@ -79,7 +79,9 @@ def resolve(
         base = fit_to_layout(base, archive, parts)
     if options.get("as_released"):
         base = recipes.as_released(base)
-    result = as_started(base.with_options({**options, "split": rule}), options)
+    bare = options.get("causal") or not options.get("whiten", True)
+    without = {"statistics": False} if bare else {}  # no whole clips, or nothing that brings units together
+    result = as_started(base.with_options({**without, **options, "split": rule}), options)
     if start is not None:
         result = start.fitted(result, options)
     if "epochs" in options and "milestones" not in options and base.epochs:

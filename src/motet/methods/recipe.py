@@ -36,6 +36,9 @@ class Recipe(Options):
     """whose differences count less: those of views of a training clip, of clips in which simulated actors do the same
     action, or both. Actors are for encoders that read bodies of any layout, as those do that start from ``body``, where
     both is the default."""
+    statistics: bool = False
+    """let features hold statistics and spectrum of the clip next to what is learned, whitened with it; they take no
+    part in the training. Small recipes do so for sensors. Needs whiten."""
     keep_start: Fraction = 0.0
     """share of the start in the weights that are kept, where a training starts from a run or from weights: each number
     is (1 − share)·trained + share·start. By default what the recipe of the start says."""
@@ -68,6 +71,8 @@ class Recipe(Options):
             raise ConfigError("a recipe needs at least one stream")
         if len(set(self.streams)) != len(self.streams):
             raise ConfigError(f"streams {', '.join(self.streams)} name one view more than once")
+        if self.statistics and not self.whiten:
+            raise ConfigError("statistics are whitened with the learned features; set whiten above 0")
 
     def called(self) -> str:
         return f"recipe {self.recipe}"
@@ -86,7 +91,7 @@ class Recipe(Options):
         named = [split_stream(s) for s in self.streams]
         own = tuple(view for name, view in named if name == sensor)
         changes: dict[str, Any] = {"streams": own, "per_sensor": ()}
-        allowed = {"frames", "preprocess", *(f.name for part in (Encoder, Augment) for f in fields(part))}
+        allowed = {"frames", "preprocess", "statistics", *(f.name for part in (Encoder, Augment) for f in fields(part))}
         for text in self.per_sensor:
             name, colon, rest = text.partition(":")
             option, equals, value = rest.partition("=")

@@ -150,11 +150,12 @@ def same_sides(parts: Split, companion: Companion) -> None:
 
 
 def fitted(recipe: Recipe, found: Mapping[str, Companion]) -> Recipe:
-    """The recipe with main streams first, and without preprocessing for sensors that have no body to move."""
+    """The recipe with main streams first; sensors have no body to move, and statistics where features are whitened."""
     streams = tuple(sorted(recipe.streams, key=lambda s: bool(split_stream(s)[0])))
     bare = [n for n, c in found.items() if c.archive.skeleton.kind == "sensor"]
     said = {text.partition("=")[0] for text in recipe.per_sensor}
-    more = [f"{n}:preprocess=none" for n in bare if f"{n}:preprocess" not in said]
+    usual = {"preprocess": "none"} | ({"statistics": "true"} if recipe.whiten else {})
+    more = [f"{n}:{k}={v}" for n in bare for k, v in usual.items() if f"{n}:{k}" not in said]
     changed = recipe.with_options({"streams": streams, "per_sensor": (*recipe.per_sensor, *more)})
     for sensor in {text.partition(":")[0] for text in changed.per_sensor}:
         if sensor not in found:

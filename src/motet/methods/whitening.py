@@ -32,11 +32,11 @@ class Whitening(nn.Module):
     Distances become Mahalanobis distances of the scatter S of features within groups, W = (S + λ tr(S)/F · 1)^(−1/2)
     (within-class whitening, as of linear discriminant analysis). Where a group holds the augmented views of a
     clip, directions in which crop, build, heading, tempo and noise move a feature count less; where it holds clips of
-    one action, also those in which people, styles and cameras differ.
+    one action, also those in which people, styles and cameras differ. Columns of several units are standardised first.
 
     Attributes:
         mean: (F,).
-        matrix: (F, F), symmetric.
+        matrix: (F, F).
     """
 
     mean: Tensor
@@ -51,13 +51,17 @@ class Whitening(nn.Module):
         return (features - self.mean) @ self.matrix
 
     @classmethod
-    def of(cls, scatter: Scatter, shrinkage: float) -> Whitening:
+    def of(cls, scatter: Scatter, shrinkage: float, *, standardise: bool = False) -> Whitening:
         """From a scatter and λ."""
-        values, vectors = torch.linalg.eigh(scatter.matrix)
-        floor = shrinkage * float(scatter.matrix.diagonal().mean().clamp_min(1e-12))
+        gain = torch.ones_like(scatter.mean)
+        if standardise:  # what never moved says nothing
+            gain = torch.where(scatter.deviation > 1e-6, scatter.deviation.reciprocal(), 0.0)
+        matrix = gain[:, None] * scatter.matrix * gain
+        values, vectors = torch.linalg.eigh(matrix)
+        floor = shrinkage * float(matrix.diagonal().mean().clamp_min(1e-12))
         made = cls(len(scatter.mean))
         made.mean.copy_(scatter.mean)
-        made.matrix.copy_((vectors * (values.clamp_min(0) + floor).rsqrt()) @ vectors.T)
+        made.matrix.copy_(gain[:, None] * (vectors * (values.clamp_min(0) + floor).rsqrt()) @ vectors.T)
         return made
 
 
@@ -67,10 +71,12 @@ class Scatter:
 
     Attributes:
         mean: (F,) of all features, float64.
+        deviation: (F,) standard deviation of all features.
         matrix: (F, F) sum of squared differences from the means of groups, over n less the number of groups.
     """
 
     mean: Tensor
+    deviation: Tensor
     matrix: Tensor
 
     @classmethod
@@ -78,7 +84,7 @@ class Scatter:
         """From (views, n, F) features of n clips; every clip is a group."""
         x = views.double()
         within = (x - x.mean(dim=0)).flatten(0, 1)
-        return cls(x.mean(dim=(0, 1)), within.T @ within / (x.shape[1] * (x.shape[0] - 1)))
+        return cls(x.mean(dim=(0, 1)), x.std(dim=(0, 1)), within.T @ within / (x.shape[1] * (x.shape[0] - 1)))
 
     @classmethod
     def of_labels(cls, features: Tensor, labels: Tensor) -> Scatter:
@@ -87,12 +93,12 @@ class Scatter:
         classes, index = torch.unique(labels, return_inverse=True)
         means = x.new_zeros(len(classes), x.shape[1]).index_add_(0, index, x) / torch.bincount(index)[:, None]
         within = x - means[index]
-        return cls(x.mean(dim=0), within.T @ within / (len(x) - len(classes)))
+        return cls(x.mean(dim=0), x.std(dim=0), within.T @ within / (len(x) - len(classes)))
 
     def averaged(self, other: Scatter) -> Scatter:
         """The mean of two, each made so large that its mean variance is one; the mean of features stays its own."""
         parts = [s.matrix / s.matrix.diagonal().mean().clamp_min(1e-12) for s in (self, other)]
-        return Scatter(self.mean, (parts[0] + parts[1]) / 2)
+        return Scatter(self.mean, self.deviation, (parts[0] + parts[1]) / 2)
 
 
 def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage: float, by: str = "view") -> None:
@@ -107,11 +113,13 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
         by: groups: ``"view"``, views of one clip, drawn with the augmentation of the training; ``"actor"``, simulated
             clips of one action; or ``"both"``.
     """
-    model.whitening = {}
+    model.whitening = {stream: Whitening(size) for stream, size in model.sizes.items()}
     found = _of_actors(model) if by == "actor" else _of_views(model, store, ids, seed)
     if by == "both":
         found = {s: found[s].averaged(acted) for s, acted in _of_actors(model).items()}
-    model.whitening = {s: Whitening.of(scatter, shrinkage).to(model.device) for s, scatter in found.items()}
+    standardise = model.recipe.statistics
+    made = {s: Whitening.of(scatter, shrinkage, standardise=standardise) for s, scatter in found.items()}
+    model.whitening = {stream: part.to(model.device) for stream, part in made.items()}
 
 
 def _of_views(model: Model, store: ClipStore, ids: Tensor, seed: int) -> dict[str, Scatter]:

@@ -141,6 +141,8 @@ class Stream:
                     f"stream {name} has an encoder that sees the future; frame by frame needs --causal (a temporal "
                     "convolution) or --encoder gru --mode causal at pretraining"
                 )
+        if model.recipe.statistics:
+            raise ConfigError("the features hold statistics of whole clips; train with --statistics false for a stream")
         if model.recipe.preprocess == "body":
             raise ConfigError(
                 "the size of a body is measured on a whole clip; frame by frame needs another --preprocess at "
@@ -178,7 +180,7 @@ class Stream:
         with torch.inference_mode():
             ready = self._prepared(x)
             pushed = zip(self.model.streams, self._states, strict=True)
-            features = {s: self.model.last(s, state.push(ready)[None])[0] for s, state in pushed}
+            features = {s: self.model.last(s, state.push(ready)[None], ready)[0] for s, state in pushed}
             moment = Moment(self.frame, features, self._predicted(features))
         self.frame += 1
         return moment
@@ -276,6 +278,9 @@ def _features(model: Model, clips: Tensor) -> Tensor:
         lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
         ready = preprocess(clips, lengths, model.skeleton, model.recipe.preprocess)
         parts = zip(model.streams, model.views, model.encoders, strict=True)
-        features = [model.last(stream, encoder(view(ready)).float()) for stream, view, encoder in parts]
+        features = []
+        for stream, view, encoder in parts:
+            seen = view(ready)
+            features.append(model.last(stream, encoder(seen), seen))
     model.encoders.train(training)
     return torch.cat(features, dim=1).clone()

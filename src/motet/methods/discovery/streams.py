@@ -46,9 +46,10 @@ class StreamEncoder(nn.Module):
             return torch.cat([last(x.float()) for last, x in zip(self.lasts, found, strict=True)], dim=1)
 
     def weights_of(self, model: Model) -> dict[str, Tensor]:
-        """The state that trained encoders of the same streams give."""
+        """The state that trained encoders of the same streams give; without a whitening that is of statistics too."""
         named = {f"encoders.{k}": v for k, v in model.encoders.state_dict().items()}
-        maps = [model.whitening.get(s, Whitening(len(last.mean))) for s, last in zip(model.streams, self.lasts)]  # type: ignore[arg-type]  # noqa: B905
+        known = {} if model.recipe.statistics else model.whitening
+        maps = [known.get(s, Whitening(len(last.mean))) for s, last in zip(model.streams, self.lasts)]  # type: ignore[arg-type]  # noqa: B905
         return named | {f"lasts.{k}": v for k, v in nn.ModuleList(maps).state_dict().items()}
 
     @torch.no_grad()

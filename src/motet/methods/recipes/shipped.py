@@ -20,7 +20,8 @@ BODY: dict[str, Any] = {
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
     "preprocess": "none",
-    "whiten": 1.0,
+    "whiten": 0.3,
+    "statistics": True,
     "steps": 180,
     "batch_size": 96,
     "frames": 64,

@@ -1,0 +1,75 @@
+"""Statistics of the readings next to the learned features of sensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from motet.core.errors import ConfigError
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.encoders.statistics import PER_SERIES, statistics
+from motet.methods.faces import StreamEncoders
+from motet.methods.model import Model
+from motet.methods.pretrain import pretrain, resolve
+from motet.use.stream import Stream
+
+SMALL = {"width": 4, "epochs": 1, "batch_size": 8, "frames": 12, "start": "none", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def worn(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("worn") / "worn"
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=50.0, class_names=["slow", "fast"]) as writer:
+        for i in range(24):
+            time = np.arange(40)[:, None, None, None] / 50
+            wave = np.sin(2 * np.pi * (1 + 2 * (i % 2)) * time + rng.normal(0, 1, (1, 1, 2, 3)))
+            frames = (wave + rng.normal(0, 0.1, (40, 1, 2, 3))).astype(np.float32)
+            writer.add(frames, name=f"clip-{i}", label=i % 2, subject=1 + i // 4)
+    return MotionArchive.open(path)
+
+
+def test_they_are_whitened_with_what_is_learned_and_take_no_part_in_the_training(
+    worn: MotionArchive, tmp_path: Path
+) -> None:
+    models = []
+    for name, options in (("with", {}), ("without", {"statistics": False})):
+        run = pretrain("moco/small", worn, tmp_path / name, split="odd-even", **SMALL, **options)
+        models.append(run.model())
+    model, plain = models
+    assert isinstance(model, Model)
+    assert isinstance(plain, Model)
+    assert model.sizes == {"joint": 20 + 2 * 4 * PER_SERIES, "motion": 20 + 2 * 4 * PER_SERIES}
+    assert plain.sizes == {"joint": 20, "motion": 20}
+    for one, other in zip(model.encoders.state_dict().values(), plain.encoders.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    clips = torch.randn(5, 12, 1, 2, 3)
+    clips[3, :, :, 1] = 0
+    found = model.features(clips)
+    for stream, encoder, view, feature in zip(model.streams, model.encoders.eval(), model.views, found, strict=True):
+        last, seen = model.whitening[stream], view(clips)
+        with torch.no_grad():
+            joined = torch.cat([encoder(seen), statistics(seen)], dim=1)
+        joined[3, 20 + 4 * PER_SERIES :] = last.mean[20 + 4 * PER_SERIES :]
+        torch.testing.assert_close(feature, (joined - last.mean) @ last.matrix)
+    for one, other in zip(StreamEncoders(model)(clips), found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert model.transform(worn).shape == (24, sum(model.sizes.values()))
+
+
+def test_where_they_are_the_default(worn: MotionArchive, small_archive: MotionArchive, tmp_path: Path) -> None:
+    """Small convolutions on sensors; not where nothing is whitened or a frame sees the past only; a stream says so."""
+    assert resolve("cmd/small", worn, {"split": "odd-even"})[0].statistics
+    assert not resolve("cmd/small", small_archive, {"split": "odd-even"})[0].statistics
+    assert not resolve("cmd/small-gru", worn, {"split": "odd-even"})[0].statistics
+    assert not resolve("cmd/small", worn, {"split": "odd-even", "causal": True})[0].statistics
+    assert not resolve("cmd/small", worn, {"split": "odd-even", "whiten": 0.0})[0].statistics
+    with pytest.raises(ConfigError, match="set whiten above 0"):
+        resolve("cmd/small", worn, {"split": "odd-even", "whiten": 0.0, "statistics": True})
+    run = pretrain("moco/small", worn, tmp_path / "run", split="odd-even", causal=True, statistics=True, **SMALL)
+    with pytest.raises(ConfigError, match="statistics of whole clips; train with --statistics false"):
+        Stream(run.model())  # type: ignore[arg-type]
