@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.encoders.statistics import PER_SERIES, statistics
 from motet.methods.faces import StreamEncoders
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain, resolve
+from motet.use.embed import embed
 from motet.use.stream import Stream
 
 SMALL = {"width": 4, "epochs": 1, "batch_size": 8, "frames": 12, "start": "none", "progress": False}
@@ -59,6 +60,17 @@ def test_they_are_whitened_with_what_is_learned_and_take_no_part_in_the_training
     for one, other in zip(StreamEncoders(model)(clips), found, strict=True):
         torch.testing.assert_close(one, other)
     assert model.transform(worn).shape == (24, sum(model.sizes.values()))
+
+
+def test_models_without_a_whitening_have_none(worn: MotionArchive, tmp_path: Path) -> None:
+    """Random convolutions, and a run that has not finished."""
+    embed("rocket", worn.path, tmp_path / "rocket.npz")
+    assert len(np.load(tmp_path / "rocket.npz")["features"]) == 24
+    run = pretrain("moco/small", worn, tmp_path / "run", split="odd-even", checkpoint_every=1, **SMALL)
+    (run.path / "model.safetensors").unlink()
+    with pytest.warns(MotetWarning, match="has not finished"):
+        embed(run.path, worn.path, tmp_path / "unfinished.npz")
+    assert np.load(tmp_path / "unfinished.npz")["features"].shape == (24, 40)
 
 
 def test_where_they_are_the_default(worn: MotionArchive, small_archive: MotionArchive, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ class Model(Face):
         for stream, encoder in zip(self.streams, self.encoders, strict=True):
             own = _below(weights, stream)
             if last := _below(own, WHITENING):
-                self.whitening[stream] = Whitening(self.sizes[stream]).to(self.device)
+                self.whitening[stream] = Whitening(self.sizes_whitened()[stream]).to(self.device)
                 self.whitening[stream].load_state_dict(last)
             encoder.load_state_dict({k: v for k, v in own.items() if not k.startswith(f"{WHITENING}/")})
 
@@ -295,10 +295,17 @@ class Model(Face):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """stream → how many features a clip has when the training has ended."""
+        """stream → how many features a clip has."""
+        return self.sizes_whitened() if self.whitening else self._learned()
+
+    def sizes_whitened(self) -> dict[str, int]:
+        """stream → how many features a clip has once they are whitened, its statistics among them."""
         more = self.persons * (self.channels + 1) * PER_SERIES if self.recipe.statistics else 0
-        parts = zip(self.streams, self.encoders, self.views, strict=True)
-        return {s: int(e.feature_size) + more * len(v.skeleton) for s, e, v in parts}  # type: ignore[arg-type]
+        nodes = [len(view.skeleton) for view in self.views]
+        return {s: size + more * n for (s, size), n in zip(self._learned().items(), nodes, strict=True)}
+
+    def _learned(self) -> dict[str, int]:
+        return {s: int(e.feature_size) for s, e in zip(self.streams, self.encoders, strict=True)}  # type: ignore[arg-type]
 
     def encode(
         self,

@@ -113,7 +113,7 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
         by: groups: ``"view"``, views of one clip, drawn with the augmentation of the training; ``"actor"``, simulated
             clips of one action; or ``"both"``.
     """
-    model.whitening = {stream: Whitening(size) for stream, size in model.sizes.items()}
+    model.whitening = {stream: Whitening(size) for stream, size in model.sizes_whitened().items()}
     found = _of_actors(model) if by == "actor" else _of_views(model, store, ids, seed)
     if by == "both":
         found = {s: found[s].averaged(acted) for s, acted in _of_actors(model).items()}
