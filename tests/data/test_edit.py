@@ -14,6 +14,7 @@ import pytest
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError
 from motet.core.places import mistaken
+from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert, merge, relabelled, resampled, select, split
 from motet.data.exchange import export, labelled
@@ -166,6 +167,26 @@ def test_another_rate_and_unit(archive: MotionArchive, tmp_path: Path) -> None:
     assert np.allclose(resampled(line, 10, 20).ravel()[:12], [1, 1.5, 2, 2.5, 3, 3.5, 4, 0, 0, 6, 6, 6.5])
     with pytest.raises(ConfigError, match="say what to convert"):
         convert(archive, tmp_path / "d.motet")
+
+
+def test_units_of_sensors_and_the_remedy_of_a_merge(tmp_path: Path) -> None:
+    for name, units in (("a", "m/s^2, deg/s"), ("b", "g, rad/s"), ("c", "m/s^2"), ("d", "V, deg/s")):
+        with ArchiveWriter(tmp_path / name, skeleton=layouts.get("imu-2"), fps=10.0, units=units) as writer:
+            writer.add(np.ones((5, 2, 3)), name=name)
+    with pytest.raises(ConfigError) as said:
+        merge([tmp_path / "a", tmp_path / "b"], tmp_path / "x")
+    wanted = shlex.split(str(said.value).split("`")[1])[-1]
+    made = convert(tmp_path / "b", tmp_path / "y", units=wanted)
+    assert made.units == "m/s^2, deg/s"
+    assert made.clip(0)[0, 0] == pytest.approx(np.array([[9.80665] * 3, [57.29578] * 3]))
+    assert len(merge([tmp_path / "a", tmp_path / "y"], tmp_path / "x")) == 2
+    alone = convert(tmp_path / "c", tmp_path / "z", units="g").clip(0)[0, 0]
+    assert alone == pytest.approx(np.array([[1 / 9.80665] * 3, [1] * 3]))
+    for name in ("c", "d"):
+        with pytest.raises(ConfigError, match="import them again in m/s"):
+            merge([tmp_path / "a", tmp_path / name], tmp_path / "w")
+    with pytest.raises(ConfigError, match=r"'m/s\^2' cannot be converted to 'mm'; known are m/s\^2, g, mg"):
+        convert(tmp_path / "c", tmp_path / "w", units="mm")
 
 
 def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:

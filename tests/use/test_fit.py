@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.evaluate import segmentation_scores
 from motet.use.classifiers import Linear, Trees
-from motet.use.fit import _expected, _is_tiny, fit
+from motet.use.fit import _expected, _is_tiny, fit, save
 from motet.use.material import gather
 from motet.use.network import Network, fitting_steps
 from motet.use.predict import Live, live_lines, predict
@@ -253,6 +254,32 @@ def test_another_layout_or_rate_is_refused(model: Predictor, tmp_path: Path) -> 
         with pytest.raises(ConfigError, match=words):
             predict(model, tmp_path / name, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_another_unit_or_kind_is_refused(archive: MotionArchive, model: Predictor, tmp_path: Path) -> None:
+    sensor = layouts.get("imu-2")
+    for name, units, skeleton in (("g", "g", sensor), ("m", "m", sensor), ("b", "m/s^2", replace(sensor, kind="body"))):
+        with ArchiveWriter(tmp_path / name, skeleton=skeleton, fps=FPS, units=units) as writer:
+            writer.add(np.ones((50, 2, 3)), name="a")
+    save(model, tmp_path / "model")
+    kept = load_predictor(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"unit of .* is g, that of .* m/s\^2: .*; convert .* --units 'm/s\^2'`$"):
+        predict(kept, tmp_path / "g")
+    with pytest.raises(ConfigError, match="they are of different kinds"):
+        predict(kept, tmp_path / "b")
+    assert len(predict(kept, tmp_path / "m"))  # a sensor's archive that names no unit
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config.pop("units") == "m/s^2"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    assert len(predict(tmp_path / "model", tmp_path / "g"))  # of before units were kept
+
+
+def test_one_class_is_no_choice(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS, class_names=["x"]) as writer:
+        for name in ("a", "b"):
+            writer.add(np.ones((50, 2, 3)), name=name, label=0)
+    with pytest.raises(ConfigError, match="has labels of only 1 class; a classifier needs at least two"):
+        gather(MotionArchive.open(tmp_path / "a.motet"), None, "ignore")
 
 
 def test_a_recording_shorter_than_a_window_is_named(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class Convert(Replacing):
     fps: float | None = None
     """frames per second"""
     units: str | None = None
-    """m, dm, cm, mm, inch or ft"""
+    """m, dm, cm, mm, inch or ft; of sensors e.g. m/s^2 or 'g, deg/s'"""
     up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None
     """axis that points up"""
     hand: Literal["right", "left"] | None = None

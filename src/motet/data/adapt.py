@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data import inertial
 from motet.data.archive import MotionArchive
@@ -93,3 +93,18 @@ def factor(theirs: str, ours: str | None) -> float:
     if ours not in METRES or theirs not in METRES:
         return 1.0
     return METRES[theirs] / METRES[ours]
+
+
+def unit_factors(skeleton: Skeleton, units: str, wanted: str) -> npt.NDArray[np.float64] | None:
+    """(V,) factors from one unit to another, lengths or those of sensors; None where there are none."""
+    if skeleton.kind == "sensor":
+        return inertial.factors(skeleton, units, wanted)
+    both = units in METRES and wanted in METRES
+    return np.full(len(skeleton), factor(units, wanted)) if both else None
+
+
+def unit_remedy(skeleton: Skeleton, units: str, wanted: str) -> str:
+    """What to do about recordings that are in another unit than is wanted."""
+    if unit_factors(skeleton, units, wanted) is None:
+        return f"import them again in {wanted}"
+    return f"convert them with `motet data convert --units {pasted(wanted)}`"

@@ -18,9 +18,10 @@ from motet.core.shards import in_order
 from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data import layouts
-from motet.data.adapt import into, readings, written_as
+from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
 from motet.data.clip_table import without_guards
+from motet.data.inertial import FORCE, TURN
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import paint, rate
 
@@ -228,7 +229,7 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
         for what in ("skeleton", "persons", "fps", "units", "channels"):
             a, b = getattr(first, what), getattr(other, what)
             if a != b:
-                raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b)}")
+                raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b, other.skeleton)}")
     classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
     pieces = []
     for source in sources:
@@ -241,9 +242,11 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
     return write(pieces, destination, first, verb="merge", overwrite=overwrite, **options)
 
 
-def _difference(what: str, ours: Any, theirs: Any) -> str:
+def _difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
     """What keeps two archives from being merged, and the remedy."""
-    remedy = {"fps": f"--fps {ours}", "units": f"--units {ours}"}.get(what)
+    if what == "units":
+        return f"{what} ({ours} and {theirs}); {unit_remedy(skeleton, theirs, ours)}"
+    remedy = {"fps": f"--fps {ours}"}.get(what)
     if what == "skeleton":
         least = min(ours, theirs, key=len)
         target = least.name if least.name in layouts.names() else "shared-15 (or another layout) for both"
@@ -336,7 +339,8 @@ def convert(
         layout: a built-in layout; joints are mapped by their canonical names, axes and handedness included. To
             ``inertial`` any sensors: their unit and rate become those of the layout.
         fps: frames per second; linear in between, absent stays absent.
-        units: ``m``, ``cm``, ``mm`` or ``inch``.
+        units: ``m``, ``cm``, ``mm`` or ``inch``; of sensors ``m/s^2``, ``g``, ``mg``, ``rad/s``, ``deg/s``, or two of
+            them as in ``g, deg/s``.
         up: axis that points up, e.g. ``+z``; turned by the smallest rotation.
         hand: handedness of the axes; where it changes, one sideways axis is negated.
         overwrite: replace an archive that is there.
@@ -348,15 +352,10 @@ def convert(
     if layout is None and fps is None and units is None and up is None and hand is None:
         raise ConfigError("say what to convert: --layout, --fps, --units, --up or --hand")
     target = _with_axes(source, source.skeleton if layout is None else layouts.get(layout), up, hand)
-    scale = 1.0
-    if units is not None:
-        unknown = [u for u in (units, source.units) if u not in METRES]
-        if unknown:
-            raise ConfigError(f"unit {unknown[0]!r} cannot be converted; choose from {', '.join(METRES)}")
-        scale = METRES[source.units] / METRES[units]
     if fps is not None and not fps > 0:
         raise ConfigError(f"fps is {fps}; it must be positive")
     form = written_as(source, target)
+    scale = _scale(target, form["units"], units)
     old = None if fps is None else form["fps"] or rate(source)
     adapt = into(target, source.skeleton, readings(source, target), source.fps)
 
@@ -367,6 +366,15 @@ def convert(
     pieces = [Piece(source, i) for i in range(len(source))]
     options = form | {name: value for name, value in (("fps", fps), ("units", units)) if value is not None}
     return write(pieces, destination, source, change=change, verb="convert", overwrite=overwrite, **options)
+
+
+def _scale(skeleton: Skeleton, units: str, wanted: str | None) -> npt.NDArray[np.float64]:
+    """(V, 1) factors to the wanted unit."""
+    found = np.ones(len(skeleton)) if wanted is None else unit_factors(skeleton, units, wanted)
+    if found is None:
+        known = ", ".join([*FORCE, *TURN] if skeleton.kind == "sensor" else METRES)
+        raise ConfigError(f"unit {units!r} cannot be converted to {wanted!r}; known are {known}")
+    return found[:, None]
 
 
 def _with_axes(source: MotionArchive, target: Skeleton, up: str | None, hand: str | None) -> Skeleton:

@@ -126,6 +126,25 @@ def units_of(archive: MotionArchive) -> str:
     return ", ".join(str(unit) for unit in said)
 
 
+def factors(skeleton: Skeleton, units: str, wanted: str) -> npt.NDArray[np.float64] | None:
+    """(V,) factors of the nodes from units such as ``g, deg/s`` to others; None where the two are not of one kind.
+
+    A unit is that of the nodes named for it, or of all where no node is named for any.
+    """
+    scales = np.ones(len(skeleton))
+    kinds = np.array([next((k for k, n in enumerate(_NODES) if re.search(n, name)), -1) for name in skeleton.joints])
+    said = [[unit.strip() for unit in text.split(",")] for text in (units, wanted)]
+    if len(said[0]) != len(said[1]):
+        return None
+    for theirs, ours in zip(*said, strict=True):
+        kind = next((k for k, known in enumerate((FORCE, TURN)) if {theirs, ours} <= set(known)), None)
+        if kind is None or (len(said[0]) > 1 and (kinds < 0).all()):
+            return None
+        known = (FORCE, TURN)[kind]
+        scales[(kinds == kind) | (kinds < 0).all()] = known[theirs] / known[ours]
+    return scales
+
+
 def _seen(frames: Float, node: int | None, kinds: dict[str, float]) -> str:
     """The unit of (T, V, 3) readings of one node."""
     first = next(iter(kinds))

@@ -92,7 +92,7 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
     rows = np.array([i for i, y in enumerate(labels) if (y >= 0).any()], dtype=np.int64)
     if len(classes) < 2:
         raise ConfigError(
-            f"{archive.path}: {counted(len(classes), 'clas', 'class')} is labelled; a classifier needs at least two"
+            f"{archive.path} has labels of only {counted(len(classes), 'class')}; a classifier needs at least two"
         )
     if len(rows) < 2:
         raise ConfigError(

@@ -40,7 +40,7 @@ def predict(
 
     Args:
         model: a folder of :func:`motet.fit`.
-        archive: recordings of the model's layout and rate.
+        archive: recordings of the model's layout, rate and unit.
         out: CSV to write: recording, start, end (seconds), label, probability.
         track: also store the bouts as this label track of the archive; certainty is the probability.
         overwrite: replace a file or track that is there.
@@ -49,7 +49,7 @@ def predict(
         The bouts; one row a clip where the model was learnt from clips.
 
     Raises:
-        ConfigError: another layout or rate, or something is there already.
+        ConfigError: another layout, rate or unit, or something is there already.
         DataError: a recording shorter than a window.
     """
     if out is not None:

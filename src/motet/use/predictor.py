@@ -91,6 +91,7 @@ class _Config(TypedDict):
     persons: Persons
     channels: Channels
     fps: Annotated[float, Bounds(above=0, most=10_000)]
+    units: NotRequired[str | None]
     classes: list[str]
     members: list[str]
     encoders: NotRequired[list[_Encoder | None] | None]
@@ -292,7 +293,7 @@ class Predictor:
         """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
 
         Raises:
-            ConfigError: recordings of another layout or rate.
+            ConfigError: recordings of another layout, rate or unit.
         """
         kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
         return pl.DataFrame(list(self.bouts(archive)), schema=kinds)
@@ -313,6 +314,7 @@ class Predictor:
             "persons": layout.persons,
             "channels": layout.channels,
             "fps": layout.fps,
+            "units": layout.units,
             "classes": self.classes,
             "members": [m.name for m in self.members],
             "encoders": [m.encoder for m in self.members],
@@ -350,7 +352,8 @@ def load_predictor(path: str | Path) -> Predictor:
         pairs = zip(config["members"], encoders, strict=True)
         members = [Member.of(m, parts[f"member{i}"], e) for i, (m, e) in enumerate(pairs)]
         skeleton = Skeleton.from_dict(config["skeleton"])
-        layout = Layout(skeleton, int(config["persons"]), int(config["channels"]), float(config["fps"]))
+        numbers = int(config["persons"]), int(config["channels"]), float(config["fps"])
+        layout = Layout(skeleton, *numbers, config.get("units"))
         durations, novelty = Durations.of(parts["durations"], len(config["classes"])), Novelty(parts["novelty"])
         model = Predictor(
             layout, list(config["classes"]), members, durations, novelty, config["temperature"], config["clips"], config

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
+from motet.core.units import METRES
+from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import rate
@@ -30,19 +32,21 @@ _LATERAL = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"))
 
 @dataclass(frozen=True)
 class Layout:
-    """What recordings must have in common: nodes, coordinates, rate.
+    """What recordings must have in common: nodes, coordinates, rate, unit.
 
     Attributes:
         skeleton: joints or sensor nodes.
         persons: P.
         channels: C.
         fps: frames per second.
+        units: of the readings; None where it is not known.
     """
 
     skeleton: Skeleton
     persons: int
     channels: int
     fps: float
+    units: str | None = None
 
     @classmethod
     def of(cls, archive: MotionArchive) -> Layout:
@@ -51,7 +55,7 @@ class Layout:
         Raises:
             ConfigError: its frame rate is unknown.
         """
-        return cls(archive.skeleton, archive.persons, len(archive.channels), rate(archive))
+        return cls(archive.skeleton, archive.persons, len(archive.channels), rate(archive), archive.units)
 
     def centres(self, frames: int) -> npt.NDArray[np.int64]:
         """(n,) middle frame of each tick of a recording of so many frames."""
@@ -77,10 +81,11 @@ class Layout:
         return -(-frames // self.hop)
 
     def check(self, archive: MotionArchive) -> None:
-        """Raise ConfigError unless recordings of the archive are of this layout and rate."""
+        """Raise ConfigError unless recordings of the archive are of this layout, rate and unit."""
         nodes = archive.skeleton.joints
-        if nodes != self.skeleton.joints or len(archive.channels) != self.channels or archive.persons != self.persons:
-            same = archive.skeleton.kind == self.skeleton.kind
+        same = archive.skeleton.kind == self.skeleton.kind
+        ours = (self.skeleton.joints, self.channels, self.persons)
+        if not same or (nodes, len(archive.channels), archive.persons) != ours:
             remedy = "convert it with `motet data convert --layout`" if same else "they are of different kinds"
             raise ConfigError(
                 f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({counted(len(nodes), 'node')} of "
@@ -92,6 +97,13 @@ class Layout:
             raise ConfigError(
                 f"{archive.path} has {found:g} frames per second, the model was fitted on {self.fps:g}; convert it "
                 f"with `motet data convert --fps {self.fps:g}`"
+            )
+        sensor = self.skeleton.kind == "sensor"
+        known = [u for u in (self.units, archive.units) if u and not (sensor and u in METRES)]  # m is what none is
+        if self.units and len(set(known)) == 2:
+            raise ConfigError(
+                f"the unit of {archive.path} is {archive.units}, that of the training recordings {self.units}: answers "
+                f"would be meaningless; {unit_remedy(archive.skeleton, archive.units, self.units)}"
             )
 
 
