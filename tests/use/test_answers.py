@@ -363,6 +363,10 @@ def test_bouts_become_measures() -> None:
     test = next(t for t in result["tests"] if t["measure"] == "share of time: walk")
     assert test["means"] == pytest.approx({"a": 0.81, "b": 0.41})
     assert test["p"] == pytest.approx(2 / 20)
+    number = pl.col("label").replace_strict({"walk": 0, "sit": 1}).alias("state")
+    states = compare(table.with_columns(number).drop("label"), "group")
+    named = {t["measure"].replace("state 0", "walk").replace("state 1", "sit"): t["p"] for t in states["tests"]}
+    assert named == {t["measure"]: t["p"] for t in result["tests"]}
     joined = compare(table.drop("group"), "group", recordings=table.select("recording", "group").unique())
     assert {t["measure"]: t["p"] for t in joined["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}
 

@@ -224,7 +224,7 @@ class Compare(Replacing):
     """
 
     table: Positional[Path]
-    """bouts of `motet predict`, or a CSV with one row a measurement"""
+    """bouts of `motet predict` or `motet segment`, or a CSV with one row a measurement"""
     by: str
     """column that names the group"""
     out: Path
