@@ -43,6 +43,18 @@ def test_unlabelled_frames_count_nowhere() -> None:
     )
 
 
+def test_a_border_near_a_gap_is_no_segment_of_its_own() -> None:
+    """Within less than half of the stretch beyond; more of it, or a change that is on one side only, is one."""
+    true = [0, 0, 0, 0, -1, -1, 1, 1, 1, 1, 1]
+    late = segmentation_scores(true, [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1])
+    assert late["frames"] == pytest.approx(7 / 9)
+    assert late["f1@50"] == late["edit"] == 1
+    far = segmentation_scores(true, [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
+    assert far["f1@10"] == pytest.approx(2 * 2 / (3 + 2))
+    beyond = segmentation_scores(true, [0, 0, 0, 0, 1, 1, 2, 1, 1, 1, 1])
+    assert beyond["f1@10"] == pytest.approx(2 * 2 / (3 + 2))
+
+
 def test_none_of_these_on_a_labelled_frame_is_wrong_but_no_segment() -> None:
     scores = segmentation_scores([0, 0, 1, 1], [0, 0, -1, -1])
     assert scores["frames"] == 0.5

@@ -88,12 +88,7 @@ def segmentation_scores(true: Any, predicted: Any, *, matched: bool = False) -> 
     if not labelled:
         raise ConfigError("no frame has a true label, so there is nothing to score")
     right = sum(int((t[k] == p[k]).sum()) for (t, p), k in zip(pairs, kept, strict=True))
-    # a predicted segment ends where the truth is unknown
-    runs = [
-        (segments(t), segments(np.where(k, np.where(p == UNLABELLED, -2, p), UNLABELLED)))
-        for (t, p), k in zip(pairs, kept, strict=True)
-    ]
-    runs = [(a, [s for s in b if s[0] != -2]) for a, b in runs]
+    runs = [(segments(t), _known(t, p)) for t, p in pairs]
     scores = {"frames": right / labelled}
     for overlap in OVERLAPS:
         scores[f"f1@{overlap * 100:.0f}"] = _f1(runs, overlap)
@@ -124,6 +119,25 @@ def _pairs(true: Any, predicted: Any) -> list[tuple[Integers, Integers]]:
 
 
 Runs = list[tuple[int, int, int]]
+
+
+def _known(true: Integers, predicted: Integers) -> Runs:
+    """Predicted segments, cut to the stretches in which the truth is known.
+
+    Where a segment that is right goes on through unlabelled frames, nobody knows where it should end: what it covers
+    on the other side, less than half of the stretch there, is no segment of its own.
+    """
+    stretches = segments(np.where(true == UNLABELLED, UNLABELLED, 0))
+    found: Runs = []
+    for label, start, end in segments(predicted):
+        parts = [(max(start, a), min(end, b), b - a) for _, a, b in stretches if a < end and start < b]
+        right = [bool((true[a:b] == label).any()) for a, b, _ in parts]
+        found += [
+            (label, a, b)
+            for (a, b, whole), here in zip(parts, right, strict=True)
+            if here or not any(right) or 2 * (b - a) >= whole
+        ]
+    return found
 
 
 def _f1(runs: Sequence[tuple[Runs, Runs]], overlap: float) -> float:
