@@ -124,7 +124,7 @@ Runs = list[tuple[int, int, int]]
 def _known(true: Integers, predicted: Integers) -> Runs:
     """Predicted segments, cut to the stretches in which the truth is known.
 
-    Where a segment that is right goes on through unlabelled frames, nobody knows where it should end: what it covers
+    Where a segment that is right continues through unlabelled frames, nobody knows where it should end: what it covers
     on the other side, less than half of the stretch there, is no segment of its own.
     """
     stretches = segments(np.where(true == UNLABELLED, UNLABELLED, 0))
