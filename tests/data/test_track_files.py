@@ -63,6 +63,12 @@ def put(tmp_path: Path, name: str, text: str) -> Path:
             "o\t2.2\tsniff\tPOINT\no\t4\tgroom\tSTOP\n",
             [row("o", 1, 2, "rear"), row("o", 1.5, 4, "groom")],
         ),
+        (
+            "c.tsv",
+            "Observation id\tSubject\tBehavior\tBehavior type\tTime\no\t\trear\tSTART\t1\no\t\tsniff\tPOINT\t1.5\n"
+            "o\t\trear\tSTOP\t2\n",
+            [row("o", 1, 2, "rear")],
+        ),
     ],
 )
 def test_tables_are_read_as_they_are_meant(tmp_path: Path, name: str, text: str, expected: list[Any]) -> None:

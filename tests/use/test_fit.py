@@ -208,6 +208,19 @@ def test_labelled_clips_are_enough(tmp_path: Path) -> None:
     assert (bouts["label"] == pl.Series([list(CLASSES)[i] for i in new.labels])).mean() > 0.9
 
 
+def test_labels_of_clips_next_to_tracks(tmp_path: Path) -> None:
+    source = clips(tmp_path / "c.motet")
+    for name in ("one", "two"):
+        rows = [{"recording": source.clips["name"][0], "start": 0.0, "end": 0.4, "label": "x"}]
+        source.tracks.save(name, rows)
+    source = MotionArchive.open(source.path)
+    with pytest.raises(ConfigError, match="several tracks"):
+        fit(source, tmp_path / "no", candidates=("statistics+linear",), progress=False)
+    learnt = fit(source, tmp_path / "m", track="clips", candidates=("statistics+linear",), progress=False)
+    assert learnt.clips
+    assert learnt.classes == list(CLASSES)
+
+
 def test_unlabelled_moments_can_be_a_class_of_their_own(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS) as writer:

@@ -29,7 +29,7 @@ class Fit(Replacing):
     out: Path
     """folder to create"""
     track: str | None = None
-    """label track to learn; by default the only one, or the labels of clips"""
+    """label track to learn; by default the only one, or the labels of clips; clips: those where there are tracks"""
     candidates: Annotated[tuple[str, ...] | None, _ALL] = None
     """what to choose from, e.g. statistics+trees body+linear body+tuned network; by default all but the fine-tuned"""
     features: tuple[str, ...] = ()

@@ -86,13 +86,16 @@ def _table(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
 def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     """Aggregated events (a start and a stop in each row), or tabular events (START and STOP in rows of their own)."""
     records = list(_records(path, text, need=("label",)))
-    if records and "status" not in records[0][1]:
+    # newer versions of BORIS say START and STOP in the column of the behaviour's kind
+    kinds = {cells.get("kind", "").upper() for _, cells in records}
+    column = "kind" if {"START", "STOP"} & kinds else "status"
+    if records and column not in records[0][1]:
         return _table(path, text, fps)
     rows: Rows = []
     running: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
     for line, cells in records:
         key = (cells.get("recording", ""), cells.get("rater", ""), cells["label"])
-        status = cells["status"].upper()
+        status = cells[column].upper()
         if status == "START":
             running[key] = line, cells
         elif status == "STOP":

@@ -82,7 +82,8 @@ def fit(
     Args:
         archive: recordings with a label track, or labelled clips.
         out: folder to create: ``config.json``, ``model.safetensors`` and a card.
-        track: label track to learn; the only one by default, or the labels of clips where there is none.
+        track: label track to learn; the only one by default, or the labels of clips where there is none; ``"clips"``
+            for those where there are tracks.
         candidates: what to choose from: :data:`CANDIDATES` and ``NAME+linear`` of all weights by default, without the
             network below :data:`FEW_SECONDS` of labelled time; also ``NAME+trees`` and ``NAME+tuned`` (fine-tuned) of
             weights.

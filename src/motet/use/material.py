@@ -16,6 +16,7 @@ from motet.data.archive import MotionArchive
 from motet.use.signals import Layout, check_length
 
 NONE = "none of these"
+OF_CLIPS = "clips"
 SHORTEST = 0.4  # seconds of a recording that a window needs
 Integers = npt.NDArray[np.int64]
 
@@ -68,7 +69,9 @@ class Material:
 
 
 def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str = "people") -> Material:
-    """Labels of an archive: of a track, or of the clips where it has no tracks; ``by`` is what is held out together.
+    """Labels of an archive: of a track, or of its clips where it has no tracks or ``track`` is :data:`OF_CLIPS`.
+
+    ``by`` is what is held out together.
 
     Raises:
         ConfigError: no labels, one class, one recording, or no such track.
@@ -80,7 +83,7 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
         raise ConfigError(f"by is {by!r}; it must be people or recordings")
     tracks = archive.tracks
     layout = Layout.of(archive)
-    if track is None and not len(tracks):
+    if not len(tracks) if track is None else track == OF_CLIPS and OF_CLIPS not in list(tracks):
         labels, classes, name = *_of_clips(archive), None
     else:
         name = tracks.one(track)
