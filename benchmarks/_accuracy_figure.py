@@ -1,14 +1,14 @@
-"""The figure of `benchmarks.accuracy_time`: one panel a set, CPU seconds (logarithmic) against accuracy, as SVG."""
+"""The figure of `benchmarks.accuracy_time` as SVG: a panel a set, CPU seconds (logarithmic) against accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from math import log10
 from statistics import fmean, stdev
 from typing import Any
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 300, 250, 40, 34, 40, 14
+COLUMNS, ROW = 3, TOP + HEIGHT + BOTTOM
 OURS, OTHERS = "#0b6e99", "#8a8f98"
 _TICKS = (0.1, 1, 10, 100, 1000)
 
@@ -20,10 +20,10 @@ def figure(result: dict[str, Any]) -> str:
     low, high = log10(max(min(seconds) / 2, 0.01)), log10(max(seconds) * 3)
     panels = [_panel(found, number, low, high) for number, found in enumerate(sets)]
     names = list(dict.fromkeys(row["way"] for found in sets for row in found["rows"]))
-    width = len(sets) * (WIDTH + GAP) + GAP
-    rows = -(-len(names) // 4)
-    height = TOP + HEIGHT + BOTTOM + 22 * rows + 8
-    legend = [_entry(name, names, number, width) for number, name in enumerate(names)]
+    width = min(COLUMNS, len(sets)) * (WIDTH + GAP) + GAP
+    below = -(-len(sets) // COLUMNS) * ROW
+    height = below + 22 * -(-len(names) // 4) + 8
+    legend = [_entry(name, number, width, below) for number, name in enumerate(names)]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
@@ -38,7 +38,7 @@ def figure(result: dict[str, Any]) -> str:
 
 def _panel(found: dict[str, Any], number: int, low: float, high: float) -> str:
     rows = found["rows"]
-    left = GAP + number * (WIDTH + GAP)
+    left, above = GAP + number % COLUMNS * (WIDTH + GAP), number // COLUMNS * ROW
     best = [100 * fmean(row["accuracy"]) for row in rows]
     bottom = max(0.0, 5 * (min(best) // 5) - 2)
     plot = WIDTH - LEFT - 8
@@ -49,7 +49,8 @@ def _panel(found: dict[str, Any], number: int, low: float, high: float) -> str:
     def y(percent: float) -> float:
         return TOP + HEIGHT * (1 - (percent - bottom) / (101 - bottom))
 
-    parts = [f'<text x="{left + LEFT}" y="22" font-weight="600" fill="#1c2430">{escape(found["name"])}</text>']
+    parts = [f'<g transform="translate(0 {above})">']
+    parts.append(f'<text x="{left + LEFT}" y="22" font-weight="600" fill="#1c2430">{escape(found["name"])}</text>')
     step = 5 if 101 - bottom < 45 else 10
     for percent in range(int(-(-bottom // step) * step), 101, step):
         parts.append(_line(left + LEFT, y(percent), left + WIDTH - 8, y(percent)))
@@ -68,11 +69,11 @@ def _panel(found: dict[str, Any], number: int, low: float, high: float) -> str:
         )
         title = f"{row['way']}: {percent:.1f} %, {fmean(row['cpu_seconds']):.1f} s"
         parts.append(f"<g><title>{escape(title)}</title>{_mark(row['way'], at, y(percent))}</g>")
-    return "\n".join(parts)
+    return "\n".join([*parts, "</g>"])
 
 
-def _entry(name: str, names: Sequence[str], number: int, width: int) -> str:
-    left, top = GAP + 12 + (number % 4) * (width - 2 * GAP) / 4, TOP + HEIGHT + BOTTOM + 12 + 22 * (number // 4)
+def _entry(name: str, number: int, width: int, below: int) -> str:
+    left, top = GAP + 12 + (number % 4) * (width - 2 * GAP) / 4, below + 12 + 22 * (number // 4)
     return _mark(name, left, top) + _text(left + 12, top + 4, name, "start", "#1c2430")
 
 
