@@ -66,7 +66,7 @@ def _quantiles(series: Tensor) -> Tensor:
 def _power(centred: Tensor) -> Tensor:
     """(B, channels, T) → (B, channels, T // 2), of all frequencies but 0; by a product, which ONNX has."""
     frames = centred.shape[2]
-    time = torch.arange(frames, dtype=torch.float64, device=centred.device)
+    time = torch.arange(frames, dtype=torch.float64)  # on the CPU: not every device has doubles
     turns = time[1 : frames // 2 + 1, None] * time / frames
     angle = 2 * math.pi * (turns - turns.floor())
     return (centred @ angle.cos().to(centred).T).square() + (centred @ angle.sin().to(centred).T).square()
@@ -75,8 +75,8 @@ def _power(centred: Tensor) -> Tensor:
 def _bands(power: Tensor) -> Tensor:
     """(8, K): which frequencies a band holds, one at least."""
     count = power.shape[2]
-    edge = torch.arange(_BANDS + 1, dtype=torch.float64, device=power.device) / _BANDS
+    edge = torch.arange(_BANDS + 1, dtype=torch.float64) / _BANDS
     edge = ((torch.zeros_like(edge) + count + 1) ** edge - 1).round()
     first, last = edge[:-1, None], torch.maximum(edge[1:], edge[:-1] + 1)[:, None]
-    number = torch.arange(count, dtype=torch.float64, device=power.device)
+    number = torch.arange(count, dtype=torch.float64)
     return ((number >= first) & (number < last)).to(power)

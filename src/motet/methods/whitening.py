@@ -113,7 +113,7 @@ def whiten(model: Model, store: ClipStore, ids: Tensor, *, seed: int, shrinkage:
         by: groups: ``"view"``, views of one clip, drawn with the augmentation of the training; ``"actor"``, simulated
             clips of one action; or ``"both"``.
     """
-    model.whitening = {stream: Whitening(size) for stream, size in model.sizes_whitened().items()}
+    model.whitening = {stream: Whitening(size).to(model.device) for stream, size in model.sizes_whitened().items()}
     found = _of_actors(model) if by == "actor" else _of_views(model, store, ids, seed)
     if by == "both":
         found = {s: found[s].averaged(acted) for s, acted in _of_actors(model).items()}
@@ -132,7 +132,7 @@ def _of_views(model: Model, store: ClipStore, ids: Tensor, seed: int) -> dict[st
         )
         of_views = [model.features(view) for view in drawn]
         parts.append([torch.stack([f[i] for f in of_views]) for i in range(len(model.streams))])
-    return {s: Scatter.of_views(torch.cat([p[i] for p in parts], dim=1)) for i, s in enumerate(model.streams)}
+    return {s: Scatter.of_views(torch.cat([p[i] for p in parts], dim=1).cpu()) for i, s in enumerate(model.streams)}
 
 
 def _of_actors(model: Model) -> dict[str, Scatter]:
