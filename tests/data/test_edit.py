@@ -191,10 +191,12 @@ def test_units_of_sensors_and_the_remedy_of_a_merge(tmp_path: Path) -> None:
 
 def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
     small = write_clips(tmp_path / "s.motet", clips=4)
-    (tmp_path / "t.csv").write_text("name,label,quality\nclip-001,jump,good\n")
-    made = relabelled(small, tmp_path / "n.motet", tmp_path / "t.csv")
-    assert [made.class_names[i] for i in made.labels] == ["class 0", "jump", "class 2", "class 3"]
-    assert made.clips["quality"].to_list() == [None, "good", None, None]
+    for key in ("name", "recording"):
+        (tmp_path / "t.csv").write_text(f"{key},label,quality\nclip-001,jump,good\n")
+        made = relabelled(small, tmp_path / f"{key}.motet", tmp_path / "t.csv")
+        assert [made.class_names[i] for i in made.labels] == ["class 0", "jump", "class 2", "class 3"]
+        assert made.clips["quality"].to_list() == [None, "good", None, None]
+        assert "recording" not in made.clips.columns
     (tmp_path / "t.csv").write_text("name,label\nzz,jump\n")
     with pytest.raises(ConfigError, match="names 'zz', which no clip"):
         relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")

@@ -111,7 +111,14 @@ def test_raters_are_tiers_of_their_own(tmp_path: Path) -> None:
     rows = [row("r", 0, 2, "walk", "anna"), row("r", 1, 3, "sit", "bo")]
     text = write(table(rows), "elan", name="gait")["r.eaf"]
     assert [t.attrib["TIER_ID"] for t in ET.fromstring(text).iter("TIER")] == ["gait (anna)", "gait (bo)"]
-    assert {r["rater"] for own in read(put(tmp_path, "r.eaf", text)).values() for r in own} == {"anna", "bo"}
+    assert read(put(tmp_path, "r.eaf", text)) == {"gait": rows}
+    for tier in ("gait_bo", "gait@bo", "gait bo"):
+        assert read(put(tmp_path, "r.eaf", text.replace("gait (bo)", tier))) == {"gait": rows}
+    watched = text.replace("ANNOTATOR", "PARTICIPANT")  # who is seen, not who rates
+    assert {n: [r["rater"] for r in own] for n, own in read(put(tmp_path, "r.eaf", watched)).items()} == {
+        "gait (anna)": [None],
+        "gait (bo)": [None],
+    }
 
 
 @pytest.mark.parametrize(

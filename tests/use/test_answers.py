@@ -17,7 +17,8 @@ from motet.cli import main
 from motet.core.errors import ConfigError, DataError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.data.exchange import export
+from motet.data.exchange import export, labelled
+from motet.data.tracks import COLUMNS
 from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, likeness, repetitions
@@ -57,8 +58,25 @@ def test_states_are_the_classes_that_nobody_named(archive: MotionArchive, states
         assert found.count >= 3
         assert found.evidence[3] == 1.0
     written = pl.read_csv(tmp_path / "s.csv")
-    assert written.columns == ["recording", "start", "end", "state"]
+    assert written.columns == list(COLUMNS)
     assert written.filter(recording="r00")["end"][-1] == pytest.approx(archive.lengths[0] / FPS)
+
+
+def test_tables_of_answers_are_read_as_label_tracks(tmp_path: Path) -> None:
+    archive = recordings(tmp_path / "a.motet", people=2, each=1)
+    segment(archive, tmp_path / "s.csv", states=3, track="states")
+    labelled(archive, tmp_path / "s.csv", "again")
+    assert archive.tracks["again"].equals(archive.tracks["states"].with_columns(pl.col(pl.Float64).round(4)))
+    older = archive.tracks["states"].select("recording", "start", "end", state=pl.col("label").str.slice(6))
+    older.write_csv(tmp_path / "o.csv")
+    labelled(archive, tmp_path / "o.csv", "older")
+    assert set(archive.tracks["older"]["label"]) == {"0", "1", "2"}
+    found = count(archive, tmp_path / "c.csv", track="activity")
+    assert labelled(archive, tmp_path / "c.csv", "counted") == len(found) > 0
+    assert set(archive.tracks["counted"]["label"]) <= {"walk", "wave"}
+    count(archive, tmp_path / "w.csv")
+    labelled(archive, tmp_path / "w.csv", "whole")
+    assert set(archive.tracks["whole"]["label"]) == {"repetition"}
 
 
 def test_neighbours_are_merged_where_it_costs_least() -> None:
@@ -259,7 +277,7 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
     archive = squats(tmp_path / "s.motet")
     found = count(archive, tmp_path / "r.csv", measures=tmp_path / "m.csv")
     assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
-    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "repetition", "start", "end"]
+    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "start", "end", "label", "repetition"]
     assert {"seconds", "range", "similarity"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
     for index, edges in enumerate(archive.clips["edges"]):
         own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))
@@ -365,10 +383,12 @@ def test_bouts_become_measures() -> None:
     assert test["p"] == pytest.approx(2 / 20)
     number = pl.col("label").replace_strict({"walk": 0, "sit": 1}).alias("state")
     states = compare(table.with_columns(number).drop("label"), "group")
-    named = {t["measure"].replace("state 0", "walk").replace("state 1", "sit"): t["p"] for t in states["tests"]}
+    named = {t["measure"].replace("0", "walk").replace("1", "sit"): t["p"] for t in states["tests"]}
     assert named == {t["measure"]: t["p"] for t in result["tests"]}
     joined = compare(table.drop("group"), "group", recordings=table.select("recording", "group").unique())
-    assert {t["measure"]: t["p"] for t in joined["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}
+    who = table.select(name="recording", group="group").unique()
+    for again in (joined, compare(table.drop("group"), "group", recordings=who)):
+        assert {t["measure"]: t["p"] for t in again["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:

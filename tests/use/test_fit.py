@@ -16,6 +16,8 @@ import motet
 from motet.core.errors import ConfigError, DataError, MotetError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.exchange import labelled
+from motet.data.tracks import COLUMNS
 from motet.evaluate import segmentation_scores
 from motet.use.classifiers import Linear, Trees
 from motet.use.fit import _expected, _is_tiny, fit, save
@@ -44,8 +46,10 @@ def model(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_bouts_of_new_people_are_found(model: Predictor, tmp_path: Path) -> None:
     new = recordings(tmp_path / "new.motet", people=2, seed=5)
     bouts = predict(model, new, tmp_path / "bouts.csv", track="found")
-    assert pl.read_csv(tmp_path / "bouts.csv").columns == ["recording", "start", "end", "label", "probability"]
-    assert bouts["probability"].is_between(0, 1).all()
+    assert pl.read_csv(tmp_path / "bouts.csv").columns == list(COLUMNS)
+    assert bouts["certainty"].is_between(0, 1).all()
+    labelled(new, tmp_path / "bouts.csv", "again")
+    assert new.tracks["again"].equals(new.tracks["found"].with_columns(pl.col(pl.Float64).round(4)))
     scores = segmentation_scores(
         new.tracks.all_frames("activity", list(CLASSES)), new.tracks.all_frames("found", list(CLASSES))
     )

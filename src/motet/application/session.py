@@ -100,11 +100,8 @@ class Session:
         answers = {"classifier": self.teacher.predictions()}
         if self.predictor is not None:
             if self._answers is None:
-                rows = (
-                    self.predictor.predict(self.archive)
-                    .select("recording", "start", "end", "label", "probability")
-                    .rows()
-                )
+                bouts = self.predictor.predict(self.archive)
+                rows = bouts.select("recording", "start", "end", "label", "certainty").rows()
                 self._answers = [[number[row[0]], *row[1:]] for row in rows]
             answers["model"] = self._answers
         for name, rows_ in answers.items():

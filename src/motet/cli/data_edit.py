@@ -151,13 +151,16 @@ class Label(Replacing):
 
     archive: Positional[Path]
     table: Positional[Path]
-    """intervals (CSV, TSV, ELAN, BORIS, Audacity), one label a frame, or with --out a CSV with a column name"""
+    """intervals (CSV, TSV, ELAN, BORIS, Audacity), one label a frame, or a folder of such files; with --out a CSV with
+    a column recording (or name)"""
     track: str | None = None
     """label track to write, next to the recordings"""
     form: Literal["table", "elan", "boris", "audacity", "frames"] | None = None
     """form of the file; by default seen in it"""
     recording: str | None = None
     """recording that the file is about, where it does not say; by default the one called like the file"""
+    rater: str | None = None
+    """whose labels they are, where the file does not say"""
     out: Path | None = None
     """archive to create, with labels of clips from the table"""
 
@@ -177,9 +180,7 @@ def data_label(args: Sequence[str]) -> int:
     if given.out is not None:
         return _said(given, relabelled(given.archive, given.out, given.table, overwrite=given.overwrite))
     archive = MotionArchive.open(given.archive)
-    added = labelled(
-        archive, given.table, str(given.track), form=given.form, recording=given.recording, overwrite=given.overwrite
-    )
+    added = labelled(archive, given.table, track=str(given.track), **given.others("archive", "table", "out", "track"))
     facts = {"archive": str(archive.path), "track": given.track, "intervals": added}
     return given.done(f"{archive.path}: track {given.track}, {counted(added, 'interval')}", facts)
 

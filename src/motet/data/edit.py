@@ -403,10 +403,10 @@ def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[n
 def relabelled(
     archive: str | Path | MotionArchive, destination: str | Path, table: str | Path, *, overwrite: bool = False
 ) -> MotionArchive:
-    """Clip labels and further columns from a table with a column ``name``; ``label`` holds class names.
+    """Clip labels and further columns from a table with a column ``recording`` or ``name``; ``label`` holds classes.
 
     Raises:
-        ConfigError: no column ``name``, a name that no clip has, or one that comes twice.
+        ConfigError: no such column, a name that no clip has, or one that comes twice.
     """
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     try:
@@ -414,10 +414,11 @@ def relabelled(
         rows = without_guards(rows)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{table} cannot be read as a table ({str(error).splitlines()[0]:.100})") from error
-    if "name" not in rows.columns:
-        raise ConfigError(f"{table} has no column 'name'; it has {', '.join(rows.columns)}")
+    key = next((c for c in ("name", "recording") if c in rows.columns), None)
+    if key is None:
+        raise ConfigError(f"{table} has no column 'recording' or 'name'; it has {', '.join(rows.columns)}")
     known = {n: i for i, n in enumerate(source.clips["name"])}
-    given = {str(r["name"]): r for r in rows.to_dicts()}
+    given = {str(r[key]): r for r in rows.to_dicts()}
     lost = next((n for n in given if n not in known), None)
     if lost is not None or len(given) < len(rows):
         what = f"names {lost!r}, which no clip of {source.path} is called" if lost else "names a clip twice"
@@ -426,7 +427,7 @@ def relabelled(
     classes = list(dict.fromkeys([*source.class_names, *(c for c in said if c)]))
     pieces = []
     for name, index in known.items():
-        row = {k: v for k, v in given.get(name, {}).items() if k != "name" and k not in _OWN}
+        row = {k: v for k, v in given.get(name, {}).items() if k != key and k not in _OWN}
         if "label" in row:
             row["label"] = None if row["label"] is None else classes.index(str(row["label"]))
         for column in set(row) & {c for c, kind in COLUMNS.items() if kind == pl.Int64()}:

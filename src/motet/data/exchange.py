@@ -14,6 +14,7 @@ from motet.core.text import file_name
 from motet.data import track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
+from motet.data.tracks import check, rate, table
 
 
 def labelled(
@@ -23,44 +24,64 @@ def labelled(
     *,
     form: str | None = None,
     recording: str | None = None,
+    rater: str | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Add a file of labels to an archive as a label track; tracks that have names in the file become ``TRACK name``.
+    """Add files of labels to an archive as a label track; where they name several tracks, as ``TRACK name`` each.
 
     Args:
         archive: whose recordings they label.
-        path: intervals (CSV, TSV, ELAN, BORIS, Audacity) or one label a frame.
+        path: intervals (CSV, TSV, ELAN, BORIS, Audacity) or one label a frame; or a folder of such files, all of which
+            are read.
         track: name of the track.
-        form: of the file; seen in it by default.
+        form: of the files; seen in them by default.
         recording: recording that the file is about, where it does not say.
-        overwrite: replace a track that is there; other recordings' labels are kept otherwise.
+        rater: whose labels they are, where a file does not say.
+        overwrite: replace labels of the same recordings by the same raters; all others are kept.
 
     Returns:
         Intervals added.
 
     Raises:
-        ConfigError: the track has labels of these recordings already.
+        ConfigError: the track has labels of these recordings by these raters already.
         DataError: names the first interval that does not fit its recording; nothing is written.
     """
-    found = track_files.read(path, form=form, fps=archive.fps)
-    added = 0
-    named = {n for n in found if n}
+    files = [Path(path)]
+    if files[0].is_dir():
+        files = sorted(f for f in files[0].iterdir() if f.is_file() and f.name[0] != "." and f.stat().st_size)
+        if not files:
+            raise DataError(f"{path} is a folder without files of labels")
+    known, found = track_files.file_names(archive.clips["name"]), dict[str, list[dict[str, Any]]]()
+    for file in files:
+        for name, rows in track_files.read(file, form=form, fps=archive.fps).items():
+            for row in rows:
+                about, by = track_files.named_by(row["recording"], known)
+                named = {"recording": recording or about, "rater": row.get("rater") or by or rater}
+                found.setdefault(name, []).append(row | named)
+    several = len({name for name in found if name}) > 1
+    fresh: dict[str, list[dict[str, Any]]] = {}
     for name, rows in found.items():
-        own = track if not name or len(named) == 1 else f"{track} {name}"
-        if recording is not None:
-            rows = [{**r, "recording": recording} for r in rows]
-        about = {r["recording"] for r in rows}
-        tracks = archive.tracks
-        before = tracks[own].to_dicts() if own in tracks else []
-        twice = next((r["recording"] for r in before if r["recording"] in about), None)
-        if twice is not None and not overwrite:
-            raise ConfigError(
-                f"{archive.path}: track {own!r} has labels of {twice} already; pass --overwrite to replace them"
-            )
-        kept = [r for r in before if r["recording"] not in about]
-        tracks.save(own, kept + rows, where=str(path))
-        added += len(rows)
-    return added
+        fresh.setdefault(f"{track} {name}" if several and name not in ("", track) else track, []).extend(rows)
+    for own, rows in fresh.items():
+        rows += _others(archive, own, rows, overwrite)
+        check(table(rows), archive.tracks.durations, str(path), frame=1 / rate(archive))
+    for own, rows in fresh.items():
+        archive.tracks.save(own, rows, where=str(path))
+    return sum(map(len, found.values()))
+
+
+def _others(archive: MotionArchive, track: str, rows: list[dict[str, Any]], overwrite: bool) -> list[dict[str, Any]]:
+    """What a track keeps when the rows of some recordings and raters come."""
+    fresh = {(r["recording"], r["rater"]) for r in rows}
+    before = archive.tracks[track].to_dicts() if track in archive.tracks else []
+    twice = next((r for r in before if (r["recording"], r["rater"]) in fresh), None)
+    if twice is not None and not overwrite:
+        by = f" by {twice['rater']}" if twice["rater"] else ""
+        raise ConfigError(
+            f"{archive.path}: track {track!r} has labels of {twice['recording']}{by} already; pass --overwrite to "
+            "replace them, or say who made these with --rater"
+        )
+    return [r for r in before if (r["recording"], r["rater"]) not in fresh]
 
 
 def export(

@@ -1,6 +1,8 @@
 """Labels along time as other programs keep them: tables, ELAN, BORIS, Audacity, one label a frame.
 
-Everything is brought to rows of :mod:`motet.data.tracks` (recording, start, end, label, rater, certainty) and back.
+Everything is brought to rows of :mod:`motet.data.tracks` (recording, start, end, label, rater, certainty) and back. A
+track of several raters has a tier each in ELAN (``TRACK (RATER)``, its ANNOTATOR is the rater), a column ``Observer``
+in BORIS, a file each in Audacity (``RECORDING (RATER).txt``), which has no place for certainty.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from motet.data.tracks import intervals
 
 Rows = list[dict[str, Any]]
 MAX_BYTES = 200_000_000
+CERTAINTY = "certainty"
+"""of ELAN: ends the names of tiers that hold how certain the annotations of another tier are."""
 _COLUMNS = {
     "recording": ("recording", "file", "clip", "name", "observation id", "media file name", "media"),
     "start": ("start", "start (s)", "begin", "onset", "start_s", "start time", "begin time - ss.msec"),
     "end": ("end", "end (s)", "stop", "stop (s)", "offset", "end_s", "end time", "end time - ss.msec"),
-    "label": ("label", "behavior", "behaviour", "class", "activity", "annotation", "event", "text", "value"),
+    "label": ("label", "behavior", "behaviour", "class", "activity", "annotation", "event", "text", "value", "state"),
     "rater": ("rater", "annotator", "observer", "coder", "annotated by"),
     "certainty": ("certainty", "confidence", "probability"),
     "status": ("status", "behavior status", "behaviour status"),
@@ -111,10 +115,10 @@ def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
 
 def _audacity(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         if not line.strip() or line.startswith("\\"):  # frequencies of spectral labels
             continue
-        cells = line.split("\t")
+        cells = line.rstrip("\n").split("\t")
         if len(cells) < 3:
             raise DataError(f"{path}, line {number}: {line[:60]!r} is not start, end and label with tabs between")
         rows.append(_row(path, number, {"label": cells[2]}, cells[0], cells[1]))
@@ -125,9 +129,7 @@ def _frames(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     """One label a line, or a table with a column per track and a row per frame."""
     if fps is None:
         raise ConfigError(f"{path} has one label a frame: its frame rate is needed (--fps)")
-    lines = text.splitlines()
-    delimiter = _delimiter(lines[0]) if lines else ","
-    records = list(csv.reader(lines, delimiter=delimiter))
+    records = list(_cells(text))
     if not records:
         raise DataError(f"{path} is empty")
     if len(records[0]) == 1:
@@ -153,9 +155,16 @@ def _elan(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     try:
         root = ET.fromstring(text)
         slots = {s.attrib["TIME_SLOT_ID"]: s.attrib.get("TIME_VALUE") for s in root.iter("TIME_SLOT")}
+        certain = {
+            one.attrib["ANNOTATION_REF"]: float(text)
+            for tier in root.iter("TIER")
+            if tier.attrib["TIER_ID"].endswith(f" {CERTAINTY}")
+            for one in tier.iter("REF_ANNOTATION")
+            if re.fullmatch(r"0|1|[01]?\.\d+", text := one.findtext("ANNOTATION_VALUE") or "")
+        }
         found: dict[str, Rows] = {}
         for tier in root.iter("TIER"):
-            rater = tier.attrib.get("ANNOTATOR") or tier.attrib.get("PARTICIPANT") or None
+            rater = tier.attrib.get("ANNOTATOR", "").strip() or None
             for one in tier.iter("ALIGNABLE_ANNOTATION"):
                 times = [slots[one.attrib[f"TIME_SLOT_REF{n}"]] for n in (1, 2)]
                 label = (one.findtext("ANNOTATION_VALUE") or "").strip()
@@ -163,10 +172,21 @@ def _elan(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
                     continue  # not aligned in time, or left empty
                 start, end = (int(t) / 1000 for t in times if t is not None)
                 row = {"recording": path.stem, "start": start, "end": end, "label": label, "rater": rater}
-                found.setdefault(tier.attrib["TIER_ID"], []).append({**row, "certainty": None})
+                row["certainty"] = certain.get(one.attrib["ANNOTATION_ID"])
+                found.setdefault(_track(tier.attrib["TIER_ID"], rater), []).append(row)
     except (ET.ParseError, KeyError, ValueError) as error:
         raise DataError(f"{path} is not a sound ELAN file ({error})") from error
     return found
+
+
+def _track(tier: str, rater: str | None) -> str:
+    """The track that a tier of a rater belongs to: its name without the rater's.
+
+    >>> [_track(tier, "kim") for tier in ("gait (kim)", "gait@kim", "gait_kim", "gait kim", "kim", "kimono")]
+    ['gait', 'gait', 'gait', 'gait', '', 'kimono']
+    """
+    match = re.fullmatch(rf"(?:(.*?)[ _@-]+)?\(?{re.escape(rater)}\)?", tier) if rater else None
+    return match[1] or "" if match else tier
 
 
 FORMS: dict[str, Callable[[Path, str, float | None], dict[str, Rows]]] = {
@@ -179,14 +199,14 @@ FORMS: dict[str, Callable[[Path, str, float | None], dict[str, Rows]]] = {
 """forms of labels that are read."""
 
 
-def _delimiter(line: str) -> str:
-    return max("\t;,", key=line.count)
+def _cells(text: str) -> Any:
+    """Reader of the lines of a table; cells in quotes may hold line breaks."""
+    return csv.reader(io.StringIO(text, newline=""), delimiter=max("\t;,", key=text.partition("\n")[0].count))
 
 
 def _records(path: Path, text: str, *, need: Sequence[str]) -> Iterable[tuple[int, dict[str, str]]]:
     """Rows of a table by the meaning of their columns, with line numbers."""
-    lines = text.splitlines()
-    reader = csv.reader(lines, delimiter=_delimiter(lines[0]) if lines else ",")
+    reader = _cells(text)
     header = [cell.strip().lower() for cell in next(reader, [])]
     place: dict[str, int] = {}
     for meaning, names in _COLUMNS.items():
@@ -262,67 +282,110 @@ def _write_table(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) 
 def _write_boris(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
     columns = {
         "Observation id": pl.col("recording"),
-        "Subject": pl.col("rater").fill_null(""),
+        "Observer": pl.col("rater"),
+        "Subject": pl.lit("No focal subject"),
         "Behavior": pl.col("label"),
         "Behavior type": pl.lit("STATE"),
         "Start (s)": pl.col("start"),
         "Stop (s)": pl.col("end"),
         "Duration (s)": pl.col("end") - pl.col("start"),
+        "Certainty": pl.col("certainty"),
     }
     return {f"{name}.csv": csv_text(rows.select(**columns))}
 
 
-def _write_audacity(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
-    found = dict.fromkeys([*durations, *rows["recording"]], "")
-    for row in rows.iter_rows(named=True):
-        label = re.sub(r"[\t\r\n]", " ", row["label"])
-        found[row["recording"]] += f"{row['start']:.6f}\t{row['end']:.6f}\t{label}\n"
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """What the file of each recording (or rater) is called, without its ending: its own name where a file can be.
+
+    >>> file_names(["a/b", "a_b", "c"])
+    {'a_b': 'a_b', 'c': 'c', 'a/b': 'a_b-2'}
+    """
     taken: set[str] = set()
-    return {f"{file_name(recording, taken)}.txt": text for recording, text in found.items()}
+    ordered = sorted(dict.fromkeys(names), key=lambda name: file_name(name, set()) != name)
+    return {name: file_name(name, taken) for name in ordered}
+
+
+def named_by(stem: str, recordings: Mapping[str, str]) -> tuple[str, str | None]:
+    """Recording and rater that a file is about, from its name without the ending.
+
+    Args:
+        stem: of :func:`write`, or a recording's name.
+        recordings: of :func:`file_names`.
+
+    Returns:
+        the stem itself where it is no recording's.
+    """
+    own = {file: name for name, file in recordings.items()} | {name: name for name in recordings}
+    rated = re.fullmatch(r"(.+) \((.+)\)", stem)
+    if stem not in own and rated and rated[1] in own:
+        return own[rated[1]], rated[2]
+    return own.get(stem, stem), None
+
+
+def _write_audacity(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
+    files, found = file_names([*durations, *rows["recording"]]), dict[str, str]()
+    raters = file_names(rows["rater"].drop_nulls())
+    for recording, file in files.items():
+        own = rows.filter(recording=recording)
+        for (rater,), part in own.group_by("rater", maintain_order=True):
+            stem = file if rater is None else f"{file} ({raters[str(rater)]})"
+            labels = part["label"].str.replace_all(r"[\t\r\n]", " ")
+            lines = zip(part["start"], part["end"], labels, strict=True)
+            found[f"{stem}.txt"] = "".join(f"{start:.6f}\t{end:.6f}\t{label}\n" for start, end, label in lines)
+        if own.is_empty():
+            found[f"{file}.txt"] = ""
+    return found
 
 
 def _write_elan(rows: pl.DataFrame, name: str, durations: Mapping[str, float]) -> dict[str, str]:
-    empty: dict[str, Rows] = {recording: [] for recording in durations}
-    groups, taken = empty | _grouped(rows), set[str]()
-    return {f"{file_name(recording, taken)}.eaf": _eaf(own, name) for recording, own in groups.items()}
+    files = file_names([*durations, *rows["recording"]])
+    return {f"{file}.eaf": _eaf(rows.filter(recording=own).to_dicts(), name) for own, file in files.items()}
 
 
 def _eaf(rows: Rows, name: str) -> str:
     root = ET.Element("ANNOTATION_DOCUMENT", AUTHOR="", DATE="2000-01-01T00:00:00+00:00", FORMAT="3.0", VERSION="3.0")
     header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(len(rows))
+    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(2 * len(rows))
     order = ET.SubElement(root, "TIME_ORDER")
-    raters = list(dict.fromkeys(row["rater"] for row in rows)) or [None]
-    slot = annotation = 0
+    raters, certain = list(dict.fromkeys(row["rater"] for row in rows)) or [None], False
     for rater in raters:
+        own = [(n, row) for n, row in enumerate(rows, 1) if row["rater"] == rater]
         tier_name = name if len(raters) == 1 or rater is None else f"{name} ({rater})"
-        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=tier_name)
-        if rater is not None:
-            tier.set("ANNOTATOR", rater)
-        for row in (row for row in rows if row["rater"] == rater):
-            annotation += 1
-            one = ET.SubElement(
-                ET.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{annotation}"
-            )
-            for number, time in enumerate((row["start"], row["end"]), 1):
-                slot += 1
-                ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=str(round(1000 * time)))
-                one.set(f"TIME_SLOT_REF{number}", f"ts{slot}")
-            ET.SubElement(one, "ANNOTATION_VALUE").text = row["label"]
-    ET.SubElement(
-        root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true", GRAPHIC_REFERENCES="false"
-    )
+        by = {} if rater is None else {"ANNOTATOR": rater}
+        tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": "default-lt", "TIER_ID": tier_name} | by)
+        for number, row in own:
+            slots = {f"TIME_SLOT_REF{n}": f"ts{2 * number - 2 + n}" for n in (1, 2)}
+            for slot, time in zip(slots.values(), (row["start"], row["end"]), strict=True):
+                ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(round(1000 * time)))
+            _annotation(tier, "ALIGNABLE_ANNOTATION", row["label"], ANNOTATION_ID=f"a{number}", **slots)
+        sure = [(n, row["certainty"]) for n, row in own if row["certainty"] is not None]
+        if sure:
+            certain = True
+            name_of = {"TIER_ID": f"{tier_name} {CERTAINTY}", "PARENT_REF": tier_name}
+            tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": CERTAINTY} | name_of | by)
+            for number, share in sure:
+                ids = {"ANNOTATION_ID": f"a{len(rows) + number}", "ANNOTATION_REF": f"a{number}"}
+                _annotation(tier, "REF_ANNOTATION", f"{share:.6f}", **ids)
+    described = {"GRAPHIC_REFERENCES": "false", "TIME_ALIGNABLE": "true", "LINGUISTIC_TYPE_ID": "default-lt"}
+    ET.SubElement(root, "LINGUISTIC_TYPE", described)
+    if certain:
+        constrained = {
+            "TIME_ALIGNABLE": "false",
+            "LINGUISTIC_TYPE_ID": CERTAINTY,
+            "CONSTRAINTS": "Symbolic_Association",
+        }
+        ET.SubElement(root, "LINGUISTIC_TYPE", described | constrained)
+        words = "1-1 association with a parent annotation"
+        ET.SubElement(root, "CONSTRAINT", STEREOTYPE="Symbolic_Association", DESCRIPTION=words)
     ET.indent(root)
     buffer = io.BytesIO()
     ET.ElementTree(root).write(buffer, encoding="UTF-8", xml_declaration=True)
     return buffer.getvalue().decode() + "\n"
 
 
-def _grouped(rows: pl.DataFrame) -> dict[str, Rows]:
-    groups: dict[str, Rows] = {}
-    for row in rows.iter_rows(named=True):
-        groups.setdefault(row["recording"], []).append(row)
-    return groups
+def _annotation(tier: ET.Element, kind: str, value: str, **attributes: str) -> None:
+    one = ET.SubElement(ET.SubElement(tier, "ANNOTATION"), kind, attributes)
+    ET.SubElement(one, "ANNOTATION_VALUE").text = value
 
 
 WRITERS: dict[str, Callable[[pl.DataFrame, str, Mapping[str, float]], dict[str, str]]] = {

@@ -32,6 +32,8 @@ COLUMNS: dict[str, pl.DataType] = {
     "rater": pl.String(),
     "certainty": pl.Float64(),
 }
+MOTET = "motet"
+"""the rater of intervals that motet finds."""
 Row = Mapping[str, Any]
 Integers = npt.NDArray[np.int64]
 UNLABELLED = -1

@@ -45,12 +45,13 @@ def compare(
     """Compare groups of people, or the same people at several times.
 
     Args:
-        table: bouts (recording, start, end and label or state, as ``motet predict`` and ``motet segment`` write them),
-            or one row a measurement with numbers in columns.
+        table: bouts (recording, start, end and label, as ``motet predict`` and ``motet segment`` write them), or one
+            row a measurement with numbers in columns.
         by: column that names the group of each row.
         out: JSON to write.
         people: column that names the person; by default ``person``, ``subject``, ``participant`` or ``recording``.
-        recordings: table with a column ``recording`` whose other columns (group, person) are joined to ``table``.
+        recordings: table with a column ``recording`` (or ``name``) whose other columns (group, person) are joined to
+            ``table``.
         picture: SVG to draw: groups of every measure, effects and corrected p-values.
         model: ``permutation`` of people, or ``mixed``: a linear mixed model of every measurement (of bouts: every
             recording) with people as random effect, for people who were measured several times (needs statsmodels).
@@ -150,9 +151,11 @@ def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:
 
 
 def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
+    if "recording" not in other.columns and "name" in other.columns:
+        other = other.rename({"name": "recording"})
     for name, columns in (("the table", table.columns), ("--recordings", other.columns)):
         if "recording" not in columns:
-            raise ConfigError(f"{name} has no column 'recording' to join by")
+            raise ConfigError(f"{name} has no column 'recording' to join by; it has {', '.join(columns)}")
     if other["recording"].is_duplicated().any():
         raise ConfigError("--recordings lists a recording twice; keep one row a recording")
     fresh = ["recording", *(c for c in other.columns if c not in table.columns)]
@@ -166,8 +169,8 @@ def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
 def _measures(table: pl.DataFrame, by: str, person: str, *, each: bool) -> pl.DataFrame:
     """One column a measure; one row a person and group, or ``each`` measurement."""
     own = [by, person]
-    if {"start", "end", "state"} <= set(table.columns) and "label" not in table.columns:
-        table = table.with_columns(label=pl.format("state {}", "state"))
+    if {"start", "end", "state"} <= set(table.columns) and "label" not in table.columns:  # of older tables
+        table = table.with_columns(label=pl.col("state").cast(pl.String))
     if {"start", "end", "label"} <= set(table.columns) and "repetition" not in table.columns:
         labels = sorted(table["label"].unique())
         keys = [*own, "recording"] if each and "recording" in table.columns and person != "recording" else own

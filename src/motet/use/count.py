@@ -23,8 +23,15 @@ from motet.data.tracks import rate
 from motet.use.predict import write_table
 from motet.use.signals import Layout, moving_mean, signals
 
-COLUMNS = ("recording", "repetition", "start", "end")
-MEASURES = ("label", "seconds", "range", "similarity")
+COLUMNS: dict[str, type[pl.DataType]] = {
+    "recording": pl.String,
+    "start": pl.Float64,
+    "end": pl.Float64,
+    "label": pl.String,
+    "repetition": pl.Int64,
+}
+MEASURES: dict[str, type[pl.DataType]] = {"seconds": pl.Float64, "range": pl.Float64, "similarity": pl.Float64}
+LABEL = "repetition"
 _SHORTEST = 0.4  # seconds of a repetition
 _RESEMBLES = 0.5  # correlation from which a movement is cyclic
 _DRIFTS = (4.0, 2.0, 1.0)  # seconds
@@ -46,9 +53,10 @@ def count(
 
     Args:
         archive: recordings.
-        out: CSV to write: recording, repetition (from 1), start, end (seconds).
+        out: CSV to write: recording, start, end (seconds), label (that of the track, else ``repetition``), repetition
+            (its number, from 1).
         track: count in each interval of this label track on its own.
-        measures: CSV to write, with label, seconds, range of motion (share of the widest repetition's) and likeness
+        measures: CSV to write, with seconds, range of motion (share of the widest repetition's) and likeness
             (the correlation with the mean repetition) as well.
         overwrite: replace a file that is there.
 
@@ -63,33 +71,30 @@ def count(
             refuse_existing(path, overwrite, ".csv")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     layout = Layout.of(source)
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for name, start, end, label in _stretches(source, track):
         index = source.clips["name"].to_list().index(name)
         frames = source.clip(index)[round(start * layout.fps) : round(end * layout.fps)]
-        before = sum(r["recording"] == name for r in rows)
+        before = sum(r[0] == name for r in rows)
         for number, (a, b, width, similarity) in enumerate(repetitions(frames, layout), 1):
             times = (start + a / layout.fps, start + b / layout.fps)
-            values = (name, before + number, *times, label, times[1] - times[0], width, similarity)
-            rows.append(dict(zip(COLUMNS + MEASURES, values, strict=True)))
-    text, real = pl.String, pl.Float64
-    kinds = dict(zip(COLUMNS + MEASURES, (text, pl.Int64, real, real, text, real, real, real), strict=True))
-    table = pl.DataFrame(rows, schema=kinds)
+            rows.append((name, *times, label, before + number, times[1] - times[0], width, similarity))
+    table = pl.DataFrame(rows, schema=COLUMNS | MEASURES, orient="row")
     if out is not None:
-        write_table(table.select(COLUMNS), out)
+        write_table(table.select(*COLUMNS), out)
     if measures is not None:
         write_table(table, measures)
     return table
 
 
-def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str | None]]:
+def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str]]:
     if track is not None:
         rows = archive.tracks.track(track).select("recording", "start", "end", "label").rows()
         if not rows:
             raise ConfigError(f"{archive.path}: track {track!r} has no intervals; count without --track")
         return rows
     fps = rate(archive)
-    return [(n, 0.0, t / fps, None) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
+    return [(n, 0.0, t / fps, LABEL) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
 
 
 def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int, float, float]]:

@@ -1,0 +1,110 @@
+"""Label tracks to other programs and back: recordings, raters, certainty, and nobody's labels lost."""
+
+from __future__ import annotations
+
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motet.cli import main
+from motet.core.errors import ConfigError, DataError
+from motet.data.archive import MotionArchive
+from motet.data.exchange import export, labelled
+from motet.data.track_files import WRITERS
+from motet.data.tracks import COLUMNS, table
+from tests.data.test_tracks import recordings
+
+NAMES = ("a", "b/c", "b_c")
+TEXT = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=8).map(str.strip)
+
+
+@st.composite
+def tracks(draw: st.DrawFn) -> pl.DataFrame:
+    """A track of recordings of 4 s by up to three raters."""
+    rows = []
+    for name in NAMES:
+        for rater in draw(st.lists(st.sampled_from([None, "kim", "bo 2", "gait"]), max_size=3, unique=True)):
+            edges = sorted(draw(st.sets(st.integers(0, 4000), min_size=2, max_size=6)))
+            for start, end in zip(edges[::2], edges[1::2], strict=False):
+                certainty = draw(st.none() | st.integers(0, 1000).map(lambda n: n / 1000))
+                label = draw(TEXT.filter(bool))
+                values = (name, start / 1000, end / 1000, label, rater, certainty)
+                rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return table(rows or [row("a", 0, 1, "walk", "kim")])
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    return recordings(tmp_path_factory.mktemp("exchange") / "a.motet", NAMES)
+
+
+@pytest.mark.parametrize("form", sorted(WRITERS))
+@settings(max_examples=20, deadline=None)
+@given(rows=tracks())
+def test_a_track_of_several_raters_comes_back_as_it_was(archive: MotionArchive, form: str, rows: pl.DataFrame) -> None:
+    archive.tracks.save("gait", rows)
+    folder = archive.path.parent / form
+    export(archive, folder, form=form, track="gait")
+    assert labelled(archive, folder, "again") == len(rows)
+    wanted = rows.with_columns(certainty=None) if form == "audacity" else rows
+    order = ["recording", "start", "end", "rater"]
+    assert archive.tracks["again"].sort(order).rows() == wanted.sort(order).rows()
+    for made in (folder, archive.path / "tracks"):
+        shutil.rmtree(made)
+
+
+def row(recording: str, start: float, end: float, label: str, rater: str | None = None) -> dict[str, Any]:
+    return {"recording": recording, "start": start, "end": end, "label": label, "rater": rater}
+
+
+def test_files_of_elan_are_sound(archive: MotionArchive, tmp_path: Path) -> None:
+    archive.tracks.save("gait", [row("a", 0, 2, "walk", "kim") | {"certainty": 0.5}, row("a", 1, 3, "sit", "bo")])
+    export(archive, tmp_path / "elan", form="elan", track="gait")
+    root = ET.parse(tmp_path / "elan" / "a.eaf").getroot()
+    ids = [a.attrib["ANNOTATION_ID"] for a in root.iter() if "ANNOTATION_ID" in a.attrib]
+    assert len(set(ids)) == len(ids) == 3
+    tiers = {t.attrib["TIER_ID"]: t.attrib for t in root.iter("TIER")}
+    assert {n: t.get("PARENT_REF") for n, t in tiers.items()} == {
+        "gait (kim)": None,
+        "gait (kim) certainty": "gait (kim)",
+        "gait (bo)": None,
+    }
+    kinds = {t.attrib["LINGUISTIC_TYPE_ID"]: t.attrib.get("CONSTRAINTS") for t in root.iter("LINGUISTIC_TYPE")}
+    assert kinds == {"default-lt": None, "certainty": "Symbolic_Association"}
+    assert {t["LINGUISTIC_TYPE_REF"] for t in tiers.values()} == set(kinds)
+
+
+def test_raters_are_added_to_a_track_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "a.txt").write_text("0\t1\twalk\n")
+    (tmp_path / "a (bo).txt").write_text("0\t2\tsit\n")
+    add = ["data", "label", str(archive.path), str(tmp_path / "a.txt"), "--track", "posture"]
+    assert main([*add, "--rater", "kim"]) == 0
+    assert labelled(archive, tmp_path / "a (bo).txt", "posture", rater="nobody") == 1
+    both = [row("a", 0, 1, "walk", "kim"), row("a", 0, 2, "sit", "bo")]
+    assert MotionArchive.open(archive.path).tracks["posture"].equals(table(both))
+    capsys.readouterr()
+    assert main([*add, "--rater", "kim"]) == 2
+    assert "has labels of a by kim already; pass --overwrite" in capsys.readouterr().err
+    (tmp_path / "a.txt").write_text("0\t1\trun\n")
+    assert main([*add, "--rater", "kim", "--overwrite"]) == 0
+    assert MotionArchive.open(archive.path).tracks["posture"].sort("rater")["label"].to_list() == ["sit", "run"]
+
+
+def test_nothing_is_written_where_one_of_several_tracks_is_wrong(tmp_path: Path) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "a.csv").write_text("frame,arm,leg\n" + "0,up,kick\n" * 40)
+    assert labelled(archive, tmp_path / "a.csv", "limb") == 2
+    assert [n for n in archive.tracks if n != "activity"] == ["limb arm", "limb leg"]
+    (tmp_path / "b.csv").write_text("frame,arm,leg\n" + "0,up,\n" * 40 + "0,,kick\n" * 5)
+    with pytest.raises(DataError, match="lies outside the recording"):
+        labelled(archive, tmp_path / "b.csv", "late")
+    assert not [n for n in archive.tracks if n.startswith("late")]
+    with pytest.raises(ConfigError, match="has labels of a already"):
+        labelled(archive, tmp_path / "a.csv", "limb")
