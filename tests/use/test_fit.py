@@ -286,7 +286,9 @@ def test_another_unit_or_kind_is_refused(archive: MotionArchive, model: Predicto
         predict(kept, tmp_path / "b")
     assert len(predict(kept, tmp_path / "m"))  # a sensor's archive that names no unit
     config = json.loads((tmp_path / "model" / "config.json").read_text())
-    assert config.pop("units") == "m/s^2"
+    assert config["units"] == "m/s^2"
+    (tmp_path / "model/config.json").write_text(json.dumps(config | {"units": "m s-2"}))
+    assert load_predictor(tmp_path / "model").layout.units == config.pop("units")
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
     assert len(predict(tmp_path / "model", tmp_path / "g"))  # of before units were kept
 

@@ -1,4 +1,39 @@
-"""Units of length."""
+"""Units of length and of sensors, and how they are spelled."""
+
+from __future__ import annotations
+
+import re
 
 METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
 """unit -> metres."""
+_METRE, _SECOND, _PER = r"\b(?i:met(?:er|re)s?|m)", r"(?i:sec(?:ond)?s?|s)", r"\s*(?:/|\bper\b)\s*"
+_INVERSE = rf"[\s.·⋅*]*{_SECOND}\s*\^?\s*\(?-"
+SPELLINGS = {
+    "m/s^2": rf"{_METRE}(?:{_PER}{_SECOND}(?:\s*(?:\^|\*\*)?\s*2|{_PER}{_SECOND})|{_INVERSE}2\)?)",
+    "mg": r"\bmg\b|(?i:milli-?g(?:ravity)?)",
+    "g": r"\bg\b",
+    "deg/s": rf"(?:(?i:deg(?:ree)?s?)|°)(?:{_PER}{_SECOND}|{_INVERSE}1\)?)|\b(?i:dps)\b",
+    "rad/s": rf"(?i:rad(?:ian)?s?)(?:{_PER}{_SECOND}|{_INVERSE}1\)?)",
+    "m": r"(?i:met(?:er|re)s?|m)",
+    "cm": r"(?i:centimet(?:er|re)s?|cm)",
+    "mm": r"(?i:millimet(?:er|re)s?|mm)",
+    "inch": r"(?i:inch(?:es)?)",
+    "ft": r"(?i:ft|foot|feet)",
+    "px": r"(?i:px|pixels?)",
+}
+"""unit -> regular expression of how it is written; see :func:`plain`."""
+
+
+def plain(text: str) -> str:
+    """The text without brackets around it, superscripts and signs of minus as they are typed."""
+    return text.translate(str.maketrans("²¹⁻−–", "21---")).strip(" ()[]")
+
+
+def unit_name(text: str) -> str:
+    """A unit, or several with commas between, in one spelling; what is not known stays as it is.
+
+    >>> [unit_name(text) for text in ("m/s²", "m s-2", "m/s/s", "°/s", "g,dps", "Meters", "µT")]
+    ['m/s^2', 'm/s^2', 'm/s^2', 'deg/s', 'g, deg/s', 'm', 'µT']
+    """
+    parts = [part.strip() for part in re.split(r"[,;]", text)]
+    return ", ".join(next((u for u, form in SPELLINGS.items() if re.fullmatch(form, plain(p))), p) for p in parts)

@@ -16,7 +16,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.options import near_names
 from motet.core.shards import in_order
 from motet.core.text import counted, pasted
-from motet.core.units import METRES
+from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
@@ -351,6 +351,7 @@ def convert(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if layout is None and fps is None and units is None and up is None and hand is None:
         raise ConfigError("say what to convert: --layout, --fps, --units, --up or --hand")
+    units = None if units is None else unit_name(units)
     target = _with_axes(source, source.skeleton if layout is None else layouts.get(layout), up, hand)
     if fps is not None and not fps > 0:
         raise ConfigError(f"fps is {fps}; it must be positive")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from motet.core.errors import ConfigError
+from motet.core.units import SPELLINGS, plain
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.data.timing import resample
@@ -27,13 +28,6 @@ RATE = 30.0
 UNITS = "m/s^2, rad/s"
 FORCE = {"m/s^2": 1.0, "g": 9.80665, "mg": 9.80665e-3}
 TURN = {"rad/s": 1.0, "deg/s": math.pi / 180}
-_WRITTEN = {
-    "m/s^2": r"m\s*/\s*s|m\s*s\^?-?2",
-    "mg": r"\bmg\b|milli-?g",
-    "g": r"\bg\b",
-    "deg/s": r"deg|°|\bdps\b",
-    "rad/s": r"rad",
-}
 _NODES = (r"(?i:acc)", r"(?i:gyr|angular)")
 _WORN = r"(?i)wrist|watch|hand"  # where there are several sensors, the one that is worn there
 _FASTEST = 40.0  # rad/s; sensors that people wear end at 35
@@ -117,7 +111,7 @@ def units_of(archive: MotionArchive) -> str:
     Raises:
         ConfigError: see :func:`nodes_of`.
     """
-    said = [next((u for u in kinds if re.search(_WRITTEN[u], archive.units)), None) for kinds in (FORCE, TURN)]
+    said = [next((u for u in kinds if re.search(SPELLINGS[u], plain(archive.units))), None) for kinds in (FORCE, TURN)]
     if None in said:
         rows = np.unique(np.linspace(0, len(archive) - 1, _CLIPS).astype(np.int64))
         frames = np.concatenate([archive.clip(int(i))[:, 0] for i in rows])

@@ -17,6 +17,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
 from motet.core.text import counted, pasted
+from motet.core.units import unit_name
 from motet.data import inertial
 from motet.data.adapt import check_adaptable
 from motet.data.adapted import in_layout
@@ -96,7 +97,7 @@ class Model(Face):
         by_name: bool = False,
     ) -> None:
         recipe = recipe.for_sensor("")  # streams of other sensors are models of their own
-        self.recipe, self.skeleton, self.units = recipe, skeleton, units
+        self.recipe, self.skeleton, self.units = recipe, skeleton, unit_name(units) if units else units
         self.by_name = by_name
         self.persons, self.channels = persons, channels
         self.streams = recipe.streams

@@ -21,6 +21,7 @@ from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
 from motet.core.places import CLASSIFIER, mistaken
 from motet.core.text import in_line
+from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import COLUMNS, MOTET
@@ -353,7 +354,7 @@ def load_predictor(path: str | Path) -> Predictor:
         members = [Member.of(m, parts[f"member{i}"], e) for i, (m, e) in enumerate(pairs)]
         skeleton = Skeleton.from_dict(config["skeleton"])
         numbers = int(config["persons"]), int(config["channels"]), float(config["fps"])
-        layout = Layout(skeleton, *numbers, config.get("units"))
+        layout = Layout(skeleton, *numbers, unit_name(config["units"]) if config.get("units") else None)
         durations, novelty = Durations.of(parts["durations"], len(config["classes"])), Novelty(parts["novelty"])
         model = Predictor(
             layout, list(config["classes"]), members, durations, novelty, config["temperature"], config["clips"], config

@@ -16,6 +16,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.files import put_back
 from motet.core.places import mistaken
 from motet.core.text import counted, plain
+from motet.core.units import unit_name
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, HEADER, Float, canonical, clip_digest, digest, npy_header
 from motet.data.clip_table import check_table, plain_texts
@@ -41,7 +42,7 @@ class MotionArchive:
         self.skeleton = Skeleton.from_dict(meta["skeleton"])
         self.persons = int(meta["persons"])
         self.channels: tuple[str, ...] = tuple(meta["channels"])
-        self.units, self.licence = str(meta["units"]), str(meta["licence"])
+        self.units, self.licence = unit_name(str(meta["units"])), str(meta["licence"])
         self.fps: float | None = meta["fps"]
         self.class_names: list[str] = list(meta["class_names"])
         self.source: dict[str, Any] = dict(meta["source"])

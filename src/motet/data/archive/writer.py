@@ -21,6 +21,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import alive, put_back, take_place
 from motet.core.text import counted, printable
+from motet.core.units import unit_name
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, Float, NpyStream, canonical, clip_digest, digest
 from motet.data.archive.reader import MotionArchive
@@ -126,7 +127,7 @@ class ArchiveWriter:
             "skeleton": skeleton.to_dict(),
             "persons": persons,
             "channels": list(channels),
-            "units": units,
+            "units": unit_name(units),
             "fps": fps,
             "licence": licence,
             "simulated": simulated,

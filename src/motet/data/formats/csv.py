@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import pasted
-from motet.core.units import METRES
+from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
@@ -274,7 +274,7 @@ def discover(source: Path, options: Options) -> Plan:
         skeleton=skeleton,
         persons=seen.persons,
         fps=fps,
-        measure="m" if options.unit in METRES else options.unit,
+        measure="m" if unit_name(options.unit) in METRES else options.unit,
         channels=first.axes,
         class_names=class_names,
         licence=options.licence,
@@ -344,7 +344,7 @@ class _Seen:
 def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
     """(rows, V, C) coordinates; a joint is there with all of them or not at all."""
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
-    values = values.reshape(len(values), -1, len(coordinates.axes)) * METRES.get(options.unit, 1.0)
+    values = values.reshape(len(values), -1, len(coordinates.axes)) * METRES.get(unit_name(options.unit), 1.0)
     values[np.isnan(values).any(axis=2)] = 0
     return values
 
