@@ -72,7 +72,8 @@ def data_import(args: Sequence[str]) -> int:
     return given.done(
         f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
         f"{counted(len(archive.class_names), 'class')}, "
-        f"{archive.skeleton.name}; licence: {archive.licence}",
+        f"{archive.skeleton.name}; licence: {archive.licence}"
+        + (f"\ncolumns: {archive.source['columns']}" if "columns" in archive.source else ""),
         {"archive": str(archive.path), "clips": len(archive), "source": archive.source},
     )
 

@@ -9,235 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
-from motet.core.text import pasted
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.units import METRES, unit_name
-from motet.data import layouts
-from motet.data.formats import _layout, _time
-from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
+from motet.data.formats import _time
+from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
-from motet.data.formats._people import Identities, rejoin
+from motet.data.formats._people import rejoin
 from motet.data.formats._sheet import Sheet
-from motet.data.formats._time import TimeUnit, Timing
-from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
-from motet.data.skeletons import Skeleton
-
-AXES = ("x", "y", "z")
-_META = ("clip", "frame", "time", "person", "label", "subject", "camera", "setup", "repetition")
-PATTERNS = (
-    *("{joint}_{axis}", "{joint}.{axis}", "{joint} {axis}", "{joint}:{axis}", "{joint}-{axis}", "{axis}_{joint}"),
-    *("{joint}{axis}", "{axis}{joint}", "{joint}[{axis}]", "{joint}({axis})"),
+from motet.data.formats._table import (
+    WHOLE,
+    Coordinates,
+    Options,
+    declared_columns,
+    described,
+    find_coordinates,
+    grouped_rows,
 )
-"""How columns are named where ``{joint}_{axis}`` finds none; the one that finds most counts."""
-_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation).*")
-_WHOLE = ("subject", "camera", "setup", "repetition")
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of the ``csv`` format.
-
-    Attributes:
-        joints: how coordinate columns are named; ``{joint}`` and ``{axis}`` (x, y or z) stand for what varies. Where
-            no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …).
-        confidence: the same for confidences, e.g. ``{joint}_score``; none by default.
-        skeleton: built-in layout or TOML file; by default the built-in one with exactly the joints of the table, else
-            its joints as points without bones.
-        clip: column that tells the clips of a file apart; without it a file is one clip.
-        frame: column with the number of the frame; numbers that are missing are absent frames.
-        time: column with stamps (seconds, ms, µs, ns, ISO 8601 or times of day), for the frame rate, and for the
-            order where there is no frame number.
-        person: column that tells the persons of a frame apart.
-        label: column with the class, number or text.
-        subject, camera, setup, repetition: columns with whole numbers, or with names; names are numbered (by their
-            digits, else in their order) and kept in a column ``subject_name`` and so on.
-        columns: further columns to keep, as text.
-        separator: between cells; ``auto`` is what the header has.
-        decimal: of numbers, ``.`` or ``,``.
-        time_unit: of the stamps; ``auto`` reads it from the column's name or its values.
-        fps: frames per second; recordings whose stamps say another rate are resampled (linear).
-        up: axis that points up in three dimensions; ``auto`` sees it in the recordings, and takes the layout's where
-            it cannot.
-        right_handed: whether three axes form a right-handed frame; None likewise.
-        unit: ``m``, ``cm``, ``mm`` or ``inch`` are stored in metres, anything else as it is.
-        identities: of people: as the table has them (``given``), or ``joined`` where one begins where another ended.
-        pattern: regular expression on the path below the source with groups label, subject … (as columns that the
-            table does not have).
-        licence: terms of the recordings.
-    """
-
-    joints: str = "{joint}_{axis}"
-    confidence: str | None = None
-    skeleton: str | None = None
-    clip: str = "clip"
-    frame: str = "frame"
-    time: str = "time"
-    person: str = "person"
-    label: str = "label"
-    subject: str = "subject"
-    camera: str = "camera"
-    setup: str = "setup"
-    repetition: str = "repetition"
-    columns: tuple[str, ...] = ()
-    separator: str = "auto"
-    decimal: str = "."
-    time_unit: TimeUnit = "auto"
-    fps: float | None = None
-    up: Up = "auto"
-    right_handed: bool | None = None
-    unit: str = "m"
-    identities: Identities = "given"
-    pattern: str | None = None
-    licence: str = "unknown"
-
-
-_DEFAULTS = {f.name: f.default for f in fields(Options)}
-_USUAL = {meaning: re.compile(f"(?i){meaning}") for meaning in _META} | {
-    "frame": re.compile(r"(?i)frames?([ _]?(num(ber)?|no|nr|id|idx|index))?|fnum"),
-    "time": re.compile(
-        r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
-        r"([mun]?s|\w*sec(onds)?)?\W*"
-    ),
-    "person": re.compile(r"(?i)(person|track)([ _]?(id|idx|index))?"),
-}
-"""How columns that no option names are called as a rule, where exactly one is."""
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has."""
-
-    skeleton: Skeleton
-    axes: tuple[str, ...]
-    columns: tuple[tuple[str, ...], ...]
-
-    @property
-    def held(self) -> str:
-        """Layout and axes in words."""
-        return f"{', '.join(self.axes)} of {self.skeleton.name!r}"
-
-
-def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
-    """Match the header to a layout.
-
-    Raises:
-        ConfigError: a pattern without ``{joint}``.
-        DataError: no coordinate columns, a joint without one of the axes, or joints of no layout.
-    """
-    if options.joints.count("{joint}") != 1 or options.joints.count("{axis}") != 1:
-        raise ConfigError(f"--joints is {pasted(options.joints)}; it must hold {{joint}} and {{axis}} once each")
-    declared = _declared(sheet, options).values()
-    named = [name for name in sheet.header if name not in declared]
-    found = _matched(named, options.joints)
-    if not found and options.joints == _DEFAULTS["joints"]:
-        found = max((_matched(named, p) for p in PATTERNS), key=len)
-    if not found:
-        raise DataError(
-            f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
-        )
-    found = _layout.by_number(found)
-    skeleton = _layout_of(sheet, found, options)
-    by_joint = [
-        _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
-    ]
-    absent = [j for j, columns in zip(skeleton.joints, by_joint, strict=True) if columns is None]
-    if absent:
-        raise DataError(f"{sheet.path}, line 1: no columns for {', '.join(absent)} of the layout {skeleton.name!r}")
-    axes = tuple(a for a in AXES if any(a in c for c in by_joint if c))
-    for joint, columns in zip(skeleton.joints, by_joint, strict=True):
-        missing = [a for a in axes if a not in (columns or {})]
-        if missing:
-            raise DataError(f"{sheet.path}, line 1: joint {joint} has no column for {missing[0]}")
-    return Coordinates(skeleton, axes, tuple(tuple((c or {})[a] for a in axes) for c in by_joint))
-
-
-def _of_joint(found: Mapping[str, dict[str, str]], joint: str, canonical: str) -> dict[str, str] | None:
-    return found.get(joint) or found.get(canonical)
-
-
-def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
-    """Columns by joint and axis; joints of a single axis are none if others have more."""
-    form = re.escape(pattern).replace(r"\{joint\}", "(?P<joint>.+?)").replace(r"\{axis\}", "(?P<axis>[xyzXYZ])")
-    found: dict[str, dict[str, str]] = {}
-    for name in named:
-        match = re.fullmatch(form, name)
-        if match:
-            found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
-    return found
-
-
-def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:
-    """The layout asked for, a built-in one, or one of the table's own joints; what is left out of that is noted."""
-    flat = options.unit == "px" or not any("z" in axes for axes in found.values())
-    if options.skeleton is None and all(_SENSOR.fullmatch(joint) for joint in found):
-        _layout.check_joints(len(found), f"{sheet.path}, line 1")
-        return layouts.build(f"sensor-{len(found)}", list(found), [-1] * len(found), up=None, kind="sensor")
-    axes = Counter("".join(sorted(a)) for a in found.values()).most_common(1)[0][0]
-    partial = [joint for joint, columns in found.items() if "".join(sorted(columns)) != axes]
-    whole = [joint for joint in found if joint not in set(partial)]
-    if partial and len(axes) > 1 and not set(partial) <= _known_joints():
-        listed = ", ".join(partial[:5]) + (" …" if len(partial) > 5 else "")
-        warnings.warn(f"{sheet.path}: {listed} have other axes than {axes} and are left out", MotetNote, stacklevel=4)
-    else:
-        whole = list(found)
-    return _layout.of_names(
-        whole, f"{sheet.path}, line 1", skeleton=options.skeleton, up="-y" if flat else "+y", prefix="table"
-    )
-
-
-@cache
-def _known_joints() -> frozenset[str]:
-    known = [layouts.get(name) for name in layouts.names()]
-    return frozenset(n for skeleton in known for n in (*skeleton.joints, *skeleton.canonical))
-
-
-def _declared(sheet: Sheet, options: Options) -> dict[str, str]:
-    """Columns that are not coordinates: what they mean → their name.
-
-    Raises:
-        DataError: a column that an option names is not there.
-    """
-    found = {}
-    for meaning in _META:
-        name = getattr(options, meaning)
-        same = [name] if name != _DEFAULTS[meaning] else [n for n in sheet.header if _USUAL[meaning].fullmatch(n)]
-        if name in sheet.header or (len(same) == 1 and same[0] in sheet.header):
-            found[meaning] = name if name in sheet.header else same[0]
-        elif name and name != _DEFAULTS[meaning]:
-            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --{meaning} names")
-    for name in options.columns:
-        if name not in sheet.header:
-            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --columns names")
-    return found
+from motet.data.formats._time import Timing
+from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 
 
 def _sheet(path: Path, options: Options) -> Sheet:
     return Sheet(path, options.separator, options.decimal)
-
-
-def _groups(sheet: Sheet, declared: Mapping[str, str]) -> dict[str, npt.NDArray[np.int64]]:
-    """Rows of every clip, in order of first appearance; the key is empty for the only clip of a file."""
-    if "clip" not in declared:
-        return {"": np.arange(len(sheet.lines))}
-    groups: dict[str, list[int]] = {}
-    for row, key in enumerate(sheet.texts(declared["clip"])):
-        if not key:
-            raise DataError(f"{sheet.path}, line {sheet.lines[row]}: column {declared['clip']} is empty")
-        groups.setdefault(key, []).append(row)
-    return {key: np.array(rows) for key, rows in groups.items()}
 
 
 def discover(source: Path, options: Options) -> Plan:
@@ -279,6 +81,7 @@ def discover(source: Path, options: Options) -> Plan:
         class_names=class_names,
         licence=options.licence,
         confidence=options.confidence is not None,
+        facts={"columns": seen.columns},
     )
 
 
@@ -297,6 +100,7 @@ class _Seen:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.coordinates: Coordinates | None = None
+        self.columns = ""
         self.reason: DataError | None = None
         self.persons = 1
         self.labels: set[str] = set()
@@ -311,8 +115,8 @@ class _Seen:
                 if quiet:
                     warnings.simplefilter("ignore", MotetWarning)
                 sheet = _sheet(unit.path, self.options)
-                coordinates, declared = find_coordinates(sheet, self.options), _declared(sheet, self.options)
-                groups = _groups(sheet, declared)
+                coordinates, declared = find_coordinates(sheet, self.options), declared_columns(sheet, self.options)
+                groups = grouped_rows(sheet, declared)
                 if quiet and self.coordinates is not None and coordinates.held != self.coordinates.held:
                     return
                 times = _times(sheet, declared, self.options)
@@ -323,12 +127,13 @@ class _Seen:
         except DataError as error:
             self.reason = self.reason or error
             return
-        self.coordinates = self.coordinates or coordinates
+        if self.coordinates is None:
+            self.coordinates, self.columns = coordinates, described(sheet, coordinates, declared, self.options)
         self.readable.append(unit)
         if "person" in declared:
             people = np.array(sheet.texts(declared["person"]))
             self.persons = max(self.persons, *(len(set(people[rows].tolist())) for rows in groups.values()))
-        for meaning in set(_WHOLE) & set(declared):
+        for meaning in set(WHOLE) & set(declared):
             self.texts.setdefault(meaning, set()).update(sheet.texts(declared[meaning]))
         if "label" in declared:
             self.labels |= {text for text in sheet.texts(declared["label"]) if text}
@@ -351,7 +156,7 @@ def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDA
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     sheet = _sheet(unit.path, options)
-    coordinates, declared = find_coordinates(sheet, options), _declared(sheet, options)
+    coordinates, declared = find_coordinates(sheet, options), declared_columns(sheet, options)
     if coordinates.held != unit.detail["held"]:
         raise DataError(
             f"{unit.path} holds {coordinates.held}, the files before it {unit.detail['held']}, and an archive has one "
@@ -364,7 +169,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     columns = _clip_columns(sheet, declared, options, unit)
     stem = stem_of(unit.name)
     clips = []
-    for key, rows in _groups(sheet, declared).items():
+    for key, rows in grouped_rows(sheet, declared).items():
         slots = {p: i for i, p in enumerate(dict.fromkeys(person[r] for r in rows.tolist()))}
         timing = _timing(sheet, rows, declared, times)
         place = _places(sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared)
@@ -461,7 +266,7 @@ def _clip_columns(sheet: Sheet, declared: Mapping[str, str], options: Options, u
     if "label" in declared:
         texts = sheet.texts(declared["label"])
         held["label"] = declared["label"], [classes.index(t) if t else None for t in texts]
-    for meaning in _WHOLE:
+    for meaning in WHOLE:
         if meaning in declared:
             numbers = unit.detail["numbers"].get(meaning)
             held[meaning] = declared[meaning], sheet.whole(declared[meaning], numbers)

@@ -1,0 +1,295 @@
+"""Columns of a table and what they mean: coordinates of joints, readings of sensors, time, labels, people."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.text import pasted
+from motet.data import layouts
+from motet.data.formats import _layout, _time
+from motet.data.formats._axes import Up
+from motet.data.formats._people import Identities
+from motet.data.formats._sheet import Sheet
+from motet.data.formats._time import TimeUnit
+from motet.data.skeletons import Skeleton
+
+AXES = ("x", "y", "z")
+_META = ("clip", "frame", "time", "person", "label", "subject", "camera", "setup", "repetition")
+PATTERNS = (
+    *("{joint}_{axis}", "{joint}.{axis}", "{joint} {axis}", "{joint}:{axis}", "{joint}-{axis}", "{axis}_{joint}"),
+    *("{joint}{axis}", "{axis}{joint}", "{joint}[{axis}]", "{joint}({axis})"),
+)
+"""How columns are named where ``{joint}_{axis}`` finds none; the one that finds most counts."""
+_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation).*")
+_SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
+"""Nodes of sensors whose columns are called ax, gy, mz."""
+_INDEX = re.compile(r"(?i)|index|unnamed: ?0")
+"""First columns of row numbers, as pandas writes them."""
+_SHOWN = 6  # joints that are listed
+WHOLE = ("subject", "camera", "setup", "repetition")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the ``csv`` format.
+
+    Attributes:
+        joints: how coordinate columns are named; ``{joint}`` and ``{axis}`` (x, y or z) stand for what varies. Where
+            no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …).
+        confidence: the same for confidences, e.g. ``{joint}_score``; none by default.
+        kind: what the columns of coordinates are: positions of joints of a ``body`` or readings of a ``sensor``;
+            ``auto`` takes them for readings where the names of all nodes say so (acc, gyr, mag, …; ax, gy, mz).
+        skeleton: built-in layout or TOML file; by default the built-in one with exactly the joints of the table, else
+            its joints as points without bones.
+        clip: column that tells the clips of a file apart; without it a file is one clip.
+        frame: column with the number of the frame; numbers that are missing are absent frames. Without it and without
+            a time, a first column without a name or called ``index``, as pandas writes it; ``--frame ""``: none.
+        time: column with stamps (seconds, ms, µs, ns, ISO 8601 or times of day), for the frame rate, and for the
+            order where there is no frame number.
+        person: column that tells the persons of a frame apart.
+        label: column with the class, number or text.
+        subject, camera, setup, repetition: columns with whole numbers, or with names; names are numbered (by their
+            digits, else in their order) and kept in a column ``subject_name`` and so on.
+        columns: further columns to keep, as text.
+        separator: between cells; ``auto`` is what the header has.
+        decimal: of numbers, ``.`` or ``,``.
+        time_unit: of the stamps; ``auto`` reads it from the column's name or its values.
+        fps: frames per second; recordings whose stamps say another rate are resampled (linear).
+        up: axis that points up in three dimensions; ``auto`` sees it in the recordings, and takes the layout's where
+            it cannot.
+        right_handed: whether three axes form a right-handed frame; None likewise.
+        unit: ``m``, ``cm``, ``mm`` or ``inch`` are stored in metres, anything else as it is.
+        identities: of people: as the table has them (``given``), or ``joined`` where one begins where another ended.
+        pattern: regular expression on the path below the source with groups label, subject … (as columns that the
+            table does not have).
+        licence: terms of the recordings.
+    """
+
+    joints: str = "{joint}_{axis}"
+    confidence: str | None = None
+    kind: Literal["auto", "body", "sensor"] = "auto"
+    skeleton: str | None = None
+    clip: str = "clip"
+    frame: str = "frame"
+    time: str = "time"
+    person: str = "person"
+    label: str = "label"
+    subject: str = "subject"
+    camera: str = "camera"
+    setup: str = "setup"
+    repetition: str = "repetition"
+    columns: tuple[str, ...] = ()
+    separator: str = "auto"
+    decimal: str = "."
+    time_unit: TimeUnit = "auto"
+    fps: float | None = None
+    up: Up = "auto"
+    right_handed: bool | None = None
+    unit: str = "m"
+    identities: Identities = "given"
+    pattern: str | None = None
+    licence: str = "unknown"
+
+
+_DEFAULTS = {f.name: f.default for f in fields(Options)}
+_USUAL = {meaning: re.compile(f"(?i){meaning}") for meaning in _META} | {
+    "frame": re.compile(r"(?i)frames?([ _]?(num(ber)?|no|nr|id|idx|index))?|fnum"),
+    "time": re.compile(
+        r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
+        r"([mun]?s|\w*sec(onds)?)?\W*"
+    ),
+    "person": re.compile(r"(?i)(person|track)([ _]?(id|idx|index))?"),
+}
+"""How columns that no option names are called as a rule, where exactly one is."""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has."""
+
+    skeleton: Skeleton
+    axes: tuple[str, ...]
+    columns: tuple[tuple[str, ...], ...]
+
+    @property
+    def held(self) -> str:
+        """Layout and axes in words."""
+        return f"{', '.join(self.axes)} of {self.skeleton.name!r}"
+
+
+def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
+    """Match the header to a layout.
+
+    Raises:
+        ConfigError: a pattern without ``{joint}``.
+        DataError: no coordinate columns, a joint without one of the axes, or joints of no layout.
+    """
+    if options.joints.count("{joint}") != 1 or options.joints.count("{axis}") != 1:
+        raise ConfigError(f"--joints is {pasted(options.joints)}; it must hold {{joint}} and {{axis}} once each")
+    declared = declared_columns(sheet, options).values()
+    named = [name for name in sheet.header if name not in declared]
+    found = _matched(named, options.joints)
+    if not found and options.joints == _DEFAULTS["joints"]:
+        found = max((_matched(named, p) for p in PATTERNS), key=len)
+    if not found:
+        raise DataError(
+            f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
+        )
+    found = _layout.by_number(found)
+    if options.kind != "body" and set(found) <= set(_SHORT) and all(len(axes) == 3 for axes in found.values()):
+        found = {_SHORT[joint]: columns for joint, columns in found.items()}
+    skeleton = _layout_of(sheet, found, options)
+    by_joint = [
+        _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
+    ]
+    absent = [j for j, columns in zip(skeleton.joints, by_joint, strict=True) if columns is None]
+    if absent:
+        raise DataError(f"{sheet.path}, line 1: no columns for {', '.join(absent)} of the layout {skeleton.name!r}")
+    axes = tuple(a for a in AXES if any(a in c for c in by_joint if c))
+    for joint, columns in zip(skeleton.joints, by_joint, strict=True):
+        missing = [a for a in axes if a not in (columns or {})]
+        if missing:
+            raise DataError(f"{sheet.path}, line 1: joint {joint} has no column for {missing[0]}")
+    return Coordinates(skeleton, axes, tuple(tuple((c or {})[a] for a in axes) for c in by_joint))
+
+
+def _of_joint(found: Mapping[str, dict[str, str]], joint: str, canonical: str) -> dict[str, str] | None:
+    return found.get(joint) or found.get(canonical)
+
+
+def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
+    """Columns by joint and axis; joints of a single axis are none if others have more."""
+    form = re.escape(pattern).replace(r"\{joint\}", "(?P<joint>.+?)").replace(r"\{axis\}", "(?P<axis>[xyzXYZ])")
+    found: dict[str, dict[str, str]] = {}
+    for name in named:
+        match = re.fullmatch(form, name)
+        if match:
+            found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
+    return found
+
+
+def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:
+    """The layout asked for, a built-in one, or one of the table's own joints; what is left out of that is noted."""
+    flat = options.unit == "px" or not any("z" in axes for axes in found.values())
+    named = options.kind == "auto" and all(_SENSOR.fullmatch(joint) for joint in found)
+    if options.skeleton is None and (named or options.kind == "sensor"):
+        _layout.check_joints(len(found), f"{sheet.path}, line 1")
+        return layouts.build(f"sensor-{len(found)}", list(found), [-1] * len(found), up=None, kind="sensor")
+    axes = Counter("".join(sorted(a)) for a in found.values()).most_common(1)[0][0]
+    partial = [joint for joint, columns in found.items() if "".join(sorted(columns)) != axes]
+    whole = [joint for joint in found if joint not in set(partial)]
+    if partial and len(axes) > 1 and not set(partial) <= _known_joints():
+        listed = ", ".join(partial[:5]) + (" …" if len(partial) > 5 else "")
+        warnings.warn(f"{sheet.path}: {listed} have other axes than {axes} and are left out", MotetNote, stacklevel=4)
+    else:
+        whole = list(found)
+    return _layout.of_names(
+        whole, f"{sheet.path}, line 1", skeleton=options.skeleton, up="-y" if flat else "+y", prefix="table"
+    )
+
+
+@cache
+def _known_joints() -> frozenset[str]:
+    known = [layouts.get(name) for name in layouts.names()]
+    return frozenset(n for skeleton in known for n in (*skeleton.joints, *skeleton.canonical))
+
+
+def declared_columns(sheet: Sheet, options: Options) -> dict[str, str]:
+    """Columns that are not coordinates: what they mean → their name.
+
+    Raises:
+        DataError: a column that an option names is not there.
+    """
+    found = {}
+    for meaning in _META:
+        name = getattr(options, meaning)
+        if not name:
+            continue
+        same = [name] if name != _DEFAULTS[meaning] else [n for n in sheet.header if _USUAL[meaning].fullmatch(n)]
+        if name in sheet.header or (len(same) == 1 and same[0] in sheet.header):
+            found[meaning] = name if name in sheet.header else same[0]
+        elif name != _DEFAULTS[meaning]:
+            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --{meaning} names")
+    for name in options.columns:
+        if name not in sheet.header:
+            raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --columns names")
+    index = sheet.header[0]
+    if _INDEX.fullmatch(index) and options.frame and not {"frame", "time", "person"} & set(found):
+        counted = _index(sheet, index, grouped_rows(sheet, found))
+        found |= {} if counted is None else {counted: index}
+    return found
+
+
+def _index(sheet: Sheet, name: str, groups: Mapping[str, npt.NDArray[np.int64]]) -> str | None:
+    """What a column of row numbers means: ``frame`` or ``time`` where it rises in every clip."""
+    try:
+        values = sheet.numbers([name])[:, 0]
+    except DataError:
+        try:
+            values = _time.seconds(sheet.texts(name), name, sheet.path)
+        except DataError:
+            return None
+    if np.isnan(values).any():
+        return None
+    if not all((np.diff(values[rows]) > 0).all() for rows in groups.values()):
+        warnings.warn(
+            f"{sheet.path}: {called(name)} does not rise within a clip, so rows are taken in their order; where a new "
+            "clip begins, tell clips apart with --clip",
+            MotetNote,
+            stacklevel=4,
+        )
+        return None
+    return "frame" if (values == np.floor(values)).all() and np.ptp(values) < 1e9 else "time"
+
+
+def called(column: str) -> str:
+    """A column in messages.
+
+    >>> called("t"), called("")
+    ('column t', 'the column without a name')
+    """
+    return f"column {column}" if column else "the column without a name"
+
+
+def described(sheet: Sheet, coordinates: Coordinates, declared: Mapping[str, str], options: Options) -> str:
+    """What the columns of a table were taken for, in a line."""
+    skeleton = coordinates.skeleton
+    what, other = f"joints of a {skeleton.kind}", "sensor"
+    if skeleton.kind == "sensor":
+        what, other = "readings of a sensor", "body"
+    parts = [
+        f"{_listed(skeleton.joints)} ({', '.join(coordinates.axes)}) are {what}"
+        + (f" (--kind {other} if they are not)" if options.skeleton is None else "")
+    ]
+    parts += [f"{meaning} is {called(name)}" for meaning, name in declared.items()]
+    used = {*declared.values(), *options.columns, *(c for joint in coordinates.columns for c in joint)}
+    if options.confidence:
+        used |= {options.confidence.replace("{joint}", n) for n in (*skeleton.joints, *skeleton.canonical)}
+    left = [name or called(name) for name in sheet.header if name not in used]
+    return "; ".join(parts + ([f"not read: {_listed(left)}"] if left else []))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" … ({len(names)})" if len(names) > _SHOWN else "")
+
+
+def grouped_rows(sheet: Sheet, declared: Mapping[str, str]) -> dict[str, npt.NDArray[np.int64]]:
+    """Rows of every clip, in order of first appearance; the key is empty for the only clip of a file."""
+    if "clip" not in declared:
+        return {"": np.arange(len(sheet.lines))}
+    groups: dict[str, list[int]] = {}
+    for row, key in enumerate(sheet.texts(declared["clip"])):
+        if not key:
+            raise DataError(f"{sheet.path}, line {sheet.lines[row]}: column {declared['clip']} is empty")
+        groups.setdefault(key, []).append(row)
+    return {key: np.array(rows) for key, rows in groups.items()}

@@ -1,0 +1,88 @@
+"""What the columns of a table are taken for, and how that is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from motet.cli import main
+from motet.core.errors import MotetNote
+from motet.data.archive import MotionArchive
+from motet.data.formats import import_dataset
+
+
+def load(folder: Path, text: str, **options: Any) -> MotionArchive:
+    (folder / "a.csv").write_text(text)
+    return import_dataset("csv", folder / "a.csv", folder / "a.motet", progress=False, overwrite=True, **options)
+
+
+def rows(header: str, first: list[str], columns: int = 3) -> str:
+    """A table whose further cells are 1, 2, 3, … row by row."""
+    lines = [f"{cell}," + ",".join(str(columns * i + c + 1) for c in range(columns)) for i, cell in enumerate(first)]
+    return "\n".join([header, *lines]) + "\n"
+
+
+@pytest.mark.parametrize("name", ["", "index", "Unnamed: 0"])
+def test_the_index_of_pandas_is_numbers_of_frames(tmp_path: Path, name: str) -> None:
+    numbers = [str(n) for n in (3, 4, 5, 8, 9, 10, 11)]
+    text = rows(f"{name},acc_x,acc_y,acc_z", numbers)
+    archive = load(tmp_path, text, fps=50.0)
+    assert archive.lengths.tolist() == [9]
+    assert (archive.clip(0)[:, 0, 0, 0] > 0).tolist() == [True] * 3 + [False] * 2 + [True] * 4
+    assert "frame is" in archive.source["columns"]
+    assert load(tmp_path, text, fps=50.0, frame="").lengths.tolist() == [7]
+    stamped = rows(f"{name},t,acc_x,acc_y,acc_z", [f"{n},{i / 50}" for i, n in enumerate(numbers)])
+    assert load(tmp_path, stamped).lengths.tolist() == [7], "stamps go before the index"
+
+
+@pytest.mark.parametrize(
+    "cells", [[f"2024-01-01 10:00:0{i / 10}" for i in (0, 1, 2, 5, 6)], [f"{i / 10}" for i in (0, 1, 2, 5, 6)]]
+)
+def test_an_index_of_times_is_time(tmp_path: Path, cells: list[str]) -> None:
+    archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells))
+    assert (archive.fps, archive.lengths.tolist()) == (10.0, [7])
+    assert "time is the column without a name" in archive.source["columns"]
+
+
+@pytest.mark.parametrize("cells", [list("0120123"), list("3210456")])
+def test_an_index_that_does_not_rise_is_said_and_left(tmp_path: Path, cells: list[str]) -> None:
+    with pytest.warns(MotetNote, match="column without a name does not rise within a clip, so rows are taken in their"):
+        archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells))
+    np.testing.assert_array_equal(archive.clip(0)[:, 0, 0, 0], np.arange(7) * 3 + 1)
+    assert "not read: the column without a name" in archive.source["columns"]
+    both = rows(",clip,acc_x,acc_y,acc_z", [f"{c},{'ab'[i > 2]}" for i, c in enumerate("0120123")])
+    assert load(tmp_path, both).lengths.tolist() == [3, 4], "it may begin again with a clip"
+
+
+@pytest.mark.parametrize("cells", [["left", "right"], ["", "1"]])
+def test_an_index_of_words_is_left(tmp_path: Path, cells: list[str], recwarn: pytest.WarningsRecorder) -> None:
+    assert load(tmp_path, rows(",acc_x,acc_y,acc_z", cells)).lengths.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kind", "names"),
+    [
+        (("acc_{}", "gyr_{}"), "sensor", ("acc", "gyr")),
+        (("left_Accelerometer_{}",), "sensor", ("left_Accelerometer",)),
+        (("a{}", "g{}", "m{}"), "sensor", ("acc", "gyr", "mag")),
+        (("wrist_{}", "hip_{}"), "body", ("wrist", "hip")),
+        (("acc_{}", "wrist_{}"), "body", ("acc", "wrist")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+def test_names_say_whether_columns_are_readings(
+    tmp_path: Path, nodes: tuple[str, ...], kind: str, names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = ",".join(["temp", *(node.format(axis) for node in nodes for axis in "xyz")])
+    text = rows(header, ["20", "21", "22"], 3 * len(nodes))
+    archive = load(tmp_path, text)
+    assert (archive.skeleton.kind, archive.skeleton.joints) == (kind, names)
+    other = {"sensor": "body", "body": "sensor"}[kind]
+    assert load(tmp_path, text, kind=other).skeleton.kind == other
+    assert main(["data", "import", "csv", str(tmp_path / "a.csv"), str(tmp_path / "b"), "--fps", "50"]) == 0
+    what = {"sensor": "readings of a sensor", "body": "joints of a body"}[kind]
+    said = f"columns: {', '.join(names)} (x, y, z) are {what} (--kind {other} if they are not); not read: temp"
+    assert capsys.readouterr().out.splitlines()[-1] == said
