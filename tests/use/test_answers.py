@@ -437,6 +437,13 @@ def test_the_verbs(
     whole = capsys.readouterr()
     assert len(whole.out.splitlines()) == 40
     assert whole.err == "a decision comes 3.65 s after its moment\n"
+    for option, value in (("--json", "j.json"), ("--track", "t"), ("--out", "o.csv")):
+        assert main(["predict", "m", option, value]) == 2
+        assert f"error: {option} needs an archive" in capsys.readouterr().err
+        assert not Path(value).exists()
+    for option, value in (("--lag", "0.5"), ("--every", "1"), ("--state", "now.npz")):
+        assert main(["predict", "m", path, "--out", "x.csv", option, value]) == 2
+        assert f"error: {option} is of recordings from standard input" in capsys.readouterr().err
     live = ["predict", "m", "--state", "now.npz", "--lag", "0"]
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"".join(lines[:67]))))
     assert main(live) == 0

@@ -88,12 +88,17 @@ def predict(args: Sequence[str]) -> int:
     import polars as pl
 
     from motet.core.errors import ConfigError
-    from motet.use.predict import Live, live_lines
+    from motet.use.predict import LAG, Live, live_lines
     from motet.use.predict import predict as make
 
+    of_archive = {"--out": given.out, "--track": given.track, "--json": given.json}
+    of_stream = {"--lag": given.lag != LAG, "--every": given.every, "--state": given.state}
     if given.archive is None:
-        if given.out is not None or given.track is not None:
-            raise ConfigError("--out and --track need an archive: `motet predict MODEL ARCHIVE --out BOUTS.csv`")
+        if not_due := [name for name, value in of_archive.items() if value]:
+            raise ConfigError(
+                f"{not_due[0]} needs an archive: `motet predict MODEL ARCHIVE --out BOUTS.csv`; decisions on standard "
+                "input are JSON lines on standard output"
+            )
         live = Live(given.model, lag=given.lag, every=given.every)
         if given.state is not None and given.state.exists():
             live.resume(given.state)
@@ -103,8 +108,8 @@ def predict(args: Sequence[str]) -> int:
         for line in live_lines(live, sys.stdin.buffer, state=given.state):
             print(line, flush=True)
         return 0
-    if given.state is not None:
-        raise ConfigError("--state is of recordings from standard input; leave out the archive")
+    if not_due := [name for name, value in of_stream.items() if value]:
+        raise ConfigError(f"{not_due[0]} is of recordings from standard input; leave out the archive")
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
     bouts = make(given.model, given.archive, given.out, track=given.track, overwrite=given.overwrite)
