@@ -9,8 +9,9 @@ import pytest
 
 import motet
 from motet import cli
-from motet.core.errors import ConfigError, DataError
-from motet.data.archive import MotionArchive
+from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.loader import ClipStore
 from motet.engine.options import Encoder
 from motet.engine.run import Run
@@ -120,6 +121,18 @@ def test_a_file_that_is_there_is_kept_unless_asked(
     assert cli.main([*line, "--overwrite"]) == 0
     with np.load(out) as found:
         assert len(found["features"]) == 48
+
+
+def test_points_without_bones_are_embedded_without_the_stream_of_bones(tmp_path: Path) -> None:
+    points = layouts.build("points", ["a", "b", "c"], [-1] * 3, up="+y")
+    with ArchiveWriter(tmp_path / "p", skeleton=points, fps=30.0) as writer:
+        for name in "pq":
+            writer.add(np.random.default_rng(0).normal(size=(20, 3, 3)), name=name)
+    with pytest.warns(
+        MotetNote, match="points has no bones, so it goes without the stream bone; import it with --skel"
+    ):
+        assert motet.embed("rocket", tmp_path / "p", tmp_path / "f.npz")[0] == 2
+    assert np.load(tmp_path / "f.npz")["streams"].tolist() == ["joint", "motion"]
 
 
 def test_parquet_has_a_row_for_each_clip_with_its_features(

@@ -52,7 +52,7 @@ class View:
         kind = match["kind"]
         if kind.startswith("bone") and not skeleton.bones:
             what = "a sensor" if skeleton.kind == "sensor" else "a layout without parents"
-            raise ConfigError(f"view {text!r} needs bones, but {skeleton.name!r} is {what}; use joint or motion")
+            raise ConfigError(f"view {text!r} needs bones, but {skeleton.name!r} is {what}; use --streams joint motion")
         if match["parts"] is None:
             return cls(kind, tuple(range(len(skeleton))), kind, skeleton)
         parts = [part.strip() for part in match["parts"].split("+")]

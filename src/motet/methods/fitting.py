@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import check_method
 from motet.data.splits import Split
@@ -40,15 +41,24 @@ def cross_view(archive: MotionArchive, parts: Split) -> bool:
 def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recipe:
     """A small recipe in the form that the layout allows.
 
-    Sensors have no bones, no heading and no position to centre, and their statistics say much; bodies without a heading
-    (2D, hands, no vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
-    heading, and headings are drawn from a wider range.
+    What has no bones has no streams of bones. Sensors have no heading and no position to centre, and their statistics
+    say much; bodies without a heading (2D, hands, no vertical) are centred by their first frame. Where the split
+    crosses cameras, bodies are turned to one heading, and headings are drawn from a wider range.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     convolves = recipe.encoder.encoder != "gru"
+    left_out = () if skeleton.bones else tuple(s for s in recipe.streams if s.startswith("bone"))
+    if left_out:
+        recipe = replace(recipe, streams=tuple(s for s in recipe.streams if s not in left_out))
+        if skeleton.kind != "sensor":
+            warnings.warn(
+                f"{archive.path}: {skeleton.name} has no bones, so it goes without the stream "
+                f"{' and '.join(left_out)}; import it with --skeleton layout.toml to have them",
+                MotetNote,
+                stacklevel=2,
+            )
     if skeleton.kind == "sensor" and recipe.preprocess != "none":  # a recipe of bodies
-        streams = tuple(s for s in recipe.streams if s != "bone")
-        recipe = replace(recipe, streams=streams, preprocess="none")
+        recipe = replace(recipe, preprocess="none")
         if convolves:
             recipe = replace(recipe, frames=SENSOR_FRAMES, encode_frames=None, statistics=bool(recipe.whiten))
     elif recipe.preprocess in ("yaw", "first-frame"):

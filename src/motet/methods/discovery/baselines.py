@@ -67,8 +67,6 @@ def _model(target: MotionArchive) -> tuple[Model, bool]:
         else:
             return model, True
     recipe = fit_to_layout(recipes.get("cmd/small"), target, split(target, "all"))
-    if not target.skeleton.bones:
-        recipe = recipe.with_options({"streams": tuple(s for s in recipe.streams if s != "bone")})
     return Model.fresh(recipe, target), False
 
 
