@@ -13,11 +13,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import motet
-from motet.core.errors import ConfigError, DataError, MotetError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import convert
 from motet.data.exchange import labelled
-from motet.data.tracks import COLUMNS
+from motet.data.tracks import COLUMNS, paint
 from motet.evaluate import segmentation_scores
 from motet.use.classifiers import Linear, Trees
 from motet.use.fit import _expected, _is_tiny, fit, save
@@ -271,6 +272,40 @@ def test_another_layout_or_rate_is_refused(model: Predictor, tmp_path: Path) -> 
         with pytest.raises(ConfigError, match=words):
             predict(model, tmp_path / name, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def reaching(path: Path, seed: int, people: int = 3) -> MotionArchive:
+    """Bodies (+y up, right-handed) that reach forward and backward in turn with the right hand."""
+    random, skeleton = np.random.default_rng(seed), layouts.get("shared-15")
+    hand, left, right = (skeleton.index(n) for n in ("right_wrist", "left_hip", "right_hip"))
+    body = random.normal(0, 0.2, (len(skeleton), 3))
+    body[[left, right]] = [[0.1, 1, 0], [-0.1, 1, 0]]
+    with ArchiveWriter(path, skeleton=skeleton, fps=20.0) as writer:
+        for person in range(people):
+            labels = [("forward", "backward")[k // 60 % 2] for k in range(360)]
+            frames = body + random.normal(0, 0.01, (360, len(skeleton), 3))
+            frames[:, hand] += np.where([[c == "forward"] for c in labels], 0.6, -0.6) * [0, 0, 1]
+            writer.add(frames, name=f"p{person}", subject=person, tracks={"reach": labels})
+    return MotionArchive.open(path)
+
+
+def test_bodies_on_other_axes_are_turned_to_those_of_the_model(tmp_path: Path) -> None:
+    model = fit(reaching(tmp_path / "a", 0), tmp_path / "m", candidates=("statistics+linear",), progress=False)
+    new, wanted = reaching(tmp_path / "b", 0, people=1), ["forward", "backward"]
+    assert "shared-15, 20 frames per second, in m, +y up, right-handed." in (tmp_path / "m/README.md").read_text()
+    right = predict(model, new)
+    assert (new.tracks.frames("reach", 0, wanted) == paint(right.to_dicts(), 360, 20.0, wanted)).mean() > 0.9
+    for up, hand in (("+z", "right"), ("+y", "left"), ("-z", "left")):
+        turned = convert(new, tmp_path / f"{up}{hand}", up=up, hand=hand)
+        with pytest.warns(
+            MotetNote, match=rf"has \{up} up, {hand}-handed, the training recordings \+y up, right-handed"
+        ):
+            found = predict(load_predictor(tmp_path / "m"), turned)
+        assert found.drop("certainty").equals(right.drop("certainty"))
+    with ArchiveWriter(tmp_path / "c", skeleton=replace(new.skeleton, up=None), fps=20.0) as writer:
+        writer.add(new.clip(0), name="a")
+    with pytest.raises(ConfigError, match=r"states no axis that points up, .* import with --up where it is missing"):
+        predict(model, tmp_path / "c")
 
 
 def test_another_unit_or_kind_is_refused(archive: MotionArchive, model: Predictor, tmp_path: Path) -> None:

@@ -102,6 +102,11 @@ class Skeleton:
         """(V,) parents with a root standing for its own parent, so that its bone is the zero vector."""
         return np.array([j if p == -1 else p for j, p in enumerate(self.parents)], dtype=np.int64)
 
+    @property
+    def handedness(self) -> str:
+        """``right-handed`` or ``left-handed``, of the stored axes."""
+        return "right-handed" if self.right_handed else "left-handed"
+
     def index(self, joint: str) -> int:
         """Index of a joint by its own or its canonical name."""
         for names in (self.joints, self.canonical):

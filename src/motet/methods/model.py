@@ -64,10 +64,6 @@ def _below(weights: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
     return {k.removeprefix(f"{place}/"): v for k, v in weights.items() if k.startswith(f"{place}/")}
 
 
-def _hand(skeleton: Skeleton) -> str:
-    return "right-handed" if skeleton.right_handed else "left-handed"
-
-
 class Model(Face):
     """Stream encoders with the preprocessing and the views they were trained on.
 
@@ -246,7 +242,7 @@ class Model(Face):
         facts: list[tuple[str, str | None, str | None]] = [("unit", self.units, archive.units)]
         if axes:
             facts.append(("up axis", self.skeleton.up, archive.skeleton.up))
-            facts.append(("handedness", _hand(self.skeleton), _hand(archive.skeleton)))
+            facts.append(("handedness", self.skeleton.handedness, archive.skeleton.handedness))
         for what, mine, other in facts:
             if None not in (mine, other) and mine != other:
                 raise ConfigError(

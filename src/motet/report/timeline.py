@@ -124,8 +124,9 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
     predicted = table(model.predict(archive).to_dicts())
     found = Seen(archive, {**dict(archive.tracks.items()), PREDICTED: predicted})
     if not model.clips:
+        read = model.reader(archive)
         for row in range(min(SHOWN, len(archive))):
-            found.certainty[row] = model.recording(archive.clip(row))[1].max(axis=1)
+            found.certainty[row] = model.recording(read(row))[1].max(axis=1)
     expected, facts = model.config["expected"], model.config["trained_on"]
     if facts["hash"] == archive.hash:
         found.notes.append(

@@ -364,7 +364,7 @@ def card_of(model: Predictor) -> str:
     segments_ = "" if model.clips else f", F1 of bouts at overlap .5 {100 * expected['f1@50']:.1f}"
     return f"""# Movement classifier
 
-Classes: {", ".join(model.classes)}. Recordings: {model.layout.skeleton.name}, {model.layout.fps:g} frames per second.
+Classes: {", ".join(model.classes)}. Recordings: {model.layout.described}.
 Chosen: {model.config["chosen"]}. Learnt from {counted(facts["recordings"], "recording")}, {facts["hours"]:g} hours, of
 {facts["archive"]} ({"simulated data; " if facts["simulated"] else ""}licence of the recordings: {facts["licence"]}).
 

@@ -40,7 +40,7 @@ def predict(
 
     Args:
         model: a folder of :func:`motet.fit`.
-        archive: recordings of the model's layout, rate and unit.
+        archive: recordings of the model's layout, rate and unit; bodies on other axes are turned to the model's.
         out: CSV to write: recording, start, end (seconds), label, rater (motet), certainty (the label's probability).
         track: also store the bouts as this label track of the archive.
         overwrite: replace a file or track that is there.
@@ -49,7 +49,7 @@ def predict(
         The bouts; one row a clip where the model was learnt from clips.
 
     Raises:
-        ConfigError: another layout, rate or unit, or something is there already.
+        ConfigError: another layout, rate or unit, axes of which one is not stated, or something is there already.
         DataError: a recording shorter than a window.
     """
     if out is not None:

@@ -6,7 +6,7 @@ A folder of three files: ``config.json``, ``model.safetensors`` and ``README.md`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -270,12 +270,22 @@ class Predictor:
         p /= p.sum()
         return (len(self.classes) if strange.mean() > 0.5 else int(p.argmax())), p
 
+    def reader(self, archive: MotionArchive) -> Callable[[int], npt.NDArray[Any]]:
+        """Recordings of an archive by their row, on the axes that the model knows.
+
+        Raises:
+            ConfigError: recordings of another layout, rate or unit, or axes of which one is not stated.
+        """
+        self.layout.check(archive)
+        turn = self.layout.turner(archive)
+        return lambda row: turn(archive.clip(row))
+
     def bouts(self, archive: MotionArchive) -> Iterator[dict[str, Any]]:
         """Intervals of every recording, one by one, with the columns of a track."""
-        self.layout.check(archive)
+        read = self.reader(archive)
         names = [*self.classes, NONE]
         for index, name in enumerate(archive.clips["name"]):
-            frames = archive.clip(index)
+            frames = read(index)
             end = len(frames) / self.layout.fps
             if self.clips:
                 label, p = self.clip(frames)

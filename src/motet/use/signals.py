@@ -7,17 +7,20 @@ speed; sensors keep their readings, with the magnitude of each node. Frames in w
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
+from motet.data.convert import convert
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import rate
 
@@ -57,6 +60,13 @@ class Layout:
         """
         return cls(archive.skeleton, archive.persons, len(archive.channels), rate(archive), archive.units)
 
+    @property
+    def described(self) -> str:
+        """Layout, rate, unit and axes in words."""
+        s = self.skeleton
+        parts = [s.name, f"{self.fps:g} frames per second", self.units and f"in {self.units}"]
+        return ", ".join(filter(None, [*parts, s.up and f"{s.up} up", s.up and s.handedness]))
+
     def centres(self, frames: int) -> npt.NDArray[np.int64]:
         """(n,) middle frame of each tick of a recording of so many frames."""
         return np.minimum(np.arange(self.ticks(frames)) * self.hop + self.hop // 2, frames - 1)
@@ -79,6 +89,29 @@ class Layout:
     def ticks(self, frames: int) -> int:
         """Decisions about so many frames."""
         return -(-frames // self.hop)
+
+    def turner(self, archive: MotionArchive) -> Callable[[Float], Float]:
+        """What brings clips of an archive to the axes of this layout; where it does anything, that is noted.
+
+        Raises:
+            ConfigError: one states its axes and the other does not, or two coordinates cannot be turned so.
+        """
+        ours, theirs = self.skeleton, archive.skeleton
+        axes = [f"{s.up} up" + f", {s.handedness}" * (self.channels > 2) for s in (theirs, ours)]
+        if ours.kind == "sensor" or axes[0] == axes[1]:
+            return np.asarray
+        if None in (ours.up, theirs.up):
+            raise ConfigError(
+                f"{archive.path} states {'an' if theirs.up else 'no'} axis that points up, the training recordings "
+                f"{'one' if ours.up else 'none'}: answers would be meaningless; import with --up where it is missing"
+            )
+        convert(np.zeros((1, 1, len(theirs), self.channels)), theirs, ours)
+        warnings.warn(
+            f"{archive.path} has {axes[0]}, the training recordings {axes[1]}, so it is turned to those",
+            MotetNote,
+            stacklevel=2,
+        )
+        return lambda frames: convert(frames, theirs, ours)
 
     def check(self, archive: MotionArchive) -> None:
         """Raise ConfigError unless recordings of the archive are of this layout, rate and unit."""
