@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from motet.core.errors import ConfigError
+from motet.core.scales import ticks
 from motet.report import Confusion, Curve, Fact, Motion, ReportData, build, charts
 from tests.report.made_up import BODY, SENSOR, made_up, rows, walks
 
@@ -172,7 +173,7 @@ def test_curves_are_thinned_without_losing_their_mean_and_skip_what_is_not_finit
     [(0, 1, [0, 0.25, 0.5, 0.75, 1]), (3, 96, [25, 50, 75]), (0.002, 0.0021, None), (5, 5, [5])],
 )
 def test_ticks_are_round_and_inside(low: float, high: float, want: list[float] | None) -> None:
-    found = charts.ticks(low, high)
+    found = ticks(low, high)
     assert all(low <= t <= high for t in found)
     assert 1 <= len(found) <= 6
     if want is not None:

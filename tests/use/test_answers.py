@@ -22,6 +22,7 @@ from motet.data.tracks import COLUMNS
 from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
 from motet.use.count import count, likeness, repetitions
+from motet.use.forest import draw
 from motet.use.search import search
 from motet.use.segment import (
     clustered,
@@ -364,10 +365,39 @@ def test_corrections_and_the_picture(tmp_path: Path) -> None:
     assert len(circles) == 2 * len(result["tests"])
     filled = sum(c.get("fill") == c.get("stroke") for c in circles)
     assert filled == 2 * sum(t["p_adjusted"] < 0.05 for t in result["tests"]) > 0
+    words = [t.text or "" for t in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {
+        "after (6 people)",
+        "before (6 people)",
+        "mean, corrected p < .05",
+        "± one standard deviation of people",
+    } <= {*words}
     with pytest.raises(ConfigError, match="it must be bh, by, holm or none"):
         compare(people(1.0), "time", correction="x")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="exists already"):
         compare(people(1.0), "time", picture=tmp_path / "p.svg")
+
+
+def test_measures_of_one_quantity_share_an_axis(tmp_path: Path) -> None:
+    rows = {"share of time: sit": (0.2, 0.4), "seconds": (1.0, 3.0), "share of time: walk": (0.6, 0.8)}
+    tests = [
+        {"measure": m, "means": dict(zip("ab", means, strict=True)), "sd": {"a": 0, "b": 0}, "effect": 1.0}
+        | {"effect_is": "Hedges g", "p_adjusted": 0.5}
+        for m, means in rows.items()
+    ]
+    draw({"tests": tests, "groups": {"a": 3, "b": 3}}, tmp_path / "p.svg")
+    picture = ElementTree.parse(tmp_path / "p.svg").getroot()
+    name = "{http://www.w3.org/2000/svg}"
+    texts = [(t.text, float(t.get("x", 0))) for t in picture.iter(f"{name}text")]
+    assert [t for t, _ in texts if t in ("share of time", "sit", "walk", "seconds", "share", "s")] == [
+        *("share of time", "share", "sit", "walk", "seconds", "s")
+    ]
+    axis = dict(texts)
+    means = {
+        float((c[0].text or "").split()[1]): float(c.get("cx", 0)) for c in picture.iter(f"{name}circle") if len(c)
+    }
+    for mean in (0.2, 0.4, 0.6, 0.8, 1.0, 3.0):
+        assert means[mean] == pytest.approx(axis[f"{mean:g}"], abs=0.1), mean
 
 
 def test_bouts_become_measures() -> None:

@@ -14,8 +14,8 @@ from motet.application.report import labels_of_moments
 from motet.application.teach import Teacher
 from motet.core.colours import COLOURS, GREY, colour
 from motet.core.errors import ConfigError
+from motet.core.scales import ticks
 from motet.data.archive import MotionArchive
-from motet.report.charts import ticks
 
 MOST = 60
 """rows of the figure along time: recordings with labels, one for each of their raters."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
-from math import ceil, floor, log10
 from unicodedata import east_asian_width
 
 import numpy as np
 
+from motet.core.scales import number, ticks
 from motet.core.text import counted
 from motet.report import narrative as words
 from motet.report.data import Confusion, Curve, Row
@@ -154,22 +154,6 @@ def thin(series: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(float(chunk[-1, 0]), float(chunk[:, 1].mean())) for chunk in chunks]
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers within [low, high], about ``count`` of them."""
-    if not high > low:
-        return [low]
-    raw = (high - low) / count
-    power = 10.0 ** floor(log10(raw))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
-    first = ceil(low / step - 1e-9)
-    last = floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-def _label(value: float) -> str:
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
-
-
 def curve(chart: Curve, index: int) -> str:
     """One line chart as inline SVG with a legend; ``index`` ties it to its numbers for the pointer's read-out."""
     series = {name: thin(points) for name, points in chart.series.items()}
@@ -194,7 +178,7 @@ def curve(chart: Curve, index: int) -> str:
     parts = []
     for y in ticks(y0, y1):
         parts.append(f'<path class="grid" d="M{_LEFT} {py(y):.1f}H{right}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{py(y) + 3.5:.1f}" text-anchor="end">{_label(y)}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{py(y) + 3.5:.1f}" text-anchor="end">{number(y)}</text>')
     for x in (t for t in ticks(x0, x1, 5) if t == int(t)):
         parts.append(f'<text x="{px(x):.1f}" y="{_HEIGHT - 15}" text-anchor="middle">{x:,.0f}</text>')
     unit = escape(chart.x_label)
@@ -205,7 +189,7 @@ def curve(chart: Curve, index: int) -> str:
     box = f'data-curve="{index}" data-x0="{x0!r}" data-x1="{x1!r}" data-left="{_LEFT}" data-right="{_RIGHT}"'
     legend = "".join(_key(name, i) for i, name in enumerate(series)) if len(series) > 1 else ""
     legend = f'<ul class="keys">{legend}</ul>' if legend else ""
-    last = ", ".join(f"{name} {_label(points[-1][1])}" for name, points in series.items())
+    last = ", ".join(f"{name} {number(points[-1][1])}" for name, points in series.items())
     return (
         f'<figure class="curve"><figcaption><b>{escape(chart.title)}</b> '
         f'<span class="muted">{escape(chart.meaning)}</span></figcaption>'
