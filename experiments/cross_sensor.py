@@ -28,7 +28,7 @@ def tables(
     base: dict[str, Any] = {**PRECISION, "epochs": Steps(300)}
     both = {**base, "streams": (*STREAMS, *(f"{sensor}:{s}" for s in STREAMS))}
     if not isinstance(target, tuple):  # the other sensor is an archive of its own
-        both |= {"beside": {sensor: TARGET}, "pair_by": PERFORMANCE}
+        both |= {"companions": {sensor: TARGET}, "pair_by": PERFORMANCE}
     parts = []
     for place, name in (("", names[0]), (sensor, names[1])):
         alone = {**base, "streams": STREAMS}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.foundation import GRU
-from experiments.sets import KARD, SHREC, UI_PRMD, WATCH, Set
+from experiments.sets import KARD, SETS, SHREC, UI_PRMD, WATCH, Set
 from motet.reproduce import Row, Share, Steps, Table, Training
-from motet.reproduce.measures import frozen, semi
+from motet.reproduce.measures import features, frozen, semi
 from motet.reproduce.page import Page, Part
 
 # what differs from halp/small-gru on the joint stream
@@ -47,6 +47,13 @@ def views(which: Set) -> dict[str, Any]:
     return {} if which in (KARD, UI_PRMD) else {"extreme": ("rotate", "noise", "blur", "axis-mask")}
 
 
+def default(which: Set) -> Part:
+    """MoCo and CMD with hallucinated positives and without, with the default encoders and recipes."""
+    rows = [Row(m, Training(m)) for m in ("moco", "halp", "cmd", "halp-cmd")]
+    gains = [("halp", "moco"), ("halp-cmd", "cmd")]
+    return part(which, "default", "default encoders", features(which.streams), rows, gains)
+
+
 def methods(which: Set) -> Part:
     """The six methods; AimCLR learns the joint stream with the encoder of the others."""
     base = which.training(streams=which.streams)
@@ -55,7 +62,7 @@ def methods(which: Set) -> Part:
     rows += [Row(f"{m}, GRU", Training(m, joint)) for m in ("aimclr", "halp-aimclr")]
     measures = (*frozen(which.streams), *semi((0.05, 0.1), ratios=(0.05, 0.1), repeats=3, minimum_steps=200))
     gains = [("halp", "moco"), ("halp-cmd", "cmd"), ("halp-aimclr, GRU", "aimclr, GRU")]
-    return part(which, "methods", "methods", measures, rows, gains)
+    return part(which, "methods", "the papers' recurrent encoder", measures, rows, gains)
 
 
 def ablations(which: Set) -> Part:
@@ -90,6 +97,7 @@ PAGE = Page(
     "halp",
     "HaLP and AimCLR on small sets",
     (
+        *map(default, SETS),
         *map(methods, (SHREC, KARD, UI_PRMD, WATCH)),
         ablations(SHREC),
         conditions(SHREC),

@@ -5,10 +5,11 @@ The trainings are those of foundation.py: give both the same --work and they are
 
 from __future__ import annotations
 
+from experiments import foundation
 from experiments.foundation import GRU
 from experiments.sets import SETS, Set
 from motet.reproduce import Measure, Row, Table, Training
-from motet.reproduce.measures import clusterings, ensembles, retrieval, semi
+from motet.reproduce.measures import clusterings, clusters, ensembles, retrieval, semi
 from motet.reproduce.page import Page, Part
 from motet.reproduce.sources import in_layout
 
@@ -18,6 +19,20 @@ TRANSFERS = {
     "ui_prmd": Set("ui_prmd", "UI-PRMD, Kinect", in_layout("ui_prmd_kinect", LAYOUT)),
     "kard": Set("kard", "KARD", in_layout("kard", LAYOUT)),
 }
+STREAMS = {"stream": "all", "ensemble": "concat"}
+DEFAULT = (
+    *(
+        Measure(
+            f"{count} a class",
+            {"protocol": "fewlabels", "per_class": count, "algorithm": "ridge", **STREAMS},
+            small={"counts": (1, 5)},
+        )
+        for count in (1, 5)
+    ),
+    *(Measure(m, {"protocol": "retrieval", "metric": m, **STREAMS}) for m in ("R@5", "mAP")),
+    *clusters("all", ensemble="concat"),
+)
+"""what is measured of all streams together, with the default encoders"""
 PROTOCOLS = {
     "Semi-supervised": semi((0.01, 0.05, 0.1, 0.2), repeats=2, epochs=30, minimum_steps=200),
     "Ensembles": ensembles(),
@@ -29,6 +44,13 @@ PROTOCOLS = {
 def rows(which: Set) -> tuple[Row, ...]:
     """MoCo and CMD."""
     return tuple(Row(m, Training(GRU[m], which.training(streams=which.streams))) for m in ("moco", "cmd"))
+
+
+def default(which: Set) -> Part:
+    """Few labels, retrieval and clusters of the trainings of foundation.py with the default encoders."""
+    rows = foundation.default(which).table.rows
+    table = Table(f"protocols/{which.name}-default", which.title, "pretrain", "this project", DEFAULT, rows)
+    return Part(table, which.source)
 
 
 def of_set(which: Set) -> list[Part]:
@@ -67,6 +89,7 @@ PAGE = Page(
     "protocols",
     "Every protocol on small real sets",
     (
+        *map(default, SETS),
         *(part for which in SETS for part in of_set(which)),
         *(transfer(TRANSFERS[a], TRANSFERS[b], tuned) for a, b in PAIRS for tuned in ("head", "network")),
     ),

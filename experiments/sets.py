@@ -63,6 +63,7 @@ class Set:
     streams: tuple[str, ...] = ("joint", "motion", "bone")
     part: str = "left_arm+right_arm"  # joints of a further stream
     equal_time: int = 0  # epochs in which MoCo takes as long as CMD, as was measured
+    weights: str = "body"  # that small recipes start from
 
     def training(self, share: float = 1.0, **options: Any) -> Options:
         """Options of a training."""
@@ -70,7 +71,10 @@ class Set:
 
 
 SHREC = Set(
-    *("shrec17", "SHREC'17, training half (hands)", npz("shrec17_hand_train"), 600), part="index+thumb", equal_time=42
+    *("shrec17", "SHREC'17, training half (hands)", npz("shrec17_hand_train"), 600),
+    part="index+thumb",
+    equal_time=42,
+    weights="",
 )
 KARD = Set("kard", "KARD", npz("kard"), equal_time=102)
 UTD = Set("utd_mhad", "UTD-MHAD", npz("utd_mhad"), equal_time=70)
@@ -79,6 +83,7 @@ WATCH = Set(
     *("watch", "watch (accelerometer and gyroscope)", made("watch", watch), 400, {"preprocess": "none"}),
     streams=("joint", "motion"),
     equal_time=26,
+    weights="wrist",
 )
 SETS = (SHREC, KARD, UTD, UI_PRMD, WATCH)
 

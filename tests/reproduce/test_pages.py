@@ -20,16 +20,17 @@ from motet.methods.graphs.run import options_for
 from motet.reproduce import Measure, Row, Share, Steps, Table, Times, Training
 from motet.reproduce import run as engine
 from motet.reproduce.page import BEGIN, END, Page, Part, fill, insert, means
+from motet.reproduce.pretraining import ARGUMENTS
 from motet.reproduce.report import gain
 from tests.methods.test_pretrain import TINY
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 # one table of a page that needs few recordings, and which recordings
 QUICK = {
-    "foundation": "foundation/kard",
+    "foundation": "foundation/kard-default",
     "protocols": "protocols/kard-semi-supervised",
     "cross_sensor": "cross_sensor/utd-mhad-inertial",
-    "halp": "halp/kard-methods",
+    "halp": "halp/kard-default",
     "codt": "codt/kard-florence-methods",
     "amid": "amid/ravdess-face",
     "graphs": "graphs/MUTAG",
@@ -87,7 +88,7 @@ def _check(part: Part, training: Training) -> None:
     options = {k: v for k, v in training.options.items() if k not in special} | special
     method = training.method
     if part.table.kind == "pretrain":
-        own = {k: v for k, v in options.items() if k not in ("beside", "pair_by")}
+        own = {k: v for k, v in options.items() if k not in ARGUMENTS}
         recipes.get(method if "/" in method else f"{method}/small").with_options(own)
     elif part.table.kind == "discover":
         start = options.pop("start", None)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from motet.core.devices import one_thread, usable
+from motet.core.devices import keep_freed_memory, one_thread, usable
 from motet.core.distributed import (
     average_gradients,
     ended_at_once,
@@ -106,6 +106,8 @@ class Trainer:
         return found
 
     def _prepare(self, make: Callable[[torch.device], Learner]) -> None:
+        if self.fabric.device.type == "cpu":
+            keep_freed_memory()
         with room():
             self.learner = make(self.fabric.device)
         self.means, self.seconds = Means(), 0.0

@@ -59,7 +59,8 @@ class Training:
     Attributes:
         method: recipe family (``cmd``), a recipe (``cmd/small-gru``), or method of the verb that trains.
         options: options that differ from it; values may be :class:`Share`, :class:`Times` and, of epochs,
-            :class:`Steps`. ``start`` of a discovery may be another training, which comes first.
+            :class:`Steps`. ``start`` of a discovery may be another training, which comes first;
+            a pretraining starts from new encoders unless ``start`` names weights.
         limits: option → another option that it cannot exceed; a recipe that is too small for it leaves the row out.
         auxiliary: ``distill``: which of the auxiliary modalities helps, counted from 0; None for all of them.
         sensor: ``pretrain``: the sensor of the archive that trains alone.

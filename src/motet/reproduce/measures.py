@@ -37,6 +37,13 @@ def frozen(streams: Sequence[str]) -> tuple[Measure, ...]:
     return tuple(found)
 
 
+def features(streams: Sequence[str]) -> tuple[Measure, ...]:
+    """Nearest neighbours by stream and joined, a closed linear classifier on all of them."""
+    knn = [Measure(f"kNN {stream}", {"protocol": "knn", "stream": stream}) for stream in streams]
+    both = (("kNN all", "knn"), ("ridge all", "ridge"))
+    return (*knn, *(Measure(name, {"protocol": p, "stream": "all", "ensemble": "concat"}) for name, p in both))
+
+
 def semi(shares: Sequence[float], **options: Any) -> tuple[Measure, ...]:
     """Fine-tuning of the joint encoder on shares of the labels."""
     return tuple(
@@ -60,6 +67,7 @@ SECONDS = Measure(
     "s an epoch", read=lambda run: float(median([m["seconds"] for m in Run.open(run).metrics()])), unit=""
 )
 
+LENGTH = Measure("s a training", read=lambda run: sum(m["seconds"] for m in Run.open(run).metrics()), unit="")
 
 RETRIEVAL = ("R@1", "R@5", "mAP")
 

@@ -34,8 +34,8 @@ _COSTLY = (
     *("layers", "mode", "queue_size", "dim", "teachers", "positives", "prototypes", "prototypes_from", "neighbours"),
 )
 _ROW_FACTS = ("protocol", "stream", "ensemble", "metric")
-# arguments of pretrain that are no options of a recipe
-_SENSORS = ("companions", "pair_by")
+ARGUMENTS = ("companions", "pair_by", "start")
+"""arguments of pretrain that are no options of a recipe."""
 
 
 class Pretraining:
@@ -83,6 +83,7 @@ class Pretraining:
         folder = folder_of(self.request, training, "pretrain", archive.hash, name, options)
         seed = self.request.seeds[0]
         given = [name, "--data", archive.path, "--out", folder / f"seed-{seed}", "--seed", seed]
+        given += [] if "start" in options else ["--start", FRESH]
         command = shlex.join(["motet", "pretrain", *map(str, given)])
         return Job(training, options, folder, f"{command} {words(options)}".strip())
 
@@ -97,7 +98,7 @@ class Pretraining:
     ) -> tuple[Recipe, Split]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetWarning)  # shown once, when the training begins
-            known = {k: v for k, v in options.items() if k not in _SENSORS}
+            known = {k: v for k, v in options.items() if k not in ARGUMENTS}
             return resolve(name, archive or self.archive, known)
 
     def _recipe(self, training: Training) -> str:
@@ -139,9 +140,8 @@ class Pretraining:
                 self._archive(job.training.sensor),
                 job.folder,
                 (seed,),
-                start=FRESH,
                 progress=self.request.progress,
-                **job.options,
+                **{"start": FRESH, **job.options},
             )
         return job
 
