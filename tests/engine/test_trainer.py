@@ -199,3 +199,11 @@ def test_forged_checkpoints_are_one_line_or_harmless(tmp_path: Path) -> None:
     torch.save(state, other.path / "checkpoints" / path.name)
     with pytest.raises(RunError, match=r"holds checkpoints of another run than its config.json"):
         Trainer(lambda device: Two(), Loop(device="cpu"), progress=False).resume(other)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "times", "due"), [(43, 3, [14, 29, 42]), (100, 10, list(range(9, 100, 10))), (2, 20, [0, 1])]
+)
+def test_what_is_done_some_times_is_not_done_more_often(epochs: int, times: int, due: list[int]) -> None:
+    stage = Stage("fit", epochs=epochs, steps=1)
+    assert [e for e in range(epochs) if Position(stage, e).every(0, times=times)] == due

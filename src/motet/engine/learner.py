@@ -75,11 +75,11 @@ class Position:
         return self.epoch + 1 == self.stage.end
 
     def every(self, interval: int, *, times: int) -> bool:
-        """Whether something done every ``interval`` epochs is due after this one; 0 does it about ``times`` times.
+        """Whether something done every ``interval`` epochs is due after this one; 0 does it at most ``times`` times.
 
         It is always due after the last epoch of a stage.
         """
-        interval = interval or max(1, self.stage.epochs // times)
+        interval = interval or -(-self.stage.epochs // times)
         return (self.epoch + 1) % interval == 0 or self.last
 
 
