@@ -7,7 +7,7 @@ recurrent encoder have the lengths of :mod:`experiments.sets`.
 from __future__ import annotations
 
 from experiments.sets import SETS, SHREC, Set
-from motet.reproduce import Row, Share, Table, Training
+from motet.reproduce import Row, Share, Training
 from motet.reproduce.measures import EPOCHS, LENGTH, SECONDS, features, frozen
 from motet.reproduce.page import Page, Part
 
@@ -20,9 +20,7 @@ def default(which: Set) -> Part:
     rows = [Row(m, Training(m)) for m in ("moco", "cmd", "mcl", "crossclr")]
     if which.weights:
         rows.append(Row(f"cmd from {which.weights}", Training("cmd", {"start": which.weights})))
-    measures = (*features(which.streams), LENGTH)
-    table = Table(f"foundation/{which.name}-default", which.title, "pretrain", "this project", measures, tuple(rows))
-    return Part(table, which.source)
+    return which.part("foundation/default", (*features(which.streams), LENGTH), rows)
 
 
 def methods(which: Set) -> Part:
@@ -32,15 +30,13 @@ def methods(which: Set) -> Part:
     rows.append(Row("cmd, consensus", Training(GRU["cmd"], {**base, "teachers": "consensus"})))
     rows.append(Row("moco, equal time", Training(GRU["moco"], {**base, "epochs": which.equal_time})))
     measures = (*frozen(which.streams), EPOCHS, SECONDS)
-    title = f"{which.title}: the papers' recurrent encoder"
-    table = Table(f"foundation/{which.name}-gru", title, "pretrain", "this project", measures, tuple(rows))
-    return Part(table, which.source)
+    return which.part("foundation/gru", measures, rows, "the papers' recurrent encoder")
 
 
 def ablations(which: Set) -> Part:
     """CMD's temperatures and stages, and six streams."""
     base = which.training(streams=which.streams)
-    six = which.training(streams=(*SIX, f"joint[{which.part}]"))
+    six = which.training(streams=(*SIX, f"joint[{which.joints}]"))
     cmd, crossclr = GRU["cmd"], GRU["crossclr"]
     rows = [
         Row(f"cmd, τt {t}, τs {s}", Training(cmd, {**base, "teacher_temperature": t, "student_temperature": s}))
@@ -49,10 +45,7 @@ def ablations(which: Set) -> Part:
     rows.append(Row("cmd, two stages", Training(cmd, {**base, "distill_start": Share(0.5)})))
     rows.append(Row("crossclr, one stage", Training(crossclr, {**base, "cross_start": 0})))
     rows += [Row(f"cmd, six streams, {t}", Training(cmd, {**six, "teachers": t})) for t in ("pairwise", "consensus")]
-    measures = (*frozen(which.streams), EPOCHS, SECONDS)
-    title = f"Ablations on {which.title}"
-    table = Table(f"foundation/{which.name}-ablations", title, "pretrain", "this project", measures, tuple(rows))
-    return Part(table, which.source)
+    return which.part("foundation/ablations", (*frozen(which.streams), EPOCHS, SECONDS), rows, "ablations")
 
 
 PAGE = Page(

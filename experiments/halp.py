@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.foundation import GRU
 from experiments.sets import KARD, SETS, SHREC, UI_PRMD, WATCH, Set
-from motet.reproduce import Row, Share, Steps, Table, Training
+from motet.reproduce import Row, Share, Steps, Training
 from motet.reproduce.measures import features, frozen, semi
 from motet.reproduce.page import Page, Part
 
@@ -36,12 +36,6 @@ CONDITIONS: tuple[tuple[str, dict[str, Any], float], ...] = (
 )
 
 
-def part(which: Set, name: str, title: str, measures: Any, rows: list[Row], gains: list[tuple[str, str]]) -> Part:
-    """A table of the page."""
-    described = (f"halp/{which.name}-{name}", f"{which.title}: {title}", "pretrain", "this project")
-    return Part(Table(*described, measures, tuple(rows), gains=tuple(gains)), which.source)
-
-
 def views(which: Set) -> dict[str, Any]:
     """AimCLR's strong augmentation; a hand or a watch has no sides to swap."""
     return {} if which in (KARD, UI_PRMD) else {"extreme": ("rotate", "noise", "blur", "axis-mask")}
@@ -50,8 +44,8 @@ def views(which: Set) -> dict[str, Any]:
 def default(which: Set) -> Part:
     """MoCo and CMD with hallucinated positives and without, with the default encoders and recipes."""
     rows = [Row(m, Training(m)) for m in ("moco", "halp", "cmd", "halp-cmd")]
-    gains = [("halp", "moco"), ("halp-cmd", "cmd")]
-    return part(which, "default", "default encoders", features(which.streams), rows, gains)
+    gains = (("halp", "moco"), ("halp-cmd", "cmd"))
+    return which.part("halp/default", features(which.streams), rows, "default encoders", gains)
 
 
 def methods(which: Set) -> Part:
@@ -61,8 +55,8 @@ def methods(which: Set) -> Part:
     joint = which.training(streams=("joint",), encoder="gru", attention_drop=False, **views(which))
     rows += [Row(f"{m}, GRU", Training(m, joint)) for m in ("aimclr", "halp-aimclr")]
     measures = (*frozen(which.streams), *semi((0.05, 0.1), ratios=(0.05, 0.1), repeats=3, minimum_steps=200))
-    gains = [("halp", "moco"), ("halp-cmd", "cmd"), ("halp-aimclr, GRU", "aimclr, GRU")]
-    return part(which, "methods", "the papers' recurrent encoder", measures, rows, gains)
+    gains = (("halp", "moco"), ("halp-cmd", "cmd"), ("halp-aimclr, GRU", "aimclr, GRU"))
+    return which.part("halp/methods", measures, rows, "the papers' recurrent encoder", gains)
 
 
 def ablations(which: Set) -> Part:
@@ -70,8 +64,8 @@ def ablations(which: Set) -> Part:
     base = which.training(streams=("joint",))
     rows = [Row("MoCo", Training(GRU["moco"], base))]
     rows += [Row(name, Training(GRU["halp"], {**base, **options})) for name, options in ABLATIONS.items()]
-    gains = [(name, "MoCo") for name in ABLATIONS]
-    return part(which, "ablations", "what HaLP depends on", frozen(("joint",)), rows, gains)
+    gains = tuple((name, "MoCo") for name in ABLATIONS)
+    return which.part("halp/ablations", frozen(("joint",)), rows, "what HaLP depends on", gains)
 
 
 def conditions(which: Set) -> Part:
@@ -81,16 +75,16 @@ def conditions(which: Set) -> Part:
         for name, options, share in CONDITIONS
         for m in ("moco", "halp")
     ]
-    gains = [(f"halp, {name}", f"moco, {name}") for name, _, _ in CONDITIONS]
-    return part(which, "conditions", "under other conditions", frozen(("joint",)), rows, gains)
+    gains = tuple((f"halp, {name}", f"moco, {name}") for name, _, _ in CONDITIONS)
+    return which.part("halp/conditions", frozen(("joint",)), rows, "under other conditions", gains)
 
 
 def graph_encoder(which: Set) -> Part:
     """AimCLR as published: with the ST-GCN and its attention drop; half as many steps, each costs ten of the others."""
     options = which.training(streams=("joint",), **views(which)) | {"epochs": Steps(which.steps // 2)}
     rows = [Row(m, Training(m, options)) for m in ("aimclr", "halp-aimclr")]
-    title = "AimCLR with the graph encoder"
-    return part(which, "graph-encoder", title, frozen(("joint",)), rows, [("halp-aimclr", "aimclr")])
+    gains = (("halp-aimclr", "aimclr"),)
+    return which.part("halp/graph-encoder", frozen(("joint",)), rows, "AimCLR with the graph encoder", gains)
 
 
 PAGE = Page(

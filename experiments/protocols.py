@@ -19,17 +19,11 @@ TRANSFERS = {
     "ui_prmd": Set("ui_prmd", "UI-PRMD, Kinect", in_layout("ui_prmd_kinect", LAYOUT)),
     "kard": Set("kard", "KARD", in_layout("kard", LAYOUT)),
 }
-STREAMS = {"stream": "all", "ensemble": "concat"}
+ALL = {"stream": "all", "ensemble": "concat"}
+FEW = {"protocol": "fewlabels", "algorithm": "ridge", **ALL}
 DEFAULT = (
-    *(
-        Measure(
-            f"{count} a class",
-            {"protocol": "fewlabels", "per_class": count, "algorithm": "ridge", **STREAMS},
-            small={"counts": (1, 5)},
-        )
-        for count in (1, 5)
-    ),
-    *(Measure(m, {"protocol": "retrieval", "metric": m, **STREAMS}) for m in ("R@5", "mAP")),
+    *(Measure(f"{n} a class", {"per_class": n, **FEW}, small={"counts": (1, 5)}) for n in (1, 5)),
+    *(Measure(m, {"protocol": "retrieval", "metric": m, **ALL}) for m in ("R@5", "mAP")),
     *clusters("all", ensemble="concat"),
 )
 """what is measured of all streams together, with the default encoders"""
@@ -48,23 +42,12 @@ def rows(which: Set) -> tuple[Row, ...]:
 
 def default(which: Set) -> Part:
     """Few labels, retrieval and clusters of the trainings of foundation.py with the default encoders."""
-    rows = foundation.default(which).table.rows
-    table = Table(f"protocols/{which.name}-default", which.title, "pretrain", "this project", DEFAULT, rows)
-    return Part(table, which.source)
+    return which.part("protocols/default", DEFAULT, foundation.default(which).table.rows)
 
 
 def of_set(which: Set) -> list[Part]:
     """One table for each protocol."""
-    return [
-        Part(
-            Table(
-                *(f"protocols/{which.name}-{name.lower()}", f"{name}: {which.title}"),
-                *("pretrain", "this project", measures, rows(which)),
-            ),
-            which.source,
-        )
-        for name, measures in PROTOCOLS.items()
-    ]
+    return [which.part(f"protocols/{n.lower()}", m, rows(which), n.lower()) for n, m in PROTOCOLS.items()]
 
 
 def transfer(source: Set, target: Set, tuned: str) -> Part:

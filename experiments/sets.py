@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from motet.data.formats import import_dataset
 from motet.data.formats.watch import load, locate, windows
 from motet.methods.discovery import TASKS
 from motet.methods.discovery.data import sides
-from motet.reproduce import Steps
+from motet.reproduce import Measure, Row, Steps, Table
+from motet.reproduce.page import Part
 from motet.reproduce.sources import Source, made, npz
 
 Options = dict[str, Any]
+Pairs = tuple[tuple[str, str], ...]
 PRECISION = {"precision": "bf16"}  # as accurate as fp32 on held-out training subjects, 1.6 times as fast
 
 
@@ -61,7 +64,7 @@ class Set:
     steps: int = 400
     options: Options = field(default_factory=dict)
     streams: tuple[str, ...] = ("joint", "motion", "bone")
-    part: str = "left_arm+right_arm"  # joints of a further stream
+    joints: str = "left_arm+right_arm"  # joints of a further stream
     equal_time: int = 0  # epochs in which MoCo takes as long as CMD, as was measured
     weights: str = "body"  # that small recipes start from
 
@@ -69,10 +72,18 @@ class Set:
         """Options of a training."""
         return {**self.options, **PRECISION, "epochs": Steps(round(share * self.steps)), **options}
 
+    def part(
+        self, name: str, measures: Iterable[Measure], rows: Iterable[Row], about: str = "", gains: Pairs = ()
+    ) -> Part:
+        """A table of trainings on the set."""
+        title = f"{self.title}: {about}" if about else self.title
+        described = (f"{name.replace('/', f'/{self.name}-')}", title, "pretrain", "this project")
+        return Part(Table(*described, tuple(measures), tuple(rows), gains=gains), self.source)
+
 
 SHREC = Set(
     *("shrec17", "SHREC'17, training half (hands)", npz("shrec17_hand_train"), 600),
-    part="index+thumb",
+    joints="index+thumb",
     equal_time=42,
     weights="",
 )

@@ -34,7 +34,6 @@ QUICK = {
     "codt": "codt/kard-florence-methods",
     "amid": "amid/ravdess-face",
     "graphs": "graphs/MUTAG",
-    "small_settings": "small_settings/utd_mhad",
 }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from motet.data import edit
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset
-from motet.data.splits import default_rule, split
 
 Source = Callable[[Path, Path], Path | None]
 """(folder of the recordings, folder to work in) → archive, table of features or folder of graphs; None where what it
@@ -50,16 +49,6 @@ def derived(name: str, source: Source, make: Callable[[MotionArchive, Path], obj
 def in_layout(name: str, layout: str) -> Source:
     """A set in the joints of a layout."""
     return derived(f"{name}-{layout}", npz(name), lambda a, path: edit.convert(a, path, layout=layout))
-
-
-def training_side(name: str) -> Source:
-    """The clips of a set's training people alone: settings are chosen without the others."""
-
-    def make(archive: MotionArchive, path: Path) -> MotionArchive:
-        rows = split(archive, default_rule(archive)).train
-        return edit.select(archive, path, keep=archive.clips["name"].gather(rows).to_list())
-
-    return derived(f"{name}-training", npz(name), make)
 
 
 def tu(name: str) -> Source:
