@@ -1,8 +1,9 @@
 """Error of `motet count`: cut repetitions of UI-PRMD, and mocap6 against turning points of one joint.
 
-python -m benchmarks.bench_count --data DATA --set ui-prmd | short | mocap6
+python -m benchmarks.bench_count --data DATA --set ui-prmd | fast | short | mocap6
 
-UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. short:
+UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. fast: the
+same, each repetition brought to so many seconds. short:
 stretches of one to six of them, as they are, cut in the middle of the first and the last, with the end of another
 movement before and the beginning of another after, with a posture that drifts, and of other movements one after
 another. mocap6: each labelled interval; nobody counted them, so the reference is the number of peaks of what an
@@ -24,6 +25,7 @@ from scipy.signal import find_peaks
 
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset
+from motet.data.formats._time import resample
 from motet.use.count import repetitions
 from motet.use.signals import Layout, moving_mean
 
@@ -53,6 +55,18 @@ def ui_prmd(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
     """(movement, counted, (true, true)) of every person and movement."""
     layout, known = movements(data, folder)
     return [(k, len(repetitions(np.concatenate(own), layout)), (len(own), len(own))) for _, k, own in known]
+
+
+def fast(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
+    """(seconds of a repetition, counted, (true, true)) of every person and movement, played faster."""
+    layout, known = movements(data, folder)
+    found = []
+    for seconds in (0.2, 0.25, 0.3, 0.35, 0.5, 0.8):
+        wanted = round(seconds * layout.fps)
+        for _, _, own in known:
+            parts = [resample(p, len(p) - 1, wanted - 1, absent=False) for p in own]
+            found.append((f"{seconds:g} s", len(repetitions(np.concatenate(parts), layout)), (len(own), len(own))))
+    return found
 
 
 def short(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
@@ -122,7 +136,7 @@ def _peaks(signal: np.ndarray) -> int:
     return len(find_peaks(padded, prominence=PROMINENT * np.ptp(signal))[0])
 
 
-SETS = {"ui-prmd": ui_prmd, "short": short, "mocap6": mocap6}
+SETS = {"ui-prmd": ui_prmd, "fast": fast, "short": short, "mocap6": mocap6}
 
 
 def main() -> None:
@@ -132,7 +146,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = SETS[given.set](given.data, Path(folder))
-    if given.set == "short":
+    if given.set in ("fast", "short"):
         for kind in dict.fromkeys(k for k, *_ in found):
             right = [low <= n <= high for k, n, (low, high) in found if k == kind]
             print(f"{kind}: {100 * np.mean(right):.1f} % of {len(right)} are right")

@@ -21,7 +21,7 @@ from motet.data.exchange import export, labelled
 from motet.data.tracks import COLUMNS
 from motet.evaluate import segmentation_scores
 from motet.use.compare import _adjusted, compare
-from motet.use.count import count, likeness, repetitions
+from motet.use.count import count
 from motet.use.forest import draw
 from motet.use.search import search
 from motet.use.segment import (
@@ -253,62 +253,6 @@ def test_an_example_is_found_again_by_every_kind_of_features(archive: MotionArch
 def test_an_example_that_is_not_there(archive: MotionArchive, like: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         search(archive, like)
-
-
-# ------------------------------------------------------------------------------------ repetitions
-
-
-def squats(path: Path, counts: tuple[int, ...] = (5, 8, 3)) -> MotionArchive:
-    """Recordings with rest before and after so many lifts of a sensor, each of 1.5 to 2.5 s."""
-    random = np.random.default_rng(0)
-    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=30.0) as writer:
-        for index, times in enumerate(counts):
-            lifts = [1 - np.cos(np.linspace(0, 2 * np.pi, int(random.integers(45, 75)))) for _ in range(times)]
-            height = np.concatenate([np.zeros(20), *lifts, np.zeros(20)])
-            frames = height[:, None, None] * [[1, 0.5, 0.2], [0.4, 0.1, 0.3]] + random.normal(
-                0, 0.03, (len(height), 2, 3)
-            )
-            edges = (20 + np.cumsum([0, *map(len, lifts)])) / 30
-            rows = [None] * len(frames)
-            writer.add(frames, name=f"s{index}", tracks={"t": rows}, edges=json.dumps(edges.tolist()))
-    return MotionArchive.open(path)
-
-
-def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
-    archive = squats(tmp_path / "s.motet")
-    found = count(archive, tmp_path / "r.csv", measures=tmp_path / "m.csv")
-    assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
-    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "start", "end", "label", "repetition"]
-    assert {"seconds", "range", "similarity"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
-    for index, edges in enumerate(archive.clips["edges"]):
-        own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))
-        assert np.abs(own["start"].to_numpy()[1:] - true[1:-1]).max() < 0.25
-        assert own["similarity"].min() > 0.85
-        assert own["range"].is_between(0.8, 1).all()
-
-
-def test_a_drift_of_posture_hides_no_repetition() -> None:
-    lifts = np.tile(1 - np.cos(np.linspace(0, 2 * np.pi, 45)), 4)[:, None, None]
-    lean = 4 * np.tanh(6 * (np.linspace(0, 1, len(lifts)) - 0.4))[:, None, None]
-    frames = lifts * np.array([1, 0.5, 0.2]) + lean * np.array([0.3, 1, 0.1])
-    found = repetitions(np.repeat(frames, 2, axis=1)[:, None], Layout(layouts.get("imu-2"), 1, 3, 30.0))
-    assert [round(a / 45) for a, *_ in found] == [0, 1, 2, 3]
-
-
-def test_likeness_is_a_correlation_of_what_overlaps() -> None:
-    turn = 2 * np.pi * np.arange(100) / 40
-    found = likeness(np.stack([5 + np.sin(turn), np.cos(turn)], axis=1), 60)
-    assert found[[0, 20, 40]] == pytest.approx([1, -1, 1], abs=0.05)
-    random = np.random.default_rng(0).normal(size=(50, 1))
-    assert likeness(random, 30)[7] == pytest.approx(np.corrcoef(random[:-7, 0], random[7:, 0])[0, 1])
-
-
-def test_nothing_recurs_in_noise_or_rest() -> None:
-    layout = Layout(layouts.get("imu-2"), 1, 3, 30.0)
-    assert repetitions(np.zeros((300, 1, 2, 3), np.float32), layout) == []
-    assert repetitions(np.zeros((5, 1, 2, 3), np.float32), layout) == []
-    drift = np.random.default_rng(0).normal(size=(300, 1, 2, 3)).cumsum(axis=0)
-    assert len(repetitions(drift.astype(np.float32), layout)) < 4
 
 
 # ------------------------------------------------------------------------------------ comparison

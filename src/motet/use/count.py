@@ -8,6 +8,7 @@ slowly than two periods, that are about a period apart.
 
 from __future__ import annotations
 
+import warnings
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetWarning
 from motet.core.files import refuse_existing
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.tracks import rate
 from motet.use.predict import write_table
@@ -32,8 +34,10 @@ COLUMNS: dict[str, type[pl.DataType]] = {
 }
 MEASURES: dict[str, type[pl.DataType]] = {"seconds": pl.Float64, "range": pl.Float64, "similarity": pl.Float64}
 LABEL = "repetition"
-_SHORTEST = 0.4  # seconds of a repetition
+_FEWEST = 4  # frames of a repetition
+_QUICK = 0.18  # seconds of repetitions that are looked for in signals that are not smoothed
 _RESEMBLES = 0.5  # correlation from which a movement is cyclic
+_CLEARLY = 0.85  # and from which it is quick, not jitter
 _DRIFTS = (4.0, 2.0, 1.0)  # seconds
 _SMOOTH = 0.15  # seconds
 _MOVES = 1e-3  # least change of a signal that moves
@@ -65,6 +69,9 @@ def count(
 
     Raises:
         ConfigError: unknown frame rate or track.
+
+    Warns:
+        MotetWarning: names recordings that repeat faster than can be counted at their rate.
     """
     for path in (out, measures):
         if path is not None:
@@ -72,13 +79,26 @@ def count(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     layout = Layout.of(source)
     rows: list[tuple[Any, ...]] = []
+    fast: dict[str, float] = {}
     for name, start, end, label in _stretches(source, track):
         index = source.clips["name"].to_list().index(name)
         frames = source.clip(index)[round(start * layout.fps) : round(end * layout.fps)]
+        hasty = too_fast(frames, layout)
+        if hasty is not None:
+            fast.setdefault(name, hasty)
         before = sum(r[0] == name for r in rows)
         for number, (a, b, width, similarity) in enumerate(repetitions(frames, layout), 1):
             times = (start + a / layout.fps, start + b / layout.fps)
             rows.append((name, *times, label, before + number, times[1] - times[0], width, similarity))
+    if fast:
+        name, seconds = next(iter(fast.items()))
+        more = f" (and {counted(len(fast) - 1, 'other recording')})" if len(fast) > 1 else ""
+        warnings.warn(
+            f"{source.path}: {name}{more} repeats every {seconds:.2g} s, which is too fast to be counted at "
+            f"{layout.fps:g} frames per second: {_FEWEST} frames a repetition are needed; its count is too low",
+            MotetWarning,
+            stacklevel=2,
+        )
     table = pl.DataFrame(rows, schema=COLUMNS | MEASURES, orient="row")
     if out is not None:
         write_table(table.select(*COLUMNS), out)
@@ -101,14 +121,21 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     """(start, end, range, likeness) of each repetition in (T, P, V, C) frames; none if nothing recurs."""
     from scipy.signal import find_peaks
 
-    if len(frames) < 2 * _SHORTEST * layout.fps:
+    if len(frames) < 2 * _FEWEST:
         return []
-    x = moving_mean(signals(frames, layout).astype(np.float64), max(1, round(_SMOOTH * layout.fps)))
+    x = signals(frames, layout).astype(np.float64)
+    low = max(_FEWEST, round(_QUICK * layout.fps))
+    quick = period((x - x.mean(axis=0)) @ _axes(x), _FEWEST, _CLEARLY)
+    if quick is not None and quick <= low:
+        low, smooth = _FEWEST, quick // 3
+    else:
+        smooth = round(_SMOOTH * layout.fps)
+    x = moving_mean(x, max(1, smooth))
     if np.ptp(x, axis=0).max() < _MOVES:
         return []
     slow = [round(s * layout.fps) for s in _DRIFTS]
     seen = chain([x], (x - moving_mean(x, w) for w in slow if w < len(x)))
-    found = next(filter(None, (period((y - y.mean(axis=0)) @ _axes(y), layout.fps) for y in seen)), None)
+    found = next(filter(None, (period((y - y.mean(axis=0)) @ _axes(y), low) for y in seen)), None)
     if found is None:
         return []
     fast = x - moving_mean(x, min(2 * found, len(x)))
@@ -123,7 +150,7 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     lows = [int(a + np.argmin(main[a:b])) for a, b in pairwise(tops)]
     first, last = max(0, int(tops[0] - 0.6 * found)), min(len(main), int(tops[-1] + 0.6 * found) + 1)
     edges = [first + int(np.argmin(main[first : tops[0] + 1])), *lows, int(tops[-1] + np.argmin(main[tops[-1] : last]))]
-    pairs = [(a, b) for a, b in pairwise(edges) if b - a >= _SHORTEST * layout.fps / 2]
+    pairs = [(a, b) for a, b in pairwise(edges) if b - a >= low / 2]
     shapes = np.stack([_stretched(z[a:b]) for a, b in pairs])
     widths = np.array([np.ptp(z[a:b, 0]) for a, b in pairs])
     mean = shapes.mean(axis=0).ravel()
@@ -137,20 +164,30 @@ def _axes(x: Float) -> Float:
     return np.asarray(np.linalg.eigh(x.T @ x)[1][:, :-5:-1])
 
 
-def period(z: Float, fps: float) -> int | None:
-    """Frames of a cycle: the first high peak of the :func:`likeness` of (T, D) components; None if nothing recurs."""
+def too_fast(frames: npt.NDArray[Any], layout: Layout) -> float | None:
+    """Seconds of a cycle of (T, P, V, C) frames that is too short to be counted; None if there is none."""
+    x = signals(frames, layout).astype(np.float64)
+    if len(x) < 2 * _FEWEST or np.ptp(x, axis=0).max() < _MOVES:
+        return None
+    found = period((x - x.mean(axis=0)) @ _axes(x), 2, _CLEARLY)
+    return found / layout.fps if found is not None and found < _FEWEST else None
+
+
+def period(z: Float, low: int, least: float = _RESEMBLES) -> int | None:
+    """Frames of a cycle, ``low`` or more: the first high peak of the :func:`likeness` of (T, D) components, ``least`` or
+    higher; None if nothing recurs."""
     from scipy.signal import find_peaks
 
-    low, high = max(1, round(_SHORTEST * fps)), len(z) * 2 // 3
-    if high <= low + 2:
+    longest = len(z) * 2 // 3
+    if longest <= low + 2:
         return None
-    correlation = likeness(z, high)
+    correlation = likeness(z, longest)
     peaks, _ = find_peaks(correlation, prominence=0.05)
-    peaks = peaks[(peaks >= low) & (correlation[peaks] >= _RESEMBLES)]
-    if not len(peaks):
-        return None
-    strong = peaks[correlation[peaks] >= 0.6 * correlation[peaks].max()]
-    return int(strong[0])
+    before, at, after = (correlation[peaks + side] for side in (-1, 0, 1))
+    height = at + (after - before) ** 2 / (8 * (2 * at - before - after))  # of a peak between two lags
+    high = (peaks >= low) & (height >= least)
+    strong = high & (height >= 0.6 * height[high].max(initial=0.0))
+    return int(peaks[strong][0]) if strong.any() else None
 
 
 def likeness(z: Float, lags: int) -> Float:

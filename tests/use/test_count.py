@@ -1,0 +1,96 @@
+"""Repetitions: how many, when they begin and end, and what is too fast to be counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from motet.core.errors import MotetWarning
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.use.count import count, likeness, repetitions
+from motet.use.signals import Layout
+
+
+def squats(path: Path, counts: tuple[int, ...] = (5, 8, 3)) -> MotionArchive:
+    """Recordings with rest before and after so many lifts of a sensor, each of 1.5 to 2.5 s."""
+    random = np.random.default_rng(0)
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=30.0) as writer:
+        for index, times in enumerate(counts):
+            lifts = [1 - np.cos(np.linspace(0, 2 * np.pi, int(random.integers(45, 75)))) for _ in range(times)]
+            height = np.concatenate([np.zeros(20), *lifts, np.zeros(20)])
+            frames = height[:, None, None] * [[1, 0.5, 0.2], [0.4, 0.1, 0.3]] + random.normal(
+                0, 0.03, (len(height), 2, 3)
+            )
+            edges = (20 + np.cumsum([0, *map(len, lifts)])) / 30
+            rows = [None] * len(frames)
+            writer.add(frames, name=f"s{index}", tracks={"t": rows}, edges=json.dumps(edges.tolist()))
+    return MotionArchive.open(path)
+
+
+def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
+    archive = squats(tmp_path / "s.motet")
+    found = count(archive, tmp_path / "r.csv", measures=tmp_path / "m.csv")
+    assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
+    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "start", "end", "label", "repetition"]
+    assert {"seconds", "range", "similarity"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
+    for index, edges in enumerate(archive.clips["edges"]):
+        own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))
+        assert np.abs(own["start"].to_numpy()[1:] - true[1:-1]).max() < 0.25
+        assert own["similarity"].min() > 0.85
+        assert own["range"].is_between(0.8, 1).all()
+
+
+def test_a_drift_of_posture_hides_no_repetition() -> None:
+    lifts = np.tile(1 - np.cos(np.linspace(0, 2 * np.pi, 45)), 4)[:, None, None]
+    lean = 4 * np.tanh(6 * (np.linspace(0, 1, len(lifts)) - 0.4))[:, None, None]
+    frames = lifts * np.array([1, 0.5, 0.2]) + lean * np.array([0.3, 1, 0.1])
+    found = repetitions(np.repeat(frames, 2, axis=1)[:, None], Layout(layouts.get("imu-2"), 1, 3, 30.0))
+    assert [round(a / 45) for a, *_ in found] == [0, 1, 2, 3]
+
+
+def test_likeness_is_a_correlation_of_what_overlaps() -> None:
+    turn = 2 * np.pi * np.arange(100) / 40
+    found = likeness(np.stack([5 + np.sin(turn), np.cos(turn)], axis=1), 60)
+    assert found[[0, 20, 40]] == pytest.approx([1, -1, 1], abs=0.05)
+    random = np.random.default_rng(0).normal(size=(50, 1))
+    assert likeness(random, 30)[7] == pytest.approx(np.corrcoef(random[:-7, 0], random[7:, 0])[0, 1])
+
+
+def test_nothing_recurs_in_noise_or_rest() -> None:
+    layout = Layout(layouts.get("imu-2"), 1, 3, 30.0)
+    assert repetitions(np.zeros((300, 1, 2, 3), np.float32), layout) == []
+    assert repetitions(np.zeros((5, 1, 2, 3), np.float32), layout) == []
+    drift = np.random.default_rng(0).normal(size=(300, 1, 2, 3)).cumsum(axis=0)
+    assert len(repetitions(drift.astype(np.float32), layout)) < 4
+
+
+def swings(seconds: float, fps: float, times: int = 20) -> np.ndarray:
+    """(T, 1, 2, 3) readings of a sensor that swings so many times, each in so many seconds, with some noise."""
+    random, phase = np.random.default_rng(0), np.arange(round(times * seconds * fps)) / (seconds * fps)
+    swing = 1 - np.cos(2 * np.pi * phase)[:, None] + 0.3 * np.sin(4 * np.pi * phase)[:, None]
+    readings = swing * random.normal(size=6) + random.normal(0, 0.05, (len(phase), 6))
+    return np.asarray(readings.reshape(-1, 1, 2, 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize(("seconds", "fps"), [(0.2, 50.0), (0.25, 30.0), (0.3, 50.0), (0.09, 50.0), (0.06, 100.0)])
+def test_quick_repetitions_are_counted(seconds: float, fps: float) -> None:
+    found = repetitions(swings(seconds, fps), Layout(layouts.get("imu-2"), 1, 3, fps))
+    assert abs(len(found) - 20) <= 1
+    assert np.median([b - a for a, b, *_ in found]) == pytest.approx(seconds * fps, abs=1)
+
+
+def test_a_recording_that_is_too_slow_for_its_movement_is_named(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=10.0) as writer:
+        for name, seconds in (("brushing", 0.3), ("waving", 0.7), ("tapping", 0.3)):
+            writer.add(swings(seconds, 10.0), name=name)
+    words = (
+        r"a: brushing \(and 1 other recording\) repeats every 0.3 s, .* at 10 frames per second: 4 frames .* too low"
+    )
+    with pytest.warns(MotetWarning, match=words):
+        found = count(tmp_path / "a")
+    assert len(found.filter(recording="waving")) == 20
