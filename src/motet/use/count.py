@@ -174,8 +174,8 @@ def too_fast(frames: npt.NDArray[Any], layout: Layout) -> float | None:
 
 
 def period(z: Float, low: int, least: float = _RESEMBLES) -> int | None:
-    """Frames of a cycle, ``low`` or more: the first high peak of the :func:`likeness` of (T, D) components, ``least`` or
-    higher; None if nothing recurs."""
+    """Frames of a cycle, ``low`` or more: the first high peak of the :func:`likeness` of (T, D) components, from
+    ``least`` on; None if nothing recurs."""
     from scipy.signal import find_peaks
 
     longest = len(z) * 2 // 3
