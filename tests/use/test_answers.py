@@ -27,6 +27,7 @@ from motet.use.search import search
 from motet.use.segment import (
     clustered,
     embedded,
+    largest_number,
     merged,
     moments,
     nearest,
@@ -103,6 +104,25 @@ def test_the_last_state_explains_something(archive: MotionArchive) -> None:
     assert worth[3] > 1 > worth[4]
     assert worth[best] >= 0.028 > worth[best + 1], "but little is left in it"
     assert 4 < best == len(np.unique(own)) < 40
+
+
+def test_a_number_of_states_that_is_doubtful_is_said(
+    archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evidence = {2: 1.0, 3: 1.0, 4: 1.0, 5: 0.99, 6: 0.9}
+    worth = {2: 0.5, 3: 0.06, 4: 0.03, 5: 0.021, 6: 0.04}
+    assert [largest_number(evidence, worth, least) for least in (0.6, 0.05, 0.028, 0.02)] == [2, 3, 4, 5]
+    found = segment(archive, shortest=2.0)
+    assert found.between == tuple(largest_number(found.evidence, found.worth, least) for least in (0.05, 0.02))
+    few, many = found.between
+    assert few <= found.count <= many > few
+    verb = ["segment", str(archive.path), "--out", str(tmp_path / "s.csv"), "--json", str(tmp_path / "s.json")]
+    assert main([*verb, "--shortest", "2"]) == 0
+    assert f"doubtful: {few} to {many} states explain about as much" in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["between"] == [few, many]
+    assert main([*verb, "--states", "3", "--overwrite"]) == 0
+    assert "doubtful" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["between"] is None
 
 
 def test_pieces_move_to_the_nearest_state_and_long_ones_count_more() -> None:

@@ -154,9 +154,15 @@ def segment(args: Sequence[str]) -> int:
 
     found = make(given.archive, given.out, **given.others("archive", "out"))
     more = "; it is the largest number tried, so try more with --most" if found.limited else ""
+    few, many = found.between or (found.count, found.count)
+    if few < many:
+        more += (
+            f"\nThe number is doubtful: {few} to {many} states explain about as much (the last one 5 to 2 % of what is "
+            "left). Look at them, and say how many with --states, or how long bouts are with --shortest"
+        )
     return given.done(
         f"{given.out}: {counted(found.count, 'state')}, {counted(len(found.table), 'bout')}{more}",
-        {"states": found.count, "evidence": found.evidence, "worth": found.worth},
+        {"states": found.count, "between": found.between, "evidence": found.evidence, "worth": found.worth},
     )
 
 

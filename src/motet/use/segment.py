@@ -8,7 +8,7 @@ borders: means, durations and transitions are those of the pieces.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,8 @@ _EVIDENCE = 6.0  # of all moments of a piece that lasts as long as pieces do on 
 MOST = 60
 _RECURRING = 0.98
 _WORTH = 0.028
+DOUBT = (0.05, 0.02)
+"""what the last state could as well be asked to be worth, from few states to many."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class States:
     labels: list[Integers]
     layout: Layout
     limited: bool = False
+
+    @property
+    def between(self) -> tuple[int, int] | None:
+        """The smallest and the largest number of states that could as well have been chosen: where the last is worth
+        .05 and .02. None where the number was given."""
+        if not self.worth:
+            return None
+        few, many = (largest_number(self.evidence, self.worth, least) for least in DOUBT)
+        return few, many
 
 
 def segment(
@@ -304,8 +315,13 @@ def clustered(
     evidence = {k: recurring(pieces, cut(k), len(z)) for k in tried}
     added = tree[:, 2] ** 2 / 2  # variance within states that each merging adds
     worth = {k: float(added[-k + 1] / (added[: -k + 1].sum() + 1e-12)) for k in tried}
-    best = max((k for k in tried if evidence[k] >= _RECURRING and worth[k] >= _WORTH), default=2)
+    best = largest_number(evidence, worth, _WORTH)
     return best, evidence, worth, nearest(means, weight, cut(best))
+
+
+def largest_number(evidence: Mapping[int, float], worth: Mapping[int, float], least: float) -> int:
+    """The largest number of states of which enough time recurs and whose last one is worth ``least``."""
+    return max((k for k in worth if evidence[k] >= _RECURRING and worth[k] >= least), default=2)
 
 
 def nearest(means: Float, weight: Float, own: Integers) -> Integers:
