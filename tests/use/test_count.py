@@ -36,7 +36,7 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
     archive = squats(tmp_path / "s.motet")
     found = count(archive, tmp_path / "r.csv", measures=tmp_path / "m.csv")
     assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
-    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "start", "end", "label", "repetition"]
+    assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "repetition", "start", "end"]
     assert {"seconds", "range", "similarity"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
     for index, edges in enumerate(archive.clips["edges"]):
         own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))

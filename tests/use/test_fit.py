@@ -18,7 +18,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert
 from motet.data.exchange import labelled
-from motet.data.tracks import COLUMNS, paint
+from motet.data.tracks import paint
 from motet.evaluate import segmentation_scores
 from motet.use.classifiers import Linear, Trees
 from motet.use.fit import _expected, _is_tiny, fit, save
@@ -47,10 +47,11 @@ def model(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_bouts_of_new_people_are_found(model: Predictor, tmp_path: Path) -> None:
     new = recordings(tmp_path / "new.motet", people=2, seed=5)
     bouts = predict(model, new, tmp_path / "bouts.csv", track="found")
-    assert pl.read_csv(tmp_path / "bouts.csv").columns == list(COLUMNS)
-    assert bouts["certainty"].is_between(0, 1).all()
+    assert pl.read_csv(tmp_path / "bouts.csv").columns == ["recording", "start", "end", "label", "probability"]
+    assert bouts["probability"].is_between(0, 1).all()
     labelled(new, tmp_path / "bouts.csv", "again")
-    assert new.tracks["again"].equals(new.tracks["found"].with_columns(pl.col(pl.Float64).round(4)))
+    found, again = (new.tracks[name].drop("rater") for name in ("found", "again"))
+    assert again.equals(found.with_columns(pl.col(pl.Float64).round(4)))
     scores = segmentation_scores(
         new.tracks.all_frames("activity", list(CLASSES)), new.tracks.all_frames("found", list(CLASSES))
     )
@@ -301,7 +302,7 @@ def test_bodies_on_other_axes_are_turned_to_those_of_the_model(tmp_path: Path) -
             MotetNote, match=rf"has \{up} up, {hand}-handed, the training recordings \+y up, right-handed"
         ):
             found = predict(load_predictor(tmp_path / "m"), turned)
-        assert found.drop("certainty").equals(right.drop("certainty"))
+        assert found.drop("probability").equals(right.drop("probability"))
     with ArchiveWriter(tmp_path / "c", skeleton=replace(new.skeleton, up=None), fps=20.0) as writer:
         writer.add(new.clip(0), name="a")
     with pytest.raises(ConfigError, match=r"states no axis that points up, .* import with --up where it is missing"):

@@ -100,8 +100,11 @@ class Session:
         answers = {"classifier": self.teacher.predictions()}
         if self.predictor is not None:
             if self._answers is None:
-                bouts = self.predictor.predict(self.archive)
-                rows = bouts.select("recording", "start", "end", "label", "certainty").rows()
+                rows = (
+                    self.predictor.predict(self.archive)
+                    .select("recording", "start", "end", "label", "probability")
+                    .rows()
+                )
                 self._answers = [[number[row[0]], *row[1:]] for row in rows]
             answers["model"] = self._answers
         for name, rows_ in answers.items():

@@ -71,7 +71,7 @@ class Predict(Replacing):
     archive: Positional[Path | None] = None
     """recordings; without it, one JSON frame a line is read from standard input and decisions are printed"""
     out: Path | None = None
-    """CSV to write: recording, start, end, label, rater, certainty"""
+    """CSV to write: recording, start, end, label, probability"""
     track: str | None = None
     """also store the bouts as this label track of the archive"""
     lag: float = 1.0
@@ -85,8 +85,6 @@ class Predict(Replacing):
 def predict(args: Sequence[str]) -> int:
     """motet predict MODEL ARCHIVE --out BOUTS.csv"""
     given = parse(Predict, args, "motet predict")
-    import polars as pl
-
     from motet.core.errors import ConfigError
     from motet.use.predict import LAG, Live, live_lines
     from motet.use.predict import predict as make
@@ -113,13 +111,11 @@ def predict(args: Sequence[str]) -> int:
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
     bouts = make(given.model, given.archive, given.out, track=given.track, overwrite=given.overwrite)
-    spans = bouts.group_by("recording", "label", maintain_order=True).agg(
-        seconds=(pl.col("end") - pl.col("start")).sum()
-    )
+    time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
     return given.done(
         f"{given.out or given.archive}: {counted(len(bouts), 'bout')} of "
         f"{counted(bouts['recording'].n_unique(), 'recording')}",
-        {"seconds": spans.to_dicts()},
+        {"seconds": time.sum().select("recording", "label", "seconds").to_dicts()},
     )
 
 
@@ -134,7 +130,7 @@ class Segment(Replacing):
 
     archive: Positional[Path]
     out: Path
-    """CSV to write: recording, start, end, label, rater, certainty"""
+    """CSV to write: recording, start, end, state"""
     states: int | None = None
     """number of states; by default as many as recur"""
     most: int = 60
@@ -209,7 +205,7 @@ class Count(Replacing):
 
     archive: Positional[Path]
     out: Path
-    """CSV to write: recording, start, end, label, repetition"""
+    """CSV to write: recording, repetition, start, end"""
     track: str | None = None
     """count in each interval of this label track on its own"""
     measures: Path | None = None
@@ -247,7 +243,7 @@ class Compare(Replacing):
     people: str | None = None
     """column that names the person; by default person, subject, participant or recording"""
     recordings: Path | None = None
-    """CSV with a column recording (or name) whose other columns (group, person) are joined to the table"""
+    """CSV with a column recording whose other columns (group, person) are joined to the table"""
     picture: Path | None = None
     """SVG to draw: groups of every measure, effects and corrected p-values"""
     model: Literal["permutation", "mixed"] = "permutation"

@@ -30,7 +30,19 @@ _COLUMNS = {
     "recording": ("recording", "file", "clip", "name", "observation id", "media file name", "media"),
     "start": ("start", "start (s)", "begin", "onset", "start_s", "start time", "begin time - ss.msec"),
     "end": ("end", "end (s)", "stop", "stop (s)", "offset", "end_s", "end time", "end time - ss.msec"),
-    "label": ("label", "behavior", "behaviour", "class", "activity", "annotation", "event", "text", "value", "state"),
+    "label": (
+        "label",
+        "behavior",
+        "behaviour",
+        "class",
+        "activity",
+        "annotation",
+        "event",
+        "text",
+        "value",
+        "state",
+        "repetition",
+    ),
     "rater": ("rater", "annotator", "observer", "coder", "annotated by"),
     "certainty": ("certainty", "confidence", "probability"),
     "status": ("status", "behavior status", "behaviour status"),
@@ -220,7 +232,17 @@ def _records(path: Path, text: str, *, need: Sequence[str]) -> Iterable[tuple[in
         )
     for cells in reader:
         if any(cell.strip() for cell in cells):
-            yield reader.line_num, {m: from_cell(cells[i].strip()) if i < len(cells) else "" for m, i in place.items()}
+            found = {m: from_cell(cells[i].strip()) if i < len(cells) else "" for m, i in place.items()}
+            if "label" in found:
+                found["label"] = _own(header[place["label"]], found["label"])
+            yield reader.line_num, found
+
+
+def _own(column: str, cell: str) -> str:
+    """The label in a cell; tables of ``motet segment`` and ``motet count`` have numbers in columns of their own."""
+    if column == "repetition":
+        return column
+    return f"state {cell}" if column == "state" and cell.isdigit() else cell
 
 
 def _row(path: Path, line: int, cells: Mapping[str, str], start: str, end: str) -> dict[str, Any]:

@@ -32,8 +32,6 @@ COLUMNS: dict[str, pl.DataType] = {
     "rater": pl.String(),
     "certainty": pl.Float64(),
 }
-MOTET = "motet"
-"""the rater of intervals that motet finds."""
 Row = Mapping[str, Any]
 Integers = npt.NDArray[np.int64]
 UNLABELLED = -1

@@ -121,7 +121,8 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
     if data is None:
         raise ConfigError(f"{source} is a model; name the recordings that it is applied to by --data ARCHIVE")
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
-    predicted = table(model.predict(archive).to_dicts())
+    bouts = model.predict(archive).rename({"probability": "certainty"})
+    predicted = table(bouts.with_columns(rater=pl.lit("motet")).to_dicts())
     found = Seen(archive, {**dict(archive.tracks.items()), PREDICTED: predicted})
     if not model.clips:
         read = model.reader(archive)

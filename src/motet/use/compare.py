@@ -45,8 +45,8 @@ def compare(
     """Compare groups of people, or the same people at several times.
 
     Args:
-        table: bouts (recording, start, end and label, as ``motet predict`` and ``motet segment`` write them), or one
-            row a measurement with numbers in columns.
+        table: bouts (recording, start, end and label or state, as ``motet predict`` and ``motet segment`` write them),
+            or one row a measurement with numbers in columns.
         by: column that names the group of each row.
         out: JSON to write.
         people: column that names the person; by default ``person``, ``subject``, ``participant`` or ``recording``.
@@ -169,8 +169,8 @@ def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
 def _measures(table: pl.DataFrame, by: str, person: str, *, each: bool) -> pl.DataFrame:
     """One column a measure; one row a person and group, or ``each`` measurement."""
     own = [by, person]
-    if {"start", "end", "state"} <= set(table.columns) and "label" not in table.columns:  # of older tables
-        table = table.with_columns(label=pl.col("state").cast(pl.String))
+    if {"start", "end", "state"} <= set(table.columns) and "label" not in table.columns:
+        table = table.with_columns(label=pl.format("state {}", "state"))
     if {"start", "end", "label"} <= set(table.columns) and "repetition" not in table.columns:
         labels = sorted(table["label"].unique())
         keys = [*own, "recording"] if each and "recording" in table.columns and person != "recording" else own

@@ -27,13 +27,16 @@ from motet.use.signals import Layout, moving_mean, signals
 
 COLUMNS: dict[str, type[pl.DataType]] = {
     "recording": pl.String,
+    "repetition": pl.Int64,
     "start": pl.Float64,
     "end": pl.Float64,
-    "label": pl.String,
-    "repetition": pl.Int64,
 }
-MEASURES: dict[str, type[pl.DataType]] = {"seconds": pl.Float64, "range": pl.Float64, "similarity": pl.Float64}
-LABEL = "repetition"
+MEASURES: dict[str, type[pl.DataType]] = {
+    "label": pl.String,
+    "seconds": pl.Float64,
+    "range": pl.Float64,
+    "similarity": pl.Float64,
+}
 _FEWEST = 4  # frames of a repetition
 _QUICK = 0.18  # seconds of repetitions that are looked for in signals that are not smoothed
 _RESEMBLES = 0.5  # correlation from which a movement is cyclic
@@ -57,10 +60,9 @@ def count(
 
     Args:
         archive: recordings.
-        out: CSV to write: recording, start, end (seconds), label (that of the track, else ``repetition``), repetition
-            (its number, from 1).
+        out: CSV to write: recording, repetition (from 1), start, end (seconds).
         track: count in each interval of this label track on its own.
-        measures: CSV to write, with seconds, range of motion (share of the widest repetition's) and likeness
+        measures: CSV to write, with label, seconds, range of motion (share of the widest repetition's) and likeness
             (the correlation with the mean repetition) as well.
         overwrite: replace a file that is there.
 
@@ -89,7 +91,7 @@ def count(
         before = sum(r[0] == name for r in rows)
         for number, (a, b, width, similarity) in enumerate(repetitions(frames, layout), 1):
             times = (start + a / layout.fps, start + b / layout.fps)
-            rows.append((name, *times, label, before + number, times[1] - times[0], width, similarity))
+            rows.append((name, before + number, *times, label, times[1] - times[0], width, similarity))
     if fast:
         name, seconds = next(iter(fast.items()))
         more = f" (and {counted(len(fast) - 1, 'other recording')})" if len(fast) > 1 else ""
@@ -107,14 +109,14 @@ def count(
     return table
 
 
-def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str]]:
+def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str | None]]:
     if track is not None:
         rows = archive.tracks.track(track).select("recording", "start", "end", "label").rows()
         if not rows:
             raise ConfigError(f"{archive.path}: track {track!r} has no intervals; count without --track")
         return rows
     fps = rate(archive)
-    return [(n, 0.0, t / fps, LABEL) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
+    return [(n, 0.0, t / fps, None) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
 
 
 def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int, float, float]]:

@@ -41,8 +41,8 @@ def predict(
     Args:
         model: a folder of :func:`motet.fit`.
         archive: recordings of the model's layout, rate and unit; bodies on other axes are turned to the model's.
-        out: CSV to write: recording, start, end (seconds), label, rater (motet), certainty (the label's probability).
-        track: also store the bouts as this label track of the archive.
+        out: CSV to write: recording, start, end (seconds), label, probability.
+        track: also store the bouts as this label track of the archive; certainty is the probability.
         overwrite: replace a file or track that is there.
 
     Returns:
@@ -65,7 +65,7 @@ def predict(
     if out is not None:
         write_table(bouts, out)
     if track is not None:
-        source.tracks.save(track, bouts)
+        source.tracks.save(track, bouts.rename({"probability": "certainty"}).with_columns(rater=pl.lit("motet")))
     return bouts
 
 

@@ -24,7 +24,6 @@ from motet.core.text import in_line
 from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
-from motet.data.tracks import COLUMNS, MOTET
 from motet.engine.forms import Channels, Persons, StoredSkeleton
 from motet.engine.run import MISFITS
 from motet.evaluate.segmentation import segments
@@ -41,6 +40,7 @@ KIND = CLASSIFIER
 _CHUNK = 600.0  # seconds that are looked at in one piece
 _ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
+BOUTS = ("recording", "start", "end", "label", "probability")
 
 
 class _Expected(TypedDict):
@@ -281,7 +281,7 @@ class Predictor:
         return lambda row: turn(archive.clip(row))
 
     def bouts(self, archive: MotionArchive) -> Iterator[dict[str, Any]]:
-        """Intervals of every recording, one by one, with the columns of a track."""
+        """Rows of :data:`BOUTS` of every recording, one by one."""
         read = self.reader(archive)
         names = [*self.classes, NONE]
         for index, name in enumerate(archive.clips["name"]):
@@ -290,7 +290,7 @@ class Predictor:
             if self.clips:
                 label, p = self.clip(frames)
                 sure = float(p.max()) if label < len(p) else float(1 - p.max())
-                yield dict(zip(COLUMNS, (name, 0.0, end, names[label], MOTET, sure), strict=True))
+                yield dict(zip(BOUTS, (name, 0.0, end, names[label], sure), strict=True))
                 continue
             labels, smooth = self.recording(frames)
             step = self.layout.hop / self.layout.fps
@@ -298,16 +298,16 @@ class Predictor:
                 sure = (
                     float(smooth[a:b, k].mean()) if k < len(self.classes) else float(1 - smooth[a:b].max(axis=1).mean())
                 )
-                row = (name, a * step, min(b * step, end), names[k], MOTET, sure)
-                yield dict(zip(COLUMNS, row, strict=True))
+                yield dict(zip(BOUTS, (name, a * step, min(b * step, end), names[k], sure), strict=True))
 
     def predict(self, archive: MotionArchive) -> pl.DataFrame:
-        """Bouts of every recording as a table: recording, start and end in seconds, label, rater, certainty.
+        """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
 
         Raises:
             ConfigError: recordings of another layout, rate or unit.
         """
-        return pl.DataFrame(list(self.bouts(archive)), schema=COLUMNS)
+        kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
+        return pl.DataFrame(list(self.bouts(archive)), schema=kinds)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Everything that is a number array, by name."""

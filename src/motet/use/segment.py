@@ -20,7 +20,6 @@ from motet.core.errors import ConfigError
 from motet.core.files import refuse_existing
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
-from motet.data.tracks import COLUMNS, MOTET
 from motet.evaluate.segmentation import segments
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import features_named
@@ -40,6 +39,7 @@ _RECURRING = 0.98
 _WORTH = 0.028
 DOUBT = (0.05, 0.02)
 """what the last state could as well be asked to be worth, from few states to many."""
+COLUMNS = ("recording", "start", "end", "state")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class States:
     """What recurs in an archive.
 
     Attributes:
-        table: recording, start, end (seconds), label (``state 0`` …), rater (motet), certainty (unknown).
+        table: recording, start, end (seconds), state.
         count: K, the number of states.
         evidence: for each number of states that was tried, the share of time in states that recur.
         worth: for each, the share of what the states leave unexplained (variance within them) that comes back without
@@ -90,7 +90,7 @@ def segment(
 
     Args:
         archive: recordings of one layout.
-        out: CSV to write: recording, start, end (seconds), label (``state 0`` …), rater, certainty (empty).
+        out: CSV to write: recording, start, end (seconds), state.
         states: K; by default the largest number of states that recur, in other recordings or (of one recording) later,
             of which the last explains something.
         most: largest number of states that is tried, where ``states`` is not given.
@@ -98,7 +98,7 @@ def segment(
             Features look at half as much, unless they are named.
         features: features of moments: ``raw``, ``statistics``, ``rocket``, weights (``body``), or a run; by
             default means, deviations and changes over half of ``shortest``.
-        track: also store the states as this label track, to be named and fitted later.
+        track: also store the states as this label track (``state 0`` …), to be named and fitted later.
         overwrite: replace a file or track that is there.
 
     Raises:
@@ -134,12 +134,14 @@ def segment(
     rows = []
     for index, name in enumerate(source.clips["name"]):
         end = len(frames[index]) / layout.fps
-        rows += [(name, a * step, min(b * step, end), f"state {k}", MOTET, None) for k, a, b in segments(labels[index])]
-    table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+        rows += [(name, a * step, min(b * step, end), k) for k, a, b in segments(labels[index])]
+    kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Int64), strict=True))
+    table = pl.DataFrame(rows, schema=kinds, orient="row")
     if out is not None:
         write_table(table, out)
     if track is not None:
-        source.tracks.save(track, table)
+        named = table.with_columns(label=pl.format("state {}", "state"), rater=pl.lit("motet"))
+        source.tracks.save(track, named.drop("state"))
     return States(table, count, evidence, worth, labels, layout, limited=bool(evidence) and count == max(evidence))
 
 
