@@ -14,6 +14,7 @@ from experiments.sets import KEPT, imbalanced
 from motet.data import edit
 from motet.data.archive import MotionArchive
 from motet.methods import discovery as discover
+from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS
 from motet.reproduce import Measure, Row, Steps, Table, Training
 from motet.reproduce.measures import CLUSTERS, clusters, estimated, sensor_purity
 from motet.reproduce.page import Found, Page, Part, means
@@ -29,6 +30,7 @@ FILES = {
     "SHREC'17": "shrec17_hand_train",
 }
 TASKS = {n: t for n, t in discover.TASKS.items() if t.source in FILES and t.target in FILES}
+HANDS = "shrec"
 SENSORS = ("vicon-kinect", "kinect-vicon")  # one exercise programme seen by two sensors
 IMBALANCED = ("vicon-kinect", "ui-prmd-kard")
 CMD = Training(GRU["cmd"], {"epochs": Steps(200)})
@@ -90,6 +92,19 @@ def number_of_clusters(task: str) -> Part:
     return part(task, "number", f"The number of clusters: {task}, {TASKS[task].clusters} classes", measures, rows)
 
 
+def default(task: str) -> Part:
+    """What `motet discover` does by itself, and k-means without it; of hands also what a pretraining on them gives."""
+    known, itself = TASKS[task], {"recipe": ""}
+    rows = (
+        *(Row(f"k-means, {n}", Training("codt", itself), pick={"features": n}) for n in (RAW, UNTRAINED, WEIGHTS)),
+        row("motet discover", "codt", **itself),
+        row("the same before fine-tuning", "codt", **itself, finetune_epochs=0),
+        *((row("after motet pretrain cmd", "codt", **itself, start=Training("cmd/small")),) if HANDS in task else ()),
+    )
+    title = f"The default: {known.source} → {known.target} ({task}, {known.clusters} clusters)"
+    return part(task, "default", title, scores(), rows)
+
+
 def features(task: str) -> Part:
     """k-means on raw coordinates and on features of MoCo and CMD, with the clips and sizes of the discoveries."""
     known, settings = TASKS[task], discover.SETTINGS["small"]
@@ -128,13 +143,19 @@ def imbalance(task: str) -> Part:
 
 
 def summary(found: Sequence[Found]) -> list[str]:
-    """Means over the tasks."""
-    tasks = [f for f in found if f["table"].endswith("-methods")]
+    """Means over the tasks: of the default, over those too whose layout the weights read."""
     measures = [f"{m} {b}" for b in ("B0", "B1") for m in ("NMI", "Hungarian")]
-    return means(tasks, "All tasks", measures, base="BM, k-means")
+    default, methods = ([f for f in found if f["table"].endswith(end)] for end in ("-default", "-methods"))
+    bodies = [f for f in default if HANDS not in f["table"]]
+    return [
+        *means(default, "The default, all tasks", measures, base=f"k-means, {RAW}"),
+        *means(bodies, "The default, tasks of bodies", measures, base=f"k-means, {WEIGHTS}"),
+        *means(methods, "All tasks, GRU", measures, base="BM, k-means"),
+    ]
 
 
 MAKERS: tuple[tuple[Callable[[str], Part], Sequence[str]], ...] = (
+    (default, tuple(TASKS)),
     (main_part, tuple(TASKS)),
     (features, tuple(TASKS)),
     (imbalance, IMBALANCED),

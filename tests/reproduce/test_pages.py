@@ -91,6 +91,7 @@ def _check(part: Part, training: Training) -> None:
         recipes.get(method if "/" in method else f"{method}/small").with_options(own)
     elif part.table.kind == "discover":
         start = options.pop("start", None)
+        assert options.pop("recipe", "") in ("", *SETTINGS)
         assert start is None or recipes.get(start.method)
         clusters = discover.TASKS[part.options["task"]].clusters
         SETTINGS["small"].with_options({"clusters": clusters, **options, "method": method})

@@ -58,8 +58,8 @@ def _base(args: Sequence[str]) -> Any:
     from motet.methods.discovery.tasks import task_named
 
     task = value_of(args, "--task")
-    name = value_of(args, "--recipe") or (task_named(task).settings if task is not None else None)
-    if name is not None and name not in SETTINGS:
+    name = value_of(args, "--recipe") or (task_named(task).settings if task is not None else "")
+    if name and name not in SETTINGS:
         raise ConfigError(f"there is no recipe {name!r} of discover; choose from {', '.join(SETTINGS)}")
     base = SETTINGS[name or "body"]
     if (way := value_of(args, "--method")) is not None:

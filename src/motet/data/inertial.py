@@ -69,9 +69,13 @@ class Inertial:
             width = round(self.fps / RATE)
             made = _smoothed(made, width) if width > 1 else made
             times = np.arange(len(made)) / self.fps
-            at = np.minimum(np.arange(int(times[-1] * RATE + 1e-6) + 1) / RATE, times[-1])
+            at = np.minimum(np.arange(self.length(len(made))) / RATE, times[-1])
             made = resample(times, made, at, longest_gap=math.inf)
         return made.reshape(len(made), 1, 2, 3).astype(np.float32)
+
+    def length(self, frames: int) -> int:
+        """T' of a clip of T frames."""
+        return int((frames - 1) / self.fps * RATE + 1e-6) + 1 if frames else 0
 
 
 def _smoothed(frames: Float, width: int) -> Float:

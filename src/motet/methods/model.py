@@ -210,10 +210,12 @@ class Model(Face):
     def adapts(self) -> bool:
         """Whether any layout that has the joints will do: those of bodies whose size and heading are removed, of
         sensors whose readings are brought to one form, and of several archives."""
-        return self._of_one_form or self.by_name
+        return self.of_one_form or self.by_name
 
     @property
-    def _of_one_form(self) -> bool:
+    def of_one_form(self) -> bool:
+        """Whether clips are brought to a form of the weights' own: bodies without size and heading, readings of
+        sensors."""
         return self.recipe.preprocess == "body" or self.skeleton.name == inertial.LAYOUT
 
     def check(self, archive: MotionArchive) -> None:
@@ -224,7 +226,7 @@ class Model(Face):
         """
         if self.adapts:
             check_adaptable(archive, self)
-            if not self._of_one_form:
+            if not self.of_one_form:
                 self._check_units(archive, axes=False)
             return
         ours = (self.skeleton.joints, self.persons, self.channels)

@@ -26,7 +26,7 @@ from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Job, Request, Values, folder_of, read_all, settled, words
 
 # options of the verb that are none of the settings
-_PLAN = ("source_split", "target_split", "source_classes", "target_classes", "task", "as_released")
+_PLAN = ("source_split", "target_split", "source_classes", "target_classes", "task", "as_released", "recipe")
 
 
 class Discovery:
@@ -63,7 +63,8 @@ class Discovery:
         facts = (self.source.hash, self.target.hash, self.request.scale, options)
         folder = folder_of(self.request, training, "discover", *facts)
         self._pretraining[folder] = {k: v for k, v in options.items() if k not in AFTER_PRETRAINING}
-        given = ["--source", self.source.path, "--target", self.target.path, "--recipe", self.request.scale]
+        given = ["--source", self.source.path, "--target", self.target.path]
+        given += [] if "recipe" in options else ["--recipe", self.request.scale]
         given += ["--out", folder / f"seed-{self.request.seeds[0]}"]
         command = shlex.join(["motet", "discover", *map(str, given)])
         begin = options.get("start")
@@ -104,13 +105,14 @@ class Discovery:
         training = job.options.get("start")
         if not isinstance(training, Training):
             return {}
-        found = plan(self.source, self.target, recipe=self.request.scale, **self._plain(job))
+        found = plan(self.source, self.target, **self._options(job))
         rows, folder = np.union1d(found.parts.train, found.parts.test), self._start_folder(training)
         if not (folder / "clips.motet").exists():
             names = self.target.clips["name"].gather(rows).to_list()
             select(self.target, folder / "clips.motet", keep=names)
-        same = {n: getattr(found.settings, n) for n in ("frames", "preprocess", "hidden", "layers")}
         name = training.method if "/" in training.method else f"{training.method}/{self.request.scale}"
+        sizes = ("frames", "preprocess", "hidden", "layers") if recipes.get(name).encoder.encoder == "gru" else ()
+        same = {n: getattr(found.settings, n) for n in sizes}
         clips = MotionArchive.open(folder / "clips.motet")
         batch = min(recipes.get(name).batch_size, len(found.parts.train))
         steps = len(found.parts.train) // batch
@@ -122,17 +124,20 @@ class Discovery:
     def _plain(self, job: Job) -> dict[str, Any]:
         return {k: v for k, v in job.options.items() if not isinstance(v, Training)}
 
+    def _options(self, job: Job) -> dict[str, Any]:
+        """Those of the verb; a recipe that a row names, "" for the default of the verb, or else that of the scale."""
+        own = self._plain(job)
+        return {**own, "recipe": own.get("recipe", self.request.scale) or None}
+
     def _run(self, job: Job, out: Any, seed: int, progress: bool, **changes: Any) -> dict[str, Any]:
-        call: Mapping[str, Any] = {**self._plain(job), **changes, "seed": seed, "progress": progress}
-        return discover.run(self.source, self.target, out, recipe=self.request.scale, **call)
+        call: Mapping[str, Any] = {**self._options(job), **changes, "seed": seed, "progress": progress}
+        return discover.run(self.source, self.target, out, **call)
 
     def estimate(self, job: Job) -> float:
         missing = len(self.request.seeds) - self.done(job)
         if not missing:
             return 0.0
-        settings = SETTINGS[self.request.scale].with_options(
-            {k: v for k, v in self._plain(job).items() if k not in _PLAN}
-        )
+        settings = plan(self.source, self.target, **self._options(job)).settings
         began = time.perf_counter()
         self._run(job, None, self.request.seeds[0], False, epochs=1, finetune_epochs=1)
         order = list(self._pretraining)
@@ -159,6 +164,8 @@ class Discovery:
             for measure in measures:
                 pick = {"branch": None, "by": None, **measure.pick, **row.pick}
                 same = [r for r in result["rows"] if r["branch"] == pick["branch"] and r["by"] == pick["by"]]
+                if "features" in row.pick:  # of no branch
+                    same = [r for r in result["baselines"] if r["features"] == row.pick["features"]]
                 if same:
                     found[measure.name].append(same[0][pick["metric"]])
         found = {name: values for name, values in found.items() if len(values) == len(self.request.seeds)}

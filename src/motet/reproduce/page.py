@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -119,7 +119,7 @@ def fill(
             continue
         write_json(work / f"{page.name}.json", found)
         if publish is not None:
-            insert(Path(publish) / f"{page.name}.md", text(page, found), page.title)
+            insert(Path(publish) / f"{page.name}.md", text(replace(page, parts=tuple(parts)), found), page.title)
             write_json(Path(publish) / f"{page.name}.json", found)
     return found
 
@@ -162,7 +162,8 @@ def means(found: Sequence[Found], title: str, measures: Sequence[str], base: str
             cells.append(f"{100 * fmean(values):.1f}" if len(values) == len(found) else "–")
         if base:
             other = [next(r["values"] for r in one["rows"] if r["name"] == base) for one in found]
-            pairs = [(a[measures[-1]]["mean"], b[measures[-1]]["mean"]) for a, b in zip(each, other, strict=True)]
+            last = [[v.get(measures[-1], {}).get("mean") for v in both] for both in zip(each, other, strict=True)]
+            pairs = [(a, b) for a, b in last if a is not None and b is not None]
             cells.append("–" if name == base else f"{sum(a > b for a, b in pairs)} of {len(pairs)}")
         rows.append([name, *cells])
     return [f"### {title}: means of {counted(len(found), 'table')}", "", *grid(["", *columns], rows), ""]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import motet
 from motet.core.errors import ConfigError
-from motet.data.archive import MotionArchive
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.methods.discovery import METHODS
 from motet.methods.discovery.forecast import forecast, memory
 from motet.methods.discovery.run import Discovery, Plan, _begin, plan, resume
@@ -95,6 +97,32 @@ def test_a_run_from_weights_is_stored_resumed_and_labels_other_layouts(bodies: P
     again = resume(out, progress=False)
     assert again["rows"] == result["rows"]
     assert (out / "model.safetensors").read_bytes() == weights
+
+
+def worn(path: Path, units: str, factors: tuple[float, float], fps: float) -> MotionArchive:
+    """Twelve clips of a device with its own units and rate."""
+    generator = np.random.default_rng(0)
+    scales = np.array(factors)[:, None]
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=fps, units=units, class_names=["a", "b", "c"]) as out:
+        for i in range(12):
+            time = np.arange(round(2 * fps) + i)[:, None, None] / fps
+            clip = np.sin((2 + i % 3) * time + generator.uniform(size=(2, 3))) * 3 + np.array([[0, 0, 9.8], [0, 0, 0]])
+            out.add((clip * scales)[:, None].astype(np.float32), name=f"{i}", label=i % 3)
+    return MotionArchive.open(path)
+
+
+def test_sensors_of_any_device_start_from_wrist(tmp_path: Path) -> None:
+    source = worn(tmp_path / "a", "m/s^2, rad/s", (1, 1), 30.0)
+    target = worn(tmp_path / "b", "g, deg/s", (1 / 9.80665, 180 / np.pi), 60.0)
+    options = {"start": "wrist", "clusters": 3, "target_split": "all", "source_split": "all", "finetune_epochs": 1}
+    result = motet.discover.run(source, target, tmp_path / "run", progress=False, **options)
+    assert result["settings"]["name"] == "body"  # a few steps refine the features of a start
+    learner, model = begun(plan(source, target, **options)), motet.load("wrist")
+    for store, archive in ((learner.clips.source, source), (learner.clips.target[1], target)):
+        wanted = model.store(archive)
+        assert torch.equal(store.lengths, wanted.lengths)
+        assert torch.allclose(store.data, wanted.data, atol=1e-5)
+    assert motet.discover.load(tmp_path / "run").transform(target).shape[0] == 12
 
 
 STARTS = {

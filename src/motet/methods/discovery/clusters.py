@@ -72,7 +72,12 @@ def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, c
     settings = discovery.settings
     pair = features(discovery, stores, ids)
     options: dict[str, Any] = {"iterations": ITERATIONS, "restarts": settings.kmeans_restarts, "seed": settings.seed}
-    made = discovery.labelling.clusterings(pair, clusters, **options)
+    seen = [principal(x, settings.kmeans_components) for x in pair]
+    made = discovery.labelling.clusterings(seen, clusters, **options)
+    if settings.kmeans_components:
+        made = [
+            found._replace(centres=means(x, found.assignment, clusters)) for found, x in zip(made, pair, strict=True)
+        ]
     weights = [clustering.centres for clustering in made]
     if not settings.initialise:
         weights = [_random_weights(w.shape, settings.seed).to(w) for w in weights]
@@ -81,6 +86,21 @@ def initialise(discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, c
     for branch, rows in zip(discovery.pair, features(discovery, stores, ids, teacher=True), strict=True):
         branch.write(places, rows)
     return made
+
+
+def principal(x: Tensor, count: int) -> Tensor:
+    """(n, F) → (n, count): the leading principal components; the features themselves for a count of 0 or F and more."""
+    if not 0 < count < x.shape[1]:
+        return x
+    centred = x.double() - x.double().mean(dim=0)
+    leading: Tensor = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -count:]
+    return (centred @ leading).to(x.dtype)
+
+
+def means(x: Tensor, assignment: Tensor, clusters: int) -> Tensor:
+    """(K, F) unit mean directions of clusters of (n, F) features; zero where a cluster has no member."""
+    member = torch.nn.functional.one_hot(assignment, clusters).to(x)
+    return normalize(member.T @ normalize(x, dim=1), dim=1)
 
 
 def _random_weights(shape: Sequence[int], seed: int) -> Tensor:

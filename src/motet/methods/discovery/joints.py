@@ -18,8 +18,10 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data import layouts
+from motet.data.adapt import same_layout
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert, estimate_handedness, recipe, shared_joints
+from motet.data.inertial import LAYOUT, Inertial, units_of
 from motet.data.preprocess import SCORE, coordinates
 from motet.data.skeletons import Skeleton
 
@@ -201,7 +203,14 @@ class Retargeted(MotionArchive):
         # other data than the archive's, also for a cache that knows data by this digest
         self.hash = hashlib.sha256(f"{archive.hash} {layout} {unit}".encode()).hexdigest()
         known = layout.scale == "metres" and archive.units != unit
+        self._reads = _inertial(archive, layout.skeleton)
         self._factor = METRES.get(archive.units, 1.0) / METRES.get(unit, 1.0) if known else 1.0
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Frames of each clip in the common form, which of sensors has a rate of its own."""
+        found = super().lengths
+        return found if self._reads is None else np.array([self._reads.length(int(n)) for n in found])
 
     def verified(self, index: int) -> Float:
         """(T, P, V, C) of a clip in the common form, after its bytes were compared with their digest."""
@@ -214,6 +223,8 @@ class Retargeted(MotionArchive):
     def _converted(self, frames: Float, index: int) -> Float:
         given, form = self.original.skeleton, self.layout.skeleton
         frames = frames.astype(np.float32, copy=False)
+        if self._reads is not None:
+            return self._reads(frames)
         if given.canonical != form.canonical or (given.up, given.right_handed) != (form.up, form.right_handed):
             # what a flat picture cannot express is left to convert, which says so
             frames = convert(frames, given, form)
@@ -237,6 +248,13 @@ class Retargeted(MotionArchive):
         if given.canonical == form.canonical:
             return scores
         return np.abs(convert(np.repeat(scores[..., None], 2, axis=-1), given, form)[..., 0])
+
+
+def _inertial(archive: MotionArchive, form: Skeleton) -> Inertial | None:
+    """What brings the readings of an archive to the form of weights, where they are in another one."""
+    if form.name != LAYOUT or same_layout(archive.skeleton, form):
+        return None
+    return Inertial.of(archive.skeleton, units_of(archive), archive.fps)
 
 
 def _size(frames: Float, skeleton: Skeleton) -> np.float32:

@@ -48,7 +48,7 @@ from motet.methods.discovery.settings import SETTINGS, Settings, as_released, se
 from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_config, read_result
 from motet.methods.discovery.tasks import task_named
 from motet.methods.discovery.train import Discovering
-from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, start
+from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, refines, start
 
 __all__ = ["CONFIG", "KIND", "RESULT"]
 WEIGHTS = ("model.safetensors", "result.json", "names.json")
@@ -132,7 +132,8 @@ def run(
         out: run directory to create; without one nothing is kept.
         clusters: how many; estimated after pretraining by default.
         recipe: ``"body"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default "body" where the weights of the
-            package read both archives and no option asks for other networks, else "small" below 5,000 training clips.
+            package read both archives and no option asks for other networks, or where ``start`` names convolutions or a
+            transformer, else "small" below 5,000 training clips.
         task: a name of :data:`motet.methods.discovery.TASKS`: splits, classes, clusters and recipe of a known pair of
         sets.
         source_split, target_split: rules of :mod:`motet.data.splits`, by default each archive's standard; a target
@@ -363,14 +364,20 @@ def _opened(data: str | Path | MotionArchive) -> MotionArchive:
 
 
 def _default(archives: tuple[MotionArchive, MotionArchive], clips: int, released: bool, options: dict[str, Any]) -> str:
-    """The recipe where none was asked for: that of the pretraining, from weights if they fit, else by size."""
+    """The recipe where none was asked for: of the pretraining taken over, of weights that fit, or by size."""
     if options.get("pretrained"):
         name = str(read_config(Path(options["pretrained"]))["settings"]["name"])
         if name in SETTINGS:
             return name
-    if not released and not NETWORK & set(options) and fits(BODY, *archives):
+    own = NETWORK & set(options)
+    if not released and (fits(BODY, *archives) if not own else _refined(own, options)):
         return "body"
     return "small" if clips < 5000 else "paper"
+
+
+def _refined(own: set[str], options: Mapping[str, Any]) -> bool:
+    """Whether nothing but a start is asked for of the networks, and one whose features a few steps refine."""
+    return bool(options.get("start")) and own <= {"start", "preprocess"} and refines(options["start"])
 
 
 def _settings(
@@ -412,7 +419,7 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
     found = describe(learner.discovery, clips, *archives)
     rows = learner.scores()
     scored_clips = clips.scored, clips.scored_labels
-    others = baselines(archives[1], *scored_clips, learner.clusters or 1, settings.seed) if rows else []
+    others = baselines(archives[1], *scored_clips, learner.clusters or 1, settings.seed, clips.train) if rows else []
     result: dict[str, Any] = {
         "motet": __version__,
         "method": settings.method.name,

@@ -94,6 +94,8 @@ class Settings(Options):
     initialise: bool = True
     """start the target classifiers at the centres of spherical k-means."""
     kmeans_restarts: Count = 10
+    kmeans_components: Natural = 0
+    """principal components of the features in which the classifiers' clusters are found; 0: all of them."""
     start: str = ""
     """weights that read any body, such as body, in whose joints both branches then see the clips and from which both
     start; or a run of `motet pretrain` on the target, which starts the target's own branch, and the shared one where
@@ -175,7 +177,8 @@ _LOOPED = (
 # what pretraining does not depend on
 AFTER_PRETRAINING = (
     *("name", "method", "clusters", "finetune_epochs", "finetune_lr"),
-    *("strong_shear", "strong_padding", "mask", "initialise", "kmeans_restarts", "pretrained"),
+    *("strong_shear", "strong_padding", "mask", "initialise", "kmeans_restarts", "kmeans_components"),
+    *("pretrained",),
     *("evaluate_every", *_LOOPED),
     *methods.option_names(),
 )
@@ -210,8 +213,8 @@ _SMALL: dict[str, Any] = {
     "mask": 0.0,
 }
 SETTINGS: dict[str, Settings] = {
-    # both branches start from the weights of the package, clusters from k-means of their features; a few steps at a
-    # small rate refine them, because pretraining on a few hundred clips makes features worse than these
+    # both branches start from the weights of the package, clusters from k-means of their features, brought to equal
+    # sizes; a few steps at a small rate refine them, because pretraining on a few hundred clips makes features worse
     "body": Settings(
         **_SMALL | {"frames": 48},
         name="body",
@@ -224,6 +227,9 @@ SETTINGS: dict[str, Settings] = {
         finetune_epochs=5,
         lr=1e-4,
         finetune_lr=1e-4,
+        kmeans_restarts=50,
+        kmeans_components=20,
+        method=codt.Options(start_rounds=20),
     ),
     "paper": Settings(),
     # hundreds of clips instead of tens of thousands: a light encoder, teachers that keep up, changes of body size, a

@@ -16,7 +16,7 @@ class Task:
         source_split, target_split: rules of :mod:`motet.data.splits`; None for an archive's own standard.
         source_classes, target_classes: labels that count, all if empty.
         clusters: K.
-        settings: where to start.
+        settings: recipe; empty for the one that the archives get without a task.
         preprocess: as in :class:`Settings`.
         note: what must be known about it.
     """
@@ -28,7 +28,7 @@ class Task:
     source_classes: tuple[int, ...] = ()
     target_classes: tuple[int, ...] = ()
     clusters: int | None = None
-    settings: str = "small"
+    settings: str = ""
     preprocess: str | None = None
     score: bool = False
     note: str = ""

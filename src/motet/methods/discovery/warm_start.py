@@ -34,23 +34,23 @@ WIDTH = 64  # channels of a TCN or transformer whose recipe names none
 ROWS = 256  # clips that are encoded together
 
 
-def _model(settings: Settings) -> Model:
-    folder, known = Path(settings.start), is_shipped(settings.start)
+def _model(name: str) -> Model:
+    folder, known = Path(name), is_shipped(name)
     # "runs/name" may be an id on the hub, but not where there is a folder "runs"
-    if not folder.exists() and not known and (not is_hub_id(settings.start) or folder.parent.is_dir()):
+    if not folder.exists() and not known and (not is_hub_id(name) or folder.parent.is_dir()):
         raise RunError(
-            f"there is no run {settings.start}; --start takes {', '.join(shipped())}, a run of `motet pretrain` or an "
+            f"there is no run {name}; --start takes {', '.join(shipped())}, a run of `motet pretrain` or an "
             "id owner/name"
         )
-    model: Model = load(settings.start, kinds=("pretrain",))
+    model: Model = load(name, kinds=("pretrain",))
     if STREAM not in model.streams:
-        raise ConfigError(f"{settings.start} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")
+        raise ConfigError(f"{name} has no stream {STREAM!r}, only {', '.join(model.streams)}; pretrain one")
     return model
 
 
 def reads(model: Model, *archives: MotionArchive) -> bool:
-    """Whether weights see bodies in a form of their own, and these archives can be brought to it."""
-    if model.recipe.preprocess != "body":
+    """Whether weights see bodies or sensors in a form of their own, and these archives can be brought to it."""
+    if not model.of_one_form:
         return False
     try:
         for archive in archives:
@@ -65,6 +65,11 @@ def fits(name: str, *archives: MotionArchive) -> bool:
     return is_shipped(name) and reads(load(name, kinds=("pretrain",)), *archives)
 
 
+def refines(name: str) -> bool:
+    """Whether a start has features of several streams side by side, which a few steps refine."""
+    return _model(name).recipe.encoder.encoder not in ("gru", "stgcn")
+
+
 def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, CommonLayout | None]:
     """The settings with the encoder, the frames and the preprocessing that ``settings.start`` was trained with.
 
@@ -75,7 +80,7 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
         ConfigError: the run has no joint stream, or was trained on another layout than the target's.
         DataError: an archive whose axes are mirrored against its declaration.
     """
-    model = _model(settings)
+    model = _model(settings.start)
     encoder = model.recipe.encoder
     one = reads(model, source, target)
     if not one and (model.skeleton.canonical != target.skeleton.canonical or model.channels != len(target.channels)):
@@ -94,7 +99,8 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
     if one:
         for archive in (source, target):
             check_axes(archive)
-        form = CommonLayout(model.skeleton, ("x", "y", "z"), model.persons, "body")
+        scale = "metres" if model.skeleton.kind == "sensor" else "body"
+        form = CommonLayout(model.skeleton, ("x", "y", "z"), model.persons, scale)
     changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames, streams=(STREAM,))
     if encoder.encoder == "gru":
         return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers), form
@@ -115,7 +121,7 @@ def start(discovery: Discovery, settings: Settings, clips: Clips) -> None:
 
     Features of several streams are standardised over the training clips of the target.
     """
-    model = _model(settings)
+    model = _model(settings.start)
     for number, (branch, store) in enumerate(zip(discovery.pair, clips.target, strict=True)):
         encoder: nn.Module = branch.student["encoder"]
         several = encoder if isinstance(encoder, StreamEncoder) else None

@@ -6,24 +6,29 @@ Liu and Wang, ECCV 2022, https://arxiv.org/abs/2207.09767; the transport is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Natural, Positive
 from motet.losses import balanced_assignment
 from motet.losses.clustering import Plan
+from motet.memory.kmeans import Clustering
 from motet.methods.discovery.methods.base import Labelling, Method, Step
 from motet.methods.discovery.rounding import balanced_labels
 
 if TYPE_CHECKING:
     from motet.methods.discovery.networks import Branch
     from motet.methods.discovery.settings import Settings
+
+SHARPNESS = 10.0
+"""length that features have in the transport before the classifiers start, as those of weights have it"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Options(Method):
     """wanted shares of the clusters, in any order; the largest goes to the cluster that the logits make largest."""
     rounding: Literal["argmax", "balanced"] = "argmax"
     """balanced: the cheapest labels with exactly the wanted sizes."""
+    start_rounds: Natural = 0
+    """rounds in which the clusters of k-means take the wanted sizes before the classifiers start at their centres."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,12 +113,34 @@ class Transported(Labelling):
             for b, (x, y) in enumerate(zip(logits, labels, strict=True))
         }
 
+    def clusterings(self, pair: Sequence[Tensor], clusters: int, **options: Any) -> list[Clustering]:
+        made = super().clusterings(pair, clusters, **options)
+        return [self._sized(b, normalize(x, dim=1), found) for b, (x, found) in enumerate(zip(pair, made, strict=True))]
+
+    def _sized(self, branch: int, unit: Tensor, found: Clustering) -> Clustering:
+        """Clusters that transport and means of their members, in turn, bring to the wanted sizes."""
+        count = len(found.centres)
+        for _ in range(self.options.start_rounds):
+            labels = self.transport(branch, SHARPNESS * unit @ found.centres.T).labels()
+            if torch.equal(labels, found.assignment):
+                break
+            member = functional.one_hot(labels, count).to(unit)
+            sums = torch.where(member.any(dim=0)[:, None], member.T @ unit, found.centres)
+            found = found._replace(centres=normalize(sums, dim=1), assignment=labels)
+        return found
+
     @torch.no_grad()
     def plan(self, branch: int) -> Plan:
         """Transport of the branch's bank to its clusters, from the scalings of the step before."""
-        options, of = self.options, self.pair[branch]
-        logits = of.teacher["clusters"](of.bank)
-        marginals = None
+        of = self.pair[branch]
+        before = self.scalings[branch] if self.options.sinkhorn_warm else None
+        found = self.transport(branch, of.teacher["clusters"](of.bank), before)
+        self.scalings[branch] = found.scalings
+        return found
+
+    def transport(self, branch: int, logits: Tensor, before: Tensor | None = None) -> Plan:
+        """Transport of (N, K) logits to the wanted sizes, from the scalings of a transport before it."""
+        options, marginals = self.options, None
         if options.shares:
             order = self.order[branch]
             if order is None:
@@ -121,8 +150,7 @@ class Transported(Labelling):
             wanted = torch.tensor(sorted(options.shares, reverse=True)).to(logits)
             marginals = torch.empty_like(wanted)
             marginals[order] = wanted / wanted.sum()
-        before = self.scalings[branch] if options.sinkhorn_warm else None
-        found = balanced_assignment(
+        return balanced_assignment(
             logits,
             power=options.power,
             marginals=marginals,
@@ -134,8 +162,6 @@ class Transported(Labelling):
             tolerance=options.sinkhorn_tolerance,
             return_plan=True,
         )
-        self.scalings[branch] = found.scalings
-        return found
 
     def labels(self, branch: int, places: Tensor | None = None) -> Tensor:
         """Hard labels of some clips, or of all: rounded row by row, or so that clusters have the wanted sizes."""
