@@ -3,13 +3,13 @@
 python -m benchmarks.bench_count --data DATA --set ui-prmd | fast | short | mocap6
 
 UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. fast: the
-same, each repetition brought to so many seconds. short:
-stretches of one to six of them, as they are, cut in the middle of the first and the last, with the end of another
-movement before and the beginning of another after, with a posture that drifts, and of other movements one after
-another. mocap6: each labelled interval; nobody counted them, so the reference is the number of peaks of what an
-onlooker would count by: the hands' height (jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe
-touches), a knee's and a foot's (knee raises and jogging, the mean of both sides), the shoulders' turn (twists); either
-end of a movement may be counted, so the reference is a range of two numbers.
+same, each repetition brought to so many seconds. short: stretches of one to six of them, as they are, cut in the middle
+of the first and the last, with the end of another movement before and the beginning of another after, with a posture
+that drifts, with rest before and after, and of other movements one after another. mocap6: each labelled interval;
+nobody counted them, so the reference is the number of peaks of what an onlooker would count by: the hands' height
+(jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe touches), a knee's and a foot's (knee raises
+and jogging, the mean of both sides), the shoulders' turn (twists); either end of a movement may be counted, so the
+reference is a range of two numbers.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def fast(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
 def short(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
     """(kind, counted, (least, most)) of stretches of few repetitions."""
     layout, known = movements(data, folder)
-    random, found = np.random.default_rng(0), []
+    random, still, found = np.random.default_rng(0), np.random.default_rng(1), []
 
     def add(kind: str, parts: list[np.ndarray], least: int, most: int) -> None:
         found.append((kind, len(repetitions(np.concatenate(parts), layout)), (least, most)))
@@ -91,6 +91,7 @@ def short(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
                 a, b = random.integers(8, 25, size=2)
                 add("others before and after", [before[-a:], *parts, after[:b]], n, n)
                 add("posture drifts", [drifting(np.concatenate(parts), random)], n, n)
+                add("rest before and after", [resting(parts[0][0], still), *parts, resting(parts[-1][-1], still)], n, n)
                 add("different", [others[i] for i in random.choice(len(others), n, replace=False)], 0, 1)
     return found
 
@@ -101,6 +102,11 @@ def drifting(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
     away *= frames.std(axis=0).max() * random.uniform(0.25, 1) / np.sqrt((away**2).mean())
     place = np.tanh(random.uniform(0.5, 3) * (np.linspace(-1, 1, len(frames)) - random.uniform(-0.5, 0.5)))
     return np.asarray(frames + place[:, None, None, None] * away, dtype=np.float32)
+
+
+def resting(pose: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A pose that is held for two to six seconds, with jitter of 2 mm."""
+    return np.asarray(pose + random.normal(0, 0.002, (int(random.integers(60, 180)), *pose.shape)), dtype=np.float32)
 
 
 def mocap6(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:

@@ -56,10 +56,10 @@ def fault(report: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_a_sound_archive_has_no_faults(tmp_path: Path) -> None:
     archive = build(tmp_path, {f"c{i}": motion(30 + 10 * i, seed=i) for i in range(4)})
-    archive.tracks.save("gait", [{"recording": "c1", "start": 0.0, "end": 0.5, "label": "walk"}])
+    archive.tracks.save("gait", [{"recording": "c1", "start": 0.0, "end": 0.5, "label": "walk", "rater": "kim"}])
     report = inspect(archive)
     assert report["faults"] == []
-    assert report["tracks"] == {"gait": {"recordings": 1, "intervals": 1, "labels": ["walk"]}}
+    assert report["tracks"] == {"gait": {"recordings": 1, "intervals": 1, "labels": ["walk"], "raters": ["kim"]}}
     assert (report["clips"], report["frames"], report["verified"]) == (4, 180, True)
     assert report["duration"]["frames"] == {"min": 30, "p5": 31.5, "median": 45, "mean": 45, "p95": 58.5, "max": 60}
     assert report["duration"]["total_seconds"] == pytest.approx(6)

@@ -45,6 +45,27 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
         assert own["range"].is_between(0.8, 1).all()
 
 
+def test_repetitions_of_two_raters_are_counted_once(tmp_path: Path) -> None:
+    archive = squats(tmp_path / "s.motet")
+    whole = archive.clips["name"].to_list(), archive.lengths / 30
+    rows = [
+        {"recording": n, "start": 0.0, "end": t, "label": "squat", "rater": "kim"} for n, t in zip(*whole, strict=True)
+    ]
+    archive.tracks.save("t", [*rows, *({**r, "start": 0.2, "rater": "lee"} for r in rows)])
+    found = count(archive, track="t")
+    assert found.select("recording", "start", "end").equals(count(archive).select("recording", "start", "end"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rest_before_and_after_is_no_repetition(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    lifts = np.tile(1 - np.cos(np.linspace(0, 2 * np.pi, 45)), 6)
+    height = np.concatenate([np.zeros(int(random.integers(60, 200))), lifts, np.zeros(int(random.integers(60, 200)))])
+    frames = height[:, None] * random.normal(size=6) + random.normal(0, 0.02, (len(height), 6))
+    found = repetitions(frames.reshape(-1, 1, 2, 3), Layout(layouts.get("imu-2"), 1, 3, 30.0))
+    assert len(found) == 6
+
+
 def test_a_drift_of_posture_hides_no_repetition() -> None:
     lifts = np.tile(1 - np.cos(np.linspace(0, 2 * np.pi, 45)), 4)[:, None, None]
     lean = 4 * np.tanh(6 * (np.linspace(0, 1, len(lifts)) - 0.4))[:, None, None]

@@ -9,6 +9,7 @@ slowly than two periods, that are about a period apart.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from motet.core.files import refuse_existing
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.tracks import rate
+from motet.evaluate.segmentation import segments
 from motet.use.predict import write_table
 from motet.use.signals import Layout, moving_mean, signals
 
@@ -44,6 +46,8 @@ _CLEARLY = 0.85  # and from which it is quick, not jitter
 _DRIFTS = (4.0, 2.0, 1.0)  # seconds
 _SMOOTH = 0.15  # seconds
 _MOVES = 1e-3  # least change of a signal that moves
+_STILL = 0.07  # of the deviation of a movement: less is rest
+_LITTLE = 0.15  # of the range of the usual repetition: less is none
 _POINTS = 32  # to which repetitions are stretched to be compared
 Float = npt.NDArray[np.float64]
 
@@ -61,7 +65,7 @@ def count(
     Args:
         archive: recordings.
         out: CSV to write: recording, repetition (from 1), start, end (seconds).
-        track: count in each interval of this label track on its own.
+        track: count in each interval of this label track on its own; of several raters, where they do not disagree.
         measures: CSV to write, with label, seconds, range of motion (share of the widest repetition's) and likeness
             (the correlation with the mean repetition) as well.
         overwrite: replace a file that is there.
@@ -110,12 +114,16 @@ def count(
 
 
 def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str | None]]:
-    if track is not None:
-        rows = archive.tracks.track(track).select("recording", "start", "end", "label").rows()
-        if not rows:
-            raise ConfigError(f"{archive.path}: track {track!r} has no intervals; count without --track")
-        return rows
     fps = rate(archive)
+    if track is not None:
+        table = archive.tracks.track(track)
+        if not len(table):
+            raise ConfigError(f"{archive.path}: track {track!r} has no intervals; count without --track")
+        if table["rater"].n_unique() == 1:
+            return table.select("recording", "start", "end", "label").rows()
+        classes = archive.tracks.classes(track)
+        agreed = zip(archive.clips["name"], archive.tracks.all_frames(track, classes), strict=True)
+        return [(n, a / fps, b / fps, classes[k]) for n, own in agreed for k, a, b in segments(own)]
     return [(n, 0.0, t / fps, None) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
 
 
@@ -142,11 +150,14 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
         return []
     fast = x - moving_mean(x, min(2 * found, len(x)))
     axes = _axes(fast)
-    axes *= -np.sign(fast[0] @ axes[:, 0]) or 1.0  # rest, where recordings begin, is low
+    main = fast @ axes[:, 0]
+    first = int(np.argmax(np.abs(main) > _STILL * main.std()))
+    axes *= -np.sign(main[first]) or 1.0  # rest, where recordings begin, is low
     main, z = fast @ axes[:, 0], (x - x.mean(axis=0)) @ axes
     padded = np.concatenate([[main.min()], main, [main.min()]])
     tops, _ = find_peaks(padded, distance=max(1, 0.6 * found), prominence=0.6 * main.std())
-    tops = tops - 1
+    near = [z[max(0, t - round(0.7 * found)) : t + round(0.7 * found), 0] for t in tops - 1]
+    tops = _moving(tops - 1, near)
     if len(tops) < 2:
         return []
     lows = [int(a + np.argmin(main[a:b])) for a, b in pairwise(tops)]
@@ -158,6 +169,12 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     mean = shapes.mean(axis=0).ravel()
     similarity = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
     return [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, similarity, strict=True)]
+
+
+def _moving(tops: npt.NDArray[np.int64], near: Sequence[Float]) -> npt.NDArray[np.int64]:
+    """Turning points with movement near them: rest seems to turn where slow changes are taken away."""
+    ranges = np.array([np.ptp(part) for part in near])
+    return tops[ranges >= _LITTLE * np.median(ranges)] if len(tops) else tops
 
 
 def _axes(x: Float) -> Float:

@@ -37,6 +37,7 @@ _EVIDENCE = 6.0  # of all moments of a piece that lasts as long as pieces do on 
 MOST = 60
 _RECURRING = 0.98
 _WORTH = 0.028
+_NOISE = 0.1  # of all variance; what is left unexplained counts as this much at least
 DOUBT = (0.05, 0.02)
 """what the last state could as well be asked to be worth, from few states to many."""
 COLUMNS = ("recording", "start", "end", "state")
@@ -50,8 +51,9 @@ class States:
         table: recording, start, end (seconds), state.
         count: K, the number of states.
         evidence: for each number of states that was tried, the share of time in states that recur.
-        worth: for each, the share of what the states leave unexplained (variance within them) that comes back without
-            the last one. The largest number is chosen of which at least .98 recur and the last is worth .028.
+        worth: for each, the share of what the states leave unexplained (variance within them, a tenth of all at least)
+            that comes back without the last one. The largest number is chosen of which at least .98 recur and the last
+            is worth .028.
         labels: (n,) state of each tick of each recording, -1 where nothing was recorded.
         layout: of the recordings.
         limited: the number was not given and is the largest that was tried, so there may be more.
@@ -316,7 +318,8 @@ def clustered(
     tried = range(2, min(most, len(pieces) - 1) + 1)
     evidence = {k: recurring(pieces, cut(k), len(z)) for k in tried}
     added = tree[:, 2] ** 2 / 2  # variance within states that each merging adds
-    worth = {k: float(added[-k + 1] / (added[: -k + 1].sum() + 1e-12)) for k in tried}
+    least = _NOISE * added.sum() + 1e-12
+    worth = {k: float(added[-k + 1] / max(added[: -k + 1].sum(), least)) for k in tried}
     best = largest_number(evidence, worth, _WORTH)
     return best, evidence, worth, nearest(means, weight, cut(best))
 

@@ -94,7 +94,8 @@ def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
 
 def _track(table: pl.DataFrame) -> dict[str, Any]:
     labels = table["label"].unique(maintain_order=True).to_list()
-    return {"recordings": table["recording"].n_unique(), "intervals": len(table), "labels": labels}
+    raters = table["rater"].drop_nulls().unique(maintain_order=True).to_list()
+    return {"recordings": table["recording"].n_unique(), "intervals": len(table), "labels": labels, "raters": raters}
 
 
 def _durations(archive: MotionArchive) -> dict[str, Any]:

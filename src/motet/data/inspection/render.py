@@ -68,7 +68,8 @@ def _summary(report: Report) -> Table:
     for name, track in report["tracks"].items():
         said = ", ".join(track["labels"][:LISTED]) + (" …" if len(track["labels"]) > LISTED else "")
         intervals = counted(track["intervals"], "interval")
-        rows[f"track {name}"] = f"{intervals} in {counted(track['recordings'], 'recording')}: {said}"
+        by = f" by {', '.join(track['raters'][:LISTED])}" if track["raters"] else ""
+        rows[f"track {name}"] = f"{intervals}{by} in {counted(track['recordings'], 'recording')}: {said}"
     if report["duration"]["seconds"]:
         rows["duration"] = "min {min:.1f} s, median {median:.1f} s, 95 % {p95:.1f} s, max {max:.1f} s".format(
             **report["duration"]["seconds"]
