@@ -69,10 +69,12 @@ def data_import(args: Sequence[str]) -> int:
         progress=not given.quiet,
         **options,
     )
+    skeleton, turned = archive.skeleton, len(archive.channels) > 2 and archive.skeleton.up
+    axes = f" ({skeleton.up} up, {skeleton.handedness})" if turned else ""
     return given.done(
         f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
         f"{counted(len(archive.class_names), 'class')}, "
-        f"{archive.skeleton.name}; licence: {archive.licence}"
+        f"{skeleton.name}{axes}; licence: {archive.licence}"
         + (f"\ncolumns: {archive.source['columns']}" if "columns" in archive.source else ""),
         {"archive": str(archive.path), "clips": len(archive), "source": archive.source},
     )

@@ -32,7 +32,7 @@ def test_the_index_of_pandas_is_numbers_of_frames(tmp_path: Path, name: str) -> 
     archive = load(tmp_path, text, fps=50.0)
     assert archive.lengths.tolist() == [9]
     assert (archive.clip(0)[:, 0, 0, 0] > 0).tolist() == [True] * 3 + [False] * 2 + [True] * 4
-    assert "frame is" in archive.source["columns"]
+    assert "frame in" in archive.source["columns"]
     assert load(tmp_path, text, fps=50.0, frame="").lengths.tolist() == [7]
     stamped = rows(f"{name},t,acc_x,acc_y,acc_z", [f"{n},{i / 50}" for i, n in enumerate(numbers)])
     assert load(tmp_path, stamped).lengths.tolist() == [7], "stamps go before the index"
@@ -44,7 +44,7 @@ def test_the_index_of_pandas_is_numbers_of_frames(tmp_path: Path, name: str) -> 
 def test_an_index_of_times_is_time(tmp_path: Path, cells: list[str]) -> None:
     archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells))
     assert (archive.fps, archive.lengths.tolist()) == (10.0, [7])
-    assert "time is the column without a name" in archive.source["columns"]
+    assert "time in the column without a name" in archive.source["columns"]
 
 
 @pytest.mark.parametrize("cells", [list("0120123"), list("3210456")])

@@ -67,7 +67,7 @@ class Options:
         fps: frames per second; recordings whose stamps say another rate are resampled (linear).
         up: axis that points up in three dimensions; ``auto`` sees it in the recordings, and takes the layout's where
             it cannot.
-        right_handed: whether three axes form a right-handed frame; None likewise.
+        right_handed: whether three axes form a right-handed frame; by default likewise.
         unit: ``m``, ``cm``, ``mm`` or ``inch`` are stored in metres, anything else as it is.
         identities: of people: as the table has them (``given``), or ``joined`` where one begins where another ended.
         pattern: regular expression on the path below the source with groups label, subject … (as columns that the
@@ -271,7 +271,7 @@ def described(sheet: Sheet, coordinates: Coordinates, declared: Mapping[str, str
         f"{_listed(skeleton.joints)} ({', '.join(coordinates.axes)}) are {what}"
         + (f" (--kind {other} if they are not)" if options.skeleton is None else "")
     ]
-    parts += [f"{meaning} is {called(name)}" for meaning, name in declared.items()]
+    parts += [f"{meaning} in {called(name)}" for meaning, name in declared.items()]
     used = {*declared.values(), *options.columns, *(c for joint in coordinates.columns for c in joint)}
     if options.confidence:
         used |= {options.confidence.replace("{joint}", n) for n in (*skeleton.joints, *skeleton.canonical)}
