@@ -19,7 +19,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.exchange import export, labelled
 from motet.evaluate import segmentation_scores
-from motet.use.compare import _adjusted, compare
+from motet.use.compare import _adjusted, _of_bouts, compare
 from motet.use.count import count
 from motet.use.forest import draw
 from motet.use.search import search
@@ -376,6 +376,9 @@ def test_bouts_become_measures() -> None:
     named = {t["measure"].replace("state 0", "walk").replace("state 1", "sit"): t["p"] for t in states["tests"]}
     assert named == {t["measure"]: t["p"] for t in result["tests"]}
     joined = compare(table.drop("group"), "group", recordings=table.select("recording", "group").unique())
+    raters = pl.concat([table.with_columns(rater=pl.lit(r)) for r in ("kim", "lee")])
+    measures = [_of_bouts(bouts, ["walk", "sit"]) for bouts in (table, raters)]
+    assert measures[1] == pytest.approx(measures[0]), "two raters who agree are as good as one"
     who = table.select(name="recording", group="group").unique()
     for again in (joined, compare(table.drop("group"), "group", recordings=who)):
         assert {t["measure"]: t["p"] for t in again["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}

@@ -195,7 +195,7 @@ def _of_bouts(bouts: pl.DataFrame, labels: list[str]) -> dict[str, float | None]
         found[f"share of time: {label}"] = float(own.sum()) / total
         found[f"bouts a minute: {label}"] = 60 * len(own) / total
         found[f"seconds a bout: {label}"] = float(own.mean()) if len(own) else None  # type: ignore[arg-type]
-    keys = [c for c in ("recording",) if c in bouts.columns]
+    keys = [c for c in ("recording", "rater") if c in bouts.columns]  # what follows what to one rater
     parts = [own for _, own in bouts.group_by(keys, maintain_order=True)] if keys else [bouts]
     moves = [m for own in parts for m in pairwise(own.sort("start")["label"].to_list())]
     for a in labels:
