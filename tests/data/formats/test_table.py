@@ -70,6 +70,7 @@ def test_an_index_of_words_is_left(tmp_path: Path, cells: list[str], recwarn: py
         (("a{}", "g{}", "m{}"), "sensor", ("acc", "gyr", "mag")),
         (("wrist_{}", "hip_{}"), "body", ("wrist", "hip")),
         (("acc_{}", "wrist_{}"), "body", ("acc", "wrist")),
+        (("{}",), "sensor", ("sensor",)),
     ],
 )
 @pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")

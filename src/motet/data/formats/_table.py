@@ -30,7 +30,7 @@ PATTERNS = (
     *("{joint}{axis}", "{axis}{joint}", "{joint}[{axis}]", "{joint}({axis})"),
 )
 """How columns are named where ``{joint}_{axis}`` finds none; the one that finds most counts."""
-_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation).*")
+_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation|sensor).*")
 _SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 """Nodes of sensors whose columns are called ax, gy, mz."""
 _INDEX = re.compile(r"(?i)|index|unnamed: ?0")
@@ -140,7 +140,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     named = [name for name in sheet.header if name not in declared]
     found = _matched(named, options.joints)
     if not found and options.joints == _DEFAULTS["joints"]:
-        found = max((_matched(named, p) for p in PATTERNS), key=len)
+        found = max((_matched(named, p) for p in PATTERNS), key=len) or _alone(named, options)
     if not found:
         raise DataError(
             f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
@@ -161,6 +161,13 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         if missing:
             raise DataError(f"{sheet.path}, line 1: joint {joint} has no column for {missing[0]}")
     return Coordinates(skeleton, axes, tuple(tuple((c or {})[a] for a in axes) for c in by_joint))
+
+
+def _alone(named: Sequence[str], options: Options) -> dict[str, dict[str, str]]:
+    """Columns that are called x, y and z and nothing more: one sensor, or one point."""
+    axes = {name.lower(): name for name in named if name.lower() in AXES}
+    node = "sensor" if len(axes) == 3 and options.kind != "body" else "point"
+    return {node: axes} if {"x", "y"} <= set(axes) else {}
 
 
 def _of_joint(found: Mapping[str, dict[str, str]], joint: str, canonical: str) -> dict[str, str] | None:
