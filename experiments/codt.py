@@ -92,17 +92,37 @@ def number_of_clusters(task: str) -> Part:
     return part(task, "number", f"The number of clusters: {task}, {TASKS[task].clusters} classes", measures, rows)
 
 
+ITSELF = {"recipe": ""}  # what the verb takes without one
+
+
+def plain(*features: str) -> tuple[Row, ...]:
+    """k-means without a discovery."""
+    return tuple(Row(f"k-means, {name}", Training("codt", ITSELF), pick={"features": name}) for name in features)
+
+
 def default(task: str) -> Part:
     """What `motet discover` does by itself, and k-means without it; of hands also what a pretraining on them gives."""
-    known, itself = TASKS[task], {"recipe": ""}
+    known = TASKS[task]
     rows = (
-        *(Row(f"k-means, {n}", Training("codt", itself), pick={"features": n}) for n in (RAW, UNTRAINED, WEIGHTS)),
-        row("motet discover", "codt", **itself),
-        row("the same before fine-tuning", "codt", **itself, finetune_epochs=0),
-        *((row("after motet pretrain cmd", "codt", **itself, start=Training("cmd/small")),) if HANDS in task else ()),
+        *plain(RAW, UNTRAINED, WEIGHTS),
+        row("motet discover", "codt", **ITSELF),
+        row("the same before fine-tuning", "codt", **ITSELF, finetune_epochs=0),
+        *((row("after motet pretrain cmd", "codt", **ITSELF, start=Training("cmd/small")),) if HANDS in task else ()),
     )
     title = f"The default: {known.source} → {known.target} ({task}, {known.clusters} clusters)"
     return part(task, "default", title, scores(), rows)
+
+
+def default_imbalanced(task: str) -> Part:
+    """The default on a target whose classes differ in size."""
+    rows = (
+        *plain(RAW, WEIGHTS),
+        row("motet discover", "codt", **ITSELF),
+        row("motet discover --balance 0.5", "codt", **ITSELF, balance=0.5),
+    )
+    source, target = npz(FILES[TASKS[task].source]), npz(FILES[TASKS[task].target])
+    title = f"The default on a target that is not balanced: {task}"
+    return part(task, "default-imbalanced", title, scores(), rows, target=imbalanced(task, target, source))
 
 
 def features(task: str) -> Part:
@@ -156,6 +176,7 @@ def summary(found: Sequence[Found]) -> list[str]:
 
 MAKERS: tuple[tuple[Callable[[str], Part], Sequence[str]], ...] = (
     (default, tuple(TASKS)),
+    (default_imbalanced, IMBALANCED),
     (main_part, tuple(TASKS)),
     (features, tuple(TASKS)),
     (imbalance, IMBALANCED),

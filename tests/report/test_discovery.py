@@ -48,6 +48,8 @@ def test_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert page.count("Fit nowhere") == 2
     assert "How many clusters?" in page  # the number was estimated
     assert "<td>B0</td><td>its classifier, at the end</td>" in page
+    assert "<td>none</td><td>k-means on raw coordinates, no discovery</td>" in page
+    assert result["warning"] in page
     found = re.search(r'id="data">(.*?)</script>', page)
     assert found is not None
     motion = json.loads(found[1])["motion"]

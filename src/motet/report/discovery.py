@@ -267,17 +267,23 @@ def _scores(result: Mapping[str, Any]) -> str:
         return ""
     head = "".join(f'<th class="num" title="{escape(SCORES[m][1])}">{escape(SCORES[m][0])}</th>' for m in METRICS)
     body = ""
-    for stage, rows in (("after pretraining", result["pretrained"]), ("at the end", result["rows"])):
+    stages = (("after pretraining", result["pretrained"]), ("at the end", result["rows"]))
+    for stage, rows in (
+        *stages,
+        ("no discovery", result.get("baselines", ())),
+    ):  # earlier results have none
         for row in rows:
             by = "k-means on its features" if row["by"] == "kmeans" else "its classifier"
+            by = f"k-means on {row['features']}" if "branch" not in row else by
             cells = "".join(f'<td class="num">{round(100 * row[m], 1) + 0.0:.1f}</td>' for m in METRICS)
             kind = ' class="learned"' if row["by"] == "classifier" else ""
-            body += f"<tr{kind}><td>{escape(row['branch'])}</td><td>{by}, {stage}</td>{cells}</tr>"
+            body += f"<tr{kind}><td>{escape(row.get('branch', 'none'))}</td><td>{escape(by)}, {stage}</td>{cells}</tr>"
     side = "that trained too, without labels" if result["split"]["target"] == EVERY else "that did not train"
     lead = (
         f"The target has labels, so clusters can be evaluated: on {counted(result['target']['scored'], 'clip')} "
         f"{side}. Purity never falls when clusters are added; one-to-one accuracy does."
     )
+    lead += f" {result['warning']}" if result.get("warning") else ""
     table = f'<div class="scroll"><table><tr><th>branch</th><th>clusters by</th>{head}</tr>{body}</table></div>'
     return section("scores", "How well the clusters match the target's classes", lead, table)
 
