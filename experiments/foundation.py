@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from experiments.sets import SETS, SHREC, Set
 from motet.reproduce import Row, Share, Training
-from motet.reproduce.measures import EPOCHS, LENGTH, SECONDS, features, frozen
+from motet.reproduce.measures import EPOCHS, SECONDS, features, frozen
 from motet.reproduce.page import Page, Part
 
 GRU = {m: f"{m}/small-gru" for m in ("moco", "cmd", "mcl", "crossclr", "halp", "halp-cmd")}
@@ -20,7 +20,7 @@ def default(which: Set) -> Part:
     rows = [Row(m, Training(m)) for m in ("moco", "cmd", "mcl", "crossclr")]
     if which.weights:
         rows.append(Row(f"cmd from {which.weights}", Training("cmd", {"start": which.weights})))
-    return which.part("foundation/default", (*features(which.streams), LENGTH), rows)
+    return which.part("foundation/default", features(which.streams), rows)
 
 
 def methods(which: Set) -> Part:

@@ -43,7 +43,8 @@ def views(which: Set) -> dict[str, Any]:
 
 def default(which: Set) -> Part:
     """MoCo and CMD with hallucinated positives and without, with the default encoders and recipes."""
-    rows = [Row(m, Training(m)) for m in ("moco", "halp", "cmd", "halp-cmd")]
+    streams = {"halp": {"streams": which.streams}}  # it has one by default, as published
+    rows = [Row(m, Training(m, streams.get(m, {}))) for m in ("moco", "halp", "cmd", "halp-cmd")]
     gains = (("halp", "moco"), ("halp-cmd", "cmd"))
     return which.part("halp/default", features(which.streams), rows, "default encoders", gains)
 

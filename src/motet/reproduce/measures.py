@@ -67,8 +67,6 @@ SECONDS = Measure(
     "s an epoch", read=lambda run: float(median([m["seconds"] for m in Run.open(run).metrics()])), unit=""
 )
 
-LENGTH = Measure("s a training", read=lambda run: sum(m["seconds"] for m in Run.open(run).metrics()), unit="")
-
 RETRIEVAL = ("R@1", "R@5", "mAP")
 
 
