@@ -14,12 +14,13 @@ import polars as pl
 import pytest
 
 from motet.cli import main
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import select
 from motet.data.exchange import export, labelled
 from motet.evaluate import segmentation_scores
-from motet.use.compare import _adjusted, _of_bouts, compare
+from motet.use.compare import _adjusted, _of_bouts, compare, in_deviations
 from motet.use.count import count
 from motet.use.forest import draw
 from motet.use.search import search
@@ -271,6 +272,25 @@ def test_an_example_that_is_not_there(archive: MotionArchive, like: str, words: 
         search(archive, like)
 
 
+def test_where_nothing_was_recorded_nothing_is_found(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=20.0) as writer:
+        for name in ("a", "b"):
+            frames = random.normal(0, 1, (1200, 2, 3)).cumsum(axis=0)
+            frames[400:800] = 0
+            writer.add(frames, name=name)
+    archive = MotionArchive.open(tmp_path / "a.motet")
+    found = search(archive, "a:2-8", hits=50)
+    inside = found.filter((pl.col("start") > 17.5) & (pl.col("end") < 42.5))
+    assert len(found) > 5
+    assert inside.is_empty()
+    with pytest.raises(ConfigError, match=r"--like a:25-31: nothing was recorded in most of that"):
+        search(archive, "a:25-31")
+    long = select(archive, tmp_path / "one.motet", keep=["a"])
+    with pytest.warns(MotetWarning, match=r"no other stretch is 60 s long; take a part of it"):
+        assert search(long, "a").is_empty()
+
+
 # ------------------------------------------------------------------------------------ comparison
 
 
@@ -336,6 +356,8 @@ def test_corrections_and_the_picture(tmp_path: Path) -> None:
         compare(people(1.0), "time", correction="x")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="exists already"):
         compare(people(1.0), "time", picture=tmp_path / "p.svg")
+    with pytest.raises(ConfigError, match=r"p\.png is to be an SVG; call it p\.svg"):
+        compare(people(1.0), "time", picture=tmp_path / "p.png")
 
 
 def test_measures_of_one_quantity_share_an_axis(tmp_path: Path) -> None:
@@ -382,6 +404,22 @@ def test_bouts_become_measures() -> None:
     who = table.select(name="recording", group="group").unique()
     for again in (joined, compare(table.drop("group"), "group", recordings=who)):
         assert {t["measure"]: t["p"] for t in again["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}
+
+
+def test_an_effect_is_undefined_where_nobody_deviates(tmp_path: Path) -> None:
+    people = [f"p{i}" for i in range(6) for _ in range(2)]
+    table = pl.DataFrame({"person": people, "group": ["a"] * 6 + ["b"] * 6, "x": [0.1] * 6 + [0.3] * 6})
+    table = table.with_columns(y=pl.Series([1.0, 2, 2, 3, 1, 3, 4, 4, 5, 6, 5, 7]))
+    found = {t["measure"]: t for t in compare(table, "group", picture=tmp_path / "x.svg")["tests"]}
+    assert found["x"]["effect"] is None
+    assert found["y"]["effect"] > 1
+    assert ">–</text>" in (tmp_path / "x.svg").read_text()
+    assert [in_deviations(2.0, s) for s in (1e-12, 0.5)] == [None, 4.0]
+    with pytest.warns(MotetWarning, match=r"x hardly varies within the groups.* left out"):
+        mixed = compare(table, "group", model="mixed")
+    assert [t["measure"] for t in mixed["tests"]] == ["y"]
+    table.write_csv(tmp_path / "t.csv")
+    assert main(["compare", str(tmp_path / "t.csv"), "--by", "group", "--out", str(tmp_path / "r.json")]) == 0
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:

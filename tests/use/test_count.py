@@ -19,7 +19,7 @@ from motet.use.signals import Layout
 def squats(path: Path, counts: tuple[int, ...] = (5, 8, 3)) -> MotionArchive:
     """Recordings with rest before and after so many lifts of a sensor, each of 1.5 to 2.5 s."""
     random = np.random.default_rng(0)
-    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=30.0) as writer:
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=30.0, class_names=["squat"]) as writer:
         for index, times in enumerate(counts):
             lifts = [1 - np.cos(np.linspace(0, 2 * np.pi, int(random.integers(45, 75)))) for _ in range(times)]
             height = np.concatenate([np.zeros(20), *lifts, np.zeros(20)])
@@ -28,7 +28,8 @@ def squats(path: Path, counts: tuple[int, ...] = (5, 8, 3)) -> MotionArchive:
             )
             edges = (20 + np.cumsum([0, *map(len, lifts)])) / 30
             rows = [None] * len(frames)
-            writer.add(frames, name=f"s{index}", tracks={"t": rows}, edges=json.dumps(edges.tolist()))
+            facts = {"label": 0, "edges": json.dumps(edges.tolist())}
+            writer.add(frames, name=f"s{index}", tracks={"t": rows}, **facts)
     return MotionArchive.open(path)
 
 
@@ -38,6 +39,7 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
     assert found.group_by("recording", maintain_order=True).len()["len"].to_list() == [5, 8, 3]
     assert pl.read_csv(tmp_path / "r.csv").columns == ["recording", "repetition", "start", "end"]
     assert {"seconds", "range", "similarity"} <= set(pl.read_csv(tmp_path / "m.csv").columns)
+    assert set(found["label"]) == {"squat"}
     for index, edges in enumerate(archive.clips["edges"]):
         own, true = found.filter(recording=f"s{index}"), np.array(json.loads(edges))
         assert np.abs(own["start"].to_numpy()[1:] - true[1:-1]).max() < 0.25

@@ -264,6 +264,9 @@ def compare(args: Sequence[str]) -> int:
     for test in result["tests"][:10]:
         means = ", ".join(f"{g} {m:.3g}" for g, m in test["means"].items())
         p = "p < 0.001" if test["p_adjusted"] < 0.001 else f"p {test['p_adjusted']:.3f}"
-        said = f"{test['effect_is']} {test['effect']:.2f}, {p} (corrected)"
+        effect = (
+            "undefined, as nobody deviates from a group's mean" if test["effect"] is None else f"{test['effect']:.2f}"
+        )
+        said = f"{test['effect_is']} {effect}, {p} (corrected)"
         lines.append(f"  {test['measure']}: {means}; {said}")
     return given.done("\n".join(lines), result)

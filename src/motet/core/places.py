@@ -49,6 +49,7 @@ WANTED: Mapping[str, Wanted] = {
         "does not exist",
         "make an archive with `motet data import` or `motet data simulate`",
     ),
+    "table": Wanted("a table", "a table", "does not exist", "give a CSV, e.g. what `motet predict` writes"),
     "graphs": Wanted(
         "a graph set", "a folder of a TU graph set", "is not a folder of a TU graph set", "it does not exist"
     ),

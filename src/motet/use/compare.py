@@ -18,6 +18,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import refuse_existing, write_json
+from motet.core.places import mistaken
 from motet.data.clip_table import without_guards
 from motet.use.forest import draw
 from motet.use.mixed import checked, mixed_test
@@ -27,6 +28,7 @@ _PEOPLE = ("person", "subject", "participant", "recording")
 _PLACES = ("repetition", "start", "end")  # where a measurement lies, which is none itself
 _FEWEST = 3  # people of a group
 _DRAWS = 9_999
+_ROUNDING = 1e-9  # of a difference: a standard deviation as small as this is none
 
 
 def compare(
@@ -62,7 +64,7 @@ def compare(
 
     Returns:
         ``{"by", "people", "groups": {name: people}, "paired", "model", "tests": [{"measure", "means", "effect", "p",
-        "p_adjusted", …}]}``, smallest p first.
+        "p_adjusted", …}]}``, smallest p first. ``effect`` is None where nobody deviates from the mean of the group.
 
     Raises:
         ConfigError: a column is missing, there is one group, or a group has fewer than three people.
@@ -77,6 +79,8 @@ def compare(
     for path, ending in ((out, ".json"), (picture, ".svg")):
         if path is not None:
             refuse_existing(path, overwrite, ending)
+    if picture is not None and Path(picture).suffix.lower() != ".svg":
+        raise ConfigError(f"{picture} is to be an SVG; call it {Path(picture).with_suffix('.svg').name}")
     whole, person, groups = _grouped(table, by, people, recordings)
     each = model == "mixed"
     measured = _measures(whole, by, person, each=each)
@@ -142,12 +146,13 @@ def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:
         return table
     path = Path(table)
     if not path.is_file():
-        raise DataError(f"{path} does not exist; give a CSV, e.g. what `motet predict` writes")
+        raise DataError(mistaken(path, "table"))
     try:
         separator = "\t" if path.suffix == ".tsv" else ","
         return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a table ({error!s:.100})") from error
+        why = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a table ({why:.100}); give a CSV with a header") from error
 
 
 def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
@@ -225,13 +230,13 @@ def _test(
         difference = samples[1] - samples[0]
         if not difference.std() and not difference.any():
             return None
-        p, effect = _flipped(difference, random), float(difference.mean() / (difference.std(ddof=1) + 1e-12))
+        p, effect = _flipped(difference, random), in_deviations(difference.mean(), difference.std(ddof=1))
     else:
         samples = [known.filter(pl.col(by) == g)[measure].to_numpy().astype(np.float64) for g in groups]
         if min(map(len, samples)) < _FEWEST or not np.concatenate(samples).std():
             return None
         p = _permuted(samples, random)
-        effect = _hedges(*samples) if len(samples) == 2 else _eta(samples)
+        effect = _hedges(samples[0], samples[1]) if len(samples) == 2 else _eta(samples)
     found = {
         "measure": measure,
         **_described(dict(zip(groups, samples, strict=True))),
@@ -254,7 +259,8 @@ def _mixed(table: pl.DataFrame, measure: str, by: str, person: str, groups: list
     samples = {g: persons.filter(pl.col(by) == g)[measure].to_numpy().astype(np.float64) for g in groups}
     if min(map(len, samples.values())) < _FEWEST:
         return None
-    return {"measure": measure, **_described(samples), **mixed_test(rows, measure, by, person, groups)}
+    found = mixed_test(rows, measure, by, person, groups)
+    return None if found is None else {"measure": measure, **_described(samples), **found}
 
 
 def _described(samples: dict[str, Float]) -> dict[str, Any]:
@@ -266,11 +272,16 @@ def _described(samples: dict[str, Float]) -> dict[str, Any]:
     }
 
 
-def _hedges(a: Float, b: Float) -> float:
+def in_deviations(difference: float, deviation: float) -> float | None:
+    """A difference in standard deviations; None where nothing deviates but by rounding."""
+    return float(difference / deviation) if deviation > _ROUNDING * abs(difference) else None
+
+
+def _hedges(a: Float, b: Float) -> float | None:
     """Standardised difference of means b − a, corrected for few people (Hedges 1981)."""
     freedom = len(a) + len(b) - 2
     pooled = np.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / freedom)
-    return float((b.mean() - a.mean()) / (pooled + 1e-12) * (1 - 3 / (4 * freedom - 1)))
+    return in_deviations((b.mean() - a.mean()) * (1 - 3 / (4 * freedom - 1)), pooled)
 
 
 def _eta(samples: list[Float]) -> float:

@@ -66,8 +66,8 @@ def count(
         archive: recordings.
         out: CSV to write: recording, repetition (from 1), start, end (seconds).
         track: count in each interval of this label track on its own; of several raters, where they do not disagree.
-        measures: CSV to write, with label, seconds, range of motion (share of the widest repetition's) and likeness
-            (the correlation with the mean repetition) as well.
+        measures: CSV to write, with label (of the track or the clip), seconds, range of motion (share of the widest
+            repetition's) and likeness (the correlation with the mean repetition) as well.
         overwrite: replace a file that is there.
 
     Returns:
@@ -124,7 +124,9 @@ def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, flo
         classes = archive.tracks.classes(track)
         agreed = zip(archive.clips["name"], archive.tracks.all_frames(track, classes), strict=True)
         return [(n, a / fps, b / fps, classes[k]) for n, own in agreed for k, a, b in segments(own)]
-    return [(n, 0.0, t / fps, None) for n, t in zip(archive.clips["name"], archive.lengths.tolist(), strict=True)]
+    names = [None if k < 0 else archive.class_names[k] for k in archive.labels.tolist()]
+    ends = (archive.lengths / fps).tolist()
+    return [(n, 0.0, end, label) for n, end, label in zip(archive.clips["name"], ends, names, strict=True)]
 
 
 def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int, float, float]]:

@@ -111,11 +111,9 @@ def _panel(quantity: str, rows: Sequence[tuple[str, Mapping[str, Any]]], groups:
             parts.append(_circle(at(mean), height, paint(k), filled=sure, title=title))
         weight = "bold" if sure else "normal"
         p = "< 0.001" if test["p_adjusted"] < 0.001 else f"{test['p_adjusted']:.3f}"
-        parts.append(
-            _text(
-                _LEFT + _WIDE + 20, middle + 4, f"{test['effect']:{'' if len(groups) > 2 else '+'}.2f}", weight=weight
-            )
-        )
+        sign = "" if len(groups) > 2 else "+"
+        effect = "–" if test["effect"] is None else f"{test['effect']:{sign}.2f}"
+        parts.append(_text(_LEFT + _WIDE + 20, middle + 4, effect, weight=weight))
         parts.append(_text(_LEFT + _WIDE + 140, middle + 4, p, weight=weight))
     return parts
 

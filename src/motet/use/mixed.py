@@ -18,6 +18,7 @@ import polars as pl
 from motet.core.errors import ConfigError, MotetWarning
 
 Float = npt.NDArray[np.float64]
+_LEAST = 1e-12  # of all variance: measurements of one person that differ by less do not vary
 
 
 def checked(rows: pl.DataFrame, by: str, person: str) -> None:
@@ -35,10 +36,11 @@ def checked(rows: pl.DataFrame, by: str, person: str) -> None:
         )
 
 
-def mixed_test(rows: pl.DataFrame, measure: str, by: str, person: str, groups: list[str]) -> dict[str, Any]:
+def mixed_test(rows: pl.DataFrame, measure: str, by: str, person: str, groups: list[str]) -> dict[str, Any] | None:
     """One measure, from one row a measurement without missing values.
 
     Returns:
+        None, and a warning, where measurements vary so little within the groups that no model can be fitted. Else
         ``p``; ``effect``, the difference in standard deviations of a measurement, or the share of the variance that
         more than two groups explain (Nakagawa and Schielzeth 2013); ``between_people``, the share of the other
         variance that lies between people; of two groups ``difference`` and ``interval_95``.
@@ -50,12 +52,22 @@ def mixed_test(rows: pl.DataFrame, measure: str, by: str, person: str, groups: l
     number = rows[by].replace_strict({g: i for i, g in enumerate(groups)}, return_dtype=pl.Int64).to_numpy()
     who = np.unique(rows[person].to_numpy(), return_inverse=True)[1]
     design = np.column_stack([np.ones(len(y)), *(number == k for k in range(1, len(groups)))]).astype(np.float64)
-    scale = y.std()
-    beta, covariance, between, within = _fitted((y - y.mean()) / scale, design, who, measure)
-    wide = len(groups) - 1
+    scale, wide = y.std(), len(groups) - 1
+    try:
+        beta, covariance, between, within = _fitted((y - y.mean()) / scale, design, who, measure)
+        wald = float(beta[1:] @ np.linalg.solve(covariance[1:, 1:], beta[1:])) / wide
+    except np.linalg.LinAlgError:
+        within = wald = 0.0
+    if not within > _LEAST or not np.isfinite(wald):
+        warnings.warn(
+            f"{measure} hardly varies within the groups, so no mixed model of it can be fitted and it is left out; "
+            "compare without --model mixed to see it",
+            MotetWarning,
+            stacklevel=4,
+        )
+        return None
     crossed = len(rows.select(by, person).unique()) > len(np.unique(who))
     freedom = len(y) - len(np.unique(who)) - wide if crossed else len(np.unique(who)) - len(groups)
-    wald = float(beta[1:] @ np.linalg.solve(covariance[1:, 1:], beta[1:])) / wide
     total = between + within
     explained = float((design @ beta).var())
     found: dict[str, Any] = {

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetWarning
 from motet.core.files import refuse_existing
 from motet.data.archive import MotionArchive
 from motet.use.predict import write_table
 from motet.use.segment import embedded, looker, moments, still
-from motet.use.signals import Layout
+from motet.use.signals import Layout, present
 
 COLUMNS = ("recording", "start", "end", "distance")
 PARTS = 8  # parts of the example that are compared one by one, in order
 _SMOOTH = 0.4  # seconds
 _PAIRS = 20_000
+_THERE = 0.5  # of a stretch must have been recorded
 
 
 def search(
@@ -46,7 +48,8 @@ def search(
         overwrite: replace a file that is there.
 
     Raises:
-        ConfigError: no such clip, an interval that it does not have, or unknown features.
+        ConfigError: no such clip, an interval that it does not have or in which nothing was recorded, or unknown
+            features.
         RunError: features of a folder that is no run.
     """
     if out is not None:
@@ -58,11 +61,20 @@ def search(
     row, first, last = _example(source, like, layout)
     floor = still(source)
     look = looker(source, features, lambda frames: moments(frames, layout, _SMOOTH, lags=(), floor=floor))
-    z = embedded([look(source.clip(i)) for i in range(len(source))])
+    seen, there = [], []
+    for frames in map(source.clip, range(len(source))):
+        seen.append(look(frames))
+        there.append(present(frames)[layout.centres(len(frames))])
+    z = embedded(seen)
     long = last - first
+    if there[row][first:last].mean() < _THERE:
+        raise ConfigError(f"--like {like}: nothing was recorded in most of that; take another moment")
     parts = np.linspace(0, long, PARTS + 1)[:-1].astype(np.int64) + long // (2 * PARTS)
     wanted = z[row][first + parts]
-    distances = [_distances(x, wanted, parts, long) for x in z]
+    distances = [
+        np.where(_share(t, long) < _THERE, np.inf, _distances(x, wanted, parts, long))
+        for x, t in zip(z, there, strict=True)
+    ]
     scale = _typical(z, parts, long)
     if row < len(distances):  # not the example itself
         low = max(0, first - long // 2)
@@ -73,6 +85,12 @@ def search(
         rows.append((source.clips["name"][record], at * step, end, float(np.sqrt(distance) / scale)))
     kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Float64), strict=True))
     table = pl.DataFrame(rows, schema=kinds, orient="row")
+    if not rows:
+        warnings.warn(
+            f"--like {like}: no other stretch is {long * step:.3g} s long; take a part of it, CLIP:START-END",
+            MotetWarning,
+            stacklevel=2,
+        )
     if out is not None:
         write_table(table, out)
     return table
@@ -108,6 +126,12 @@ def _distances(
         for part, target in zip(parts, wanted, strict=True):
             found += ((x[part : part + count] - target) ** 2).mean(axis=1) / len(parts)
     return found
+
+
+def _share(there: npt.NDArray[np.bool_], long: int) -> npt.NDArray[np.float64]:
+    """(n,) share of the stretch from each tick in which anything was recorded; empty where none fits."""
+    total = np.concatenate([[0], np.cumsum(there)])
+    return np.asarray((total[long:] - total[: max(0, len(total) - long)]) / long, dtype=np.float64)
 
 
 def _typical(z: list[npt.NDArray[np.float64]], parts: npt.NDArray[np.int64], long: int) -> float:
