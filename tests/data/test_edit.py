@@ -204,7 +204,7 @@ def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
 
 def test_labels_along_time_from_a_file_and_back(archive: MotionArchive, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("recording,start,end,label\na,0,1,up\nb,1,2,down\n")
-    assert labelled(archive, tmp_path / "t.csv", "posture") == 2
+    assert labelled(archive, tmp_path / "t.csv", "posture") == {"posture": 2}
     with pytest.raises(ConfigError, match="has labels of a already; pass --overwrite"):
         labelled(archive, tmp_path / "t.csv", "posture")
     (tmp_path / "late.csv").write_text("recording,start,end,label\na,3,9,up\n")

@@ -51,7 +51,7 @@ def test_a_track_of_several_raters_comes_back_as_it_was(archive: MotionArchive, 
     archive.tracks.save("gait", rows)
     folder = archive.path.parent / form
     export(archive, folder, form=form, track="gait")
-    assert labelled(archive, folder, "again") == len(rows)
+    assert labelled(archive, folder, "again") == {"again": len(rows)}
     wanted = rows.with_columns(certainty=None) if form == "audacity" else rows
     order = ["recording", "start", "end", "rater"]
     assert archive.tracks["again"].sort(order).rows() == wanted.sort(order).rows()
@@ -86,7 +86,7 @@ def test_raters_are_added_to_a_track_one_by_one(tmp_path: Path, capsys: pytest.C
     (tmp_path / "a (bo).txt").write_text("0\t2\tsit\n")
     add = ["data", "label", str(archive.path), str(tmp_path / "a.txt"), "--track", "posture"]
     assert main([*add, "--rater", "kim"]) == 0
-    assert labelled(archive, tmp_path / "a (bo).txt", "posture", rater="nobody") == 1
+    assert labelled(archive, tmp_path / "a (bo).txt", "posture", rater="nobody") == {"posture": 1}
     both = [row("a", 0, 1, "walk", "kim"), row("a", 0, 2, "sit", "bo")]
     assert MotionArchive.open(archive.path).tracks["posture"].equals(table(both))
     capsys.readouterr()
@@ -100,11 +100,38 @@ def test_raters_are_added_to_a_track_one_by_one(tmp_path: Path, capsys: pytest.C
 def test_nothing_is_written_where_one_of_several_tracks_is_wrong(tmp_path: Path) -> None:
     archive = recordings(tmp_path / "a.motet")
     (tmp_path / "a.csv").write_text("frame,arm,leg\n" + "0,up,kick\n" * 40)
-    assert labelled(archive, tmp_path / "a.csv", "limb") == 2
+    assert labelled(archive, tmp_path / "a.csv", "limb") == {"limb arm": 1, "limb leg": 1}
     assert [n for n in archive.tracks if n != "activity"] == ["limb arm", "limb leg"]
-    (tmp_path / "b.csv").write_text("frame,arm,leg\n" + "0,up,\n" * 40 + "0,,kick\n" * 5)
-    with pytest.raises(DataError, match="lies outside the recording"):
-        labelled(archive, tmp_path / "b.csv", "late")
-    assert not [n for n in archive.tracks if n.startswith("late")]
+    archive.tracks.save("late leg", [row("a", 0, 1, "kick")])
+    with pytest.raises(ConfigError, match="'late leg' has labels of a already"):
+        labelled(archive, tmp_path / "a.csv", "late")
+    assert "late arm" not in archive.tracks
     with pytest.raises(ConfigError, match="has labels of a already"):
         labelled(archive, tmp_path / "a.csv", "limb")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("up\nup\n", "one label a frame needs 40 lines, it has 2"),
+        ("recording,from_,until,what_\na,0,1,up\n", "one label a frame needs 40 lines, it has 1"),
+        ("x,y\n" + "0.51,-1.5\n" * 40, "column 'x' has 0.51, which is no label"),
+        ("recording,start,end,label\n", "has no labels"),
+        ("<html>" + "x" * 200_000, "is no file of labels .field larger"),
+        ("recording,start,end,label\na,0,1,up,down\n", "line 2: 5 cells under 4 columns"),
+    ],
+)
+def test_what_is_no_file_of_labels_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        labelled(archive, tmp_path / "a.csv", "k")
+    assert list(archive.tracks) == ["activity"]
+
+
+@pytest.mark.parametrize("text", ["up\n" * 40, "mine\n" + "up\n" * 40 + "\n", "label\n" + "up\n" * 39 + "\n"])
+def test_one_label_a_frame_may_have_a_header(tmp_path: Path, text: str) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "a.csv").write_text(text)
+    assert labelled(archive, tmp_path / "a.csv", "k") == {"k": 1}
+    assert set(archive.tracks["k"]["label"]) == {"up"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data.track_files import WRITERS, read, write
 from motet.data.tracks import table
 
@@ -37,6 +37,7 @@ def put(tmp_path: Path, name: str, text: str) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.* 1 POINT event left out")
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -69,6 +70,12 @@ def put(tmp_path: Path, name: str, text: str) -> Path:
             "o\t\trear\tSTOP\t2\n",
             [row("o", 1, 2, "rear")],
         ),
+        (
+            "d.csv",
+            "Observation id,w1,,\nMedia file(s),,,\n,,,\nTime,Subject,Behavior,Status\n1,,rear,START\n2,,rear,STOP\n",
+            [row("w1", 1, 2, "rear")],
+        ),
+        ("e.csv", "recording,from,to,what\nr1,0,5,sit\n", [row("r1", 0, 5, "sit")]),
     ],
 )
 def test_tables_are_read_as_they_are_meant(tmp_path: Path, name: str, text: str, expected: list[Any]) -> None:
@@ -146,3 +153,11 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         read(tmp_path / "a.csv")
     with pytest.raises(ConfigError, match="no form 'excel'"):
         read(tmp_path / "a.csv", form="excel")
+
+
+def test_points_of_boris_are_left_out_and_said(tmp_path: Path) -> None:
+    text = "Observation id,Subject,Behavior,Behavior type,Start (s),Stop (s)\no,,rear,STATE,1,2\no,,sniff,POINT,2,2\n"
+    with pytest.warns(MotetWarning, match="1 POINT event left out"):
+        assert read(put(tmp_path, "a.csv", text)) == {"": [row("o", 1, 2, "rear")]}
+    with pytest.raises(DataError, match="has POINT events only"):
+        read(put(tmp_path, "a.csv", text.replace("STATE", "POINT")))

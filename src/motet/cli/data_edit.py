@@ -181,8 +181,9 @@ def data_label(args: Sequence[str]) -> int:
         return _said(given, relabelled(given.archive, given.out, given.table, overwrite=given.overwrite))
     archive = MotionArchive.open(given.archive)
     added = labelled(archive, given.table, track=str(given.track), **given.others("archive", "table", "out", "track"))
-    facts = {"archive": str(archive.path), "track": given.track, "intervals": added}
-    return given.done(f"{archive.path}: track {given.track}, {counted(added, 'interval')}", facts)
+    facts = {"archive": str(archive.path), "track": given.track, "intervals": sum(added.values()), "tracks": added}
+    said = "; ".join(f"track {name}, {counted(count, 'interval')}" for name, count in added.items())
+    return given.done(f"{archive.path}: {said}", facts)
 
 
 @dataclass

@@ -26,7 +26,7 @@ def labelled(
     recording: str | None = None,
     rater: str | None = None,
     overwrite: bool = False,
-) -> int:
+) -> dict[str, int]:
     """Add files of labels to an archive as a label track; where they name several tracks, as ``TRACK name`` each.
 
     Args:
@@ -40,11 +40,12 @@ def labelled(
         overwrite: replace labels of the same recordings by the same raters; all others are kept.
 
     Returns:
-        Intervals added.
+        Intervals added to each track.
 
     Raises:
         ConfigError: the track has labels of these recordings by these raters already.
-        DataError: names the first interval that does not fit its recording; nothing is written.
+        DataError: names the first interval that does not fit its recording, or says that there is none; nothing is
+            written.
     """
     files = [Path(path)]
     if files[0].is_dir():
@@ -52,22 +53,27 @@ def labelled(
         if not files:
             raise DataError(f"{path} is a folder without files of labels")
     known, found = track_files.file_names(archive.clips["name"]), dict[str, list[dict[str, Any]]]()
+    frames = dict(zip(archive.clips["name"], archive.lengths.tolist(), strict=True))
     for file in files:
-        for name, rows in track_files.read(file, form=form, fps=archive.fps).items():
+        own = frames.get(recording or track_files.named_by(file.stem, known)[0])
+        for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own).items():
             for row in rows:
                 about, by = track_files.named_by(row["recording"], known)
                 named = {"recording": recording or about, "rater": row.get("rater") or by or rater}
                 found.setdefault(name, []).append(row | named)
     several = len({name for name in found if name}) > 1
     fresh: dict[str, list[dict[str, Any]]] = {}
+    if not any(found.values()):
+        raise DataError(f"{path} has no labels; nothing is added")
     for name, rows in found.items():
         fresh.setdefault(f"{track} {name}" if several and name not in ("", track) else track, []).extend(rows)
+    added = {own: len(rows) for own, rows in fresh.items()}
     for own, rows in fresh.items():
         rows += _others(archive, own, rows, overwrite)
         check(table(rows), archive.tracks.durations, str(path), frame=1 / rate(archive))
     for own, rows in fresh.items():
         archive.tracks.save(own, rows, where=str(path))
-    return sum(map(len, found.values()))
+    return added
 
 
 def _others(archive: MotionArchive, track: str, rows: list[dict[str, Any]], overwrite: bool) -> list[dict[str, Any]]:

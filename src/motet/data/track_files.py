@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted, file_name, from_cell
 from motet.data.clip_table import csv_text
 from motet.data.tracks import intervals
@@ -28,8 +29,8 @@ CERTAINTY = "certainty"
 """of ELAN: ends the names of tiers that hold how certain the annotations of another tier are."""
 _COLUMNS = {
     "recording": ("recording", "file", "clip", "name", "observation id", "media file name", "media"),
-    "start": ("start", "start (s)", "begin", "onset", "start_s", "start time", "begin time - ss.msec"),
-    "end": ("end", "end (s)", "stop", "stop (s)", "offset", "end_s", "end time", "end time - ss.msec"),
+    "start": ("start", "start (s)", "begin", "onset", "start_s", "start time", "begin time - ss.msec", "from"),
+    "end": ("end", "end (s)", "stop", "stop (s)", "offset", "end_s", "end time", "end time - ss.msec", "to"),
     "label": (
         "label",
         "behavior",
@@ -42,6 +43,7 @@ _COLUMNS = {
         "value",
         "state",
         "repetition",
+        "what",
     ),
     "rater": ("rater", "annotator", "observer", "coder", "annotated by"),
     "certainty": ("certainty", "confidence", "probability"),
@@ -51,13 +53,16 @@ _COLUMNS = {
 }
 
 
-def read(path: str | Path, *, form: str | None = None, fps: float | None = None) -> dict[str, Rows]:
+def read(
+    path: str | Path, *, form: str | None = None, fps: float | None = None, frames: int | None = None
+) -> dict[str, Rows]:
     """Labels of a file by track; tracks without a name of their own are called ``""``.
 
     Args:
         path: the file.
         form: one of :data:`FORMS`; by the file's ending and content by default.
         fps: frames per second, for one label a frame.
+        frames: of the recording that the file is about: one label a frame must be as many; any number by default.
 
     Returns:
         Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``,
@@ -77,7 +82,10 @@ def read(path: str | Path, *, form: str | None = None, fps: float | None = None)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
     chosen = form or _guess(path, text)
-    return FORMS[chosen](path, text, fps)
+    try:
+        return _frames(path, text, fps, frames) if chosen == "frames" else FORMS[chosen](path, text, fps)
+    except csv.Error as error:
+        raise DataError(f"{path} is no file of labels ({error})") from error
 
 
 def _guess(path: Path, text: str) -> str:
@@ -86,10 +94,23 @@ def _guess(path: Path, text: str) -> str:
     first = next((line for line in text.splitlines() if line.strip()), "")
     if re.fullmatch(r"\s*[\d.]+\t[\d.]+(\t.*)?", first):
         return "audacity"
-    names = {cell.strip().lower() for cell in re.split(r"[,;\t]", first)}
-    if names & {"behavior", "behaviour"} and names & {"observation id", "subject", "status", "behavior type"}:
+    if _boris_header(text.splitlines()) is not None:
         return "boris"
-    return "table" if names & set(_COLUMNS["start"]) else "frames"
+    return "table" if _names(first) & set(_COLUMNS["start"]) else "frames"
+
+
+def _names(line: str) -> set[str]:
+    return {cell.strip(' "').lower() for cell in re.split(r"[,;\t]", line)}
+
+
+def _boris_header(lines: Sequence[str], most: int = 60) -> int | None:
+    """Where the header of a table of BORIS lies: below the facts about the observation, where it has some."""
+    needed = {"observation id", "subject", "status", "behavior type"}
+    for at, line in enumerate(lines[:most]):
+        names = _names(line)
+        if names & {"behavior", "behaviour"} and names & needed:
+            return at
+    return None
 
 
 def _table(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
@@ -101,12 +122,32 @@ def _table(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
 
 def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     """Aggregated events (a start and a stop in each row), or tabular events (START and STOP in rows of their own)."""
-    records = list(_records(path, text, need=("label",)))
+    lines = text.splitlines(keepends=True)
+    at = _boris_header(lines) or 0
+    named = re.search(r'^"?observation id"?[,;\t]\s*"?([^",;\t\r\n]+)', "".join(lines[:at]), re.I | re.M)
+    about = {"recording": named[1].strip()} if named else {}
+    records = [(n, about | cells) for n, cells in _records(path, "".join(lines[at:]), need=("label",), before=at)]
     # newer versions of BORIS say START and STOP in the column of the behaviour's kind
     kinds = {cells.get("kind", "").upper() for _, cells in records}
     column = "kind" if {"START", "STOP"} & kinds else "status"
-    if records and column not in records[0][1]:
-        return _table(path, text, fps)
+    states = [one for one in records if "POINT" not in (one[1].get(c, "").upper() for c in ("kind", "status"))]
+    points = len(records) - len(states)
+    if points and not states:
+        raise DataError(
+            f"{path} has POINT events only, which last no time; make them state events, or write their ends"
+        )
+    if points:
+        left = f"{path}: {counted(points, 'POINT event')} left out, for points last no time"
+        warnings.warn(left, MotetWarning, stacklevel=2)
+    if states and column in states[0][1]:
+        return {"": _started(path, states, column)}
+    if states and not {"start", "end"} <= set(states[0][1]):
+        raise DataError(f"{path} has no columns Start (s) and Stop (s), and none that says START and STOP")
+    return {"": [_row(path, n, cells, cells["start"], cells["end"]) for n, cells in states]}
+
+
+def _started(path: Path, records: Sequence[tuple[int, dict[str, str]]], column: str) -> Rows:
+    """Intervals of events that say START and STOP in a column."""
     rows: Rows = []
     running: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
     for line, cells in records:
@@ -122,7 +163,7 @@ def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     if running:
         line, cells = next(iter(running.values()))
         raise DataError(f"{path}, line {line}: {cells['label']!r} starts and never stops; add its STOP")
-    return {"": rows}
+    return rows
 
 
 def _audacity(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
@@ -137,27 +178,45 @@ def _audacity(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     return {"": rows}
 
 
-def _frames(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
+def _frames(path: Path, text: str, fps: float | None, frames: int | None = None) -> dict[str, Rows]:
     """One label a line, or a table with a column per track and a row per frame."""
     if fps is None:
         raise ConfigError(f"{path} has one label a frame: its frame rate is needed (--fps)")
     records = list(_cells(text))
     if not records:
         raise DataError(f"{path} is empty")
-    if len(records[0]) == 1:
-        header = records[0][0].strip().lower() in _COLUMNS["label"]
-        columns = {"": [row[0].strip() if row else "" for row in records[header:]]}
-    else:
-        names = [name.strip() for name in records[0]]
-        wrong = next((n for n, row in enumerate(records, 1) if row and len(row) != len(names)), None)
-        if wrong is not None:
+    single = len(records[0]) <= 1
+    header = not single or (bool(records[0]) and records[0][0].strip().lower() in _COLUMNS["label"])
+    if frames is not None:
+        while len(records) > frames + header and not any(cell.strip() for cell in records[-1]):
+            records.pop()
+        header |= len(records) == frames + 1
+        if len(records) != frames + header:
             raise DataError(
-                f"{path}, line {wrong}: {counted(len(records[wrong - 1]), 'cell')} under "
-                f"{counted(len(names), 'column')}"
+                f"{path}: intervals need columns start, end and label; one label a frame needs "
+                f"{counted(frames, 'line')}, it has {len(records) - header}"
             )
-        taken = [i for i, name in enumerate(names) if name.lower() not in ("frame", "time", "timestamp", "index", "")]
-        columns = {names[i]: [row[i].strip() if row else "" for row in records[1:]] for i in taken}
+    columns = {"": [row[0].strip() if row else "" for row in records[header:]]} if single else _columns(path, records)
+    for name, labels in columns.items():
+        number = next((label for label in labels if re.fullmatch(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", label, re.I)), None)
+        if number is not None:
+            what = f"column {name!r} has" if name else "it has"
+            raise DataError(f"{path}: intervals need columns start, end and label; {what} {number}, which is no label")
     return {name: intervals(path.stem, labels, fps) for name, labels in columns.items()}
+
+
+def _columns(path: Path, records: Sequence[list[str]]) -> dict[str, list[str]]:
+    """Columns of labels by their names."""
+    names = [name.strip() for name in records[0]]
+    wrong = next((n for n, row in enumerate(records, 1) if row and len(row) != len(names)), None)
+    if wrong is not None:
+        raise DataError(f"{path}, line {wrong}: {_too_many(records[wrong - 1], names)}")
+    taken = [i for i, name in enumerate(names) if name.lower() not in ("frame", "time", "timestamp", "index", "")]
+    return {names[i]: [row[i].strip() if row else "" for row in records[1:]] for i in taken}
+
+
+def _too_many(cells: Sequence[str], names: Sequence[str]) -> str:
+    return f"{counted(len(cells), 'cell')} under {counted(len(names), 'column')}"
 
 
 def _elan(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
@@ -216,8 +275,8 @@ def _cells(text: str) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=max("\t;,", key=text.partition("\n")[0].count))
 
 
-def _records(path: Path, text: str, *, need: Sequence[str]) -> Iterable[tuple[int, dict[str, str]]]:
-    """Rows of a table by the meaning of their columns, with line numbers."""
+def _records(path: Path, text: str, *, need: Sequence[str], before: int = 0) -> Iterable[tuple[int, dict[str, str]]]:
+    """Rows of a table by the meaning of their columns, with line numbers; ``before`` lines of the file come first."""
     reader = _cells(text)
     header = [cell.strip().lower() for cell in next(reader, [])]
     place: dict[str, int] = {}
@@ -231,11 +290,14 @@ def _records(path: Path, text: str, *, need: Sequence[str]) -> Iterable[tuple[in
             f"{path} has no column {' or '.join(_COLUMNS[missing[0]][:3])}; it has {', '.join(header)[:200]}"
         )
     for cells in reader:
+        if any(cell.strip() for cell in cells[len(header) :]):
+            wrong = _too_many(cells, header)
+            raise DataError(f"{path}, line {before + reader.line_num}: {wrong}; put a cell with a comma in quotes")
         if any(cell.strip() for cell in cells):
             found = {m: from_cell(cells[i].strip()) if i < len(cells) else "" for m, i in place.items()}
             if "label" in found:
                 found["label"] = _own(header[place["label"]], found["label"])
-            yield reader.line_num, found
+            yield before + reader.line_num, found
 
 
 def _own(column: str, cell: str) -> str:
