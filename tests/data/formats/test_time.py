@@ -156,3 +156,74 @@ def test_times_that_count_frames_are_no_seconds(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table(["3", "4", "6"], 3))
     archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False)
     assert (archive.fps, archive.lengths.tolist()) == (None, [4])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([0.0, 0.02, 0.1, 0.15, 0.2, 0.3]),
+    st.sampled_from([0.0, 0.004, 0.05]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([None, 30.0, 49.0, 50.0]),
+)
+def test_no_moment_is_off_by_more_than_a_frame(
+    seed: int, jitter: float, lost: float, slower: int, wanted: float | None
+) -> None:
+    """Stamps at 50 Hz that jitter (in frames), lose samples, change their rate; each row holds its own time."""
+    random, rows = np.random.default_rng(seed), 3000
+    exact = np.concatenate([np.arange(rows) / 50, rows / 50 + np.arange(rows) / 50 * slower])
+    times = np.sort(exact + random.normal(0, jitter / 50, len(exact)))
+    times = times[random.random(len(times)) >= lost]
+    timing = _time.of_stamps(times, "a.csv")
+    frames = np.zeros((timing.count, 1, 1, 1))
+    frames[timing.place, 0, 0, 0] = 1 + times - times[0]
+    out = _time.brought(frames, None, timing, wanted)[0][:, 0, 0, 0]
+    fps = wanted or timing.fps or 0.0
+    assert abs(len(out) / fps - (times[-1] - times[0]) - 1 / fps) <= 1.5 / min(50, fps)
+    there = out > 0
+    assert there.all() or (lost and timing.moments is None)
+    assert np.abs(out[there] - 1 - np.flatnonzero(there) / fps).max() < (1 + 5 * jitter) / 50
+    assert slower > 1 or timing.fps == 50 or (jitter > 0.2 and timing.moments is not None)
+
+
+@pytest.mark.parametrize(("jitter", "lost"), [(0.0, 250), (0.002, 250), (0.002, 0), (0.004, 0)])
+def test_lost_and_late_samples_leave_the_rate_alone(jitter: float, lost: int) -> None:
+    times = np.arange(30_000) / 50 + np.random.default_rng(0).normal(0, jitter, 30_000)
+    times = times[np.arange(30_000) % lost != 17] if lost else np.sort(times)
+    found = _time.of_stamps(times, "a")
+    assert found.fps == 50
+    if jitter < 0.003:
+        assert (found.moments, found.count, len(found.gaps)) == (None, 30_000, 120 if lost else 0)
+
+
+@pytest.mark.parametrize("fps", [None, 25.0])
+def test_a_table_whose_rate_changes_is_resampled_and_says_so(tmp_path: Path, fps: float | None) -> None:
+    times = [*np.arange(100) / 50, *(2 + np.arange(50) / 25)]
+    (tmp_path / "a.csv").write_text(table([f"{t:.3f}" for t in times], 150))
+    with pytest.warns(MotetNote, match=r"stamps of a\.csv keep no rate .* interpolated at \d+ a second"):
+        archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False, fps=fps)
+    assert archive.fps is not None
+    assert archive.lengths[0] / archive.fps == pytest.approx(4, abs=0.05)
+    assert archive.clip(0).any(axis=(1, 2, 3)).all()
+
+
+def test_numbers_that_contradict_irregular_stamps_give_way() -> None:
+    numbers = np.arange(150.0)
+    changing = np.concatenate([np.arange(100) / 50, 2 + np.arange(50) / 25])
+    assert _time.of_both(numbers, changing, "a").moments is not None
+    late = np.arange(150) / 50 + np.random.default_rng(1).normal(0, 0.004, 150)
+    found = _time.of_both(numbers, late, "a")
+    assert (found.fps, found.moments, found.count) == (50, None, 150)
+
+
+def test_stamps_that_a_clock_of_a_sensor_repeats(tmp_path: Path) -> None:
+    stamps = np.arange(200) * 10
+    stamps[20:200:20] -= 10  # every twentieth sample is stamped as the one before it
+    lines = ["time,acc_x,acc_y,acc_z", *[f"{t / 1000:.2f},{i}.0,1.0,1.0" for i, t in enumerate(stamps)]]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False)
+    x = archive.clip(0)[:, 0, 0, 0]
+    assert (archive.fps, len(x), x[19]) == (100, 200, 19.5)
+    (tmp_path / "b.csv").write_text(table(["0.00", "0.04", "0.04", "0.08", "0.12"], 5))
+    with pytest.raises(DataError, match=r"line 4: a second row with the same time; tell people with --person or"):
+        import_dataset("csv", tmp_path / "b.csv", tmp_path / "other", progress=False)

@@ -1,8 +1,9 @@
 """Time: from stamps or frame numbers to a rate and the place of each row, and from one rate to another.
 
 Every reader whose files have stamps or numbers of frames asks here, so that one rule holds for all: the rate is that
-of the whole recording (rounded stamps do not bias it), what is missing between two frames becomes absent frames, and
-recordings of different rates are refused unless they are to be resampled.
+of the whole recording (rounded stamps do not bias it), a row lies where its stamp is on that clock, what is missing
+between two frames becomes absent frames, and recordings of different rates are refused unless they are to be resampled.
+Stamps that keep no rate, as they jitter or the rate changes, are resampled as :mod:`motet.data.timing` does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.data.timing import LONGEST_GAP as LONGEST_HOLE
+from motet.data.timing import clock
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -35,6 +38,8 @@ IRREGULAR = 0.2  # share of such steps beyond which stamps are irregular and onl
 SLOWEST = 2.0  # seconds between two rows that are no longer believed
 JITTER = 0.05  # relative differences of rates between recordings with irregular stamps
 PAUSE = 10.0  # usual steps that are a gap in irregular stamps
+ALIGNED = 0.12  # root mean square of frames by which stamps may be off those of a rate
+LOOSE = 0.005  # relative difference of the rate that irregular stamps are resampled at
 LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for each frame that is there
 LONGEST_SHARE = 20
 _NAMED_UNIT = re.compile(
@@ -53,6 +58,8 @@ class Timing:
         count: number of frames.
         gaps: (frame before, absent frames) of each gap.
         error: relative uncertainty of the rate.
+        moments: (count,) seconds of frames that keep no rate, to be resampled (:func:`spread`, :func:`brought`); else
+            None.
     """
 
     fps: float | None
@@ -60,6 +67,7 @@ class Timing:
     count: int
     gaps: tuple[tuple[int, int], ...] = ()
     error: float = 0.0
+    moments: Array | None = None
 
 
 def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit | None = None) -> Array:
@@ -156,8 +164,8 @@ def of_stamps(times: Array, where: str | Path) -> Timing:
     """Rate and places of rows stamped with seconds, in any order; rows of one stamp are one frame.
 
     The usual step is the slope of the stamps over the numbers of their frames (least squares), so that rounding of
-    single stamps does not matter. Gaps are of whole steps. Where many steps are irregular, as
-    between samples of a phone, rows keep their order and only pauses are gaps.
+    single stamps does not matter. Steps are whole; where they add up to another time than the stamps say, each row
+    lies at the frame of that clock that is nearest to its stamp. Where no clock fits, the rows keep their stamps.
 
     Raises:
         DataError: a stamp is missing, or a gap is longer than the recording could be.
@@ -168,9 +176,33 @@ def of_stamps(times: Array, where: str | Path) -> Timing:
     steps = np.diff(distinct)
     if not len(steps):
         return Timing(None, np.zeros(len(times), np.int64), 1)
-    quantum = _resolution(distinct)
-    step = float(np.median(steps))
-    limit = GAP
+    quantum, usual = _resolution(distinct), float(np.median(steps))
+    step, limit = _usual_step(steps, usual, quantum)
+    gap = steps > limit * step + quantum
+    if limit == GAP:
+        step = _slope(distinct, np.concatenate([[0], np.cumsum(gap)])) or step
+    places = np.concatenate([[0], np.cumsum(np.where(gap, np.maximum(np.round(steps / step), 2), 1))])
+    _check_gaps(places, where, [f"{t - distinct[0]:.4g} s" for t in distinct[:-1][gap]], gap)
+    exact, allowed = limit == GAP, max(3 * ALIGNED, quantum / step / 2 + ALIGNED)
+    if not _agree(distinct, places, step, 3 * ALIGNED):
+        tried = [_aligned(distinct, guess, first) for guess in (step, usual) for first in (8, 24, 72)]
+        found, on, off = min(tried, key=lambda f: f[2].std())
+        if _one_each(on) and (off.std() < ALIGNED or float(np.abs(off).max()) < min(allowed, 0.45)):
+            step, places, exact = found, on, True
+        elif not _agree(distinct, places, step, allowed if gap.any() else 1.0):
+            step = found if off.std() < 2 * ALIGNED else _usual_step(steps, usual, quantum, PAUSE)[0]
+            fps = tidy_rate(1 / step, LOOSE)
+            return Timing(fps, inverse.astype(np.int64), len(distinct), error=JITTER, moments=distinct)
+    more = np.diff(places).astype(np.int64) - 1
+    gaps = tuple((int(places[i]), int(more[i])) for i in np.flatnonzero(more))
+    error = max(quantum / float(steps[more == 0].sum() or step), 0.0 if exact else JITTER)
+    fps = tidy_rate(1 / step, error / 2 if exact else 0)
+    return Timing(fps, places[inverse].astype(np.int64), int(places[-1]) + 1, gaps, error)
+
+
+def _usual_step(steps: Array, usual: float, quantum: float, limit: float = GAP) -> tuple[float, float]:
+    """Mean of the steps that are no gaps, and beyond how many of them a step is a gap."""
+    step = usual
     for _ in range(20):
         gap = steps > limit * step + quantum
         if limit == GAP and gap.mean() > IRREGULAR and gap.sum() > FEW:
@@ -180,16 +212,44 @@ def of_stamps(times: Array, where: str | Path) -> Timing:
         if now == step:
             break
         step = now
-    gap = steps > limit * step + quantum
-    if limit == GAP:
-        step = _slope(distinct, np.concatenate([[0], np.cumsum(gap)])) or step
-    more = np.where(gap, np.maximum(np.round(steps / step), 2), 1).astype(np.int64)
-    places = np.concatenate([[0], np.cumsum(more)])
-    _check_gaps(places, where, [f"{t - distinct[0]:.4g} s" for t in distinct[:-1][gap]], gap)
-    gaps = tuple((int(places[i]), int(more[i]) - 1) for i in np.flatnonzero(gap))
-    error = max(quantum / float(steps[~gap].sum() or step), 0.0 if limit == GAP else JITTER)
-    fps = tidy_rate(1 / step, error / 2 if limit == GAP else 0)
-    return Timing(fps, places[inverse].astype(np.int64), int(places[-1]) + 1, gaps, error)
+    return step, limit
+
+
+def _agree(times: Array, places: Array, step: float, most: float) -> bool:
+    """Whether frames of a constant rate lie no further than ``most`` frames from the stamps."""
+    off = (times - times[0]) / step - places
+    return bool(np.abs(off - np.median(off)).max() <= most)
+
+
+def _aligned(times: Array, step: float, first: int) -> tuple[float, Array, Array]:
+    """Step of the clock that rising stamps lie on, the frame nearest to each, and how many frames it is off.
+
+    A line through the ``first`` stamps says where the next half as many lie, and so on.
+    """
+    start, count = float(times[0]), min(first, len(times))
+    while True:
+        places = np.round((times[:count] - start) / step)
+        step = _slope_over(places, times[:count]) or step
+        start = float(times[0] + (times[:count] - times[0]).mean() - step * places.mean())
+        if count == len(times):
+            break
+        count = min(count + count // 2, len(times))
+    exact = (times - start) / step
+    places = np.round(exact)
+    return step, places - places[0], exact - places
+
+
+def _slope_over(places: npt.NDArray[Any], times: Array) -> float:
+    """Seconds from frame to frame (least squares); 0 where there is no telling."""
+    centred = places - places.mean()
+    square = float(centred @ centred)
+    return max(0.0, float(centred @ (times - times[0])) / square) if square else 0.0
+
+
+def _one_each(places: Array) -> bool:
+    """Whether each row has a frame of its own and few frames are missing."""
+    steps = np.diff(places)
+    return bool((steps >= 1).all() and ((steps > 1).mean() <= IRREGULAR or (steps > 1).sum() <= FEW))
 
 
 def of_both(numbers: Array, times: Array | None, where: str | Path) -> Timing:
@@ -201,6 +261,11 @@ def of_both(numbers: Array, times: Array | None, where: str | Path) -> Timing:
     if times is None:
         return found
     stamped = of_stamps(times, where)
+    if stamped.moments is not None:
+        step = _slope_over(found.place, times)
+        if step and _agree(times, found.place - found.place[0], step, 1.0):
+            return replace(found, fps=tidy_rate(1 / step, LOOSE), error=stamped.error)
+        return stamped if len(np.unique(numbers)) == stamped.count else replace(found, fps=stamped.fps, error=JITTER)
     if stamped.count > found.count and len(np.unique(numbers)) == len(np.unique(times)):
         return stamped
     if stamped.count >= found.count or stamped.fps is None:
@@ -303,7 +368,9 @@ def spread(timing: Timing, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(frames, …) of (rows, …) at their places; zero where no row is."""
     out = np.zeros((timing.count, *rows.shape[1:]), dtype=rows.dtype)
     out[timing.place] = rows
-    return out
+    if timing.moments is None or not timing.fps:
+        return out
+    return _on_clock(out if out.ndim > 2 else out[..., None], timing.moments, timing.fps).reshape(-1, *rows.shape[1:])
 
 
 def resample(frames: npt.NDArray[Any], rate: float, wanted: float, *, absent: bool = True) -> npt.NDArray[Any]:
@@ -314,7 +381,11 @@ def resample(frames: npt.NDArray[Any], rate: float, wanted: float, *, absent: bo
     """
     count = int((len(frames) - 1) * wanted / rate + 1e-6) + 1
     at = np.minimum(np.arange(count) * (rate / wanted), len(frames) - 1)
-    at = np.where(np.abs(at - np.round(at)) < 1e-9, np.round(at), at)
+    return _between(frames, np.where(np.abs(at - np.round(at)) < 1e-9, np.round(at), at), absent)
+
+
+def _between(frames: npt.NDArray[Any], at: Array, absent: bool = True) -> npt.NDArray[Any]:
+    """(n, …, C) at fractions of frames."""
     low = np.floor(at).astype(np.int64)
     high = np.minimum(low + 1, len(frames) - 1)
     part = (at - low).reshape(-1, *[1] * (frames.ndim - 1))
@@ -323,17 +394,38 @@ def resample(frames: npt.NDArray[Any], rate: float, wanted: float, *, absent: bo
     return np.where(both, frames[low] * (1 - part) + frames[high] * part, 0)
 
 
+def _on_clock(frames: npt.NDArray[Any], moments: Array, wanted: float) -> npt.NDArray[Any]:
+    """(T', …, C) at ``wanted`` frames/s of frames with stamps of their own; absent in longer holes, at any rate."""
+    at = np.interp(clock([moments], wanted), moments, np.arange(len(moments)))
+    out = _between(frames, at)
+    steps = np.append(np.diff(moments), 0)
+    longest = max(LONGEST_HOLE, (1 + GAP) * float(np.median(steps[:-1])))
+    out[(steps[np.floor(at).astype(np.int64)] > longest) & (at % 1 > 0)] = 0
+    return out
+
+
 def brought(
-    frames: npt.NDArray[Any], scores: npt.NDArray[Any] | None, rate: float | None, wanted: float | None
+    frames: npt.NDArray[Any], scores: npt.NDArray[Any] | None, rate: Timing | float | None, wanted: float | None
 ) -> tuple[npt.NDArray[Any], Any]:
-    """Frames and their confidences at the rate asked for, if the recording states another."""
-    if not wanted or not rate or abs(rate - wanted) <= SAME_RATE * wanted:
+    """Frames and their confidences at the rate asked for, if the recording states another or keeps none."""
+    timing = rate if isinstance(rate, Timing) else Timing(rate, np.arange(len(frames)), len(frames))
+    fps = timing.fps
+    if timing.moments is not None and fps:
+        both = [f if f is None else _on_clock(f, timing.moments, wanted or fps) for f in (frames, _column(scores))]
+    elif not wanted or not fps or abs(fps - wanted) * max(len(frames), 1 / SAME_RATE) <= fps:
         return frames, scores
-    return resample(frames, rate, wanted), None if scores is None else resample(scores[..., None], rate, wanted)[..., 0]
+    else:
+        both = [f if f is None else resample(f, fps, wanted) for f in (frames, _column(scores))]
+    assert both[0] is not None
+    return both[0], None if both[1] is None else both[1][..., 0]
+
+
+def _column(scores: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    return None if scores is None else scores[..., None]
 
 
 def one_rate(rates: Iterable[tuple[str, Timing | float | None]], wanted: float | None) -> float | None:
-    """The rate of an archive: the one wanted, or that of all its files.
+    """The rate of an archive: the one wanted, or that of all its files; recordings that keep none are noted.
 
     Args:
         rates: name of each file and its rate, None where it does not say.
@@ -343,10 +435,22 @@ def one_rate(rates: Iterable[tuple[str, Timing | float | None]], wanted: float |
         ConfigError: the rate asked for is not positive.
         DataError: the files differ by more than they are sure of, and none is asked for.
     """
-    if wanted is not None:
-        if not 0 < wanted < 1e6:
-            raise ConfigError(f"option fps is {wanted:g}; it must be positive")
-        return wanted
+    rates = list(rates)
+    if wanted is not None and not 0 < wanted < 1e6:
+        raise ConfigError(f"option fps is {wanted:g}; it must be positive")
+    fps = wanted or _common_rate(rates)
+    loose = [name for name, r in rates if isinstance(r, Timing) and r.moments is not None]
+    if loose and fps:
+        warnings.warn(
+            f"the stamps of {loose[0]}{f' and {len(loose) - 1} more' * (len(loose) > 1)} keep no rate (they jitter, or "
+            f"it changes), so readings are interpolated at {fps:.4g} a second",
+            MotetNote,
+            stacklevel=3,
+        )
+    return fps
+
+
+def _common_rate(rates: Iterable[tuple[str, Timing | float | None]]) -> float | None:
     known = [
         (name, r.fps, r.error) if isinstance(r, Timing) else (name, r, 0.0)
         for name, r in rates

@@ -37,6 +37,8 @@ from motet.data.formats._table import (
 from motet.data.formats._time import Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 
+_APART = {"person": "people", "clip": "clips"}
+
 
 def _sheet(path: Path, options: Options) -> Sheet:
     return Sheet(path, options.separator, options.decimal)
@@ -172,19 +174,31 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     for key, rows in grouped_rows(sheet, declared).items():
         slots = {p: i for i, p in enumerate(dict.fromkeys(person[r] for r in rows.tolist()))}
         timing = _timing(sheet, rows, declared, times)
-        place = _places(sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared)
+        once = coordinates.skeleton.kind != "sensor" or "frame" in declared
+        place = _places(
+            sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared if once else {}
+        )
         frames = np.zeros((timing.count, len(slots), *values.shape[1:]), dtype=np.float32)
         flat = frames.reshape(-1, *values.shape[1:])
         with np.errstate(over="ignore"):
-            flat[place] = values[rows]
+            flat[place] = values[rows] if len(np.unique(place)) == len(place) else _means(values[rows], place)
         confidence = None
         if certain is not None:
             confidence = np.zeros(frames.shape[:3], dtype=np.float32)
             confidence.reshape(-1, confidence.shape[2])[place] = certain[rows]
         rejoin(frames, confidence, options.identities, f"{unit.name} {key}".strip())
-        frames, confidence = _time.brought(frames, confidence, timing.fps, options.fps)
+        frames, confidence = _time.brought(
+            frames, confidence, timing, options.fps or (timing.moments is not None and unit.detail["fps"]) or None
+        )
         clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, columns(rows)))
     return clips
+
+
+def _means(values: npt.NDArray[np.float64], place: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(rows, V, C) mean of the readings of each row's moment: clocks of sensors repeat stamps."""
+    sums = np.zeros((place.max() + 1, *values.shape[1:]))
+    np.add.at(sums, place, values)
+    return np.asarray(sums[place] / np.bincount(place)[place, None, None])
 
 
 def _confidences(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64] | None:
@@ -245,14 +259,16 @@ def _places(
     persons: int,
     declared: Mapping[str, str],
 ) -> npt.NDArray[np.int64]:
-    """Where each row of a clip goes among frames × persons."""
+    """Where each row of a clip goes among frames × persons; with columns declared one row each."""
     place = timing.place * persons + np.array(slots)
     _, first, again = np.unique(place, return_index=True, return_counts=True)
-    if (again > 1).any():
+    if declared and (again > 1).any():
         twice = np.setdiff1d(np.arange(len(place)), first)[0]
         known = " and ".join(declared[m] for m in ("frame", "time", "person") if m in declared)
         line = sheet.lines[int(rows[twice])]
-        raise DataError(f"{sheet.path}, line {line}: a second row with the same {known}")
+        remedies = [f"{what} with --{m}" for m, what in _APART.items() if m not in declared]
+        remedy = f"tell {' or '.join(remedies)} apart, or remove it" if remedies else "remove it"
+        raise DataError(f"{sheet.path}, line {line}: a second row with the same {known}; {remedy}")
     return np.asarray(place, dtype=np.int64)
 
 

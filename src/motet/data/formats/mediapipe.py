@@ -297,8 +297,9 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     skeleton = _layout(kind, unit.name)
     people = follow(frames, kind.joints, kind.channels, options.persons)
     points, confidence = people.frames[..., : unit.detail["channels"]], people.confidence
-    if options.fps is not None and timing is not None:
-        points, confidence = _time.brought(points, confidence, timing.fps, options.fps)
+    if timing is not None:
+        wanted = options.fps or (timing.moments is not None and unit.detail["fps"]) or None
+        points, confidence = _time.brought(points, confidence, timing, wanted)
     if options.landmarks == "image" and kind.shares and options.width and options.height:
         # the depth of MediaPipe Pose is on the scale of x
         points = points * np.array([options.width, options.height, options.width], np.float32)[: points.shape[-1]]

@@ -94,7 +94,7 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
             stacklevel=2,
         )
         rate = timing.fps
-    rate = rate or timing.fps
+    rate = rate if rate and timing.moments is None else timing.fps
     placed = _time.spread(timing, points * metres(unit, path))
     return Recording(tuple(names), placed[:, None], fps=rate, up="+y")
 
