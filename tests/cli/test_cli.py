@@ -165,6 +165,8 @@ def test_facts_are_notes_and_doubts_are_warnings(capsys: Capture, monkeypatch: p
         "note: transfer: joints of a converted to b",
         "warning: 1 person is on both sides",
     ]
+    assert cli.main(["demo", "--quiet"]) == 0
+    assert "note:" not in capsys.readouterr().err
 
 
 def test_several_seeds(small_archive: MotionArchive, tmp_path: Path) -> None:

@@ -39,6 +39,33 @@ def test_a_part_is_the_same_clips_with_their_labels(archive: MotionArchive, tmp_
     assert select(archive, tmp_path / "q.motet", where="subject = 0").clips["name"].to_list() == ["a"]
 
 
+def test_columns_may_be_called_like_words_of_sql(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=stick(), fps=10.0) as writer:
+        for n, group in enumerate(["patient", "group"]):
+            writer.add(np.ones((3, 8, 3)), name=f"c{n}", group=group)
+    for where, name in (("group = 'patient'", "c0"), ("length > 2 AND group = 'group'", "c1")):
+        part = select(tmp_path / "a.motet", tmp_path / f"{name}.motet", where=where)
+        assert part.clips["name"].to_list() == [name]
+
+
+def test_several_raters_are_split_where_they_agree(archive: MotionArchive, tmp_path: Path) -> None:
+    times = {"kim": [(0, 2, "up"), (2, 3, "down")], "bo": [(0, 1, "up"), (1, 3, "down")]}
+    rows = [
+        {"recording": "a", "start": a, "end": b, "label": label, "rater": rater}
+        for rater, own in times.items()
+        for a, b, label in own
+    ]
+    archive.tracks.save("posture", rows)
+    made = split(archive, tmp_path / "s.motet", track="posture")
+    assert made.clips.select("name", "length", "label").rows() == [("a_000000", 10, 1), ("a_000020", 10, 0)]
+
+
+def test_merge_names_both_archives_of_a_clip(archive: MotionArchive, tmp_path: Path) -> None:
+    other = recordings(tmp_path / "b.motet")
+    with pytest.raises(DataError, match=r"a\.motet and .*b\.motet have a clip 'a' each; `.* --drop a`"):
+        merge([archive.path, other.path], tmp_path / "m.motet")
+
+
 def test_conditions_know_the_name_of_the_class(tmp_path: Path) -> None:
     small = write_clips(tmp_path / "s.motet", clips=8)
     part = select(small, tmp_path / "p.motet", where="class = 'class 2' AND subject < 2")
@@ -111,7 +138,7 @@ def test_archives_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> No
     joined = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
     assert joined.class_names == ["sit", "walk", "run"]
     assert joined.labels.tolist() == [0, 1, 1, 2]
-    with pytest.raises(DataError, match="a clip of that name was added before"):
+    with pytest.raises(ConfigError, match="a is named twice; name each archive once"):
         merge([tmp_path / "a", tmp_path / "a"], tmp_path / "d")
     with ArchiveWriter(tmp_path / "e", skeleton=stick(), fps=20.0) as writer:
         writer.add(np.ones((5, 8, 3)), name="e")

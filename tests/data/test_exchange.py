@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError
-from motet.data.archive import MotionArchive
+from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.exchange import export, labelled
+from motet.data.skeletons import Skeleton
 from motet.data.track_files import WRITERS
 from motet.data.tracks import COLUMNS, table
 from tests.data.test_tracks import recordings
@@ -135,3 +138,25 @@ def test_one_label_a_frame_may_have_a_header(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     assert labelled(archive, tmp_path / "a.csv", "k") == {"k": 1}
     assert set(archive.tracks["k"]["label"]) == {"up"}
+
+
+def test_what_is_exported_as_csv_comes_back(tmp_path: Path) -> None:
+    skeleton = Skeleton("sensor-2", ("acc", "gyr"), (-1, -1), kind="sensor")
+    options: dict[str, Any] = {"skeleton": skeleton, "units": "g, deg/s", "class_names": ["sit", "walk"], "fps": 29.97}
+    random = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a.motet", **options) as writer:
+        for n, label in enumerate([1, None, 0]):
+            known = {"subject": 7 - n, "subject_name": f"p{7 - n}", "label": label, "style": "quick"}
+            tracks = {"label": ["up"] * 20 + [None] * 10 + ["down"] * 10}
+            writer.add(random.normal(size=(40, 2, 3)), name=f"c{n}", tracks=tracks, **known)
+    archive, out = MotionArchive.open(tmp_path / "a.motet"), tmp_path / "out"
+    export(archive, out)
+    commands = (out / "README.md").read_text().split("```")[1].splitlines()[1:]
+    for command in commands:
+        assert main([*shlex.split(command.replace(" again ", f" {tmp_path / 'again'} "))][1:]) == 0
+    again = MotionArchive.open(tmp_path / "again")
+    assert (np.asarray(again.frames) == np.asarray(archive.frames)).all()
+    assert (again.fps, again.units, again.class_names) == (archive.fps, archive.units, archive.class_names)
+    kept = ["name", "label", "subject", "subject_name", "style"]
+    assert again.clips.select(kept).equals(archive.clips.select(kept))
+    assert again.tracks["label"].equals(archive.tracks["label"])

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from motet.core.errors import MotetWarning
+from motet.core.errors import ConfigError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.use.count import count, likeness, repetitions
@@ -74,6 +74,13 @@ def test_a_drift_of_posture_hides_no_repetition() -> None:
     frames = lifts * np.array([1, 0.5, 0.2]) + lean * np.array([0.3, 1, 0.1])
     found = repetitions(np.repeat(frames, 2, axis=1)[:, None], Layout(layouts.get("imu-2"), 1, 3, 30.0))
     assert [round(a / 45) for a, *_ in found] == [0, 1, 2, 3]
+
+
+def test_two_tables_need_two_files(tmp_path: Path) -> None:
+    archive = squats(tmp_path / "s.motet", (3,))
+    with pytest.raises(ConfigError, match="name two files"):
+        count(archive, tmp_path / "r.csv", measures=tmp_path / "x" / ".." / "r.csv")
+    assert not (tmp_path / "r.csv").exists()
 
 
 def test_likeness_is_a_correlation_of_what_overlaps() -> None:

@@ -240,7 +240,7 @@ def test_unlabelled_moments_can_be_a_class_of_their_own(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_fitted_is_said_in_one_line(archive: MotionArchive, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no candidate 'magic'; choose from"):
+    with pytest.raises(ConfigError, match=r"no candidate 'magic'; choose from .*, wrist\+linear, .*, wrist\+tuned"):
         fit(archive, tmp_path / "m", candidates=("magic",))
     with pytest.raises(ConfigError, match="neither label tracks nor labelled clips"):
         fit(recordings(tmp_path / "b.motet", labelled=False), tmp_path / "m", progress=False)
@@ -273,6 +273,22 @@ def test_another_layout_or_rate_is_refused(model: Predictor, tmp_path: Path) -> 
         with pytest.raises(ConfigError, match=words):
             predict(model, tmp_path / name, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_is_advised_of_another_layout_can_be_done(tmp_path: Path) -> None:
+    kinect, shared, coco = (layouts.get(name) for name in ("kinect-v2", "shared-15", "coco-17"))
+    archives = {}
+    for skeleton in (kinect, shared, coco):
+        with ArchiveWriter(tmp_path / skeleton.name, skeleton=skeleton, fps=20.0) as writer:
+            writer.add(np.ones((9, len(skeleton), 3)), name="a")
+        archives[skeleton.name] = MotionArchive.open(tmp_path / skeleton.name)
+    for model, data, remedy in (
+        (shared, "kinect-v2", "convert it with `motet data convert --layout shared-15`"),
+        (kinect, "shared-15", "fit again on recordings converted with `motet data convert --layout shared-15`"),
+        (kinect, "coco-17", "fit again on recordings of a layout that both have"),
+    ):
+        with pytest.raises(ConfigError, match=remedy):
+            Layout(model, 1, 3, 20.0).check(archives[data])
 
 
 def reaching(path: Path, seed: int, people: int = 3) -> MotionArchive:

@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         known = "note" if issubclass(category, MotetNote) else "warning"
         kind = known if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
-        if issubclass(category, MotetWarning) and not first_process():
+        if (issubclass(category, MotetWarning) and not first_process()) or (known == "note" and "--quiet" in words):
             return
         print(f"{kind}: {shown(str(message))}", file=sys.stderr)
 

@@ -3,7 +3,6 @@
 # no postponed annotations here: the options of all protocols are a type that is made when the verb runs
 
 import json
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any
 from motet.cli.entries import Positional, Prefixed
 from motet.cli.parse import asks_help, parse
 from motet.cli.result import Output
-from motet.core.errors import ConfigError, MotetWarning, RunError
+from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.places import mistaken
 from motet.core.text import counted
 from motet.engine.hub import is_shipped
@@ -130,7 +129,7 @@ def _facts_as_notes(names: Sequence[str]) -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, MotetWarning) and str(message).startswith(tuple(f"{n}: " for n in names)):
-            print(f"note: {message}", file=sys.stderr)
+            before(message, MotetNote, *rest, **more)
         else:
             before(message, category, *rest, **more)
 

@@ -23,9 +23,10 @@ from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
 from motet.data.clip_table import without_guards
 from motet.data.inertial import FORCE, TURN
 from motet.data.skeletons import Skeleton
-from motet.data.tracks import paint, rate
+from motet.data.tracks import intervals, paint, rate
 
-_OWN = ("name", "offset", "length", "persons", "sha256")
+OWN = ("name", "offset", "length", "persons", "sha256")
+"""columns of clips that follow from their frames."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Piece:
     def row(self) -> dict[str, Any]:
         """Columns of the clip, name included."""
         row = self.archive.clips.row(self.index, named=True)
-        return {**{k: v for k, v in row.items() if k == "name" or k not in _OWN}, **self.changes}
+        return {**{k: v for k, v in row.items() if k == "name" or k not in OWN}, **self.changes}
 
 
 def write(
@@ -103,11 +104,11 @@ def write(
             certain = piece.archive.clip_confidence(piece.index) if confidence else None
             made = frames if change is None else change(frames)
             writer.add(made, name=columns.pop("name"), confidence=certain, sensors=sensors, **columns)
-            for track, intervals in _labels(piece, len(frames)):
-                rows.setdefault(track, []).extend(intervals)
+            for track, own in _labels(piece, len(frames)):
+                rows.setdefault(track, []).extend(own)
     archive = MotionArchive.open(destination)
-    for track, intervals in rows.items():
-        archive.tracks.save(track, intervals)
+    for track, own in rows.items():
+        archive.tracks.save(track, own)
     return archive
 
 
@@ -180,12 +181,26 @@ def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
     classes = [None if i < 0 else archive.class_names[i] for i in archive.labels]
     table = archive.clips.with_columns(pl.Series("class", classes, dtype=pl.String))
     try:
-        found = table.select(pl.sql_expr(where).alias("chosen"))["chosen"]
+        found = _evaluated(table, where)
     except (pl.exceptions.PolarsError, ValueError) as error:
         raise ConfigError(f"--where {pasted(where)} cannot be evaluated: {_reason(error, table)}") from error
     if found.dtype != pl.Boolean or len(found) != len(archive):
         raise ConfigError(f"--where {pasted(where)} is no condition; compare a column with a value, e.g. 'subject = 3'")
     return [bool(v) for v in found]
+
+
+def _evaluated(table: pl.DataFrame, where: str) -> pl.Series:
+    """Value of an SQL expression for each clip; columns may be called like a word of SQL, such as ``group``."""
+    try:
+        return table.select(pl.sql_expr(where).alias("chosen"))["chosen"]
+    except pl.exceptions.PolarsError:
+        names = "|".join(map(re.escape, table.columns))
+        quoted = re.sub(rf"('[^']*'|\"[^\"]*\")|\b({names})\b", lambda m: m[1] or f'"{m[2]}"', where)
+        try:
+            return table.select(pl.sql_expr(quoted).alias("chosen"))["chosen"]
+        except pl.exceptions.PolarsError:
+            pass
+        raise
 
 
 def _reason(error: Exception, table: pl.DataFrame) -> str:
@@ -230,6 +245,7 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
             a, b = getattr(first, what), getattr(other, what)
             if a != b:
                 raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b, other.skeleton)}")
+    _one_each(sources)
     classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
     pieces = []
     for source in sources:
@@ -240,6 +256,18 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
     if order is not None:
         options["source"] = _whole_source(sources)
     return write(pieces, destination, first, verb="merge", overwrite=overwrite, **options)
+
+
+def _one_each(sources: Sequence[MotionArchive]) -> None:
+    """Refuse clips of one name in two archives."""
+    holder: dict[str, Path] = {}
+    for source in sources:
+        for name in source.clips["name"]:
+            if holder.setdefault(name, source.path) != source.path:
+                remedy = f"`motet data select {pasted(source.path, 'PART')} --drop {pasted(name)}` leaves it out of one"
+                raise DataError(f"{holder[name]} and {source.path} have a clip {name!r} each; {remedy}")
+        if sum(source.path.resolve() == other.path.resolve() for other in sources) > 1:
+            raise ConfigError(f"{source.path} is named twice; name each archive once")
 
 
 def _difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
@@ -280,7 +308,8 @@ def split(
         destination: archive to create.
         seconds: length of a window; with ``track`` windows carry the label that most of their labelled frames have.
         overlap: share of a window that the next one repeats.
-        track: without ``seconds`` each interval of this track becomes a clip with its label.
+        track: without ``seconds`` each interval of this track becomes a clip with its label; of several raters, where
+            they do not disagree.
         overwrite: replace an archive that is there.
 
     Raises:
@@ -301,6 +330,9 @@ def split(
     for index, name in enumerate(source.clips["name"]):
         length = int(source.lengths[index])
         rows = [] if track is None else source.tracks.track(track).filter(recording=name).to_dicts()
+        if len({row["rater"] for row in rows}) > 1 and seconds is None:
+            agreed = paint(rows, length, fps, classes).tolist()
+            rows = intervals(name, [None if k < 0 else classes[k] for k in agreed], fps)
         if seconds is None:
             cuts = [(round(r["start"] * fps), round(r["end"] * fps), classes.index(r["label"])) for r in rows]
         else:
@@ -428,7 +460,7 @@ def relabelled(
     classes = list(dict.fromkeys([*source.class_names, *(c for c in said if c)]))
     pieces = []
     for name, index in known.items():
-        row = {k: v for k, v in given.get(name, {}).items() if k != key and k not in _OWN}
+        row = {k: v for k, v in given.get(name, {}).items() if k != key and k not in OWN}
         if "label" in row:
             row["label"] = None if row["label"] is None else classes.index(str(row["label"]))
         for column in set(row) & {c for c, kind in COLUMNS.items() if kind == pl.Int64()}:

@@ -10,11 +10,15 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import folder_written, refuse_existing, written
-from motet.core.text import file_name
-from motet.data import track_files
+from motet.core.text import counted, file_name, pasted
+from motet.data import layouts, track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
+from motet.data.edit import OWN
 from motet.data.tracks import check, rate, table
+
+WHOLE = ("subject", "camera", "setup", "repetition")
+"""columns of clips that are whole numbers, or names with a number each."""
 
 
 def labelled(
@@ -125,6 +129,9 @@ def export(
             for index, name in enumerate(archive.clips["name"]):
                 text = csv_text(_csv(archive, index))
                 (partial / f"{file_name(name, taken)}.csv").write_text(text, encoding="utf-8")
+            (partial / "README.md").write_text(_readme(archive, out), encoding="utf-8")
+            for track, rows in archive.tracks.items():
+                (partial / f"{track}.intervals").write_text(csv_text(rows), encoding="utf-8")
         else:
             name = archive.tracks.one(track)
             rows = archive.tracks[name]
@@ -135,7 +142,7 @@ def export(
 
 
 def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:
-    """One row a frame: time, joint by joint, labels of every track; an absent joint is empty."""
+    """One row a frame: time, joint by joint, what is known of the clip, labels of every track; absent is empty."""
     frames = archive.clip(index)
     there = (frames != 0).any(axis=-1)
     columns: dict[str, Any] = {"frame": np.arange(len(frames))}
@@ -147,10 +154,49 @@ def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:
             for c, channel in enumerate(archive.channels):
                 values = pl.Series(frames[:, person, j, c].astype(np.float64))
                 columns[f"{prefix}{joint}_{channel}"] = values.set(pl.Series(~there[:, person, j]), None)
+    columns |= {name: [values[index]] * len(frames) for name, values in _known(archive).items()}
     for name in archive.tracks if archive.fps is not None else ():
         classes = archive.tracks.classes(name)
-        columns[name] = [None if k < 0 else classes[k] for k in archive.tracks.frames(name, index, classes)]
+        frames_of = archive.tracks.frames(name, index, classes)
+        column = f"{name} (track)" if name in columns or name in WHOLE else name
+        columns[column] = [None if k < 0 else classes[k] for k in frames_of]
     return pl.DataFrame(columns)
+
+
+def _known(archive: MotionArchive) -> dict[str, list[Any]]:
+    """What is known of clips by column, as ``motet data import csv`` reads it: labels and people by their names."""
+    clips = archive.clips
+    found = {"label": [None if k < 0 else archive.class_names[k] for k in archive.labels.tolist()]}
+    for name in clips.columns:
+        if name not in (*OWN, "label", "source") and not (name.endswith("_name") and name[:-5] in WHOLE):
+            found[name] = clips[f"{name}_name" if f"{name}_name" in clips.columns else name].to_list()
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+
+
+def _readme(archive: MotionArchive, out: Path) -> str:
+    """What the files of an export as CSV hold, and the commands that bring it back."""
+    skeleton, further = archive.skeleton, [name for name in _known(archive) if name not in ("label", *WHOLE)]
+    sensor = skeleton.kind == "sensor"
+    options = ["--kind", "sensor" if sensor else "body", "--unit", archive.units]
+    if not sensor and skeleton.up is not None and len(archive.channels) == 3:
+        options += ["--up", skeleton.up, "--right-handed", str(skeleton.right_handed).lower()]
+    if skeleton.name in layouts.names():
+        options += ["--skeleton", skeleton.name]
+    if archive.fps is not None:
+        options += ["--fps", f"{archive.fps:.12g}"]
+    if further:
+        options += ["--columns", *further]
+    lines = [f"motet data import csv {pasted(out)} again {pasted(*options)}"]
+    for name in archive.tracks:
+        lines.append(f"motet data label again {pasted(f'{out}/{name}.intervals')} --track {pasted(name)}")
+    commands = "\n".join(lines)
+    persons = "" if archive.persons == 1 else " (several persons come back from `--form npz` only)"
+    return (
+        f"# {archive.path.name}\n\n{counted(len(archive), 'clip')}, a file each, a row a frame; layout "
+        f"{skeleton.name}; values in {archive.units}. Columns of label tracks hold the label of each frame; their "
+        "intervals, with raters and certainty, are the tables `TRACK.intervals`.\n\n"
+        f"This makes an archive of it again{persons}:\n\n```bash\n{commands}\n```\n"
+    )
 
 
 def _npz(archive: MotionArchive, out: Path) -> None:

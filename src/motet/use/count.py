@@ -74,7 +74,7 @@ def count(
         The table with all columns.
 
     Raises:
-        ConfigError: unknown frame rate or track.
+        ConfigError: unknown frame rate or track, or one file for two tables.
 
     Warns:
         MotetWarning: names recordings that repeat faster than can be counted at their rate.
@@ -82,6 +82,8 @@ def count(
     for path in (out, measures):
         if path is not None:
             refuse_existing(path, overwrite, ".csv")
+    if out is not None and measures is not None and Path(out).resolve() == Path(measures).resolve():
+        raise ConfigError(f"{out} would hold both the repetitions and their measures; name two files")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     layout = Layout.of(source)
     rows: list[tuple[Any, ...]] = []

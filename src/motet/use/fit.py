@@ -110,7 +110,7 @@ def fit(
         raise ConfigError(f"{out} is no classifier, so it is not overwritten; choose another name")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
-    chosen = _checked(candidates, dense)
+    chosen = _checked(candidates, dense, source)
     material = gather(source, track, unlabelled, by)
     console = Console(stderr=True, quiet=not progress, highlight=False)
     if candidates is None and _is_tiny(material):
@@ -156,13 +156,15 @@ def _dense(archive: MotionArchive, candidates: Sequence[str] | None, features: S
     return found
 
 
-def _checked(candidates: Sequence[str] | None, dense: dict[str, Dense]) -> Sequence[str]:
+def _checked(candidates: Sequence[str] | None, dense: dict[str, Dense], archive: MotionArchive) -> Sequence[str]:
     trained = [name for name, kind in dense.items() if isinstance(kind, Encoded)]
     if candidates is None:
         return [*CANDIDATES[:-1], *(f"{name}+linear" for name in trained), CANDIDATES[-1]]
     kinds = [f"{d}+{h}" for d in dense for h in CLASSIFIERS] + [f"{d}+{TUNED}" for d in trained] + [Network.name]
     unknown = [c for c in candidates if c not in kinds]
     if unknown or not candidates:
+        others = [name for name in fitting_weights(archive) if name not in trained]
+        kinds += [f"{name}+{head}" for name in others for head in (*CLASSIFIERS, TUNED)]
         raise ConfigError(f"there is no candidate {(unknown or ['(none)'])[0]!r}; choose from {', '.join(kinds)}")
     return candidates
 

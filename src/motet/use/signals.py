@@ -18,6 +18,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.core.units import METRES
+from motet.data import layouts
 from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
@@ -113,13 +114,30 @@ class Layout:
         )
         return lambda frames: convert(frames, theirs, ours)
 
+    def _remedy(self, archive: MotionArchive) -> str:
+        """How recordings of another layout may be read: converted, or by a model of what both have."""
+        if (self.channels, self.persons) == (len(archive.channels), archive.persons):
+            for name, source, target in (
+                (self.skeleton.name, archive.skeleton, self.skeleton),
+                (archive.skeleton.name, self.skeleton, archive.skeleton),
+            ):
+                try:
+                    convert(np.zeros((1, 1, len(source), self.channels)), source, target)
+                except ConfigError:
+                    continue
+                if name in layouts.names():
+                    command = f"`motet data convert --layout {name}`"
+                    mine = target is self.skeleton
+                    return f"convert it with {command}" if mine else f"fit again on recordings converted with {command}"
+        return "fit again on recordings of a layout that both have"
+
     def check(self, archive: MotionArchive) -> None:
         """Raise ConfigError unless recordings of the archive are of this layout, rate and unit."""
         nodes = archive.skeleton.joints
         same = archive.skeleton.kind == self.skeleton.kind
         ours = (self.skeleton.joints, self.channels, self.persons)
         if not same or (nodes, len(archive.channels), archive.persons) != ours:
-            remedy = "convert it with `motet data convert --layout`" if same else "they are of different kinds"
+            remedy = self._remedy(archive) if same else "they are of different kinds"
             raise ConfigError(
                 f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({counted(len(nodes), 'node')} of "
                 f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "

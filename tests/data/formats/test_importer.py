@@ -69,6 +69,17 @@ def test_stop_leaves_nothing_behind(source: Path) -> None:
     assert [p.name for p in source.parent.iterdir()] == ["in"]
 
 
+def test_files_that_cannot_be_used_are_one_line(source: Path) -> None:
+    for number in range(12):
+        (source / f"S001C001P007R001A0{number:02d}.skeleton").write_bytes(b"")
+    with pytest.raises(DataError) as failed:
+        run(source)
+    said = str(failed.value)
+    assert "\n" not in said
+    assert said.count("; ") == 3
+    assert "; and 9 more — repair or remove them" in said
+
+
 def test_skip_lists_files_with_reasons(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source / "S001C001P007R002A001.skeleton").write_bytes(b"\x00\x01\x02")
     (source / "odd.skeleton").write_text("1\n")

@@ -210,11 +210,11 @@ def _all_bad(skipped: Sequence[dict[str, str]]) -> str:
     remedy = "repair or remove {}, or continue past {} with --on-error skip"
     if len(skipped) == 1:
         return f"{skipped[0]['reason']} — {remedy.format('it', 'it')}"
-    lines = [f"  {s['reason']}" for s in skipped[:LISTED]]
-    if len(skipped) > LISTED:
-        lines.append(f"  … and {len(skipped) - LISTED} more")
-    return "\n".join(
-        [f"{counted(len(skipped), 'file')} or clips cannot be used — {remedy.format('them', 'them')}:", *lines]
+    reasons = [s["reason"] for s in skipped[:3]]
+    more = [f"and {len(skipped) - 3} more"] if len(skipped) > 3 else []
+    return (
+        f"{counted(len(skipped), 'file')} or clips cannot be used: {'; '.join(reasons + more)} — "
+        f"{remedy.format('them', 'them')}"
     )
 
 
