@@ -65,6 +65,29 @@ def test_an_archive_of_tracks_alone_and_one_without(archive: MotionArchive, tmp_
     assert not (tmp_path / "q.html").exists()
 
 
+def test_raters_of_a_track_have_a_row_each(tmp_path: Path) -> None:
+    made = recordings(tmp_path / "a.motet", people=1)
+    name = made.clips["name"][0]
+    times = {"kim": [(0.0, 2.0, "sit"), (2.0, 3.0, "walk")], None: [(0.0, 1.0, "sit"), (1.0, 3.0, "walk")]}
+    rows = [
+        {"recording": name, "start": a, "end": b, "label": label, "rater": rater}
+        for rater, own in times.items()
+        for a, b, label in own
+    ]
+    made.tracks.remove("activity")
+    made.tracks.save("posture", rows)
+    page = write(made.path, tmp_path / "p.html").read_text()
+    assert "1 label track." in page
+    for line in ("posture (kim)", "posture (no name)", "≠ posture (kim)"):
+        assert page.count(f'<span title="{line}">') == len(made)
+    bouts = re.findall(r"<h3>(posture[^<]*)</h3>.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
+    assert [(track, re.findall(r"<td[^>]*>(\d+)</td>", body)) for track, body in bouts] == [
+        ("posture (no name)", ["1", "1"]),
+        ("posture (kim)", ["1", "1"]),
+    ]
+    assert page.count('class="differ"') == 1
+
+
 def test_bodies_stay_in_the_picture_and_absent_joints_absent() -> None:
     skeleton = layouts.get("kinect-v2")
     pose = np.random.default_rng(0).normal(0, 0.3, (25, 3))

@@ -36,7 +36,8 @@ class Seen:
 
     Attributes:
         archive: the recordings.
-        tracks: intervals by the name of their track, the predictions among them.
+        tracks: intervals by the name of their track, ``TRACK (RATER)`` where it has several raters; the predictions
+            among them.
         certainty: (n,) probability of the class at each tick of a recording, by its row.
         model: facts about the model, if there is one.
         notes: what the reader must know first.
@@ -93,7 +94,8 @@ def page(source: str | Path, data: str | Path | MotionArchive | None = None) -> 
     motion = Motion(archive.skeleton, tuple(archive.channels), clips, archive.fps, archive.units)
     hours = float(archive.lengths.sum()) / rate(archive) / 3600
     length = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    counts = f"{counted(len(archive), 'recording')}, {length}, {counted(len(seen.tracks), 'label track')}"
+    tracks = {name.partition(" (")[0] for name in seen.tracks}  # no track has a bracket in its own name
+    counts = f"{counted(len(archive), 'recording')}, {length}, {counted(len(tracks), 'label track')}"
     return render(
         title=f"{catalogue.title(archive.path.name, archive.source)} along time",
         payload={"motion": pack_long(motion)},
@@ -111,7 +113,18 @@ def page(source: str | Path, data: str | Path | MotionArchive | None = None) -> 
 
 def _of_archive(source: str | Path) -> Seen:
     archive = MotionArchive.open(source)
-    return Seen(archive, dict(archive.tracks.items()))
+    return Seen(archive, _by_rater(archive))
+
+
+def _by_rater(archive: MotionArchive) -> dict[str, pl.DataFrame]:
+    """Tracks of an archive by name; of several raters each for itself."""
+    found: dict[str, pl.DataFrame] = {}
+    for name, rows in archive.tracks.items():
+        raters = rows["rater"].unique(maintain_order=True).to_list()
+        for rater in raters:
+            own = rows.filter(pl.col("rater").eq_missing(rater))
+            found[name if len(raters) == 1 else f"{name} ({rater or 'no name'})"] = own
+    return found
 
 
 def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Seen:
@@ -123,7 +136,7 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
     archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
     bouts = model.predict(archive).rename({"probability": "certainty"})
     predicted = table(bouts.with_columns(rater=pl.lit("motet")).to_dicts())
-    found = Seen(archive, {**dict(archive.tracks.items()), PREDICTED: predicted})
+    found = Seen(archive, {**_by_rater(archive), PREDICTED: predicted})
     if not model.clips:
         read = model.reader(archive)
         for row in range(min(SHOWN, len(archive))):
@@ -157,8 +170,9 @@ def _timeline(seen: Seen, shown: Sequence[int]) -> str:
     legend = "".join(f'<li><i class="{_colour(k)}"></i>{escape(name)}</li>' for k, name in enumerate(seen.labels))
     more = "" if len(shown) == len(seen.archive) else f" The first {len(shown)} of {len(seen.archive)} are drawn."
     lead = (
-        "A row is a track, a block an interval with its label; the line under predictions is their certainty, and red "
-        f"marks are moments at which two tracks differ. Click anywhere to see the movement at that moment.{more}"
+        "A row is a track (of several raters one each), a block an interval with its label; the line under predictions "
+        "is their certainty, and red marks are moments at which two rows differ. Click anywhere to see the movement at "
+        f"that moment.{more}"
     )
     stage = (
         '<div class="cursor-stage"><canvas id="figure" role="img" aria-label="the movement at the cursor"></canvas>'
@@ -255,7 +269,10 @@ def _durations(seen: Seen) -> str:
         parts.append(f"<h3>{escape(name)}</h3>" + charts.plain_table(head, body) + _dots(long, labels))
         parts.append(_transitions(rows, labels))
     return section(
-        "durations", "How long, how often, what next", "Bouts of every track, of all recordings.", "".join(parts)
+        "durations",
+        "How long, how often, what next",
+        "Bouts of each track and rater, of all recordings.",
+        "".join(parts),
     )
 
 
