@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -41,19 +42,21 @@ SIDES = {"knee raise": ("ltibia", "rtibia"), "jog": ("lfoot", "rfoot")}
 PROMINENT = 0.35  # of the range of the signal
 
 
-def movements(data: Path, folder: Path) -> tuple[Layout, list[tuple[str, str, list[np.ndarray]]]]:
-    """(person, movement, its correct repetitions) of UI-PRMD."""
+def movements(
+    data: Path, folder: Path, quality: str = "correct"
+) -> tuple[Layout, list[tuple[str, str, list[np.ndarray]]]]:
+    """(person, movement, its correct or incorrect repetitions) of UI-PRMD."""
     source = import_dataset("npz", data / "skeleton" / "ui_prmd_kinect.npz", folder / "u.motet", progress=False)
-    clips = source.clips.with_row_index().filter(quality="correct").sort("subject", "label", "repetition")
+    clips = source.clips.with_row_index().filter(quality=quality).sort("subject", "label", "repetition")
     groups = groupby(clips.rows(named=True), key=lambda r: (r["subject"], r["label"]))
     return Layout.of(source), [
         (s, source.class_names[k], [source.clip(r["index"]) for r in own]) for (s, k), own in groups
     ]
 
 
-def ui_prmd(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
+def ui_prmd(data: Path, folder: Path, quality: str = "correct") -> list[tuple[str, int, tuple[int, int]]]:
     """(movement, counted, (true, true)) of every person and movement."""
-    layout, known = movements(data, folder)
+    layout, known = movements(data, folder, quality)
     return [(k, len(repetitions(np.concatenate(own), layout)), (len(own), len(own))) for _, k, own in known]
 
 
@@ -142,7 +145,13 @@ def _peaks(signal: np.ndarray) -> int:
     return len(find_peaks(padded, prominence=PROMINENT * np.ptp(signal))[0])
 
 
-SETS = {"ui-prmd": ui_prmd, "fast": fast, "short": short, "mocap6": mocap6}
+SETS = {
+    "ui-prmd": ui_prmd,
+    "ui-prmd-incorrect": partial(ui_prmd, quality="incorrect"),
+    "fast": fast,
+    "short": short,
+    "mocap6": mocap6,
+}
 
 
 def main() -> None:

@@ -124,3 +124,16 @@ def test_a_recording_that_is_too_slow_for_its_movement_is_named(tmp_path: Path) 
     with pytest.warns(MotetWarning, match=words):
         found = count(tmp_path / "a")
     assert len(found.filter(recording="waving")) == 20
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5, 8, 9])
+def test_uneven_repetitions_are_counted_where_there_are_many(seed: int) -> None:
+    random, parts = np.random.default_rng(seed), []
+    for frames in random.integers(40, 100, 10):
+        turn = np.linspace(0, 2 * np.pi, frames)
+        ways = [(1 - np.cos(turn)) * random.uniform(0.7, 1.3), np.sin(turn) * random.normal() * 0.5]
+        parts.append(np.stack([*ways, np.sin(2 * turn) * random.normal() * 0.5], axis=1))
+    found = repetitions(
+        np.repeat(np.concatenate(parts)[:, None], 2, axis=1)[:, None], Layout(layouts.get("imu-2"), 1, 3, 30.0)
+    )
+    assert len(found) == 10

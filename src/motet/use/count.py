@@ -41,7 +41,11 @@ MEASURES: dict[str, type[pl.DataType]] = {
 }
 _FEWEST = 4  # frames of a repetition
 _QUICK = 0.18  # seconds of repetitions that are looked for in signals that are not smoothed
-_RESEMBLES = 0.5  # correlation from which a movement is cyclic
+_RESEMBLES = {
+    0: 0.5,
+    5: 0.4,
+    7: 0.3,
+}  # from so many cycles on, the correlation of a cyclic one: few are alike by chance
 _CLEARLY = 0.85  # and from which it is quick, not jitter
 _DRIFTS = (4.0, 2.0, 1.0)  # seconds
 _SMOOTH = 0.15  # seconds
@@ -196,9 +200,13 @@ def too_fast(frames: npt.NDArray[Any], layout: Layout) -> float | None:
     return found / layout.fps if found is not None and found < _FEWEST else None
 
 
-def period(z: Float, low: int, least: float = _RESEMBLES) -> int | None:
-    """Frames of a cycle, ``low`` or more: the first high peak of the :func:`likeness` of (T, D) components, from
-    ``least`` on; None if nothing recurs."""
+def period(z: Float, low: int, least: float | None = None) -> int | None:
+    """Frames of a cycle, ``low`` or more: the first high peak of the :func:`likeness` of (T, D) components; cycles that
+    come three times go before others.
+
+    Peaks are of a correlation of ``least`` at least, by default the smaller the more cycles there are; None if nothing
+    recurs.
+    """
     from scipy.signal import find_peaks
 
     longest = len(z) * 2 // 3
@@ -208,9 +216,15 @@ def period(z: Float, low: int, least: float = _RESEMBLES) -> int | None:
     peaks, _ = find_peaks(correlation, prominence=0.05)
     before, at, after = (correlation[peaks + side] for side in (-1, 0, 1))
     height = at + (after - before) ** 2 / (8 * (2 * at - before - after))  # of a peak between two lags
-    high = (peaks >= low) & (height >= least)
-    strong = high & (height >= 0.6 * height[high].max(initial=0.0))
-    return int(peaks[strong][0]) if strong.any() else None
+    cycles = len(z) / np.maximum(peaks, 1)
+    enough = np.select([cycles >= n for n in sorted(_RESEMBLES, reverse=True)], sorted(_RESEMBLES.values()))
+    high = (peaks >= low) & (height >= (enough if least is None else least))
+    for fewest in (3, 0):
+        often = high & (cycles >= fewest)
+        strong = often & (height >= 0.6 * height[often].max(initial=0.0))
+        if strong.any():
+            return int(peaks[strong][0])
+    return None
 
 
 def likeness(z: Float, lags: int) -> Float:
