@@ -45,7 +45,7 @@ _RESEMBLES = {
     0: 0.5,
     5: 0.4,
     7: 0.3,
-}  # from so many cycles on, the correlation of a cyclic one: few are alike by chance
+}  # from so many cycles on, the correlation of a cyclic one: few are similar by chance
 _CLEARLY = 0.85  # and from which it is quick, not jitter
 _DRIFTS = (4.0, 2.0, 1.0)  # seconds
 _SMOOTH = 0.15  # seconds
