@@ -26,10 +26,17 @@ from motet.use.material import gather
 from motet.use.network import Network, fitting_steps
 from motet.use.predict import Live, live_lines, predict
 from motet.use.predictor import Predictor, load_predictor
-from motet.use.signals import Layout
+from motet.use.segment import segment
+from motet.use.signals import Layout, bridged
 from tests.use.made import CLASSES, FPS, clips, movement, recordings
 
 QUICK = ("statistics+linear", "statistics+trees")
+
+
+def write(path: Path, frames: np.ndarray) -> MotionArchive:
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=FPS, units="m/s^2") as writer:
+        writer.add(frames, name="a")
+    return MotionArchive.open(path)
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +210,31 @@ def test_what_was_never_seen_is_none_of_these_and_what_was_not_recorded_is_nothi
     assert set(labels[100:140].tolist()) == {3}
     assert set(labels[160:240].tolist()) == {-1}
     assert set(labels[20:50].tolist()) == {1}
+
+
+@pytest.mark.parametrize(("lost", "cut"), [(1, False), (9, False), (30, True)])
+def test_short_holes_cut_no_bout(model: Predictor, tmp_path: Path, lost: int, cut: bool) -> None:
+    frames = movement("walk", 400, np.random.default_rng(9)).astype(np.float32)
+    frames[204 : 204 + lost] = 0  # of 20 frames a second, half a second is 10
+    archive = write(tmp_path / "a", frames)
+    found = predict(model, archive)
+    assert found["label"].to_list()[:: max(1, len(found) - 1)] == ["walk"] * (1 + cut)
+    assert ((found["start"][1:] - found["end"][:-1]) > 0.5).any() == cut
+    assert (segment(archive, states=2, shortest=1.0).labels[0] >= 0).all() != cut
+    live = Live(model)
+    said = [d.label for d in [*live.push(frames[:210, None]), *live.push(frames[210:, None]), *live.finish()]]
+    assert (None in said) == cut
+    assert cut or set(said) == {"walk"}
+
+
+def test_holes_are_filled_between_what_is_there() -> None:
+    frames = np.arange(1.0, 13).reshape(12, 1, 1, 1).repeat(2, axis=2)
+    frames[[0, 3, 4, 8]] = 0
+    frames[2, 0, 1] = 0  # a node that is absent before the hole stays absent in it
+    out = bridged(frames, 6.0)[:, 0]
+    np.testing.assert_allclose(out[:, 0, 0], [0, *range(2, 13)])
+    np.testing.assert_allclose(out[:, 1, 0], [0, 2, 0, 0, 0, *range(6, 13)])
+    np.testing.assert_array_equal(bridged(frames, 5.0)[3:5], 0)  # more than half a second
 
 
 def test_labelled_clips_are_enough(tmp_path: Path) -> None:

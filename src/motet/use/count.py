@@ -25,7 +25,7 @@ from motet.data.archive import MotionArchive
 from motet.data.tracks import rate
 from motet.evaluate.segmentation import segments
 from motet.use.predict import write_table
-from motet.use.signals import Layout, moving_mean, signals
+from motet.use.signals import Layout, moving_mean, recorded, signals
 
 COLUMNS: dict[str, type[pl.DataType]] = {
     "recording": pl.String,
@@ -94,7 +94,7 @@ def count(
     fast: dict[str, float] = {}
     for name, start, end, label in _stretches(source, track):
         index = source.clips["name"].to_list().index(name)
-        frames = source.clip(index)[round(start * layout.fps) : round(end * layout.fps)]
+        frames = recorded(source, index)[round(start * layout.fps) : round(end * layout.fps)]
         hasty = too_fast(frames, layout)
         if hasty is not None:
             fast.setdefault(name, hasty)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.use.signals import Layout, check_length
+from motet.use.signals import Layout, check_length, recorded
 
 NONE = "none of these"
 OF_CLIPS = "clips"
@@ -52,7 +52,7 @@ class Material:
 
     def frames(self, number: int) -> npt.NDArray[Any]:
         """(T, P, V, C) of the recording ``rows[number]``."""
-        return self.archive.clip(int(self.rows[number]))
+        return recorded(self.archive, int(self.rows[number]))
 
     def folds(self, most: int, seed: int) -> Integers:
         """(n,) fold of each recording: groups stay together, folds hold about the same amount of time."""

@@ -23,7 +23,7 @@ from motet.data.clip_table import csv_text
 from motet.use.durations import Chain
 from motet.use.material import NONE, SHORTEST
 from motet.use.predictor import Predictor, load_predictor
-from motet.use.signals import check_length, present
+from motet.use.signals import bridged, check_length, present
 
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
 
@@ -218,11 +218,12 @@ class Live:
     def _looked(self, held: _Held, known: int) -> _Held:
         """With the evidence of all ticks before ``known``, and without frames that nothing will look at again."""
         hop, offset = self.model.layout.hop, held.first // self.model.layout.hop
-        p, strange = self.model.moments(held.frames)
+        frames = bridged(held.frames, self.model.layout.fps)
+        p, strange = self.model.moments(frames)
         rows = np.arange(held.seen - offset, known - offset)
         evidence = self._chain.evidence(p[rows])
         filtered = self._chain.forward(evidence, held.state[0] if len(held.state) else None)
-        there = present(held.frames[np.minimum(rows * hop + hop // 2, len(held.frames) - 1)])
+        there = present(frames[np.minimum(rows * hop + hop // 2, len(frames) - 1)])
         drop = max(0, known * hop - self._reach - held.first) // self.model.layout.block * self.model.layout.block
         return replace(
             held,

@@ -32,7 +32,7 @@ from motet.use.durations import Chain, Durations
 from motet.use.encoded import Encoded
 from motet.use.material import NONE
 from motet.use.network import Network
-from motet.use.signals import Array, Layout, moving_mean, present
+from motet.use.signals import Array, Layout, moving_mean, present, recorded
 from motet.use.windows import WINDOWED, Dense, Statistics
 
 Integers = npt.NDArray[np.int64]
@@ -278,7 +278,7 @@ class Predictor:
         """
         self.layout.check(archive)
         turn = self.layout.turner(archive)
-        return lambda row: turn(archive.clip(row))
+        return lambda row: turn(recorded(archive, row))
 
     def bouts(self, archive: MotionArchive) -> Iterator[dict[str, Any]]:
         """Rows of :data:`BOUTS` of every recording, one by one."""

@@ -15,7 +15,7 @@ from motet.core.files import refuse_existing
 from motet.data.archive import MotionArchive
 from motet.use.predict import write_table
 from motet.use.segment import embedded, looker, moments, still
-from motet.use.signals import Layout, present
+from motet.use.signals import Layout, present, recorded
 
 COLUMNS = ("recording", "start", "end", "distance")
 PARTS = 8  # parts of the example that are compared one by one, in order
@@ -62,7 +62,7 @@ def search(
     floor = still(source)
     look = looker(source, features, lambda frames: moments(frames, layout, _SMOOTH, lags=(), floor=floor))
     seen, there = [], []
-    for frames in map(source.clip, range(len(source))):
+    for frames in (recorded(source, i) for i in range(len(source))):
         seen.append(look(frames))
         there.append(present(frames)[layout.centres(len(frames))])
     z = embedded(seen)

@@ -1,7 +1,8 @@
 """A recording as signals over time: what windows and networks look at, whatever was recorded.
 
 Bodies are seen from themselves: every frame centred at the hips and turned to one heading, with the hips' height and
-speed; sensors keep their readings, with the magnitude of each node. Frames in which nothing was recorded are absent.
+speed; sensors keep their readings, with the magnitude of each node. Frames in which nothing was recorded are absent,
+and short holes are filled.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
 from motet.data.skeletons import Skeleton
+from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import rate
 
 Float = npt.NDArray[np.floating[Any]]
@@ -161,6 +163,29 @@ class Layout:
 def present(frames: Float) -> npt.NDArray[np.bool_]:
     """(T,) whether anything was recorded in each frame of (T, P, V, C)."""
     return np.asarray((frames.reshape(len(frames), -1) != 0).any(axis=1), dtype=np.bool_)
+
+
+def bridged(frames: Float, fps: float) -> Float:
+    """(T, P, V, C) frames with holes of up to :data:`LONGEST_GAP` seconds filled: linear between what lies around."""
+    there = present(frames)
+    rows, holes = np.flatnonzero(there), np.flatnonzero(~there)
+    after = np.searchsorted(rows, holes)
+    inside = (after > 0) & (after < len(rows))
+    holes, low, high = holes[inside], rows[after[inside] - 1], rows[after[inside]]
+    short = (high - low) / fps <= LONGEST_GAP + 1e-9
+    if not short.any():
+        return frames
+    holes, low, high = holes[short], low[short], high[short]
+    share = ((holes - low) / (high - low)).reshape(-1, *[1] * (frames.ndim - 1))
+    both = (frames[low] != 0).any(axis=-1, keepdims=True) & (frames[high] != 0).any(axis=-1, keepdims=True)
+    out = np.array(frames)
+    out[holes] = np.where(both, frames[low] * (1 - share) + frames[high] * share, 0)
+    return out
+
+
+def recorded(archive: MotionArchive, row: int) -> Float:
+    """(T, P, V, C) frames of a recording, short holes :func:`bridged`."""
+    return bridged(archive.clip(row), rate(archive))
 
 
 def signals(frames: Float, layout: Layout) -> Array:
