@@ -20,6 +20,7 @@ from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
 from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
+from motet.data.archive.writer import check_destination
 from motet.data.clip_table import without_guards
 from motet.data.inertial import FORCE, TURN
 from motet.data.skeletons import Skeleton
@@ -245,6 +246,7 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
             a, b = getattr(first, what), getattr(other, what)
             if a != b:
                 raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b, other.skeleton)}")
+    check_destination(Path(destination), overwrite)
     _one_each(sources)
     classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
     pieces = []

@@ -220,11 +220,9 @@ def test_what_the_first_look_finds_can_be_skipped(tmp_path: Path) -> None:
     write(tmp_path / "in", "a.csv", coco())
     write(tmp_path / "in", "b.csv", coco().replace("_z", "_w"))
     write(tmp_path / "in", "c.csv", f"time,{coco()}".replace("\n1,", "\nnoon,1,"))
-    with pytest.raises(
-        DataError, match=r"(?s)--on-error skip.*b\.csv holds x, y of 'coco-17', .* x, y, z of 'coco-17'"
-    ):
+    with pytest.raises(DataError, match=r"b\.csv holds x, y of 'coco-17', .* x, y, z of 'coco-17'.*--on-error skip"):
         load(tmp_path / "in")
-    with pytest.raises(DataError, match=r"(?s)2 files or clips .*b\.csv.*c\.csv, column time, row 1: 'noon'"):
+    with pytest.raises(DataError, match=r"2 files or clips .*b\.csv.*c\.csv, column time, row 1: 'noon'"):
         load(tmp_path / "in")
     archive = load(tmp_path / "in", on_error="skip")
     assert (archive.clips["name"].to_list(), archive.fps) == (["a"], None)
