@@ -111,6 +111,8 @@ def test_nothing_is_written_where_one_of_several_tracks_is_wrong(tmp_path: Path)
     assert "late arm" not in archive.tracks
     with pytest.raises(ConfigError, match="has labels of a already"):
         labelled(archive, tmp_path / "a.csv", "limb")
+    assert labelled(archive, tmp_path / "a.csv", "arm") == {"arm": 1}
+    assert "arm leg" not in archive.tracks
 
 
 @pytest.mark.parametrize(

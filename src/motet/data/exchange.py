@@ -31,7 +31,8 @@ def labelled(
     rater: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, int]:
-    """Add files of labels to an archive as a label track; where they name several tracks, as ``TRACK name`` each.
+    """Add files of labels to an archive as a label track; where they name several, the one of that name, else all of
+    them as ``TRACK name``.
 
     Args:
         archive: whose recordings they label.
@@ -65,6 +66,8 @@ def labelled(
                 about, by = track_files.named_by(row["recording"], known)
                 named = {"recording": recording or about, "rater": row.get("rater") or by or rater}
                 found.setdefault(name, []).append(row | named)
+    if track in found:
+        found = {name: rows for name, rows in found.items() if name in ("", track)}
     several = len({name for name in found if name}) > 1
     fresh: dict[str, list[dict[str, Any]]] = {}
     if not any(found.values()):
