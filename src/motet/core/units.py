@@ -6,6 +6,11 @@ import re
 
 METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "ft": 0.3048}
 """unit -> metres."""
+PICTURE = ("px", "shares of the picture")
+OF_SENSORS = ("m/s^2", "g", "mg", "rad/s", "deg/s", "uT", "µT", "mT", "gauss", "rad", "deg", "m/s", "as recorded")
+"""what a reading of a sensor may be in; of several nodes one for all, or with commas one for each."""
+AS_RECORDED = "as recorded"
+"""unit of an archive where nobody said."""
 _METRE, _SECOND, _PER = r"\b(?i:met(?:er|re)s?|m)", r"(?i:sec(?:ond)?s?|s)", r"\s*(?:/|\bper\b)\s*"
 _INVERSE = rf"[\s.·⋅*]*{_SECOND}\s*\^?\s*\(?-"
 SPELLINGS = {
@@ -22,6 +27,15 @@ SPELLINGS = {
     "px": r"(?i:px|pixels?)",
 }
 """unit -> regular expression of how it is written; see :func:`plain`."""
+
+
+def stated(units: str | None, kind: str) -> str | None:
+    """The unit of recordings of a kind, None where nobody said: for sensors an import once took metres then.
+
+    >>> stated("m", "body"), stated("m", "sensor"), stated("g", "sensor"), stated("as recorded", "sensor")
+    ('m', None, 'g', None)
+    """
+    return None if kind == "sensor" and units in (*METRES, AS_RECORDED) else units
 
 
 def plain(text: str) -> str:

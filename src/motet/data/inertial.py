@@ -124,6 +124,12 @@ def units_of(archive: MotionArchive) -> str:
     return ", ".join(str(unit) for unit in said)
 
 
+def kind_of(node: str) -> str:
+    """What a node measures: ``acc`` or ``gyr`` by its name, ``mag``, else its own name."""
+    kinds = (*zip(("acc", "gyr"), _NODES, strict=True), ("mag", "(?i:mag)"))
+    return next((kind for kind, form in kinds if re.search(form, node)), node)
+
+
 def factors(skeleton: Skeleton, units: str, wanted: str) -> npt.NDArray[np.float64] | None:
     """(V,) factors of the nodes from units such as ``g, deg/s`` to others; None where the two are not of one kind.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError
 from motet.core.text import counted
-from motet.core.units import METRES
+from motet.core.units import METRES, stated
 from motet.data import layouts
 from motet.data.adapt import Layout, into, readings, same_layout, written_as
 from motet.data.adapted import in_layout
@@ -147,6 +147,8 @@ def _add(
 def _scale(archive: MotionArchive, first: MotionArchive) -> float:
     if archive.units in METRES and first.units in METRES:
         return METRES[archive.units] / METRES[first.units]
+    if None in (stated(a.units, a.skeleton.kind) for a in (archive, first)):
+        return 1.0
     raise ConfigError(
         f"the unit of {first.path} is {first.units}, that of {archive.path} {archive.units}, and the one cannot be "
         "made the other; import one of them again in the unit of the other"

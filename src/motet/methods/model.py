@@ -17,7 +17,7 @@ from motet._version import __version__
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
 from motet.core.text import counted, pasted
-from motet.core.units import unit_name
+from motet.core.units import stated, unit_name
 from motet.data import inertial
 from motet.data.adapt import check_adaptable
 from motet.data.adapted import in_layout
@@ -241,7 +241,8 @@ class Model(Face):
         self._check_units(archive, axes=True)
 
     def _check_units(self, archive: MotionArchive, *, axes: bool) -> None:
-        facts: list[tuple[str, str | None, str | None]] = [("unit", self.units, archive.units)]
+        kind = archive.skeleton.kind
+        facts = [("unit", stated(self.units, kind), stated(archive.units, kind))]
         if axes:
             facts.append(("up axis", self.skeleton.up, archive.skeleton.up))
             facts.append(("handedness", self.skeleton.handedness, archive.skeleton.handedness))

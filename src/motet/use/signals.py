@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
-from motet.core.units import METRES
+from motet.core.units import stated
 from motet.data import layouts
 from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
@@ -151,9 +151,8 @@ class Layout:
                 f"{archive.path} has {found:g} frames per second, the model was fitted on {self.fps:g}; convert it "
                 f"with `motet data convert --fps {self.fps:g}`"
             )
-        sensor = self.skeleton.kind == "sensor"
-        known = [u for u in (self.units, archive.units) if u and not (sensor and u in METRES)]  # m is what none is
-        if self.units and len(set(known)) == 2:
+        known = [stated(u, self.skeleton.kind) for u in (self.units, archive.units)]
+        if self.units and None not in known and known[0] != known[1]:
             raise ConfigError(
                 f"the unit of {archive.path} is {archive.units}, that of the training recordings {self.units}: answers "
                 f"would be meaningless; {unit_remedy(archive.skeleton, archive.units, self.units)}"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import MotionArchive
+from motet.data.doctor import diagnose
 from motet.data.formats import csv, import_dataset
 
 LAYOUT = """
@@ -253,3 +254,19 @@ def test_only_motet_errors_escape(tmp_path: Path, layout: str, data: st.DataObje
         warnings.simplefilter("ignore", MotetWarning)
         for unit in csv.discover(path, options).units:
             csv.read(unit, options)
+
+
+def test_units_of_sensors_are_stated_or_unknown(tmp_path: Path) -> None:
+    header = ",".join(f"{n}_{a}" for n in ("acc", "gyr") for a in "xyz")
+    path = write(tmp_path, "a.csv", f"{header}\n" + "1,2,3,4,5,6\n" * 3)
+    with pytest.warns(MotetNote, match="unit of acc, gyr is unknown.* --unit 'g, deg/s'"):
+        archive = load(path)
+    assert archive.units == "as recorded"
+    assert [f.message for f in diagnose(archive, rule="all") if "unit" in f.message]
+    assert load(path, unit="g,°/s").units == "g, deg/s"
+    with pytest.raises(ConfigError, match=r"--unit furlong: 'furlong' is no unit of a sensor; known: m/s\^2, g"):
+        load(path, unit="furlong")
+    with pytest.raises(ConfigError, match=r"gives 3 units for 2 nodes \(acc, gyr\); give 1 or 2"):
+        load(path, unit="g, deg/s, uT")
+    with pytest.raises(ConfigError, match=r"--unit is furlong; of a body it is m, "):
+        load(path, unit="furlong", kind="body")

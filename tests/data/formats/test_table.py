@@ -29,20 +29,20 @@ def rows(header: str, first: list[str], columns: int = 3) -> str:
 def test_the_index_of_pandas_is_numbers_of_frames(tmp_path: Path, name: str) -> None:
     numbers = [str(n) for n in (3, 4, 5, 8, 9, 10, 11)]
     text = rows(f"{name},acc_x,acc_y,acc_z", numbers)
-    archive = load(tmp_path, text, fps=50.0)
+    archive = load(tmp_path, text, fps=50.0, unit="g")
     assert archive.lengths.tolist() == [9]
     assert (archive.clip(0)[:, 0, 0, 0] > 0).tolist() == [True] * 3 + [False] * 2 + [True] * 4
     assert "frame in" in archive.source["columns"]
-    assert load(tmp_path, text, fps=50.0, frame="").lengths.tolist() == [7]
+    assert load(tmp_path, text, fps=50.0, unit="g", frame="").lengths.tolist() == [7]
     stamped = rows(f"{name},t,acc_x,acc_y,acc_z", [f"{n},{i / 50}" for i, n in enumerate(numbers)])
-    assert load(tmp_path, stamped).lengths.tolist() == [7], "stamps go before the index"
+    assert load(tmp_path, stamped, unit="g").lengths.tolist() == [7], "stamps go before the index"
 
 
 @pytest.mark.parametrize(
     "cells", [[f"2024-01-01 10:00:0{i / 10}" for i in (0, 1, 2, 5, 6)], [f"{i / 10}" for i in (0, 1, 2, 5, 6)]]
 )
 def test_an_index_of_times_is_time(tmp_path: Path, cells: list[str]) -> None:
-    archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells))
+    archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells), unit="g")
     assert (archive.fps, archive.lengths.tolist()) == (10.0, [7])
     assert "time in the column without a name" in archive.source["columns"]
 
@@ -50,16 +50,16 @@ def test_an_index_of_times_is_time(tmp_path: Path, cells: list[str]) -> None:
 @pytest.mark.parametrize("cells", [list("0120123"), list("3210456")])
 def test_an_index_that_does_not_rise_is_said_and_left(tmp_path: Path, cells: list[str]) -> None:
     with pytest.warns(MotetNote, match="column without a name does not rise within a clip, so rows are taken in their"):
-        archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells))
+        archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells), unit="g")
     np.testing.assert_array_equal(archive.clip(0)[:, 0, 0, 0], np.arange(7) * 3 + 1)
     assert "not read: the column without a name" in archive.source["columns"]
     both = rows(",clip,acc_x,acc_y,acc_z", [f"{c},{'ab'[i > 2]}" for i, c in enumerate("0120123")])
-    assert load(tmp_path, both).lengths.tolist() == [3, 4], "it may begin again with a clip"
+    assert load(tmp_path, both, unit="g").lengths.tolist() == [3, 4], "it may begin again with a clip"
 
 
 @pytest.mark.parametrize("cells", [["left", "right"], ["", "1"]])
 def test_an_index_of_words_is_left(tmp_path: Path, cells: list[str], recwarn: pytest.WarningsRecorder) -> None:
-    assert load(tmp_path, rows(",acc_x,acc_y,acc_z", cells)).lengths.tolist() == [2]
+    assert load(tmp_path, rows(",acc_x,acc_y,acc_z", cells), unit="g").lengths.tolist() == [2]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,12 @@ def test_rates_of_several_recordings() -> None:
     assert _time.one_rate([("a", 30.0), ("b", 60.0)], 20.0) == 20
     assert _time.one_rate([("a", 119.9), ("b", 120.0)], None) == 119.9
     assert _time.one_rate([("a", None)], None) is None
+    moments = np.arange(3.0)
+    loose = [(str(fps), _time.Timing(fps, np.arange(3), 3, moments=moments)) for fps in (94.0, 102.0, 104.0)]
+    with pytest.warns(MotetNote, match="stamps of 94.0 and 2 more keep no rate"):
+        assert _time.one_rate(loose, None) == 102
+    with pytest.warns(MotetNote, match="at 25 a second"):
+        assert _time.one_rate([*loose, ("a", 25.0)], None) == 25
     with pytest.raises(ConfigError):
         _time.one_rate([], 0.0)
 
@@ -221,7 +227,7 @@ def test_stamps_that_a_clock_of_a_sensor_repeats(tmp_path: Path) -> None:
     stamps[20:200:20] -= 10  # every twentieth sample is stamped as the one before it
     lines = ["time,acc_x,acc_y,acc_z", *[f"{t / 1000:.2f},{i}.0,1.0,1.0" for i, t in enumerate(stamps)]]
     (tmp_path / "a.csv").write_text("\n".join(lines))
-    archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False)
+    archive = import_dataset("csv", tmp_path / "a.csv", tmp_path / "out", progress=False, unit="g")
     x = archive.clip(0)[:, 0, 0, 0]
     assert (archive.fps, len(x), x[19]) == (100, 200, 19.5)
     (tmp_path / "b.csv").write_text(table(["0.00", "0.04", "0.04", "0.08", "0.12"], 5))

@@ -55,6 +55,7 @@ def report(archive: MotionArchive, *, rule: str | None = None) -> list[dict[str,
 
 _CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     axes.scale,
+    axes.unknown,
     axes.mixed_scale,
     axes.flat,
     axes.up,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from motet.core.text import counted
-from motet.core.units import METRES
+from motet.core.units import METRES, stated
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.doctor.view import Array, Finding, View
 from motet.data.inspection import SIZES, TYPICAL, fitting_unit, import_unit, is_human
@@ -49,6 +49,14 @@ def _scale_remedy(view: View, fitting: str | None) -> str:
     if command is None:
         return f"{otherwise}, and import again"
     return f"find out the unit; if the {view.skeleton.kind} should measure about {typical:g} m: {command}"
+
+
+def unknown(view: View) -> Iterator[Finding]:
+    archive = view.archive
+    if archive.source.get("format") == "csv" and stated(archive.units, archive.skeleton.kind) is None:
+        message = "the unit of the sensors is unknown: models of other units cannot be refused, and `wrist` guesses it"
+        remedy = "find it out, and import again with --unit, e.g. --unit 'g, deg/s'"
+        yield Finding("unit", "note", message, f"units of the archive: {archive.units}", remedy)
 
 
 def mixed_scale(view: View) -> Iterator[Finding]:

@@ -68,7 +68,8 @@ class Options:
         up: axis that points up in three dimensions; ``auto`` sees it in the recordings, and takes the layout's where
             it cannot.
         right_handed: whether three axes form a right-handed frame; by default likewise.
-        unit: ``m``, ``cm``, ``mm`` or ``inch`` are stored in metres, anything else as it is.
+        unit: of bodies ``m`` (the default), ``cm``, ``mm`` and so on, stored in metres, or ``px``; of sensors one, or
+            one for each kind of node, such as ``g, deg/s``.
         identities: of people: as the table has them (``given``), or ``joined`` where one begins where another ended.
         pattern: regular expression on the path below the source with groups label, subject … (as columns that the
             table does not have).
@@ -95,7 +96,7 @@ class Options:
     fps: float | None = None
     up: Up = "auto"
     right_handed: bool | None = None
-    unit: str = "m"
+    unit: str | None = None
     identities: Identities = "given"
     pattern: str | None = None
     licence: str = "unknown"

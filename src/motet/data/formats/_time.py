@@ -450,14 +450,16 @@ def one_rate(rates: Iterable[tuple[str, Timing | float | None]], wanted: float |
     return fps
 
 
-def _common_rate(rates: Iterable[tuple[str, Timing | float | None]]) -> float | None:
+def _common_rate(rates: Sequence[tuple[str, Timing | float | None]]) -> float | None:
+    """The rate of recordings that keep one, else the median of those that are resampled at any rate."""
+    loose = [r.fps for _, r in rates if isinstance(r, Timing) and r.moments is not None and r.fps]
     known = [
         (name, r.fps, r.error) if isinstance(r, Timing) else (name, r, 0.0)
         for name, r in rates
-        if (r.fps if isinstance(r, Timing) else r) is not None
+        if (r.fps if isinstance(r, Timing) else r) is not None and not (isinstance(r, Timing) and r.moments is not None)
     ]
     if not known:
-        return None
+        return tidy_rate(float(np.median(loose)), LOOSE) if loose else None
     surest, fps, _ = min(known, key=lambda k: k[2])
     for name, rate, error in known:
         if rate is not None and fps is not None and abs(rate - fps) > max(SAME_RATE, error) * fps:

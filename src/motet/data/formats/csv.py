@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetWarning
-from motet.core.units import METRES, unit_name
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.text import counted, pasted
+from motet.core.units import AS_RECORDED, METRES, OF_SENSORS, PICTURE, unit_name
 from motet.data.formats import _time
 from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, natural_key, stem_of
@@ -36,6 +37,8 @@ from motet.data.formats._table import (
 )
 from motet.data.formats._time import Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
+from motet.data.inertial import kind_of
+from motet.data.skeletons import Skeleton
 
 _APART = {"person": "people", "clip": "clips"}
 
@@ -78,13 +81,46 @@ def discover(source: Path, options: Options) -> Plan:
         skeleton=skeleton,
         persons=seen.persons,
         fps=fps,
-        measure="m" if unit_name(options.unit) in METRES else options.unit,
+        measure=_measure(first.skeleton, options.unit),
         channels=first.axes,
         class_names=class_names,
         licence=options.licence,
         confidence=options.confidence is not None,
         facts={"columns": seen.columns},
     )
+
+
+def _measure(skeleton: Skeleton, unit: str | None) -> str:
+    """The unit of what is stored; that of sensors is unknown unless it is given, which is noted.
+
+    Raises:
+        ConfigError: no unit, or of sensors neither one nor one for each kind of node or each node.
+    """
+    if skeleton.kind != "sensor":
+        if unit is not None and unit_name(unit) not in (*METRES, *PICTURE, AS_RECORDED):
+            raise ConfigError(f"--unit is {pasted(unit)}; of a body it is {', '.join(METRES)} or px")
+        return "m" if unit is None or unit_name(unit) in METRES else unit_name(unit)
+    kinds = list(dict.fromkeys(kind_of(name) for name in skeleton.joints))
+    if unit is None:
+        usual = ", ".join({"gyr": "deg/s", "mag": "uT"}.get(kind, "g") for kind in kinds)
+        warnings.warn(
+            f"the unit of {', '.join(skeleton.joints[:4])}{' …' * (len(skeleton) > 4)} is unknown, so models of other "
+            f"units cannot be refused; state it, e.g. --unit {pasted(usual)}",
+            MotetNote,
+            stacklevel=3,
+        )
+        return AS_RECORDED
+    parts = unit_name(unit).split(", ")
+    for part in parts:
+        if part not in OF_SENSORS:
+            raise ConfigError(f"--unit {pasted(unit)}: {part!r} is no unit of a sensor; known: {', '.join(OF_SENSORS)}")
+    wanted = sorted({1, len(kinds), len(skeleton)})
+    if len(parts) not in wanted:
+        raise ConfigError(
+            f"--unit {pasted(unit)} gives {counted(len(parts), 'unit')} for {counted(len(skeleton), 'node')} "
+            f"({', '.join(skeleton.joints[:6])}{' …' * (len(skeleton) > 6)}); give {' or '.join(map(str, wanted))}"
+        )
+    return ", ".join(parts)
 
 
 def _names_of(texts: set[str]) -> dict[str, int | None] | None:
@@ -151,7 +187,7 @@ class _Seen:
 def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
     """(rows, V, C) coordinates; a joint is there with all of them or not at all."""
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
-    values = values.reshape(len(values), -1, len(coordinates.axes)) * METRES.get(unit_name(options.unit), 1.0)
+    values = values.reshape(len(values), -1, len(coordinates.axes)) * METRES.get(unit_name(options.unit or "m"), 1.0)
     values[np.isnan(values).any(axis=2)] = 0
     return values
 

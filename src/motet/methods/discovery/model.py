@@ -20,7 +20,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
 from motet.core.text import counted, pasted
-from motet.core.units import METRES
+from motet.core.units import METRES, stated
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
@@ -182,7 +182,8 @@ class Found(Model):
         return [found.cpu() for found in predict(self.discovery, [x.to(self.device) for x in pair])]
 
     def _check_unit(self, archive: MotionArchive) -> None:
-        if archive.units != self.units and not {archive.units, self.units} <= set(METRES):
+        ours, theirs = (stated(u, archive.skeleton.kind) for u in (self.units, archive.units))
+        if None not in (ours, theirs) and ours != theirs and not {ours, theirs} <= set(METRES):
             raise ConfigError(
                 f"{archive.path} is in {archive.units!r}, but the clusters were found in {self.units!r}; declare its "
                 "unit when it is imported"
