@@ -95,7 +95,7 @@ def training(method: str, **options: Any) -> Training:
 
 
 def methods(
-    name: str, title: str, data: Source, target: tuple[str, ...], auxiliary: tuple[str, ...], **options: Any
+    name: str, title: str, data: Source, target: tuple[str, ...], auxiliary: tuple[str, ...], options: Options
 ) -> Part:
     """All methods on one set; what was forecast stands in the row of the student alone."""
     rows = tuple(Row(m, training(m)) for m in GRID)
@@ -112,32 +112,25 @@ def around(name: str, title: str, rows: Sequence[Row]) -> Part:
 
 
 VOICE = ("audio_wakeword", "audio_mfcc")
-UTD: Options = {"epochs": 40, "dropout": 0.1}  # chosen on the held-out parts for the student and the teacher alone
-DEPTH = made("utd_mhad.npz", utd_table)
+CHOSEN: Options = {"epochs": 40, "dropout": 0.1}  # on the held-out parts for the student and the teacher alone
+UTD, WATCH, DIGITS = made("utd_mhad.npz", utd_table), made("watch.npz", watch_table), made("mfeat.npz", mfeat_table)
+TASKS: tuple[tuple[str, str, Source, tuple[str, ...], tuple[str, ...], Options], ...] = (
+    ("ravdess-face", "ravdess: face, taught by voice", ravdess, ("visual_au",), VOICE, {}),
+    ("ravdess-voice", "ravdess: voice, taught by face", ravdess, VOICE, ("visual_au",), {}),
+    (
+        "watch",
+        "watch: gyroscope, taught by accelerometer",
+        WATCH,
+        ("gyroscope",),
+        ("accelerometer",),
+        {"split": "group"},
+    ),
+    ("mfeat", "mfeat: mor, taught by kar, pix and fac", DIGITS, ("mor",), ("kar", "pix", "fac"), {"split": "random"}),
+    ("utd-depth", "utd_mhad: depth, taught by motion", UTD, ("depth_motion",), ("skeleton", "inertial"), CHOSEN),
+    ("utd-inertial", "utd_mhad: inertial, taught by vision", UTD, ("inertial",), ("skeleton", "depth_motion"), CHOSEN),
+)
 PARTS = (
-    methods("ravdess-face", "ravdess: face, taught by voice", ravdess, ("visual_au",), VOICE),
-    methods("ravdess-voice", "ravdess: voice, taught by face", ravdess, VOICE, ("visual_au",)),
-    methods(
-        *("watch", "watch: gyroscope, taught by accelerometer", made("watch.npz", watch_table)),
-        *(("gyroscope",), ("accelerometer",)),
-        split="group",
-    ),
-    methods(
-        *("mfeat", "mfeat: mor, taught by kar, pix and fac", made("mfeat.npz", mfeat_table)),
-        *(("mor",), ("kar", "pix", "fac")),
-        split="random",
-    ),
-    methods(
-        "utd-depth", "utd_mhad: depth, taught by motion", DEPTH, ("depth_motion",), ("skeleton", "inertial"), **UTD
-    ),
-    methods(
-        "utd-inertial",
-        "utd_mhad: inertial, taught by vision",
-        DEPTH,
-        ("inertial",),
-        ("skeleton", "depth_motion"),
-        **UTD,
-    ),
+    *(methods(*task) for task in TASKS),
     around("ablations", "Ablations", [Row(n, training(m, **options)) for n, (m, options) in ABLATIONS.items()]),
     around(
         *("sweeps", "Sweeps"),

@@ -39,11 +39,7 @@ KMEANS, LAYER = "kmeans", "classifier"
 
 def scores() -> tuple[Measure, ...]:
     """Of both branches."""
-    return tuple(
-        Measure(f"{title} {branch}", {"branch": branch, "metric": metric})
-        for branch in ("B0", "B1")
-        for title, metric in CLUSTERS
-    )
+    return tuple(Measure(f"{t} {b}", {"branch": b, "metric": m}) for b in ("B0", "B1") for t, m in CLUSTERS)
 
 
 def row(title: str, method: str, by: str = LAYER, **options: Any) -> Row:
@@ -67,20 +63,19 @@ ROWS = (
 )
 
 
-def part(task: str, name: str, title: str, measures: tuple[Measure, ...], rows: tuple[Row, ...], **more: Any) -> Part:
-    """A table of a task."""
-    known = TASKS[task]
+def part(task: str, name: str, title: str, measures: tuple[Measure, ...], rows: tuple[Row, ...]) -> Part:
+    """A table of a task; of those called imbalanced, on a target whose classes differ in size."""
     table = Table(f"codt/{task}-{name}", title, "discover", "this project", measures, rows)
-    call = {"data": npz(FILES[known.source]), "target": npz(FILES[known.target]), **more}
-    return Part(table, options={"task": task}, **call)
+    source, target = npz(FILES[TASKS[task].source]), npz(FILES[TASKS[task].target])
+    target = imbalanced(task, target, source) if name.endswith("imbalanced") else target
+    return Part(table, source, target, options={"task": task})
 
 
 def main_part(task: str) -> Part:
     """All rows of a task; of two sensors also what their clusters say about the sensor."""
     known = TASKS[task]
-    measures = scores()
-    if task in SENSORS:
-        measures = (*measures, Measure("share of the commoner sensor", read=sensor_purity))
+    sensor = (Measure("share of the commoner sensor", read=sensor_purity),) if task in SENSORS else ()
+    measures = (*scores(), *sensor)
     return part(task, "methods", f"{known.source} → {known.target} ({task}, {known.clusters} clusters)", measures, ROWS)
 
 
@@ -115,14 +110,9 @@ def default(task: str) -> Part:
 
 def default_imbalanced(task: str) -> Part:
     """The default on a target whose classes differ in size."""
-    rows = (
-        *plain(RAW, WEIGHTS),
-        row("motet discover", "codt", **ITSELF),
-        row("motet discover --balance 0.5", "codt", **ITSELF, balance=0.5),
-    )
-    source, target = npz(FILES[TASKS[task].source]), npz(FILES[TASKS[task].target])
-    title = f"The default on a target that is not balanced: {task}"
-    return part(task, "default-imbalanced", title, scores(), rows, target=imbalanced(task, target, source))
+    half = row("motet discover --balance 0.5", "codt", **ITSELF, balance=0.5)
+    rows = (*plain(RAW, WEIGHTS), row("motet discover", "codt", **ITSELF), half)
+    return part(task, "default-imbalanced", f"The default on a target that is not balanced: {task}", scores(), rows)
 
 
 def features(task: str) -> Part:
@@ -157,9 +147,7 @@ def imbalance(task: str) -> Part:
         row("CoDT, true sizes (shares)", "codt", shares=true),
         row("CoDT, true sizes, exactly", "codt", shares=true, rounding="balanced"),
     )
-    source, target = npz(FILES[TASKS[task].source]), npz(FILES[TASKS[task].target])
-    title = f"A target that is not balanced: {task}"
-    return part(task, "imbalanced", title, scores(), rows, target=imbalanced(task, target, source))
+    return part(task, "imbalanced", f"A target that is not balanced: {task}", scores(), rows)
 
 
 def summary(found: Sequence[Found]) -> list[str]:
