@@ -359,7 +359,8 @@ def test_bodies_on_other_axes_are_turned_to_those_of_the_model(tmp_path: Path) -
 
 def test_another_unit_or_kind_is_refused(archive: MotionArchive, model: Predictor, tmp_path: Path) -> None:
     sensor = layouts.get("imu-2")
-    for name, units, skeleton in (("g", "g", sensor), ("m", "m", sensor), ("b", "m/s^2", replace(sensor, kind="body"))):
+    kinds = (("g", sensor), ("m", sensor), ("as recorded", sensor), ("m/s^2", replace(sensor, kind="body")))
+    for name, (units, skeleton) in zip(("g", "m", "u", "b"), kinds, strict=True):
         with ArchiveWriter(tmp_path / name, skeleton=skeleton, fps=FPS, units=units) as writer:
             writer.add(np.ones((50, 2, 3)), name="a")
     save(model, tmp_path / "model")
@@ -368,7 +369,8 @@ def test_another_unit_or_kind_is_refused(archive: MotionArchive, model: Predicto
         predict(kept, tmp_path / "g")
     with pytest.raises(ConfigError, match="they are of different kinds"):
         predict(kept, tmp_path / "b")
-    assert len(predict(kept, tmp_path / "m"))  # a sensor's archive that names no unit
+    for unknown in ("m", "u"):  # what imports wrote, and write, where nobody says the unit
+        assert len(predict(kept, tmp_path / unknown))
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["units"] == "m/s^2"
     (tmp_path / "model/config.json").write_text(json.dumps(config | {"units": "m s-2"}))
