@@ -422,6 +422,13 @@ def test_an_effect_is_undefined_where_nobody_deviates(tmp_path: Path) -> None:
     assert main(["compare", str(tmp_path / "t.csv"), "--by", "group", "--out", str(tmp_path / "r.json")]) == 0
 
 
+def test_bouts_that_end_before_they_start_are_refused() -> None:
+    bouts = {"start": [0.0, 5.0] * 6, "end": [4.0, 9.0] * 5 + [4.0, 5.0], "label": ["a", "b"] * 6}
+    table = pl.DataFrame({"person": [f"p{i // 2}" for i in range(12)], "group": ["x"] * 6 + ["y"] * 6, **bouts})
+    with pytest.raises(DataError, match=r"row 12 of the table: a bout from 5.0 to 5.0 s does not end after it starts"):
+        compare(table, "group")
+
+
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     table = people(1.0, each=2)
     with pytest.raises(ConfigError, match="group 'after' of column 'time' has 2 people; no test"):

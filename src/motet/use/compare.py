@@ -177,6 +177,10 @@ def _measures(table: pl.DataFrame, by: str, person: str, *, each: bool) -> pl.Da
     if {"start", "end", "state"} <= set(table.columns) and "label" not in table.columns:
         table = table.with_columns(label=pl.format("state {}", "state"))
     if {"start", "end", "label"} <= set(table.columns) and "repetition" not in table.columns:
+        wrong = table.with_row_index("row").filter(~(pl.col("end") > pl.col("start")))
+        if len(wrong):
+            row, start, end = wrong.select("row", "start", "end").row(0)
+            raise DataError(f"row {row + 1} of the table: a bout from {start} to {end} s does not end after it starts")
         labels = sorted(table["label"].unique())
         keys = [*own, "recording"] if each and "recording" in table.columns and person != "recording" else own
         rows = [

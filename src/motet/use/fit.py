@@ -353,7 +353,8 @@ def save(model: Predictor, out: str | Path) -> None:
 
     folder = Path(out)
     with folder_written(folder) as partial:
-        save_file({k: np.ascontiguousarray(v) for k, v in model.arrays().items()}, partial / "model.safetensors")
+        with written(partial / "model.safetensors") as weights:
+            save_file({k: np.ascontiguousarray(v) for k, v in model.arrays().items()}, weights)
         with written(partial / "README.md") as card:
             card.write_text(card_of(model), encoding="utf-8")
         write_json(partial / "config.json", model.describe())
