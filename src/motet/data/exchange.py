@@ -189,6 +189,8 @@ def _readme(archive: MotionArchive, out: Path) -> str:
         options += ["--fps", f"{archive.fps:.12g}"]
     if further:
         options += ["--columns", *further]
+    if len(archive.tracks):
+        options += ["--tracks", ""]  # their tables hold more than a label a frame
     lines = [f"motet data import csv {pasted(out)} again {pasted(*options)}"]
     for name in archive.tracks:
         lines.append(f"motet data label again {pasted(f'{out}/{name}.intervals')} --track {pasted(name)}")

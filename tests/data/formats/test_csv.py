@@ -107,7 +107,7 @@ def test_canonical_names_and_quotes(tmp_path: Path, layout: str) -> None:
         (("a,1,0.00,p", "a,2,0.00,p"), "line 3: a second row with the same frame and time and person"),
         (("a,1,0.00,p", "a,,0.00,p"), "line 3: column frame is empty"),
         (("a,1,0.00,p", ",1,0.00,p"), "line 3: column clip is empty"),
-        (("q,wave", "q,bow"), "line 4, column label: it changes within a clip; tell the clips apart with --clip"),
+        (("q,wave", "q,0.5"), "line 4, column label: it changes within a clip; tell the clips apart with --clip"),
         (("p,wave,3,7", "p,wave,3.5,7"), "line 2, column subject: 3.5 is no whole number"),
         (("hip_x", "frame"), "line 1: two columns are called 'frame'"),
         (("left_hand_z", "left_hand_w"), "line 1: joint left_hand has no column for z"),

@@ -18,6 +18,7 @@ from motet.core.text import pasted
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up
+from motet.data.formats._labels import LabelColumns
 from motet.data.formats._people import Identities
 from motet.data.formats._sheet import Sheet
 from motet.data.formats._time import TimeUnit
@@ -57,7 +58,9 @@ class Options:
         time: column with stamps (seconds, ms, µs, ns, ISO 8601 or times of day), for the frame rate, and for the
             order where there is no frame number.
         person: column that tells the persons of a frame apart.
-        label: column with the class, number or text.
+        label: column with the class, number or text; where it changes within a clip, it becomes a label track.
+        tracks: columns with a label for each row, which become label tracks; by default those called ``label``,
+            ``activity``, ``behaviour``, ``posture`` … that change within a clip; ``--tracks ""``: none.
         subject, camera, setup, repetition: columns with whole numbers, or with names; names are numbered (by their
             digits, else in their order) and kept in a column ``subject_name`` and so on.
         columns: further columns to keep, as text.
@@ -90,6 +93,7 @@ class Options:
     setup: str = "setup"
     repetition: str = "repetition"
     columns: tuple[str, ...] = ()
+    tracks: tuple[str, ...] = ()
     separator: str = "auto"
     decimal: str = "."
     time_unit: TimeUnit = "auto"
@@ -269,7 +273,22 @@ def called(column: str) -> str:
     return f"column {column}" if column else "the column without a name"
 
 
-def described(sheet: Sheet, coordinates: Coordinates, declared: Mapping[str, str], options: Options) -> str:
+def used_columns(coordinates: Coordinates, declared: Mapping[str, str], options: Options) -> set[str]:
+    """Columns that are read, but for those of label tracks."""
+    used = {*declared.values(), *options.columns, *(c for joint in coordinates.columns for c in joint)}
+    if options.confidence:
+        skeleton = coordinates.skeleton
+        used |= {options.confidence.replace("{joint}", n) for n in (*skeleton.joints, *skeleton.canonical)}
+    return used
+
+
+def described(
+    header: Sequence[str],
+    coordinates: Coordinates,
+    declared: Mapping[str, str],
+    options: Options,
+    labels: LabelColumns,
+) -> str:
     """What the columns of a table were taken for, in a line."""
     skeleton = coordinates.skeleton
     what, other = f"joints of a {skeleton.kind}", "sensor"
@@ -279,12 +298,16 @@ def described(sheet: Sheet, coordinates: Coordinates, declared: Mapping[str, str
         f"{_listed(skeleton.joints)} ({', '.join(coordinates.axes)}) are {what}"
         + (f" (--kind {other} if they are not)" if options.skeleton is None else "")
     ]
-    parts += [f"{meaning} in {called(name)}" for meaning, name in declared.items()]
-    used = {*declared.values(), *options.columns, *(c for joint in coordinates.columns for c in joint)}
-    if options.confidence:
-        used |= {options.confidence.replace("{joint}", n) for n in (*skeleton.joints, *skeleton.canonical)}
-    left = [name or called(name) for name in sheet.header if name not in used]
-    return "; ".join(parts + ([f"not read: {_listed(left)}"] if left else []))
+    parts += [f"{meaning} in {called(name)}" for meaning, name in declared.items() if name not in labels.apart]
+    if labels.apart:
+        unasked = " (--tracks '' if they are none)" * (not options.tracks)
+        parts += [f"a label for each row, so a label track, in {_listed(list(labels.apart))}{unasked}"]
+    used = used_columns(coordinates, declared, options) | set(labels.apart)
+    left = [name or called(name) for name in header if name not in used]
+    parts += [f"not read: {_listed(left)}"] if left else []
+    if labels.others:
+        parts += [f"to read labels along time: --tracks {pasted(*labels.others)}"]
+    return "; ".join(parts)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted, pasted
 from motet.core.units import AS_RECORDED, METRES, OF_SENSORS, PICTURE, unit_name
-from motet.data.formats import _time
+from motet.data.formats import _labels, _time
 from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
@@ -34,6 +34,7 @@ from motet.data.formats._table import (
     described,
     find_coordinates,
     grouped_rows,
+    used_columns,
 )
 from motet.data.formats._time import Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
@@ -54,9 +55,9 @@ def discover(source: Path, options: Options) -> Plan:
     seen = _Seen(options)
     for unit in units:
         seen.look(unit)
-    first = seen.coordinates
-    if first is None:
+    if seen.coordinates is None or seen.first is None:
         raise seen.reason or DataError(f"{source} holds no tables")
+    first = seen.coordinates
     labels = seen.labels | set(names.class_names)
     class_names = tuple(sorted(labels, key=natural_key))
     skeleton = first.skeleton
@@ -75,6 +76,7 @@ def discover(source: Path, options: Options) -> Plan:
         "held": first.held,
         "numbers": {meaning: _names_of(found) for meaning, found in seen.texts.items()},
         "fps": fps,
+        "tracks": seen.tracks(fps),
     }
     return Plan(
         units=[Unit(u.name, u.path, {**common, "columns": names.columns(u.name)}) for u in units],
@@ -86,7 +88,7 @@ def discover(source: Path, options: Options) -> Plan:
         class_names=class_names,
         licence=options.licence,
         confidence=options.confidence is not None,
-        facts={"columns": seen.columns},
+        facts={"columns": described(*seen.first, options, seen.along)},
     )
 
 
@@ -138,7 +140,8 @@ class _Seen:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.coordinates: Coordinates | None = None
-        self.columns = ""
+        self.first: tuple[Sequence[str], Coordinates, Mapping[str, str]] | None = None
+        self.along = _labels.LabelColumns(options.tracks)
         self.reason: DataError | None = None
         self.persons = 1
         self.labels: set[str] = set()
@@ -158,15 +161,16 @@ class _Seen:
                 if quiet and self.coordinates is not None and coordinates.held != self.coordinates.held:
                     return
                 times = _times(sheet, declared, self.options)
-                self.timings += [
-                    (f"{unit.name} ({key})" if key else unit.name, _timing(sheet, rows, declared, times))
-                    for key, rows in groups.items()
-                ]
+                timings = {key: _timing(sheet, rows, declared, times) for key, rows in groups.items()}
+                used = used_columns(coordinates, declared, self.options)
+                free = [name for name in sheet.header if name not in used]
+                self.along.look(sheet, declared.get("label"), free, [(groups[k], t) for k, t in timings.items()])
         except DataError as error:
             self.reason = self.reason or error
             return
+        self.timings += [(f"{unit.name} ({key})" if key else unit.name, timing) for key, timing in timings.items()]
         if self.coordinates is None:
-            self.coordinates, self.columns = coordinates, described(sheet, coordinates, declared, self.options)
+            self.coordinates, self.first = coordinates, (sheet.header, coordinates, declared)
         self.readable.append(unit)
         if "person" in declared:
             people = np.array(sheet.texts(declared["person"]))
@@ -175,6 +179,35 @@ class _Seen:
             self.texts.setdefault(meaning, set()).update(sheet.texts(declared[meaning]))
         if "label" in declared:
             self.labels |= {text for text in sheet.texts(declared["label"]) if text}
+
+    def tracks(self, fps: float | None) -> dict[str, bool]:
+        """Columns that become label tracks, and whether each person has one of his own.
+
+        Raises:
+            ConfigError: there are some that were asked for, and no rate.
+        """
+        if fps is None and self.along.asked:
+            raise ConfigError(
+                f"--tracks {pasted(*self.along.asked)}: labels along time need a rate; state it with --fps"
+            )
+        if fps is None and self.along.apart:
+            left = ", ".join(self.along.apart)
+            self.along.apart = {}
+            warnings.warn(
+                f"labels in {left} change within a clip, and labels along time need a rate; state it with --fps to "
+                "have a label track of them",
+                MotetNote,
+                stacklevel=3,
+            )
+        label = None if self.first is None else self.first[2].get("label")
+        if label in self.along.apart and not self.along.asked:
+            warnings.warn(
+                f"column {label} changes within a clip, so it becomes a label track; where a file holds several clips, "
+                "tell them apart with --clip",
+                MotetNote,
+                stacklevel=3,
+            )
+        return self.along.apart
 
     def probe(self, unit: Unit) -> npt.NDArray[np.floating[Any]]:
         """(rows, V, C) some rows of a file."""
@@ -204,7 +237,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     certain = _confidences(sheet, coordinates, options)
     person = sheet.texts(declared["person"]) if "person" in declared else [""] * len(values)
     times = _times(sheet, declared, options)
-    columns = _clip_columns(sheet, declared, options, unit)
+    along: Mapping[str, bool] = unit.detail["tracks"]
+    columns = _clip_columns(sheet, {m: c for m, c in declared.items() if c not in along}, options, unit)
     stem = stem_of(unit.name)
     clips = []
     for key, rows in grouped_rows(sheet, declared).items():
@@ -223,10 +257,10 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
             confidence = np.zeros(frames.shape[:3], dtype=np.float32)
             confidence.reshape(-1, confidence.shape[2])[place] = certain[rows]
         rejoin(frames, confidence, options.identities, f"{unit.name} {key}".strip())
-        frames, confidence = _time.brought(
-            frames, confidence, timing, options.fps or (timing.moments is not None and unit.detail["fps"]) or None
-        )
-        clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, columns(rows)))
+        wanted = options.fps or (timing.moments is not None and unit.detail["fps"]) or None
+        frames, confidence = _time.brought(frames, confidence, timing, wanted)
+        tracks = _labels.tracks(sheet, along, rows, timing, person, wanted=wanted, count=len(frames))
+        clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, columns(rows), tracks=tracks))
     return clips
 
 
