@@ -55,8 +55,7 @@ def names(archive: MotionArchive, **options: Any) -> list[str]:
 
 
 def after(found: Finding) -> list[str]:
-    """What is found after the remedy. Bent time and axes, mixed units, repeated or missing frames, rare classes have
-    none that is a command: new recordings, another source or another look at the results helps."""
+    """What is found after the remedy."""
     words = shlex.split(found.remedy[found.remedy.index("motet data ") :])[1:]
     imported = words[1] == "import"
     assert cli.main([*words, "--quiet", *["--workers=1"] * imported]) == 0
@@ -65,7 +64,7 @@ def after(found: Finding) -> list[str]:
 
 def rule_of(found: Finding) -> str:
     """The split that a remedy names."""
-    words = shlex.split(found.remedy[found.remedy.index("motet pretrain ") :].partition(", which")[0])
+    words = shlex.split(re.split(", which|; or ", found.remedy[found.remedy.index("motet pretrain ") :])[0])
     return words[words.index("--split") + 1]
 
 
@@ -173,7 +172,7 @@ def test_only_splits_that_work_are_proposed(clean: MotionArchive, tmp_path: Path
     [found] = diagnose(one)
     assert found.name == "shared people"
     assert found.evidence.startswith("1 person on both sides")
-    assert found.remedy == "record more people; one person cannot both train and test"
+    assert found.remedy == "nothing is to be done but to record more people; one person cannot both train and test"
     # a class of one person: no rule has it on both sides but one that draws clips
     label = {i: row["label"] for i, row in enumerate(clean.clips.iter_rows(named=True))}
     subject = clean.clips["subject"].to_list()

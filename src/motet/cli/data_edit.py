@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from motet.cli.entries import Positional
+from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output, Replacing
 from motet.core.text import counted
 
 if TYPE_CHECKING:
     from motet.data.archive import MotionArchive
+
+_FINDINGS = Arg(metavar="FINDING …")
 
 
 def _said(given: Output, archive: MotionArchive) -> int:
@@ -27,11 +29,12 @@ def _said(given: Output, archive: MotionArchive) -> int:
 
 @dataclass
 class Select(Replacing):
-    """A part of an archive: by name or by a condition on the columns of its clips.
+    """A part of an archive: by name, by a condition on the columns of its clips, or by what inspect found in them.
 
     Examples:
     motet data select archive part --where "subject = 3 AND class = 'squat'"
     motet data select archive part --drop clip-7 clip-9
+    motet data select archive sound --drop-finding 'frozen frames' 'duplicate clips'
     """
 
     archive: Positional[Path]
@@ -44,6 +47,16 @@ class Select(Replacing):
     """SQL condition, e.g. "subject = 3 AND class = 'squat'" """
     trim: bool = False
     """cut frames at both ends in which nothing was recorded"""
+    finding: Annotated[tuple[str, ...], _FINDINGS] = ()
+    """take the clips that have one of these findings of `motet data inspect --doctor`, e.g. 'frozen frames'"""
+    drop_finding: Annotated[tuple[str, ...], _FINDINGS] = ()
+    """leave out the clips that have one of these findings; of copies the first stays"""
+    cut_finding: Annotated[tuple[str, ...], _FINDINGS] = ()
+    """cut out the frames that have one of these findings; parts of a second or more stay"""
+    without: tuple[str, ...] = ()
+    """joints, nodes or coordinates to leave out"""
+    split: str | None = None
+    """split rule by which findings on training and test are evaluated; by default the archive's own"""
 
 
 def data_select(args: Sequence[str]) -> int:

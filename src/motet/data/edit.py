@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,114 +19,14 @@ from motet.core.text import counted, pasted
 from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
-from motet.data.archive import COLUMNS, ArchiveWriter, MotionArchive, Sensor
+from motet.data.archive import COLUMNS, MotionArchive
 from motet.data.archive.writer import check_destination
 from motet.data.clip_table import without_guards
+from motet.data.findings import clips_with, reduced, sound_parts
 from motet.data.inertial import FORCE, TURN
+from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import intervals, paint, rate
-
-OWN = ("name", "offset", "length", "persons", "sha256")
-"""columns of clips that follow from their frames."""
-
-
-@dataclass
-class Piece:
-    """A clip to write: frames ``first`` to ``last`` of a clip of ``archive``, with what changes of its row."""
-
-    archive: MotionArchive
-    index: int
-    first: int = 0
-    last: int | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is the whole clip."""
-        return self.first == 0 and self.last is None
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """Columns of the clip, name included."""
-        row = self.archive.clips.row(self.index, named=True)
-        return {**{k: v for k, v in row.items() if k == "name" or k not in OWN}, **self.changes}
-
-
-def write(
-    pieces: Iterable[Piece],
-    destination: str | Path,
-    like: MotionArchive,
-    *,
-    change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
-    verb: str,
-    overwrite: bool = False,
-    **options: Any,
-) -> MotionArchive:
-    """Write clips as a new archive; label tracks come along, cut where clips are cut.
-
-    Args:
-        pieces: what to write.
-        destination: archive to create, whole or not at all.
-        like: archive whose description is taken where ``options`` do not say otherwise.
-        change: applied to the frames of every clip.
-        verb: what was done, for the record of the archive.
-        overwrite: replace an archive that is there.
-        **options: of :class:`motet.data.archive.ArchiveWriter`.
-
-    Raises:
-        ConfigError: the destination exists.
-        DataError: nothing is left to write.
-    """
-    listed = list(pieces)
-    if not listed:
-        raise DataError(f"{like.path}: no clip is left, so there is nothing to write to {destination}")
-    kept = all(p.whole for p in listed) and change is None
-    found_sensors = {n: s for p in listed for n, s in p.archive.sensors.items()} if kept else {}
-    kinds = {n: Sensor(s.skeleton, s.fps, s.units, s.channels) for n, s in found_sensors.items()}
-    described: dict[str, Any] = {
-        "skeleton": like.skeleton,
-        "persons": like.persons,
-        "fps": like.fps,
-        "units": like.units,
-        "channels": like.channels,
-        "class_names": like.class_names,
-        "source": {**like.source, verb: str(like.path.name)},
-        "licence": like.licence,
-        "simulated": like.simulated,
-        "dtype": like.frames.dtype,
-    } | options
-    rows: dict[str, list[dict[str, Any]]] = {}
-    confidence = kept and all(p.archive.confidence is not None for p in listed)
-    with ArchiveWriter(destination, confidence=confidence, sensors=kinds, overwrite=overwrite, **described) as writer:
-        for piece in listed:
-            frames = piece.archive.clip(piece.index)[piece.first : piece.last]
-            columns = piece.row
-            sensors = {n: piece.archive.sensor_clip(n, piece.index) for n in kinds if n in piece.archive.sensors}
-            certain = piece.archive.clip_confidence(piece.index) if confidence else None
-            made = frames if change is None else change(frames)
-            writer.add(made, name=columns.pop("name"), confidence=certain, sensors=sensors, **columns)
-            for track, own in _labels(piece, len(frames)):
-                rows.setdefault(track, []).extend(own)
-    archive = MotionArchive.open(destination)
-    for track, own in rows.items():
-        archive.tracks.save(track, own)
-    return archive
-
-
-def _labels(piece: Piece, frames: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    if piece.archive.fps is None:
-        return
-    start, end = piece.first / piece.archive.fps, (piece.first + frames) / piece.archive.fps
-    for name, table in piece.archive.tracks.items():
-        own = table.filter(recording=piece.archive.clips["name"][piece.index]).filter(
-            (pl.col("start") < end) & (pl.col("end") > start)
-        )
-        cut = own.with_columns(
-            start=pl.max_horizontal("start", pl.lit(start)) - start,
-            end=pl.min_horizontal("end", pl.lit(end)) - start,
-            recording=pl.lit(piece.row["name"]),
-        )
-        yield name, cut.to_dicts()
 
 
 def select(
@@ -137,6 +37,11 @@ def select(
     keep: Sequence[str] = (),
     where: str | None = None,
     trim: bool = False,
+    finding: Sequence[str] = (),
+    drop_finding: Sequence[str] = (),
+    cut_finding: Sequence[str] = (),
+    without: Sequence[str] = (),
+    split: str | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
     """A part of an archive.
@@ -149,16 +54,22 @@ def select(
         where: an SQL condition on the columns of the clips, e.g. ``"subject = 3 AND length > 30"``; ``class`` is the
             name of the label.
         trim: cut frames at both ends in which nothing was recorded.
+        finding: names as `motet data inspect --doctor` prints them, e.g. ``"frozen frames"``: clips that have one.
+        drop_finding: findings whose clips are left out; of copies the first stays.
+        cut_finding: findings whose frames are cut out; parts of a second or more stay, as clips that begin at 0.
+        without: joints, nodes or coordinates to leave out.
+        split: rule by which findings on training and test are evaluated; by default the archive's own.
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: nothing says which part, a name that no clip has, or a condition that cannot be evaluated.
+        ConfigError: nothing says which part, a name that no clip has, an unknown finding or joint, or a condition that
+            cannot be evaluated.
         DataError: nothing is left.
     """
-    if not (drop or keep or where is not None or trim):
+    if not (drop or keep or where is not None or trim or finding or drop_finding or cut_finding or without):
         raise ConfigError(
-            "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME… or --trim (a "
-            "copy of all is what copying the folder makes)"
+            "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME…, "
+            "--drop-finding FINDING…, --without JOINT… or --trim (a copy of all is what copying the folder makes)"
         )
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     names = source.clips["name"].to_list()
@@ -166,14 +77,36 @@ def select(
     if unknown:
         raise ConfigError(f"{source.path} has no clip {unknown[0]!r}; `motet data inspect` lists what there is")
     chosen = _condition(source, where)
-    pieces = []
+    has, _ = clips_with(source, finding, split)
+    _, extra = clips_with(source, drop_finding, split)
+    parts, pieces = sound_parts(source, cut_finding), list[Piece]()
     for index, name in enumerate(names):
-        if name in set(drop) or (keep and name not in set(keep)) or not chosen[index]:
+        out = name in set(drop) or (keep and name not in set(keep)) or index in extra or (finding and index not in has)
+        if out or not chosen[index]:
             continue
-        first, last = _recorded(source.clip(index)) if trim else (0, None)
-        if last != 0:
-            pieces.append(Piece(source, index, first, None if last == int(source.lengths[index]) else last))
-    return write(pieces, destination, source, verb="select", overwrite=overwrite)
+        ends = _recorded(source.clip(index)) if trim else (0, int(source.lengths[index]))
+        pieces += _parts(source, index, ends, parts.get(index))
+    changed: dict[str, Any] = {}
+    if without:
+        skeleton, channels, joints, axes = reduced(source, without)
+        changed = {
+            "skeleton": skeleton,
+            "channels": channels,
+            "change": lambda frames: frames[..., joints, :][..., axes],
+        }
+    return write(pieces, destination, source, verb="select", overwrite=overwrite, **changed)
+
+
+def _parts(
+    archive: MotionArchive, index: int, ends: tuple[int, int], parts: list[tuple[int, int]] | None
+) -> list[Piece]:
+    """What is kept of a clip: all between ``ends``, or its sound parts there, each a clip of its own."""
+    first, last = ends
+    if parts is None:
+        return [Piece(archive, index, first, None if last == int(archive.lengths[index]) else last)] if last else []
+    name = archive.clips["name"][index]
+    inside = [(max(a, first), min(b, last)) for a, b in parts if a < last and b > first]
+    return [Piece(archive, index, a, b, {"name": f"{name}_{a:06d}", "recording": name}) for a, b in inside]
 
 
 def _condition(archive: MotionArchive, where: str | None) -> list[bool]:

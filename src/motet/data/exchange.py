@@ -14,7 +14,7 @@ from motet.core.text import counted, file_name, pasted
 from motet.data import layouts, track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
-from motet.data.edit import OWN
+from motet.data.pieces import OWN
 from motet.data.tracks import check, rate, table
 
 WHOLE = ("subject", "camera", "setup", "repetition")

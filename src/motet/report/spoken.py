@@ -27,7 +27,11 @@ def findings(archive: MotionArchive) -> list[Fact]:
         return []
     found = [fault for fault in inspect(archive, verify=False)["faults"] if fault["level"] != "note"]
     return [
-        Fact(fault["name"], counted(fault["clips"], "clip") if fault["clips"] else fault["level"], fault["message"])
+        Fact(
+            fault["name"],
+            counted(fault["clips"], "clip") if fault["clips"] else fault["level"],
+            f"{fault['message']}; {fault['remedy']}",
+        )
         for fault in found
     ]
 

@@ -16,22 +16,23 @@ import numpy as np
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.doctor import axes, labels, leaks, motion
-from motet.data.doctor.view import Finding, View
+from motet.data.doctor.view import SAMPLED_CLIPS, Finding, View
 from motet.data.inspection import TYPICAL
 
 FAR = 6.0  # factor from the usual size that no half body, crouch or child explains
 
 
-def diagnose(archive: MotionArchive, *, rule: str | None = None) -> list[Finding]:
+def diagnose(archive: MotionArchive, *, rule: str | None = None, whole: bool = False) -> list[Finding]:
     """Findings on an archive, the worst first; an empty list if there is nothing to say.
 
     Args:
         rule: split that training and evaluation will use; the archive's default rule if none is given.
+        whole: look at every clip; by default axes, speed and joints are evaluated by 500.
 
     Raises:
         ConfigError: there is no such split, or it does not fit the archive.
     """
-    view = View(archive, rule)
+    view = View(archive, rule, len(archive) if whole else SAMPLED_CLIPS)
     found = [finding for check in _CHECKS for finding in check(view)]
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(found, key=lambda f: order[f.severity])
@@ -50,8 +51,36 @@ def declarations(archive: MotionArchive) -> list[Finding]:
 
 def report(archive: MotionArchive, *, rule: str | None = None) -> list[dict[str, Any]]:
     """:func:`diagnose` as plain data for JSON."""
-    return [{**asdict(f), "clips": list(f.clips)} for f in diagnose(archive, rule=rule)]
+    hidden = ("rows", "extra")
+    found = [asdict(finding) for finding in diagnose(archive, rule=rule)]
+    return [{k: list(v) if k == "clips" else v for k, v in f.items() if k not in hidden} for f in found]
 
+
+OF_CLIPS = (
+    "mixed scale",
+    "repeated frames",
+    "missing share",
+    "leaking clips",
+    "duplicate clips",
+    "classes without train",
+    "classes without test",
+    "short clips",
+)
+"""findings that single clips have"""
+OF_ARCHIVE = (
+    "scale",
+    "unit",
+    "flat axis",
+    "up direction",
+    "handedness",
+    "frame rate",
+    "missing joints",
+    "static joints",
+    "shared people",
+    "unknown people",
+    "class imbalance",
+)
+"""findings on the archive as a whole"""
 
 _CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     axes.scale,

@@ -10,7 +10,9 @@ from motet.core.text import counted
 from motet.core.units import METRES, stated
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.doctor.view import Array, Finding, View
-from motet.data.inspection import SIZES, TYPICAL, fitting_unit, import_unit, is_human
+from motet.data.inspection import SIZES, fitting_unit, import_unit, is_human
+from motet.data.inspection.faults import scale_remedy
+from motet.data.inspection.remedies import again, import_command, made
 
 OFF_SCALE = 3.0  # factor between clips in three dimensions
 OFF_SCALE_PICTURE = 20.0  # the same in pictures, where people stand near and far
@@ -25,37 +27,24 @@ def scale(view: View) -> Iterator[Finding]:
     least, most = SIZES[view.skeleton.kind]
     if least <= view.size * METRES[units] <= most:
         return
+    remedy = scale_remedy(view.archive, view.size)
     evidence = f"a {view.skeleton.kind} measures {view.size:.4g} {units}; {least:g} to {most:g} m are plausible"
     if not view.spatial:
         message = "two coordinates are taken for metres; they are more likely those of a picture"
-        yield Finding("scale", "error", message, evidence, view.again("unit", "px", "say units='px' when you write it"))
+        yield Finding("scale", "error", message, evidence, remedy)
         return
     fitting = fitting_unit(view.archive, view.size)
     guess = f"the coordinates are more likely {fitting}" if fitting else "no usual unit fits"
     message = f"{guess}: noise, crops of the view and transfer to other sets would be off by that factor"
     evidence += f"; the recordings were taken for {import_unit(view.archive)}"
-    yield Finding("scale", "error", message, evidence, _scale_remedy(view, fitting))
-
-
-def _scale_remedy(view: View, fitting: str | None) -> str:
-    otherwise = "bring the coordinates to metres"
-    if fitting:
-        return view.again("unit", fitting, otherwise)
-    options = view.archive.source.get("options")
-    scale = options.get("scale") if isinstance(options, dict) else None
-    typical = TYPICAL[view.skeleton.kind]
-    factor = float(f"{(scale or 1.0) * typical / (view.size * METRES[view.archive.units]):.2g}")
-    command = view.import_command(scale=factor)
-    if command is None:
-        return f"{otherwise}, and import again"
-    return f"find out the unit; if the {view.skeleton.kind} should measure about {typical:g} m: {command}"
+    yield Finding("scale", "error", message, evidence, remedy)
 
 
 def unknown(view: View) -> Iterator[Finding]:
     archive = view.archive
     if archive.source.get("format") == "csv" and stated(archive.units, archive.skeleton.kind) is None:
         message = "the unit of the sensors is unknown: models of other units cannot be refused, and `wrist` guesses it"
-        remedy = "find it out, and import again with --unit, e.g. --unit 'g, deg/s'"
+        remedy = f"find it out; if it is g and deg/s: {import_command(archive, unit='g, deg/s')}"
         yield Finding("unit", "note", message, f"units of the archive: {archive.units}", remedy)
 
 
@@ -73,8 +62,11 @@ def mixed_scale(view: View) -> Iterator[Finding]:
             f"than {limit:g}×"
         )
         message = "clips of different units lie side by side: the encoder would learn the unit"
-        remedy = "bring all recordings to one unit before the import, or import those of each unit apart"
-        yield Finding("mixed scale", "error", message, evidence, remedy, view.listed(rows))
+        remedy = (
+            f"import those of each unit apart, or leave them out: "
+            f"{made(view.archive, 'select', '--drop-finding', 'mixed scale')}"
+        )
+        yield Finding("mixed scale", "error", message, evidence, remedy, **view.about(rows))
 
 
 def flat(view: View) -> Iterator[Finding]:
@@ -82,7 +74,7 @@ def flat(view: View) -> Iterator[Finding]:
     if dead and not view.sensor:
         evidence = f"{', '.join(dead)} is the same for all joints in {counted(len(view.sample), 'frame')}"
         message = "a coordinate says nothing: these are recordings in fewer dimensions"
-        remedy = "import them with two coordinates, so that nothing is turned about the missing one"
+        remedy = f"leave it out, so that nothing is turned about it: {made(view.archive, 'select', '--without', *dead)}"
         yield Finding("flat axis", "warning", message, evidence, remedy)
 
 
@@ -98,7 +90,11 @@ def up(view: View) -> Iterator[Finding]:
     evidence = f"from hips to head is {seen} in {counted(len(view.sample), 'frame')}, {declared} is declared"
     message = "the wrong axis points up: turns about the vertical would tip bodies over"
     yield Finding(
-        "up direction", "error", message, evidence, view.again("up", seen, f'declare up = "{seen}" in the layout')
+        "up direction",
+        "error",
+        message,
+        evidence,
+        again(view.archive, "up", seen, f'declare up = "{seen}" in the layout'),
     )
 
 
@@ -114,7 +110,7 @@ def handedness(view: View) -> Iterator[Finding]:
     evidence = f"{by} forward if the axes are {words[seen]}; {words[not seen]} is declared"
     message = "recordings are mirrored, or left and right joints are swapped: other sets would not fit"
     otherwise = "declare right_handed in the layout, or negate one axis"
-    remedy = view.again("right_handed", seen, otherwise)
+    remedy = again(view.archive, "right_handed", seen, otherwise)
     yield Finding("handedness", "error", message, evidence, remedy)
 
 

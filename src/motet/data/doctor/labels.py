@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +11,7 @@ from motet.core.text import counted, pasted
 from motet.data import splits
 from motet.data.doctor.view import Finding, Severity, View
 from motet.data.inspection import IMBALANCE, LISTED
+from motet.data.inspection.remedies import NOTHING, made
 
 SHORT_FRAMES, SHORT_SECONDS, SHORT_CLIPS = 8, 0.3, 0.1
 
@@ -26,7 +26,7 @@ def classes(view: View) -> Iterator[Finding]:
     if counts[most] > IMBALANCE * counts[least]:
         evidence = f"{names[most]} has {counted(counts[most], 'clip')}, {names[least]} {counts[least]}"
         message = "accuracy would be that of the frequent classes, and few-label draws may miss the rare ones"
-        remedy = "read accuracy per class; draw class-balanced labels, or gather more of the rare ones"
+        remedy = f"{NOTHING} but to gather more of the rare ones; read accuracy per class, draw class-balanced labels"
         yield Finding("class imbalance", "warning", message, evidence, remedy)
     if view.split.name == "all":
         return
@@ -38,9 +38,13 @@ def classes(view: View) -> Iterator[Finding]:
             message = "classes that cannot be learnt" if side == "train" else "classes that are never tested"
             severity: Severity = "warning" if side == "train" else "note"
             rule = view.rule_that(lambda other: len(set(map(frozenset, _classes_of(other, labels).values()))) == 1)
+            name = f"classes without {side}"
             remedy = f"motet pretrain … --split {pasted(rule)}, which has every class on both sides"
-            remedy = remedy if rule else "record these classes with more people, or leave them out"
-            yield Finding(f"classes without {side}", severity, message, evidence, remedy)
+            if not rule:
+                command = made(view.archive, "select", "--drop-finding", name, *view.ruled)
+                remedy = f"record these classes with more people, or leave them out: {command}"
+            rows = np.flatnonzero(np.isin(labels, lacking)).tolist()
+            yield Finding(name, severity, message, evidence, remedy, rows=tuple(rows), extra=tuple(rows))
 
 
 def _classes_of(split: splits.Split, labels: npt.NDArray[np.int64]) -> dict[str, set[int]]:
@@ -60,5 +64,5 @@ def short(view: View) -> Iterator[Finding]:
         f"{lengths.min()}"
     )
     message = "crops of so short a clip are one and the same: nothing to contrast"
-    remedy = f"cut longer clips, or leave these out: {view.made('select', '--where', f'length >= {math.ceil(limit)}')}"
-    yield Finding("short clips", severity, message, evidence, remedy, view.listed(short.tolist()))
+    remedy = f"cut longer clips, or leave these out: {made(view.archive, 'select', '--drop-finding', 'short clips')}"
+    yield Finding("short clips", severity, message, evidence, remedy, **view.about(short.tolist()))

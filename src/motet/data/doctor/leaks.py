@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from motet.core.text import counted, pasted
 from motet.data import splits
 from motet.data.copies import near, overlaps
 from motet.data.doctor.view import Finding, View
 from motet.data.inspection import LISTED
+from motet.data.inspection.remedies import NOTHING, import_command, made
 
 
 def copies(view: View) -> Iterator[Finding]:
@@ -24,28 +25,38 @@ def copies(view: View) -> Iterator[Finding]:
         )
         message = "the test knows clips of the training: results are too good"
         whole = view.rule_that(lambda other: not _across(pairs, other))
-        remedy = "remove the copies, or let motet evaluate --without-copies give both figures" + (
-            f", or keep them on one side: motet pretrain … --split {pasted(whole)}" if whole else ""
-        )
-        yield Finding("leaking clips", "error", message, evidence, remedy, listed)
+        remedy = "let motet evaluate --without-copies give both figures"
+        remedy += f"; keep them on one side: motet pretrain … --split {pasted(whole)}" if whole else ""
+        remedy += f"; or remove the copies: {_first_alone(view, 'leaking clips')}"
+        of = view.about(sorted({i for pair in across for i in pair}), _copied(across)) | {"clips": listed}
+        yield Finding("leaking clips", "error", message, evidence, remedy, **of)
         return
     evidence = (
         f"{len(rows)} of {counted(len(view.archive), 'clip')} hold (nearly) the same frames as another, on "
         f"one side of the split"
     )
     message = "copies and overlapping windows count more than once, and are false negatives of a contrastive loss"
-    remedy = f"windows of one recording belong on one side of any split; remove copies{_without(view, pairs)}"
-    yield Finding("duplicate clips", "warning", message, evidence, remedy, view.listed(rows))
+    name = "duplicate clips"
+    remedy = f"windows of one recording belong on one side of any split; remove copies: {_first_alone(view, name)}"
+    yield Finding(name, "warning", message, evidence, remedy, **view.about(rows, _copied(pairs)))
 
 
-def _without(view: View, pairs: set[tuple[int, int]]) -> str:
-    """The command that keeps the first of every group of copies, if it fits a line."""
+def _first_alone(view: View, name: str) -> str:
+    """The command that keeps the first of every group of copies."""
+    return made(view.archive, "select", "--drop-finding", name, *view.ruled)
+
+
+def _copied(pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Clips that are a copy of one before them that stays."""
+    partners: dict[int, set[int]] = {}
+    for a, b in pairs:
+        partners.setdefault(a, set()).add(b)
+        partners.setdefault(b, set()).add(a)
     kept: set[int] = set()
-    for row in sorted({i for pair in pairs for i in pair}):
-        if not any(row in pair and kept & set(pair) for pair in pairs):
+    for row in sorted(partners):
+        if not kept & partners[row]:
             kept.add(row)
-    drop = sorted({i for pair in pairs for i in pair} - kept)
-    return f": {view.made('select', '--drop', *view.listed(drop))}" if len(drop) <= LISTED else ""
+    return sorted(set(partners) - kept)
 
 
 def _across(pairs: set[tuple[int, int]], split: splits.Split) -> list[tuple[int, int]]:
@@ -74,16 +85,18 @@ def people(view: View) -> Iterator[Finding]:
     remedy = (
         f"motet pretrain … --split {pasted(rule)}"
         if rule
-        else "record more people; one person cannot both train and test"
+        else f"{NOTHING} but to record more people; one person cannot both train and test"
     )
     yield Finding("shared people", "warning", message, evidence, remedy)
 
 
 def _name_people(view: View) -> str:
     """How clips get a subject: the command that made the archive, to which a group of the pattern is to be added."""
-    options, command = view.archive.source.get("options"), view.import_command()
+    options, command = view.archive.source.get("options"), import_command(view.archive)
     if command is None or not isinstance(options, dict) or "pattern" not in options:
-        return "give every clip a subject, and import again"
+        path = view.archive.path
+        words = pasted(path, "people.csv", "--out", path.with_name(f"{path.name}-sound"))
+        return f"with a table people.csv of columns name and subject (a number): motet data label {words}"
     group = "a group (?P<subject>…)"
     where = f"{group} in its --pattern" if options["pattern"] else f"a --pattern that has {group}"
     return f"where the names of the files tell the person, import again with {where}: {command}"

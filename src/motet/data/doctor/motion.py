@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from motet.core.text import counted
-from motet.data import layouts
-from motet.data.convert import recipe
 from motet.data.doctor.view import Finding, View
 from motet.data.inspection import LISTED
+from motet.data.inspection.remedies import NOTHING, made, state_rate
 
 SPEEDS = (0.1, 6.0)  # body sizes a second, of the fastest twentieth of joints: what people do
 MISSING = 0.2  # share of joints that are absent
@@ -22,9 +21,7 @@ def rate(view: View) -> Iterator[Finding]:
     if fps is None:
         evidence = "the archive states no frame rate"
         message = "durations, speeds and the match with other sensors cannot be known"
-        command = view.import_command(fps=30.0)
-        remedy = f"state the rate, if it is 30: {command}" if command else "state the rate and import again"
-        yield Finding("frame rate", "note", message, evidence, remedy)
+        yield Finding("frame rate", "note", message, evidence, state_rate(view.archive))
         return
     if view.sensor or view.skeleton.kind != "body" or not np.isfinite(view.size):
         return
@@ -45,13 +42,13 @@ def rate(view: View) -> Iterator[Finding]:
     evidence = f"at {fps:g} frames/s the fastest joints move {speed:.3g} body sizes a second; {usual}"
     message = f"people move {way} than they can: the frame rate is wrong, or frames are shuffled or still"
     # where a format has no option for the rate, or resamples to it, the files themselves state it
-    remedy = "find out the rate at which the recordings were made and import them again with it"
+    remedy = f"find out the rate at which the recordings were made; {state_rate(view.archive)}"
     yield Finding("frame rate", "warning", message, evidence, remedy)
 
 
 def repeated(view: View) -> Iterator[Finding]:
     same = total = 0
-    off: list[int] = []
+    off, distinct = list[int](), list[float]()
     for index in view.sampled:
         clip = view.archive.clip(index)
         if len(clip) < 4:
@@ -62,35 +59,37 @@ def repeated(view: View) -> Iterator[Finding]:
             runs = np.diff(np.flatnonzero(np.concatenate([[True], ~equal, [True]])))
             if runs.max() <= 10:
                 off.append(index)
+                distinct.append(1 - int(equal.sum()) / len(clip))
         same, total = same + int(equal.sum()), total + len(equal)
     if total and len(off) > 0.2 * len(view.sampled):
         evidence = (
             f"{same / total:.0%} of frames equal the one before, in {len(off)} of {counted(len(view.sampled), 'clip')}"
         )
         message = "recordings were brought to a higher rate by repeating frames: their motion comes in jerks"
-        remedy = "write them at the sensor's own rate, and state it"
-        yield Finding("repeated frames", "warning", message, evidence, remedy, view.listed(off))
+        own = float(f"{(view.archive.fps or 0) * float(np.median(distinct)):.3g}")
+        remedy = (
+            f"go back to the rate of the sensor, about {own:g}: {made(view.archive, 'convert', '--fps', f'{own:g}')}"
+        )
+        remedy = remedy if own else "state the rate, so that they can be brought to that of the sensor"
+        yield Finding("repeated frames", "warning", message, evidence, remedy, **view.about(off))
 
 
 def joints(view: View) -> Iterator[Finding]:
     """Joints that are absent, and joints that never move while the body does."""
     count = len(view.skeleton)
     seen, frames, still, moving = np.zeros(count), 0, np.zeros(count), 0
-    sparse: list[int] = []
+    absent, bodies = dict.fromkeys(view.sampled, 0), dict.fromkeys(view.sampled, 0)
     for index in view.sampled:
-        absent = bodies = 0
         for body in view.bodies(index):
             there = body.any(axis=2)
             seen += there.sum(axis=0)
             frames += len(body)
-            absent, bodies = absent + int((~there).sum()), bodies + there.size
+            absent[index], bodies[index] = absent[index] + int((~there).sum()), bodies[index] + there.size
             if len(body) > 1:
                 steps = np.linalg.norm(np.diff(body, axis=0), axis=2)
                 moves = steps.max(axis=1) > 0
                 still += (steps[moves] == 0).sum(axis=0)
                 moving += int(moves.sum())
-        if bodies and absent > 0.5 * bodies:
-            sparse.append(index)
     if not frames:
         return
     share = seen / frames
@@ -102,29 +101,31 @@ def joints(view: View) -> Iterator[Finding]:
     if gone:
         evidence = f"{', '.join(gone[:LISTED])} absent in at least {STILL:.0%} of {counted(frames, 'body')}"
         message = "joints that are hardly ever there are noise to the encoder"
-        remedy = f"leave them out of the recordings, or convert to a layout without them{_without(view, gone)}"
+        remedy = f"leave them out: {made(view.archive, 'select', '--without', *gone)}"
         yield Finding("missing joints", "warning", message, evidence, remedy)
     kept = share[share >= 1 - STILL]
     if not view.sensor and len(kept) and 1 - float(kept.mean()) > MISSING:
         evidence = f"{1 - float(kept.mean()):.0%} of all joints are absent (zero)"
         message = "so many joints are missing that clips differ by what was seen, not by what was done"
-        remedy = "fill short gaps before the import, or leave out the clips that are mostly empty"
-        yield Finding("missing share", "warning", message, evidence, remedy, view.listed(sparse))
+        sparse = _worst(absent, bodies)
+        remedy = (
+            f"leave out the clips that miss most: {made(view.archive, 'select', '--drop-finding', 'missing share')}"
+        )
+        if len(sparse) > len(absent) // 2:
+            sparse, remedy = [], f"{NOTHING} to single clips, most miss as many; fill short gaps before the import"
+        yield Finding("missing share", "warning", message, evidence, remedy, **view.about(sparse))
     dead = [] if not moving else np.flatnonzero((still > STILL * moving) & (share >= 1 - STILL)).tolist()
     dead = [i for i in dead if view.skeleton.canonical[i] != "root" and seen[i]]
     if dead and len(dead) < count:
         names = [view.skeleton.joints[i] for i in dead]
         evidence = f"{', '.join(names[:LISTED])}: same place in {STILL:.0%} of frames"
         message = "joints that never move while the body does were not tracked"
-        remedy = f"leave them out by a layout of your own, or one without them{_without(view, names)}"
+        remedy = f"leave them out: {made(view.archive, 'select', '--without', *names)}"
         yield Finding("static joints", "warning", message, evidence, remedy)
 
 
-def _without(view: View, joints: list[str]) -> str:
-    """The command that converts to a layout that is made without some joints; empty where none can be."""
-    for name in ("shared-15", "common-15"):
-        found = [recipe(joint, view.skeleton) for joint in layouts.get(name).canonical]
-        used = {view.skeleton.joints[i] for made in found for i in made or ()}
-        if None not in found and not used & set(joints):
-            return f": {view.made('convert', '--layout', name)}"
-    return ""
+def _worst(absent: Mapping[int, int], joints: Mapping[int, int]) -> list[int]:
+    """The fewest clips without which the others miss no more than :data:`MISSING` of their joints."""
+    order = sorted((row for row in joints if joints[row]), key=lambda row: absent[row] / joints[row])
+    share = np.cumsum([absent[row] for row in order]) / np.cumsum([joints[row] for row in order])
+    return sorted(order[int((share <= MISSING).sum()) :])

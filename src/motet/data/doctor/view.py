@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
-from motet.core.text import pasted
-from motet.data import formats, splits
+from motet.data import splits
 from motet.data.archive import MotionArchive
 from motet.data.copies import sizes
-from motet.data.formats.base import make_options
 from motet.data.inspection import LISTED
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +35,8 @@ class Finding:
         evidence: the figures on which it rests.
         remedy: what to do, a command where one does it.
         clips: examples by name.
+        rows: all clips that it is about; none if it is about the archive.
+        extra: of these the ones without which the others are sound.
     """
 
     name: str
@@ -46,18 +45,21 @@ class Finding:
     evidence: str
     remedy: str
     clips: tuple[str, ...] = field(default=())
+    rows: tuple[int, ...] = field(default=(), repr=False)
+    extra: tuple[int, ...] = field(default=(), repr=False)
 
 
 class View:
     """The archive, with what several checks need worked out once."""
 
-    def __init__(self, archive: MotionArchive, rule: str | None) -> None:
+    def __init__(self, archive: MotionArchive, rule: str | None, clips: int = SAMPLED_CLIPS) -> None:
         self.archive, self.skeleton = archive, archive.skeleton
         self.split = splits.split(archive, rule or splits.default_rule(archive))
+        self.ruled = ("--split", rule) if rule else ()
         self.names: list[str] = archive.clips["name"].to_list()
         self.spatial = len(archive.channels) == 3
         self.sensor = archive.skeleton.kind == "sensor"
-        self.sampled = np.unique(np.linspace(0, len(archive) - 1, SAMPLED_CLIPS).round().astype(int)).tolist()
+        self.sampled = np.unique(np.linspace(0, len(archive) - 1, clips).round().astype(int)).tolist()
 
     def bodies(self, index: int) -> Iterator[Array]:
         """(frames, V, C) of each person of a clip, without the frames in which nobody is there."""
@@ -102,38 +104,9 @@ class View:
     def listed(self, rows: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.names[i] for i in rows[:LISTED])
 
-    def again(self, option: str, value: Any, otherwise: str) -> str:
-        """The command that imports the recordings again with another option; other words where the format lacks it.
-
-        All else that the import was given is given again.
-        """
-        command = self.import_command(**{option: value})
-        return command or f"{otherwise}, and import again"
-
-    def import_command(self, **changed: Any) -> str | None:
-        """The command that made the archive, with some options changed; None where it is not known or would fail."""
-        source = self.archive.source
-        name, stored = str(source.get("format")), source.get("options")
-        try:
-            kind = formats.get(name).options
-            options = {k: v for k, v in (stored if isinstance(stored, dict) else {}).items() if v is not None} | changed
-            chosen = make_options(name, kind, options)
-        except ConfigError:
-            return None
-        words = ["motet", "data", "import", name, str(source.get("path")), str(self.archive.path)]
-        hints = get_type_hints(kind)
-        for entry in fields(kind):
-            chosen_value = getattr(chosen, entry.name)
-            if chosen_value != entry.default or entry.name in changed:
-                words += _flag(entry.name, chosen_value, switch=hints[entry.name] is bool)
-        words += ["--on-error", "skip"] if source.get("skipped") else []
-        words += ["--dtype", "float16"] if self.archive.frames.dtype == np.float16 else []
-        return shlex.join([*words, "--overwrite"])
-
-    def made(self, verb: str, *words: object) -> str:
-        """The command that makes a sound archive of this one, next to it."""
-        path = self.archive.path
-        return f"motet data {verb} {pasted(path, path.with_name(f'{path.name}-sound'), *words)}"
+    def about(self, rows: Sequence[int], extra: Sequence[int] | None = None) -> dict[str, tuple[Any, ...]]:
+        """The clips of a finding: all of them and, where it is not all, those to leave out."""
+        return {"clips": self.listed(rows), "rows": tuple(rows), "extra": tuple(rows if extra is None else extra)}
 
     def rule_that(self, suits: Callable[[splits.Split], bool]) -> str | None:
         """The first usual rule, not the one that is evaluated, that works on this archive and ``suits``."""
@@ -147,15 +120,3 @@ class View:
             if rule != self.split.name and suits(found):
                 return rule
         return None
-
-
-def _flag(option: str, value: Any, *, switch: bool) -> list[str]:
-    """Words of the command line that set an option; ``switch``: it takes no value."""
-    name = option.replace("_", "-")
-    if switch:
-        return [f"--{name}" if value else f"--no-{name}"]
-    if isinstance(value, tuple):
-        return [f"--{name}", *map(str, value)]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]

@@ -345,7 +345,7 @@ def _report(console: Console, archive: MotionArchive, skipped: Sequence[dict[str
 
     listing("files or clips were skipped", [s["reason"] for s in skipped])
     listing("groups of clips hold the same data", duplicates(archive))
-    contradicted = [] if console.quiet else [f"{f['name']}: {f['message']}" for f in layout_faults(archive)]
+    contradicted = [] if console.quiet else [f"{f.name}: {f.message}; {f.remedy}" for f in layout_faults(archive)]
     listing("things that the recordings contradict", contradicted)
 
 

@@ -14,24 +14,36 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.data.archive import MotionArchive
-from motet.data.inspection.faults import IMBALANCE, LISTED, clip_faults, label_faults, layout_faults, notes
-from motet.data.inspection.frames import BONE_CHANGE, frame_fault, never_seen, scan
+from motet.data.inspection.faults import IMBALANCE, LISTED, Fault, clip_faults, label_faults, layout_faults, notes
+from motet.data.inspection.frames import BONE_CHANGE, CUT_OUT, FRAME_FAULTS, frame_fault, never_seen, scan
 from motet.data.inspection.render import Report, render
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.skeletons import Skeleton
 
 __all__ = [
+    "CUT_OUT",
     "IMBALANCE",
     "LISTED",
+    "OF_ARCHIVE",
+    "OF_CLIPS",
     "SIZES",
     "TYPICAL",
     "fitting_unit",
+    "found",
     "import_unit",
     "inspect",
     "is_human",
     "layout_faults",
     "render",
 ]
+
+OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips")
+"""faults that single clips have"""
+OF_ARCHIVE = (
+    *("never seen", "no labels", "empty classes", "label imbalance", "units", "up axis", "handedness"),
+    *("frame rate", "licence", "skipped files"),
+)
+"""faults of the archive as a whole"""
 
 
 def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float = BONE_CHANGE) -> Report:
@@ -45,7 +57,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
     Returns:
         JSON-able data: ``path, hash, bytes, clips, frames, persons, skeleton, channels, units, fps, licence,
         simulated, source, confidence, sensors, tracks, verified, duration, balance, faults``. A fault has a name, a
-        level (``error``, ``warning`` or ``note``), a message with its remedy, the number of clips and frames
+        level (``error``, ``warning`` or ``note``), a message, a remedy, the number of clips and frames
         concerned, and the worst clips by name with their first frame.
 
     Raises:
@@ -53,10 +65,7 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
     """
     if verify:
         archive.verify()
-    tallies = scan(archive, bone_change)
-    faults = [frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
-    faults += never_seen(archive)
-    faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive) + notes(archive)
+    faults = found(archive, bone_change)
     order = {"error": 0, "warning": 1, "note": 2}
     return {
         "path": str(archive.path),
@@ -78,8 +87,16 @@ def inspect(archive: MotionArchive, *, verify: bool = True, bone_change: float =
         "verified": verify,
         "duration": _durations(archive),
         "balance": _balance(archive),
-        "faults": sorted(faults, key=lambda f: order[f["level"]]),
+        "faults": [fault.report() for fault in sorted(faults, key=lambda f: order[f.level])],
     }
+
+
+def found(archive: MotionArchive, bone_change: float = BONE_CHANGE) -> list[Fault]:
+    """Faults with the clips that have them."""
+    tallies = scan(archive, bone_change)
+    faults = [frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
+    faults += never_seen(archive)
+    return faults + clip_faults(archive) + label_faults(archive) + layout_faults(archive) + notes(archive)
 
 
 def _skeleton(skeleton: Skeleton) -> dict[str, Any]:

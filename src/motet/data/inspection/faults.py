@@ -2,77 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up
-from motet.data.inspection.units import SIZES, fitting_unit, import_unit, is_human
+from motet.data.inspection.remedies import NOTHING, again, import_command, made, state_rate
+from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 
 LISTED = 20  # clips listed by name for each fault
 PROBED_FRAMES = 2000  # frames from which size and axes are evaluated
 IMBALANCE = 10.0  # most frequent class against the rarest
 
 
-def fault(name: str, level: str, message: str, clips: list[str] | None = None) -> dict[str, Any]:
-    listed = [{"clip": clip} for clip in (clips or [])[:LISTED]]
-    return {"name": name, "level": level, "message": message, "clips": len(clips or []), "examples": listed}
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, and what removes it.
+
+    Attributes:
+        name: short name.
+        level: ``error``, ``warning`` or ``note``.
+        message: what is wrong.
+        remedy: a command, or what else is to be done; begins with *nothing is to be done* where that is so.
+        examples: clips by name, some with their first bad frame and the number of them.
+        clips: how many clips have it.
+        frames: how many frames, where frames have it.
+        rows: the clips that have it.
+        extra: of these the ones without which the others are sound.
+    """
+
+    name: str
+    level: str
+    message: str
+    remedy: str
+    examples: tuple[dict[str, Any], ...] = ()
+    clips: int = 0
+    frames: int | None = None
+    rows: tuple[int, ...] = ()
+    extra: tuple[int, ...] = ()
+
+    def report(self) -> dict[str, Any]:
+        """As plain data for JSON."""
+        frames = {} if self.frames is None else {"frames": self.frames}
+        shown = {k: getattr(self, k) for k in ("name", "level", "message", "remedy", "clips")}
+        return {**shown, **frames, "examples": list(self.examples)}
 
 
-def clip_faults(archive: MotionArchive) -> list[dict[str, Any]]:
+def fault(name: str, level: str, message: str, remedy: str, named: Sequence[str] = (), **about: Any) -> Fault:
+    listed = tuple({"clip": clip} for clip in named[:LISTED])
+    return Fault(name, level, message, remedy, listed, **{"clips": len(named)} | about)
+
+
+def without(archive: MotionArchive, name: str) -> str:
+    """The command that leaves out the clips with a finding."""
+    return made(archive, "select", "--drop-finding", name)
+
+
+def of_clips(archive: MotionArchive, name: str, message: str, rows: Sequence[int]) -> Fault:
+    """A warning on clips that are left out by their finding."""
+    about = {"rows": tuple(rows), "extra": tuple(rows)}
+    listed = archive.clips["name"][list(rows)].to_list()
+    return fault(name, "warning", message, without(archive, name), listed, **about)
+
+
+def clip_faults(archive: MotionArchive) -> list[Fault]:
     faults = []
-    table = archive.clips
-    single = table.filter(pl.col("length") == 1)["name"].to_list()
+    single = np.flatnonzero(archive.lengths == 1).tolist()
     if single:
-        message = "clips of one frame have no motion; `motet data select --where 'length > 1'` leaves them out"
-        faults.append(fault("single frames", "warning", message, single))
-    copies = table.filter(pl.col("sha256").is_duplicated())
+        faults.append(of_clips(archive, "single frames", "clips of one frame have no motion", single))
+    copies = archive.clips.with_row_index("row").filter(pl.col("sha256").is_duplicated())
     if len(copies):
         groups = copies.group_by("sha256", maintain_order=True).agg(pl.col("name"))["name"].to_list()
-        message = (
-            "clips hold the same data as another; if one trains and one tests, results are too good: leave them out by "
-            "`motet data select --drop`"
-        )
-        faults.append(fault("duplicate clips", "warning", message, [" = ".join(g) for g in groups]))
-        faults[-1]["clips"] = len(copies)
+        message = "clips hold the same data as another; if one trains and one tests, results are too good"
+        later = copies.filter(~pl.col("sha256").is_first_distinct())["row"].to_list()
+        about = {"clips": len(copies), "rows": tuple(copies["row"].to_list()), "extra": tuple(later)}
+        name, listed = "duplicate clips", [" = ".join(g) for g in groups]
+        faults.append(fault(name, "warning", message, without(archive, name), listed, **about))
     return faults
 
 
-def label_faults(archive: MotionArchive) -> list[dict[str, Any]]:
-    unlabelled = archive.clips.filter(pl.col("label").is_null())["name"].to_list()
-    if len(unlabelled) == len(archive) and len(archive.tracks):
+def label_faults(archive: MotionArchive) -> list[Fault]:
+    rows = np.flatnonzero(archive.labels < 0).tolist()
+    if len(rows) == len(archive) and len(archive.tracks):
         return []
-    if len(unlabelled) == len(archive):
-        return [
-            fault("no labels", "note", "no clip has a label: pretraining and clustering need none, evaluation does")
-        ]
+    if len(rows) == len(archive):
+        message = "no clip has a label: pretraining and clustering need none, evaluation does"
+        path = archive.path
+        words = pasted(path, "labels.csv", "--out", path.with_name(f"{path.name}-sound"))
+        remedy = f"with a table labels.csv of columns name and label: motet data label {words}"
+        return [fault("no labels", "note", message, remedy)]
     faults = []
-    if unlabelled:
-        faults.append(fault("unlabelled clips", "warning", "clips without a label are not evaluated", unlabelled))
+    if rows:
+        faults.append(of_clips(archive, "unlabelled clips", "clips without a label are not evaluated", rows))
     counts = np.bincount(archive.labels[archive.labels >= 0], minlength=len(archive.class_names))
     absent = [n for n, c in zip(archive.class_names, counts, strict=False) if c == 0]
     if absent:
-        faults.append(fault("empty classes", "note", f"classes without a clip: {', '.join(absent[:LISTED])}"))
+        message = f"classes without a clip: {', '.join(absent[:LISTED])}"
+        faults.append(fault("empty classes", "note", message, f"{NOTHING}: they count nowhere"))
     present = counts[counts > 0]
     if present.max() > IMBALANCE * present.min():
         most, least = (archive.class_names[int(np.flatnonzero(counts == c)[0])] for c in (present.max(), present.min()))
-        faults.append(
-            fault(
-                "label imbalance",
-                "warning",
-                f"{most} has {counted(present.max(), 'clip')}, {least} {present.min()}: read accuracy per class",
-            )
-        )
+        message = f"{most} has {counted(present.max(), 'clip')}, {least} {present.min()}"
+        remedy = f"{NOTHING} but to gather more of the rare ones: read accuracy per class"
+        faults.append(fault("label imbalance", "warning", message, remedy))
     return faults
 
 
-def layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
+def layout_faults(archive: MotionArchive) -> list[Fault]:
     """Units and axes that the recordings contradict."""
     skeleton = archive.skeleton
     if skeleton.kind == "sensor":
@@ -86,8 +129,9 @@ def layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
     up = estimate_up(bodies, skeleton)
     lying = len(archive.channels) == 2 and up is not None and skeleton.up is not None and up[1] != skeleton.up[1]
     if up is not None and skeleton.up is not None and up != skeleton.up and not lying:  # a picture is never turned
-        message = f"bodies stand along {up}, the archive declares {skeleton.up}: import again with the right axis"
-        faults.append(fault("up axis", "warning", message))
+        message = f"bodies stand along {up}, the archive declares {skeleton.up}"
+        remedy = again(archive, "up", up, f'declare up = "{up}" in the layout')
+        faults.append(fault("up axis", "warning", message, remedy))
     handed = estimate_handedness(bodies, skeleton)
     if handed is not None and handed != skeleton.right_handed:
         words = ("left", "right")
@@ -95,11 +139,12 @@ def layout_faults(archive: MotionArchive) -> list[dict[str, Any]]:
             f"feet point backwards in the {words[skeleton.right_handed]}-handed frame that the archive declares; it "
             f"seems {words[handed]}-handed, or left and right joints are swapped: mixing it with other sets would fail"
         )
-        faults.append(fault("handedness", "warning", message))
+        remedy = again(archive, "right_handed", handed, "declare right_handed in the layout, or negate one axis")
+        faults.append(fault("handedness", "warning", message, remedy))
     return faults
 
 
-def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> list[Fault]:
     if archive.units not in METRES or not is_human(archive.skeleton):
         return []
     there = (bodies != 0).any(axis=2, keepdims=True)
@@ -111,23 +156,42 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
         return []
     fitting = fitting_unit(archive, size)
     guess = f"it is more likely {fitting}" if fitting else "no usual unit fits"
-    remedy = "import with that unit"
+    guess += f" (now the recordings are taken for {import_unit(archive)})"
     if len(archive.channels) < 3:  # metres are rare in two dimensions
-        guess, remedy = "two coordinates are more likely those of an image", "import with --unit px"
-    elif not fitting:
-        remedy = f"import with the factor that gives metres (now the recordings are taken for {import_unit(archive)})"
-    message = f"a {archive.skeleton.kind} of {size:.4g} {archive.units} is not plausible; {guess}: {remedy}"
-    return [fault("units", "error", message)]
+        guess = "two coordinates are more likely those of an image"
+    message = f"a {archive.skeleton.kind} of {size:.4g} {archive.units} is not plausible; {guess}"
+    return [fault("units", "error", message, scale_remedy(archive, size))]
 
 
-def notes(archive: MotionArchive) -> list[dict[str, Any]]:
+def scale_remedy(archive: MotionArchive, size: float) -> str:
+    """What makes a body of ``size``, in the archive's unit, as large as bodies are."""
+    if len(archive.channels) < 3:
+        return again(archive, "unit", "px", "say units='px' when you write it")
+    fitting, otherwise = fitting_unit(archive, size), "bring the coordinates to metres"
+    if fitting:
+        return again(archive, "unit", fitting, otherwise)
+    options = archive.source.get("options")
+    scale = options.get("scale") if isinstance(options, Mapping) else None
+    kind, typical = archive.skeleton.kind, TYPICAL[archive.skeleton.kind]
+    factor = float(f"{(scale or 1.0) * typical / (size * METRES[archive.units]):.2g}")
+    command = import_command(archive, scale=factor)
+    if command is None:
+        return f"{otherwise}, and import again"
+    return f"find out the unit; if the {kind} should measure about {typical:g} m: {command}"
+
+
+def notes(archive: MotionArchive) -> list[Fault]:
     found = []
     if archive.fps is None:
-        found.append(fault("frame rate", "note", "unknown: durations in seconds cannot be known"))
+        message = "unknown: durations in seconds cannot be known"
+        found.append(fault("frame rate", "note", message, state_rate(archive)))
     if archive.licence == "unknown":
-        found.append(fault("licence", "note", "unknown: ask before you share anything made of it"))
+        remedy = f"{NOTHING} to the recordings: ask before you share anything made of them"
+        found.append(fault("licence", "note", "unknown", remedy))
     skipped = archive.source.get("skipped")
     if isinstance(skipped, list) and skipped:
         files = [str(s.get("file", s)) if isinstance(s, Mapping) else str(s) for s in skipped]
-        found.append(fault("skipped files", "note", "files that the import left out as unusable", files))
+        command = import_command(archive, skip=False)
+        remedy = f"correct them or take them away, and {f'import again: {command}' if command else 'import again'}"
+        found.append(fault("skipped files", "note", "files that the import left out as unusable", remedy, files))
     return found

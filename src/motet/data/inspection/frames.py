@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.data.inspection.faults import LISTED, fault
+from motet.data.inspection.faults import LISTED, Fault, fault, without
+from motet.data.inspection.remedies import NOTHING, made
 from motet.data.skeletons import Skeleton
 
 Mask = npt.NDArray[np.bool_]
@@ -48,6 +49,16 @@ class Tally:
 def scan(archive: MotionArchive, bone_change: float) -> dict[str, Tally]:
     """Faults that show in single frames."""
     tallies: dict[str, Tally] = {}
+    for clips, starts, found in masks(archive, bone_change):
+        for name, bad in found.items():
+            tallies.setdefault(name, Tally()).add(bad, starts, clips)
+    return tallies
+
+
+def masks(
+    archive: MotionArchive, bone_change: float = BONE_CHANGE
+) -> Iterator[tuple[range, npt.NDArray[np.int64], dict[str, Mask]]]:
+    """(rows of the table, start of each clip, bad frames by fault), in chunks of whole clips."""
     shortest = FROZEN_FRAMES if archive.fps is None else max(FROZEN_FRAMES, round(FROZEN_SECONDS * archive.fps))
     for clips, frames, starts in _chunks(archive):
         finite = np.isfinite(frames).all(axis=(1, 2, 3))
@@ -72,9 +83,7 @@ def scan(archive: MotionArchive, bone_change: float) -> dict[str, Tally]:
             found["missing joints"] = (bodies[:, :, None] & ~joints & ~centred[owner]).any(axis=(1, 2))
             if len(archive.channels) == 3 and archive.skeleton.bones:
                 found["bone-length jumps"] = _bone_jumps(frames, joints, starts, archive.skeleton, bone_change)
-        for name, bad in found.items():
-            tallies.setdefault(name, Tally()).add(bad, starts, clips)
-    return tallies
+        yield clips, starts, found
 
 
 def _at_ends(empty: Mask, starts: npt.NDArray[np.int64]) -> Mask:
@@ -156,42 +165,65 @@ def _bone_jumps(
     return jumped
 
 
-_FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
-    "not finite": ("error", "coordinates are NaN or infinite; import the recordings again"),
-    "empty ends": ("note", "nobody is there at an end of clips: `motet data select --trim` cuts it off"),
-    "all-zero frames": ("warning", "frames hold nothing; cut them off or leave the clips out"),
+FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
+    "not finite": ("error", "coordinates are NaN or infinite"),
+    "empty ends": ("note", "nobody is there at an end of clips"),
+    "all-zero frames": ("warning", "frames hold nothing"),
     "frozen frames": ("warning", "the same frame over and over: the sensor was stuck or lost the body"),
     "silent sensor": ("warning", "a node of the sensor recorded nothing in the clip"),
     "missing bodies": ("warning", "a body of the clip is absent in some frames"),
     "missing joints": ("note", "joints of a body are absent (zero) in some frames"),
     "bone-length jumps": ("warning", "a bone is much longer or shorter than in the rest of its clip: tracking errors"),
 }
+CUT_OUT = ("all-zero frames", "frozen frames", "missing bodies", "bone-length jumps")
+"""faults of few frames, which are cut out of long recordings"""
 
 
-def frame_fault(archive: MotionArchive, name: str, tally: Tally) -> dict[str, Any]:
-    level, message = _FRAME_FAULTS[name]
+def frame_fault(archive: MotionArchive, name: str, tally: Tally) -> Fault:
+    level, message = FRAME_FAULTS[name]
+    names, listed = archive.clips["name"], LISTED
     if len(tally.rows) > WHOLE_SET * len(archive) and len(archive) >= MANY and name in _OF_NOISE:
         message += f" — in {len(tally.rows) / len(archive):.0%} of the clips: the set is noisy as a whole"
-        names = archive.clips["name"]
-        row = int(np.argmax(tally.counts))
-        worst = {"clip": names[tally.rows[row]], "frames": tally.counts[row], "first": tally.first[row]}
-        return {
-            **{"name": name, "level": "note", "message": message, "clips": len(tally.rows)},
-            **{"frames": sum(tally.counts), "examples": [worst]},
-        }
-    names = archive.clips["name"]
-    worst = np.argsort(-np.array(tally.counts), kind="stable")[:LISTED].tolist()
-    return {
-        "name": name,
-        "level": level,
-        "message": message,
-        "clips": len(tally.rows),
-        "frames": sum(tally.counts),
-        "examples": [{"clip": names[tally.rows[i]], "frames": tally.counts[i], "first": tally.first[i]} for i in worst],
-    }
+        level, listed = "note", 1
+    worst = np.argsort(-np.array(tally.counts), kind="stable")[:listed].tolist()
+    examples = [{"clip": names[tally.rows[i]], "frames": tally.counts[i], "first": tally.first[i]} for i in worst]
+    return Fault(
+        name=name,
+        level=level,
+        message=message,
+        remedy=_remedy(archive, name, tally),
+        examples=tuple(examples),
+        clips=len(tally.rows),
+        frames=sum(tally.counts),
+        rows=tuple(tally.rows),
+        extra=tuple(tally.rows),
+    )
 
 
-def never_seen(archive: MotionArchive) -> list[dict[str, Any]]:
+def _remedy(archive: MotionArchive, name: str, tally: Tally) -> str:
+    """Empty ends are cut off, bad frames cut out of recordings without labels, clips left out if most are sound."""
+    if name == "empty ends" or (name == "all-zero frames" and _only_at_ends(archive, tally.rows)):
+        return made(archive, "select", "--trim")
+    if name in CUT_OUT and not (archive.labels >= 0).any():
+        return made(archive, "select", "--cut-finding", name)
+    if 2 * len(tally.rows) <= len(archive):
+        return without(archive, name)
+    if name == "not finite":
+        return "import the recordings again"
+    return f"{NOTHING} to single clips, as most have it; only the others: {without(archive, name)}"
+
+
+def _only_at_ends(archive: MotionArchive, rows: Sequence[int]) -> bool:
+    """Whether all frames that hold nothing are at ends of clips, or make up a whole clip."""
+    for row in rows:
+        empty = ~archive.clip(row).any(axis=(1, 2, 3))
+        inside = np.diff(np.flatnonzero(~empty))
+        if (inside > 1).any():
+            return False
+    return True
+
+
+def never_seen(archive: MotionArchive) -> list[Fault]:
     """Joints that are absent in every frame, or in nearly all, of recordings whose joints are points of their own.
 
     A root that is always zero is the origin of recordings that are relative to it, where it carries bones; a joint
@@ -216,5 +248,6 @@ def never_seen(archive: MotionArchive) -> list[dict[str, Any]]:
     shown = ", ".join(f"{skeleton.joints[i]} ({seen[i] / bodies:.1%})" for i in rare[:LISTED])
     what = "readings are silent" if skeleton.kind == "sensor" else "joints are never or hardly ever seen"
     more = f" … and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
-    message = f"{what} (share of {counted(bodies, 'body')}): {shown}{more}; leave them out of the layout"
-    return [fault("never seen", "warning", message)]
+    message = f"{what} (share of {counted(bodies, 'body')}): {shown}{more}"
+    remedy = f"leave them out: {made(archive, 'select', '--without', *(skeleton.joints[i] for i in rare))}"
+    return [fault("never seen", "warning", message, remedy)]

@@ -108,7 +108,7 @@ def _fault_table(faults: list[dict[str, Any]]) -> RenderableType:
             Text(fault["name"]),
             Text(str(fault["clips"] or "")),
             Text(str(fault.get("frames", ""))),
-            Text(fault["message"]),
+            Text(f"{fault['message']}\nremedy: {fault['remedy']}"),
             Text(", ".join(examples)),
         )
     return table

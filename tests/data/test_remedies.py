@@ -1,0 +1,368 @@
+"""Every finding of `motet data inspect` and its doctor: its remedy, run as it is printed, removes it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from motet import cli
+from motet.core.errors import ConfigError
+from motet.data import doctor, formats, inspection, layouts
+from motet.data.archive import MotionArchive
+from motet.data.edit import select
+from motet.data.findings import OF_CLIPS
+from motet.data.inspection.remedies import NOTHING
+from motet.data.simulate import simulate
+from tests.data.test_doctor import as_tables, rewrite
+from tests.data.test_inspection import build, motion
+
+Make = Callable[[MotionArchive, Path], MotionArchive]
+CASES: dict[str, Make] = {}
+"""what makes an archive with a finding, by its source and name"""
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    return simulate(tmp_path_factory.mktemp("remedies") / "a", clips=48, actions=6, actors=4, progress=False)
+
+
+def case(*names: str) -> Callable[[Make], Make]:
+    return lambda make: CASES.update(dict.fromkeys(names, make)) or make
+
+
+def sound(count: int = 4, frames: int = 40) -> dict[str, np.ndarray]:
+    return {f"c{i}": motion(frames, seed=i) for i in range(count)}
+
+
+def spoilt(clip: np.ndarray, where: Any, value: float | None = 0.0) -> np.ndarray:
+    """The clip with some values changed; None repeats the first frame of them."""
+    clip = clip.copy()
+    clip[where] = clip[where][0] if value is None else clip[where] + value if value else 0
+    return clip
+
+
+SPOILT: dict[str, tuple[Any, float | None]] = {
+    "empty ends": (np.s_[:5], 0.0),
+    "all-zero frames": (np.s_[5:9], 0.0),
+    "frozen frames": (np.s_[5:15], None),
+    "missing joints": (np.s_[5:9, 3], 0.0),
+    "bone-length jumps": (np.s_[5:9, 6], 3.0),
+}
+for name, (frames, value) in SPOILT.items():
+    case(f"inspect {name}")(
+        lambda clean, path, frames=frames, value=value: build(
+            path, sound() | {"bad": spoilt(motion(seed=4), frames, value)}
+        )
+    )
+
+
+@case("inspect not finite")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    archive = build(path, sound())
+    raw = bytearray((archive.path / "frames.npy").read_bytes())
+    raw[128:132] = np.float32(np.nan).tobytes()
+    (archive.path / "frames.npy").write_bytes(bytes(raw))
+    return MotionArchive.open(archive.path)
+
+
+@case("inspect missing bodies")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    pair = np.stack([motion(seed=6), motion(seed=7)], axis=1)
+    return build(path, sound() | {"pair": spoilt(pair, np.s_[30:35, 1])})
+
+
+@case("inspect silent sensor")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    noise = np.random.default_rng(0).normal(size=(4, 50, 2, 3)).astype(np.float32)
+    noise[1, :, 1] = 0
+    return build(path, {f"c{i}": c for i, c in enumerate(noise)}, skeleton=layouts.get("imu-2"), persons=1, units="g")
+
+
+@case("inspect never seen")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    points = layouts.build("points", ["a", "b", "c"], [-1] * 3, up="+z")
+    clip = spoilt(np.random.default_rng(0).normal(size=(8, 3, 3)), np.s_[:, 1])
+    return build(path, {"x": clip}, skeleton=points)
+
+
+@case("inspect single frames")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return build(path, sound() | {"still": motion(1, seed=4)})
+
+
+@case("inspect duplicate clips")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return build(path, sound(2) | {"again": motion(seed=0)})
+
+
+@case("inspect no labels")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    (path / "labels.csv").write_text("name,label\nc0,sit\nc1,stand\nc2,sit\nc3,stand\n")
+    return build(path, sound(), columns=lambda i: {})
+
+
+@case("inspect unlabelled clips")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return build(path, sound(), columns=lambda i: {"label": None if i == 2 else 0})
+
+
+@case("inspect empty classes", "inspect label imbalance", "inspect licence")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    facts: dict[str, Any] = {"class_names": ["sit", "fly", "stand"], "licence": "unknown"}
+    return build(path, sound(14, 10), columns=lambda i: {"label": 2 * (i == 3)}, **facts)
+
+
+def tables(clean: MotionArchive, path: Path, factor: float) -> MotionArchive:
+    source = as_tables(clean, path / "tables", factor)
+    first = next(iter(sorted(source.iterdir())))
+    (source / "z.csv").write_text("\n".join([*first.read_text().splitlines()[:2], "nonsense"]))
+    options: dict[str, Any] = {"separator": ";", "pattern": r"((?P<label>[a-z])\d+_)?", "on_error": "skip"}
+    archive = formats.import_dataset("csv", source, path / "archive", progress=False, workers=1, **options)
+    (source / "z.csv").unlink()
+    (path / "people.csv").write_text(
+        "\n".join(["name,subject", *(f"{n},{i % 4}" for i, n in enumerate(names(archive)))])
+    )
+    return archive
+
+
+def names(archive: MotionArchive) -> list[str]:
+    return archive.clips["name"].to_list()
+
+
+@case("inspect units", "inspect frame rate", "inspect skipped files")
+@case("doctor scale", "doctor unknown frame rate")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return tables(clean, path, 1000)
+
+
+@case("doctor unknown people")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    archive = rewrite(clean, path / "a", columns=lambda row: {**row, "subject": None}, source={})
+    rows = [f"{n},{s}" for n, s in clean.clips.select("name", "subject").rows()]
+    (path / "people.csv").write_text("\n".join(["name,subject", *rows]))
+    return archive
+
+
+@case("doctor frame rate")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    source = as_tables(clean, path / "tables", 1)
+    options: dict[str, Any] = {"separator": ";", "fps": 600.0, "progress": False, "workers": 1}
+    return formats.import_dataset("csv", source, path / "archive", **options)
+
+
+def turned(clean: MotionArchive, path: Path, axes: list[int], **given: Any) -> MotionArchive:
+    found = [clean.clip(i)[:, 0][..., axes] for i in range(len(clean))]
+    np.savez(
+        path / "a.npz",
+        pos=np.concatenate(found),
+        offset=np.cumsum([0, *map(len, found)]),
+        joint_names=np.array(clean.skeleton.joints),
+        label=clean.labels,
+        subject=clean.clips["subject"].to_numpy(),
+        fps=np.array(30.0),
+    )
+    return formats.import_dataset("npz", path / "a.npz", path / "archive", progress=False, **given)
+
+
+@case("inspect up axis", "doctor up direction")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return turned(clean, path, [2, 0, 1], up="+y")
+
+
+@case("inspect handedness", "doctor handedness")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return turned(clean, path, [0, 1, 2], right_handed=False)
+
+
+@case("doctor unit")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    lines = [f"{t / 50},{np.sin(t / 9)},{np.cos(t / 9)},1,{t % 7},2,3" for t in range(60)]
+    (path / "watch").mkdir()
+    for person in range(4):
+        (path / "watch" / f"{person}.csv").write_text("\n".join(["time,ax,ay,az,gx,gy,gz", *lines[person:]]))
+    return formats.import_dataset("csv", path / "watch", path / "archive", progress=False, workers=1)
+
+
+@case("doctor mixed scale")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", lambda clip, i: clip * 100 if i in (3, 30) else clip)
+
+
+@case("doctor flat axis")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", lambda clip, i: clip * (1, 1, 0) + (0, 0, 2))
+
+
+@case("doctor repeated frames")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", lambda clip, i: clip.repeat(2, axis=0), fps=60.0)
+
+
+@case("doctor missing joints")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", lambda clip, i: spoilt(clip, np.s_[:, :, 22]))
+
+
+@case("doctor static joints")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", lambda clip, i: spoilt(clip, np.s_[:, :, 7], None))
+
+
+@case("doctor missing share")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    def hidden(clip: np.ndarray, i: int) -> np.ndarray:
+        clip[np.random.default_rng(i).random(clip.shape[:3]) < (0.9 if i % 3 == 0 else 0.05)] = 0
+        return clip
+
+    return rewrite(clean, path / "a", hidden)
+
+
+def copied(clean: MotionArchive, path: Path, further: int) -> MotionArchive:
+    row = clean.clips.row(0, named=True)
+    columns = {"label": row["label"], "subject": row["subject"] + further}
+    return rewrite(clean, path / "a", extra=[("copy", clean.clip(0) + np.float32(0.5), columns)])
+
+
+case("doctor duplicate clips")(lambda clean, path: copied(clean, path, 0))
+case("doctor leaking clips")(lambda clean, path: copied(clean, path, 1))
+
+
+@case("doctor shared people")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", source={"split": "random:0.3@0"})
+
+
+def without_class(clean: MotionArchive, path: Path, side: int) -> MotionArchive:
+    """A class that only people with even (0) or odd (1) numbers do, and another that is rare."""
+    rows = clean.clips.select("label", "subject").rows()
+    return rewrite(clean, path / "a", lambda c, i: None if rows[i][0] == 2 and rows[i][1] % 2 != side else c)
+
+
+case("doctor classes without train")(lambda clean, path: without_class(clean, path, 0))
+case("doctor classes without test")(lambda clean, path: without_class(clean, path, 1))
+
+
+@case("doctor class imbalance")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(
+        clean, path / "a", columns=lambda row: {**row, "label": int(row["label"] == 1 and row["subject"] == 1)}
+    )
+
+
+@case("doctor short clips")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return rewrite(clean, path / "a", lambda clip, i: clip[:5] if i < 5 else clip)
+
+
+def findings(source: str, archive: MotionArchive, rule: str | None = None) -> dict[str, str]:
+    if source == "doctor":
+        return {f.name: f.remedy for f in doctor.diagnose(archive, rule=rule)}
+    return {f["name"]: f["remedy"] for f in inspection.inspect(archive, verify=False)["faults"]}
+
+
+def test_every_finding_has_a_case() -> None:
+    known = {f"inspect {name}" for name in (*inspection.OF_CLIPS, *inspection.OF_ARCHIVE)}
+    known |= {f"doctor {name}" for name in (*doctor.OF_CLIPS, *doctor.OF_ARCHIVE)}
+    assert known == set(CASES) - {"doctor unknown frame rate"}
+    listed = re.findall(r'(?:fault|of_clips|Finding)\(\s*(?:archive, )?"([a-z -]+)"', _sources())
+    assert {*listed, "duplicate clips"} <= {name.partition(" ")[2] for name in known}
+
+
+def _sources() -> str:
+    folders = (Path(package.__file__).parent for package in (inspection, doctor))
+    return "\n".join(file.read_text() for folder in folders for file in sorted(folder.glob("*.py")))
+
+
+@pytest.mark.filterwarnings("ignore:the unit of acc")
+@pytest.mark.parametrize("what", sorted(CASES))
+def test_the_remedy_removes_the_finding(
+    clean: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, _, name = what.replace("unknown frame", "frame").partition(" ")
+    archive = CASES[what](clean, tmp_path)
+    remedy = findings(source, archive)[name]
+    if "motet data " in remedy:
+        words = shlex.split(remedy[remedy.index("motet data ") :])[1:]
+        assert cli.main([*words, "--quiet"]) == 0
+        place = {"import": 4, "label": 5}.get(words[1], 3)
+        assert name not in findings(source, MotionArchive.open(words[place]))
+    elif "motet pretrain " in remedy:
+        rule = remedy.partition("--split ")[2].partition(",")[0]
+        assert name not in findings(source, archive, rule)
+    else:
+        assert remedy.startswith(NOTHING)
+        assert name in ("empty classes", "label imbalance", "class imbalance", "licence")
+
+
+def test_long_recordings_are_cut_where_they_are_bad(tmp_path: Path) -> None:
+    long = spoilt(motion(200, seed=5), np.s_[60:64])
+    long = spoilt(long, np.s_[100:110], None)
+    archive = build(tmp_path, {"a": motion(200), "b": long, "c": motion(200, seed=2)}, columns=lambda i: {"subject": i})
+    archive.tracks.save("gait", [{"recording": "b", "start": 1.0, "end": 6.0, "label": "walk"}])
+    found = findings("inspect", archive)
+    assert found["frozen frames"].endswith("--cut-finding 'frozen frames'")
+    cut = select(archive, tmp_path / "cut", cut_finding=["all-zero frames", "frozen frames"])
+    assert names(cut) == ["a", "b_000000", "b_000064", "b_000110", "c"]
+    assert cut.lengths.tolist() == [200, 60, 36, 90, 200]
+    np.testing.assert_array_equal(cut.clip(3), archive.clip(1)[110:])
+    assert cut.clips["recording"].to_list() == [None, "b", "b", "b", None]
+    walks = cut.tracks.track("gait").select("recording", "start", "end").rows()
+    assert [(r, round(30 * a), round(30 * b)) for r, a, b in walks] == [
+        *[("b_000000", 30, 60), ("b_000064", 0, 36), ("b_000110", 0, 70)],
+    ]
+    assert not {"all-zero frames", "frozen frames"} & set(findings("inspect", cut))
+
+
+def test_clips_are_taken_by_finding(tmp_path: Path) -> None:
+    bad = {"still": motion(1, seed=8), "again": motion(seed=0), "froze": spoilt(motion(seed=9), np.s_[5:15], None)}
+    archive = build(tmp_path, sound() | bad)
+    assert names(select(archive, tmp_path / "a", finding=["duplicate clips", "single frames"])) == [
+        "c0",
+        "still",
+        "again",
+    ]
+    assert (
+        cli.main(["data", "select", str(archive.path), str(tmp_path / "b"), "--finding", "frozen frames", "--quiet"])
+        == 0
+    )
+    assert names(MotionArchive.open(tmp_path / "b")) == ["froze"]
+    dropped = select(archive, tmp_path / "c", drop_finding=["duplicate clips", "single frames"])
+    assert names(dropped) == [*sound(), "froze"]
+
+
+def test_joints_that_are_left_out_take_no_bone_with_them(tmp_path: Path) -> None:
+    archive = build(tmp_path, sound(1))
+    made = select(archive, tmp_path / "a", without=["ElbowLeft", "SpineMid"])
+    joints = list(made.skeleton.joints)
+    assert len(joints) == 23
+    bones = {(joints[a], joints[b]) for a, b in made.skeleton.bones}
+    assert ("WristLeft", "ShoulderLeft") in bones
+    kept = [j for j, name in enumerate(archive.skeleton.joints) if name in joints]
+    np.testing.assert_array_equal(made.clip(0), archive.clip(0)[:, :, kept])
+    assert made.skeleton.mirror
+    assert all(joints[a].replace("Left", "Right") == joints[b] for a, b in made.skeleton.mirror)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"drop_finding": ["frozen"]}, "did you mean 'frozen frames'"),
+        ({"drop_finding": ["licence"]}, "of the archive as a whole"),
+        ({"cut_finding": ["duplicate clips"]}, "--drop-finding leaves out"),
+        ({"without": ["ElbowLeft", "Tail"]}, "no joint or coordinate 'Tail'"),
+        ({"without": ["x", "y", "z"]}, "leaves nothing"),
+    ],
+)
+def test_what_cannot_be_selected_by(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    archive = build(tmp_path, sound(1))
+    with pytest.raises(ConfigError, match=said):
+        select(archive, tmp_path / "a", **given)
+    assert not (tmp_path / "a").exists()
+    assert set(OF_CLIPS) >= {"frozen frames", "leaking clips"}
