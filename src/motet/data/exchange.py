@@ -11,7 +11,7 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import folder_written, refuse_existing, written
 from motet.core.text import counted, file_name, pasted
-from motet.data import layouts, track_files
+from motet.data import frame_labels, layouts, track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.data.pieces import OWN
@@ -59,13 +59,16 @@ def labelled(
             raise DataError(f"{path} is a folder without files of labels")
     known, found = track_files.file_names(archive.clips["name"]), dict[str, list[dict[str, Any]]]()
     frames = dict(zip(archive.clips["name"], archive.lengths.tolist(), strict=True))
+    durations = archive.tracks.durations
+    longest = max(durations.values())
     for file in files:
         own = frames.get(recording or track_files.named_by(file.stem, known)[0])
-        for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own).items():
+        for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own, longest=longest).items():
+            named = []
             for row in rows:
                 about, by = track_files.named_by(row["recording"], known)
-                named = {"recording": recording or about, "rater": row.get("rater") or by or rater}
-                found.setdefault(name, []).append(row | named)
+                named.append(row | {"recording": recording or about, "rater": row.get("rater") or by or rater})
+            found.setdefault(name, []).extend(frame_labels.placed(named, durations, 1 / rate(archive), str(file)))
     if track in found:
         found = {name: rows for name, rows in found.items() if name in ("", track)}
     several = len({name for name in found if name}) > 1

@@ -20,8 +20,9 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted, file_name, from_cell
+from motet.data import frame_labels
 from motet.data.clip_table import csv_text
-from motet.data.tracks import intervals
+from motet.data.frame_labels import records, too_many
 
 Rows = list[dict[str, Any]]
 MAX_BYTES = 200_000_000
@@ -54,7 +55,12 @@ _COLUMNS = {
 
 
 def read(
-    path: str | Path, *, form: str | None = None, fps: float | None = None, frames: int | None = None
+    path: str | Path,
+    *,
+    form: str | None = None,
+    fps: float | None = None,
+    frames: int | None = None,
+    longest: float | None = None,
 ) -> dict[str, Rows]:
     """Labels of a file by track; tracks without a name of their own are called ``""``.
 
@@ -63,6 +69,7 @@ def read(
         form: one of :data:`FORMS`; by the file's ending and content by default.
         fps: frames per second, for one label a frame.
         frames: of the recording that the file is about: one label a frame must be as many; any number by default.
+        longest: seconds of the longest recording: stamps do not last longer, which tells their unit.
 
     Returns:
         Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``,
@@ -83,7 +90,9 @@ def read(
         raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
     chosen = form or _guess(path, text)
     try:
-        return _frames(path, text, fps, frames) if chosen == "frames" else FORMS[chosen](path, text, fps)
+        if chosen == "frames":
+            return _frames(path, text, fps, frames=frames, longest=longest)
+        return FORMS[chosen](path, text, fps)
     except csv.Error as error:
         raise DataError(f"{path} is no file of labels ({error})") from error
 
@@ -178,45 +187,8 @@ def _audacity(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
     return {"": rows}
 
 
-def _frames(path: Path, text: str, fps: float | None, frames: int | None = None) -> dict[str, Rows]:
-    """One label a line, or a table with a column per track and a row per frame."""
-    if fps is None:
-        raise ConfigError(f"{path} has one label a frame: its frame rate is needed (--fps)")
-    records = list(_cells(text))
-    if not records:
-        raise DataError(f"{path} is empty")
-    single = len(records[0]) <= 1
-    header = not single or (bool(records[0]) and records[0][0].strip().lower() in _COLUMNS["label"])
-    if frames is not None:
-        while len(records) > frames + header and not any(cell.strip() for cell in records[-1]):
-            records.pop()
-        header |= len(records) == frames + 1
-        if len(records) != frames + header:
-            raise DataError(
-                f"{path}: intervals need columns start, end and label; one label a frame needs "
-                f"{counted(frames, 'line')}, it has {len(records) - header}"
-            )
-    columns = {"": [row[0].strip() if row else "" for row in records[header:]]} if single else _columns(path, records)
-    for name, labels in columns.items():
-        number = next((label for label in labels if re.fullmatch(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", label, re.I)), None)
-        if number is not None:
-            what = f"column {name!r} has" if name else "it has"
-            raise DataError(f"{path}: intervals need columns start, end and label; {what} {number}, which is no label")
-    return {name: intervals(path.stem, labels, fps) for name, labels in columns.items()}
-
-
-def _columns(path: Path, records: Sequence[list[str]]) -> dict[str, list[str]]:
-    """Columns of labels by their names."""
-    names = [name.strip() for name in records[0]]
-    wrong = next((n for n, row in enumerate(records, 1) if row and len(row) != len(names)), None)
-    if wrong is not None:
-        raise DataError(f"{path}, line {wrong}: {_too_many(records[wrong - 1], names)}")
-    taken = [i for i, name in enumerate(names) if name.lower() not in ("frame", "time", "timestamp", "index", "")]
-    return {names[i]: [row[i].strip() if row else "" for row in records[1:]] for i in taken}
-
-
-def _too_many(cells: Sequence[str], names: Sequence[str]) -> str:
-    return f"{counted(len(cells), 'cell')} under {counted(len(names), 'column')}"
+def _frames(path: Path, text: str, fps: float | None, **known: Any) -> dict[str, Rows]:
+    return frame_labels.read(path, text, fps, titles=_COLUMNS["label"], **known)
 
 
 def _elan(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
@@ -270,14 +242,9 @@ FORMS: dict[str, Callable[[Path, str, float | None], dict[str, Rows]]] = {
 """forms of labels that are read."""
 
 
-def _cells(text: str) -> Any:
-    """Reader of the lines of a table; cells in quotes may hold line breaks."""
-    return csv.reader(io.StringIO(text, newline=""), delimiter=max("\t;,", key=text.partition("\n")[0].count))
-
-
 def _records(path: Path, text: str, *, need: Sequence[str], before: int = 0) -> Iterable[tuple[int, dict[str, str]]]:
     """Rows of a table by the meaning of their columns, with line numbers; ``before`` lines of the file come first."""
-    reader = _cells(text)
+    reader = records(text)
     header = [cell.strip().lower() for cell in next(reader, [])]
     place: dict[str, int] = {}
     for meaning, names in _COLUMNS.items():
@@ -289,12 +256,12 @@ def _records(path: Path, text: str, *, need: Sequence[str], before: int = 0) -> 
         raise DataError(
             f"{path} has no column {' or '.join(_COLUMNS[missing[0]][:3])}; it has {', '.join(header)[:200]}"
         )
-    for cells in reader:
-        if any(cell.strip() for cell in cells[len(header) :]):
-            wrong = _too_many(cells, header)
+    for row in reader:
+        if any(cell.strip() for cell in row[len(header) :]):
+            wrong = too_many(row, header)
             raise DataError(f"{path}, line {before + reader.line_num}: {wrong}; put a cell with a comma in quotes")
-        if any(cell.strip() for cell in cells):
-            found = {m: from_cell(cells[i].strip()) if i < len(cells) else "" for m, i in place.items()}
+        if any(cell.strip() for cell in row):
+            found = {m: from_cell(row[i].strip()) if i < len(row) else "" for m, i in place.items()}
             if "label" in found:
                 found["label"] = _own(header[place["label"]], found["label"])
             yield before + reader.line_num, found

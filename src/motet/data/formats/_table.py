@@ -109,10 +109,7 @@ class Options:
 _DEFAULTS = {f.name: f.default for f in fields(Options)}
 _USUAL = {meaning: re.compile(f"(?i){meaning}") for meaning in _META} | {
     "frame": re.compile(r"(?i)frames?([ _]?(num(ber)?|no|nr|id|idx|index))?|fnum"),
-    "time": re.compile(
-        r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
-        r"([mun]?s|\w*sec(onds)?)?\W*"
-    ),
+    "time": _time.COLUMN,
     "person": re.compile(r"(?i)(person|track)([ _]?(id|idx|index))?"),
 }
 """How columns that no option names are called as a rule, where exactly one is."""

@@ -42,6 +42,11 @@ ALIGNED = 0.12  # root mean square of frames by which stamps may be off those of
 LOOSE = 0.005  # relative difference of the rate that irregular stamps are resampled at
 LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for each frame that is there
 LONGEST_SHARE = 20
+COLUMN = re.compile(
+    r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
+    r"([mun]?s|\w*sec(onds)?)?\W*"
+)
+"""How a column of stamps is called as a rule."""
 _NAMED_UNIT = re.compile(
     r"(?i)(?:^|[^a-z0-9])(ns|nsec|nano\w*|us|usec|µs|μs|micro\w*|ms|msec|milli\w*|s|sec|secs|seconds?)(?:[^a-z0-9]|$)"
 )
@@ -94,7 +99,7 @@ def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit
 
 def in_seconds(values: Array, called: str, where: str | Path, unit: TimeUnit | None = None) -> Array:
     """Stamps in seconds; their unit is found as :func:`seconds` finds it, and noted."""
-    chosen = unit if unit not in ("auto", None) else (_unit_of_name(called) or _unit_of_values(values))
+    chosen = unit if unit not in ("auto", None) else (unit_of_name(called) or _unit_of_values(values))
     if chosen != "s" and unit in ("auto", None):
         remedy = "write them in seconds" if unit is None else "say so with --time-unit"
         warnings.warn(
@@ -126,7 +131,7 @@ def _moment(text: str) -> float | None:
         return None
 
 
-def _unit_of_name(column: str) -> str | None:
+def unit_of_name(column: str) -> str | None:
     """The unit that a column's name states: ``time_ms``, ``t (s)``, ``Timestamp [ns]``."""
     found = _NAMED_UNIT.search(re.sub(r"[_\-]", " ", column))
     if found is None:
