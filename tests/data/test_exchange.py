@@ -18,9 +18,10 @@ from motet.cli import main
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.exchange import export, labelled
+from motet.data.formats import import_dataset
 from motet.data.skeletons import Skeleton
 from motet.data.track_files import WRITERS
-from motet.data.tracks import COLUMNS, table
+from motet.data.tracks import COLUMNS, intervals, table
 from tests.data.test_tracks import recordings
 
 NAMES = ("a", "b/c", "b_c")
@@ -162,3 +163,60 @@ def test_what_is_exported_as_csv_comes_back(tmp_path: Path) -> None:
     kept = ["name", "label", "subject", "subject_name", "style"]
     assert again.clips.select(kept).equals(archive.clips.select(kept))
     assert again.tracks["label"].equals(archive.tracks["label"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(rows=tracks())
+def test_tracks_come_back_with_the_compact_layout(archive: MotionArchive, rows: pl.DataFrame) -> None:
+    archive.tracks.save("gait", rows)
+    archive.tracks.save("activity", [row("b/c", 0.25, 2, "sit")])
+    out = archive.path.parent / "a.npz"
+    export(archive, out, form="npz", overwrite=True)
+    again = import_dataset("npz", out, archive.path.parent / "again", progress=False, overwrite=True)
+    assert dict(again.tracks)["activity"].equals(archive.tracks["activity"])
+    order = ["recording", "start", "end", "rater"]
+    assert again.tracks["gait"].sort(order).equals(rows.sort(order))
+
+
+@settings(max_examples=10, deadline=None)
+@given(labels=st.lists(st.none() | TEXT.filter(bool) | st.sampled_from(["=1+1", '"', "up"]), min_size=40, max_size=40))
+def test_labels_frame_by_frame_come_back(archive: MotionArchive, labels: list[str | None]) -> None:
+    archive.tracks.save("step", [*intervals("a", labels, 10.0), row("b/c", 0.5, 1.0, "up")])
+    out = archive.path.parent / "frames"
+    export(archive, out, form="frames", track="step", overwrite=True)
+    labelled(archive, out, "again", overwrite=True)
+    assert archive.tracks["again"].rows() == archive.tracks["step"].rows()
+
+
+def test_labels_frame_by_frame_are_one_vector_a_recording(tmp_path: Path) -> None:
+    archive = recordings(tmp_path / "a.motet", NAMES)
+    command = ["data", "export", str(archive.path), str(tmp_path / "out"), "--form", "frames"]
+    assert main(command) == 0
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["a.csv", "b_c-2.csv", "b_c.csv"]
+    lines = (tmp_path / "out" / "b_c-2.csv").read_text().splitlines()
+    assert (len(lines), lines[0], lines[15], lines[16]) == (41, "frame,time,label", "14,1.4,walk", "15,1.5,")
+    archive.tracks.save("gait", [row("a", 0, 2, "walk", "kim")])
+    assert main([*command, "--overwrite"]) == 2
+    assert main([*command, "--overwrite", "--track", "gait"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"interval_clip": np.array([0, 9])}, "'interval_clip' has 9, and there are 1 clip"),
+        ({"interval_end": np.array([1.0])}, "array 'interval_end' is missing, or not a value for each"),
+        ({"interval_end": np.array([1.0, 99])}, "lies outside the recording, which ends at 2 s"),
+    ],
+)
+def test_intervals_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    arrays: dict[str, Any] = {"pos": np.ones((20, 2, 3)), "offset": np.array([0, 20]), "fps": 10.0}
+    arrays |= {"joint_names": np.array(["hip", "head"]), "parents": np.array([-1, 0])}
+    arrays |= {f"interval_{n}": np.array(["up", "up"]) for n in ("track", "label")}
+    arrays |= {
+        "interval_clip": np.zeros(2, int),
+        "interval_start": np.array([0.0, 1]),
+        "interval_end": np.ones(2) + 0.5,
+    }
+    np.savez(tmp_path / "a.npz", **{**arrays, "interval_end": np.array([1.0, 2.0]), **change})
+    with pytest.raises(DataError, match=words):
+        import_dataset("npz", tmp_path / "a.npz", tmp_path / "a", progress=False)

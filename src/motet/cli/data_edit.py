@@ -201,8 +201,8 @@ def data_label(args: Sequence[str]) -> int:
 
 @dataclass
 class Export(Replacing):
-    """An archive for other programs: frames as CSV, .npz, BVH, TRC or glTF; label tracks as tables, ELAN, BORIS or
-    Audacity.
+    """An archive for other programs: the motion as CSV, .npz, BVH, TRC or glTF; label tracks as one label a frame,
+    tables, ELAN, BORIS or Audacity.
 
     Examples:
     motet data export archive folder
@@ -212,8 +212,9 @@ class Export(Replacing):
     archive: Positional[Path]
     destination: Positional[Path]
     """folder to create; a file for npz"""
-    form: Literal["csv", "npz", "bvh", "trc", "glb", "table", "elan", "boris", "audacity"] = "csv"
-    """csv, npz, bvh, trc and glb hold frames, the others a label track"""
+    form: Literal["csv", "npz", "bvh", "trc", "glb", "frames", "table", "elan", "boris", "audacity"] = "csv"
+    """csv, npz, bvh, trc and glb hold the motion (csv and npz label tracks too), the others a label track: frames one
+    label a frame, a file a recording"""
     track: str | None = None
     """label track to export; the only one by default"""
 
@@ -233,7 +234,7 @@ def data_export(args: Sequence[str]) -> int:
             f"{given.destination}: {counted(files, 'file')}", {"out": str(given.destination), "files": files}
         )
     count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
-    what = "clips" if given.form in ("csv", "npz") else "intervals"
+    what = "clips" if given.form in ("csv", "npz", "frames") else "intervals"
     return given.done(f"{given.destination}: {count} {what}", {"out": str(given.destination), what: count})
 
 

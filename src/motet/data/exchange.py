@@ -108,13 +108,14 @@ def export(
     track: str | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Frames as one CSV a clip or one ``.npz``, or a label track in the form of another program.
+    """Frames as one CSV a clip or one ``.npz``, or a label track frame by frame or in the form of another program.
 
     Args:
         archive: what to write.
         destination: folder to create; a file for ``npz``.
-        form: ``csv``, ``npz``, or a form of :func:`motet.data.track_files.write`.
-        track: label track; the only one by default.
+        form: ``csv``, ``npz``, ``frames`` (one label a frame, a CSV a recording), or a form of
+            :func:`motet.data.track_files.write`.
+        track: label track; the only one by default. ``csv`` and ``npz`` hold all of them.
         overwrite: replace what is there.
 
     Returns:
@@ -138,6 +139,10 @@ def export(
             (partial / "README.md").write_text(_readme(archive, out), encoding="utf-8")
             for track, rows in archive.tracks.items():
                 (partial / f"{track}.intervals").write_text(csv_text(rows), encoding="utf-8")
+        elif form == "frames":
+            count = len(archive)
+            for file, text in _frames(archive, archive.tracks.one(track)).items():
+                (partial / file).write_text(text, encoding="utf-8")
         else:
             name = archive.tracks.one(track)
             rows = archive.tracks[name]
@@ -145,6 +150,17 @@ def export(
             for file, text in track_files.write(rows, form, name=name, durations=archive.tracks.durations).items():
                 (partial / file).write_text(text, encoding="utf-8")
     return count
+
+
+def _frames(archive: MotionArchive, track: str) -> dict[str, str]:
+    """A file for each recording, one label a frame."""
+    classes, fps = archive.tracks.classes(track), rate(archive)
+    files, found = track_files.file_names(archive.clips["name"]), dict[str, str]()
+    for name, numbers in zip(archive.clips["name"], archive.tracks.all_frames(track, classes), strict=True):
+        labels = [classes[n] if n >= 0 else None for n in numbers.tolist()]
+        columns = {"frame": range(len(labels)), "time": np.arange(len(labels)) / fps, "label": labels}
+        found[f"{files[name]}.csv"] = csv_text(pl.DataFrame(columns, schema_overrides={"label": pl.String}))
+    return found
 
 
 def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:
@@ -224,6 +240,16 @@ def _npz(archive: MotionArchive, out: Path) -> None:
     }
     if archive.fps is not None:
         arrays["fps"] = np.array(archive.fps)
+    if archive.confidence is not None:
+        sure = np.asarray(archive.confidence)
+        arrays["confidence"] = sure[:, 0] if archive.persons == 1 else sure
+    rows = [{"track": name, **row} for name, own in archive.tracks.items() for row in own.iter_rows(named=True)]
+    if rows:
+        clip = {name: n for n, name in enumerate(archive.clips["name"])}
+        arrays |= {f"interval_{k}": np.array([r[k] for r in rows]) for k in ("track", "start", "end", "label")}
+        arrays["interval_clip"] = np.array([clip[r["recording"]] for r in rows])
+        arrays["interval_rater"] = np.array([r["rater"] or "" for r in rows])
+        arrays["interval_certainty"] = np.array([r["certainty"] for r in rows], dtype=np.float64)
     if archive.clips["subject"].null_count() == 0:
         people = archive.clips["subject"].cast(pl.String).to_list()
         arrays["subject"] = np.array(people)

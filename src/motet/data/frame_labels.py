@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import counted
+from motet.core.text import counted, from_cell
 from motet.data.formats import _time
 from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import intervals
@@ -84,7 +84,9 @@ def read(
                 f"{path}: intervals need columns start, end and label; one label a frame needs "
                 f"{counted(frames, 'line')}, it has {len(table) - header}, or a column time"
             )
-    columns = {"": [row[0].strip() if row else "" for row in table[header:]]} if single else _columns(path, table)
+    columns = (
+        {"": [from_cell(row[0].strip()) if row else "" for row in table[header:]]} if single else _columns(path, table)
+    )
     return {name: intervals(path.stem, labels, fps) for name, labels in _checked(path, columns).items()}
 
 
@@ -104,7 +106,7 @@ def _columns(path: Path, records: Sequence[list[str]], places: Sequence[str] = _
     if wrong is not None:
         raise DataError(f"{path}, line {wrong}: {too_many(records[wrong - 1], names)}")
     taken = [i for i, name in enumerate(names) if name.lower() not in places and not _time.COLUMN.fullmatch(name)]
-    return {names[i]: [row[i].strip() if row else "" for row in records[1:]] for i in taken}
+    return {names[i]: [from_cell(row[i].strip()) if row else "" for row in records[1:]] for i in taken}
 
 
 def _stamped(

@@ -173,7 +173,7 @@ class ArchiveWriter:
         confidence: Float | None = None,
         persons: int | None = None,
         sensors: Mapping[str, Float] | None = None,
-        tracks: Mapping[str, Sequence[str | None]] | None = None,
+        tracks: Mapping[str, Sequence[str | Mapping[str, Any] | None]] | None = None,
         **columns: Any,
     ) -> None:
         """Append one clip.
@@ -184,7 +184,8 @@ class ArchiveWriter:
             confidence: (T, P', V) or (T, V), if the archive stores confidences.
             persons: how many of the slots hold a person; counted from the non-zero slots by default.
             sensors: (T', V', C') of each sensor that recorded this clip, at its own rate; absent or empty if none.
-            tracks: (T,) label of each frame on each label track, None where it has none.
+            tracks: (T,) label of each frame on each label track, None where it has none; or rows of intervals, with
+                ``start`` and ``end`` in seconds, ``label``, and if known ``rater`` and ``certainty``.
             **columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition``, ``source`` and any others.
 
         Raises:
@@ -259,17 +260,22 @@ class ArchiveWriter:
         for sensor, samples in recorded.items():
             self._sensors[sensor].add(samples, name=name, **columns)
 
-    def _add_tracks(self, name: str, given: Mapping[str, Sequence[str | None]], length: int) -> None:
+    def _add_tracks(
+        self, name: str, given: Mapping[str, Sequence[str | Mapping[str, Any] | None]], length: int
+    ) -> None:
         for track, labels in given.items():
-            tracks.check_name(track)
-            if len(labels) != length:
-                raise DataError(
-                    f"clip {name}, track {track}: {counted(len(labels), 'label')} for {counted(length, 'frame')}"
-                )
+            where = f"clip {name}, track {tracks.check_name(track)}"
             fps = self._meta["fps"]
+            rows = [{**row, "recording": name} for row in labels if isinstance(row, Mapping)]
+            if len(labels) != length and not rows:
+                raise DataError(f"{where}: {counted(len(labels), 'label')} for {counted(length, 'frame')}")
             if fps is None:
-                raise DataError(f"clip {name}, track {track}: labels along time need a frame rate; state it with --fps")
-            self._tracks.setdefault(track, []).extend(tracks.intervals(name, labels, fps))
+                raise DataError(f"{where}: labels along time need a frame rate; state it with --fps")
+            if rows:
+                tracks.check(tracks.table(rows), {name: length / fps}, where, frame=1 / fps)
+            else:
+                rows = tracks.intervals(name, [None if row is None else str(row) for row in labels], fps)
+            self._tracks.setdefault(track, []).extend(rows)
 
     def __len__(self) -> int:
         return len(self._rows)

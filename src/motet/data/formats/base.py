@@ -63,7 +63,8 @@ class RawClip:
         columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition`` (integers) and any others.
             ``source`` is filled in by the importer.
         sensors: (T', V', C') of each sensor of the plan that recorded this clip, at its own rate.
-        tracks: (T,) label of each frame by label track, None where it has none.
+        tracks: (T,) label of each frame by label track, None where it has none; or intervals, as rows of
+            :mod:`motet.data.tracks` without the recording.
     """
 
     name: str
@@ -71,7 +72,7 @@ class RawClip:
     confidence: Float | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
     sensors: Mapping[str, Float] = field(default_factory=dict)
-    tracks: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    tracks: Mapping[str, Sequence[str | Mapping[str, Any] | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

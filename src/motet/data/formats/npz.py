@@ -13,6 +13,9 @@
 ``rep``             (N,) repetition, number or text
 ``frame_label``     (sum of lengths,) integers into ``class_names``, -1 = unlabelled: labels along time, which become
                     the track ``labels``
+``interval_track``  (M,) texts, the label track of each interval, with ``interval_clip`` (which clip, from 0),
+                    ``interval_start`` and ``interval_end`` in seconds, ``interval_label``, and if known
+                    ``interval_rater`` ("" = unknown) and ``interval_certainty`` (NaN = unknown)
 ``name``            (N,) texts, the names of the clips; ``source`` (N,) texts, where each comes from
 ``confidence``      (sum of lengths, V), or (…, P, V): how sure each joint is
 ``licence``         text
@@ -46,7 +49,7 @@ from motet.core.text import counted
 from motet.data import layouts
 from motet.data.columns import STRUCTURE, WORDS, path_name
 from motet.data.convert import estimate_handedness, estimate_up
-from motet.data.formats import _layout
+from motet.data.formats import _intervals, _layout
 from motet.data.formats._axes import Up
 from motet.data.formats._files import bare, check_unpacked, find_files, opened, version
 from motet.data.formats._names import subject_numbers
@@ -59,7 +62,7 @@ Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
 _KNOWN = {"pos", "pos_mm", "offset", "joint_names", "parents", "fps", "label", "subject", "view", "rep"}
-_KNOWN |= {"licence", "name", "frame_label", "confidence"}
+_KNOWN |= {"licence", "name", "frame_label", "confidence", *_intervals.NAMES}
 _LAST_LETTER = 0x10FFFF  # of Unicode
 _PROBED_FRAMES = 2000  # enough to see which way is up
 
@@ -248,17 +251,13 @@ class _Set:
             fill(name, [None if v is None else kinds[v] for v in values] if kinds and values else values)
         return rows
 
-    def tracks(self, clip: int) -> dict[str, list[str | None]]:
-        """The track of ``frame_label`` of one clip, if the file has it."""
-        numbers, names = self.arrays.get("frame_label"), self.names("class_names")
-        if numbers is None:
-            return {}
-        if numbers.shape != self.positions().shape[:1] or numbers.dtype.kind not in "iu":
-            raise self.fail(f"array 'frame_label' is {numbers.dtype} {numbers.shape}, not one integer a frame")
-        chosen = numbers[slice(*self.arrays["offset"][clip : clip + 2].tolist())].tolist()
-        if chosen and not -1 <= min(chosen) <= max(chosen) < len(names):
-            raise self.fail(f"array 'frame_label' has a label that is not among the {len(names)} of 'class_names'")
-        return {"labels": [None if n < 0 else names[n] for n in chosen]}
+    def tracks(self, clip: int) -> dict[str, Sequence[str | Mapping[str, Any] | None]]:
+        """Labels along time of one clip by track."""
+        count, names = len(self.positions()), self.names("class_names")
+        return {
+            **_intervals.intervals(self.arrays, clip, self.clips, self.fail),
+            **_intervals.frames(self.arrays, clip, count, names, self.fail),
+        }
 
     def clip_names(self) -> list[str]:
         """Names of the clips: those of the array ``name``, else their numbers.
