@@ -287,8 +287,22 @@ def test_where_nothing_was_recorded_nothing_is_found(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--like a:25-31: nothing was recorded in most of that"):
         search(archive, "a:25-31")
     long = select(archive, tmp_path / "one.motet", keep=["a"])
-    with pytest.warns(MotetWarning, match=r"no other stretch is 60 s long; take a part of it"):
-        assert search(long, "a").is_empty()
+    with pytest.raises(ConfigError, match=r"no other stretch is 60 s long; take a part of it: --like a:START-END"):
+        search(long, "a", tmp_path / "h.csv")
+    assert not (tmp_path / "h.csv").exists()
+
+
+def test_recordings_shorter_than_the_example_are_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=20.0) as writer:
+        for name, seconds in (("a", 30), ("b", 1), ("c", 1.5), ("d", 8)):
+            writer.add(random.normal(0, 1, (round(20 * seconds), 2, 3)).cumsum(axis=0), name=name)
+    words = (
+        r"shorter than the example of 5 s: b lasts 1.00 s \(1 other as well\); take a part of it: --like a:START-END"
+    )
+    with pytest.warns(MotetWarning, match=words):
+        found = search(tmp_path / "a.motet", "a:2-7", hits=50)
+    assert {"a", "d"} == set(found["recording"])
 
 
 # ------------------------------------------------------------------------------------ comparison

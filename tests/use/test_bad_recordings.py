@@ -38,6 +38,16 @@ def one_person_waves(path: str) -> None:
             writer.add(frames, name=f"r{person}", subject=person, tracks={"activity": labels})
 
 
+def with_a_short_one(path: str) -> None:
+    """Three labelled recordings, of which the last is short."""
+    random = np.random.default_rng(0)
+    with ArchiveWriter(path, skeleton=layouts.get("imu-2"), fps=FPS, units="m/s^2") as writer:
+        for name, each in (("r7", 80), ("r8", 80), ("r9", 3)):
+            frames = np.concatenate([movement(c, each, random) for c in ("sit", "walk")])
+            labels = [c for c in ("sit", "walk") for _ in range(each)]
+            writer.add(frames, name=name, tracks={"activity": labels})
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
@@ -49,6 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         other("slow.motet", fps=10.0)
         other("short.motet", seconds=0.3)
         one_person_waves("alone.motet")
+        with_a_short_one("mixed.motet")
         streams(folder / "apart.npz", watch_time=np.concatenate([1e6 + np.linspace(3, 7, 400)] * 2))
         streams(folder / "classes.npz", watch_label=np.full(800, 9))
         rows = "".join(f"p{i},{'old' if i < 2 else 'young'},{i}.0\n" for i in range(6))
@@ -56,6 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+LONGER = "motet data select mixed.motet mixed.motet-long --where 'length >= 8'"
 CASES = {
     "overlapping": (LABEL, ["r00,1,3,sit", "r00,2,4,walk"], "bad.csv", "on two tracks"),
     "backward": (LABEL, ["r00,3,1,sit"], "from 3 to 1 s", "swap start and end"),
@@ -67,8 +79,12 @@ CASES = {
     "clocks apart": ("data import streams apart.npz out", [], "recording a: clocks of phone and watch", "run apart"),
     "another layout": ("predict m body.motet --out out", [], "body.motet holds", "they are of different kinds"),
     "another rate": ("predict m slow.motet --out out", [], "10 frames per second", "data convert --fps 20"),
-    "short, predict": ("predict m short.motet --out out", [], "recording r lasts 0.30 s", "data select --drop"),
-    "short, segment": ("segment short.motet --out out", [], "recording r lasts 0.30 s", "data select --drop"),
+    "short, predict": ("predict m short.motet --out out", [], "recording r lasts 0.30 s", "record at least 0.4 s"),
+    "short, segment": ("segment short.motet --out out", [], "recording r lasts 0.30 s", "record at least 1.5 s"),
+    "short, count": ("count short.motet --out out", [], "recording r lasts 0.30 s", "twice, in at least 0.55 s"),
+    "one of them, predict": ("predict m mixed.motet --out out", [], "recording r9 lasts 0.30 s, shorter", LONGER),
+    "one of them, fit": ("fit mixed.motet --out out", [], "recording r9 lasts 0.30 s, shorter", LONGER),
+    "short, search of all": ("search short.motet --like r --out out", [], "no other stretch is", "--like r:START-END"),
     "short, search": ("search short.motet --like r:0-9 --out out", [], "0 to 9 s is no part of r", "which lasts 0.3 s"),
     "no labels": ("fit slow.motet --out out", [], "neither label tracks nor labelled clips", "motet data label"),
     "two people": ("compare groups.csv --by group --out out", [], "group 'old'", "record more people"),

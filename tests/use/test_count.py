@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from motet.core.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import select
 from motet.use.count import count, likeness, repetitions
 from motet.use.signals import Layout
 
@@ -124,6 +125,30 @@ def test_a_recording_that_is_too_slow_for_its_movement_is_named(tmp_path: Path) 
     with pytest.warns(MotetWarning, match=words):
         found = count(tmp_path / "a")
     assert len(found.filter(recording="waving")) == 20
+
+
+def test_recordings_in_which_nothing_is_counted_are_named(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=50.0) as writer:
+        for name, times in (("many", 20.0), ("once", 1.0), ("half", 0.5)):
+            writer.add(swings(0.6, 50.0, 20)[: round(30 * times)], name=name)
+    words = (
+        r"recording half lasts 0.30 s, too short to count in \(and 1 other recording\): .* at least 0.36 s; leave out"
+    )
+    with pytest.warns(MotetWarning, match=words) as said:
+        found = count(tmp_path / "a", tmp_path / "r.csv")
+    assert "motet data select" in str(said[0].message)
+    assert "--where 'length >= 18'" in str(said[0].message)
+    assert set(found["recording"]) == {"many"}
+    one = select(tmp_path / "a", tmp_path / "b", keep=["once"])
+    with pytest.warns(
+        MotetWarning, match=r"recording once lasts 0.60 s, but nothing recurs in it: a movement must come"
+    ):
+        assert count(one).is_empty()
+    with pytest.raises(
+        DataError, match=r"recording half lasts 0.30 s, too short to count in: a movement must come twice"
+    ):
+        count(select(tmp_path / "a", tmp_path / "c", keep=["half"]), tmp_path / "none.csv")
+    assert not (tmp_path / "none.csv").exists()
 
 
 @pytest.mark.parametrize("seed", [2, 3, 5, 8, 9])

@@ -9,7 +9,7 @@ slowly than two periods, that are about a period apart.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.files import refuse_existing
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.tracks import rate
 from motet.evaluate.segmentation import segments
 from motet.use.predict import write_table
-from motet.use.signals import Layout, moving_mean, recorded, signals
+from motet.use.signals import Layout, longer, moving_mean, recorded, signals
 
 COLUMNS: dict[str, type[pl.DataType]] = {
     "recording": pl.String,
@@ -79,9 +79,11 @@ def count(
 
     Raises:
         ConfigError: unknown frame rate or track, or one file for two tables.
+        DataError: all recordings are too short to hold two repetitions.
 
     Warns:
-        MotetWarning: names recordings that repeat faster than can be counted at their rate.
+        MotetWarning: names recordings that repeat faster than can be counted at their rate, and those in which nothing
+            recurs.
     """
     for path in (out, measures):
         if path is not None:
@@ -92,6 +94,7 @@ def count(
     layout = Layout.of(source)
     rows: list[tuple[Any, ...]] = []
     fast: dict[str, float] = {}
+    none: dict[str, float] = {}
     for name, start, end, label in _stretches(source, track):
         index = source.clips["name"].to_list().index(name)
         frames = recorded(source, index)[round(start * layout.fps) : round(end * layout.fps)]
@@ -99,24 +102,59 @@ def count(
         if hasty is not None:
             fast.setdefault(name, hasty)
         before = sum(r[0] == name for r in rows)
-        for number, (a, b, width, similarity) in enumerate(repetitions(frames, layout), 1):
+        found = repetitions(frames, layout)
+        if not found and hasty is None:
+            none.setdefault(name, end - start)
+        for number, (a, b, width, similarity) in enumerate(found, 1):
             times = (start + a / layout.fps, start + b / layout.fps)
             rows.append((name, before + number, *times, label, times[1] - times[0], width, similarity))
-    if fast:
-        name, seconds = next(iter(fast.items()))
-        more = f" (and {counted(len(fast) - 1, 'other recording')})" if len(fast) > 1 else ""
-        warnings.warn(
-            f"{source.path}: {name}{more} repeats every {seconds:.2g} s, which is too fast to be counted at "
-            f"{layout.fps:g} frames per second: {_FEWEST} frames a repetition are needed; its count is too low",
-            MotetWarning,
-            stacklevel=2,
-        )
+    _say_fast(source, fast, layout)
+    _say_none(source, none, layout, track, alone=not rows and not fast)
     table = pl.DataFrame(rows, schema=COLUMNS | MEASURES, orient="row")
     if out is not None:
         write_table(table.select(*COLUMNS), out)
     if measures is not None:
         write_table(table, measures)
     return table
+
+
+def _say_fast(archive: MotionArchive, fast: dict[str, float], layout: Layout) -> None:
+    """Warn of recordings, with the seconds of their cycle, that repeat faster than can be counted."""
+    if fast:
+        name, seconds = next(iter(fast.items()))
+        warnings.warn(
+            f"{archive.path}: {name}{_others(fast)} repeats every {seconds:.2g} s, which is too fast to be counted at "
+            f"{layout.fps:g} frames per second: {_FEWEST} frames a repetition are needed; its count is too low",
+            MotetWarning,
+            stacklevel=3,
+        )
+
+
+def _say_none(
+    archive: MotionArchive, none: dict[str, float], layout: Layout, track: str | None, *, alone: bool
+) -> None:
+    """Warn of recordings, with the seconds of them or of their interval, in which nothing recurs.
+
+    Raises:
+        DataError: there are no others (``alone``), and not one of them could hold two repetitions.
+    """
+    least = -(-3 * (max(_FEWEST, round(_QUICK * layout.fps)) + 3) // 2)
+    short = {name: seconds for name, seconds in none.items() if round(seconds * layout.fps) < least}
+    if not none:
+        return
+    name, seconds = next(iter((short or none).items()))
+    where = "recording" if track is None else "an interval of"
+    lasts = f"{archive.path}: {where} {name} lasts {seconds:.2f} s"
+    needed = f"a movement must come twice, in at least {least / layout.fps:.2g} s"
+    if alone and len(short) == len(none):
+        raise DataError(f"{lasts}, too short to count in{_others(none)}: {needed}")
+    remedy = f"; {longer(archive, least)}" if short and track is None else ""
+    said = f"{lasts}, too short to count in" if short else f"{lasts}, but nothing recurs in it"
+    warnings.warn(f"{said}{_others(none)}: {needed}{remedy}", MotetWarning, stacklevel=3)
+
+
+def _others(names: Collection[str]) -> str:
+    return f" (and {counted(len(names) - 1, 'other recording')})" if len(names) > 1 else ""
 
 
 def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str | None]]:

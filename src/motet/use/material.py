@@ -13,7 +13,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.use.signals import Layout, check_length, recorded
+from motet.use.signals import Layout, check_lengths, recorded
 
 NONE = "none of these"
 OF_CLIPS = "clips"
@@ -102,8 +102,7 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
             f"{archive.path}: only one recording has labels, so no error can be estimated; label another one, or cut "
             "it with `motet data split`"
         )
-    for row in rows:
-        check_length(archive, int(row), SHORTEST)
+    check_lengths(archive, rows.tolist(), SHORTEST)
     groups, known = (rows, by) if by == "recordings" else _groups(archive, rows)
     material = Material(archive, layout, rows, [labels[i] for i in rows], classes, groups, known, name)
     _warn(material)

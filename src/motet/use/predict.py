@@ -23,7 +23,7 @@ from motet.data.clip_table import csv_text
 from motet.use.durations import Chain
 from motet.use.material import NONE, SHORTEST
 from motet.use.predictor import Predictor, load_predictor
-from motet.use.signals import bridged, check_length, present
+from motet.use.signals import bridged, check_lengths, present
 
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
 
@@ -59,8 +59,7 @@ def predict(
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
     known.layout.check(source)
-    for index in range(len(source)):
-        check_length(source, index, SHORTEST)
+    check_lengths(source, range(len(source)), SHORTEST)
     bouts = known.predict(source)
     if out is not None:
         write_table(bouts, out)

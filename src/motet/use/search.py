@@ -12,7 +12,9 @@ import polars as pl
 
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.files import refuse_existing
+from motet.core.text import counted
 from motet.data.archive import MotionArchive
+from motet.data.tracks import rate
 from motet.use.predict import write_table
 from motet.use.segment import embedded, looker, moments, still
 from motet.use.signals import Layout, present, recorded
@@ -48,9 +50,12 @@ def search(
         overwrite: replace a file that is there.
 
     Raises:
-        ConfigError: no such clip, an interval that it does not have or in which nothing was recorded, or unknown
-            features.
+        ConfigError: no such clip, an interval that it does not have or in which nothing was recorded, no other stretch
+            that is as long, or unknown features.
         RunError: features of a folder that is no run.
+
+    Warns:
+        MotetWarning: names recordings that are shorter than the example.
     """
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
@@ -85,15 +90,31 @@ def search(
         rows.append((source.clips["name"][record], at * step, end, float(np.sqrt(distance) / scale)))
     kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Float64), strict=True))
     table = pl.DataFrame(rows, schema=kinds, orient="row")
-    if not rows:
-        warnings.warn(
-            f"--like {like}: no other stretch is {long * step:.3g} s long; take a part of it, CLIP:START-END",
-            MotetWarning,
-            stacklevel=2,
-        )
+    _say_short(source, like, row, long * step, [len(x) < long for x in z], found=bool(rows))
     if out is not None:
         write_table(table, out)
     return table
+
+
+def _say_short(archive: MotionArchive, like: str, row: int, seconds: float, short: list[bool], *, found: bool) -> None:
+    """Warn of recordings that are shorter than the example.
+
+    Raises:
+        ConfigError: nothing was ``found``.
+    """
+    rows = [i for i, less in enumerate(short) if less and i != row]
+    name, lengths = archive.clips["name"], archive.lengths / rate(archive)
+    which = "" if not rows else f": {name[rows[0]]} lasts {lengths[rows[0]]:.2f} s"
+    which += f" ({counted(len(rows) - 1, 'other')} as well)" if len(rows) > 1 else ""
+    part = f"take a part of it: --like {name[row]}:START-END"
+    if not found:
+        raise ConfigError(f"{archive.path}: --like {like}: no other stretch is {seconds:.3g} s long{which}; {part}")
+    if rows:
+        warnings.warn(
+            f"{archive.path}: not searched, as shorter than the example of {seconds:.3g} s{which}; {part}",
+            MotetWarning,
+            stacklevel=3,
+        )
 
 
 def _example(archive: MotionArchive, like: str, layout: Layout) -> tuple[int, int, int]:

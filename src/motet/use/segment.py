@@ -24,7 +24,7 @@ from motet.evaluate.segmentation import segments
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import features_named
 from motet.use.predict import write_table
-from motet.use.signals import Layout, check_length, present, recorded, signals
+from motet.use.signals import Layout, check_lengths, present, recorded, signals
 from motet.use.windows import Float, Rocket, Statistics, window_means
 
 Integers = npt.NDArray[np.int64]
@@ -119,8 +119,7 @@ def segment(
     if not shortest > 0:
         raise ConfigError(f"shortest is {shortest}; it must be a positive number of seconds")
     layout = Layout.of(source)
-    for index in range(len(source)):
-        check_length(source, index, shortest / 2)
+    check_lengths(source, range(len(source)), shortest / 2)
     frames = [recorded(source, i) for i in range(len(source))]
     look = looker(source, features, watcher(frames, source, shortest / 2))
     seen = [look(f) for f in frames]

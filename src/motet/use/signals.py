@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.core.units import stated
 from motet.data import layouts
 from motet.data.adapt import unit_remedy
@@ -251,11 +251,21 @@ def moving_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.f
     return np.asarray((total[high] - total[low]) / (high - low)[:, None])
 
 
-def check_length(archive: MotionArchive, index: int, seconds: float) -> None:
-    """Raise DataError where a recording is shorter than ``seconds``."""
-    have = int(archive.lengths[index]) / rate(archive)
-    if have < seconds:
-        raise DataError(
-            f"{archive.path}: recording {archive.clips['name'][index]} lasts {have:.2f} s, shorter than a window of "
-            f"{seconds:g} s; leave it out with `motet data select --drop`"
-        )
+def check_lengths(archive: MotionArchive, rows: Iterable[int], seconds: float) -> None:
+    """Raise DataError where recordings are shorter than a window of ``seconds``."""
+    fps, least = rate(archive), math.ceil(seconds * rate(archive) - 1e-9)
+    short = [row for row in rows if archive.lengths[row] < least]
+    if not short:
+        return
+    lasts = f"recording {archive.clips['name'][short[0]]} lasts {archive.lengths[short[0]] / fps:.2f} s"
+    more = f" ({counted(len(short) - 1, 'other')} as well)" if len(short) > 1 else ""
+    raise DataError(f"{archive.path}: {lasts}, shorter than a window of {seconds:g} s{more}; {longer(archive, least)}")
+
+
+def longer(archive: MotionArchive, least: int) -> str:
+    """The command that leaves out recordings of fewer than ``least`` frames."""
+    if archive.lengths.max() < least:
+        return f"record at least {least / rate(archive):.2g} s"
+    path = archive.path
+    words = pasted(path, path.with_name(f"{path.name}-long"), "--where", f"length >= {least}")
+    return f"leave out what is so short: motet data select {words}"
