@@ -13,22 +13,26 @@
 
 Every recording is brought to a stated rate on the time that its streams share: linear between neighbouring samples,
 absent (zero) in gaps. Each three readings become a node (``phone_accelerometer``, ``phone_gyroscope`` …), and labels
-the track ``labels``, by the nearest sample of the stream that ``--labels-of`` names.
+the track ``labels``, by the nearest sample of the stream that ``--labels-of`` names. Clocks that run apart are noticed
+where movements or ends say so (:mod:`motet.data.drift`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted
 from motet.data import layouts
+from motet.data.drift import drift, ends
 from motet.data.formats import _time
 from motet.data.formats._files import bare, find_files
 from motet.data.formats._names import subject_numbers
@@ -51,6 +55,8 @@ class Options:
         fps: samples per second to which stamps are brought.
         labels_of: stream whose labels count; by default the last one chosen.
         longest_gap: seconds without a sample beyond which readings count as absent.
+        clock: streams whose clock is fast or slow, and how many seconds it counts in one, e.g. ``watch=1.01``; their
+            stamps are brought back, from the first of each recording on.
         licence: terms of the recordings, if the file does not say.
     """
 
@@ -58,6 +64,7 @@ class Options:
     fps: float = 50.0
     labels_of: str | None = None
     longest_gap: float = LONGEST_GAP
+    clock: tuple[str, ...] = ()
     licence: str = "unknown"
 
 
@@ -88,6 +95,36 @@ def _stamps(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.float64]:
         )
     found = stamps.astype(np.float64)
     return found * 1e-3 if unit == "_time_ms" else _time.in_seconds(found, f"{name}_time", path)
+
+
+def _clocks(path: Path, arrays: Arrays, options: Options) -> dict[str, float]:
+    """Seconds that the clock of each stream counts in one, where they are stated.
+
+    Raises:
+        ConfigError: not NAME=FACTOR, no such stream, or a factor that no clock has.
+    """
+    found = {}
+    for text in options.clock:
+        name, _, factor = text.rpartition("=")
+        try:
+            found[name] = float(factor)
+        except ValueError as error:
+            raise ConfigError(f"--clock {text!r} is not STREAM=FACTOR, e.g. watch=1.01") from error
+        known = _names(path, arrays)
+        if name not in known:
+            raise ConfigError(f"--clock {text!r}: {path} has no stream {name!r}; it has {', '.join(known)}")
+        if not 0.5 <= found[name] <= 2:
+            raise ConfigError(f"--clock {text!r}: a clock counts 0.5 to 2 seconds in one; 1.01 is 1 % fast")
+    return found
+
+
+def _times(path: Path, arrays: Arrays, name: str, index: int, clocks: Mapping[str, float]) -> tuple[Array, slice]:
+    """Seconds of the readings of a stream in a recording, by a clock that is right, and which rows they are."""
+    rows = slice(*_offsets(path, arrays, name)[index : index + 2].tolist())
+    stamps = _stamps(path, arrays, name)[rows]
+    if name in clocks and len(stamps):
+        stamps = stamps.min() + (stamps - stamps.min()) / clocks[name]
+    return stamps, rows
 
 
 def _offsets(path: Path, arrays: Arrays, name: str) -> npt.NDArray[np.int64]:
@@ -131,6 +168,13 @@ def discover(source: Path, options: Options) -> Plan:
         raise DataError(f"{path}: streams have different numbers of recordings ({said})")
     count = next(iter(counts.values()))
     names = _texts(arrays, "recording", count) or [f"{bare(path).stem}_{i:05d}" for i in range(count)]
+    clocks = _clocks(path, arrays, options)
+    lasting = {n: _lasting(path, arrays, n, clocks) for n in chosen}
+    for name in chosen[1:]:
+        share = ends(lasting[chosen[0]], lasting[name])
+        if share is not None:
+            said = f"the longer a recording, the {'longer' if share > 0 else 'shorter'} it lasts there"
+            _warn(f"{path}: in {counted(count, 'recording')}", chosen[0], name, share, said, clocks)
     joints = [f"{n}_{t}" for n in chosen for t in _triads(arrays[n].shape[1])]
     people = _texts(arrays, "subject", count)
     known = list(dict.fromkeys(people or ()))
@@ -149,6 +193,12 @@ def discover(source: Path, options: Options) -> Plan:
     )
 
 
+def _lasting(path: Path, arrays: Arrays, name: str, clocks: Mapping[str, float]) -> list[float]:
+    """Seconds from the first to the last stamp of every recording."""
+    stamps, offsets = _stamps(path, arrays, name) / clocks.get(name, 1.0), _offsets(path, arrays, name).tolist()
+    return [float(np.ptp(stamps[a:b])) if b > a else np.nan for a, b in pairwise(offsets)]
+
+
 def _triads(columns: int) -> list[str]:
     count = columns // 3
     return list(_TRIADS[:count]) if count <= len(_TRIADS) else [f"node{i + 1}" for i in range(count)]
@@ -158,10 +208,10 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     arrays, index = load_arrays(unit.path), int(unit.detail["recording"])
     times: list[Array] = []
     values: list[Array] = []
-    chosen = _chosen(unit.path, arrays, options)
+    chosen, clocks = _chosen(unit.path, arrays, options), _clocks(unit.path, arrays, options)
     for name in chosen:
-        rows = slice(*_offsets(unit.path, arrays, name)[index : index + 2].tolist())
-        stamps, readings = _stamps(unit.path, arrays, name)[rows], arrays[name][rows].astype(np.float64)
+        stamps, rows = _times(unit.path, arrays, name, index, clocks)
+        readings = arrays[name][rows].astype(np.float64)
         if len(stamps) < 2 or not np.isfinite(stamps).all() or not np.isfinite(readings).all():
             raise DataError(f"{unit.path}, recording {unit.name}: stream {name!r} is empty, NaN or infinite")
         order = np.argsort(stamps, kind="stable")
@@ -169,6 +219,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         values.append(readings[order])
     at = clock(times, options.fps)
     _check_shared(unit, chosen, times, at, options.fps)
+    _note_drifts(unit, chosen, times, values, clocks)
     joined = np.concatenate(
         [resample(t, v, at, longest_gap=options.longest_gap) for t, v in zip(times, values, strict=True)], axis=1
     )
@@ -186,6 +237,26 @@ def _check_shared(unit: Unit, chosen: Sequence[str], times: Sequence[Array], at:
         )
 
 
+def _note_drifts(
+    unit: Unit, chosen: Sequence[str], times: Sequence[Array], values: Sequence[Array], clocks: Mapping[str, float]
+) -> None:
+    for name, stamps, readings in zip(chosen[1:], times[1:], values[1:], strict=True):
+        found = drift([times[0], stamps], [values[0], readings])
+        if found is not None:
+            said = "their movements agree with that and not without"
+            _warn(f"{unit.path}, recording {unit.name}", chosen[0], name, found.share, said, clocks)
+
+
+def _warn(where: str, first: str, name: str, share: float, said: str, clocks: Mapping[str, float]) -> None:
+    factor = clocks.get(name, 1.0) * (1 + share)
+    warnings.warn(
+        f"{where}: the clock of {name} runs {100 * abs(share):.1f} % {'fast' if share > 0 else 'slow'} against that of "
+        f"{first} ({said}); if {first} is right, pass --clock {name}={factor:.4g}",
+        MotetWarning,
+        stacklevel=3,
+    )
+
+
 def _labels(
     unit: Unit, arrays: Arrays, options: Options, chosen: Sequence[str], index: int, at: Array
 ) -> dict[str, list[str | None]]:
@@ -198,8 +269,7 @@ def _labels(
             f"{unit.path}: array '{name}_label' is not one index into class_names for each sample; "
             "add the missing names or correct the labels"
         )
-    rows = slice(*_offsets(unit.path, arrays, name)[index : index + 2].tolist())
-    stamps = _stamps(unit.path, arrays, name)[rows]
+    stamps, rows = _times(unit.path, arrays, name, index, _clocks(unit.path, arrays, options))
     order = np.argsort(stamps, kind="stable")
     found = nearest(stamps[order], labels[rows][order], at)
     return {"labels": [None if n < 0 else str(classes[n]) for n in found.tolist()]}
