@@ -114,6 +114,29 @@ def test_nwb(tmp_path: Path) -> None:
     np.testing.assert_allclose(archive.clip(0)[:, 0], wanted, rtol=1e-6)
 
 
+def test_stamps_that_keep_no_rate_are_said(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra h5")
+    times = np.cumsum(np.random.default_rng(0).uniform(0.004, 0.03, 60))
+    with h5py.File(put(tmp_path / "nwb", "a.nwb", ""), "w") as file:
+        file.create_group("Pose").attrs["neurodata_type"] = "PoseEstimation"
+        series = file["Pose"].create_group("nose")
+        series.attrs["neurodata_type"] = "PoseEstimationSeries"
+        series["data"], series["timestamps"] = np.ones((60, 2)), times
+    put(
+        tmp_path / "trc",
+        "a.trc",
+        TRC[: TRC.index("1\t0.00")] + "".join(f"{n}\t{t:.4f}\t" + "1\t" * 6 + "\n" for n, t in enumerate(times)),
+    )
+    put(
+        tmp_path / "sto",
+        "a.sto",
+        "endheader\ntime\thip_tx\thip_ty\thip_tz\n" + "".join(f"{t:.4f}\t1\t2\t3\n" for t in times),
+    )
+    for name, kind in (("a.nwb, Pose", "nwb"), ("a.trc", "trc"), ("a.sto", "sto")):
+        with pytest.warns(MotetNote, match=rf"the stamps of \S*/{name} keep no rate .* interpolated at 5\d"):
+            load(tmp_path / kind, "nwb" if kind == "nwb" else "trc")
+
+
 @pytest.mark.parametrize("edges", [[[-9, 0]], [[0, 7]], [0, 1, 1], [[0, 1, 1]]])
 def test_nwb_with_edges_to_nowhere_has_no_bones(tmp_path: Path, edges: Any) -> None:
     h5py = pytest.importorskip("h5py", reason="needs the extra h5")

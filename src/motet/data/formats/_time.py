@@ -369,12 +369,14 @@ def _check_gaps(places: npt.NDArray[Any], where: str | Path, names: Sequence[str
         )
 
 
-def spread(timing: Timing, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(frames, …) of (rows, …) at their places; zero where no row is."""
+def spread(timing: Timing, rows: npt.NDArray[Any], where: str | Path = "") -> npt.NDArray[Any]:
+    """(frames, …) of (rows, …) at their places; zero where no row is. Resampling is noted of ``where``."""
     out = np.zeros((timing.count, *rows.shape[1:]), dtype=rows.dtype)
     out[timing.place] = rows
     if timing.moments is None or not timing.fps:
         return out
+    if where:
+        note_loose(str(where), timing.fps)
     return _on_clock(out if out.ndim > 2 else out[..., None], timing.moments, timing.fps).reshape(-1, *rows.shape[1:])
 
 
@@ -446,13 +448,18 @@ def one_rate(rates: Iterable[tuple[str, Timing | float | None]], wanted: float |
     fps = wanted or _common_rate(rates)
     loose = [name for name, r in rates if isinstance(r, Timing) and r.moments is not None]
     if loose and fps:
-        warnings.warn(
-            f"the stamps of {loose[0]}{f' and {len(loose) - 1} more' * (len(loose) > 1)} keep no rate (they jitter, or "
-            f"it changes), so readings are interpolated at {fps:.4g} a second",
-            MotetNote,
-            stacklevel=3,
-        )
+        note_loose(f"{loose[0]}{f' and {len(loose) - 1} more' * (len(loose) > 1)}", fps)
     return fps
+
+
+def note_loose(names: str, fps: float) -> None:
+    """Say of recordings whose stamps keep no rate that they are resampled."""
+    warnings.warn(
+        f"the stamps of {names} keep no rate (they jitter, or it changes), so readings are interpolated at {fps:.4g} a "
+        "second",
+        MotetNote,
+        stacklevel=4,
+    )
 
 
 def _common_rate(rates: Sequence[tuple[str, Timing | float | None]]) -> float | None:

@@ -90,7 +90,7 @@ def _read(path: Path, options: Options) -> list[Recording]:
         recordings.append(
             Recording(
                 tuple(joints),
-                _time.spread(timing, np.where(seen[..., None], points, 0))[:, None],
+                _time.spread(timing, np.where(seen[..., None], points, 0), f"{path}, {group}")[:, None],
                 _time.spread(timing, np.where(seen, sure, 0))[:, None],
                 fps=timing.fps,
                 parents=tuple(parents_of(len(joints), named)) if named else None,

@@ -95,7 +95,7 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
         )
         rate = timing.fps
     rate = rate if rate and timing.moments is None else timing.fps
-    placed = _time.spread(timing, points * metres(unit, path))
+    placed = _time.spread(timing, points * metres(unit, path), path)
     return Recording(tuple(names), placed[:, None], fps=rate, up="+y")
 
 
@@ -118,7 +118,7 @@ def _read_table(lines: list[str], path: Path, options: Options) -> Recording:
     values = _rows(lines, start + 2, len(header), path)
     timing = _time.of_stamps(_time.in_seconds(values[:, 0], "the column time", path), path)
     points = np.stack([[values[:, axes[a]] for a in "xyz"] for axes in joints.values()]).transpose(2, 0, 1)
-    placed = _time.spread(timing, _absent_zero(points) * metres(options.unit or "m", path))
+    placed = _time.spread(timing, _absent_zero(points) * metres(options.unit or "m", path), path)
     return Recording(tuple(joints), placed[:, None], fps=timing.fps, up="+y")
 
 
