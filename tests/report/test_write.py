@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from motet import evaluate, pretrain, report
+from motet import cli, evaluate, pretrain, report
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.engine.run import Run
@@ -47,13 +48,27 @@ def run(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run
     return pretrain("cmd/small-gru", archive, tmp_path_factory.mktemp("run") / "run", progress=False, **TINY)
 
 
-def test_only_pages_are_replaced(tmp_path: Path) -> None:
-    other = tmp_path / "answers.csv"
-    other.write_text("recording,start\n")
-    for out, said in ((other, "is no page, so it is not overwritten"), (tmp_path, "is a folder; --out takes the name")):
-        with pytest.raises(ConfigError, match=said):
-            report.write(tmp_path / "run", out)
-    assert other.read_text() == "recording,start\n"
+@pytest.mark.parametrize(
+    ("name", "text"), [("answers.csv", "recording,start\n"), ("mine.html", "<!doctype html>\n<title>Mine</title>\n")]
+)
+def test_what_motet_did_not_write_is_kept(tmp_path: Path, name: str, text: str, capsys: Any) -> None:
+    other = tmp_path / name
+    other.write_text(text)
+    assert cli.main(["report", str(tmp_path / "run"), "--out", str(other)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: {other} is no page of motet, so it is not overwritten; choose another name, or remove it\n"
+    assert other.read_text() == text
+    with pytest.raises(ConfigError, match="is a folder; --out takes the name"):
+        report.write(tmp_path / "run", tmp_path)
+
+
+def test_pages_of_motet_are_replaced(run: Run, tmp_path: Path) -> None:
+    page = report.write(run, tmp_path / "a.html")
+    made = page.read_text()
+    page.write_text(made.replace("<title>", "<title>old "))
+    assert report.write(run, page).read_text() == made
+    page.write_text(made.replace('<meta name="generator" content="motet">\n', ""))  # of an earlier version
+    assert report.write(run, page).read_text() == made
 
 
 def test_before_and_after_the_evaluation(run: Run, archive: MotionArchive, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ class Report(Output):
     run: Positional[Path]
     """run; a model of `motet fit` with --data; or an archive with label tracks"""
     out: Path
-    """page to write; an earlier page takes no --overwrite to be replaced, any other file is kept"""
+    """page to write; an earlier page of motet takes no --overwrite to be replaced, any other file is kept"""
     data: Path | None = None
     """archive to show, if the one that trained the run has moved"""
     split: str | None = None

@@ -73,7 +73,7 @@ def write(
             the directory of a distillation, whose page shows results instead of a map, or of a discovery, whose page
             shows its clusters; or a model of `motet fit` (with ``data``) or an archive, whose page shows label tracks
             along time.
-        out: file to write; a page that is there is replaced, only when the new one is complete.
+        out: file to write; a page of motet that is there is replaced, only when the new one is complete.
         data: archive, if it is not where it was during training, or another one of the same skeleton.
         split: rule that says which clips are test clips; the run's own by default.
         clips: at most so many test clips are shown on the map, every class in proportion.
@@ -85,7 +85,8 @@ def write(
 
     Raises:
         RunError: the run has no weights, or a file of it is damaged.
-        ConfigError: archive or split do not fit the run, ``clips`` is less than 1, or ``out`` is there and no page.
+        ConfigError: archive or split do not fit the run, ``clips`` is less than 1, or ``out`` is there and no page of
+            motet.
     """
     _refuse_other(Path(out))
     if clips < 1:
@@ -132,19 +133,20 @@ PAGES: Mapping[str, Callable[[Sequence[Run], Asked], str]] = {
     "graphs": _graphs,
 }
 """the page of every kind of run"""
+_OURS = b'<meta name="generator" content="motet">', b"<footer>Made by motet "
+"""marks of a page: of today, and of earlier versions"""
 COMPARED = ("distill", "distill-raw")
 """kinds whose page compares two runs"""
 
 
 def _refuse_other(out: Path) -> None:
-    """Only pages are replaced: a report needs no ``--overwrite``."""
+    """Only pages of motet are replaced: a report needs no ``--overwrite``."""
     if not out.exists():
         return
     if out.is_dir():
         raise ConfigError(f"{out} is a folder; --out takes the name of a page, such as {out / 'report.html'}")
-    with out.open("rb") as file:
-        if not file.read(15).lower().startswith(b"<!doctype html"):
-            raise ConfigError(f"{out} is no page, so it is not overwritten; choose another name")
+    if not any(mark in out.read_bytes() for mark in _OURS):
+        raise ConfigError(f"{out} is no page of motet, so it is not overwritten; choose another name, or remove it")
 
 
 def _save(page: str, out: Path) -> Path:
