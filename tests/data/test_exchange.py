@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motet.cli import main
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
@@ -220,3 +220,48 @@ def test_intervals_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, A
     np.savez(tmp_path / "a.npz", **{**arrays, "interval_end": np.array([1.0, 2.0]), **change})
     with pytest.raises(DataError, match=words):
         import_dataset("npz", tmp_path / "a.npz", tmp_path / "a", progress=False)
+
+
+STATES = """Observation id,Subject,Behavior,Behavioral category,Modifiers,Behavior type,Start (s),Stop (s)
+a,m1,rear,body,,STATE,0,2
+a,m1,sniff,head,left,STATE,1,3
+a,m2,rest,body,,STATE,0.5,3
+b,m1,rest,body,,STATE,0,1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "tracks", "each"),
+    [
+        ("", "", {"k m1 body": 2, "k m1 head": 1, "k m2 body": 1}, "subject and category"),
+        ("body", "head", {"k m1 rear": 1, "k m1 rest": 1, "k m1 sniff": 1, "k m2 rest": 1}, "subject and behaviour"),
+        ("head,left,STATE,1", "head,left,STATE,2", {"k m1": 3, "k m2": 1}, "subject"),
+        ("m2", "m1", {"k rear": 1, "k rest": 2, "k sniff": 1}, "behaviour"),
+        (
+            "m2,rest,body,",
+            "m1,sniff,head,right",
+            {"k rear": 1, "k rest": 1, "k sniff left": 1, "k sniff right": 1},
+            "m",
+        ),
+        ("m2,rest,body,,STATE,0.5,3\n", "m1,sniff/paw,,,STATE,3,4\n", {"k body": 2, "k head": 1, "k others": 1}, "cat"),
+    ],
+)
+def test_states_of_boris_that_overlap_are_tracks_of_their_own(
+    tmp_path: Path, old: str, new: str, tracks: dict[str, int], each: str
+) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "events.csv").write_text(STATES.replace(old, new) if old else STATES)
+    with pytest.warns(MotetNote, match=f"states overlap, so there is a track for each .*{each}"):
+        assert labelled(archive, tmp_path / "events.csv", "k") == tracks
+    assert {n: len(rows) for n, rows in archive.tracks.items() if n != "activity"} == tracks
+
+
+def test_states_of_boris_that_do_not_overlap_are_one_track(tmp_path: Path) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "events.csv").write_text(
+        "\n".join(line for line in STATES.splitlines() if ",m2," not in line and "sniff" not in line)
+    )
+    assert labelled(archive, tmp_path / "events.csv", "k") == {"k": 2}
+    (tmp_path / "events.csv").write_text(STATES + "a,m1,rear,body,,STATE,1,2.5\n")
+    with pytest.raises(DataError, match="overlaps 'rear'"):
+        labelled(archive, tmp_path / "events.csv", "l")

@@ -56,7 +56,7 @@ def put(tmp_path: Path, name: str, text: str) -> Path:
         (
             "b.csv",
             "Observation id,Subject,Behavior,Behavior type,Start (s),Stop (s)\nobs1,mouse,rear,STATE,1.5,2.5\n",
-            [row("obs1", 1.5, 2.5, "rear")],
+            [row("obs1", 1.5, 2.5, "rear") | {"subject": "mouse"}],
         ),
         (
             "b.tsv",
@@ -161,3 +161,12 @@ def test_points_of_boris_are_left_out_and_said(tmp_path: Path) -> None:
         assert read(put(tmp_path, "a.csv", text)) == {"": [row("o", 1, 2, "rear")]}
     with pytest.raises(DataError, match="has POINT events only"):
         read(put(tmp_path, "a.csv", text.replace("STATE", "POINT")))
+
+
+def test_states_that_start_twice_are_named(tmp_path: Path) -> None:
+    head = "Observation id,Time,Subject,Behavior,Status\n"
+    text = head + "o,1,m1,rear,START\no,2,m2,rear,START\no,3,m1,rear,STOP\no,4,m2,rear,STOP\n"
+    times = [(r["subject"], r["start"], r["end"]) for r in read(put(tmp_path, "a.csv", text))[""]]
+    assert times == [("m1", 1, 3), ("m2", 2, 4)]
+    with pytest.raises(DataError, match="line 3: 'rear' starts again and has not stopped since line 2"):
+        read(put(tmp_path, "a.csv", text.replace("m2", "m1")))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.files import folder_written, refuse_existing, written
 from motet.core.text import counted, file_name, pasted
 from motet.data import frame_labels, layouts, track_files
@@ -69,6 +70,13 @@ def labelled(
                 about, by = track_files.named_by(row["recording"], known)
                 named.append(row | {"recording": recording or about, "rater": row.get("rater") or by or rater})
             found.setdefault(name, []).extend(frame_labels.placed(named, durations, 1 / rate(archive), str(file)))
+    for name in [name for name, rows in found.items() if any({*track_files.APART} & {*row} for row in rows)]:
+        parted, way = track_files.apart(found.pop(name), 1 / rate(archive))
+        found |= parted
+        if way:
+            each = " and ".join("behaviour" if key == "label" else key for key in way)
+            said = f"{path}: states overlap, so there is a track for each {each} ({', '.join(parted)})"
+            warnings.warn(said, MotetNote, stacklevel=2)
     if track in found:
         found = {name: rows for name, rows in found.items() if name in ("", track)}
     several = len({name for name in found if name}) > 1

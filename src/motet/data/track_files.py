@@ -23,6 +23,7 @@ from motet.core.text import counted, file_name, from_cell
 from motet.data import frame_labels
 from motet.data.clip_table import csv_text
 from motet.data.frame_labels import records, too_many
+from motet.data.tracks import overlapping, table
 
 Rows = list[dict[str, Any]]
 MAX_BYTES = 200_000_000
@@ -51,7 +52,13 @@ _COLUMNS = {
     "status": ("status", "behavior status", "behaviour status"),
     "time": ("time", "time (s)"),
     "kind": ("behavior type", "behaviour type", "type"),
+    "subject": ("subject",),
+    "category": ("behavioral category", "behavioural category", "category"),
+    "modifiers": ("modifiers", "modifier #1"),
 }
+APART = ("subject", "category", "modifiers")
+"""what tells states apart that one observer of BORIS sees at the same time."""
+_WAYS = ((), ("category",), ("label",), ("label", "modifiers"))
 
 
 def read(
@@ -73,7 +80,9 @@ def read(
 
     Returns:
         Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``,
-        ``rater`` and ``certainty`` or None. Whether they fit recordings is checked where they are saved.
+        ``rater`` and ``certainty`` or None; of BORIS also ``subject``, ``category`` and ``modifiers`` where it has them
+        (:func:`apart`), of stamps ``stamps`` (:mod:`motet.data.frame_labels`). Whether they fit recordings is checked
+        where they are saved.
 
     Raises:
         DataError: names the file, and the line where one is wrong.
@@ -152,23 +161,56 @@ def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
         return {"": _started(path, states, column)}
     if states and not {"start", "end"} <= set(states[0][1]):
         raise DataError(f"{path} has no columns Start (s) and Stop (s), and none that says START and STOP")
-    return {"": [_row(path, n, cells, cells["start"], cells["end"]) for n, cells in states]}
+    return {"": [_state(path, n, cells, cells["start"], cells["end"]) for n, cells in states]}
+
+
+def _state(path: Path, line: int, cells: Mapping[str, str], start: str, end: str) -> dict[str, Any]:
+    return _row(path, line, cells, start, end) | {name: cells[name] for name in APART if cells.get(name)}
+
+
+def apart(rows: Rows, frame: float) -> tuple[dict[str, Rows], tuple[str, ...]]:
+    """States of BORIS in tracks of which none overlaps itself: one, or one for each subject, category, behaviour …
+
+    Args:
+        rows: of :func:`read`.
+        frame: seconds of a frame.
+
+    Returns:
+        Rows by what tells their track apart, ``""`` where one is enough or nothing helps; and by what they were parted.
+    """
+    several = ("subject",) * (len({row.get("subject") for row in rows}) > 1)
+    for way in ((), *((*several, *way) for way in _WAYS)):
+        if not all(any(row.get(name) for row in rows) for name in way):
+            continue
+        found: dict[str, Rows] = {}
+        for row in rows:
+            name = " ".join(filter(None, (row.get(key) or "" for key in way)))
+            found.setdefault(re.sub(r"[^\w .+-]", "_", name) or "others", []).append(row)
+        if not any(overlapping(table(own), frame) for own in found.values()):
+            return (found, way) if way else ({"": rows}, way)
+    return {"": rows}, ()
 
 
 def _started(path: Path, records: Sequence[tuple[int, dict[str, str]]], column: str) -> Rows:
     """Intervals of events that say START and STOP in a column."""
     rows: Rows = []
-    running: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
+    running: dict[tuple[str, ...], tuple[int, dict[str, str]]] = {}
     for line, cells in records:
-        key = (cells.get("recording", ""), cells.get("rater", ""), cells["label"])
+        key = tuple(cells.get(name, "") for name in ("recording", "rater", "label", "subject", "modifiers"))
         status = cells[column].upper()
         if status == "START":
+            if key in running:
+                raise DataError(
+                    f"{path}, line {line}: {cells['label']!r} starts again and has not stopped since line "
+                    f"{running[key][0]}; add its STOP"
+                )
             running[key] = line, cells
         elif status == "STOP":
-            if key not in running:
+            same = next((other for other in running if other[:4] == key[:4]), None) if key not in running else key
+            if same is None:
                 raise DataError(f"{path}, line {line}: {cells['label']!r} stops without having started")
-            begun = running.pop(key)[1]
-            rows.append(_row(path, line, cells, begun.get("time", ""), cells.get("time", "")))
+            begun = running.pop(same)[1]
+            rows.append(_state(path, line, begun | cells, begun.get("time", ""), cells.get("time", "")))
     if running:
         line, cells = next(iter(running.values()))
         raise DataError(f"{path}, line {line}: {cells['label']!r} starts and never stops; add its STOP")

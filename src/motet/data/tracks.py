@@ -72,6 +72,18 @@ def intervals(recording: str, labels: Sequence[str | None], fps: float) -> list[
     return rows
 
 
+def overlapping(rows: pl.DataFrame, frame: float = 0.0) -> tuple[Row, Row] | None:
+    """The first two intervals of one rater that overlap by more than half a frame (seconds), in order of time."""
+    last: dict[tuple[str, str | None], Row] = {}
+    for row in rows.iter_rows(named=True):
+        key = row["recording"], row["rater"]
+        before = last.get(key)
+        if before is not None and row["start"] < before["end"] - 1e-6 - frame / 2:
+            return before, row
+        last[key] = row if before is None or row["end"] > before["end"] else before
+    return None
+
+
 def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, frame: float = 0.0) -> None:
     """Whether intervals make sense on these recordings.
 
@@ -85,7 +97,6 @@ def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, fra
         DataError: names the first interval that is backward, empty, beyond its recording, on an unknown recording,
             without a label, or overlaps another one of the same rater.
     """
-    last: dict[tuple[str, str | None], tuple[float, str]] = {}
     for row in rows.iter_rows(named=True):
         name, start, end, label = row["recording"], row["start"], row["end"], row["label"]
         if name not in durations:
@@ -102,13 +113,14 @@ def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, fra
         certainty = row["certainty"]
         if certainty is not None and not 0 <= certainty <= 1:
             raise DataError(f"{at} has certainty {certainty:g}; it must be between 0 and 1")
-        before = last.get((name, row["rater"]))
-        if before is not None and start < before[0] - 1e-6 - frame / 2:
-            raise DataError(
-                f"{at} overlaps {before[1]!r}, which ends at {before[0]:g} s; put what happens at the same time on two "
-                "tracks"
-            )
-        last[name, row["rater"]] = max(before or (end, label), (end, label))
+    pair = overlapping(rows, frame)
+    if pair is not None:
+        before, after = pair
+        name, start, end, label = (after[c] for c in ("recording", "start", "end", "label"))
+        raise DataError(
+            f"{where}: the interval {label!r} of {name} from {start:g} to {end:g} s overlaps {before['label']!r}, "
+            f"which ends at {before['end']:g} s; put what happens at the same time on two tracks"
+        )
 
 
 def _some(names: Iterable[str], count: int = 3) -> str:
