@@ -1,15 +1,16 @@
 """Error of `motet count`: cut repetitions of UI-PRMD, and mocap6 against turning points of one joint.
 
-python -m benchmarks.bench_count --data DATA --set ui-prmd | fast | short | mocap6
+python -m benchmarks.bench_count --data DATA --set ui-prmd | edges | fast | short | different | mocap6
 
-UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. fast: the
-same, each repetition brought to so many seconds. short: stretches of one to six of them, as they are, cut in the middle
-of the first and the last, with the end of another movement before and the beginning of another after, with a posture
-that drifts, with rest before and after, and of other movements one after another. mocap6: each labelled interval;
-nobody counted them, so the reference is the number of peaks of what an onlooker would count by: the hands' height
-(jumping jacks, arm circles), the hips' (squats, up-downs), the head's (toe touches), a knee's and a foot's (knee raises
-and jogging, the mean of both sides), the shoulders' turn (twists); either end of a movement may be counted, so the
-reference is a range of two numbers.
+UI-PRMD: the correct repetitions of one person and movement joined in their order, counted as one recording. edges:
+where as many are found, how far their starts and ends are from the cuts, as a share of the repetition. fast: the same,
+each repetition brought to so many seconds. short: stretches of one to six of them, as they are, cut in the middle of
+the first and the last, with the end of another movement before and the beginning of another after, with a posture
+that drifts, with rest before and after, and of other movements one after another. different: one repetition of each
+movement of a person, in four orders. mocap6: each labelled interval; nobody counted them, so the reference is the
+number of peaks of what an onlooker would count by: the hands' height (jumping jacks, arm circles), the hips' (squats,
+up-downs), the head's (toe touches), a knee's and a foot's (knee raises and jogging, the mean of both sides), the
+shoulders' turn (twists); either end of a movement may be counted, so the reference is a range of two numbers.
 """
 
 from __future__ import annotations
@@ -60,6 +61,19 @@ def ui_prmd(data: Path, folder: Path, quality: str = "correct") -> list[tuple[st
     return [(k, len(repetitions(np.concatenate(own), layout)), (len(own), len(own))) for _, k, own in known]
 
 
+def edges(data: Path, folder: Path) -> list[tuple[str, int, float, float]]:
+    """(movement, frames, error of start and of end in frames) of every repetition, where the number is right."""
+    layout, known = movements(data, folder)
+    found = []
+    for _, label, own in known:
+        cuts = np.cumsum([0, *map(len, own)])
+        said = repetitions(np.concatenate(own), layout)
+        if len(said) == len(own):
+            pairs = zip(said, cuts[:-1], cuts[1:], strict=True)
+            found += [(label, int(b - a), float(abs(s - a)), float(abs(e - b))) for (s, e, *_), a, b in pairs]
+    return found
+
+
 def fast(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
     """(seconds of a repetition, counted, (true, true)) of every person and movement, played faster."""
     layout, known = movements(data, folder)
@@ -96,6 +110,18 @@ def short(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
                 add("posture drifts", [drifting(np.concatenate(parts), random)], n, n)
                 add("rest before and after", [resting(parts[0][0], still), *parts, resting(parts[-1][-1], still)], n, n)
                 add("different", [others[i] for i in random.choice(len(others), n, replace=False)], 0, 1)
+    return found
+
+
+def different(data: Path, folder: Path) -> list[tuple[str, int, tuple[int, int]]]:
+    """(person, counted, (0, 0)) of sequences of one repetition of every movement, four orders a person."""
+    layout, known = movements(data, folder)
+    random, found = np.random.default_rng(0), []
+    for person, group in groupby(known, key=lambda row: row[0]):
+        firsts = [own[0] for _, _, own in group]
+        for _ in range(4):
+            parts = [firsts[i] for i in random.permutation(len(firsts))]
+            found.append((person, len(repetitions(np.concatenate(parts), layout)), (0, 0)))
     return found
 
 
@@ -150,16 +176,27 @@ SETS = {
     "ui-prmd-incorrect": partial(ui_prmd, quality="incorrect"),
     "fast": fast,
     "short": short,
+    "different": different,
     "mocap6": mocap6,
 }
+
+
+def print_edges(found: list[tuple[str, int, float, float]]) -> None:
+    for label in (*dict.fromkeys(row[0] for row in found), None):
+        own = [row for row in found if label in (row[0], None)]
+        shares = 100 * np.array([error / frames for _, frames, *errors in own for error in errors])
+        low, high = np.percentile(shares, [50, 90])
+        print(f"{label or 'all'}: median {low:.1f} %, 90th percentile {high:.1f} % of {len(own)} repetitions")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--set", choices=SETS, required=True)
+    parser.add_argument("--set", choices=[*SETS, "edges"], required=True)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if given.set == "edges":
+            return print_edges(edges(given.data, Path(folder)))
         found = SETS[given.set](given.data, Path(folder))
     if given.set in ("fast", "short"):
         for kind in dict.fromkeys(k for k, *_ in found):

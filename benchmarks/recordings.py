@@ -1,7 +1,7 @@
 """Recordings to answers: what `motet fit` and `motet segment` reach, for docs/results/recordings.md.
 
 python -m benchmarks.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
-    [--candidates statistics+trees network] [--without fit]
+    [--candidates statistics+trees network] [--features body] [--shortest 2] [--without fit]
 
 DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``;
 ``shoulder`` is the 4-s windows that the package seglearn brings. What is there is not done again, so an interrupted
@@ -93,12 +93,15 @@ def fitted(name: str, data: Path, out: Path, seed: int, candidates: list[str] | 
     return found
 
 
-def segmented(name: str, data: Path, out: Path, seed: int, states: int | None) -> dict[str, Any]:
+def segmented(
+    name: str, data: Path, out: Path, seed: int, states: int | None, features: str | None, shortest: float | None
+) -> dict[str, Any]:
     """Scores of states that are matched one to one with classes over all recordings."""
-    path = out / f"{name}-states-{states or 'unknown'}-{seed}.json"
+    others = f"-{features or 'usual'}-{shortest or 'usual'}" if features or shortest else ""
+    path = out / f"{name}-states-{states or 'unknown'}{others}-{seed}.json"
     if not path.exists():
         archive = recordings(name, data, out, seed)
-        made = motet.segment(archive, states=states, shortest=SETS[name].shortest)
+        made = motet.segment(archive, states=states, shortest=shortest or SETS[name].shortest, features=features)
         path.write_text(json.dumps({"count": made.count, **matched(archive, made.labels)}))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -142,6 +145,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--candidates", nargs="+", help="of motet fit; by default its own")
+    parser.add_argument("--features", help="of motet segment; by default its own")
+    parser.add_argument("--shortest", type=float, help="of motet segment; by default that of the set")
     parser.add_argument("--without", choices=("fit", "segment", "baselines"), nargs="*", default=[])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -155,7 +160,7 @@ def main() -> None:
             # nothing is drawn in a segmentation, so only the order of stitched clips differs between seeds
             again = SETS[name].stitched or seed == given.seeds[0]
             for states in SETS[name].states if again and "segment" not in given.without else ():
-                row = segmented(name, given.data, given.out, seed, states)
+                row = segmented(name, given.data, given.out, seed, states, given.features, given.shortest)
                 scores = f"{100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}"
                 print(f"{name} | {seed} | {states or 'K unknown'} states: {row['count']} | {scores}", flush=True)
             for states in filter(None, SETS[name].states) if "baselines" not in given.without else ():
