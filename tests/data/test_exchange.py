@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
@@ -143,6 +144,16 @@ def test_one_label_a_frame_may_have_a_header(tmp_path: Path, text: str) -> None:
     assert set(archive.tracks["k"]["label"]) == {"up"}
 
 
+def there_and_back(folder: Path) -> tuple[MotionArchive, MotionArchive]:
+    """The archive ``a.motet`` of a folder, and what the commands in its export make of it."""
+    archive, out = MotionArchive.open(folder / "a.motet"), folder / "out"
+    export(archive, out)
+    commands = (out / "README.md").read_text().split("```")[1].splitlines()[1:]
+    for command in commands:
+        assert main([*shlex.split(command.replace(" again ", f" {folder / 'again'} "))][1:]) == 0
+    return archive, MotionArchive.open(folder / "again")
+
+
 def test_what_is_exported_as_csv_comes_back(tmp_path: Path) -> None:
     skeleton = Skeleton("sensor-2", ("acc", "gyr"), (-1, -1), kind="sensor")
     options: dict[str, Any] = {"skeleton": skeleton, "units": "g, deg/s", "class_names": ["sit", "walk"], "fps": 29.97}
@@ -152,12 +163,7 @@ def test_what_is_exported_as_csv_comes_back(tmp_path: Path) -> None:
             known = {"subject": 7 - n, "subject_name": f"p{7 - n}", "label": label, "style": "quick"}
             tracks = {"label": ["up"] * 20 + [None] * 10 + ["down"] * 10}
             writer.add(random.normal(size=(40, 2, 3)), name=f"c{n}", tracks=tracks, **known)
-    archive, out = MotionArchive.open(tmp_path / "a.motet"), tmp_path / "out"
-    export(archive, out)
-    commands = (out / "README.md").read_text().split("```")[1].splitlines()[1:]
-    for command in commands:
-        assert main([*shlex.split(command.replace(" again ", f" {tmp_path / 'again'} "))][1:]) == 0
-    again = MotionArchive.open(tmp_path / "again")
+    archive, again = there_and_back(tmp_path)
     assert (np.asarray(again.frames) == np.asarray(archive.frames)).all()
     assert (again.fps, again.units, again.class_names) == (archive.fps, archive.units, archive.class_names)
     kept = ["name", "label", "subject", "subject_name", "style"]
@@ -265,3 +271,27 @@ def test_states_of_boris_that_do_not_overlap_are_one_track(tmp_path: Path) -> No
     (tmp_path / "events.csv").write_text(STATES + "a,m1,rear,body,,STATE,1,2.5\n")
     with pytest.raises(DataError, match="overlaps 'rear'"):
         labelled(archive, tmp_path / "events.csv", "l")
+
+
+@pytest.mark.parametrize("persons", [1, 3])
+@pytest.mark.parametrize("channels", [("x", "y"), ("x", "y", "z")])
+def test_people_and_confidences_come_back_from_csv(tmp_path: Path, persons: int, channels: tuple[str, ...]) -> None:
+    random, skeleton = np.random.default_rng(0), layouts.get("coco-17")
+    kind: dict[str, Any] = {
+        "skeleton": skeleton,
+        "persons": persons,
+        "channels": channels,
+        "confidence": True,
+        "fps": 25.0,
+    }
+    with ArchiveWriter(tmp_path / "a.motet", units="px" if len(channels) == 2 else "m", **kind) as writer:
+        for n in range(3):
+            frames = random.normal(size=(20, persons, 17, len(channels))).astype(np.float32)
+            frames[:, min(n, persons - 1)] *= (random.random((20, 17, 1)) < 0.7) if n < 2 else 1
+            frames[4:9, -1] = 0
+            writer.add(frames, name=f"c{n}", confidence=random.random((20, persons, 17)).astype(np.float32))
+    archive, again = there_and_back(tmp_path)
+    assert (again.persons, again.channels, again.skeleton.joints) == (persons, channels, skeleton.joints)
+    assert (np.asarray(again.frames) == np.asarray(archive.frames)).all()
+    assert (np.asarray(again.confidence) == np.asarray(archive.confidence)).all()
+    assert again.clips["persons"].equals(archive.clips["persons"])

@@ -172,8 +172,8 @@ def _frames(archive: MotionArchive, track: str) -> dict[str, str]:
 
 
 def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:
-    """One row a frame: time, joint by joint, what is known of the clip, labels of every track; absent is empty."""
-    frames = archive.clip(index)
+    """One row a frame: time, joints, confidences, what is known of the clip, labels of tracks; absent is empty."""
+    frames, certain = archive.clip(index), archive.clip_confidence(index)
     there = (frames != 0).any(axis=-1)
     columns: dict[str, Any] = {"frame": np.arange(len(frames))}
     if archive.fps is not None:
@@ -184,6 +184,8 @@ def _csv(archive: MotionArchive, index: int) -> pl.DataFrame:
             for c, channel in enumerate(archive.channels):
                 values = pl.Series(frames[:, person, j, c].astype(np.float64))
                 columns[f"{prefix}{joint}_{channel}"] = values.set(pl.Series(~there[:, person, j]), None)
+            if certain is not None:
+                columns[f"{prefix}{joint}_confidence"] = certain[:, person, j].astype(np.float64)
     columns |= {name: [values[index]] * len(frames) for name, values in _known(archive).items()}
     for name in archive.tracks if archive.fps is not None else ():
         classes = archive.tracks.classes(name)
@@ -212,6 +214,11 @@ def _readme(archive: MotionArchive, out: Path) -> str:
         options += ["--up", skeleton.up, "--right-handed", str(skeleton.right_handed).lower()]
     if skeleton.name in layouts.names():
         options += ["--skeleton", skeleton.name]
+    prefix = "person{person}_" * (archive.persons > 1)
+    if prefix:
+        options += ["--joints", f"{prefix}{{joint}}_{{axis}}"]
+    if archive.confidence is not None:
+        options += ["--confidence", f"{prefix}{{joint}}_confidence"]
     if archive.fps is not None:
         options += ["--fps", f"{archive.fps:.12g}"]
     if further:
@@ -222,12 +229,11 @@ def _readme(archive: MotionArchive, out: Path) -> str:
     for name in archive.tracks:
         lines.append(f"motet data label again {pasted(f'{out}/{name}.intervals')} --track {pasted(name)}")
     commands = "\n".join(lines)
-    persons = "" if archive.persons == 1 else " (several persons come back from `--form npz` only)"
     return (
         f"# {archive.path.name}\n\n{counted(len(archive), 'clip')}, a file each, a row a frame; layout "
         f"{skeleton.name}; values in {archive.units}. Columns of label tracks hold the label of each frame; their "
         "intervals, with raters and certainty, are the tables `TRACK.intervals`.\n\n"
-        f"This makes an archive of it again{persons}:\n\n```bash\n{commands}\n```\n"
+        f"This makes an archive of it again:\n\n```bash\n{commands}\n```\n"
     )
 
 

@@ -270,3 +270,34 @@ def test_units_of_sensors_are_stated_or_unknown(tmp_path: Path) -> None:
         load(path, unit="g, deg/s, uT")
     with pytest.raises(ConfigError, match=r"--unit is furlong; of a body it is m, "):
         load(path, unit="furlong", kind="body")
+
+
+PLACES = "a_hip_x,a_hip_y,a_hand_x,a_hand_y,b 2_hip_x,b 2_hip_y,b 2_hand_x,b 2_hand_y"
+WIDE = f"""frame,{PLACES},a_hip_p,a_hand_p,b 2_hip_p,b 2_hand_p
+0,1,2,3,4,5,6,7,8,.1,.2,.3,.4
+1,1,2,,4,,,7,8,.5,.6,.7,.8
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*no built-in layout")
+def test_several_persons_in_a_row(tmp_path: Path) -> None:
+    source = write(tmp_path, "a.csv", WIDE)
+    options = {"joints": "{person}_{joint}_{axis}", "unit": "px", "fps": 10.0}
+    archive = load(source, confidence="{person}_{joint}_p", **options)
+    assert (archive.persons, archive.skeleton.joints) == (2, ("hip", "hand"))
+    assert archive.clip(0).tolist() == [[[[1, 2], [3, 4]], [[5, 6], [7, 8]]], [[[1, 2], [0, 0]], [[0, 0], [7, 8]]]]
+    certain = archive.clip_confidence(0)
+    assert certain is not None
+    np.testing.assert_allclose(certain, [[[0.1, 0.2], [0.3, 0.4]], [[0.5, 0.6], [0.7, 0.8]]])
+    assert "2 persons in a row (a, b 2)" in archive.source["columns"]
+    with pytest.raises(ConfigError, match=r"must hold {joint} and {person} once"):
+        load(source, confidence="{joint}_p", **options)
+    with pytest.raises(DataError, match="no columns for hand of person b 2 of the layout"):
+        load(write(tmp_path, "b.csv", WIDE.replace("b 2_hand_", "b 2_paw_")), **options)
+    with pytest.raises(ConfigError, match='column person one in each; pass --person ""'):
+        load(
+            write(
+                tmp_path, "c.csv", WIDE.replace("frame", "frame,person").replace("\n0", "\n0,p").replace("\n1", "\n1,p")
+            ),
+            **options,
+        )

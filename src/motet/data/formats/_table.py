@@ -46,7 +46,8 @@ class Options:
 
     Attributes:
         joints: how coordinate columns are named; ``{joint}`` and ``{axis}`` (x, y or z) stand for what varies. Where
-            no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …).
+            no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …). Where
+            a row has several persons, ``{person}`` stands for them, e.g. ``{person}_{joint}_{axis}``.
         confidence: the same for confidences, e.g. ``{joint}_score``; none by default.
         kind: what the columns of coordinates are: positions of joints of a ``body`` or readings of a ``sensor``;
             ``auto`` takes them for readings where the names of all nodes say so (acc, gyr, mag, …; ax, gy, mz).
@@ -117,11 +118,15 @@ _USUAL = {meaning: re.compile(f"(?i){meaning}") for meaning in _META} | {
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has."""
+    """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has.
+
+    Where a row has several ``people``, the joints of one follow those of another.
+    """
 
     skeleton: Skeleton
     axes: tuple[str, ...]
     columns: tuple[tuple[str, ...], ...]
+    people: tuple[str, ...] = ("",)
 
     @property
     def held(self) -> str:
@@ -136,11 +141,12 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         ConfigError: a pattern without ``{joint}``.
         DataError: no coordinate columns, a joint without one of the axes, or joints of no layout.
     """
-    if options.joints.count("{joint}") != 1 or options.joints.count("{axis}") != 1:
+    if any(options.joints.count(f"{{{part}}}") != 1 for part in ("joint", "axis")):
         raise ConfigError(f"--joints is {pasted(options.joints)}; it must hold {{joint}} and {{axis}} once each")
     declared = declared_columns(sheet, options).values()
     named = [name for name in sheet.header if name not in declared]
-    found = _matched(named, options.joints)
+    people = _people(named, options.joints)
+    found = _matched(named, options.joints.replace("{person}", people[0]))
     if not found and options.joints == _DEFAULTS["joints"]:
         found = max((_matched(named, p) for p in PATTERNS), key=len) or _alone(named, options)
     if not found:
@@ -151,18 +157,44 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     if options.kind != "body" and set(found) <= set(_SHORT) and all(len(axes) == 3 for axes in found.values()):
         found = {_SHORT[joint]: columns for joint, columns in found.items()}
     skeleton = _layout_of(sheet, found, options)
-    by_joint = [
-        _of_joint(found, joint, canon) for joint, canon in zip(skeleton.joints, skeleton.canonical, strict=True)
-    ]
-    absent = [j for j, columns in zip(skeleton.joints, by_joint, strict=True) if columns is None]
+    of_all = [found, *(_layout.by_number(_matched(named, options.joints.replace("{person}", p))) for p in people[1:])]
+    axes = tuple(a for a in AXES if any(a in (_of_joint(found, *j) or {}) for j in _named_joints(skeleton)))
+    columns: list[tuple[str, ...]] = []
+    for person, own in zip(people, of_all, strict=True):
+        columns += _columns_of(sheet, own, skeleton, axes, f" of person {person}" * (len(people) > 1))
+    return Coordinates(skeleton, axes, tuple(columns), people)
+
+
+def _named_joints(skeleton: Skeleton) -> Sequence[tuple[str, str]]:
+    return list(zip(skeleton.joints, skeleton.canonical, strict=True))
+
+
+def _columns_of(
+    sheet: Sheet, found: Mapping[str, dict[str, str]], skeleton: Skeleton, axes: Sequence[str], whose: str
+) -> list[tuple[str, ...]]:
+    """Columns of every joint by axis.
+
+    Raises:
+        DataError: a joint that is not there, or lacks an axis.
+    """
+    by_joint = [_of_joint(found, *names) for names in _named_joints(skeleton)]
+    absent = [joint for joint, columns in zip(skeleton.joints, by_joint, strict=True) if columns is None]
     if absent:
-        raise DataError(f"{sheet.path}, line 1: no columns for {', '.join(absent)} of the layout {skeleton.name!r}")
-    axes = tuple(a for a in AXES if any(a in c for c in by_joint if c))
+        listed = ", ".join(absent)
+        raise DataError(f"{sheet.path}, line 1: no columns for {listed}{whose} of the layout {skeleton.name!r}")
     for joint, columns in zip(skeleton.joints, by_joint, strict=True):
         missing = [a for a in axes if a not in (columns or {})]
         if missing:
-            raise DataError(f"{sheet.path}, line 1: joint {joint} has no column for {missing[0]}")
-    return Coordinates(skeleton, axes, tuple(tuple((c or {})[a] for a in axes) for c in by_joint))
+            raise DataError(f"{sheet.path}, line 1: joint {joint}{whose} has no column for {missing[0]}")
+    return [tuple((columns or {})[a] for a in axes) for columns in by_joint]
+
+
+def _people(named: Sequence[str], pattern: str) -> tuple[str, ...]:
+    """Persons in the names of columns, in the order of the table; one without a name where the pattern has none."""
+    if "{person}" not in pattern:
+        return ("",)
+    matches = (re.fullmatch(_form(pattern), name) for name in named)
+    return tuple(dict.fromkeys(match["person"] for match in matches if match)) or ("",)
 
 
 def _alone(named: Sequence[str], options: Options) -> dict[str, dict[str, str]]:
@@ -178,13 +210,21 @@ def _of_joint(found: Mapping[str, dict[str, str]], joint: str, canonical: str) -
 
 def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
     """Columns by joint and axis; joints of a single axis are none if others have more."""
-    form = re.escape(pattern).replace(r"\{joint\}", "(?P<joint>.+?)").replace(r"\{axis\}", "(?P<axis>[xyzXYZ])")
+    form = _form(pattern)
     found: dict[str, dict[str, str]] = {}
     for name in named:
         match = re.fullmatch(form, name)
         if match:
             found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
     return found
+
+
+def _form(pattern: str) -> str:
+    parts = {"person": ".+?", "joint": ".+?", "axis": "[xyzXYZ]"}
+    form = re.escape(pattern)
+    for name, part in parts.items():
+        form = form.replace(rf"\{{{name}\}}", f"(?P<{name}>{part})", 1)
+    return form
 
 
 def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:
@@ -274,9 +314,14 @@ def used_columns(coordinates: Coordinates, declared: Mapping[str, str], options:
     """Columns that are read, but for those of label tracks."""
     used = {*declared.values(), *options.columns, *(c for joint in coordinates.columns for c in joint)}
     if options.confidence:
-        skeleton = coordinates.skeleton
-        used |= {options.confidence.replace("{joint}", n) for n in (*skeleton.joints, *skeleton.canonical)}
+        names = [name for pair in _named_joints(coordinates.skeleton) for name in pair]
+        used |= {filled(options.confidence, person, name) for person in coordinates.people for name in names}
     return used
+
+
+def filled(pattern: str, person: str, joint: str) -> str:
+    """The name of a column under a pattern."""
+    return pattern.replace("{person}", person).replace("{joint}", joint)
 
 
 def described(
@@ -295,6 +340,8 @@ def described(
         f"{_listed(skeleton.joints)} ({', '.join(coordinates.axes)}) are {what}"
         + (f" (--kind {other} if they are not)" if options.skeleton is None else "")
     ]
+    if len(coordinates.people) > 1:
+        parts.append(f"{len(coordinates.people)} persons in a row ({_listed(coordinates.people)})")
     parts += [f"{meaning} in {called(name)}" for meaning, name in declared.items() if name not in labels.apart]
     if labels.apart:
         unasked = " (--tracks '' if they are none)" * (not options.tracks)

@@ -32,6 +32,7 @@ from motet.data.formats._table import (
     Options,
     declared_columns,
     described,
+    filled,
     find_coordinates,
     grouped_rows,
     used_columns,
@@ -172,7 +173,13 @@ class _Seen:
         if self.coordinates is None:
             self.coordinates, self.first = coordinates, (sheet.header, coordinates, declared)
         self.readable.append(unit)
+        self.persons = max(self.persons, len(coordinates.people))
         if "person" in declared:
+            if len(coordinates.people) > 1:
+                raise ConfigError(
+                    f"{unit.path}: --joints has several persons in a row, and column {declared['person']} one in each; "
+                    'pass --person ""'
+                )
             people = np.array(sheet.texts(declared["person"]))
             self.persons = max(self.persons, *(len(set(people[rows].tolist())) for rows in groups.values()))
         for meaning in set(WHOLE) & set(declared):
@@ -214,14 +221,15 @@ class _Seen:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetWarning)
             sheet = _sheet(unit.path, self.options)
-            return some_frames(_values(sheet, find_coordinates(sheet, self.options), self.options))
+            return some_frames(_values(sheet, find_coordinates(sheet, self.options), self.options)[:, 0])
 
 
 def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
-    """(rows, V, C) coordinates; a joint is there with all of them or not at all."""
+    """(rows, persons in a row, V, C) coordinates; a joint is there with all of them or not at all."""
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
-    values = values.reshape(len(values), -1, len(coordinates.axes)) * METRES.get(unit_name(options.unit or "m"), 1.0)
-    values[np.isnan(values).any(axis=2)] = 0
+    values *= METRES.get(unit_name(options.unit or "m"), 1.0)
+    values = values.reshape(len(values), len(coordinates.people), -1, len(coordinates.axes))
+    values[np.isnan(values).any(axis=3)] = 0
     return values
 
 
@@ -248,14 +256,15 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         place = _places(
             sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared if once else {}
         )
-        frames = np.zeros((timing.count, len(slots), *values.shape[1:]), dtype=np.float32)
+        together = len(coordinates.people) * len(slots)
+        frames = np.zeros((timing.count, together, *values.shape[2:]), dtype=np.float32)
         flat = frames.reshape(-1, *values.shape[1:])
         with np.errstate(over="ignore"):
             flat[place] = values[rows] if len(np.unique(place)) == len(place) else _means(values[rows], place)
         confidence = None
         if certain is not None:
             confidence = np.zeros(frames.shape[:3], dtype=np.float32)
-            confidence.reshape(-1, confidence.shape[2])[place] = certain[rows]
+            confidence.reshape(-1, *certain.shape[1:])[place] = certain[rows]
         rejoin(frames, confidence, options.identities, f"{unit.name} {key}".strip())
         wanted = options.fps or (timing.moments is not None and unit.detail["fps"]) or None
         frames, confidence = _time.brought(frames, confidence, timing, wanted)
@@ -265,25 +274,30 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
 
 
 def _means(values: npt.NDArray[np.float64], place: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(rows, V, C) mean of the readings of each row's moment: clocks of sensors repeat stamps."""
+    """(rows, persons, V, C) mean of the readings of each row's moment: clocks of sensors repeat stamps."""
     sums = np.zeros((place.max() + 1, *values.shape[1:]))
     np.add.at(sums, place, values)
-    return np.asarray(sums[place] / np.bincount(place)[place, None, None])
+    return np.asarray(sums[place] / np.bincount(place)[place, None, None, None])
 
 
 def _confidences(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64] | None:
+    """(rows, persons in a row, V), None if nobody asked for them."""
     if options.confidence is None:
         return None
-    if options.confidence.count("{joint}") != 1:
-        raise ConfigError(f"option confidence is {options.confidence!r}; it must hold {{joint}} once")
+    several = len(coordinates.people) > 1
+    if options.confidence.count("{joint}") != 1 or (several and "{person}" not in options.confidence):
+        needed = "{joint} and {person}" if several else "{joint}"
+        raise ConfigError(f"option confidence is {options.confidence!r}; it must hold {needed} once")
     columns = []
-    for joint, canonical in zip(coordinates.skeleton.joints, coordinates.skeleton.canonical, strict=True):
-        named = [options.confidence.replace("{joint}", n) for n in (joint, canonical)]
-        column = next((n for n in named if n in sheet.header), None)
-        if column is None:
-            raise DataError(f"{sheet.path}, line 1: there is no column {named[0]!r}, which --confidence asks for")
-        columns.append(column)
-    return np.nan_to_num(sheet.numbers(columns))
+    skeleton = coordinates.skeleton
+    for person in coordinates.people:
+        for names in zip(skeleton.joints, skeleton.canonical, strict=True):
+            named = [filled(options.confidence, person, name) for name in names]
+            column = next((n for n in named if n in sheet.header), None)
+            if column is None:
+                raise DataError(f"{sheet.path}, line 1: there is no column {named[0]!r}, which --confidence asks for")
+            columns.append(column)
+    return np.nan_to_num(sheet.numbers(columns)).reshape(len(sheet.lines), len(coordinates.people), -1)
 
 
 def _times(sheet: Sheet, declared: Mapping[str, str], options: Options) -> npt.NDArray[np.float64] | None:
