@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import pasted
+from motet.core.text import counted, pasted
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up
@@ -274,8 +274,8 @@ def declared_columns(sheet: Sheet, options: Options) -> dict[str, str]:
             raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --columns names")
     index = sheet.header[0]
     if _INDEX.fullmatch(index) and options.frame and not {"frame", "time", "person"} & set(found):
-        counted = _index(sheet, index, grouped_rows(sheet, found))
-        found |= {} if counted is None else {counted: index}
+        meaning = _index(sheet, index, grouped_rows(sheet, found))
+        found |= {} if meaning is None else {meaning: index}
     return found
 
 
@@ -341,7 +341,7 @@ def described(
         + (f" (--kind {other} if they are not)" if options.skeleton is None else "")
     ]
     if len(coordinates.people) > 1:
-        parts.append(f"{len(coordinates.people)} persons in a row ({_listed(coordinates.people)})")
+        parts.append(f"{counted(len(coordinates.people), 'person')} in a row ({_listed(coordinates.people)})")
     parts += [f"{meaning} in {called(name)}" for meaning, name in declared.items() if name not in labels.apart]
     if labels.apart:
         unasked = " (--tracks '' if they are none)" * (not options.tracks)
