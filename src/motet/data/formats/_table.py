@@ -274,8 +274,8 @@ def declared_columns(sheet: Sheet, options: Options) -> dict[str, str]:
             raise DataError(f"{sheet.path}, line 1: there is no column {name!r}, which --columns names")
     index = sheet.header[0]
     if _INDEX.fullmatch(index) and options.frame and not {"frame", "time", "person"} & set(found):
-        meaning = _index(sheet, index, grouped_rows(sheet, found))
-        found |= {} if meaning is None else {meaning: index}
+        kind = _index(sheet, index, grouped_rows(sheet, found))
+        found |= {} if kind is None else {kind: index}
     return found
 
 
