@@ -125,6 +125,34 @@ def test_tcn_cuts_tracking_jumps() -> None:
     torch.testing.assert_close(model(jump), model(x))
 
 
+@pytest.mark.parametrize(("every", "shift", "frames"), [(1, 5, 21), (3, 7, 30), (2, 21, 21)])
+def test_overlapping_windows_are_those_of_their_own(every: int, shift: int, frames: int) -> None:
+    """The first frame of each window and the last two are its own."""
+    torch.manual_seed(2)
+    model = settled(TCN(CHAIN, 2, 2, width=4, kernel=3))
+    assert isinstance(model, TCN)
+    lines = torch.randn(every, frames + 5 * shift, 2, 3, 2, dtype=torch.float64)
+    windows = torch.stack([lines[k % every, k // every * shift :][:frames] for k in range(6 * every)])
+    windows[:, [0, -2, -1]] = torch.randn(6 * every, 3, 2, 3, 2, dtype=torch.float64)
+    with torch.no_grad():
+        assert model.shares(frames, shift)
+        torch.testing.assert_close(model.overlapping(windows, every, shift), model(windows))
+    assert not model.shares(20, shift)
+    assert not model.shares(frames, frames + 1)
+    assert not TCN(CHAIN, kernel=3, causal=True).shares(frames, shift)
+
+
+def test_folded_norms_change_nothing() -> None:
+    torch.manual_seed(3)
+    model = settled(TCN(CHAIN, 2, 2, width=4))
+    assert isinstance(model, TCN)
+    x = torch.randn(2, 20, 2, 3, 2, dtype=torch.float64)
+    before, folded = model(x), model.folded()
+    torch.testing.assert_close(folded(x), before)
+    assert torch.equal(model(x), before)
+    assert len(list(folded.parameters())) < len(list(model.parameters()))
+
+
 def test_causal_tcn_streams() -> None:
     model = settled(TCN(CHAIN, 2, 2, width=4, kernel=3, causal=True))
     assert isinstance(model, TCN)

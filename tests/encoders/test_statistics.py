@@ -10,10 +10,12 @@ from motet.encoders.statistics import PER_SERIES, statistics, with_statistics
 
 
 @pytest.mark.parametrize("frames", [2, 3, 17, 64, 95])
-def test_each_number_of_a_series(frames: int) -> None:
+@pytest.mark.parametrize("inference", [False, True])
+def test_each_number_of_a_series(frames: int, inference: bool) -> None:
     """Float64 oracle, from the definitions, of every channel and of the magnitude of every node."""
     x = np.random.default_rng(frames).normal(2, 3, (2, frames, 1, 2, 3))
-    found = statistics(torch.from_numpy(x)).reshape(2, 2, 4, PER_SERIES)
+    with torch.inference_mode(inference):
+        found = statistics(torch.from_numpy(x)).reshape(2, 2, 4, PER_SERIES)
     for clip in range(2):
         for node in range(2):
             series = x[clip, :, 0, node]

@@ -18,7 +18,7 @@ from motet.methods import recipes
 from motet.methods.learner import create_run
 from motet.methods.model import Model
 from motet.use.classifiers import Linear
-from motet.use.encoded import encoded, tuned
+from motet.use.encoded import Encoded, encoded, tuned
 from motet.use.fit import fit
 from motet.use.predictor import load_predictor
 from motet.use.signals import Layout
@@ -80,6 +80,21 @@ def test_features_are_those_of_the_encoder(archive: MotionArchive) -> None:
     dense, frames = encoded("body", archive)(archive.clip(0), Layout.of(archive)), motet.load("body").frames(archive, 0)
     even = np.arange(20, 60, 2)
     assert np.allclose(0.75 * dense[even] + 0.25 * dense[even + 2], frames[even], atol=1e-3)
+
+
+@pytest.mark.parametrize(("fps", "overlap"), [(50.0, (5, 16)), (100.0, None), (30.0, (5, 16))])
+def test_what_windows_share_is_computed_once_and_changes_nothing(fps: float, overlap: tuple[int, int] | None) -> None:
+    """At 100 a second windows do not lie evenly, as their middles are between two frames."""
+    layout = Layout(layouts.get("imu-2"), 1, 3, fps)
+    dense = Encoded("wrist", motet.load("wrist"), "m/s^2, rad/s")  # type: ignore[arg-type]
+    frames = np.random.default_rng(0).normal(0, 3, (round(49 * fps), 1, 2, 3)).astype(np.float32)
+    at = layout.centres(len(frames))
+    assert dense.overlap(fps, at[:480]) == overlap
+    assert dense.overlap(fps, at[-480:]) == overlap
+    assert dense.overlap(fps, at[:479]) is None
+    clip = dense.adapted(frames, layout)
+    alone = np.concatenate(dense.model.features(dense.windows(clip, fps, at)), axis=1)
+    np.testing.assert_allclose(dense(frames, layout), alone, rtol=1e-4, atol=1e-4)
 
 
 def test_tuning_lowers_the_error_and_leaves_the_start_alone(archive: MotionArchive, run: Run) -> None:

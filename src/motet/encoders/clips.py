@@ -69,6 +69,28 @@ class Streaming(Protocol):
 
 
 @runtime_checkable
+class Folding(Protocol):
+    """An encoder that can be made faster for many clips."""
+
+    def folded(self) -> Any:
+        """A copy for evaluation whose norms are part of the convolutions: equal up to rounding."""
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An encoder that can compute once what overlapping windows of a recording share."""
+
+    def shares(self, frames: int, shift: int) -> bool:
+        """Whether it can for windows of so many frames that come again ``shift`` frames later."""
+        ...
+
+    def overlapping(self, x: Tensor, every: int, shift: int) -> Tensor:
+        """``forward`` of (B, T, P, V, C) windows: window k + ``every`` is window k, ``shift`` frames later."""
+        ...
+
+
+@runtime_checkable
 class NodeMaps(Protocol):
     """An encoder whose features keep the nodes apart until they are averaged."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from motet.data.loader import ClipStore, center_crop
 from motet.data.skeletons import Skeleton
 from motet.data.views import View
 from motet.encoders import build_encoder, encode_together
+from motet.encoders.clips import Folding
 from motet.encoders.statistics import PER_SERIES, with_statistics
 from motet.engine.checkpoint import load_checkpoint
 from motet.engine.model import Card, Embedding, Network
@@ -270,13 +272,27 @@ class Model(Face):
             start, length = center_crop(store.lengths_of(ids))
         return store.windows(ids, start, length, self.clip_frames)
 
-    def features(self, clips: Tensor) -> list[Tensor]:
-        """(B, T, P, V, C) clips of `clip_frames` frames → one (B, F) tensor per stream; eval mode, no gradient."""
+    def folded(self) -> Self:
+        """This model for many clips: the same features up to rounding, faster where an encoder can be."""
+        made = copy(self)
+        made.encoders = nn.ModuleList(e.folded() if isinstance(e, Folding) else e for e in self.encoders)
+        return made
+
+    def features(self, clips: Tensor, *, overlap: tuple[int, int] | None = None) -> list[Tensor]:
+        """(B, T, P, V, C) clips of `clip_frames` frames → one (B, F) tensor per stream; eval mode, no gradient.
+
+        ``overlap`` is ``every`` and ``shift`` of :class:`motet.encoders.clips.Sharing`, for encoders that are such.
+        """
         training = self.encoders.training
         self.encoders.eval()
         with torch.inference_mode():
             seen = [view(clips) for view in self.views]
-            found = zip(self.streams, encode_together(list(self.encoders), seen), seen, strict=True)
+            encoders = list(self.encoders)
+            if overlap is None:
+                made = encode_together(encoders, seen)
+            else:
+                made = [e.overlapping(x, *overlap) for e, x in zip(encoders, seen, strict=True)]  # type: ignore[operator]
+            found = zip(self.streams, made, seen, strict=True)
             out = [self.last(*part) for part in found]
         self.encoders.train(training)
         return out

@@ -73,8 +73,9 @@ class Linear:
 
     def __call__(self, features: Array) -> Array:
         a = self.arrays
-        scores = np.clip((features - a["shift"]) * a["gain"], -8, 8) @ a["weight"] + a["bias"]
-        return softmax(scores)
+        x = features - a["shift"]
+        x *= a["gain"]  # in place: rows are many and wide
+        return softmax(np.clip(x, -8, 8, out=x) @ a["weight"] + a["bias"])
 
 
 def softmax(scores: npt.NDArray[Any]) -> Array:

@@ -137,13 +137,11 @@ class Chain:
 
     def forward(self, evidence: Float, state: Float | None = None) -> Float:
         """(T, states) filtered probabilities; ``state`` is the last row of what came before."""
-        found = np.empty((len(evidence), len(self.owner)))
-        weight = np.exp(evidence - evidence.max(axis=1, keepdims=True))[:, self.owner]
-        for t, likely in enumerate(weight):
-            state = self.initial if state is None else state @ self.matrix
-            state = state * likely
-            state /= state.sum() + _TINY
-            found[t] = state
+        found: Float = np.exp(evidence - evidence.max(axis=1, keepdims=True))[:, self.owner]  # then filtered in place
+        for own in found:
+            own *= self.initial if state is None else state @ self.matrix
+            own /= np.add.reduce(own) + _TINY
+            state = own
         return found
 
     def smooth(self, probabilities: npt.NDArray[Any]) -> Float:
@@ -154,13 +152,11 @@ class Chain:
     def backward(self, filtered: Float, evidence: Float) -> Float:
         """(T, K) smoothed probabilities from filtered ones."""
         weight = np.exp(evidence - evidence.max(axis=1, keepdims=True))[:, self.owner]
-        after = np.ones(len(self.owner))
-        found = np.empty((len(filtered), len(self.durations.mean)))
-        for t in range(len(filtered) - 1, -1, -1):
-            joint = filtered[t] * after
-            found[t] = np.add.reduceat(joint, self.first)
-            after = self.matrix @ (weight[t] * after)
-            after /= after.max() + _TINY
+        after = np.ones((len(filtered), len(self.owner)))
+        for t in range(len(filtered) - 1, 0, -1):
+            own = np.dot(self.matrix, weight[t] * after[t], out=after[t - 1])
+            own /= np.maximum.reduce(own) + _TINY
+        found = np.add.reduceat(filtered * after, self.first, axis=1)
         return np.asarray(found / (found.sum(axis=1, keepdims=True) + _TINY))
 
     def decode(self, probabilities: npt.NDArray[Any]) -> Integers:
@@ -170,14 +166,13 @@ class Chain:
         evidence = self.evidence(probabilities)[:, self.owner]
         with np.errstate(divide="ignore"):
             moves, best = np.log(self.matrix), np.log(self.initial) + evidence[0]
-        came = np.zeros((len(evidence), len(best)), dtype=np.int16)
-        columns = np.arange(len(best))
+        moves, scores = np.ascontiguousarray(moves.T), np.empty_like(moves)
+        came = np.zeros(evidence.shape, dtype=np.int64)
         for t in range(1, len(evidence)):
-            scores = best[:, None] + moves
-            came[t] = scores.argmax(axis=0)
-            best = scores[came[t], columns] + evidence[t]
-        path = np.empty(len(evidence), dtype=np.int64)
-        path[-1] = int(best.argmax())
-        for t in range(len(evidence) - 1, 0, -1):
-            path[t - 1] = came[t, path[t]]
-        return np.asarray(self.owner[path])
+            np.add(moves, best, out=scores).argmax(axis=1, out=came[t])
+            best = np.maximum.reduce(scores, axis=1)
+            best += evidence[t]
+        path = [int(best.argmax())]
+        for before in came[:0:-1].tolist():
+            path.append(before[path[-1]])
+        return np.asarray(self.owner[path[::-1]])

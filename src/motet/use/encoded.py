@@ -5,6 +5,7 @@ Weights and configuration are kept as plain arrays and plain data, so that a mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
+from motet.encoders.clips import Sharing
 from motet.engine.hub import is_hub_id, shipped
 from motet.engine.model import load
 from motet.engine.tensors import check_size
@@ -35,7 +37,7 @@ from motet.use.windows import WINDOWED, Dense
 
 Float = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
-_BATCH = 256
+_BATCH = 480  # windows
 _TUNING_STEPS, _TUNING_BATCH, _TUNING_LR = 120, 64, 3e-4
 
 
@@ -58,15 +60,35 @@ class Encoded:
 
         Beyond the ends the last pose is held.
         """
-        rate = inertial.RATE if self.model.skeleton.name == inertial.LAYOUT else fps
-        at = at if rate == fps else np.round(at * (rate / fps)).astype(np.int64)
-        length = max(2, round(SECONDS * rate))
-        places = np.clip(at[:, None] + np.arange(length) - length // 2, 0, len(clip) - 1)
+        length, middle = self.places(fps, at)
+        places = np.clip(middle[:, None] + np.arange(length) - length // 2, 0, len(clip) - 1)
         rows = clip[torch.from_numpy(places)]
         lengths = torch.full((len(rows),), length)
         made = preprocess(rows, lengths, self.model.skeleton, self.model.recipe.preprocess)
         early, late, weight = resize_positions(lengths[:1], self.model.clip_frames)
         return torch.lerp(made[:, early[0]], made[:, late[0]], weight[0].float()[:, None, None, None])
+
+    def places(self, fps: float, at: Integers) -> tuple[int, Integers]:
+        """Frames of a window, and (n,) its middle in an :meth:`adapted` clip for frames ``at`` of the recording."""
+        rate = inertial.RATE if self.model.skeleton.name == inertial.LAYOUT else fps
+        middle = at if rate == fps else np.round(at * (rate / fps)).astype(np.int64)
+        return max(2, round(SECONDS * rate)), middle
+
+    def overlap(self, fps: float, at: Integers) -> tuple[int, int] | None:
+        """After how many of a full batch of windows the same frames come once more, and how many frames later.
+
+        None where they do not, where windows are preprocessed one by one, or where the encoders cannot make use of it.
+        """
+        (length, middle), frames, model = self.places(fps, at), self.model.clip_frames, self.model
+        step = int(middle[1] - middle[0]) if len(middle) == _BATCH else 0
+        if step < 1 or (np.diff(middle) != step).any() or model.recipe.preprocess != "none":
+            return None
+        shift = math.lcm(length, step * frames) // length
+        every = shift * length // (step * frames)
+        able = all(isinstance(e, Sharing) and e.shares(frames, shift) for e in model.encoders)
+        if not able or _BATCH % every or any(s.startswith("acceleration") for s in model.streams):
+            return None
+        return every, shift
 
     def adapted(self, frames: Float, layout: Layout) -> Tensor:
         """(T', P, V, C) frames in the layout, unit and rate of the encoder."""
@@ -79,12 +101,13 @@ class Encoded:
         return torch.from_numpy(np.ascontiguousarray(made * scale, dtype=np.float32))
 
     def __call__(self, frames: Float, layout: Layout) -> Array:
-        clip, at = self.adapted(frames, layout), layout.centres(len(frames))
-        found = [
-            torch.cat(self.model.features(self.windows(clip, layout.fps, part)), dim=1)
-            for part in np.split(at, np.arange(_BATCH, len(at), _BATCH))
-        ]
-        return torch.cat(found).numpy()
+        clip, at, model = self.adapted(frames, layout), layout.centres(len(frames)), self.model.folded()
+        found = np.empty((len(at), sum(model.sizes.values())), dtype=np.float32)
+        for begin in range(0, len(at), _BATCH):
+            own = at[begin : begin + _BATCH]
+            made = model.features(self.windows(clip, layout.fps, own), overlap=self.overlap(layout.fps, own))
+            np.concatenate(made, axis=1, out=found[begin : begin + _BATCH])
+        return found
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The weights, by name; with :meth:`describe` all that :meth:`of` needs."""
