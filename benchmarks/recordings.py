@@ -1,35 +1,45 @@
 """Recordings to answers: what `motet fit` and `motet segment` reach, for docs/results/recordings.md.
 
 python -m benchmarks.recordings --data DATA --out runs/recordings [--only mocap6 kard] [--seeds 0 1 2]
-    [--candidates statistics+trees network] [--features body] [--shortest 2] [--without fit]
+    [--candidates statistics+trees network] [--features body] [--shortest 2] [--without fit rivals]
 
 DATA holds ``long/sp_sw_har.npz``, ``long/mocap6.npz``, ``skeleton/kard.npz`` and ``skeleton/utd_mhad.npz``;
 ``shoulder`` is the 4-s windows that the package seglearn brings. What is there is not done again, so an interrupted
 call continues; the last lines are the tables. Baselines without labels are what people write themselves: k-means of
 standardised windows, and a Gaussian hidden Markov model of their principal components (`pip install hmmlearn`), both
-with the number of states given.
+with the number of states given. Rivals with labels are theirs too: scikit-learn's classifiers on the same windows, in
+the same folds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import motet
 from motet.data.formats import import_dataset
 from motet.data.stitch import stitch
 from motet.evaluate import segmentation_scores
+from motet.use.classifiers import BALANCE, balanced, thinned
+from motet.use.durations import Chain, Durations
+from motet.use.fit import _outcome
+from motet.use.material import gather
 from motet.use.segment import centred
 from motet.use.signals import Layout
-from motet.use.windows import Statistics
+from motet.use.windows import WINDOWED, Statistics
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,81 @@ def baseline(name: str, data: Path, out: Path, seed: int, states: int, kind: str
     return found
 
 
+def _ridge(seed: int) -> Pipeline:
+    return Pipeline([("scale", StandardScaler()), ("model", RidgeClassifierCV(np.logspace(-2, 5, 8)))])
+
+
+def _forest(seed: int) -> Pipeline:
+    return Pipeline([("model", RandomForestClassifier(150, random_state=seed))])
+
+
+def _trees(seed: int) -> Pipeline:
+    return Pipeline([("model", ExtraTreesClassifier(150, random_state=seed))])
+
+
+def _gaussians(seed: int) -> Pipeline:
+    parts = PCA(10, random_state=seed)
+    return Pipeline([("scale", StandardScaler()), ("parts", parts), ("model", GaussianNB())])
+
+
+RIVALS: dict[str, tuple[str, Callable[[int], Pipeline], bool]] = {
+    "raw windows, ridge": ("raw", _ridge, False),
+    "rocket windows, ridge": ("rocket", _ridge, False),
+    "statistics, random forest": ("statistics", _forest, False),
+    "statistics, extra trees, HMM": ("statistics", _trees, True),
+    "Gaussian HMM": ("statistics", _gaussians, True),
+}
+"""windows, classifier, and whether a hidden Markov model smooths, and not what smooths candidates of `motet fit`"""
+
+
+def rival(name: str, data: Path, out: Path, seed: int, kind: str) -> dict[str, float]:
+    """Scores of a rival with labels."""
+    path = out / f"{name}-{kind}-{seed}.json"
+    if not path.exists():
+        material = gather(recordings(name, data, out, seed), None, "ignore", SETS[name].fit.get("by", "people"))
+        features, make, markov = RIVALS[kind]
+        windows = [WINDOWED[features](material.frames(i), material.layout) for i in range(len(material.rows))]
+        fold = material.folds(5, seed)
+        said: dict[int, np.ndarray] = {}
+        labels: dict[int, np.ndarray] = {}
+        for k in range(int(fold.max()) + 1):
+            known = np.flatnonzero(fold != k)
+            x, y = (np.concatenate([part[i] for i in known]) for part in (windows, material.ticks))
+            used = thinned(y)
+            weight = {} if markov else {"model__sample_weight": balanced(y[used], len(material.classes))}
+            model = make(seed).fit(x[used], y[used], **weight)
+            for i in np.flatnonzero(fold == k).tolist():
+                said[i] = _chances(model, windows[i], len(material.classes))
+                if markov:
+                    ticks = _decoded(said[i], [material.ticks[j] for j in known])
+                    labels[i] = ticks.repeat(material.layout.hop)[: len(material.labels[i])]
+        if markov:
+            scores = segmentation_scores(material.labels, [labels[i] for i in range(len(fold))])
+        else:
+            scores = _outcome(material, kind, [said[i] for i in range(len(fold))], fold).scores
+            scores["frames"] = scores.pop("accuracy")
+        path.write_text(json.dumps(scores))
+    found: dict[str, float] = json.loads(path.read_text())
+    return found
+
+
+def _chances(model: Pipeline, windows: np.ndarray, classes: int) -> np.ndarray:
+    """(n, K) probabilities; ridge was fitted to -1 and 1, so half of what it says more than -1 is one."""
+    found = np.zeros((len(windows), classes))
+    if hasattr(model, "predict_proba"):
+        found[:, model.classes_] = model.predict_proba(windows)
+    else:
+        found[:, model.classes_] = np.maximum(model.decision_function(windows) / 2 + 0.5, 1e-3)
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+def _decoded(chances: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
+    """(n,) classes by a hidden Markov model: bouts of geometric duration, shares of classes as they are."""
+    made = Durations.fit(known, chances.shape[1], scale=1.0)
+    prior = made.prior ** (1 / (1 - BALANCE))
+    return Chain(replace(made, stages=np.ones_like(made.stages), prior=prior / prior.sum())).decode(chances)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -147,7 +232,7 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="+", help="of motet fit; by default its own")
     parser.add_argument("--features", help="of motet segment; by default its own")
     parser.add_argument("--shortest", type=float, help="of motet segment; by default that of the set")
-    parser.add_argument("--without", choices=("fit", "segment", "baselines"), nargs="*", default=[])
+    parser.add_argument("--without", choices=("fit", "rivals", "segment", "baselines"), nargs="*", default=[])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only:
@@ -157,6 +242,9 @@ def main() -> None:
                 for row in [*found["candidates"], {"name": "the choice", **found["expected"]}]:
                     scores = f"{100 * row['accuracy']:.1f} / {100 * row['f1@50']:.1f}"
                     print(f"{name} | {seed} | {row['name']} | {scores}", flush=True)
+            for kind in RIVALS if "rivals" not in given.without else ():
+                row = rival(name, given.data, given.out, seed, kind)
+                print(f"{name} | {seed} | {kind} | {100 * row['frames']:.1f} / {100 * row['f1@50']:.1f}", flush=True)
             # nothing is drawn in a segmentation, so only the order of stitched clips differs between seeds
             again = SETS[name].stitched or seed == given.seeds[0]
             for states in SETS[name].states if again and "segment" not in given.without else ():
