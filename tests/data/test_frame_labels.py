@@ -95,6 +95,7 @@ def test_another_clock_is_said(archive: MotionArchive) -> None:
     ("rows", "words"),
     [
         ([(9 + n / 20, "up") for n in range(60)], "which lasts 4 s, and do not last as long; write seconds since its"),
+        ([(n / 40, "up") for n in range(320)], "lasts 4 s, and do not last as long"),
         ([(n / 2, "up" if n % 2 else "down") for n in range(8)], "column label changes at every other row"),
         ([(n / 2, f"0.{n}5") for n in range(8)], "which is no label"),
         ([(n / 2, "up") for n in range(7)] + [("x", "up")], "column time, row 8: 'x' is no number"),
@@ -107,3 +108,22 @@ def test_what_is_no_label_of_a_stamp_is_refused(
     with pytest.raises(DataError, match=words):
         put(archive, "time,label\n" + "".join(f"{t},{label}\n" for t, label in rows))
     assert "k" not in archive.tracks
+
+
+def test_how_sure_labels_are_is_no_label_and_decimals_may_be_commas(archive: MotionArchive) -> None:
+    text = "time,label,certainty\n" + "".join(f"{n / 20},{'up' if n < 40 else 'down'},0.{n % 9}5\n" for n in range(80))
+    put(archive, text)
+    known = spans(archive)
+    assert known == [("a", 0, 2, "up"), ("a", 2, 4, "down")]
+    put(archive, text.replace(",", ";").replace(".", ","))
+    assert spans(archive) == known
+
+
+def test_the_recording_that_a_file_is_about(archive: MotionArchive, tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_text("time,label\n" + "".join(f"{n / 20},up\n" for n in range(80)))
+    with pytest.raises(
+        DataError, match=r"no recording 'day' in the archive; it has a, b; say which one .* --recording"
+    ):
+        labelled(archive, tmp_path / "day.csv", "k")
+    labelled(archive, tmp_path / "day.csv", "k", recording="b")
+    assert spans(archive) == [("b", 0, 4, "up")]

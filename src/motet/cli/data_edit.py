@@ -234,8 +234,10 @@ def data_export(args: Sequence[str]) -> int:
             f"{given.destination}: {counted(files, 'file')}", {"out": str(given.destination), "files": files}
         )
     count = export(archive, given.destination, form=given.form, track=given.track, overwrite=given.overwrite)
-    what = "clips" if given.form in ("csv", "npz", "frames") else "intervals"
-    return given.done(f"{given.destination}: {count} {what}", {"out": str(given.destination), what: count})
+    what = "clip" if given.form in ("csv", "npz", "frames") else "interval"
+    return given.done(
+        f"{given.destination}: {counted(count, what)}", {"out": str(given.destination), f"{what}s": count}
+    )
 
 
 @dataclass

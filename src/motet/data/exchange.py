@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from motet.data import frame_labels, layouts, track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.data.pieces import OWN
-from motet.data.tracks import check, rate, table
+from motet.data.tracks import check, not_there, rate, table
 
 WHOLE = ("subject", "camera", "setup", "repetition")
 """columns of clips that are whole numbers, or names with a number each."""
@@ -58,18 +59,7 @@ def labelled(
         files = sorted(f for f in files[0].iterdir() if f.is_file() and f.name[0] != "." and f.stat().st_size)
         if not files:
             raise DataError(f"{path} is a folder without files of labels")
-    known, found = track_files.file_names(archive.clips["name"]), dict[str, list[dict[str, Any]]]()
-    frames = dict(zip(archive.clips["name"], archive.lengths.tolist(), strict=True))
-    durations = archive.tracks.durations
-    longest = max(durations.values())
-    for file in files:
-        own = frames.get(recording or track_files.named_by(file.stem, known)[0])
-        for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own, longest=longest).items():
-            named = []
-            for row in rows:
-                about, by = track_files.named_by(row["recording"], known)
-                named.append(row | {"recording": recording or about, "rater": row.get("rater") or by or rater})
-            found.setdefault(name, []).extend(frame_labels.placed(named, durations, 1 / rate(archive), str(file)))
+    found = _read(archive, files, form, recording, rater)
     for name in [name for name, rows in found.items() if any({*track_files.APART} & {*row} for row in rows)]:
         parted, way = track_files.apart(found.pop(name), 1 / rate(archive))
         found |= parted
@@ -92,6 +82,29 @@ def labelled(
     for own, rows in fresh.items():
         archive.tracks.save(own, rows, where=str(path))
     return added
+
+
+def _read(
+    archive: MotionArchive, files: Sequence[Path], form: str | None, recording: str | None, rater: str | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of files by track, each with its recording and rater, on the time of the archive."""
+    known, found = track_files.file_names(archive.clips["name"]), dict[str, list[dict[str, Any]]]()
+    frames = dict(zip(archive.clips["name"], archive.lengths.tolist(), strict=True))
+    durations = archive.tracks.durations
+    longest = max(durations.values())
+    for file in files:
+        own = frames.get(recording or track_files.named_by(file.stem, known)[0])
+        for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own, longest=longest).items():
+            named = []
+            for row in rows:
+                about, by = track_files.named_by(row["recording"], known)
+                about = recording or about
+                if about not in frames:
+                    remedy = "; say which one it is about with --recording" * (row["recording"] == file.stem)
+                    raise DataError(not_there(about, frames, str(file)) + remedy)
+                named.append(row | {"recording": about, "rater": row.get("rater") or by or rater})
+            found.setdefault(name, []).extend(frame_labels.placed(named, durations, 1 / rate(archive), str(file)))
+    return found
 
 
 def _others(archive: MotionArchive, track: str, rows: list[dict[str, Any]], overwrite: bool) -> list[dict[str, Any]]:

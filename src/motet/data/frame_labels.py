@@ -22,8 +22,11 @@ from motet.data.tracks import intervals
 
 Rows = list[dict[str, Any]]
 _PLACES = ("frame", "index", "")
+CERTAIN = ("certainty", "confidence", "probability")
+"""columns that say how certain labels are, which is lost frame by frame."""
 _WRITTEN = ("recording", "file", "clip")
 """how a column of recordings is called in a table of stamps."""
+FASTEST = 5e-4  # seconds between rows that are believed of a unit that nothing names
 LIKE = 0.02  # share of a recording by which stamps of another clock may last longer or shorter
 
 
@@ -105,7 +108,8 @@ def _columns(path: Path, records: Sequence[list[str]], places: Sequence[str] = _
     wrong = next((n for n, row in enumerate(records, 1) if row and len(row) != len(names)), None)
     if wrong is not None:
         raise DataError(f"{path}, line {wrong}: {too_many(records[wrong - 1], names)}")
-    taken = [i for i, name in enumerate(names) if name.lower() not in places and not _time.COLUMN.fullmatch(name)]
+    left = (*places, *CERTAIN)
+    taken = [i for i, name in enumerate(names) if name.lower() not in left and not _time.COLUMN.fullmatch(name)]
     return {names[i]: [from_cell(row[i].strip()) if row else "" for row in records[1:]] for i in taken}
 
 
@@ -141,13 +145,14 @@ def _stamped(
 
 def _seconds(texts: Sequence[str], column: str, path: Path, longest: float | None) -> npt.NDArray[np.float64]:
     """Stamps in the unit that the column's name says, else the largest in which they last no longer than recordings."""
-    values = np.zeros(0)
+    values, texts = np.zeros(0), [text.replace(",", ".") for text in texts]
     with contextlib.suppress(ValueError):
         values = np.array([float(text) for text in texts])
     if longest is None or _time.unit_of_name(column) or not len(values) or not np.isfinite(values).all():
         return _time.seconds(texts, column, path)
-    most = longest * (1 + LIKE) + 1
-    unit = next((u for u, size in _time.SECONDS.items() if np.ptp(values) * size <= most), "s")
+    most, step = longest * (1 + LIKE) + 1, np.ptp(values) / len(values)
+    fits = (u for u, size in _time.SECONDS.items() if np.ptp(values) * size <= most and step * size >= FASTEST)
+    unit = next(fits, "s")
     if unit != "s":
         warnings.warn(
             f"{path}: the stamps in column {column} are taken for {_time.WORDS[unit]}", MotetNote, stacklevel=6

@@ -48,7 +48,7 @@ _COLUMNS = {
         "what",
     ),
     "rater": ("rater", "annotator", "observer", "coder", "annotated by"),
-    "certainty": ("certainty", "confidence", "probability"),
+    "certainty": frame_labels.CERTAIN,
     "status": ("status", "behavior status", "behaviour status"),
     "time": ("time", "time (s)"),
     "kind": ("behavior type", "behaviour type", "type"),

@@ -100,7 +100,7 @@ def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, fra
     for row in rows.iter_rows(named=True):
         name, start, end, label = row["recording"], row["start"], row["end"], row["label"]
         if name not in durations:
-            raise DataError(f"{where}: there is no recording {name!r} in the archive; it has {_some(durations)}")
+            raise DataError(not_there(name, durations, where))
         if not label:
             raise DataError(f"{where}: an interval of {name} has no label; remove it or name its class")
         if start is None or end is None or not np.isfinite([start, end]).all():
@@ -121,6 +121,11 @@ def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, fra
             f"{where}: the interval {label!r} of {name} from {start:g} to {end:g} s overlaps {before['label']!r}, "
             f"which ends at {before['end']:g} s; put what happens at the same time on two tracks"
         )
+
+
+def not_there(name: str, names: Iterable[str], where: str) -> str:
+    """What is wrong with labels of a recording that is none of these."""
+    return f"{where}: there is no recording {name!r} in the archive; it has {_some(names)}"
 
 
 def _some(names: Iterable[str], count: int = 3) -> str:
