@@ -333,8 +333,19 @@ def test_clips_are_taken_by_finding(tmp_path: Path) -> None:
         == 0
     )
     assert names(MotionArchive.open(tmp_path / "b")) == ["froze"]
-    dropped = select(archive, tmp_path / "c", drop_finding=["duplicate clips", "single frames"])
+    dropped = select(archive, tmp_path / "c", drop_finding=["duplicates", "single-frames"])
     assert names(dropped) == [*sound(), "froze"]
+
+
+def test_several_findings_have_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = {"still": motion(1, seed=8), "again": motion(seed=0), "froze": spoilt(motion(seed=9), np.s_[5:15], None)}
+    archive = build(tmp_path, sound() | bad)
+    assert cli.main(["data", "inspect", str(archive.path)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(last.removeprefix("all at once: "))
+    assert set(words[6:]) == {"frozen frames", "duplicate clips", "single frames"}
+    assert cli.main([*words[1:], "--quiet"]) == 0
+    assert names(MotionArchive.open(words[4])) == list(sound())
 
 
 def test_joints_that_are_left_out_take_no_bone_with_them(tmp_path: Path) -> None:
@@ -353,7 +364,8 @@ def test_joints_that_are_left_out_take_no_bone_with_them(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"drop_finding": ["frozen"]}, "did you mean 'frozen frames'"),
+        ({"drop_finding": ["frosen frames"]}, "did you mean 'frozen frames'"),
+        ({"drop_finding": ["missing"]}, "there is no finding 'missing'"),
         ({"drop_finding": ["licence"]}, "of the archive as a whole"),
         ({"cut_finding": ["duplicate clips"]}, "--drop-finding leaves out"),
         ({"without": ["ElbowLeft", "Tail"]}, "no joint or coordinate 'Tail'"),

@@ -54,7 +54,8 @@ def select(
         where: an SQL condition on the columns of the clips, e.g. ``"subject = 3 AND length > 30"``; ``class`` is the
             name of the label.
         trim: cut frames at both ends in which nothing was recorded.
-        finding: names as `motet data inspect --doctor` prints them, e.g. ``"frozen frames"``: clips that have one.
+        finding: names as `motet data inspect --doctor` prints them, e.g. ``"frozen frames"``, or a
+            beginning that is clear: clips that have one.
         drop_finding: findings whose clips are left out; of copies the first stays.
         cut_finding: findings whose frames are cut out; parts of a second or more stay, as clips that begin at 0.
         without: joints, nodes or coordinates to leave out.

@@ -31,9 +31,7 @@ def clips_with(archive: MotionArchive, names: Sequence[str], rule: str | None = 
     Raises:
         ConfigError: no such finding, one that no single clip has, or no such split.
     """
-    for name in names:
-        if name not in OF_CLIPS:
-            raise ConfigError(_unknown(archive, name, OF_CLIPS))
+    names = [_named(archive, name, OF_CLIPS) for name in names]
     found: list[Fault | Finding] = []
     found += inspection.found(archive) if set(names) & set(inspection.OF_CLIPS) else []
     found += doctor.diagnose(archive, rule=rule, whole=True) if set(names) & set(doctor.OF_CLIPS) else []
@@ -48,9 +46,7 @@ def sound_parts(archive: MotionArchive, names: Sequence[str]) -> dict[int, list[
     Raises:
         ConfigError: no such finding, or one that cannot be cut out.
     """
-    for name in names:
-        if name not in CUT_OUT:
-            raise ConfigError(_unknown(archive, name, CUT_OUT))
+    names = [_named(archive, name, CUT_OUT) for name in names]
     shortest = SHORTEST_FRAMES if archive.fps is None else max(2, round(SHORTEST_SECONDS * archive.fps))
     parts: dict[int, list[tuple[int, int]]] = {}
     for clips, starts, found in masks(archive) if names else ():
@@ -62,6 +58,16 @@ def sound_parts(archive: MotionArchive, names: Sequence[str]) -> dict[int, list[
                 pairs = zip(edges[0::2].tolist(), edges[1::2].tolist(), strict=True)
                 parts[row] = [(a, b) for a, b in pairs if b - a >= shortest]
     return parts
+
+
+def _named(archive: MotionArchive, name: str, known: Sequence[str]) -> str:
+    """A finding by its name, or by a beginning that no other has: ``frozen``, ``duplicates``."""
+    bare = name.lower().replace("-", " ")
+    begin = [k for k in known if k.replace("-", " ").startswith(bare.removesuffix("s"))]
+    meant = [k for k in begin if k.replace("-", " ") == bare] or begin
+    if len(meant) == 1:
+        return meant[0]
+    raise ConfigError(_unknown(archive, name, known))
 
 
 def _unknown(archive: MotionArchive, name: str, known: Sequence[str]) -> str:

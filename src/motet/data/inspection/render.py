@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data.inspection.faults import LISTED
+from motet.data.inspection.remedies import NOTHING
 
 Report = dict[str, Any]
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -25,7 +28,18 @@ def render(report: Report) -> RenderableType:
     parts.append(_fault_table(report["faults"]))
     if "doctor" in report:
         parts.append(_findings(report["doctor"]))
-    return Group(*parts)
+    together = _together(report)
+    return Group(*parts, Text(together)) if together else Group(*parts)
+
+
+def _together(report: Report) -> str:
+    """One command that leaves out the clips of all findings that are left out."""
+    found = [*report["faults"], *report.get("doctor", [])]
+    names = dict.fromkeys(f["name"] for f in found if re.search(r"sound --drop-finding '[^']*'$", f["remedy"]))
+    few = [name for name in names if not any(f["name"] == name and f["remedy"].startswith(NOTHING) for f in found)]
+    path = Path(report["path"])
+    words = pasted(path, path.with_name(f"{path.name}-sound"), "--drop-finding", *few)
+    return f"all at once: motet data select {words}" if len(few) > 1 else ""
 
 
 def _findings(findings: list[dict[str, Any]]) -> RenderableType:
