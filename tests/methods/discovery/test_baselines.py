@@ -10,6 +10,7 @@ import torch
 import motet
 from motet.data.archive import MotionArchive
 from motet.memory.kmeans import spherical_kmeans
+from motet.methods.discovery import baselines as beside
 from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS, baselines, verdict
 from motet.methods.discovery.describe import report
 from motet.metrics.clusters import cluster_scores
@@ -21,7 +22,7 @@ def test_weights_of_the_package_where_the_layout_allows(tmp_path: Path, small_ar
     ids = torch.arange(2, 24)
     labels = torch.from_numpy(archive.labels)[ids]
     rows = baselines(archive, ids, labels, 3)
-    assert [row["features"] for row in rows] == [RAW, UNTRAINED, WEIGHTS]
+    assert [row["features"] for row in rows] == [RAW, UNTRAINED, f"{WEIGHTS}body"]
     model = motet.load("body")
     features = model.encode(model.store(archive, ids), ids)
     table = torch.cat([x / x.norm(dim=1, keepdim=True) for x in features.values()], dim=1)
@@ -31,6 +32,19 @@ def test_weights_of_the_package_where_the_layout_allows(tmp_path: Path, small_ar
     assert rows[2]["values"] == [rows[2]["hungarian_accuracy"]]
     other = baselines(small_archive, torch.arange(48), torch.from_numpy(small_archive.labels), 4)
     assert [row["features"] for row in other] == [RAW, UNTRAINED]
+
+
+def test_sensors_stand_next_to_the_weights_that_read_them(tmp_path: Path) -> None:
+    motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4, imu=True)
+    archive = MotionArchive.open(tmp_path / "clips-imu")
+    ids = torch.arange(24)
+    rows = baselines(archive, ids, torch.from_numpy(archive.labels), 3)
+    assert [row["features"] for row in rows] == [RAW, UNTRAINED, f"{WEIGHTS}wrist"]
+    features = motet.load("wrist").transform(archive)
+    streams = torch.from_numpy(features).chunk(2, dim=1)
+    table = torch.cat([x / x.norm(dim=1, keepdim=True) for x in streams], dim=1)
+    made = spherical_kmeans(table, 3, iterations=100, seed=0, restarts=beside.RESTARTS)
+    assert rows[2]["nmi"] == pytest.approx(cluster_scores(archive.labels, made.assignment)["nmi"])
 
 
 def test_what_is_said() -> None:
@@ -45,7 +59,7 @@ def test_what_is_said() -> None:
     assert verdict(ours, others).endswith(
         f"on {UNTRAINED} has a better accuracy than this discovery: NMI 60.0 against 70.0, accuracy 90.0 against 65.0."
     )
-    others.append({"features": WEIGHTS, "nmi": 0.8, "hungarian_accuracy": 0.75})
+    others.append({"features": f"{WEIGHTS}body", "nmi": 0.8, "hungarian_accuracy": 0.75})
     said = verdict(ours, others)
     assert said == (
         "Plain k-means on the weights body has a better NMI than this discovery: NMI 80.0 against 70.0, accuracy 75.0 "

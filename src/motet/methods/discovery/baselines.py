@@ -9,22 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
-from motet.engine.hub import shipped
-from motet.engine.model import load
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import recipes
 from motet.methods.discovery.clusters import ITERATIONS
 from motet.methods.discovery.scores import RESTARTS, score_row
 from motet.methods.fitting import fit_to_layout
 from motet.methods.model import Model
+from motet.methods.start import USUAL, Start
 from motet.methods.whitening import WHITEN, whiten
 from motet.metrics.clusters import cluster_scores
 
 BODY = "body"
-RAW, UNTRAINED, WEIGHTS = "raw coordinates", "an untrained encoder", f"the weights {BODY}"
+RAW, UNTRAINED, WEIGHTS = "raw coordinates", "an untrained encoder", "the weights "
 
 
 def baselines(
@@ -43,14 +41,14 @@ def baselines(
         seed: of the untrained encoder and of k-means.
         train: (m,) rows of the training clips, which whiten the untrained encoder; those to score by default.
     """
-    model, trained = _model(target)
+    model, shipped = _model(target)
     train = ids if train is None else train
     store = model.store(target, torch.unique(torch.cat([ids, train])))
     untrained = model.untrained(seed)
     whiten(untrained, store, train, seed=seed, shrinkage=model.recipe.whiten or WHITEN)
     sets = {RAW: model.raw(store, ids), UNTRAINED: untrained.encode(store, ids)}
-    if trained:
-        sets[WEIGHTS] = model.encode(store, ids)
+    if shipped:
+        sets[WEIGHTS + shipped] = model.encode(store, ids)
     truth, rows = labels.cpu().numpy(), []
     for name, streams in sets.items():
         x = torch.cat([normalize(features, dim=1) for features in streams.values()], dim=1)
@@ -60,18 +58,13 @@ def baselines(
     return rows
 
 
-def _model(target: MotionArchive) -> tuple[Model, bool]:
-    """The weights of the package, or untrained encoders in the form of a small recipe where these cannot read it."""
-    if BODY in shipped():
-        model: Model = load(BODY, kinds=("pretrain",))
-        try:
-            model.check(target)
-        except ConfigError:
-            pass
-        else:
-            return model, True
+def _model(target: MotionArchive) -> tuple[Model, str]:
+    """The weights of the package that read it and their name, else untrained encoders in the form of a small recipe."""
+    found = next((start for start in map(Start.stored, USUAL) if start.reads(target)), None)
+    if found is not None:
+        return found.model, found.name
     recipe = fit_to_layout(recipes.get("cmd/small"), target, split(target, "all"))
-    return Model.fresh(recipe, target), False
+    return Model.fresh(recipe, target), ""
 
 
 def verdict(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
