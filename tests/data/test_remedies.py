@@ -302,22 +302,37 @@ def test_the_remedy_removes_the_finding(
 
 
 def test_long_recordings_are_cut_where_they_are_bad(tmp_path: Path) -> None:
-    long = spoilt(motion(200, seed=5), np.s_[60:64])
-    long = spoilt(long, np.s_[100:110], None)
+    long = motion(200, seed=5)
+    for where, value in ((np.s_[60:64], 0.0), (np.s_[100:110], None), (np.s_[185:189], 0.0), (np.s_[:3], 0.0)):
+        long = spoilt(long, where, value)
     archive = build(tmp_path, {"a": motion(200), "b": long, "c": motion(200, seed=2)}, columns=lambda i: {"subject": i})
     archive.tracks.save("gait", [{"recording": "b", "start": 1.0, "end": 6.0, "label": "walk"}])
     found = findings("inspect", archive)
     assert found["frozen frames"].endswith("--cut-finding 'frozen frames'")
     cut = select(archive, tmp_path / "cut", cut_finding=["all-zero frames", "frozen frames"])
-    assert names(cut) == ["a", "b_000000", "b_000064", "b_000110", "c"]
-    assert cut.lengths.tolist() == [200, 60, 36, 90, 200]
-    np.testing.assert_array_equal(cut.clip(3), archive.clip(1)[110:])
+    assert names(cut) == ["a", "b_000003", "b_000064", "b_000110", "c"]  # eleven frames at the end are too few
+    assert cut.lengths.tolist() == [200, 57, 36, 75, 200]
+    np.testing.assert_array_equal(cut.clip(3), archive.clip(1)[110:185])
     assert cut.clips["recording"].to_list() == [None, "b", "b", "b", None]
     walks = cut.tracks.track("gait").select("recording", "start", "end").rows()
     assert [(r, round(30 * a), round(30 * b)) for r, a, b in walks] == [
-        *[("b_000000", 30, 60), ("b_000064", 0, 36), ("b_000110", 0, 70)],
+        *[("b_000003", 27, 57), ("b_000064", 0, 36), ("b_000110", 0, 70)],
     ]
     assert not {"all-zero frames", "frozen frames"} & set(findings("inspect", cut))
+    trimmed = select(archive, tmp_path / "trimmed", cut_finding=["frozen frames"], trim=True)
+    assert names(trimmed)[1:3] == ["b_000003", "b_000110"]
+
+
+def test_every_clip_is_looked_at(clean: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SAMPLED_CLIPS", 4)
+    archive = CASES["doctor repeated frames"](clean, tmp_path)
+    assert len(select(archive, tmp_path / "all", finding=["repeated frames"])) == len(archive)
+
+
+def test_leaks_are_those_of_a_split(clean: MotionArchive, tmp_path: Path) -> None:
+    archive = copied(clean, tmp_path, 1)
+    assert len(select(archive, tmp_path / "own", drop_finding=["leaking clips"])) == len(archive) - 1
+    assert len(select(archive, tmp_path / "all", drop_finding=["leaking clips"], split="all")) == len(archive)
 
 
 def test_clips_are_taken_by_finding(tmp_path: Path) -> None:
