@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import motet
 from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
-from motet.engine.table import RANDOM, RAW, ROCKET, Row
+from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, Row
 from motet.evaluate.advice import advice
 from motet.evaluate.fewlabels import draw, ridge_scores
 from motet.evaluate.ridge import DEFAULT, STRENGTHS
@@ -104,6 +105,32 @@ def test_advice() -> None:
     better = advice([*rows(cmd=0.9), Row("ridge", "weights body", "joint+motion", (0.99,), ensemble="concat")], 400)
     assert better.startswith("The learned features lose, use the weights body: cmd 90.0")
     assert "`motet embed body ARCHIVE`" in better
+
+
+def few(count: int, **scores: float) -> list[Row]:
+    details = {"per_class": count, "algorithm": "ridge", "over": "draws"}
+    return [Row("fewlabels", f, "joint+motion", (v,), ensemble="concat", details=details) for f, v in scores.items()]
+
+
+def test_advice_says_what_is_ahead_with_few_labels() -> None:
+    whole = rows(cmd=0.95, raw=0.8)
+    same = advice([*whole, *few(1, cmd=0.5, raw=0.4), *few(5, cmd=0.8, raw=0.81)], 400)
+    assert same == advice(whole, 400)  # the same is ahead, or chance
+    behind = advice([*whole, *few(1, cmd=0.5, raw=0.6), *few(2, cmd=0.61, raw=0.7), *few(5, cmd=0.8, raw=0.7)], 400)
+    assert behind.removeprefix(same) == (
+        " Better with 1 and 2 labels a class: raw coordinates, 60.0 and 70.0 against 50.0 and 61.0."
+    )
+    level = advice([*rows(cmd=0.9, random=0.9), *few(1, **{"cmd": 0.7, RANDOM: 0.6, RAW: 0.5})], 400)
+    assert level.endswith(" Better with 1 label a class: the learned features, 70.0 against 60.0.")
+    others = [replace(row, details=row.details | {"algorithm": "1-NN"}) for row in few(1, cmd=0.5, raw=0.6)]
+    assert advice([*whole, *others], 400) == same
+
+
+def test_advice_on_sensors_and_untrained_encoders() -> None:
+    worn = [*rows(cmd=0.8, raw=0.5, random=0.9), Row("ridge", STATISTICS, "joint+motion", (0.7,), ensemble="concat")]
+    said = advice(worn, 400)
+    assert "raw readings 50.0" in said
+    assert said.endswith("`motet pretrain RECIPE --start none --epochs 0` makes one.")
 
 
 def test_weights_of_the_package_are_judged_by_name(
