@@ -35,6 +35,7 @@ from motet.use.segment import (
     refined,
     segment,
     spread,
+    unevenness,
     watcher,
 )
 from motet.use.signals import Layout, signals
@@ -101,6 +102,32 @@ def test_the_last_state_explains_something(archive: MotionArchive) -> None:
     noisy = [y + 4 * np.random.default_rng(r).normal(size=y.shape) for r, y in enumerate(x)]
     best, evidence, worth, own = clustered(noisy, pieces, None, archive, most=40)
     assert worth[best] >= 0.028 > worth[best + 1]
+
+
+def test_unevenness_is_what_people_differ_by_beyond_chance() -> None:
+    one = [(0, 0, 2)] * 48 + [(1, 0, 2)] * 16 + [(2, 0, 2)] * 64  # recordings 0 and 1 are of one person
+    own = np.repeat([0, 1, 0, 1], [48, 16, 16, 48])
+    assert unevenness(one, own, np.array([7, 7, 9])) == pytest.approx(np.sqrt(0.25 - 2 / 64))
+    assert unevenness(one[::8], own[::8], np.array([7, 7, 9])) == 0, "so few pieces differ by chance"
+    assert unevenness(one, own, np.array([7, 7, 7])) == 0
+
+
+def test_states_of_some_people_are_styles(archive: MotionArchive) -> None:
+    """Unless people do different things anyway."""
+    people, draw = archive.clips["subject"].to_numpy(), np.random.default_rng(0)
+    pieces = [(r, a, a + 1) for r in range(len(people)) for a in range(40)]
+
+    def found(style: float, activity: float) -> int:
+        every = [np.repeat([0.0, 30, 60, 90], [20, 8, 6, 6])[:, None] + draw.normal(0, 0.3, (40, 8)) for _ in people]
+        for x, person in zip(every, people, strict=True):
+            x[:20, 0] += style * (person % 2)
+            x[:20, 1] += activity * (person % 2)
+            x[20:, 1] -= activity * (person % 2)
+        return clustered(every, pieces, None, archive)[0]
+
+    assert found(0, 0) == 4
+    assert found(40, 0) == 4
+    assert found(40, 200) > 4
 
 
 def test_a_number_of_states_that_is_doubtful_is_said(

@@ -37,6 +37,7 @@ _EVIDENCE = 6.0  # of all moments of a piece that lasts as long as pieces do on 
 MOST = 60
 _RECURRING = 0.98
 _WORTH = 0.028
+_FEW, _EVEN, _UNEVEN = 4, 0.15, 1 / 3  # states, how evenly people share so few, and more
 _NOISE = 0.1  # of all variance; what is left unexplained counts as this much at least
 DOUBT = (0.05, 0.02)
 """what the last state could as well be asked to be worth, from few states to many."""
@@ -53,7 +54,8 @@ class States:
         evidence: for each number of states that was tried, the share of time in states that recur.
         worth: for each, the share of what the states leave unexplained (variance within them, a tenth of all at least)
             that comes back without the last one. The largest number is chosen of which at least .98 recur and the last
-            is worth .028.
+            is worth .028. Where people share few states of sensors evenly (:func:`unevenness`), there are only numbers
+            of states that they share.
         labels: (n,) state of each tick of each recording, -1 where nothing was recorded.
         layout: of the recordings.
         limited: the number was not given and is the largest that was tried, so there may be more.
@@ -314,8 +316,15 @@ def clustered(
     weight = np.array([b - a for _, a, b in pieces], dtype=float)
     if states is not None:
         return states, {}, {}, nearest(means, weight, cut(states))
-    tried = range(2, min(most, len(pieces) - 1) + 1)
+    tried: Sequence[int] = range(2, min(most, len(pieces) - 1) + 1)
     evidence = {k: recurring(pieces, cut(k), len(z)) for k in tried}
+    if archive.skeleton.kind == "sensor":
+        people = archive.clips["subject"].fill_null(-1).to_numpy()
+        uneven = {k: unevenness(pieces, cut(k), people) for k in tried}
+        if (
+            uneven.get(_FEW, 1.0) <= _EVEN
+        ):  # people did the same things, so states that they do not share are ways of doing them
+            tried = [k for k in tried if uneven[k] <= _UNEVEN]
     added = tree[:, 2] ** 2 / 2  # variance within states that each merging adds
     least = _NOISE * added.sum() + 1e-12
     worth = {k: float(added[-k + 1] / max(added[: -k + 1].sum(), least)) for k in tried}
@@ -344,6 +353,27 @@ def recurring(pieces: Sequence[tuple[int, int, int]], own: Integers, recordings:
     place = np.array([r for r, _, _ in pieces]) if recordings > 1 else np.arange(len(pieces))
     counted = [length[own == k].sum() for k in np.unique(own) if len(np.unique(place[own == k])) >= wanted]
     return float(sum(counted) / length.sum())
+
+
+def unevenness(pieces: Sequence[tuple[int, int, int]], own: Integers, people: Integers) -> float:
+    """How differently people divide their time between states: 0 if they do not, or if there is one person.
+
+    The deviation between people of the share of a state, in means of that share and beyond what chance makes of the
+    pieces that it has, is averaged over all time.
+
+    Args:
+        pieces: recording, start, end of each.
+        own: (n,) state of each piece.
+        people: (R,) person of each recording.
+    """
+    recording, start, end = np.array(pieces).T
+    names, who = np.unique(people[recording], return_inverse=True)
+    time = np.zeros((len(names), own.max() + 1))
+    np.add.at(time, (who, own), end - start)
+    share = time / time.sum(axis=1, keepdims=True)
+    mean = share.mean(axis=0)
+    beyond = share.var(axis=0) / mean**2 - len(names) / np.bincount(own)
+    return float(np.sqrt(np.maximum(beyond, 0)) @ mean)
 
 
 def refined(
