@@ -188,6 +188,8 @@ def test_tracks_come_back_with_the_compact_layout(archive: MotionArchive, rows: 
 @given(labels=st.lists(st.none() | TEXT.filter(bool) | st.sampled_from(["=1+1", '"', "up"]), min_size=40, max_size=40))
 def test_labels_frame_by_frame_come_back(archive: MotionArchive, labels: list[str | None]) -> None:
     archive.tracks.save("step", [*intervals("a", labels, 10.0), row("b/c", 0.5, 1.0, "up")])
+    if "again" in archive.tracks:
+        archive.tracks.remove("again")
     out = archive.path.parent / "frames"
     export(archive, out, form="frames", track="step", overwrite=True)
     labelled(archive, out, "again", overwrite=True)

@@ -95,6 +95,8 @@ def read(
 
 def _checked(path: Path, columns: Mapping[str, list[str]]) -> Mapping[str, list[str]]:
     for name, labels in columns.items():
+        if name.lower() == "label":
+            continue
         number = next((label for label in labels if re.fullmatch(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", label, re.I)), None)
         if number is not None:
             what = f"column {name!r} has" if name else "it has"

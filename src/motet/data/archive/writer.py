@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -266,15 +266,16 @@ class ArchiveWriter:
         for track, labels in given.items():
             where = f"clip {name}, track {tracks.check_name(track)}"
             fps = self._meta["fps"]
-            rows = [{**row, "recording": name} for row in labels if isinstance(row, Mapping)]
-            if len(labels) != length and not rows:
+            spans = isinstance(next((row for row in labels if row is not None), None), Mapping)
+            if len(labels) != length and not spans:
                 raise DataError(f"{where}: {counted(len(labels), 'label')} for {counted(length, 'frame')}")
             if fps is None:
                 raise DataError(f"{where}: labels along time need a frame rate; state it with --fps")
-            if rows:
+            if spans:
+                rows = [{**row, "recording": name} for row in labels if isinstance(row, Mapping)]
                 tracks.check(tracks.table(rows), {name: length / fps}, where, frame=1 / fps)
             else:
-                rows = tracks.intervals(name, [None if row is None else str(row) for row in labels], fps)
+                rows = tracks.intervals(name, cast(Sequence[str | None], labels), fps)
             self._tracks.setdefault(track, []).extend(rows)
 
     def __len__(self) -> int:

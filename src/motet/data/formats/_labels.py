@@ -40,7 +40,7 @@ class LabelColumns:
         self.others: tuple[str, ...] = ()
         """Columns of the first file without a usual name that look like it."""
 
-    def look(self, sheet: Sheet, label: str | None, free: Iterable[str], clips: Clips) -> None:
+    def look(self, sheet: Sheet, label: str | None, free: Iterable[str], clips: Clips, *, people: bool) -> None:
         """Look at a file.
 
         Args:
@@ -48,6 +48,7 @@ class LabelColumns:
             label: its column of labels.
             free: columns that mean nothing else.
             clips: rows and timing of each clip.
+            people: whether rows are of several people.
 
         Raises:
             DataError: a column asked for is not there, or holds numbers that are no labels.
@@ -57,59 +58,50 @@ class LabelColumns:
         for column in self.asked:
             if column not in sheet.header:
                 raise DataError(f"{sheet.path}, line 1: there is no column {column!r}, which --tracks names")
-            self._add(column, sheet, clips)
+            self._add(column, sheet, clips, people)
         if self.search:
             usual = [name for name in free if USUAL.fullmatch(name)]
             for column in [*([label] if label else []), *usual]:
                 if _along_time(sheet, column, clips):
-                    self._add(column, sheet, clips)
+                    self._add(column, sheet, clips, people)
             if first:
-                rest = [name for name in free if name not in self.apart and _words(sheet, name)]
-                self.others = tuple(name for name in rest if _along_time(sheet, name, clips, lasting=True))
+                rest = [name for name in free if name not in self.apart]
+                self.others = tuple(name for name in rest if _along_time(sheet, name, clips, words=True))
 
-    def _add(self, column: str, sheet: Sheet, clips: Clips) -> None:
-        codes, names = coded(sheet, column)
+    def _add(self, column: str, sheet: Sheet, clips: Clips, people: bool) -> None:
+        codes, names = sheet.coded(column, _EMPTY)
         number = _fraction(names)
         if number is not None:
             raise DataError(f"{sheet.path}: column {column} has {number}, which is no label; leave it out of --tracks")
-        apart = any(_differ(codes[rows], timing.place) for rows, timing in clips)
+        apart = people and any(_differ(codes[rows], timing.place) for rows, timing in clips)
         self.apart[column] = self.apart.get(column, False) or apart
-
-
-def coded(sheet: Sheet, column: str) -> tuple[Codes, list[str]]:
-    """(rows,) number of the label of each row, -1 where it has none, and the labels."""
-    texts = sheet.texts(column)
-    names = [name for name in dict.fromkeys(texts) if name not in _EMPTY]
-    number = {name: n for n, name in enumerate(names)}
-    return np.array([number.get(text, -1) for text in texts], dtype=np.int64), names
 
 
 def _fraction(names: Iterable[str]) -> str | None:
     return next((name for name in names if re.fullmatch(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", name, re.IGNORECASE)), None)
 
 
-def _words(sheet: Sheet, column: str) -> bool:
-    first = next((text for text in sheet.texts(column) if text not in _EMPTY), "0")
-    with contextlib.suppress(ValueError):
-        float(first.replace(",", "."))
-        return False
-    return True
-
-
-def _along_time(sheet: Sheet, column: str, clips: Clips, *, lasting: bool = False) -> bool:
-    """Whether a column holds labels that change within a clip; ``lasting``: more seldom than every other row."""
-    codes, names = coded(sheet, column)
-    if not names or len(names) > MOST or _fraction(names) is not None:
+def _along_time(sheet: Sheet, column: str, clips: Clips, *, words: bool = False) -> bool:
+    """Whether a column holds labels that change within a clip; ``words``: no numbers, and seldom enough to last."""
+    codes, names = sheet.coded(column, _EMPTY)
+    if not 0 < len(names) <= MOST or _fraction(names) is not None or (words and _number(names[0])):
         return False
     changes = [int((np.diff(codes[rows]) != 0).sum()) for rows, _ in clips]
-    return any(changes) and not (lasting and 2 * sum(changes) > len(codes))
+    return any(changes) and not (words and 2 * sum(changes) > len(codes))
+
+
+def _number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        float(text.replace(",", "."))
+        return True
+    return False
 
 
 def _differ(codes: Codes, place: npt.NDArray[np.int64]) -> bool:
     """Whether rows of one frame have different labels."""
     filled = codes >= 0
-    pairs = np.unique(np.stack([place[filled], codes[filled]]), axis=1)
-    return bool(len(np.unique(pairs[0])) < pairs.shape[1])
+    pairs = np.unique(place[filled] * (int(codes.max(initial=0)) + 1) + codes[filled])
+    return len(np.unique(place[filled])) < len(pairs)
 
 
 def tracks(
@@ -135,7 +127,7 @@ def tracks(
     """
     found: dict[str, list[str | None]] = {}
     for column in (c for c in columns if c in sheet.header):
-        codes, names = coded(sheet, column)
+        codes, names = sheet.coded(column, _EMPTY)
         people = np.array([person[row] for row in rows.tolist()]) if columns[column] else np.zeros(len(rows), "U1")
         for who in dict.fromkeys(people.tolist()):
             own = people == who

@@ -90,6 +90,14 @@ class Sheet:
         """Cells of a column, without blanks around them."""
         return [from_cell(text) for text in self._frame[column].str.strip_chars().to_list()]
 
+    def coded(self, column: str, empty: Sequence[str] = ("",)) -> tuple[npt.NDArray[np.int64], list[str]]:
+        """(rows,) number of the cell of each row, -1 where it is ``empty``, and the different cells of a column."""
+        cells = self._frame[column].str.strip_chars()
+        texts = cells.unique(maintain_order=True).to_list()
+        number = {text: n for n, text in enumerate(dict.fromkeys(from_cell(t) for t in texts if t not in empty))}
+        codes = [number.get(from_cell(text), -1) for text in texts]
+        return cells.replace_strict(texts, codes, return_dtype=pl.Int64).to_numpy(), list(number)
+
     def numbers(self, columns: Sequence[str], remedy: str = "") -> npt.NDArray[np.float64]:
         """(rows, columns) numbers; NaN for a cell that is empty or says that it is (:data:`ABSENT`).
 

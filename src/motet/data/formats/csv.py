@@ -165,7 +165,8 @@ class _Seen:
                 timings = {key: _timing(sheet, rows, declared, times) for key, rows in groups.items()}
                 used = used_columns(coordinates, declared, self.options)
                 free = [name for name in sheet.header if name not in used]
-                self.along.look(sheet, declared.get("label"), free, [(groups[k], t) for k, t in timings.items()])
+                clips = [(groups[k], t) for k, t in timings.items()]
+                self.along.look(sheet, declared.get("label"), free, clips, people="person" in declared)
         except DataError as error:
             self.reason = self.reason or error
             return
