@@ -29,7 +29,7 @@ def statistics(x: Tensor) -> Tensor:
         (B, P · V · (C + 1) · :data:`PER_SERIES`).
     """
     magnitude = torch.linalg.vector_norm(x, dim=4, keepdim=True)
-    series = torch.cat([x, magnitude], dim=4).flatten(2).transpose(1, 2)  # (B, channels, T)
+    series = torch.cat([x, magnitude], dim=4).flatten(2).transpose(1, 2).contiguous()  # (B, channels, T)
     mean = series.mean(dim=2)
     centred = series - mean[:, :, None]
     change = torch.diff(series, dim=2)

@@ -151,12 +151,13 @@ class Chain:
 
     def backward(self, filtered: Float, evidence: Float) -> Float:
         """(T, K) smoothed probabilities from filtered ones."""
-        weight = np.exp(evidence - evidence.max(axis=1, keepdims=True))[:, self.owner]
-        after = np.ones((len(filtered), len(self.owner)))
-        for t in range(len(filtered) - 1, 0, -1):
-            own = np.dot(self.matrix, weight[t] * after[t], out=after[t - 1])
-            own /= np.maximum.reduce(own) + _TINY
-        found = np.add.reduceat(filtered * after, self.first, axis=1)
+        joint: Float = np.exp(evidence - evidence.max(axis=1, keepdims=True))[:, self.owner]  # then smoothed in place
+        after = np.ones(len(self.owner))
+        for t in range(len(filtered) - 1, -1, -1):
+            before = self.matrix @ (joint[t] * after)
+            np.multiply(filtered[t], after, out=joint[t])
+            after = before / (np.maximum.reduce(before) + _TINY)
+        found = np.add.reduceat(joint, self.first, axis=1)
         return np.asarray(found / (found.sum(axis=1, keepdims=True) + _TINY))
 
     def decode(self, probabilities: npt.NDArray[Any]) -> Integers:
@@ -167,12 +168,13 @@ class Chain:
         with np.errstate(divide="ignore"):
             moves, best = np.log(self.matrix), np.log(self.initial) + evidence[0]
         moves, scores = np.ascontiguousarray(moves.T), np.empty_like(moves)
-        came = np.zeros(evidence.shape, dtype=np.int64)
+        came = np.zeros(evidence.shape, dtype=np.int16)
         for t in range(1, len(evidence)):
-            np.add(moves, best, out=scores).argmax(axis=1, out=came[t])
+            came[t] = np.add(moves, best, out=scores).argmax(axis=1)
             best = np.maximum.reduce(scores, axis=1)
             best += evidence[t]
-        path = [int(best.argmax())]
-        for before in came[:0:-1].tolist():
-            path.append(before[path[-1]])
-        return np.asarray(self.owner[path[::-1]])
+        path = np.empty(len(evidence), dtype=np.int64)
+        path[-1] = int(best.argmax())
+        for t in range(len(evidence) - 1, 0, -1):
+            path[t - 1] = came[t, path[t]]
+        return np.asarray(self.owner[path])
