@@ -20,6 +20,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.simulate import simulate
 from motet.encoders import TCN
+from motet.engine.hub import FOLDER, called
 from motet.methods import recipes, rocket
 from motet.methods.frames import _between
 from motet.methods.model import Model
@@ -153,6 +154,18 @@ def test_a_training_starts_from_wrist(watch: MotionArchive, tmp_path: Path) -> N
 def test_wrist_refuses_a_body(kinect: MotionArchive) -> None:
     with pytest.raises(ConfigError, match=r"holds kinect-v2 with .*the model reads inertial with 3; body reads bodies"):
         motet.load("wrist").transform(kinect)
+    with pytest.raises(ConfigError, match=r"; body reads bodies in 3D; --start none trains new encoders$"):
+        Start.open("wrist").check(kinect)
+
+
+def test_weights_of_the_package_go_by_their_name(kinect: MotionArchive, watch: MotionArchive, tmp_path: Path) -> None:
+    assert called(FOLDER / "body") == "body"
+    assert called(tmp_path / "body") == str(tmp_path / "body")
+    with pytest.raises(RunError, match=r"^body holds weights without their recordings"):
+        motet.evaluate.run("body", ["knn"], progress=False)
+    for archive, model in ((watch, "body"), (kinect, "wrist")):  # transfer does not convert these either
+        with pytest.raises(ConfigError, match=r"of any kind$"):
+            motet.evaluate.run(model, ["knn"], data=archive, progress=False)
 
 
 def test_random_convolutions_without_a_training(kinect: MotionArchive) -> None:

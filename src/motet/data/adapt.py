@@ -18,6 +18,8 @@ from motet.data.inertial import Inertial
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
+ANYTHING = "; rocket in its place reads recordings of any kind"
+"""how the refusal of recordings by weights ends"""
 
 
 class Layout(Protocol):
@@ -47,7 +49,7 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
             f"{archive.path} holds {archive.skeleton.name} with {counted(len(archive.channels), 'coordinate')} "
             f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"
             + (other if archive.skeleton.kind != layout.skeleton.kind else "")
-            + "; rocket in its place reads recordings of any kind"
+            + ANYTHING
         )
     if not same_layout(archive.skeleton, layout.skeleton):
         zeros = np.zeros((1, 1, len(archive.skeleton), layout.channels), np.float32)

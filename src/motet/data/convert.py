@@ -143,7 +143,7 @@ def convert(frames: Float, source: Skeleton, target: Skeleton) -> Float:
     if missing:
         raise ConfigError(
             f"{source.name!r} cannot be converted to {target.name!r}: {', '.join(missing)} cannot be derived from "
-            f"its joints; choose a target among whose joints they are not"
+            f"its joints; those that are there by other names, give canonical names in a layout of your own"
         )
     out = np.empty((*frames.shape[:-2], len(target), frames.shape[-1]), dtype=frames.dtype)
     for index, name in enumerate(target.canonical):

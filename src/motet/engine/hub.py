@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from motet.core.errors import RunError
+from motet.core.text import in_line
 
 FILES = ("*.json", "*.safetensors", "README.md")
 """what a folder of weights holds, whatever verb trained them; patterns"""
@@ -24,6 +25,11 @@ def shipped() -> list[str]:
 def is_shipped(name: str | Path) -> bool:
     """Whether a name is that of weights that come with the package; a run or weights of that name here come first."""
     return str(name) in shipped() and not (Path(name) / "config.json").exists()
+
+
+def called(path: Path) -> str:
+    """How a run or weights are named in a command: by their path, those of the package by their name."""
+    return path.name if path.resolve().parent == FOLDER.resolve() else str(path)
 
 
 def found(name: str | Path) -> Path:
@@ -63,6 +69,6 @@ def fetch(name: str) -> Path:
         folder = snapshot_download(identifier, revision=revision or None, allow_patterns=list(FILES))
     except Exception as error:
         raise RunError(
-            f"{name} is not a run directory, and as a hub id it cannot be had ({type(error).__name__}: {error})"
+            f"{name} is not a run directory here; as a hub id it cannot be had: {in_line(error, 120)}"
         ) from error
     return Path(folder)

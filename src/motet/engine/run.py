@@ -41,6 +41,7 @@ from motet.core.workers import first_process
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
 from motet.engine.forms import MetricsLine
+from motet.engine.hub import called
 from motet.engine.identity import changes, unpacked
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ class Run:
         if path is None and "sets" in self.config:
             raise RunError(f"{self.path} was trained on several archives; name one by --data")
         if path is None and not data["path"]:
-            raise RunError(f"{self.path} holds weights without their recordings; name an archive by --data")
+            raise RunError(f"{called(self.path)} holds weights without their recordings; name an archive by --data")
         archive = MotionArchive.open(self.data if path is None else path)
         differ = changes(data, archive) if path is None else []
         if differ:

@@ -35,6 +35,7 @@ import numpy.typing as npt
 
 from motet.core.files import written
 from motet.core.text import counted
+from motet.engine.hub import called
 from motet.engine.table import Row, percent
 
 Integers = npt.NDArray[np.int64]
@@ -97,7 +98,7 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
     """The table, and above it what one has to know to read and to repeat it."""
     archive, split = evaluation["archive"], evaluation["split"]
     simulated = ", **simulated: no person was recorded**" if archive["simulated"] else ""
-    runs = ", ".join(f"`{r['path']}` ({r['recipe']}, seed {r['seed']})" for r in evaluation["runs"])
+    runs = ", ".join(f"`{called(Path(r['path']))}` ({r['recipe']}, seed {r['seed']})" for r in evaluation["runs"])
     hardware = evaluation["hardware"]
     machine = f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}" + (
         f", {hardware['gpu']}" if hardware["gpu"] else ""

@@ -24,12 +24,13 @@ from motet.core.environment import hardware
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import written
 from motet.core.text import pasted
+from motet.data.adapt import check_adaptable
 from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
 from motet.data.splits import split as split_archive
 from motet.engine import hub
-from motet.engine.hub import FOLDER
+from motet.engine.hub import FOLDER, called
 from motet.engine.run import Run, collect
 from motet.evaluate import given, stored
 from motet.evaluate.advice import advice
@@ -324,9 +325,10 @@ def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -
     try:
         model.check(archive)
     except ConfigError as error:
+        check_adaptable(archive, model)  # what cannot be converted is refused without the hint
         raise ConfigError(
-            f"{error}. Transfer converts them: motet evaluate {pasted(run.path)} --protocols transfer --transfer.data "
-            f"{pasted(archive.path)}"
+            f"{error}. Transfer converts them: motet evaluate {pasted(called(run.path))} --protocols transfer "
+            f"--transfer.data {pasted(archive.path)}"
         ) from None
     return archive, []
 
@@ -436,7 +438,7 @@ def _words(
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
     words += ["--without-copies"] if without_copies else []
-    return shlex.join(["motet", "evaluate", *(str(r.path) for r in runs)]), shlex.join(words)
+    return shlex.join(["motet", "evaluate", *(called(r.path) for r in runs)]), shlex.join(words)
 
 
 def _changed(module: ModuleType, values: Any) -> dict[str, Any]:

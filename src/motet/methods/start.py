@@ -10,6 +10,7 @@ from typing import Any
 
 from motet.core.errors import ConfigError
 from motet.core.text import pasted
+from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
 from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
@@ -97,8 +98,8 @@ class Start:
         try:
             self.model.check(archive)
         except ConfigError as error:
-            said = f"--start {pasted(self.name)}: {error}; leave --start out to train new encoders"
-            raise ConfigError(said) from error
+            said = str(error).removesuffix(ANYTHING)  # which has no weights to start from
+            raise ConfigError(f"--start {pasted(self.name)}: {said}; --start {FRESH} trains new encoders") from error
 
     def fitted(self, recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
         """The recipe with the encoder, preprocessing and frames of the start, and what it keeps at the end.
