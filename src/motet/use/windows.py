@@ -117,11 +117,11 @@ class Rocket:
             weights -= weights.mean(axis=0)
             picked = random.choice(x.shape[1], size=weights.shape[1], replace=False)
             dilation = int(2 ** random.uniform(0, np.log2(most + 1)))
-            response = np.zeros(len(x))
+            own, response = x[:, picked], np.zeros(len(x))
             for tap, weight in enumerate(weights):
                 shift = (tap - 3) * dilation
                 index = np.clip(np.arange(len(x)) + shift, 0, len(x) - 1)
-                response += x[index][:, picked] @ weight
+                response += own[index] @ weight
             positive = _window(_sums((response > 0)[:, None].astype(np.float64)), at, width)
             strength = _window(_sums(np.abs(response)[:, None]), at, width)
             found[:, 2 * kernel], found[:, 2 * kernel + 1] = positive[:, 0], strength[:, 0]
