@@ -231,6 +231,7 @@ def augmented_views(
     frames: int,
     views: int = 2,
     keys: Tensor | None = None,
+    second: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Random crop, resize and augmentation of each clip, independently for each view.
 
@@ -246,6 +247,7 @@ def augmented_views(
         views: number of views.
         keys: (B,) int64 that the draws are keyed by; the ids by default. Recordings of one performance by two sensors
             are cropped in the same way when they have the same.
+        second: (B,) rows of the clips that the second views are cut from; the same by default.
 
     Returns:
         ``views`` tensors (B, frames, P, V, C) float32 on the device of the store.
@@ -253,14 +255,15 @@ def augmented_views(
     rows = (ids if keys is None else keys).to(store.device).repeat(views)
     view = torch.arange(views, device=store.device).repeat_interleave(len(ids))
     keyed = CounterRNG(seed, epoch, rows, view)
+    clips = ids.repeat(views) if second is None else torch.cat([ids, second, ids.repeat(views - 2)])
     start, length = random_crop(
         keyed,
-        store.lengths_of(ids).repeat(views),
+        store.lengths_of(clips),
         minimum_ratio=options.crop_minimum,
         frames=frames,
         shortest=options.crop_frames,
     )
-    windows = store.windows(ids.repeat(views), start, length, frames)
+    windows = store.windows(clips, start, length, frames)
     return augment(windows, keyed, options, store.skeleton).chunk(views)
 
 

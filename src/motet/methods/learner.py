@@ -28,6 +28,7 @@ from motet.engine.monitor import online_knn, spread
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
 from motet.methods.base import Clips, Layout, Streams
+from motet.methods.classes import Classes
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
@@ -103,6 +104,9 @@ class Pretraining(Learner):
         self.network.to(device)
         self.sets = sets
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
+        if recipe.class_views and recipe.method.clips < 2:
+            raise ConfigError(f"{recipe.method.title} sees one view of a clip; leave --class-views out")
+        self.classes = Classes(self.store, recipe.class_views, recipe.seed) if recipe.class_views else None
         if recipe.whiten:
             check_actors(recipe.whiten_by, recipe.preprocess, archive.skeleton)
         steps = sum(self._shares()) // recipe.batch_size
@@ -123,6 +127,8 @@ class Pretraining(Learner):
 
     def _check_sensors(self) -> None:
         recipe, gaps = self.recipe, [name for name, feed in self.feeds.items() if feed.gaps]
+        if self.feeds and recipe.class_views:
+            raise ConfigError("views of other clips are of one sensor; leave --class-views out, or other sensors")
         if self.feeds and recipe.method.clips > 2:
             raise ConfigError(f"{recipe.method.title} distorts skeletons; streams of other sensors need another recipe")
         if not gaps:
@@ -200,10 +206,12 @@ class Pretraining(Learner):
             epoch=epoch,
             frames=recipe.frames,
             views=recipe.method.clips,
+            second=None if self.classes is None else self.classes.others(ids, epoch),
         )
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        losses = self.network.losses(batch.clips, batch.epoch, batch.present, batch.ids)
+        owners = batch.ids if self.classes is None else self.classes.of(batch.ids)
+        losses = self.network.losses(batch.clips, batch.epoch, batch.present, owners)
         self.observed = self.network.observed
         return losses
 

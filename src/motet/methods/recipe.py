@@ -42,6 +42,9 @@ class Recipe(Options):
     keep_start: Fraction = 0.0
     """share of the start in the weights that are kept, where a training starts from a run or from weights: each number
     is (1 − share)·trained + share·start. By default what the recipe of the start says."""
+    class_views: Fraction = 0.0
+    """share of the clips whose second view is cut from another clip of their class, whose keys are no negatives then.
+    It uses labels: the weights of the package were trained so on simulated actors, whose actions cost nothing."""
     frames: Frames = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     encode_frames: Frames | None = None

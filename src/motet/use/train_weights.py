@@ -34,7 +34,7 @@ class Plan:
     invented: int = 0
 
 
-PLANS = {"body": Plan("cmd/body", LAYOUT), "wrist": Plan("cmd/wrist", inertial.LAYOUT)}
+PLANS = {"body": Plan("cmd/body", LAYOUT, invented=168), "wrist": Plan("cmd/wrist", inertial.LAYOUT)}
 
 
 def train_weights(

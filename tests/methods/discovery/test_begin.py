@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from torch.nn.functional import normalize
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery.clusters import means, principal
 from motet.methods.discovery.methods import codt
-from motet.methods.discovery.methods.ocm import Transported
+from motet.methods.discovery.methods.ocm import Transported, scatter
 from motet.methods.discovery.settings import SETTINGS, Settings
 
 
@@ -51,6 +54,40 @@ def test_clusters_begin_at_the_wanted_sizes(rounds: int, shares: tuple[float, ..
     assert apart[0] <= 3 < apart[1]
     assert torch.allclose(made[0].centres, means(normalize(x, dim=1), made[0].assignment, 3))
     assert labelling.scalings == [None, None]  # the first step's transport starts from nothing
+
+
+@pytest.mark.parametrize("few", [12, 40])
+def test_sizes_are_those_of_k_means_where_equal_ones_cost_too_much(few: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    axes = torch.eye(3).repeat_interleave(torch.tensor([40, few, 40]), dim=0)
+    x = axes + 0.15 * torch.randn(len(axes), 3, generator=generator)
+    options = codt.Options(start_rounds=20, equal_cost=0.05)
+    labelling = Transported(options, Settings(method=options, clusters=3), ())  # type: ignore[arg-type]
+    made = labelling.clusterings([x, x], 3, restarts=5)[1]
+    equal = Transported(replace(options, equal_cost=0.0), labelling.settings, ())  # type: ignore[arg-type]
+    plain = spherical_kmeans(x, 3, restarts=5)
+    logits = 10 * normalize(x, dim=1) @ plain.centres.T
+    sizes = labelling.transport(1, logits).labels().bincount(minlength=3)
+    if few == 40:
+        assert labelling.found == [None, None]
+        assert labelling.says == ""
+        assert torch.equal(made.assignment, equal.clusterings([x, x], 3, restarts=5)[1].assignment)
+        return
+    assert torch.equal(made.assignment, plain.assignment)
+    assert abs(sizes - plain.assignment.bincount()).max() <= 3
+    assert abs(equal.transport(1, logits).labels().bincount() - plain.assignment.bincount()).max() > 10
+    assert "B0 and B1 keeps those of k-means; --equal-cost 0" in labelling.says
+    again = Transported(options, labelling.settings, ())  # type: ignore[arg-type]
+    again.pair = (SimpleNamespace(bank=x), SimpleNamespace(bank=x))  # type: ignore[assignment]
+    again.restore(labelling.state())
+    assert torch.equal(again.transport(1, logits).labels(), labelling.transport(1, logits).labels())
+
+
+def test_scatter_of_clusters() -> None:
+    unit = normalize(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), dim=1)
+    found = spherical_kmeans(unit, 1)
+    centre = np.array([2.0, 1.0]) / 5**0.5
+    assert scatter(unit, found) == pytest.approx(np.mean([1 - centre[0], 1 - centre[1], 1 - centre[0]]))
 
 
 def test_the_published_start_is_as_it_was() -> None:

@@ -214,7 +214,8 @@ _SMALL: dict[str, Any] = {
 }
 SETTINGS: dict[str, Settings] = {
     # both branches start from the weights of the package, clusters from k-means of their features, brought to equal
-    # sizes; a few steps at a small rate refine them, because pretraining on a few hundred clips makes features worse
+    # sizes where that costs little; a few steps at a small rate refine them, because pretraining on a few hundred clips
+    # makes features worse
     "body": Settings(
         **_SMALL | {"frames": 48},
         name="body",
@@ -229,7 +230,7 @@ SETTINGS: dict[str, Settings] = {
         finetune_lr=1e-4,
         kmeans_restarts=50,
         kmeans_components=20,
-        method=codt.Options(start_rounds=20),
+        method=codt.Options(start_rounds=20, equal_cost=0.05),
     ),
     "paper": Settings(),
     # hundreds of clips instead of tens of thousands: a light encoder, teachers that keep up, changes of body size, a

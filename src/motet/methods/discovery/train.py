@@ -148,6 +148,8 @@ class Discovering(Learner):
             self.say(str(self.estimated["says"]))
         self.pretrained = from_first(self.scores)
         initialise(self.discovery, clips.target, clips.train, self.clusters)
+        if self.discovery.labelling.says:
+            self.say(self.discovery.labelling.says)
         self._train_classifiers()
         self.initialised += 1
 

@@ -14,7 +14,8 @@ BODY: dict[str, Any] = {
     "whiten": 0.3,
     "whiten_by": "actor",
     "keep_start": 0.5,
-    "steps": 450,
+    "class_views": 0.5,
+    "steps": 1200,
     "width": 96,
 }
 WRIST: dict[str, Any] = {

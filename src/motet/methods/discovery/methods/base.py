@@ -79,7 +79,12 @@ class Labelling(nn.Module):
         options: of the method.
         settings: all options of the discovery.
         pair: branches B0 and B1; not submodules.
+
+    Attributes:
+        says: one line about the clusters that it begins with, if there is something to say.
     """
+
+    says = ""
 
     def __init__(self, options: Any, settings: Settings, pair: tuple[Branch, Branch]) -> None:
         super().__init__()

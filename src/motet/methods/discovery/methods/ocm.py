@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.functional import normalize
 
 from motet.core.errors import ConfigError
-from motet.core.options import Bounds, Count, Natural, Positive
+from motet.core.options import Bounds, Count, Natural, NotNegative, Positive
 from motet.losses import balanced_assignment
 from motet.losses.clustering import Plan
 from motet.memory.kmeans import Clustering
@@ -56,6 +56,9 @@ class Options(Method):
     """balanced: the cheapest labels with exactly the wanted sizes."""
     start_rounds: Natural = 0
     """rounds in which the clusters of k-means take the wanted sizes before the classifiers start at their centres."""
+    equal_cost: NotNegative = 0.0
+    """how much more clusters of equal size may scatter than those of k-means, as a share: beyond it classes seem
+    to differ in size, and the sizes that k-means finds are the wanted ones. 0: sizes are equal whatever they cost."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,6 +82,7 @@ class Transported(Labelling):
     Attributes:
         scalings: warm starts of the two plans, None before the first.
         order: clusters from the largest wanted share to the smallest, where shares are given.
+        found: (K,) clips of each cluster of k-means, by branch, where equal sizes would cost too much.
         goes_on: whether a plan resembles the one before, so that a few iterations from its scalings are enough.
     """
 
@@ -89,14 +93,16 @@ class Transported(Labelling):
         super().__init__(options, settings, pair)
         self.scalings: list[Tensor | None] = [None, None]
         self.order: list[Tensor | None] = [None, None]
+        self.found: list[Tensor | None] = [None, None]
 
     def state(self) -> dict[str, Any]:
-        return {"scalings": list(self.scalings), "order": list(self.order)}
+        return {"scalings": list(self.scalings), "order": list(self.order), "found": list(self.found)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         # "prices" in checkpoints of earlier releases
         self.scalings = [self.moved(x) for x in state.get("scalings", state.get("prices"))]
         self.order = [self.moved(x) for x in state["order"]]
+        self.found = [self.moved(x) for x in state.get("found", (None, None))]
 
     def terms(self, step: Step) -> Mapping[str, Tensor]:
         return self.labelled(self.logits(step.features), self.labels_of(step.batch.places))
@@ -114,8 +120,17 @@ class Transported(Labelling):
         }
 
     def clusterings(self, pair: Sequence[Tensor], clusters: int, **options: Any) -> list[Clustering]:
-        made = super().clusterings(pair, clusters, **options)
-        return [self._sized(b, normalize(x, dim=1), found) for b, (x, found) in enumerate(zip(pair, made, strict=True))]
+        made, limit = super().clusterings(pair, clusters, **options), self.options.equal_cost
+        for branch, x in enumerate(pair):
+            unit, plain = normalize(x, dim=1), made[branch]
+            made[branch] = self._sized(branch, unit, plain)
+            if limit and not self.options.shares and scatter(unit, made[branch]) > (1 + limit) * scatter(unit, plain):
+                self.found[branch] = torch.bincount(plain.assignment, minlength=clusters)
+                made[branch] = plain
+        kept = " and ".join(f"B{b}" for b, sizes in enumerate(self.found) if sizes is not None)
+        if kept:
+            self.says = f"classes seem to differ in size: {kept} keeps those of k-means; --equal-cost 0 makes all equal"
+        return made
 
     def _sized(self, branch: int, unit: Tensor, found: Clustering) -> Clustering:
         """Clusters that transport and means of their members, in turn, bring to the wanted sizes."""
@@ -150,6 +165,9 @@ class Transported(Labelling):
             wanted = torch.tensor(sorted(options.shares, reverse=True)).to(logits)
             marginals = torch.empty_like(wanted)
             marginals[order] = wanted / wanted.sum()
+        elif (sizes := self.found[branch]) is not None:
+            sizes = sizes.clamp_min(1)
+            marginals = (sizes / sizes.sum()).to(logits)
         return balanced_assignment(
             logits,
             power=options.power,
@@ -173,15 +191,22 @@ class Transported(Labelling):
 
     def _sizes(self, branch: int, found: Plan) -> list[int] | None:
         """Whole numbers of clips by cluster that add up to N, from the wanted shares."""
-        order = self.order[branch]
+        order, sizes = self.order[branch], self.found[branch]
         if order is None:
-            return None
+            return None if sizes is None else sizes.tolist()
         count = len(found.logits)
         wanted = sorted(self.options.shares, reverse=True)
         # differences of rounded cumulated shares: each is off by less than one clip, their sum by none
         edges = [round(count * sum(wanted[: i + 1]) / sum(wanted)) for i in range(len(wanted))]
-        sizes = [b - a for a, b in zip([0, *edges[:-1]], edges, strict=True)]
-        placed = [0] * len(sizes)
-        for size, cluster in zip(sizes, order.tolist(), strict=True):
+        whole = [b - a for a, b in zip([0, *edges[:-1]], edges, strict=True)]
+        placed = [0] * len(whole)
+        for size, cluster in zip(whole, order.tolist(), strict=True):
             placed[cluster] = size
         return placed
+
+
+def scatter(unit: Tensor, found: Clustering) -> float:
+    """Mean of 1 − cosine of (N, F) unit rows and the mean direction of their cluster."""
+    member = functional.one_hot(found.assignment, len(found.centres)).to(unit)
+    centres = normalize(member.T @ unit, dim=1)
+    return float((1 - (unit * centres[found.assignment]).sum(dim=1)).mean())
