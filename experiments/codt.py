@@ -14,7 +14,8 @@ from experiments.sets import KEPT, imbalanced
 from motet.data import edit
 from motet.data.archive import MotionArchive
 from motet.methods import discovery as discover
-from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS
+from motet.methods.discovery import baselines
+from motet.methods.discovery.baselines import RAW, UNTRAINED
 from motet.reproduce import Measure, Row, Steps, Table, Training
 from motet.reproduce.measures import CLUSTERS, clusters, estimated, sensor_purity
 from motet.reproduce.page import Found, Page, Part, means
@@ -87,6 +88,7 @@ def number_of_clusters(task: str) -> Part:
     return part(task, "number", f"The number of clusters: {task}, {TASKS[task].clusters} classes", measures, rows)
 
 
+WEIGHTS = baselines.WEIGHTS + baselines.BODY
 ITSELF = {"recipe": ""}  # what the verb takes without one
 
 

@@ -391,10 +391,10 @@ class Model(Face):
             if run.split
             else "unknown clips"
         )
+        labels = "with second views by class" if recipe.class_views else "without labels"
         return Card(
             f"{recipe.recipe} on {self.skeleton.name}",
-            f"Encoders of {', '.join(recipe.streams)}, trained without labels by `{recipe.recipe}` of motet "
-            f"{__version__}.",
+            f"Encoders of {', '.join(recipe.streams)}, trained {labels} by `{recipe.recipe}` of motet {__version__}.",
             [
                 ("trained on", f"{trained}{simulated}"),
                 ("terms of the recordings", data.get("licence", "unknown")),

@@ -17,6 +17,8 @@ from motet.use.weights import save_weights
 
 LICENCE = "apache-2.0"
 LAYOUT = "shared-15"
+CLIPS_EACH = 10
+"""of an action at least, or fewer are invented"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def train_weights(
 def _recorded(plan: Plan, place: Path, **options: Any) -> None:
     """Simulate the recordings of a plan."""
     worn = plan.layout == inertial.LAYOUT
-    options |= {"actions": len(SOLO), "invented": plan.invented, "overwrite": True, "dtype": "float16"}
+    invented = min(plan.invented, max(0, options["clips"] // CLIPS_EACH - len(SOLO)))
+    options |= {"actions": len(SOLO), "invented": invented, "overwrite": True, "dtype": "float16"}
     films = place.with_name("films") if worn else place
     simulate(films, layout=LAYOUT if worn else plan.layout, imu=worn, **options)
     if worn:
