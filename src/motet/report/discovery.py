@@ -16,7 +16,7 @@ from motet.core.errors import RunError
 from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.methods.discovery.data import EVERY
-from motet.methods.discovery.describe import class_word, figure, likeness
+from motet.methods.discovery.describe import beginning, class_word, figure, likeness
 from motet.methods.discovery.names import read_names
 from motet.methods.discovery.scores import METRICS
 from motet.methods.discovery.stored import read_clusters, read_config, read_result
@@ -267,7 +267,7 @@ def _scores(result: Mapping[str, Any]) -> str:
         return ""
     head = "".join(f'<th class="num" title="{escape(SCORES[m][1])}">{escape(SCORES[m][0])}</th>' for m in METRICS)
     body = ""
-    stages = (("after pretraining", result["pretrained"]), ("at the end", result["rows"]))
+    stages = ((beginning(result), result["pretrained"]), ("at the end", result["rows"]))
     for stage, rows in (
         *stages,
         ("no discovery", result.get("baselines", ())),

@@ -77,5 +77,8 @@ def test_a_discovery_shows_them(small_archive: MotionArchive, tmp_path: Path) ->
     assert [row["features"] for row in found["baselines"]] == [RAW, UNTRAINED]
     text = report(found)
     assert f"| none: {RAW} | kmeans | " in text
+    assert "| B0 | after pretraining: kmeans | " in text
+    started = {**found, "settings": {**found["settings"], "epochs": 0}}  # from weights there is no pretraining
+    assert "| B0 | before fine-tuning: kmeans | " in report(started)
     assert found["warning"] == verdict(found["rows"], found["baselines"])
     assert (f"**{found['warning']}**" in text) == bool(found["warning"])

@@ -72,6 +72,9 @@ def test_no_common_joint_is_refused() -> None:
         common_skeleton(odd, layouts.get("kinect-v2"))
     with pytest.raises(ConfigError, match=r"is a hand and .* a body"):
         common_skeleton(layouts.get("hand-22"), layouts.get("kinect-v2"))
+    worn = Skeleton("worn", ("acc",), (-1,), kind="sensor")
+    with pytest.raises(ConfigError, match=r"share no joint.*; accelerometers and gyroscopes .* --start wrist$"):
+        common_skeleton(worn, layouts.get("imu-2"))
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -125,6 +125,11 @@ def class_word(name: str) -> str:
     return f"class {name}:" if name.isdecimal() else name
 
 
+def beginning(result: Mapping[str, Any]) -> str:
+    """When the first scores were taken: a discovery that starts from weights has no pretraining."""
+    return "after pretraining" if result["settings"]["epochs"] else "before fine-tuning"
+
+
 def report(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     target, k = result["target"], result["k"]
@@ -140,7 +145,7 @@ def report(result: dict[str, Any]) -> str:
         lines += ["Simulated recordings are among the data.", ""]
     if result["rows"]:
         lines += ["| branch | clusters by | purity | Hungarian accuracy | NMI | ARI |", "|---|---|---|---|---|---|"]
-        for stage, rows in (("after pretraining: ", result["pretrained"]), ("", result["rows"])):
+        for stage, rows in ((f"{beginning(result)}: ", result["pretrained"]), ("", result["rows"])):
             for row in rows:
                 values = " | ".join(f"{round(100 * row[m], 1) + 0.0:.1f}" for m in METRICS)
                 lines.append(f"| {row['branch']} | {stage}{row['by']} | {values} |")

@@ -51,9 +51,10 @@ def common_skeleton(source: Skeleton, target: Skeleton) -> Skeleton:
     else:
         base, names = target, shared_joints(target, source)
     if not names:
+        worn = "; accelerometers and gyroscopes of any names meet by --start wrist" if target.kind == "sensor" else ""
         raise ConfigError(
             f"{source.name!r} and {target.name!r} share no joint: the source has {', '.join(source.canonical)}, the "
-            f"target {', '.join(target.canonical)}; give their joints canonical names (see the page on layouts)"
+            f"target {', '.join(target.canonical)}; give their joints canonical names (see the page on layouts){worn}"
         )
     return _restricted(base, names)
 
