@@ -304,17 +304,20 @@ def _draw_stratified(labels: npt.NDArray[np.int64], fraction: float, rng: np.ran
 def _by_column(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
     column, _, sides = rest.partition("=")
     wanted = [v.strip() for v in sides.split(",")]
-    if len(wanted) != 2 or not all(wanted):
-        raise ConfigError(f"split rule {pasted(rule)}: write it as column:NAME=TRAIN,TEST")
     if column not in archive.clips.columns:
         raise ConfigError(
             f"split rule {pasted(rule)}: {archive.path} has no column {column!r}; "
             f"it has {', '.join(archive.clips.columns)}"
         )
     values = np.array([str(v) for v in archive.clips[column]])
+    found = ", ".join(sorted(set(values.tolist()))[:20])
+    if len(wanted) != 2 or not all(wanted):
+        raise ConfigError(
+            f"split rule {pasted(rule)}: write it as column:NAME=TRAIN,TEST; column {column!r} of {archive.path} says "
+            f"{found}"
+        )
     for value in wanted:
         if value not in values:
-            found = ", ".join(sorted(set(values.tolist()))[:20])
             raise ConfigError(
                 f"split rule {pasted(rule)}: column {column!r} of {archive.path} never says {value!r}, but {found}"
             )
