@@ -35,7 +35,8 @@ class Classes:
 
     def of(self, ids: Tensor) -> Tensor:
         """(B,) archive rows → (B,) int64 numbers of their classes."""
-        return self.of_place[self.store.positions(ids)].to(ids.device)
+        found: Tensor = self.of_place[self.store.positions(ids)]
+        return found.to(ids.device)
 
     def others(self, ids: Tensor, epoch: int) -> Tensor:
         """(B,) archive rows → (B,) rows of the clips that the second views are cut from.
