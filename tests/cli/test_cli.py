@@ -114,6 +114,10 @@ def test_the_whole_way(small_archive: MotionArchive, tmp_path: Path, capsys: Cap
     assert "| linear-cached" not in said  # not asked for, kept in the file
     assert "rows of single streams and linear-cached, evaluated before" in said
     assert "linear-cached" in (run / "evaluation.md").read_text()
+    assert cli.main(["evaluate", str(run), "--protocols", "linear-cached", "knn", options[0]]) == 0
+    said = capsys.readouterr().out
+    assert said.index("| linear-cached") < said.index("| knn ")  # as asked, not as first evaluated
+    assert "--protocols linear-cached knn" in said
 
     assert cli.main(["embed", str(run), data, "--out", str(tmp_path / "f.npz")]) == 0
     with np.load(tmp_path / "f.npz") as found:

@@ -141,18 +141,20 @@ def _facts_as_notes(names: Sequence[str]) -> Iterator[None]:
 
 
 def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
-    """What the terminal shows: protocols that were asked for, of each the rows of all streams together."""
+    """What the terminal shows: protocols as they were asked for, of each the rows of all streams together."""
     from motet.evaluate.stored import Entry, command
 
-    kept = [entry for entry in found["protocols"] if entry["name"] in protocols]
-    entries = [Entry(**{**entry, "command": tuple(entry["command"]), "rows": []}) for entry in kept]
+    entries, rows = {entry["name"]: entry for entry in found["protocols"]}, found["rows"]
+    names = [name for name in dict.fromkeys(protocols) if name in entries]
+    kept = [entries[name] for name in names]
+    done = [Entry(**{**entry, "command": tuple(entry["command"]), "rows": []}) for entry in kept]
     return {
         **found,
         "summary": "",  # comes last
         "protocols": kept,
-        "rows": [row for row in found["rows"] if row["protocol"] in protocols and _together(row, found["rows"])],
-        "command": command(entries),
-        "seconds": sum(entry.seconds for entry in entries),
+        "rows": [row for name in names for row in rows if row["protocol"] == name and _together(row, rows)],
+        "command": command(done),
+        "seconds": sum(entry.seconds for entry in done),
     }
 
 
