@@ -90,8 +90,27 @@ def assert_same(left: Any, right: Any, path: str = "") -> None:
 def test_few_steps_and_clips_left_out_are_told(clips: int, batch: int, told: str | None) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        _warn_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch}), clips)
+        _warn_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch}), clips, False)
     assert [str(w.message) for w in found] == ([told] if told else [])
+
+
+@pytest.mark.parametrize("given", [{}, {"batch_size": 32}])
+def test_batches_of_a_recipe_that_counts_steps_are_not_told(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, int]
+) -> None:
+    class Enough(Exception):
+        """Nothing need be trained."""
+
+    def enough(*_: Any) -> None:
+        raise Enough
+
+    monkeypatch.setattr("motet.methods.pretrain.described_views", enough)
+    recipe = recipes.get("cmd/small").with_options({"batch_size": 32})  # 48 clips, a third of them unused
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with pytest.raises(Enough):
+            pretrain(recipe, small_archive, tmp_path / "run", split="all", start="none", progress=False, **given)
+    assert any("unused in each" in str(w.message) for w in found) == bool(given)
 
 
 # three steps an epoch: at the end of the first, at the start of the second, both

@@ -122,8 +122,13 @@ FEW_STEPS = 4
 """steps an epoch below which a training is warned that its batches are large for its clips."""
 
 
-def _warn_left_out(recipe: Recipe, clips: int) -> None:
-    """Warn where epochs of few steps say how long it trains, or more than a quarter of the clips is left out."""
+def _warn_left_out(recipe: Recipe, clips: int, chosen: bool) -> None:
+    """Warn where epochs of few steps say how long it trains, or more than a quarter of the clips is left out.
+
+    Not of the batch of a recipe (``chosen``: it was given) that counts steps: each epoch leaves out other clips.
+    """
+    if recipe.steps and not chosen:
+        return
     batch = recipe.batch_size
     steps, left = divmod(clips, batch)
     if (steps >= FEW_STEPS or recipe.steps) and left <= clips / 4:
@@ -181,7 +186,8 @@ def pretrain(
     Run(Path(out)).check_free()
     with material(sources, begin, rule_wanted(recipe, options)) as (archive, sets):
         resolved, parts = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
-        _warn_left_out(resolved, len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights)))
+        drawn = len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights))
+        _warn_left_out(resolved, drawn, "batch_size" in options)
         if parts.warning:
             warnings.warn(parts.warning, MotetWarning, stacklevel=2)
         views = described_views(resolved, archive, parts)
