@@ -234,6 +234,19 @@ def test_no_such_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "choose from body, wrist" in capsys.readouterr().err
 
 
+def test_other_weights_of_the_name_than_a_run_began_at(
+    kinect: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"epochs": 1, "batch_size": 8, "progress": False, "start": "body"}
+    (run,) = train_seeds("moco", kinect, tmp_path / "runs", [1], **short)
+    train_seeds("moco", kinect, tmp_path / "runs", [1], **short)  # the same
+    monkeypatch.setattr(Start, "digest", "another")
+    with pytest.raises(RunError, match="it started from other weights body"):
+        train_seeds("moco", kinect, tmp_path / "runs", [1], **short)
+    with pytest.raises(RunError, match="began at other weights body than those that are there now; train again"):
+        Start.of_run(run)
+
+
 def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: MotionArchive, tmp_path: Path) -> None:
     short = {"epochs": 1, "batch_size": 8, "progress": False}
     with pytest.warns(MotetNote, match="starts from the weights body, .* --start none trains new encoders"):

@@ -51,7 +51,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             stated, facts = str(entry["digest"]), {str(k): str(v) for k, v in entry["facts"].items()}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RuntimeError("what it says of itself cannot be read") from error
-    right = _digest(tensors, facts) == stated if stated is not None else earlier in (None, _of_bytes(tensors))
+    right = _digest(tensors, facts) == stated if stated is not None else earlier in (None, digest_of_bytes(tensors))
     if not right:
         raise RuntimeError("its bytes are not those that were written")
     return tensors, facts
@@ -125,11 +125,11 @@ def _memory() -> int:
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
     sha = hashlib.sha256(repr(sorted(facts.items())).encode())
     sha.update(repr([(n, str(tensors[n].dtype), tuple(tensors[n].shape)) for n in sorted(tensors)]).encode())
-    sha.update(_of_bytes(tensors).encode())
+    sha.update(digest_of_bytes(tensors).encode())
     return sha.hexdigest()
 
 
-def _of_bytes(tensors: Mapping[str, Tensor]) -> str:
+def digest_of_bytes(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over names and bytes, the digest of earlier versions."""
     sha = hashlib.sha256()
     for name in sorted(tensors):

@@ -198,7 +198,7 @@ def pretrain(
             same_sides(parts, companion)
         resolved = fitted(resolved, found)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
-        facts = described(sources, archive, sets, parts) | ({} if begin is None else {"start": begin.place})
+        facts = described(sources, archive, sets, parts) | ({} if begin is None else begin.facts)
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
             facts["pair_by"] = list(pair_by)
@@ -307,7 +307,7 @@ def resume(
     given = {} if devices is None else {"devices": devices}
     recipe = as_started(run.recipe.with_options(given), given)
     sources = sources_of(run, data)
-    begin = Start.stored(run.config["start"]) if "start" in run.config else None
+    begin = Start.of_run(run)
     with material(sources, begin, run.recipe.split) as (archive, sets):
         parts = split(archive, run.split) if sets is None else sets.parts
         _check_sizes(recipe, len(parts.train))
@@ -396,5 +396,7 @@ def _check_same(
         differ.append(f"it was trained on {', '.join(k['path'] for k in kept)}, not on the clips of {named}")
     if run.config.get("start") != (None if begin is None else begin.place):
         differ.append(f"it started from {run.config.get('start', 'fresh encoders')}")
+    elif begin is not None and run.config.get("start_digest", begin.digest) != begin.digest:
+        differ.append(f"it started from other weights {begin.name}")
     if differ:
         raise RunError(f"{run.path} holds another training ({'; '.join(differ)}); choose another --out or remove it")

@@ -8,13 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, RunError
 from motet.core.text import pasted
 from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
 from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
 from motet.engine.options import Encoder
+from motet.engine.run import Run
+from motet.engine.tensors import digest_of_bytes
 from motet.methods.base import Streams
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe
@@ -59,6 +61,33 @@ class Start:
         if place in shipped():
             return cls(place, load(FOLDER / place, "cpu", ("pretrain",)), place)
         return cls.open(place)
+
+    @classmethod
+    def of_run(cls, run: Run) -> Start | None:
+        """What a run began at, to continue it.
+
+        Raises:
+            RunError: there are other weights of that name or in that place now.
+        """
+        if "start" not in run.config:
+            return None
+        found = cls.stored(run.config["start"])
+        if run.config.get("start_digest", found.digest) != found.digest:
+            raise RunError(
+                f"{run.path} began at other weights {pasted(found.name)} than those that are there now; train again, "
+                "or continue it with the version of motet that began it"
+            )
+        return found
+
+    @property
+    def digest(self) -> str:
+        """Of the encoders' weights."""
+        return digest_of_bytes(self.model.weights())
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a run remembers of it."""
+        return {"start": self.place, "start_digest": self.digest}
 
     @classmethod
     def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Start | None:
