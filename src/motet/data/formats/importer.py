@@ -137,14 +137,14 @@ def _copy(
 ) -> None:
     """Write what became of every unit; what cannot be used is added to ``skipped``, an error at the end if ``stop``."""
     task = bar.add_task("import", total=total)
-    for unit, outcome in outcomes:
-        notes.say(outcome.notes)
-        reasons = [outcome.reason] if outcome.reason else []
-        if not reasons and not (skipped and stop):  # then the others are only looked at
-            reasons = _write(writer, unit, outcome.clips)
-        skipped += [{"file": unit.name, "reason": printable(reason)} for reason in reasons]
-        bar.advance(task)
-    notes.rest()
+    with contextlib.closing(notes):
+        for unit, outcome in outcomes:
+            notes.keep(outcome.notes)
+            reasons = [outcome.reason] if outcome.reason else []
+            if not reasons and not (skipped and stop):  # then the others are only looked at
+                reasons = _write(writer, unit, outcome.clips)
+            skipped += [{"file": unit.name, "reason": printable(reason)} for reason in reasons]
+            bar.advance(task)
     if skipped and stop:
         raise DataError(_all_bad(skipped))
 
@@ -165,29 +165,32 @@ def _discovered(name: str, source: Path, options: Any, notes: _Notes) -> Plan:
 
 
 class _Notes:
-    """Warnings of readers, each said once and no more than a few of them."""
+    """Warnings of readers: what holds of several files is said once, and no more than a few are said."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._held: dict[str, dict[str, MotetWarning]] = {}  # what is said behind the file → text → warning
 
     @contextlib.contextmanager
     def collected(self) -> Iterator[None]:
-        """Say what is warned of in the block once it is over."""
+        """Keep what is warned of in the block."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", MotetWarning)
             yield
-        self.say([w.message for w in caught if isinstance(w.message, MotetWarning)])
+        self.keep([w.message for w in caught if isinstance(w.message, MotetWarning)])
 
-    def say(self, notes: Sequence[MotetWarning]) -> None:
+    def keep(self, notes: Sequence[MotetWarning]) -> None:
         for note in notes:
-            if str(note) not in self._said and len(self._said) < LISTED:
-                warnings.warn(note, stacklevel=3)
-            self._said.add(str(note))
+            place, _, what = str(note).partition(": ")
+            self._held.setdefault(what or place, {}).setdefault(str(note), note)
 
-    def rest(self) -> None:
-        """Say how many were not said."""
-        if len(self._said) > LISTED:
-            warnings.warn(f"… and {len(self._said) - LISTED} more such notes", MotetNote, stacklevel=3)
+    def close(self) -> None:
+        """Say what was kept, with how many there are of each, and how many were not said."""
+        for same in [*self._held.values()][:LISTED]:
+            first = next(iter(same.values()))
+            more = f" (the same of {len(same) - 1} more)" if len(same) > 1 else ""
+            warnings.warn(type(first)(f"{first}{more}"), stacklevel=4)
+        if len(self._held) > LISTED:
+            warnings.warn(f"… and {len(self._held) - LISTED} more such notes", MotetNote, stacklevel=4)
 
 
 def _check(on_error: str, dtype: str, workers: int | None) -> None:
