@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
+from motet.core.options import near_names
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
@@ -25,7 +26,7 @@ _BATCH = 256
 
 
 def frame_features(
-    model: Model, archive: MotionArchive, index: int, *, seconds: float = SECONDS
+    model: Model, archive: MotionArchive, index: int | str, *, seconds: float = SECONDS
 ) -> npt.NDArray[np.float32]:
     """(T, F) features of every frame of one recording, all streams side by side.
 
@@ -36,15 +37,17 @@ def frame_features(
     Args:
         model: the encoders.
         archive: recordings.
-        index: which of them.
+        index: which of them, by its number from 0 or its name.
         seconds: length of a window; all of the recording where that is shorter.
 
     Raises:
         ConfigError: no such recording, a length that is not positive, or another layout than the model's.
     """
     model.check(archive)
+    if isinstance(index, str):
+        index = _named(archive, index)
     if not 0 <= index < len(archive):
-        raise ConfigError(f"{archive.path} has no recording {index}; it has {len(archive)}")
+        raise ConfigError(f"{archive.path} has no recording {index}; it has {len(archive)}, numbered from 0")
     if not seconds > 0:
         raise ConfigError(f"seconds is {seconds}; a window must have a length")
     with model.reading(archive, [index]) as source:
@@ -58,6 +61,14 @@ def frame_features(
     found = [_encoded(model, clip, part, length) for part in torch.split(starts, _BATCH)]
     moments = torch.arange(int(archive.lengths[index]), dtype=torch.float64) * (rate / float(archive.fps or rate))
     return _between(torch.cat(found), starts.double() + (length - 1) / 2, moments).numpy()
+
+
+def _named(archive: MotionArchive, name: str) -> int:
+    names = archive.clips["name"].to_list()
+    if name in names:
+        return names.index(name)
+    near = ", ".join(near_names(name, names) or names[:3])
+    raise ConfigError(f"{archive.path} has no recording {name!r}; a number or a name is wanted, such as {near}")
 
 
 def _encoded(model: Model, clip: Tensor, starts: Tensor, length: int) -> Tensor:

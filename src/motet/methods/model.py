@@ -366,8 +366,11 @@ class Model(Face):
         features = self.encode(store, store.ids)
         return torch.cat(list(features.values()), dim=1).cpu().numpy()
 
-    def frames(self, archive: MotionArchive, index: int, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
-        """(T, F) features of every frame of one recording, see :func:`motet.methods.frames.frame_features`."""
+    def frames(self, archive: MotionArchive, index: int | str, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+        """(T, F) features of every frame of a recording, by number or name.
+
+        See :func:`motet.methods.frames.frame_features`.
+        """
         return frame_features(self, archive, index, seconds=seconds)
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:

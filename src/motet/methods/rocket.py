@@ -75,8 +75,11 @@ class RocketModel(Face):
         """(N, F) features of every clip of an archive, all streams side by side."""
         return (self.model or self.fit(archive)).transform(archive)
 
-    def frames(self, archive: MotionArchive, index: int, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
-        """(T, F) features of every frame of one recording, see :func:`motet.methods.frames.frame_features`."""
+    def frames(self, archive: MotionArchive, index: int | str, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+        """(T, F) features of every frame of a recording, by number or name.
+
+        See :func:`motet.methods.frames.frame_features`.
+        """
         return (self.model or self.fit(archive)).frames(archive, index, seconds=seconds)
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
