@@ -20,6 +20,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
 from motet.data.doctor import Finding, diagnose
 from motet.data.simulate import simulate
+from tests.data.test_inspection import build
 
 Change = Callable[[np.ndarray, int], "np.ndarray | None"]
 
@@ -375,6 +376,40 @@ def test_short_clips(clean: MotionArchive, tmp_path: Path) -> None:
 def test_sensors_are_judged_by_what_they_have(tmp_path: Path) -> None:
     simulate(tmp_path / "a", clips=24, actions=3, actors=4, imu=True, progress=False)
     assert names(MotionArchive.open(tmp_path / "a-imu")) == []
+
+
+@pytest.mark.parametrize(
+    ("units", "scale", "still", "meant"),
+    [
+        ("m/s^2, rad/s", 1.0, True, "g, rad/s"),
+        ("g, deg/s", 9.81, True, "m/s^2, deg/s"),
+        ("g, deg/s", 1000.0, True, "mg, deg/s"),
+        ("g, deg/s", 16384.0, True, "as recorded, deg/s"),  # numbers of a converter
+        ("m/s^2, rad/s", 9.81, True, None),
+        ("g, deg/s", 1.9, True, None),
+        ("m/s^2, rad/s", 0.02, True, None),  # the offset of a sensor at rest, without gravity
+        ("m/s^2, rad/s", 1.0, False, None),  # motion without gravity
+        ("as recorded", 1.0, True, None),
+    ],
+)
+def test_gravity_shows_a_wrong_unit(tmp_path: Path, units: str, scale: float, still: bool, meant: str | None) -> None:
+    clip = np.random.default_rng(0).normal(size=(90, 1, 2, 3)).astype(np.float32)
+    clip[:, :, 0] = (clip[:, :, 0] * 0.1 + (0, 0.6, 0.8) if still else clip[:, :, 0] * 0.6) * scale
+    clip[:, :, 1] *= 500
+    archive = build(tmp_path, {"a": clip}, skeleton=layouts.get("imu-2"), persons=1, units=units)
+    found = [f.remedy for f in diagnose(archive, rule="all") if f.name == "gravity"]
+    assert found == ([f"state {meant}, and import again"] if meant else [])
+
+
+def test_one_unit_is_that_of_all_nodes(tmp_path: Path) -> None:
+    clip = np.random.default_rng(0).normal(size=(90, 1, 2, 3)).astype(np.float32) * 0.1 + (0, 0.6, 0.8)
+    points = layouts.build("two", ["wrist", "ankle"], [-1, -1], kind="sensor")
+    apart = build(tmp_path / "apart", {"a": clip}, skeleton=points, persons=1, units="m/s^2, rad/s")
+    assert not [f for f in diagnose(apart, rule="all") if f.name == "gravity"]  # which node has which is not known
+    archive = build(tmp_path, {"a": clip}, skeleton=points, persons=1, units="m/s^2")
+    [found] = [f for f in diagnose(archive, rule="all") if f.name == "gravity"]
+    assert found.evidence == "gravity measures 1.01 m/s^2; it is 9.807"
+    assert found.message.startswith("the readings are more likely in g: models of other units")
 
 
 def test_from_the_command_line(

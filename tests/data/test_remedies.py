@@ -180,13 +180,17 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return turned(clean, path, [0, 1, 2], right_handed=False)
 
 
-@case("doctor unit")
-def _(clean: MotionArchive, path: Path) -> MotionArchive:
+def watch(path: Path, **options: Any) -> MotionArchive:
+    """Four wrists that turn slowly, readings in g and deg/s."""
     lines = [f"{t / 50},{np.sin(t / 9)},{np.cos(t / 9)},1,{t % 7},2,3" for t in range(60)]
     (path / "watch").mkdir()
     for person in range(4):
         (path / "watch" / f"{person}.csv").write_text("\n".join(["time,ax,ay,az,gx,gy,gz", *lines[person:]]))
-    return formats.import_dataset("csv", path / "watch", path / "archive", progress=False, workers=1)
+    return formats.import_dataset("csv", path / "watch", path / "archive", progress=False, workers=1, **options)
+
+
+case("doctor unit")(lambda clean, path: watch(path))
+case("doctor gravity")(lambda clean, path: watch(path, unit="m/s^2, rad/s"))
 
 
 @case("doctor mixed scale")

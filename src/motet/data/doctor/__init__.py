@@ -70,6 +70,7 @@ OF_CLIPS = (
 OF_ARCHIVE = (
     "scale",
     "unit",
+    "gravity",
     "flat axis",
     "up direction",
     "handedness",
@@ -85,6 +86,7 @@ OF_ARCHIVE = (
 _CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     axes.scale,
     axes.unknown,
+    axes.gravity,
     axes.mixed_scale,
     axes.flat,
     axes.up,

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from motet.core.text import counted
-from motet.core.units import METRES, stated
+from motet.core.units import AS_RECORDED, METRES, stated
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.doctor.view import Array, Finding, View
+from motet.data.inertial import FORCE, kind_of
 from motet.data.inspection import SIZES, fitting_unit, import_unit, is_human
 from motet.data.inspection.faults import scale_remedy
 from motet.data.inspection.remedies import again, import_command, made
@@ -18,6 +19,10 @@ OFF_SCALE = 3.0  # factor between clips in three dimensions
 OFF_SCALE_PICTURE = 20.0  # the same in pictures, where people stand near and far
 BENT = 0.2  # of the leg: a knee that is bent as much shows where the front is (less is noise of depth cameras)
 AGREEMENT = 0.85  # share of votes by knees that settles handedness
+
+OFF_GRAVITY = 2.0  # factor from gravity in the unit that is stated
+NEAR_GRAVITY = 1.5  # the same, in a unit that is proposed
+STEADY_SECONDS, STEADY = 2.0, 0.7  # mean acceleration against its mean size, from which gravity is in it
 
 
 def scale(view: View) -> Iterator[Finding]:
@@ -46,6 +51,42 @@ def unknown(view: View) -> Iterator[Finding]:
         message = "the unit of the sensors is unknown: models of other units cannot be refused, and `wrist` guesses it"
         remedy = f"find it out; if it is g and deg/s: {import_command(archive, unit='g, deg/s')}"
         yield Finding("unit", "note", message, f"units of the archive: {archive.units}", remedy)
+
+
+def gravity(view: View) -> Iterator[Finding]:
+    """An acceleration that is steady over seconds is mostly gravity, whose size shows the unit."""
+    parts = view.archive.units.split(", ")
+    stated_as = {unit for unit in parts if unit in FORCE}
+    nodes = [i for i, name in enumerate(view.skeleton.joints) if kind_of(name) == "acc"]
+    nodes = nodes or list(range(len(view.skeleton))) * (len(parts) == 1)
+    if not view.sensor or not view.spatial or not nodes or len(stated_as) != 1:
+        return
+    (unit,) = stated_as
+    size, steady = _steady(view, nodes)
+    off = size * FORCE[unit] / FORCE["g"]
+    fitting = [u for u, f in FORCE.items() if 1 / NEAR_GRAVITY < size * f / FORCE["g"] < NEAR_GRAVITY]
+    # a small one that fits no unit may be the offset of a sensor without gravity
+    if steady < STEADY or 1 / OFF_GRAVITY <= off <= OFF_GRAVITY or not (fitting or off > 1):
+        return
+    meant = fitting[0] if fitting else AS_RECORDED
+    guess = f"the readings are more likely in {meant}" if fitting else "no usual unit fits"
+    message = f"{guess}: models of other units would take them for {off:.2g} times what they are"
+    evidence = f"gravity measures {size:.3g} {unit}; it is {FORCE['g'] / FORCE[unit]:.4g}"
+    units = ", ".join(meant if part == unit else part for part in parts)
+    yield Finding("gravity", "error", message, evidence, again(view.archive, "unit", units, f"state {units}"))
+
+
+def _steady(view: View, nodes: list[int]) -> tuple[float, float]:
+    """Medians over spans of two seconds: size of an acceleration, and what of it does not turn; 0 where none is."""
+    span = max(1, round(STEADY_SECONDS * (view.archive.fps or 30)))
+    found = [np.zeros((0, 2))]
+    for body in (body[:, nodes] for i in view.sampled for body in view.bodies(i)):
+        long = min(span, len(body))
+        spans = body[: len(body) // long * long].reshape(-1, long, len(nodes), 3)
+        sizes, means = np.linalg.norm(spans, axis=3).mean(axis=1), np.linalg.norm(spans.mean(axis=1), axis=2)
+        found.append(np.stack([sizes, means / np.maximum(sizes, 1e-12)], axis=-1)[sizes > 0])
+    every = np.concatenate(found)
+    return (float(np.median(every[:, 0])), float(np.median(every[:, 1]))) if len(every) else (0.0, 0.0)
 
 
 def mixed_scale(view: View) -> Iterator[Finding]:
