@@ -140,17 +140,18 @@ def _say_none(
     """
     least = -(-3 * (max(_FEWEST, round(_QUICK * layout.fps)) + 3) // 2)
     short = {name: seconds for name, seconds in none.items() if round(seconds * layout.fps) < least}
-    if not none:
-        return
-    name, seconds = next(iter((short or none).items()))
     where = "recording" if track is None else "an interval of"
-    lasts = f"{archive.path}: {where} {name} lasts {seconds:.2f} s"
     needed = f"a movement must come twice, in at least {least / layout.fps:.2g} s"
-    if alone and len(short) == len(none):
-        raise DataError(f"{lasts}, too short to count in{_others(none)}: {needed}")
-    remedy = f"; {longer(archive, least)}" if short and track is None else ""
-    said = f"{lasts}, too short to count in" if short else f"{lasts}, but nothing recurs in it"
-    warnings.warn(f"{said}{_others(none)}: {needed}{remedy}", MotetWarning, stacklevel=3)
+    remedy = f"; {longer(archive, least)}" if track is None else ""
+    still = {name: seconds for name, seconds in none.items() if name not in short}
+    for found, what, how in ((short, "too short to count in", remedy), (still, "but nothing recurs in it", "")):
+        if not found:
+            continue
+        name, seconds = next(iter(found.items()))
+        said = f"{archive.path}: {where} {name} lasts {seconds:.2f} s, {what}{_others(found)}: {needed}"
+        if alone and not still:
+            raise DataError(said)
+        warnings.warn(f"{said}{how}", MotetWarning, stacklevel=3)
 
 
 def _others(names: Collection[str]) -> str:
