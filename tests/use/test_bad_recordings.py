@@ -78,7 +78,12 @@ CASES = {
     "class without a name": ("data import streams classes.npz out", [], "watch_label", "add the missing names"),
     "clocks apart": ("data import streams apart.npz out", [], "recording a: clocks of phone and watch", "run apart"),
     "another layout": ("predict m body.motet --out out", [], "body.motet holds", "they are of different kinds"),
-    "another rate": ("predict m slow.motet --out out", [], "10 frames per second", "data convert --fps 20"),
+    "another rate": (
+        "predict m slow.motet --out out",
+        [],
+        "10 frames per second",
+        "data convert slow.motet slow.motet-converted --fps 20",
+    ),
     "short, predict": ("predict m short.motet --out out", [], "recording r lasts 0.30 s", "record at least 0.4 s"),
     "short, segment": ("segment short.motet --out out", [], "recording r lasts 0.30 s", "record at least 1.5 s"),
     "short, count": ("count short.motet --out out", [], "recording r lasts 0.30 s", "twice, in at least 0.55 s"),

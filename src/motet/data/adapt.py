@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,8 +106,8 @@ def unit_factors(skeleton: Skeleton, units: str, wanted: str) -> npt.NDArray[np.
     return np.full(len(skeleton), factor(units, wanted)) if both else None
 
 
-def unit_remedy(skeleton: Skeleton, units: str, wanted: str) -> str:
-    """What to do about recordings that are in another unit than is wanted."""
+def unit_remedy(skeleton: Skeleton, units: str, wanted: str, *paths: Path) -> str:
+    """What to do about recordings that are in another unit than is wanted; ``paths`` are those of the command."""
     if unit_factors(skeleton, units, wanted) is None:
         return f"import them again in {wanted}"
-    return f"convert them with `motet data convert --units {pasted(wanted)}`"
+    return f"convert them with `motet data convert {pasted(*paths, '--units', wanted)}`"

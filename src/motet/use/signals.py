@@ -145,17 +145,18 @@ class Layout:
                 f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "
                 f"({len(self.skeleton)} of {self.channels}); {remedy}"
             )
+        converted = archive.path, archive.path.with_name(f"{archive.path.name}-converted")
         found = rate(archive)
         if abs(found - self.fps) > 0.02 * self.fps:
             raise ConfigError(
                 f"{archive.path} has {found:g} frames per second, the model was fitted on {self.fps:g}; convert it "
-                f"with `motet data convert --fps {self.fps:g}`"
+                f"with `motet data convert {pasted(*converted, '--fps', f'{self.fps:g}')}`"
             )
         known = [stated(u, self.skeleton.kind) for u in (self.units, archive.units)]
         if self.units and None not in known and known[0] != known[1]:
             raise ConfigError(
                 f"the unit of {archive.path} is {archive.units}, that of the training recordings {self.units}: answers "
-                f"would be meaningless; {unit_remedy(archive.skeleton, archive.units, self.units)}"
+                f"would be meaningless; {unit_remedy(archive.skeleton, archive.units, self.units, *converted)}"
             )
 
 
