@@ -177,6 +177,17 @@ def test_a_root_at_the_origin_is_not_missing(tmp_path: Path) -> None:
     assert fault(inspect(build(tmp_path / "c", lost)), "missing joints")["frames"] == 2
 
 
+def test_a_point_without_bones_is_missing_where_a_clip_lacks_it(tmp_path: Path) -> None:
+    clips = np.random.default_rng(0).normal(size=(3, 9, 4, 3))
+    clips[1, :, 2] = 0
+    points = layouts.build("points", ["a", "b", "c", "d"], [-1] * 4)
+    with ArchiveWriter(tmp_path / "a", skeleton=points) as writer:
+        for index, clip in enumerate(clips):
+            writer.add(clip, name=f"c{index}")
+    found = fault(inspect(MotionArchive.open(tmp_path / "a")), "missing joints")
+    assert (found["clips"], found["frames"]) == (1, 9)
+
+
 def test_notes_on_what_is_unknown(tmp_path: Path) -> None:
     skipped = [{"file": "x.bvh", "reason": "empty"}]
     meta: dict[str, Any] = {"fps": None, "licence": "unknown", "source": {"skipped": skipped}}

@@ -17,7 +17,8 @@ from motet.data import doctor, formats, inspection, layouts
 from motet.data.archive import MotionArchive
 from motet.data.edit import select
 from motet.data.findings import OF_CLIPS
-from motet.data.inspection.remedies import NOTHING
+from motet.data.inspection.remedies import NOTHING, made
+from motet.data.inspection.render import _together
 from motet.data.simulate import simulate
 from tests.data.test_doctor import as_tables, rewrite
 from tests.data.test_inspection import build, motion
@@ -365,6 +366,14 @@ def test_several_findings_have_one_command(tmp_path: Path, capsys: pytest.Captur
     assert set(words[6:]) == {"frozen frames", "duplicate clips", "single frames"}
     assert cli.main([*words[1:], "--quiet"]) == 0
     assert names(MotionArchive.open(words[4])) == list(sound())
+
+
+def test_classes_are_not_among_what_is_left_out_at_once(tmp_path: Path) -> None:
+    archive = build(tmp_path, sound())
+    names = ("frozen frames", "single frames", "classes without train", "classes without test")
+    faults = [{"name": name, "remedy": made(archive, "select", "--drop-finding", name)} for name in names]
+    said = _together({"path": str(archive.path), "faults": faults})
+    assert said.endswith("--drop-finding 'frozen frames' 'single frames'")
 
 
 def test_joints_that_are_left_out_take_no_bone_with_them(tmp_path: Path) -> None:

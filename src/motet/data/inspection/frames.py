@@ -104,9 +104,14 @@ def _centred(skeleton: Skeleton, joints: Mask, bodies: Mask, starts: npt.NDArray
     are relative to it) while the rest of the body is there.
     """
     never = ~np.logical_or.reduceat(joints, starts, axis=0) & np.logical_or.reduceat(bodies, starts, axis=0)[..., None]
-    roots = np.array([p in (-1, j) for j, p in enumerate(skeleton.parents)])
     volume = np.array([name == "root" for name in skeleton.canonical])
-    return np.asarray((never & roots) | volume)
+    return np.asarray((never & _roots(skeleton)) | volume)
+
+
+def _roots(skeleton: Skeleton) -> Mask:
+    """(V,) joints that recordings may be relative to; a joint without bones is a root by form only."""
+    carries = {parent for _, parent in skeleton.bones}
+    return np.array([parent in (-1, joint) and joint in carries for joint, parent in enumerate(skeleton.parents)])
 
 
 def _chunks(archive: MotionArchive) -> Iterator[tuple[range, npt.NDArray[Any], npt.NDArray[np.int64]]]:
@@ -226,8 +231,7 @@ def _only_at_ends(archive: MotionArchive, rows: Sequence[int]) -> bool:
 def never_seen(archive: MotionArchive) -> list[Fault]:
     """Joints that are absent in every frame, or in nearly all, of recordings whose joints are points of their own.
 
-    A root that is always zero is the origin of recordings that are relative to it, where it carries bones; a joint
-    without bones is a root by form only.
+    A root that is always zero is the origin of recordings that are relative to it, where it carries bones.
     """
     skeleton = archive.skeleton
     seen = np.zeros(len(skeleton), dtype=np.int64)
@@ -238,10 +242,7 @@ def never_seen(archive: MotionArchive) -> list[Fault]:
         bodies += int(there.any(axis=2).sum())
     if not bodies:
         return []
-    carries = {p for _, p in skeleton.bones}
-    origin = [
-        name == "root" or (skeleton.parents[i] in (-1, i) and i in carries) for i, name in enumerate(skeleton.canonical)
-    ]
+    origin = _roots(skeleton) | [name == "root" for name in skeleton.canonical]
     rare = [i for i in range(len(skeleton)) if seen[i] <= RARE * bodies and not (origin[i] and not seen[i])]
     if not rare:
         return []

@@ -33,9 +33,11 @@ def render(report: Report) -> RenderableType:
 
 
 def _together(report: Report) -> str:
-    """One command that leaves out the clips of all findings that are left out."""
+    """One command that leaves out the clips of all findings that are left out; classes stay, lest none is left."""
     found = [*report["faults"], *report.get("doctor", [])]
-    names = dict.fromkeys(f["name"] for f in found if re.search(r"sound --drop-finding '[^']*'$", f["remedy"]))
+    names = dict.fromkeys(
+        f["name"] for f in found if re.search(r"sound --drop-finding '(?!classes )[^']*'$", f["remedy"])
+    )
     few = [name for name in names if not any(f["name"] == name and f["remedy"].startswith(NOTHING) for f in found)]
     path = Path(report["path"])
     words = pasted(path, path.with_name(f"{path.name}-sound"), "--drop-finding", *few)
