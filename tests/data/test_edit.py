@@ -15,6 +15,7 @@ from motet.cli import main
 from motet.core.errors import ConfigError, DataError
 from motet.core.places import mistaken
 from motet.data import layouts
+from motet.data.adapt import unit_remedy
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert, merge, relabelled, resampled, select, split
 from motet.data.exchange import export, labelled
@@ -254,6 +255,13 @@ def test_frames_come_back_from_npz(tmp_path: Path) -> None:
     again = import_dataset("npz", tmp_path / "s.npz", tmp_path / "b.motet", progress=False)
     assert again.clips["name"].to_list() == small.clips["name"].to_list()
     assert all(np.array_equal(a, b) for a, b in zip(small, again, strict=True))
+    with pytest.raises(ConfigError, match=r"call it s\.npz"):  # `data import npz` reads no file of another name
+        export(small, tmp_path / "s", form="npz")
+
+
+def test_the_remedy_for_another_unit_can_be_pasted() -> None:
+    said = unit_remedy(layouts.get("imu-2"), "g, rad/s", "m/s^2, rad/s", Path("my a"), Path("b"))
+    assert said == "convert them with `motet data convert 'my a' b --units 'm/s^2, rad/s'`"
 
 
 def test_the_verbs(archive: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

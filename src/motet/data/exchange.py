@@ -143,11 +143,13 @@ def export(
         Clips or intervals written.
 
     Raises:
-        ConfigError: something is there, or no such form or track.
+        ConfigError: something is there, no such form or track, or a name for ``npz`` that does not end in it.
     """
     out = Path(destination)
     refuse_existing(out, overwrite, *[".npz"] * (form == "npz"))
     if form == "npz":
+        if out.suffix.lower() != ".npz":
+            raise ConfigError(f"{out}: --form npz writes one file whose name ends in .npz; call it {out.name}.npz")
         _npz(archive, out)
         return len(archive)
     with folder_written(out) as partial:
