@@ -81,7 +81,7 @@ class Decision:
     Attributes:
         time: seconds since the first frame.
         label: class, ``none of these``, or None where nothing was recorded.
-        probability: of that class.
+        probability: of that class; of ``none of these``, one less that of the likeliest class.
     """
 
     time: float
