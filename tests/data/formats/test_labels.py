@@ -45,7 +45,10 @@ def test_a_column_that_changes_within_a_clip_is_a_track(tmp_path: Path) -> None:
         in (archive.source["columns"])
     )
     assert len(load(tmp_path, rows(np.arange(0, 8, 0.02)), tracks=("",)).tracks) == 0
-    assert len(load(tmp_path, rows(np.arange(0, 8, 0.02), lambda t: "walk")).tracks) == 0
+    whole = load(tmp_path, rows(np.arange(0, 8, 0.02), lambda t: "walk"))
+    assert len(whole.tracks) == 0
+    assert whole.source["columns"].endswith("not read: activity; to read a label of each clip: --label activity")
+    assert load(tmp_path, rows(np.arange(0, 8, 0.02), lambda t: "walk"), label="activity").class_names == ["walk"]
     assert len(load(tmp_path, rows(np.arange(0, 8, 0.02), lambda t: f"{t:.3f}")).tracks) == 0
 
 

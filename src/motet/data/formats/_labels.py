@@ -39,6 +39,8 @@ class LabelColumns:
         """Each column found, and whether people of one moment have labels of their own in it."""
         self.others: tuple[str, ...] = ()
         """Columns of the first file without a usual name that look like it."""
+        self.whole: str | None = None
+        """A column with a usual name that is no track, as it says one thing of each clip; not read."""
 
     def look(self, sheet: Sheet, label: str | None, free: Iterable[str], clips: Clips, *, people: bool) -> None:
         """Look at a file.
@@ -64,6 +66,8 @@ class LabelColumns:
             for column in [*([label] if label else []), *usual]:
                 if _along_time(sheet, column, clips):
                     self._add(column, sheet, clips, people)
+            if first and not label:
+                self.whole = next((name for name in usual if _of_clips(sheet, name)), None)
             if first:
                 rest = [name for name in free if name not in self.apart]
                 self.others = tuple(name for name in rest if _along_time(sheet, name, clips, words=True))
@@ -81,10 +85,16 @@ def _fraction(names: Iterable[str]) -> str | None:
     return next((name for name in names if re.fullmatch(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", name, re.IGNORECASE)), None)
 
 
+def _of_clips(sheet: Sheet, column: str) -> bool:
+    """Whether a column holds few enough values, and no fractions, to be labels."""
+    names = sheet.coded(column, _EMPTY)[1]
+    return 0 < len(names) <= MOST and _fraction(names) is None
+
+
 def _along_time(sheet: Sheet, column: str, clips: Clips, *, words: bool = False) -> bool:
     """Whether a column holds labels that change within a clip; ``words``: no numbers, and seldom enough to last."""
     codes, names = sheet.coded(column, _EMPTY)
-    if not 0 < len(names) <= MOST or _fraction(names) is not None or (words and _number(names[0])):
+    if not _of_clips(sheet, column) or (words and _number(names[0])):
         return False
     changes = [int((np.diff(codes[rows]) != 0).sum()) for rows, _ in clips]
     return any(changes) and not (words and 2 * sum(changes) > len(codes))

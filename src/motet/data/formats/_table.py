@@ -349,6 +349,8 @@ def described(
     used = used_columns(coordinates, declared, options) | set(labels.apart)
     left = [name or called(name) for name in header if name not in used]
     parts += [f"not read: {_listed(left)}"] if left else []
+    if labels.whole in left:
+        parts += [f"to read a label of each clip: --label {pasted(labels.whole)}"]
     if labels.others:
         parts += [f"to read labels along time: --tracks {pasted(*labels.others)}"]
     return "; ".join(parts)
