@@ -98,7 +98,7 @@ def weights_pack(args: Sequence[str]) -> int:
 
 @dataclass
 class TrainWeights(Output):
-    """Make the weights that come with motet again: simulate actors, train on them without labels, pack the result.
+    """Make the weights that come with motet again: simulate actors, train on them, pack the result.
 
     Examples:
     motet weights train body --out body

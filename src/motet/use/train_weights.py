@@ -1,4 +1,4 @@
-"""The weights that come with the package, made from nothing: simulated actors, then a training without labels."""
+"""The weights that come with the package, made from nothing: simulated actors, then a training on what they do."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train_weights(
     steps: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Simulate recordings, train on them without labels and pack the weights; what is there is not done again.
+    """Simulate recordings, train on them and pack the weights; what is there is not done again.
 
     Args:
         name: ``"body"`` or ``"wrist"``.
