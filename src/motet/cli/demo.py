@@ -69,7 +69,7 @@ def _shipped(out: Path, console: Console, progress: bool) -> Path:
     named = [r if r.features in UNTRAINED else Row(**{**vars(r), "features": _BODY}) for r in rows]
     _print(console, archive, evaluation["split"], _untrained_first(named))
     console.print(
-        "The weights come from the same simulator and know these actions (of other actors), so this is their home ground; "
+        "The weights come from the same simulator and know these actions, of other actors: their home ground; "
         "docs/results/features.md has real sets.\n",
         soft_wrap=True,
     )
