@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,14 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
     assert "usage: motet" in capsys.readouterr().out
 
 
+def test_words_for_what_is_done_elsewhere_name_verbs_that_there_are() -> None:
+    for word, where in cli._ELSEWHERE.items():
+        assert word not in cli.VERBS
+        named = re.findall(r"`motet ([a-z ]*[a-z])", where)
+        assert named, where
+        assert set(named) <= set(cli.VERBS), where
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -55,6 +64,13 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
         ("pretrian cmd", "there is no verb 'pretrian'; did you mean `motet pretrain`?"),
         ("import csv a b", "there is no verb 'import'; it is a verb of `motet data`"),
         ("data predict x", "there is no verb 'data predict'; after 'data' comes one of"),
+        ("doctor a.motet", "there is no verb 'doctor'; `motet data inspect` says what is in an archive"),
+        ("cluster a.motet", "there is no verb 'cluster'; `motet segment` finds states along time"),
+        ("merge a b c", "there is no verb 'merge'; it is a verb of `motet data`"),
+        ("data info x", "simulate; `motet data inspect` says what is in an archive, and what is wrong with it"),
+        ("data inspct x", "there is no verb 'data inspct'; after 'data' comes one of import"),
+        ("data inspct x", "simulate; did you mean `motet data inspect`?"),
+        ("data predict x", "simulate; did you mean `motet predict`?"),
         ("data", "after 'data' comes one of import, inspect, list, select"),
         ("pretrain", "needs a RECIPE"),
         ("pretrain cdm --data nowhere --out x", "nowhere does not exist"),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from motet import cli
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetWarning
 from motet.data import layouts
-from motet.data.archive import MotionArchive
+from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.report import write
 from motet.report.data import Motion
 from motet.report.motion import MISSING, pack_long
@@ -51,6 +51,17 @@ def test_a_page_of_predictions_beside_labels(
     payload = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
     assert len(payload["motion"]["clips"]) == len(archive)
     assert len(payload["motion"]["ranges"]) == 2
+
+
+def test_recordings_of_which_the_model_says_nothing_are_named(archive: MotionArchive, tmp_path: Path) -> None:
+    fit(archive, tmp_path / "m", candidates=("statistics+linear",), folds=2, progress=False)
+    with ArchiveWriter(tmp_path / "b.motet", skeleton=archive.skeleton, fps=FPS, units="m/s^2") as writer:
+        for name, frames in (("short", 6), ("silent", 100), ("whole", 100)):
+            writer.add(archive.clip(0)[:frames] * (name != "silent"), name=name)
+    with pytest.warns(MotetWarning, match="left out"):
+        page = write(tmp_path / "m", tmp_path / "p.html", data=tmp_path / "b.motet").read_text()
+    assert "so the model says nothing: short, silent." in page
+    assert page.count('class="certainty"') == 1
 
 
 def test_an_archive_of_tracks_alone_and_one_without(archive: MotionArchive, tmp_path: Path) -> None:

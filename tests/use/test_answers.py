@@ -324,9 +324,7 @@ def test_recordings_shorter_than_the_example_are_named(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=20.0) as writer:
         for name, seconds in (("a", 30), ("b", 1), ("c", 1.5), ("d", 8)):
             writer.add(random.normal(0, 1, (round(20 * seconds), 2, 3)).cumsum(axis=0), name=name)
-    words = (
-        r"shorter than the example of 5 s: b lasts 1.00 s \(1 other as well\); take a part of it: --like a:START-END"
-    )
+    words = r"shorter than the example of 5 s: b \(1.00 s\), c \(1.50 s\); take a part of it: --like a:START-END"
     with pytest.warns(MotetWarning, match=words):
         found = search(tmp_path / "a.motet", "a:2-7", hits=50)
     assert {"a", "d"} == set(found["recording"])
@@ -502,10 +500,12 @@ def test_the_verbs(
     assert main(["search", path, "--like", "r00:0-3", "--out", "h.csv", "--hits", "3"]) == 0
     assert main(["count", path, "--out", "c.csv", "--json", "c.json"]) == 0
     groups = "\n".join(f"r{i:02d},{'old' if i < 4 else 'young'},{i}" for i in range(8))
-    Path("who.csv").write_text(f"recording,group,person\n{groups}\n")
+    Path("who.csv").write_text(f"recording,group,person\n{groups}\nr99,old,9\n")
+    capsys.readouterr()
     assert main(["compare", "b.csv", "--by", "group", "--out", "r.json", "--recordings", "who.csv"]) == 0
     assert len(pl.read_csv("h.csv")) == 3
-    capsys.readouterr()
+    said = capsys.readouterr().err
+    assert said == "note: the table has no rows of recordings that --recordings names, so they do not count: r99\n"
     assert main(["predict", "m", path, "--out", "b.csv"]) == 2
     assert "b.csv exists already" in capsys.readouterr().err
     assert main(["predict", "nothing", path, "--out", "x.csv"]) == 2

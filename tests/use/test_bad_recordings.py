@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
+import polars as pl
 import pytest
 
 from motet.cli import main
+from motet.core.errors import MotetWarning
 from motet.data import layouts
-from motet.data.archive import ArchiveWriter
+from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.use.fit import fit
+from motet.use.segment import segment
 from tests.data.test_streams import write as streams
 from tests.use.made import CLASSES, FPS, movement, recordings
 
@@ -87,7 +91,6 @@ CASES = {
     "short, predict": ("predict m short.motet --out out", [], "recording r lasts 0.30 s", "record at least 0.4 s"),
     "short, segment": ("segment short.motet --out out", [], "recording r lasts 0.30 s", "record at least 1.5 s"),
     "short, count": ("count short.motet --out out", [], "recording r lasts 0.30 s", "twice, in at least 0.55 s"),
-    "one of them, predict": ("predict m mixed.motet --out out", [], "recording r9 lasts 0.30 s, shorter", LONGER),
     "one of them, fit": ("fit mixed.motet --out out", [], "recording r9 lasts 0.30 s, shorter", LONGER),
     "short, search of all": ("search short.motet --like r --out out", [], "no other stretch is", "--like r:START-END"),
     "short, search": ("search short.motet --like r:0-9 --out out", [], "0 to 9 s is no part of r", "which lasts 0.3 s"),
@@ -112,6 +115,40 @@ def test_one_line_with_the_remedy(
     assert what in said
     assert remedy in said
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["predict m", "segment --states=2 --json=s.json"])
+def test_one_that_is_too_short_is_named_and_the_others_go_on(
+    command: str, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("m", "mixed.motet"):
+        copytree(made / name, name)
+    assert main([*command.split(), "mixed.motet", "--out", "out.csv", "--track", "t"]) == 0
+    window = "0.4" if "predict" in command else "1.5"
+    said = f"mixed.motet: left out, as shorter than a window of {window} s: r9 (0.30 s)"
+    assert capsys.readouterr().err.strip() == f"warning: {said}"
+    archive = MotionArchive.open("mixed.motet")
+    for table in (pl.read_csv("out.csv"), archive.tracks["t"]):
+        assert set(table["recording"]) == {"r7", "r8"}
+        ends = table.group_by("recording").agg(pl.col("end").max())
+        assert sorted(ends["end"]) == pytest.approx([8.0, 8.0], abs=0.1)
+
+
+def test_states_are_of_their_recordings_where_the_first_is_too_short(made: Path, tmp_path: Path) -> None:
+    """As without it."""
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS) as writer:
+        writer.add(np.ones((6, 2, 3)), name="r6", subject=5)
+        for row, frames in enumerate(MotionArchive.open(made / "alone.motet")):
+            writer.add(frames, name=f"r{row}", subject=row)
+    with pytest.warns(MotetWarning, match=r"left out, .*: r6 \(0.30 s\)$"):
+        found = segment(tmp_path / "a")
+    alone = segment(made / "alone.motet")
+    assert (found.labels[0] == -1).all()
+    assert len(found.labels[0]) == 3
+    for own, other in zip(found.labels[1:], alone.labels, strict=True):
+        assert own.tolist() == other.tolist()
+    assert found.table.equals(alone.table)
 
 
 def test_a_class_of_one_person_is_said(

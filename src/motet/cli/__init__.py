@@ -116,13 +116,40 @@ KEPT = {
 }
 
 # what people call things that are done elsewhere
-_PREDICTION = "`motet predict` applies a model that `motet fit` made; features of new clips: `motet embed`"
 _ELSEWHERE = {
-    **dict.fromkeys(("classify", "infer", "inference"), _PREDICTION),
-    "train": "`motet pretrain` learns without labels, `motet fit` from labels",
-    **dict.fromkeys(("test", "eval", "score"), "`motet evaluate` evaluates a run"),
-    **dict.fromkeys(("import", "inspect", "list", "simulate"), "it is a verb of `motet data`"),
-    "convert": "`motet data import` reads recordings, `motet weights convert` checkpoints",
+    word: where
+    for words, where in {
+        "classify infer inference apply": (
+            "`motet predict` applies a model that `motet fit` made; features of new clips: `motet embed`"
+        ),
+        "train learn": "`motet pretrain` learns without labels, `motet fit` from labels",
+        "finetune fine-tune": "`motet fit --candidates body+tuned` tunes an encoder on labels",
+        "test eval score benchmark": "`motet evaluate` evaluates a run",
+        "cluster clustering": "`motet segment` finds states along time, `motet discover` classes of clips",
+        "doctor check validate info describe summary": (
+            "`motet data inspect` says what is in an archive, and what is wrong with it"
+        ),
+        "plot show view visualize visualise play draw": "`motet report` writes a page, `motet app` opens one",
+        "annotate label": "`motet app` takes labels by hand, `motet data label` from a file",
+        "features encode transform": "`motet embed` writes features of every clip",
+        "find query": "`motet search` finds the moments most like an example",
+        "detect segmentation bouts": "`motet predict` finds what a model knows, `motet segment` what recurs",
+        "repetitions reps": "`motet count` counts repetitions",
+        "stats statistics groups": "`motet compare` compares groups of people",
+        "filter drop trim clean": "`motet data select` keeps a part of an archive",
+        "join concat combine": "`motet data merge` makes one archive of several",
+        "resample rescale": "`motet data convert` changes layout, rate or unit",
+        "convert": (
+            "`motet data convert` changes layout, rate or unit, `motet data import` reads recordings, `motet weights "
+            "convert` checkpoints"
+        ),
+        "load read": "`motet data import` reads recordings",
+        "download fetch datasets formats": "`motet data list` says where sets are from and what is read",
+        "generate synthesize synthesise": "`motet data simulate` makes labelled recordings",
+        "gui ui web serve": "`motet app` opens a page",
+        "continue restart": "`motet resume` continues a training",
+    }.items()
+    for word in words.split()
 }
 
 
@@ -151,11 +178,24 @@ def _run(args: Sequence[str]) -> int:
 def _no_verb(args: Sequence[str], *, known: bool) -> str:
     """What to say where no verb fits: by the first word alone, unless that begins a verb of two words."""
     if known:
-        below = ", ".join(v.split()[1] for v in VERBS if v.startswith(f"{args[0]} "))
-        return f"there is no verb {' '.join(args[:2])!r}; after {args[0]!r} comes one of {below}"
-    near = get_close_matches(args[0], dict.fromkeys(v.split()[0] for v in VERBS), n=1)
-    hint = _ELSEWHERE.get(args[0]) or (f"did you mean `motet {near[0]}`?" if near else "`motet --help` lists them")
+        below = [v.split()[1] for v in VERBS if v.startswith(f"{args[0]} ")]
+        hint = f"after {args[0]!r} comes one of {', '.join(below)}"
+        near = _meant(args[1], below, f"motet {args[0]}") if len(args) > 1 else None
+        hint += f"; {near}" if near else ""
+        return f"there is no verb {' '.join(args[:2])!r}; {hint}"
+    hint = _meant(args[0], [v.split()[0] for v in VERBS], "motet") or "`motet --help` lists them"
     return f"there is no verb {args[0]!r}; {hint}"
+
+
+def _meant(word: str, known: Sequence[str], before: str) -> str | None:
+    """What a word that is none of the ``known`` ones may have meant."""
+    if word in _ELSEWHERE or word in VERBS:
+        return _ELSEWHERE.get(word) or f"did you mean `motet {word}`?"
+    below = [first for first, _, second in (v.partition(" ") for v in VERBS) if second == word]
+    if below:
+        return f"it is a verb of `motet {below[0]}`"
+    near = get_close_matches(word, dict.fromkeys(known), n=1)
+    return f"did you mean `{before} {near[0]}`?" if near else None
 
 
 class Terminated(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
@@ -59,6 +60,16 @@ def counted(amount: int, noun: str, several: str = "") -> str:
         if not several and re.search(ending, noun):
             several = noun.removesuffix("y") + many
     return f"{amount:,} {noun if amount == 1 else several or noun + 's'}"
+
+
+def first_of(names: Sequence[str], noun: str, most: int = 5) -> str:
+    """The first of many names, and how many others there are.
+
+    >>> first_of(["a", "b"], "clip"), first_of(list("abcdefgh"), "clip")
+    ('a, b', 'a, b, c, d, e and 3 other clips')
+    """
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {counted(left, f'other {noun}')}" if left > 0 else "")
 
 
 def span(seconds: float) -> str:

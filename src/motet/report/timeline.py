@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from motet.core.errors import ConfigError
-from motet.core.text import counted
+from motet.core.text import counted, first_of
 from motet.data import catalogue
 from motet.data.archive import MotionArchive
 from motet.data.tracks import paint, rate, table
@@ -137,9 +137,14 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
     bouts = model.predict(archive).rename({"probability": "certainty"})
     predicted = table(bouts.with_columns(rater=pl.lit("motet")).to_dicts())
     found = Seen(archive, {**_by_rater(archive), PREDICTED: predicted})
+    names, said = archive.clips["name"].to_list(), set(bouts["recording"])
+    if silent := [n for n in names if n not in said]:
+        found.notes.append(
+            f"Too short, or without anything recorded, so the model says nothing: {first_of(silent, 'recording')}."
+        )
     if not model.clips:
         read = model.reader(archive)
-        for row in range(min(SHOWN, len(archive))):
+        for row in (i for i, n in enumerate(names[:SHOWN]) if n in said):
             found.certainty[row] = model.recording(read(row))[1].max(axis=1)
     expected, facts = model.config["expected"], model.config["trained_on"]
     if facts["hash"] == archive.hash:

@@ -7,6 +7,7 @@ than two groups.
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from math import comb
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.files import refuse_existing, write_json
 from motet.core.places import mistaken
+from motet.core.text import first_of
 from motet.data.clip_table import without_guards
 from motet.use.forest import draw
 from motet.use.mixed import checked, mixed_test
@@ -163,6 +165,14 @@ def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
             raise ConfigError(f"{name} has no column 'recording' to join by; it has {', '.join(columns)}")
     if other["recording"].is_duplicated().any():
         raise ConfigError("--recordings lists a recording twice; keep one row a recording")
+    known = set(table["recording"].to_list())
+    if absent := [str(r) for r in other["recording"].to_list() if r not in known]:
+        warnings.warn(
+            f"the table has no rows of recordings that --recordings names, so they do not count: "
+            f"{first_of(absent, 'recording')}",
+            MotetNote,
+            stacklevel=4,
+        )
     fresh = ["recording", *(c for c in other.columns if c not in table.columns)]
     joined = table.join(other.select(fresh), on="recording", how="left")
     if by in joined.columns and joined[by].null_count():

@@ -20,7 +20,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.files import refuse_existing
-from motet.core.text import counted
+from motet.core.text import first_of
 from motet.data.archive import MotionArchive
 from motet.data.tracks import rate
 from motet.evaluate.segmentation import segments
@@ -155,7 +155,7 @@ def _say_none(
 
 
 def _others(names: Collection[str]) -> str:
-    return f" (and {counted(len(names) - 1, 'other recording')})" if len(names) > 1 else ""
+    return f" (and {first_of(list(names)[1:], 'recording')})" if len(names) > 1 else ""
 
 
 def _stretches(archive: MotionArchive, track: str | None) -> list[tuple[str, float, float, str | None]]:

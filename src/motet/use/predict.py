@@ -21,9 +21,9 @@ from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.use.durations import Chain
-from motet.use.material import NONE, SHORTEST
+from motet.use.material import NONE
 from motet.use.predictor import Predictor, load_predictor
-from motet.use.signals import bridged, check_lengths, present
+from motet.use.signals import bridged, present
 
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
 
@@ -50,7 +50,10 @@ def predict(
 
     Raises:
         ConfigError: another layout, rate or unit, axes of which one is not stated, or something is there already.
-        DataError: a recording shorter than a window.
+        DataError: all recordings are shorter than a window.
+
+    Warns:
+        MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
     """
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
@@ -58,8 +61,6 @@ def predict(
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
-    known.layout.check(source)
-    check_lengths(source, range(len(source)), SHORTEST)
     bouts = known.predict(source)
     if out is not None:
         write_table(bouts, out)

@@ -30,9 +30,9 @@ from motet.evaluate.segmentation import segments
 from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import Encoded
-from motet.use.material import NONE
+from motet.use.material import NONE, SHORTEST
 from motet.use.network import Network
-from motet.use.signals import Array, Layout, moving_mean, present, recorded
+from motet.use.signals import Array, Layout, long_enough, moving_mean, present, recorded
 from motet.use.windows import WINDOWED, Dense, Statistics
 
 Integers = npt.NDArray[np.int64]
@@ -281,11 +281,11 @@ class Predictor:
         return lambda row: turn(recorded(archive, row))
 
     def bouts(self, archive: MotionArchive) -> Iterator[dict[str, Any]]:
-        """Rows of :data:`BOUTS` of every recording, one by one."""
+        """Rows of :data:`BOUTS` of every recording as long as a window, one by one."""
         read = self.reader(archive)
         names = [*self.classes, NONE]
-        for index, name in enumerate(archive.clips["name"]):
-            frames = read(index)
+        for index in long_enough(archive, range(len(archive)), SHORTEST):
+            name, frames = archive.clips["name"][index], read(index)
             end = len(frames) / self.layout.fps
             if self.clips:
                 label, p = self.clip(frames)
@@ -305,6 +305,10 @@ class Predictor:
 
         Raises:
             ConfigError: recordings of another layout, rate or unit.
+            DataError: all recordings are shorter than a window.
+
+        Warns:
+            MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
         """
         kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
         return pl.DataFrame(list(self.bouts(archive)), schema=kinds)

@@ -12,7 +12,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.files import refuse_existing
-from motet.core.text import counted
+from motet.core.text import first_of
 from motet.data.archive import MotionArchive
 from motet.data.tracks import rate
 from motet.use.predict import write_table
@@ -104,8 +104,8 @@ def _say_short(archive: MotionArchive, like: str, row: int, seconds: float, shor
     """
     rows = [i for i, less in enumerate(short) if less and i != row]
     name, lengths = archive.clips["name"], archive.lengths / rate(archive)
-    which = "" if not rows else f": {name[rows[0]]} lasts {lengths[rows[0]]:.2f} s"
-    which += f" ({counted(len(rows) - 1, 'other')} as well)" if len(rows) > 1 else ""
+    lasts = [f"{name[i]} ({lengths[i]:.2f} s)" for i in rows]
+    which = f": {first_of(lasts, 'recording')}" if rows else ""
     part = f"take a part of it: --like {name[row]}:START-END"
     if not found:
         raise ConfigError(f"{archive.path}: --like {like}: no other stretch is {seconds:.3g} s long{which}; {part}")

@@ -24,7 +24,7 @@ from motet.evaluate.segmentation import segments
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import features_named
 from motet.use.predict import write_table
-from motet.use.signals import Layout, check_lengths, present, recorded, signals
+from motet.use.signals import Layout, long_enough, present, recorded, signals
 from motet.use.windows import Float, Rocket, Statistics, window_means
 
 Integers = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ class States:
             that comes back without the last one. The largest number is chosen of which at least .98 recur and the last
             is worth .028. Where people share few states of sensors evenly (:func:`unevenness`), there are only numbers
             of states that they share.
-        labels: (n,) state of each tick of each recording, -1 where nothing was recorded.
+        labels: (n,) state of each tick of each recording, -1 where nothing was recorded or which is too short.
         layout: of the recordings.
         limited: the number was not given and is the largest that was tried, so there may be more.
     """
@@ -107,8 +107,11 @@ def segment(
 
     Raises:
         ConfigError: fewer pieces than states, unknown features, or something is there already.
-        DataError: a recording shorter than a window.
+        DataError: all recordings are shorter than a window.
         RunError: features of a folder that is no run.
+
+    Warns:
+        MotetWarning: names recordings that are shorter than a window, which have no states.
     """
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
@@ -121,31 +124,35 @@ def segment(
     if not shortest > 0:
         raise ConfigError(f"shortest is {shortest}; it must be a positive number of seconds")
     layout = Layout.of(source)
-    check_lengths(source, range(len(source)), shortest / 2)
-    frames = [recorded(source, i) for i in range(len(source))]
+    rows = long_enough(source, range(len(source)), shortest / 2)
+    frames = [recorded(source, i) for i in rows]
     look = looker(source, features, watcher(frames, source, shortest / 2))
     seen = [look(f) for f in frames]
     if layout.skeleton.kind == "sensor":
-        seen = centred(seen, source.clips["subject"].to_list())
+        seen = centred(seen, source.clips["subject"][rows].to_list())
     z = embedded(seen)
     step = layout.hop / layout.fps
     pieces = [(r, a, b) for r, x in enumerate(z) for a, b in merged(x, max(1, round(len(x) * step / shortest)))]
-    count, evidence, worth, own = clustered(z, pieces, states, source, most)
-    labels = refined(z, pieces, own, count, _EVIDENCE / shortest)
-    there = [present(f)[layout.centres(len(f))] for f in frames]
-    labels = [np.where(t, y, -1) for t, y in zip(there, labels, strict=True)]
-    rows = []
-    for index, name in enumerate(source.clips["name"]):
-        end = len(frames[index]) / layout.fps
-        rows += [(name, a * step, min(b * step, end), k) for k, a, b in segments(labels[index])]
-    kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Int64), strict=True))
-    table = pl.DataFrame(rows, schema=kinds, orient="row")
+    count, evidence, worth, own = clustered(z, pieces, states, source, most, rows)
+    labels = [np.full(layout.ticks(n), -1) for n in source.lengths.tolist()]
+    for row, shown, found in zip(rows, frames, refined(z, pieces, own, count, _EVIDENCE / shortest), strict=True):
+        labels[row] = np.where(present(shown)[layout.centres(len(shown))], found, -1)
+    table = _bouts(source, labels, layout)
     if out is not None:
         write_table(table, out)
     if track is not None:
         named = table.with_columns(label=pl.format("state {}", "state"), rater=pl.lit("motet"))
         source.tracks.save(track, named.drop("state"))
     return States(table, count, evidence, worth, labels, layout, limited=bool(evidence) and count == max(evidence))
+
+
+def _bouts(archive: MotionArchive, labels: Sequence[Integers], layout: Layout) -> pl.DataFrame:
+    """The table of states from those of each tick of each recording."""
+    step, rows = layout.hop / layout.fps, []
+    for name, frames, own in zip(archive.clips["name"], archive.lengths.tolist(), labels, strict=True):
+        rows += [(name, a * step, min(b * step, frames / layout.fps), k) for k, a, b in segments(own)]
+    kinds = dict(zip(COLUMNS, (pl.String, pl.Float64, pl.Float64, pl.Int64), strict=True))
+    return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
 def looker(archive: MotionArchive, features: str | None, usual: Look) -> Look:
@@ -298,8 +305,12 @@ def clustered(
     states: int | None,
     archive: MotionArchive,
     most: int = MOST,
+    rows: Sequence[int] | slice = slice(None),
 ) -> tuple[int, dict[int, float], dict[int, float], Integers]:
-    """Number of states, evidence and worth of each number that was tried, and the state of each piece."""
+    """Number of states, evidence and worth of each number that was tried, and the state of each piece.
+
+    Recordings of ``z`` are the ``rows`` of the archive.
+    """
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if len(pieces) < (states or 3):
@@ -319,7 +330,7 @@ def clustered(
     tried: Sequence[int] = range(2, min(most, len(pieces) - 1) + 1)
     evidence = {k: recurring(pieces, cut(k), len(z)) for k in tried}
     if archive.skeleton.kind == "sensor":
-        people = archive.clips["subject"].fill_null(-1).to_numpy()
+        people = archive.clips["subject"].fill_null(-1).to_numpy()[rows]
         uneven = {k: unevenness(pieces, cut(k), people) for k in tried}
         if (
             uneven.get(_FEW, 1.0) <= _EVEN

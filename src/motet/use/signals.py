@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import counted, pasted
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.text import counted, first_of, pasted
 from motet.core.units import stated
 from motet.data import layouts
 from motet.data.adapt import unit_remedy
@@ -254,13 +254,47 @@ def moving_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.f
 
 def check_lengths(archive: MotionArchive, rows: Iterable[int], seconds: float) -> None:
     """Raise DataError where recordings are shorter than a window of ``seconds``."""
-    fps, least = rate(archive), math.ceil(seconds * rate(archive) - 1e-9)
-    short = [row for row in rows if archive.lengths[row] < least]
-    if not short:
-        return
-    lasts = f"recording {archive.clips['name'][short[0]]} lasts {archive.lengths[short[0]] / fps:.2f} s"
+    if short := _short(archive, rows, seconds):
+        raise DataError(_too_short(archive, short, seconds))
+
+
+def long_enough(archive: MotionArchive, rows: Iterable[int], seconds: float) -> list[int]:
+    """Those of ``rows`` whose recordings are as long as a window of ``seconds``.
+
+    Raises:
+        DataError: none is.
+
+    Warns:
+        MotetWarning: names those that are left out.
+    """
+    short = _short(archive, rows, seconds)
+    kept = [row for row in rows if row not in set(short)]
+    if short and not kept:
+        raise DataError(_too_short(archive, short, seconds))
+    if short:
+        lasts = [f"{archive.clips['name'][i]} ({archive.lengths[i] / rate(archive):.2f} s)" for i in short]
+        warnings.warn(
+            f"{archive.path}: left out, as shorter than a window of {seconds:g} s: {first_of(lasts, 'recording')}",
+            MotetWarning,
+            stacklevel=3,
+        )
+    return kept
+
+
+def _short(archive: MotionArchive, rows: Iterable[int], seconds: float) -> list[int]:
+    return [row for row in rows if archive.lengths[row] < _least(archive, seconds)]
+
+
+def _least(archive: MotionArchive, seconds: float) -> int:
+    """Frames of a window."""
+    return math.ceil(seconds * rate(archive) - 1e-9)
+
+
+def _too_short(archive: MotionArchive, short: Sequence[int], seconds: float) -> str:
+    lasts = f"recording {archive.clips['name'][short[0]]} lasts {archive.lengths[short[0]] / rate(archive):.2f} s"
     more = f" ({counted(len(short) - 1, 'other')} as well)" if len(short) > 1 else ""
-    raise DataError(f"{archive.path}: {lasts}, shorter than a window of {seconds:g} s{more}; {longer(archive, least)}")
+    remedy = longer(archive, _least(archive, seconds))
+    return f"{archive.path}: {lasts}, shorter than a window of {seconds:g} s{more}; {remedy}"
 
 
 def longer(archive: MotionArchive, least: int) -> str:
