@@ -17,6 +17,7 @@ from motet.core.text import counted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from motet.data.archive import MotionArchive
     from motet.data.formats.base import Format
 
 PIPED_WIDTH = 10_000  # nothing is folded there: a remedy stays one line that can be copied
@@ -73,11 +74,17 @@ def data_import(args: Sequence[str]) -> int:
     axes = f" ({skeleton.up} up, {skeleton.handedness})" if turned else ""
     return given.done(
         f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
-        f"{counted(len(archive.class_names), 'class')}, "
-        f"{skeleton.name}{axes}; licence: {archive.licence}"
+        f"{_classes(archive)}, {skeleton.name}{axes}; licence: {archive.licence}"
         + (f"\ncolumns: {archive.source['columns']}" if "columns" in archive.source else ""),
         {"archive": str(archive.path), "clips": len(archive), "source": archive.source},
     )
+
+
+def _classes(archive: "MotionArchive") -> str:
+    """How many classes clips have, and each label track."""
+    tracks = [f"track {name} of {counted(len(archive.tracks.classes(name)), 'class')}" for name in archive.tracks]
+    of_clips = [counted(len(archive.class_names), "class")] if archive.class_names else []
+    return ", ".join([*of_clips, *tracks]) or "no labels"
 
 
 def _described(name: str, chosen: "Format") -> str:

@@ -78,6 +78,25 @@ def test_labels_follow_the_stamps(
     assert (numbers[in_gap] == (-1 if gap > 0.5 else 0)).all()
 
 
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        (rows(np.arange(0, 8, 0.02)), "track activity of 2 classes"),
+        (
+            rows(np.arange(0, 8, 0.02), more=lambda t: ",leg").replace("activity\n", "activity,label\n"),
+            "1 class, track",
+        ),
+        (rows(np.arange(0, 8, 0.02), lambda t: ""), "no labels"),
+    ],
+)
+def test_an_import_says_the_classes_of_tracks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, classes: str
+) -> None:
+    (tmp_path / "day.csv").write_text(text)
+    assert main(["data", "import", "csv", str(tmp_path / "day.csv"), str(tmp_path / "a"), "--unit", "g"]) == 0
+    assert f": 1 clip, 400 frames, {classes}" in capsys.readouterr().out
+
+
 def test_which_of_several_columns_are_labels_is_said(tmp_path: Path) -> None:
     text = rows(np.arange(0, 8, 0.02), more=lambda t: f",{'good' if t < 6 else 'bad'},n{t:.2f},{int(t)}")
     text = text.replace("activity\n", "activity,mood,note,phase_id\n")
