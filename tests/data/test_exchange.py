@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
-from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
 from motet.data.skeletons import Skeleton
@@ -297,3 +298,115 @@ def test_people_and_confidences_come_back_from_csv(tmp_path: Path, persons: int,
     assert (np.asarray(again.frames) == np.asarray(archive.frames)).all()
     assert (np.asarray(again.confidence) == np.asarray(archive.confidence)).all()
     assert again.clips["persons"].equals(archive.clips["persons"])
+
+
+def there_and_back_as_npz(archive: MotionArchive) -> MotionArchive:
+    out = archive.path.parent / "there.npz"
+    export(archive, out, form="npz", overwrite=True)
+    return import_dataset("npz", out, archive.path.parent / "back", progress=False, overwrite=True)
+
+
+COLUMN = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1, max_size=8) | st.sampled_from(
+    ["file", "fps", "view", "a", "a_names", "a_offset", "column_0", "unit", "watch", "watch_fps", "up", "a/b"]
+)
+CELLS = st.sampled_from(
+    [
+        st.integers(-(2**63) + 1, 2**63 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        TEXT | st.sampled_from(["", "=1+1"]),
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_further_columns_come_back_with_the_compact_layout(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whatever they are called, with their kinds and with what is not known."""
+    names = data.draw(st.lists(COLUMN, max_size=6, unique=True).map(lambda n: [*n, "subject", "camera", "source"]))
+    kinds = {n: st.integers(-2, 5) if n in ("subject", "camera") else data.draw(CELLS) for n in names}
+    kinds["source"] = TEXT
+    rows = [{n: data.draw(st.none() | kind) for n, kind in kinds.items()} for _ in range(4)]
+    path = tmp_path_factory.getbasetemp() / "columns.motet"
+    options: dict[str, Any] = {"skeleton": layouts.get("imu-2"), "fps": 10.0, "overwrite": True, "units": "g, deg/s"}
+    with ArchiveWriter(path, sensors={"watch": Sensor(layouts.get("imu-2"), 7.0)}, **options) as writer:
+        for n, row_ in enumerate(rows):
+            writer.add(np.ones((5, 2, 3)), name=f"c{n}", sensors={"watch": np.ones((n, 2, 3))}, **row_)
+    archive = MotionArchive.open(path)
+    again = there_and_back_as_npz(archive)
+    for column in archive.clips.columns:
+        if column != "sha256" and archive.clips[column].null_count() < len(rows):
+            assert again.clips[column].equals(archive.clips[column]), column
+    assert {*again.clips.columns} <= {*archive.clips.columns}
+
+
+@pytest.mark.parametrize("kind", ["sensor", "body", "made"])
+def test_layouts_and_sensors_come_back_with_the_compact_layout(tmp_path: Path, kind: str) -> None:
+    random = np.random.default_rng(0)
+    nodes = layouts.build("n", ["wrist acc", "ecg"], [-1, -1], up=None, kind="sensor")
+    body = replace(layouts.get("kinect-v2"), up="-z", right_handed=False)
+    made = layouts.build(
+        "tail-3", ["a", "b", "c"], [-1, 0, 1], canonical=["mid_hip", "neck", "c"], up="+x", kind="hand"
+    )
+    skeleton = {"sensor": nodes, "body": body, "made": made}[kind]
+    channels = {"sensor": ("x", "y", "z", "w"), "body": ("x", "y", "z"), "made": ("u", "v")}[kind]
+    unit = {"sensor": "g, mV", "body": "mm", "made": "px"}[kind]
+    sensors = {
+        "heart.1": Sensor(layouts.build("h", ["ecg"], [-1], up=None, kind="sensor"), 128.0, "mV", ("lead",)),
+        "left_gyroscope": Sensor(layouts.get("imu-2")),
+    }
+    options: dict[str, Any] = {"skeleton": skeleton, "fps": 29.97, "units": unit, "channels": channels}
+    with ArchiveWriter(tmp_path / "a.motet", sensors=sensors, **options) as writer:
+        for n in range(3):
+            readings = {"heart.1": random.normal(size=(50 + n, 1, 1))} | (
+                {"left_gyroscope": random.normal(size=(9, 2, 3))} if n == 1 else {}
+            )
+            writer.add(random.normal(size=(20, len(skeleton), len(channels))), name=f"c{n}", sensors=readings)
+    archive = MotionArchive.open(tmp_path / "a.motet")
+    again = there_and_back_as_npz(archive)
+    assert (np.asarray(again.frames) == np.asarray(archive.frames)).all()
+    for a, b in [(archive, again), *((archive.sensors[n], again.sensors[n]) for n in sensors)]:
+        assert (a.units, a.channels, a.fps) == (b.units, b.channels, b.fps)
+        ours, theirs = ({k: v for k, v in s.skeleton.to_dict().items() if k != "name"} for s in (a, b))
+        assert ours == theirs
+    assert again.sensor_rows("left_gyroscope").tolist() == [-1, 0, -1]
+    for name in sensors:
+        assert (np.asarray(again.sensors[name].frames) == np.asarray(archive.sensors[name].frames)).all()
+    alone = import_dataset("npz", tmp_path / "there.npz", tmp_path / "alone", sensor="heart.1", progress=False)
+    assert (alone.units, alone.channels, alone.fps) == ("mV", ("lead",), 128.0)
+    assert (np.asarray(alone.frames) == np.asarray(archive.sensors["heart.1"].frames)).all()
+
+
+def test_a_sensor_called_like_an_array_of_the_compact_layout_is_refused(tmp_path: Path) -> None:
+    sensors = {"label": Sensor(layouts.get("imu-2"))}
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), sensors=sensors) as writer:
+        writer.add(np.ones((5, 2, 3)), name="c", sensors={"label": np.ones((5, 2, 3))})
+    with pytest.raises(ConfigError, match="the sensor 'label' is called like an array of the compact layout"):
+        export(MotionArchive.open(tmp_path / "a"), tmp_path / "a.npz", form="npz")
+    assert not (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": np.array("tail")}, "array 'kind' is 'tail'; it must be body, hand or sensor"),
+        ({"unit": np.array(["m"])}, r"array 'unit' is <U1 \(1,\), not one text"),
+        ({"up": np.array("y")}, "'up' must be one of"),
+        ({"right_handed": np.array(1)}, "'right_handed' a truth value"),
+        ({"channel_names": np.array(["x", "x", "y"])}, "'channel_names' names 2"),
+        ({"kind": np.array("sensor"), "joint_names": np.array(["a", "a"])}, "1 distinct name for 2 nodes"),
+        (
+            {"s": np.ones((4, 3, 1)), "s_offset": np.array([0, 4]), "s_node_names": np.array(["a"])},
+            "1 distinct name for 3",
+        ),
+    ],
+)
+def test_facts_of_the_compact_layout_that_do_not_fit_are_named(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    arrays: dict[str, Any] = {"pos": np.ones((20, 2, 3)), "offset": np.array([0, 20]), "fps": 10.0}
+    arrays |= {"joint_names": np.array(["hip", "head"]), "parents": np.array([-1, 0])}
+    np.savez(tmp_path / "a.npz", **{**arrays, **change})
+    with pytest.raises(DataError, match=words):
+        import_dataset("npz", tmp_path / "a.npz", tmp_path / "a", progress=False)

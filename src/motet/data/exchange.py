@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from motet.core.text import counted, file_name, pasted
 from motet.data import frame_labels, layouts, track_files
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
+from motet.data.formats._compact import ABSENT, KNOWN, own_array
 from motet.data.pieces import OWN
 from motet.data.tracks import check, not_there, rate, table
 
@@ -254,33 +255,90 @@ def _readme(archive: MotionArchive, out: Path) -> str:
 
 def _npz(archive: MotionArchive, out: Path) -> None:
     """The compact layout that ``motet data import npz`` reads."""
-    if archive.skeleton.kind == "sensor":
-        raise DataError(f"{archive.path} holds sensor readings, which the compact layout has no place for; export csv")
-    frames = np.asarray(archive.frames)
+    frames, skeleton = np.asarray(archive.frames), archive.skeleton
     arrays: dict[str, Any] = {
         "pos": frames[:, 0] if archive.persons == 1 else frames,
         "offset": np.concatenate([[0], np.cumsum(archive.lengths)]),
-        "joint_names": np.array(archive.skeleton.joints),
-        "parents": np.array(archive.skeleton.parents),
+        "joint_names": np.array(skeleton.joints),
+        "canonical_names": np.array(skeleton.canonical),
+        "parents": np.array(skeleton.parents),
+        "channel_names": np.array(archive.channels),
+        "kind": np.array(skeleton.kind),
+        "unit": np.array(archive.units),
         "label": archive.labels,
-        "class_names": np.array(archive.class_names),
+        "class_names": np.array(archive.class_names, dtype=np.str_),
         "name": np.array(archive.clips["name"].to_list()),
         "licence": np.array(archive.licence),
     }
+    if skeleton.up is not None:
+        arrays |= {"up": np.array(skeleton.up), "right_handed": np.array(skeleton.right_handed)}
     if archive.fps is not None:
         arrays["fps"] = np.array(archive.fps)
     if archive.confidence is not None:
         sure = np.asarray(archive.confidence)
         arrays["confidence"] = sure[:, 0] if archive.persons == 1 else sure
-    rows = [{"track": name, **row} for name, own in archive.tracks.items() for row in own.iter_rows(named=True)]
-    if rows:
-        clip = {name: n for n, name in enumerate(archive.clips["name"])}
-        arrays |= {f"interval_{k}": np.array([r[k] for r in rows]) for k in ("track", "start", "end", "label")}
-        arrays["interval_clip"] = np.array([clip[r["recording"]] for r in rows])
-        arrays["interval_rater"] = np.array([r["rater"] or "" for r in rows])
-        arrays["interval_certainty"] = np.array([r["certainty"] for r in rows], dtype=np.float64)
-    if archive.clips["subject"].null_count() == 0:
-        people = archive.clips["subject"].cast(pl.String).to_list()
-        arrays["subject"] = np.array(people)
+    arrays |= _npz_tracks(archive)
+    for name in archive.sensors:
+        arrays |= _npz_sensor(archive, name, arrays)
+    arrays |= _npz_columns(archive, arrays)
     with written(out) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def _npz_tracks(archive: MotionArchive) -> dict[str, Any]:
+    """Intervals of all label tracks."""
+    rows = [{"track": name, **row} for name, own in archive.tracks.items() for row in own.iter_rows(named=True)]
+    if not rows:
+        return {}
+    clip = {name: n for n, name in enumerate(archive.clips["name"])}
+    return {
+        **{f"interval_{k}": np.array([r[k] for r in rows]) for k in ("track", "start", "end", "label")},
+        "interval_clip": np.array([clip[r["recording"]] for r in rows]),
+        "interval_rater": np.array([r["rater"] or "" for r in rows]),
+        "interval_certainty": np.array([r["certainty"] for r in rows], dtype=np.float64),
+    }
+
+
+def _npz_sensor(archive: MotionArchive, name: str, taken: Collection[str]) -> dict[str, Any]:
+    """A sensor that recorded next to the skeletons.
+
+    Raises:
+        ConfigError: its name is that of an array of the layout.
+    """
+    sensor, rows = archive.sensors[name], archive.sensor_rows(name).tolist()
+    lengths = [0 if row < 0 else int(sensor.lengths[row]) for row in rows]
+    arrays: dict[str, Any] = {
+        name: np.concatenate([sensor.clip(row)[:, 0] for row in rows if row >= 0]),
+        f"{name}_offset": np.concatenate([[0], np.cumsum(lengths)]),
+        f"{name}_node_names": np.array(sensor.skeleton.joints),
+        f"{name}_channel_names": np.array(sensor.channels),
+        f"{name}_unit": np.array(sensor.units),
+    }
+    if sensor.fps is not None:
+        arrays[f"{name}_fps"] = np.array(sensor.fps)
+    if {*arrays} & {*KNOWN, *taken, "file", "allow_pickle"}:
+        raise ConfigError(
+            f"{archive.path}: the sensor {name!r} is called like an array of the compact layout; rename it"
+        )
+    return arrays
+
+
+def _npz_columns(archive: MotionArchive, taken: Collection[str]) -> dict[str, Any]:
+    """Further columns of clips: numbers as they are, texts as indices of their names."""
+    arrays, titles = dict[str, Any](), list[str]()
+    for values in archive.clips:
+        column = values.name
+        if column in (*OWN, "label") or values.null_count() == len(values):
+            continue
+        whole = column == "subject" and not (archive.clips["subject"] < 0).any()
+        name = column if whole or own_array(column, {*taken, *arrays}) else f"column_{len(titles)}"
+        titles += [column] * (name != column)
+        if values.dtype == pl.String:
+            names = values.drop_nulls().unique(maintain_order=True).to_list()
+            number = {text: n for n, text in enumerate(names)}
+            arrays[f"{name}_names"] = np.array(names)
+            arrays[name] = np.array([-1 if v is None else number[v] for v in values])
+        else:
+            missing = -1 if whole else ABSENT
+            arrays[name] = (values if values.dtype.is_float() else values.fill_null(missing)).to_numpy()
+    return arrays | ({"column_titles": np.array(titles)} if titles else {})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
-from motet.data.formats import import_dataset, npz
+from motet.data.formats import _compact, import_dataset, npz
 from motet.data.formats._names import subject_numbers
 
 REAL = {
@@ -248,7 +248,7 @@ def test_a_huge_declared_array_allocates_nothing(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("pos.npy", header.getvalue())
     with pytest.raises(DataError, match="more than the file holds"):
-        npz.load_arrays(tmp_path / "set.npz")
+        _compact.load_arrays(tmp_path / "set.npz")
 
 
 def test_several_files_and_cut_off_files(tmp_path: Path) -> None:
@@ -373,4 +373,4 @@ def test_sensors_whose_names_are_paths_are_refused(tmp_path: Path, name: str) ->
 def test_arrays_that_unfold_are_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "set.npz", **content(), extra=np.zeros(30_000_000))
     with pytest.raises(DataError, match="unpacks to more than"):
-        npz.load_arrays(tmp_path / "set.npz")
+        _compact.load_arrays(tmp_path / "set.npz")

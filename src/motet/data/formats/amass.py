@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from motet.core.errors import DataError, MotetNote
 from motet.data import layouts
+from motet.data.formats._compact import load_arrays
 from motet.data.formats._files import bare, read_bytes
 from motet.data.formats._points import PointFormat, PointOptions, Recording
-from motet.data.formats.npz import load_arrays
 
 Array = npt.NDArray[np.float64]
 BODY = 24

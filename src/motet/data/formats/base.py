@@ -85,6 +85,7 @@ class SensorPlan:
     skeleton: Skeleton
     fps: float | None
     measure: str
+    channels: tuple[str, ...] = ("x", "y", "z")
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def import_dataset(
         licence=plan.licence,
         dtype=dtype,
         confidence=plan.confidence,
-        sensors={name: Sensor(s.skeleton, s.fps, s.measure) for name, s in plan.sensors.items()},
+        sensors={name: Sensor(s.skeleton, s.fps, s.measure, s.channels) for name, s in plan.sensors.items()},
         overwrite=overwrite,
     )
     count = min(workers, len(units)) if workers else 1 if plan.light else _workers(len(units))

@@ -34,10 +34,10 @@ from motet.core.text import counted
 from motet.data import layouts
 from motet.data.drift import drift, ends
 from motet.data.formats import _time
+from motet.data.formats._compact import Arrays, load_arrays
 from motet.data.formats._files import bare, find_files
 from motet.data.formats._names import subject_numbers
 from motet.data.formats.base import Format, Plan, RawClip, Unit
-from motet.data.formats.npz import Arrays, load_arrays
 from motet.data.timing import LONGEST_GAP, clock, nearest, resample
 
 Array = npt.NDArray[Any]

@@ -22,11 +22,11 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _estimate
+from motet.data.formats._compact import Arrays, load_arrays
 from motet.data.formats._files import find_files
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import Sighting, follow
 from motet.data.formats.base import Format, Plan, RawClip, Unit, units_of
-from motet.data.formats.npz import Arrays, load_arrays
 
 LAYOUTS = {"mediapipe": "mediapipe-33", "rtmlib": "coco-17"}
 _INSTALL = {
