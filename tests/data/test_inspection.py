@@ -14,7 +14,7 @@ from motet.core.errors import DataError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import select
-from motet.data.inspection import inspect, render
+from motet.data.inspection import held, inspect, render
 from motet.data.skeletons import Skeleton
 
 KINECT = layouts.get("kinect-v2")
@@ -112,7 +112,10 @@ def test_a_clip_that_repeats_the_last_frame_of_another_is_not_frozen(tmp_path: P
     second = motion(30, seed=1)
     second[:4] = first[-1]
     first[-3:] = first[-1]
-    assert inspect(build(tmp_path, {"a": first, "b": second}))["faults"] == []
+    faults = inspect(build(tmp_path, {"a": first, "b": second}))["faults"]
+    assert [(f["name"], f["frames"]) for f in faults] == [("stuttering frames", 7)]
+    faults = inspect(build(tmp_path / "whole", {"a": first[:-1], "b": second[2:]}))["faults"]
+    assert faults == []
 
 
 def test_clip_faults(tmp_path: Path) -> None:
@@ -328,3 +331,95 @@ def test_animals_have_any_size(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "mouse", skeleton=mouse, units="mm") as writer:
         writer.add(70 * np.random.default_rng(2).normal(size=(8, 3, 3)), name="m")
     assert "units" not in {f["name"] for f in inspect(MotionArchive.open(tmp_path / "mouse"))["faults"]}
+
+
+def frozen(frames: np.ndarray, fps: float = 30.0) -> list[int]:
+    """Frames of one clip of points in which one is frozen."""
+    skeleton = layouts.build("points", ["a", "b", "c"], [-1] * 3)
+    joints = (frames != 0).any(axis=-1)
+    bad = held.lost_joints(frames[:, None], joints[:, None], np.array([0]), skeleton, 6, fps)
+    return np.flatnonzero(bad).tolist()
+
+
+def test_a_joint_that_is_frozen_jumps_after_it_and_one_at_rest_does_not() -> None:
+    moving = 1 + np.arange(100)[:, None, None] * np.ones((100, 3, 3)) / 30
+    assert frozen(moving) == []
+    lost = moving.copy()
+    lost[20:27, 1] = lost[20, 1]
+    assert frozen(lost) == list(range(20, 27))
+    assert frozen(lost[:27]) == [], "nobody knows how it went on"
+    gone = lost.copy()
+    gone[27:, 1] = 0
+    assert frozen(gone) == []
+    short = moving.copy()
+    short[20:26, 1] = short[20, 1]
+    assert frozen(short) == []
+    rest = moving.copy()
+    rest[30:, 1] -= rest[30, 1] - rest[20, 1]
+    rest[20:30, 1] = rest[20, 1]
+    assert frozen(rest) == [], "it goes on as slowly as before"
+    rest[20:80, 1] = rest[20, 1]
+    rest[80:, 1] = rest[20, 1] + moving[1:21, 1] - 1
+    assert frozen(rest) == []
+    assert frozen(rest, fps=29.0) == list(range(20, 80)), "two seconds are too long for a body that moves"
+    whole = lost.copy()
+    whole[20:30] = whole[20]
+    assert frozen(whole) == [], "where nothing moves all frames are frozen, not one joint"
+    absent = lost.copy()
+    absent[20:27, 1] = 0
+    assert frozen(absent) == []
+    centred = moving.copy()
+    centred[:, 1] = 1
+    assert frozen(centred) == [], "recordings are relative to it"
+
+
+def readings_with(where: Any, value: Any, fps: float = 50.0) -> list[int]:
+    frames = np.random.default_rng(0).normal(size=(100, 1, 2, 3)).astype(np.float32)
+    frames[where] = value
+    return np.flatnonzero(held.stuck_readings(frames, (frames != 0).any(axis=-1), np.array([0]), fps)).tolist()
+
+
+def test_a_reading_is_stuck_while_others_of_its_node_change() -> None:
+    assert readings_with(np.s_[10:36, 0, 1, 2], 0.5) == list(range(10, 36))
+    assert readings_with(np.s_[10:36, 0, 1, 2], 0.0) == list(range(10, 36))
+    assert readings_with(np.s_[10:35, 0, 1, 2], 0.5) == []
+    assert readings_with(np.s_[10:36, 0, 1], 0.5) == [], "a node at rest"
+    assert readings_with(np.s_[:, 0, 1], 0.0) == [], "a silent one"
+    one = np.random.default_rng(0).normal(size=(100, 1, 2, 1)).astype(np.float32)
+    one[10:50, 0, 1] = 3
+    bad = held.stuck_readings(one, one[..., 0] != 0, np.array([0]), 50.0)
+    assert np.flatnonzero(bad).tolist() == list(range(10, 50))
+    one[:, 0, 1] = 0
+    assert not held.stuck_readings(one, one[..., 0] != 0, np.array([0]), 50.0).any()
+
+
+def clipped(signal: np.ndarray, largest: float | None = None, held_too: slice = slice(0)) -> list[int]:
+    """Frames in which the first reading of a node is cut off; the second is noise but where it is held too."""
+    noise = np.random.default_rng(0).normal(0, 0.01, len(signal))
+    noise[held_too] = 0.005
+    frames = np.stack([signal, noise], axis=1)[:, None, None].astype(np.float32)
+    greatest = np.array([np.abs(signal).max() if largest is None else largest])
+    return np.flatnonzero(held.clipped_readings(frames, np.array([0]), greatest)).tolist()
+
+
+def test_readings_are_cut_off_at_the_end_of_a_range() -> None:
+    time = np.arange(200) / 50
+    swing = 3 * np.sin(2 * np.pi * 1.3 * time + 0.2)
+    assert clipped(swing) == []
+    flat = np.flatnonzero(swing <= -2).tolist()
+    assert clipped(np.maximum(swing, -2.0), 3.0) == flat, "several flat tops of one recording"
+    once = np.where(time < 0.8, np.maximum(swing, -2.0), np.maximum(swing, -1.9))
+    assert clipped(once, 2.0) == [i for i in flat if i < 40]
+    assert clipped(once, 3.0) == [], "a flat top once, and other recordings have more"
+    hit = swing.copy()
+    hit[50:52] = 8.0
+    assert clipped(hit) == [50, 51]
+    hit[51] = 7.9
+    assert clipped(hit) == []
+    even = np.sin(2 * np.pi * (np.arange(200) + 0.5) / 24)  # two equal frames at the top of each cycle
+    assert clipped(np.round(even, 6)) == []
+    hill = np.concatenate([np.arange(50), [50, 50, 50], np.arange(50)[::-1]]) / 10
+    assert clipped(hill) == [50, 51, 52]
+    assert clipped(np.delete(hill, 51)) == []
+    assert clipped(hill, held_too=slice(50, 53)) == [], "a frame that is repeated"
+    assert clipped(np.round(swing * 2) / 200) == [], "a sensor that tells few values apart"

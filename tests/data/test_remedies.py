@@ -52,6 +52,7 @@ SPOILT: dict[str, tuple[Any, float | None]] = {
     "empty ends": (np.s_[:5], 0.0),
     "all-zero frames": (np.s_[5:9], 0.0),
     "frozen frames": (np.s_[5:15], None),
+    "stuttering frames": (np.s_[5:8], None),
     "missing joints": (np.s_[5:9, 3], 0.0),
     "bone-length jumps": (np.s_[5:9, 6], 3.0),
 }
@@ -78,11 +79,42 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return build(path, sound() | {"pair": spoilt(pair, np.s_[30:35, 1])})
 
 
+def readings() -> np.ndarray:
+    """(4, 80, 2, 3) of a wrist."""
+    return np.random.default_rng(0).normal(size=(4, 80, 2, 3)).astype(np.float32)
+
+
+def worn(path: Path, clips: np.ndarray) -> MotionArchive:
+    return build(path, {f"c{i}": c for i, c in enumerate(clips)}, skeleton=layouts.get("imu-2"), persons=1, units="g")
+
+
 @case("inspect silent sensor")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
-    noise = np.random.default_rng(0).normal(size=(4, 50, 2, 3)).astype(np.float32)
-    noise[1, :, 1] = 0
-    return build(path, {f"c{i}": c for i, c in enumerate(noise)}, skeleton=layouts.get("imu-2"), persons=1, units="g")
+    clips = readings()
+    clips[1, :, 1] = 0
+    return worn(path, clips)
+
+
+@case("inspect stuck readings")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    clips = readings()
+    clips[1, 20:60, 0, 2] = clips[1, 20, 0, 2]
+    return worn(path, clips)
+
+
+@case("inspect clipped readings")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    clips = readings()
+    clips[2, 30:34, 1, 0] *= 9
+    return worn(path, clips.clip(-4, 4))
+
+
+@case("inspect lost joints")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    points = layouts.build("points", ["a", "b", "c"], [-1] * 3, up="+z")
+    clips = np.random.default_rng(0).normal(1, 0.01, size=(4, 60, 3, 3)).cumsum(axis=1)
+    clips[3, 20:30, 1] = clips[3, 20, 1]
+    return build(path, {f"c{i}": c for i, c in enumerate(clips)}, skeleton=points)
 
 
 @case("inspect never seen")

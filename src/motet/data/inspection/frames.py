@@ -12,6 +12,7 @@ import numpy.typing as npt
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import LISTED, Fault, fault, without
+from motet.data.inspection.held import clipped_readings, lost_joints, stuck_readings
 from motet.data.inspection.remedies import NOTHING, made
 from motet.data.skeletons import Skeleton
 
@@ -20,9 +21,13 @@ Mask = npt.NDArray[np.bool_]
 CHUNK_VALUES = 8_000_000  # numbers looked at together: 32 MB
 FROZEN_SECONDS = 0.2  # a sensor that repeats itself for longer is stuck
 FROZEN_FRAMES = 5  # the same where the frame rate is unknown, and the least number
+STUTTER = 2  # steps in which nothing changes: recordings are noisy, so a frame three times is a repetition
 RARE = 0.001  # share of bodies in which a joint that is hardly ever there is seen
 WHOLE_SET, MANY = 0.95, 10  # share of clips, and least number of them, from which a fault is one of the set
-_OF_NOISE = ("bone-length jumps", "missing joints", "missing bodies", "frozen frames")
+_OF_NOISE = (
+    *("bone-length jumps", "missing joints", "missing bodies", "frozen frames", "stuttering frames"),
+    *("lost joints", "stuck readings", "clipped readings"),
+)
 BONE_CHANGE = 0.5  # relative to the bone's median in the clip
 
 
@@ -59,7 +64,10 @@ def masks(
     archive: MotionArchive, bone_change: float = BONE_CHANGE
 ) -> Iterator[tuple[range, npt.NDArray[np.int64], dict[str, Mask]]]:
     """(rows of the table, start of each clip, bad frames by fault), in chunks of whole clips."""
-    shortest = FROZEN_FRAMES if archive.fps is None else max(FROZEN_FRAMES, round(FROZEN_SECONDS * archive.fps))
+    fps = archive.fps
+    shortest = FROZEN_FRAMES if fps is None else max(FROZEN_FRAMES, round(FROZEN_SECONDS * fps))
+    sensor = archive.skeleton.kind == "sensor"
+    largest = _largest(archive) if sensor else np.zeros(0)
     for clips, frames, starts in _chunks(archive):
         finite = np.isfinite(frames).all(axis=(1, 2, 3))
         joints = (frames != 0).any(axis=3)
@@ -72,18 +80,30 @@ def masks(
             "all-zero frames": empty,
             "frozen frames": _frozen(frames, starts, shortest) & ~empty,
         }
+        found["stuttering frames"] = _frozen(frames, starts, STUTTER) & ~empty & ~found["frozen frames"]
         ever = np.logical_or.reduceat(bodies, starts, axis=0)
         owner = np.repeat(np.arange(len(starts)), np.diff([*starts.tolist(), len(frames)]))
-        if archive.skeleton.kind == "sensor":
+        if sensor:
             nodes = np.logical_or.reduceat(joints, starts, axis=0)
             found["silent sensor"] = ~nodes[owner].all(axis=(1, 2)) & ~empty
+            found["stuck readings"] = stuck_readings(frames, joints, starts, fps)
+            found["clipped readings"] = clipped_readings(frames, starts, largest)
         else:
             found["missing bodies"] = (ever[owner] & ~bodies).any(axis=1) & ~empty
             centred = _centred(archive.skeleton, joints, bodies, starts)
             found["missing joints"] = (bodies[:, :, None] & ~joints & ~centred[owner]).any(axis=(1, 2))
+            found["lost joints"] = lost_joints(frames, joints, starts, archive.skeleton, shortest, fps)
             if len(archive.channels) == 3 and archive.skeleton.bones:
                 found["bone-length jumps"] = _bone_jumps(frames, joints, starts, archive.skeleton, bone_change)
         yield clips, starts, found
+
+
+def _largest(archive: MotionArchive) -> npt.NDArray[np.floating[Any]]:
+    """(V,) largest magnitude of the readings of each node."""
+    found = np.zeros(len(archive.skeleton))
+    for _, frames, _ in _chunks(archive):
+        found = np.maximum(found, np.where(np.isfinite(frames), np.abs(frames), 0).max(axis=(0, 1, 3)))
+    return found
 
 
 def _at_ends(empty: Mask, starts: npt.NDArray[np.int64]) -> Mask:
@@ -175,12 +195,19 @@ FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
     "empty ends": ("note", "nobody is there at an end of clips"),
     "all-zero frames": ("warning", "frames hold nothing"),
     "frozen frames": ("warning", "the same frame over and over: the sensor was stuck or lost the body"),
+    "stuttering frames": ("note", "a frame three times or more, as its successors were lost"),
     "silent sensor": ("warning", "a node of the sensor recorded nothing in the clip"),
+    "stuck readings": ("warning", "a reading stays the same while others of its node change"),
+    "clipped readings": ("note", "readings are cut off at the end of the sensor's range"),
     "missing bodies": ("warning", "a body of the clip is absent in some frames"),
     "missing joints": ("note", "joints of a body are absent (zero) in some frames"),
+    "lost joints": ("warning", "a joint stays where it is while the body moves, then jumps: it was lost"),
     "bone-length jumps": ("warning", "a bone is much longer or shorter than in the rest of its clip: tracking errors"),
 }
-CUT_OUT = ("all-zero frames", "frozen frames", "missing bodies", "bone-length jumps")
+CUT_OUT = (
+    *("all-zero frames", "frozen frames", "stuttering frames", "lost joints", "stuck readings", "clipped readings"),
+    *("missing bodies", "bone-length jumps"),
+)
 """faults of few frames, which are cut out of long recordings"""
 
 
