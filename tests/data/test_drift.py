@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from motet.cli import main
 from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import MotionArchive
-from motet.data.drift import drift, ends
+from motet.data.drift import drift, ends, unseen
 from motet.data.formats import import_dataset
 
 Array = npt.NDArray[np.float64]
@@ -76,6 +77,44 @@ def test_ends_of_many_recordings() -> None:
     assert ends(lasting[:9], 1.01 * lasting[:9]) is None
     assert ends(lasting, random.permutation(lasting)) is None
     assert ends(np.full(60, 9.0), np.full(60, 9.09)) is None
+    bound = unseen(lasting, lasting + 0.2 + late)
+    assert bound is not None
+    assert 0.002 <= bound < 0.006
+    assert unseen(lasting, lasting) == 0.002
+    assert unseen(lasting, 1.01 * lasting + late) > found - 0.002
+    assert unseen(lasting[:9], lasting[:9]) is None
+
+
+@pytest.mark.parametrize(
+    ("recordings", "seconds", "words"),
+    [
+        (
+            1,
+            40.0,
+            r"1 recording of less than 60 s, too short .* clocks of phone and watch run apart; nothing else says it",
+        ),
+        (12, 9.0, r"12 recordings of less than 60 s, .*; by the ends of all they do by 0\.20 % at most"),
+        (3, 70.0, None),
+    ],
+)
+def test_where_nothing_tells_of_a_drift_is_said(
+    tmp_path: Path, recordings: int, seconds: float, words: str | None
+) -> None:
+    lasting = [seconds + n / 2 for n in range(recordings)]
+    stamps = [np.arange(0, s, 0.05) for s in lasting]
+    offsets = np.cumsum([0, *map(len, stamps)])
+    arrays: dict[str, Any] = {}
+    for name in ("phone", "watch"):
+        readings = np.random.default_rng(0).normal(size=(offsets[-1], 3))
+        arrays |= {name: readings, f"{name}_time": np.concatenate(stamps), f"{name}_offset": offsets}
+    np.savez(tmp_path / "s.npz", **arrays)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        import_dataset("streams", tmp_path / "s.npz", tmp_path / "a", progress=False)
+        import_dataset("streams", tmp_path / "s.npz", tmp_path / "b", streams=("watch",), progress=False)
+    found = [str(w.message) for w in said]
+    assert len(found) == (words is not None)
+    assert words is None or re.search(words, found[0])
 
 
 def write(path: Path, fast: float) -> Path:

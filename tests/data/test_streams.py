@@ -13,6 +13,8 @@ from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data.formats import import_dataset
 from motet.data.timing import nearest, resample
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*too short for movements to show")
+
 
 def write(path: Path, **changes: Any) -> Path:
     """Two recordings of a phone and a watch that start 40 ms apart; readings say their time in seconds."""

@@ -125,6 +125,22 @@ def ends(one: Sequence[float], other: Sequence[float]) -> float | None:
         one: seconds of each recording by the first clock.
         other: by the second.
     """
+    found = _slopes(one, other)
+    if found is None:
+        return None
+    least, share, most = found
+    return share if max(least, -most) >= LEAST_SHARE and abs(share) <= MOST else None
+
+
+def unseen(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """The largest drift that the same recordings could have and :func:`ends` not see; None where they say nothing."""
+    found = _slopes(one, other)
+    return None if found is None else max(LEAST_SHARE, -found[0], found[2])
+
+
+def _slopes(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float] | None:
+    """What the second lasts longer for each second of the first: the interval of Sen (1968), of 99.9 %, around the
+    median; None of recordings that are few or last equally long."""
     lasting = np.stack([one, other])
     lasting = lasting[:, np.isfinite(lasting).all(axis=0)]
     count = lasting.shape[1]
@@ -134,11 +150,8 @@ def ends(one: Sequence[float], other: Sequence[float]) -> float | None:
     low, high = np.triu_indices(len(first), 1)
     wider = first[high] - first[low]
     slopes = np.sort(((second - first)[high] - (second - first)[low])[wider != 0] / wider[wider != 0])
-    # the interval of Sen (1968), of 99.9 %
     rank = 3.29 * np.sqrt(len(first) * (len(first) - 1) * (2 * len(first) + 5) / 18)
     least, most = (round((len(slopes) + sign * rank) / 2) for sign in (-1, 1))
     if not 0 <= least < most < len(slopes):
         return None
-    share = float(np.median(slopes))
-    believed = max(slopes[least], -slopes[most]) >= LEAST_SHARE
-    return share if believed and abs(share) <= MOST else None
+    return float(slopes[least]), float(np.median(slopes)), float(slopes[most])

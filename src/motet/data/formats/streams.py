@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.data import layouts
-from motet.data.drift import drift, ends
+from motet.data.drift import MOST, SHORTEST, drift, ends, unseen
 from motet.data.formats import _time
 from motet.data.formats._compact import Arrays, load_arrays
 from motet.data.formats._files import bare, find_files
@@ -169,12 +169,7 @@ def discover(source: Path, options: Options) -> Plan:
     count = next(iter(counts.values()))
     names = _texts(arrays, "recording", count) or [f"{bare(path).stem}_{i:05d}" for i in range(count)]
     clocks = _clocks(path, arrays, options)
-    lasting = {n: _lasting(path, arrays, n, clocks) for n in chosen}
-    for name in chosen[1:]:
-        share = ends(lasting[chosen[0]], lasting[name])
-        if share is not None:
-            said = f"the longer a recording, the {'longer' if share > 0 else 'shorter'} it lasts there"
-            _warn(f"{path}: in {counted(count, 'recording')}", chosen[0], name, share, said, clocks)
+    _note_ends(path, {n: _lasting(path, arrays, n, clocks) for n in chosen}, clocks)
     joints = [f"{n}_{t}" for n in chosen for t in _triads(arrays[n].shape[1])]
     people = _texts(arrays, "subject", count)
     known = list(dict.fromkeys(people or ()))
@@ -191,6 +186,29 @@ def discover(source: Path, options: Options) -> Plan:
         light=True,
         facts={"streams": chosen, "split": "odd-even"},
     )
+
+
+def _note_ends(path: Path, lasting: Mapping[str, Sequence[float]], clocks: Mapping[str, float]) -> None:
+    """Warn of clocks that run apart by the ends of recordings, and note where nothing can tell."""
+    first, *others = lasting
+    for name in others:
+        share = ends(lasting[first], lasting[name])
+        if share is not None:
+            said = f"the longer a recording, the {'longer' if share > 0 else 'shorter'} it lasts there"
+            _warn(f"{path}: in {counted(len(lasting[name]), 'recording')}", first, name, share, said, clocks)
+            continue
+        short = sum(min(pair) < SHORTEST for pair in zip(lasting[first], lasting[name], strict=True))
+        if not short:
+            continue
+        most = unseen(lasting[first], lasting[name])
+        known = most if most is not None and most <= MOST else None
+        by_ends = f"by the ends of all they do by {100 * known:.2f} % at most" if known else "nothing else says it"
+        warnings.warn(
+            f"{path}: {counted(short, 'recording')} of less than {SHORTEST:g} s, too short for movements to show "
+            f"whether clocks of {first} and {name} run apart; {by_ends}",
+            MotetNote,
+            stacklevel=3,
+        )
 
 
 def _lasting(path: Path, arrays: Arrays, name: str, clocks: Mapping[str, float]) -> list[float]:
