@@ -27,7 +27,7 @@ _HOW = {
 }
 
 
-def advice(rows: Sequence[Row], test_clips: int) -> str:
+def advice(rows: Sequence[Row], test_clips: int, *, supervised: bool = False) -> str:
     """Which features to use, and by how much; empty where nothing was compared.
 
     Two kinds of features count as level where they differ by less than the standard error of a share of ``test_clips``.
@@ -35,6 +35,7 @@ def advice(rows: Sequence[Row], test_clips: int) -> str:
     Args:
         rows: of an evaluation.
         test_clips: number of clips that were classified.
+        supervised: whether the learned features have used labels of the training clips, so that nothing is said of few.
     """
     compared = [(p, found) for p in CLASSIFIERS if len(found := _scores(rows, p)) > 1]
     compared = [(p, found) for p, found in compared if any(not is_baseline(kind) for kind in found)]
@@ -54,6 +55,8 @@ def advice(rows: Sequence[Row], test_clips: int) -> str:
     else:
         how = f"; {_how(best)}" if _how(best) else ""
         said = f"The learned features lose, use {_called(best, sensors)}: {said}{how}."
+    if supervised:
+        return f"{said} The learned features have used labels in their training (--class-views)."
     return said + _few(rows, winner, test_clips, sensors)
 
 

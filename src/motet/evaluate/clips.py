@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from motet.core.text import counted, pasted
 from motet.data import copies
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
+from motet.engine.hub import shipped
 from motet.engine.identity import changes
 from motet.engine.run import Run
 
@@ -128,6 +131,7 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
         test: its rows that test.
     """
     seen = np.intersect1d(test, run.trained_on(archive))
+    labels = ", with their labels (--class-views)" if np.isin(test, labels_of(run, archive)).any() else ""
     if len(seen) == 0:
         return ""
     people = sorted(set(archive.clips["subject"].fill_null(-1).to_numpy()[seen].tolist()) - {-1})
@@ -138,6 +142,33 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
     if changed:
         remedy = f"{', '.join(changed)} changed since then: evaluate on the archive as it was"
     return (
-        f"{len(seen)} of {counted(len(test), 'test clip')}{who} were in the pretraining (split {run.split}), so "
-        f"figures are too good; {remedy}"
+        f"{len(seen)} of {counted(len(test), 'test clip')}{who} were in the pretraining (split {run.split}){labels}, "
+        f"so figures are too good; {remedy}"
+    )
+
+
+def labels_of(run: Run, archive: MotionArchive) -> Integers:
+    """Rows of an archive whose labels the run was trained with (``class_views``), or what it started from."""
+    used = [one.trained_on(archive) for one in _lineage(run) if one.recipe.class_views]
+    rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *used]))
+    found: Integers = rows[archive.labels[rows] >= 0]
+    return found
+
+
+def _lineage(run: Run) -> Iterator[Run]:
+    """The run, and those that it started from, as far as they are at hand."""
+    yield run
+    place = run.config.get("start")
+    if place and place not in shipped() and (Path(place) / "config.json").exists():
+        yield from _lineage(Run.open(place, "pretrain"))
+
+
+def labels_used(run: Run, archive: MotionArchive) -> str:
+    """What a reader must know where the run was trained with labels of the archive; empty if it was not."""
+    count = len(labels_of(run, archive))
+    if not count:
+        return ""
+    return (
+        f"the training used the labels of {counted(count, 'clip')} (--class-views), so figures of fewlabels, fewshot, "
+        "semi and cluster do not say what few or no labels give"
     )

@@ -101,6 +101,7 @@ class Ready:
         runs: directory, recipe and seed of every run.
         archive: path, hash, clips, licence, simulated.
         fewer: the same clips without copies, where that was asked for.
+        supervised: whether the runs were trained with labels of the recordings (``class_views``).
     """
 
     context: Context
@@ -109,6 +110,7 @@ class Ready:
     runs: list[dict[str, Any]]
     archive: dict[str, Any]
     fewer: LabelledClips | None = None
+    supervised: bool = False
 
 
 def ready(

@@ -34,7 +34,7 @@ from motet.engine.hub import FOLDER, called
 from motet.engine.run import Run, collect
 from motet.evaluate import given, stored
 from motet.evaluate.advice import advice
-from motet.evaluate.clips import labelled_clips, seen_in_training
+from motet.evaluate.clips import labelled_clips, labels_used, seen_in_training
 from motet.evaluate.clips import without_copies as strictly
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -193,7 +193,7 @@ class _Evaluation:
             "seconds": sum(e.seconds for e in entries.values()),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "missing": [n for n in self.chosen if not self._done(entries, n)],
-            "summary": advice(rows, len(self.ready.clips.test)),
+            "summary": advice(rows, len(self.ready.clips.test), supervised=self.ready.supervised),
             **stored.merged(entries),
         }
         if rank() == 0:
@@ -281,7 +281,9 @@ def _of_clips(
     parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive, chosen))
     clips = labelled_clips(archive, parts)
     fewer = strictly(archive, clips) if without_copies else None
-    clips.notes.extend([*changes, *filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))])
+    supervised = list(filter(None, dict.fromkeys(labels_used(r, archive) for r in runs)))
+    seen = filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))
+    clips.notes.extend([*changes, *seen, *supervised])
     say(clips, runs, changes)
     context = Context.build(
         runs,
@@ -295,7 +297,8 @@ def _of_clips(
         folder=kept_in(runs[0]) / "features" if kept_in(runs[0]) != runs[0].path else None,
     )
     described = [{"path": str(r.path), "recipe": r.recipe.recipe, "seed": r.recipe.seed} for r in runs]
-    return Ready(context, clips, _name(runs, archive, parts), described, facts_of(archive, len(archive)), fewer)
+    facts = facts_of(archive, len(archive))
+    return Ready(context, clips, _name(runs, archive, parts), described, facts, fewer, supervised=bool(supervised))
 
 
 def _recordings(run: Run, data: str | Path | MotionArchive | None, chosen: _Chosen) -> MotionArchive:
@@ -400,6 +403,7 @@ def _same_shape(runs: Sequence[Run], models: Sequence[Model]) -> None:
         recipe = model.recipe
         return (
             recipe.method,
+            recipe.class_views,
             model.streams,
             recipe.frames,
             model.clip_frames,
@@ -411,8 +415,8 @@ def _same_shape(runs: Sequence[Run], models: Sequence[Model]) -> None:
     for run, model in zip(runs[1:], models[1:], strict=True):
         if shape(model) != shape(models[0]):
             raise ConfigError(
-                f"{run.path} differs from {runs[0].path} in method, streams, frames, preprocessing, encoder or "
-                "skeleton; evaluate together only repetitions of one training"
+                f"{run.path} differs from {runs[0].path} in method, class views, streams, frames, preprocessing, "
+                "encoder or skeleton; evaluate together only repetitions of one training"
             )
     rules = {run.split for run in runs}
     if len(rules) > 1:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
+from motet.core.text import counted
 from motet.data.loader import ClipStore
+
+
+def labels_note(labels: npt.NDArray[np.int64]) -> str:
+    """What is said where a training uses labels, -1 for unknown."""
+    known = int((labels >= 0).sum())
+    return f"--class-views uses the labels of {counted(known, 'training clip')}"
 
 
 class Classes:

@@ -24,6 +24,7 @@ from motet.engine.options import INCIDENTAL, as_started
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
+from motet.methods.classes import labels_note
 from motet.methods.fitting import described_views, fit_to_layout, fit_to_size, fit_to_steps, is_small
 from motet.methods.learner import Pretraining, create_run
 from motet.methods.material import described, material, opened, sources_of, stored_sources
@@ -198,6 +199,8 @@ def pretrain(
             same_sides(parts, companion)
         resolved = fitted(resolved, found)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
+        if resolved.class_views:
+            warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=2)
         facts = described(sources, archive, sets, parts) | ({} if begin is None else begin.facts)
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
