@@ -389,10 +389,15 @@ def test_one_class_is_no_choice(tmp_path: Path) -> None:
 
 def test_a_recording_shorter_than_a_window_is_named(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS) as writer:
-        for i, n in enumerate((100, 5)):
-            writer.add(np.ones((n, 2, 3)), name=f"r{i}", subject=i, tracks={"t": ["x"] * (n - 2) + ["y"] * 2})
-    with pytest.raises(DataError, match=r"recording r1 lasts 0\.25 s, shorter than a window"):
-        gather(MotionArchive.open(tmp_path / "a.motet"), None, "ignore")
+        for i, n in enumerate((100, 5, 80)):
+            labels = ["x"] * (n - 2) + ["w" if n == 5 else "y"] * 2
+            writer.add(np.ones((n, 2, 3)), name=f"r{i}", subject=i, tracks={"t": labels})
+    with pytest.warns(MotetWarning, match=r"left out, as shorter than a window of 0\.4 s: r1 \(0\.25 s\)$"):
+        found = gather(MotionArchive.open(tmp_path / "a.motet"), None, "ignore")
+    assert found.rows.tolist() == [0, 2]
+    assert found.classes == ["x", "y"], "and what only that one has is no class"
+    assert [np.bincount(y).tolist() for y in found.labels] == [[98, 2], [78, 2]]
+    assert found.groups.tolist() == [0, 2]
 
 
 def test_trees_as_arrays_say_what_sklearn_says() -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.use.signals import Layout, check_lengths, recorded
+from motet.use.signals import Layout, long_enough, recorded
 
 NONE = "none of these"
 OF_CLIPS = "clips"
@@ -75,7 +75,10 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
 
     Raises:
         ConfigError: no labels, one class, one recording, or no such track.
-        DataError: a recording is shorter than a window.
+        DataError: all recordings with labels are shorter than a window.
+
+    Warns:
+        MotetWarning: names recordings that are shorter than a window, whose labels do not count.
     """
     if unlabelled not in ("ignore", "none"):
         raise ConfigError(f"unlabelled is {unlabelled!r}; it must be ignore or none")
@@ -92,7 +95,8 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
         if unlabelled == "none":
             labels = [np.where((y < 0) & (y >= 0).any(), len(classes), y) for y in labels]
             classes = [*classes, NONE]
-    rows = np.array([i for i, y in enumerate(labels) if (y >= 0).any()], dtype=np.int64)
+    rows = long_enough(archive, [i for i, y in enumerate(labels) if (y >= 0).any()], SHORTEST)
+    labels, classes = _occurring([labels[i] for i in rows], classes)
     if len(classes) < 2:
         raise ConfigError(
             f"{archive.path} has labels of only {counted(len(classes), 'class')}; a classifier needs at least two"
@@ -102,11 +106,17 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
             f"{archive.path}: only one recording has labels, so no error can be estimated; label another one, or cut "
             "it with `motet data split`"
         )
-    check_lengths(archive, rows.tolist(), SHORTEST)
-    groups, known = (rows, by) if by == "recordings" else _groups(archive, rows)
-    material = Material(archive, layout, rows, [labels[i] for i in rows], classes, groups, known, name)
+    numbers = np.array(rows, dtype=np.int64)
+    groups, known = (numbers, by) if by == "recordings" else _groups(archive, numbers)
+    material = Material(archive, layout, numbers, labels, classes, groups, known, name)
     _warn(material)
     return material
+
+
+def _occurring(labels: list[Integers], classes: list[str]) -> tuple[list[Integers], list[str]]:
+    """The same labels without classes of which there are none."""
+    used = np.unique(np.concatenate([*labels, [-1]]))[1:]
+    return [np.where(y < 0, -1, np.searchsorted(used, y)) for y in labels], [classes[k] for k in used.tolist()]
 
 
 def _of_clips(archive: MotionArchive) -> tuple[list[Integers], list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -252,13 +252,7 @@ def moving_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.f
     return np.asarray((total[high] - total[low]) / (high - low)[:, None])
 
 
-def check_lengths(archive: MotionArchive, rows: Iterable[int], seconds: float) -> None:
-    """Raise DataError where recordings are shorter than a window of ``seconds``."""
-    if short := _short(archive, rows, seconds):
-        raise DataError(_too_short(archive, short, seconds))
-
-
-def long_enough(archive: MotionArchive, rows: Iterable[int], seconds: float) -> list[int]:
+def long_enough(archive: MotionArchive, rows: Sequence[int], seconds: float) -> list[int]:
     """Those of ``rows`` whose recordings are as long as a window of ``seconds``.
 
     Raises:
@@ -267,34 +261,24 @@ def long_enough(archive: MotionArchive, rows: Iterable[int], seconds: float) -> 
     Warns:
         MotetWarning: names those that are left out.
     """
-    short = _short(archive, rows, seconds)
-    kept = [row for row in rows if row not in set(short)]
+    least = math.ceil(seconds * rate(archive) - 1e-9)
+    enough = (archive.lengths >= least).tolist()
+    kept, short = ([row for row in rows if enough[row] is long] for long in (True, False))
+    name, lasting = archive.clips["name"], archive.lengths / rate(archive)
     if short and not kept:
-        raise DataError(_too_short(archive, short, seconds))
+        more = f" ({counted(len(short) - 1, 'other')} as well)" if len(short) > 1 else ""
+        raise DataError(
+            f"{archive.path}: recording {name[short[0]]} lasts {lasting[short[0]]:.2f} s, shorter than a window of "
+            f"{seconds:g} s{more}; {longer(archive, least)}"
+        )
     if short:
-        lasts = [f"{archive.clips['name'][i]} ({archive.lengths[i] / rate(archive):.2f} s)" for i in short]
+        lasts = [f"{name[i]} ({lasting[i]:.2f} s)" for i in short]
         warnings.warn(
             f"{archive.path}: left out, as shorter than a window of {seconds:g} s: {first_of(lasts, 'recording')}",
             MotetWarning,
             stacklevel=3,
         )
     return kept
-
-
-def _short(archive: MotionArchive, rows: Iterable[int], seconds: float) -> list[int]:
-    return [row for row in rows if archive.lengths[row] < _least(archive, seconds)]
-
-
-def _least(archive: MotionArchive, seconds: float) -> int:
-    """Frames of a window."""
-    return math.ceil(seconds * rate(archive) - 1e-9)
-
-
-def _too_short(archive: MotionArchive, short: Sequence[int], seconds: float) -> str:
-    lasts = f"recording {archive.clips['name'][short[0]]} lasts {archive.lengths[short[0]] / rate(archive):.2f} s"
-    more = f" ({counted(len(short) - 1, 'other')} as well)" if len(short) > 1 else ""
-    remedy = longer(archive, _least(archive, seconds))
-    return f"{archive.path}: {lasts}, shorter than a window of {seconds:g} s{more}; {remedy}"
 
 
 def longer(archive: MotionArchive, least: int) -> str:
