@@ -129,10 +129,8 @@ class Options:
             if name not in homes:
                 raise ConfigError(f"{self.called()} has no option {name!r}{self._hint(name, homes)}")
             changed.setdefault(homes[name], {})[name] = value
-        result = self
-        for path, values in changed.items():
-            result = _replace_in(result, path, values)
-        return result
+        made: Self = _replaced(self, changed)
+        return made
 
     def _hint(self, name: str, known: Mapping[str, Any]) -> str:
         owners = self.belongs_to(name)
@@ -293,10 +291,13 @@ def _homes(node: Options, path: tuple[str, ...] = ()) -> dict[str, tuple[str, ..
     return found
 
 
-def _replace_in(node: Any, path: tuple[str, ...], values: Mapping[str, Any]) -> Any:
-    if not path:
-        return replace(node, **values)
-    return replace(node, **{path[0]: _replace_in(getattr(node, path[0]), path[1:], values)})
+def _replaced(node: Any, changed: Mapping[tuple[str, ...], Mapping[str, Any]]) -> Any:
+    """A copy with the values of all groups, by their paths, changed at once: what is checked together fits together."""
+    values = dict(changed.get((), {}))
+    for name in dict.fromkeys(path[0] for path in changed if path):
+        inner = {path[1:]: own for path, own in changed.items() if path[:1] == (name,)}
+        values[name] = _replaced(getattr(node, name), inner)
+    return replace(node, **values) if values else node
 
 
 def _group(hint: Any) -> type[Options] | None:

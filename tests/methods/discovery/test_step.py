@@ -280,6 +280,11 @@ def test_settings_survive_json() -> None:
     assert settings_from_dict(stored) == settings
 
 
+def test_clusters_and_their_shares_are_given_together() -> None:
+    for given in ({"clusters": 3, "shares": (30, 30, 8)}, {"shares": (30, 30, 8), "clusters": 3}):
+        assert Settings().with_options(given).flat().items() >= {"clusters": 3, "shares": (30.0, 30.0, 8.0)}.items()
+
+
 def test_unknown_options_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean finetune_epochs"):
         Settings().with_options({"finetune_epoch": 3})
