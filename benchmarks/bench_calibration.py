@@ -1,14 +1,16 @@
 """Whether probabilities of `motet fit` mean what they say, and how often "none of these" is right.
 
 python -m benchmarks.bench_calibration --data DATA --out runs/calibration --set watch [--candidates network …]
-python -m benchmarks.bench_calibration --data DATA --out runs/calibration --set kard --left-out
+python -m benchmarks.bench_calibration --data DATA --out runs/calibration --set kard --left-out [--every 3]
 
 Five folds of people: everything, calibration too, is fitted on the others. Sets and stitching are those of
 ``benchmarks.recordings``. Printed is the expected calibration error (mean distance between the probability of the
 likeliest class and the share of moments that are right, over ten bins of probability) of moments as they come from the
-classifier, calibrated, and smoothed, and of the bouts of `motet predict`. ``--left-out``: one class at a time is left
-out of fitting, with people in the fold of its number held out; of stitched sets its clips are never seen, of others its
-moments are there without a label.
+classifier, calibrated, and smoothed, and of the bouts of `motet predict`, and what `--reject` costs: frames / F1@.5 of
+people held out. ``--left-out``: one class at a time is left out of fitting, with people in the fold of its number held
+out; of stitched sets its clips are never seen, of others its moments are there without a label. Printed are shares of
+moments that are "none of these" with `--reject`, what fitting expected of it, how well the rank tells the class from
+the rest (area under the curve), and the share of the rest that is right before and after.
 """
 
 from __future__ import annotations
@@ -24,14 +26,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 from benchmarks.recordings import SETS, recordings
+from sklearn.metrics import roc_auc_score
 
 import motet
 from motet.data.edit import select
 from motet.data.stitch import stitch
+from motet.evaluate import segmentation_scores
 from motet.use.predictor import Predictor, load_predictor
 
 FOLDS, BINS = 5, 10
-UNSURE = 0.6  # calibrated probability of the likeliest class
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.1)
 
 
 class Halves:
@@ -41,7 +45,9 @@ class Halves:
         self.stitched = SETS[name].stitched
         whole = recordings(name, data, out, 0)
         self.clips = motet.MotionArchive.open(out / f"{name}.motet") if self.stitched else whole
-        self.people = sorted(whole.clips["subject"].unique().to_list())
+        self.fit = SETS[name].fit
+        self.who = "name" if self.fit.get("by") == "recordings" else "subject"
+        self.people = sorted(whole.clips[self.who].unique().to_list())
         self.classes = whole.tracks.classes(whole.tracks.one(None))
         self.out = out / f"{name}-parts"
 
@@ -49,7 +55,7 @@ class Halves:
         """The recordings of those who are held out, or of the others without a class."""
         own = self.people[fold::FOLDS]
         chosen = own if held else [p for p in self.people if p not in own]
-        where = " OR ".join(f"subject = {p}" for p in chosen)
+        where = " OR ".join(f"{self.who} = {p!r}" for p in chosen)
         place = self.out / f"{fold}-{'held' if held else 'others'}-{lacking or 'all'}".replace(" ", "_")
         shutil.rmtree(place, ignore_errors=True)
         if self.stitched:
@@ -63,36 +69,54 @@ class Halves:
 
 
 def moments(model: Predictor, archive: motet.MotionArchive) -> Iterator[tuple[np.ndarray, ...]]:
-    """(true class, raw, calibrated and smoothed probabilities, answer) of the labelled ticks of each recording."""
+    """(true class, raw, calibrated and smoothed probabilities, rank, class said if none is rejected) of the labelled
+    ticks of each recording.
+    """
     raw = replace(model, temperature=1.0)
     track = archive.tracks.one(None)
     classes, read = np.array(archive.tracks.classes(track)), model.reader(archive)
     for index, true in enumerate(archive.tracks.all_frames(track, classes.tolist())):
         frames = read(index)
         true = true[model.layout.centres(len(true))]
-        answers, smooth = model.recording(frames)
+        answers, smooth = replace(model, reject=0.0).recording(frames)
         there = (true >= 0) & (answers >= 0)
-        parts = raw.probabilities(frames)[0], model.probabilities(frames)[0], smooth, answers
+        p, rank = model.probabilities(frames)
+        parts = raw.probabilities(frames)[0], p, smooth[:, : p.shape[1]], rank, answers
         yield classes[true[there]], *(p[there] for p in parts)
 
 
 def calibration(halves: Halves, candidates: list[str] | None, seed: int) -> dict[str, Any]:
     """Probability of the likeliest class and whether it is right, of everything said about people held out."""
     found: dict[str, list[tuple[float, bool]]] = {"raw": [], "calibrated": [], "smoothed": [], "bouts": []}
-    none, chosen = [], []
+    said: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {share: [] for share in SHARES}
+    chosen = []
     for fold in range(FOLDS):
         folder = halves.out / "model"
-        motet.fit(halves.part(fold, False), folder, candidates=candidates, seed=seed, overwrite=True, progress=False)
-        model, held = load_predictor(folder), halves.part(fold, True)
+        options = {"candidates": candidates, "seed": seed, "overwrite": True, "progress": False, **halves.fit}
+        motet.fit(halves.part(fold, False), folder, **options)
+        model, held = load_predictor(folder).rejecting(SHARES[-1]), halves.part(fold, True)
         chosen.append(model.config["chosen"])
         names = np.array(model.classes)
-        for true, *parts, answers in moments(model, held):
+        for true, *parts, rank, answers in moments(model, held):
             for kind, p in zip(("raw", "calibrated", "smoothed"), parts, strict=True):
                 right = names[p.argmax(axis=1)] == true
                 found[kind] += zip(p.max(axis=1).tolist(), right.tolist(), strict=True)
-            none += (answers == len(names)).tolist()
-        found["bouts"] += bouts(model, held)
-    return {"chosen": chosen, "none of these": float(np.mean(none)), **found}
+            for share, pairs in said.items():
+                none = rejected(rank, answers, share, len(names))
+                number = np.searchsorted(halves.classes, true, sorter=np.argsort(halves.classes))
+                known = np.array([halves.classes.index(n) for n in names] + [len(halves.classes)])
+                pairs.append((np.argsort(halves.classes)[number], known[np.where(none, len(names), answers)]))
+        found["bouts"] += bouts(replace(model, reject=0.0), held)
+    scores = {share: segmentation_scores(*map(list, zip(*pairs, strict=True))) for share, pairs in said.items()}
+    given = {
+        share: float(np.mean(np.concatenate([a == len(halves.classes) for _, a in p]))) for share, p in said.items()
+    }
+    return {"chosen": chosen, "scores": scores, "given away": given, **found}
+
+
+def rejected(rank: np.ndarray, answers: np.ndarray, share: float, count: int) -> np.ndarray:
+    """(n,) moments that are "none of these" with this share to give away; ``answers`` are those of share 0."""
+    return (answers == count) | ((rank >= 1 - share) & (share > 0))
 
 
 def bouts(model: Predictor, archive: motet.MotionArchive) -> list[tuple[float, bool]]:
@@ -119,23 +143,30 @@ def reliability(pairs: list[tuple[float, bool]]) -> tuple[float, list[tuple[floa
 
 
 def left_out(halves: Halves, candidates: list[str] | None, seed: int, every: int) -> dict[str, dict[str, float]]:
-    """By class that was left out: share of its moments, and of the rest, that are "none of these" or unsure."""
+    """By class that was left out: what is noticed of it, what is given away of the rest, what was expected."""
     found = {}
     for number, lacking in enumerate(halves.classes[::every]):
         fold, folder = number % FOLDS, halves.out / "model"
         train = halves.part(fold, False, lacking)
-        motet.fit(train, folder, candidates=candidates, seed=seed, overwrite=True, progress=False)
-        model = load_predictor(folder)
+        options = {"candidates": candidates, "seed": seed, "overwrite": True, "progress": False, **halves.fit}
+        model = motet.fit(train, folder, **options).rejecting(SHARES[-1])
         rows = list(moments(model, halves.part(fold, True)))
-        true, sure = (np.concatenate(p) for p in ([r[0] for r in rows], [r[2].max(axis=1) for r in rows]))
-        said = {"none": np.concatenate([r[-1] == len(model.classes) for r in rows]), "unsure": sure < UNSURE}
-        unknown = true == lacking
-        found[lacking] = {
-            f"{kind} {who}": float(answer[of].mean())
-            for kind, answer in said.items()
-            for who, of in (("left out", unknown), ("rest", ~unknown))
-        }
-        print(lacking, {k: round(100 * v, 1) for k, v in found[lacking].items()}, flush=True)
+        true, rank, answers = (np.concatenate([r[i] for r in rows]) for i in (0, -2, -1))
+        unknown, known = true == lacking, np.isin(true, model.classes)
+        if not unknown.any():
+            continue
+        right = np.array([*model.classes, ""])[answers] == true
+        own: dict[str, float] = {"area": float(roc_auc_score(unknown[unknown | known], rank[unknown | known]))}
+        for share in SHARES:
+            none = rejected(rank, answers, share, len(model.classes))
+            own |= {
+                f"noticed {share:g}": float(none[unknown].mean()),
+                f"given away {share:g}": float(none[known].mean()),
+                f"right of the rest {share:g}": float((right & ~none)[known].mean()),
+            }
+            own |= {f"expected {k}": v for k, v in model.config["unknown"]["noticed"].items() if k == f"{share:g}"}
+        found[lacking] = own
+        print(lacking, {k: round(100 * v, 1) for k, v in own.items()}, flush=True)
     return found
 
 
@@ -158,7 +189,10 @@ def main() -> None:
             print(f"{kind}: {100 * np.mean([row[kind] for row in result.values()]):.1f} % of moments, mean of classes")
     else:
         result = calibration(halves, given.candidates, given.seed)
-        print(f"chosen: {result['chosen']}; none of these: {100 * result['none of these']:.1f} % of known classes")
+        print(f"chosen: {result['chosen']}")
+        for share, scores in result["scores"].items():
+            reached = f"frames {100 * scores['frames']:.1f}, F1@.5 {100 * scores['f1@50']:.1f}"
+            print(f"reject {share:g}: gives away {100 * result['given away'][share]:.1f} %, {reached}")
         for kind in ("raw", "calibrated", "smoothed", "bouts"):
             error, rows = reliability(result[kind])
             right = 100 * float(np.mean([r for _, r in result[kind]]))

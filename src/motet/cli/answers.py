@@ -74,6 +74,8 @@ class Predict(Replacing):
     """CSV to write: recording, start, end, label, probability"""
     track: str | None = None
     """also store the bouts as this label track of the archive"""
+    reject: float = 0.0
+    """share of known moments that may be given away to notice activities never learnt as none of these, e.g. 0.05"""
     lag: float = 1.0
     """from standard input: seconds of later evidence that a decision waits for"""
     every: float = 0.0
@@ -97,7 +99,7 @@ def predict(args: Sequence[str]) -> int:
                 f"{not_due[0]} needs an archive: `motet predict MODEL ARCHIVE --out BOUTS.csv`; decisions on standard "
                 "input are JSON lines on standard output"
             )
-        live = Live(given.model, lag=given.lag, every=given.every)
+        live = Live(given.model, lag=given.lag, every=given.every, reject=given.reject)
         if given.state is not None and given.state.exists():
             live.resume(given.state)
         if not given.quiet:
@@ -110,7 +112,7 @@ def predict(args: Sequence[str]) -> int:
         raise ConfigError(f"{not_due[0]} is of recordings from standard input; leave out the archive")
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
-    bouts = make(given.model, given.archive, given.out, track=given.track, overwrite=given.overwrite)
+    bouts = make(given.model, given.archive, **given.others("model", "archive", "lag", "every", "state"))
     time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
     return given.done(
         f"{given.out or given.archive}: {counted(len(bouts), 'bout')} of "

@@ -47,8 +47,17 @@ class Linear:
         self.arrays = arrays
 
     @classmethod
-    def fit(cls, features: Array, labels: Integers, classes: int, *, penalty: float = 3e-3, seed: int = 0) -> Linear:
-        """Learn from (n, F) features by L-BFGS; ``penalty`` is that of the squared weights."""
+    def fit(
+        cls,
+        features: Array,
+        labels: Integers,
+        classes: int,
+        *,
+        penalty: float = 3e-3,
+        steps: int = 60,
+        seed: int = 0,
+    ) -> Linear:
+        """Learn from (n, F) features by ``steps`` of L-BFGS; ``penalty`` is that of the squared weights."""
         import torch
 
         del seed
@@ -58,7 +67,7 @@ class Linear:
         y, w = torch.from_numpy(labels), torch.from_numpy(balanced(labels, classes).astype(np.float32))
         weight = torch.zeros(x.shape[1], classes, requires_grad=True)
         bias = torch.zeros(classes, requires_grad=True)
-        optimiser = torch.optim.LBFGS([weight, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS([weight, bias], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
 
         def closure() -> torch.Tensor:
             optimiser.zero_grad()
@@ -71,11 +80,15 @@ class Linear:
         found = {"weight": weight.detach().numpy(), "bias": bias.detach().numpy()}
         return cls({**found, "shift": shift.astype(np.float32), "gain": gain})
 
-    def __call__(self, features: Array) -> Array:
+    def logits(self, features: Array) -> Array:
+        """(n, F) -> (n, K)."""
         a = self.arrays
         x = features - a["shift"]
         x *= a["gain"]  # in place: rows are many and wide
-        return softmax(np.clip(x, -8, 8, out=x) @ a["weight"] + a["bias"])
+        return np.asarray(np.clip(x, -8, 8, out=x) @ a["weight"] + a["bias"])
+
+    def __call__(self, features: Array) -> Array:
+        return softmax(self.logits(features))
 
 
 def softmax(scores: npt.NDArray[Any]) -> Array:

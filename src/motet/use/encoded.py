@@ -37,6 +37,7 @@ from motet.use.windows import WINDOWED, Dense
 
 Float = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
+TUNED = "tuned"
 _BATCH = 480  # windows
 _TUNING_STEPS, _TUNING_BATCH, _TUNING_LR = 120, 64, 3e-4
 

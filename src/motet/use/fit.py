@@ -26,11 +26,12 @@ from motet.engine.hub import shipped
 from motet.evaluate.segmentation import segmentation_scores
 from motet.use.classifiers import CLASSIFIERS, thinned
 from motet.use.durations import Chain, Durations
-from motet.use.encoded import Encoded, encoded, fitting_weights, tuned
+from motet.use.encoded import TUNED, Encoded, encoded, fitting_weights, tuned
 from motet.use.material import Material, gather
 from motet.use.network import Network
 from motet.use.predictor import Member, Novelty, Predictor
 from motet.use.signals import Array
+from motet.use.unknown import USUAL, learn
 from motet.use.windows import WINDOWED, Dense, Statistics
 
 Integers = npt.NDArray[np.int64]
@@ -38,9 +39,9 @@ CANDIDATES = ("raw+linear", "statistics+linear", "statistics+trees", "rocket+lin
 """candidates of any recordings; weights that read them come before the network."""
 FEW_SECONDS = 60.0
 """of labelled time, below which the network is tried only if it is asked for."""
-TUNED = "tuned"
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.4, 3.0, 15))
+_FEW_NOTICED = 0.5
 _STRANGE = 0.999, 1.25  # share of held-out moments below the threshold of novelty, and room above it
 
 
@@ -121,7 +122,9 @@ def fit(
     best = max(outcomes, key=lambda o: _rank(o.scores))
     expected = _expected(material, outcomes, fold)
     model = _final(material, best, dense, cached, fold, seed)
-    facts = {
+    views = {n: d for n, d in dense.items() if n in cached and (n == Statistics.name or isinstance(d, Encoded))}
+    taught = learn(material, [(d, cached[n]) for n, d in views.items()], fold)
+    facts: dict[str, Any] = {
         "expected": expected,
         "chosen": best.name,
         "candidates": [{"name": o.name, **o.scores} for o in outcomes],
@@ -136,7 +139,9 @@ def fit(
             "simulated": source.simulated,
         },
     }
-    model = replace(model, config=facts)
+    unknown, facts["unknown"] = taught or (None, None)
+    console.print(f"none of these: {said_of_unknown(facts['unknown'])}")
+    model = replace(model, config=facts, unknown=unknown)
     save(model, out)
     return model
 
@@ -204,7 +209,7 @@ def _cross_validated(
     seed: int,
     console: Console,
 ) -> tuple[list[Outcome], dict[str, list[Array]]]:
-    cached: dict[str, list[Array]] = {Statistics.name: _features(material, Statistics())}
+    cached: dict[str, list[Array]] = {Statistics.name: _features(material, WINDOWED[Statistics.name])}
     outcomes = []
     for name in candidates:
         dense = known.get(name.rpartition("+")[0])
@@ -360,6 +365,20 @@ def save(model: Predictor, out: str | Path) -> None:
         write_json(partial / "config.json", model.describe())
 
 
+def said_of_unknown(facts: dict[str, Any] | None) -> str:
+    """What to expect of the answer "none of these", in words; ``facts`` is ``unknown`` of the configuration."""
+    if facts is None:
+        return "only what is far from everything; three classes or more are needed to notice another activity"
+    shares = sorted(facts["classes"].items(), key=lambda pair: pair[1])
+    (least, low), (most, high) = shares[0], shares[-1]
+    noticed = facts["noticed"][f"{USUAL:g}"]
+    doubt = "" if noticed >= _FEW_NOTICED else "; too little to rely on, so label what is to be kept apart"
+    return (
+        f"with --reject {USUAL:g} about {100 * noticed:.0f} % of an activity that it never learnt ({least} "
+        f"{100 * low:.0f} % to {most} {100 * high:.0f} %), for {100 * USUAL:g} % of the known{doubt}"
+    )
+
+
 def card_of(model: Predictor) -> str:
     """The card: what the model knows, from what, and how often it will be wrong."""
     facts, expected = model.config["trained_on"], model.config["expected"]
@@ -379,5 +398,7 @@ Expected on {"people" if expected["by"] == "people" else "recordings"} it has no
 |---|---|
 {rows}
 
-Moments unlike anything it has seen are answered with "none of these". No code is stored in this folder.
+"None of these" is answered where a moment is far from everything seen and, of activities that were never learnt, as
+each class showed that was left out: {said_of_unknown(model.config["unknown"])}.
+No code is stored in this folder.
 """

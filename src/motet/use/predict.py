@@ -34,6 +34,7 @@ def predict(
     out: str | Path | None = None,
     *,
     track: str | None = None,
+    reject: float = 0.0,
     overwrite: bool = False,
 ) -> pl.DataFrame:
     """What happens when in every recording of an archive.
@@ -43,13 +44,16 @@ def predict(
         archive: recordings of the model's layout, rate and unit; bodies on other axes are turned to the model's.
         out: CSV to write: recording, start, end (seconds), label, probability.
         track: also store the bouts as this label track of the archive; certainty is the probability.
+        reject: share of known moments that may be given away so that activities which were never learnt are noticed as
+            ``none of these``; what is noticed stands on the model's card. 0 takes only what is far from everything.
         overwrite: replace a file or track that is there.
 
     Returns:
         The bouts; one row a clip where the model was learnt from clips.
 
     Raises:
-        ConfigError: another layout, rate or unit, axes of which one is not stated, or something is there already.
+        ConfigError: another layout, rate or unit, axes of which one is not stated, something is there already, or
+            ``reject`` is no such share or needs another model.
         DataError: all recordings are shorter than a window.
 
     Warns:
@@ -57,7 +61,7 @@ def predict(
     """
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
-    known = model if isinstance(model, Predictor) else load_predictor(model)
+    known = (model if isinstance(model, Predictor) else load_predictor(model)).rejecting(reject)
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
@@ -82,7 +86,7 @@ class Decision:
     Attributes:
         time: seconds since the first frame.
         label: class, ``none of these``, or None where nothing was recorded.
-        probability: of that class; of ``none of these``, one less that of the likeliest class.
+        probability: of that class; of ``none of these``, the share of known moments that are less strange.
     """
 
     time: float
@@ -101,7 +105,7 @@ class _Held:
         said: ticks that were decided.
         evidence: (n, K) of ticks that were seen and not decided.
         filtered: (n, S) probabilities of the states of the chain at these.
-        marks: (n, 2), whether they are strange, and whether anything was recorded.
+        marks: (n, 2), how strange they are, and whether anything was recorded.
         state: (1, S) filtered probabilities of the last tick that was seen; (0, S) before the first.
     """
 
@@ -127,16 +131,19 @@ class Live:
         lag: seconds of later evidence that the smoothing waits for.
         every: seconds from one look at the recording to the next. A look costs the same however much it decides, so
             more is cheaper, and later.
+        reject: of :func:`predict`; it needs more time around a moment.
 
     Raises:
-        ConfigError: ``lag`` or ``every`` is no length of time.
+        ConfigError: ``lag`` or ``every`` is no length of time, or of ``reject`` as :func:`predict`.
     """
 
-    def __init__(self, model: str | Path | Predictor, *, lag: float = LAG, every: float = 0.0) -> None:
+    def __init__(
+        self, model: str | Path | Predictor, *, lag: float = LAG, every: float = 0.0, reject: float = 0.0
+    ) -> None:
         for name, seconds in (("lag", lag), ("every", every)):
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise ConfigError(f"{name} is {seconds}; it must be a number of seconds, 0 or more")
-        self.model = model if isinstance(model, Predictor) else load_predictor(model)
+        self.model = (model if isinstance(model, Predictor) else load_predictor(model)).rejecting(reject)
         layout = self.model.layout
         self.step = layout.hop / layout.fps
         self._lag, self._every = round(lag / self.step), max(1, round(every / self.step))
@@ -145,7 +152,7 @@ class Live:
         self._chain = Chain(self.model.durations)
         frames = np.zeros((0, layout.persons, len(layout.skeleton), layout.channels), dtype=np.float32)
         none, states = np.zeros((0, len(self.model.classes))), np.zeros((0, len(self._chain.owner)))
-        self._held = _Held(frames, 0, 0, 0, none, states, np.zeros((0, 2), dtype=np.bool_), states)
+        self._held = _Held(frames, 0, 0, 0, none, states, np.zeros((0, 2)), states)
 
     @property
     def frames(self) -> int:
@@ -198,7 +205,11 @@ class Live:
 
     @property
     def _identity(self) -> str:
-        digest = hashlib.sha256(json.dumps([self.model.layout.fps, self.model.classes, self._lag]).encode())
+        digest = hashlib.sha256(
+            json.dumps(
+                [self.model.layout.fps, self.model.classes, self._lag, *[self.model.reject] * bool(self.model.reject)]
+            ).encode()
+        )
         for name, array in sorted(self.model.arrays().items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -219,7 +230,7 @@ class Live:
         """With the evidence of all ticks before ``known``, and without frames that nothing will look at again."""
         hop, offset = self.model.layout.hop, held.first // self.model.layout.hop
         frames = bridged(held.frames, self.model.layout.fps)
-        p, strange = self.model.moments(frames)
+        p, rank = self.model.moments(frames)
         rows = np.arange(held.seen - offset, known - offset)
         evidence = self._chain.evidence(p[rows])
         filtered = self._chain.forward(evidence, held.state[0] if len(held.state) else None)
@@ -232,7 +243,7 @@ class Live:
             seen=known,
             evidence=np.concatenate([held.evidence, evidence]),
             filtered=np.concatenate([held.filtered, filtered]),
-            marks=np.concatenate([held.marks, np.stack([strange[rows], there], axis=1)]),
+            marks=np.concatenate([held.marks, np.stack([rank[rows], there], axis=1)]),
             state=filtered[-1:],
         )
 
@@ -240,12 +251,12 @@ class Live:
         if ready <= 0:
             return held, []
         smooth = self._chain.backward(held.filtered, held.evidence)
+        sure, names = self.model.sure(smooth, held.marks[:, 0]), [*self.model.classes, NONE]
         decisions = []
-        for row, (strange, there) in enumerate(held.marks[:ready].tolist()):
-            best = int(smooth[row].argmax())
-            label = None if not there else NONE if strange else self.model.classes[best]
-            sure = float(1 - smooth[row, best] if strange else smooth[row, best])
-            decisions.append(Decision((held.said + row + 0.5) * self.step, label, sure))
+        for row, there in enumerate(held.marks[:ready, 1].tolist()):
+            best = len(names) - 1 if sure[row, -1] else int(smooth[row].argmax())
+            label = names[best] if there else None
+            decisions.append(Decision((held.said + row + 0.5) * self.step, label, float(sure[row, best])))
         left = {k: getattr(held, k)[ready:] for k in ("evidence", "filtered", "marks")}
         return replace(held, said=held.said + ready, **left), decisions
 

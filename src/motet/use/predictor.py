@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -29,17 +29,20 @@ from motet.engine.run import MISFITS
 from motet.evaluate.segmentation import segments
 from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
 from motet.use.durations import Chain, Durations
-from motet.use.encoded import Encoded
+from motet.use.encoded import TUNED, Encoded
 from motet.use.material import NONE, SHORTEST
 from motet.use.network import Network
 from motet.use.signals import Array, Layout, long_enough, moving_mean, present, recorded
+from motet.use.unknown import USUAL, Unknown, View
 from motet.use.windows import WINDOWED, Dense, Statistics
 
+Float = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 KIND = CLASSIFIER
 _CHUNK = 600.0  # seconds that are looked at in one piece
 _ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
+_MOST_REJECTED = 0.5
 BOUTS = ("recording", "start", "end", "label", "probability")
 
 
@@ -85,6 +88,15 @@ class _Encoder(TypedDict):
     data: _EncoderLayout
 
 
+class _Unknown(TypedDict):
+    """Of config.json: features that tell the unknown, and what share of it is noticed."""
+
+    views: list[str]
+    encoders: list[_Encoder | None]
+    noticed: dict[str, float]
+    classes: dict[str, float]
+
+
 class _Config(TypedDict):
     """config.json."""
 
@@ -102,6 +114,7 @@ class _Config(TypedDict):
     chosen: str
     candidates: list[dict[str, str | float]]
     trained_on: _Source
+    unknown: NotRequired[_Unknown | None]
 
 
 @dataclass(frozen=True)
@@ -121,20 +134,19 @@ class Member:
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Every number that it is made of, by name."""
-        own = self.dense.arrays() if isinstance(self.dense, Encoded) else {}
-        return self.head.arrays | {_ENCODER + k: v for k, v in own.items()}
+        return self.head.arrays | _weights(self.dense)
 
     @property
     def encoder(self) -> dict[str, Any] | None:
         """The configuration of its encoder, if it has one."""
         return self.dense.describe() if isinstance(self.dense, Encoded) else None
 
-    def __call__(self, frames: npt.NDArray[Any], layout: Layout) -> Array:
-        """(n, K) probabilities at every tick."""
+    def __call__(self, frames: npt.NDArray[Any], layout: Layout, look: Callable[[Dense], Array] | None = None) -> Array:
+        """(n, K) probabilities at every tick; ``look`` gives features of these frames, if they are at hand."""
         if isinstance(self.head, Network):
             return self.head(frames, layout)
         assert self.dense is not None
-        return self.head(self.dense(frames, layout))
+        return self.head(look(self.dense) if look else self.dense(frames, layout))
 
     @property
     def reach(self) -> float:
@@ -151,13 +163,22 @@ class Member:
         if name == Network.name:
             return cls(name, None, Network(arrays))
         if encoder is not None:
-            weights = {k.removeprefix(_ENCODER): v for k, v in arrays.items() if k.startswith(_ENCODER)}
-            own = {k: v for k, v in arrays.items() if not k.startswith(_ENCODER)}
+            weights, own = _parted(arrays)
             return cls(name, Encoded.of(encoder, weights), Trees(own) if "root" in own else Linear(own))
         dense, _, head = name.rpartition("+")
         if dense not in WINDOWED or head not in CLASSIFIERS:
             raise DataError(f"the model has a part {name!r} that this motet does not know; fit it again")
         return cls(name, WINDOWED[dense], CLASSIFIERS[head](arrays))
+
+
+def _weights(dense: Dense | None) -> dict[str, npt.NDArray[Any]]:
+    return {_ENCODER + k: v for k, v in dense.arrays().items()} if isinstance(dense, Encoded) else {}
+
+
+def _parted(arrays: dict[str, npt.NDArray[Any]]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+    """Weights of an encoder, and all others."""
+    weights = {k.removeprefix(_ENCODER): v for k, v in arrays.items() if k.startswith(_ENCODER)}
+    return weights, {k: v for k, v in arrays.items() if not k.startswith(_ENCODER)}
 
 
 @dataclass(frozen=True)
@@ -192,7 +213,7 @@ class Novelty:
         return np.asarray(np.sqrt(np.min(squares, axis=0)), dtype=np.float64)
 
     def strange(self, features: Array, hop: float) -> npt.NDArray[np.bool_]:
-        """(n,) whether the second around each tick is like nothing that was seen."""
+        """(n,) whether the second around each tick is far from everything that was seen."""
         mean = moving_mean(self.distance(features)[:, None], max(1, round(_NOVEL / hop)))[:, 0]
         return np.asarray(mean > self.arrays["threshold"][0])
 
@@ -206,10 +227,12 @@ class Predictor:
         classes: the K classes.
         members: what votes; their probabilities are averaged.
         durations: of bouts.
-        novelty: what counts as none of the classes.
+        novelty: what is far from everything, and none of the classes in any case.
         temperature: of the tick probabilities, fitted on people held out.
         clips: whether it was learnt from whole clips, one label each.
         config: everything else that the folder says.
+        unknown: what tells activities that were never learnt, if there is enough to learn it from.
+        reject: share of known moments that may be given away for noticing those; 0 asks ``novelty`` alone.
     """
 
     layout: Layout
@@ -220,26 +243,60 @@ class Predictor:
     temperature: float = 1.0
     clips: bool = False
     config: dict[str, Any] = field(default_factory=dict)
+    unknown: Unknown | None = None
+    reject: float = 0.0
 
     @property
     def reach(self) -> float:
         """Seconds after a moment that must be seen before it can be classified."""
-        return max([m.reach for m in self.members] + [Statistics.reach])
+        unknown = [self.unknown.reach] if self.unknown and self.reject else []
+        return max([m.reach for m in self.members] + [Statistics.reach, *unknown])
 
     @property
     def margin(self) -> int:
         """The same in frames, up to where a recording may be cut."""
         return (-(-round(self.reach * self.layout.fps) // self.layout.block) + 1) * self.layout.block
 
-    def moments(self, frames: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """(n, K) calibrated probabilities at every tick of (T, P, V, C) frames, and (n,) which are of no class."""
-        found = np.mean([m(frames, self.layout) for m in self.members], axis=0)
+    def rejecting(self, share: float) -> Predictor:
+        """The same, giving away this share of known moments to notice activities that were never learnt.
+
+        Raises:
+            ConfigError: no such share, or the model was not taught to.
+        """
+        if not 0 <= share <= _MOST_REJECTED:
+            raise ConfigError(f"reject is {share:g}; it must lie between 0 and {_MOST_REJECTED:g}")
+        if share and self.unknown is None:
+            raise ConfigError(
+                "reject: the model was not taught what is unknown, as it has fewer than three classes or is of an "
+                "earlier motet; fit it again, on three classes or more"
+            )
+        return replace(self, reject=share)
+
+    def moments(self, frames: npt.NDArray[Any]) -> tuple[Array, Float]:
+        """(n, K) calibrated probabilities at every tick of (T, P, V, C) frames, and (n,) how strange each is: the share
+        of known moments of people held out that are less so.
+        """
+        kept: dict[int, Array] = {}
+
+        def look(dense: Dense) -> Array:
+            if id(dense) not in kept:
+                kept[id(dense)] = dense(frames, self.layout)
+            return kept[id(dense)]
+
+        found = np.mean([m(frames, self.layout, look) for m in self.members], axis=0)
         found = np.maximum(found, 1e-6) ** (1 / self.temperature)
         found /= found.sum(axis=1, keepdims=True)
-        strange = self.novelty.strange(Statistics()(frames, self.layout), self.layout.hop / self.layout.fps)
-        return found.astype(np.float32), strange
+        hop = self.layout.hop / self.layout.fps
+        far = self.novelty.strange(look(WINDOWED[Statistics.name]), hop)
+        rank = self.unknown(look, hop) if self.unknown and self.reject else np.zeros(len(found))
+        return found.astype(np.float32), np.where(far, 1.0, rank)
 
-    def probabilities(self, frames: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def sure(self, probabilities: Float, rank: Float) -> Float:
+        """(n, K + 1) probabilities of (n, K) and of none of them: the rank where that is due, else 0."""
+        none = np.where(rank >= 1 - self.reject, rank, 0.0)[:, None]
+        return np.concatenate([probabilities * (1 - none), none], axis=1)
+
+    def probabilities(self, frames: npt.NDArray[Any]) -> tuple[Array, Float]:
         """:meth:`moments` of a recording of any length, in pieces."""
         hop, block, margin = self.layout.hop, self.layout.block, self.margin
         size = max(1, round(_CHUNK * self.layout.fps / block)) * block
@@ -253,22 +310,23 @@ class Predictor:
             pieces.append([part[keep] for part in found])
         return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
 
-    def recording(self, frames: npt.NDArray[Any]) -> tuple[Integers, npt.NDArray[np.float64]]:
-        """Class of each tick (-1 nothing recorded, K none of the classes), and its (n, K) smoothed probabilities."""
-        found, strange = self.probabilities(frames)
+    def recording(self, frames: npt.NDArray[Any]) -> tuple[Integers, Float]:
+        """Class of each tick (-1 nothing recorded, K none of the classes), and (n, K + 1) how sure of each it is."""
+        found, rank = self.probabilities(frames)
         chain = Chain(self.durations)
-        labels, smooth = chain.decode(found), chain.smooth(found)
-        labels = np.where(strange, len(self.classes), labels)
+        sure = self.sure(chain.smooth(found), rank)
+        labels = np.where(sure[:, -1] > 0, len(self.classes), chain.decode(found))
         there = present(frames)[self.layout.centres(len(frames))]
-        return np.where(there, labels, -1), smooth
+        return np.where(there, labels, -1), sure
 
-    def clip(self, frames: npt.NDArray[Any]) -> tuple[int, npt.NDArray[np.float64]]:
-        """Class of a whole clip (K = none of the classes) and its (K,) probabilities."""
-        found, strange = self.probabilities(frames)
+    def clip(self, frames: npt.NDArray[Any]) -> tuple[int, Float]:
+        """Class of a whole clip (K = none of the classes) and how sure of each of the K + 1 it is."""
+        found, rank = self.probabilities(frames)
         mean = np.log(found).mean(axis=0)
         p = np.exp(mean - mean.max())
-        p /= p.sum()
-        return (len(self.classes) if strange.mean() > 0.5 else int(p.argmax())), p
+        whole = 1.0 if (rank >= 1).mean() > 0.5 else self.unknown.clip(rank) if self.unknown and self.reject else 0.0
+        sure = self.sure(p[None] / p.sum(), np.array([whole]))[0]
+        return len(self.classes) if sure[-1] else int(p.argmax()), sure
 
     def reader(self, archive: MotionArchive) -> Callable[[int], npt.NDArray[Any]]:
         """Recordings of an archive by their row, on the axes that the model knows.
@@ -288,17 +346,14 @@ class Predictor:
             name, frames = archive.clips["name"][index], read(index)
             end = len(frames) / self.layout.fps
             if self.clips:
-                label, p = self.clip(frames)
-                sure = float(p.max()) if label < len(p) else float(1 - p.max())
-                yield dict(zip(BOUTS, (name, 0.0, end, names[label], sure), strict=True))
+                label, sure = self.clip(frames)
+                yield dict(zip(BOUTS, (name, 0.0, end, names[label], float(sure[label])), strict=True))
                 continue
-            labels, smooth = self.recording(frames)
+            labels, sure = self.recording(frames)
             step = self.layout.hop / self.layout.fps
             for k, a, b in segments(labels):
-                sure = (
-                    float(smooth[a:b, k].mean()) if k < len(self.classes) else float(1 - smooth[a:b].max(axis=1).mean())
-                )
-                yield dict(zip(BOUTS, (name, a * step, min(b * step, end), names[k], sure), strict=True))
+                p = float(sure[a:b, k].mean())
+                yield dict(zip(BOUTS, (name, a * step, min(b * step, end), names[k], p), strict=True))
 
     def predict(self, archive: MotionArchive) -> pl.DataFrame:
         """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
@@ -317,11 +372,26 @@ class Predictor:
         """Everything that is a number array, by name."""
         parts = {"durations": self.durations.arrays(), "novelty": self.novelty.arrays}
         parts |= {f"member{i}": m.arrays for i, m in enumerate(self.members)}
+        if self.unknown is not None:
+            parts |= {"unknown": self.unknown.arrays}
+            parts |= {f"view{i}": v.arrays | _weights(d) for i, (d, v) in enumerate(self._views())}
         return {f"{part}.{k}": v for part, own in parts.items() for k, v in own.items()}
+
+    def _views(self) -> list[tuple[Dense | None, View]]:
+        """Views of the unknown as they are saved: with their features unless a member has the same."""
+        views = self.unknown.views if self.unknown else []
+        return [(None if any(dense is m.dense for m in self.members) else dense, view) for dense, view in views]
 
     def describe(self) -> dict[str, Any]:
         """What ``config.json`` holds."""
-        layout = self.layout
+        layout, config = self.layout, dict(self.config)
+        if self.unknown is not None:
+            own = [d.describe() if isinstance(d, Encoded) else None for d, _ in self._views()]
+            config["unknown"] = {
+                **config["unknown"],
+                "views": [d.name for d, _ in self.unknown.views],
+                "encoders": own,
+            }
         return {
             "motet": __version__,
             "kind": KIND,
@@ -335,8 +405,22 @@ class Predictor:
             "encoders": [m.encoder for m in self.members],
             "temperature": self.temperature,
             "clips": self.clips,
-            **self.config,
+            **config,
         }
+
+
+def _unknown(
+    facts: dict[str, Any] | None, parts: dict[str, dict[str, npt.NDArray[Any]]], members: list[Member]
+) -> Unknown | None:
+    """What :meth:`Predictor.arrays` and :meth:`Predictor.describe` hold of it."""
+    if facts is None:
+        return None
+    known = WINDOWED | {m.dense.name: m.dense for m in members if m.dense and not m.name.endswith(f"+{TUNED}")}
+    views: list[tuple[Dense, View]] = []
+    for i, (name, encoder) in enumerate(zip(facts["views"], facts["encoders"], strict=True)):
+        weights, own = _parted(parts[f"view{i}"])
+        views.append((known[name] if encoder is None else Encoded.of(encoder, weights), View(own)))
+    return Unknown(views, parts["unknown"])
 
 
 def load_predictor(path: str | Path) -> Predictor:
@@ -370,9 +454,9 @@ def load_predictor(path: str | Path) -> Predictor:
         numbers = int(config["persons"]), int(config["channels"]), float(config["fps"])
         layout = Layout(skeleton, *numbers, unit_name(config["units"]) if config.get("units") else None)
         durations, novelty = Durations.of(parts["durations"], len(config["classes"])), Novelty(parts["novelty"])
-        model = Predictor(
-            layout, list(config["classes"]), members, durations, novelty, config["temperature"], config["clips"], config
-        )
+        unknown = _unknown(config.get("unknown"), parts, members)
+        rest = config["temperature"], config["clips"], config, unknown, USUAL if unknown else 0.0
+        model = Predictor(layout, list(config["classes"]), members, durations, novelty, *rest)
         # arrays that do not fit layout, classes or each other show on the shortest recording
         with np.errstate(all="ignore"):
             shown = model.recording(np.zeros((3 * layout.hop, layout.persons, len(skeleton), layout.channels)))
@@ -380,4 +464,4 @@ def load_predictor(path: str | Path) -> Predictor:
             raise ValueError("its arrays give no probabilities")
     except (OSError, SafetensorError, *MISFITS) as error:
         raise DataError(f"{path} is damaged ({in_line(error)}); restore it or fit again") from error
-    return model
+    return replace(model, reject=0.0)
