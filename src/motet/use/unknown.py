@@ -244,14 +244,16 @@ def _played(material: Material, seen: Sequence[tuple[Dense, Array]], fold: Integ
 
 
 def _weight(games: Sequence[_Game], without: Marks | None = None) -> Float:
-    """(S,) weights of the measures that tell the players from the known, some of which are left out."""
+    """(S,) weights of the measures that tell the players from the known without some of these; 0 if none is left."""
     x: list[Float] = []
     y: list[int] = []
     for game in games:
         known = game.known if without is None else game.known & ~without
-        for side, of in enumerate((known, game.unknown)):
+        for side, of in enumerate((known, game.unknown) if known.any() else ()):
             rows = np.flatnonzero(of)[np.linspace(0, of.sum() - 1, _EACH).astype(np.int64)]
             x, y = [*x, game.measures[rows]], [*y, *[side] * _EACH]
+    if not x:
+        return np.zeros(games[0].measures.shape[1])
     a = Linear.fit(np.concatenate(x).astype(np.float32), np.array(y), 2).arrays
     return np.asarray((a["weight"][:, 1] - a["weight"][:, 0]) * a["gain"], dtype=np.float64)
 
