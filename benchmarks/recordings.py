@@ -41,13 +41,15 @@ from motet.use.segment import centred
 from motet.use.signals import Layout
 from motet.use.windows import WINDOWED, Statistics
 
+SIMULATED = "simulated"
+
 
 @dataclass(frozen=True)
 class Set:
     """A set of recordings, how it is imported and what is held out.
 
     Attributes:
-        format, file, options: of the import.
+        format, file, options: of the import, or of :func:`motet.simulate.simulate`.
         fit: options of :func:`motet.fit`.
         states: numbers of states to segment into, None = unknown; empty = not segmented.
         shortest: of :func:`motet.segment`.
@@ -72,6 +74,7 @@ SETS = {
     "utd-mhad": Set("npz", "skeleton/utd_mhad.npz", states=(27, None), stitched=True),
     "utd-inertial": Set("npz", "skeleton/utd_mhad.npz", {"sensor": "inertial"}, states=(27, None), stitched=True),
     "shoulder": Set("watch", "seglearn", states=(7, None), stitched=True),
+    "actors": Set(SIMULATED, "", {"clips": 480, "actions": 12, "actors": 10}, stitched=True),
 }
 ABOUT_PEOPLE = "k-means about people"
 
@@ -80,7 +83,9 @@ def recordings(name: str, data: Path, out: Path, seed: int) -> motet.MotionArchi
     """The set as an archive; stitched ones anew for each seed."""
     chosen = SETS[name]
     path = out / f"{name}.motet"
-    if not path.exists():
+    if not path.exists() and chosen.format == SIMULATED:
+        motet.simulate.simulate(path, progress=False, **chosen.options)
+    elif not path.exists():
         source = data / chosen.file
         import_dataset(
             chosen.format, source if source.exists() else chosen.file, path, progress=False, **chosen.options
@@ -227,7 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/recordings"))
-    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--only", nargs="+", choices=SETS, default=[s for s in SETS if s != "actors"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--candidates", nargs="+", help="of motet fit; by default its own")
     parser.add_argument("--features", help="of motet segment; by default its own")

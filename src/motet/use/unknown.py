@@ -31,7 +31,10 @@ FEWEST = 3  # classes of which one can be left out
 _WIDE, _FOR_AXES, _ROWS = 128, 600, 3000  # principal components, and rows that they and a view are learnt from
 _PLAYED, _EACH = 8, 1000  # classes that play the unknown at most, and moments of either side that each brings
 _STEPS = 15  # of the linear classifier, enough to rank doubts
+STEADY = 0.5
+"""seconds that a stretch must be strange, or it is not: shorter ones are as often known"""
 _FINE = 1001  # quantiles
+_MOST = 4.0  # deviations that count
 _TINY = 1e-6
 
 
@@ -149,20 +152,25 @@ class Unknown:
     @property
     def reach(self) -> float:
         """Seconds around a moment that count."""
-        return max(dense.reach for dense, _ in self.views) + max(SECONDS) / 2
+        return max(dense.reach for dense, _ in self.views) + max(SECONDS) / 2 + STEADY
 
     def __call__(self, look: Callable[[Dense], Array], hop: float) -> Float:
         """(n,) share of the known moments of people held out that are less strange than each moment."""
         measures = np.concatenate([view(look(dense)) for dense, view in self.views], axis=1)
-        return _rank(_weighed(averaged(measures, hop), self.arrays), self.arrays["quantiles"])
+        a = self.arrays
+        scores = np.clip((averaged(measures, hop) - a["shift"]) * a["gain"], -_MOST, _MOST) @ a["weight"]
+        return _rank(_steady(scores, hop), a["quantiles"])
 
     def clip(self, ranks: Float) -> float:
         """The same of a whole clip, from the ranks of its moments."""
         return float(_rank(ranks.mean(keepdims=True), self.arrays["whole"])[0])
 
 
-def _weighed(x: Float, a: Arrays) -> Float:
-    return np.asarray(np.clip((x - a["shift"]) * a["gain"], -4, 4) @ a["weight"])
+def _steady(scores: Float, hop: float) -> Float:
+    """(n,) scores that are kept up for :data:`STEADY` seconds: peaks that are shorter are cut off."""
+    from scipy.ndimage import grey_opening
+
+    return np.asarray(grey_opening(scores, max(1, round(STEADY / hop))))
 
 
 def _rank(scores: Float, quantiles: Float) -> Float:
@@ -209,7 +217,7 @@ def learn(
     if len(games) < 2 or not usual.known.any():
         return None
     found = {"weight": _weight(games), **usual.scaling}
-    scores, even = usual.measures @ found["weight"], np.linspace(0, 1, _FINE)
+    scores, even = _scores(usual, found["weight"], material), np.linspace(0, 1, _FINE)
     found["quantiles"] = np.quantile(scores[usual.known], even)
     found["whole"] = np.quantile(_clips(_rank(scores, found["quantiles"]), usual.known, material), even)
     views = [(dense, View.fit(x, truth, truth >= 0)) for dense, x in whole]
@@ -240,7 +248,8 @@ def _played(material: Material, seen: Sequence[tuple[Dense, Array]], fold: Integ
     unknown &= truth >= 0
     of = measures[known] if known.any() else measures
     shift, gain = of.mean(axis=0), 1 / (of.std(axis=0) + _TINY)
-    return _Game(lacking, np.clip((measures - shift) * gain, -4, 4), known, unknown, {"shift": shift, "gain": gain})
+    measures = np.clip((measures - shift) * gain, -_MOST, _MOST)
+    return _Game(lacking, measures, known, unknown, {"shift": shift, "gain": gain})
 
 
 def _weight(games: Sequence[_Game], without: Marks | None = None) -> Float:
@@ -258,15 +267,25 @@ def _weight(games: Sequence[_Game], without: Marks | None = None) -> Float:
     return np.asarray((a["weight"][:, 1] - a["weight"][:, 0]) * a["gain"], dtype=np.float64)
 
 
+def _scores(game: _Game, weight: Float, material: Material) -> Float:
+    """(n,) what :class:`Unknown` ranks, of every tick."""
+    hop, each = material.layout.hop / material.layout.fps, np.split(game.measures @ weight, _cuts(material))
+    return np.concatenate([_steady(own, hop) for own in each])
+
+
+def _cuts(material: Material) -> Integers:
+    return np.cumsum([len(y) for y in material.ticks])[:-1]
+
+
 def _clips(ranks: Float, of: Marks, material: Material) -> Float:
     """Mean rank of each recording in which some ticks are of those."""
-    cuts = np.cumsum([len(y) for y in material.ticks])[:-1]
+    cuts = _cuts(material)
     return np.array([r.mean() for r, own in zip(np.split(ranks, cuts), np.split(of, cuts), strict=True) if own.any()])
 
 
 def _noticed(game: _Game, games: Sequence[_Game], material: Material) -> dict[str, float]:
     """Share of a class that is noticed by what the other players taught, by the share of the known given away."""
-    scores = game.measures @ _weight([g for g in games if g is not game], game.unknown)
+    scores = _scores(game, _weight([g for g in games if g is not game], game.unknown), material)
     ranks = _rank(scores, np.sort(scores[game.known]))
     known, unknown = ranks[game.known], ranks[game.unknown]
     if material.track is None:
