@@ -13,12 +13,13 @@ import motet
 from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, Row
+from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, STATISTICS, Row
 from motet.evaluate.advice import advice
 from motet.evaluate.fewlabels import draw, ridge_scores
 from motet.evaluate.ridge import DEFAULT, STRENGTHS
 from motet.evaluate.runner import kept_in
 from motet.methods.pretrain import pretrain
+from motet.use.embed import embed
 
 SMALL = {"epochs": 1, "batch_size": 8, "queue_size": 16, "width": 8, "layers": 2, "frames": 8, "encode_frames": 8}
 SMALL |= {"dim": 8, "head_width": 8, "preprocess": "first-frame", "progress": False}
@@ -99,8 +100,17 @@ def test_advice() -> None:
     lost = advice(rows(cmd=0.9, raw=0.8, rocket=0.95), 400)
     assert lost.startswith("The learned features lose, use random convolutions: cmd 90.0")
     assert "motet embed rocket" in lost
-    assert advice(rows(cmd=0.9, raw=0.91), 100).startswith("No difference beyond chance")
+    level = advice(rows(cmd=0.9, raw=0.91, rocket=0.7), 100)
+    assert level.startswith("No difference beyond chance between the learned features and raw coordinates, use raw co")
+    assert "use raw coordinates, which cost less: cmd 90.0 by ridge" in level
     assert advice(rows(cmd=1.0, raw=1.0), 100).startswith("No difference beyond chance")
+    # of what is level with the best the cheapest is advised
+    close = advice(rows(cmd=0.6, random=0.91, rocket=0.9, raw=0.7), 100)
+    assert close.startswith("The learned features lose, use random convolutions: ")
+    named = [replace(row, features={"cmd": "body"}.get(row.features, row.features)) for row in rows(cmd=0.9, raw=0.7)]
+    assert advice(named, 100).startswith("Use the weights body: body 90.0 by ridge regression; raw coordinates 70.0")
+    fresh = [replace(row, features={"cmd": FRESH}.get(row.features, row.features)) for row in rows(cmd=0.6, raw=0.7)]
+    assert advice(fresh, 100).startswith("This untrained encoder loses, use raw coordinates: untrained 60.0 by ridge")
     assert advice(rows(raw=0.9, rocket=0.8), 100) == ""
     better = advice([*rows(cmd=0.9), Row("ridge", "weights body", "joint+motion", (0.99,), ensemble="concat")], 400)
     assert better.startswith("The learned features lose, use the weights body: cmd 90.0")
@@ -118,19 +128,23 @@ def test_advice_says_what_is_ahead_with_few_labels() -> None:
     assert same == advice(whole, 400)  # the same is ahead, or chance
     behind = advice([*whole, *few(1, cmd=0.5, raw=0.6), *few(2, cmd=0.61, raw=0.7), *few(5, cmd=0.8, raw=0.7)], 400)
     assert behind.removeprefix(same) == (
-        " Better with 1 and 2 labels a class: raw coordinates, 60.0 and 70.0 against 50.0 and 61.0."
+        " Better with 1 and 2 labels a class: raw coordinates, 60.0 and 70.0 against 50.0 and 61.0 "
+        "of the learned features."
     )
     level = advice([*rows(cmd=0.9, random=0.9), *few(1, **{"cmd": 0.7, RANDOM: 0.6, RAW: 0.5})], 400)
-    assert level.endswith(" Better with 1 label a class: the learned features, 70.0 against 60.0.")
+    assert level.endswith(
+        " Better with 1 label a class: the learned features, 70.0 against 60.0 of the untrained encoder."
+    )
     others = [replace(row, details=row.details | {"algorithm": "1-NN"}) for row in few(1, cmd=0.5, raw=0.6)]
     assert advice([*whole, *others], 400) == same
 
 
 def test_advice_on_sensors_and_untrained_encoders() -> None:
     worn = [*rows(cmd=0.8, raw=0.5, random=0.9), Row("ridge", STATISTICS, "joint+motion", (0.7,), ensemble="concat")]
-    said = advice(worn, 400)
+    said = advice(worn, 400, run="my run")
     assert "raw readings 50.0" in said
-    assert said.endswith("`motet pretrain RECIPE --start none --epochs 0` makes one.")
+    assert said.startswith("The learned features lose, use the untrained encoder: cmd 80.0 by ridge regression; ")
+    assert said.endswith("; `motet embed 'my run' ARCHIVE --untrained` gives them in seconds.")
 
 
 def test_weights_of_the_package_are_judged_by_name(
@@ -139,9 +153,15 @@ def test_weights_of_the_package_are_judged_by_name(
     monkeypatch.setenv("MOTET_CACHE", str(tmp_path))
     archive = motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4)
     found = motet.evaluate.run("body", ["knn"], data=archive, progress=False)
-    assert {row["features"] for row in found["rows"]} == {"cmd", RANDOM, RAW, ROCKET}
+    assert {row["features"] for row in found["rows"]} == {"body", RANDOM, RAW, ROCKET}
     assert list((tmp_path / "evaluations" / "body").glob("evaluation-on-clips-*.md"))
     assert not list(Path(found["runs"][0]["path"]).glob("evaluation*"))
+    # what the advice names for the untrained row gives that row
+    embed("body", archive.path, tmp_path / "fresh.npz", untrained=True)
+    parts, features = split(archive, found["split"]["rule"]), np.load(tmp_path / "fresh.npz")["features"][:, 480:960]
+    fresh = [(features[ids], archive.labels[ids]) for ids in (parts.train, parts.test)]
+    (row,) = [r for r in found["rows"] if (r["features"], r["stream"], len(r["details"])) == (RANDOM, "motion", 2)]
+    assert row["mean"] == motet.evaluate.knn_accuracy(*fresh[0], *fresh[1])
     own = pretrain("moco/small", archive, tmp_path / "own", split="odd-even", **{**SMALL, "preprocess": "yaw"})
     rows = motet.evaluate.run(own, ["knn"], progress=False)["rows"]
     assert {row["features"] for row in rows} == {"moco", RANDOM, RAW, ROCKET, "weights body"}

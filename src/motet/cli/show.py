@@ -30,6 +30,8 @@ class Embed(Replacing):
     device: str = "cpu"
     shard: Annotated[str | None, Arg(metavar="I/N")] = None
     """encode the I-th of N parts of the clips; `motet data merge` joins the files"""
+    untrained: bool = False
+    """of the same encoders without their training: the row "random encoder" of `motet evaluate`"""
 
 
 def embed(args: Sequence[str]) -> int:
@@ -37,7 +39,9 @@ def embed(args: Sequence[str]) -> int:
     given = parse(Embed, args, "motet embed")
     from motet.use.embed import embed as make
 
-    shape = make(given.run, given.archive, given.out, device=given.device, shard=given.shard, overwrite=given.overwrite)
+    names = ("device", "shard", "overwrite", "untrained")
+    options: dict[str, Any] = {name: getattr(given, name) for name in names}
+    shape = make(given.run, given.archive, given.out, **options)
     what = "clips" if (given.archive / "archive.json").exists() else "rows"
     return given.done(
         f"{given.out}: {shape[0]} {what} × {counted(shape[1], 'feature')}",

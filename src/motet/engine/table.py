@@ -15,6 +15,8 @@ ROCKET = "random convolutions"
 STATISTICS = "statistics and spectrum"
 UNTRAINED = (RAW, STATISTICS, RANDOM, ROCKET)
 """features that nothing was learned for"""
+FRESH = "untrained"
+"""what rows call a run of no epochs that started from new encoders"""
 WEIGHTS = "weights "
 """how the features of weights that come with the package begin: ``"weights body"``"""
 

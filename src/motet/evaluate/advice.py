@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
 
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, WEIGHTS, Row, is_baseline
+from motet.core.text import pasted
+from motet.engine.hub import shipped
+from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, STATISTICS, WEIGHTS, Row, is_baseline
 
 CLASSIFIERS = {
     "ridge": "ridge regression",
@@ -21,20 +24,24 @@ _CALLED = {
     STATISTICS: STATISTICS,
 }
 _HOW = {
-    RANDOM: "`motet pretrain RECIPE --start none --epochs 0` makes one",
+    RANDOM: "`motet embed {run} ARCHIVE --untrained` gives them in seconds",
     ROCKET: "`motet embed rocket ARCHIVE` gives them in seconds",
     STATISTICS: "`motet fit` tries them",
 }
+_CHEAPEST = (RAW, STATISTICS, ROCKET, RANDOM)
+"""kinds of features from those that ask least, before the weights of the package and what was trained"""
 
 
-def advice(rows: Sequence[Row], test_clips: int, *, supervised: bool = False) -> str:
+def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised: bool = False) -> str:
     """Which features to use, and by how much; empty where nothing was compared.
 
-    Two kinds of features count as level where they differ by less than the standard error of a share of ``test_clips``.
+    Two kinds of features count as level where they differ by less than the standard error of a share of ``test_clips``;
+    of those that are level with the best one the cheapest is advised.
 
     Args:
         rows: of an evaluation.
         test_clips: number of clips that were classified.
+        run: what commands call the run.
         supervised: whether the learned features have used labels of the training clips, so that nothing is said of few.
     """
     compared = [(p, found) for p in CLASSIFIERS if len(found := _scores(rows, p)) > 1]
@@ -42,69 +49,104 @@ def advice(rows: Sequence[Row], test_clips: int, *, supervised: bool = False) ->
     if not compared:
         return ""
     protocol, scores = compared[0]
-    learned = next(kind for kind in scores if not is_baseline(kind))
-    sensors = STATISTICS in scores
-    baselines = {kind: value for kind, value in scores.items() if is_baseline(kind)}
-    best, winner = _compared(scores, test_clips)
-    numbers = ", ".join(f"{_called(kind, sensors)} {100 * value:.1f}" for kind, value in baselines.items())
-    said = f"{learned} {100 * scores[learned]:.1f} by {CLASSIFIERS[protocol]}; {numbers}"
-    if not winner:
-        said = f"No difference beyond chance between the learned features and {_called(best, sensors)}: {said}."
-    elif winner == learned:
-        said = f"Use the learned features: {said}."
+    words = _Words(learned=_learned(scores), sensors=STATISTICS in scores, run=run)
+    numbers = ", ".join(f"{words.called(kind)} {100 * v:.1f}" for kind, v in scores.items() if is_baseline(kind))
+    said = f"{words.learned} {100 * scores[words.learned]:.1f} by {CLASSIFIERS[protocol]}; {numbers}"
+    level = _level(scores, test_clips)
+    winner, mine = min(level, key=_cost), words.called(words.learned)
+    if level == [words.learned]:
+        said = f"Use {mine}: {said}."
+    elif words.learned in level:
+        others = _listed(words.called(kind) for kind in level if kind != words.learned)
+        costs = "" if winner == words.learned else ", which cost less"
+        said = (
+            f"No difference beyond chance between {mine} and {others}, use {words.called(winner)}{costs}: {said}"
+            f"{words.how(winner)}."
+        )
     else:
-        how = f"; {_how(best)}" if _how(best) else ""
-        said = f"The learned features lose, use {_called(best, sensors)}: {said}{how}."
+        lose = "loses" if words.learned == FRESH else "lose"
+        said = f"{mine[0].upper()}{mine[1:]} {lose}, use {words.called(winner)}: {said}{words.how(winner)}."
     if supervised:
         return f"{said} The learned features have used labels in their training (--class-views)."
-    return said + _few(rows, winner, test_clips, sensors)
+    return said + _few(rows, winner if words.learned not in level or len(level) == 1 else "", test_clips, words)
 
 
-def _compared(scores: Mapping[str, float], test_clips: int) -> tuple[str, str]:
-    """The best baseline, and what is better beyond chance: it, the learned features or, ``""``, neither."""
-    learned = next(kind for kind in scores if not is_baseline(kind))
-    best = max((kind for kind in scores if is_baseline(kind)), key=lambda kind: scores[kind])
-    gap, share = scores[learned] - scores[best], (scores[learned] + scores[best]) / 2
-    if abs(gap) <= sqrt(share * (1 - share) / max(1, test_clips)):
-        return best, ""
-    return best, learned if gap > 0 else best
+@dataclass(frozen=True)
+class _Words:
+    """What kinds of features are called: the learned ones, by their name in the table; of sensors or bodies; and what
+    commands call the run."""
+
+    learned: str
+    sensors: bool
+    run: str
+
+    def called(self, kind: str) -> str:
+        if kind == self.learned:
+            given = {FRESH: "this untrained encoder", **{name: f"the weights {name}" for name in shipped()}}
+            return given.get(kind, "the learned features")
+        if kind == RAW and self.sensors:
+            return "raw readings"
+        return f"the {kind}" if kind.startswith(WEIGHTS) else _CALLED[kind]
+
+    def how(self, kind: str) -> str:
+        """How they are had."""
+        if kind.startswith(WEIGHTS):
+            said = f"`motet embed {kind.removeprefix(WEIGHTS)} ARCHIVE` gives them in seconds"
+        else:
+            said = _HOW.get(kind, "").format(run=pasted(self.run))
+        return f"; {said}" if said else ""
 
 
-def _few(rows: Sequence[Row], winner: str, test_clips: int, sensors: bool) -> str:
+def _learned(kinds: Iterable[str]) -> str:
+    return next(kind for kind in kinds if not is_baseline(kind))
+
+
+def _cost(kind: str) -> int:
+    if kind in _CHEAPEST:
+        return _CHEAPEST.index(kind)
+    return len(_CHEAPEST) + (not kind.startswith(WEIGHTS) and kind not in shipped())
+
+
+def _level(scores: Mapping[str, float], test_clips: int) -> list[str]:
+    """The kinds that are no worse than the best one beyond chance, in the order of the table."""
+    top = max(scores.values())
+
+    def near(score: float) -> bool:
+        share = (top + score) / 2
+        return top - score <= sqrt(share * (1 - share) / max(1, test_clips))
+
+    return [kind for kind, score in scores.items() if near(score)]
+
+
+def _few(rows: Sequence[Row], winner: str, test_clips: int, words: _Words) -> str:
     """With how few labels of each class, by ridge regression, something else than the ``winner`` is ahead."""
-    found: dict[str, dict[int, tuple[float, float]]] = {}
+    found: dict[str, dict[int, tuple[float, float, str]]] = {}
     own = [row for row in rows if row.protocol == "fewlabels" and row.details["algorithm"] == "ridge"]
     for count in sorted({row.details["per_class"] for row in own}):
         scores = _scores([row for row in own if row.details["per_class"] == count], "fewlabels")
-        if {is_baseline(kind) for kind in scores} == {True, False}:
-            best, ahead = _compared(scores, test_clips)
-            other = best if not is_baseline(ahead) else next(kind for kind in scores if not is_baseline(kind))
-            if ahead not in ("", winner):
-                found.setdefault(ahead, {})[count] = (scores[ahead], scores[other])
+        if {is_baseline(kind) for kind in scores} != {True, False}:
+            continue
+        learned = _learned(scores)
+        best = max((kind for kind in scores if kind != learned), key=lambda kind: scores[kind])
+        level = _level({kind: scores[kind] for kind in (learned, best)}, test_clips)
+        if len(level) == 1 and level[0] != winner:
+            ahead, other = (learned, best) if level == [learned] else (best, learned)
+            found.setdefault(ahead, {})[count] = (scores[ahead], scores[other], words.called(other))
     said = ""
     for kind, figures in found.items():
-        features = _called(kind, sensors) if is_baseline(kind) else "the learned features"
-        ours, theirs = (_listed(f"{100 * pair[i]:.1f}" for pair in figures.values()) for i in (0, 1))
+        ours = _listed(f"{100 * own:.1f}" for own, _, _ in figures.values())
+        names = dict.fromkeys(name for _, _, name in figures.values())
+        theirs = [(_listed(f"{100 * s:.1f}" for _, s, n in figures.values() if n == name), name) for name in names]
         labels = "label" if list(figures) == [1] else "labels"
-        said += f" Better with {_listed(map(str, figures))} {labels} a class: {features}, {ours} against {theirs}."
+        against = _listed(f"{numbers} of {name}" for numbers, name in theirs)
+        counts = _listed(map(str, figures))
+        said += f" Better with {counts} {labels} a class: {words.called(kind)}, {ours} against {against}."
     return said
 
 
 def _listed(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _called(kind: str, sensors: bool) -> str:
-    if kind == RAW and sensors:
-        return "raw readings"
-    return f"the {kind}" if kind.startswith(WEIGHTS) else _CALLED[kind]
-
-
-def _how(kind: str) -> str:
-    if kind.startswith(WEIGHTS):
-        return f"`motet embed {kind.removeprefix(WEIGHTS)} ARCHIVE` gives them in seconds"
-    return _HOW.get(kind, "")
 
 
 def _scores(rows: Sequence[Row], protocol: str) -> dict[str, float]:

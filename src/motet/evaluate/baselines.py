@@ -3,8 +3,10 @@ statistics and spectrum."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +19,9 @@ from motet.encoders.rocket import FRAMES, fit_thresholds
 from motet.encoders.statistics import statistics
 from motet.engine.hub import shipped
 from motet.engine.model import load
-from motet.engine.table import WEIGHTS
-from motet.evaluate.features import FeatureSet, Raw
+from motet.engine.table import ROCKET, STATISTICS, WEIGHTS
+from motet.evaluate.features import Encoded, FeatureSet, Raw
+from motet.methods.whitening import WHITEN, whiten
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
@@ -69,3 +72,32 @@ class Statistics(Raw):
 def statistics_of(model: Model, store: ClipStore) -> Sequence[FeatureSet]:
     """One set of statistics for sensors, none for bodies."""
     return [Statistics(model, store)] if model.skeleton.kind == "sensor" else []
+
+
+def untrained(model: Model, store: ClipStore, train: Tensor, seed: int) -> Model:
+    """The architecture freshly initialised, with the last map that the trained features have too, of training clips."""
+    made = model.untrained(seed)
+    if model.whitening:
+        strength = model.recipe.whiten or WHITEN
+        whiten(made, store, train, seed=seed, shrinkage=strength)
+    return made
+
+
+def others(
+    model: Model, store: ClipStore, train: Tensor, archive: MotionArchive, folder: Path | None, count: int
+) -> Callable[[], Mapping[str, Sequence[FeatureSet]]]:
+    """Features that need no training, made when they are first asked for; none without baselines."""
+
+    @cache
+    def made() -> Mapping[str, Sequence[FeatureSet]]:
+        convolutions = [random_convolutions(model, store, train, seed) for seed in range(count)]
+        found: dict[str, Sequence[FeatureSet]] = {
+            ROCKET: [Encoded(m, store, archive_hash=archive.hash, folder=folder) for m in convolutions],
+            STATISTICS: statistics_of(model, store) if count else [],
+        }
+        for name, weights in shipped_weights(model, archive) if count else ():
+            own = weights.store(archive, store.ids.cpu().numpy())
+            found[name] = [Encoded(weights, own, archive_hash=archive.hash, folder=folder)]
+        return {kind: sets for kind, sets in found.items() if sets}
+
+    return made

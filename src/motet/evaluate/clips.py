@@ -97,6 +97,13 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     )
 
 
+def rule_of(split: str | None, run: Run, archive: MotionArchive) -> str:
+    """The rule that was asked for, that of the run, or (weights without their recordings) that of the archive."""
+    if run.split == "all" and archive.hash != run.config["data"].get("hash"):  # weights that tested nobody
+        return split or default_rule(archive)
+    return split or run.split or default_rule(archive)
+
+
 def without_copies(archive: MotionArchive, clips: LabelledClips) -> LabelledClips:
     """The same clips without test clips that are copies of training clips.
 
@@ -149,7 +156,7 @@ def seen_in_training(run: Run, archive: MotionArchive, test: Integers) -> str:
 
 def labels_of(run: Run, archive: MotionArchive) -> Integers:
     """Rows of an archive whose labels the run was trained with (``class_views``), or what it started from."""
-    used = [one.trained_on(archive) for one in _lineage(run) if one.recipe.class_views]
+    used = [one.trained_on(archive) for one in _lineage(run) if one.recipe.class_views and one.recipe.epochs]
     rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *used]))
     found: Integers = rows[archive.labels[rows] >= 0]
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,13 +15,13 @@ from torch import Tensor
 from motet.core.progress import tracked
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
-from motet.engine.table import RANDOM, RAW, ROCKET, STATISTICS, is_baseline
-from motet.evaluate.baselines import random_convolutions, shipped_weights, statistics_of
+from motet.engine.hub import FOLDER
+from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, is_baseline
+from motet.evaluate.baselines import others, untrained
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
 from motet.evaluate.probe import fusion_weight
-from motet.methods.whitening import WHITEN, whiten
 
 if TYPE_CHECKING:
     from motet.engine.run import Run
@@ -116,20 +115,21 @@ class Context:
             return Encoded(model, store, archive_hash=archive.hash, folder=place, run=run)
 
         count = max(seeds, len(runs)) if baselines else 0
+        train = torch.from_numpy(clips.train)
         return cls(
-            method=first.recipe.recipe.split("/")[0],
+            method=_called(runs[0], first),
             streams=tuple(first.streams),
             archive=archive,
             store=store,
-            train=torch.from_numpy(clips.train),
+            train=train,
             test=torch.from_numpy(clips.test),
             train_labels=clips.train_labels,
             test_labels=clips.test_labels,
             class_names=clips.class_names,
             learned=[encoded(m, r) for m, r in zip(models, runs, strict=True)],
-            random=[encoded(_untrained(first, store, clips, seed), None) for seed in range(count)],
+            random=[encoded(untrained(first, store, train, seed), None) for seed in range(count)],
             raw=[Raw(first, store)] if baselines else [],
-            baselines=_baselines(first, store, clips, archive, folder, count),
+            baselines=others(first, store, train, archive, folder, count),
             seeds=seeds,
             frames=first.recipe.frames,
             small="/small" in first.recipe.recipe,
@@ -145,6 +145,8 @@ class Context:
         """The same encoders, evaluated on the clips of another archive of the same layout."""
         store = self.learned[0].model.store(archive, np.concatenate([clips.train, clips.test]))
 
+        train = torch.from_numpy(clips.train)
+
         def moved(features: Encoded) -> Encoded:
             return Encoded(features.model, store, archive_hash=archive.hash, folder=features.folder)
 
@@ -152,7 +154,7 @@ class Context:
             self,
             archive=archive,
             store=store,
-            train=torch.from_numpy(clips.train),
+            train=train,
             test=torch.from_numpy(clips.test),
             train_labels=clips.train_labels,
             test_labels=clips.test_labels,
@@ -160,9 +162,7 @@ class Context:
             learned=[moved(f) for f in self.learned],
             random=[moved(f) for f in self.random],
             raw=[Raw(f.model, store) for f in self.raw],
-            baselines=_baselines(
-                self.learned[0].model, store, clips, archive, self.learned[0].folder, len(self.random)
-            ),
+            baselines=others(self.learned[0].model, store, train, archive, self.learned[0].folder, len(self.random)),
             people=people(archive),
             hash=archive.hash,
         )
@@ -199,13 +199,13 @@ class Context:
         return tracked(items, what, show=self.show)
 
 
-def _untrained(model: Model, store: ClipStore, clips: LabelledClips, seed: int) -> Model:
-    """The architecture freshly initialised, with the last map that the trained features have too."""
-    made = model.untrained(seed)
-    if model.whitening:
-        strength = model.recipe.whiten or WHITEN
-        whiten(made, store, torch.from_numpy(clips.train), seed=seed, shrinkage=strength)
-    return made
+def _called(run: Run, model: Model) -> str:
+    """What rows call what a run learned: its method, the name of weights of the package, or that it did not train."""
+    if run.path.resolve().parent == FOLDER.resolve():
+        return run.path.name
+    if not model.recipe.epochs and "start" not in run.config:
+        return FRESH
+    return model.recipe.recipe.split("/")[0]
 
 
 def people(archive: MotionArchive) -> npt.NDArray[np.int64] | None:
@@ -213,24 +213,3 @@ def people(archive: MotionArchive) -> npt.NDArray[np.int64] | None:
     if "subject" not in archive.clips.columns:
         return None
     return archive.clips["subject"].fill_null(-1).to_numpy().astype(np.int64)
-
-
-def _baselines(
-    model: Model, store: ClipStore, clips: LabelledClips, archive: MotionArchive, folder: Path | None, count: int
-) -> Callable[[], Mapping[str, Sequence[FeatureSet]]]:
-    """Features that need no training, made when they are first asked for; none without baselines."""
-
-    @cache
-    def made() -> Mapping[str, Sequence[FeatureSet]]:
-        train = torch.from_numpy(clips.train)
-        untrained = [random_convolutions(model, store, train, seed) for seed in range(count)]
-        found: dict[str, Sequence[FeatureSet]] = {
-            ROCKET: [Encoded(m, store, archive_hash=archive.hash, folder=folder) for m in untrained],
-            STATISTICS: statistics_of(model, store) if count else [],
-        }
-        for name, weights in shipped_weights(model, archive) if count else ():
-            own = weights.store(archive, store.ids.cpu().numpy())
-            found[name] = [Encoded(weights, own, archive_hash=archive.hash, folder=folder)]
-        return {kind: sets for kind, sets in found.items() if sets}
-
-    return made

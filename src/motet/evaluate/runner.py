@@ -32,9 +32,10 @@ from motet.data.splits import split as split_archive
 from motet.engine import hub
 from motet.engine.hub import FOLDER, called
 from motet.engine.run import Run, collect
+from motet.engine.table import Row
 from motet.evaluate import given, stored
 from motet.evaluate.advice import advice
-from motet.evaluate.clips import labelled_clips, labels_used, seen_in_training
+from motet.evaluate.clips import labelled_clips, labels_used, rule_of, seen_in_training
 from motet.evaluate.clips import without_copies as strictly
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
@@ -193,7 +194,7 @@ class _Evaluation:
             "seconds": sum(e.seconds for e in entries.values()),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "missing": [n for n in self.chosen if not self._done(entries, n)],
-            "summary": advice(rows, len(self.ready.clips.test), supervised=self.ready.supervised),
+            "summary": self._advice(rows),
             **stored.merged(entries),
         }
         if rank() == 0:
@@ -203,6 +204,10 @@ class _Evaluation:
                     with written(Path(copy)) as partial:
                         partial.write_bytes(original.read_bytes())
         return evaluation
+
+    def _advice(self, rows: Sequence[Row]) -> str:
+        run = called(Path(self.ready.runs[0]["path"]))
+        return advice(rows, len(self.ready.clips.test), run=run, supervised=self.ready.supervised)
 
     def _done(self, entries: Mapping[str, Entry], name: str) -> bool:
         return name in entries and entries[name].key == self.keys[name]
@@ -337,15 +342,13 @@ def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -
 
 
 def _rule(split: str | None, run: Run, archive: MotionArchive, chosen: _Chosen) -> str:
-    """The rule that was asked for, that of the run, or (weights without their recordings) that of the archive.
+    """The rule that was asked for, that of the run or of the archive.
 
     Transfer alone to another set goes by its own option, or by the standard of that set.
     """
     if split is None and list(chosen) == ["transfer"] and archive.hash != run.config["data"].get("hash"):
         return chosen["transfer"][1].split or default_rule(archive)
-    if run.split == "all" and archive.hash != run.config["data"].get("hash"):  # weights that tested nobody
-        return split or default_rule(archive)
-    return split or run.split or default_rule(archive)
+    return rule_of(split, run, archive)
 
 
 def _name(runs: Sequence[Run], archive: MotionArchive, parts: Split) -> str:

@@ -22,7 +22,14 @@ from motet.core.distributed import agreed, joined, rank, reason, world_size
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import refuse_existing, written
 from motet.core.shards import Shard
+from motet.data.archive import MotionArchive
+from motet.data.splits import split
+from motet.engine.hub import found as place_of
 from motet.engine.model import Embedding, Model, load
+from motet.engine.run import Run
+from motet.evaluate.baselines import untrained as fresh
+from motet.evaluate.clips import rule_of
+from motet.methods.model import Model as Encoders
 
 
 def embed(
@@ -34,6 +41,7 @@ def embed(
     shard: str | None = None,
     overwrite: bool = False,
     block_bytes: int = 0,
+    untrained: bool = False,
 ) -> tuple[int, int]:
     """Encode an archive with a trained run.
 
@@ -57,6 +65,8 @@ def embed(
             files.
         overwrite: replace a file that is there.
         block_bytes: memory for preprocessed clips.
+        untrained: of the same encoders without their training, whitened by training clips if the trained ones are, as
+            the row "random encoder" of an evaluation has them (of its first seed).
 
     Returns:
         (N, F): how many rows and columns ``features`` has; they themselves are in ``out``.
@@ -74,6 +84,8 @@ def embed(
         )
     if part is not None and out.suffix == ".parquet":
         raise ConfigError(f"{out}: shards are written as .npz; name such a file")
+    if untrained:
+        model = _untrained(model, Run.open(place_of(run)), archive)
     found = model.embedding(archive, block_bytes=block_bytes, shard=part)
     with joined(), _scratch(out, found.shape) as table:
         features = np.lib.format.open_memmap(table, mode="r+") if found.shape[0] else np.zeros(found.shape, np.float32)
@@ -95,6 +107,16 @@ def embed(
                     **found.more,  # type: ignore[arg-type]
                 )
     return found.shape
+
+
+def _untrained(model: Model, run: Run, path: str | Path) -> Model:
+    if not isinstance(model, Encoders):
+        raise ConfigError(f"{run.path} is a run of `motet {model.trained_by}`, which is embedded as it was trained")
+    archive = MotionArchive.open(path)
+    model.check(archive)
+    parts = split(archive, rule_of(None, run, archive))
+    rows = parts.train[archive.labels[parts.train] >= 0] if (archive.labels >= 0).any() else parts.train
+    return fresh(model, model.store(archive, rows), torch.from_numpy(rows), seed=0)
 
 
 def _write_parquet(out: Path, found: Embedding, features: npt.NDArray[np.float32]) -> None:
