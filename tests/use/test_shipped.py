@@ -220,7 +220,7 @@ def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(("name", "layout"), [("body", "shared-15"), ("wrist", "inertial")])
-def test_weights_from_nothing(name: str, layout: str, tmp_path: Path) -> None:
+def test_weights_from_nothing(name: str, layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["weights", "train", name, "--out", str(tmp_path), "--clips", "40", "--actors", "4", "--steps", "2"]
     assert cli.main([*words, "--quiet"]) == 0
     model = motet.load(tmp_path / "weights")
@@ -229,7 +229,19 @@ def test_weights_from_nothing(name: str, layout: str, tmp_path: Path) -> None:
     shipped = motet.load(name).recipe
     assert (model.skeleton.name, model.recipe.recipe, model.recipe.epochs) == (layout, shipped.recipe, 2)
     assert model.recipe.encoder == shipped.encoder
-    assert cli.main([*words, "--quiet"]) == 0  # nothing is done again
+    capsys.readouterr()
+    assert cli.main(words) == 0  # nothing is done again
+    assert f"next: motet embed {tmp_path / 'weights'} ARCHIVE" in capsys.readouterr().out
+    # nor are other weights taken for these
+    for option, value, said in (
+        *(("--clips", "50", "clips 40, not 50"), ("--actors", "5", "actors 4, not 5")),
+        *(("--seed", "3", "seed 1, not 3"), ("--steps", "9", "steps 2, not 9")),
+    ):
+        assert cli.main([*words, option, value]) == 2
+        assert f"holds another training ({said}); choose another --out" in capsys.readouterr().err
+    words[2] = "wrist" if name == "body" else "body"
+    assert cli.main(words) == 2
+    assert f"(recordings {name}, not {words[2]}; weights {name}, not" in capsys.readouterr().err
 
 
 def test_no_such_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

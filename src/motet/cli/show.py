@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output, Replacing
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 
 
 @dataclass
@@ -112,7 +112,7 @@ class TrainWeights(Output):
     name: Positional[str]
     """body or wrist"""
     out: Path
-    """folder for recordings, run and weights; what is there already is kept"""
+    """folder for recordings, run and weights; what is there already is kept, other weights in it are refused"""
     clips: int = 6000
     """how many clips to simulate"""
     actors: int = 60
@@ -130,7 +130,8 @@ def weights_train(args: Sequence[str]) -> int:
 
     made: dict[str, Any] = {"clips": given.clips, "actors": given.actors, "seed": given.seed, "steps": given.steps}
     found = train_weights(given.name, given.out, progress=not given.quiet, **made)
-    return given.done(str(found), {"weights": str(found)})
+    said = f"weights: {found}\nnext: motet embed {pasted(found)} ARCHIVE --out features.npz"
+    return given.done(said, {"weights": str(found)})
 
 
 @dataclass

@@ -12,6 +12,8 @@ from motet.data.archive import MotionArchive
 from motet.data.edit import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import SOLO
+from motet.engine.run import Run
+from motet.methods import recipes
 from motet.methods.pretrain import pretrain, resume
 from motet.use.weights import save_weights
 
@@ -49,7 +51,8 @@ def train_weights(
     steps: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Simulate recordings, train on them and pack the weights; what is there is not done again.
+    """Simulate recordings, train on them and pack the weights; what is there is not done again, what was interrupted
+    continues.
 
     Args:
         name: ``"body"`` or ``"wrist"``.
@@ -63,13 +66,14 @@ def train_weights(
         The folder of the weights.
 
     Raises:
-        ConfigError: no such weights.
+        ConfigError: no such weights, or the folder holds others, or some that were made with other options.
     """
     if name not in PLANS:
         raise ConfigError(f"there are no weights {name!r} to train; choose from {', '.join(PLANS)}")
     plan, out = PLANS[name], Path(out)
     options: dict[str, Any] = {"seed": seed} | ({} if steps is None else {"steps": steps})
     place, folder, weights = out / "recordings", out / "run", out / "weights"
+    _check_same(plan, out, clips=clips, actors=actors, seed=seed, steps=steps)
     if not place.exists():
         out.mkdir(parents=True, exist_ok=True)
         _recorded(plan, place, clips=clips, actors=actors, progress=progress)
@@ -81,6 +85,31 @@ def train_weights(
         return weights
     save_weights(run, weights, licence=LICENCE)
     return weights
+
+
+def _check_same(plan: Plan, out: Path, **wanted: int | None) -> None:
+    """Refuse a folder that holds other weights than those that are asked for.
+
+    Raises:
+        ConfigError: says what differs.
+    """
+    there: dict[str, Any] = {}
+    if (out / "recordings" / "archive.json").exists():
+        source = MotionArchive.open(out / "recordings").source
+        there |= {name: source.get(name) for name in ("clips", "actors")}
+        there["recordings"] = "wrist" if source.get("imu") else "body"
+    if (out / "run" / "config.json").exists():
+        recipe = Run.open(out / "run", "pretrain").recipe
+        there |= {"weights": recipe.recipe.partition("/")[2], "seed": recipe.seed, "steps": recipe.steps}
+    name = plan.recipe.partition("/")[2]
+    steps = recipes.get(plan.recipe).steps if wanted["steps"] is None else wanted["steps"]
+    asked = {**wanted, "steps": steps, "recordings": name, "weights": name}
+    differ = [f"{option} {value}, not {asked[option]}" for option, value in there.items() if value != asked[option]]
+    if differ:
+        raise ConfigError(
+            f"{out} holds another training ({'; '.join(differ)}); choose another --out, or give the options of the one "
+            "that is there"
+        )
 
 
 def _recorded(plan: Plan, place: Path, **options: Any) -> None:
