@@ -331,8 +331,10 @@ def _npz_columns(archive: MotionArchive, taken: Collection[str]) -> dict[str, An
         if column in (*OWN, "label") or values.null_count() == len(values):
             continue
         whole = column == "subject" and not (archive.clips["subject"] < 0).any()
-        name = column if whole or own_array(column, {*taken, *arrays}) else f"column_{len(titles)}"
-        titles += [column] * (name != column)
+        name = column
+        if not whole and not own_array(column, {*taken, *arrays}):
+            name = f"column_{len(titles)}"
+            titles.append(column)
         if values.dtype == pl.String:
             names = values.drop_nulls().unique(maintain_order=True).to_list()
             number = {text: n for n, text in enumerate(names)}

@@ -42,6 +42,11 @@ def _clips(starts: Starts, frames: int) -> Iterator[tuple[int, int]]:
     return zip(starts.tolist(), [*starts[1:].tolist(), frames], strict=True)
 
 
+def _frames(seconds: float, fps: float | None, otherwise: int, whole: int) -> int:
+    """How many frames so many seconds are, ``otherwise`` of an unknown rate; not much more than there are."""
+    return otherwise if fps is None else round(min(seconds * fps, whole + 1))
+
+
 def _repeated(frames: Frames, starts: Starts) -> Mask:
     """Whether each number equals that of the frame before, of the same clip."""
     same = np.zeros(frames.shape, dtype=np.bool_)
@@ -69,7 +74,7 @@ def lost_joints(
     """
     same = _repeated(frames, starts).all(axis=3) & joints
     held = same & (joints & ~same).any(axis=(1, 2), keepdims=True)
-    bad, lasting = np.zeros(len(frames), dtype=np.bool_), LONG_FRAMES if fps is None else round(LONG_SECONDS * fps)
+    bad, lasting = np.zeros(len(frames), dtype=np.bool_), _frames(LONG_SECONDS, fps, LONG_FRAMES, len(frames))
     origin = np.array([name == "root" for name in skeleton.canonical])
     often = np.add.reduceat(held, starts, axis=0, dtype=np.int64) >= shortest
     spans = list(_clips(starts, len(frames)))
@@ -102,7 +107,7 @@ def stuck_readings(frames: Frames, nodes: Mask, starts: Starts, fps: float | Non
     same, bad = _repeated(frames, starts), np.zeros(len(frames), dtype=np.bool_)
     others = ~same.all(axis=3 if frames.shape[3] > 1 else (1, 2, 3), keepdims=True)
     held = same & others & nodes[..., None]
-    shortest = STUCK_FRAMES if fps is None else max(STUCK_FRAMES, round(STUCK_SECONDS * fps))
+    shortest = max(STUCK_FRAMES, _frames(STUCK_SECONDS, fps, STUCK_FRAMES, len(frames)))
     often = np.add.reduceat(held, starts, axis=0, dtype=np.int64) >= ALIVE * shortest
     spans = list(_clips(starts, len(frames)))
     for clip, person, node, reading in np.argwhere(often).tolist():
