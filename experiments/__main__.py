@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> int:
         found = fill(page, work=given.pop("work") or Path("runs", page.name), **given)
     except MotetError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.status
+        return getattr(error, "status", 2)
     if not given["dry_run"]:
         print(text(page, found))
     return 0

@@ -28,8 +28,8 @@ from motet.engine.monitor import online_knn, spread
 from motet.engine.options import encoder_options
 from motet.engine.run import Run
 from motet.methods.base import Clips, Layout, Streams
-from motet.methods.classes import Classes
 from motet.methods.model import Model
+from motet.methods.positives import Classes, Neighbours, Others, lessen, neighbours, people
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
 from motet.methods.start import Start
@@ -104,9 +104,8 @@ class Pretraining(Learner):
         self.network.to(device)
         self.sets = sets
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
-        if recipe.class_views and recipe.method.clips < 2:
-            raise ConfigError(f"{recipe.method.title} sees one view of a clip; leave --class-views out")
-        self.classes = Classes(self.store, recipe.class_views, recipe.seed) if recipe.class_views else None
+        self.who = people(archive, self.store.ids, sets) if start is not None and recipe.neighbour_views else None
+        self.others = self._others()
         if recipe.whiten:
             check_actors(recipe.whiten_by, recipe.preprocess, archive.skeleton)
         steps = sum(self._shares()) // recipe.batch_size
@@ -140,6 +139,21 @@ class Pretraining(Learner):
             )
         if recipe.loop.processes > 1:
             raise ConfigError(f"{lacking}; such a set trains on one process only: leave --devices out")
+
+    def _others(self) -> Others | None:
+        """Where second views are cut from, if not from the clips themselves."""
+        recipe = self.recipe
+        if recipe.class_views:
+            if recipe.method.clips < 2:
+                raise ConfigError(f"{recipe.method.title} sees one view of a clip; leave --class-views out")
+            return Classes(self.store, recipe.class_views, recipe.seed)
+        if self.start is None or self.who is None or recipe.method.clips < 2 or self.feeds:
+            return None
+        began = self.model()
+        last = self.start.model.whitening.items()
+        began.whitening = {s: part.to(self.device) for s, part in last if s in began.streams}
+        pairs = neighbours(began.encode(self.store, self.store.ids), self.who)
+        return Neighbours(self.store, pairs, recipe.neighbour_views, recipe.seed)
 
     def _make_network(self) -> Streams:
         recipe, archive = self.recipe, self.archive
@@ -206,11 +220,11 @@ class Pretraining(Learner):
             epoch=epoch,
             frames=recipe.frames,
             views=recipe.method.clips,
-            second=None if self.classes is None else self.classes.others(ids, epoch),
+            second=None if self.others is None else self.others.others(ids, epoch),
         )
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        owners = batch.ids if self.classes is None else self.classes.of(batch.ids)
+        owners = batch.ids if self.others is None else self.others.of(batch.ids)
         losses = self.network.losses(batch.clips, batch.epoch, batch.present, owners)
         self.observed = self.network.observed
         return losses
@@ -333,16 +347,18 @@ class Pretraining(Learner):
             facts["trained_in"] = str(run.path)
             own = create_run(folder, self.recipe.for_sensor(name), companion.archive, facts)
             feed = self.feeds[name]
-            self._write(self.model(name), feed.store, own)
+            self._write(self.model(name), feed.store, own, None)
         model = self.model()
         if self.start is not None and self.recipe.keep_start:
             model = self.start.blended(model, self.recipe.keep_start)
-        self._write(model, self.store, run)
+        self._write(model, self.store, run, self.who)
 
-    def _write(self, model: Model, store: ClipStore, run: Run) -> None:
+    def _write(self, model: Model, store: ClipStore, run: Run, who: Tensor | None) -> None:
         recipe = self.recipe
         if recipe.whiten:
             whiten(model, store, store.ids, seed=recipe.seed, shrinkage=recipe.whiten, by=recipe.whiten_by)
+            if who is not None:
+                lessen(model, store, who)
         with written(run.path / "model.safetensors") as partial:
             model.save(partial)
 

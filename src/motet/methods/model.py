@@ -395,6 +395,8 @@ class Model(Face):
             else "unknown clips"
         )
         labels = "with second views by class" if recipe.class_views else "without labels"
+        if recipe.neighbour_views and "start" in run.config:
+            labels += " but knowing who is who"
         return Card(
             f"{recipe.recipe} on {self.skeleton.name}",
             f"Encoders of {', '.join(recipe.streams)}, trained {labels} by `{recipe.recipe}` of motet {__version__}.",

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
@@ -24,11 +26,11 @@ from motet.engine.options import INCIDENTAL, as_started
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods import recipes
-from motet.methods.classes import labels_note
 from motet.methods.fitting import described_views, fit_to_layout, fit_to_size, fit_to_steps, is_small
 from motet.methods.learner import Pretraining, create_run
 from motet.methods.material import described, material, opened, sources_of, stored_sources
 from motet.methods.model import Model
+from motet.methods.positives import check_people, labels_note, people
 from motet.methods.recipe import Recipe, recipe_from_dict
 from motet.methods.sensors import Archives, Companion, find_companions, fitted, same_sides
 from motet.methods.start import FRESH, Start
@@ -83,8 +85,10 @@ def resolve(
     bare = options.get("causal") or not options.get("whiten", True)
     without = {"statistics": False} if bare else {}  # no whole clips, or nothing that brings units together
     result = as_started(base.with_options({**without, **options, "split": rule}), options)
+    if start is None and options.get("neighbour_views"):
+        raise ConfigError("neighbours are found by the features of a start; add --start or leave --neighbour-views out")
     if start is not None:
-        result = start.fitted(result, options)
+        result = _with_neighbours(start.fitted(result, options), archive, parts, sets, options)
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})
@@ -99,6 +103,23 @@ def resolve(
         result = result.with_options({n: v for n, v in after.items() if v != before[n] and n not in options})
     _check_sizes(result, drawn)
     return result, parts
+
+
+def _with_neighbours(
+    recipe: Recipe, archive: MotionArchive, parts: Split, sets: Sets | None, options: Mapping[str, Any]
+) -> Recipe:
+    """The recipe without views of neighbours where no two people are known, or views by class were asked for."""
+    if not recipe.neighbour_views:
+        return recipe
+    try:
+        if recipe.class_views:
+            raise ConfigError("second views come from clips of the class or from neighbours; leave one of them out")
+        check_people(people(archive, torch.as_tensor(parts.train), sets))
+    except ConfigError:
+        if "neighbour_views" in options:
+            raise
+        return recipe.with_options({"neighbour_views": 0.0})
+    return recipe
 
 
 def _rule_of(recipe: str | Recipe) -> str | None:

@@ -45,6 +45,11 @@ class Recipe(Options):
     class_views: Fraction = 0.0
     """share of the clips whose second view is cut from another clip of their class, whose keys are no negatives then.
     It uses labels: the weights of the package were trained so on simulated actors, whose actions cost nothing."""
+    neighbour_views: Fraction = 0.0
+    """share of the clips whose second view is cut from a clip of another person that seems to show the same movement:
+    each of the two is among the three clips of its person nearest to the other in the features of the start. In
+    whitened features what differs between such clips counts less, too. By default what the recipe of the start says, a
+    half for ``body``; 0 where no two people are known."""
     frames: Frames = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     encode_frames: Frames | None = None

@@ -160,7 +160,7 @@ class Start:
                 f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {pasted(self.name)} has "
                 f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
             )
-        kept = {n: getattr(own, n) for n in ("frames", "encode_frames", "keep_start")}
+        kept = {n: getattr(own, n) for n in ("frames", "encode_frames", "keep_start", "neighbour_views")}
         kept["whiten_by"] = "view" if own.whiten_by == "view" else "both"
         return recipe.with_options(fixed | {n: value for n, value in kept.items() if n not in options})
 

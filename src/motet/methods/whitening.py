@@ -95,6 +95,13 @@ class Scatter:
         within = x - means[index]
         return cls(x.mean(dim=0), x.std(dim=0), within.T @ within / (len(x) - len(classes)))
 
+    @classmethod
+    def of_pairs(cls, features: Tensor, pairs: Tensor) -> Scatter:
+        """From (n, F) features and (m, 2) pairs of rows: half the mean square of what differs in a pair."""
+        x = features.double()
+        apart = x[pairs[:, 0]] - x[pairs[:, 1]]
+        return cls(x.mean(dim=0), x.std(dim=0), apart.T @ apart / (2 * len(pairs)))
+
     def averaged(self, other: Scatter) -> Scatter:
         """The mean of two, each made so large that its mean variance is one; the mean of features stays its own."""
         parts = [s.matrix / s.matrix.diagonal().mean().clamp_min(1e-12) for s in (self, other)]

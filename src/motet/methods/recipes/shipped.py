@@ -15,6 +15,7 @@ BODY: dict[str, Any] = {
     "whiten_by": "actor",
     "keep_start": 0.5,
     "class_views": 0.5,
+    "neighbour_views": 0.5,
     "steps": 1200,
     "width": 96,
 }
