@@ -19,7 +19,7 @@ from motet.methods.learner import create_run
 from motet.methods.model import Model
 from motet.use.classifiers import Linear
 from motet.use.encoded import Encoded, encoded, tuned
-from motet.use.fit import fit
+from motet.use.fit import _name, fit
 from motet.use.predictor import load_predictor
 from motet.use.signals import Layout
 from tests.use.made import recordings as worn
@@ -54,8 +54,8 @@ def run(archive: MotionArchive, tmp_path_factory: pytest.TempPathFactory) -> Run
 def test_weights_and_runs_are_candidates_that_travel_with_the_model(
     archive: MotionArchive, run: Run, tmp_path: Path
 ) -> None:
-    candidates = ("mine+linear", "body+linear")
-    model = fit(archive, tmp_path / "m", candidates=candidates, features=[str(run.path)], folds=2, progress=False)
+    candidates = ("body+linear", "mine+linear")  # the second one by itself: each path is one more candidate
+    model = fit(archive, tmp_path / "m", candidates=candidates[:1], features=[str(run.path)], folds=2, progress=False)
     assert [c["name"] for c in model.config["candidates"]] == [*candidates, model.config["candidates"][2]["name"]]
     assert model.config["expected"]["accuracy"] > 0.8
     (run.path / "model.safetensors").rename(run.path / "away")
@@ -110,6 +110,10 @@ def test_tuning_lowers_the_error_and_leaves_the_start_alone(archive: MotionArchi
         return float(-np.log(probabilities[np.arange(320), np.concatenate(labels)]).mean())
 
     assert loss(head(np.concatenate([made(f, layout) for f in frames]))) < loss(frozen(np.concatenate(features)))
+
+
+def test_names_of_own_features() -> None:
+    assert [_name(path) for path in ("runs/mine", "mine/weights", "body/weights")] == ["mine", "mine", "body-weights"]
 
 
 def test_weights_of_another_kind_are_no_candidates(archive: MotionArchive, run: Run, tmp_path: Path) -> None:

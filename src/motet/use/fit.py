@@ -88,7 +88,8 @@ def fit(
         candidates: what to choose from: :data:`CANDIDATES` and ``NAME+linear`` of all weights by default, without the
             network below :data:`FEW_SECONDS` of labelled time; also ``NAME+trees`` and ``NAME+tuned`` (fine-tuned) of
             weights.
-        features: runs or folders of weights, besides the shipped weights that read the recordings.
+        features: runs or folders of weights, besides the shipped weights that read the recordings; ``NAME+linear`` of
+            each is one more candidate, NAME that of its folder; of ``mine/weights`` it is ``mine``.
         by: what is held out together; ``recordings`` estimates the error on new recordings of known people.
         folds: of the cross-validation.
         unlabelled: what unlabelled moments of labelled recordings are: ``ignore`` (unknown) or ``none`` (of these).
@@ -111,7 +112,7 @@ def fit(
         raise ConfigError(f"{out} is no classifier, so it is not overwritten; choose another name")
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
-    chosen = _checked(candidates, dense, source)
+    chosen = _checked(candidates, dense, source, list(map(_name, features)))
     material = gather(source, track, unlabelled, by)
     console = Console(stderr=True, quiet=not progress, highlight=False)
     if candidates is None and _is_tiny(material):
@@ -150,7 +151,7 @@ def _dense(archive: MotionArchive, candidates: Sequence[str] | None, features: S
     """Everything that moments can be seen by: windows, weights that read the recordings, and own runs."""
     found: dict[str, Dense] = dict(WINDOWED)
     for path in features:
-        name = Path(path).resolve().name
+        name = _name(path)
         if name in found or "+" in name or "&" in name:
             raise ConfigError(f"features {path}: the name {name!r} is taken or has + or & in it; copy the folder")
         found[name] = encoded(str(path), archive, name)
@@ -161,7 +162,18 @@ def _dense(archive: MotionArchive, candidates: Sequence[str] | None, features: S
     return found
 
 
-def _checked(candidates: Sequence[str] | None, dense: dict[str, Dense], archive: MotionArchive) -> Sequence[str]:
+def _name(path: str) -> str:
+    """What candidates call a run or a folder of weights: `motet weights train` makes each in a folder of its own."""
+    place = Path(path).resolve()
+    if place.name != "weights":
+        return place.name
+    return f"{place.parent.name}-weights" if place.parent.name in shipped() else place.parent.name
+
+
+def _checked(
+    candidates: Sequence[str] | None, dense: dict[str, Dense], archive: MotionArchive, own: Sequence[str]
+) -> Sequence[str]:
+    """The candidates, with those of own runs that none of the given ones names."""
     trained = [name for name, kind in dense.items() if isinstance(kind, Encoded)]
     if candidates is None:
         return [*CANDIDATES[:-1], *(f"{name}+linear" for name in trained), CANDIDATES[-1]]
@@ -171,7 +183,8 @@ def _checked(candidates: Sequence[str] | None, dense: dict[str, Dense], archive:
         others = [name for name in fitting_weights(archive) if name not in trained]
         kinds += [f"{name}+{head}" for name in others for head in (*CLASSIFIERS, TUNED)]
         raise ConfigError(f"there is no candidate {(unknown or ['(none)'])[0]!r}; choose from {', '.join(kinds)}")
-    return candidates
+    named = {candidate.rpartition("+")[0] for candidate in candidates}
+    return [*candidates, *(f"{name}+linear" for name in own if name not in named)]
 
 
 def _is_tiny(material: Material) -> bool:
