@@ -21,7 +21,7 @@ from motet.use.fit import fit, said_of_unknown, save
 from motet.use.material import NONE, gather
 from motet.use.predict import Live, predict
 from motet.use.predictor import Predictor, load_predictor
-from motet.use.unknown import View, _noticed, _played, learn
+from motet.use.unknown import View, _noticed, _played, _steady, learn
 from motet.use.windows import WINDOWED
 from tests.use.made import recordings
 
@@ -116,6 +116,21 @@ def test_live_decisions_notice_the_same(model: Predictor, others: MotionArchive)
     assert np.allclose(np.array([d.probability for d in decisions])[both], sure[both, -1], atol=0.02)
 
 
+def test_a_long_recording_in_pieces_is_as_strange(
+    model: Predictor, others: MotionArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, rejecting = model.reader(others)(0), model.rejecting(REJECT)
+    _, whole = rejecting.moments(frames)
+    monkeypatch.setattr("motet.use.predictor._CHUNK", 9.1)
+    assert np.allclose(rejecting.probabilities(frames)[1], whole, atol=0.002)
+
+
+def test_what_is_strange_for_a_moment_is_not() -> None:
+    scores = np.array([0, 9, 9, 9, 0, 0, 5, 5, 5, 5, 5, 5, 1, 9.0])
+    assert _steady(scores, 0.1).tolist() == [0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 5, 1, 1]
+    assert _steady(scores, 0.5).tolist() == scores.tolist()
+
+
 def test_the_answer_travels_with_the_model_and_older_ones_say_so(
     model: Predictor, others: MotionArchive, lacking: str, tmp_path: Path
 ) -> None:
@@ -184,6 +199,7 @@ def test_what_is_expected_is_learnt_without_the_class(actors: MotionArchive) -> 
     assert all((g.known & g.unknown).sum() == 0 and g.unknown.sum() for g in games)
     first = _noticed(games[0], games, material)
     assert facts["classes"][material.classes[0]] == pytest.approx(first["0.05"])
+    assert _noticed(games[0], games[1:], material) == first
     spoiled = replace(games[1], known=games[1].known & ~games[0].unknown)
     assert _noticed(games[0], [games[0], spoiled, *games[2:]], material) == first
     assert sorted(first.values()) == list(first.values())
