@@ -199,7 +199,8 @@ def test_what_is_expected_is_learnt_without_the_class(actors: MotionArchive) -> 
     assert all((g.known & g.unknown).sum() == 0 and g.unknown.sum() for g in games)
     first = _noticed(games[0], games, material)
     assert facts["classes"][material.classes[0]] == pytest.approx(first["0.05"])
-    assert _noticed(games[0], games[1:], material) == first
+    alone = [_noticed(g, [h for h in games if h is not g], material) for g in games]
+    assert alone == [_noticed(g, games, material) for g in games]
     spoiled = replace(games[1], known=games[1].known & ~games[0].unknown)
     assert _noticed(games[0], [games[0], spoiled, *games[2:]], material) == first
     assert sorted(first.values()) == list(first.values())
