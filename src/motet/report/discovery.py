@@ -15,6 +15,7 @@ import polars as pl
 from motet.core.errors import RunError
 from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
+from motet.methods.discovery.clusters import FAR_APART
 from motet.methods.discovery.data import EVERY
 from motet.methods.discovery.describe import beginning, class_word, figure, likeness
 from motet.methods.discovery.names import read_names
@@ -292,17 +293,21 @@ def _number(result: Mapping[str, Any]) -> str:
     if not result["estimated"]:
         return ""
     rows = "".join(
-        f'<tr{_chosen(c, result)}><td class="num">{c["clusters"]}</td><td class="num">{figure(c["stability"])}</td>'
+        f'<tr{_chosen(c, result)}><td class="num">{c["clusters"]}</td><td class="num">{_scatter(c)}</td>'
+        f'<td class="num">{figure(c["stability"])}</td>'
         f'<td class="num">{figure(c["silhouette"])}</td><td class="num">{c["distinct"]}</td>'
         f'<td class="num">{100 * c["small"]:.0f} %</td></tr>'
         for c in result["estimated"]["evidence"]
     )
     head = "".join(
-        f'<th class="num">{h}</th>' for h in ("clusters", "stability", "silhouette", "distinct", "far too small")
+        f'<th class="num">{h}</th>'
+        for h in ("clusters", "scatter", "stability", "silhouette", "distinct", "far too small")
     )
     lead = (
-        "Nobody said how many classes there are. <em>Stability</em> is how far five clusterings from different starts "
-        "agree, <em>silhouette</em> how clearly clusters are apart; their sum decides. <em>Distinct</em> counts the "
+        "Nobody said how many classes there are. <em>Scatter</em> is the mean squared angle between clips and the "
+        "centre of their cluster; the number is where it stops falling fast, unless clusters are far apart. "
+        "<em>Stability</em> is how far five clusterings from different starts agree, <em>silhouette</em> how clearly "
+        f"clusters are apart; where that is {FAR_APART} or more their sum decides. <em>Distinct</em> counts the "
         "clusters left when those are joined whose clips are nearly as similar as clips of one cluster: far fewer than "
         "clusters says that there are too many. Chosen: "
         f"{escape(str(result['estimated']['says']))}."
@@ -310,6 +315,10 @@ def _number(result: Mapping[str, Any]) -> str:
     return section(
         "number", "How many clusters?", lead, f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
     )
+
+
+def _scatter(candidate: Mapping[str, Any]) -> str:
+    return figure(candidate["scatter"]) if "scatter" in candidate else "–"  # none in results of an earlier version
 
 
 def _chosen(candidate: Mapping[str, Any], result: Mapping[str, Any]) -> str:

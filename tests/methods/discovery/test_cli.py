@@ -104,14 +104,14 @@ def test_lines_of_a_log_are_whole(
     assert main(["discover", *paths, "--out", str(tmp_path / "run"), *TINY]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert any(line.startswith("finetune, epoch") and "pairs/B1" in line for line in lines)  # more on a slow machine
-    # how sure an estimate is: the runners-up, and that hardly anything was trained
-    said = next(line for line in lines if "next best" in line)
+    # how sure an estimate is, and that hardly anything was trained
+    said = next(line for line in lines if "doubtful" in line)
     assert "the features come of 1 step of pretraining only, and the number depends on it" in said
     text = (tmp_path / "run" / "result.md").read_text()
-    assert "| clusters | stability | silhouette | sum | distinct | far too small |" in text
+    assert "| clusters | scatter | stability | silhouette | distinct | far too small |" in text
     k = json.loads((tmp_path / "run" / "result.json").read_text())["k"]
     assert f"| **{k}** |" in text
-    assert "next best" in text
+    assert "doubtful" in text
 
 
 def test_the_help_names_resume_and_reads_well(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from motet.engine.trainer import Trainer
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods import discovery as discover
 from motet.methods.discovery import clusters, train
-from motet.methods.discovery.clusters import candidates_up_to, distinct, estimate, silhouette
+from motet.methods.discovery.clusters import Candidate, candidates_up_to, distinct, estimate, knee, silhouette
 from motet.methods.discovery.scores import predict
 from motet.methods.discovery.stored import read_clusters, read_result
 from motet.methods.discovery.train import Discovering
@@ -389,6 +389,29 @@ def test_estimate_of_plain_clusters() -> None:
     assert estimate(x)["clusters"] == 6
     with pytest.raises(ConfigError, match="too few"):
         estimate(x[:2])
+
+
+def test_estimate_of_classes_that_lie_in_two_groups() -> None:
+    generator = torch.Generator().manual_seed(3)
+    groups = torch.nn.functional.normalize(torch.randn(2, 32, generator=generator), dim=1)
+    classes = groups.repeat(5, 1) + 0.12 * torch.randn(10, 32, generator=generator)
+    x = classes.repeat(20, 1) + 0.06 * torch.randn(200, 32, generator=generator)
+    found = estimate(x)
+    assert max(found["evidence"], key=lambda c: c["stability"] + c["silhouette"])["clusters"] == 2
+    assert found["clusters"] == 10
+    assert "10 clusters: k-means" in found["says"]
+    assert "; doubtful: on nine sets of known classes" in found["says"]
+    assert "; most stable and apart are 2 (1.00 + " in found["says"]
+    assert found["evidence"][-1]["clusters"] == 42  # three times the root
+
+
+def test_the_knee_is_farthest_below_the_line() -> None:
+    def candidates(scatter: dict[int, float]) -> list[Candidate]:
+        return [Candidate(k, 0.5, 0.5, 0.0, k, value) for k, value in scatter.items()]
+
+    assert knee(candidates({2: 10, 3: 5, 4: 2.5, 6: 1})).clusters == 4  # the line is at 7.75 and 5.5
+    assert knee(candidates({2: 10, 3: 4, 4: 6, 5: 0})).clusters == 3  # 6.7 and 3.3
+    assert knee(candidates({2: 1.0})).clusters == 2
 
 
 def test_silhouette_is_that_of_scikit_learn() -> None:

@@ -171,12 +171,13 @@ def _evidence(result: dict[str, Any]) -> list[str]:
     """The table on which an estimated number of clusters rests."""
     if not result["estimated"]:
         return []
-    heads = ("clusters", "stability", "silhouette", "sum", "distinct", "far too small")
+    heads = ("clusters", "scatter", "stability", "silhouette", "distinct", "far too small")
     lines = ["## How many clusters?", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for c in result["estimated"]["evidence"]:
         number = f"**{c['clusters']}**" if c["clusters"] == result["k"] else str(c["clusters"])
-        both = c["stability"], c["silhouette"]
-        cells = (number, *map(figure, (*both, sum(both))), str(c["distinct"]), f"{100 * c['small']:.0f} %")
+        scatter = figure(c["scatter"]) if "scatter" in c else "–"  # none in results of an earlier version
+        apart, small = figure(c["silhouette"]), f"{100 * c['small']:.0f} %"
+        cells = (number, scatter, figure(c["stability"]), apart, str(c["distinct"]), small)
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
