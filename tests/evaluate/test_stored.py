@@ -75,6 +75,19 @@ def test_what_is_done_is_not_done_again(run: Run, calls: list[str]) -> None:
     assert calls[5:] == ["knn", "knn"]
 
 
+def test_kept_rows_stand_under_the_command_of_today(run: Run, calls: list[str]) -> None:
+    first = evaluate.run(run, ("knn", "retrieval"), baselines=False)
+    assert first["kept"] == []
+    moved = Run.open(run.path.rename(run.path.with_name("moved")))
+    again = evaluate.run(moved, ("knn",), baselines=False)
+    assert calls == ["knn", "retrieval"]
+    assert again["rows"] == first["rows"]
+    assert again["kept"] == ["knn"]
+    before, now = (f"motet evaluate {place} --protocols" for place in (run.path, moved.path))
+    assert again["command"] == f"{now} knn --no-baselines && {before} retrieval --no-baselines"
+    assert "- Kept from an earlier evaluation: knn; `--again`" in (moved.path / "evaluation.md").read_text()
+
+
 def test_rows_of_an_earlier_way_of_judging_are_not_taken_for_todays(
     run: Run, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

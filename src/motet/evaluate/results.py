@@ -12,6 +12,7 @@ The JSON object::
     notes                        what a reader has to know: clips left out, classes without training clips …
     class_names                  names of the confusion matrix's rows and columns
     protocols                    name, key, command, seeds, seconds, notes and record of each protocol in the table
+    kept                         protocols that were asked for and whose rows were there already
     missing                      protocols that were asked for and are not done yet; empty in a whole table
     rows                         see :class:`Row`
     confusion                    protocol, features, stream, ensemble, matrix [true][predicted] (counts over all values)
@@ -99,7 +100,7 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
     archive, split = evaluation["archive"], evaluation["split"]
     simulated = ", **simulated: no person was recorded**" if archive["simulated"] else ""
     runs = ", ".join(f"`{called(Path(r['path']))}` ({r['recipe']}, seed {r['seed']})" for r in evaluation["runs"])
-    hardware = evaluation["hardware"]
+    hardware, kept = evaluation["hardware"], evaluation.get("kept")  # none of an earlier version
     machine = f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}" + (
         f", {hardware['gpu']}" if hardware["gpu"] else ""
     )
@@ -117,6 +118,7 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         f"{evaluation['seconds']:.0f} s",
         *(f"- Note: {note}" for note in evaluation["notes"]),
         *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
+        *([f"- Kept from an earlier evaluation: {', '.join(kept)}; `--again` evaluates again"] if kept else []),
         *([f"- **Unfinished**: {', '.join(evaluation['missing'])} not done yet"] if evaluation["missing"] else []),
         *([f"- **{evaluation['summary']}**"] if evaluation.get("summary") else []),
         "",

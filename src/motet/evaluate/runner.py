@@ -170,6 +170,7 @@ class _Evaluation:
         self.keys = {n: stored.entry_key(self.base, n, values, **decides) for n, (_, values) in chosen.items()}
         self.files = [folder / f"{ready.name}{suffix}" for suffix in (".json", ".md")]
         self.copies = copies
+        self.kept: list[str] = []
         self.strict = None
         if ready.fewer is not None:
             test, labels = torch.from_numpy(ready.fewer.test), ready.fewer.test_labels
@@ -180,6 +181,8 @@ class _Evaluation:
         for name in self.chosen:
             if again or not self._done(self.entries(), name):  # another evaluation may have added to it
                 self._one(name, again)
+            else:
+                self.kept.append(name)
         return self.save(self.entries())
 
     def entries(self) -> dict[str, Entry]:
@@ -187,12 +190,15 @@ class _Evaluation:
         return agreed(stored.read(self.files[0], self.base))
 
     def save(self, entries: Mapping[str, Entry]) -> dict[str, Any]:
-        """Write the files; returns what is written as JSON."""
+        """Write the files; returns what is written as JSON. Rows that were there stand under today's command."""
+        for name in self.kept:
+            entries[name].command = self._line(name)
         rows = [row for entry in entries.values() for row in entry.rows]
         evaluation = self._facts() | {
             "command": stored.command(list(entries.values())),
             "seconds": sum(e.seconds for e in entries.values()),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "kept": self.kept,
             "missing": [n for n in self.chosen if not self._done(entries, n)],
             "summary": self._advice(rows),
             **stored.merged(entries),
@@ -243,14 +249,16 @@ class _Evaluation:
             rows = [*rows, *(replace(r, details={**r.details, "subset": SUBSET}, confusion=None) for r in found)]
             rest.drop()
         rows = with_options(rows, _changed(module, values))
-        line = (*self.words, _flags(name, module, values))
         taken = time.monotonic() - started
-        entry = Entry(name, self.keys[name], line, self.seeds, taken, rows, shown_confusion(rows))
+        entry = Entry(name, self.keys[name], self._line(name), self.seeds, taken, rows, shown_confusion(rows))
         entry.notes, entry.record = list(context.notes), dict(context.records) or None
         for note in entry.notes:
             warnings.warn(f"{name}: {note}", MotetWarning, stacklevel=4)
         self.save(self.entries() | {name: entry})
         finished.drop()
+
+    def _line(self, name: str) -> tuple[str, str, str]:
+        return *self.words, _flags(name, *self.chosen[name])
 
     def _parts(self, name: str, suffix: str) -> Parts:
         return Parts(self.folder / "features" / f"{name}-{self.keys[name][:24]}{suffix}")
