@@ -11,7 +11,7 @@ import motet
 from motet.data.archive import MotionArchive
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery import baselines as beside
-from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS, baselines, verdict
+from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS, baselines, lost, verdict
 from motet.methods.discovery.describe import report
 from motet.metrics.clusters import cluster_scores
 from tests.conftest import write_clips
@@ -57,13 +57,15 @@ def test_what_is_said() -> None:
     assert verdict(ours, others) == ""
     others.append({"features": UNTRAINED, "nmi": 0.6, "hungarian_accuracy": 0.9})
     assert verdict(ours, others).endswith(
-        f"on {UNTRAINED} has a better accuracy than this discovery: NMI 60.0 against 70.0, accuracy 90.0 against 65.0."
+        f"on {UNTRAINED} has a better accuracy than this discovery: NMI 60.0 against 70.0, accuracy 90.0 against 65.0: "
+        "`motet evaluate RUN --data TARGET --protocols cluster` has its figures."
     )
     others.append({"features": f"{WEIGHTS}body", "nmi": 0.8, "hungarian_accuracy": 0.75})
-    said = verdict(ours, others)
+    said = verdict(ours, others, "my target")
     assert said == (
         "Plain k-means on the weights body has a better NMI than this discovery: NMI 80.0 against 70.0, accuracy 75.0 "
-        "against 65.0."
+        "against 65.0: `motet evaluate body --data 'my target' --protocols cluster` has its figures, `motet embed body "
+        "'my target' --out features.npz` the features to cluster."
     )
     assert verdict([], others) == verdict(ours, []) == ""
     assert verdict(ours[2:], others) == ""  # of a method without classifiers
@@ -80,5 +82,21 @@ def test_a_discovery_shows_them(small_archive: MotionArchive, tmp_path: Path) ->
     assert "| B0 | after pretraining: kmeans | " in text
     started = {**found, "settings": {**found["settings"], "epochs": 0}}  # from weights there is no pretraining
     assert "| B0 | before fine-tuning: kmeans | " in report(started)
-    assert found["warning"] == verdict(found["rows"], found["baselines"])
+    lines = verdict(found["rows"], found["baselines"], other.path), lost(found["pretrained"], found["rows"])
+    assert found["warning"] == " ".join(filter(None, lines))
     assert (f"**{found['warning']}**" in text) == bool(found["warning"])
+    assert "| B1 | after pretraining: classifier | " in text  # where the classifiers start
+    assert [row["by"] for row in found["pretrained"]] == ["kmeans"] * 3 + ["classifier"] * 2
+    assert f"Sizes: {found['sizes']}." not in text  # sizes are not looked at by this recipe
+    assert "Sizes: B0 and B1 begin." in report({**found, "sizes": "B0 and B1 begin"})
+
+
+def test_a_fine_tuning_that_loses_is_said() -> None:
+    def rows(nmi: float, accuracy: float) -> list[dict[str, object]]:
+        return [
+            {"branch": "B1", "by": by, "nmi": nmi, "hungarian_accuracy": accuracy} for by in ("classifier", "kmeans")
+        ]
+
+    said = lost(rows(0.9, 0.8), rows(0.8, 0.75))
+    assert said.startswith("Fine-tuning made clusters worse (B1 NMI 90.0 → 80.0, accuracy 80.0 → 75.0): `--finetune")
+    assert lost(rows(0.9, 0.8), rows(0.8, 0.85)) == lost(rows(0.9, 0.8), rows(0.95, 0.85)) == ""

@@ -70,16 +70,20 @@ def test_sizes_are_those_of_k_means_where_equal_ones_cost_too_much(few: int) -> 
     sizes = labelling.transport(1, logits).labels().bincount(minlength=3)
     if few == 40:
         assert labelling.found == [None, None]
-        assert labelling.says == ""
+        assert labelling.says.startswith("B0 and B1 begin with clusters of equal size")
+        assert equal.says == ""
         assert torch.equal(made.assignment, equal.clusterings([x, x], 3, restarts=5)[1].assignment)
         return
     assert torch.equal(made.assignment, plain.assignment)
     assert abs(sizes - plain.assignment.bincount()).max() <= 3
     assert abs(equal.transport(1, logits).labels().bincount() - plain.assignment.bincount()).max() > 10
-    assert "B0 and B1 keeps those of k-means; --equal-cost 0" in labelling.says
+    assert "B0 and B1 keep those of k-means; --equal-cost 0" in labelling.says
     again = Transported(options, labelling.settings, ())  # type: ignore[arg-type]
     again.pair = (SimpleNamespace(bank=x), SimpleNamespace(bank=x))  # type: ignore[assignment]
     again.restore(labelling.state())
+    assert again.says == labelling.says  # a run that was interrupted says it too
+    again.found[0] = None
+    assert "differ in size: B1 keeps those" in again.says
     assert torch.equal(again.transport(1, logits).labels(), labelling.transport(1, logits).labels())
 
 

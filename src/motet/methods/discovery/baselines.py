@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from motet.core.text import pasted
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
 from motet.memory.kmeans import spherical_kmeans
@@ -67,10 +69,13 @@ def _model(target: MotionArchive) -> tuple[Model, str]:
     return Model.fresh(recipe, target), ""
 
 
-def verdict(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
+def verdict(
+    rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], target: str | Path = "TARGET"
+) -> str:
     """One line where plain k-means is above every answer of a discovery by NMI or accuracy; empty where it is not.
 
-    Answers are those of the classifiers, of a method without any its k-means.
+    Answers are those of the classifiers, of a method without any its k-means. The line ends with what to type: for
+    the figures of k-means, and for the features of weights.
     """
     answers = [row for row in rows if row["by"] == "classifier"] or rows
     if not answers or not others:
@@ -78,9 +83,32 @@ def verdict(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any
     for metric, word in (("nmi", "NMI"), ("hungarian_accuracy", "accuracy")):
         best, plain = (max(side, key=lambda row: row[metric]) for side in (answers, others))
         if plain[metric] > best[metric]:
+            named = plain["features"].removeprefix(WEIGHTS)
+            shipped = [name for name in USUAL if any(row["features"] == WEIGHTS + name for row in others)]
+            given = named if named in USUAL else [*shipped, "RUN"][0]
+            remedy = f"`motet evaluate {given} --data {pasted(target)} --protocols cluster` has its figures"
+            if named in USUAL:
+                remedy += f", `motet embed {named} {pasted(target)} --out features.npz` the features to cluster"
             return (
                 f"Plain k-means on {plain['features']} has a better {word} than this discovery: NMI "
                 f"{100 * plain['nmi']:.1f} against {100 * best['nmi']:.1f}, accuracy "
-                f"{100 * plain['hungarian_accuracy']:.1f} against {100 * best['hungarian_accuracy']:.1f}."
+                f"{100 * plain['hungarian_accuracy']:.1f} against {100 * best['hungarian_accuracy']:.1f}: "
+                f"{remedy}."
             )
     return ""
+
+
+def lost(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
+    """One line where fine-tuning has made the classifiers of a branch worse, by NMI and accuracy; empty elsewhere."""
+    ended = {row["branch"]: row for row in after if row["by"] == "classifier"}
+    said = []
+    for row in before:
+        end = ended.get(row["branch"])
+        if row["by"] != "classifier" or end is None:
+            continue
+        if end["nmi"] < row["nmi"] and end["hungarian_accuracy"] < row["hungarian_accuracy"]:
+            said.append(
+                f"{row['branch']} NMI {100 * row['nmi']:.1f} → {100 * end['nmi']:.1f}, accuracy "
+                f"{100 * row['hungarian_accuracy']:.1f} → {100 * end['hungarian_accuracy']:.1f}"
+            )
+    return f"Fine-tuning made clusters worse ({'; '.join(said)}): `--finetune-epochs 0` leaves it out." if said else ""

@@ -141,6 +141,8 @@ def report(result: dict[str, Any]) -> str:
         f"{result['source']['clips']} labelled source clips; {len(result['joints'])} shared joints.",
         "",
     ]
+    if result.get("sizes"):
+        lines += [f"Sizes: {result['sizes']}.", ""]
     if any(result["simulated"]):
         lines += ["Simulated recordings are among the data.", ""]
     if result["rows"]:

@@ -38,7 +38,7 @@ from motet.engine.options import INCIDENTAL, as_started, asked
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods.discovery import model
-from motet.methods.discovery.baselines import BODY, baselines, verdict
+from motet.methods.discovery.baselines import BODY, baselines, lost, verdict
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
 from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
@@ -436,10 +436,11 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
         "source_classes": list(clips.sides.source_classes),
         "k": learner.clusters,
         "estimated": learner.estimated,
+        "sizes": learner.discovery.labelling.says,
         "pretrained": learner.pretrained,
         "rows": rows,
         "baselines": others,
-        "warning": verdict(rows, others),
+        "warning": " ".join(filter(None, (verdict(rows, others, archives[1].path), lost(learner.pretrained, rows)))),
         "clusters": found.clusters,
         "outlier_below": found.outlier_below,
         "environment": environment(),

@@ -88,8 +88,21 @@ def branch_scores(
             made = spherical_kmeans(x, min(clusters, len(x)), iterations=ITERATIONS, seed=RESTARTS * seed + start)
             found.append(cluster_scores(truth, made.assignment))
         rows.append(score_row(method, name, "kmeans", found, restarts=RESTARTS) | {"branch": name})
+    return rows + _of_classifiers(discovery, pair, labels, method)
+
+
+def _of_classifiers(discovery: Discovery, pair: Sequence[Tensor], labels: Tensor, method: str) -> list[dict[str, Any]]:
+    rows = []
     for name, predicted in zip(BRANCHES, predict(discovery, pair), strict=False):
         used = len(np.unique(predicted.cpu().numpy()))
-        scores = [cluster_scores(truth, predicted)]
+        scores = [cluster_scores(labels.cpu().numpy(), predicted)]
         rows.append(score_row(method, name, "classifier", scores, used=used) | {"branch": name})
     return rows
+
+
+@torch.no_grad()
+def classifier_scores(
+    discovery: Discovery, stores: Sequence[ClipStore], ids: Tensor, labels: Tensor, method: str
+) -> list[dict[str, Any]]:
+    """The ``classifier`` rows of :func:`branch_scores` alone."""
+    return _of_classifiers(discovery, features(discovery, stores, ids), labels, method)

@@ -109,6 +109,7 @@ class RESULT(TypedDict):
     source_classes: list[int]
     k: Clusters
     estimated: EstimateForm | None
+    sizes: NotRequired[str]
     pretrained: list[RowForm]
     rows: list[RowForm]
     baselines: NotRequired[list[RowForm]]

@@ -23,7 +23,7 @@ from motet.engine.run import Run
 from motet.methods.discovery.clusters import estimate, features, initialise, joined
 from motet.methods.discovery.data import Clips
 from motet.methods.discovery.methods.base import Batch
-from motet.methods.discovery.scores import branch_scores
+from motet.methods.discovery.scores import branch_scores, classifier_scores
 from motet.methods.discovery.settings import Settings
 from motet.methods.discovery.step import Discovery
 from motet.methods.discovery.views import Strength, changed, mask_parts, whole_clips
@@ -150,12 +150,21 @@ class Discovering(Learner):
         initialise(self.discovery, clips.target, clips.train, self.clusters)
         if self.discovery.labelling.says:
             self.say(self.discovery.labelling.says)
+        self.pretrained += from_first(self._at_start)
         self._train_classifiers()
         self.initialised += 1
 
     def _estimate(self) -> dict[str, Any]:
         pair = features(self.discovery, self.clips.target, self.clips.train)
         return estimate(joined(pair), seed=self.settings.seed)
+
+    def _at_start(self) -> list[dict[str, Any]]:
+        """Rows of scores of the classifiers where they start, if there is a fine-tuning."""
+        clips = self.clips
+        if len(clips.scored) < 2 or not self.settings.method.trains:
+            return []
+        name = self.settings.method.name
+        return classifier_scores(self.discovery, clips.target, clips.scored, clips.scored_labels, name)
 
     def _train_classifiers(self) -> None:
         new = [p for b in self.discovery.pair for p in b.student["clusters"].parameters()]

@@ -79,16 +79,16 @@ class Labelling(nn.Module):
         options: of the method.
         settings: all options of the discovery.
         pair: branches B0 and B1; not submodules.
-
-    Attributes:
-        says: one line about the clusters that it begins with, if there is something to say.
     """
-
-    says = ""
 
     def __init__(self, options: Any, settings: Settings, pair: tuple[Branch, Branch]) -> None:
         super().__init__()
         self.options, self.settings, self.pair = options, settings, pair
+
+    @property
+    def says(self) -> str:
+        """One line about the clusters that it begins with, if there is something to say."""
+        return ""
 
     def clusterings(self, pair: Sequence[Tensor], clusters: int, **options: Any) -> list[Clustering]:
         """Clusters of both branches' clean features, (N, F) each, at whose centres the target classifiers start."""

@@ -127,10 +127,18 @@ class Transported(Labelling):
             if limit and not self.options.shares and scatter(unit, made[branch]) > (1 + limit) * scatter(unit, plain):
                 self.found[branch] = torch.bincount(plain.assignment, minlength=clusters)
                 made[branch] = plain
-        kept = " and ".join(f"B{b}" for b, sizes in enumerate(self.found) if sizes is not None)
-        if kept:
-            self.says = f"classes seem to differ in size: {kept} keeps those of k-means; --equal-cost 0 makes all equal"
         return made
+
+    @property
+    def says(self) -> str:
+        """Which sizes the clusters of B0 and of B1 begin with, where that was looked at."""
+        kept = [f"B{b}" for b, sizes in enumerate(self.found) if sizes is not None]
+        if not self.options.equal_cost or self.options.shares:
+            return ""
+        if not kept:
+            return "B0 and B1 begin with clusters of equal size, which scatter little more than those of k-means"
+        who = f"{kept[0]} keeps" if len(kept) == 1 else "B0 and B1 keep"
+        return f"classes seem to differ in size: {who} those of k-means; --equal-cost 0 makes all equal"
 
     def _sized(self, branch: int, unit: Tensor, found: Clustering) -> Clustering:
         """Clusters that transport and means of their members, in turn, bring to the wanted sizes."""
