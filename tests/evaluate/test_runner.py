@@ -336,12 +336,19 @@ def test_bad_input_is_one_clear_error(run: Run, tmp_path: Path, archive: MotionA
         for clip in range(4):
             writer.add(np.ones((5, 5, 3)) * clip, name=str(clip), label=0, subject=clip)
     fails(r"wide \(5 joints.*stick \(4 joints", data=tmp_path / "wide")
-    fails("has no labels", data=write_archive(tmp_path / "bare", label=lambda clip: None))
+    fails("import it with labels", data=write_archive(tmp_path / "bare", label=lambda clip: None))
     mine = Split(np.arange(3), np.arange(3, 6), "mine", "by hand")
     odd = write_archive(tmp_path / "odd", label=lambda clip: None if clip < 3 else 0)
     fails("mine of .* leaves no labelled training clips", data=odd, split=mine)
     fails("differs from", [run, write_run(tmp_path / "single", archive, streams=("joint",))])
     assert not (run.path / "evaluation.json").exists()
+
+
+def test_a_label_track_is_to_be_cut_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = write_archive(tmp_path / "bare", label=lambda clip: None)
+    monkeypatch.setattr(MotionArchive, "tracks", property(lambda archive: {"acts": None}))
+    with pytest.raises(ConfigError, match=r"no labels of clips; .* `motet data split .*bare bare-clips --track acts`"):
+        evaluate.run(run, data=bare)
 
 
 def test_people_who_trained_are_told(run: Run, archive: MotionArchive, tmp_path: Path) -> None:

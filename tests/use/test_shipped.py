@@ -151,6 +151,14 @@ def test_a_training_starts_from_wrist(watch: MotionArchive, tmp_path: Path) -> N
     assert model.transform(watch).shape == motet.load("wrist").transform(watch).shape
 
 
+def test_a_sensor_next_to_a_body_is_named(
+    kinect: MotionArchive, watch: MotionArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MotionArchive, "sensors", property(lambda archive: {"watch": watch}))
+    with pytest.raises(ConfigError, match=rf"the model reads inertial with 3; for its sensor name {watch.path}; body"):
+        motet.load("wrist").transform(kinect)
+
+
 def test_wrist_refuses_a_body(kinect: MotionArchive) -> None:
     with pytest.raises(ConfigError, match=r"holds kinect-v2 with .*the model reads inertial with 3; body reads bodies"):
         motet.load("wrist").transform(kinect)
@@ -232,6 +240,8 @@ def test_weights_from_nothing(name: str, layout: str, tmp_path: Path, capsys: py
     capsys.readouterr()
     assert cli.main(words) == 0  # nothing is done again
     assert f"next: motet embed {tmp_path / 'weights'} ARCHIVE" in capsys.readouterr().out
+    assert cli.main(["embed", str(tmp_path), "archive", "--out", str(tmp_path / "e.npz")]) == 2
+    assert f"not a run; name {tmp_path / 'weights'}" in capsys.readouterr().err
     # nor are other weights taken for these
     for option, value, said in (
         *(("--clips", "50", "clips 40, not 50"), ("--actors", "5", "actors 4, not 5")),

@@ -109,6 +109,9 @@ def mistaken(path: str | Path, wanted: str) -> str:
     """
     need = WANTED[wanted]
     what, takers = described(path)
+    weights = Path(path) / "weights"
+    if wanted == "run" and (weights / "config.json").exists() and kind_of(path) is None:
+        return f"{path} is a folder of `motet weights train`, not {need.name}; name {pasted(weights)}"
     if what and not (wanted == "archive" and Path(path).is_file()):
         return f"{path} {what}, not {need.name}; {takers} it"
     if not Path(path).exists():

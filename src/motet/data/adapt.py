@@ -46,6 +46,8 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
         layout.skeleton.kind == "sensor"
     ):
         other = {"sensor": "; wrist reads sensors", "body": "; body reads bodies in 3D"}.get(archive.skeleton.kind, "")
+        if layout.skeleton.kind == "sensor":
+            other = "".join(f"; for its sensor name {pasted(s.path)}" for s in archive.sensors.values()) + other
         raise ConfigError(
             f"{archive.path} holds {archive.skeleton.name} with {counted(len(archive.channels), 'coordinate')} "
             f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"

@@ -62,7 +62,11 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     notes = [parts.warning] if parts.warning else []
     labels = archive.labels
     if (labels < 0).all():
-        raise ConfigError(f"{archive.path} has no labels; accuracy needs them: import it with labels")
+        remedy = "import it with labels"
+        if len(archive.tracks):
+            cut = pasted(archive.path, f"{archive.path.name}-clips", "--track", next(iter(archive.tracks)))
+            remedy = f"cut its label track into clips with `motet data split {cut}`"
+        raise ConfigError(f"{archive.path} has no labels of clips; accuracy needs them: {remedy}")
     unlabelled = int((labels[train] < 0).sum() + (labels[test] < 0).sum())
     if unlabelled:
         notes.append(f"{counted(unlabelled, 'clip')} without a label were left out")
