@@ -38,6 +38,8 @@ class Examples:
         people: (N,) whom each row is of, -1 for unknown; None where nothing is known of it.
         licence, simulated: of the recordings.
         notes: what a reader of results must know.
+        reference: stream encoders that read the clips, and the name of the weights that they are (``""``: none), in
+            whose form untrained ones are evaluated next to the features; None where there are none.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Examples:
     licence: str = "unknown"
     simulated: bool = False
     notes: Sequence[str] = field(default_factory=tuple)
+    reference: tuple[Any, str] | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that no accuracy can be had of."""
@@ -88,6 +91,7 @@ def of_archive(
     raw: Mapping[str, Floats],
     method: str,
     notes: Sequence[str] = (),
+    reference: tuple[Any, str] | None = None,
 ) -> Examples:
     """The clips of an archive, divided by a rule of :mod:`motet.data.splits`; by default the archive's own."""
     parts = split_archive(archive, rule or default_rule(archive))
@@ -108,4 +112,5 @@ def of_archive(
         licence=archive.licence,
         simulated=archive.simulated,
         notes=[*notes, *([parts.warning] if parts.warning else [])],
+        reference=reference,
     )

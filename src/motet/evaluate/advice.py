@@ -41,7 +41,7 @@ def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised
     Args:
         rows: of an evaluation.
         test_clips: number of clips that were classified.
-        run: what commands call the run.
+        run: what commands call the run, or the weights whose untrained encoders are compared; ``""``: none.
         supervised: whether the learned features have used labels of the training clips, so that nothing is said of few.
     """
     compared = [(p, found) for p in CLASSIFIERS if len(found := _scores(rows, p)) > 1]
@@ -57,10 +57,10 @@ def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised
     if level == [words.learned]:
         said = f"Use {mine}: {said}."
     elif words.learned in level:
-        others = _listed(words.called(kind) for kind in level if kind != words.learned)
-        costs = "" if winner == words.learned else ", which cost less"
+        together = _listed([mine, *(words.called(kind) for kind in level if kind != words.learned)])
+        costs = "" if winner == words.learned else ", the cheapest"
         said = (
-            f"No difference beyond chance between {mine} and {others}, use {words.called(winner)}{costs}: {said}"
+            f"No difference beyond chance between {together}, use {words.called(winner)}{costs}: {said}"
             f"{words.how(winner)}."
         )
     else:
@@ -92,6 +92,8 @@ class _Words:
         """How they are had."""
         if kind.startswith(WEIGHTS):
             said = f"`motet embed {kind.removeprefix(WEIGHTS)} ARCHIVE` gives them in seconds"
+        elif kind == RANDOM and not self.run:
+            said = ""
         else:
             said = _HOW.get(kind, "").format(run=pasted(self.run))
         return f"; {said}" if said else ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -18,9 +19,15 @@ from motet.data.archive import MotionArchive
 from motet.data.splits import Split
 from motet.engine.examples import Examples, Floats
 from motet.engine.run import Run
+from motet.engine.table import WEIGHTS
+from motet.evaluate.baselines import others, untrained
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.context import Context
-from motet.evaluate.features import FeatureSet
+from motet.evaluate.features import Encoded, FeatureSet
+from motet.evaluate.streamwise import with_concat
+
+if TYPE_CHECKING:
+    from motet.methods.model import Model
 
 
 class Given:
@@ -51,6 +58,31 @@ class Given:
         return []
 
 
+class _Joined:
+    """All streams of encoders side by side, as each of the streams of a model that has others."""
+
+    def __init__(self, features: Encoded, streams: Sequence[str]) -> None:
+        self.features, self.streams = features, streams
+
+    def centre(self, ids: Tensor) -> dict[str, Tensor]:
+        """stream → (n, F), the same for all."""
+        found = self.features.centre(ids)
+        whole = list(with_concat(found, tuple(self.features.model.streams)).values())[-1]
+        return dict.fromkeys(self.streams, whole)
+
+    def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
+        """As of the model that they stand next to.
+
+        Raises:
+            ConfigError: always.
+        """
+        return Given({}).crops(ids, start, length)
+
+    def earlier(self) -> list[FeatureSet]:
+        """None."""
+        return []
+
+
 class _NoClips:
     """Stands where a protocol would find clips."""
 
@@ -68,8 +100,11 @@ def labelled_rows(examples: Examples) -> LabelledClips:
 
 
 def context(found: Sequence[Examples], clips: LabelledClips, *, seeds: int, baselines: bool, show: bool) -> Context:
-    """The context of the examples of one or several repetitions of a run; the raw rows are the only baseline."""
+    """The context of the examples of one or several repetitions of a run; baselines are the raw rows and, of clips,
+    untrained encoders, random convolutions and weights of the package."""
     first = found[0]
+    count = max(seeds, len(found)) if baselines and first.reference else 0
+    random, more = _references(first, clips, count) if count else ([], dict)
     return Context(
         method=first.method,
         streams=tuple(first.features),
@@ -81,13 +116,38 @@ def context(found: Sequence[Examples], clips: LabelledClips, *, seeds: int, base
         test_labels=clips.test_labels,
         class_names=clips.class_names,
         learned=cast(Any, [Given(one.features, one.digest) for one in found]),
+        random=cast(Any, random),
         raw=cast(Any, [Given(first.raw)] if baselines and first.raw else []),
+        baselines=more,
         seeds=seeds,
         show=show,
         called=first.path.resolve().name,
         people=first.people,
         hash=first.hash,
     )
+
+
+def _references(
+    first: Examples, clips: LabelledClips, count: int
+) -> tuple[list[_Joined], Callable[[], Mapping[str, Sequence[FeatureSet]]]]:
+    """What needs no training, next to features of clips: untrained encoders, and the rest when it is asked for."""
+    assert first.reference is not None
+    (model, name), archive = first.reference, MotionArchive.open(first.path)
+    store, train = model.store(archive, np.concatenate([clips.train, clips.test])), torch.from_numpy(clips.train)
+    streams = tuple(first.features)
+
+    def joined(encoders: Model) -> _Joined:
+        return _Joined(Encoded(encoders, store, archive_hash=first.hash), streams)
+
+    @cache
+    def more() -> Mapping[str, Sequence[FeatureSet]]:
+        made = others(model, store, train, archive, None, count)()
+        sets: dict[str, Sequence[FeatureSet]] = {
+            kind: [_Joined(cast(Any, one), streams) for one in several] for kind, several in made.items()
+        }
+        return sets | ({f"{WEIGHTS}{name}": [joined(model)]} if name else {})
+
+    return [joined(untrained(model, store, train, seed)) for seed in range(count)], more
 
 
 @dataclass(frozen=True)
@@ -101,6 +161,7 @@ class Ready:
         runs: directory, recipe and seed of every run.
         archive: path, hash, clips, licence, simulated.
         fewer: the same clips without copies, where that was asked for.
+        embeds: weights whose untrained encoders `motet embed` gives, where the run has none; ``""``: none.
         supervised: whether the runs were trained with labels of the recordings (``class_views``).
     """
 
@@ -111,6 +172,7 @@ class Ready:
     archive: dict[str, Any]
     fewer: LabelledClips | None = None
     supervised: bool = False
+    embeds: str | None = None
 
 
 def ready(
@@ -146,7 +208,9 @@ def ready(
         name += f"-on-{first.path.resolve().stem}-{short(f'{first.hash} {first.rule}')}"
     described = [{"path": str(r.path), "recipe": first.method, "seed": getattr(r.recipe, "seed", 0)} for r in runs]
     made = context(found, clips, seeds=seeds, baselines=baselines, show=show)
-    return Ready(made, clips, name, described, facts_of(first, len(first.names)))
+    return Ready(
+        made, clips, name, described, facts_of(first, len(first.names)), embeds=(first.reference or (None, ""))[1]
+    )
 
 
 def say(clips: LabelledClips, runs: Sequence[Run], changes: Sequence[str]) -> None:

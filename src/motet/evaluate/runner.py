@@ -212,7 +212,8 @@ class _Evaluation:
         return evaluation
 
     def _advice(self, rows: Sequence[Row]) -> str:
-        run = called(Path(self.ready.runs[0]["path"]))
+        embeds = self.ready.embeds
+        run = called(Path(self.ready.runs[0]["path"])) if embeds is None else embeds
         return advice(rows, len(self.ready.clips.test), run=run, supervised=self.ready.supervised)
 
     def _done(self, entries: Mapping[str, Entry], name: str) -> bool:

@@ -9,6 +9,8 @@ import torch
 
 import motet
 from motet.data.archive import MotionArchive
+from motet.engine.table import RANDOM, ROCKET
+from motet.engine.table import RAW as RAW_ROWS
 from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery import baselines as beside
 from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS, baselines, lost, verdict
@@ -75,14 +77,18 @@ def test_a_discovery_shows_them(small_archive: MotionArchive, tmp_path: Path) ->
     other = write_clips(tmp_path / "other", seed=4)
     options = {"epochs": 1, "finetune_epochs": 1, "batch_size": 8, "progress": False}
     options |= {"encoder": "gru", "hidden": 4, "layers": 1, "frames": 8, "dim": 4}
-    found = motet.discover.run(small_archive, other, clusters=4, **options)
+    found = motet.discover.run(small_archive, other, tmp_path / "run", clusters=4, **options)
+    table = motet.evaluate.run(tmp_path / "run", ["ridge"])
+    assert [row["features"] for row in table["rows"] if row["stream"] == "B0+B1"] == ["codt", RANDOM, RAW_ROWS, ROCKET]
+    alone = motet.evaluate.run(tmp_path / "run", ["ridge"], baselines=False)
+    assert {row["features"] for row in alone["rows"]} == {"codt"}
     assert [row["features"] for row in found["baselines"]] == [RAW, UNTRAINED]
     text = report(found)
     assert f"| none: {RAW} | kmeans | " in text
     assert "| B0 | after pretraining: kmeans | " in text
     started = {**found, "settings": {**found["settings"], "epochs": 0}}  # from weights there is no pretraining
     assert "| B0 | before fine-tuning: kmeans | " in report(started)
-    lines = verdict(found["rows"], found["baselines"], other.path), lost(found["pretrained"], found["rows"])
+    lines = verdict(found["rows"], found["baselines"], other.path.name), lost(found["pretrained"], found["rows"])
     assert found["warning"] == " ".join(filter(None, lines))
     assert (f"**{found['warning']}**" in text) == bool(found["warning"])
     assert "| B1 | after pretraining: classifier | " in text  # where the classifiers start

@@ -43,7 +43,7 @@ def baselines(
         seed: of the untrained encoder and of k-means.
         train: (m,) rows of the training clips, which whiten the untrained encoder; those to score by default.
     """
-    model, shipped = _model(target)
+    model, shipped = reference(target)
     train = ids if train is None else train
     store = model.store(target, torch.unique(torch.cat([ids, train])))
     untrained = model.untrained(seed)
@@ -60,7 +60,7 @@ def baselines(
     return rows
 
 
-def _model(target: MotionArchive) -> tuple[Model, str]:
+def reference(target: MotionArchive) -> tuple[Model, str]:
     """The weights of the package that read it and their name, else untrained encoders in the form of a small recipe."""
     found = next((start for start in map(Start.stored, USUAL) if start.reads(target)), None)
     if found is not None:

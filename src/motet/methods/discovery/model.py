@@ -32,6 +32,7 @@ from motet.engine.model import Card, Embedding, Model, Network, filled
 from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import recipes
+from motet.methods.discovery.baselines import reference
 from motet.methods.discovery.checks import check_recordings
 from motet.methods.discovery.clusters import features, joined
 from motet.methods.discovery.joints import CommonLayout, Retargeted, check_axes
@@ -290,6 +291,7 @@ class Found(Model):
             raw={name: store_rows(store, self.discovery.settings.frames) for name, store in self._stores(archive)},
             method=self.discovery.settings.method.name,
             notes=[seen] if seen else [],
+            reference=reference(archive),
         )
 
     def card(self, run: Run) -> Card:

@@ -440,7 +440,9 @@ def _result(learner: Discovery) -> tuple[dict[str, Any], Any]:
         "pretrained": learner.pretrained,
         "rows": rows,
         "baselines": others,
-        "warning": " ".join(filter(None, (verdict(rows, others, archives[1].path), lost(learner.pretrained, rows)))),
+        "warning": " ".join(
+            filter(None, (verdict(rows, others, archives[1].path.name), lost(learner.pretrained, rows)))
+        ),
         "clusters": found.clusters,
         "outlier_below": found.outlier_below,
         "environment": environment(),
