@@ -110,7 +110,7 @@ def test_the_table_has_every_row(run: Run) -> None:
     assert stored == json.loads(json.dumps(result))
     table = (run.path / "evaluation.md").read_text()
     assert "no person was recorded" in table
-    assert table.count("\n| ") == len(result["rows"]) + 1
+    assert table.split("Each class")[0].count("\n| ") == len(result["rows"]) + 1
     assert f"motet evaluate {run.path} --protocols knn linear linear-cached --seeds 2 --linear.epochs 4" in table
     assert not [p for p in run.path.iterdir() if "partial" in p.name]
 
@@ -368,6 +368,20 @@ def test_people_who_trained_are_told(run: Run, archive: MotionArchive, tmp_path:
     config["data"]["hash"] = "0" * 64
     write_config(run.path, config)
     evaluate.run(Run.open(run.path), "knn", data=other, split="subjects:1,2", baselines=False)
+
+
+def test_each_class_and_the_most_frequent_one(run: Run, archive: MotionArchive) -> None:
+    found = evaluate.run(run, "ridge")
+    table, matrix = (run.path / "evaluation.md").read_text(), np.array(found["confusion"]["matrix"])
+    assert found["majority"] == pytest.approx(1 / 3)
+    assert "- Always the most frequent class: 33.3 %" in table
+    for place, name in enumerate(("wave", "nod", "turn")):
+        share = 100 * matrix[place, place] / matrix[place].sum()
+        (line,) = [line for line in table.splitlines() if line.startswith(f"| {name} |")]
+        assert line.startswith(f"| {name} | {matrix[place].sum()} | {share:.1f} | ")
+        wrong = matrix[place].copy()
+        wrong[place] = 0
+        assert found["class_names"][int(wrong.argmax())] in line or not wrong.any()
 
 
 def test_named_files_are_copies(run: Run, tmp_path: Path) -> None:

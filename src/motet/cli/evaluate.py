@@ -151,6 +151,7 @@ def _asked(found: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]
     return {
         **found,
         "summary": "",  # comes last
+        "confusion": None,  # the file has it, class by class
         "protocols": kept,
         "rows": [row for name in names for row in rows if row["protocol"] == name and _together(row, rows)],
         "command": command(done),

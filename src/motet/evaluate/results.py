@@ -10,6 +10,7 @@ The JSON object::
     seeds, hardware, seconds, date
     summary                      one line: which features to use; empty where nothing was compared
     notes                        what a reader has to know: clips left out, classes without training clips …
+    majority                     accuracy of always answering the most frequent class of the training clips
     class_names                  names of the confusion matrix's rows and columns
     protocols                    name, key, command, seeds, seconds, notes and record of each protocol in the table
     kept                         protocols that were asked for and whose rows were there already
@@ -113,6 +114,11 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         f"licence: {archive['licence']}{simulated}",
         f"- Split: {split['rule']}, {split['train']} training and {counted(split['test'], 'test clip')}, "
         f"{counted(split['classes'], 'class')}",
+        *(
+            [f"- Always the most frequent class: {100 * evaluation['majority']:.1f} %"]
+            if "majority" in evaluation
+            else []
+        ),
         f"- Seeds of the protocols: {_seeds(evaluation['protocols'])}",
         f"- Machine: {machine}; torch {evaluation['torch']}, motet {evaluation['motet']}; "
         f"{evaluation['seconds']:.0f} s",
@@ -126,7 +132,24 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         "headline is the last epoch; the best epoch is chosen on the test clips themselves, so it is too good.",
         "",
     ]
-    return "\n".join([*lines, *_tables(evaluation)]) + "\n"
+    return "\n".join([*lines, *_tables(evaluation), *_classes(evaluation)]) + "\n"
+
+
+def _classes(evaluation: Mapping[str, Any]) -> list[str]:
+    """Accuracy of each class, from the confusion matrix that is shown, and what it is taken for most often."""
+    shown, names = evaluation.get("confusion"), evaluation["class_names"]
+    if not shown:
+        return []
+    lines = ["", f"Each class by {shown['protocol']}, {shown['features']}, {shown['stream']}:", ""]
+    lines += ["| class | answers | accuracy | most often taken for |", "|---|---|---|---|"]
+    for place, counts in enumerate(np.asarray(shown["matrix"])):
+        total, right = int(counts.sum()), int(counts[place])
+        if not total:
+            continue
+        wrong = np.where(np.arange(len(counts)) == place, 0, counts)
+        other = f"{names[int(wrong.argmax())]} ({100 * wrong.max() / total:.1f} %)" if wrong.any() else "–"
+        lines.append(f"| {names[place]} | {total} | {100 * right / total:.1f} | {other} |")
+    return lines
 
 
 def _tables(evaluation: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from motet._version import __version__
@@ -233,6 +234,7 @@ class _Evaluation:
             "hardware": hardware(),
             "notes": clips.notes,
             "class_names": list(clips.class_names),
+            "majority": float((clips.test_labels == np.bincount(clips.train_labels).argmax()).mean()),
         }
 
     def _one(self, name: str, again: bool) -> None:
