@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from motet.data import doctor, formats, inspection, layouts
 from motet.data.archive import MotionArchive
 from motet.data.edit import select
 from motet.data.findings import OF_CLIPS
+from motet.data.inspection.frames import _remedy
 from motet.data.inspection.remedies import NOTHING, made
 from motet.data.inspection.render import _together
 from motet.data.simulate import simulate
@@ -438,3 +440,10 @@ def test_what_cannot_be_selected_by(tmp_path: Path, given: dict[str, Any], said:
         select(archive, tmp_path / "a", **given)
     assert not (tmp_path / "a").exists()
     assert set(OF_CLIPS) >= {"frozen frames", "leaking clips"}
+
+
+def test_what_most_clips_have_is_no_command_to_type(clean: MotionArchive) -> None:
+    everywhere = SimpleNamespace(rows=list(range(len(clean))))
+    said = _remedy(clean, "identical frames", everywhere)  # type: ignore[arg-type]
+    assert said.startswith(f"{NOTHING} to single clips, as most have it: it is how they were recorded (`motet data sel")
+    assert said.endswith(" --drop-finding 'identical frames'` keeps the others alone)")
