@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,14 @@ def _signals() -> None:
     # under nohup a hang-up would be ignored, in the background Ctrl-C, also by the runs that tests interrupt
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    # nothing that an earlier run or another checkout has kept, and nothing left in the user's home
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
