@@ -22,6 +22,7 @@ from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
 from motet.data.formats._names import NamePattern
 from motet.data.splits import split as parts
+from motet.data.simulate import simulate
 from motet.data.stitch import stitch
 from tests.conftest import stick, write_clips
 from tests.data.test_tracks import recordings
@@ -195,6 +196,12 @@ def test_another_rate_and_unit(archive: MotionArchive, tmp_path: Path) -> None:
     assert np.allclose(resampled(line, 10, 20).ravel()[:12], [1, 1.5, 2, 2.5, 3, 3.5, 4, 0, 0, 6, 6, 6.5])
     with pytest.raises(ConfigError, match="say what to convert"):
         convert(archive, tmp_path / "d.motet")
+
+
+def test_a_body_and_a_sensor_are_kept_apart(tmp_path: Path) -> None:
+    simulate(tmp_path / "a", clips=2, actions=2, actors=2, imu=True, progress=False)
+    with pytest.raises(ConfigError, match=r"kind \(kinect-v2 is a body, imu-wrist-hip a sensor\); keep them apart"):
+        merge([tmp_path / "a", tmp_path / "a-imu"], tmp_path / "both")
 
 
 def test_units_of_sensors_and_the_remedy_of_a_merge(tmp_path: Path) -> None:

@@ -42,8 +42,15 @@ def test_an_evaluation_says_whose_labels_trained(archive: MotionArchive, tmp_pat
     assert any("were in the pretraining (split odd-even), with their labels (--class-views), so" in n for n in other)
     other = evaluate.run(plain, "knn", split="subjects:1,2", baselines=False)["notes"]
     assert any("were in the pretraining (split odd-even), so" in n for n in other)
-    with pytest.raises(ConfigError, match=r"differs from .* in method, class views, streams"):
+    with pytest.raises(ConfigError, match=r"differs from .* in method, class or neighbour views, start, streams"):
         evaluate.run([plain, run], "knn")
+    for name, value in {"neighbour_views": 0.5, "keep_start": 0.5, "epochs": 0}.items():
+        other = write_run(tmp_path / name, archive)
+        config = json.loads((other.path / "config.json").read_text())
+        config["recipe"][name] = value
+        write_config(other.path, config)
+        with pytest.raises(ConfigError, match="neighbour views, start"):
+            evaluate.run([plain, Run.open(other.path)], "knn")
     # what starts from such encoders has used them too; recordings that did not train have not
     config = json.loads((plain.path / "config.json").read_text())
     write_config(plain.path, config | {"start": str(run.path)})

@@ -205,5 +205,5 @@ def test_without_people_or_with_classes(actors: MotionArchive) -> None:
     assert resolve("cmd/small", actors, both, start=begin)[0].neighbour_views == 0
     with pytest.raises(ConfigError, match="of the class or from neighbours; leave one of them out"):
         resolve("cmd/small", actors, both | {"neighbour_views": 0.3}, start=begin)
-    with pytest.raises(ConfigError, match="by the features of a start; add --start"):
+    with pytest.raises(ConfigError, match="by the features of a start; give one"):
         resolve("cmd/small", actors, {"split": "all", "neighbour_views": 0.3})

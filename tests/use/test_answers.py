@@ -468,6 +468,22 @@ def test_bouts_that_end_before_they_start_are_refused() -> None:
         compare(table, "group")
 
 
+def test_bouts_of_a_recording_that_overlap_are_refused() -> None:
+    bouts = {"recording": [f"r{i // 2}" for i in range(12)], "start": [0.0, 5.0] * 6, "end": [5.0, 9.0] * 6}
+    who = {"person": [f"p{i // 2}" for i in range(12)], "group": ["x"] * 6 + ["y"] * 6, "label": ["a", "b"] * 6}
+    table = pl.DataFrame(who | bouts)
+    compare(table, "group")  # one begins where the other ends
+    late = table.with_row_index().with_columns(start=pl.when(pl.col("index") == 7).then(4.5).otherwise("start"))
+    with pytest.raises(
+        DataError, match=r"row 8 of the table: a bout of r3 that begins at 4.5 s overlaps the one before"
+    ):
+        compare(late.drop("index").reverse().reverse(), "group")
+    raters = [
+        late.drop("index").with_columns(rater=pl.when(pl.col("label") == "a").then(pl.lit("k")).otherwise(pl.lit("l")))
+    ]
+    compare(pl.concat(raters), "group")
+
+
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     table = people(1.0, each=2)
     with pytest.raises(ConfigError, match="group 'after' of column 'time' has 2 people; no test"):

@@ -85,7 +85,7 @@ CASES = {
     "unknown class": ("data select a.motet out --where \"class = 'fly'\"", [], "a.motet", "no clip"),
     "class without a name": ("data import streams classes.npz out", [], "watch_label", "add the missing names"),
     "clocks apart": ("data import streams apart.npz out", [], "recording a: clocks of phone and watch", "run apart"),
-    "another layout": ("predict m body.motet --out out", [], "body.motet holds", "they are of different kinds"),
+    "another layout": ("predict m body.motet --out out", [], "body.motet holds", "fit a model on recordings of a"),
     "another rate": (
         "predict m slow.motet --out out",
         [],

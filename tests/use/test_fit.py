@@ -297,7 +297,7 @@ def test_a_class_of_one_person_is_named(tmp_path: Path) -> None:
 def test_another_layout_or_rate_is_refused(model: Predictor, tmp_path: Path) -> None:
     for name, layout, fps, words in (
         ("slow", "imu-2", 10.0, "has 10 frames per second, the model was fitted on 20; convert it with"),
-        ("body", "coco-17", 20.0, "17 nodes of 3.*the model knows 1 × imu-2.*they are of different kinds"),
+        ("body", "coco-17", 20.0, "17 nodes of 3.*the model knows 1 × imu-2.*fit a model on recordings of a"),
     ):
         skeleton = layouts.get(layout)
         with ArchiveWriter(tmp_path / name, skeleton=skeleton, fps=fps) as writer:
@@ -367,7 +367,7 @@ def test_another_unit_or_kind_is_refused(archive: MotionArchive, model: Predicto
     kept = load_predictor(tmp_path / "model")
     with pytest.raises(ConfigError, match=r"unit of .* is g, that of .* m/s\^2: .*; convert .* --units 'm/s\^2'`$"):
         predict(kept, tmp_path / "g")
-    with pytest.raises(ConfigError, match="they are of different kinds"):
+    with pytest.raises(ConfigError, match="fit a model on recordings of a"):
         predict(kept, tmp_path / "b")
     for unknown in ("m", "u"):  # what imports wrote, and write, where nobody says the unit
         assert len(predict(kept, tmp_path / unknown))

@@ -222,6 +222,6 @@ def test_a_view_measures_distance_to_classes() -> None:
 
 def test_what_is_said_of_it() -> None:
     facts = {"noticed": {"0.05": 0.62}, "classes": {"walk": 0.4, "sit": 0.9}}
-    words = "about 62 % of an activity that it never learnt (walk 40 % to sit 90 %), for 5 % of the known"
+    words = "at most about 62 % of an activity that it never learnt (walk 40 % to sit 90 %), for 5 % of the known"
     assert said_of_unknown(facts) == f"with --reject 0.05 {words}"
     assert "too little to rely on" in said_of_unknown({**facts, "noticed": {"0.05": 0.3}})

@@ -212,6 +212,8 @@ def _difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
         return f"{what} ({ours} and {theirs}); {unit_remedy(skeleton, theirs, ours)}"
     remedy = {"fps": f"--fps {ours}"}.get(what)
     if what == "skeleton":
+        if ours.kind != theirs.kind:
+            return f"kind ({ours.name} is a {ours.kind}, {theirs.name} a {theirs.kind}); keep them apart"
         least = min(ours, theirs, key=len)
         target = least.name if least.name in layouts.names() else "shared-15 (or another layout) for both"
         what, remedy = "layout", f"--layout {target}"

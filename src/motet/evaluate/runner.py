@@ -418,6 +418,9 @@ def _same_shape(runs: Sequence[Run], models: Sequence[Model]) -> None:
         return (
             recipe.method,
             recipe.class_views,
+            recipe.neighbour_views,
+            recipe.keep_start,
+            recipe.epochs > 0,
             model.streams,
             recipe.frames,
             model.clip_frames,
@@ -429,8 +432,9 @@ def _same_shape(runs: Sequence[Run], models: Sequence[Model]) -> None:
     for run, model in zip(runs[1:], models[1:], strict=True):
         if shape(model) != shape(models[0]):
             raise ConfigError(
-                f"{run.path} differs from {runs[0].path} in method, class views, streams, frames, preprocessing, "
-                "encoder or skeleton; evaluate together only repetitions of one training"
+                f"{run.path} differs from {runs[0].path} in method, class or neighbour views, start, "
+                "streams, frames, preprocessing, encoder or skeleton; evaluate together only repetitions of one "
+                "training"
             )
     rules = {run.split for run in runs}
     if len(rules) > 1:

@@ -86,7 +86,9 @@ def resolve(
     without = {"statistics": False} if bare else {}  # no whole clips, or nothing that brings units together
     result = as_started(base.with_options({**without, **options, "split": rule}), options)
     if start is None and options.get("neighbour_views"):
-        raise ConfigError("neighbours are found by the features of a start; add --start or leave --neighbour-views out")
+        raise ConfigError(
+            "neighbours are found by the features of a start; give one (--start body), or no --neighbour-views"
+        )
     if start is not None:
         result = _with_neighbours(start.fitted(result, options), archive, parts, sets, options)
     if "epochs" in options and "milestones" not in options and base.epochs:

@@ -181,6 +181,21 @@ def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
     return joined
 
 
+def _check_apart(table: pl.DataFrame, own: list[str]) -> None:
+    """Refuse bouts of one recording that overlap: their time would count twice."""
+    if "recording" not in table.columns:
+        return
+    keys = list(dict.fromkeys([*own, *(c for c in ("recording", "rater", "track") if c in table.columns)]))
+    order = table.with_row_index("row").sort([*keys, "start"])
+    late = order.filter(pl.col("start") < pl.col("end").shift(1).over(keys) - 1e-6)
+    if len(late):
+        row, name, start = late.select("row", "recording", "start").row(0)
+        raise DataError(
+            f"row {row + 1} of the table: a bout of {name} that begins at {start:g} s overlaps the one "
+            "before; compare one track and one rater at a time, or end each bout where the next begins"
+        )
+
+
 def _measures(table: pl.DataFrame, by: str, person: str, *, each: bool) -> pl.DataFrame:
     """One column a measure; one row a person and group, or ``each`` measurement."""
     own = [by, person]
@@ -191,6 +206,7 @@ def _measures(table: pl.DataFrame, by: str, person: str, *, each: bool) -> pl.Da
         if len(wrong):
             row, start, end = wrong.select("row", "start", "end").row(0)
             raise DataError(f"row {row + 1} of the table: a bout from {start} to {end} s does not end after it starts")
+        _check_apart(table, own)
         labels = sorted(table["label"].unique())
         keys = [*own, "recording"] if each and "recording" in table.columns and person != "recording" else own
         rows = [

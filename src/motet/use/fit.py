@@ -387,7 +387,7 @@ def said_of_unknown(facts: dict[str, Any] | None) -> str:
     noticed = facts["noticed"][f"{USUAL:g}"]
     doubt = "" if noticed >= _FEW_NOTICED else "; too little to rely on, so label what is to be kept apart"
     return (
-        f"with --reject {USUAL:g} about {100 * noticed:.0f} % of an activity that it never learnt ({least} "
+        f"with --reject {USUAL:g} at most about {100 * noticed:.0f} % of an activity that it never learnt ({least} "
         f"{100 * low:.0f} % to {most} {100 * high:.0f} %), for {100 * USUAL:g} % of the known{doubt}"
     )
 

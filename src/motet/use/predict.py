@@ -302,7 +302,8 @@ def _frame(line: str | bytes, number: int, shape: tuple[int, ...]) -> npt.NDArra
         frame = np.zeros(shape, dtype=np.float32) if given is None else np.asarray(given, dtype=np.float32)
         frame = frame.reshape(shape)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise DataError(f"line {number} is not a frame of {counted(size, 'number')} ({error!s:.60})") from error
+        form = " × ".join(map(str, shape))
+        raise DataError(f"line {number} is not a frame of {counted(size, 'number')} as a JSON list ({form})") from error
     if not np.isfinite(frame).all():
         raise DataError(f"line {number} has a number that is not finite; give 0 for what was not recorded")
     return frame

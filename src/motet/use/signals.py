@@ -139,7 +139,7 @@ class Layout:
         same = archive.skeleton.kind == self.skeleton.kind
         ours = (self.skeleton.joints, self.channels, self.persons)
         if not same or (nodes, len(archive.channels), archive.persons) != ours:
-            remedy = self._remedy(archive) if same else "they are of different kinds"
+            remedy = self._remedy(archive) if same else f"fit a model on recordings of a {archive.skeleton.kind}"
             raise ConfigError(
                 f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({counted(len(nodes), 'node')} of "
                 f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "

@@ -52,7 +52,11 @@ def predict(discovery: Discovery, pair: Sequence[Tensor]) -> list[Tensor]:
     """(n,) cluster of each clip by each branch's target classifier; empty while there are none."""
     if not discovery.pair[0].clusters:
         return []
-    return [b.student["clusters"](x).argmax(dim=1) for b, x in zip(discovery.pair, pair, strict=True)]
+    found = []
+    for branch, x in zip(discovery.pair, pair, strict=True):
+        classifier = branch.student["clusters"]
+        found.append(classifier(x.to(next(classifier.parameters()).dtype)).argmax(dim=1))
+    return found
 
 
 @torch.no_grad()
