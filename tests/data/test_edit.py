@@ -21,8 +21,8 @@ from motet.data.edit import convert, merge, relabelled, resampled, select, split
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
 from motet.data.formats._names import NamePattern
-from motet.data.splits import split as parts
 from motet.data.simulate import simulate
+from motet.data.splits import split as parts
 from motet.data.stitch import stitch
 from tests.conftest import stick, write_clips
 from tests.data.test_tracks import recordings
