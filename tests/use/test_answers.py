@@ -531,7 +531,7 @@ def test_the_verbs(
     assert main(["predict", "m"]) == 0
     whole = capsys.readouterr()
     assert len(whole.out.splitlines()) == 40
-    assert whole.err == "a decision comes 3.65 s after its moment\n"
+    assert whole.err == "a decision comes at most 3.65 s after its moment\n"
     for option, value in (("--json", "j.json"), ("--track", "t"), ("--out", "o.csv")):
         assert main(["predict", "m", option, value]) == 2
         assert f"error: {option} needs an archive" in capsys.readouterr().err
@@ -542,7 +542,7 @@ def test_the_verbs(
     live = ["predict", "m", "--state", "now.npz", "--lag", "0"]
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"".join(lines[:67]))))
     assert main(live) == 0
-    assert capsys.readouterr().err.startswith("a decision comes 2.65 s")
+    assert capsys.readouterr().err.startswith("a decision comes at most 2.65 s")
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"".join([*lines[67:], b"\xff\n", *lines]))))
     assert main(live) == 2
     found = capsys.readouterr()
@@ -553,7 +553,7 @@ def test_the_verbs(
     assert main([*live, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
     assert main(["predict", "m", "--state", "now.npz", "--lag", "1"]) == 2
-    assert "now.npz is of another model or lag" in capsys.readouterr().err
+    assert "now.npz is of another model, lag or share of --reject" in capsys.readouterr().err
 
 
 def test_borders_move_and_states_of_a_second_stay() -> None:

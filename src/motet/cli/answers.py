@@ -104,7 +104,7 @@ def predict(args: Sequence[str]) -> int:
             live.resume(given.state)
         if not given.quiet:
             begin = f"frame {live.frames} is next; " if live.frames else ""
-            print(f"{begin}a decision comes {live.delay:.2f} s after its moment", file=sys.stderr, flush=True)
+            print(f"{begin}a decision comes at most {live.delay:.2f} s after its moment", file=sys.stderr, flush=True)
         for line in live_lines(live, sys.stdin.buffer, state=given.state):
             print(line, flush=True)
         return 0
