@@ -199,7 +199,8 @@ class Live:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise DataError(f"{path} cannot be read ({error!s:.100}); remove it to begin a new recording") from error
         if str(held.pop("model")) != self._identity:
-            raise ConfigError(f"{path} is of another model, lag or share of --reject; use those, or remove it to begin a new recording")
+            said = f"{path} is of another model, lag or share of --reject"
+            raise ConfigError(f"{said}; use those, or remove it to begin a new recording")
         numbers: dict[str, Any] = {k: v if v.ndim else int(v) for k, v in held.items()}
         self._held = _Held(**numbers)
 
