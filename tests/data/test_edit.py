@@ -121,7 +121,7 @@ def test_empty_ends_are_trimmed_and_labels_move_along(tmp_path: Path) -> None:
         ({"where": "label = 'zzz'"}, ConfigError, "the names of label and subject are in class and subject_name"),
         ({}, ConfigError, "nothing says which part of the archive: give --where CONDITION, --keep NAME"),
         ({"where": "subject"}, ConfigError, "is no condition"),
-        ({"where": "subject > 99"}, DataError, "no clip is left"),
+        ({"where": "subject > 99"}, ConfigError, "is true of no clip of .*; classes are"),
     ],
 )
 def test_a_part_that_cannot_be_made(

@@ -82,7 +82,7 @@ CASES = {
     "beyond the end": (LABEL, ["r00,1,900,sit"], "outside the recording, which ends at", "correct its times"),
     "unknown recording": (LABEL, ["r99,1,2,sit"], "no recording 'r99'", "it has r00"),
     "no class": (LABEL, ["r00,1,2,"], "has no label", "name its class"),
-    "unknown class": ("data select a.motet out --where \"class = 'fly'\"", [], "a.motet", "no clip"),
+    "unknown class": ("data select a.motet out --where \"class = 'fly'\"", [], "a.motet", "classes are sit"),
     "class without a name": ("data import streams classes.npz out", [], "watch_label", "add the missing names"),
     "clocks apart": ("data import streams apart.npz out", [], "recording a: clocks of phone and watch", "run apart"),
     "another layout": ("predict m body.motet --out out", [], "body.motet holds", "fit a model on recordings of a"),

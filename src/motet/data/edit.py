@@ -110,6 +110,10 @@ def _parts(
     return [Piece(archive, index, a, b, {"name": f"{name}_{a:06d}", "recording": name}) for a, b in inside]
 
 
+_NAMED = 8
+"""classes that are named where a condition is true of none"""
+
+
 def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
     if where is None:
         return [True] * len(archive)
@@ -121,7 +125,12 @@ def _condition(archive: MotionArchive, where: str | None) -> list[bool]:
         raise ConfigError(f"--where {pasted(where)} cannot be evaluated: {_reason(error, table)}") from error
     if found.dtype != pl.Boolean or len(found) != len(archive):
         raise ConfigError(f"--where {pasted(where)} is no condition; compare a column with a value, e.g. 'subject = 3'")
-    return [bool(v) for v in found]
+    kept = [bool(v) for v in found]
+    if not any(kept):
+        there = f"; classes are {', '.join(archive.class_names[:_NAMED])}" if archive.class_names else ""
+        more = " …" if len(archive.class_names) > _NAMED else ""
+        raise ConfigError(f"--where {pasted(where)} is true of no clip of {archive.path}{there}{more}")
+    return kept
 
 
 def _evaluated(table: pl.DataFrame, where: str) -> pl.Series:
