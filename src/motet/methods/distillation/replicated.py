@@ -150,4 +150,4 @@ def idle_stay(networks: nn.Module, active: Sequence[bool]) -> Iterator[None]:
                 kept += [(named[name], named[name][idle].clone()) for name in module.stacked if name in named]
     yield
     for buffer, before in kept:
-        buffer[idle] = before
+        buffer.data[idle] = before  # of data: the steps backward, which do not read it, would count a change otherwise
