@@ -38,6 +38,14 @@ def cross_view(archive: MotionArchive, parts: Split) -> bool:
     return bool(len(asked)) and -1 not in asked and not np.isin(asked, seen).any()
 
 
+def sensor_form(recipe: Recipe) -> dict[str, Any]:
+    """Options of inertial recordings in a recipe of bodies: what they have no heading for, and what small ones like."""
+    form: dict[str, Any] = {"preprocess": "none"} | ({"statistics": True} if recipe.whiten else {})
+    if is_small(recipe) and recipe.encoder.encoder != "gru":
+        form |= {"frames": SENSOR_FRAMES, "encode_frames": None}
+    return form
+
+
 def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recipe:
     """A small recipe in the form that the layout allows.
 
@@ -46,7 +54,6 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
     crosses cameras, bodies are turned to one heading, and headings are drawn from a wider range.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
-    convolves = recipe.encoder.encoder != "gru"
     left_out = () if skeleton.bones else tuple(s for s in recipe.streams if s.startswith("bone"))
     if left_out:
         recipe = replace(recipe, streams=tuple(s for s in recipe.streams if s not in left_out))
@@ -58,9 +65,7 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
                 stacklevel=2,
             )
     if skeleton.kind == "sensor" and recipe.preprocess != "none":  # a recipe of bodies
-        recipe = replace(recipe, preprocess="none")
-        if convolves:
-            recipe = replace(recipe, frames=SENSOR_FRAMES, encode_frames=None, statistics=bool(recipe.whiten))
+        recipe = recipe.with_options(sensor_form(recipe))
     elif recipe.preprocess in ("yaw", "first-frame"):
         if not _has_heading(archive):
             recipe = replace(recipe, preprocess="first-frame")

@@ -354,7 +354,7 @@ class Pretraining(Learner):
         self._write(model, self.store, run, self.who)
 
     def _write(self, model: Model, store: ClipStore, run: Run, who: Tensor | None) -> None:
-        recipe = self.recipe
+        recipe = model.recipe
         if recipe.whiten:
             whiten(model, store, store.ids, seed=recipe.seed, shrinkage=recipe.whiten, by=recipe.whiten_by)
             if who is not None:

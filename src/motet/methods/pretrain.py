@@ -217,10 +217,10 @@ def pretrain(
         views = described_views(resolved, archive, parts)
         if views:
             warnings.warn(views, MotetNote, stacklevel=2)
-        found = find_companions(archive, resolved.streams, companions, pair_by)
+        found = find_companions(_recorded(sources, archive), resolved.streams, companions, pair_by)
         for companion in found.values():
             same_sides(parts, companion)
-        resolved = fitted(resolved, found)
+        resolved = fitted(resolved, found, options)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         if resolved.class_views:
             warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=2)
@@ -265,6 +265,11 @@ def _of_several(
     except ConfigError:
         return options
     return {**options, "preprocess": "body"}
+
+
+def _recorded(sources: Sequence[MotionArchive], archive: MotionArchive) -> MotionArchive:
+    """Where other sensors are looked for: in the recordings as they were named, if it is one archive."""
+    return sources[0] if len(sources) == 1 else archive
 
 
 def trainer_of(
@@ -337,7 +342,7 @@ def resume(
     with material(sources, begin, run.recipe.split) as (archive, sets):
         parts = split(archive, run.split) if sets is None else sets.parts
         _check_sizes(recipe, len(parts.train))
-        found = _companions_of(run, archive, companions)
+        found = _companions_of(run, _recorded(sources, archive), companions)
         with run.room():
             trainer = trainer_of(recipe, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         trainer.resume(run)
@@ -414,7 +419,8 @@ def _check_same(
     with warnings.catch_warnings(), material(sources, begin, rule_wanted(recipe, options)) as (archive, sets):
         warnings.simplefilter("ignore", MotetWarning)  # the run reported them when it began
         wanted, _ = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
-        wanted = fitted(wanted, find_companions(archive, wanted.streams, companions, pair_by))
+        there = _recorded(sources, archive)
+        wanted = fitted(wanted, find_companions(there, wanted.streams, companions, pair_by), options)
     differ = differences(wanted, run.recipe, ignored=INCIDENTAL)
     kept = stored_sources(run)
     if len(kept) != len(sources) or any(changes(k, a) for k, a in zip(kept, sources, strict=True)):

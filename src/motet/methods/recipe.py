@@ -28,7 +28,8 @@ class Recipe(Options):
     streams: tuple[str, ...] = ("joint", "motion", "bone")
     """views of the clip: joint, bone, motion, bone_motion, acceleration; 'joint[left_arm+right_arm]' restricts one."""
     per_sensor: tuple[str, ...] = ()
-    """options of one sensor's streams, such as inertial:frames=100; of frames, preprocess, encoder, augmentation."""
+    """options of one sensor's streams, such as inertial:frames=100; of frames, encode-frames, preprocess, encoder,
+    augmentation. A small recipe gives inertial sensors what it gives them alone."""
     whiten: NotNegative = 0.0
     """λ of the last map of the features, by which what differs between augmented views of one training clip counts
     less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
@@ -99,7 +100,10 @@ class Recipe(Options):
         named = [split_stream(s) for s in self.streams]
         own = tuple(view for name, view in named if name == sensor)
         changes: dict[str, Any] = {"streams": own, "per_sensor": ()}
-        allowed = {"frames", "preprocess", "statistics", *(f.name for part in (Encoder, Augment) for f in fields(part))}
+        if sensor:  # a start, and actors in its layout, are of the main archive
+            changes |= {"whiten_by": "view", "keep_start": 0.0, "neighbour_views": 0.0}
+        parts = (f.name for part in (Encoder, Augment) for f in fields(part))
+        allowed = {"frames", "encode_frames", "preprocess", "statistics", *parts}
         for text in self.per_sensor:
             name, colon, rest = text.partition(":")
             option, equals, value = rest.partition("=")
@@ -119,6 +123,11 @@ def read_value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def written_value(value: Any) -> str:
+    """What :func:`read_value` reads."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def option_names(recipe: Recipe) -> list[str]:

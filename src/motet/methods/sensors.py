@@ -7,7 +7,7 @@ their own layouts, rates, encoders and numbers of frames; a clip may lack any of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from motet.data.splits import Split, split
 from motet.data.views import split_stream
 from motet.engine.options import encoder_options
 from motet.methods.base import Layout
-from motet.methods.recipe import Recipe
+from motet.methods.fitting import sensor_form
+from motet.methods.recipe import Recipe, written_value
 
 Ids = npt.NDArray[np.int64]
 Archives = Mapping[str, str | Path | MotionArchive]
@@ -149,13 +150,19 @@ def same_sides(parts: Split, companion: Companion) -> None:
             )
 
 
-def fitted(recipe: Recipe, found: Mapping[str, Companion]) -> Recipe:
-    """The recipe with main streams first; sensors have no body to move, and statistics where features are whitened."""
+def fitted(recipe: Recipe, found: Mapping[str, Companion], options: Collection[str] = ()) -> Recipe:
+    """The recipe with main streams first; inertial sensors have the form that it would give them alone.
+
+    Args:
+        recipe: what will train.
+        found: the other sensors.
+        options: names of those that were asked for; they hold for all sensors, but no heading can be asked of these.
+    """
     streams = tuple(sorted(recipe.streams, key=lambda s: bool(split_stream(s)[0])))
     bare = [n for n, c in found.items() if c.archive.skeleton.kind == "sensor"]
-    said = {text.partition("=")[0] for text in recipe.per_sensor}
-    usual = {"preprocess": "none"} | ({"statistics": "true"} if recipe.whiten else {})
-    more = [f"{n}:{k}={v}" for n in bare for k, v in usual.items() if f"{n}:{k}" not in said]
+    said = {text.partition("=")[0].replace("-", "_") for text in recipe.per_sensor}
+    usual = {k: v for k, v in sensor_form(recipe).items() if k == "preprocess" or k not in options}
+    more = [f"{n}:{k}={written_value(v)}" for n in bare for k, v in usual.items() if f"{n}:{k}" not in said]
     changed = recipe.with_options({"streams": streams, "per_sensor": (*recipe.per_sensor, *more)})
     for sensor in {text.partition(":")[0] for text in changed.per_sensor}:
         if sensor not in found:
