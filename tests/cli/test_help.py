@@ -130,3 +130,21 @@ def test_data_verbs_are_quiet_and_write_json(tmp_path: object, capsys: Capture) 
             continue  # the same names twice are refused
         assert status == 0, (call, told.err)
         assert key in json.loads(written.read_text()), call
+
+
+def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> None:
+    from motet.methods.start import Start
+
+    told = " ".join(said("pretrain moco", capsys, "--help-all").split())
+    began = Start.open("body").model.recipe
+    assert began.whiten_by == "actor"  # what starts from it has both
+    for option, value, default in (
+        ("neighbour-views", began.neighbour_views, "default 0; "),
+        ("keep-start", began.keep_start, "default 0; "),
+        ("whiten-by", "both", "default view; "),
+        ("preprocess", began.preprocess, "default yaw; "),
+        ("width", began.encoder.width, ""),
+    ):
+        assert f"({default}{value} from the weights body)" in told.split(f"--{option} ")[1].split(" --")[0], option
+    assert told.count("from the weights body)") == 5
+    assert "from the weights body" not in said("pretrain moco/small-gru", capsys, "--help-all")

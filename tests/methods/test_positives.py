@@ -207,3 +207,23 @@ def test_without_people_or_with_classes(actors: MotionArchive) -> None:
         resolve("cmd/small", actors, both | {"neighbour_views": 0.3}, start=begin)
     with pytest.raises(ConfigError, match="by the features of a start; give one"):
         resolve("cmd/small", actors, {"split": "all", "neighbour_views": 0.3})
+
+
+def test_neighbours_are_told_when_a_training_begins(
+    actors: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"start": "body", "streams": ("joint",), "epochs": 0, "whiten_by": "view"}
+
+    def told(name: str, **more: Any) -> str:
+        pretrain("moco/small", actors, tmp_path / name, **options | more)
+        return " ".join(capsys.readouterr().err.split())
+
+    pairs = torch.tensor([[0, 5], [5, 0], [0, 7], [7, 0]])
+    monkeypatch.setattr("motet.methods.learner.neighbours", lambda *_: pairs)
+    said = "note: 3 of 20 training clips have neighbours: clips of other people (column subject) that look alike"
+    assert told("used", split="odd-even").startswith(said)
+    assert "no label is used" in told("asked", split="odd-even", neighbour_views=0.1)
+    alone = "the training clips name 1 person (column subject); there are no views of neighbours"
+    assert told("alone", split="subjects:1").endswith(alone)
+    assert told("without", split="odd-even", neighbour_views=0.0) == ""
+    assert told("quiet", split="odd-even", progress=False) == ""

@@ -91,6 +91,7 @@ def test_few_steps_and_clips_left_out_are_told(clips: int, batch: int, told: str
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         _warn_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch}), clips, False)
+        _warn_left_out(recipes.get("moco/small-gru").with_options({"batch_size": batch, "epochs": 0}), clips, True)
     assert [str(w.message) for w in found] == ([told] if told else [])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from motet.methods.crossclr import CrosSCLR
 from motet.methods.learner import Pretraining
 from motet.methods.mcl import MCL
 from motet.methods.pretrain import pretrain, resolve, resume
-from motet.methods.recipe import recipe_from_dict
+from motet.methods.recipe import Recipe, recipe_from_dict
 from motet.methods.sensors import Feed, find_companions, fitted, paired, same_sides
 from tests.conftest import stick
 from tests.methods.test_pretrain import TINY, assert_same, stop_at
@@ -139,6 +140,37 @@ def test_options_of_one_sensor(both: MotionArchive) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             fitted(recipe.with_options({"per_sensor": (entry,)}), find_companions(both, STREAMS))
+
+
+def test_a_sensor_has_the_form_that_it_has_alone(both: MotionArchive) -> None:
+    def of_watch(**options: Any) -> Recipe:
+        resolved, _ = resolve("cmd", both, {"streams": STREAMS, "split": "odd-even", **options})
+        return fitted(resolved, find_companions(both, STREAMS), options).for_sensor("watch")
+
+    alone, _ = resolve("cmd", both.sensors["watch"], {"streams": ("joint",), "split": "odd-even"})
+    names = ("frames", "encode_frames", "preprocess", "statistics")
+    assert [getattr(of_watch(), n) for n in names] == [getattr(alone, n) for n in names] == [96, None, "none", True]
+    asked = of_watch(frames=16, preprocess="center")
+    assert (asked.frames, asked.encode_frames, asked.preprocess) == (16, None, "none")
+    assert of_watch(per_sensor=("watch:encode-frames=20",)).encode_frames == 20
+    started = of_watch(whiten_by="both", keep_start=0.5)  # by a start of the main archive
+    assert (started.whiten_by, started.keep_start) == ("view", 0.0)
+
+
+def test_a_sensor_next_to_skeletons_in_the_layout_of_a_start(
+    both: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = copy_of(both, tmp_path / "converted", np.arange(48))  # has no sensors any more
+    monkeypatch.setattr("motet.methods.pretrain.material", lambda *_: nullcontext((converted, None)))
+    monkeypatch.setattr("motet.methods.learner.check_actors", lambda *_: None)
+    whitened = []
+    monkeypatch.setattr(
+        "motet.methods.learner.whiten", lambda model, *_, by, **__: whitened.append((model.streams, by))
+    )
+    options = {**ONE, "epochs": 1, "whiten": 0.3, "whiten_by": "both"}
+    run = pretrain("cmd/small-gru", both, tmp_path / "run", progress=False, **options)
+    assert run.config["sensors"]["watch"]["lacking"] == 16
+    assert whitened == [(("joint",), "view"), (("joint", "motion"), "both")]  # no simulated actor wears the watch
 
 
 # ------------------------------------------------------------------------------------ clips that lack a sensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from motet.engine.run import Run
 from motet.methods.learner import _looks
 from motet.methods.pretrain import pretrain, resolve, resume, train_seeds
 from motet.methods.start import Start
+from motet.use.weights import save_weights
 from tests.conftest import stick, write_clips
 
 TINY: dict[str, Any] = {"epochs": 2, "batch_size": 8, "queue_size": 16, "width": 8, "layers": 2, "frames": 8}
@@ -188,11 +190,16 @@ def test_what_does_not_go_together(small_archive: MotionArchive, tmp_path: Path)
 
 def test_start_body_on_another_layout(tmp_path: Path) -> None:
     archive = motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4, layout="kinect-v2")
+    with pytest.raises(ConfigError, match=re.escape(f"{archive.path} has no subject 9")):  # not its copy in 15 joints
+        motet.pretrain("cmd", archive, tmp_path / "run", start="body", split="subjects:9", progress=False)
     run = motet.pretrain("cmd", archive, tmp_path / "run", start="body", steps=2, batch_size=8, progress=False)
     assert run.config["start"] == "body"
     assert run.config["data"]["skeleton"]["name"] == "shared-15"
     assert motet.load(run.path).transform(archive).shape[0] == 24
     assert run.archive().hash == archive.hash
+    card = (save_weights(run, tmp_path / "weights") / "README.md").read_text()
+    assert f"| started from | `body`, digest of the weights {Start.open('body').digest} |" in card
+    assert "| neighbours | clips of other people (column `subject`) that look alike" in card
 
 
 def test_cameras_are_noticed(tmp_path: Path) -> None:

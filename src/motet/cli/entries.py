@@ -67,6 +67,7 @@ class Entry:
         arg: what the annotation says.
         owner: the dataclass that it is a field of.
         group: heading of its group; empty for options of the verb itself.
+        also: what the help says of its default besides.
     """
 
     path: tuple[str, ...]
@@ -76,6 +77,7 @@ class Entry:
     arg: Arg
     owner: type
     group: str
+    also: str = ""
 
     @property
     def flag(self) -> str:

@@ -122,11 +122,11 @@ def _default(entry: Entry) -> str:
     if value is MISSING:
         return "" if entry.arg.positional else "(required)"
     if value is None or value in ((), "") or value is False:
-        return ""
+        return f"({entry.also})" if entry.also else ""
     if value is True:
         return "(on)"
     shown = " ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else value
-    return f"(default {shown})"
+    return f"({'; '.join(filter(None, (f'default {shown}', entry.also)))})"
 
 
 def _clean(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, replace
 from typing import Any, TypeVar
 
 from motet.cli.entries import Entry, brief, build, entries, items, near_flags, read
@@ -27,6 +27,7 @@ def parse(
     elsewhere: Callable[[str], str | None] | None = None,
     description: str | None = None,
     defaults: dict[str, Any] | None = None,
+    also: Mapping[str, str] | None = None,
 ) -> T:
     """Parse ``args`` into a dataclass; ``--help`` and ``--help-all`` print and exit.
 
@@ -37,6 +38,7 @@ def parse(
         elsewhere: from an unknown flag to what to do if it belongs elsewhere, None if it belongs nowhere.
         description: what the verb does, by default the docstring of the dataclass.
         defaults: values of fields that the dataclass leaves open, such as the options of a recipe.
+        also: option → what the help says of its default besides.
 
     Raises:
         ConfigError: the arguments do not fit; one line that says which.
@@ -45,6 +47,7 @@ def parse(
     if asks_help(args):
         from motet.cli.help import render
 
+        known = [replace(entry, also=(also or {}).get(entry.name, "")) for entry in known]
         print(render(known, prog, description or kind.__doc__ or "", whole="--help-all" in args))
         raise SystemExit(0)
     try:

@@ -13,7 +13,7 @@ from motet.cli.result import Output
 from motet.cli.verbs import pairs, show, trains
 from motet.core.errors import ConfigError
 from motet.methods import recipes
-from motet.methods.recipe import Recipe, option_names
+from motet.methods.recipe import Recipe, fixed_by_start, kept_by_start, option_names
 
 
 def _of_recipe(flag: str) -> str | None:
@@ -61,7 +61,14 @@ def pretrain(args: Sequence[str]) -> int:
     recipe, begun = _repeated(again) if again is not None else (_named(args), None)
     name = recipe.recipe if again is not None else args[0]
     rest = args if again is not None else args[1:]
-    given = parse(Arguments, rest, f"motet pretrain {name}", elsewhere=_of_recipe, defaults={"config": recipe})
+    given = parse(
+        Arguments,
+        rest,
+        f"motet pretrain {name}",
+        elsewhere=_of_recipe,
+        defaults={"config": recipe},
+        also=_of_weights(recipe),
+    )
     values, named = given.config.flat(), stated(rest)
     # those that were named on the command line, whether or not they differ from the recipe's
     options: dict[str, Any] = {option: values[option] for option in option_names(recipe) if option in named}
@@ -81,6 +88,15 @@ def pretrain(args: Sequence[str]) -> int:
     else:
         runs = [train(base, given.data, given.out, **options)]
     return show(runs, given)
+
+
+def _of_weights(recipe: Recipe) -> dict[str, str]:
+    """What the help says of options that have other values where a small recipe starts from the weights of a body."""
+    if not recipe.recipe.endswith("/small") or recipe.encoder.encoder != "tcn":
+        return {}
+    own, values = recipes.get("cmd/body"), recipe.flat()
+    found = fixed_by_start(own) | kept_by_start(own)
+    return {name: f"{value} from the weights body" for name, value in found.items() if value != values[name]}
 
 
 def _usage(args: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
-from motet.data.splits import Split
+from motet.data.splits import Split, split
 from motet.data.together import Sets, common_form, gathered, same_skeleton
 from motet.engine.identity import changes, identity, packed
 from motet.engine.run import Run
@@ -51,6 +51,8 @@ def material(
     """
     for source in sources if start is not None else ():
         start.check(source)  # type: ignore[union-attr]
+        if rule:
+            split(source, rule)  # what is wrong with it is said of the recordings, not of their copy in another layout
     several = len(sources) > 1
     form = common_form(sources) if start is None and several else start.model if start is not None else None
     with gathered(sources, form) as archive:

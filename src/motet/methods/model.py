@@ -395,13 +395,20 @@ class Model(Face):
             else "unknown clips"
         )
         labels = "with second views by class" if recipe.class_views else "without labels"
-        if recipe.neighbour_views and "start" in run.config:
-            labels += " but knowing who is who"
+        began = []
+        if "start" in run.config:  # a path stays on the machine that it is of; the digest says which weights they were
+            name, digest = Path(run.config["start"]).name, run.config.get("start_digest")
+            began.append(("started from", f"`{name}`" + (f", digest of the weights {digest}" if digest else "")))
+            if recipe.neighbour_views:
+                labels += " but knowing who is who"
+                alike = "clips of other people (column `subject`) that look alike to the start count as one movement"
+                began.append(("neighbours", f"{alike}, share of the second views {recipe.neighbour_views:g}"))
         return Card(
             f"{recipe.recipe} on {self.skeleton.name}",
             f"Encoders of {', '.join(recipe.streams)}, trained {labels} by `{recipe.recipe}` of motet {__version__}.",
             [
                 ("trained on", f"{trained}{simulated}"),
+                *began,
                 ("terms of the recordings", data.get("licence", "unknown")),
                 (
                     "input",

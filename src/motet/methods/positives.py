@@ -87,12 +87,17 @@ class Classes(Others):
 
 
 class Neighbours(Others):
-    """Each clip has its :func:`neighbours`, or itself where it has none."""
+    """Each clip has its :func:`neighbours`, or itself where it has none.
+
+    Attributes:
+        having: how many clips have one.
+    """
 
     def __init__(self, store: ClipStore, pairs: Tensor, share: float, seed: int) -> None:
         alone = torch.arange(len(store))
         alone = alone[~torch.isin(alone, pairs[:, 0])]
         group, members = torch.cat([pairs, torch.stack([alone, alone], dim=1)]).unbind(1)
+        self.having = len(store) - len(alone)
         order = group.argsort(stable=True)
         size = torch.bincount(group, minlength=len(store))
         super().__init__(store, torch.arange(len(store)), members[order], size, share, seed)
@@ -114,12 +119,33 @@ def check_people(who: Tensor) -> None:
     Raises:
         ConfigError: says how many there are.
     """
+    if too_few := _too_few(who):
+        raise ConfigError(f"{too_few}; leave --neighbour-views out")
+
+
+def _too_few(who: Tensor) -> str:
+    """What is said of fewer than two known people; of more nothing."""
     known = len(torch.unique(who[who >= 0]))
-    if known < 2:
-        raise ConfigError(
-            f"neighbours are clips of other people, but the training clips name {counted(known, 'person', 'people')} "
-            "(column subject); leave --neighbour-views out"
-        )
+    named = counted(known, "person", "people")
+    said = f"neighbours are clips of other people, but the training clips name {named} (column subject)"
+    return said if known < 2 else ""
+
+
+def neighbours_note(who: Tensor, others: Others | None) -> str:
+    """What is said where clips of other people are taken for the same movement, or could be by default.
+
+    Args:
+        who: (n,) people of the training clips.
+        others: where second views are cut from; None where neighbours count in the last map of the features alone.
+    """
+    if too_few := _too_few(who):
+        return f"{too_few}; there are no views of neighbours"
+    several = f"{others.having} of {counted(len(who), 'training clip')} have" if isinstance(others, Neighbours) else ""
+    where = several or "in the last map of the features, though not in the views, clips have"
+    return (
+        f"{where} neighbours: clips of other people (column subject) that look alike to the start count as the same "
+        "movement; no label is used, --neighbour-views 0 does without"
+    )
 
 
 def neighbours(features: Mapping[str, Tensor], who: Tensor, nearest: int = NEAREST) -> Tensor:

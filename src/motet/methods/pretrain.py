@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from motet.core.distributed import rank
 from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
+from motet.core.progress import say
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import check_method
@@ -30,7 +32,7 @@ from motet.methods.fitting import described_views, fit_to_layout, fit_to_size, f
 from motet.methods.learner import Pretraining, create_run
 from motet.methods.material import described, material, opened, sources_of, stored_sources
 from motet.methods.model import Model
-from motet.methods.positives import check_people, labels_note, people
+from motet.methods.positives import check_people, labels_note, neighbours_note, people
 from motet.methods.recipe import Recipe, recipe_from_dict
 from motet.methods.sensors import Archives, Companion, find_companions, fitted, same_sides
 from motet.methods.start import FRESH, Start
@@ -124,6 +126,11 @@ def _with_neighbours(
     return recipe
 
 
+def _neighbours_wanted(recipe: Recipe, start: Start, options: Mapping[str, Any]) -> bool:
+    """Whether neighbours are used, or would be by default if people were known."""
+    return bool(recipe.neighbour_views or options.get("neighbour_views", start.model.recipe.neighbour_views))
+
+
 def _rule_of(recipe: str | Recipe) -> str | None:
     return recipe.split if isinstance(recipe, Recipe) else recipes.get(recipe).split
 
@@ -149,9 +156,10 @@ FEW_STEPS = 4
 def _warn_left_out(recipe: Recipe, clips: int, chosen: bool) -> None:
     """Warn where epochs of few steps say how long it trains, or more than a quarter of the clips is left out.
 
-    Not of the batch of a recipe (``chosen``: it was given) that counts steps: each epoch leaves out other clips.
+    Not of the batch of a recipe (``chosen``: it was given) that counts steps: each epoch leaves out other clips. Nor
+    where nothing is trained (no epochs).
     """
-    if recipe.steps and not chosen:
+    if not recipe.epochs or (recipe.steps and not chosen):
         return
     batch = recipe.batch_size
     steps, left = divmod(clips, batch)
@@ -224,6 +232,9 @@ def pretrain(
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         if resolved.class_views:
             warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=2)
+        elif progress and rank() == 0 and begin is not None and _neighbours_wanted(resolved, begin, options):
+            who = people(archive, torch.as_tensor(parts.train), sets)
+            say(f"note: {neighbours_note(who, trainer.learner.others)}")  # type: ignore[attr-defined]
         facts = described(sources, archive, sets, parts) | ({} if begin is None else begin.facts)
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}

@@ -35,8 +35,7 @@ class Recipe(Options):
     less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
     whiten_by: Literal["view", "actor", "both"] = "view"
     """whose differences count less: those of views of a training clip, of clips in which simulated actors do the same
-    action, or both. Actors are for encoders that read bodies of any layout, as those do that start from ``body``, where
-    both is the default."""
+    action, or both. Actors are for encoders that read bodies of any layout, as those do that start from ``body``."""
     statistics: bool = False
     """let features hold statistics and spectrum of the clip next to what is learned, whitened with it; they take no
     part in the training. Small recipes do so for sensors. Needs whiten."""
@@ -49,8 +48,8 @@ class Recipe(Options):
     neighbour_views: Fraction = 0.0
     """share of the clips whose second view is cut from a clip of another person that seems to show the same movement:
     each of the two is among the three clips of its person nearest to the other in the features of the start. In
-    whitened features what differs between such clips counts less, too. By default what the recipe of the start says, a
-    half for ``body``; 0 where no two people are known."""
+    whitened features what differs between such clips counts less, too. By default what the recipe of the start says;
+    0 where no two people are known."""
     frames: Frames = 64
     """frames that the encoder sees; clips are cropped and resized to it."""
     encode_frames: Frames | None = None
@@ -115,6 +114,17 @@ class Recipe(Options):
             if name == sensor:
                 changes[option] = read_value(value)
         return self.with_options(changes)
+
+
+def fixed_by_start(own: Recipe) -> dict[str, Any]:
+    """Options that a training takes from the recipe of the encoders that it starts from, and cannot choose."""
+    return {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | {"preprocess": own.preprocess}
+
+
+def kept_by_start(own: Recipe) -> dict[str, Any]:
+    """Options that it takes from there where nothing else is asked for."""
+    kept = {n: getattr(own, n) for n in ("frames", "encode_frames", "keep_start", "neighbour_views")}
+    return kept | {"whiten_by": "view" if own.whiten_by == "view" else "both"}
 
 
 def read_value(text: str) -> Any:

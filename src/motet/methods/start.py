@@ -19,7 +19,7 @@ from motet.engine.run import Run
 from motet.engine.tensors import digest_of_bytes
 from motet.methods.base import Streams
 from motet.methods.model import Model
-from motet.methods.recipe import Recipe
+from motet.methods.recipe import Recipe, fixed_by_start, kept_by_start
 from motet.methods.rocket import ROCKET
 
 USUAL = ("body", "wrist")
@@ -147,7 +147,7 @@ class Start:
                 f"--start {pasted(self.name)} has no stream {lacking[0]!r}; choose --streams from "
                 f"{' '.join(self.model.streams)}"
             )
-        fixed = {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | {"preprocess": own.preprocess}
+        fixed, kept = fixed_by_start(own), kept_by_start(own)
         needed = {"encoder", "preprocess", *own.encoder.keywords}
         for name, value in fixed.items():
             if name in needed and name in options and options[name] != value:
@@ -160,8 +160,6 @@ class Start:
                 f"{recipe.recipe} trains the encoder {recipe.encoder.encoder}, --start {pasted(self.name)} has "
                 f"{own.encoder.encoder}; choose a recipe with that encoder or leave --start out"
             )
-        kept = {n: getattr(own, n) for n in ("frames", "encode_frames", "keep_start", "neighbour_views")}
-        kept["whiten_by"] = "view" if own.whiten_by == "view" else "both"
         return recipe.with_options(fixed | {n: value for n, value in kept.items() if n not in options})
 
     def into(self, streams: Streams) -> None:
