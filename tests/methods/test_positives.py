@@ -220,7 +220,7 @@ def test_neighbours_are_told_when_a_training_begins(
 
     pairs = torch.tensor([[0, 5], [5, 0], [0, 7], [7, 0]])
     monkeypatch.setattr("motet.methods.learner.neighbours", lambda *_: pairs)
-    said = "note: 3 of 20 training clips have neighbours: clips of other people (column subject) that look alike"
+    said = "note: 3 of 20 training clips have neighbours: clips of other people (column subject) that are near in"
     assert told("used", split="odd-even").startswith(said)
     assert "no label is used" in told("asked", split="odd-even", neighbour_views=0.1)
     alone = "the training clips name 1 person (column subject); there are no views of neighbours"

@@ -199,7 +199,7 @@ def test_start_body_on_another_layout(tmp_path: Path) -> None:
     assert run.archive().hash == archive.hash
     card = (save_weights(run, tmp_path / "weights") / "README.md").read_text()
     assert f"| started from | `body`, digest of the weights {Start.open('body').digest} |" in card
-    assert "| neighbours | clips of other people (column `subject`) that look alike" in card
+    assert "| neighbours | clips of other people (column `subject`) that are near in" in card
 
 
 def test_cameras_are_noticed(tmp_path: Path) -> None:

@@ -401,8 +401,8 @@ class Model(Face):
             began.append(("started from", f"`{name}`" + (f", digest of the weights {digest}" if digest else "")))
             if recipe.neighbour_views:
                 labels += " but knowing who is who"
-                alike = "clips of other people (column `subject`) that look alike to the start count as one movement"
-                began.append(("neighbours", f"{alike}, share of the second views {recipe.neighbour_views:g}"))
+                near = "clips of other people (column `subject`) that are near in the features of the start count as"
+                began.append(("neighbours", f"{near} one movement, in {recipe.neighbour_views:g} of the second views"))
         return Card(
             f"{recipe.recipe} on {self.skeleton.name}",
             f"Encoders of {', '.join(recipe.streams)}, trained {labels} by `{recipe.recipe}` of motet {__version__}.",

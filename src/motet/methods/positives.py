@@ -143,8 +143,8 @@ def neighbours_note(who: Tensor, others: Others | None) -> str:
     several = f"{others.having} of {counted(len(who), 'training clip')} have" if isinstance(others, Neighbours) else ""
     where = several or "in the last map of the features, though not in the views, clips have"
     return (
-        f"{where} neighbours: clips of other people (column subject) that look alike to the start count as the same "
-        "movement; no label is used, --neighbour-views 0 does without"
+        f"{where} neighbours: clips of other people (column subject) that are near in the features of the "
+        "start count as the same movement; no label is used, --neighbour-views 0 does without"
     )
 
 

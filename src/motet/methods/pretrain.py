@@ -234,7 +234,8 @@ def pretrain(
             warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=2)
         elif progress and rank() == 0 and begin is not None and _neighbours_wanted(resolved, begin, options):
             who = people(archive, torch.as_tensor(parts.train), sets)
-            say(f"note: {neighbours_note(who, trainer.learner.others)}")  # type: ignore[attr-defined]
+            others: Any = trainer.learner.others
+            say(f"note: {neighbours_note(who, others)}")
         facts = described(sources, archive, sets, parts) | ({} if begin is None else begin.facts)
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
