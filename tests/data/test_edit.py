@@ -41,6 +41,26 @@ def test_a_part_is_the_same_clips_with_their_labels(archive: MotionArchive, tmp_
     assert select(archive, tmp_path / "q.motet", where="subject = 0").clips["name"].to_list() == ["a"]
 
 
+def test_columns_can_be_left_out(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=stick(), fps=10.0, class_names=["sit", "walk"]) as writer:
+        for n in range(2):
+            writer.add(np.ones((3 + n, 8, 3)), name=f"c{n}", label=n, subject=n, diagnosis=f"d{n}", camera=n)
+    part = select(tmp_path / "a", tmp_path / "b", drop_column=("diagnosis", "subject"))
+    assert "diagnosis" not in part.clips.columns
+    assert part.clips["subject"].to_list() == [None, None]
+    assert (part.clips["camera"].to_list(), part.labels.tolist()) == ([0, 1], [0, 1])
+    assert part.class_names == ["sit", "walk"]
+    bare = select(tmp_path / "a", tmp_path / "c", drop_column=("label",))
+    assert (bare.labels.tolist(), bare.class_names) == ([-1, -1], [])
+    for column, said in (
+        ("length", "--drop-column length: every clip has one; there are label, "),
+        ("diagnose", "no column 'diagnose'; did you mean diagnosis"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            select(tmp_path / "a", tmp_path / "d", drop_column=(column,))
+    assert not (tmp_path / "d").exists()
+
+
 def test_columns_may_be_called_like_words_of_sql(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a.motet", skeleton=stick(), fps=10.0) as writer:
         for n, group in enumerate(["patient", "group"]):

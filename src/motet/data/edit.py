@@ -41,6 +41,7 @@ def select(
     drop_finding: Sequence[str] = (),
     cut_finding: Sequence[str] = (),
     without: Sequence[str] = (),
+    drop_column: Sequence[str] = (),
     split: str | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
@@ -59,24 +60,28 @@ def select(
         drop_finding: findings whose clips are left out; of copies the first stays.
         cut_finding: findings whose frames are cut out; parts of a second or more stay, as clips that begin at 0.
         without: joints, nodes or coordinates to leave out.
+        drop_column: columns of the clips to leave out; without ``label`` there are no classes either.
         split: rule by which findings on training and test are evaluated; by default the archive's own.
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: nothing says which part, a name that no clip has, an unknown finding or joint, or a condition that
-            cannot be evaluated.
+        ConfigError: nothing says which part, a name that no clip has, an unknown finding, joint or column, a column
+            that follows from the frames, or a condition that cannot be evaluated.
         DataError: nothing is left.
     """
-    if not (drop or keep or where is not None or trim or finding or drop_finding or cut_finding or without):
+    asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, drop_column)
+    if not any(asked):
         raise ConfigError(
             "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME…, "
-            "--drop-finding FINDING…, --without JOINT… or --trim (a copy of all is what copying the folder makes)"
+            "--drop-finding FINDING…, --without JOINT…, --drop-column NAME… or --trim (a copy of all is what copying "
+            "the folder makes)"
         )
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     names = source.clips["name"].to_list()
     unknown = [n for n in (*drop, *keep) if n not in set(names)]
     if unknown:
         raise ConfigError(f"{source.path} has no clip {unknown[0]!r}; `motet data inspect` lists what there is")
+    _check_columns(source, drop_column)
     chosen = _condition(source, where)
     has, _ = clips_with(source, finding, split)
     _, extra = clips_with(source, drop_finding, split)
@@ -87,15 +92,27 @@ def select(
             continue
         ends = _recorded(source.clip(index)) if trim else (0, int(source.lengths[index]))
         pieces += _parts(source, index, ends, parts.get(index))
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = {"class_names": ()} if "label" in drop_column else {}
     if without:
         skeleton, channels, joints, axes = reduced(source, without)
-        changed = {
+        changed |= {
             "skeleton": skeleton,
             "channels": channels,
             "change": lambda frames: frames[..., joints, :][..., axes],
         }
-    return write(pieces, destination, source, verb="select", overwrite=overwrite, **changed)
+    return write(pieces, destination, source, verb="select", overwrite=overwrite, without=drop_column, **changed)
+
+
+def _check_columns(archive: MotionArchive, names: Sequence[str]) -> None:
+    """Refuse columns that clips do not have or cannot be without."""
+    known = [name for name in archive.clips.columns if name not in OWN]
+    for name in names:
+        if name in OWN:
+            raise ConfigError(f"--drop-column {name}: every clip has one; there are {', '.join(known)}")
+        if name not in known:
+            near = near_names(name, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+            raise ConfigError(f"{archive.path} has no column {name!r}; {hint}")
 
 
 def _parts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def write(
     change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
     verb: str,
     overwrite: bool = False,
+    without: Collection[str] = (),
     **options: Any,
 ) -> MotionArchive:
     """Write clips as a new archive; label tracks come along, cut where clips are cut.
@@ -58,6 +59,7 @@ def write(
         change: applied to the frames of every clip.
         verb: what was done, for the record of the archive.
         overwrite: replace an archive that is there.
+        without: columns that are left out.
         **options: of :class:`motet.data.archive.ArchiveWriter`.
 
     Raises:
@@ -87,7 +89,7 @@ def write(
     with ArchiveWriter(destination, confidence=confidence, sensors=kinds, overwrite=overwrite, **described) as writer:
         for piece in listed:
             frames = piece.archive.clip(piece.index)[piece.first : piece.last]
-            columns = piece.row
+            columns = {name: value for name, value in piece.row.items() if name not in without}
             sensors = {n: piece.archive.sensor_clip(n, piece.index) for n in kinds if n in piece.archive.sensors}
             certain = piece.archive.clip_confidence(piece.index) if confidence else None
             made = frames if change is None else change(frames)
