@@ -58,7 +58,8 @@ class Options(Method):
     """rounds in which the clusters of k-means take the wanted sizes before the classifiers start at their centres."""
     equal_cost: NotNegative = 0.0
     """how much more clusters of equal size may scatter than those of k-means, as a share: beyond it classes seem
-    to differ in size, and the sizes that k-means finds are the wanted ones. 0: sizes are equal whatever they cost."""
+    to differ in size (or similar ones are one cluster), and the sizes that k-means finds are the wanted ones. 0: sizes
+    are equal whatever they cost."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,7 +139,8 @@ class Transported(Labelling):
         if not kept:
             return "B0 and B1 begin with clusters of equal size, which scatter little more than those of k-means"
         who = f"{kept[0]} keeps" if len(kept) == 1 else "B0 and B1 keep"
-        return f"classes seem to differ in size: {who} those of k-means; --equal-cost 0 makes all equal"
+        why = "classes differ in size, or similar ones are one cluster"
+        return f"{why}: {who} the sizes of k-means; --equal-cost 0 makes all equal"
 
     def _sized(self, branch: int, unit: Tensor, found: Clustering) -> Clustering:
         """Clusters that transport and means of their members, in turn, bring to the wanted sizes."""
