@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,24 @@ def imbalanced(task: str, target: Source, source: Source) -> Source:
         return edit.select(pair[1], path, keep=names_kept)
 
     return made(f"{task}-imbalanced", make)
+
+
+def without_steps(data: Path, work: Path, path: Path) -> MotionArchive | None:
+    """SmartFallMM without stepping up, of which no odd person has readings of the watch."""
+    whole = npz("smartfallmm_young")(data, work)
+    return None if whole is None else edit.select(MotionArchive.open(whole), path, where="class != 'Stepping Up'")
+
+
+def sensors_of_prmd(data: Path, work: Path) -> Path | None:
+    """The folder of UI-PRMD's Kinect and Vicon, each by its name."""
+    sensors = "kinect", "vicon"
+    sources = [made(f"ui_prmd/{s}", partial(_npz_at, f"ui_prmd_{s}"))(data, work) for s in sensors]
+    return None if sources[0] is None or sources[1] is None else sources[0].parent
+
+
+def _npz_at(name: str, data: Path, work: Path, path: Path) -> MotionArchive | None:
+    file = data / "skeleton" / f"{name}.npz"
+    return import_dataset("npz", file, path, progress=False, workers=1) if file.exists() else None
 
 
 def watch(data: Path, work: Path, path: Path) -> MotionArchive:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from motet.core.errors import ConfigError, MotetWarning
+from motet.data.archive import MotionArchive
 from motet.engine.run import Run
-from motet.methods.distillation import FeatureTable, resume, run, settings_for
+from motet.methods.distillation import Motion, open_table, resume, run, settings_for
+from motet.methods.distillation.linear import rows as linear_rows
 from motet.methods.distillation.methods import METHODS
 from motet.methods.distillation.networks import Networks
 from motet.methods.distillation.settings import Training as Schedule
@@ -22,6 +23,7 @@ from motet.reproduce.declare import Measure, Row, Training
 from motet.reproduce.jobs import Impossible, Job, Request, Values, folder_of, read_all, settled, words
 
 _PLAN = ("split", "folds", "validate", "device", "diagnose")  # options of the verb that are none of the settings
+_MOTION = tuple(f.name for f in fields(Motion))
 HELD_OUT_SEEDS = (10,)
 """of the trainings that choose settings"""
 
@@ -38,16 +40,17 @@ class Distillation:
         parts: list[Any] = [*METHODS.values(), Networks, Schedule]
         known = {f.name for part in parts for f in fields(part)}
         for name in request.options:
-            if name not in known and name not in _PLAN:
+            if name not in known and name not in (*_PLAN, *_MOTION):
                 raise ConfigError(f"no method of {request.table.name} has an option {name!r}")
-        self.table = FeatureTable.open(request.data)
-        usable(self.table, request.target, request.auxiliary)
+        self.sources = _sources(request.data)
+        named = (*request.target, *request.auxiliary)
+        table = usable(open_table(self.sources, named, Motion()), request.target, request.auxiliary)
         self.facts: dict[str, Any] = {
             "name": request.data.name,
             "path": str(request.data),
-            "hash": hashlib.sha256(request.data.read_bytes()).hexdigest(),
-            "clips": len(self.table),
-            "classes": len(self.table.class_names),
+            "hash": _hash(self.sources),
+            "clips": len(table),
+            "classes": len(table.class_names),
             "target": list(request.target),
             "auxiliary": list(request.auxiliary),
         }
@@ -71,7 +74,7 @@ class Distillation:
         facts = (self.facts["hash"], self.request.target, auxiliary, self._settings(), self.request.seeds)
         own = (training.choose, self._options(training, {})) if training.choose else (options,)
         folder = folder_of(self.request, training, "distill", training.method, *facts, *own)
-        given = ["motet", "distill", str(self.request.data), "--target", *self.request.target]
+        given = ["motet", "distill", *self.sources, "--target", *self.request.target]
         given += ["--auxiliary", *auxiliary, "--method", training.method]
         given += ["--settings", self._settings(), "--out", str(folder)]
         command = shlex.join([*given, "--seeds", *map(str, self.request.seeds)])
@@ -82,9 +85,9 @@ class Distillation:
         defaults = vars(settings.method) | vars(settings.training) | vars(settings.networks)
         own = settled(training.options, epochs=settings.training.epochs, defaults=defaults | dict(chosen))
         # an option of the whole table counts where the row's method has it
-        own |= {k: v for k, v in self.request.options.items() if k in defaults or k in _PLAN}
+        own |= {k: v for k, v in self.request.options.items() if k in (*defaults, *_PLAN, *_MOTION)}
         options = dict(chosen) | own
-        settings.with_options({k: v for k, v in options.items() if k not in _PLAN})
+        settings.with_options({k: v for k, v in options.items() if k not in (*_PLAN, *_MOTION)})
         return options
 
     def _held_out(self, training: Training, number: int) -> Path:
@@ -114,12 +117,14 @@ class Distillation:
         return len(self.request.seeds) if (job.folder / "result.json").exists() else 0
 
     def _call(self, job: Job) -> dict[str, Any]:
+        motion = {k: v for k, v in job.options.items() if k in _MOTION}
         return {
             "method": job.training.method,
             "settings": self._settings(),
             "seeds": self.request.seeds,
             "diagnose": False,
-            **job.options,
+            "motion": Motion(**motion),
+            **{k: v for k, v in job.options.items() if k not in motion},
         }
 
     def estimate(self, job: Job) -> float:
@@ -129,12 +134,12 @@ class Distillation:
         epochs = int(job.options.get("epochs", settings.training.epochs))
         # the epochs after the warm-up cost more than those before it
         short = {"epochs": 1, **({"warm_up": 0} if hasattr(settings.method, "warm_up") else {})}
-        began = time.perf_counter()
         auxiliary = self._auxiliary(job.training)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetWarning)  # no warm-up is for the clock only
-            run(self.table, self.request.target, auxiliary, **{**self._call(job), **short, "progress": False})
-        return (time.perf_counter() - began) * epochs
+            call = {**self._call(job), **short, "progress": False, "diagnose": False}
+            found = run(self.sources, self.request.target, auxiliary, **call)
+        return float(found["seconds"]) * epochs
 
     def train(self, job: Job) -> Job:
         if job.training.choose:
@@ -151,7 +156,7 @@ class Distillation:
             return
         auxiliary = self._auxiliary(job.training)
         call = {**self._call(job), "progress": self.request.progress, **changes}
-        run([self.request.data], self.request.target, auxiliary, job.folder, **call)
+        run(self.sources, self.request.target, auxiliary, job.folder, **call)
 
     def values(self, job: Job, row: Row, measures: Sequence[Measure]) -> Values:
         result = Run(job.folder).result()
@@ -164,7 +169,24 @@ class Distillation:
         return found | read_all(measures, [job.folder])
 
     def baselines(self, job: Job, measures: Sequence[Measure]) -> dict[str, Values]:
-        return {}
+        """Linear models of the target and of all modalities, where the student's accuracy stands."""
+        wanted = [m.name for m in measures if m.pick.get("who") == "student" and m.pick.get("metric") == "accuracy"]
+        found = linear_rows(Run(job.folder).result()) if wanted else []
+        return {name: {m: [accuracy] for m in wanted} for name, accuracy, _ in found}
 
     def notes(self) -> list[str]:
         return []
+
+
+def _sources(data: Path) -> list[str]:
+    """A table, an archive, or the archives in a folder, each by its own name."""
+    if not data.is_dir() or (data / "archive.json").exists():
+        return [str(data)]
+    return [f"{path.stem}={path}" for path in sorted(data.iterdir()) if path.is_dir()]
+
+
+def _hash(sources: Sequence[str]) -> str:
+    """Of what a table or archives hold."""
+    opened = [Path(s) if Path(s).is_file() else MotionArchive.open(s.partition("=")[2] or s) for s in sources]
+    parts = [hashlib.sha256(o.read_bytes()).hexdigest() if isinstance(o, Path) else o.hash for o in opened]
+    return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()

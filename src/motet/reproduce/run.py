@@ -62,7 +62,8 @@ def reproduce(
 
     Args:
         table: a name of :func:`motet.reproduce.tables.all_tables`.
-        data: archive; ``amid/…``: feature table; ``codt/…``: labelled source; ``halp/graphs``: folder of a TU set.
+        data: archive; ``amid/…``: feature table, archive, or a folder of archives of the same clips, each named by its
+            folder; ``codt/…``: labelled source; ``halp/graphs``: folder of a TU set.
             Tables of pretraining simulate recordings where none are named.
         out: folder of all tables.
         target: ``codt/…``: archive whose classes are wanted; ``cmd/transfer``: archive to transfer to; ``amid/…``:

@@ -40,6 +40,26 @@ def test_the_second_modality_tells_more(table: Path) -> None:
     assert linear(opened, ["watch"], [], folds(opened, "all")) == {}
 
 
+def test_random_convolutions_see_an_order_that_means_do_not(tmp_path: Path) -> None:
+    """Up then down, or down then up, at a moment that nobody knows."""
+    random = np.random.default_rng(0)
+    label, x = np.arange(160) % 2, random.normal(0, 0.3, (160, 40, 1))
+    for row, place in enumerate(random.integers(8, 32, size=160)):
+        x[row, place - 1, 0] += 3 * (-1) ** label[row]
+        x[row, place, 0] -= 3 * (-1) ** label[row]
+    np.savez(tmp_path / "t.npz", label=label, fold=np.arange(160) // 2 % 2, watch=x, other=random.normal(size=(160, 3)))
+    opened = FeatureTable.open(tmp_path / "t.npz")
+    found = linear(opened, ["watch"], ["other"], folds(opened))
+    assert found["target"]["accuracy"] < 0.7
+    assert found["convolutions"]["accuracy"] > 0.9
+    assert found["convolutions_all"]["accuracy"] > 0.9
+    result = {"target": ["watch"], "auxiliary": ["other"], "linear": found, "scored": "student"}
+    result |= {"summary": {"student": {"accuracy": {"mean": 0.8}}}}
+    assert below(result).startswith(
+        "A linear model of random convolutions of watch alone does better than this student"
+    )
+
+
 def test_a_result_shows_them_and_says_when_the_student_is_below(table: Path) -> None:
     result = distill.run(table, "watch", "camera", **OPTIONS)
     student, best = result["summary"]["student"]["accuracy"]["mean"], result["linear"]["target"]["accuracy"]

@@ -202,6 +202,11 @@ def block(part: FeatureTable, name: str) -> Tensor:
     x = torch.as_tensor(modality.values)
     if modality.lengths is not None:
         x = resampled(x[None], torch.as_tensor(modality.lengths)[None], _FRAMES)[0].flatten(1)
+    return components(x)
+
+
+def components(x: Tensor) -> Tensor:
+    """(N, F) → (N, ≤ 256) principal components of standardised numbers, of mean variance 1."""
     x = x.double()
     spread = x.std(dim=0)
     x = (x - x.mean(dim=0)) / torch.where(spread > 1e-5 * spread.median(), spread, torch.inf)

@@ -271,7 +271,7 @@ def _scores(result: dict[str, Any]) -> list[str]:
     for who in ("student", "teacher"):
         if who in result["summary"] and not (who == "student" and result["scored"] == "teacher"):
             lines.append(_line(who, result["summary"][who]))
-    lines += [f"- {name}: {WORDS['accuracy']} {100 * value:.1f} %" for name, value in rows(result)]
+    lines += [f"- {name}: {WORDS['accuracy']} {100 * value:.1f} %" for name, value, _ in rows(result)]
     return lines or ["- trained on every row; nothing was tested"]
 
 
