@@ -15,7 +15,7 @@ from motet.data.archive import MotionArchive
 from motet.methods import discovery as discover
 from motet.methods import recipes
 from motet.methods.discovery.settings import SETTINGS
-from motet.methods.distillation import settings_for
+from motet.methods.distillation import Motion, settings_for
 from motet.methods.graphs.run import options_for
 from motet.reproduce import Measure, Row, Share, Steps, Table, Times, Training
 from motet.reproduce import run as engine
@@ -96,9 +96,11 @@ def _check(part: Part, training: Training) -> None:
         clusters = discover.TASKS[part.options["task"]].clusters
         SETTINGS["small"].with_options({"clusters": clusters, **options, "method": method})
     elif part.table.kind == "distill":
-        more = {k: v for k, v in part.options.items() if k not in ("diagnose", "split")}
+        given = {**options, **part.options}
+        Motion(**{k: given.pop(k) for k in ("frames", "sensor_frames") if k in given})
+        own = {k: v for k, v in given.items() if k not in ("diagnose", "split")}
         for chosen in training.choose or ({},):
-            settings_for(method, "table").with_options({**chosen, **options, **more})
+            settings_for(method, "table").with_options({**chosen, **own})
     else:
         released = options.pop("as_released", False)
         options_for(method, released, options)

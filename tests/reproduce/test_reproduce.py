@@ -18,7 +18,7 @@ from motet.cli import main
 from motet.core.errors import ConfigError, Interrupted, MotetWarning, RunError
 from motet.data.archive import MotionArchive
 from motet.engine.trainer import Trainer
-from motet.reproduce import Row, Table, Training, all_tables, reproduce
+from motet.reproduce import Measure, Row, Table, Training, all_tables, reproduce
 from motet.reproduce.pretraining import Pretraining
 from tests.conftest import write_clips
 from tests.methods.graphs.made import write_tu
@@ -239,6 +239,24 @@ def test_tables_of_distillation(tmp_path: Path) -> None:
     both = fill("amid/iemocap", ("voice", "text"), dry_run=True)
     assert both["left_out"] == {}
     assert len(both["runs"]) == 13
+
+
+def test_tables_of_distillation_of_two_archives(tmp_path: Path) -> None:
+    for seed, name in enumerate(("vicon", "kinect")):
+        write_clips(tmp_path / "both" / name, 24, 3, 2, seed=seed)
+    table = all_tables()["amid/losses"]
+    accuracy = Measure("accuracy", {"who": "student", "metric": "accuracy"})
+    table = replace(table, rows=table.rows[:1], measures=(accuracy,), gains=())
+    call = {"target": "kinect", "auxiliary": ("vicon",), "seeds": 1, "progress": False, "sequence": "tcn", "epochs": 1}
+    found = reproduce(table, tmp_path / "both", tmp_path / "out", frames=8, split="odd-even", **call)
+    names = [
+        f"linear model of {what}kinect{also}" for what in ("", "random convolutions of ") for also in ("", " + vicon")
+    ]
+    assert sorted(found["baselines"]) == sorted(names)
+    run = Path(found["rows"][0]["runs"])
+    plan = json.loads((run / "config.json").read_text())["plan"]
+    assert [t.partition("=")[0] for t in plan["tables"]] == ["kinect", "vicon"]
+    assert plan["motion"]["frames"] == 8
 
 
 def test_tables_of_discovery(tmp_path: Path) -> None:

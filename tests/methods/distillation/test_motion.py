@@ -333,6 +333,15 @@ def test_archives_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "bad").exists()
 
 
+def test_a_node_of_a_sensor_is_taught_by_another(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a")
+    call: dict[str, Any] = {"motion": Motion(frames=4, sensor_frames=4), "progress": False, "diagnose": False} | SMALL
+    names = ["watch.gyroscope", ["watch.accelerometer", "skeleton"]]
+    distill.run([archive], *names, tmp_path / "run", split="all", method="kd", **call)
+    found = distill.load(tmp_path / "run").transform(archive)
+    assert np.isfinite(found).any(axis=1).sum() == 36
+
+
 def test_an_archive_of_another_sensor_is_told_by_its_joints(tmp_path: Path) -> None:
     """A student of a named archive: the Vicon's skeleton is not the Kinect's."""
     kinect = write_archive(tmp_path / "kinect", sensor=False)

@@ -125,7 +125,9 @@ class Student(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
-        self.extractors = nn.ModuleDict({m: _extractor(seeds, f"{name}.{m}", shape, m, options) for m in modalities})
+        self.extractors = nn.ModuleDict(
+            {_key(m): _extractor(seeds, f"{name}.{m}", shape, m, options) for m in modalities}
+        )
         several = len(modalities) > 1
         width = len(modalities) * options.features
         self.head = Dense(seeds, f"{name}.head", width, options.features) if several else None
@@ -133,7 +135,8 @@ class Student(nn.Module):
     def parts(self, inputs: Inputs) -> dict[str, Tensor]:
         """What each extractor gives."""
         found = {}
-        for name, extractor in self.extractors.items():
+        for name in self.modalities:
+            extractor = self.extractors[_key(name)]
             x = inputs.values[name]
             found[name] = extractor(x, inputs.lengths[name]) if name in inputs.lengths else extractor(x)
         return found
@@ -147,6 +150,11 @@ class Student(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         return self.joined(self.parts(inputs))
+
+
+def _key(modality: str) -> str:
+    """Name of a modality's module: torch takes no points, which those of sensors and nodes have."""
+    return modality.replace(".", "/")
 
 
 def _extractor(seeds: Sequence[int], name: str, shape: Shape, modality: str, options: Networks) -> nn.Module:
@@ -189,7 +197,7 @@ class Auxiliary(nn.Module):
                 "auxiliary_extractor 'table' takes vectors; sequences need an extractor (trained or frozen)"
             )
         self.extractors = nn.ModuleDict(
-            {m: _extractor(seeds, f"{name}.{m}", shape, m, options) for m in shape.auxiliaries if own}
+            {_key(m): _extractor(seeds, f"{name}.{m}", shape, m, options) for m in shape.auxiliaries if own}
         )
         self.sizes = [options.features if own else shape.sizes[m] for m in shape.auxiliaries]
         compared = self.sizes if self.averaged else [sum(self.sizes)]
@@ -205,8 +213,8 @@ class Auxiliary(nn.Module):
         found = []
         for name in self.modalities:
             x = inputs.values[name]
-            if name in self.extractors:
-                extractor = self.extractors[name]
+            if _key(name) in self.extractors:
+                extractor = self.extractors[_key(name)]
                 x = extractor(x, inputs.lengths[name]) if name in inputs.lengths else extractor(x)
             found.append(x)
         return found
