@@ -59,7 +59,7 @@ usage: motet VERB …            `motet VERB --help`: its options
   embed RUN|body|rocket ARCHIVE --out FILE  features of every clip: of a run, of motet's own weights, of none
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
-  weights train body|wrist --out FOLDER     make the weights that come with motet again, from simulated actors
+  weights train body|hand|wrist --out FOLDER  make the weights that come with motet again, from simulated actors
   weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
   reproduce TABLE --data ARCHIVE            a paper's table on your data, next to the published figures
   report RUN --out report.html              one page to look at, with playing skeletons

@@ -163,6 +163,7 @@ def data_simulate(args: Sequence[str]) -> int:
 
         Examples:
         motet data simulate simulated --clips 200 --actions 12
+        motet data simulate gestures --hands --clips 200 --actions 12
         """
 
         destination: Positional[Path]
@@ -177,7 +178,10 @@ def data_simulate(args: Sequence[str]) -> int:
         """2 adds a second person to some clips"""
         imu: bool = False
         """also write what wrist and hip IMUs would have recorded, as <destination>-imu"""
-        layout: str = "kinect-v2"
+        hands: bool = False
+        """a hand that makes gestures, in place of a body"""
+        layout: str | None = None
+        """kinect-v2 by default, hand-21 of hands"""
         second_layout: str | None = None
         """also write the same performances in this layout"""
         fps: float = 30.0

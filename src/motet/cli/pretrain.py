@@ -42,7 +42,7 @@ class Arguments(Output):
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
     start: Annotated[str | None, Arg(metavar="RUN|WEIGHTS")] = None
     """start the encoders from those of this run, folder of weights or name of weights (body, wrist); by default a small
-    recipe starts from body or wrist where one reads the recordings, unless an option of encoder, preprocessing or
+    recipe starts from body, hand or wrist where one reads the recordings, unless an option of encoder, preprocessing or
     frames is given; none: new encoders"""
     companion: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …", earlier="beside")] = ()
     """another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""

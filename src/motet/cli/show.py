@@ -23,7 +23,7 @@ class Embed(Replacing):
     """
 
     run: Positional[Path]
-    """run, folder of weights, body or wrist (weights that come with motet) or rocket (random convolutions)"""
+    """run, folder of weights, body, hand or wrist (weights that come with motet) or rocket (random convolutions)"""
     archive: Positional[Path]
     """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
@@ -106,11 +106,12 @@ class TrainWeights(Output):
 
     Examples:
     motet weights train body --out body
+    motet weights train hand --out hand
     motet weights train wrist --out wrist
     """
 
     name: Positional[str]
-    """body or wrist"""
+    """body, hand or wrist"""
     out: Path
     """folder for recordings, run and weights; what is there already is kept, other weights in it are refused"""
     clips: int = 6000

@@ -16,7 +16,7 @@ from motet.core.errors import ConfigError
 from motet.core.text import counted
 from motet.data.skeletons import Skeleton
 
-METHODS = ("cmd", "crossclr", "yaw", "body", "center", "first-frame", "none")
+METHODS = ("cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none")
 
 # Landmarks by canonical joint name, the first that a layout can give; several names mean their mean.
 _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -67,6 +67,10 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
         raise ConfigError(f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose 'none'")
     if method in ("center", "first-frame"):
         return
+    if method in ("body", "hand") and not skeleton.bones:
+        raise ConfigError(f"preprocess {method!r} measures bones, but {skeleton.name!r} has none; choose 'first-frame'")
+    if method == "hand":
+        return
     if channels != 3:
         raise ConfigError(
             f"preprocess {method!r} rotates in space, but the clips have {counted(channels, 'coordinate')}; "
@@ -81,8 +85,6 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
         raise ConfigError(f"preprocess {method!r} turns about the vertical, but {skeleton.name!r} declares no up axis")
     if method == "crossclr":
         landmark(skeleton, "top of the spine")
-    if method == "body" and not skeleton.bones:
-        raise ConfigError(f"preprocess 'body' measures bones, but {skeleton.name!r} has none; choose 'yaw'")
 
 
 def oriented(skeleton: Skeleton, method: str) -> Skeleton:
@@ -109,6 +111,7 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
                    takes his shoulders (and hips) in that frame to +x: keeps path and posture, removes the
                    camera's direction
     "body"         as "yaw", then person 0's mean bone made :data:`BONE` long: removes his size and the unit too
+    "hand"         the same without the turn: a hand has no heading
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
     "none"         nothing
@@ -137,10 +140,8 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         return _subtract(frames, _held_center(frames, skeleton))
     start = _first_present(frames)
     centred = _subtract(frames, start[:, None, None, skeleton.center, None])
-    if method == "first-frame":
-        return centred
-    turned = _turn(centred, _facing(start, skeleton))
-    return turned * _to_size(frames, skeleton).to(frames.dtype) if method == "body" else turned
+    turned = centred if method in ("first-frame", "hand") else _turn(centred, _facing(start, skeleton))
+    return turned * _to_size(frames, skeleton).to(frames.dtype) if method in ("body", "hand") else turned
 
 
 def present_joints(frames: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ SENSOR_FRAMES = 96
 
 def is_small(recipe: Recipe) -> bool:
     """Whether a recipe is one for hundreds or thousands of clips, which fits itself to the data."""
-    return recipe.recipe.partition("/")[2] in ("small", "small-gru", "body", "wrist")
+    return recipe.recipe.partition("/")[2] in ("small", "small-gru", "body", "hand", "wrist")
 
 
 def cross_view(archive: MotionArchive, parts: Split) -> bool:

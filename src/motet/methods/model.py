@@ -218,7 +218,7 @@ class Model(Face):
     def of_one_form(self) -> bool:
         """Whether clips are brought to a form of the weights' own: bodies without size and heading, readings of
         sensors."""
-        return self.recipe.preprocess == "body" or self.skeleton.name == inertial.LAYOUT
+        return self.recipe.preprocess in ("body", "hand") or self.skeleton.name == inertial.LAYOUT
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.

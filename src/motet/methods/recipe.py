@@ -55,7 +55,7 @@ class Recipe(Options):
     encode_frames: Frames | None = None
     """frames that whole clips are resized to when they are encoded; as many as in training by default. Crops are a part
     of a clip, so a convolution has seen more frames to a movement than whole clips of as many frames have."""
-    preprocess: Literal["cmd", "crossclr", "yaw", "body", "center", "first-frame", "none"] = "cmd"
+    preprocess: Literal["cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none"] = "cmd"
     split: str | None = None
     """rule that says which clips train; by default the archive's own standard."""
     epochs: Natural = 450

@@ -22,7 +22,7 @@ from motet.methods.model import Model
 from motet.methods.recipe import Recipe, fixed_by_start, kept_by_start
 from motet.methods.rocket import ROCKET
 
-USUAL = ("body", "wrist")
+USUAL = ("body", "hand", "wrist")
 """weights that small recipes start from: the first that read the recordings"""
 FRESH = "none"
 """the name of a start from new encoders"""
@@ -51,7 +51,7 @@ class Start:
             RunError: no such run or weights.
         """
         if str(name) == ROCKET:
-            raise ConfigError("random convolutions have no weights to start from; choose body, wrist or a run")
+            raise ConfigError("random convolutions have no weights to start from; choose body, hand, wrist or a run")
         place = str(name) if is_shipped(name) or not Path(name).exists() else str(Path(name).resolve())
         return cls(str(name), load(name, "cpu", ("pretrain",)), place)
 

@@ -23,7 +23,8 @@ WHITEN = 1.0
 """λ of weights whose recipe names none: those of earlier versions"""
 CLIPS, VIEWS, _BATCH = 1500, 4, 250
 ACTED: dict[str, Any] = {"clips": 960, "actions": 32, "actors": 30, "seed": 1, "dtype": "float16"}
-"""what simulated actors do for a whitening; the shipped weights were trained on others (seed 0)"""
+GESTURED: dict[str, Any] = ACTED | {"hands": True, "clips": 1500, "actions": 50, "invented": 100}
+"""what simulated actors do for a whitening, bodies and hands; the shipped weights were trained on others (seed 0)"""
 
 
 class Whitening(nn.Module):
@@ -147,7 +148,8 @@ def _of_actors(model: Model) -> dict[str, Scatter]:
     from motet.data.simulate import simulate  # the command line's help needs the rest of this module
 
     with TemporaryDirectory() as folder:
-        store = model.store(simulate(Path(folder) / "clips", progress=False, **ACTED))
+        acted = GESTURED if model.recipe.preprocess == "hand" else ACTED
+        store = model.store(simulate(Path(folder) / "clips", progress=False, **acted))
         features = model.encode(store, store.ids)
     labels = store.labels_of(store.ids).cpu()
     return {s: Scatter.of_labels(f.cpu(), labels) for s, f in features.items()}
@@ -159,11 +161,12 @@ def check_actors(by: str, preprocess: str, skeleton: Skeleton) -> None:
     Raises:
         ConfigError: clips that are not made bodies of one size and heading, or joints that no actor has.
     """
-    from motet.data.simulate.generate import LAYOUT
+    from motet.data.simulate.generate import LAYOUTS
 
     if by == "view":
         return
-    lacking = [j for j in skeleton.canonical if recipe(j, layouts.get(LAYOUT)) is None]
-    if preprocess != "body" or lacking:
-        why = f"the actors have no {lacking[0]}" if lacking else f"preprocess is {preprocess!r}, not 'body'"
+    wanted = "hand" if skeleton.kind == "hand" else "body"
+    lacking = [j for j in skeleton.canonical if recipe(j, layouts.get(LAYOUTS[wanted])) is None]
+    if preprocess != wanted or lacking:
+        why = f"the actors have no {lacking[0]}" if lacking else f"preprocess is {preprocess!r}, not {wanted!r}"
         raise ConfigError(f"whiten_by {by!r} needs encoders that read simulated actors, but {why}; choose 'view'")

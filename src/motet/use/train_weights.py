@@ -12,6 +12,8 @@ from motet.data.archive import MotionArchive
 from motet.data.edit import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import SOLO
+from motet.data.simulate.hands.anatomy import LAYOUT as HAND
+from motet.data.simulate.hands.gestures import WRITTEN
 from motet.engine.run import Run
 from motet.methods import recipes
 from motet.methods.pretrain import pretrain, resume
@@ -29,16 +31,23 @@ class Plan:
 
     Attributes:
         recipe: what trains them.
-        layout: joints of the simulated recordings, or ``inertial`` for the sensor that the actors wear at the wrist.
+        layout: joints of the simulated recordings, of a body or a hand, or ``inertial`` for the sensor that the actors
+            wear at the wrist.
+        written: how many written actions.
         invented: actions besides the written ones.
     """
 
     recipe: str
     layout: str
+    written: int = len(SOLO)
     invented: int = 0
 
 
-PLANS = {"body": Plan("cmd/body", LAYOUT, invented=168), "wrist": Plan("cmd/wrist", inertial.LAYOUT)}
+PLANS = {
+    "body": Plan("cmd/body", LAYOUT, invented=168),
+    "hand": Plan("cmd/hand", HAND, written=len(WRITTEN), invented=500),
+    "wrist": Plan("cmd/wrist", inertial.LAYOUT),
+}
 
 
 def train_weights(
@@ -55,7 +64,7 @@ def train_weights(
     continues.
 
     Args:
-        name: ``"body"`` or ``"wrist"``.
+        name: ``"body"``, ``"hand"`` or ``"wrist"``.
         out: folder; ``recordings``, ``run`` and ``weights`` are made in it.
         clips, actors: how many are simulated.
         seed: of the training; the simulation's is always 0.
@@ -97,7 +106,7 @@ def _check_same(plan: Plan, out: Path, **wanted: int | None) -> None:
     if (out / "recordings" / "archive.json").exists():
         source = MotionArchive.open(out / "recordings").source
         there |= {name: source.get(name) for name in ("clips", "actors")}
-        there["recordings"] = "wrist" if source.get("imu") else "body"
+        there["recordings"] = "hand" if source.get("hands") else "wrist" if source.get("imu") else "body"
     if (out / "run" / "config.json").exists():
         recipe = Run.open(out / "run", "pretrain").recipe
         there |= {"weights": recipe.recipe.partition("/")[2], "seed": recipe.seed, "steps": recipe.steps}
@@ -115,8 +124,10 @@ def _check_same(plan: Plan, out: Path, **wanted: int | None) -> None:
 def _recorded(plan: Plan, place: Path, **options: Any) -> None:
     """Simulate the recordings of a plan."""
     worn = plan.layout == inertial.LAYOUT
-    invented = min(plan.invented, max(0, options["clips"] // CLIPS_EACH - len(SOLO)))
-    options |= {"actions": len(SOLO), "invented": invented, "overwrite": True, "dtype": "float16"}
+    invented = min(plan.invented, max(0, options["clips"] // CLIPS_EACH - plan.written))
+    options |= {"actions": plan.written, "invented": invented, "overwrite": True, "dtype": "float16"}
+    if plan.layout == HAND:  # half precision is half a millimetre
+        options |= {"hands": True, "dtype": "float32"}
     films = place.with_name("films") if worn else place
     simulate(films, layout=LAYOUT if worn else plan.layout, imu=worn, **options)
     if worn:

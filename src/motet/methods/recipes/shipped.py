@@ -19,6 +19,7 @@ BODY: dict[str, Any] = {
     "steps": 1200,
     "width": 96,
 }
+HAND: dict[str, Any] = BODY | {"preprocess": "hand", "steps": 460}
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
     "preprocess": "none",
@@ -33,8 +34,10 @@ WRIST: dict[str, Any] = {
 
 
 def recipes() -> dict[str, Recipe]:
-    """``cmd/body``: any layout of a body, 15 joints; ``cmd/wrist``: inertial sensors, brought to one form."""
+    """``cmd/body``: any layout of a body, 15 joints; ``cmd/hand``: of a hand, 21; ``cmd/wrist``: inertial sensors, brought
+    to one form."""
     return {
         "cmd/body": small("cmd/body", CMD).with_options(BODY),
+        "cmd/hand": small("cmd/hand", CMD).with_options(HAND),
         "cmd/wrist": small("cmd/wrist", CMD, ("joint", "motion")).with_options(WRIST),
     }
