@@ -98,8 +98,8 @@ class Settings(Options):
     """principal components of the features in which the classifiers' clusters are found; 0: all of them."""
     start: str = ""
     """weights that read any body, hand or sensor (body, hand, wrist), in whose form both branches then see the clips
-    and from which both start; or a run of `motet pretrain` on the target, which starts the target's own branch, and the shared
-    one where both archives have one layout. Encoder, frames and preprocessing are then theirs."""
+    and from which both start; or a run of `motet pretrain` on the target, which starts the target's own branch, and
+    the shared one where both archives have one layout. Encoder, frames and preprocessing are then theirs."""
     pretrained: str = ""
     """run of `motet discover` with the same archives, seed and options of pretraining, whose pretraining is taken over;
     the result is bit for bit that of pretraining again."""

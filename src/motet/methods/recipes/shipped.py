@@ -34,8 +34,8 @@ WRIST: dict[str, Any] = {
 
 
 def recipes() -> dict[str, Recipe]:
-    """``cmd/body``: any layout of a body, 15 joints; ``cmd/hand``: of a hand, 21; ``cmd/wrist``: inertial sensors, brought
-    to one form."""
+    """``cmd/body``: any layout of a body, 15 joints; ``cmd/hand``: of a hand, 21; ``cmd/wrist``: worn sensors, in one
+    form."""
     return {
         "cmd/body": small("cmd/body", CMD).with_options(BODY),
         "cmd/hand": small("cmd/hand", CMD).with_options(HAND),

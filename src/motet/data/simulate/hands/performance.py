@@ -229,6 +229,6 @@ def track(draw: np.random.Generator, hand: Array) -> Array:
             out[first:last, own : own + 4] = out[first, own : own + 4] - out[first, 0] + out[first:last, :1]
         else:
             other = 1 + 4 * int(draw.integers(1, 5))
-            out[first:last, own + 1 : own + 4] *= 0.4
-            out[first:last, own + 1 : own + 4] += 0.6 * out[first:last, other + 1 : other + 4]
+            mine, theirs = (out[first:last, root + 1 : root + 4] for root in (own, other))
+            out[first:last, own + 1 : own + 4] = 0.4 * mine + 0.6 * theirs
     return out
