@@ -14,7 +14,6 @@ from motet.use.signals import Array, Layout
 from motet.use.windows import Statistics
 
 Integers = npt.NDArray[np.int64]
-BODY = "body"
 """weights that come with the package."""
 _BLOCK = 256  # clips that are encoded together
 
@@ -99,8 +98,11 @@ class OfModel:
 def default(archive: MotionArchive) -> Source:
     """The shipped weights where they can read the recordings, statistics elsewhere."""
     from motet.engine.model import load
+    from motet.methods.start import SKELETONS
 
-    try:
-        return OfModel(archive, load(BODY), BODY)
-    except ConfigError:
-        return OfStatistics(archive)
+    for name in SKELETONS:
+        try:
+            return OfModel(archive, load(name), name)
+        except ConfigError:
+            continue
+    return OfStatistics(archive)

@@ -269,14 +269,16 @@ def rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
 def _of_several(
     sources: Sequence[MotionArchive], archive: MotionArchive, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Options with what different layouts need: bodies of one size and heading, where these are known."""
+    """Options with what different layouts need: bodies of one size and heading, hands of one size, where these are
+    known."""
     if len(sources) == 1 or same_skeleton(sources) or "preprocess" in options:
         return options
+    form = "hand" if archive.skeleton.kind == "hand" else "body"
     try:
-        check_method("body", archive.skeleton, len(archive.channels))
+        check_method(form, archive.skeleton, len(archive.channels))
     except ConfigError:
         return options
-    return {**options, "preprocess": "body"}
+    return {**options, "preprocess": form}
 
 
 def _recorded(sources: Sequence[MotionArchive], archive: MotionArchive) -> MotionArchive:

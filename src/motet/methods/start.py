@@ -22,7 +22,9 @@ from motet.methods.model import Model
 from motet.methods.recipe import Recipe, fixed_by_start, kept_by_start
 from motet.methods.rocket import ROCKET
 
-USUAL = ("body", "hand", "wrist")
+SKELETONS = ("body", "hand")
+"""weights that read skeletons, the first that read the recordings"""
+USUAL = (*SKELETONS, "wrist")
 """weights that small recipes start from: the first that read the recordings"""
 FRESH = "none"
 """the name of a start from new encoders"""

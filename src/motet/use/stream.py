@@ -143,10 +143,10 @@ class Stream:
                 )
         if model.recipe.statistics:
             raise ConfigError("the features hold statistics of whole clips; train with --statistics false for a stream")
-        if model.recipe.preprocess == "body":
+        if model.recipe.preprocess in ("body", "hand"):
             raise ConfigError(
-                "the size of a body is measured on a whole clip; frame by frame needs another --preprocess at "
-                "pretraining, such as yaw"
+                "size is measured on a whole clip; frame by frame needs another --preprocess at pretraining, such "
+                "as yaw or first-frame"
             )
         self.model, self.classifier = model, classifier
         model.encoders.eval()

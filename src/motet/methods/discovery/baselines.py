@@ -23,7 +23,6 @@ from motet.methods.start import USUAL, Start
 from motet.methods.whitening import WHITEN, whiten
 from motet.metrics.clusters import cluster_scores
 
-BODY = "body"
 RAW, UNTRAINED, WEIGHTS = "raw coordinates", "an untrained encoder", "the weights "
 
 

@@ -38,7 +38,7 @@ from motet.engine.options import INCIDENTAL, as_started, asked
 from motet.engine.run import Run, repeated
 from motet.engine.trainer import Trainer
 from motet.methods.discovery import model
-from motet.methods.discovery.baselines import BODY, baselines, lost, verdict
+from motet.methods.discovery.baselines import baselines, lost, verdict
 from motet.methods.discovery.checks import check_pair, check_recordings, check_size, check_task
 from motet.methods.discovery.data import Clips, Sides, class_numbers, fitting, retargetable, sides
 from motet.methods.discovery.describe import describe, report
@@ -49,6 +49,7 @@ from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_co
 from motet.methods.discovery.tasks import task_named
 from motet.methods.discovery.train import Discovering
 from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, refines, start
+from motet.methods.start import SKELETONS
 
 __all__ = ["CONFIG", "KIND", "RESULT"]
 WEIGHTS = ("model.safetensors", "result.json", "names.json")
@@ -131,9 +132,9 @@ def run(
         target: recordings whose classes are wanted. Labels, where it has any, only score the result.
         out: run directory to create; without one nothing is kept.
         clusters: how many; estimated after pretraining by default.
-        recipe: ``"body"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default "body" where the weights of the
-            package read both archives and no option asks for other networks, or where ``start`` names convolutions or a
-            transformer, else "small" below 5,000 training clips.
+        recipe: ``"body"``, ``"hand"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default "body" or "hand" where
+            these weights of the package read both archives and no option asks for other networks, or where ``start``
+            names convolutions or a transformer, else "small" below 5,000 training clips.
         task: a name of :data:`motet.methods.discovery.TASKS`: splits, classes, clusters and recipe of a known pair of
         sets.
         source_split, target_split: rules of :mod:`motet.data.splits`, by default each archive's standard; a target
@@ -370,8 +371,12 @@ def _default(archives: tuple[MotionArchive, MotionArchive], clips: int, released
         if name in SETTINGS:
             return name
     own = NETWORK & set(options)
-    if not released and (fits(BODY, *archives) if not own else _refined(own, options)):
+    if not released and own and _refined(own, options):
         return "body"
+    if not released and not own:
+        for name in SKELETONS:
+            if fits(name, *archives):
+                return name
     return "small" if clips < 5000 else "paper"
 
 

@@ -212,26 +212,28 @@ _SMALL: dict[str, Any] = {
     "noise": 0.02,
     "mask": 0.0,
 }
+# both branches start from the weights of the package, clusters from k-means of their features, brought to equal
+# sizes where that costs little; a few steps at a small rate refine them, because pretraining on a few hundred clips
+# makes features worse
+_BODY = Settings(
+    **_SMALL | {"frames": 48},
+    name="body",
+    preprocess="body",
+    encoder="tcn",
+    streams=("joint", "motion", "bone"),
+    hidden=64,
+    start="body",
+    epochs=0,
+    finetune_epochs=5,
+    lr=1e-4,
+    finetune_lr=1e-4,
+    kmeans_restarts=50,
+    kmeans_components=20,
+    method=codt.Options(start_rounds=20, equal_cost=0.05),
+)
 SETTINGS: dict[str, Settings] = {
-    # both branches start from the weights of the package, clusters from k-means of their features, brought to equal
-    # sizes where that costs little; a few steps at a small rate refine them, because pretraining on a few hundred clips
-    # makes features worse
-    "body": Settings(
-        **_SMALL | {"frames": 48},
-        name="body",
-        preprocess="body",
-        encoder="tcn",
-        streams=("joint", "motion", "bone"),
-        hidden=64,
-        start="body",
-        epochs=0,
-        finetune_epochs=5,
-        lr=1e-4,
-        finetune_lr=1e-4,
-        kmeans_restarts=50,
-        kmeans_components=20,
-        method=codt.Options(start_rounds=20, equal_cost=0.05),
-    ),
+    "body": _BODY,
+    "hand": replace(_BODY, name="hand", preprocess="hand", start="hand"),
     "paper": Settings(),
     # hundreds of clips instead of tens of thousands: a light encoder, teachers that keep up, changes of body size, a
     # contrast soft enough not to set every clip apart (docs/results/codt.md says how this was chosen)
