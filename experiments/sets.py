@@ -104,7 +104,7 @@ SHREC = Set(
     *("shrec17", "SHREC'17, training half (hands)", npz("shrec17_hand_train"), 600),
     joints="index+thumb",
     equal_time=42,
-    weights="",
+    weights="hand",
 )
 KARD = Set("kard", "KARD", npz("kard"), equal_time=102)
 UTD = Set("utd_mhad", "UTD-MHAD", npz("utd_mhad"), equal_time=70)
