@@ -145,6 +145,9 @@ def test_bodies_are_described_by_the_shipped_weights_and_others_by_statistics(se
     found = default(session.archive)
     assert isinstance(found, OfModel)
     assert found.name == "body"
+    hands = default(simulate(tmp_path / "hands", clips=2, hands=True, progress=False))
+    assert isinstance(hands, OfModel)
+    assert hands.name == "hand"
     with ArchiveWriter(tmp_path / "s.motet", skeleton=layout("imu-2"), fps=10.0) as writer:
         writer.add(np.random.default_rng(0).normal(size=(40, 1, 2, 3)), name="c")
     assert isinstance(default(MotionArchive.open(writer.destination)), OfStatistics)

@@ -286,3 +286,19 @@ def test_body_removes_place_heading_size_and_unit() -> None:
     ]
     assert float(torch.stack(lengths).mean()) == pytest.approx(0.25)
     assert not found[0, 2, 0, 4].any()
+
+
+def test_hand_removes_place_size_and_unit_and_keeps_the_direction() -> None:
+    skeleton = layouts.get("hand-21")
+    torch.manual_seed(0)
+    clip = torch.randn(1, 6, 1, 21, 3, dtype=torch.float64)
+    moved = 1000 * clip + torch.tensor([5.0, 2.0, -3.0], dtype=torch.float64)
+    found, again = (preprocess(x, torch.tensor([6]), skeleton, "hand") for x in (clip, moved))
+    torch.testing.assert_close(found, again)
+    lengths = [(found[0, :, 0, a] - found[0, :, 0, b]).norm(dim=-1) for a, b in skeleton.bones]
+    assert float(torch.stack(lengths).mean()) == pytest.approx(0.25)
+    assert not found[0, 0, 0, skeleton.center].any()
+    ratio = found[0, 3, 0] / (clip[0, 3, 0] - clip[0, 0, 0, skeleton.center])
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    with pytest.raises(ConfigError, match="is a sensor"):
+        preprocess(clip[:, :, :, :2], torch.tensor([6]), layouts.get("imu-2"), "hand")

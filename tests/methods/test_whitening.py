@@ -12,7 +12,7 @@ from motet.data.simulate import simulate
 from motet.methods import recipes
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain
-from motet.methods.whitening import Scatter, Whitening, whiten
+from motet.methods.whitening import Scatter, Whitening, check_actors, whiten
 
 
 def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
@@ -67,6 +67,23 @@ def test_actors_whiten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="preprocess is 'center', not 'body'; choose 'view'"):
         pretrain("moco/small", actors, tmp_path / "no", progress=False, whiten_by="actor", preprocess="center")
     assert not (tmp_path / "no").exists()
+
+
+def test_hands_are_whitened_by_hands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    acted = {"clips": 24, "actions": 4, "actors": 3, "seed": 5, "hands": True}
+    monkeypatch.setattr("motet.methods.whitening.GESTURED", acted)
+    hands = simulate(tmp_path / "hands", progress=False, **acted)
+    sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "preprocess": "hand", "start": "none"}
+    model = pretrain(
+        "moco/small", hands, tmp_path / "run", progress=False, whiten_by="actor", split="all", **sizes
+    ).model()
+    assert isinstance(model, Model)
+    kept, model.whitening = model.whitening["joint"], {}
+    store = model.store(hands)
+    scatter = Scatter.of_labels(model.encode(store, store.ids)["joint"], store.labels)
+    torch.testing.assert_close(kept.matrix, Whitening.of(scatter, model.recipe.whiten).matrix)
+    with pytest.raises(ConfigError, match="preprocess is 'yaw', not 'hand'; choose 'view'"):
+        check_actors("actor", "yaw", hands.skeleton)
 
 
 def test_features_that_no_view_changes_stay_finite() -> None:

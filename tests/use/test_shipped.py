@@ -40,6 +40,13 @@ def kinect(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
 
 
 @pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    """Of the layout that SHREC'17 has; people, repetitions and errors that took no part in a training."""
+    options: dict[str, Any] = {"clips": 40, "actions": 8, "actors": 10, "seed": 5, "layout": "hand-22"}
+    return simulate(tmp_path_factory.mktemp("shipped") / "hands", hands=True, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
 def watch(kinect: MotionArchive) -> MotionArchive:
     return MotionArchive.open(kinect.path.with_name("kinect-imu"))
 
@@ -85,6 +92,32 @@ def test_body_tells_actions_apart(kinect: MotionArchive) -> None:
     side = people % 2 == 0
     score = motet.evaluate.knn_accuracy(features[side], labels[side], features[~side], labels[~side])
     assert score >= 0.9
+
+
+def test_hand_reads_any_layout_and_size(hands: MotionArchive, tmp_path: Path) -> None:
+    model = motet.load("hand")
+    features = model.transform(hands)
+    assert features.shape == (40, 3 * 5 * 96)
+    larger = copied(hands, tmp_path / "larger", scale=1300.0)
+    np.testing.assert_allclose(model.transform(larger), features, atol=2e-3 * np.abs(features).max())
+    # a gesture seen from elsewhere is another one: right becomes left
+    turned = model.transform(copied(hands, tmp_path / "turned", turn=np.pi))
+    apart = np.linalg.norm(features[:, None] - features[None], axis=2)
+    assert np.median(np.linalg.norm(turned - features, axis=1)) > np.median(apart[apart > 0]) / 2
+
+
+def test_hand_tells_gestures_apart(hands: MotionArchive) -> None:
+    labels, people = hands.labels, hands.clips["subject"].to_numpy()
+    features, side = motet.load("hand").transform(hands), people % 2 == 0
+    score = motet.evaluate.knn_accuracy(features[side], labels[side], features[~side], labels[~side])
+    assert score >= 0.8
+
+
+def test_hand_and_body_refuse_each_other(kinect: MotionArchive, hands: MotionArchive) -> None:
+    with pytest.raises(ConfigError, match=r"kinect-v2.*wrist"):
+        motet.load("hand").transform(kinect)
+    with pytest.raises(ConfigError, match=r"hand-22.*(Head|head)"):
+        motet.load("body").transform(hands)
 
 
 def test_body_refuses_what_has_no_body(watch: MotionArchive, tmp_path: Path) -> None:
@@ -227,7 +260,7 @@ def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.Cap
         assert f"24 clips × {width:,} features" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("name", "layout"), [("body", "shared-15"), ("wrist", "inertial")])
+@pytest.mark.parametrize(("name", "layout"), [("body", "shared-15"), ("hand", "hand-21"), ("wrist", "inertial")])
 def test_weights_from_nothing(name: str, layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["weights", "train", name, "--out", str(tmp_path), "--clips", "40", "--actors", "4", "--steps", "2"]
     assert cli.main([*words, "--quiet"]) == 0
@@ -256,7 +289,7 @@ def test_weights_from_nothing(name: str, layout: str, tmp_path: Path, capsys: py
 
 def test_no_such_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["weights", "train", "soul", "--out", str(tmp_path / "x"), "--quiet"]) == 2
-    assert "choose from body, wrist" in capsys.readouterr().err
+    assert "choose from body, hand, wrist" in capsys.readouterr().err
 
 
 def test_other_weights_of_the_name_than_a_run_began_at(
@@ -320,7 +353,7 @@ def test_weights_lie_between_the_start_and_the_last_step(kinect: MotionArchive, 
 
 
 def test_when_new_encoders_are_trained(
-    kinect: MotionArchive, watch: MotionArchive, small_archive: MotionArchive
+    kinect: MotionArchive, hands: MotionArchive, watch: MotionArchive, small_archive: MotionArchive
 ) -> None:
     def start(recipe: str | Recipe, archive: MotionArchive, **options: Any) -> str | None:
         with warnings.catch_warnings():
@@ -329,6 +362,7 @@ def test_when_new_encoders_are_trained(
         return None if found is None else found.name
 
     assert start("cmd", kinect) == "body"
+    assert start("moco", hands) == "hand"
     assert start("moco", watch) == "wrist"
     assert start("moco", watch, streams=("acceleration",)) is None
     assert start("halp/small", kinect, lr=0.1, epochs=3, streams=("bone", "joint")) == "body"

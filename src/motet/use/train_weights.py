@@ -125,7 +125,8 @@ def _recorded(plan: Plan, place: Path, **options: Any) -> None:
     """Simulate the recordings of a plan."""
     worn = plan.layout == inertial.LAYOUT
     invented = min(plan.invented, max(0, options["clips"] // CLIPS_EACH - plan.written))
-    options |= {"actions": plan.written, "invented": invented, "overwrite": True, "dtype": "float16"}
+    written = min(plan.written, max(1, options["clips"] // 2))  # views by other actors need two clips of an action
+    options |= {"actions": written, "invented": invented, "overwrite": True, "dtype": "float16"}
     if plan.layout == HAND:  # half precision is half a millimetre
         options |= {"hands": True, "dtype": "float32"}
     films = place.with_name("films") if worn else place

@@ -54,6 +54,10 @@ def test_the_default(
         plan(*bodies, recipe="body", hidden=8)
     with pytest.raises(ConfigError, match="own layout"):
         plan(small_archive, write_clips(tmp_path / "d", seed=5), start="body")
+    options = {"clips": 12, "actions": 3, "actors": 4, "hands": True, "progress": False}
+    hands = [motet.simulate.simulate(tmp_path / layout, layout=layout, **options) for layout in ("hand-21", "hand-22")]
+    found = plan(*hands)
+    assert (found.settings.name, found.settings.start, found.settings.preprocess) == ("hand", "hand", "hand")
     (tmp_path / "body").mkdir()  # no run: the weights are meant
     assert plan(*bodies).settings.name == "body"
 
