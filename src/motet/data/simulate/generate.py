@@ -312,10 +312,15 @@ def simulate(
     if hands:
         asked = _of_hands(options)
         return hand.simulate_hands(destination, asked, licence=LICENCE, overwrite=overwrite, progress=progress)
+    return _simulate_bodies(Path(destination), options, main, overwrite=overwrite, progress=progress, chunk=chunk)
+
+
+def _simulate_bodies(
+    destination: Path, options: Options, main: Skeleton, *, overwrite: bool, progress: bool, chunk: int
+) -> MotionArchive:
     company = _Company(options)
     source = layouts.get(LAYOUT)
-    destination = Path(destination)
-    second = None if second_layout is None else layouts.get(second_layout)
+    second = None if options.second_layout is None else layouts.get(options.second_layout)
     for target in [main] if second is None else [main, second]:
         convert(np.zeros((1, len(JOINTS), 3), np.float32), source, target)  # says now what cannot be derived
     with ExitStack() as stack:
@@ -326,13 +331,13 @@ def simulate(
                     destination.with_name(destination.name + suffix),
                     **{
                         "skeleton": skeleton,
-                        "persons": persons,
-                        "fps": float(fps),
+                        "persons": options.persons,
+                        "fps": float(options.fps),
                         "class_names": company.names,
                         "source": {"format": "simulated", "simulated": True, **asdict(options)},
                         "licence": LICENCE,
                         "simulated": True,
-                        "dtype": dtype,
+                        "dtype": options.dtype,
                         "overwrite": overwrite,
                         **changes,
                     },
@@ -343,7 +348,7 @@ def simulate(
         if second is not None:
             films.append(_Film.of(writer(f"-{second.name}", second), source, f"sensor of {second.name}"))
         inertial = None
-        if imu:
+        if options.imu:
             inertial = writer("-imu", SENSORS, persons=1, dtype="float32", units="m/s^2, rad/s")
         _shoot_all(company, source, films, inertial, chunk, progress)
     return MotionArchive.open(destination)
