@@ -257,14 +257,12 @@ def plan(
         "source_classes": class_numbers(archives[0], source_classes, "source"),
         "target_classes": class_numbers(archives[1], target_classes, "target"),
     }
-    if task is not None:
-        known = task_named(task)
+    known = None if task is None else task_named(task)
+    if task is not None and known is not None:
         chosen = {name: chosen[name] or getattr(known, name) for name in chosen}
         classes = {name: classes[name] or getattr(known, name) for name in classes}
         clusters = clusters or known.clusters
         recipe = recipe or known.settings
-        if known.preprocess is not None:
-            options.setdefault("preprocess", known.preprocess)
         if known.score and all(map(scored, archives)):
             options.setdefault("score", True)
         check_task(task, *archives)
@@ -274,6 +272,9 @@ def plan(
     check_pair(*archives, parts.source_classes, classes["target_classes"])
     recipe = recipe or _default(archives, len(parts.train), as_released, options)
     settings = _settings(recipe, len(parts.train), clusters, as_released, options)
+    if known is not None and known.preprocess and not settings.start and "preprocess" not in options:
+        options["preprocess"] = known.preprocess  # weights bring their own
+        settings = replace(settings, preprocess=known.preprocess)
     settings, form = _read_by(settings, archives, options)
     if settings.clusters is not None and settings.clusters > len(parts.train):
         raise ConfigError(
