@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
@@ -16,6 +17,8 @@ from motet.methods.discovery import baselines, scores
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+settings.register_profile("motet", deadline=None)  # machines are shared: no test depends on time
+settings.load_profile("motet")
 
 LONG = ("test_docs.py", "test_export.py", "test_processes.py", "test_notebooks.py", "test_train.py", "test_run.py")
 """files that take long, given out first: the last ones are short, so that no process waits for another at the end."""
@@ -66,8 +69,9 @@ def _few_starts() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _few_actors() -> None:
-    # trainings that start from `body` end with them
+    # trainings that start from `body` or `hand` end with them
     whitening.ACTED |= {"clips": 64, "actors": 2}
+    whitening.GESTURED |= {"clips": 64, "actions": 20, "invented": 0, "actors": 2}
 
 
 @pytest.fixture(scope="session")

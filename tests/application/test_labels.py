@@ -87,7 +87,7 @@ def test_move_split_merge_remove_and_back(archive: MotionArchive) -> None:
     assert spans(labels) == states[-1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(0.05, 3), st.sampled_from("ab")), min_size=1, max_size=12))
 def test_labels_of_a_rater_never_overlap_and_undo_is_exact(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[float, float, str]]

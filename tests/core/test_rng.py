@@ -48,7 +48,7 @@ def test_numbers_do_not_change_between_versions() -> None:
 
 
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=20), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_clips_draws_do_not_depend_on_its_batch(ids: list[int], seed: int) -> None:
     batch = _keyed(torch.tensor(ids))
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
@@ -148,7 +148,7 @@ def test_normal_is_normal() -> None:
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_choice_takes_exactly_k(n: int, k: int) -> None:
     keyed = _keyed(torch.arange(30))
     if k > n:

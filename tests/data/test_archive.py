@@ -53,7 +53,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["archive.json", "clips.parquet", "frames.npy"]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     clips=st.lists(
         hnp.arrays(
@@ -209,7 +209,7 @@ def test_changed_or_missing_files(tmp_path: Path) -> None:
         MotionArchive.open(tmp_path / "clips.npz")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(["archive.json", "clips.parquet", "frames.npy"]))
 def test_no_change_goes_unnoticed(tmp_path: Path, data: st.DataObject, name: str) -> None:
     """Whatever bytes are changed, opening and verifying either fail with our own error or give the same data."""

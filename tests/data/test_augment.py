@@ -59,7 +59,7 @@ def test_golden_corruption() -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_apply_maps_is_a_matrix_product_per_joint(
     channels: int, persons: int, time: int, joints: int, seed: int
 ) -> None:
@@ -193,7 +193,7 @@ def test_nothing_is_nothing() -> None:
 
 
 @given(st.permutations(range(6)), st.sampled_from([Augment.published(), Augment.mild(), EVERYTHING]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_clip_is_augmented_the_same_in_any_batch(order: list[int], options: Augment) -> None:
     x = torch.randn(6, 8, 2, 25, 3, generator=torch.Generator().manual_seed(0))
     x[:, :, 1] = 0

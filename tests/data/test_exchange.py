@@ -51,7 +51,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
 
 
 @pytest.mark.parametrize("form", sorted(WRITERS))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=tracks())
 def test_a_track_of_several_raters_comes_back_as_it_was(archive: MotionArchive, form: str, rows: pl.DataFrame) -> None:
     archive.tracks.save("gait", rows)
@@ -172,7 +172,7 @@ def test_what_is_exported_as_csv_comes_back(tmp_path: Path) -> None:
     assert again.tracks["label"].equals(archive.tracks["label"])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(rows=tracks())
 def test_tracks_come_back_with_the_compact_layout(archive: MotionArchive, rows: pl.DataFrame) -> None:
     archive.tracks.save("gait", rows)
@@ -185,7 +185,7 @@ def test_tracks_come_back_with_the_compact_layout(archive: MotionArchive, rows: 
     assert again.tracks["gait"].sort(order).equals(rows.sort(order))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(labels=st.lists(st.none() | TEXT.filter(bool) | st.sampled_from(["=1+1", '"', "up"]), min_size=40, max_size=40))
 def test_labels_frame_by_frame_come_back(archive: MotionArchive, labels: list[str | None]) -> None:
     archive.tracks.save("step", [*intervals("a", labels, 10.0), row("b/c", 0.5, 1.0, "up")])
@@ -318,7 +318,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_further_columns_come_back_with_the_compact_layout(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

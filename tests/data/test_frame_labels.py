@@ -37,7 +37,7 @@ def put(archive: MotionArchive, text: str, **options: str) -> None:
     labelled(archive, path, "k", overwrite=True, **options)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 99),
     rate=st.sampled_from([7.0, 10.0, 50.0]),

@@ -153,7 +153,7 @@ def test_golden_center_crop(length: int, start: int, kept: int, first: float | N
 
 
 @given(st.integers(1, 400), st.integers(1, 80))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_resize_is_torchs_for_any_length(length: int, frames: int) -> None:
     ramp = torch.arange(length, dtype=torch.float64)
     early, late, weight = resize_positions(torch.tensor([length]), frames)
@@ -181,7 +181,7 @@ def test_random_crops_follow_the_published_rule() -> None:
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=30), st.floats(0, 1), st.integers(1, 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_random_crops_lie_inside(lengths: list[int], ratio: float, frames: int) -> None:
     n = torch.tensor(lengths)
     keyed = CounterRNG(0, 0, torch.arange(len(n)), 0)
@@ -318,7 +318,7 @@ def test_stores_that_make_no_sense_are_refused(
     st.booleans(),
     st.integers(0, 5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_epoch_is_a_permutation(ids: set[int], size: int, drop_last: bool, epoch: int) -> None:
     given_ids = torch.tensor(sorted(ids))
     epoch_batches = batches(given_ids, size, seed=1, epoch=epoch, drop_last=drop_last)

@@ -145,7 +145,7 @@ def test_clips_without_anybody_do_not_fail(method: str, absent: str) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_clips_of_a_batch_do_not_touch_each_other(seed: int, order: list[int]) -> None:
     rng = np.random.default_rng(seed)
     frames = torch.cat([_walk(seed + i, time=6) for i in range(4)])
@@ -161,7 +161,7 @@ def test_clips_of_a_batch_do_not_touch_each_other(seed: int, order: list[int]) -
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_null_frames_are_filled_as_in_the_plain_form(seen: list[bool], extra: int) -> None:
     frames = torch.arange(1.0, len(seen) + 1)[None, :, None, None, None] * torch.tensor(seen)[None, :, None, None, None]
     padded = torch.nn.functional.pad(frames, (0, 0, 0, 0, 0, 0, 0, extra))
@@ -180,7 +180,7 @@ def test_rotation_between() -> None:
 
 
 @given(st.lists(st.floats(-5, 5), min_size=3, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rotation_between_is_the_rotation_wanted(vector: list[float]) -> None:
     source = torch.tensor(vector).double()
     turn = rotation_between(source, torch.tensor([0.0, 0.0, 1.0]))

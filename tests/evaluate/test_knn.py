@@ -29,7 +29,7 @@ def test_golden_values() -> None:
     assert knn_accuracy(train, labels, test, [0, 0, 1, 2, 3]) == pytest.approx(0.8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     train=st.integers(5, 60),
@@ -55,7 +55,7 @@ def test_a_tied_vote_goes_to_the_lowest_label_as_in_scikit_learn() -> None:
     assert knn_predict(train, [7, 2, 5], [[1.0, 0.01]] @ np.eye(2), k=3).tolist() == [2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), power=st.integers(-30, 30))
 def test_positive_rescaling_of_any_row_changes_nothing(seed: int, power: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -107,7 +107,7 @@ def test_bfloat16_never_shows(monkeypatch: pytest.MonkeyPatch, collapse: float) 
     assert torch.equal(plain[0], quick[0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), k=st.integers(1, 6), cone=st.floats(0, 100))
 def test_rows_proved_by_bfloat16_are_right(seed: int, k: int, cone: float) -> None:
     generator = torch.Generator().manual_seed(seed)

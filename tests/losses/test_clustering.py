@@ -155,7 +155,7 @@ def test_where_the_power_form_is_nan(dtype: torch.dtype) -> None:
     assert balanced_assignment(starved).argmax(1).bincount().tolist() == [8, 8, 8, 8, 8, 7, 9, 8]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10**6),
     st.integers(1, 40),
@@ -179,7 +179,7 @@ def test_equal_to_the_logarithmic_loop(
     torch.testing.assert_close(single.sum(dim=1), torch.ones(rows), rtol=0, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 6), st.sampled_from([1.0, 5.0, 30.0]))
 def test_symmetries(seed: int, rows: int, columns: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -317,7 +317,7 @@ def test_closed_forms_of_consistency() -> None:
     assert pair_consistency(torch.tensor([[0.3, 0.7]]), torch.tensor([4])).item() == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 6), st.sampled_from([0.1, 1.0, 10.0]))
 def test_consistency_oracle_and_invariance(seed: int, count: int, clusters: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -378,7 +378,7 @@ def test_golden_rank_statistics() -> None:
     assert pair_likelihood(unit @ unit.T, y0[:, None] == y0[None]).item() == close(4.159234, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 6), st.booleans())
 def test_rank_statistics_are_equal_sets(seed: int, count: int, width: int, ties: bool) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -147,7 +147,7 @@ def test_refusals() -> None:
         mutual_distillation(z, {"joint": k["joint"], "bone": k["bone"]}, q, top_k=4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 12))
 def test_never_negative_and_basis_free(seed: int, streams: int, top_k: int) -> None:
     generator = torch.Generator().manual_seed(seed)

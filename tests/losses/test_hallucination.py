@@ -178,7 +178,7 @@ def test_golden_three_streams() -> None:
     assert total == close(-35.061195, abs=5e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(2, 6))
 def test_limit_is_where_a_search_finds_it(seed: int, width: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -189,7 +189,7 @@ def test_limit_is_where_a_search_finds_it(seed: int, width: int, count: int) -> 
     assert rank_limit(anchor, nearest, selected).item() == close(want, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 16), st.booleans())
 def test_walk_stays_on_the_arc_and_on_its_side(seed: int, width: int, single: bool) -> None:
     generator = torch.Generator().manual_seed(seed)

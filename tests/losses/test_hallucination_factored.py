@@ -40,7 +40,7 @@ def random_step(
     return query, anchor, prototypes, chosen, 0.01 + 0.79 * torch.rand(batch, positives, **options)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 7), st.integers(2, 12))
 def test_factored_equals_written_out(seed: int, count: int, width: int) -> None:
     query, anchor, prototypes, chosen, shrink = random_step(seed, count=count, width=width)

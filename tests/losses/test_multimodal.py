@@ -128,7 +128,7 @@ def test_saturated_complement_in_single_precision(temperature: float, want: floa
         assert rows.grad.isfinite().all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 9), st.integers(1, 4), st.sampled_from([0.1, 0.5, 1.0]))
 def test_contrast_oracle_and_invariance(seed: int, count: int, classes: int, temperature: float) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -196,7 +196,7 @@ def test_golden_divergence() -> None:
     assert (cross_entropy(zs, y) + cross_entropy(zm, y)).item() == close(2.462231, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 8), st.sampled_from([0.01, 1.0, 30.0, 1e4]))
 def test_divergence_oracle_and_bounds(seed: int, rows: int, classes: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -279,7 +279,7 @@ def test_undecided_critics() -> None:
     assert adversarial_critic(zero, zero, two, two, LAMBDA).item() == close(2 * math.log(2), rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(0, 8), st.sampled_from([None, 0.5, 4.136]))
 def test_adversary_oracle(seed: int, rows: int, mates: int, denominator: float | None) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -370,7 +370,7 @@ def test_golden_masked_row() -> None:
     assert class_contrast(m, a, y, rows=rows).item() == close(5.340640, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([(), (3,), (2, 2)]), st.sampled_from(["paper", "nce"]))
 def test_masked_stacks_are_the_batches_of_the_rows_that_count(seed: int, lead: tuple[int, ...], reduction: str) -> None:
     """Every equation on a stack with a mask against itself on the rows that count, one batch at a time."""

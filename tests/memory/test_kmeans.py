@@ -119,7 +119,7 @@ def test_an_empty_cluster_takes_the_worst_represented_vectors() -> None:
     assert len(set(spherical_kmeans(x, 3, start=start).assignment.tolist())) == 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 8), st.integers(1, 3))
 def test_any_small_problem(seed: int, distinct: int, k: int, width: int) -> None:
     """Duplicates, opposites, fewer distinct vectors than centres, lines: finite unit centres, nearest ones."""

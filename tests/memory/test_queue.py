@@ -37,7 +37,7 @@ def test_golden_two_steps_and_a_wrap() -> None:
     assert int(queue.pointer) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.lists(st.integers(1, 23), min_size=1, max_size=6))
 def test_holds_the_last_keys_in_aligned_slots(size: int, batches: list[int]) -> None:
     queue = Queue(("a", "b"), size, 1)

@@ -15,7 +15,7 @@ from motet.evaluate import cluster_scores
 pairs = st.lists(st.tuples(st.integers(-4, 3), st.integers(10, 15)), min_size=1, max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pairs)
 def test_against_scikit_learn_and_brute_force(samples: list[tuple[int, int]]) -> None:
     labels, clusters = (np.array(side) for side in zip(*samples, strict=True))

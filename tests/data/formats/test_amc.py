@@ -207,7 +207,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
             load(lay_out(tmp_path), **options)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), skeleton=st.booleans())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, skeleton: bool) -> None:
     raw = bytearray((ASF if skeleton else text()).encode())

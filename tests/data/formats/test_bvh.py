@@ -189,7 +189,7 @@ def test_a_broken_file_can_be_skipped(tmp_path: Path) -> None:
     assert archive.source["skipped"][0]["file"] == "a.bvh"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(st.data())
 def test_only_motet_errors_escape(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(ARM.encode())

@@ -101,7 +101,7 @@ def test_other_files_are_named(tmp_path: Path, data: bytes) -> None:
         load(tmp_path, {"a.c3d": data})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(content())

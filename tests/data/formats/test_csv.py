@@ -236,7 +236,7 @@ def test_persons_need_frames(tmp_path: Path, layout: str) -> None:
         load(write(tmp_path, "a.csv", text), skeleton=layout)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(st.data())
 def test_only_motet_errors_escape(tmp_path: Path, layout: str, data: st.DataObject) -> None:
     raw = bytearray(MANY.encode())

@@ -99,7 +99,7 @@ def test_options_and_other_body_parts(tmp_path: Path) -> None:
         load(tmp_path, SINGLE.replace(",1.0,", ",0.9,"), likelihood=1.0)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(SINGLE.encode())

@@ -73,7 +73,7 @@ def test_unknown_activity(tmp_path: Path, frames: np.ndarray) -> None:
         read(path)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, frames: np.ndarray, data: st.DataObject) -> None:
     raw = bytearray(text(frames).encode())

@@ -53,7 +53,7 @@ def test_a_column_that_changes_within_a_clip_is_a_track(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:the stamps of .* keep no rate")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 99),
     jitter=st.sampled_from([0.0, 0.2, 0.7]),

@@ -29,7 +29,7 @@ def test_arrays_are_those_that_scipy_wrote(tmp_path: Path, values: np.ndarray, p
         read_mat(tmp_path / "a.mat", "text")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), packed=st.booleans())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, packed: bool) -> None:
     stream = io.BytesIO()

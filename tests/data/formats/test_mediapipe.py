@@ -176,7 +176,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
             load(tmp_path, FORMS["bare"], **options)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), form=st.sampled_from(sorted(FORMS)))
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, form: str) -> None:
     raw = bytearray(json.dumps(FORMS[form] if isinstance(FORMS[form], dict) else FORMS[form][:2]).encode())

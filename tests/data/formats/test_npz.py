@@ -261,7 +261,7 @@ def test_several_files_and_cut_off_files(tmp_path: Path) -> None:
         npz.discover(tmp_path / "b.npz", npz.Options())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.data())
 def test_only_motet_errors_escape(tmp_path: Path, data: st.DataObject) -> None:
     buffer = io.BytesIO()
@@ -296,7 +296,7 @@ ODD_ARRAYS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.dictionaries(st.sampled_from([*content(), "parents", "licence"]), ODD_ARRAYS, max_size=3))
 def test_odd_arrays_raise_motet_errors_only(tmp_path: Path, change: dict[str, Any]) -> None:
     with contextlib.suppress(MotetError):

@@ -152,7 +152,7 @@ def test_names_that_say_nothing(tmp_path: Path, name: str) -> None:
         read(write(tmp_path, BODY, name))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), rule=st.sampled_from(["tracked", "as-released", "first-two", "denoise"]))
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, rule: str) -> None:
     raw = bytearray(golden_text().encode())

@@ -186,7 +186,7 @@ SAMPLES = [
 ]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), sample=st.sampled_from(SAMPLES))
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, sample: str) -> None:
     raw = bytearray(sample.encode())

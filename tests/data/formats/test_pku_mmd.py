@@ -129,7 +129,7 @@ def test_bad_skeletons_and_missing_parts(source: Path) -> None:
         run(source / "none")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), which=st.sampled_from(["skeleton", "label", "cross-subject"]))
 def test_mutated_files_raise_nothing_else(source: Path, data: st.DataObject, which: str) -> None:
     split = source / "cross-subject.txt"

@@ -139,7 +139,7 @@ def test_bad_files_are_named(tmp_path: Path, content: Any, said: str) -> None:
     assert "set.pkl" in str(caught.value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), protocol=st.sampled_from([0, 2, 4, 5]))
 def test_mutated_pickles_raise_nothing_else(tmp_path: Path, data: st.DataObject, protocol: int) -> None:
     small = {"split": {"train": ["a"]}, "annotations": [flat("a", keypoint=FLAT[:1, :1], keypoint_score=SCORE[:1, :1])]}

@@ -73,7 +73,7 @@ def test_bad_files_are_named(tmp_path: Path, change: dict[str, Any], said: str) 
     assert "a.h5" in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "in" / "a.h5"

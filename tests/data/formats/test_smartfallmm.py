@@ -120,7 +120,7 @@ def test_bad_skeletons_and_options_are_named(tmp_path: Path) -> None:
         import_dataset("smartfallmm", tmp_path / "worn", tmp_path / "out", progress=False)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_sensors_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(clock([0, 0.5, 1.0], "10:00:{:06.3f}").encode())

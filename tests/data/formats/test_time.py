@@ -31,7 +31,7 @@ def test_rounded_stamps_do_not_bias_the_rate(fps: float, decimals: int, gap: int
     np.testing.assert_array_equal(found.place, numbers)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(8)), st.sampled_from([1.0, 2.0, 5.0]))
 def test_order_and_step_of_numbers(order: list[int], step: float) -> None:
     numbers = np.array([0, 1, 2, 3, 7, 8, 9, 11])[order]
@@ -164,7 +164,7 @@ def test_times_that_count_frames_are_no_seconds(tmp_path: Path) -> None:
     assert (archive.fps, archive.lengths.tolist()) == (None, [4])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**31),
     st.sampled_from([0.0, 0.02, 0.1, 0.15, 0.2, 0.3]),

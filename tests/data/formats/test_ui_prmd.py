@@ -116,7 +116,7 @@ def test_broken_gzip_and_wrong_joints(tmp_path: Path, tables: tuple[np.ndarray, 
         read(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), end=st.sampled_from([".txt", ".txt.gz"]))
 def test_mutated_files_raise_nothing_else(
     tmp_path: Path, tables: tuple[np.ndarray, np.ndarray], data: st.DataObject, end: str

@@ -66,7 +66,7 @@ def test_names_tell_the_action(tmp_path: Path) -> None:
         import_dataset("utd-mhad", tmp_path / "in", tmp_path / "out", progress=False)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), packed=st.booleans())
 def test_mutated_files_raise_nothing_else(tmp_path: Path, data: st.DataObject, packed: bool) -> None:
     path = tmp_path / "a7_s1_t2_skeleton.mat"

@@ -83,7 +83,7 @@ def test_bad_files_are_named(tmp_path: Path, joints: str | None, labels: str, sa
     assert not (tmp_path / "out").exists()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_label_files_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(LABELS.encode())

@@ -129,7 +129,7 @@ def test_not_installed_says_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         watch.locate(tmp_path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(st.data())
 def test_only_motet_errors_escape(tmp_path: Path, data: st.DataObject) -> None:
     held = content()
