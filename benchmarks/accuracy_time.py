@@ -37,15 +37,16 @@ from motet.evaluate.streamwise import together, with_concat
 from motet.methods import recipes
 from motet.methods.fitting import fit_to_layout
 from motet.methods.model import Model
+from motet.methods.start import SKELETONS
 
 RULE = "odd-even"
-RAW, STATISTICS, BODY, CMD = (
+RAW, STATISTICS, SHIPPED, CMD = (
     "raw coordinates",
     "statistics and spectrum",
-    "body (motet, shipped)",
+    "body, hand (motet, shipped)",
     "cmd (motet, trained here)",
 )
-FIXED = (RAW, STATISTICS, BODY)
+FIXED = (RAW, STATISTICS, SHIPPED)
 """ways in which nothing is drawn"""
 Features = Callable[[int], Tensor]
 
@@ -78,8 +79,8 @@ class Rivals:
         found["random convolutions (motet)"] = self.rocket
         if minirocket() is not None:
             found["MiniRocket (aeon)"] = self.minirocket
-        if self.archive.skeleton.kind == "body":
-            found[BODY] = lambda _: of_model(motet.load("body"), self.archive)
+        if (kind := self.archive.skeleton.kind) in SKELETONS:
+            found[SHIPPED] = lambda _: of_model(motet.load(kind), self.archive)
         return found | {CMD: self.cmd}
 
     def raw(self, seed: int) -> Tensor:
