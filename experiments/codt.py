@@ -101,7 +101,7 @@ def default(task: str) -> Part:
     """What `motet discover` does by itself, and k-means without it; of hands also what a pretraining on them gives."""
     known = TASKS[task]
     rows = (
-        *plain(RAW, UNTRAINED, WEIGHTS),
+        *plain(RAW, UNTRAINED, "the weights hand" if HANDS in task else WEIGHTS),
         row("motet discover", "codt", **ITSELF),
         row("the same before fine-tuning", "codt", **ITSELF, finetune_epochs=0),
         *((row("after motet pretrain cmd", "codt", **ITSELF, start=Training("cmd/small")),) if HANDS in task else ()),
