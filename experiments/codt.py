@@ -88,7 +88,7 @@ def number_of_clusters(task: str) -> Part:
     return part(task, "number", f"The number of clusters: {task}, {TASKS[task].clusters} classes", measures, rows)
 
 
-WEIGHTS = baselines.WEIGHTS + baselines.BODY
+WEIGHTS = baselines.WEIGHTS + "body"
 ITSELF = {"recipe": ""}  # what the verb takes without one
 
 
@@ -101,7 +101,7 @@ def default(task: str) -> Part:
     """What `motet discover` does by itself, and k-means without it; of hands also what a pretraining on them gives."""
     known = TASKS[task]
     rows = (
-        *plain(RAW, UNTRAINED, "the weights hand" if HANDS in task else WEIGHTS),
+        *plain(RAW, UNTRAINED, baselines.WEIGHTS + "hand" if HANDS in task else WEIGHTS),
         row("motet discover", "codt", **ITSELF),
         row("the same before fine-tuning", "codt", **ITSELF, finetune_epochs=0),
         *((row("after motet pretrain cmd", "codt", **ITSELF, start=Training("cmd/small")),) if HANDS in task else ()),
