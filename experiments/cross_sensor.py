@@ -35,8 +35,9 @@ class Pair:
         names: of the main sensor and of the other.
         other: what streams call the other.
         streams: of the other, by default.
-        weights: that each starts from by default when it is alone.
+        weights: that each starts from by default when it is alone; empty for no row of it.
         target: archive of the other sensor, where it is none of ``data``.
+        brief: the larger set: no row of MoCo, and none of both sensors from weights.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Pair:
     streams: tuple[str, ...] = BARE
     weights: tuple[str, str] = ("body", "wrist")
     target: Source | tuple[str, ...] = ()
+    brief: bool = False
 
     def both(self, main: tuple[str, ...], other: tuple[str, ...]) -> Options:
         """Options of a training on both."""
@@ -75,13 +77,16 @@ def default(pair: Pair) -> list[Part]:
     both = pair.both(BODY, pair.streams)
     parts = []
     for place, streams, weights in (("", BODY, pair.weights[0]), (pair.other, pair.streams, pair.weights[1])):
-        rows = [Row(m, Training(m, sensor=place)) for m in ("moco", "cmd")]
+        rows = [Row(m, Training(m, sensor=place)) for m in (("cmd",) if pair.brief else ("moco", "cmd"))]
         rows.append(Row(BOTH, Training("cmd", both)))
+        gains = [(BOTH, "cmd")]
         alone, started = f"cmd from {weights}", f"{BOTH}, {pair.names[0]} from {pair.weights[0]}"
-        rows.append(Row(alone, Training("cmd", {"start": weights}, sensor=place)))
-        rows.append(Row(started, Training("cmd", {**both, "start": pair.weights[0]})))
-        gains = ((BOTH, "cmd"), (started, "cmd" if place else alone))  # the other sensor has new encoders then
-        parts.append(pair.part(place, "default", features(streams), rows, gains))
+        if weights:
+            rows.append(Row(alone, Training("cmd", {"start": weights}, sensor=place)))
+        if not pair.brief:
+            rows.append(Row(started, Training("cmd", {**both, "start": pair.weights[0]})))
+            gains.append((started, "cmd" if place else alone))  # the other sensor has new encoders then
+        parts.append(pair.part(place, "default", features(streams), rows, tuple(gains)))
     return parts
 
 
@@ -103,8 +108,9 @@ PAIRS = (
     Pair(
         *("UI-PRMD", npz("ui_prmd_kinect"), ("Kinect", "Vicon"), "vicon"),
         streams=BODY,
-        weights=("body", "body"),
+        weights=("body", ""),
         target=npz("ui_prmd_vicon"),
+        brief=True,
     ),
 )
 PAGE = Page(
