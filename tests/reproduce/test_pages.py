@@ -29,7 +29,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 QUICK = {
     "foundation": "foundation/kard-default",
     "protocols": "protocols/kard-semi-supervised",
-    "cross_sensor": "cross_sensor/utd-mhad-inertial",
+    "cross_sensor": "cross_sensor/utd-mhad-inertial-default",
     "halp": "halp/kard-default",
     "codt": "codt/kard-florence-methods",
     "amid": "amid/ravdess-face",
