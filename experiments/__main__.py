@@ -19,7 +19,7 @@ from pathlib import Path
 from motet.core.errors import MotetError
 from motet.reproduce.page import fill, text
 
-PAGES = ("foundation", "protocols", "cross_sensor", "halp", "codt", "amid", "graphs")
+PAGES = ("foundation", "protocols", "cross_sensor", "halp", "codt", "amid", "amid_recordings", "graphs")
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 

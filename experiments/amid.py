@@ -7,16 +7,16 @@ looked at once, by the chosen setting.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from experiments.sets import mfeat_table, ravdess, sensors_of_prmd, utd_table, watch, watch_table, without_steps
+from experiments.sets import mfeat_table, ravdess, utd_table, watch_table
 from motet.reproduce import Measure, Row, Table, Times, Training
 from motet.reproduce.page import Found, Page, Part
 from motet.reproduce.report import gain, grid
-from motet.reproduce.sources import Source, made, npz
+from motet.reproduce.sources import Source, made
 
 Options = dict[str, Any]
 
@@ -40,9 +40,6 @@ GRID: dict[str, tuple[Options, ...]] = {
     "nce": tuple(weights(a, d) for a, d in ((0.3, 0.1), (1.0, 0.25), (0.1, 0.05))),
     "amid": tuple(weights(a, d) for a, d in ((0.02, 0.1), (0.05, 0.25), (0.005, 0.05))),
 }
-# the same for recordings: of two, as an encoder of sequences takes longer
-FEW: dict[str, tuple[Options, ...]] = {m: settings[:2] for m, settings in GRID.items()}
-FEW["amid"] = (weights(0.02, 0.1), weights(0.2, 0.5))
 # the paper's Tables 4 and 5 and supplementary Tables 2 and 3
 ABLATIONS: dict[str, tuple[str, Options]] = {
     "AMID": ("amid", {}),
@@ -107,23 +104,6 @@ def methods(
     return Part(table, data, target, auxiliary, {"diagnose": True, **options})
 
 
-def recorded(
-    name: str,
-    title: str,
-    data: Source,
-    target: tuple[str, ...],
-    auxiliary: tuple[str, ...],
-    grid: Mapping[str, tuple[Options, ...]],
-    **options: Any,
-) -> Part:
-    """All methods on recordings, odd people train."""
-    alone = {"alone": {"diagnose": True}}
-    rows = tuple(Row(m, Training(m, alone.get(m, {}), choose=grid.get(m, ()))) for m in GRID)
-    gains = tuple((m, "alone") for m in GRID if m not in ("alone", "teacher"))
-    table = Table(f"amid/recorded-{name}", title, "distill", "this project", (*SCORES, *FORECASTS), rows, gains=gains)
-    return Part(table, data, target, auxiliary, {"split": "odd-even", **ENCODER, **options})
-
-
 def around(name: str, title: str, rows: Sequence[Row]) -> Part:
     """Variants of AMID where the face is taught by the voice."""
     measures = (SCORES[0], SCORES[-1])
@@ -149,34 +129,8 @@ TASKS: tuple[tuple[str, str, Source, tuple[str, ...], tuple[str, ...], Options],
     ("utd-depth", "utd_mhad: depth, taught by motion", UTD, ("depth_motion",), ("skeleton", "inertial"), CHOSEN),
     ("utd-inertial", "utd_mhad: inertial, taught by vision", UTD, ("inertial",), ("skeleton", "depth_motion"), CHOSEN),
 )
-# on the held-out parts of UTD-MHAD, for the teacher
-ENCODER: Options = {
-    **{"sequence": "tcn", "sequence_layers": 3, "sequence_hidden": 32},
-    **{"frames": 32, "sensor_frames": 64, "dropout": 0.1},
-}
-FALLS = made("smartfallmm-13", without_steps)
-RECORDED = (
-    recorded(
-        *("utd", "UTD-MHAD recordings: inertial, taught by skeleton", npz("utd_mhad"), ("inertial",), ("skeleton",)),
-        **{"grid": FEW, "epochs": 30},
-    ),
-    recorded(
-        *("falls", "SmartFallMM recordings: watch, taught by skeleton", FALLS, ("watch",), ("skeleton",)),
-        **{"grid": FEW, "epochs": 30},
-    ),
-    recorded(
-        *("watch", "watch recordings: gyroscope, taught by accelerometer", made("watch", watch)),
-        *(("gyroscope",), ("accelerometer",)),
-        **{"grid": {}, "epochs": 12},
-    ),
-    recorded(
-        *("prmd", "UI-PRMD recordings: Kinect, taught by Vicon", sensors_of_prmd, ("kinect",), ("vicon",)),
-        **{"grid": {}, "epochs": 12},
-    ),
-)
 PARTS = (
     *(methods(*task) for task in TASKS),
-    *RECORDED,
     around("ablations", "Ablations", [Row(n, training(m, **options)) for n, (m, options) in ABLATIONS.items()]),
     around(
         *("sweeps", "Sweeps"),

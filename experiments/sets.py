@@ -56,6 +56,13 @@ def without_steps(data: Path, work: Path, path: Path) -> MotionArchive | None:
     return None if whole is None else edit.select(MotionArchive.open(whole), path, where="class != 'Stepping Up'")
 
 
+def one_repetition(data: Path, work: Path, path: Path) -> MotionArchive | None:
+    """UTD-MHAD of whose odd, training people the first repetition of each action alone is left."""
+    whole = npz("utd_mhad")(data, work)
+    kept = "repetition = 1 OR subject % 2 = 0"
+    return None if whole is None else edit.select(MotionArchive.open(whole), path, where=kept)
+
+
 def sensors_of_prmd(data: Path, work: Path) -> Path | None:
     """The folder of UI-PRMD's Kinect and Vicon, each by its name."""
     sensors = "kinect", "vicon"

@@ -33,6 +33,7 @@ QUICK = {
     "halp": "halp/kard-default",
     "codt": "codt/kard-florence-methods",
     "amid": "amid/ravdess-face",
+    "amid_recordings": "amid_recordings/utd",
     "graphs": "graphs/MUTAG",
 }
 
