@@ -37,7 +37,7 @@ from motet.evaluate.streamwise import together, with_concat
 from motet.methods import recipes
 from motet.methods.fitting import fit_to_layout
 from motet.methods.model import Model
-from motet.methods.start import SKELETONS
+from motet.methods.recipes.shipped import SKELETONS
 
 RULE = "odd-even"
 RAW, STATISTICS, SHIPPED, CMD = (

@@ -145,6 +145,8 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
         ("preprocess", began.preprocess, "default yaw; "),
         ("width", began.encoder.width, ""),
     ):
-        assert f"({default}{value} from the weights body)" in told.split(f"--{option} ")[1].split(" --")[0], option
-    assert told.count("from the weights body)") == 5
+        which = "body, hand from the weights hand)" if option == "preprocess" else "body and hand)"
+        said_of = told.split(f"--{option} ")[1].split(" --")[0]
+        assert f"({default}{value} from the weights {which}" in said_of, option
+    assert told.count("from the weights body") == 5
     assert "from the weights body" not in said("pretrain moco/small-gru", capsys, "--help-all")

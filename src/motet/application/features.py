@@ -98,7 +98,7 @@ class OfModel:
 def default(archive: MotionArchive) -> Source:
     """The shipped weights where they can read the recordings, statistics elsewhere."""
     from motet.engine.model import load
-    from motet.methods.start import SKELETONS
+    from motet.methods.recipes.shipped import SKELETONS
 
     for name in SKELETONS:
         try:

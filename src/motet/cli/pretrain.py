@@ -91,12 +91,21 @@ def pretrain(args: Sequence[str]) -> int:
 
 
 def _of_weights(recipe: Recipe) -> dict[str, str]:
-    """What the help says of options that have other values where a small recipe starts from the weights of a body."""
+    """What the help says of options that have other values where small recipes start from weights of skeletons."""
     if not recipe.recipe.endswith("/small") or recipe.encoder.encoder != "tcn":
         return {}
-    own, values = recipes.get("cmd/body"), recipe.flat()
-    found = fixed_by_start(own) | kept_by_start(own)
-    return {name: f"{value} from the weights body" for name, value in found.items() if value != values[name]}
+    from motet.methods.recipes.shipped import SKELETONS
+
+    told: dict[str, dict[str, list[str]]] = {}
+    for weights in SKELETONS:
+        own = recipes.get(f"cmd/{weights}")
+        for name, value in (fixed_by_start(own) | kept_by_start(own)).items():
+            if value != recipe.flat()[name]:
+                told.setdefault(name, {}).setdefault(str(value), []).append(weights)
+    return {
+        name: ", ".join(f"{value} from the weights {' and '.join(which)}" for value, which in found.items())
+        for name, found in told.items()
+    }
 
 
 def _usage(args: Sequence[str]) -> int:

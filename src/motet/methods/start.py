@@ -20,10 +20,9 @@ from motet.engine.tensors import digest_of_bytes
 from motet.methods.base import Streams
 from motet.methods.model import Model
 from motet.methods.recipe import Recipe, fixed_by_start, kept_by_start
+from motet.methods.recipes.shipped import SKELETONS
 from motet.methods.rocket import ROCKET
 
-SKELETONS = ("body", "hand")
-"""weights that read skeletons, the first that read the recordings"""
 USUAL = (*SKELETONS, "wrist")
 """weights that small recipes start from: the first that read the recordings"""
 FRESH = "none"

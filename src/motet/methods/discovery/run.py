@@ -49,7 +49,7 @@ from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_co
 from motet.methods.discovery.tasks import task_named
 from motet.methods.discovery.train import Discovering
 from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, refines, start
-from motet.methods.start import SKELETONS
+from motet.methods.recipes.shipped import SKELETONS
 
 __all__ = ["CONFIG", "KIND", "RESULT"]
 WEIGHTS = ("model.safetensors", "result.json", "names.json")

@@ -8,6 +8,8 @@ from motet.methods.cmd import CMD
 from motet.methods.recipe import Recipe
 from motet.methods.recipes.contrastive import small
 
+SKELETONS = ("body", "hand")
+"""weights that read skeletons"""
 BODY: dict[str, Any] = {
     "queue_size": 2048,
     "preprocess": "body",
