@@ -96,15 +96,15 @@ def _of_weights(recipe: Recipe) -> dict[str, str]:
         return {}
     from motet.methods.recipes.shipped import SKELETONS
 
-    told: dict[str, dict[str, list[str]]] = {}
+    values: dict[str, dict[str, list[str]]] = {}
     for weights in SKELETONS:
         own = recipes.get(f"cmd/{weights}")
         for name, value in (fixed_by_start(own) | kept_by_start(own)).items():
             if value != recipe.flat()[name]:
-                told.setdefault(name, {}).setdefault(str(value), []).append(weights)
+                values.setdefault(name, {}).setdefault(str(value), []).append(weights)
     return {
         name: ", ".join(f"{value} from the weights {' and '.join(which)}" for value, which in found.items())
-        for name, found in told.items()
+        for name, found in values.items()
     }
 
 
