@@ -14,7 +14,6 @@ from motet.use.signals import Array, Layout
 from motet.use.windows import Statistics
 
 Integers = npt.NDArray[np.int64]
-"""weights that come with the package."""
 _BLOCK = 256  # clips that are encoded together
 
 
