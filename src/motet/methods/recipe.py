@@ -35,7 +35,7 @@ class Recipe(Options):
     less; a multiple of the scatter's mean, the larger the milder. 0: no such map."""
     whiten_by: Literal["view", "actor", "both"] = "view"
     """whose differences count less: those of views of a training clip, of clips in which simulated actors do the same
-    action, or both. Actors are for encoders that read bodies or hands, as what starts from ``body`` or ``hand`` does."""
+    action, or both. Actors are for encoders that read bodies or hands, as all from ``body`` or ``hand`` do."""
     statistics: bool = False
     """let features hold statistics and spectrum of the clip next to what is learned, whitened with it; they take no
     part in the training. Small recipes do so for sensors. Needs whiten."""
