@@ -181,7 +181,7 @@ def test_a_hub_id(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(RunError, match=r"pip install '\.\[hub\]'"):
         motet.load("owner/name")
-    with pytest.raises(RunError, match=r"is not a run directory.*; the names that come with motet are body, hand, rocket"):
+    with pytest.raises(RunError, match=r"is not a run directory.*; the names that come with motet are body, hand"):
         motet.load("nowhere")
 
 
