@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +257,26 @@ def test_random_convolutions_follow_the_seed() -> None:
     assert torch.equal(one.weight, same.weight)
     assert not torch.equal(one.weight, other.weight)
     assert {d for d, _ in Rocket(CHAIN, kernels=500).dilations} == {1, 2, 3}
+
+
+def test_random_convolutions_keep_nothing_of_a_batch_but_its_place_in_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the outputs of each batch, of many times the size, lie beside those of the one before it."""
+    shares, kept = Rocket._shares, list[weakref.ref[Tensor]]()
+
+    def watched(self: Rocket, x: Tensor) -> Tensor:
+        assert not any(one() is not None for one in kept)
+        made = shares(self, x)
+        kept.append(weakref.ref(made))
+        return made
+
+    rocket, clips = Rocket(CHAIN, kernels=30, seed=0), torch.randn(150, 20, 1, 3, 3)
+    rocket.fit(clips)
+    alone = torch.cat([rocket(clip[None]) for clip in clips])
+    monkeypatch.setattr(Rocket, "_shares", watched)
+    torch.testing.assert_close(rocket(clips), alone)
+    assert len(kept) == 3
 
 
 @pytest.mark.parametrize("name", ["transformer", "rocket"])  # a "tcn" is exported by tests/use/test_export.py

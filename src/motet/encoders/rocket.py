@@ -114,8 +114,17 @@ class Rocket(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, kernels)."""
-        some = [x] if torch.compiler.is_compiling() else torch.split(x, _BATCH)
-        return torch.cat([(self._outputs(part) > self._threshold()).to(x.dtype).mean(dim=2) for part in some])
+        if torch.compiler.is_compiling():
+            return self._shares(x)
+        # made before the outputs of kernels, between which small results would keep freed memory from being used again
+        made = x.new_empty(len(x), self.feature_size)
+        for part, own in zip(torch.split(x, _BATCH), torch.split(made, _BATCH), strict=True):
+            own.copy_(self._shares(part))
+        return made
+
+    def _shares(self, x: Tensor) -> Tensor:
+        """(B, kernels) of the clips of one batch."""
+        return (self._outputs(x) > self._threshold()).to(x.dtype).mean(dim=2)
 
     def tokens(self, x: Tensor) -> Tensor:
         """(B, T, P, V, C) → (B, T, kernels): the share of the nine frames around each."""

@@ -72,8 +72,10 @@ def linear(
 
 
 def _convolved(table: FeatureTable, name: str, train: Tensor) -> Tensor:
-    """(N, ≤ 256) components of random convolutions of a sequence, with thresholds of training rows; of a vector as it
-    is."""
+    """(N, ≤ 256) components of random convolutions of a sequence; of a vector as it is.
+
+    ``train``: (N,) rows of which some set the thresholds, those that train in the first fold. No label takes part.
+    """
     modality = table.modalities[name]
     if modality.lengths is None:
         return block(table, name)
