@@ -175,3 +175,16 @@ def test_head_as_released() -> None:
     assert [type(m).__name__ for m in model.heads[0]] == ["Linear", "ReLU", "Linear"]  # type: ignore[union-attr, arg-type]
     plain = host(MoCo(**SMALL, mlp_head=False))
     assert [type(m).__name__ for m in plain.heads[0]] == ["Linear"]  # type: ignore[union-attr, arg-type]
+
+
+def test_a_head_with_norm_takes_a_single_clip_by_the_statistics_so_far() -> None:
+    model = host(MoCo(**SMALL, head_norm=True))
+    head, x = model.heads[0], torch.randn(6, 12, dtype=torch.float64)
+    norm = head[1]  # type: ignore[index]
+    assert (model.training, norm.momentum) == (True, 0.1)
+    before = head[0](x)  # type: ignore[index]
+    torch.testing.assert_close(norm(before), (before - before.mean(0)) / (before.var(0, correction=0) + 1e-5).sqrt())
+    so_far = 0.1 * before.mean(0), 0.9 + 0.1 * before.var(0)
+    torch.testing.assert_close(norm(before[:1]), (before[:1] - so_far[0]) / (so_far[1] + 1e-5).sqrt())
+    one = model(clips(1)[:1], clips(2)[:1], 0)
+    assert all(bool(torch.isfinite(loss)) for loss in one.values())

@@ -115,6 +115,12 @@ def test_tuning_written_out() -> None:
     assert not nearest_key(z1.requires_grad_(), ring).requires_grad
 
 
+def test_tuning_needs_negatives(small_archive: MotionArchive, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size is 1; negatives are the other clips of a batch"):
+        pretrain("stars/small", small_archive, tmp_path / "run", **TINY | {"batch_size": 1})
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("recipe", ["latent", "latent-cmd", "latent-halp", "stars"])
 def test_trains_resumes_and_starts(small_archive: MotionArchive, tmp_path: Path, recipe: str) -> None:
     more: dict[str, Any] = {} if recipe == "latent" else {"dim": 8, "head_width": 8, "queue_size": 16}

@@ -208,6 +208,18 @@ def need_two(streams: Sequence[str], method: str) -> None:
         raise ConfigError(f"{method} lets streams teach each other and needs two or more; for one stream use moco")
 
 
+class HeadNorm(nn.BatchNorm1d):
+    """Batch norm; one row alone, such as the only clip of a step that has a sensor, by the statistics so far."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, F) → the same shape."""
+        if len(input) > 1:
+            return super().forward(input)
+        return nn.functional.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 class Head(nn.Sequential):
     """Projection to the embedding: Linear, ReLU, Linear (MoCo-v2) or one Linear; the last is Xavier-initialised.
 
@@ -224,7 +236,7 @@ class Head(nn.Sequential):
         nn.init.xavier_uniform_(last.weight)
         hidden: list[nn.Module] = [nn.Linear(features, width)] if options.mlp_head else []
         if hidden and options.head_norm:
-            hidden.append(nn.BatchNorm1d(width))
+            hidden.append(HeadNorm(width))
         super().__init__(*hidden, *([nn.ReLU()] if hidden else []), last)
 
 

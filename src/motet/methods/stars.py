@@ -49,6 +49,10 @@ class STARS(Method):
             raise ConfigError("negatives are the clips of a batch, which one process must hold; leave --devices out")
         return STARSStreams(self, streams, layouts)
 
+    def check_sizes(self, clips: int, batch_size: int) -> None:
+        if batch_size < 2:
+            raise ConfigError(f"batch_size is {batch_size}; negatives are the other clips of a batch, of two or more")
+
     def fitted(self, clips: int, batch_size: int) -> dict[str, int]:
         return {"queue_size": min(self.queue_size, max(batch_size, clips // 2))}
 
