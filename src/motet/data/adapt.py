@@ -21,6 +21,8 @@ from motet.data.skeletons import Skeleton
 Float = npt.NDArray[np.floating[Any]]
 ANYTHING = "; rocket in its place reads recordings of any kind"
 """how the refusal of recordings by weights ends"""
+READERS = {"body": "body reads bodies in 3D", "hand": "hand reads hands in 3D", "sensor": "wrist reads sensors"}
+"""which weights of the package read recordings of a kind"""
 
 
 class Layout(Protocol):
@@ -42,21 +44,30 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
     Raises:
         ConfigError: says what is lacking.
     """
-    if len(archive.channels) != layout.channels or (archive.skeleton.kind == "sensor") != (
-        layout.skeleton.kind == "sensor"
-    ):
-        other = {"sensor": "; wrist reads sensors", "body": "; body reads bodies in 3D"}.get(archive.skeleton.kind, "")
-        if layout.skeleton.kind == "sensor":
-            other = "".join(f"; for its sensor name {pasted(s.path)}" for s in archive.sensors.values()) + other
-        raise ConfigError(
-            f"{archive.path} holds {archive.skeleton.name} with {counted(len(archive.channels), 'coordinate')} "
-            f"({', '.join(archive.channels)}), the model reads {layout.skeleton.name} with {layout.channels}"
-            + (other if archive.skeleton.kind != layout.skeleton.kind else "")
-            + ANYTHING
-        )
-    if not same_layout(archive.skeleton, layout.skeleton):
-        zeros = np.zeros((1, 1, len(archive.skeleton), layout.channels), np.float32)
-        into(layout.skeleton, archive.skeleton, readings(archive, layout.skeleton), archive.fps)(zeros)
+    theirs, ours = archive.skeleton, layout.skeleton
+    if len(archive.channels) != layout.channels or (theirs.kind == "sensor") != (ours.kind == "sensor"):
+        raise _refused(archive, layout)
+    if same_layout(theirs, ours):
+        return
+    zeros = np.zeros((1, 1, len(theirs), layout.channels), np.float32)
+    try:
+        into(ours, theirs, readings(archive, ours), archive.fps)(zeros)
+    except ConfigError as error:
+        if theirs.kind == ours.kind:
+            raise
+        raise _refused(archive, layout) from error
+
+
+def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
+    """What is said of recordings of another kind than a layout, with the weights that read them."""
+    theirs, ours = archive.skeleton, layout.skeleton
+    other = "" if theirs.kind == ours.kind else f"; {READERS[theirs.kind]}"
+    if ours.kind == "sensor":
+        other = "".join(f"; for its sensor name {pasted(s.path)}" for s in archive.sensors.values()) + other
+    return ConfigError(
+        f"{archive.path} holds {theirs.name} with {counted(len(archive.channels), 'coordinate')} "
+        f"({', '.join(archive.channels)}), the model reads {ours.name} with {layout.channels}{other}{ANYTHING}"
+    )
 
 
 def into(target: Skeleton, source: Skeleton, units: str, fps: float | None) -> Callable[[Float], Float]:
