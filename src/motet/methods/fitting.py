@@ -39,8 +39,13 @@ def cross_view(archive: MotionArchive, parts: Split) -> bool:
 
 
 def sensor_form(recipe: Recipe) -> dict[str, Any]:
-    """Options of inertial recordings in a recipe of bodies: what they have no heading for, and what small ones like."""
-    form: dict[str, Any] = {"preprocess": "none"} | ({"statistics": True} if recipe.whiten else {})
+    """Options of inertial recordings in a recipe of bodies: what they have no heading for, and what small ones like.
+
+    Causal encoders are for streams, which have no whole clips to take statistics of.
+    """
+    form: dict[str, Any] = {"preprocess": "none"}
+    if recipe.whiten and not recipe.encoder.causal:
+        form["statistics"] = True
     if is_small(recipe) and recipe.encoder.encoder != "gru":
         form |= {"frames": SENSOR_FRAMES, "encode_frames": None}
     return form
