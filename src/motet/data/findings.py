@@ -10,12 +10,11 @@ import numpy as np
 from motet.core.errors import ConfigError
 from motet.core.options import near_names
 from motet.core.text import pasted
-from motet.data import doctor, inspection
+from motet.data import doctor, inspection, layouts
 from motet.data.archive import MotionArchive
 from motet.data.doctor import Finding
 from motet.data.inspection.faults import Fault
 from motet.data.inspection.frames import CUT_OUT, masks
-from motet.data.layouts.vocabulary import center_of
 from motet.data.skeletons import Skeleton
 
 OF_CLIPS = tuple(dict.fromkeys((*inspection.OF_CLIPS, *doctor.OF_CLIPS)))
@@ -104,30 +103,5 @@ def reduced(archive: MotionArchive, names: Sequence[str]) -> tuple[Skeleton, tup
     if len(axes) < len(channels) == 3 and skeleton.kind != "sensor":
         now = dict(zip((channels[c] for c in axes), "xy", strict=False))
         up = None if skeleton.up is None else skeleton.up[0] + now.get(skeleton.up[1], "y")
-        return replace(_joints(skeleton, joints), up=up), tuple(now.values()), joints, axes
-    return _joints(skeleton, joints), tuple(channels[c] for c in axes), joints, axes
-
-
-def _joints(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
-    if len(kept) == len(skeleton):
-        return skeleton
-    now = {old: new for new, old in enumerate(kept)}
-
-    def above(joint: int) -> int:
-        parent = skeleton.parents[joint]
-        while parent not in (-1, joint) and parent not in now:
-            joint, parent = parent, skeleton.parents[parent]
-        return now.get(parent, -1)
-
-    canonical, parents = [skeleton.canonical[j] for j in kept], [above(j) for j in kept]
-    parts = {name: tuple(now[j] for j in part if j in now) for name, part in skeleton.parts.items()}
-    return replace(
-        skeleton,
-        name=f"{skeleton.name}-{len(kept)}",
-        joints=tuple(skeleton.joints[j] for j in kept),
-        parents=tuple(parents),
-        parts={name: part for name, part in parts.items() if part},
-        mirror=tuple((now[a], now[b]) for a, b in skeleton.mirror if a in now and b in now),
-        center=now.get(skeleton.center, center_of(canonical, parents)),
-        canonical=tuple(canonical),
-    )
+        return replace(layouts.kept(skeleton, joints), up=up), tuple(now.values()), joints, axes
+    return layouts.kept(skeleton, joints), tuple(channels[c] for c in axes), joints, axes

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
+from motet.data.convert import convert
 from motet.data.formats import _compact, import_dataset, npz
 from motet.data.formats._names import subject_numbers
 
@@ -61,6 +62,25 @@ def load(folder: Path, arrays: dict[str, Any], **options: Any) -> MotionArchive:
     path = folder / "set.npz"
     np.savez(path, **arrays)
     return import_dataset("npz", path, folder / "archive", progress=False, workers=1, overwrite=True, **options)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_joints_keep_the_order_of_the_file(tmp_path: Path, lower: bool) -> None:
+    hand = layouts.get("hand-21")
+    order = np.random.default_rng(0).permutation(len(hand))
+    names = [hand.joints[j].lower() if lower else hand.joints[j] for j in order]
+    frames = np.arange(5 * 21 * 3, dtype=np.float32).reshape(5, 21, 3)
+    archive = load(tmp_path, {"pos": frames[:, order], "offset": np.array([0, 5]), "joint_names": np.array(names)})
+    assert (archive.skeleton.kind, archive.skeleton.up) == ("hand", "-y")
+    np.testing.assert_array_equal(convert(archive.clip(0), archive.skeleton, hand)[:, 0], frames)
+    tip = archive.skeleton.index("thumb_4")
+    assert archive.skeleton.canonical[archive.skeleton.parents[tip]] == "thumb_3"
+
+
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+def test_the_kind_counts_without_parents(tmp_path: Path) -> None:
+    arrays = {"pos": np.ones((5, 2, 3)), "offset": np.array([0, 5]), "joint_names": np.array(["a", "b"])}
+    assert load(tmp_path, {**arrays, "kind": np.array("hand")}).skeleton.kind == "hand"
 
 
 def test_clips_and_columns(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from motet.cli import main
-from motet.core.errors import MotetNote
+from motet.core.errors import DataError, MotetNote
+from motet.data import layouts
 from motet.data.archive import MotionArchive
+from motet.data.convert import convert
 from motet.data.formats import import_dataset
 
 
@@ -87,3 +89,69 @@ def test_names_say_whether_columns_are_readings(
     what = {"sensor": "readings of a sensor", "body": "joints of a body"}[kind]
     said = f"columns: {', '.join(names)} (x, y, z) are {what} (--kind {other} if they are not); not read: temp"
     assert capsys.readouterr().out.splitlines()[-1] == said
+
+
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+MEDIAPIPE = ["wrist", "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip"] + [
+    f"{finger}_{joint}"
+    for finger in ("index_finger", "middle_finger", "ring_finger", "pinky")
+    for joint in ("mcp", "pip", "dip", "tip")
+]
+REALSENSE = ["wrist", "palm"] + [
+    f"{finger.capitalize()}{joint}" for finger in FINGERS for joint in ("Base", "First", "Second", "Tip")
+]
+NUMBERS = ["Wrist", *(f"{finger}{n}" for finger in ("thumb", "index", "middle", "ring", "little") for n in "1234")]
+OPENXR = [
+    *("palm", "wrist", "thumb_metacarpal", "thumb_proximal", "thumb_distal", "thumb_tip"),
+    *(
+        f"{finger}_{joint}"
+        for finger in ("index", "middle", "ring", "little")
+        for joint in ("metacarpal", "proximal", "intermediate", "distal", "tip")
+    ),
+]
+
+
+def hand_table(joints: list[str], *sides: str) -> str:
+    columns = [f"{side}{joint}_{axis}" for side in sides or ("",) for joint in joints for axis in "xyz"]
+    return rows("frame," + ",".join(columns), ["0", "1"], len(columns))
+
+
+@pytest.mark.parametrize(
+    ("joints", "layout"),
+    [(MEDIAPIPE, "hand-21"), ([n.upper() for n in MEDIAPIPE], "hand-21"), (NUMBERS, "hand-21"), (REALSENSE, "hand-22")],
+)
+def test_a_hand_is_known_by_any_usual_names(tmp_path: Path, joints: list[str], layout: str) -> None:
+    turned = joints[::-1]  # the order of the columns does not matter
+    archive = load(tmp_path, hand_table(turned), confidence="{joint}_x")
+    assert (archive.skeleton.name, archive.skeleton.kind) == (layout, "hand")
+    np.testing.assert_array_equal(archive.clip(0)[0, 0, ::-1], np.arange(1, 3 * len(joints) + 1).reshape(-1, 3))
+    assert archive.confidence is not None
+    assert archive.confidence[0, 0, -1] == 1, "named as in the table"
+
+
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+def test_other_hands_are_hands_that_weights_can_read(tmp_path: Path) -> None:
+    archive = load(tmp_path, hand_table(OPENXR))
+    assert archive.skeleton.kind == "hand"
+    known = layouts.get("hand-22")
+    frames = convert(archive.clip(0), archive.skeleton, known)
+    for joint, name in (("IndexFirst", "index_intermediate"), ("ThumbSecond", "thumb_distal"), ("Palm", "palm")):
+        own = OPENXR.index(name)
+        assert abs(frames[0, 0, known.index(joint), 1]) == 3 * own + 2
+
+
+def test_two_hands_in_a_row(tmp_path: Path) -> None:
+    text = hand_table(MEDIAPIPE, "left_", "right_")
+    with pytest.warns(MotetNote, match="two hands, which --joints '{person}_{joint}_{axis}' reads as two people"):
+        load(tmp_path, text)
+    archive = load(tmp_path, text, joints="{person}_{joint}_{axis}")
+    assert (archive.skeleton.name, archive.persons) == ("hand-21", 2)
+
+
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+def test_rows_of_one_frame_name_the_column_that_tells_them_apart(tmp_path: Path) -> None:
+    text = "frame,hand,hip_x,hip_y,knee_x,knee_y\n0,Left,1,2,3,4\n0,Right,5,6,7,8\n1,Left,1,2,3,4\n"
+    with pytest.raises(DataError, match="second row with the same frame; tell people with --person hand or clips wit"):
+        load(tmp_path, text)
+    with pytest.raises(DataError, match="tell people with --person or clips with --clip apart"):
+        load(tmp_path, text.replace("Right", "Left"))

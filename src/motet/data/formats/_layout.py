@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from functools import cache
 
 from motet.core.errors import DataError, MotetNote
 from motet.core.text import counted
@@ -63,7 +64,11 @@ def of_names(
         if set(joints) in (set(known.joints), set(known.canonical)):
             return known
     made = layouts.build(
-        f"{prefix}-{len(joints)}", joints, [-1] * len(joints) if parents is None else parents, up=up or "+y"
+        f"{prefix}-{len(joints)}",
+        joints,
+        [-1] * len(joints) if parents is None else parents,
+        up=up or "+y",
+        kind="hand" if layouts.is_hand(layouts.canonical_names(joints)) else "body",
     )
     if parents is None:
         warnings.warn(
@@ -77,6 +82,8 @@ def of_names(
 
 def nearest(joints: Sequence[str]) -> str:
     """What parts the joints from the layout that is nearest to them; empty where none is near."""
+    if _two_hands(joints):
+        return "they are two hands, which --joints '{person}_{joint}_{axis}' reads as two people; "
     given, found = set(joints), []
     for name in layouts.names():
         skeleton = layouts.get(name)
@@ -91,17 +98,44 @@ def nearest(joints: Sequence[str]) -> str:
     return f"compared with {name} the table {' and '.join(words)}; "
 
 
+def _two_hands(joints: Sequence[str]) -> bool:
+    """Whether joints are those of a left and of a right hand, by their names."""
+    sides: dict[str, list[str]] = {}
+    for side, rest in map(layouts.split_side, joints):
+        sides.setdefault(side, []).append(rest)
+    return len(sides) == 2 and all(side and hand_names(names) for side, names in sides.items())
+
+
 NUMBERED = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
 
 
-def by_number(found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Landmarks that are called by their numbers (``x0 … z32``, ``landmark_0_x``) by the names they stand for."""
-    numbers = [re.search(r"(\d{1,3})$", joint) for joint in found]
+def known_names(joints: Sequence[str]) -> dict[str, str]:
+    """What the joints of a table are called in a built-in layout, where it has exactly these.
+
+    Landmarks may be called by their numbers (``x0 … z32``, ``landmark_0_x``), and those of a hand as in
+    :func:`hand_names`.
+    """
+    numbers = [re.search(r"(\d{1,3})$", joint) for joint in joints]
     places = [int(n[1]) for n in numbers if n]
-    if len(places) < len(found) or len(found) not in NUMBERED:
-        return found
-    first = min(places)
-    if first > 1 or sorted(places) != list(range(first, first + len(found))):
-        return found
-    names = layouts.get(NUMBERED[len(found)]).joints
-    return {names[place - first]: columns for place, columns in zip(places, found.values(), strict=True)}
+    first = min(places, default=0)
+    if len(joints) not in NUMBERED or first > 1 or sorted(places) != list(range(first, first + len(joints))):
+        return hand_names(joints)
+    names = layouts.get(NUMBERED[len(joints)]).joints
+    return {joint: names[place - first] for joint, place in zip(joints, places, strict=True)}
+
+
+def hand_names(joints: Sequence[str]) -> dict[str, str]:
+    """Canonical names of joints that are those of a built-in hand in any usual spelling.
+
+    >>> hand_names(["Wrist", "thumb_cmc"])  # not all of them
+    {}
+    """
+    canonical = layouts.canonical_names(joints)
+    return dict(zip(joints, canonical, strict=True)) if frozenset(canonical) in _hands() else {}
+
+
+@cache
+def _hands() -> frozenset[frozenset[str]]:
+    """Canonical names of each built-in layout of a hand."""
+    known = map(layouts.get, layouts.names())
+    return frozenset(frozenset(skeleton.canonical) for skeleton in known if skeleton.kind == "hand")

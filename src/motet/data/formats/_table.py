@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Literal
 
@@ -49,8 +49,9 @@ class Options:
             no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …). Where
             a row has several persons, ``{person}`` stands for them, e.g. ``{person}_{joint}_{axis}``.
         confidence: the same for confidences, e.g. ``{joint}_score``; none by default.
-        kind: what the columns of coordinates are: positions of joints of a ``body`` or readings of a ``sensor``;
-            ``auto`` takes them for readings where the names of all nodes say so (acc, gyr, mag, …; ax, gy, mz).
+        kind: what the columns of coordinates are: positions of joints (``body``, also of a hand) or readings of a
+            ``sensor``; ``auto`` takes them for readings where the names of all nodes say so (acc, gyr, mag, …; ax,
+            gy, mz).
         skeleton: built-in layout or TOML file; by default the built-in one with exactly the joints of the table, else
             its joints as points without bones.
         clip: column that tells the clips of a file apart; without it a file is one clip.
@@ -120,13 +121,21 @@ _USUAL = {meaning: re.compile(f"(?i){meaning}") for meaning in _META} | {
 class Coordinates:
     """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has.
 
-    Where a row has several ``people``, the joints of one follow those of another.
+    Where a row has several ``people``, the joints of one follow those of another. ``given`` is what the table calls
+    joints that have another name in a built-in layout.
     """
 
     skeleton: Skeleton
     axes: tuple[str, ...]
     columns: tuple[tuple[str, ...], ...]
     people: tuple[str, ...] = ("",)
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> Sequence[tuple[str, ...]]:
+        """What each joint may be called in the table."""
+        called = _named_joints(self.skeleton)
+        return [(*pair, *(self.given[n] for n in pair if n in self.given)) for pair in called]
 
     @property
     def held(self) -> str:
@@ -153,16 +162,22 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
         raise DataError(
             f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
         )
-    found = _layout.by_number(found)
+    found, given = _renamed(found)
     if options.kind != "body" and set(found) <= set(_SHORT) and all(len(axes) == 3 for axes in found.values()):
         found = {_SHORT[joint]: columns for joint, columns in found.items()}
     skeleton = _layout_of(sheet, found, options)
-    of_all = [found, *(_layout.by_number(_matched(named, options.joints.replace("{person}", p))) for p in people[1:])]
+    of_all = [found, *(_renamed(_matched(named, options.joints.replace("{person}", p)))[0] for p in people[1:])]
     axes = tuple(a for a in AXES if any(a in (_of_joint(found, *j) or {}) for j in _named_joints(skeleton)))
     columns: list[tuple[str, ...]] = []
     for person, own in zip(people, of_all, strict=True):
         columns += _columns_of(sheet, own, skeleton, axes, f" of person {person}" * (len(people) > 1))
-    return Coordinates(skeleton, axes, tuple(columns), people)
+    return Coordinates(skeleton, axes, tuple(columns), people, given)
+
+
+def _renamed(found: dict[str, dict[str, str]]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Columns by the joint's name in a built-in layout where it is known by another, and the table's name of each."""
+    names = _layout.known_names(list(found))
+    return {names.get(j, j): columns for j, columns in found.items()}, {new: old for old, new in names.items()}
 
 
 def _named_joints(skeleton: Skeleton) -> Sequence[tuple[str, str]]:
@@ -314,7 +329,7 @@ def used_columns(coordinates: Coordinates, declared: Mapping[str, str], options:
     """Columns that are read, but for those of label tracks."""
     used = {*declared.values(), *options.columns, *(c for joint in coordinates.columns for c in joint)}
     if options.confidence:
-        names = [name for pair in _named_joints(coordinates.skeleton) for name in pair]
+        names = [name for known in coordinates.names for name in known]
         used |= {filled(options.confidence, person, name) for person in coordinates.people for name in names}
     return used
 

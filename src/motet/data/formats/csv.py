@@ -43,6 +43,7 @@ from motet.data.inertial import kind_of
 from motet.data.skeletons import Skeleton
 
 _APART = {"person": "people", "clip": "clips"}
+_FEW = 4  # people in a frame
 
 
 def _sheet(path: Path, options: Options) -> Sheet:
@@ -247,6 +248,8 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     person = sheet.texts(declared["person"]) if "person" in declared else [""] * len(values)
     times = _times(sheet, declared, options)
     along: Mapping[str, bool] = unit.detail["tracks"]
+    used = used_columns(coordinates, declared, options)
+    free = [name for name in sheet.header if name not in used]
     columns = _clip_columns(sheet, {m: c for m, c in declared.items() if c not in along}, options, unit)
     stem = stem_of(unit.name)
     clips = []
@@ -255,7 +258,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         timing = _timing(sheet, rows, declared, times)
         once = coordinates.skeleton.kind != "sensor" or "frame" in declared
         place = _places(
-            sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared if once else {}
+            sheet, rows, timing, [slots[person[r]] for r in rows.tolist()], len(slots), declared if once else {}, free
         )
         together = len(coordinates.people) * len(slots)
         frames = np.zeros((timing.count, together, *values.shape[2:]), dtype=np.float32)
@@ -290,9 +293,8 @@ def _confidences(sheet: Sheet, coordinates: Coordinates, options: Options) -> np
         needed = "{joint} and {person}" if several else "{joint}"
         raise ConfigError(f"option confidence is {options.confidence!r}; it must hold {needed} once")
     columns = []
-    skeleton = coordinates.skeleton
     for person in coordinates.people:
-        for names in zip(skeleton.joints, skeleton.canonical, strict=True):
+        for names in coordinates.names:
             named = [filled(options.confidence, person, name) for name in names]
             column = next((n for n in named if n in sheet.header), None)
             if column is None:
@@ -343,6 +345,7 @@ def _places(
     slots: Sequence[int],
     persons: int,
     declared: Mapping[str, str],
+    free: Sequence[str],
 ) -> npt.NDArray[np.int64]:
     """Where each row of a clip goes among frames × persons; with columns declared one row each."""
     place = timing.place * persons + np.array(slots)
@@ -351,10 +354,21 @@ def _places(
         twice = np.setdiff1d(np.arange(len(place)), first)[0]
         known = " and ".join(declared[m] for m in ("frame", "time", "person") if m in declared)
         line = sheet.lines[int(rows[twice])]
-        remedies = [f"{what} with --{m}" for m, what in _APART.items() if m not in declared]
+        telling = _telling(sheet, rows, place, free)
+        remedies = [f"{what} with --{m}{telling}" for m, what in _APART.items() if m not in declared]
         remedy = f"tell {' or '.join(remedies)} apart, or remove it" if remedies else "remove it"
         raise DataError(f"{sheet.path}, line {line}: a second row with the same {known}; {remedy}")
     return np.asarray(place, dtype=np.int64)
+
+
+def _telling(sheet: Sheet, rows: npt.NDArray[np.int64], place: npt.NDArray[np.int64], free: Sequence[str]) -> str:
+    """The one of these columns that has few values and tells rows of a place apart, as the value of an option."""
+    for name in free:
+        texts = sheet.texts(name)
+        values = [texts[row] for row in rows.tolist()]
+        if len(set(values)) <= _FEW and len(set(zip(place.tolist(), values, strict=True))) == len(values):
+            return f" {pasted(name)}"
+    return ""
 
 
 def _clip_columns(sheet: Sheet, declared: Mapping[str, str], options: Options, unit: Unit) -> Any:

@@ -108,7 +108,11 @@ def skeleton_of(found: Compact, options: Options) -> Skeleton:
         _check_parents(found, skeleton, parents)
     if skeleton is None:
         if parents is None:
-            skeleton = _layout.of_names(joints, found.path, prefix=found.stem, remedy="an array 'parents' or a")
+            known = _layout.hand_names(joints)
+            names = [known.get(joint, joint) for joint in joints]
+            skeleton = _layout.of_names(names, found.path, prefix=found.stem, remedy="an array 'parents' or a")
+            skeleton = layouts.kept(skeleton, [skeleton.index(name) for name in names])  # in the file's order
+            skeleton = dataclasses.replace(skeleton, kind=found.text("kind") or skeleton.kind)
         elif parents.shape != (count,) or parents.dtype.kind not in "iu":
             raise found.fail(f"no built-in layout has these joint names, and 'parents' is not ({count},) integers")
         else:

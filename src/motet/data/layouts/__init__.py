@@ -29,6 +29,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -39,6 +40,7 @@ from motet.core.errors import ConfigError
 from motet.data.layouts.vocabulary import (
     canonical_names,
     center_of,
+    is_hand,
     mirror_of,
     part_of,
     parts_of,
@@ -47,7 +49,7 @@ from motet.data.layouts.vocabulary import (
 )
 from motet.data.skeletons import Skeleton
 
-__all__ = ["build", "canonical_names", "get", "load", "match", "names", "part_of", "split_side"]
+__all__ = ["build", "canonical_names", "get", "is_hand", "kept", "load", "match", "names", "part_of", "split_side"]
 
 T = TypeVar("T")
 _KEYS = {"name", "joints", "up", "right_handed", "kind", "center", "mirror", "parts"}
@@ -173,6 +175,32 @@ def build(
         up=up,
         right_handed=right_handed,
         kind=kind,
+        canonical=tuple(canonical),
+    )
+
+
+def kept(skeleton: Skeleton, joints: Sequence[int]) -> Skeleton:
+    """A layout with some of its joints, or all, in this order; bones lead to the nearest joint above that stays."""
+    if list(joints) == list(range(len(skeleton))):
+        return skeleton
+    now = {old: new for new, old in enumerate(joints)}
+
+    def above(joint: int) -> int:
+        parent = skeleton.parents[joint]
+        while parent not in (-1, joint) and parent not in now:
+            joint, parent = parent, skeleton.parents[parent]
+        return now.get(parent, -1)
+
+    canonical, parents = [skeleton.canonical[j] for j in joints], [above(j) for j in joints]
+    parts = {name: tuple(now[j] for j in part if j in now) for name, part in skeleton.parts.items()}
+    return replace(
+        skeleton,
+        name=f"{skeleton.name}-{len(joints)}",
+        joints=tuple(skeleton.joints[j] for j in joints),
+        parents=tuple(parents),
+        parts={name: part for name, part in parts.items() if part},
+        mirror=tuple((now[a], now[b]) for a, b in skeleton.mirror if a in now and b in now),
+        center=now.get(skeleton.center, center_of(canonical, parents)),
         canonical=tuple(canonical),
     )
 

@@ -67,9 +67,20 @@ _LEG_BONES: Mapping[str, str] = {
     **dict.fromkeys(("leg", "lowerleg", "lowleg", "calf", "shin"), "knee"),
     **dict.fromkeys(("foot",), "ankle"),
 }
+# Points of a finger from its root: as MediaPipe names them (of the thumb CMC, MCP and IP), the RealSense, and OpenXR,
+# where a bone stands for the joint it starts at.
+_ON_FINGER: Mapping[str, int] = {
+    **{"base": 1, "first": 2, "second": 3, "tip": 4, "1": 1, "2": 2, "3": 3, "4": 4},
+    **{"mcp": 1, "pip": 2, "dip": 3, "proximal": 1, "intermediate": 2, "distal": 3},
+}
+_ON_THUMB: Mapping[str, int] = {
+    **_ON_FINGER,
+    **{"cmc": 1, "mcp": 2, "ip": 3, "metacarpal": 1, "proximal": 2, "distal": 3},
+}
 _MARKS_ARM = ("arm", "upperarm", "uparm", "forearm", "lowerarm", "lowarm")
 _MARKS_LEG = ("upleg", "upperleg", "thigh", "leg", "lowerleg", "lowleg", "calf", "shin")
 _FACE = re.compile(r"((left|right)_)?face_\d{1,2}")  # by their numbers in 300-W
+_ON_HAND = re.compile(rf"({'|'.join(FINGERS)}|little)(?:finger)?(?:phalanx)?([a-z]+|[1-4])")
 _HAND = re.compile(rf"hand_root|({'|'.join(FINGERS)})_[1-4]")
 _UNDERSCORED = {"eyeinner": "eye_inner", "eyeouter": "eye_outer"}
 
@@ -134,11 +145,27 @@ def _guess(joint: str, side: str, rest: str, bones: Mapping[str, str]) -> str:
         return joint
     if not side:
         found = _CENTRAL.get(rest)
-        return joint if found is None else found or rest
+        return (_finger(rest) or joint) if found is None else found or rest
     if rest in bones:
         return f"{side}_{bones[rest]}"
     sided = _SIDED.get(rest)
     return joint if sided is None else f"{side}_{sided or _UNDERSCORED.get(rest, rest)}"
+
+
+def _finger(rest: str) -> str | None:
+    """``index_2`` of ``indexfingerpip``, ``index2`` …; None of what is no point of a finger."""
+    match = _ON_HAND.fullmatch(rest)
+    if match is None:
+        return None
+    finger = "pinky" if match[1] == "little" else match[1]
+    place = (_ON_THUMB if finger == "thumb" else _ON_FINGER).get(match[2])
+    return f"{finger}_{place}" if place else None
+
+
+def is_hand(canonical: Sequence[str]) -> bool:
+    """Whether these are the joints of one hand: several fingers, and nothing that is of a body."""
+    fingers = set(parts_of(canonical)) - {"palm"}
+    return len(fingers) > 1 and fingers <= set(FINGERS)
 
 
 def part_of(canonical: str) -> str | None:
