@@ -8,6 +8,7 @@ import torch
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.data.edit import select
 from motet.data.simulate import simulate
 from motet.methods import recipes
 from motet.methods.model import Model
@@ -83,7 +84,11 @@ def test_hands_are_whitened_by_hands(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     scatter = Scatter.of_labels(model.encode(store, store.ids)["joint"], store.labels)
     torch.testing.assert_close(kept.matrix, Whitening.of(scatter, model.recipe.whiten).matrix)
     with pytest.raises(ConfigError, match="preprocess is 'yaw', not 'hand'; choose 'view'"):
-        check_actors("actor", "yaw", hands.skeleton)
+        check_actors("actor", "yaw", hands.skeleton, 3)
+    flat = select(hands, tmp_path / "flat", without=("z",))
+    with pytest.raises(ConfigError, match="the clips have 2 coordinates, not 3; choose 'view'"):
+        pretrain("cmd/hand", flat, tmp_path / "no", progress=False, class_views=0.0, split="all")
+    assert not (tmp_path / "no").exists()
 
 
 def test_features_that_no_view_changes_stay_finite() -> None:

@@ -107,7 +107,7 @@ class Pretraining(Learner):
         self.who = people(archive, self.store.ids, sets) if start is not None and recipe.neighbour_views else None
         self.others = self._others()
         if recipe.whiten:
-            check_actors(recipe.whiten_by, recipe.preprocess, archive.skeleton)
+            check_actors(recipe.whiten_by, recipe.preprocess, archive.skeleton, channels)
         steps = sum(self._shares()) // recipe.batch_size
         self.stages = [Stage("pretrain", recipe.epochs, steps, rows=recipe.batch_size)]
         recipe.method.check_schedule(steps, recipe.epochs, recipe.batch_size)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.core.errors import ConfigError
+from motet.core.text import counted
 from motet.data import layouts
 from motet.data.convert import recipe
 from motet.data.loader import ClipStore, augmented_views
@@ -155,11 +156,12 @@ def _of_actors(model: Model) -> dict[str, Scatter]:
     return {s: Scatter.of_labels(f.cpu(), labels) for s, f in features.items()}
 
 
-def check_actors(by: str, preprocess: str, skeleton: Skeleton) -> None:
+def check_actors(by: str, preprocess: str, skeleton: Skeleton, channels: int) -> None:
     """Refuse a whitening by actors of encoders that cannot read simulated clips.
 
     Raises:
-        ConfigError: clips that are not made bodies of one size and heading, or joints that no actor has.
+        ConfigError: clips that are not made bodies of one size and heading or hands of one size, joints that no actor
+            has, or coordinates that are not x, y and z.
     """
     from motet.data.simulate.generate import LAYOUTS
 
@@ -167,6 +169,12 @@ def check_actors(by: str, preprocess: str, skeleton: Skeleton) -> None:
         return
     wanted = "hand" if skeleton.kind == "hand" else "body"
     lacking = [j for j in skeleton.canonical if recipe(j, layouts.get(LAYOUTS[wanted])) is None]
-    if preprocess != wanted or lacking:
-        why = f"the actors have no {lacking[0]}" if lacking else f"preprocess is {preprocess!r}, not {wanted!r}"
-        raise ConfigError(f"whiten_by {by!r} needs encoders that read simulated actors, but {why}; choose 'view'")
+    if lacking:
+        why = f"the actors have no {lacking[0]}"
+    elif preprocess != wanted:
+        why = f"preprocess is {preprocess!r}, not {wanted!r}"
+    elif channels != 3:
+        why = f"the clips have {counted(channels, 'coordinate')}, not 3"
+    else:
+        return
+    raise ConfigError(f"whiten_by {by!r} needs encoders that read simulated actors, but {why}; choose 'view'")
