@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motet.core.errors import ConfigError
+from motet.cli import main
+from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, augmented_views
 from motet.data.simulate import simulate
@@ -22,6 +24,7 @@ from motet.methods.learner import Pretraining
 from motet.methods.positives import Classes, Neighbours, neighbours, people
 from motet.methods.pretrain import pretrain, resolve
 from motet.methods.start import Start
+from motet.use.weights import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -210,20 +213,49 @@ def test_without_people_or_with_classes(actors: MotionArchive) -> None:
 
 
 def test_neighbours_are_told_when_a_training_begins(
-    actors: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    actors: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"start": "body", "streams": ("joint",), "epochs": 0, "whiten_by": "view"}
 
-    def told(name: str, **more: Any) -> str:
-        pretrain("moco/small", actors, tmp_path / name, **options | more)
-        return " ".join(capsys.readouterr().err.split())
+    def told(name: str, recipe: str = "moco/small", **more: Any) -> str:
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always", MotetNote)
+            pretrain(recipe, actors, tmp_path / name, **options | more)
+        assert {note.filename for note in notes} <= {__file__}  # the line that a reader can change
+        return "".join(str(note.message) for note in notes)
 
     pairs = torch.tensor([[0, 5], [5, 0], [0, 7], [7, 0]])
     monkeypatch.setattr("motet.methods.learner.neighbours", lambda *_: pairs)
-    said = "note: 3 of 20 training clips have neighbours: clips of other people (column subject) that are near in"
+    said = (
+        "3 of 20 training clips have neighbours: clips of other people (column subject) that are near in the features"
+    )
     assert told("used", split="odd-even").startswith(said)
     assert "no label is used" in told("asked", split="odd-even", neighbour_views=0.1)
     alone = "the training clips name 1 person (column subject); there are no views of neighbours"
     assert told("alone", split="subjects:1").endswith(alone)
     assert told("without", split="odd-even", neighbour_views=0.0) == ""
     assert told("quiet", split="odd-even", progress=False) == ""
+    # one view of a clip, so that neighbours count in the whitening alone, or nowhere
+    assert told("one", "mae/small", split="odd-even").startswith("neighbours, clips of other people (column subject)")
+    assert told("nowhere", "mae/small", split="odd-even", whiten=0.0) == ""
+
+    def card(name: str) -> str:
+        return (save_weights(tmp_path / name, tmp_path / f"{name}-weights") / "README.md").read_text()
+
+    near = "near in the features of the start count as one movement"
+    assert f"{near}, in 0.5 of the second views and in the last map of the features |" in card("used")
+    assert f"{near}, in the last map of the features |" in card("one")
+    for name in ("nowhere", "alone", "without"):
+        assert "without labels by" in card(name)
+
+
+def test_notes_of_several_seeds_come_once(
+    actors: MotionArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--streams", "joint", "--epochs", "0", "--whiten-by", "view", "--split", "odd-even"]
+    assert (
+        main(["pretrain", "moco", "--data", str(actors.path), "--out", str(tmp_path), "--seeds", "1", "2", *sizes]) == 0
+    )
+    told = capsys.readouterr().err
+    assert told.count("note: starts from the weights body") == 1
+    assert told.count("training clips have neighbours") == 1

@@ -29,7 +29,7 @@ from motet.engine.options import encoder_options
 from motet.engine.run import Run
 from motet.methods.base import Clips, Layout, Streams
 from motet.methods.model import Model
-from motet.methods.positives import Classes, Neighbours, Others, lessen, neighbours, people
+from motet.methods.positives import Classes, Neighbours, Others, lessen, neighbours, people, views_of_neighbours
 from motet.methods.recipe import Recipe
 from motet.methods.sensors import Companion, Feed, layout
 from motet.methods.start import Start
@@ -147,7 +147,7 @@ class Pretraining(Learner):
             if recipe.method.clips < 2:
                 raise ConfigError(f"{recipe.method.title} sees one view of a clip; leave --class-views out")
             return Classes(self.store, recipe.class_views, recipe.seed)
-        if self.start is None or self.who is None or recipe.method.clips < 2 or self.feeds:
+        if self.start is None or self.who is None or not views_of_neighbours(recipe, self.sensors):
             return None
         began = self.model()
         last = self.start.model.whitening.items()

@@ -37,6 +37,7 @@ from motet.engine.run import Run, reading
 from motet.engine.tensors import check_size, read_tensors, save_tensors
 from motet.methods import faces
 from motet.methods.frames import SECONDS, frame_features
+from motet.methods.positives import views_of_neighbours
 from motet.methods.recipe import Recipe
 from motet.methods.whitening import Whitening
 
@@ -399,10 +400,15 @@ class Model(Face):
         if "start" in run.config:  # a path stays on the machine that it is of; the digest says which weights they were
             name, digest = Path(run.config["start"]).name, run.config.get("start_digest")
             began.append(("started from", f"`{name}`" + (f", digest of the weights {digest}" if digest else "")))
-            if recipe.neighbour_views:
+            places = []
+            if views_of_neighbours(recipe, run.config.get("sensors", ())):
+                places.append(f"in {recipe.neighbour_views:g} of the second views")
+            if recipe.neighbour_views and recipe.whiten:
+                places.append("in the last map of the features")
+            if places:
                 labels += " but knowing who is who"
                 near = "clips of other people (column `subject`) that are near in the features of the start count as"
-                began.append(("neighbours", f"{near} one movement, in {recipe.neighbour_views:g} of the second views"))
+                began.append(("neighbours", f"{near} one movement, {' and '.join(places)}"))
         return Card(
             f"{recipe.recipe} on {self.skeleton.name}",
             f"Encoders of {', '.join(recipe.streams)}, trained {labels} by `{recipe.recipe}` of motet {__version__}.",

@@ -3,7 +3,7 @@ the same (``neighbour_views``)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from motet.methods.whitening import Scatter, Whitening
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
+    from motet.methods.recipe import Recipe
 
 NEAREST = 3
 """clips of each other person that can be neighbours of a clip"""
@@ -131,21 +132,30 @@ def _too_few(who: Tensor) -> str:
     return said if known < 2 else ""
 
 
-def neighbours_note(who: Tensor, others: Others | None) -> str:
-    """What is said where clips of other people are taken for the same movement, or could be by default.
+def views_of_neighbours(recipe: Recipe, sensors: Collection[str]) -> bool:
+    """Whether second views are cut from neighbours: where a method has two, and no other sensor recorded the clips."""
+    return bool(recipe.neighbour_views) and recipe.method.clips > 1 and not sensors
+
+
+def neighbours_note(who: Tensor, others: Others | None, recipe: Recipe) -> str:
+    """What is said where clips of other people are taken for the same movement, or could be by default; else nothing.
 
     Args:
         who: (n,) people of the training clips.
-        others: where second views are cut from; None where neighbours count in the last map of the features alone.
+        others: where second views are cut from.
+        recipe: what will train.
     """
     if too_few := _too_few(who):
         return f"{too_few}; there are no views of neighbours"
-    several = f"{others.having} of {counted(len(who), 'training clip')} have" if isinstance(others, Neighbours) else ""
-    where = several or "in the last map of the features, though not in the views, clips have"
-    return (
-        f"{where} neighbours: clips of other people (column subject) that are near in the features of the "
-        "start count as the same movement; no label is used, --neighbour-views 0 does without"
-    )
+    near = "clips of other people (column subject) that are near in the features of the start"
+    if isinstance(others, Neighbours):
+        several = f"{others.having} of {counted(len(who), 'training clip')} have"
+        said = f"{several} neighbours: {near} count as the same movement"
+    elif recipe.whiten:
+        said = f"neighbours, {near}, count as the same movement in the last map of the features"
+    else:
+        return ""
+    return f"{said}; no label is used, --neighbour-views 0 does without"
 
 
 def neighbours(features: Mapping[str, Tensor], who: Tensor, nearest: int = NEAREST) -> Tensor:

@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 
-from motet.core.distributed import rank
 from motet.core.earlier import accepts
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
-from motet.core.progress import say
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import check_method
@@ -171,7 +169,7 @@ def _warn_left_out(recipe: Recipe, clips: int, chosen: bool) -> None:
     warnings.warn(
         f"{counted(steps, 'step')} an epoch with batches of {batch}{unused}{hint}",
         MotetWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -221,21 +219,22 @@ def pretrain(
         drawn = len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights))
         _warn_left_out(resolved, drawn, "batch_size" in options)
         if parts.warning:
-            warnings.warn(parts.warning, MotetWarning, stacklevel=2)
+            warnings.warn(parts.warning, MotetWarning, stacklevel=3)
         views = described_views(resolved, archive, parts)
         if views:
-            warnings.warn(views, MotetNote, stacklevel=2)
+            warnings.warn(views, MotetNote, stacklevel=3)
         found = find_companions(_recorded(sources, archive), resolved.streams, companions, pair_by)
         for companion in found.values():
             same_sides(parts, companion)
         resolved = fitted(resolved, found, options)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         if resolved.class_views:
-            warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=2)
-        elif progress and rank() == 0 and begin is not None and _neighbours_wanted(resolved, begin, options):
-            who = people(archive, torch.as_tensor(parts.train), sets)
+            warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=3)
+        elif progress and begin is not None and _neighbours_wanted(resolved, begin, options):
             others: Any = trainer.learner.others
-            say(f"note: {neighbours_note(who, others)}")
+            note = neighbours_note(people(archive, torch.as_tensor(parts.train), sets), others, resolved)
+            if note:
+                warnings.warn(note, MotetNote, stacklevel=3)
         facts = described(sources, archive, sets, parts) | ({} if begin is None else begin.facts)
         if found:
             facts["sensors"] = {name: _described(companion) for name, companion in found.items()}
@@ -258,7 +257,7 @@ def start_of(
     found = Start.usual(base, sources, options) if base.recipe.endswith("/small") else None
     if found is not None:
         said = f"starts from the weights {found.name}, which read these recordings; --start {FRESH} trains new encoders"
-        warnings.warn(said, MotetNote, stacklevel=3)
+        warnings.warn(said, MotetNote, stacklevel=4)
     return found
 
 
