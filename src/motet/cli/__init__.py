@@ -218,12 +218,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = known if issubclass(category, MotetWarning) else f"warning ({category.__name__})"
         if (issubclass(category, MotetWarning) and not first_process()) or (known == "note" and "--quiet" in words):
             return
-        if known == "note" and str(message) in told:  # by the training of another seed
+        if known == "note" and str(message) in seen:  # by the training of another seed
             return
-        told.add(str(message))
+        seen.add(str(message))
         print(f"{kind}: {shown(str(message))}", file=sys.stderr)
 
-    words, told = list(sys.argv[1:] if argv is None else argv), set[str]()
+    words, seen = list(sys.argv[1:] if argv is None else argv), set[str]()
     before = {}
     if threading.current_thread() is threading.main_thread():
         obeyed = [s for s in STOPPING[1:] if signal.getsignal(s) is not signal.SIG_IGN]
