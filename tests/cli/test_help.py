@@ -136,17 +136,19 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
     from motet.methods.start import Start
 
     told = " ".join(said("pretrain moco", capsys, "--help-all").split())
-    began = Start.open("body").model.recipe
+    began, worn = (Start.open(name).model.recipe for name in ("body", "wrist"))
     assert began.whiten_by == "actor"  # what starts from it has both
-    for option, value, default in (
-        ("neighbour-views", began.neighbour_views, "default 0; "),
-        ("keep-start", began.keep_start, "default 0; "),
-        ("whiten-by", "both", "default view; "),
-        ("preprocess", began.preprocess, "default yaw; "),
-        ("width", began.encoder.width, ""),
-    ):
-        which = "body, hand from the weights hand)" if option == "preprocess" else "body and hand)"
-        said_of = told.split(f"--{option} ")[1].split(" --")[0]
-        assert f"({default}{value} from the weights {which}" in said_of, option
-    assert told.count("from the weights body") == 5
+    both = "from the weights body and hand"
+    for option, values in {
+        "neighbour-views": f"default 0; {began.neighbour_views} {both}",
+        "keep-start": f"default 0; {began.keep_start} {both}",
+        "whiten-by": f"default view; both {both}",
+        "preprocess": "default yaw; body from the weights body, hand from the weights hand, none from the weights wrist",
+        "width": f"{began.encoder.width} {both}",
+        "frames": f"default 32; {worn.frames} from the weights wrist",
+        "encode-frames": "default 48; as in training from the weights wrist",
+    }.items():
+        assert f"({values})" in told.split(f"--{option} ")[1].split(" --")[0], option
+    assert (worn.preprocess, worn.encode_frames) == ("none", None)
+    assert (told.count("from the weights body"), told.count("from the weights wrist")) == (5, 3)
     assert "from the weights body" not in said("pretrain moco/small-gru", capsys, "--help-all")

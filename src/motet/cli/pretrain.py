@@ -91,17 +91,18 @@ def pretrain(args: Sequence[str]) -> int:
 
 
 def _of_weights(recipe: Recipe) -> dict[str, str]:
-    """What the help says of options that have other values where small recipes start from weights of skeletons."""
+    """What the help says of options that have other values where small recipes start from weights of the package."""
     if not recipe.recipe.endswith("/small") or recipe.encoder.encoder != "tcn":
         return {}
-    from motet.methods.recipes.shipped import SKELETONS
+    from motet.methods.start import USUAL
 
     values: dict[str, dict[str, list[str]]] = {}
-    for weights in SKELETONS:
+    for weights in USUAL:
         own = recipes.get(f"cmd/{weights}")
         for name, value in (fixed_by_start(own) | kept_by_start(own)).items():
             if value != recipe.flat()[name]:
-                values.setdefault(name, {}).setdefault(str(value), []).append(weights)
+                shown = "as in training" if value is None else str(value)  # None: of encode_frames
+                values.setdefault(name, {}).setdefault(shown, []).append(weights)
     return {
         name: ", ".join(f"{value} from the weights {' and '.join(which)}" for value, which in found.items())
         for name, found in values.items()
