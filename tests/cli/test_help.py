@@ -143,7 +143,10 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
         "neighbour-views": f"default 0; {began.neighbour_views} {both}",
         "keep-start": f"default 0; {began.keep_start} {both}",
         "whiten-by": f"default view; both {both}",
-        "preprocess": "default yaw; body from the weights body, hand from the weights hand, none from the weights wrist",
+        "preprocess": "default yaw; "
+        + ", ".join(
+            f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"), ("none", "wrist"))
+        ),
         "width": f"{began.encoder.width} {both}",
         "frames": f"default 32; {worn.frames} from the weights wrist",
         "encode-frames": "default 48; as in training from the weights wrist",
