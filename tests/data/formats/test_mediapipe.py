@@ -33,6 +33,89 @@ def load(folder: Path, content: Any, name: str = "a.json", **options: Any) -> Mo
     return import_dataset("mediapipe", folder / "in", folder / "out", progress=False, overwrite=True, **options)
 
 
+def hands(t: int) -> dict[str, list[dict[str, float]]]:
+    """The left hand in the left half of the picture, the right one 0.5 to its right."""
+    left = [{"x": x / 3, "y": y, "z": z} for x, y, z in SHARES[t, :21].tolist()]
+    return {"left": left, "right": [{**m, "x": m["x"] + 0.5} for m in left]}
+
+
+def world(t: int) -> dict[str, list[dict[str, float]]]:
+    return {side: [{a: v / 9 for a, v in m.items()} for m in marks] for side, marks in hands(t).items()}
+
+
+HAND_NAMES = layouts.get("hand-21").joints
+HANDS: dict[str, Any] = {  # as (frame, order of the hands) -> an entry
+    "tasks": lambda t, order: {
+        "hand_landmarks": [hands(t)[s] for s in order],
+        "hand_world_landmarks": [world(t)[s] for s in order],
+        "handedness": [[{"category_name": s.capitalize(), "score": 0.9}] for s in order],
+    },
+    "javascript": lambda t, order: {
+        "landmarks": [hands(t)[s] for s in order],
+        "worldLandmarks": [world(t)[s] for s in order],
+        "handednesses": [[{"categoryName": s.capitalize()}] for s in order],
+    },
+    "solutions": lambda t, order: {
+        "multi_hand_landmarks": [{"landmark": hands(t)[s]} for s in order],
+        "multi_hand_world_landmarks": [{"landmark": world(t)[s]} for s in order],
+        "multi_handedness": [{"classification": [{"label": s.capitalize()}]} for s in order],
+    },
+    "tensorflow": lambda t, order: [
+        {"keypoints": hands(t)[s], "keypoints3D": world(t)[s], "handedness": s.capitalize()} for s in order
+    ],
+    "objects": lambda t, order: {"hands": [{"hand": s, "landmarks": hands(t)[s]} for s in order]},
+    "holistic": lambda t, order: {f"{s}_hand_landmarks": hands(t)[s] for s in order},
+    "sides": lambda t, order: {s.capitalize(): [[m["x"], m["y"], m["z"]] for m in hands(t)[s]] for s in order},
+    "named": lambda t, order: {s.capitalize(): dict(zip(HAND_NAMES, hands(t)[s], strict=True)) for s in order},
+}
+ORDERS = (("left", "right"), ("right", "left"), ("right",), ("right", "left"), ("left", "right"))
+
+
+def points(side: str, of: Any = hands) -> Any:
+    return np.array([[[m["x"], m["y"], m["z"]] for m in of(t)[side]] for t in range(5)])
+
+
+@pytest.mark.parametrize("form", HANDS)
+def test_hands_are_read_by_their_side(tmp_path: Path, form: str) -> None:
+    frames = [HANDS[form](t, order) for t, order in enumerate(ORDERS)]
+    for side in ("left", "right"):
+        archive = load(tmp_path, frames, hand=side)
+        seen = np.array([side in order for order in ORDERS])
+        np.testing.assert_allclose(archive.clip(0)[:, 0], points(side) * seen[:, None, None], rtol=1e-6)
+    both = load(tmp_path, frames, persons=2).clip(0)
+    np.testing.assert_allclose(both[:2], np.stack([points("left"), points("right")], axis=1)[:2], rtol=1e-6)
+    assert not both[2, 0].any(), "the left hand is the first also where it is not seen"
+    with pytest.warns(MotetNote, match="1 file of 1 .* more hands at a time than are kept .*--hand left or right"):
+        assert load(tmp_path, frames).persons == 1
+
+
+@pytest.mark.parametrize("form", ["tasks", "javascript", "solutions", "tensorflow"])
+def test_world_landmarks_of_hands(tmp_path: Path, form: str) -> None:
+    frames = [HANDS[form](t, order) for t, order in enumerate(ORDERS)]
+    archive = load(tmp_path, frames, landmarks="world", hand="right")
+    np.testing.assert_allclose(archive.clip(0)[:, 0], points("right", world), rtol=1e-6)
+    assert archive.units == "m"
+
+
+def test_hands_next_to_a_body(tmp_path: Path) -> None:
+    frames = [HANDS["holistic"](t, order) | {"pose_landmarks": marks(t)} for t, order in enumerate(ORDERS)]
+    assert load(tmp_path, frames).skeleton.name == "mediapipe-33"
+    np.testing.assert_allclose(load(tmp_path, frames, hand="right").clip(0)[:, 0], points("right"), rtol=1e-6)
+
+
+def test_a_hand_that_no_file_tells_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no frame says that a hand is the left one"):
+        load(tmp_path, [hands(t)["left"] for t in range(5)], hand="left")
+
+
+@pytest.mark.parametrize("axes", ["xy", "xyz"])
+def test_landmarks_as_one_list_of_numbers(tmp_path: Path, axes: str) -> None:
+    frames = [[m[a] for m in hands(t)["left"] for a in axes] for t in range(5)]
+    np.testing.assert_allclose(load(tmp_path, frames).clip(0)[:, 0], points("left")[..., : len(axes)], rtol=1e-6)
+    by_name = [dict(zip(HAND_NAMES, hands(t)["left"], strict=True)) for t in range(5)]
+    np.testing.assert_allclose(load(tmp_path, by_name).clip(0)[:, 0], points("left"), rtol=1e-6)
+
+
 FORMS: dict[str, Any] = {
     "keypoints": [{"keypoints": marks(t)} for t in range(5)],
     "landmarks": {"fps": 30, "frames": [{"frame": t, "pose_landmarks": marks(t)} for t in range(5)]},

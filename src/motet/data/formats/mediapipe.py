@@ -1,12 +1,13 @@
-"""MediaPipe and TensorFlow.js pose estimators: JSON, one file a clip, a frame an entry.
+"""MediaPipe and TensorFlow.js estimators of poses and hands: JSON, one file a clip, a frame an entry.
 
 Read are the forms in which people save what the estimators return: a list of frames (or an object with ``frames``),
 each a list of landmarks, or an object with ``keypoints``, ``landmarks`` or ``pose_landmarks`` (one person or several),
-or null where nobody was seen. A landmark is an object with ``x, y`` and perhaps ``z``, ``visibility`` or ``score``, or
-a list of such numbers. 33 landmarks are MediaPipe Pose, 21 a hand, 17 MoveNet's COCO points.
+``hand_landmarks`` or ``hands``, ``left_hand_landmarks`` and ``right_hand_landmarks``, or null where nobody was seen. A
+landmark is an object with ``x, y`` and perhaps ``z``, ``visibility`` or ``score``, or a list of such numbers. 33
+landmarks are MediaPipe Pose, 21 a hand, 17 MoveNet's COCO points.
 
 Coordinates in pixels and as shares of the picture (0 … 1) are distinguished by their size and never taken for metres;
-only ``pose_world_landmarks`` (``keypoints3D``) are metres.
+only world landmarks (``pose_world_landmarks``, ``keypoints3D`` …) are metres.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -28,15 +29,26 @@ from motet.data import layouts
 from motet.data.formats import _time
 from motet.data.formats._files import find_files, stem_of
 from motet.data.formats._json import field, numbers, read_json
+from motet.data.formats._layout import hand_names
 from motet.data.formats._names import NamePattern
-from motet.data.formats._people import Sighting, follow
+from motet.data.formats._people import People, Sighting, follow
 from motet.data.formats._time import Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
 
 LAYOUTS = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
-_IMAGE = ("keypoints", "landmarks", "pose_landmarks", "poseLandmarks", "hand_landmarks", "multi_hand_landmarks")
-_WORLD = ("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks", "world_landmarks")
+_IMAGE = (
+    *("keypoints", "landmarks", "pose_landmarks", "poseLandmarks"),
+    *("hand_landmarks", "handLandmarks", "multi_hand_landmarks", "multiHandLandmarks"),
+)
+_WORLD = (
+    *("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks", "world_landmarks"),
+    *("hand_world_landmarks", "handWorldLandmarks", "multi_hand_world_landmarks", "multiHandWorldLandmarks"),
+)
+_ANY = {*_IMAGE, *_WORLD}
+_PEOPLE = ("people", "poses", "persons", "hands")
+_SIDES = ("handedness", "handednesses", "multi_handedness", "multiHandedness", "hand")
+_OF_SIDE = re.compile(r"(?i)(left|right)(?:_?hand)?(_?world)?(?:_?landmarks)?")
 _SCORES = ("score", "visibility")
 _STAMP = re.compile(r"(?i)(time_?(stamps?)?|t|ts)(_?(in_?)?([mun]?s|\w*sec(onds)?))?")
 SHARES = 2.0  # coordinates below are shares of the picture; landmarks outside of it go a little beyond 1
@@ -47,10 +59,13 @@ class Options:
     """Options of the ``mediapipe`` format.
 
     Attributes:
-        landmarks: those in the picture, or those in metres around the hips (``world``), where a file has both.
+        landmarks: those in the picture, or those in metres around the hips or the middle of a hand (``world``), where
+            a file has both.
         width: of the picture in pixels; with ``height`` turns shares of the picture into pixels.
         height: likewise.
-        persons: people kept of a clip, those seen best.
+        persons: people or hands kept of a clip, those seen best; of two hands that files tell apart the left one comes
+            first.
+        hand: the one that is read where files say which hand is which, also in place of a body.
         fps: frames per second.
         pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
         licence: terms of the recordings.
@@ -60,13 +75,16 @@ class Options:
     width: int | None = None
     height: int | None = None
     persons: int = 1
+    hand: Literal["left", "right"] | None = None
     fps: float | None = None
     pattern: str | None = None
     licence: str = "unknown"
 
 
-def read_frames(path: Path, wanted: str) -> tuple[list[list[Sighting]], Timing | None]:
+def read_frames(path: Path, wanted: str, hand: str | None = None) -> tuple[list[list[Sighting]], Timing | None]:
     """People of every frame, each (V, 2 or 3) as they are written, and the timing where entries have stamps.
+
+    The identity of a hand is its side, ``left`` or ``right``, where the file says it; ``hand`` is the side wanted.
 
     Raises:
         DataError: none of the known forms, or landmarks whose number changes; names file, frame and landmark.
@@ -76,7 +94,7 @@ def read_frames(path: Path, wanted: str) -> tuple[list[list[Sighting]], Timing |
     timing: Timing | None = None
     if isinstance(content, dict) and frames is None:  # one frame, or frames under their numbers
         numbered = content and all(str(k).isdecimal() and len(str(k)) < 12 for k in content)
-        one = set(content) & {*_IMAGE, *_WORLD}
+        one = set(content) & _ANY
         timing = _time.of_numbers([int(k) for k in content], path) if numbered else None
         frames = _between(list(content.values()), timing) if timing else [content] if one else None
     elif isinstance(frames, list):
@@ -84,11 +102,15 @@ def read_frames(path: Path, wanted: str) -> tuple[list[list[Sighting]], Timing |
         frames = _between(frames, timing) if timing else frames
     if not isinstance(frames, list) or not frames:
         raise DataError(f"{path}: neither a list of frames nor an object with 'frames'")
-    found = [_people(frame, wanted, f"{path}, frame {number}") for number, frame in enumerate(frames)]
+    found = [_people(frame, wanted, f"{path}, frame {number}", hand) for number, frame in enumerate(frames)]
+    if hand and any(found):
+        found = [[s for s in sightings if s.identity == hand] for sightings in found]
+        if not any(found):
+            raise DataError(f"{path}: no frame says that a hand is the {hand} one")
     shapes = {s.points.shape for sightings in found for s in sightings}
     if not shapes:
         other = "image" if wanted == "world" else "world"
-        if any(_people(frame, other, f"{path}, frame {number}") for number, frame in enumerate(frames)):
+        if any(_people(frame, other, f"{path}, frame {number}", hand) for number, frame in enumerate(frames)):
             what = {"world": "world landmarks", "image": "landmarks in the picture"}[wanted]
             raise DataError(f"{path} holds no {what}; use --landmarks {other}")
         raise DataError(f"{path}: nobody was seen in any frame")
@@ -123,28 +145,65 @@ def _stated(entries: list[Any], path: Path) -> Timing | None:
     return None if times is None else _time.of_stamps(times, path)
 
 
-def _people(frame: Any, wanted: str, where: str) -> list[Sighting]:
+def _people(frame: Any, wanted: str, where: str, hand: str | None) -> list[Sighting]:
     names = _WORLD if wanted == "world" else _IMAGE
+    if isinstance(frame, list) and frame and isinstance(frame[0], dict) and set(frame[0]) & _ANY:
+        return [s for person in frame for s in _people(person, wanted, where, hand)]  # each an object
     if isinstance(frame, dict):
-        people = field(frame, "people", "poses", "persons")
-        if isinstance(people, list):
-            return [s for person in people for s in _people(person, wanted, where)]
-        marks = field(frame, *names)
-        if marks is None and frame and not set(frame) & {*_IMAGE, *_WORLD}:
+        people = field(frame, *_PEOPLE)
+        if isinstance(people, dict | list):
+            return [
+                s for p in ([people] if isinstance(people, dict) else people) for s in _people(p, wanted, where, hand)
+            ]
+        known = set(frame) & _ANY
+        sided = [(match, marks) for name, marks in frame.items() if (match := _OF_SIDE.fullmatch(name))]
+        if sided and (hand or not known):
+            held = [(m[1].lower(), marks) for m, marks in sided if bool(m[2]) == (wanted == "world") and marks]
+            return [replace(s, identity=side) for side, marks in held for s in _sightings(marks, where)]
+        if frame and not known and wanted == "image" and isinstance(bare := _bare(frame), list):
+            return _sightings(bare, where)
+        if frame and not known:
             raise DataError(f"{where}: an object without {', '.join(_IMAGE[:3])} ({', '.join(map(str, frame))[:60]})")
+        marks, stated = field(frame, *names), field(frame, *_SIDES)
     else:
-        marks = frame if wanted == "image" else None
+        marks, stated = frame if wanted == "image" else None, None
     if not marks:
         return []
+    found = _sightings(marks, where)
+    sides = [_side(each) for each in (stated if isinstance(stated, list) else [stated])]
+    if len(sides) != len(found):
+        return found
+    return [replace(sighting, identity=side) for sighting, side in zip(found, sides, strict=True)]
+
+
+def _side(stated: Any) -> str | None:
+    """``left`` or ``right`` out of what is said of a hand: a word, or a classifier's categories, the best first."""
+    for _ in range(4):
+        if isinstance(stated, list) and stated:
+            stated = stated[0]
+        elif isinstance(stated, dict):
+            stated = field(stated, "category_name", "categoryName", "label", "classification", "categories")
+    word = stated.lower() if isinstance(stated, str) else None
+    return word if word in ("left", "right") else None
+
+
+def _sightings(marks: Any, where: str) -> list[Sighting]:
+    """One person's landmarks, or those of several."""
     marks = _bare(marks)
     if not isinstance(marks, list) or not marks:
         raise DataError(f"{where}: the landmarks are no list")
+    if all(type(m) in (int, float) for m in marks):
+        marks = _rows(marks)
     marks = [_bare(m) for m in marks]
     first = marks[0]
-    if isinstance(first, dict) and set(first) & {*_IMAGE, *_WORLD}:  # several people, each an object
-        return [s for person in marks for s in _people(person, wanted, where)]
     several = isinstance(first, list) and first and not isinstance(first[0], int | float)
     return [_sighting(person, where) for person in (marks if several else [marks])]
+
+
+def _rows(flat: list[float]) -> list[list[float]]:
+    """Landmarks that were written as one list of numbers; it is left as it is where it is of no known length."""
+    sizes = [axes for joints in LAYOUTS for axes in (2, 3, 4) if joints * axes == len(flat)]
+    return [flat[i : i + sizes[0]] for i in range(0, len(flat), sizes[0])] if sizes else [flat]
 
 
 def _bare(marks: Any) -> Any:
@@ -156,19 +215,23 @@ def _bare(marks: Any) -> Any:
         names = list(marks)
         if all(n.isdecimal() for n in names):
             return [marks[n] for n in sorted(names, key=int)]
-        place = _landmark_names()
-        if set(map(_plain_name, names)) <= set(place):
-            return [marks[n] for n in sorted(names, key=lambda n: place[_plain_name(n)])]
+        plain = [_plain_name(n) for n in names]
+        place, called = _landmark_names(), hand_names(plain)
+        if set(plain) <= set(place) or called:
+            at = {n: place[called.get(p, p)] for n, p in zip(names, plain, strict=True)}
+            return [marks[n] for n in sorted(names, key=lambda n: at[n])]
     return marks
 
 
 def _plain_name(name: str) -> str:
-    return name.lower().replace(" ", "_").replace("-", "_").removeprefix("poselandmark.")
+    return re.sub(r"^(pose|hand)landmark\.", "", name.lower().replace(" ", "_").replace("-", "_"))
 
 
 @cache
 def _landmark_names() -> dict[str, int]:
-    return {name: i for i, name in enumerate(layouts.get("mediapipe-33").joints)}
+    """Place of landmarks of a body by their names, and of a hand by their canonical names."""
+    hand = {name: i for i, name in enumerate(layouts.get("hand-21").canonical)}
+    return hand | {name: i for i, name in enumerate(layouts.get("mediapipe-33").joints)}
 
 
 def _sighting(marks: Any, where: str) -> Sighting:
@@ -226,14 +289,15 @@ def discover(source: Path, options: Options) -> Plan:
     names = NamePattern(options.pattern, [u.name for u in units])
     kinds: Counter[_Kind] = Counter()
     reason: DataError | None = None
-    skeletons = {}
+    skeletons, crowded = {}, 0
     rates: list[tuple[str, Timing | None]] = []
     for unit in units:
         try:
-            frames, timing = read_frames(unit.path, options.landmarks)
+            frames, timing = read_frames(unit.path, options.landmarks, options.hand)
             kind = _kind(frames)
             skeletons[kind.joints] = _layout(kind, unit.name)
             kinds[kind] += 1
+            crowded += max(map(len, frames)) > options.persons
             rates.append((unit.name, timing))
         except DataError as error:
             reason = reason or error  # *read* will say so again, and can be asked to continue
@@ -243,6 +307,13 @@ def discover(source: Path, options: Options) -> Plan:
     skeleton = skeletons[min(skeletons)]
     channels = ("x", "y", "z")[: min(k.channels for k in kinds)]
     _note(source, kinds, skeleton, channels, options)
+    if crowded and skeleton.kind == "hand":
+        warnings.warn(
+            f"{counted(crowded, 'file')} of {len(units)} in {source} show more hands at a time than are kept "
+            f"({options.persons}, those seen best); --persons 2 keeps both, --hand left or right takes one of them",
+            MotetNote,
+            stacklevel=2,
+        )
     fps = _time.one_rate(rates, options.fps)
     common = {"skeleton": skeleton.name, "channels": len(channels), "fps": fps}
     return Plan(
@@ -289,13 +360,30 @@ def _measure(options: Options, kinds: Counter[_Kind]) -> str:
     return "px, or shares of the picture" if len(shares) > 1 else "shares of the picture" if True in shares else "px"
 
 
+def _followed(frames: Sequence[Sequence[Sighting]], kind: _Kind, persons: int) -> People:
+    """Everybody of a clip, the one seen best first; of two hands whose sides are known the left one."""
+
+    def only(*sides: object) -> list[list[Sighting]]:
+        return [[replace(s, identity=None) for s in f if not sides or s.identity in sides] for f in frames]
+
+    sides = {s.identity for sightings in frames for s in sightings}
+    if persons != 2 or sides != {"left", "right"}:
+        return follow(only(), kind.joints, kind.channels, persons)
+    each = [follow(only(side), kind.joints, kind.channels, 1) for side in ("left", "right")]
+    return People(
+        np.concatenate([e.frames for e in each], axis=1),
+        np.concatenate([e.confidence for e in each], axis=1),
+        max(map(len, frames)),
+    )
+
+
 def read(unit: Unit, options: Options) -> list[RawClip]:
     from motet.data.convert import convert
 
-    frames, timing = read_frames(unit.path, options.landmarks)
+    frames, timing = read_frames(unit.path, options.landmarks, options.hand)
     kind, target = _kind(frames), layouts.get(unit.detail["skeleton"])
     skeleton = _layout(kind, unit.name)
-    people = follow(frames, kind.joints, kind.channels, options.persons)
+    people = _followed(frames, kind, options.persons)
     points, confidence = people.frames[..., : unit.detail["channels"]], people.confidence
     if timing is not None:
         wanted = options.fps or (timing.moments is not None and unit.detail["fps"]) or None
@@ -318,4 +406,6 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     return [RawClip(name, points, confidence, columns)]
 
 
-FORMAT = Format(description="MediaPipe and TensorFlow.js poses (.json)", options=Options, discover=discover, read=read)
+FORMAT = Format(
+    description="MediaPipe and TensorFlow.js poses and hands (.json)", options=Options, discover=discover, read=read
+)
