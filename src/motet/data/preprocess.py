@@ -17,6 +17,8 @@ from motet.core.text import counted
 from motet.data.skeletons import Skeleton
 
 METHODS = ("cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none")
+SIZED = ("body", "hand")
+"""methods that remove size, measured on a whole clip"""
 
 # Landmarks by canonical joint name, the first that a layout can give; several names mean their mean.
 _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -67,7 +69,7 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
         raise ConfigError(f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose 'none'")
     if method in ("center", "first-frame"):
         return
-    if method in ("body", "hand") and not skeleton.bones:
+    if method in SIZED and not skeleton.bones:
         raise ConfigError(f"preprocess {method!r} measures bones, but {skeleton.name!r} has none; choose 'first-frame'")
     if method == "hand":
         return
@@ -141,7 +143,7 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
     start = _first_present(frames)
     centred = _subtract(frames, start[:, None, None, skeleton.center, None])
     turned = centred if method in ("first-frame", "hand") else _turn(centred, _facing(start, skeleton))
-    return turned * _to_size(frames, skeleton).to(frames.dtype) if method in ("body", "hand") else turned
+    return turned * _to_size(frames, skeleton).to(frames.dtype) if method in SIZED else turned
 
 
 def present_joints(frames: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from motet.data.adapt import check_adaptable
 from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop
+from motet.data.preprocess import SIZED
 from motet.data.skeletons import Skeleton
 from motet.data.views import View
 from motet.encoders import build_encoder, encode_together
@@ -211,15 +212,15 @@ class Model(Face):
 
     @property
     def adapts(self) -> bool:
-        """Whether any layout that has the joints will do: those of bodies whose size and heading are removed, of
-        sensors whose readings are brought to one form, and of several archives."""
+        """Whether any layout that has the joints will do: those of clips in one form (:attr:`of_one_form`), and of
+        several archives."""
         return self.of_one_form or self.by_name
 
     @property
     def of_one_form(self) -> bool:
-        """Whether clips are brought to a form of the weights' own: bodies without size and heading, readings of
-        sensors."""
-        return self.recipe.preprocess in ("body", "hand") or self.skeleton.name == inertial.LAYOUT
+        """Whether clips are brought to a form of the weights' own: bodies without size and heading, hands without
+        size, readings of sensors."""
+        return self.recipe.preprocess in SIZED or self.skeleton.name == inertial.LAYOUT
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.

@@ -46,7 +46,7 @@ class Encoded:
     """Features of a trained encoder at every tick.
 
     Args:
-        name: of the weights: ``body``, or a run's.
+        name: of the weights: one of the package, or a run's.
         model: the encoders.
         units: unit of the recordings, brought to the encoder's own.
     """
@@ -152,7 +152,8 @@ def encoded(weights: str, archive: MotionArchive, name: str | None = None) -> En
     """
     model = load(weights, kinds=("pretrain",))
     if not isinstance(model, Model):
-        raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or body")
+        known = ", ".join(shipped())
+        raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or one of {known}")
     model.check(archive)
     return Encoded(name or weights, model, readings(archive, model.skeleton))
 

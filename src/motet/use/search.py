@@ -45,7 +45,7 @@ def search(
         like: ``CLIP``, or ``CLIP:START-END`` in seconds; the example itself is not a hit.
         out: CSV to write: recording, start, end (seconds), distance.
         hits: how many; hits overlap by less than a half.
-        features: features of moments: ``raw``, ``statistics``, ``rocket``, weights (``body``), or a run; by
+        features: features of moments: ``raw``, ``statistics``, ``rocket``, weights of the package, or a run; by
             default means and deviations over 0.4 s.
         overwrite: replace a file that is there.
 

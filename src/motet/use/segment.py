@@ -100,7 +100,7 @@ def segment(
         most: largest number of states that is tried, where ``states`` is not given.
         shortest: seconds that a piece lasts on average before pieces are clustered: more gives fewer, longer bouts.
             Features look at half as much, unless they are named.
-        features: features of moments: ``raw``, ``statistics``, ``rocket``, weights (``body``), or a run; by
+        features: features of moments: ``raw``, ``statistics``, ``rocket``, weights of the package, or a run; by
             default means, deviations and changes over half of ``shortest``.
         track: also store the states as this label track (``state 0`` …), to be named and fitted later.
         overwrite: replace a file or track that is there.

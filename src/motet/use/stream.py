@@ -19,7 +19,7 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
-from motet.data.preprocess import preprocess, present_joints
+from motet.data.preprocess import SIZED, preprocess, present_joints
 from motet.data.views import View
 from motet.encoders.clips import Streaming
 from motet.engine.hub import found
@@ -143,7 +143,7 @@ class Stream:
                 )
         if model.recipe.statistics:
             raise ConfigError("the features hold statistics of whole clips; train with --statistics false for a stream")
-        if model.recipe.preprocess in ("body", "hand"):
+        if model.recipe.preprocess in SIZED:
             raise ConfigError(
                 "size is measured on a whole clip; frame by frame needs another --preprocess at pretraining, such "
                 "as yaw or first-frame"

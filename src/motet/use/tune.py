@@ -114,8 +114,9 @@ def tune(
         trials: how many settings are tried next to the recipe itself.
         fraction: share of the training clips whose people are held out.
         settings: values to try, by option; :data:`SETTINGS` by default.
-        start: what the encoders start from, as of :func:`motet.pretrain`: by default the weights ``body`` where a small
-            recipe reads the recordings and no setting speaks of the encoder; ``"none"``: new encoders.
+        start: what the encoders start from, as of :func:`motet.pretrain`: by default a small recipe starts from the
+            weights of the package that read the recordings, unless a setting speaks of the encoder; ``"none"``: new
+            encoders.
         progress: show on stderr what is tried and the time left.
         **options: fixed options of the recipe, ``split`` among them.
 

@@ -299,7 +299,8 @@ def simulate(
         chunk: clips computed together; bounds the memory and changes nothing else.
 
     Returns:
-        the archive at ``destination``, in metres: y up, x to the camera's left, z away from it.
+        the archive at ``destination``, in metres: y up, x to the camera's left, z away from it; of hands y down, x to
+        its right.
 
     Raises:
         ConfigError: an option out of range, an unknown layout or one that cannot be derived, or an archive in the way.
