@@ -61,6 +61,23 @@ def test_columns_can_be_left_out(tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
 
 
+def test_people_can_be_taken(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("hand-21"), persons=2, fps=10.0) as writer:
+        for n in range(3):
+            frames = np.ones((4 + n, 2, 21, 3)) * [[[[1]], [[n]]]]  # the first clip shows one hand
+            frames[0, 1] = 0
+            writer.add(frames, name=f"c{n}")
+    second = select(tmp_path / "a", tmp_path / "b", persons=(2,), trim=True)
+    assert (second.persons, second.clips["name"].to_list(), second.lengths.tolist()) == (1, ["c1", "c2"], [4, 5])
+    assert (second.clip(1) == 2).all()
+    swapped = select(tmp_path / "a", tmp_path / "c", persons=(2, 1), without=("z",))
+    assert (len(swapped), swapped.persons, len(swapped.channels)) == (3, 2, 2)
+    assert (swapped.clip(2)[1:] == [[[2]], [[1]]]).all()
+    for wrong in ((0,), (3,), (1, 1)):
+        with pytest.raises(ConfigError, match="--persons .* has persons 1 to 2, each once"):
+            select(tmp_path / "a", tmp_path / "d", persons=wrong)
+
+
 def test_columns_may_be_called_like_words_of_sql(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a.motet", skeleton=stick(), fps=10.0) as writer:
         for n, group in enumerate(["patient", "group"]):

@@ -321,6 +321,14 @@ def test_what_is_advised_of_another_layout_can_be_done(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=remedy):
             Layout(model, 1, 3, 20.0).check(archives[data])
+    with ArchiveWriter(tmp_path / "two", skeleton=coco, persons=2, fps=20.0) as writer:
+        writer.add(np.ones((9, 2, len(coco), 3)), name="a")
+    for knows, data, remedy in (
+        (1, "two", "`motet data select .*two PART --persons 1` takes one of them"),
+        (2, "coco-17", "fit again on recordings of as many people"),
+    ):
+        with pytest.raises(ConfigError, match=remedy):
+            Layout(coco, knows, 3, 20.0).check(MotionArchive.open(tmp_path / data))
 
 
 def reaching(path: Path, seed: int, people: int = 3) -> MotionArchive:

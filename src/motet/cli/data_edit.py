@@ -55,6 +55,8 @@ class Select(Replacing):
     """cut out the frames that have one of these findings; parts of a second or more stay"""
     without: tuple[str, ...] = ()
     """joints, nodes or coordinates to leave out"""
+    persons: tuple[int, ...] = ()
+    """people or hands to take, counted from 1; clips that show none of them are left out"""
     drop_column: tuple[str, ...] = ()
     """columns of the clips to leave out, such as label or subject"""
     split: str | None = None

@@ -41,6 +41,7 @@ def select(
     drop_finding: Sequence[str] = (),
     cut_finding: Sequence[str] = (),
     without: Sequence[str] = (),
+    persons: Sequence[int] = (),
     drop_column: Sequence[str] = (),
     split: str | None = None,
     overwrite: bool = False,
@@ -60,20 +61,21 @@ def select(
         drop_finding: findings whose clips are left out; of copies the first stays.
         cut_finding: findings whose frames are cut out; parts of a second or more stay, as clips that begin at 0.
         without: joints, nodes or coordinates to leave out.
+        persons: people or hands to take, counted from 1; clips that show none of them are left out.
         drop_column: columns of the clips to leave out; without ``label`` there are no classes either.
         split: rule by which findings on training and test are evaluated; by default the archive's own.
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: nothing says which part, a name that no clip has, an unknown finding, joint or column, a column
+        ConfigError: nothing says which part, a name that no clip has, an unknown finding, joint, person or column, a column
             that follows from the frames, or a condition that cannot be evaluated.
         DataError: nothing is left.
     """
-    asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, drop_column)
+    asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, persons, drop_column)
     if not any(asked):
         raise ConfigError(
             "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME…, "
-            "--drop-finding FINDING…, --without JOINT…, --drop-column NAME… or --trim (a copy of all is what copying "
+            "--drop-finding FINDING…, --without JOINT…, --persons N…, --drop-column NAME… or --trim (a copy of all is what copying "
             "the folder makes)"
         )
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
@@ -82,25 +84,35 @@ def select(
     if unknown:
         raise ConfigError(f"{source.path} has no clip {unknown[0]!r}; `motet data inspect` lists what there is")
     _check_columns(source, drop_column)
+    slots = _slots(source, persons)
     chosen = _condition(source, where)
     has, _ = clips_with(source, finding, split)
     _, extra = clips_with(source, drop_finding, split)
     parts, pieces = sound_parts(source, cut_finding), list[Piece]()
     for index, name in enumerate(names):
         out = name in set(drop) or (keep and name not in set(keep)) or index in extra or (finding and index not in has)
-        if out or not chosen[index]:
+        if out or not chosen[index] or (persons and not source.clip(index)[:, slots].any()):
             continue
-        ends = _recorded(source.clip(index)) if trim else (0, int(source.lengths[index]))
+        ends = _recorded(source.clip(index)[:, slots]) if trim else (0, int(source.lengths[index]))
         pieces += _parts(source, index, ends, parts.get(index))
     changed: dict[str, Any] = {"class_names": ()} if "label" in drop_column else {}
-    if without:
+    if without or persons:
         skeleton, channels, joints, axes = reduced(source, without)
         changed |= {
             "skeleton": skeleton,
+            "persons": len(slots),
             "channels": channels,
-            "change": lambda frames: frames[..., joints, :][..., axes],
+            "change": lambda frames: frames[:, slots][..., joints, :][..., axes],
         }
     return write(pieces, destination, source, verb="select", overwrite=overwrite, without=drop_column, **changed)
+
+
+def _slots(archive: MotionArchive, persons: Sequence[int]) -> list[int]:
+    """Places of the people asked for, all of them by default."""
+    there = archive.persons
+    if any(not 1 <= n <= there for n in persons) or len(set(persons)) < len(persons):
+        raise ConfigError(f"--persons {pasted(*map(str, persons))}: {archive.path} has persons 1 to {there}, each once")
+    return [n - 1 for n in persons] or list(range(there))
 
 
 def _check_columns(archive: MotionArchive, names: Sequence[str]) -> None:

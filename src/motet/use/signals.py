@@ -131,6 +131,9 @@ class Layout:
                     command = f"`motet data convert --layout {name}`"
                     mine = target is self.skeleton
                     return f"convert it with {command}" if mine else f"fit again on recordings converted with {command}"
+        if (archive.skeleton.joints, len(archive.channels)) == (self.skeleton.joints, self.channels):
+            some = f"`motet data select {pasted(archive.path, 'PART', '--persons', '1')}`"
+            return f"{some} takes one of them" if self.persons == 1 else "fit again on recordings of as many people"
         return "fit again on recordings of a layout that both have"
 
     def check(self, archive: MotionArchive) -> None:

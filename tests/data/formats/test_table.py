@@ -153,5 +153,10 @@ def test_rows_of_one_frame_name_the_column_that_tells_them_apart(tmp_path: Path)
     text = "frame,hand,hip_x,hip_y,knee_x,knee_y\n0,Left,1,2,3,4\n0,Right,5,6,7,8\n1,Left,1,2,3,4\n"
     with pytest.raises(DataError, match="second row with the same frame; tell people with --person hand or clips wit"):
         load(tmp_path, text)
+    first = text.replace("0,Left,1,2,3,4\n0,Right,5,6,7,8", "0,Right,5,6,7,8\n0,Left,1,2,3,4")
+    for rows_of_a_frame in (text, first):  # in the order of their names, whichever comes first
+        assert load(tmp_path, rows_of_a_frame, person="hand").clip(0)[0, :, 0, 0].tolist() == [1, 5]
+    apart = load(tmp_path, text, clip="hand", columns=("hand",))
+    assert apart.clips["hand"].to_list() == ["Left", "Right"]
     with pytest.raises(DataError, match="tell people with --person or clips with --clip apart"):
         load(tmp_path, text.replace("Right", "Left"))

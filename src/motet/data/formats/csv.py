@@ -254,7 +254,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     stem = stem_of(unit.name)
     clips = []
     for key, rows in grouped_rows(sheet, declared).items():
-        slots = {p: i for i, p in enumerate(dict.fromkeys(person[r] for r in rows.tolist()))}
+        slots = {p: i for i, p in enumerate(sorted({person[r] for r in rows.tolist()}, key=natural_key))}
         timing = _timing(sheet, rows, declared, times)
         once = coordinates.skeleton.kind != "sensor" or "frame" in declared
         place = _places(
