@@ -74,7 +74,7 @@ def test_people_can_be_taken(tmp_path: Path) -> None:
     assert (len(swapped), swapped.persons, len(swapped.channels)) == (3, 2, 2)
     assert (swapped.clip(2)[1:] == [[[2]], [[1]]]).all()
     for wrong in ((0,), (3,), (1, 1)):
-        with pytest.raises(ConfigError, match="--persons .* has persons 1 to 2, each once"):
+        with pytest.raises(ConfigError, match=r"--persons .* has persons 1 to 2, each once"):
             select(tmp_path / "a", tmp_path / "d", persons=wrong)
 
 

@@ -67,16 +67,16 @@ def select(
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: nothing says which part, a name that no clip has, an unknown finding, joint, person or column, a column
-            that follows from the frames, or a condition that cannot be evaluated.
+        ConfigError: nothing says which part, a name that no clip has, an unknown finding, joint, person or column, a
+            column that follows from the frames, or a condition that cannot be evaluated.
         DataError: nothing is left.
     """
     asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, persons, drop_column)
     if not any(asked):
         raise ConfigError(
             "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME…, "
-            "--drop-finding FINDING…, --without JOINT…, --persons N…, --drop-column NAME… or --trim (a copy of all is what copying "
-            "the folder makes)"
+            "--drop-finding FINDING…, --without JOINT…, --persons N…, --drop-column NAME… or --trim (a copy of all is "
+            "what copying the folder makes)"
         )
     source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
     names = source.clips["name"].to_list()
