@@ -257,6 +257,9 @@ def test_tables_of_distillation_of_two_archives(tmp_path: Path) -> None:
     plan = json.loads((run / "config.json").read_text())["plan"]
     assert [t.partition("=")[0] for t in plan["tables"]] == ["kinect", "vicon"]
     assert plan["motion"]["frames"] == 8
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ConfigError, match="none holds no archive; name a feature table, an archive or a folder of"):
+        reproduce(table, tmp_path / "none", tmp_path / "out", **call)
 
 
 def test_tables_of_discovery(tmp_path: Path) -> None:

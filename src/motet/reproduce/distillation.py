@@ -179,10 +179,19 @@ class Distillation:
 
 
 def _sources(data: Path) -> list[str]:
-    """A table, an archive, or the archives in a folder, each by its own name."""
+    """A table, an archive, or the archives in a folder, each by its own name.
+
+    Raises:
+        ConfigError: a folder without any.
+    """
     if not data.is_dir() or (data / "archive.json").exists():
         return [str(data)]
-    return [f"{path.stem}={path}" for path in sorted(data.iterdir()) if path.is_dir()]
+    found = [f"{path.stem}={path}" for path in sorted(data.iterdir()) if path.is_dir()]
+    if not found:
+        raise ConfigError(
+            f"{data} holds no archive; name a feature table, an archive or a folder of archives by --data"
+        )
+    return found
 
 
 def _hash(sources: Sequence[str]) -> str:
