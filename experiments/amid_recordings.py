@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.amid import FORECASTS, GRID, SCORES, Options, weights
-from experiments.sets import one_repetition, sensors_of_prmd, watch, without_steps
+from experiments.sets import FALLS, ONE_REPETITION, sensors_of_prmd, watch
 from motet.reproduce import Row, Table, Training
 from motet.reproduce.page import Page, Part
 from motet.reproduce.sources import Source, made, npz
@@ -22,7 +22,6 @@ ENCODER: Options = {
     **{"sequence": "tcn", "sequence_layers": 3, "sequence_hidden": 32},
     **{"frames": 32, "sensor_frames": 64, "dropout": 0.1},
 }
-FALLS = made("smartfallmm-13", without_steps)
 
 
 def methods(
@@ -62,7 +61,7 @@ PARTS = (
     ),
     methods(
         *("few", "UTD-MHAD, one repetition of each training person: inertial, taught by skeleton"),
-        *(made("utd_mhad-one", one_repetition), ("inertial",), ("skeleton",)),
+        *(ONE_REPETITION, ("inertial",), ("skeleton",)),
         choose=("kd", "crd"),
         only=("alone", "teacher", "kd", "crd", "amid"),
         forecast=False,  # four clips of a class are too few for one

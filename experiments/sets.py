@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from motet.methods.discovery import TASKS
 from motet.methods.discovery.data import sides
 from motet.reproduce import Measure, Row, Steps, Table
 from motet.reproduce.page import Part
-from motet.reproduce.sources import Source, made, npz
+from motet.reproduce.sources import Source, derived, made, npz
 
 Options = dict[str, Any]
 Pairs = tuple[tuple[str, str], ...]
@@ -50,29 +49,21 @@ def imbalanced(task: str, target: Source, source: Source) -> Source:
     return made(f"{task}-imbalanced", make)
 
 
-def without_steps(data: Path, work: Path, path: Path) -> MotionArchive | None:
-    """SmartFallMM without stepping up, of which no odd person has readings of the watch."""
-    whole = npz("smartfallmm_young")(data, work)
-    return None if whole is None else edit.select(MotionArchive.open(whole), path, where="class != 'Stepping Up'")
+def part_of(name: str, source: Source, where: str) -> Source:
+    """The clips of a set for which a condition holds."""
+    return derived(name, source, lambda archive, path: edit.select(archive, path, where=where))
 
 
-def one_repetition(data: Path, work: Path, path: Path) -> MotionArchive | None:
-    """UTD-MHAD of whose odd, training people the first repetition of each action alone is left."""
-    whole = npz("utd_mhad")(data, work)
-    kept = "repetition = 1 OR subject % 2 = 0"
-    return None if whole is None else edit.select(MotionArchive.open(whole), path, where=kept)
+FALLS = part_of("smartfallmm-13", npz("smartfallmm_young"), "class != 'Stepping Up'")
+"""SmartFallMM without stepping up, of which no odd person has readings of the watch"""
+ONE_REPETITION = part_of("utd_mhad-one", npz("utd_mhad"), "repetition = 1 OR subject % 2 = 0")
+"""UTD-MHAD of whose odd, training people the first repetition of each action alone is left"""
 
 
 def sensors_of_prmd(data: Path, work: Path) -> Path | None:
     """The folder of UI-PRMD's Kinect and Vicon, each by its name."""
-    sensors = "kinect", "vicon"
-    sources = [made(f"ui_prmd/{s}", partial(_npz_at, f"ui_prmd_{s}"))(data, work) for s in sensors]
+    sources = [npz(f"ui_prmd_{sensor}", f"ui_prmd/{sensor}")(data, work) for sensor in ("kinect", "vicon")]
     return None if sources[0] is None or sources[1] is None else sources[0].parent
-
-
-def _npz_at(name: str, data: Path, work: Path, path: Path) -> MotionArchive | None:
-    file = data / "skeleton" / f"{name}.npz"
-    return import_dataset("npz", file, path, progress=False, workers=1) if file.exists() else None
 
 
 def watch(data: Path, work: Path, path: Path) -> MotionArchive:

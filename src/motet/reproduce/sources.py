@@ -26,14 +26,14 @@ def made(name: str, make: Callable[[Path, Path, Path], object | None]) -> Source
     return source
 
 
-def npz(name: str) -> Source:
-    """A compact set of skeletons."""
+def npz(name: str, place: str = "") -> Source:
+    """A compact set of skeletons, in a folder of its name or of another."""
 
     def make(data: Path, work: Path, path: Path) -> MotionArchive | None:
         file = data / "skeleton" / f"{name}.npz"
         return import_dataset("npz", file, path, progress=False, workers=1) if file.exists() else None
 
-    return made(name, make)
+    return made(place or name, make)
 
 
 def derived(name: str, source: Source, make: Callable[[MotionArchive, Path], object]) -> Source:
