@@ -155,6 +155,24 @@ def test_implausible_units_and_axes(tmp_path: Path) -> None:
     assert "right-handed" in fault(report, "handedness")["message"]
 
 
+@pytest.mark.parametrize(
+    ("channels", "depth", "units", "warned"),
+    [(3, 1e-6, "m", True), (2, 0.0, "m", True), (3, 0.5, "m", False), (3, 0.0, "shares of the picture", False)],
+)
+def test_shares_of_a_picture_are_no_metres(
+    tmp_path: Path, channels: int, depth: float, units: str, warned: bool
+) -> None:
+    clip = 0.5 + np.random.default_rng(0).uniform(-0.3, 0.3, (30, 21, channels)).astype(np.float32)
+    clip[:, 0, 2:] = depth
+    hand = layouts.get("hand-21")
+    with ArchiveWriter(tmp_path / "a", skeleton=hand, units=units, channels=("x", "y", "z")[:channels]) as writer:
+        writer.add(clip, name="c")
+    found = [f["message"] for f in inspect(MotionArchive.open(tmp_path / "a"))["faults"] if f["name"] == "units"]
+    assert ["more likely shares of the picture than m" in message for message in found if "0 and 1" in message] == (
+        [True] * warned
+    )
+
+
 def test_the_unit_that_was_assumed_is_named(tmp_path: Path) -> None:
     clips = {"a": motion() * 0.14, "b": motion(seed=1) * 0.14}
     source = {"format": "bvh", "options": {"unit": "cm"}}

@@ -42,9 +42,9 @@ def embed(args: Sequence[str]) -> int:
     names = ("device", "shard", "overwrite", "untrained")
     options: dict[str, Any] = {name: getattr(given, name) for name in names}
     shape = make(given.run, given.archive, given.out, **options)
-    what = "clips" if (given.archive / "archive.json").exists() else "rows"
+    what = "clip" if (given.archive / "archive.json").exists() else "row"
     return given.done(
-        f"{given.out}: {shape[0]} {what} × {counted(shape[1], 'feature')}",
+        f"{given.out}: {counted(shape[0], what)} × {counted(shape[1], 'feature')}",
         {"out": str(given.out), "rows": shape[0], "features": shape[1]},
     )
 

@@ -25,6 +25,7 @@ SPELLINGS = {
     "inch": r"(?i:inch(?:es)?)",
     "ft": r"(?i:ft|foot|feet)",
     "px": r"(?i:px|pixels?)",
+    PICTURE[1]: r"(?i:shares?(?: of the picture)?|normali[sz]ed)",
 }
 """unit -> regular expression of how it is written; see :func:`plain`."""
 

@@ -268,7 +268,7 @@ def test_units_of_sensors_are_stated_or_unknown(tmp_path: Path) -> None:
         load(path, unit="furlong")
     with pytest.raises(ConfigError, match=r"gives 3 units for 2 nodes \(acc, gyr\); give 1 or 2"):
         load(path, unit="g, deg/s, uT")
-    with pytest.raises(ConfigError, match=r"--unit is furlong; of a body it is m, "):
+    with pytest.raises(ConfigError, match=r"--unit is furlong; of bodies and hands it is m, "):
         load(path, unit="furlong", kind="body")
 
 

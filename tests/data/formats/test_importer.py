@@ -116,7 +116,7 @@ def test_duplicates_are_reported(source: Path, capsys: pytest.CaptureFixture[str
     archive = run(source, progress=True)
     assert importer.duplicates(archive) == ["S001C001P001R001A001 = S001C001P001R002A001"]
     said = capsys.readouterr().err
-    assert "1 groups of clips hold the same data:" in said
+    assert "1 group of clips holds the same data:" in said
     assert "S001C001P001R001A001 = S001C001P001R002A001" in said
 
 

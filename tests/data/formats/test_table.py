@@ -122,8 +122,8 @@ def hand_table(joints: list[str], *sides: str) -> str:
 )
 def test_a_hand_is_known_by_any_usual_names(tmp_path: Path, joints: list[str], layout: str) -> None:
     turned = joints[::-1]  # the order of the columns does not matter
-    archive = load(tmp_path, hand_table(turned), confidence="{joint}_x")
-    assert (archive.skeleton.name, archive.skeleton.kind) == (layout, "hand")
+    archive = load(tmp_path, hand_table(turned), confidence="{joint}_x", unit="shares")
+    assert (archive.skeleton.name, archive.skeleton.kind, archive.units) == (layout, "hand", "shares of the picture")
     np.testing.assert_array_equal(archive.clip(0)[0, 0, ::-1], np.arange(1, 3 * len(joints) + 1).reshape(-1, 3))
     assert archive.confidence is not None
     assert archive.confidence[0, 0, -1] == 1, "named as in the table"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted, pasted
+from motet.core.units import PICTURE, unit_name
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up
@@ -73,8 +74,8 @@ class Options:
         up: axis that points up in three dimensions; ``auto`` sees it in the recordings, and takes the layout's where
             it cannot.
         right_handed: whether three axes form a right-handed frame; by default likewise.
-        unit: of bodies ``m`` (the default), ``cm``, ``mm`` and so on, stored in metres, or ``px``; of sensors one, or
-            one for each kind of node, such as ``g, deg/s``.
+        unit: of bodies and hands ``m`` (the default), ``cm``, ``mm`` and so on, stored in metres, ``px``, or ``shares``
+            of the picture (0 … 1); of sensors one, or one for each kind of node, such as ``g, deg/s``.
         identities: of people: as the table has them (``given``), or ``joined`` where one begins where another ended.
         pattern: regular expression on the path below the source with groups label, subject … (as columns that the
             table does not have).
@@ -244,7 +245,7 @@ def _form(pattern: str) -> str:
 
 def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options) -> Skeleton:
     """The layout asked for, a built-in one, or one of the table's own joints; what is left out of that is noted."""
-    flat = options.unit == "px" or not any("z" in axes for axes in found.values())
+    flat = unit_name(options.unit or "m") in PICTURE or not any("z" in axes for axes in found.values())
     named = options.kind == "auto" and all(_SENSOR.fullmatch(joint) for joint in found)
     if options.skeleton is None and (named or options.kind == "sensor"):
         _layout.check_joints(len(found), f"{sheet.path}, line 1")

@@ -102,7 +102,7 @@ def _measure(skeleton: Skeleton, unit: str | None) -> str:
     """
     if skeleton.kind != "sensor":
         if unit is not None and unit_name(unit) not in (*METRES, *PICTURE, AS_RECORDED):
-            raise ConfigError(f"--unit is {pasted(unit)}; of a body it is {', '.join(METRES)} or px")
+            raise ConfigError(f"--unit is {pasted(unit)}; of bodies and hands it is {', '.join(METRES)}, px or shares")
         return "m" if unit is None or unit_name(unit) in METRES else unit_name(unit)
     kinds = list(dict.fromkeys(kind_of(name) for name in skeleton.joints))
     if unit is None:

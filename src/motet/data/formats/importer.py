@@ -338,18 +338,18 @@ def _bar(console: Console) -> Progress:
 
 
 def _report(console: Console, archive: MotionArchive, skipped: Sequence[dict[str, str]]) -> None:
-    def listing(title: str, lines: Sequence[str]) -> None:
+    def listing(one: str, several: str, lines: Sequence[str]) -> None:
         if lines:
-            console.print(f"{len(lines)} {title}:", markup=False)
+            console.print(f"{counted(len(lines), one, several)}:", markup=False)
             for line in lines[:LISTED]:
                 console.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
             if len(lines) > LISTED:
                 console.print(f"  … and {len(lines) - LISTED} more", markup=False)
 
-    listing("files or clips were skipped", [s["reason"] for s in skipped])
-    listing("groups of clips hold the same data", duplicates(archive))
+    listing("file or clip was skipped", "files or clips were skipped", [s["reason"] for s in skipped])
+    listing("group of clips holds the same data", "groups of clips hold the same data", duplicates(archive))
     contradicted = [] if console.quiet else [f"{f.name}: {f.message}; {f.remedy}" for f in layout_faults(archive)]
-    listing("things that the recordings contradict", contradicted)
+    listing("thing that the recordings contradict", "things that the recordings contradict", contradicted)
 
 
 def duplicates(archive: MotionArchive) -> list[str]:

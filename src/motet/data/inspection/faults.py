@@ -20,6 +20,8 @@ from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_uni
 LISTED = 20  # clips listed by name for each fault
 PROBED_FRAMES = 2000  # frames from which size and axes are evaluated
 IMBALANCE = 10.0  # most frequent class against the rarest
+IN_PICTURE = 0.95  # share of x and y between 0 and 1, above which they are those of a picture
+FLAT = 1e-3  # depth of the wrist
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,11 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
     low = np.where(there, bodies, np.inf).min(axis=1)
     size = float(np.median((high - low).max(axis=1)))
     least, most = SIZES[archive.skeleton.kind]
-    if not size > 0 or least <= size * METRES[archive.units] <= most:
+    if not size > 0:
         return []
+    shares = _shares_faults(archive, bodies)
+    if shares or least <= size * METRES[archive.units] <= most:
+        return shares
     fitting = fitting_unit(archive, size)
     guess = f"it is more likely {fitting}" if fitting else "no usual unit fits"
     guess += f" (now the recordings are taken for {import_unit(archive)})"
@@ -161,6 +166,23 @@ def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> lis
         guess = "two coordinates are more likely those of an image"
     message = f"a {archive.skeleton.kind} of {size:.4g} {archive.units} is not plausible; {guess}"
     return [fault("units", "error", message, scale_remedy(archive, size))]
+
+
+def _shares_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> list[Fault]:
+    """Shares of a picture (0 … 1) that are taken for a length: two coordinates, or a hand whose wrist has no depth."""
+    joints = bodies[(bodies != 0).any(axis=2)]
+    inside = ((joints[:, :2] >= 0) & (joints[:, :2] <= 1)).mean()
+    flat = len(archive.channels) < 3
+    root = bodies[:, [p == -1 for p in archive.skeleton.parents], 2:]
+    no_depth = archive.skeleton.kind == "hand" and bool((np.abs(root) < FLAT).all())  # MediaPipe's origin of depth
+    if inside < IN_PICTURE or not (flat or no_depth):
+        return []
+    message = (
+        f"x and y lie between 0 and 1{'' if flat else ', and the wrist has no depth'}: they are more likely shares of "
+        f"the picture than {archive.units}"
+    )
+    remedy = again(archive, "unit", "shares", "say units='shares of the picture' when you write it")
+    return [fault("units", "warning", message, remedy)]
 
 
 def scale_remedy(archive: MotionArchive, size: float) -> str:
