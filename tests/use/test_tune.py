@@ -49,6 +49,21 @@ def test_values_that_are_better_stay(
         tune("moco/small", small_archive, tmp_path / "out", settings=TRY, fraction=0.4, **TINY)
 
 
+def test_a_length_in_epochs_stays(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def judged(self: Any, changes: dict[str, Any], recipe: Any) -> Trial:
+        asked.append(set(changes))
+        assert recipe.epochs == 1
+        return Trial(changes, 0.5, 0.5, 1.0)
+
+    monkeypatch.setattr(module._Search, "_trial", judged)
+    tune("moco/small", small_archive, tmp_path / "out", start="none", **TINY)
+    assert {"lr"} in asked
+
+
 def test_search_on_real_trainings(
     small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,8 @@ def _settings(
             f"{base.recipe} has no option {unknown[0]!r} to try; `motet pretrain {recipe} --help` lists all"
         )
     fixed = {*options, *(() if start is None else base.encoder.keywords)}
+    if "epochs" in options:
+        fixed.add("steps")  # which would say the length of the training in their place
     return settings or {name: values for name, values in SETTINGS.items() if name in names and name not in fixed}
 
 
