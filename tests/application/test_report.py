@@ -141,7 +141,12 @@ def test_raters_agree_by_time() -> None:
     assert agreements(one) == []
 
 
-def test_bodies_are_described_by_the_shipped_weights_and_others_by_statistics(session: Session, tmp_path: Path) -> None:
+def test_bodies_are_described_by_the_shipped_weights_and_others_by_statistics(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "body").mkdir()
+    (tmp_path / "body" / "config.json").write_text("{}")  # a run of that name is not meant
+    monkeypatch.chdir(tmp_path)
     found = default(session.archive)
     assert isinstance(found, OfModel)
     assert found.name == "body"

@@ -96,12 +96,8 @@ class OfModel:
 
 def default(archive: MotionArchive) -> Source:
     """The shipped weights where they can read the recordings, statistics elsewhere."""
-    from motet.engine.model import load
     from motet.methods.recipes.shipped import SKELETONS
+    from motet.methods.start import Start
 
-    for name in SKELETONS:
-        try:
-            return OfModel(archive, load(name), name)
-        except ConfigError:
-            continue
-    return OfStatistics(archive)
+    found = next(Start.reading([archive], SKELETONS), None)
+    return OfStatistics(archive) if found is None else OfModel(archive, found.model, found.name)

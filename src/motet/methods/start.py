@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -91,6 +91,11 @@ class Start:
         return {"start": self.place, "start_digest": self.digest}
 
     @classmethod
+    def reading(cls, archives: Sequence[MotionArchive], names: Sequence[str] = USUAL) -> Iterator[Start]:
+        """The weights of the package, of some names, that read all of some recordings."""
+        return (found for found in map(cls.stored, names) if all(map(found.reads, archives)))
+
+    @classmethod
     def usual(cls, recipe: Recipe, archives: Sequence[MotionArchive], options: Mapping[str, Any]) -> Start | None:
         """The first of the weights :data:`USUAL` that read the recordings, where nothing else is said.
 
@@ -104,12 +109,8 @@ class Start:
         own = {f.name for f in fields(Encoder)} | {"preprocess", "frames", "encode_frames", "as_released"}
         if recipe.encoder.encoder != "tcn" or own & options.keys():
             return None
-        for name in USUAL:
-            found = cls.stored(name)
-            streams = options.get("streams", found.model.streams)
-            if set(streams) <= set(found.model.streams) and all(found.reads(archive) for archive in archives):
-                return found
-        return None
+        wanted = set(options.get("streams", ()))
+        return next((found for found in cls.reading(archives) if wanted <= set(found.model.streams)), None)
 
     def reads(self, archive: MotionArchive) -> bool:
         """Whether the encoders can read recordings."""

@@ -61,7 +61,7 @@ def baselines(
 
 def reference(target: MotionArchive) -> tuple[Model, str]:
     """The weights of the package that read it and their name, else untrained encoders in the form of a small recipe."""
-    found = next((start for start in map(Start.stored, USUAL) if start.reads(target)), None)
+    found = next(Start.reading([target]), None)
     if found is not None:
         return found.model, found.name
     recipe = fit_to_layout(recipes.get("cmd/small"), target, split(target, "all"))
