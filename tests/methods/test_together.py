@@ -200,6 +200,9 @@ def test_start_body_on_another_layout(tmp_path: Path) -> None:
     card = (save_weights(run, tmp_path / "weights") / "README.md").read_text()
     assert f"| started from | `body`, digest of the weights {Start.open('body').digest} |" in card
     assert "| neighbours | clips of other people (column `subject`) that are near in" in card
+    for place, named in (("somebody/weights@v1", "somebody/weights@v1"), (str(tmp_path / "runs" / "a"), "a")):
+        run.config["start"] = place
+        assert dict(Start.open("body").model.card(run).rows)["started from"].startswith(f"`{named}`, digest")
 
 
 def test_cameras_are_noticed(tmp_path: Path) -> None:

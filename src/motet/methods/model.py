@@ -31,6 +31,7 @@ from motet.encoders import build_encoder, encode_together
 from motet.encoders.clips import Folding
 from motet.encoders.statistics import PER_SERIES, with_statistics
 from motet.engine.checkpoint import load_checkpoint
+from motet.engine.hub import is_hub_id
 from motet.engine.model import Card, Embedding, Network
 from motet.engine.model import Model as Face
 from motet.engine.options import encoder_options
@@ -399,7 +400,8 @@ class Model(Face):
         labels = "with second views by class" if recipe.class_views else "without labels"
         began = []
         if "start" in run.config:  # a path stays on the machine that it is of; the digest says which weights they were
-            name, digest = Path(run.config["start"]).name, run.config.get("start_digest")
+            place, digest = run.config["start"], run.config.get("start_digest")
+            name = place if is_hub_id(place) else Path(place).name
             began.append(("started from", f"`{name}`" + (f", digest of the weights {digest}" if digest else "")))
             places = []
             if views_of_neighbours(recipe, run.config.get("sensors", ())):
