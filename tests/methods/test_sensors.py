@@ -153,6 +153,7 @@ def test_a_sensor_has_the_form_that_it_has_alone(both: MotionArchive) -> None:
     asked = of_watch(frames=16, preprocess="center")
     assert (asked.frames, asked.encode_frames, asked.preprocess) == (16, None, "none")
     assert of_watch(per_sensor=("watch:encode-frames=20",)).encode_frames == 20
+    assert of_watch(encoder="gru", hidden=8).frames == 96
     assert not of_watch(causal=True).statistics  # as of a watch alone: a stream has no whole clips
     started = of_watch(whiten_by="both", keep_start=0.5)  # by a start of the main archive
     assert (started.whiten_by, started.keep_start) == ("view", 0.0)

@@ -46,7 +46,7 @@ def sensor_form(recipe: Recipe) -> dict[str, Any]:
     form: dict[str, Any] = {"preprocess": "none"}
     if recipe.whiten and not recipe.encoder.causal:
         form["statistics"] = True
-    if is_small(recipe) and recipe.encoder.encoder != "gru":
+    if is_small(recipe) and not recipe.recipe.endswith("-gru"):
         form |= {"frames": SENSOR_FRAMES, "encode_frames": None}
     return form
 
