@@ -44,9 +44,10 @@ def landmark(skeleton: Skeleton, name: str) -> tuple[int, ...]:
         if known.issuperset(joints):
             return tuple(skeleton.index(joint) for joint in joints)
     wanted = " or ".join("+".join(joints) for joints in _LANDMARKS[name])
+    own = "'hand', " if skeleton.kind == "hand" else ""
     raise ConfigError(
         f"skeleton {skeleton.name!r} has no {name} (a joint of the canonical name {wanted}); "
-        "choose preprocess 'first-frame', 'center' or 'none'"
+        f"choose preprocess {own}'first-frame', 'center' or 'none'"
     )
 
 
