@@ -302,5 +302,5 @@ def test_hand_removes_place_size_and_unit_and_keeps_the_direction() -> None:
     torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
     with pytest.raises(ConfigError, match="is a sensor"):
         preprocess(clip[:, :, :, :2], torch.tensor([6]), layouts.get("imu-2"), "hand")
-    with pytest.raises(ConfigError, match="has no left shoulder .*; choose preprocess 'hand', 'first-frame'"):
+    with pytest.raises(ConfigError, match=r"has no left shoulder .*; choose preprocess 'hand', 'first-frame'"):
         preprocess(clip, torch.tensor([6]), skeleton, "body")
