@@ -304,6 +304,9 @@ def test_frames_come_back_from_npz(tmp_path: Path) -> None:
 
 
 def test_the_remedy_for_another_unit_can_be_pasted() -> None:
+    hand = layouts.get("hand-21")
+    assert "a picture has no metres" in unit_remedy(hand, "shares of the picture", "m")
+    assert unit_remedy(hand, "shares of the picture", "px") == "import them again in px"
     said = unit_remedy(layouts.get("imu-2"), "g, rad/s", "m/s^2, rad/s", Path("my a"), Path("b"))
     assert said == "convert them with `motet data convert 'my a' b --units 'm/s^2, rad/s'`"
 

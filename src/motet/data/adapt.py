@@ -122,5 +122,7 @@ def unit_factors(skeleton: Skeleton, units: str, wanted: str) -> npt.NDArray[np.
 def unit_remedy(skeleton: Skeleton, units: str, wanted: str, *paths: Path) -> str:
     """What to do about recordings that are in another unit than is wanted; ``paths`` are those of the command."""
     if unit_factors(skeleton, units, wanted) is None:
+        if skeleton.kind != "sensor" and (units in METRES) != (wanted in METRES):
+            return "a picture has no metres, so use recordings in one of these units"
         return f"import them again in {wanted}"
     return f"convert them with `motet data convert {pasted(*paths, '--units', wanted)}`"

@@ -17,7 +17,7 @@ from motet.core.errors import ConfigError
 from motet.core.text import counted
 from motet.core.units import METRES, stated
 from motet.data import layouts
-from motet.data.adapt import Layout, into, readings, same_layout, written_as
+from motet.data.adapt import Layout, into, readings, same_layout, unit_remedy, written_as
 from motet.data.adapted import in_layout
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import recipe
@@ -151,7 +151,7 @@ def _scale(archive: MotionArchive, first: MotionArchive) -> float:
         return 1.0
     raise ConfigError(
         f"the unit of {first.path} is {first.units}, that of {archive.path} {archive.units}, and the one cannot be "
-        "made the other; import one of them again in the unit of the other"
+        f"made the other; {unit_remedy(archive.skeleton, archive.units, first.units)}"
     )
 
 
