@@ -12,7 +12,16 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.data import layouts
-from motet.data.preprocess import METHODS, fill_null_frames, landmark, oriented, preprocess, rotation_between
+from motet.data.preprocess import (
+    METHODS,
+    SIZED,
+    bridge_holes,
+    fill_null_frames,
+    landmark,
+    oriented,
+    preprocess,
+    rotation_between,
+)
 from tests.data import feeder_oracle as oracle
 
 KINECT = layouts.get("kinect-v2")
@@ -131,7 +140,7 @@ def test_input_is_kept_and_absent_stay_absent(method: str) -> None:
     assert out.data_ptr() != clip.data_ptr()
     assert not out[:, :, 1].any()
     assert not out[:, 9:].any()
-    assert not out[:, 3, 0, 11].any()
+    assert bool(out[:, 3, 0, 11].any()) == (method in SIZED)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -169,6 +178,37 @@ def test_null_frames_are_filled_as_in_the_plain_form(seen: list[bool], extra: in
     out = fill_null_frames(padded, _lengths(len(seen)))
     np.testing.assert_array_equal(out[0, : len(seen), 0].numpy(), expected)
     assert not out[0, len(seen) :].any()
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(0, 3))
+@settings(max_examples=60)
+def test_holes_are_bridged_in_a_line(seen: list[bool], extra: int) -> None:
+    time, there = np.arange(len(seen)), np.array(seen)
+    path = np.random.default_rng(len(seen)).normal(size=(len(seen), 3)) + 9
+    frames = torch.from_numpy(np.pad(path * there[:, None], ((0, extra), (0, 0))))[None, :, None, None]
+    other = (
+        torch.ones_like(frames[..., :1, :]) * (torch.arange(len(seen) + extra) < len(seen))[None, :, None, None, None]
+    )
+    out = bridge_holes(torch.cat([frames, other], dim=-2), _lengths(len(seen)))
+    expected = np.zeros_like(path)
+    if there.any():
+        expected = np.stack([np.interp(time, time[there], path[there, axis]) for axis in range(3)], axis=1)
+    np.testing.assert_allclose(out[0, : len(seen), 0, 0], expected, rtol=1e-12)
+    assert torch.equal(out[..., 1, :], other[..., 0, :]), "joints that were seen stay, and so does what is past the end"
+    assert not out[0, len(seen) :].any()
+
+
+@pytest.mark.parametrize("method", SIZED)
+def test_what_was_not_seen_for_a_moment_hardly_matters(method: str) -> None:
+    skeleton = layouts.get("hand-21") if method == "hand" else KINECT
+    path = torch.linspace(0, 1, 40, dtype=torch.float64)[None, :, None, None, None] * torch.tensor([1.0, -0.5, 2.0])
+    clip = path + _walk(3, time=1, persons=1, joints=len(skeleton))
+    whole = preprocess(clip, _lengths(40), skeleton, method)
+    lost = clip.clone()
+    lost[:, 12:20] = 0  # everything
+    lost[:, 30:36, :, skeleton.center] = 0
+    # the mean bone is that of what was seen
+    torch.testing.assert_close(preprocess(lost, _lengths(40), skeleton, method), whole, rtol=0, atol=0.02)
 
 
 def test_rotation_between() -> None:
@@ -285,7 +325,8 @@ def test_body_removes_place_heading_size_and_unit() -> None:
         if not (t == 2 and 4 in (a, b))
     ]
     assert float(torch.stack(lengths).mean()) == pytest.approx(0.25)
-    assert not found[0, 2, 0, 4].any()
+    between = (found[0, 1, 0, 4] + found[0, 3, 0, 4]) / 2
+    torch.testing.assert_close(found[0, 2, 0, 4], between)
 
 
 def test_hand_removes_place_size_and_unit_and_keeps_the_direction() -> None:

@@ -28,7 +28,7 @@ from motet.data.preprocess import check_method, coordinates, oriented, preproces
 
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
 _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 class ClipStore:

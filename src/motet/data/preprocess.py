@@ -1,7 +1,8 @@
 """Spatial normalisation of whole batches of clips: null frames, centring, rotation.
 
 All functions are vectorised over clips, take any floating dtype on any device, and leave their input alone. Zero means
-absent: a person that is not there and a joint that was not tracked stay zero.
+absent: a person that is not there and a joint that was not tracked stay zero, but for the holes that the methods of
+the shipped weights bridge (:func:`bridge_holes`).
 """
 
 from __future__ import annotations
@@ -141,8 +142,9 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         return _crossclr(frames, skeleton)
     if method == "center":
         return _subtract(frames, _held_center(frames, skeleton))
-    start = _first_present(frames)
-    centred = _subtract(frames, start[:, None, None, skeleton.center, None])
+    whole = bridge_holes(frames, lengths) if method in SIZED else frames
+    start = _first_present(whole)
+    centred = _subtract(whole, start[:, None, None, skeleton.center, None])
     turned = centred if method in ("first-frame", "hand") else _turn(centred, _facing(start, skeleton))
     return turned * _to_size(frames, skeleton).to(frames.dtype) if method in SIZED else turned
 
@@ -185,6 +187,36 @@ def fill_null_frames(frames: Tensor, lengths: Tensor) -> Tensor:
     filled *= (time < lengths[clips, None])[..., None, None]
     out = frames.clone()
     out[clips, :, persons] = filled
+    return out
+
+
+def bridge_holes(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Put joints where they were not seen: on the line between the sightings around, at the ends as the nearest.
+
+    Args:
+        frames: (B, T, P, V, C), zero from each clip's length on.
+        lengths: (B,) int64.
+
+    Returns:
+        (B, T, P, V, C); ``frames`` itself when there is nothing to bridge. A joint that a clip never shows stays zero.
+    """
+    there = present_joints(frames)
+    inside = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+    holes = ~there & inside[:, :, None, None] & there.any(1, keepdim=True)
+    clips = holes.flatten(1).any(1).nonzero()[:, 0]
+    if len(clips) == 0:
+        return frames
+    seen, rows = there[clips], frames[clips]
+    time = torch.arange(frames.shape[1], device=frames.device)[:, None, None].expand_as(seen)
+    last = frames.shape[1] - 1
+    before = torch.where(seen, time, -1).cummax(1).values
+    after = torch.where(seen, time, last + 1).flip(1).cummin(1).values.flip(1)
+    start = torch.where(before < 0, after, before).clamp_max(last)
+    end = torch.where(after > last, before, after).clamp_min(0)
+    a, b = (rows.gather(1, at[..., None].expand_as(rows)) for at in (start, end))
+    share = (time - start).to(rows.dtype) / (end - start).clamp_min(1)
+    out = frames.clone()
+    out[clips] = torch.where(holes[clips][..., None], a + (b - a) * share[..., None], rows)
     return out
 
 

@@ -66,7 +66,7 @@ def base_key(context: Context) -> str:
     return _digest(json.dumps(facts).encode())
 
 
-REVISION = 3
+REVISION = 4
 """raised when the same options give other rows than before, so that stored ones are not taken for them"""
 
 
