@@ -373,6 +373,12 @@ def test_short_clips(clean: MotionArchive, tmp_path: Path) -> None:
     assert found.severity == "note"
 
 
+def test_a_single_clip_is_looked_at(clean: MotionArchive, tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=clean.skeleton, fps=30.0) as writer:
+        writer.add(1000 * clean.clip(0), name="alone")
+    assert [f.name for f in diagnose(MotionArchive.open(tmp_path / "a")) if f.severity == "error"] == ["scale"]
+
+
 def test_sensors_are_judged_by_what_they_have(tmp_path: Path) -> None:
     simulate(tmp_path / "a", clips=24, actions=3, actors=4, imu=True, progress=False)
     assert names(MotionArchive.open(tmp_path / "a-imu")) == []

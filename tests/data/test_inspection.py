@@ -323,13 +323,13 @@ def test_empty_ends_are_told(tmp_path: Path) -> None:
 def test_a_set_that_is_noisy_as_a_whole_is_said_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with ArchiveWriter(tmp_path / "noisy", skeleton=layouts.get("coco-17")) as writer:
-        for i in range(20):
+        for i in range(36):
             clip = rng.normal(size=(6, 17, 3))
-            clip[2:5, 3] = 0
+            clip[2:5, 3] = i >= 20
             writer.add(clip, name=f"c{i}")
     found = {f["name"]: f for f in inspect(MotionArchive.open(tmp_path / "noisy"))["faults"]}
     fault = found["missing joints"]
-    assert "in 100% of the clips: the set is noisy as a whole" in fault["message"]
+    assert "in 56% of the clips: the set is noisy as a whole" in fault["message"]
     assert (fault["level"], fault["clips"], fault["frames"], len(fault["examples"])) == ("note", 20, 60, 1)
 
 

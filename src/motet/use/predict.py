@@ -148,7 +148,7 @@ class Live:
         self.step = layout.hop / layout.fps
         self._lag, self._every = round(lag / self.step), max(1, round(every / self.step))
         self._reach = self.model.margin
-        self.delay = self._reach / layout.fps + (self._lag + self._every - 0.5) * self.step
+        self.delay = round(self._reach / layout.fps + (self._lag + self._every - 0.5) * self.step, 6)
         self._chain = Chain(self.model.durations)
         frames = np.zeros((0, layout.persons, len(layout.skeleton), layout.channels), dtype=np.float32)
         none, states = np.zeros((0, len(self.model.classes))), np.zeros((0, len(self._chain.owner)))

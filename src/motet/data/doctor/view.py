@@ -54,7 +54,8 @@ class View:
 
     def __init__(self, archive: MotionArchive, rule: str | None, clips: int = SAMPLED_CLIPS) -> None:
         self.archive, self.skeleton = archive, archive.skeleton
-        self.split = splits.split(archive, rule or splits.default_rule(archive))
+        usual = splits.default_rule(archive) if len(archive) > 1 else "all"  # one clip cannot be split
+        self.split = splits.split(archive, rule or usual)
         self.ruled = ("--split", rule) if rule else ()
         self.names: list[str] = archive.clips["name"].to_list()
         self.spatial = len(archive.channels) == 3

@@ -23,7 +23,7 @@ FROZEN_SECONDS = 0.2  # a sensor that repeats itself for longer is stuck
 FROZEN_FRAMES = 5  # the same where the frame rate is unknown, and the least number
 STUTTER = 2  # steps in which nothing changes: recordings are noisy, so a frame three times is a repetition
 RARE = 0.001  # share of bodies in which a joint that is hardly ever there is seen
-WHOLE_SET, MANY = 0.95, 10  # share of clips, and least number of them, from which a fault is one of the set
+WHOLE_SET, MANY = 0.5, 10  # share of clips, and least number of them, from which a fault is one of the set
 _OF_NOISE = (
     *("bone-length jumps", "missing joints", "missing bodies", "frozen frames", "stuttering frames"),
     *("lost joints", "stuck readings", "clipped readings"),
@@ -238,7 +238,7 @@ def _remedy(archive: MotionArchive, name: str, tally: Tally) -> str:
         return made(archive, "select", "--trim")
     if name in CUT_OUT and not (archive.labels >= 0).any():
         return made(archive, "select", "--cut-finding", name)
-    if 2 * len(tally.rows) <= len(archive):
+    if len(tally.rows) <= WHOLE_SET * len(archive):
         return without(archive, name)
     if name == "not finite":
         return "import the recordings again"
