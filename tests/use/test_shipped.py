@@ -227,12 +227,16 @@ def test_frames_follow_the_recording(kinect: MotionArchive) -> None:
     model = motet.load("body")
     frames = model.frames(kinect, 2, seconds=1.0)
     assert frames.shape == (int(kinect.lengths[2]), 1440)
-    np.testing.assert_array_equal(frames, model.frames(kinect, kinect.clips["name"][2], seconds=1.0))
+    np.testing.assert_array_equal(frames, model.frames(kinect.path, kinect.clips["name"][2], seconds=1.0))
     assert np.isfinite(frames).all()
     assert np.abs(np.diff(frames, axis=0)).max() > 0
     # a window as long as the clip says the same of every frame
     whole = model.frames(kinect, 2, seconds=1000.0)
     np.testing.assert_array_equal(whole, np.repeat(whole[:1], len(whole), axis=0))
+    with pytest.raises(ConfigError, match="an archive or its path is wanted, not ndarray; ArchiveWriter makes one"):
+        model.transform(kinect.clip(0))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"has no recording \[.{,45}; it has 24"):
+        model.frames(kinect, kinect.clip(0))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="has no recording 99; it has 24"):
         model.frames(kinect, 99)
     with pytest.raises(ConfigError, match="no recording 'clip-99'; a number or a name is wanted, such as sim-"):

@@ -110,7 +110,7 @@ def app(
     Raises:
         ConfigError: the port is taken, packages are missing, or the frame rate is unknown.
     """
-    opened = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    opened = MotionArchive.open(archive)
     found = Application(opened, None if model is None else str(model), host=host, port=port, track=track, rater=rater)
     if browser:
         webbrowser.open(found.address)

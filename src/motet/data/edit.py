@@ -78,7 +78,7 @@ def select(
             "--drop-finding FINDING…, --without JOINT…, --persons N…, --drop-column NAME… or --trim (a copy of all is "
             "what copying the folder makes)"
         )
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     names = source.clips["name"].to_list()
     unknown = [n for n in (*drop, *keep) if n not in set(names)]
     if unknown:
@@ -292,7 +292,7 @@ def split(
         ConfigError: neither ``seconds`` nor ``track``, or values that make no sense.
         DataError: every recording is shorter than a window.
     """
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     if seconds is None and track is None:
         there = f" ({source.path} has {', '.join(source.tracks)})" if len(source.tracks) else ""
         raise ConfigError(
@@ -356,7 +356,7 @@ def convert(
     Raises:
         ConfigError: nothing to convert, an unknown unit, or joints that the layout needs and the recordings lack.
     """
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     if layout is None and fps is None and units is None and up is None and hand is None:
         raise ConfigError("say what to convert: --layout, --fps, --units, --up or --hand")
     units = None if units is None else unit_name(units)
@@ -417,7 +417,7 @@ def relabelled(
     Raises:
         ConfigError: no such column, a name that no clip has, or one that comes twice.
     """
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     try:
         rows = pl.read_csv(table, separator="\t" if str(table).endswith(".tsv") else ",", infer_schema_length=None)
         rows = without_guards(rows)

@@ -45,7 +45,7 @@ def stitch(
         ConfigError: an unknown person or rate, or lengths that make no sense.
         DataError: no clip has a label.
     """
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     if not seconds > 0 or not gap >= 0:
         raise ConfigError(f"seconds is {seconds}, gap {gap}; seconds must be positive, and gap not negative")
     fps = rate(source)

@@ -46,8 +46,8 @@ def frame_features(
     model.check(archive)
     if isinstance(index, str):
         index = _named(archive, index)
-    if not 0 <= index < len(archive):
-        raise ConfigError(f"{archive.path} has no recording {index}; it has {len(archive)}, numbered from 0")
+    if not isinstance(index, int | np.integer) or not 0 <= index < len(archive):
+        raise ConfigError(f"{archive.path} has no recording {index!s:.40}; it has {len(archive)}, numbered from 0")
     if not seconds > 0:
         raise ConfigError(f"seconds is {seconds}; a window must have a length")
     with model.reading(archive, [index]) as source:

@@ -23,7 +23,7 @@ def opened(data: str | Path | MotionArchive | Sequence[str | Path | MotionArchiv
         ConfigError: none, or one of them twice.
     """
     items = [data] if isinstance(data, str | Path | MotionArchive) else list(data)
-    found = [item if isinstance(item, MotionArchive) else MotionArchive.open(item) for item in items]
+    found = [MotionArchive.open(item) for item in items]
     if not found:
         raise ConfigError("no archive was named; give one or several by --data")
     twice = [a.path for i, a in enumerate(found) if a.hash in [b.hash for b in found[:i]]]

@@ -363,18 +363,20 @@ class Model(Face):
         clips = self._windows(store, torch.as_tensor(ids, device=self.device), None, None)
         return {s: view(clips).flatten(1) for s, view in zip(self.streams, self.views, strict=True)}
 
-    def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+    def transform(self, archive: str | Path | MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F) features of every clip of an archive, all streams side by side."""
-        store = self.store(archive)
+        store = self.store(MotionArchive.open(archive))
         features = self.encode(store, store.ids)
         return torch.cat(list(features.values()), dim=1).cpu().numpy()
 
-    def frames(self, archive: MotionArchive, index: int | str, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+    def frames(
+        self, archive: str | Path | MotionArchive, index: int | str, *, seconds: float = SECONDS
+    ) -> npt.NDArray[np.float32]:
         """(T, F) features of every frame of a recording, by number or name.
 
         See :func:`motet.methods.frames.frame_features`.
         """
-        return frame_features(self, archive, index, seconds=seconds)
+        return frame_features(self, MotionArchive.open(archive), index, seconds=seconds)
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of an archive by its path, made a block at a time."""

@@ -71,16 +71,20 @@ class RocketModel(Face):
         self.model = model
         return model
 
-    def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+    def transform(self, archive: str | Path | MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F) features of every clip of an archive, all streams side by side."""
-        return (self.model or self.fit(archive)).transform(archive)
+        opened = MotionArchive.open(archive)
+        return (self.model or self.fit(opened)).transform(opened)
 
-    def frames(self, archive: MotionArchive, index: int | str, *, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+    def frames(
+        self, archive: str | Path | MotionArchive, index: int | str, *, seconds: float = SECONDS
+    ) -> npt.NDArray[np.float32]:
         """(T, F) features of every frame of a recording, by number or name.
 
         See :func:`motet.methods.frames.frame_features`.
         """
-        return (self.model or self.fit(archive)).frames(archive, index, seconds=seconds)
+        opened = MotionArchive.open(archive)
+        return (self.model or self.fit(opened)).frames(opened, index, seconds=seconds)
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of an archive by its path; its clips set the thresholds, whatever was seen before."""

@@ -81,7 +81,7 @@ def find_companions(
     for name in wanted:
         if name in given:
             source = given[name]
-            other = source if isinstance(source, MotionArchive) else MotionArchive.open(source)
+            other = MotionArchive.open(source)
             found[name] = Companion(name, other, paired(archive, other, pair_by), included=False)
         elif name in archive.sensors:
             found[name] = Companion(name, archive.sensors[name], archive.sensor_rows(name), included=True)

@@ -133,7 +133,7 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
     model = load_predictor(source)
     if data is None:
         raise ConfigError(f"{source} is a model; name the recordings that it is applied to by --data ARCHIVE")
-    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    archive = MotionArchive.open(data)
     bouts = model.predict(archive).rename({"probability": "certainty"})
     predicted = table(bouts.with_columns(rater=pl.lit("motet")).to_dicts())
     found = Seen(archive, {**_by_rater(archive), PREDICTED: predicted})

@@ -55,7 +55,7 @@ def study(
         ``archive``, ``split``, ``hardware``, ``seeds`` and ``rows``: raw features, random encoder, then the entries in
         order; each row as :meth:`motet.evaluate.results.Row.to_dict`. Written as ``study.json`` and ``study.md``.
     """
-    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    archive = MotionArchive.open(data)
     out = Path(out)
     rows: list[Row] = []
     evaluation: dict[str, Any] = {}

@@ -90,7 +90,7 @@ def count(
             refuse_existing(path, overwrite, ".csv")
     if out is not None and measures is not None and Path(out).resolve() == Path(measures).resolve():
         raise ConfigError(f"{out} would hold both the repetitions and their measures; name two files")
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     layout = Layout.of(source)
     rows: list[tuple[Any, ...]] = []
     fast: dict[str, float] = {}

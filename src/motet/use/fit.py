@@ -110,7 +110,7 @@ def fit(
     refuse_existing(out, overwrite)
     if Path(out).is_dir() and any(Path(out).iterdir()) and kind_of(Path(out)) != CLASSIFIER:
         raise ConfigError(f"{out} is no classifier, so it is not overwritten; choose another name")
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
     chosen = _checked(candidates, dense, source, list(map(_name, features)))
     material = gather(source, track, unlabelled, by)

@@ -62,7 +62,7 @@ def predict(
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
     known = (model if isinstance(model, Predictor) else load_predictor(model)).rejecting(reject)
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
     bouts = known.predict(source)

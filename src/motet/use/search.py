@@ -61,7 +61,7 @@ def search(
         refuse_existing(out, overwrite, ".csv")
     if hits < 1:
         raise ConfigError(f"hits is {hits}; it must be at least 1")
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     layout = Layout.of(source)
     row, first, last = _example(source, like, layout)
     floor = still(source)

@@ -115,7 +115,7 @@ def segment(
     """
     if out is not None:
         refuse_existing(out, overwrite, ".csv")
-    source = archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive)
+    source = MotionArchive.open(archive)
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
     for name, number in (("states", states), ("most", most)):

@@ -125,7 +125,7 @@ def tune(
         RunError: the folder holds another search.
         Interrupted: stopped; what was tried is kept.
     """
-    archive = data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    archive = MotionArchive.open(data)
     if trials < 1:
         raise ConfigError(f"trials is {trials}; it must be at least 1")
     begin = start_of(recipe, [archive], start, {**(settings or {}), **options, "companions": None})

@@ -59,12 +59,19 @@ class MotionArchive:
         )
 
     @classmethod
-    def open(cls, path: str | Path) -> MotionArchive:
-        """Open an archive; nothing of the frames is read yet (see :meth:`verify`).
+    def open(cls, path: str | Path | MotionArchive) -> MotionArchive:
+        """Open an archive, or give back one that is open; nothing of the frames is read yet (see :meth:`verify`).
 
         Raises:
+            ConfigError: neither an archive nor a path, such as an array of frames.
             DataError: not an archive, another version, or metadata that do not match their digests.
         """
+        if isinstance(path, MotionArchive):
+            return path
+        if not isinstance(path, str | Path):
+            raise ConfigError(
+                f"an archive or its path is wanted, not {type(path).__name__}; ArchiveWriter makes one of arrays"
+            )
         path = Path(path)
         if not (path / "archive.json").exists():
             put_back(path)

@@ -137,7 +137,7 @@ def label_archive(
     if archive is None:
         Run.open(folder, KIND).need_history("name recordings by --archive")
     given = archive if archive is not None else read_config(folder)["target"]["path"]
-    opened = given if isinstance(given, MotionArchive) else MotionArchive.open(given)
+    opened = MotionArchive.open(given)
     if archive is None and opened.hash != read_config(folder)["target"]["hash"]:
         raise RunError(
             f"{opened.path} does not hold the clips in which {folder} found clusters; name them by --archive"
@@ -174,10 +174,7 @@ def _labels(
     """What :func:`export_labels` returns."""
     count = _check(folder, names, branch)
     given = {**read_names(folder)[branch], **names}
-    if archive is None:
-        table = read_clusters(folder)
-    else:
-        table = load(folder).label(archive if isinstance(archive, MotionArchive) else MotionArchive.open(archive))
+    table = read_clusters(folder) if archive is None else load(folder).label(MotionArchive.open(archive))
     words = cluster_words(given, count)
     order = {word: i for i, word in enumerate(dict.fromkeys(words))}
     kept = [

@@ -324,9 +324,9 @@ class Found(Model):
             ],
         )
 
-    def transform(self, archive: MotionArchive) -> npt.NDArray[np.float32]:
+    def transform(self, archive: str | Path | MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F0 + F1) unit features of both branches side by side, by clip."""
-        return np.asarray(joined(self.features(archive)).numpy(), dtype=np.float32)
+        return np.asarray(joined(self.features(MotionArchive.open(archive))).numpy(), dtype=np.float32)
 
     def assign(self, archive: MotionArchive) -> dict[str, npt.NDArray[np.int64]]:
         """``{"B0": (N,), "B1": (N,)}`` clusters of every clip by each branch."""

@@ -362,7 +362,7 @@ def load(run: Run, device: str | torch.device = "cpu") -> model.Found:
 
 
 def _opened(data: str | Path | MotionArchive) -> MotionArchive:
-    return data if isinstance(data, MotionArchive) else MotionArchive.open(data)
+    return MotionArchive.open(data)
 
 
 def _default(archives: tuple[MotionArchive, MotionArchive], clips: int, released: bool, options: dict[str, Any]) -> str:
