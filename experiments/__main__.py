@@ -5,7 +5,8 @@
     python -m experiments PAGE --data DATA --publish     # and into docs/results
 
 DATA is the folder of the recordings (skeleton/kard.npz, multimodal/ravdess.npz, graphs/MUTAG.tar.xz …); tables whose
-recordings are not there are left out. It can be stopped and started at will. ``--only WORD`` takes some of the tables.
+recordings are not there are left out. It can be stopped and started at will. ``--only WORD`` takes some of
+the tables; the others stay as they were published.
 """
 
 from __future__ import annotations

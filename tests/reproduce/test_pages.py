@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,29 @@ def test_a_page_is_filled_published_and_kept(tiny: Callable[..., Page], tmp_path
         insert(tmp_path / "docs" / "mine.md", "tables", "Mine")
     with pytest.raises(ConfigError, match="no part 'nothing'; it has mine/table"):
         fill(tiny(*rows), tmp_path, tmp_path / "work", only=["nothing"])
+
+
+def test_what_is_not_filled_again_stays_published(tiny: Callable[..., Page], tmp_path: Path) -> None:
+    first = tiny(Row("MoCo", Training("moco/small-gru", {"streams": ("joint",), "epochs": Steps(4)}))).parts[0]
+    first = replace(first, table=replace(first.table, gains=()))
+    second = replace(first, table=replace(first.table, name="mine/other", title="Another table"))
+    both = Page("mine", "Mine", (first, second))
+    docs, work = tmp_path / "docs", tmp_path / "work"
+    docs.mkdir()
+    options: dict[str, Any] = {"seeds": 1, "publish": docs, "progress": False}
+    fill(both, tmp_path, work, only=["other"], **options)
+    assert "Not run yet" not in (docs / "mine.md").read_text()
+    was = json.loads((docs / "mine.json").read_text())["mine/other"]
+    found = fill(both, tmp_path, work, only=["table"], **options)
+    assert list(found) == ["mine/table"]
+    kept = json.loads((docs / "mine.json").read_text())
+    assert list(kept) == ["mine/table", "mine/other"]  # in the order of the page
+    assert kept["mine/other"] == was
+    page = (docs / "mine.md").read_text()
+    assert page.index("### A table") < page.index("### Another table")
+    (docs / "mine.json").write_text("{")
+    with pytest.raises(ConfigError, match="mine.json is damaged"):
+        fill(both, tmp_path, work, **options)
 
 
 def test_gains_are_over_the_same_seeds() -> None:

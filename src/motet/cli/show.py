@@ -118,8 +118,8 @@ class TrainWeights(Output):
     """how many clips to simulate"""
     actors: int = 60
     """how many people perform them"""
-    seed: int = 1
-    """of the training"""
+    seed: int | None = None
+    """of the training, by default that of the shipped weights"""
     steps: int | None = None
     """length of the training, by default the recipe's"""
 

@@ -6,6 +6,7 @@ A page is data, as a table is: :class:`Page` names its parts, :func:`fill` fills
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,7 +80,7 @@ def fill(
         data: folder of the recordings.
         work: folder of archives, trainings, tables and of ``PAGE.json``, which holds all of them.
         seeds: trainings of each row.
-        only: words; parts whose names have none of them are left out.
+        only: words; parts whose names have none of them are left out, and stay as they were published.
         dry_run: train nothing; say what there is to do and how long it would take.
         publish: folder of the pages; the tables that are filled go into ``PAGE.md`` and ``PAGE.json`` there.
         progress: show progress.
@@ -88,7 +89,8 @@ def fill(
         Name of each part → its table as in its JSON file; of a dry run, its plan.
 
     Raises:
-        ConfigError: no part has such a name, or the page has lost the markers between which tables go.
+        ConfigError: no part has such a name, the page has lost the markers between which tables go, or what was
+            published is damaged.
     """
     data, work = Path(data), Path(work)
     parts = [p for p in page.parts if not only or any(word in p.table.name for word in only)]
@@ -97,6 +99,7 @@ def fill(
             f"page {page.name} has no part {only[0]!r}; it has {', '.join(p.table.name for p in page.parts)}"
         )
     found: dict[str, Any] = {}
+    published = _published(page, publish)
     for part in parts:
         source = part.data(data, work)
         target = part.target if isinstance(part.target, tuple) else (part.target(data, work),)
@@ -119,9 +122,31 @@ def fill(
             continue
         write_json(work / f"{page.name}.json", found)
         if publish is not None:
-            insert(Path(publish) / f"{page.name}.md", text(replace(page, parts=tuple(parts)), found), page.title)
-            write_json(Path(publish) / f"{page.name}.json", found)
+            _publish(page, Path(publish), parts, {**published, **found})
     return found
+
+
+def _published(page: Page, folder: str | Path | None) -> dict[str, Any]:
+    """The tables of a page that has been published, those of its parts that still are.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = None if folder is None else Path(folder, f"{page.name}.json")
+    if path is None or not path.exists():
+        return {}
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))
+        return {p.table.name: tables[p.table.name] for p in page.parts if p.table.name in tables}
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); remove it and publish all parts") from error
+
+
+def _publish(page: Page, folder: Path, asked: Sequence[Part], tables: Found) -> None:
+    parts = tuple(p for p in page.parts if p in asked or p.table.name in tables)
+    ordered = {p.table.name: tables[p.table.name] for p in parts if p.table.name in tables}
+    insert(folder / f"{page.name}.md", text(replace(page, parts=parts), ordered), page.title)
+    write_json(folder / f"{page.name}.json", ordered)
 
 
 def text(page: Page, found: Mapping[str, Found]) -> str:

@@ -115,6 +115,19 @@ def test_a_hand_is_left_or_right_and_turns_as_the_viewer_sees_it(left: bool) -> 
         assert first[0] * last[1] - first[1] * last[0] < 0
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_a_sign_is_the_same_sign_of_either_hand(left: bool) -> None:
+    for name, up in (("thumb up", True), ("thumb down", False)):
+        for hand in performed(name, left):
+            thumb = hand[-1, 4] - hand[-1, 1]
+            assert (thumb[1] > 0) == up, name
+            assert abs(thumb[1]) > 0.6 * np.linalg.norm(thumb), name
+    for right, hand in zip(performed("turn palm up"), performed("turn palm up", left), strict=True):
+        ours, theirs = (h[len(h) // 2, 5] - h[len(h) // 2, 17] for h in (hand, right))  # half-way, thumb side outwards
+        cosine = ours @ (theirs * [-1 if left else 1, 1, 1]) / np.linalg.norm(ours) / np.linalg.norm(theirs)
+        assert cosine > 0.3
+
+
 def test_fingers_close_and_open() -> None:
     for name, closes in (("grab", True), ("release", False), ("gather", True), ("expand", False)):
         for hand in performed(name):
@@ -144,6 +157,15 @@ def test_a_tracker_trembles_most_at_the_tips() -> None:
     assert 0.001 < error.mean() < 0.02
     moved = track(generator(0, "test", 0), true + 1.0) - 1.0  # errors do not depend on where the hand is
     np.testing.assert_allclose(moved, track(generator(0, "test", 0), true), atol=1e-9)
+
+
+def test_a_tracker_takes_a_finger_for_any_other() -> None:
+    fingers = np.zeros((30_000, 21, 3))
+    fingers[:, 1:, 0] = np.repeat(np.arange(5.0), 4)  # a metre apart
+    moved = (track(generator(0, "test", 1), fingers) - fingers)[:, 4::4, 0] / 0.6
+    for finger in range(5):
+        met = {int(step) for step in np.round(moved[:, finger]) if abs(step) > 0.5}
+        assert met == {other - finger for other in range(5)} - {0}
 
 
 def make(path: Path, **options: Any) -> MotionArchive:

@@ -33,6 +33,7 @@ class Gesture:
         free: shapes of which one is held where the keys say nothing of the fingers; empty for a relaxed hand.
         tilt: 0 fingers up and palm to the viewer, 90 fingers to the viewer and palm down; None where both will do.
         back: whether the viewer sees the back of the hand.
+        mirrored: whether a left hand turns the other way, as in signs; turns of the picture (clockwise) are for both.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Gesture:
     free: tuple[Pose, ...] = ()
     tilt: float | None = None
     back: bool = False
+    mirrored: bool = False
 
 
 def fingers(mcp: float, pip: float, spread: float | None = None, which: Sequence[str] = FINGERS) -> Pose:
@@ -109,7 +111,7 @@ def _shape(name: str, seconds: tuple[float, float], first: Pose, last: Pose, **m
 
 def _shown(name: str, shape: Pose, tilt: float | None = None) -> Gesture:
     """A relaxed hand shows a shape and holds it."""
-    return Gesture(name, (0.7, 1.6), ((0.1, RELAXED), (0.5, shape)), tilt=tilt)
+    return Gesture(name, (0.7, 1.6), ((0.1, RELAXED), (0.5, shape)), tilt=tilt, mirrored=True)
 
 
 def _again(
@@ -144,8 +146,8 @@ WRITTEN: tuple[Gesture, ...] = (
     Gesture("click", (0.4, 1.0), ((0.1, POINTING), (0.5, {**POINTING, **_BENT}), (0.9, POINTING))),
     Gesture("rotate clockwise", (0.7, 1.6), ((0.1, wrist(rz=35)), (0.9, wrist(rz=-55))), free=_TURNING),
     Gesture("rotate anticlockwise", (0.7, 1.6), ((0.1, wrist(rz=-35)), (0.9, wrist(rz=55))), free=_TURNING),
-    Gesture("turn palm up", (0.6, 1.4), ((0.1, wrist()), (0.9, wrist(ry=150))), free=_PALM),
-    Gesture("turn palm down", (0.6, 1.4), ((0.1, wrist(ry=150)), (0.9, wrist())), free=_PALM),
+    Gesture("turn palm up", (0.6, 1.4), ((0.1, wrist()), (0.9, wrist(ry=150))), free=_PALM, mirrored=True),
+    Gesture("turn palm down", (0.6, 1.4), ((0.1, wrist(ry=150)), (0.9, wrist())), free=_PALM, mirrored=True),
     path("swipe right", [(-0.8, 0), (0.8, 0)], (0.7, 1.6)),
     path("swipe left", [(0.8, 0), (-0.8, 0)], (0.7, 1.6)),
     path("swipe up", [(0, -0.7), (0, 0.7)], (0.7, 1.6)),
@@ -186,8 +188,8 @@ WRITTEN: tuple[Gesture, ...] = (
     _again("scroll", POINTING, (wrist(0, 0.2), {**wrist(0, -0.15), "index_mcp": 30, "index_pip": 20}), (1.0, 2.0)),
     Gesture("turn a key", (0.7, 1.5), ((0.1, {**PINCHED, "ry": -10}), (0.9, {**PINCHED, "ry": 90}))),
     _shown("point", POINTING),
-    _shown("thumb up", {**THUMB_UP, "ry": 60, "rz": 50}),
-    _shown("thumb down", {**THUMB_UP, "ry": 60, "rz": -110}),
+    _shown("thumb up", {**THUMB_UP, "rz": 80}, 80),
+    _shown("thumb down", {**THUMB_UP, "rz": -95}, 80),
     _shown("okay", OKAY, 5),
     _shown("victory", {**TWO, "index_spread": 14, "middle_spread": -8}, 5),
     _shown("three", THREE, 5),

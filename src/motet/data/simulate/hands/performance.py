@@ -31,6 +31,7 @@ _FOREARM = 0.30  # metres; how far the wrist is from what it swings about
 SHORTEST, LONGEST = 10 / 30, 150 / 30
 """seconds of a clip"""
 _X, _Y, _Z = np.eye(3)
+_MIRROR = np.array([1.0, -1.0, -1.0])
 _TILTS = (10.0, 45.0, 70.0)
 # how much the estimate of a joint trembles: wrist, then root to tip of each finger
 _TREMBLE = np.array([0.9, *[1.0, 1.0, 1.4, 1.8] * 5])
@@ -193,7 +194,9 @@ def perform(draw: np.random.Generator, gesture: Gesture, who: Performer, fps: fl
     held = held @ about(_Y, np.array([side * twist]))
     place = pose[:, PLACE_CHANNELS] * REACH
     swing = np.degrees(who.swing * draw.uniform(0.5, 1.3) / _FOREARM)
-    turned = about(_Y, swing * place[:, 0]) @ about(_X, -swing * place[:, 1]) @ rotation(pose[:, TURN_CHANNELS]) @ held
+    # a turn seen in a mirror: what is across the mirror's normal changes its sense
+    turn = rotation(pose[:, TURN_CHANNELS] * (_MIRROR if who.left and gesture.mirrored else 1.0))
+    turned = about(_Y, swing * place[:, 0]) @ about(_X, -swing * place[:, 1]) @ turn @ held
     hand = joints(pose, who.size) * [side, 1, 1]
     out: Array = np.einsum("fij,fvj->fvi", turned, hand) + place[:, None]
     return out
@@ -224,11 +227,12 @@ def track(draw: np.random.Generator, hand: Array) -> Array:
     out += 0.004 * level * finger
     for _ in range(draw.poisson(frames / 80)):
         first = int(draw.integers(frames))
-        last, own = min(frames, first + int(draw.integers(2, 9))), 1 + 4 * int(draw.integers(5))
+        last, which = min(frames, first + int(draw.integers(2, 9))), int(draw.integers(5))
+        own = 1 + 4 * which
         if draw.random() < 0.5:
             out[first:last, own : own + 4] = out[first, own : own + 4] - out[first, 0] + out[first:last, :1]
         else:
-            other = 1 + 4 * int(draw.integers(1, 5))
+            other = 1 + 4 * ((which + int(draw.integers(1, 5))) % 5)
             mine, theirs = (out[first:last, root + 1 : root + 4] for root in (own, other))
             out[first:last, own + 1 : own + 4] = 0.4 * mine + 0.6 * theirs
     return out
