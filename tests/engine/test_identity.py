@@ -11,7 +11,7 @@ import pytest
 from motet import evaluate
 from motet.core.errors import MotetWarning, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.engine.identity import changes, identity, packed, unpacked
+from motet.engine.identity import changes, digest, identity, packed, unpacked
 from motet.engine.run import Run
 from motet.methods.pretrain import resume
 from tests.methods.test_pretrain import tiny
@@ -48,6 +48,7 @@ def test_what_changed_is_named(small_archive: MotionArchive, tmp_path: Path, col
     other = renumbered(small_archive, tmp_path / "other", column)
     assert other.hash == small_archive.hash
     assert changes(stored, other) == [said]
+    assert digest(small_archive) == digest(MotionArchive.open(small_archive.path)) != digest(other)
     del stored["columns"]  # a run of an earlier version
     assert changes(stored, other) == []
 

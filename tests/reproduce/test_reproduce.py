@@ -21,6 +21,7 @@ from motet.engine.trainer import Trainer
 from motet.reproduce import Measure, Row, Table, Training, all_tables, reproduce
 from motet.reproduce.pretraining import Pretraining
 from tests.conftest import write_clips
+from tests.engine.test_identity import renumbered
 from tests.methods.graphs.made import write_tu
 from tests.methods.test_pretrain import TINY, stop_at
 
@@ -193,6 +194,15 @@ def test_another_set_needs_another_folder(small_archive: MotionArchive, tmp_path
     other = write_clips(tmp_path / "other", seed=5)
     with pytest.raises(RunError, match="choose another --out for other"):
         small(table, other, tmp_path / "out", seeds=1)
+
+
+def test_clips_with_other_labels_are_trained_on_again(small_archive: MotionArchive, tmp_path: Path) -> None:
+    table = two_rows(BASE)
+    small(table, small_archive, tmp_path / "out", seeds=1)
+    other = renumbered(small_archive, tmp_path / small_archive.path.name, "label")
+    assert other.hash == small_archive.hash
+    planned = [small(table, a, tmp_path / "out", seeds=1, dry_run=True)["runs"] for a in (small_archive, other)]
+    assert [[run["done"] for run in runs] for runs in planned] == [[1], [0]]
 
 
 def test_the_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,11 @@ def columns(archive: MotionArchive) -> dict[str, str]:
     return found
 
 
+def digest(archive: MotionArchive) -> str:
+    """Of its frames and its columns, so that clips with other labels or people are other recordings."""
+    return hashlib.sha256(repr((archive.hash, sorted(columns(archive).items()))).encode()).hexdigest()
+
+
 def changes(stored: Mapping[str, Any], archive: MotionArchive) -> list[str]:
     """What differs between an archive and the one that a run was trained on, in words; empty where nothing does.
 

@@ -14,6 +14,7 @@ import numpy as np
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.edit import select
+from motet.engine.identity import digest
 from motet.methods import discovery as discover
 from motet.methods import recipes
 from motet.methods.discovery import methods
@@ -60,7 +61,7 @@ class Discovery:
         # the number of classes is known in the paper's tables
         options = {"clusters": self._classes(), "method": training.method} | options | dict(self.request.options)
         settings.with_options({k: v for k, v in options.items() if k not in (*_PLAN, "start")})
-        facts = (self.source.hash, self.target.hash, self.request.scale, options)
+        facts = (digest(self.source), digest(self.target), self.request.scale, options)
         folder = folder_of(self.request, training, "discover", *facts)
         self._pretraining[folder] = {k: v for k, v in options.items() if k not in AFTER_PRETRAINING}
         given = ["--source", self.source.path, "--target", self.target.path]
@@ -97,7 +98,7 @@ class Discovery:
         return next(({"pretrained": str(f)} for f in found if (f / PRETRAINED).exists()), {})
 
     def _start_folder(self, training: Training) -> Path:
-        facts = (self.target.hash, self.request.options.get("task"), training.options)
+        facts = (digest(self.target), self.request.options.get("task"), training.options)
         return folder_of(self.request, training, "start", *facts)
 
     def _started(self, job: Job, seed: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import MotionArchive
+from motet.engine.identity import digest
 from motet.engine.run import Run
 from motet.methods.distillation import Motion, open_table, resume, run, settings_for
 from motet.methods.distillation.linear import rows as linear_rows
@@ -195,7 +196,7 @@ def _sources(data: Path) -> list[str]:
 
 
 def _hash(sources: Sequence[str]) -> str:
-    """Of what a table or archives hold."""
+    """Of what a table or archives hold, labels and people included."""
     opened = [Path(s) if Path(s).is_file() else MotionArchive.open(s.partition("=")[2] or s) for s in sources]
-    parts = [hashlib.sha256(o.read_bytes()).hexdigest() if isinstance(o, Path) else o.hash for o in opened]
+    parts = [hashlib.sha256(o.read_bytes()).hexdigest() if isinstance(o, Path) else digest(o) for o in opened]
     return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()

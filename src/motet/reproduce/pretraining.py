@@ -16,6 +16,7 @@ from rich.console import Console
 from motet.core.errors import MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
+from motet.engine.identity import digest
 from motet.engine.run import Run
 from motet.engine.table import UNTRAINED, is_baseline
 from motet.engine.table import Row as EvaluatedRow
@@ -80,7 +81,7 @@ class Pretraining:
         if row.pick.get("stream") == "all" and len(resolved.streams) < 2:
             raise Impossible(f"{resolved.recipe} has one stream on these recordings")
         self.facts.setdefault("split", {"rule": parts.name, "train": len(parts.train), "test": len(parts.test)})
-        folder = folder_of(self.request, training, "pretrain", archive.hash, name, options)
+        folder = folder_of(self.request, training, "pretrain", digest(archive), name, options)
         seed = self.request.seeds[0]
         given = [name, "--data", archive.path, "--out", folder / f"seed-{seed}", "--seed", seed]
         given += [] if "start" in options else ["--start", FRESH]
