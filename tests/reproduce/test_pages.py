@@ -172,7 +172,7 @@ def test_what_is_not_filled_again_stays_published(tiny: Callable[..., Page], tmp
     page = (docs / "mine.md").read_text()
     assert page.index("### A table") < page.index("### Another table")
     (docs / "mine.json").write_text("{")
-    with pytest.raises(ConfigError, match="mine.json is damaged"):
+    with pytest.raises(ConfigError, match=r"mine\.json is damaged"):
         fill(both, tmp_path, work, **options)
 
 
@@ -190,3 +190,6 @@ def test_means_over_tables() -> None:
 
     lines = means([one(0.5, 0.6), one(0.7, 0.6)], "Both", ["NMI"], base="a")
     assert lines[4:6] == ["| a | 60.0 | – |", "| b | 60.0 | 1 of 2 |"]
+    less = one(0.9, 0.1)
+    del less["rows"][1]
+    assert means([one(0.5, 0.6), less], "Both", ["NMI"], base="a")[4:6] == ["| a | 70.0 | – |", "| b | – | 1 of 1 |"]

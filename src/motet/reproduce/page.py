@@ -173,14 +173,14 @@ def insert(page: Path, tables: str, title: str) -> None:
 
 
 def means(found: Sequence[Found], title: str, measures: Sequence[str], base: str = "") -> list[str]:
-    """A table of the rows' means over several tables with the same rows, and how often each is above the row ``base``
-    by the last of the measures."""
+    """A table of the means over several tables of the first one's rows, and how often each is above the row ``base``
+    by the last of the measures. A row that not all tables have has no mean."""
     if not found:
         return []
     columns = [*measures, *([f"{measures[-1]} above {base}"] if base else [])]
     rows = []
     for name in (row["name"] for row in found[0]["rows"]):
-        each = [next(r["values"] for r in one["rows"] if r["name"] == name) for one in found]
+        each = [next((r["values"] for r in one["rows"] if r["name"] == name), {}) for one in found]
         cells = []
         for measure in measures:
             values = [v[measure]["mean"] for v in each if measure in v]
