@@ -329,6 +329,15 @@ def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: Mot
         train_seeds("moco", kinect, tmp_path / "runs", [1], start="none", lr=1e-30, **short)
 
 
+def test_of_two_hands_a_start_says_that_it_reads_the_first(tmp_path: Path) -> None:
+    clip = np.random.default_rng(0).normal(size=(9, 2, 21, 3))
+    with ArchiveWriter(tmp_path / "two", skeleton=layouts.get("hand-21"), persons=2, fps=30.0) as writer:
+        for n in range(4):
+            writer.add(clip, name=f"c{n}")
+    with pytest.warns(MotetNote, match="weights hand, which read the first of up to 2 in these .* encoders on all of"):
+        usual_start("cmd", [MotionArchive.open(tmp_path / "two")], None, {"companions": ()})
+
+
 def test_a_folder_named_as_weights(kinect: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`motet weights train body --out body` leaves one; a run of that name comes first, but for the usual start."""
     monkeypatch.chdir(tmp_path)
