@@ -146,7 +146,7 @@ class Convert(Replacing):
     up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None
     """axis that points up"""
     hand: Literal["right", "left"] | None = None
-    """handedness of the axes"""
+    """handedness of the axes (not which hand was recorded)"""
 
 
 def data_convert(args: Sequence[str]) -> int:

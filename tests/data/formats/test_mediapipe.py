@@ -79,20 +79,20 @@ def points(side: str, of: Any = hands) -> Any:
 def test_hands_are_read_by_their_side(tmp_path: Path, form: str) -> None:
     frames = [HANDS[form](t, order) for t, order in enumerate(ORDERS)]
     for side in ("left", "right"):
-        archive = load(tmp_path, frames, hand=side)
+        archive = load(tmp_path, frames, side=side)
         seen = np.array([side in order for order in ORDERS])
         np.testing.assert_allclose(archive.clip(0)[:, 0], points(side) * seen[:, None, None], rtol=1e-6)
     both = load(tmp_path, frames, persons=2).clip(0)
     np.testing.assert_allclose(both[:2], np.stack([points("left"), points("right")], axis=1)[:2], rtol=1e-6)
     assert not both[2, 0].any(), "the left hand is the first also where it is not seen"
-    with pytest.warns(MotetNote, match="1 file of 1 .* more hands at a time than are kept .*--hand left or right"):
+    with pytest.warns(MotetNote, match="1 file of 1 .* more hands at a time than are kept .*--side left or right"):
         assert load(tmp_path, frames).persons == 1
 
 
 @pytest.mark.parametrize("form", ["tasks", "javascript", "solutions", "tensorflow"])
 def test_world_landmarks_of_hands(tmp_path: Path, form: str) -> None:
     frames = [HANDS[form](t, order) for t, order in enumerate(ORDERS)]
-    archive = load(tmp_path, frames, landmarks="world", hand="right")
+    archive = load(tmp_path, frames, landmarks="world", side="right")
     np.testing.assert_allclose(archive.clip(0)[:, 0], points("right", world), rtol=1e-6)
     assert archive.units == "m"
 
@@ -100,12 +100,12 @@ def test_world_landmarks_of_hands(tmp_path: Path, form: str) -> None:
 def test_hands_next_to_a_body(tmp_path: Path) -> None:
     frames = [HANDS["holistic"](t, order) | {"pose_landmarks": marks(t)} for t, order in enumerate(ORDERS)]
     assert load(tmp_path, frames).skeleton.name == "mediapipe-33"
-    np.testing.assert_allclose(load(tmp_path, frames, hand="right").clip(0)[:, 0], points("right"), rtol=1e-6)
+    np.testing.assert_allclose(load(tmp_path, frames, side="right").clip(0)[:, 0], points("right"), rtol=1e-6)
 
 
 def test_a_hand_that_no_file_tells_apart(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no frame says that a hand is the left one"):
-        load(tmp_path, [hands(t)["left"] for t in range(5)], hand="left")
+        load(tmp_path, [hands(t)["left"] for t in range(5)], side="left")
 
 
 @pytest.mark.parametrize("axes", ["xy", "xyz"])

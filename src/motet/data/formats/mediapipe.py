@@ -65,7 +65,7 @@ class Options:
         height: likewise.
         persons: people or hands kept of a clip, those seen best; of two hands that files tell apart the left one comes
             first.
-        hand: the one that is read where files say which hand is which, also in place of a body.
+        side: of the hand that is read, where files say which is which; also in place of a body.
         fps: frames per second.
         pattern: regular expression on the path, with groups ``label``, ``subject`` and so on.
         licence: terms of the recordings.
@@ -75,7 +75,7 @@ class Options:
     width: int | None = None
     height: int | None = None
     persons: int = 1
-    hand: Literal["left", "right"] | None = None
+    side: Literal["left", "right"] | None = None
     fps: float | None = None
     pattern: str | None = None
     licence: str = "unknown"
@@ -293,7 +293,7 @@ def discover(source: Path, options: Options) -> Plan:
     rates: list[tuple[str, Timing | None]] = []
     for unit in units:
         try:
-            frames, timing = read_frames(unit.path, options.landmarks, options.hand)
+            frames, timing = read_frames(unit.path, options.landmarks, options.side)
             kind = _kind(frames)
             skeletons[kind.joints] = _layout(kind, unit.name)
             kinds[kind] += 1
@@ -310,7 +310,7 @@ def discover(source: Path, options: Options) -> Plan:
     if crowded and skeleton.kind == "hand":
         warnings.warn(
             f"{counted(crowded, 'file')} of {len(units)} in {source} show more hands at a time than are kept "
-            f"({options.persons}, those seen best); --persons 2 keeps both, --hand left or right takes one of them",
+            f"({options.persons}, those seen best); --persons 2 keeps both, --side left or right takes one of them",
             MotetNote,
             stacklevel=2,
         )
@@ -380,7 +380,7 @@ def _followed(frames: Sequence[Sequence[Sighting]], kind: _Kind, persons: int) -
 def read(unit: Unit, options: Options) -> list[RawClip]:
     from motet.data.convert import convert
 
-    frames, timing = read_frames(unit.path, options.landmarks, options.hand)
+    frames, timing = read_frames(unit.path, options.landmarks, options.side)
     kind, target = _kind(frames), layouts.get(unit.detail["skeleton"])
     skeleton = _layout(kind, unit.name)
     people = _followed(frames, kind, options.persons)
