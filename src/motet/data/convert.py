@@ -130,8 +130,8 @@ def convert(frames: Float, source: Skeleton, target: Skeleton) -> Float:
         wherever one of the joints it is made of is zero. Image coordinates (C = 2) keep their handedness.
 
     Raises:
-        ConfigError: lists every joint of the target that cannot be derived; or axes differ in a way that C
-            coordinates cannot express.
+        ConfigError: a body and a hand, or a sensor; joints of the target that cannot be derived (lists all of them);
+            or axes differ in a way that C coordinates cannot express.
     """
     frames = np.asarray(frames)
     if frames.ndim < 2 or frames.shape[-2] != len(source):
@@ -140,6 +140,10 @@ def convert(frames: Float, source: Skeleton, target: Skeleton) -> Float:
         )
     recipes = {name: recipe(name, source) for name in target.canonical}
     missing = [name for name, made in recipes.items() if made is None]
+    if len(missing) == len(target) and source.kind != target.kind:
+        raise ConfigError(
+            f"{source.name!r} is a {source.kind} and {target.name!r} a {target.kind}: they share no joints"
+        )
     if missing:
         raise ConfigError(
             f"{source.name!r} cannot be converted to {target.name!r}: {', '.join(missing)} cannot be derived from "
