@@ -188,5 +188,5 @@ def test_mirrored_files_are_said(files: int) -> None:
 
 
 def test_a_body_is_no_hand() -> None:
-    with pytest.raises(ConfigError, match="'coco-17' is a body and 'hand-21' a hand: they share no joints$"):
+    with pytest.raises(ConfigError, match=r"'coco-17' is a body and 'hand-21' a hand: they share no joints$"):
         convert(np.ones((2, 1, 17, 3)), layouts.get("coco-17"), layouts.get("hand-21"))

@@ -129,6 +129,11 @@ def test_a_hand_is_known_by_any_usual_names(tmp_path: Path, joints: list[str], l
     assert archive.confidence[0, 0, -1] == 1, "named as in the table"
 
 
+def test_a_table_without_a_header_is_said_to_have_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: it holds numbers; the first line must name the columns"):
+        load(tmp_path, "0,wave,0.5,-1.5e-3,2\n1,wave,0.4,3,2.5\n")
+
+
 @pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
 def test_other_hands_are_hands_that_weights_can_read(tmp_path: Path) -> None:
     archive = load(tmp_path, hand_table(OPENXR))

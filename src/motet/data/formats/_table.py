@@ -35,6 +35,7 @@ PATTERNS = (
 _SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation|sensor).*")
 _SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 """Nodes of sensors whose columns are called ax, gy, mz."""
+_NUMBER = re.compile(r"[-+\d.,]+([eE][-+]?\d+)?")
 _INDEX = re.compile(r"(?i)|index|unnamed: ?0")
 """First columns of row numbers, as pandas writes them."""
 _SHOWN = 6  # joints that are listed
@@ -160,6 +161,11 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     if not found and options.joints == _DEFAULTS["joints"]:
         found = max((_matched(named, p) for p in PATTERNS), key=len) or _alone(named, options)
     if not found:
+        numbers = sum(bool(_NUMBER.fullmatch(name)) for name in sheet.header)
+        if 2 * numbers > len(sheet.header):
+            raise DataError(
+                f"{sheet.path}, line 1: it holds numbers; the first line must name the columns (x0,y0,z0,…)"
+            )
         raise DataError(
             f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
         )
