@@ -180,7 +180,9 @@ def means(found: Sequence[Found], title: str, measures: Sequence[str], base: str
     columns = [*measures, *([f"{measures[-1]} above {base}"] if base else [])]
     rows = []
     for name in (row["name"] for row in found[0]["rows"]):
-        each = [next((r["values"] for r in one["rows"] if r["name"] == name), {}) for one in found]
+        each: list[dict[str, Any]] = [
+            next((r["values"] for r in one["rows"] if r["name"] == name), {}) for one in found
+        ]
         cells = []
         for measure in measures:
             values = [v[measure]["mean"] for v in each if measure in v]
