@@ -73,6 +73,8 @@ def test_joints_keep_the_order_of_the_file(tmp_path: Path, lower: bool) -> None:
     archive = load(tmp_path, {"pos": frames[:, order], "offset": np.array([0, 5]), "joint_names": np.array(names)})
     assert (archive.skeleton.kind, archive.skeleton.up) == ("hand", "-y")
     np.testing.assert_array_equal(convert(archive.clip(0), archive.skeleton, hand)[:, 0], frames)
+    own = {"parents": np.array(layouts.kept(hand, order.tolist()).parents), "joint_names": np.array(names)}
+    assert load(tmp_path, {"pos": frames, "offset": np.array([0, 5]), **own}).skeleton.kind == "hand"
     tip = archive.skeleton.index("thumb_4")
     assert archive.skeleton.canonical[archive.skeleton.parents[tip]] == "thumb_3"
 

@@ -68,7 +68,7 @@ def of_names(
         joints,
         [-1] * len(joints) if parents is None else parents,
         up=up or "+y",
-        kind="hand" if layouts.is_hand(layouts.canonical_names(joints)) else "body",
+        kind="hand" if layouts.is_hand(joints) else "body",
     )
     if parents is None:
         warnings.warn(

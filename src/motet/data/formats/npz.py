@@ -97,7 +97,7 @@ def skeleton_of(found: Compact, options: Options) -> Skeleton:
     _layout.check_joints(count, found.path)
     if len(joints) != count:
         raise found.fail(f"{len(joints)} joint names for {counted(count, 'joint')}")
-    kind = found.text("kind") or "body"
+    kind = found.text("kind") or ("hand" if layouts.is_hand(joints) else "body")
     if kind not in ("body", "hand", "sensor"):
         raise found.fail(f"array 'kind' is {kind!r}; it must be body, hand or sensor")
     if kind == "sensor":
@@ -112,7 +112,7 @@ def skeleton_of(found: Compact, options: Options) -> Skeleton:
             names = [known.get(joint, joint) for joint in joints]
             skeleton = _layout.of_names(names, found.path, prefix=found.stem, remedy="an array 'parents' or a")
             skeleton = layouts.kept(skeleton, [skeleton.index(name) for name in names])  # in the file's order
-            skeleton = dataclasses.replace(skeleton, kind=found.text("kind") or skeleton.kind)
+            skeleton = dataclasses.replace(skeleton, kind=kind)
         elif parents.shape != (count,) or parents.dtype.kind not in "iu":
             raise found.fail(f"no built-in layout has these joint names, and 'parents' is not ({count},) integers")
         else:

@@ -162,9 +162,9 @@ def _finger(rest: str) -> str | None:
     return f"{finger}_{place}" if place else None
 
 
-def is_hand(canonical: Sequence[str]) -> bool:
+def is_hand(joints: Sequence[str]) -> bool:
     """Whether these are the joints of one hand: several fingers, and nothing that is of a body."""
-    fingers = set(parts_of(canonical)) - {"palm"}
+    fingers = set(parts_of(canonical_names(joints))) - {"palm"}
     return len(fingers) > 1 and fingers <= set(FINGERS)
 
 
