@@ -231,10 +231,35 @@ def test_holes_are_filled_between_what_is_there() -> None:
     frames = np.arange(1.0, 13).reshape(12, 1, 1, 1).repeat(2, axis=2)
     frames[[0, 3, 4, 8]] = 0
     frames[2, 0, 1] = 0  # a node that is absent before the hole stays absent in it
-    out = bridged(frames, 6.0)[:, 0]
+    sensor = layouts.get("imu-2")
+    out = bridged(frames, sensor, 6.0)[:, 0]
     np.testing.assert_allclose(out[:, 0, 0], [0, *range(2, 13)])
     np.testing.assert_allclose(out[:, 1, 0], [0, 2, 0, 0, 0, *range(6, 13)])
-    np.testing.assert_array_equal(bridged(frames, 5.0)[3:5], 0)  # more than half a second
+    np.testing.assert_array_equal(bridged(frames, sensor, 5.0)[3:5], 0)  # more than half a second
+
+
+def test_a_joint_that_was_not_seen_lies_between_its_sightings() -> None:
+    frames = np.arange(1.0, 13).reshape(12, 1, 1, 1).repeat(3, axis=2)
+    frames[11] = 0  # nobody
+    frames[[0, 1, 4, 5, 9, 10], 0, 1] = 0
+    hand = layouts.get("hand-21")
+    out = bridged(frames, hand, 6.0)[:, 0, :, 0]
+    np.testing.assert_allclose(out[:, 1], [3, 3, 3, 4, 5, 6, 7, 8, 9, 9, 9, 0])
+    np.testing.assert_array_equal(out[:, 0], frames[:, 0, 0, 0])
+    far = bridged(frames, hand, 3.0)[:, 0, 1, 0]  # what lasts longer than half a second stays open
+    np.testing.assert_array_equal(far, frames[:, 0, 1, 0])
+
+
+def test_joints_that_were_lost_are_nothing_unknown(tmp_path: Path) -> None:
+    whole = reaching(tmp_path / "a", 0)
+    model = fit(whole, tmp_path / "m", candidates=("statistics+linear",), progress=False)
+    random = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "b", skeleton=whole.skeleton, fps=20.0) as writer:
+        frames = whole.clip(0).copy()
+        frames[random.random(frames.shape[:3]) < 0.05] = 0
+        writer.add(frames, name="p0")
+    right, holed = predict(model, whole), predict(model, MotionArchive.open(tmp_path / "b"))
+    assert holed["label"].to_list() == right.filter(recording="p0")["label"].to_list()
 
 
 def test_labelled_clips_are_enough(tmp_path: Path) -> None:

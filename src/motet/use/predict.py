@@ -230,7 +230,7 @@ class Live:
     def _looked(self, held: _Held, known: int) -> _Held:
         """With the evidence of all ticks before ``known``, and without frames that nothing will look at again."""
         hop, offset = self.model.layout.hop, held.first // self.model.layout.hop
-        frames = bridged(held.frames, self.model.layout.fps)
+        frames = bridged(held.frames, self.model.layout.skeleton, self.model.layout.fps)
         p, rank = self.model.moments(frames)
         rows = np.arange(held.seen - offset, known - offset)
         evidence = self._chain.evidence(p[rows])

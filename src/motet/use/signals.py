@@ -168,8 +168,28 @@ def present(frames: Float) -> npt.NDArray[np.bool_]:
     return np.asarray((frames.reshape(len(frames), -1) != 0).any(axis=1), dtype=np.bool_)
 
 
-def bridged(frames: Float, fps: float) -> Float:
-    """(T, P, V, C) frames with holes of up to :data:`LONGEST_GAP` seconds filled: linear between what lies around."""
+def bridged(frames: Float, layout: Skeleton, fps: float) -> Float:
+    """(T, P, V, C) frames with holes of up to :data:`LONGEST_GAP` seconds filled: linear between what lies around.
+
+    Of bodies and hands that is so of each joint, which at the ends stays where it is while others are seen; the nodes
+    of a sensor record or lack a frame together.
+    """
+    if layout.kind == "sensor":
+        return _bridged(frames, fps)
+    there = (frames != 0).any(axis=-1)
+    holed = np.argwhere(there.any(axis=0) & ~there.all(axis=0)).tolist()
+    out = np.array(frames) if holed else frames
+    for person, joint in holed:
+        alone = np.s_[:, person : person + 1, joint : joint + 1]
+        out[alone] = _bridged(frames[alone], fps)
+        rows, others = np.flatnonzero(there[:, person, joint]), there[:, person].any(axis=1)
+        for at, end in ((rows[0], np.arange(rows[0])), (rows[-1], np.arange(rows[-1] + 1, len(frames)))):
+            if len(end) / fps <= LONGEST_GAP + 1e-9:
+                out[end[others[end]], person, joint] = frames[at, person, joint]
+    return out
+
+
+def _bridged(frames: Float, fps: float) -> Float:
     there = present(frames)
     rows, holes = np.flatnonzero(there), np.flatnonzero(~there)
     after = np.searchsorted(rows, holes)
@@ -188,7 +208,7 @@ def bridged(frames: Float, fps: float) -> Float:
 
 def recorded(archive: MotionArchive, row: int) -> Float:
     """(T, P, V, C) frames of a recording, short holes :func:`bridged`."""
-    return bridged(archive.clip(row), rate(archive))
+    return bridged(archive.clip(row), archive.skeleton, rate(archive))
 
 
 def signals(frames: Float, layout: Layout) -> Array:
