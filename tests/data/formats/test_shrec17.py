@@ -76,6 +76,12 @@ def test_places_and_lists_that_say_nothing(tmp_path: Path) -> None:
         import_dataset("shrec17", source, tmp_path / "out", progress=False)
 
 
+def test_the_other_space_is_named(tmp_path: Path) -> None:
+    (tmp_path / "skeletons_world.txt").write_text("0\n")
+    with pytest.raises(DataError, match=r"skeletons_image.txt; --space world reads skeletons_world.txt"):
+        import_dataset("shrec17", tmp_path, tmp_path / "out", space="image", progress=False)
+
+
 @pytest.mark.real_data
 def test_recordings_equal_the_compact_copy(shared_data: Path, tmp_path: Path) -> None:
     archive = import_dataset("shrec17", shared_data / "raw" / "shrec17", tmp_path / "out", progress=False)

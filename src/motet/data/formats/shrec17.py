@@ -80,9 +80,9 @@ def _sides(source: Path) -> dict[Place, str]:
 
 
 def discover(source: Path, options: Options) -> Plan:
-    files = find_files(
-        source, rf"skeletons_{options.space}\.txt", what=f"SHREC'17 files (skeletons_{options.space}.txt)"
-    )
+    other = "world" if options.space == "image" else "image"
+    what = f"SHREC'17 files (skeletons_{options.space}.txt; --space {other} reads skeletons_{other}.txt)"
+    files = find_files(source, rf"skeletons_{options.space}\.txt", what=what)
     sides = _sides(source)
     names: tuple[str, ...] = GESTURES
     if options.classes == 28:
