@@ -135,6 +135,13 @@ def test_a_table_without_a_header_is_said_to_have_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+@pytest.mark.parametrize(("kind", "found"), [("auto", "body"), ("body", "body"), ("hand", "hand")])
+def test_joints_of_any_names_are_said_to_be_a_hand(tmp_path: Path, kind: str, found: str) -> None:
+    archive = load(tmp_path, hand_table([f"glove{c}" for c in "abcdef"]), kind=kind)
+    assert (archive.skeleton.kind, len(archive.skeleton)) == (found, 6)
+
+
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
 def test_other_hands_are_hands_that_weights_can_read(tmp_path: Path) -> None:
     archive = load(tmp_path, hand_table(OPENXR))
     assert archive.skeleton.kind == "hand"

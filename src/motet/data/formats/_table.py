@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Literal
 
@@ -51,9 +51,9 @@ class Options:
             no column is named like the default, other usual forms are tried (``hip.x``, ``x_hip``, ``hipX`` …). Where
             a row has several persons, ``{person}`` stands for them, e.g. ``{person}_{joint}_{axis}``.
         confidence: the same for confidences, e.g. ``{joint}_score``; none by default.
-        kind: what the columns of coordinates are: positions of joints (``body``, also of a hand) or readings of a
+        kind: what the columns of coordinates are: positions of joints of a ``body`` or a ``hand``, or readings of a
             ``sensor``; ``auto`` takes them for readings where the names of all nodes say so (acc, gyr, mag, …; ax,
-            gy, mz).
+            gy, mz), and knows hands by their joints.
         skeleton: built-in layout or TOML file; by default the built-in one with exactly the joints of the table, else
             its joints as points without bones.
         clip: column that tells the clips of a file apart; without it a file is one clip.
@@ -85,7 +85,7 @@ class Options:
 
     joints: str = "{joint}_{axis}"
     confidence: str | None = None
-    kind: Literal["auto", "body", "sensor"] = "auto"
+    kind: Literal["auto", "body", "hand", "sensor"] = "auto"
     skeleton: str | None = None
     clip: str = "clip"
     frame: str = "frame"
@@ -170,7 +170,11 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
             f"{sheet.path}, line 1: no column looks like {pasted(options.joints)}; say how they are named with --joints"
         )
     found, given = _renamed(found)
-    if options.kind != "body" and set(found) <= set(_SHORT) and all(len(axes) == 3 for axes in found.values()):
+    if (
+        options.kind in ("auto", "sensor")
+        and set(found) <= set(_SHORT)
+        and all(len(axes) == 3 for axes in found.values())
+    ):
         found = {_SHORT[joint]: columns for joint, columns in found.items()}
     skeleton = _layout_of(sheet, found, options)
     of_all = [found, *(_renamed(_matched(named, options.joints.replace("{person}", p)))[0] for p in people[1:])]
@@ -222,7 +226,7 @@ def _people(named: Sequence[str], pattern: str) -> tuple[str, ...]:
 def _alone(named: Sequence[str], options: Options) -> dict[str, dict[str, str]]:
     """Columns that are called x, y and z and nothing more: one sensor, or one point."""
     axes = {name.lower(): name for name in named if name.lower() in AXES}
-    node = "sensor" if len(axes) == 3 and options.kind != "body" else "point"
+    node = "sensor" if len(axes) == 3 and options.kind in ("auto", "sensor") else "point"
     return {node: axes} if {"x", "y"} <= set(axes) else {}
 
 
@@ -264,9 +268,10 @@ def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options)
         warnings.warn(f"{sheet.path}: {listed} have other axes than {axes} and are left out", MotetNote, stacklevel=4)
     else:
         whole = list(found)
-    return _layout.of_names(
+    skeleton = _layout.of_names(
         whole, f"{sheet.path}, line 1", skeleton=options.skeleton, up="-y" if flat else "+y", prefix="table"
     )
+    return replace(skeleton, kind="hand") if options.kind == "hand" else skeleton
 
 
 @cache
