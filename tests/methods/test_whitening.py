@@ -149,3 +149,35 @@ def test_a_small_training_ends_with_it(small_archive: MotionArchive, tmp_path: P
     assert plain.model().whitening == {}
     for name, value in plain.model().weights().items():
         assert torch.equal(value, run.model().weights()[name])
+
+
+def test_columns_are_scaled_by_clips_where_noise_hides_how_they_differ() -> None:
+    """Float64 oracle: the mean is that of clips, a column's scale the larger of both deviations."""
+    rng = np.random.default_rng(2)
+    clips = rng.normal(2, [4.0, 1.0, 3.0], (300, 3))
+    views = np.stack([clips + rng.normal(0, 0.3, clips.shape) for _ in range(4)])
+    views[:, :, 0] = 5 + rng.normal(0, 0.01, views.shape[:2])  # noise makes this column the same in all
+    made = Whitening.of(
+        Scatter.of_views(torch.from_numpy(views)).for_clips(torch.from_numpy(clips)), 1.0, standardise=True
+    )
+    scale = 1 / np.maximum(views.reshape(-1, 3).std(axis=0, ddof=1), clips.std(axis=0, ddof=1))
+    assert scale[0] == pytest.approx(0.25, rel=0.1)
+    deviation = (views - views.mean(axis=0)).reshape(-1, 3) * scale
+    scatter = deviation.T @ deviation / (300 * 3)
+    values, vectors = np.linalg.eigh(scatter + np.trace(scatter) / 3 * np.eye(3))
+    expected = (clips - clips.mean(axis=0)) * scale @ (vectors / np.sqrt(values)) @ vectors.T
+    np.testing.assert_allclose(made(torch.from_numpy(clips).float()), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_features_with_statistics_are_centred_on_the_training_clips(tmp_path: Path) -> None:
+    simulate(tmp_path / "films", progress=False, clips=12, actions=3, actors=2, imu=True)
+    worn = MotionArchive.open(tmp_path / "films-imu")
+    for statistics in (True, False):
+        recipe = recipes.get("moco/small").with_options(
+            {"streams": ("joint",), "width": 4, "statistics": statistics, "preprocess": "none"}
+        )
+        model = Model.fresh(recipe, worn)
+        store = model.store(worn)
+        whiten(model, store, store.ids, seed=0, shrinkage=1.0)
+        mean = model.encode(store, store.ids)["joint"].mean(dim=0)
+        assert (float(mean.abs().max()) < 1e-3) == statistics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,12 @@ class Scatter:
         apart = x[pairs[:, 0]] - x[pairs[:, 1]]
         return cls(x.mean(dim=0), x.std(dim=0), apart.T @ apart / (2 * len(pairs)))
 
+    def for_clips(self, features: Tensor) -> Scatter:
+        """The same within groups, with the mean of (n, F) features of clips as they are, and their deviation where it
+        is larger: noise in views can hide how much a quiet column differs from clip to clip."""
+        x = features.double()
+        return replace(self, mean=x.mean(dim=0), deviation=torch.maximum(self.deviation, x.std(dim=0)))
+
     def averaged(self, other: Scatter) -> Scatter:
         """The mean of two, each made so large that its mean variance is one; the mean of features stays its own."""
         parts = [s.matrix / s.matrix.diagonal().mean().clamp_min(1e-12) for s in (self, other)]
@@ -142,7 +148,10 @@ def _of_views(model: Model, store: ClipStore, ids: Tensor, seed: int) -> dict[st
         )
         of_views = [model.features(view) for view in drawn]
         parts.append([torch.stack([f[i] for f in of_views]) for i in range(len(model.streams))])
-    return {s: Scatter.of_views(torch.cat([p[i] for p in parts], dim=1).cpu()) for i, s in enumerate(model.streams)}
+    found = {s: Scatter.of_views(torch.cat([p[i] for p in parts], dim=1).cpu()) for i, s in enumerate(model.streams)}
+    if model.recipe.statistics:  # columns of several units
+        found = {s: found[s].for_clips(x.cpu()) for s, x in model.encode(store, ids).items()}
+    return found
 
 
 def _of_actors(model: Model) -> dict[str, Scatter]:
