@@ -256,7 +256,8 @@ def test_two_processes_are_one(folder: Path, case: str) -> None:
     first, second = (torch.load(folder / f"{number}.pt", weights_only=True)[case] for number in range(2))
     assert first["state"].keys() == second["state"].keys() == alone["state"].keys()
     torch.testing.assert_close(first["terms"], alone["terms"], rtol=1e-9, atol=1e-10)
-    torch.testing.assert_close(first["state"], alone["state"], rtol=1e-9, atol=1e-10)
+    # a bias before a batch norm has a gradient of rounding alone, of which Adam makes 5e-10 on some processors
+    torch.testing.assert_close(first["state"], alone["state"], rtol=1e-9, atol=5e-9)
     torch.testing.assert_close(second["state"], first["state"], rtol=0, atol=0)
 
 

@@ -54,5 +54,6 @@ INTENDED: tuple[Intended, ...] = (
         "a trace of eight frames leaves other draws for the clips that are compared",
     ),
     Intended("use/report", r"report\.html", "the title says which archive, by the name of its data set"),
+    Intended("data/inspect", "faults/0/examples", "what most clips have is a fault of the set, and names none of them"),
     Intended("evaluate/cluster", r"rows/\d+/(values|mean)", "nmi and ari are computed by scikit-learn", 1e-12),
 )

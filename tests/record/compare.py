@@ -11,8 +11,9 @@ from typing import Any
 
 from tests.record.changes import INTENDED, RENAMED
 
-TOLERANCE, OF_GRAPHS = 1e-2, 5e-2
-"""relative, of numbers and norms on another machine: batches of few graphs raise what is rounded by more."""
+TOLERANCE, OF_GRAPHS = 1e-2, 0.15
+"""relative, of numbers and norms on another machine: batches of few graphs raise what is rounded by more, and Adam
+walks a bias before a batch norm, whose gradient is nothing but rounding, by its full rate."""
 
 DECIDED = re.compile(r"confusions?/|/rows/\d+/(values/|mean$|sd$)|/knn/|/accuracy/")
 """counts of right and wrong answers: of two neighbours nearly as near, another machine may choose the other."""
