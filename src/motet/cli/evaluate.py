@@ -44,6 +44,8 @@ class Arguments(Output):
     """also evaluate raw features and random encoders"""
     without_copies: bool = False
     """also give every figure without the test clips that are copies of training clips (same bytes, or nearly)"""
+    centre_by: str | None = None
+    """column of the clips (subject): also give every figure with features less the mean of each of its values"""
     again: bool = False
     """evaluate again even what is there"""
     device: str = "auto"
@@ -87,6 +89,7 @@ def evaluate(args: Sequence[str]) -> int:
             seeds=given.seeds,
             baselines=given.baselines,
             without_copies=given.without_copies,
+            centre_by=given.centre_by,
             again=given.again,
             device=given.device,
             markdown=given.markdown,

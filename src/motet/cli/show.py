@@ -32,6 +32,8 @@ class Embed(Replacing):
     """encode the I-th of N parts of the clips; `motet data merge` joins the files"""
     untrained: bool = False
     """of the same encoders without their training: the row "random encoder" of `motet evaluate`"""
+    centre_by: str | None = None
+    """column of the clips (subject): features less the mean of each of its values, as `motet evaluate` takes it"""
 
 
 def embed(args: Sequence[str]) -> int:
@@ -39,7 +41,7 @@ def embed(args: Sequence[str]) -> int:
     given = parse(Embed, args, "motet embed")
     from motet.use.embed import embed as make
 
-    names = ("device", "shard", "overwrite", "untrained")
+    names = ("device", "shard", "overwrite", "untrained", "centre_by")
     options: dict[str, Any] = {name: getattr(given, name) for name in names}
     shape = make(given.run, given.archive, given.out, **options)
     what = "clip" if (given.archive / "archive.json").exists() else "row"

@@ -18,6 +18,7 @@ from motet.data.loader import ClipStore
 from motet.engine.hub import FOLDER
 from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, is_baseline
 from motet.evaluate.baselines import others, untrained
+from motet.evaluate.centred import Centred
 from motet.evaluate.clips import LabelledClips
 from motet.evaluate.features import Encoded, FeatureSet, Raw
 from motet.evaluate.parts import Parts
@@ -166,6 +167,23 @@ class Context:
             people=people(archive),
             hash=archive.hash,
         )
+
+    def centred(self, groups: npt.NDArray[np.int64]) -> Context:
+        """The same, every feature less the mean of its group; for protocols that ask for nothing but features.
+
+        Args:
+            groups: (N,) number of the group of each archive row.
+        """
+        ids = torch.cat([self.train, self.test])
+
+        def less(sets: Sequence[FeatureSet]) -> Any:
+            return [Centred(features, ids, groups) for features in sets]
+
+        def baselines() -> Mapping[str, Sequence[FeatureSet]]:
+            return {kind: less(sets) for kind, sets in self.baselines().items()}
+
+        made = {"learned": less(self.learned), "random": less(self.random), "raw": less(self.raw)}
+        return replace(self, baselines=baselines, **made)
 
     @property
     def fusion_weights(self) -> dict[str, float]:

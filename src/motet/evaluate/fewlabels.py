@@ -32,6 +32,9 @@ from motet.metrics.neighbours import unit_rows
 Integers = npt.NDArray[np.int64]
 
 
+FEATURES_ALONE = True
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the protocol."""

@@ -238,7 +238,9 @@ def short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def check(names: Sequence[str], takes: Sequence[str], run: Run, *, without_copies: bool = False) -> None:
+def check(
+    names: Sequence[str], takes: Sequence[str], run: Run, *, without_copies: bool = False, centre_by: str | None = None
+) -> None:
     """Refuse protocols that need more than features.
 
     Raises:
@@ -246,6 +248,10 @@ def check(names: Sequence[str], takes: Sequence[str], run: Run, *, without_copie
     """
     if without_copies:
         raise ConfigError(f"copies are found among clips, and a run of `motet {run.verb}` is evaluated on rows")
+    if centre_by is not None:
+        raise ConfigError(
+            f"--centre-by takes a column of clips, and a run of `motet {run.verb}` is evaluated on rows; leave it out"
+        )
     for name in names:
         if name not in takes:
             raise ConfigError(

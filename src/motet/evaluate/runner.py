@@ -44,11 +44,9 @@ from motet.evaluate.given import Ready, facts_of, say, short
 from motet.evaluate.parts import Parts
 from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
+from motet.evaluate.variants import COPIES, check_centred, variants
 from motet.methods.model import Model
 from motet.methods.rocket import ROCKET
-
-SUBSET = "without copies"
-"""what rows of ``--without-copies`` say of their test clips"""
 
 _Chosen = Mapping[str, tuple[ModuleType, Any]]  # protocols that were asked for: module and options
 
@@ -86,6 +84,7 @@ def run(
     markdown: str | Path | None = None,
     baselines: bool = True,
     without_copies: bool = False,
+    centre_by: str | None = None,
     again: bool = False,
     device: str = "auto",
     progress: bool = True,
@@ -111,6 +110,9 @@ def run(
         baselines: also evaluate random encoders and raw coordinates.
         without_copies: also give every figure without the test clips that are copies of training clips: byte for byte,
             but for noise, or windows with frames in common. Rows of these have ``details["subset"]``.
+        centre_by: column of the clips, such as ``"subject"``: also give every figure with features less the mean of
+            that person's clips, which needs no label; protocols that train on clips are refused. Rows of these have
+            ``details["subset"]``, too.
         again: evaluate again even what is there.
         device: auto, cpu, cuda …
         progress: show progress on stderr.
@@ -130,17 +132,23 @@ def run(
     place = usable(device)
     models = [r.model(place) for r in runs]
     said: dict[str, Any] = {"seeds": seeds, "baselines": baselines, "show": progress}
+    takes = [n for n in _names() if hasattr(protocol(n), "FEATURES_ALONE")]
     if isinstance(models[0], Model):
+        check_centred(centre_by, list(chosen), takes)
         ready = _of_clips(runs, models, chosen, data, split, without_copies=without_copies, **said)
     else:
-        takes = [n for n in _names() if hasattr(protocol(n), "FEATURES_ALONE")]
-        given.check(list(chosen), takes, runs[0], without_copies=without_copies)
+        given.check(list(chosen), takes, runs[0], without_copies=without_copies, centre_by=centre_by)
         ready = given.ready(runs, models, data, split, **said)
     for module, values in chosen.values():  # what is impossible is refused before anything is computed
         if hasattr(module, "check"):
             module.check(ready.context, values)
-    words = _words(runs, data, split, seeds, baselines, without_copies)
-    decides = {"seeds": seeds, "baselines": baselines, "without_copies": without_copies}
+    decides: dict[str, Any] = {
+        "seeds": seeds,
+        "baselines": baselines,
+        "without_copies": without_copies,
+        "centre_by": centre_by,
+    }
+    words = _words(runs, data, split, **decides)
     evaluation = _Evaluation(ready, chosen, kept_in(runs[0]), (json, markdown), words, decides)
     return evaluation.run(again)
 
@@ -172,10 +180,7 @@ class _Evaluation:
         self.files = [folder / f"{ready.name}{suffix}" for suffix in (".json", ".md")]
         self.copies = copies
         self.kept: list[str] = []
-        self.strict = None
-        if ready.fewer is not None:
-            test, labels = torch.from_numpy(ready.fewer.test), ready.fewer.test_labels
-            self.strict = replace(ready.context, test=test, test_labels=labels, without_copies=True)
+        self.variants = variants(ready, decides["centre_by"])
 
     def run(self, again: bool) -> dict[str, Any]:
         """Every protocol that is not done already; all of them ``again``."""
@@ -238,7 +243,7 @@ class _Evaluation:
         }
 
     def _one(self, name: str, again: bool) -> None:
-        (module, values), context, strict = self.chosen[name], self.ready.context, self.strict
+        (module, values), context = self.chosen[name], self.ready.context
         started = time.monotonic()
         context.notes.clear()
         context.records.clear()
@@ -246,10 +251,12 @@ class _Evaluation:
         if again:
             finished.drop()
         rows = module.evaluate(replace(context, parts=finished), values)
-        if strict is not None and (len(strict.test) < len(context.test) or name == "transfer"):
-            rest = self._parts(name, ".strict.parts.json")
-            found = module.evaluate(replace(strict, parts=rest), values)
-            rows = [*rows, *(replace(r, details={**r.details, "subset": SUBSET}, confusion=None) for r in found)]
+        for number, (subset, other) in enumerate(self.variants.items()):
+            if subset == COPIES and len(other.test) == len(context.test) and name != "transfer":
+                continue
+            rest = self._parts(name, f".{number}.parts.json")
+            found = module.evaluate(replace(other, parts=rest), values)
+            rows = [*rows, *(replace(r, details={**r.details, "subset": subset}, confusion=None) for r in found)]
             rest.drop()
         rows = with_options(rows, _changed(module, values))
         taken = time.monotonic() - started
@@ -447,9 +454,11 @@ def _words(
     runs: Sequence[Run],
     data: str | Path | MotionArchive | None,
     parts: str | Split | None,
+    *,
     seeds: int,
     baselines: bool,
     without_copies: bool,
+    centre_by: str | None,
 ) -> tuple[str, str]:
     """The command line that gives the same table, before and after the names of the protocols."""
     words: list[str] = []
@@ -460,6 +469,7 @@ def _words(
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
     words += ["--without-copies"] if without_copies else []
+    words += ["--centre-by", centre_by] if centre_by else []
     return shlex.join(["motet", "evaluate", *(called(r.path) for r in runs)]), shlex.join(words)
 
 

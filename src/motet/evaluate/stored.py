@@ -70,10 +70,20 @@ REVISION = 4
 """raised when the same options give other rows than before, so that stored ones are not taken for them"""
 
 
-def entry_key(base: str, name: str, options: Any, *, seeds: int, baselines: bool, without_copies: bool = False) -> str:
+def entry_key(
+    base: str,
+    name: str,
+    options: Any,
+    *,
+    seeds: int,
+    baselines: bool,
+    without_copies: bool = False,
+    centre_by: str | None = None,
+) -> str:
     """Digest of all that decides the rows of one protocol."""
     facts = [__version__, REVISION, base, name, seeds, baselines, asdict(options)]
     facts += ["without copies"] if without_copies else []
+    facts += [f"centred by {centre_by}"] if centre_by else []
     return _digest(json.dumps(facts, default=str, sort_keys=True).encode())
 
 

@@ -28,6 +28,7 @@ from motet.engine.hub import found as place_of
 from motet.engine.model import Embedding, Model, load
 from motet.engine.run import Run
 from motet.evaluate.baselines import untrained as fresh
+from motet.evaluate.centred import groups_of, less_means
 from motet.evaluate.clips import rule_of
 from motet.methods.model import Model as Encoders
 
@@ -42,6 +43,7 @@ def embed(
     overwrite: bool = False,
     block_bytes: int = 0,
     untrained: bool = False,
+    centre_by: str | None = None,
 ) -> tuple[int, int]:
     """Encode an archive with a trained run.
 
@@ -67,6 +69,7 @@ def embed(
         block_bytes: memory for preprocessed clips.
         untrained: of the same encoders without their training, whitened by training clips if the trained ones are, as
             the row "random encoder" of an evaluation has them (of its first seed).
+        centre_by: column of an archive's clips, such as ``"subject"``: features less the mean of that person's clips.
 
     Returns:
         (N, F): how many rows and columns ``features`` has; they themselves are in ``out``.
@@ -84,6 +87,7 @@ def embed(
         )
     if part is not None and out.suffix == ".parquet":
         raise ConfigError(f"{out}: shards are written as .npz; name such a file")
+    groups = None if centre_by is None else _groups(archive, centre_by, part)
     if untrained:
         model = _untrained(model, Run.open(place_of(run)), archive)
     found = model.embedding(archive, block_bytes=block_bytes, shard=part)
@@ -93,6 +97,8 @@ def embed(
         if isinstance(features, np.memmap):
             features.flush()
         _wait()
+        if groups is not None and rank() == 0:
+            less_means(features, groups)
         if rank() == 0 and out.suffix == ".parquet":
             _write_parquet(out, found, features)
         elif rank() == 0:
@@ -107,6 +113,17 @@ def embed(
                     **found.more,  # type: ignore[arg-type]
                 )
     return found.shape
+
+
+def _groups(path: str | Path, column: str, part: Shard | None) -> npt.NDArray[np.int64]:
+    """Number of the group of each clip.
+
+    Raises:
+        ConfigError: a shard, no archive, or clips without a value.
+    """
+    if part is not None:
+        raise ConfigError("a shard does not hold all clips of a group; drop --shard, or centre the joined features")
+    return groups_of(MotionArchive.open(path), column)
 
 
 def _untrained(model: Model, run: Run, path: str | Path) -> Model:
