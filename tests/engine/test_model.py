@@ -146,7 +146,7 @@ def test_rows_of_a_student_test_what_did_not_train_it(made: dict[str, tuple[Kind
 def test_protocols_that_need_clips_are_refused_by_one_line(made: dict[str, tuple[Kind, Path]]) -> None:
     for name in ("discover", "distill", "raw", "graphs"):
         with pytest.raises(
-            ConfigError, match=r"finetune trains on or encodes clips.*evaluate .* by cluster, fewshot, knn"
+            ConfigError, match=r"finetune trains on or encodes clips.*evaluate .* by cluster, fewlabels, fewshot, knn"
         ):
             motet.evaluate.run(made[name][1], ("finetune",), progress=False)
 
@@ -328,3 +328,9 @@ def test_a_result_that_was_cut_off_is_one_line(
         said = capsys.readouterr().err
         assert said.startswith(f"error: {run / file} is damaged ("), verb
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["discover", "distill", "graphs"])
+def test_few_labels_take_the_features_of_every_kind(made: dict[str, tuple[Kind, Path]], name: str) -> None:
+    found = motet.evaluate.run(made[name][1], ("fewlabels",), fewlabels={"counts": (1,), "repeats": 2}, progress=False)
+    assert {row["protocol"] for row in found["rows"]} == {"fewlabels"}
