@@ -333,4 +333,4 @@ def test_a_result_that_was_cut_off_is_one_line(
 @pytest.mark.parametrize("name", ["discover", "distill", "graphs"])
 def test_few_labels_take_the_features_of_every_kind(made: dict[str, tuple[Kind, Path]], name: str) -> None:
     found = motet.evaluate.run(made[name][1], ("fewlabels",), fewlabels={"counts": (1,), "repeats": 2}, progress=False)
-    assert {row["protocol"] for row in found["rows"]} == {"fewlabels"}
+    assert "fewlabels" in {row["protocol"] for row in found["rows"]}  # next to what was evaluated before
