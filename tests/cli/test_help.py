@@ -11,6 +11,7 @@ import pytest
 
 from motet import cli
 from motet.cli.light import HEAVY
+from motet.methods.start import USUAL
 
 Capture = pytest.CaptureFixture[str]
 CHOSEN = {"data import": ["data import csv", "data import bvh"], "pretrain": ["pretrain halp", "pretrain aimclr"]}
@@ -100,6 +101,14 @@ def test_examples_name_options_that_exist(call: str, capsys: Capture) -> None:
         assert " ".join(words[1:]).startswith(call.split("/")[0].rsplit(" ", call.startswith("pretrain"))[0])
         used = {word for word in words if word.startswith("--")}
         assert used <= flags | {"--method"}, words
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_no_option_names_body_as_if_it_were_the_only_weights(call: str, capsys: Capture) -> None:
+    options = said(call, capsys, "--help-all").partition("\nexamples:\n")[0].split("\n  -")
+    for option in options:
+        named = {name for name in USUAL if re.search(rf"\b{name}\b", option)}
+        assert named != {"body"} or not re.search(r"\b(features|run|runs|weights)\b", option), option
 
 
 def test_data_verbs_are_quiet_and_write_json(tmp_path: object, capsys: Capture) -> None:

@@ -56,7 +56,7 @@ usage: motet VERB …            `motet VERB --help`: its options
   search ARCHIVE --like CLIP --out HITS.csv the moments most like an example
   count ARCHIVE --out REPETITIONS.csv       repetitions of a cyclic movement
   compare TABLE --by COLUMN --out R.json    do groups of people differ?
-  embed RUN|body|rocket ARCHIVE --out FILE  features of every clip: of a run, of motet's own weights, of none
+  embed RUN|WEIGHTS ARCHIVE --out FILE      features of every clip: of a run, of body, hand, wrist or rocket
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
   weights train body|hand|wrist --out FOLDER  make the weights that come with motet again, from simulated actors

@@ -56,8 +56,8 @@ def test_the_default(
         plan(small_archive, write_clips(tmp_path / "d", seed=5), start="body")
     options = {"clips": 12, "actions": 3, "actors": 4, "hands": True, "progress": False}
     hands = [motet.simulate.simulate(tmp_path / layout, layout=layout, **options) for layout in ("hand-21", "hand-22")]
-    found = plan(*hands)
-    assert (found.settings.name, found.settings.start, found.settings.preprocess) == ("hand", "hand", "hand")
+    for found in plan(*hands), plan(*hands, start="hand"):
+        assert (found.settings.name, found.settings.start, found.settings.preprocess) == ("hand", "hand", "hand")
     (tmp_path / "body").mkdir()  # no run: the weights are meant
     assert plan(*bodies).settings.name == "body"
 

@@ -48,7 +48,7 @@ from motet.methods.discovery.settings import SETTINGS, Settings, as_released, se
 from motet.methods.discovery.stored import CONFIG, KIND, MODULE, RESULT, read_config, read_result
 from motet.methods.discovery.tasks import task_named
 from motet.methods.discovery.train import Discovering
-from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, refines, start
+from motet.methods.discovery.warm_start import adopt, fits, pretraining_of, refining, start
 from motet.methods.recipes.shipped import SKELETONS
 
 __all__ = ["CONFIG", "KIND", "RESULT"]
@@ -134,7 +134,7 @@ def run(
         clusters: how many; estimated after pretraining by default.
         recipe: ``"body"``, ``"hand"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default "body" or "hand" where
             these weights of the package read both archives and no option asks for other networks, or where ``start``
-            names convolutions or a transformer, else "small" below 5,000 training clips.
+            names convolutions or a transformer (of hands: "hand"), else "small" below 5,000 training clips.
         task: a name of :data:`motet.methods.discovery.TASKS`: splits, classes, clusters and recipe of a known pair of
         sets.
         source_split, target_split: rules of :mod:`motet.data.splits`, by default each archive's standard; a target
@@ -372,18 +372,15 @@ def _default(archives: tuple[MotionArchive, MotionArchive], clips: int, released
         if name in SETTINGS:
             return name
     own = NETWORK & set(options)
-    if not released and own and _refined(own, options):
-        return "body"
+    if options.get("start") and own <= {"start", "preprocess"} and not released:
+        name = refining(options["start"])
+        if name:
+            return name
     if not released and not own:
         for name in SKELETONS:
             if fits(name, *archives):
                 return name
     return "small" if clips < 5000 else "paper"
-
-
-def _refined(own: set[str], options: Mapping[str, Any]) -> bool:
-    """Whether nothing but a start is asked for of the networks, and one whose features a few steps refine."""
-    return bool(options.get("start")) and own <= {"start", "preprocess"} and refines(options["start"])
 
 
 def _settings(

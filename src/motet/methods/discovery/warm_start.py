@@ -65,9 +65,13 @@ def fits(name: str, *archives: MotionArchive) -> bool:
     return is_shipped(name) and reads(load(name, kinds=("pretrain",)), *archives)
 
 
-def refines(name: str) -> bool:
-    """Whether a start has features of several streams side by side, which a few steps refine."""
-    return _model(name).recipe.encoder.encoder not in ("gru", "stgcn")
+def refining(name: str) -> str:
+    """The recipe that refines in a few steps a start whose features of several streams stand side by side; "" for
+    others."""
+    model = _model(name)
+    if model.recipe.encoder.encoder in ("gru", "stgcn"):
+        return ""
+    return "hand" if model.skeleton.kind == "hand" else "body"
 
 
 def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, CommonLayout | None]:
