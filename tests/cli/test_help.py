@@ -105,8 +105,8 @@ def test_examples_name_options_that_exist(call: str, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_no_option_names_body_as_if_it_were_the_only_weights(call: str, capsys: Capture) -> None:
-    options = said(call, capsys, "--help-all").partition("\nexamples:\n")[0].split("\n  -")
-    for option in options:
+    text = said(call, capsys, "--help-all").partition("\nexamples:\n")[0]
+    for option in re.split(r"\n  (?=\S)", text)[1:]:
         named = {name for name in USUAL if re.search(rf"\b{name}\b", option)}
         assert named != {"body"} or not re.search(r"\b(features|run|runs|weights)\b", option), option
 
