@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.core.errors import DataError, MotetError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset, openpose
@@ -225,3 +225,64 @@ def test_an_identity_that_changes_goes_on_where_it_ended(tmp_path: Path) -> None
     assert archive.clips["people"].to_list() == [2]
     np.testing.assert_allclose(archive.clip(0)[:, 0], [body(25, 0, t)[:, :2] for t in range(8)], rtol=1e-5)
     assert load(tmp_path, identities="given").clips["people"].to_list() == [3]
+
+
+SIDES = ("left", "right")
+
+
+def whole(t: float) -> np.ndarray:
+    """(133, 3) of somebody with hands whose points are all different."""
+    return body(133, 0, t)
+
+
+def apart(t: int) -> dict[str, Any]:
+    """The same as OpenPose writes it."""
+    hands = {f"hand_{side}_keypoints_2d": flat(whole(t)[openpose.HANDS[side]]) for side in SIDES}
+    return {"people": [{"person_id": [-1], "pose_keypoints_2d": flat(body(25, 0, t)), **hands}]}
+
+
+def write_hands(folder: Path, form: str) -> None:
+    if form == "openpose":
+        for t in range(4):
+            put(folder, apart(t), f"wave_{t:012d}_keypoints.json")
+    elif form == "mmpose":
+        people = [{"keypoints": whole(t)[:, :2].tolist(), "keypoint_scores": [0.75] * 133} for t in range(4)]
+        frames = [{"frame_id": t, "instances": [person]} for t, person in enumerate(people)]
+        put(folder, {"meta_info": {}, "instance_info": frames}, "wave.json")
+    else:
+        names, ends = ("keypoints", *openpose._WHOLE), np.cumsum([17, 6, 68, 21])
+        rows = [
+            {"image_id": t, **{n: flat(p) for n, p in zip(names, np.split(whole(t), ends), strict=True)}}
+            for t in range(4)
+        ]
+        put(folder, {"images": [{"id": t} for t in range(4)], "annotations": rows}, "wave.json")
+
+
+@pytest.mark.parametrize("form", ["openpose", "mmpose", "coco"])
+def test_a_hand_is_read_by_its_side(tmp_path: Path, form: str) -> None:
+    write_hands(tmp_path, form)
+    for side, part in zip(SIDES, (slice(91, 112), slice(112, 133)), strict=True):
+        archive = load(tmp_path, side=side)
+        assert (archive.skeleton.name, archive.persons, archive.units) == ("hand-21", 1, "px")
+        np.testing.assert_allclose(archive.clip(0)[:, 0], [whole(t)[part, :2] for t in range(4)], rtol=1e-5)
+    assert load(tmp_path).skeleton.kind == "body"
+    assert load(tmp_path, side="left", persons=2).persons == 2
+
+
+def test_hands_of_whole_bodies_are_in_the_order_of_the_layout_of_a_hand() -> None:
+    joints = layouts.get("wholebody-133").canonical
+    for side in SIDES:
+        fingers = [name.removeprefix(f"{side}_") for name in joints[openpose.HANDS[side]]]
+        assert fingers[1:] == list(layouts.get("hand-21").canonical[1:])
+        assert fingers[0] == "hand_root"
+
+
+def test_what_has_no_hand_is_said(tmp_path: Path) -> None:
+    put(tmp_path, openpose_frame(body(25, 0)), "a_0_keypoints.json")
+    with pytest.raises(DataError, match="25 points a person and no hands; import it without --side"):
+        load(tmp_path, side="left")
+    with pytest.raises(ConfigError, match="a hand is read as hand-21"):
+        load(tmp_path, side="left", skeleton="coco-17")
+    put(tmp_path, {"people": [{**apart(0)["people"][0], "hand_right_keypoints_2d": [0] * 63}]}, "a_0_keypoints.json")
+    with pytest.raises(DataError, match="no right hand is seen in any file"):
+        load(tmp_path, side="right")

@@ -13,8 +13,9 @@ Six forms are distinguished by what is in a file:
   face and hands as well;
 * YOLO's labels (``NAME_12.txt``), a file a frame, in which somebody is seen (:mod:`motet.data.formats._yolo`).
 
-The 133 points of a whole body are kept, or with ``skeleton="coco-17"`` the 17 of the body. Coordinates stay pixels
-(YOLO's are shares of the picture, and pixels with ``width`` and ``height``); a joint with confidence 0 is absent.
+The 133 points of a whole body are kept, or with ``skeleton="coco-17"`` the 17 of the body, or with ``side`` the 21 of a
+hand, which OpenPose writes apart (``hand_left_keypoints_2d``); both have the order of MediaPipe's. Coordinates stay
+pixels (YOLO's are shares of the picture, and pixels with ``width`` and ``height``); a joint with confidence 0 is absent.
 People are followed by the identity that the file gives (``person_id``, ``track_id``, AlphaPose's ``idx``) or else
 from place to place (:mod:`motet.data.formats._people`).
 """
@@ -25,7 +26,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,6 +42,8 @@ from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 from motet.data.skeletons import Skeleton
 
 BODY, WHOLE_BODY = 17, 133  # COCO, and COCO-WholeBody: the body, then feet, face and hands
+HANDS = {"left": slice(91, 112), "right": slice(112, 133)}  # of a whole body
+HAND = "hand-21"
 LAYOUTS = {17: "coco-17", 18: "openpose-18", 25: "openpose-25", 26: "halpe-26", WHOLE_BODY: "wholebody-133"}
 _FRAME = re.compile(r"(?i)(.*?)[_-]?(\d+)((?:_keypoints|_pose|_alphapose-results)?)\.(?:json|txt)(?:\.gz)?")
 _LABELS = re.compile(r"(?i).+\.txt(\.gz)?")
@@ -59,7 +62,8 @@ class Options:
 
     Attributes:
         skeleton: built-in layout or TOML file; by default the one with as many points (17, 18, 25, 26 or 133).
-        persons: people kept of a clip, those seen best.
+        side: of the hand that is read in place of the body, of OpenPose's hands and of whole bodies.
+        persons: people kept of a clip, those seen best; by default 2, with ``side`` 1.
         identities: those of the file as they are (``given``), or ``joined`` where one begins where another ended.
         width: of the picture in pixels; with ``height`` turns the shares of YOLO's labels into pixels.
         height: likewise.
@@ -69,13 +73,19 @@ class Options:
     """
 
     skeleton: str | None = None
-    persons: int = 2
+    side: Literal["left", "right"] | None = None
+    persons: int | None = None
     identities: Identities = "joined"
     width: int | None = None
     height: int | None = None
     fps: float | None = None
     pattern: str | None = None
     licence: str = "unknown"
+
+    @property
+    def kept(self) -> int:
+        """People kept of a clip."""
+        return (1 if self.side else 2) if self.persons is None else self.persons
 
 
 def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | None:
@@ -100,14 +110,19 @@ def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | No
     return found if found.points.any() else None
 
 
-def _of_people(people: Any, where: str) -> list[Sighting]:
+def _of_people(people: Any, where: str, side: str | None) -> list[Sighting]:
     if not isinstance(people, list):
         raise DataError(f"{where}: the people are no list")
+    hand = (f"hand_{side}_keypoints_2d", f"hand_{side}_keypoints")
+    if side and any(field(p, *hand) is not None for p in people):
+        people = [{**p, "pose_keypoints_2d": field(p, *hand) or []} if isinstance(p, dict) else p for p in people]
     return [s for s in (_sighting(p, where) for p in people) if s is not None]
 
 
-def read_clips(path: Path) -> dict[str, Frames]:
+def read_clips(path: Path, side: str | None = None) -> dict[str, Frames]:
     """Clips of a file that holds more than one frame, by name (empty for the only one): sightings by picture.
+
+    Where hands are written apart from bodies, those of the ``side`` are read.
 
     Raises:
         DataError: none of the known forms; names file and entry.
@@ -127,13 +142,13 @@ def read_clips(path: Path) -> dict[str, Frames]:
             found = _sighting(row, f"{path}, entry {number}")
             pictures.append((str(image), [] if found is None else [found]))
     elif isinstance(content, dict) and isinstance(content.get("people"), list):  # one frame, by itself
-        pictures.append(("0", _of_people(content["people"], str(path))))
+        pictures.append(("0", _of_people(content["people"], str(path), side)))
     elif isinstance(content, dict):
         for name, frame in content.items():
             people = field(frame, "people", "bodies")
             if people is None:
                 raise DataError(f"{path}: {str(name)[:40]!r} holds neither people nor bodies; this is no pose file")
-            pictures.append((str(name), _of_people(people, f"{path}, {str(name)[:40]}")))
+            pictures.append((str(name), _of_people(people, f"{path}, {str(name)[:40]}", side)))
     clips: dict[str, Frames] = {}
     for name, sightings in pictures:
         folder = name.rpartition("/")[0]
@@ -213,7 +228,7 @@ def _read_frame(path: Path, options: Options) -> list[Sighting]:
     people = field(read_json(path), "people")
     if people is None:
         raise DataError(f"{path}: an OpenPose file has an object with 'people'")
-    return _of_people(people, str(path))
+    return _of_people(people, str(path), options.side)
 
 
 def _units(source: Path) -> list[Unit]:
@@ -274,16 +289,21 @@ def _clips(unit: Unit, options: Options) -> dict[str, list[list[Sighting]]]:
         read = {str(number): _read_frame(path, options) for number, path in unit.detail["frames"]}
         return {stem_of(unit.name) if _LABELS.fullmatch(unit.name) else unit.name: _in_time(read, unit.path)}
     stem = stem_of(unit.name)
-    return {f"{stem}/{f}" if f else stem: _in_time(frames, unit.path) for f, frames in read_clips(unit.path).items()}
+    clips = read_clips(unit.path, options.side)
+    return {f"{stem}/{f}" if f else stem: _in_time(frames, unit.path) for f, frames in clips.items()}
 
 
-def _of_body(clips: Mapping[str, list[list[Sighting]]], options: Options) -> Mapping[str, list[list[Sighting]]]:
-    """The same, of whole bodies only the body where its layout was asked for."""
-    if options.skeleton is None or len(layouts.get(options.skeleton)) != BODY:
+def _part(clips: Mapping[str, list[list[Sighting]]], options: Options) -> Mapping[str, list[list[Sighting]]]:
+    """The same, of whole bodies only the hand, or the body where its layout was asked for."""
+    if options.side:
+        part = HANDS[options.side]
+    elif options.skeleton is None or len(layouts.get(options.skeleton)) != BODY:
         return clips
+    else:
+        part = slice(BODY)
 
     def cut(s: Sighting) -> Sighting:
-        return Sighting(s.points[:BODY], s.scores[:BODY], s.identity) if len(s.points) == WHOLE_BODY else s
+        return Sighting(s.points[part], s.scores[part], s.identity) if len(s.points) == WHOLE_BODY else s
 
     return {
         name: [[c for c in map(cut, frame) if c.points.any()] for frame in frames] for name, frames in clips.items()
@@ -291,6 +311,10 @@ def _of_body(clips: Mapping[str, list[list[Sighting]]], options: Options) -> Map
 
 
 def _skeleton(count: int, options: Options, where: str) -> Skeleton:
+    if options.side:
+        if count != len(layouts.get(HAND)):
+            raise DataError(f"{where} holds {counted(count, 'point')} a person and no hands; import it without --side")
+        return layouts.get(HAND)
     if options.skeleton is None and count not in LAYOUTS:
         known = ", ".join(f"{n} ({layout})" for n, layout in LAYOUTS.items())
         raise DataError(
@@ -304,9 +328,15 @@ def _skeleton(count: int, options: Options, where: str) -> Skeleton:
     return skeleton
 
 
+def _nobody(options: Options) -> str:
+    return f"no {options.side} hand" if options.side else "nobody"
+
+
 def discover(source: Path, options: Options) -> Plan:
-    if options.persons < 1:
+    if options.kept < 1:
         raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
+    if options.side and options.skeleton:
+        raise ConfigError(f"options side and skeleton: a hand is read as {HAND}; leave one of them out")
     if (options.width is None) != (options.height is None) or min(options.width or 1, options.height or 1) < 1:
         raise ConfigError("options width and height are the picture's, in pixels; give both or neither")
     units = _units(source)
@@ -315,18 +345,18 @@ def discover(source: Path, options: Options) -> Plan:
     count, reason = None, None
     for unit in planned:  # the first file in which somebody is seen tells the layout
         try:
-            clips = _of_body(_clips(unit, options), options)
+            clips = _part(_clips(unit, options), options)
             count = next((len(s.points) for frames in clips.values() for frame in frames for s in frame), None)
         except DataError as error:
             reason = reason or error  # *read* will say so again, and can be asked to continue
         if count is not None:
             break
     if count is None:
-        raise reason or DataError(f"{source}: nobody is seen in any file")
+        raise reason or DataError(f"{source}: {_nobody(options)} is seen in any file")
     return Plan(
         units=planned,
         skeleton=_skeleton(count, options, unit.name),
-        persons=options.persons,
+        persons=options.kept,
         fps=options.fps,
         measure="px" if options.width or not all(_LABELS.fullmatch(u.path.name) for u in units) else SHARES,
         channels=("x", "y"),
@@ -338,17 +368,17 @@ def discover(source: Path, options: Options) -> Plan:
 
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
-    clips = _of_body(_clips(unit, options), options)
+    clips = _part(_clips(unit, options), options)
     counts = {len(s.points) for frames in clips.values() for frame in frames for s in frame}
     if not counts:
-        raise DataError(f"{unit.path}: nobody is seen in it")
+        raise DataError(f"{unit.path}: {_nobody(options)} is seen in it")
     if len(counts) > 1:
         raise DataError(f"{unit.path}: people of {' and '.join(map(str, sorted(counts)))} points; one kind is read")
     joints = len(_skeleton(counts.pop(), options, unit.name))
     found = []
     for name, frames in clips.items():
         if any(frames):
-            people = follow(frames, joints, 2, options.persons, join=options.identities == "joined")
+            people = follow(frames, joints, 2, options.kept, join=options.identities == "joined")
             if people.joined:
                 note_joined(people.joined, name, "joined")
             columns: dict[str, Column] = {**unit.detail["columns"], "people": people.tracks}
