@@ -15,9 +15,9 @@ Six forms are distinguished by what is in a file:
 
 The 133 points of a whole body are kept, or with ``skeleton="coco-17"`` the 17 of the body, or with ``side`` the 21 of a
 hand, which OpenPose writes apart (``hand_left_keypoints_2d``); both have the order of MediaPipe's. Coordinates stay
-pixels (YOLO's are shares of the picture, and pixels with ``width`` and ``height``); a joint with confidence 0 is absent.
-People are followed by the identity that the file gives (``person_id``, ``track_id``, AlphaPose's ``idx``) or else
-from place to place (:mod:`motet.data.formats._people`).
+pixels (YOLO's are shares of the picture, and pixels with ``width`` and ``height``); a joint with confidence 0 is
+absent. People are followed by the identity that the file gives (``person_id``, ``track_id``, AlphaPose's ``idx``) or
+else from place to place (:mod:`motet.data.formats._people`).
 """
 
 from __future__ import annotations
