@@ -279,7 +279,7 @@ def test_random_convolutions_keep_nothing_of_a_batch_but_its_place_in_the_result
     assert len(kept) == 3
 
 
-@pytest.mark.parametrize("name", ["transformer", "rocket"])  # a "tcn" is exported by tests/use/test_export.py
+@pytest.mark.parametrize("name", ["transformer", "rocket"])  # a "tcn": tests/use/test_export.py
 def test_onnx(name: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

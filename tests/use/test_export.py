@@ -62,6 +62,24 @@ def test_the_graph_computes_what_the_model_does(
     assert list((tmp_path / "other").iterdir()) == []
 
 
+def test_the_graph_of_weights_with_statistics_takes_any_number_of_frames(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")
+    found = motet.export("wrist", tmp_path / "wrist.onnx", shapes=((1, 4), (3, 33)), progress=False)
+    assert found["outputs"] == ["joint", "motion"]
+    assert len(found["checks"]) == 2
+
+
+def test_a_graph_of_one_length_alone_is_refused(
+    small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")
+    for name in ("_trace", "_trace_apart"):
+        monkeypatch.setattr(exporting, name, lambda network, example, path: fixed(path))
+    with pytest.raises(RunError, match=r"m\.onnx: torch traces the encoders for one number of clips and frames alone"):
+        motet.export(model_of(small_archive), tmp_path / "m.onnx", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_export_needs(small_archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(small_archive)
     (tmp_path / "there.onnx").write_text("mine")

@@ -36,7 +36,8 @@ def statistics(x: Tensor) -> Tensor:
     crossings = (torch.diff(centred.sign(), dim=2) != 0).to(series.dtype).mean(dim=2)
     power = _power(centred)
     total = power.sum(dim=2).clamp_min(torch.finfo(power.dtype).tiny)
-    deviation = torch.linalg.vector_norm(centred, dim=2) / math.sqrt(series.shape[2] - 1)
+    free = (series.shape[2] - 1) ** 0.5  # math.sqrt would fix the number of frames of an exported graph
+    deviation = torch.linalg.vector_norm(centred, dim=2) / free
     parts = [mean, deviation, change.square().mean(dim=2).sqrt(), crossings]
     shares = power @ _bands(power).T / total[:, :, None]
     loudness = total.clamp_min(_STILL).log()[:, :, None]

@@ -86,6 +86,8 @@ def export(
             if _is_fixed(onnx.load(partial), network):
                 _trace_apart(network, example, partial)
         graph = onnx.load(partial)
+        if _is_fixed(graph, network):
+            raise RunError(f"{out.name}: torch traces the encoders for one number of clips and frames alone")
         onnx.helper.set_model_props(graph, dict(network.facts))
         onnx.save(graph, partial)
         session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
