@@ -17,17 +17,23 @@ import motet
 from motet import cli
 from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.data import layouts
+from motet.data.adapted import adapted
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import select
 from motet.data.simulate import simulate
+from motet.data.together import gathered
 from motet.encoders import TCN
 from motet.engine.hub import FOLDER, called
 from motet.methods import recipes, rocket
+from motet.methods.discovery.settings import SETTINGS
+from motet.methods.discovery.warm_start import adopt
 from motet.methods.frames import _between
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain, train_seeds
 from motet.methods.pretrain import start_of as usual_start
 from motet.methods.recipe import Recipe
 from motet.methods.start import Start
+from motet.use.encoded import features_named, fitting_weights
 from motet.use.train_weights import PLANS
 from tests.data.test_inertial import sensor
 
@@ -329,13 +335,62 @@ def test_a_small_recipe_starts_from_weights_that_read_the_recordings(kinect: Mot
         train_seeds("moco", kinect, tmp_path / "runs", [1], start="none", lr=1e-30, **short)
 
 
-def test_of_two_hands_a_start_says_that_it_reads_the_first(tmp_path: Path) -> None:
+@pytest.fixture
+def two_hands(tmp_path: Path) -> MotionArchive:
     clip = np.random.default_rng(0).normal(size=(9, 2, 21, 3))
     with ArchiveWriter(tmp_path / "two", skeleton=layouts.get("hand-21"), persons=2, fps=30.0) as writer:
-        for n in range(4):
-            writer.add(clip, name=f"c{n}")
-    with pytest.warns(MotetNote, match="weights hand, which read the first of up to 2 in these .* encoders on all of"):
-        usual_start("cmd", [MotionArchive.open(tmp_path / "two")], None, {"companions": ()})
+        for n in range(12):
+            writer.add(clip, name=f"c{n}", label=n % 2, subject=n // 2)
+    return MotionArchive.open(tmp_path / "two")
+
+
+READING: dict[str, Callable[[MotionArchive, Path], object]] = {
+    "features": lambda two, _: motet.load("hand").transform(two),
+    "moments": lambda two, _: features_named("hand", two),
+    "a training": lambda two, out: pretrain("cmd", two, out, start="hand", epochs=0, progress=False),
+    "a training on several": lambda two, out: gathered([one_hand(two, out), two], motet.load("hand")).__enter__(),
+    "discovery": lambda two, _: adopt(SETTINGS["hand"], two, two),
+    "transfer": lambda two, out: adapted(two, motet.load("hand"), out),
+}
+
+
+def one_hand(archive: MotionArchive, out: Path) -> MotionArchive:
+    select(archive, out.with_name("one"), persons=(2,))
+    return MotionArchive.open(out.with_name("one"))
+
+
+@pytest.mark.parametrize("what", READING)
+def test_what_reads_one_of_two_hands_says_so(what: str, two_hands: MotionArchive, tmp_path: Path) -> None:
+    with pytest.warns(MotetNote) as notes:
+        READING[what](two_hands, tmp_path / "out")
+    said = {str(n.message) for n in notes if "2 hands" in str(n.message)}
+    (line,) = said
+    assert f"{two_hands.path} holds clips of 2 hands, of which the first is read; `motet data select" in line
+    assert "--persons 2` takes another, `--side`" in line
+
+
+def test_an_evaluation_keeps_what_was_said_of_two_hands(
+    two_hands: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "hand", "--data", "two", "--protocols", "knn", "--json", "found.json"]) == 0
+    assert capsys.readouterr().err.count("of which the first is read") == 1
+    assert any("of which the first is read" in note for note in json.loads(Path("found.json").read_text())["notes"])
+
+
+def test_of_two_hands_nothing_is_said_where_weights_are_only_looked_for(
+    two_hands: MotionArchive, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert fitting_weights(two_hands) == ["hand"]
+        motet.load("hand").transform(one_hand(two_hands, tmp_path / "out"))
+    assert not seen
+
+
+def test_a_usual_start_names_what_reads_both_hands(two_hands: MotionArchive) -> None:
+    with pytest.warns(MotetNote, match="weights hand, which read these .* new encoders on all 2 of a clip"):
+        usual_start("cmd", [two_hands], None, {"companions": ()})
 
 
 def test_a_folder_named_as_weights(kinect: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

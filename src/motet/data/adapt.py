@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data import inertial
@@ -56,6 +57,27 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
         if theirs.kind == ours.kind:
             raise
         raise _refused(archive, layout) from error
+
+
+def left_out(archive: MotionArchive, layout: Layout) -> str:
+    """What is said where clips hold more people or hands than a layout; empty where they do not."""
+    most = int(archive.clips["persons"].max() or 0)  # type: ignore[arg-type]
+    if most <= layout.persons:
+        return ""
+    hands = archive.skeleton.kind == "hand"
+    read = "first is" if layout.persons == 1 else f"first {layout.persons} are"
+    other = pasted(archive.path, "PART", "--persons", str(layout.persons + 1))
+    return (
+        f"{archive.path} holds clips of {most} {'hands' if hands else 'people'}, of which the {read} read; "
+        f"`motet data select {other}` takes another{', `--side` of an import the left or the right one' * hands}"
+    )
+
+
+def note_left_out(archive: MotionArchive, layout: Layout) -> None:
+    """Say it (:func:`left_out`) where recordings are brought to a layout."""
+    said = left_out(archive, layout)
+    if said:
+        warnings.warn(said, MotetNote, stacklevel=3)
 
 
 def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:

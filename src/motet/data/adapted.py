@@ -13,7 +13,7 @@ import numpy as np
 from motet.core.distributed import agreed, rank
 from motet.core.errors import ConfigError
 from motet.core.text import counted
-from motet.data.adapt import Layout, factor, into, readings, same_layout, written_as
+from motet.data.adapt import Layout, factor, into, note_left_out, readings, same_layout, written_as
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
 
@@ -30,6 +30,7 @@ def in_layout(archive: MotionArchive, layout: Layout, ids: Sequence[int] | None 
     if same_layout(archive.skeleton, layout.skeleton) and archive.persons == layout.persons:
         yield archive
         return
+    note_left_out(archive, layout)
     with TemporaryDirectory(prefix="motet-") as folder:
         path = Path(folder) / archive.path.resolve().name
         _write_adapted(archive, path, layout.skeleton, layout.persons, None, 1.0, ids)
@@ -66,6 +67,7 @@ def adapted(
     said += [] if archive.persons == persons else [f"{counted(archive.persons, 'person')} made {persons}"]
     if notes is not None:
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
+    note_left_out(archive, model)
     rates = readings(archive, skeleton), archive.fps
     facts = repr((archive.hash, skeleton.to_dict(), persons, scale, rates, _labels_digest(archive)))
     path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"

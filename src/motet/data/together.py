@@ -17,7 +17,7 @@ from motet.core.errors import ConfigError
 from motet.core.text import counted
 from motet.core.units import METRES, stated
 from motet.data import layouts
-from motet.data.adapt import Layout, into, readings, same_layout, unit_remedy, written_as
+from motet.data.adapt import Layout, into, note_left_out, readings, same_layout, unit_remedy, written_as
 from motet.data.adapted import in_layout
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import recipe
@@ -134,6 +134,7 @@ def _add(
     writer: ArchiveWriter, name: str, archive: MotionArchive, form: Layout, classes: Sequence[str], scale: float
 ) -> None:
     change = into(form.skeleton, archive.skeleton, readings(archive, form.skeleton), archive.fps)
+    note_left_out(archive, form)
     number = [classes.index(c) for c in archive.class_names]
     for index in range(len(archive)):
         row = archive.clips.row(index, named=True)

@@ -25,7 +25,7 @@ from motet.core.environment import hardware
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import written
 from motet.core.text import pasted
-from motet.data.adapt import check_adaptable
+from motet.data.adapt import check_adaptable, left_out
 from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split, default_rule
@@ -356,7 +356,8 @@ def _readable(run: Run, model: Model, archive: MotionArchive, chosen: _Chosen) -
             f"{error}. Transfer converts them: motet evaluate {pasted(called(run.path))} --protocols transfer "
             f"--transfer.data {pasted(archive.path)}"
         ) from None
-    return archive, []
+    said = left_out(archive, model)
+    return archive, [said] if said else []
 
 
 def _rule(split: str | None, run: Run, archive: MotionArchive, chosen: _Chosen) -> str:

@@ -257,9 +257,8 @@ def start_of(
     found = Start.usual(base, sources, options) if base.recipe.endswith("/small") else None
     if found is not None:
         most = max(source.persons for source in sources)
-        first, all_ = (f"the first of up to {most} in ", " on all of them") if most > 1 else ("", "")
-        said = f"starts from the weights {found.name}, which read {first}these recordings; "
-        warnings.warn(f"{said}--start {FRESH} trains new encoders{all_}", MotetNote, stacklevel=4)
+        said = f"starts from the weights {found.name}, which read these recordings; --start {FRESH} trains new encoders"
+        warnings.warn(said + f" on all {most} of a clip" * (most > found.model.persons), MotetNote, stacklevel=4)
     return found
 
 

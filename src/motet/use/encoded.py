@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from motet.core.errors import ConfigError, MotetError
 from motet.core.units import METRES
 from motet.data import inertial
-from motet.data.adapt import into, readings
+from motet.data.adapt import into, note_left_out, readings
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
@@ -149,7 +149,16 @@ def encoded(weights: str, archive: MotionArchive, name: str | None = None) -> En
     Raises:
         ConfigError: it reads another layout, or is no pretraining.
         RunError: there is none.
+
+    Warns:
+        MotetNote: it reads fewer people or hands than clips hold.
     """
+    found = _encoded(weights, archive, name)
+    note_left_out(archive, found.model)
+    return found
+
+
+def _encoded(weights: str, archive: MotionArchive, name: str | None = None) -> Encoded:
     model = load(weights, kinds=("pretrain",))
     if not isinstance(model, Model):
         known = ", ".join(shipped())
@@ -178,7 +187,7 @@ def fitting_weights(archive: MotionArchive) -> list[str]:
     found = []
     for name in shipped():
         try:
-            encoded(name, archive)
+            _encoded(name, archive)
         except MotetError:
             continue
         found.append(name)

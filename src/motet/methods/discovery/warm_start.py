@@ -12,7 +12,7 @@ from torch import nn
 
 from motet.core.errors import ConfigError, RunError
 from motet.core.text import counted, pasted
-from motet.data.adapt import check_adaptable
+from motet.data.adapt import check_adaptable, note_left_out
 from motet.data.archive import MotionArchive
 from motet.engine.checkpoint import load_checkpoint, upgraded
 from motet.engine.hub import is_hub_id, is_shipped, shipped
@@ -103,6 +103,7 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
     if one:
         for archive in (source, target):
             check_axes(archive)
+            note_left_out(archive, model)
         scale = "metres" if model.skeleton.kind == "sensor" else "body"
         form = CommonLayout(model.skeleton, ("x", "y", "z"), model.persons, scale)
     changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames, streams=(STREAM,))
