@@ -13,6 +13,7 @@ from motet import cli
 from motet.core.errors import ConfigError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import select
 from motet.report import write
 from motet.report.data import Motion
 from motet.report.motion import MISSING, pack_long
@@ -64,16 +65,38 @@ def test_recordings_of_which_the_model_says_nothing_are_named(archive: MotionArc
     assert page.count('class="certainty"') == 1
 
 
-def test_an_archive_of_tracks_alone_and_one_without(archive: MotionArchive, tmp_path: Path) -> None:
+def test_an_archive_of_tracks_alone_and_a_model_alone(archive: MotionArchive, tmp_path: Path) -> None:
     page = write(archive.path, tmp_path / "p.html").read_text()
     assert page.count('class="recording"') == len(archive)
     assert "against" not in page
-    with pytest.raises(ConfigError, match="has no label track to show; make one with"):
-        write(clips(tmp_path / "c.motet").path, tmp_path / "q.html")
     fit(archive, tmp_path / "m", candidates=("statistics+linear",), folds=2, progress=False)
     with pytest.raises(ConfigError, match="is a model; name the recordings"):
         write(tmp_path / "m", tmp_path / "q.html")
     assert not (tmp_path / "q.html").exists()
+
+
+def test_an_archive_without_a_track_shows_the_labels_of_its_clips(tmp_path: Path) -> None:
+    made = clips(tmp_path / "c.motet")
+    page = write(made.path, tmp_path / "p.html").read_text()
+    assert "no label track." in page
+    assert "There is no label track, so a row is the label of its clip." in page
+    blocks = re.findall(r'data-label="(\w+)" data-from="0.00" data-to="([\d.]+)"', page)
+    assert [label for label, _ in blocks] == [made.class_names[n] for n in made.labels]
+    np.testing.assert_allclose([float(end) for _, end in blocks], made.lengths / FPS, atol=0.006)
+    assert "How long, how often" in page
+    assert (
+        "no label track, so"
+        not in write(recordings(tmp_path / "t.motet", people=1).path, tmp_path / "t.html").read_text()
+    )
+
+
+def test_an_archive_without_labels_shows_the_movement_alone(tmp_path: Path) -> None:
+    select(clips(tmp_path / "c.motet"), tmp_path / "d.motet", drop_column=("label",))
+    page = write(tmp_path / "d.motet", tmp_path / "p.html").read_text()
+    assert "There is no label track, so the movement is shown alone." in page
+    assert page.count('class="recording"') == page.count('class="line ') == 36  # a row to point at
+    assert "How long, how often" not in page
+    assert "data-label=" not in page
 
 
 def test_raters_of_a_track_have_a_row_each(tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ class Report(Output):
     """
 
     run: Positional[Path]
-    """run; a model of `motet fit` with --data; or an archive with label tracks"""
+    """run; a model of `motet fit` with --data; or an archive, whose label tracks or labels of clips it shows along
+    time"""
     out: Path
     """page to write; an earlier page of motet takes no --overwrite to be replaced, any other file is kept"""
     data: Path | None = None

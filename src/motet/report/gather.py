@@ -71,8 +71,8 @@ def write(
     Args:
         run: a run, its directory, or a directory of runs that repeat one training (the map shows the first then); or
             the directory of a distillation, whose page shows results instead of a map, or of a discovery, whose page
-            shows its clusters; or a model of `motet fit` (with ``data``) or an archive, whose page shows label tracks
-            along time.
+            shows its clusters; or a model of `motet fit` (with ``data``) or an archive, whose page shows label tracks,
+            or without one the labels of clips, along time.
         out: file to write; a page of motet that is there is replaced, only when the new one is complete.
         data: archive, if it is not where it was during training, or another one of the same skeleton.
         split: rule that says which clips are test clips; the run's own by default.

@@ -25,6 +25,8 @@ from motet.report.motion import pack_long
 from motet.report.page import SIMULATED, facts_list, render, section
 
 PREDICTED = "predicted"
+CLIPS = "clip"
+"""the row of an archive without label tracks, whose blocks are the labels of clips"""
 SHOWN = 40  # recordings whose rows are drawn; tables count all of them
 CLASSES = 14  # of a table of transitions
 _WIDE, _HIGH = 1000.0, 22.0
@@ -77,25 +79,21 @@ class Seen:
 
 
 def page(source: str | Path, data: str | Path | MotionArchive | None = None) -> str:
-    """The page of an archive with label tracks, or of a fitted model and the archive that it is applied to.
+    """The page of an archive, or of a fitted model and the archive that it is applied to.
 
     Raises:
-        ConfigError: neither of them, a model without an archive, or an archive without a track.
+        ConfigError: neither of them, a model without an archive, or an archive whose rate is unknown.
     """
     seen = _of_archive(source) if (Path(source) / "archive.json").exists() else _of_model(source, data)
-    if not seen.tracks:
-        raise ConfigError(
-            f"{seen.archive.path} has no label track to show; make one with `motet data label`, `motet predict "
-            "--track` or `motet segment --track`"
-        )
     shown = list(range(min(SHOWN, len(seen.archive))))
     archive = seen.archive
     clips = [np.asarray(archive.clip(i)) for i in shown]
     motion = Motion(archive.skeleton, tuple(archive.channels), clips, archive.fps, archive.units)
     hours = float(archive.lengths.sum()) / rate(archive) / 3600
     length = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    tracks = {name.partition(" (")[0] for name in seen.tracks}  # no track has a bracket in its own name
-    counts = f"{counted(len(archive), 'recording')}, {length}, {counted(len(tracks), 'label track')}"
+    tracks = {name.partition(" (")[0] for name in seen.tracks} - {CLIPS}  # no track has a bracket in its own name
+    said = counted(len(tracks), "label track") if tracks else "no label track"
+    counts = f"{counted(len(archive), 'recording')}, {length}, {said}"
     return render(
         title=f"{catalogue.title(archive.path.name, archive.source)} along time",
         payload={"motion": pack_long(motion)},
@@ -113,7 +111,24 @@ def page(source: str | Path, data: str | Path | MotionArchive | None = None) -> 
 
 def _of_archive(source: str | Path) -> Seen:
     archive = MotionArchive.open(source)
-    return Seen(archive, _by_rater(archive))
+    tracks = _by_rater(archive)
+    return Seen(archive, tracks) if tracks else _of_clips(archive)
+
+
+def _of_clips(archive: MotionArchive) -> Seen:
+    """An archive without label tracks: a row for the label of each clip, empty where it has none."""
+    found = zip(archive.clips["name"], archive.labels.tolist(), archive.lengths.tolist(), strict=True)
+    rows = [
+        {"recording": name, "start": 0.0, "end": length / rate(archive), "label": archive.class_names[label]}
+        for name, label, length in found
+        if label >= 0
+    ]
+    shown = "a row is the label of its clip" if rows else "the movement is shown alone"
+    note = (
+        f"There is no label track, so {shown}. `motet data label`, `motet predict --track` and `motet segment --track` "
+        "make one."
+    )
+    return Seen(archive, {CLIPS: table(rows)}, notes=[note])
 
 
 def _by_rater(archive: MotionArchive) -> dict[str, pl.DataFrame]:
@@ -262,6 +277,8 @@ def _runs(marked: Any) -> list[tuple[int, int]]:
 def _durations(seen: Seen) -> str:
     parts = []
     for name, rows in seen.tracks.items():
+        if rows.is_empty():
+            continue
         long = rows.with_columns(seconds=pl.col("end") - pl.col("start"))
         total = float(long["seconds"].sum())
         body, labels = [], [label for label in seen.labels if label in set(long["label"])]
@@ -273,6 +290,8 @@ def _durations(seen: Seen) -> str:
         head = ["label", "% of the time", "bouts", "mean s", "median s", "longest s"]
         parts.append(f"<h3>{escape(name)}</h3>" + charts.plain_table(head, body) + _dots(long, labels))
         parts.append(_transitions(rows, labels))
+    if not parts:
+        return ""
     return section(
         "durations",
         "How long, how often, what next",
