@@ -91,6 +91,40 @@ def test_names_say_whether_columns_are_readings(
     assert capsys.readouterr().out.splitlines()[-1] == said
 
 
+@pytest.mark.parametrize("other", ["activity", "battery", "accuracy,quality,humidity"])
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+def test_a_word_that_ends_like_an_axis_is_no_joint(tmp_path: Path, other: str) -> None:
+    """``activity`` next to ``ax ay az`` made a body of them."""
+    words = other.count(",") + 1
+    archive = load(tmp_path, rows(f"ax,ay,az,{other}", ["1,2,3", "4,5,6"], words), fps=50.0)
+    assert (archive.skeleton.kind, archive.skeleton.joints) == ("sensor", ("acc",))
+    archive = load(tmp_path, rows(f"xacc,yacc,zacc,{other}", ["1,2,3", "4,5,6"], words), fps=50.0)
+    assert archive.skeleton.joints == ("acc",), "words do not outvote another form"
+    with pytest.raises(DataError, match="no column looks like"):
+        load(tmp_path, rows(f"time,{other}", ["0", "1"], words))
+
+
+@pytest.mark.parametrize("units", [("m/s²", "deg/s"), ("g", "g")])
+def test_units_of_readings_are_read_from_the_names_of_columns(tmp_path: Path, units: tuple[str, str]) -> None:
+    named = [f"{n} {axis} {u}" for n, u in zip(("Acceleration", "Gyroscope"), units, strict=True) for axis in "XYZ"]
+    named = [f"{n.rsplit(' ', 1)[0]} ({n.rsplit(' ', 1)[1]})" for n in named]
+    archive = load(tmp_path, rows("Time (s)," + ",".join(named), ["0.00", "0.02", "0.04"], 6))
+    assert archive.skeleton.joints == ("Acceleration", "Gyroscope")
+    assert archive.units == {"m/s²": "m/s^2, deg/s", "g": "g"}[units[0]]
+    np.testing.assert_array_equal(archive.clip(0)[1, 0], [[7, 8, 9], [10, 11, 12]])
+    text = rows("Time (s)," + ",".join(named), ["0.00", "0.02"], 6)
+    assert load(tmp_path, text, unit="mg").units == "mg", "--unit goes before"
+
+
+def test_files_of_other_units_or_sensors_are_told_how_to_come_together(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    for name, header in (("a", "acc_x (g),acc_y (g),acc_z (g)"), ("b", "acc_x (m/s^2),acc_y (m/s^2),acc_z (m/s^2)")):
+        (tmp_path / "all" / f"{name}.csv").write_text(rows(f"time,{header}", ["0", "1"]))
+    said = r"of 'sensor-1' in m/s\^2, the files before it x, y, z of 'sensor-1' in g.*--layout inertial` each and"
+    with pytest.raises(DataError, match=said):
+        import_dataset("csv", tmp_path / "all", tmp_path / "a.motet", progress=False)
+
+
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 MEDIAPIPE = ["wrist", "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip"] + [
     f"{finger}_{joint}"

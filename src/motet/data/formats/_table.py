@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted, pasted
-from motet.core.units import PICTURE, unit_name
+from motet.core.units import OF_SENSORS, PICTURE, unit_name
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up
@@ -32,6 +32,8 @@ PATTERNS = (
     *("{joint}{axis}", "{axis}{joint}", "{joint}[{axis}]", "{joint}({axis})"),
 )
 """How columns are named where ``{joint}_{axis}`` finds none; the one that finds most counts."""
+_UNIT = re.compile(r"(.+?) ?[(\[]([^()\[\]]+)[)\]]")
+"""A column and its unit, as in ``acc_x (g)``."""
 _SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation|sensor).*")
 _SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 """Nodes of sensors whose columns are called ax, gy, mz."""
@@ -124,7 +126,8 @@ class Coordinates:
     """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has.
 
     Where a row has several ``people``, the joints of one follow those of another. ``given`` is what the table calls
-    joints that have another name in a built-in layout.
+    joints that have another name in a built-in layout, ``unit`` that of readings where the names of all columns hold
+    one: one for all, or one for each node.
     """
 
     skeleton: Skeleton
@@ -132,6 +135,7 @@ class Coordinates:
     columns: tuple[tuple[str, ...], ...]
     people: tuple[str, ...] = ("",)
     given: Mapping[str, str] = field(default_factory=dict)
+    unit: str | None = None
 
     @property
     def names(self) -> Sequence[tuple[str, ...]]:
@@ -142,7 +146,7 @@ class Coordinates:
     @property
     def held(self) -> str:
         """Layout and axes in words."""
-        return f"{', '.join(self.axes)} of {self.skeleton.name!r}"
+        return f"{', '.join(self.axes)} of {self.skeleton.name!r}" + (f" in {self.unit}" if self.unit else "")
 
 
 def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
@@ -159,7 +163,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     people = _people(named, options.joints)
     found = _matched(named, options.joints.replace("{person}", people[0]))
     if not found and options.joints == _DEFAULTS["joints"]:
-        found = max((_matched(named, p) for p in PATTERNS), key=len) or _alone(named, options)
+        found = max((_matched(named, p) for p in PATTERNS), key=lambda f: (_whole(f), len(f))) or _alone(named, options)
     if not found:
         numbers = sum(bool(_NUMBER.fullmatch(name)) for name in sheet.header)
         if 2 * numbers > len(sheet.header):
@@ -182,7 +186,16 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     columns: list[tuple[str, ...]] = []
     for person, own in zip(people, of_all, strict=True):
         columns += _columns_of(sheet, own, skeleton, axes, f" of person {person}" * (len(people) > 1))
-    return Coordinates(skeleton, axes, tuple(columns), people, given)
+    return Coordinates(skeleton, axes, tuple(columns), people, given, _unit_of(skeleton, columns))
+
+
+def _unit_of(skeleton: Skeleton, columns: Sequence[tuple[str, ...]]) -> str | None:
+    """The unit in the names of columns: one, or one for each node; None of bodies, and where a column names none."""
+    units = [{_bare(column)[1] for column in node} for node in columns]
+    if skeleton.kind != "sensor" or any(len(unit) > 1 or None in unit for unit in units):
+        return None
+    named = [unit or "" for node in units for unit in node]
+    return ", ".join(named if len(set(named)) > 1 else named[:1])
 
 
 def _renamed(found: dict[str, dict[str, str]]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
@@ -235,14 +248,33 @@ def _of_joint(found: Mapping[str, dict[str, str]], joint: str, canonical: str) -
 
 
 def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
-    """Columns by joint and axis; joints of a single axis are none if others have more."""
+    """Columns by joint and axis; without a sign between them a single axis makes no joint (``activity``)."""
     form = _form(pattern)
     found: dict[str, dict[str, str]] = {}
     for name in named:
-        match = re.fullmatch(form, name)
+        match = re.fullmatch(form, name) or re.fullmatch(form, _bare(name)[0])
         if match:
             found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
+    if pattern in ("{joint}{axis}", "{axis}{joint}"):
+        known = _known_joints() if _whole(found) else frozenset()
+        found = {joint: columns for joint, columns in found.items() if len(columns) > 1 or joint in known}
     return found
+
+
+def _whole(found: Mapping[str, dict[str, str]]) -> int:
+    """How many joints have more than one axis."""
+    return sum(len(columns) > 1 for columns in found.values())
+
+
+def _bare(name: str) -> tuple[str, str | None]:
+    """The name of a column without the unit of a sensor behind it, and that unit.
+
+    >>> _bare("Acceleration X (m/s²)"), _bare("acc_x"), _bare("nose[x]")
+    (('Acceleration X', 'm/s^2'), ('acc_x', None), ('nose[x]', None))
+    """
+    match = _UNIT.fullmatch(name)
+    unit = unit_name(match[2]) if match else None
+    return (match[1], unit) if match and unit in OF_SENSORS else (name, None)
 
 
 def _form(pattern: str) -> str:

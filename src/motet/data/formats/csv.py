@@ -85,7 +85,7 @@ def discover(source: Path, options: Options) -> Plan:
         skeleton=skeleton,
         persons=seen.persons,
         fps=fps,
-        measure=_measure(first.skeleton, options.unit),
+        measure=_measure(first.skeleton, options.unit or first.unit),
         channels=first.axes,
         class_names=class_names,
         licence=options.licence,
@@ -239,9 +239,11 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     sheet = _sheet(unit.path, options)
     coordinates, declared = find_coordinates(sheet, options), declared_columns(sheet, options)
     if coordinates.held != unit.detail["held"]:
+        sensor = coordinates.skeleton.kind == "sensor"
         raise DataError(
             f"{unit.path} holds {coordinates.held}, the files before it {unit.detail['held']}, and an archive has one "
-            "layout"
+            "layout and unit; import them apart"
+            + ", then `motet data convert … --layout inertial` each and `motet data merge`" * sensor
         )
     values = _values(sheet, coordinates, options)
     certain = _confidences(sheet, coordinates, options)
