@@ -239,11 +239,10 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
     sheet = _sheet(unit.path, options)
     coordinates, declared = find_coordinates(sheet, options), declared_columns(sheet, options)
     if coordinates.held != unit.detail["held"]:
-        sensor = coordinates.skeleton.kind == "sensor"
+        then = ", then `motet data convert … --layout inertial` each and `motet data merge`"
         raise DataError(
             f"{unit.path} holds {coordinates.held}, the files before it {unit.detail['held']}, and an archive has one "
-            "layout and unit; import them apart"
-            + ", then `motet data convert … --layout inertial` each and `motet data merge`" * sensor
+            f"layout and unit; import them apart{then * (coordinates.skeleton.kind == 'sensor')}"
         )
     values = _values(sheet, coordinates, options)
     certain = _confidences(sheet, coordinates, options)
