@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from motet import distill
 from motet.methods.distillation.folds import folds
-from motet.methods.distillation.linear import below, linear, rows
+from motet.methods.distillation.linear import _convolved, below, linear, rows
 from motet.methods.distillation.narrative import cautions, report
 from motet.methods.distillation.table import FeatureTable
 
@@ -58,6 +59,22 @@ def test_random_convolutions_see_an_order_that_means_do_not(tmp_path: Path) -> N
     assert below(result).startswith(
         "A linear model of random convolutions of watch alone does better than this student"
     )
+
+
+def test_thresholds_of_a_fold_see_no_row_that_it_tests(tmp_path: Path) -> None:
+    """Every fold has the features that it has alone."""
+    random = np.random.default_rng(0)
+    label, fold = np.arange(60) % 2, np.arange(60) // 2 % 3
+    x = random.normal(size=(60, 30, 1)) * (1 + label[:, None, None])
+    np.savez(tmp_path / "t.npz", label=label, fold=fold, watch=x)
+    opened = FeatureTable.open(tmp_path / "t.npz")
+    train = torch.as_tensor(np.stack([fold != f for f in range(3)]))
+    together = _convolved(opened, "watch", train)
+    for side, found in zip(train, together, strict=True):
+        torch.testing.assert_close(found, _convolved(opened, "watch", side[None])[0], rtol=0, atol=0)
+    assert not torch.equal(together[0], together[1])
+    scores = [linear(opened, ["watch"], [], [one])["convolutions"]["accuracy"] for one in folds(opened)]
+    assert linear(opened, ["watch"], [], folds(opened))["convolutions"]["accuracy"] == pytest.approx(np.mean(scores))
 
 
 def test_a_result_shows_them_and_says_when_the_student_is_below(table: Path) -> None:

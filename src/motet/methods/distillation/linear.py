@@ -23,7 +23,7 @@ BUDGET = 50_000
 """rows times folds that are looked at; of more, evenly spaced rows"""
 CONVOLVED = {"target": "convolutions", "all": "convolutions_all"}
 FITTED = 64
-"""training rows that set the thresholds of random convolutions"""
+"""training rows of a fold that set the thresholds of random convolutions"""
 
 
 def linear(
@@ -33,7 +33,7 @@ def linear(
 
     Softmax regressions: modalities are standardised, of large ones 256 principal components taken, over all rows; the
     penalty is fixed. With a sequence among the modalities also on 1,000 random convolutions of each sequence
-    (:class:`motet.encoders.rocket.Rocket`).
+    (:class:`motet.encoders.rocket.Rocket`), whose thresholds are set by training rows of the fold.
 
     Args:
         table: the rows.
@@ -61,33 +61,40 @@ def linear(
             continue
         part, train, test = table.rows(whole), train[kept], test[kept]
         labels = torch.as_tensor(np.unique(part.labels, return_inverse=True)[1])
-        seen = {name: [block(part, m) for m in names]}
+        blocks = torch.cat([block(part, m) for m in names], dim=1)
+        seen = {name: Probe(blocks, labels, train, (PENALTY,)).logits}
         if any(part.modalities[m].lengths is not None for m in names):
-            seen[CONVOLVED[name]] = [_convolved(part, m, train[0]) for m in names]
-        for what, blocks in seen.items():
-            right = Probe(torch.cat(blocks, dim=1), labels, train, (PENALTY,)).logits.argmax(dim=-1) == labels
+            folded = zip(*(_convolved(part, m, train) for m in names), strict=True)
+            own = [torch.cat(one, dim=1) for one in folded]
+            fitted = (Probe(x, labels, side[None], (PENALTY,)) for x, side in zip(own, train, strict=True))
+            seen[CONVOLVED[name]] = torch.cat([probe.logits for probe in fitted])
+        for what, logits in seen.items():
+            right = logits.argmax(dim=-1) == labels
             scores = [float(one[rows].double().mean()) for one, rows in zip(right, test, strict=True)]
             found[what] = {"accuracy": fmean(scores), "rows": len(whole)}
     return found
 
 
-def _convolved(table: FeatureTable, name: str, train: Tensor) -> Tensor:
-    """(N, ≤ 256) components of random convolutions of a sequence; of a vector as it is.
+def _convolved(table: FeatureTable, name: str, train: Tensor) -> list[Tensor]:
+    """(N, ≤ 256) components of random convolutions of a sequence for each fold; of a vector as it is.
 
-    ``train``: (N,) rows of which some set the thresholds, those that train in the first fold. No label takes part.
+    ``train``: (F, N) rows that train in a fold, of which some set its thresholds. No label takes part.
     """
     modality = table.modalities[name]
     if modality.lengths is None:
-        return block(table, name)
+        return [block(table, name)] * len(train)
     x = torch.as_tensor(modality.values, dtype=torch.float32)
     x = resampled(x[None], torch.as_tensor(modality.lengths)[None], x.shape[1])[0]
     frames = x.flatten(0, 1)
     x = (x - frames.mean(dim=0)) / frames.std(dim=0).clamp_min(1e-6)
     numbers = tuple(map(str, range(x.shape[2])))
     encoder = Rocket(Skeleton("numbers", numbers, (-1,) * len(numbers), kind="sensor"), 1, 1, seed=0)
-    clips, rows = x[:, :, None, :, None], train.nonzero()[:, 0]
-    encoder.fit(clips[rows[torch.linspace(0, len(rows) - 1, min(FITTED, len(rows))).long()]])
-    return components(encoder(clips))
+    clips, found = x[:, :, None, :, None], []
+    for side in train:
+        rows = side.nonzero()[:, 0]
+        encoder.fit(clips[rows[torch.linspace(0, len(rows) - 1, min(FITTED, len(rows))).long()]])
+        found.append(components(encoder(clips)))
+    return found
 
 
 def below(result: dict[str, Any]) -> str:
