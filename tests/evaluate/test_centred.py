@@ -12,9 +12,9 @@ from torch import Tensor
 
 import motet
 from motet import evaluate
-from motet.core.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.evaluate.centred import Centred, groups_of, less_means, warn_of_one_class
+from motet.evaluate.centred import Centred, groups_of, less_means, note_of
 from tests.evaluate.test_runner import SKELETON, rows_of, write_run
 
 
@@ -58,6 +58,13 @@ def test_a_table_of_features_is_centred_in_place() -> None:
     less_means(made, groups)
     for g in range(3):
         np.testing.assert_allclose(made[groups == g], table[groups == g] - table[groups == g].mean(axis=0), atol=1e-6)
+    holes = table.copy()
+    holes[[1, 3]] = np.nan  # rows of a student without its sensor
+    less_means(holes, groups)
+    rest = [0, 6, 7]
+    np.testing.assert_allclose(holes[rest], table[rest] - table[rest].mean(axis=0), atol=1e-6)
+    assert np.isnan(holes[[1, 3]]).all()
+    assert np.isfinite(np.delete(holes, [1, 3], axis=0)).all()
 
 
 def offset_archive(path: Path, clips: int = 16, alone: bool = False) -> MotionArchive:
@@ -88,8 +95,34 @@ def test_what_a_person_always_does_is_gone(tmp_path: Path) -> None:
         assert kinds[0] == kinds[1] >= {"cmd", "raw", "random encoder"}
     assert "--centre-by subject" in found["command"]
     assert "centred by subject" in (run.path / "evaluation.md").read_text()
+    table = (run.path / "evaluation.md").read_text()
+    assert table.count("rows centred by subject are less the means of all clips of either side") == 1
+    assert "Note on knn, ridge, linear-cached: rows centred" in table
     again = evaluate.run(run, ("knn",), progress=False)  # another evaluation than the one with it
     assert again["kept"] == []
+
+
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetWarning")  # people on both sides
+def test_rows_of_other_people_are_evaluated_again(tmp_path: Path) -> None:
+    """Clips and labels are the same, who is who is not."""
+    random = np.random.default_rng(0)
+    clips = random.normal(size=(16, 10, 4, 3))
+
+    def written(subject: list[int], camera: list[int]) -> MotionArchive:
+        with ArchiveWriter(tmp_path / "a", skeleton=SKELETON, class_names=("a", "b"), overwrite=True) as writer:
+            for i, frames in enumerate(clips):
+                writer.add(frames, name=f"clip{i}", label=i % 2, subject=subject[i], camera=camera[i])
+        return MotionArchive.open(tmp_path / "a")
+
+    halves, pairs = [1 + i // 8 for i in range(16)], [1 + i // 2 % 2 for i in range(16)]
+    run = write_run(tmp_path / "run", written(halves, halves), streams=("joint",))
+    options: dict[str, Any] = {"split": "random:0.5@0", "centre_by": "camera", "progress": False}
+    evaluate.run(run, ("knn",), data=tmp_path / "a", **options)
+    assert evaluate.run(run, ("knn",), data=tmp_path / "a", **options)["kept"] == ["knn"]
+    written(halves, pairs)
+    assert evaluate.run(run, ("knn",), data=tmp_path / "a", **options)["kept"] == [], "other groups"
+    written(pairs, pairs)
+    assert evaluate.run(run, ("knn",), data=tmp_path / "a", **options)["kept"] == [], "other people"
 
 
 def test_embedded_features_are_centred_as_evaluated_ones(tmp_path: Path) -> None:
@@ -102,6 +135,11 @@ def test_embedded_features_are_centred_as_evaluated_ones(tmp_path: Path) -> None
     for person in (1, 2):
         expected = plain[who == person] - plain[who == person].mean(axis=0)
         np.testing.assert_allclose(less[who == person], expected, atol=1e-6)
+    with np.load(tmp_path / "less.npz") as found:
+        assert (found["centre_by"].item(), found["class_names"].tolist()) == ("subject", ["a", "b"])
+    assert "centre_by" not in np.load(tmp_path / "plain.npz")
+    with pytest.warns(MotetWarning, match="2 of 2 groups by label have clips of one class alone"):
+        motet.embed(run.path, archive.path, tmp_path / "label.npz", centre_by="label")
 
 
 def test_what_cannot_be_centred_is_refused(tmp_path: Path) -> None:
@@ -113,6 +151,8 @@ def test_what_cannot_be_centred_is_refused(tmp_path: Path) -> None:
         evaluate.run(run, ("knn", "linear"), centre_by="subject", progress=False)
     with pytest.raises(ConfigError, match=r"16 clips of .*a, 'clip0' first, lack a value of 'camera'"):
         groups_of(archive, "camera")
+    with pytest.raises(ConfigError, match=r"every clip of .* has a value of 'name' of its own, and less the mean"):
+        evaluate.run(run, ("knn",), centre_by="name", progress=False)
     with pytest.raises(ConfigError, match="a shard does not hold all clips"):
         motet.embed(run.path, archive.path, tmp_path / "x.npz", centre_by="subject", shard="1/2")
     assert not (tmp_path / "x.npz").exists()
@@ -123,5 +163,17 @@ def test_a_person_with_one_class_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", archive, streams=("joint",))
     with pytest.warns(MotetWarning, match="1 of 3 groups by subject have clips of one class alone"):
         evaluate.run(run, ("knn",), centre_by="subject", progress=False)
+    assert "1 of 3 groups by subject have clips of one class alone" in (run.path / "evaluation.md").read_text()
     with pytest.warns(MotetWarning, match="1 of 2 groups by subject"):
-        warn_of_one_class(np.array([4, 4, 9, 9]), np.array([0, 0, 0, 1]), "subject")
+        note_of(np.array([4, 4, 9, 9]), np.array([0, 0, 0, 1]), "subject")
+    with pytest.warns(MotetNote, match="all clips are of one group by subject: centring takes the same from each"):
+        note_of(np.array([4, 4, 4]), np.array([0, 1, -1]), "subject")
+    assert note_of(np.array([4, 4, 9, 9]), np.array([-1, -1, 0, 1]), "subject") is None, "unknown is no class"
+
+
+def test_a_number_that_is_unknown_is_no_group(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=SKELETON, class_names=("a", "b")) as writer:
+        for i, session in enumerate((1.0, float("nan"), 1.0)):
+            writer.add(np.ones((10, 4, 3)), name=f"clip{i}", label=i % 2, session=session)
+    with pytest.raises(ConfigError, match=r"1 clip of .*, 'clip1' first, lack a value of 'session'"):
+        groups_of(MotionArchive.open(tmp_path / "a"), "session")

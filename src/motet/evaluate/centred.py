@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from motet.core.errors import ConfigError, MotetWarning
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.evaluate.features import FeatureSet
@@ -27,13 +27,15 @@ def groups_of(archive: MotionArchive, column: str, ids: npt.ArrayLike | None = N
         ids: clips that must have a value; by default all.
 
     Raises:
-        ConfigError: there is no such column, or a clip has no value in it.
+        ConfigError: there is no such column, a clip has no value in it, or each has one of its own.
     """
     if column not in archive.clips.columns:
         raise ConfigError(
             f"{archive.path} has no column {column!r} to centre by; it has {', '.join(archive.clips.columns)}"
         )
     values = archive.clips[column]
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
     rows = np.arange(len(values)) if ids is None else np.asarray(ids)
     if lacking := [int(i) for i in rows if values[int(i)] is None]:
         name = archive.clips["name"][lacking[0]]
@@ -42,31 +44,48 @@ def groups_of(archive: MotionArchive, column: str, ids: npt.ArrayLike | None = N
             "they would be centred; fill it (`motet data label`) or leave them out (`motet data select`)"
         )
     groups: Integers = values.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    if len(np.unique(groups[rows])) == len(rows) > 1:
+        raise ConfigError(
+            f"every clip of {archive.path} has a value of {column!r} of its own, and less the mean of itself nothing "
+            "is left of it; name a column that several clips share, such as subject"
+        )
     return groups
 
 
-def warn_of_one_class(groups: Integers, labels: Integers, column: str) -> None:
-    """Say that the mean of a group all of whose clips are of one class takes the class away.
+def note_of(groups: Integers, labels: Integers, column: str) -> str | None:
+    """Say, and return, where centring does harm or nothing: groups of one class, or one group.
 
     Args:
-        groups, labels: (n,) of the same clips.
+        groups, labels: (n,) of the same clips; -1 is an unknown class.
         column: what the groups are.
     """
-    alone = [g for g in np.unique(groups) if len(np.unique(labels[groups == g])) == 1]
-    if alone:
-        warnings.warn(
-            f"{len(alone)} of {counted(len(np.unique(groups)), 'group')} by {column} have clips of one class alone: "
-            "centring takes away what tells that class from others, so do not use it here",
-            MotetWarning,
-            stacklevel=5,
+    known = labels >= 0
+    found = np.unique(groups[known])
+    alone = [g for g in found if len(np.unique(labels[known & (groups == g)])) == 1]
+    if alone and len(np.unique(labels[known])) > 1:
+        said = (
+            f"{len(alone)} of {counted(len(found), 'group')} by {column} have clips of one class alone: "
+            "centring takes away what tells that class from others, so do not use it here"
         )
+        warnings.warn(said, MotetWarning, stacklevel=5)
+        return said
+    if len(np.unique(groups)) == 1:
+        said = f"all clips are of one group by {column}: centring takes the same from each of them"
+        warnings.warn(said, MotetNote, stacklevel=5)
+        return said
+    return None
 
 
 def less_means(features: npt.NDArray[np.float32], groups: Integers) -> None:
-    """Subtract from (N, F) features the mean of their group, in place and a group at a time."""
+    """Subtract from (N, F) features the mean of their group, in place and a group at a time.
+
+    Rows of NaN stay as they are and say nothing of their group.
+    """
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        features[rows] -= features[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+        rows = rows[np.isfinite(features[rows]).all(axis=1)]
+        if len(rows):
+            features[rows] -= features[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 class Centred:

@@ -122,8 +122,7 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         f"- Seeds of the protocols: {_seeds(evaluation['protocols'])}",
         f"- Machine: {machine}; torch {evaluation['torch']}, motet {evaluation['motet']}; "
         f"{evaluation['seconds']:.0f} s",
-        *(f"- Note: {note}" for note in evaluation["notes"]),
-        *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
+        *_notes(evaluation),
         *([f"- Kept from an earlier evaluation: {', '.join(kept)}; `--again` evaluates again"] if kept else []),
         *([f"- **Unfinished**: {', '.join(evaluation['missing'])} not done yet"] if evaluation["missing"] else []),
         *([f"- **{evaluation['summary']}**"] if evaluation.get("summary") else []),
@@ -133,6 +132,18 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join([*lines, *_tables(evaluation), *_classes(evaluation)]) + "\n"
+
+
+def _notes(evaluation: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know, once where several protocols say the same."""
+    of: dict[str, list[str]] = {}
+    for entry in evaluation["protocols"]:
+        for note in entry["notes"]:
+            of.setdefault(note, []).append(entry["name"])
+    return [
+        *(f"- Note: {note}" for note in evaluation["notes"]),
+        *(f"- Note on {', '.join(names)}: {note}" for note, names in of.items()),
+    ]
 
 
 def _classes(evaluation: Mapping[str, Any]) -> list[str]:
@@ -185,8 +196,7 @@ def excerpt(evaluation: Mapping[str, Any], *, run: str) -> str:
         + (", **simulated: no person was recorded**" if archive["simulated"] else ""),
         f"- Split: {split['rule']}, {split['train']} training and {counted(split['test'], 'test clip')}, "
         f"{counted(split['classes'], 'class')}",
-        *(f"- Note: {note}" for note in evaluation["notes"]),
-        *(f"- Note on {entry['name']}: {note}" for entry in evaluation["protocols"] for note in entry["notes"]),
+        *_notes(evaluation),
         "",
         "Percent; the headline is the last epoch.",
         "",

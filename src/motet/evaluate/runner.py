@@ -44,7 +44,7 @@ from motet.evaluate.given import Ready, facts_of, say, short
 from motet.evaluate.parts import Parts
 from motet.evaluate.results import shown_confusion, with_options, write
 from motet.evaluate.stored import Entry
-from motet.evaluate.variants import COPIES, check_centred, variants
+from motet.evaluate.variants import COPIES, centring, check_centred, variants
 from motet.methods.model import Model
 from motet.methods.rocket import ROCKET
 
@@ -176,11 +176,13 @@ class _Evaluation:
     ) -> None:
         self.ready, self.chosen, self.folder, self.words = ready, chosen, folder, words
         self.base, self.seeds = stored.base_key(ready.context), decides["seeds"]
+        groups, self.notes = centring(ready, decides["centre_by"])
+        decides = {**decides, "groups": groups}
         self.keys = {n: stored.entry_key(self.base, n, values, **decides) for n, (_, values) in chosen.items()}
         self.files = [folder / f"{ready.name}{suffix}" for suffix in (".json", ".md")]
         self.copies = copies
         self.kept: list[str] = []
-        self.variants = variants(ready, decides["centre_by"])
+        self.variants = variants(ready, decides["centre_by"], groups)
 
     def run(self, again: bool) -> dict[str, Any]:
         """Every protocol that is not done already; all of them ``again``."""
@@ -261,8 +263,9 @@ class _Evaluation:
         rows = with_options(rows, _changed(module, values))
         taken = time.monotonic() - started
         entry = Entry(name, self.keys[name], self._line(name), self.seeds, taken, rows, shown_confusion(rows))
-        entry.notes, entry.record = list(context.notes), dict(context.records) or None
-        for note in entry.notes:
+        found_notes = list(dict.fromkeys(context.notes))  # of each variant the same
+        entry.notes, entry.record = [*found_notes, *self.notes], dict(context.records) or None
+        for note in found_notes:
             warnings.warn(f"{name}: {note}", MotetWarning, stacklevel=4)
         self.save(self.entries() | {name: entry})
         finished.drop()

@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+import numpy.typing as npt
+
 from motet._version import __version__
 from motet.core.errors import ConfigError
 from motet.core.forms import checked
@@ -54,7 +57,7 @@ class Entry:
 
 
 def base_key(context: Context) -> str:
-    """Digest of whom and what an evaluation evaluates: weights, clips, labels."""
+    """Digest of whom and what an evaluation evaluates: weights, clips, labels, people."""
     facts = [
         [features.weights_digest() for features in context.learned],
         context.hash,
@@ -62,6 +65,7 @@ def base_key(context: Context) -> str:
         _digest(context.train_labels.tobytes() + context.test_labels.tobytes()),
         list(context.class_names),
         [context.frames, list(context.streams), context.preprocess],
+        None if context.people is None else _digest(context.people.tobytes()),
     ]
     return _digest(json.dumps(facts).encode())
 
@@ -79,11 +83,13 @@ def entry_key(
     baselines: bool,
     without_copies: bool = False,
     centre_by: str | None = None,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> str:
-    """Digest of all that decides the rows of one protocol."""
+    """Digest of all that decides the rows of one protocol; ``groups``: those of ``centre_by``."""
     facts = [__version__, REVISION, base, name, seeds, baselines, asdict(options)]
     facts += ["without copies"] if without_copies else []
-    facts += [f"centred by {centre_by}"] if centre_by else []
+    if centre_by is not None and groups is not None:
+        facts += [f"centred by {centre_by}", _digest(groups.tobytes())]
     return _digest(json.dumps(facts, default=str, sort_keys=True).encode())
 
 

@@ -28,7 +28,7 @@ from motet.engine.hub import found as place_of
 from motet.engine.model import Embedding, Model, load
 from motet.engine.run import Run
 from motet.evaluate.baselines import untrained as fresh
-from motet.evaluate.centred import groups_of, less_means
+from motet.evaluate.centred import groups_of, less_means, note_of
 from motet.evaluate.clips import rule_of
 from motet.methods.model import Model as Encoders
 
@@ -56,12 +56,12 @@ def embed(
             archives need no labels.
         out: file to write. ``.parquet``: a row for each clip with its columns of the archive, ``class`` and the vector
             ``features``, as embedding-atlas reads it. Else ``.npz``: ``features`` (N, F) float32, ``name`` (N,),
-            ``label`` (N,) int64 with -1 for unknown, ``streams`` (S,) and ``columns`` (S + 1,), the columns of each
-            stream. Of a discovery also, for each branch, ``cluster_B0`` (N,) int64, ``class_B0`` (N,) the names of
-            these clusters, and ``similarity_B0`` (N,) float32. Of a student also ``probabilities`` (N, C) and
-            ``class_names`` (C,), in which ``label`` counts then (-1 too for classes that it does not know), and of
-            tables and archives ``trained`` (N,) bool, whether the row trained this very student; rows that lack its
-            target are NaN in ``features`` and ``probabilities``.
+            ``label`` (N,) int64 with -1 for unknown, ``class_names`` (C,) that it counts in, ``streams`` (S,) and
+            ``columns`` (S + 1,), the columns of each stream, and ``centre_by``, if there is one. Of a discovery also,
+            for each branch, ``cluster_B0`` (N,) int64, ``class_B0`` (N,) the names of these clusters, and
+            ``similarity_B0`` (N,) float32. Of a student also ``probabilities`` (N, C) of its classes (``label`` is -1
+            too for those that it does not know), and of tables and archives ``trained`` (N,) bool, whether the row
+            trained this very student; rows that lack its target are NaN in ``features`` and ``probabilities``.
         device: where to encode.
         shard: ``"i/n"``: encode the i-th of n parts of the clips of an archive; :func:`motet.use.joined.join` joins the
             files.
@@ -91,6 +91,7 @@ def embed(
     if untrained:
         model = _untrained(model, Run.open(place_of(run)), archive)
     found = model.embedding(archive, block_bytes=block_bytes, shard=part)
+    facts = {} if centre_by is None else {"centre_by": np.array(centre_by)}
     with joined(), _scratch(out, found.shape) as table:
         features = np.lib.format.open_memmap(table, mode="r+") if found.shape[0] else np.zeros(found.shape, np.float32)
         found.fill(features)
@@ -110,7 +111,7 @@ def embed(
                     label=found.labels,
                     streams=np.array(list(found.streams)),
                     columns=np.cumsum([0, *found.widths]),
-                    **found.more,  # type: ignore[arg-type]
+                    **({"class_names": np.array(found.class_names, dtype=np.str_)} | facts | dict(found.more)),
                 )
     return found.shape
 
@@ -122,8 +123,11 @@ def _groups(path: str | Path, column: str, part: Shard | None) -> npt.NDArray[np
         ConfigError: a shard, no archive, or clips without a value.
     """
     if part is not None:
-        raise ConfigError("a shard does not hold all clips of a group; drop --shard, or centre the joined features")
-    return groups_of(MotionArchive.open(path), column)
+        raise ConfigError("a shard does not hold all clips of a group; drop --shard")
+    archive = MotionArchive.open(path)
+    groups = groups_of(archive, column)
+    note_of(groups, archive.labels, column)
+    return groups
 
 
 def _untrained(model: Model, run: Run, path: str | Path) -> Model:
