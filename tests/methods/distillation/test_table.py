@@ -169,6 +169,15 @@ def test_modalities_must_exist_and_be_seen(tmp_path: Path) -> None:
         usable(single, ["eye"], [])
 
 
+def test_modalities_that_differ_by_a_point_and_a_slash_are_not_mixed_up(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    table = FeatureTable.open(write_table(tmp_path / "t.npz", **{"a.b": x, "a/b": x + 1}))
+    for names in ((["a.b", "a/b"], []), (["a/b"], ["eye", "a.b"])):
+        with pytest.raises(DataError, match=r"t.npz: a[./]b and a[./]b would be stored under one name; rename one"):
+            usable(table, *names)
+    assert len(usable(table, ["a.b"], ["eye"])) == len(usable(table, ["a/b"], ["eye"])) == 120
+
+
 # ---------------------------------------------------------------------------- folds
 
 

@@ -17,6 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 
+def module_name(modality: str) -> str:
+    """What a modality's module is called: torch takes no points, which those of sensors and nodes have."""
+    return modality.replace(".", "/")
+
+
 def seed_of(seed: int, name: str) -> int:
     """Seed of torch's generator for what a name and a seed stand for; it reads 32 bits and no more."""
     return zlib.crc32(f"{seed} {name}".encode())

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from motet.core.errors import ConfigError
 from motet.core.options import Bounds, Count, Layers, Momentum, Options
 from motet.core.text import pasted
-from motet.methods.distillation.layers import Convolutions, Dense, Perceptron, Recurrence, SequenceExtractor
+from motet.methods.distillation.layers import (
+    Convolutions,
+    Dense,
+    Perceptron,
+    Recurrence,
+    SequenceExtractor,
+    module_name,
+)
 from motet.methods.distillation.replicated import KINDS, Layout, ReplicatedEncoder
 
 SEQUENCES = ("conv", "gru", *KINDS)
@@ -126,7 +133,7 @@ class Student(nn.Module):
         super().__init__()
         self.modalities = tuple(modalities)
         self.extractors = nn.ModuleDict(
-            {_key(m): _extractor(seeds, f"{name}.{m}", shape, m, options) for m in modalities}
+            {module_name(m): _extractor(seeds, f"{name}.{m}", shape, m, options) for m in modalities}
         )
         several = len(modalities) > 1
         width = len(modalities) * options.features
@@ -136,7 +143,7 @@ class Student(nn.Module):
         """What each extractor gives."""
         found = {}
         for name in self.modalities:
-            extractor = self.extractors[_key(name)]
+            extractor = self.extractors[module_name(name)]
             x = inputs.values[name]
             found[name] = extractor(x, inputs.lengths[name]) if name in inputs.lengths else extractor(x)
         return found
@@ -150,11 +157,6 @@ class Student(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         return self.joined(self.parts(inputs))
-
-
-def _key(modality: str) -> str:
-    """Name of a modality's module: torch takes no points, which those of sensors and nodes have."""
-    return modality.replace(".", "/")
 
 
 def _extractor(seeds: Sequence[int], name: str, shape: Shape, modality: str, options: Networks) -> nn.Module:
@@ -197,7 +199,7 @@ class Auxiliary(nn.Module):
                 "auxiliary_extractor 'table' takes vectors; sequences need an extractor (trained or frozen)"
             )
         self.extractors = nn.ModuleDict(
-            {_key(m): _extractor(seeds, f"{name}.{m}", shape, m, options) for m in shape.auxiliaries if own}
+            {module_name(m): _extractor(seeds, f"{name}.{m}", shape, m, options) for m in shape.auxiliaries if own}
         )
         self.sizes = [options.features if own else shape.sizes[m] for m in shape.auxiliaries]
         compared = self.sizes if self.averaged else [sum(self.sizes)]
@@ -213,8 +215,8 @@ class Auxiliary(nn.Module):
         found = []
         for name in self.modalities:
             x = inputs.values[name]
-            if _key(name) in self.extractors:
-                extractor = self.extractors[_key(name)]
+            if module_name(name) in self.extractors:
+                extractor = self.extractors[module_name(name)]
                 x = extractor(x, inputs.lengths[name]) if name in inputs.lengths else extractor(x)
             found.append(x)
         return found

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from motet.core.errors import DataError, MotetWarning
 from motet.core.text import counted
+from motet.methods.distillation.layers import module_name
 from motet.methods.distillation.replicated import Layout
 
 Array = npt.NDArray[Any]
@@ -471,7 +472,7 @@ def usable(table: FeatureTable, targets: Sequence[str], auxiliaries: Sequence[st
     """The rows that have every target; the modalities must exist and be used once.
 
     Raises:
-        DataError: a modality is missing or named twice, or fewer than two classes are left.
+        DataError: a modality is missing or named twice, two go by one name (a.b, a/b), or only one class is left.
     """
     names = [*targets, *auxiliaries]
     if not targets:
@@ -479,6 +480,10 @@ def usable(table: FeatureTable, targets: Sequence[str], auxiliaries: Sequence[st
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"modality {twice[0]} is named more than once among targets and auxiliaries")
+    last = {module_name(name): name for name in names}
+    alike = [(name, other) for name in names if (other := last[module_name(name)]) != name]
+    if alike:
+        raise DataError(f"{table.name}: {' and '.join(alike[0])} would be stored under one name; rename one of them")
     seen = np.logical_and.reduce([table.modality(name).available for name in targets])
     for name in auxiliaries:
         table.modality(name)
