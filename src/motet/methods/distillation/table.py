@@ -481,9 +481,9 @@ def usable(table: FeatureTable, targets: Sequence[str], auxiliaries: Sequence[st
     if twice:
         raise DataError(f"modality {twice[0]} is named more than once among targets and auxiliaries")
     last = {module_name(name): name for name in names}
-    alike = [(name, other) for name in names if (other := last[module_name(name)]) != name]
-    if alike:
-        raise DataError(f"{table.name}: {' and '.join(alike[0])} would be stored under one name; rename one of them")
+    shared = [(name, other) for name in names if (other := last[module_name(name)]) != name]
+    if shared:
+        raise DataError(f"{table.name}: {' and '.join(shared[0])} would be stored under one name; rename one of them")
     seen = np.logical_and.reduce([table.modality(name).available for name in targets])
     for name in auxiliaries:
         table.modality(name)
