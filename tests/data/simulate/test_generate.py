@@ -13,7 +13,8 @@ from motet.data.convert import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import PAIRS, SOLO
 from motet.data.simulate.draws import generator
-from motet.data.simulate.generate import LICENCE, action_classes, cell
+from motet.data.simulate.generate import action_classes, cell
+from motet.data.simulate.options import LICENCE
 
 
 def make(path: Path, **options: Any) -> MotionArchive:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,34 +10,18 @@ from rich.progress import track as progress_of
 
 from motet.core.errors import ConfigError
 from motet.data import layouts
-from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.archive import MotionArchive
 from motet.data.convert import convert
 from motet.data.simulate.draws import generator
 from motet.data.simulate.hands.anatomy import LAYOUT, Array
 from motet.data.simulate.hands.gestures import WRITTEN
 from motet.data.simulate.hands.invented import invented as invented_gestures
 from motet.data.simulate.hands.performance import make_performer, perform, track
+from motet.data.simulate.options import Options, written
 from motet.data.simulate.sensors import OPTICAL_NOISE
 
 
-@dataclass(frozen=True)
-class Options:
-    """What was asked for; stored as the archive's provenance."""
-
-    clips: int
-    actions: int
-    invented: int
-    actors: int
-    sensor: str
-    layout: str
-    seed: int
-    fps: float
-    dtype: str
-
-
-def simulate_hands(
-    destination: str | Path, options: Options, *, licence: str, overwrite: bool, progress: bool
-) -> MotionArchive:
+def simulate_hands(destination: str | Path, options: Options, *, overwrite: bool, progress: bool) -> MotionArchive:
     """Make a labelled set of simulated recordings of one hand; no sensor recorded anything of it.
 
     Clip ``i`` is of class ``i % classes``, by actor ``(i // classes + i % classes) % actors``; written gestures come
@@ -47,7 +30,7 @@ def simulate_hands(
     Args:
         destination: directory of the archive.
         options: checked already but for ``actions`` and ``layout``.
-        licence, overwrite, progress: as of :func:`motet.simulate.simulate`.
+        overwrite, progress: as of :func:`motet.simulate.simulate`.
 
     Raises:
         ConfigError: more actions than there are, or a layout that is not of a hand.
@@ -60,18 +43,8 @@ def simulate_hands(
     actors = [make_performer(options.seed, number) for number in range(options.actors)]
     console = Console(stderr=True)
     shown = progress and console.is_terminal
-    with ArchiveWriter(
-        destination,
-        skeleton=layout,
-        persons=1,
-        fps=float(options.fps),
-        class_names=[g.name for g in gestures],
-        source={"format": "simulated", "simulated": True, "hands": True, **vars(options)},
-        licence=licence,
-        simulated=True,
-        dtype=options.dtype,
-        overwrite=overwrite,
-    ) as writer:
+    names = [g.name for g in gestures]
+    with written(destination, options, layout, names, source={"hands": True}, overwrite=overwrite) as writer:
         for clip in progress_of(range(options.clips), "simulating", console=console, disable=not shown):
             label, repetition = clip % len(gestures), clip // len(gestures)
             actor = (repetition + label) % len(actors)
