@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from motet.cli import main
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.places import mistaken
 from motet.data import layouts
 from motet.data.adapt import unit_remedy
@@ -272,6 +272,51 @@ def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,label\nzz,jump\n")
     with pytest.raises(ConfigError, match="names 'zz', which no clip"):
         relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")
+
+
+def test_people_of_a_table_have_names_or_numbers(tmp_path: Path) -> None:
+    small, table = write_clips(tmp_path / "s.motet", clips=3), tmp_path / "t.csv"
+    table.write_text("name;subject;camera\nclip-000;ben;7\nclip-001;anna;8\nclip-002;ben;7\n")  # as Excel writes
+    made = relabelled(small, tmp_path / "a.motet", table)
+    assert made.clips.select("subject", "subject_name", "camera").rows() == [
+        (2, "ben", 7),
+        (1, "anna", 8),
+        (2, "ben", 7),
+    ]
+    table.write_text("name,subject\nclip-000,ben\n")
+    with pytest.raises(ConfigError, match="subject holds names, but not of clip 'clip-001', which has a number"):
+        relabelled(small, tmp_path / "b.motet", table)
+
+
+def people(path: Path, prefix: str, subjects: list[tuple[int, str | None]], source: str | None = None) -> MotionArchive:
+    facts = {} if source is None else {"source": {"path": source}}
+    with ArchiveWriter(path, skeleton=stick(), fps=10.0, **facts) as writer:  # type: ignore[arg-type]
+        for i, (number, name) in enumerate(subjects):
+            named = {} if name is None else {"subject_name": name}
+            writer.add(np.full((3, 8, 3), i + 1.0), name=f"{prefix}{i}", subject=number, **named)
+    return MotionArchive.open(path)
+
+
+def test_people_of_several_archives_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    """Each import numbers its own people from 1 on."""
+    people(tmp_path / "a", "a", [(1, "anna"), (2, "cleo")])
+    people(tmp_path / "b", "b", [(1, "ben"), (2, "cleo")])
+    made = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "m")
+    assert made.clips.select("subject", "subject_name").rows() == [(1, "anna"), (3, "cleo"), (2, "ben"), (3, "cleo")]
+    people(tmp_path / "c", "c", [(3, "dora")])
+    kept = merge([tmp_path / "a", tmp_path / "c"], tmp_path / "n")
+    assert kept.clips["subject"].to_list() == [1, 2, 3], "numbers that do not clash stay"
+
+
+def test_people_without_names_that_may_be_others_are_noted(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    people(tmp_path / "a", "a", [(1, None), (2, None)], "monday")
+    people(tmp_path / "b", "b", [(2, None), (3, None)], "tuesday")
+    people(tmp_path / "c", "c", [(1, None)], "monday")
+    assert not recwarn
+    merge([tmp_path / "a", tmp_path / "c"], tmp_path / "m")
+    assert not recwarn, "parts of one set"
+    with pytest.warns(MotetNote, match=r"1 subject \(2\) of .*a and .*b count as the same people; if they are others"):
+        merge([tmp_path / "a", tmp_path / "b"], tmp_path / "n")
 
 
 def test_labels_along_time_from_a_file_and_back(archive: MotionArchive, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from motet.data.archive.writer import check_destination
 from motet.data.clip_table import without_guards
 from motet.data.findings import clips_with, reduced, sound_parts
 from motet.data.inertial import FORCE, TURN
+from motet.data.numbering import agreed, changed, named
 from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
 from motet.data.tracks import intervals, paint, rate
@@ -199,7 +200,7 @@ def _recorded(frames: npt.NDArray[Any]) -> tuple[int, int]:
 
 
 def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite: bool = False) -> MotionArchive:
-    """Several archives of one layout and rate as one; classes are joined by name.
+    """Several archives of one layout and rate as one; classes are joined by name, and so are people who have names.
 
     Shards of one import come in their order, whatever the order of ``archives``, and give the archive of the whole.
 
@@ -221,11 +222,13 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
     check_destination(Path(destination), overwrite)
     _one_each(sources)
     classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
+    numbers = agreed(sources) if order is None else {}
     pieces = []
     for source in sources:
         for index, label in enumerate(source.labels.tolist()):
             number = None if label < 0 else classes.index(source.class_names[label])
-            pieces.append(Piece(source, index, changes={"label": number}))
+            changes = {"label": number, **changed(source.clips.row(index, named=True), numbers)}
+            pieces.append(Piece(source, index, changes=changes))
     options: dict[str, Any] = {"class_names": classes}
     if order is not None:
         options["source"] = _whole_source(sources)
@@ -409,20 +412,32 @@ def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[n
     return np.asarray(np.where(there[low] & there[high], mixed, near), dtype=np.float32)
 
 
+def _table(path: str | Path) -> pl.DataFrame:
+    """Rows of a CSV or TSV.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)
+        return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]:.100})") from error
+
+
 def relabelled(
     archive: str | Path | MotionArchive, destination: str | Path, table: str | Path, *, overwrite: bool = False
 ) -> MotionArchive:
-    """Clip labels and further columns from a table with a column ``recording`` or ``name``; ``label`` holds classes.
+    """Clip labels and further columns from a table with a column ``recording`` or ``name``; ``label`` holds classes,
+    ``subject`` and the like numbers or names.
 
     Raises:
         ConfigError: no such column, a name that no clip has, or one that comes twice.
     """
     source = MotionArchive.open(archive)
-    try:
-        rows = pl.read_csv(table, separator="\t" if str(table).endswith(".tsv") else ",", infer_schema_length=None)
-        rows = without_guards(rows)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{table} cannot be read as a table ({str(error).splitlines()[0]:.100})") from error
+    rows = _table(table)
     key = next((c for c in ("name", "recording") if c in rows.columns), None)
     if key is None:
         raise ConfigError(f"{table} has no column 'recording' or 'name'; it has {', '.join(rows.columns)}")
@@ -432,6 +447,7 @@ def relabelled(
     if lost is not None or len(given) < len(rows):
         what = f"names {lost!r}, which no clip of {source.path} is called" if lost else "names a clip twice"
         raise ConfigError(f"{table} {what}; correct the table")
+    named(given, source, str(table))
     said = [None if r.get("label") is None else str(r["label"]) for r in given.values()]
     classes = list(dict.fromkeys([*source.class_names, *(c for c in said if c)]))
     pieces = []
