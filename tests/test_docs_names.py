@@ -19,7 +19,7 @@ from motet import cli
 from motet.data import formats, layouts, splits
 from motet.data.augment import Augment
 from motet.data.views import KINDS
-from motet.evaluate import protocols
+from motet.evaluate import protocol, protocols
 from motet.methods import recipes
 from motet.reproduce import all_tables
 from tests.pages import PAGES, ROOT, VERBS, blocks, commands, verb_of
@@ -183,6 +183,13 @@ def test_what_there_is_is_documented(options: dict[str, set[str]]) -> None:
     for option in sorted(options["pretrain"] - {"--help"}):
         if not option.startswith("--no-"):
             assert f"`{option}`" in settings + text["docs/training.md"], f"{option} of pretrain is on no page"
+
+
+def test_the_table_of_kinds_of_runs_names_the_protocols_of_rows() -> None:
+    lines = (ROOT / "docs/cli.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith("| `motet evaluate RUN` | every protocol |"))
+    said = row.split(" | ")[2].split(", ")
+    assert sorted(said) == sorted(name for name in protocols() if hasattr(protocol(name), "FEATURES_ALONE"))
 
 
 def _cells(page: str, option: str) -> list[str]:
