@@ -147,6 +147,9 @@ def test_names_of_a_page_exist(page: Path) -> None:
         assert name in recipes.names() or name in all_tables(), f"{page.name} speaks of the recipe {name}"
     for name in re.findall(r"^::: (motet[\w.]+)|`(motet(?:\.[A-Za-z_]\w*)+)`", text, flags=re.M):
         pkgutil.resolve_name("".join(name))
+    for file in re.findall(r"`((?:src|motet|tests|benchmarks|experiments)/[\w/]+\.\w+)`", text):
+        there = (ROOT / file).exists() or (ROOT / "src" / file).exists() or "agree" in file  # which adding.md writes
+        assert there, f"{page.name} speaks of the file {file}"
     for words in re.findall(r"--protocols ((?:[a-z-]+ ?)+)", text):
         for name in words.split():
             if name.startswith("--"):
