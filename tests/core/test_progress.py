@@ -59,3 +59,14 @@ def test_the_lines_end_with_the_work(often: None, capsys: Capture) -> None:
     capsys.readouterr()
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
+
+
+def test_parts_of_streams_are_named(capsys: Capture) -> None:
+    """Brackets are no markup."""
+    with progress.LoopProgress(1, show=True) as bar:
+        bar.step("epoch 1/1", {"contrast/joint[left_arm]": 2.0}, 9.0)
+        bar.epoch("epoch 1/1", {"contrast/joint[left_arm]": 2.0}, 9.0, {"joint[left_arm]": 0.5})
+        bar.say("[note]")
+    said = capsys.readouterr().err
+    assert "contrast/joint[left_arm] 2.000  kNN joint[left_arm] 50.0 %" in said
+    assert "[note]" in said

@@ -199,6 +199,16 @@ def test_a_start_from_body_has_views_of_neighbours(tmp_path: Path) -> None:
     }
 
 
+def test_neighbours_of_a_start_without_statistics(actors: MotionArchive, tmp_path: Path) -> None:
+    """They are found in the features of the start, whatever the features of the training will hold."""
+    options: dict[str, Any] = {"start": "body", "streams": ("joint",), "epochs": 0, "split": "all", "progress": False}
+    model = pretrain("moco/small", actors, tmp_path / "run", statistics=True, neighbour_views=0.5, **options).model()
+    store = model.store(actors)
+    assert (
+        model.encode(store, store.ids)["joint"].shape[1] == model.sizes_whitened()["joint"] > model._learned()["joint"]
+    )
+
+
 def test_without_people_or_with_classes(actors: MotionArchive) -> None:
     begin, alone = Start.open("body"), {"split": "subjects:1"}
     assert resolve("cmd/small", actors, alone, start=begin)[0].neighbour_views == 0

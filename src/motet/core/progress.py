@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class _Ticker:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY):
-            self._console.print(self._line(), markup=False, soft_wrap=True)
+            self._console.print(self._line(), soft_wrap=True)
 
     def _line(self) -> str:
         passed = time.monotonic() - self._began
@@ -68,11 +69,11 @@ class _Ticker:
 
 def tracked(items: Sequence[T], what: str, *, show: bool) -> Iterable[T]:
     """Iterate over ``items`` and show on stderr how far it is: a bar on a terminal, else a line every few seconds."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     if not show:
         return items
     if console.is_terminal:
-        return track(items, description=what, console=console, transient=True)
+        return track(items, description=escape(what), console=console, transient=True)
     return _lines(items, what, console)
 
 
@@ -86,11 +87,11 @@ def _lines(items: Sequence[T], what: str, console: Console) -> Iterator[T]:
 @contextmanager
 def working(what: str, *, show: bool) -> Iterator[None]:
     """Show on stderr that something is under way whose end cannot be known: a spinner on a terminal, else lines."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     if not show:
         yield
     elif console.is_terminal:
-        with console.status(what):
+        with console.status(escape(what)):
             yield
     else:
         with _Ticker(what, None, console):
@@ -108,17 +109,17 @@ class LoopProgress:
 
     def __init__(self, total: int, done: int = 0, *, show: bool) -> None:
         self.total, self.done, self.first = total, done, done
-        self.console = Console(stderr=True, quiet=not show, highlight=False)
+        self.console = Console(stderr=True, quiet=not show, highlight=False, markup=False)  # joint[left_arm]
         self.knn = ""
         self._started = time.monotonic()
         self._warm = self._started, done  # since when, and from which step on, the speed is measured
         self._said = self._started - 2 * EVERY  # the first epoch says so
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=self.console,
             transient=True,
             disable=not (show and self.console.is_terminal),

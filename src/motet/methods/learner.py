@@ -6,7 +6,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -149,9 +149,9 @@ class Pretraining(Learner):
             return Classes(self.store, recipe.class_views, recipe.seed)
         if self.start is None or self.who is None or not views_of_neighbours(recipe, self.sensors):
             return None
-        began = self.model()
-        last = self.start.model.whitening.items()
-        began.whitening = {s: part.to(self.device) for s, part in last if s in began.streams}
+        began, own = self.model(), self.start.model
+        began.recipe = replace(began.recipe, whiten=own.recipe.whiten, statistics=own.recipe.statistics)
+        began.whitening = {s: part.to(self.device) for s, part in own.whitening.items() if s in began.streams}
         pairs = neighbours(began.encode(self.store, self.store.ids), self.who)
         return Neighbours(self.store, pairs, recipe.neighbour_views, recipe.seed)
 

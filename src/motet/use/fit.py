@@ -114,7 +114,7 @@ def fit(
     dense = _dense(source, candidates, features)
     chosen = _checked(candidates, dense, source, list(map(_name, features)))
     material = gather(source, track, unlabelled, by)
-    console = Console(stderr=True, quiet=not progress, highlight=False)
+    console = Console(stderr=True, quiet=not progress, highlight=False, markup=False)
     if candidates is None and _is_tiny(material):
         chosen = [c for c in chosen if c != Network.name]
         console.print(f"network: left out below {FEW_SECONDS:g} s of labelled time; name it in candidates to try it")
