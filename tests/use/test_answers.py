@@ -364,6 +364,20 @@ def test_people_are_the_unit_and_the_permutation_is_exact() -> None:
     assert low < test["difference"] < high
 
 
+def test_recordings_that_stand_for_people_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten recordings of one person are no ten people."""
+    lines = [f"r{i};{0.5 * i + 1};{'ab'[i > 3]};p{i}" for i in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["recording;speed;group;who", *lines]))  # as Excel writes
+    words = ["compare", str(tmp_path / "t.csv"), "--by", "group", "--out", str(tmp_path / "r.json"), "--overwrite"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "a (4 recordings), b (4 recordings)" in said.out
+    assert "note: each recording counts as a person; where somebody has several, say who" in said.err
+    for column in ("who", "recording"):
+        assert main([*words, "--people", column]) == 0
+        assert "counts as a person" not in capsys.readouterr().err
+
+
 def test_the_same_people_twice_are_compared_within_themselves() -> None:
     result = compare(people(1.0, paired=True), "time")
     assert result["paired"]

@@ -356,6 +356,23 @@ def test_what_is_advised_of_another_layout_can_be_done(tmp_path: Path) -> None:
             Layout(coco, knows, 3, 20.0).check(MotionArchive.open(tmp_path / data))
 
 
+def test_sensors_of_other_names_come_to_one_form(tmp_path: Path) -> None:
+    watch, form = (layouts.build(f"table-{n}", n.split(), [-1, -1], up=None, kind="sensor") for n in ("acc gyr", "a b"))
+    own, inertial = layouts.get("imu-2"), layouts.get("inertial")
+    for name, skeleton in (("watch", watch), ("made", inertial), ("other", form)):
+        with ArchiveWriter(tmp_path / name, skeleton=skeleton, fps=20.0) as writer:
+            writer.add(np.ones((9, 2, 3)), name="a")
+    again = "fit again on recordings converted with `motet data convert --layout inertial`"
+    for model, data, remedy in (
+        (inertial, "watch", "; convert it with `motet data convert --layout inertial`$"),
+        (own, "watch", f"; {again}, and predict from these converted likewise$"),
+        (own, "made", f"; {again}$"),
+        (own, "other", "; fit again on recordings of a layout that both have$"),
+    ):
+        with pytest.raises(ConfigError, match=remedy):
+            Layout(model, 1, 3, 20.0).check(MotionArchive.open(tmp_path / data))
+
+
 def reaching(path: Path, seed: int, people: int = 3) -> MotionArchive:
     """Bodies (+y up, right-handed) that reach forward and backward in turn with the right hand."""
     random, skeleton = np.random.default_rng(seed), layouts.get("shared-15")

@@ -264,7 +264,8 @@ def compare(args: Sequence[str]) -> int:
     from motet.use.compare import compare as make
 
     result = make(given.table, given.by, given.out, **given.others("table", "by", "out"))
-    groups = [f"{group} ({counted(n, 'person', 'people')})" for group, n in result["groups"].items()]
+    unit = ("recording",) if result["people"] == "recording" else ("person", "people")
+    groups = [f"{group} ({counted(n, *unit)})" for group, n in result["groups"].items()]
     lines = [f"{given.out}: {', '.join(groups)}"]
     for test in result["tests"][:10]:
         means = ", ".join(f"{g} {m:.3g}" for g, m in test["means"].items())

@@ -91,3 +91,19 @@ def without_guards(table: pl.DataFrame) -> pl.DataFrame:
     """A table that was read from a CSV of :func:`csv_text`, with its texts as they were."""
     texts = pl.col(pl.String()).map_elements(from_cell, return_dtype=pl.String())
     return table.with_columns(texts).rename({name: from_cell(name) for name in table.columns})
+
+
+def read_rows(path: Path) -> pl.DataFrame:
+    """A table that somebody wrote: commas, semicolons or tabs between its columns, whichever the header has most of.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)
+        return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        why = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a table ({why:.100}); give a CSV with a header") from error

@@ -21,7 +21,7 @@ from motet.data import layouts
 from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
 from motet.data.archive import COLUMNS, MotionArchive
 from motet.data.archive.writer import check_destination
-from motet.data.clip_table import without_guards
+from motet.data.clip_table import read_rows
 from motet.data.findings import clips_with, reduced, sound_parts
 from motet.data.inertial import FORCE, TURN
 from motet.data.numbering import agreed, changed, named
@@ -412,21 +412,6 @@ def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[n
     return np.asarray(np.where(there[low] & there[high], mixed, near), dtype=np.float32)
 
 
-def _table(path: str | Path) -> pl.DataFrame:
-    """Rows of a CSV or TSV.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
-        return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]:.100})") from error
-
-
 def relabelled(
     archive: str | Path | MotionArchive, destination: str | Path, table: str | Path, *, overwrite: bool = False
 ) -> MotionArchive:
@@ -437,7 +422,7 @@ def relabelled(
         ConfigError: no such column, a name that no clip has, or one that comes twice.
     """
     source = MotionArchive.open(archive)
-    rows = _table(table)
+    rows = read_rows(Path(table))
     key = next((c for c in ("name", "recording") if c in rows.columns), None)
     if key is None:
         raise ConfigError(f"{table} has no column 'recording' or 'name'; it has {', '.join(rows.columns)}")

@@ -21,7 +21,7 @@ from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.files import refuse_existing, write_json
 from motet.core.places import mistaken
 from motet.core.text import first_of
-from motet.data.clip_table import without_guards
+from motet.data.clip_table import read_rows
 from motet.use.forest import draw
 from motet.use.mixed import checked, mixed_test
 
@@ -125,6 +125,13 @@ def _grouped(
             raise ConfigError(
                 f"the table has no column {column or 'of people'!r}; it has {has} (join one with --recordings)"
             )
+    if person == "recording" != people:
+        warnings.warn(
+            "each recording counts as a person; where somebody has several, say who by a column subject (in the table "
+            "or in --recordings), or with --people",
+            MotetNote,
+            stacklevel=3,
+        )
     if by == person:
         raise ConfigError(
             f"column {by!r} names both the groups (--by) and the people (--people); a group holds several"
@@ -149,12 +156,7 @@ def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:
     path = Path(table)
     if not path.is_file():
         raise DataError(mistaken(path, "table"))
-    try:
-        separator = "\t" if path.suffix == ".tsv" else ","
-        return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        why = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a table ({why:.100}); give a CSV with a header") from error
+    return read_rows(path)
 
 
 def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:

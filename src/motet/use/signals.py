@@ -7,6 +7,7 @@ and short holes are filled.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted, first_of, pasted
 from motet.core.units import stated
-from motet.data import layouts
+from motet.data import inertial, layouts
 from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
@@ -118,6 +119,13 @@ class Layout:
 
     def _remedy(self, archive: MotionArchive) -> str:
         """How recordings of another layout may be read: converted, or by a model of what both have."""
+        if self.skeleton.kind == "sensor":
+            with contextlib.suppress(ConfigError):
+                for skeleton in (self.skeleton, archive.skeleton):
+                    inertial.nodes_of(skeleton)
+                again = ", and predict from these converted likewise" * (archive.skeleton.name != inertial.LAYOUT)
+                mine = self.skeleton.name == inertial.LAYOUT
+                return _converted(inertial.LAYOUT, mine=mine) + again * (not mine)
         if (self.channels, self.persons) == (len(archive.channels), archive.persons):
             for name, source, target in (
                 (self.skeleton.name, archive.skeleton, self.skeleton),
@@ -128,9 +136,7 @@ class Layout:
                 except ConfigError:
                     continue
                 if name in layouts.names():
-                    command = f"`motet data convert --layout {name}`"
-                    mine = target is self.skeleton
-                    return f"convert it with {command}" if mine else f"fit again on recordings converted with {command}"
+                    return _converted(name, mine=target is self.skeleton)
         if (archive.skeleton.joints, len(archive.channels)) == (self.skeleton.joints, self.channels):
             some = f"`motet data select {pasted(archive.path, 'PART', '--persons', '1')}`"
             return f"{some} takes one of them" if self.persons == 1 else "fit again on recordings of as many people"
@@ -161,6 +167,11 @@ class Layout:
                 f"the unit of {archive.path} is {archive.units}, that of the training recordings {self.units}: answers "
                 f"would be meaningless; {unit_remedy(archive.skeleton, archive.units, self.units, *converted)}"
             )
+
+
+def _converted(name: str, *, mine: bool) -> str:
+    command = f"`motet data convert --layout {name}`"
+    return f"convert it with {command}" if mine else f"fit again on recordings converted with {command}"
 
 
 def present(frames: Float) -> npt.NDArray[np.bool_]:
