@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -265,8 +266,14 @@ def test_a_hand_is_read_by_its_side(tmp_path: Path, form: str) -> None:
         archive = load(tmp_path, side=side)
         assert (archive.skeleton.name, archive.persons, archive.units) == ("hand-21", 1, "px")
         np.testing.assert_allclose(archive.clip(0)[:, 0], [whole(t)[part, :2] for t in range(4)], rtol=1e-5)
-    assert load(tmp_path).skeleton.kind == "body"
     assert load(tmp_path, side="left", persons=2).persons == 2
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert load(tmp_path).skeleton.kind == "body"
+    assert [str(w.message) for w in seen if "hands" in str(w.message)] == (
+        [f"{tmp_path / 'in'} holds hands, too, which are left out; --side left or right reads one in place of the body"]
+        * (form == "openpose")
+    )
 
 
 def test_hands_of_whole_bodies_are_in_the_order_of_the_layout_of_a_hand() -> None:

@@ -23,6 +23,7 @@ else from place to place (:mod:`motet.data.formats._people`).
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time, _yolo
@@ -110,12 +111,24 @@ def _sighting(row: Any, where: str, *, annotated: bool = False) -> Sighting | No
     return found if found.points.any() else None
 
 
+def _hand(person: Any, side: str) -> Any:
+    """A hand that OpenPose wrote apart from the body; None where there is no such key."""
+    return field(person, f"hand_{side}_keypoints_2d", f"hand_{side}_keypoints")
+
+
+def _note_hands(path: Path, source: Path) -> None:
+    """Say that a file of OpenPose holds hands, which are not read."""
+    people = None if _LABELS.fullmatch(path.name) else field(read_json(path), "people")
+    if any(_hand(p, side) for p in (people if isinstance(people, list) else ()) for side in HANDS):
+        said = f"{source} holds hands, too, which are left out; --side left or right reads one in place of the body"
+        warnings.warn(said, MotetNote, stacklevel=3)
+
+
 def _of_people(people: Any, where: str, side: str | None) -> list[Sighting]:
     if not isinstance(people, list):
         raise DataError(f"{where}: the people are no list")
-    hand = (f"hand_{side}_keypoints_2d", f"hand_{side}_keypoints")
-    if side and any(field(p, *hand) is not None for p in people):
-        people = [{**p, "pose_keypoints_2d": field(p, *hand) or []} if isinstance(p, dict) else p for p in people]
+    if side and any(_hand(p, side) is not None for p in people):
+        people = [{**p, "pose_keypoints_2d": _hand(p, side) or []} if isinstance(p, dict) else p for p in people]
     return [s for s in (_sighting(p, where) for p in people) if s is not None]
 
 
@@ -353,6 +366,8 @@ def discover(source: Path, options: Options) -> Plan:
             break
     if count is None:
         raise reason or DataError(f"{source}: {_nobody(options)} is seen in any file")
+    if not options.side:
+        _note_hands(unit.path, source)
     return Plan(
         units=planned,
         skeleton=_skeleton(count, options, unit.name),
