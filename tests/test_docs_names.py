@@ -19,8 +19,9 @@ from motet import cli
 from motet.data import formats, layouts, splits
 from motet.data.augment import Augment
 from motet.data.views import KINDS
-from motet.evaluate import protocol, protocols
+from motet.evaluate import protocol, protocols, results
 from motet.methods import recipes
+from motet.methods.distillation.result import ResultForm
 from motet.reproduce import all_tables
 from tests.pages import PAGES, ROOT, VERBS, blocks, commands, verb_of
 
@@ -193,6 +194,19 @@ def test_the_table_of_kinds_of_runs_names_the_protocols_of_rows() -> None:
     row = next(line for line in lines if line.startswith("| `motet evaluate RUN` | every protocol |"))
     said = row.split(" | ")[2].split(", ")
     assert sorted(said) == sorted(name for name in protocols() if hasattr(protocol(name), "FEATURES_ALONE"))
+
+
+def _keys(page: str) -> set[str]:
+    """Names in the first column of the first table of a page that describes an object."""
+    text = (ROOT / "docs/api" / page).read_text(encoding="utf-8").partition("| key | meaning |")[2].partition("\n\n")[0]
+    return {name for row in text.splitlines() for name in re.findall(r"`(\w+)`", row.partition(" | ")[0])}
+
+
+def test_the_tables_of_results_hold_every_key() -> None:
+    assert _keys("distillation.md") == {*ResultForm.__annotations__, "motet"}
+    schema = (results.__doc__ or "").partition("::\n\n")[2].partition("\n\n")[0]
+    named = {name for row in schema.splitlines() for name in re.split(r",? +", re.split(r" {2,}", row.strip())[0])}
+    assert _keys("evaluation.md") == named
 
 
 def _cells(page: str, option: str) -> list[str]:
