@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from motet import report
+from motet.data.archive import MotionArchive
 from motet.methods import distillation as distill
 from motet.report import build
 from tests.methods.distillation.toys import write_table
@@ -155,20 +156,31 @@ ALONG = """<script>
 </script></body>"""
 
 
+def found_along(archive: MotionArchive, folder: Path) -> dict[str, Any]:
+    """What a reader finds on the page of an archive who points at the middle of its second recording."""
+    page = report.write(archive.path, folder / "page.html")
+    page.write_text(page.read_text().replace("</body>", ALONG))
+    match = re.search(r'data-found="([^"]*)"', dom_of(page, folder))
+    assert match is not None
+    found: dict[str, Any] = json.loads(unescape(match[1]))
+    assert found["errors"] == []
+    return found
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 def test_the_cursor_along_time(tmp_path: Path) -> None:
     archive = recordings(tmp_path / "a.motet", people=1)
-    page = report.write(archive.path, tmp_path / "page.html")
-    page.write_text(page.read_text().replace("</body>", ALONG))
-    match = re.search(r'data-found="([^"]*)"', dom_of(page, tmp_path))
-    assert match is not None
-    found: dict[str, Any] = json.loads(unescape(match[1]))
+    found = found_along(archive, tmp_path)
     half = int(archive.lengths[1]) / FPS / 2
     rows = archive.tracks["activity"].filter(recording="r01").iter_rows(named=True)
     own = [r for r in rows if r["start"] <= half < r["end"]]
-    assert found["errors"] == []
     assert found["where"] == f"r01 at {half:.1f} s"
     assert found["now"] == [f"activity{own[0]['label']}"]
     assert found["off"] < 1.5
     assert found["drawn"] > 10
     assert found["moved"] == f"r01 at {half + 5:.1f} s"
+    archive.tracks.remove("activity")  # and nothing else is labelled
+    bare = found_along(archive, tmp_path)
+    assert bare["now"] == ["clip—"]
+    assert (bare["where"], bare["moved"]) == (found["where"], found["moved"])
+    assert bare["drawn"] > 10
