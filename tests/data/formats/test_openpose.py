@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset, openpose
@@ -293,3 +293,13 @@ def test_what_has_no_hand_is_said(tmp_path: Path) -> None:
     put(tmp_path, {"people": [{**apart(0)["people"][0], "hand_right_keypoints_2d": [0] * 63}]}, "a_0_keypoints.json")
     with pytest.raises(DataError, match="no right hand is seen in any file"):
         load(tmp_path, side="right")
+
+
+def test_a_third_coordinate_is_not_dropped_without_a_word(tmp_path: Path) -> None:
+    person = {"keypoints": body(17, 0).tolist(), "keypoint_scores": [0.5] * 17}
+    put(tmp_path, {"instance_info": [{"frame_id": t, "instances": [person]} for t in range(3)]}, "a.json")
+    with pytest.warns(MotetWarning, match="a.json: its points have three coordinates, of which x and y are read"):
+        assert load(tmp_path).channels == ("x", "y")
+    del person["keypoint_scores"]  # then the third number may be anything
+    put(tmp_path, {"instance_info": [{"frame_id": t, "instances": [person]} for t in range(3)]}, "a.json")
+    load(tmp_path)

@@ -31,7 +31,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time, _yolo
@@ -176,7 +176,7 @@ def _has_instances(frames: list[Any]) -> bool:
 
 def _mmpose(frames: list[Any], path: Path) -> list[tuple[str, list[Sighting]]]:
     """Frames of MMPose (``{"frame_id", "instances"}``) or of Ultralytics (lists with ``keypoints`` of ``x``, ``y``)."""
-    pictures = []
+    pictures, deep = [], False
     for number, frame in enumerate(frames):
         where = f"{path}, frame {number}"
         people = frame if isinstance(frame, list) else field(frame, "instances")
@@ -184,8 +184,19 @@ def _mmpose(frames: list[Any], path: Path) -> list[tuple[str, list[Sighting]]]:
         if not isinstance(people, list):
             raise DataError(f"{where}: the instances are no list")
         found = [_instance(person, where) for person in people]
+        deep = deep or any(map(_in_space, people))
         pictures.append((str(index if isinstance(index, int) else number), [s for s in found if s is not None]))
+    if deep:
+        said = "its points have three coordinates, of which x and y are read, as pixels"
+        warnings.warn(f"{path}: {said}; import positions in space as npz or csv", MotetWarning, stacklevel=3)
     return pictures
+
+
+def _in_space(person: Any) -> bool:
+    """Whether the third number of a point is a coordinate, as MMPose's estimators in space write it."""
+    marks, scores = field(person, "keypoints"), field(person, "keypoint_scores", "scores")
+    first = marks[0] if isinstance(marks, list) and marks else None
+    return isinstance(first, list) and len(first) == 3 and scores is not None
 
 
 def _instance(person: Any, where: str) -> Sighting | None:
