@@ -1,9 +1,9 @@
-"""What `body` and `hand` are worth where joints were not seen.
+"""What `body`, `hand` and `wrist` are worth where joints were not seen or samples were lost.
 
 python -m benchmarks.bench_holes hand ARCHIVE
 
 Odd-numbered people train with whole clips. Of the others' clips a tenth of the frames, one stretch of a fifth, or a
-tenth of the joints is taken away; printed are nearest neighbour and ridge regression.
+tenth of the joints (or readings of nodes) is taken away; printed are nearest neighbour and ridge regression.
 """
 
 from __future__ import annotations

@@ -79,3 +79,33 @@ def test_a_fast_sensor_is_averaged_and_an_absent_gyroscope_is_zero() -> None:
     assert found.shape == (90, 1, 2, 3)
     assert np.abs(found[1:, :, 0]).max() < 1e-6  # two samples of alternating sign
     assert not found[:, :, 1].any()
+
+
+@pytest.mark.parametrize("fps", [30.0, 60.0])
+def test_lost_samples_are_bridged_before_the_rate_changes(fps: float) -> None:
+    line = np.linspace(1, 2, 61)[:, None, None, None] * np.ones((1, 1, 2, 3))
+    reads = Inertial.of(sensor("acc", "gyr"), "m/s^2, rad/s", fps)
+    holed = line.copy()
+    holed[[7, 8, 20]] = 0
+    holed[30:50] = 0
+    holed[40, 0, 1] = 5  # the accelerometer alone is lost
+    found, whole = reads(holed), reads(line)
+    np.testing.assert_allclose(found[:, :, 0], whole[:, :, 0], atol=1e-6)
+    np.testing.assert_allclose(found[: int(25 * 30 / fps), :, 1], whole[: int(25 * 30 / fps), :, 1], atol=1e-6)
+    ends = line.copy()
+    ends[:3] = ends[-3:] = 0
+    np.testing.assert_allclose(reads(ends)[[0, -1], 0, 0, 0], [line[3, 0, 0, 0], line[-4, 0, 0, 0]], atol=0.02)
+    still = line.copy()
+    still[10:20, :, 1] = 0  # a gyroscope that does not turn
+    assert not reads(still)[int(12 * 30 / fps) : int(18 * 30 / fps), :, 1].any()
+
+
+def test_a_conversion_keeps_long_holes(tmp_path: Path) -> None:
+    frames = np.ones((120, 2, 3))
+    frames[[10, 11]] = frames[40:80] = frames[118:] = 0
+    with ArchiveWriter(tmp_path / "a", skeleton=sensor("acc", "gyr"), fps=60.0, units="m/s^2, rad/s") as writer:
+        writer.add(frames, name="a")
+    made = convert(tmp_path / "a", tmp_path / "b", layout="inertial").clip(0)
+    there = made[:, 0].all(axis=(1, 2))
+    assert np.flatnonzero(~there).tolist() == [*range(20, 40), 59]
+    assert (made[there] == 1).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,9 @@ def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
     )
 
 
-def into(target: Skeleton, source: Skeleton, units: str, fps: float | None) -> Callable[[Float], Float]:
+def into(
+    target: Skeleton, source: Skeleton, units: str, fps: float | None, longest: float = math.inf
+) -> Callable[[Float], Float]:
     """What brings (T, P, V, C) clips of one layout to another: joints by their names, readings of sensors by their
     kind, unit and rate (:mod:`motet.data.inertial`).
 
@@ -101,11 +104,12 @@ def into(target: Skeleton, source: Skeleton, units: str, fps: float | None) -> C
         source: layout of the clips.
         units: of the clips, as :func:`readings` gives them.
         fps: of the clips.
+        longest: seconds without a sample of a sensor that are bridged.
     """
     if same_layout(source, target):
         return np.asarray
     if target.name == inertial.LAYOUT:
-        return Inertial.of(source, units, fps)
+        return Inertial.of(source, units, fps, longest)
     return lambda frames: convert(frames, source, target)
 
 

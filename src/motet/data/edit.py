@@ -27,6 +27,7 @@ from motet.data.inertial import FORCE, TURN
 from motet.data.numbering import agreed, changed, named
 from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
+from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import intervals, paint, rate
 
 
@@ -348,7 +349,8 @@ def convert(
         archive: recordings.
         destination: archive to create.
         layout: a built-in layout; joints are mapped by their canonical names, axes and handedness included. To
-            ``inertial`` any sensors: their unit and rate become those of the layout.
+            ``inertial`` any sensors: their unit and rate become those of the layout, and holes of half a second are
+            bridged.
         fps: frames per second; linear in between, absent stays absent.
         units: ``m``, ``cm``, ``mm`` or ``inch``; of sensors ``m/s^2``, ``g``, ``mg``, ``rad/s``, ``deg/s``, or two of
             them as in ``g, deg/s``.
@@ -369,7 +371,7 @@ def convert(
     form = written_as(source, target)
     scale = _scale(target, form["units"], units)
     old = None if fps is None else form["fps"] or rate(source)
-    adapt = into(target, source.skeleton, readings(source, target), source.fps)
+    adapt = into(target, source.skeleton, readings(source, target), source.fps, LONGEST_GAP)
 
     def change(frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
         made = adapt(frames)

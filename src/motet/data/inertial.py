@@ -19,7 +19,7 @@ from motet.core.errors import ConfigError
 from motet.core.units import SPELLINGS, plain
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
-from motet.data.timing import resample
+from motet.data.timing import nearest, resample
 
 Float = npt.NDArray[np.floating[Any]]
 LAYOUT = "inertial"
@@ -42,21 +42,24 @@ class Inertial:
         nodes: rows of acceleration and angular rate, None where there is none.
         scales: factors to m/s² and rad/s.
         fps: samples per second of the clips.
+        longest: seconds without a sample that are bridged, on the line between the samples around and at the ends by
+            the nearest; what lies in longer holes, and at the ends, is absent.
     """
 
     nodes: tuple[int | None, int | None]
     scales: tuple[float, float]
     fps: float
+    longest: float = math.inf
 
     @classmethod
-    def of(cls, skeleton: Skeleton, units: str, fps: float | None) -> Inertial:
+    def of(cls, skeleton: Skeleton, units: str, fps: float | None, longest: float = math.inf) -> Inertial:
         """For clips of a layout in units of :func:`units_of`; an unknown rate is taken to be :data:`RATE`.
 
         Raises:
             ConfigError: no node is an accelerometer or a gyroscope.
         """
         force, _, turn = units.partition(", ")
-        return cls(nodes_of(skeleton), (FORCE[force], TURN[turn]), fps or RATE)
+        return cls(nodes_of(skeleton), (FORCE[force], TURN[turn]), fps or RATE, longest)
 
     def __call__(self, frames: Float) -> npt.NDArray[np.float32]:
         """(T, P, V, 3) → (T', 1, 2, 3) of the first person at :data:`RATE`: means where the rate falls, linear
@@ -65,17 +68,35 @@ class Inertial:
         for place, (node, scale) in enumerate(zip(self.nodes, self.scales, strict=True)):
             if node is not None:
                 made[:, 3 * place : 3 * place + 3] = frames[:, 0, node] * scale
+        there, rows = made.any(axis=1), np.arange(len(made))
+        lost = _lost(there, self.longest * self.fps)
+        # an acceleration is never zero, as gravity is in it; a turn is, so it is lost where the whole sample is
+        for columns, known in ((range(3), made[:, :3].any(axis=1)), (range(3, 6), there)):
+            for column in columns if known.any() and not known.all() else ():
+                made[:, column] = np.interp(rows, rows[known], made[known, column])
         if len(made) and self.fps != RATE:
             width = round(self.fps / RATE)
             made = _smoothed(made, width) if width > 1 else made
             times = np.arange(len(made)) / self.fps
             at = np.minimum(np.arange(self.length(len(made))) / RATE, times[-1])
-            made = resample(times, made, at, longest_gap=math.inf)
+            made, lost = resample(times, made, at, longest_gap=math.inf), nearest(times, lost, at)
+        made[lost] = 0
         return made.reshape(len(made), 1, 2, 3).astype(np.float32)
 
     def length(self, frames: int) -> int:
         """T' of a clip of T frames."""
         return int((frames - 1) / self.fps * RATE + 1e-6) + 1 if frames else 0
+
+
+def _lost(there: npt.NDArray[np.bool_], longest: float) -> npt.NDArray[np.bool_]:
+    """(T,) which samples lie in holes between samples more than ``longest`` apart, or at the ends."""
+    rows, at = np.flatnonzero(there), np.arange(len(there))
+    if longest == math.inf or not len(rows):
+        return np.zeros(len(there), dtype=np.bool_)
+    after = np.searchsorted(rows, at)
+    inside = (after > 0) & (after < len(rows))
+    width = rows[np.minimum(after, len(rows) - 1)] - rows[np.maximum(after - 1, 0)]
+    return np.asarray(~there & (~inside | (width > longest)))
 
 
 def _smoothed(frames: Float, width: int) -> Float:
