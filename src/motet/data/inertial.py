@@ -68,7 +68,7 @@ class Inertial:
         for place, (node, scale) in enumerate(zip(self.nodes, self.scales, strict=True)):
             if node is not None:
                 made[:, 3 * place : 3 * place + 3] = frames[:, 0, node] * scale
-        there, rows = made.any(axis=1), np.arange(len(made))
+        there, rows = (made != 0).any(axis=1), np.arange(len(made))
         lost = _lost(there, self.longest * self.fps)
         # an acceleration is never zero, as gravity is in it; a turn is, so it is lost where the whole sample is
         for columns, known in ((range(3), made[:, :3].any(axis=1)), (range(3, 6), there)):
