@@ -442,20 +442,21 @@ def test_bouts_become_measures() -> None:
             name = f"{group}{i}"
             rows += [(name, group, 0.0, share + 0.1 * i, "walk"), (name, group, share + 0.1 * i, 10.0, "sit")]
     table = pl.DataFrame(rows, schema=["recording", "group", "start", "end", "label"], orient="row")
-    result = compare(table, "group")
+    each: dict[str, Any] = {"by": "group", "people": "recording"}
+    result = compare(table, **each)
     test = next(t for t in result["tests"] if t["measure"] == "share of time: walk")
     assert test["means"] == pytest.approx({"a": 0.81, "b": 0.41})
     assert test["p"] == pytest.approx(2 / 20)
     number = pl.col("label").replace_strict({"walk": 0, "sit": 1}).alias("state")
-    states = compare(table.with_columns(number).drop("label"), "group")
+    states = compare(table.with_columns(number).drop("label"), **each)
     named = {t["measure"].replace("state 0", "walk").replace("state 1", "sit"): t["p"] for t in states["tests"]}
     assert named == {t["measure"]: t["p"] for t in result["tests"]}
-    joined = compare(table.drop("group"), "group", recordings=table.select("recording", "group").unique())
+    joined = compare(table.drop("group"), **each, recordings=table.select("recording", "group").unique())
     raters = pl.concat([table.with_columns(rater=pl.lit(r)) for r in ("kim", "lee")])
     measures = [_of_bouts(bouts, ["walk", "sit"]) for bouts in (table, raters)]
     assert measures[1] == pytest.approx(measures[0]), "two raters who agree are as good as one"
     who = table.select(name="recording", group="group").unique()
-    for again in (joined, compare(table.drop("group"), "group", recordings=who)):
+    for again in (joined, compare(table.drop("group"), **each, recordings=who)):
         assert {t["measure"]: t["p"] for t in again["tests"]} == {t["measure"]: t["p"] for t in result["tests"]}
 
 
