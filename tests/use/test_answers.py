@@ -442,7 +442,7 @@ def test_bouts_become_measures() -> None:
             name = f"{group}{i}"
             rows += [(name, group, 0.0, share + 0.1 * i, "walk"), (name, group, share + 0.1 * i, 10.0, "sit")]
     table = pl.DataFrame(rows, schema=["recording", "group", "start", "end", "label"], orient="row")
-    each: dict[str, Any] = {"by": "group", "people": "recording"}
+    each = {"by": "group", "people": "recording"}
     result = compare(table, **each)
     test = next(t for t in result["tests"] if t["measure"] == "share of time: walk")
     assert test["means"] == pytest.approx({"a": 0.81, "b": 0.41})
