@@ -222,6 +222,12 @@ def test_a_flat_axis(clean: MotionArchive, tmp_path: Path) -> None:
     assert names(rewrite(clean, tmp_path / "a", lambda clip, i: clip * (1, 1, 0) + (0, 0, 2))) == ["flat axis"]
 
 
+def test_one_point_is_not_flat(clean: MotionArchive, tmp_path: Path) -> None:
+    """All coordinates of a single joint are those of all joints; leaving them out would leave nothing."""
+    skeleton = layouts.build("point", ["wrist"], [-1])
+    assert "flat axis" not in names(rewrite(clean, tmp_path / "a", lambda clip, i: clip[:, :, :1], skeleton=skeleton))
+
+
 def test_the_wrong_axis_up(clean: MotionArchive, tmp_path: Path) -> None:
     archive = rewrite(
         clean, tmp_path / "a", lambda clip, i: clip[..., [2, 0, 1]], source={"split": "odd-even", "format": "bvh"}

@@ -112,7 +112,7 @@ def mixed_scale(view: View) -> Iterator[Finding]:
 
 def flat(view: View) -> Iterator[Finding]:
     dead = view.dead
-    if dead and not view.sensor:
+    if 0 < len(dead) < len(view.archive.channels) and not view.sensor:  # one joint has all of them
         evidence = f"{', '.join(dead)} is the same for all joints in {counted(len(view.sample), 'frame')}"
         message = "a coordinate says nothing: these are recordings in fewer dimensions"
         remedy = f"leave it out, so that nothing is turned about it: {made(view.archive, 'select', '--without', *dead)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -18,10 +19,18 @@ NOTHING = "nothing is to be done"
 """begins a remedy where no command helps"""
 
 
+def beside(path: Path) -> Path:
+    """Where a remedy writes: next to the archive; of a sensor next to the archive of the skeletons."""
+    whole = path.parent.parent
+    if path.parent.name == "sensors" and (whole / "archive.json").exists():
+        return whole.with_name(f"{whole.name}-{path.name}-sound")
+    return path.with_name(f"{path.name}-sound")
+
+
 def made(archive: MotionArchive, verb: str, *words: object) -> str:
     """The command that makes a sound archive of this one, next to it."""
     path = archive.path
-    return f"motet data {verb} {pasted(path, path.with_name(f'{path.name}-sound'), *words)}"
+    return f"motet data {verb} {pasted(path, beside(path), *words)}"
 
 
 def again(archive: MotionArchive, option: str, value: Any, otherwise: str) -> str:
