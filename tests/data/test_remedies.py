@@ -19,7 +19,7 @@ from motet.data.archive import MotionArchive
 from motet.data.edit import select
 from motet.data.findings import OF_CLIPS
 from motet.data.inspection.frames import _remedy
-from motet.data.inspection.remedies import NOTHING, beside, made
+from motet.data.inspection.remedies import NOTHING, made, next_to
 from motet.data.inspection.render import _together
 from motet.data.simulate import simulate
 from tests.data.test_doctor import as_tables, rewrite
@@ -453,6 +453,6 @@ def test_a_remedy_for_a_sensor_writes_next_to_the_whole_archive(tmp_path: Path) 
     """And not among its sensors."""
     simulate(tmp_path / "a", clips=4, progress=False)
     worn = tmp_path / "a" / "sensors" / "watch"
-    assert beside(worn) == tmp_path / "a-watch-sound"
-    assert beside(tmp_path / "a") == tmp_path / "a-sound"
-    assert beside(tmp_path / "sensors" / "b") == tmp_path / "sensors" / "b-sound", "a folder of that name"
+    assert next_to(worn) == tmp_path / "a-watch-sound"
+    assert next_to(tmp_path / "a") == tmp_path / "a-sound"
+    assert next_to(tmp_path / "sensors" / "b") == tmp_path / "sensors" / "b-sound", "a folder of that name"

@@ -9,7 +9,7 @@ from motet.data import splits
 from motet.data.copies import near, overlaps
 from motet.data.doctor.view import Finding, View
 from motet.data.inspection import LISTED
-from motet.data.inspection.remedies import NOTHING, beside, import_command, made
+from motet.data.inspection.remedies import NOTHING, import_command, made, next_to
 
 
 def copies(view: View) -> Iterator[Finding]:
@@ -95,7 +95,7 @@ def _name_people(view: View) -> str:
     options, command = view.archive.source.get("options"), import_command(view.archive)
     if command is None or not isinstance(options, dict) or "pattern" not in options:
         path = view.archive.path
-        words = pasted(path, "people.csv", "--out", beside(path))
+        words = pasted(path, "people.csv", "--out", next_to(path))
         return f"with a table people.csv of columns name and subject (number or name): motet data label {words}"
     group = "a group (?P<subject>…)"
     where = f"{group} in its --pattern" if options["pattern"] else f"a --pattern that has {group}"

@@ -14,7 +14,7 @@ from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up
-from motet.data.inspection.remedies import NOTHING, again, beside, import_command, made, state_rate
+from motet.data.inspection.remedies import NOTHING, again, import_command, made, next_to, state_rate
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 
 LISTED = 20  # clips listed by name for each fault
@@ -97,7 +97,7 @@ def label_faults(archive: MotionArchive) -> list[Fault]:
     if len(rows) == len(archive):
         message = "no clip has a label: pretraining and clustering need none, evaluation does"
         path = archive.path
-        words = pasted(path, "labels.csv", "--out", beside(path))
+        words = pasted(path, "labels.csv", "--out", next_to(path))
         remedy = f"with a table labels.csv of columns name and label: motet data label {words}"
         return [fault("no labels", "note", message, remedy)]
     faults = []

@@ -19,7 +19,7 @@ NOTHING = "nothing is to be done"
 """begins a remedy where no command helps"""
 
 
-def beside(path: Path) -> Path:
+def next_to(path: Path) -> Path:
     """Where a remedy writes: next to the archive; of a sensor next to the archive of the skeletons."""
     whole = path.parent.parent
     if path.parent.name == "sensors" and (whole / "archive.json").exists():
@@ -30,7 +30,7 @@ def beside(path: Path) -> Path:
 def made(archive: MotionArchive, verb: str, *words: object) -> str:
     """The command that makes a sound archive of this one, next to it."""
     path = archive.path
-    return f"motet data {verb} {pasted(path, beside(path), *words)}"
+    return f"motet data {verb} {pasted(path, next_to(path), *words)}"
 
 
 def again(archive: MotionArchive, option: str, value: Any, otherwise: str) -> str:

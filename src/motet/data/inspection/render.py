@@ -13,7 +13,7 @@ from rich.text import Text
 
 from motet.core.text import counted, pasted
 from motet.data.inspection.faults import LISTED
-from motet.data.inspection.remedies import NOTHING, beside
+from motet.data.inspection.remedies import NOTHING, next_to
 
 Report = dict[str, Any]
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -40,7 +40,7 @@ def _together(report: Report) -> str:
     )
     few = [name for name in names if not any(f["name"] == name and f["remedy"].startswith(NOTHING) for f in found)]
     path = Path(report["path"])
-    words = pasted(path, beside(path), "--drop-finding", *few)
+    words = pasted(path, next_to(path), "--drop-finding", *few)
     return f"all at once: motet data select {words}" if len(few) > 1 else ""
 
 
