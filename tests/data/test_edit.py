@@ -263,8 +263,8 @@ def test_units_of_sensors_and_the_remedy_of_a_merge(tmp_path: Path) -> None:
 
 def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
     small = write_clips(tmp_path / "s.motet", clips=4)
-    for key in ("name", "recording"):
-        (tmp_path / "t.csv").write_text(f"{key},label,quality\nclip-001,jump,good\n")
+    for key, ending in (("name", ""), ("recording", ".csv")):
+        (tmp_path / "t.csv").write_text(f"{key},label,quality\nclip-001{ending},jump,good\n")
         made = relabelled(small, tmp_path / f"{key}.motet", tmp_path / "t.csv")
         assert [made.class_names[i] for i in made.labels] == ["class 0", "jump", "class 2", "class 3"]
         assert made.clips["quality"].to_list() == [None, "good", None, None]
@@ -322,6 +322,9 @@ def test_people_without_names_that_may_be_others_are_noted(tmp_path: Path, recwa
 def test_labels_along_time_from_a_file_and_back(archive: MotionArchive, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("recording,start,end,label\na,0,1,up\nb,1,2,down\n")
     assert labelled(archive, tmp_path / "t.csv", "posture") == {"posture": 2}
+    (tmp_path / "u.csv").write_text("file,start,end,label\na.csv,0,1,up\n")  # the recording by its file
+    assert labelled(archive, tmp_path / "u.csv", "by-file") == {"by-file": 1}
+    assert archive.tracks["by-file"]["recording"].to_list() == ["a"]
     with pytest.raises(ConfigError, match="has labels of a already; pass --overwrite"):
         labelled(archive, tmp_path / "t.csv", "posture")
     (tmp_path / "late.csv").write_text("recording,start,end,label\na,3,9,up\n")

@@ -28,6 +28,7 @@ from motet.data.numbering import agreed, changed, named
 from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
+from motet.data.track_files import file_names, named_by
 from motet.data.tracks import intervals, paint, rate
 
 
@@ -429,7 +430,8 @@ def relabelled(
     if key is None:
         raise ConfigError(f"{table} has no column 'recording' or 'name'; it has {', '.join(rows.columns)}")
     known = {n: i for i, n in enumerate(source.clips["name"])}
-    given = {str(r[key]): r for r in rows.to_dicts()}
+    files = file_names(known)
+    given = {named_by(str(r[key]), files)[0]: r for r in rows.to_dicts()}
     lost = next((n for n in given if n not in known), None)
     if lost is not None or len(given) < len(rows):
         what = f"names {lost!r}, which no clip of {source.path} is called" if lost else "names a clip twice"

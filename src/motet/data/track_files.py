@@ -402,13 +402,16 @@ def named_by(stem: str, recordings: Mapping[str, str]) -> tuple[str, str | None]
     """Recording and rater that a file is about, from its name without the ending.
 
     Args:
-        stem: of :func:`write`, or a recording's name.
+        stem: of :func:`write`, or a recording's name; with the ending of its file, too (``day.csv``).
         recordings: of :func:`file_names`.
 
     Returns:
         the stem itself where it is no recording's.
     """
     own = {file: name for name, file in recordings.items()} | {name: name for name in recordings}
+    ended = re.fullmatch(r"(.+)\.[A-Za-z]\w{0,4}", stem)
+    if stem not in own and ended and ended[1] in own:
+        stem = ended[1]
     rated = re.fullmatch(r"(.+) \((.+)\)", stem)
     if stem not in own and rated and rated[1] in own:
         return own[rated[1]], rated[2]
