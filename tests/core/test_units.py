@@ -20,7 +20,7 @@ from motet.use.signals import Layout
     ("unit", "spellings"),
     [
         ("m/s^2", ["m/s²", "m/s2", "m/s**2", "m/s/s", "m·s⁻²", "ms-2", "[m/s^2]", "meters/second^2", "m s^(-2)"]),
-        ("deg/s", ["°/s", "DPS", "degrees/s", "°·s⁻¹", "deg s-1", "deg / sec", "degrees per second"]),
+        ("deg/s", ["°/s", "DPS", "degrees/s", "°·s⁻¹", "deg s-1", "deg / sec", "degrees per second", "d/s"]),
         ("rad/s", ["rad·s⁻¹", "rad s^-1", "radians/second", "rad/sec"]),
         ("g, deg/s", ["g,dps", "g; °/s"]),
         ("m", ["metres", "Meter", "M"]),

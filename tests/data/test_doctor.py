@@ -411,6 +411,9 @@ def test_gravity_shows_a_wrong_unit(tmp_path: Path, units: str, scale: float, st
     archive = build(tmp_path, {"a": clip}, skeleton=layouts.get("imu-2"), persons=1, units=units)
     found = [f.remedy for f in diagnose(archive, rule="all") if f.name == "gravity"]
     assert found == ([f"state {meant}, and import again"] if meant else [])
+    without = [f for f in diagnose(archive, rule="all") if f.name == "no gravity"]
+    assert len(without) == (not still)
+    assert all("--start none" in f.remedy and f.severity == "warning" for f in without)
 
 
 def test_one_unit_is_that_of_all_nodes(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def archive(path: Path, units: str, force: float, turn: float, fps: float = 60.0
     [
         (("accelerometer", "gyroscope"), (0, 1)),
         (("acc",), (0, None)),
+        (("gravity", "rotationRate", "userAcceleration"), (2, 1)),
         (("hip_acc", "hip_gyro", "wrist_gyro", "wrist_acc"), (3, 2)),  # the wrist's, and both of one sensor
         (("phone_angular_velocity", "phone_acceleration", "phone_magnetometer"), (1, 0)),
         (("watch_acc", "phone_acc", "phone_gyr", "watch_gyr"), (0, 3)),

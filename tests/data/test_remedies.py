@@ -228,6 +228,13 @@ case("doctor unit")(lambda clean, path: watch(path))
 case("doctor gravity")(lambda clean, path: watch(path, unit="m/s^2, rad/s"))
 
 
+@case("doctor no gravity")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    shaken = np.random.default_rng(0).normal(size=(4, 90, 1, 1, 3)).astype(np.float32)
+    node = layouts.build("linear", ["acc"], [-1], up=None, kind="sensor")
+    return build(path, {f"c{i}": clip for i, clip in enumerate(shaken)}, skeleton=node, persons=1, units="m/s^2")
+
+
 @case("doctor mixed scale")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return rewrite(clean, path / "a", lambda clip, i: clip * 100 if i in (3, 30) else clip)
@@ -337,7 +344,7 @@ def test_the_remedy_removes_the_finding(
         assert name not in findings(source, archive, rule)
     else:
         assert remedy.startswith(NOTHING)
-        assert name in ("empty classes", "label imbalance", "class imbalance", "licence")
+        assert name in ("empty classes", "label imbalance", "class imbalance", "licence", "no gravity")
 
 
 def test_long_recordings_are_cut_where_they_are_bad(tmp_path: Path) -> None:

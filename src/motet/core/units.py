@@ -17,7 +17,7 @@ SPELLINGS = {
     "m/s^2": rf"{_METRE}(?:{_PER}{_SECOND}(?:\s*(?:\^|\*\*)?\s*2|{_PER}{_SECOND})|{_INVERSE}2\)?)",
     "mg": r"\bmg\b|(?i:milli-?g(?:ravity)?)",
     "g": r"\bg\b",
-    "deg/s": rf"(?:(?i:deg(?:ree)?s?)|°)(?:{_PER}{_SECOND}|{_INVERSE}1\)?)|\b(?i:dps)\b",
+    "deg/s": rf"(?:(?i:\bd(?:eg(?:ree)?s?)?)|°)(?:{_PER}{_SECOND}|{_INVERSE}1\)?)|\b(?i:dps)\b",
     "rad/s": rf"(?i:rad(?:ian)?s?)(?:{_PER}{_SECOND}|{_INVERSE}1\)?)",
     "m": r"(?i:met(?:er|re)s?|m)",
     "cm": r"(?i:centimet(?:er|re)s?|cm)",

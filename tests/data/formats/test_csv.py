@@ -260,14 +260,16 @@ def test_units_of_sensors_are_stated_or_unknown(tmp_path: Path) -> None:
     header = ",".join(f"{n}_{a}" for n in ("acc", "gyr") for a in "xyz")
     path = write(tmp_path, "a.csv", f"{header}\n" + "1,2,3,4,5,6\n" * 3)
     with pytest.warns(MotetNote, match="unit of acc, gyr is unknown.* --unit 'g, deg/s'"):
-        archive = load(path)
+        archive = load(path, fps=50.0)
     assert archive.units == "as recorded"
     assert [f.message for f in diagnose(archive, rule="all") if "unit" in f.message]
-    assert load(path, unit="g,°/s").units == "g, deg/s"
+    assert load(path, unit="g,°/s", fps=50.0).units == "g, deg/s"
+    with pytest.warns(MotetNote, match="no column holds stamps, so the rate of the readings is unknown"):
+        assert load(path, unit="g").fps is None
     with pytest.raises(ConfigError, match=r"--unit furlong: 'furlong' is no unit of a sensor; known: m/s\^2, g"):
-        load(path, unit="furlong")
+        load(path, unit="furlong", fps=50.0)
     with pytest.raises(ConfigError, match=r"gives 3 units for 2 nodes \(acc, gyr\); give 1 or 2"):
-        load(path, unit="g, deg/s, uT")
+        load(path, unit="g, deg/s, uT", fps=50.0)
     with pytest.raises(ConfigError, match=r"--unit is furlong; of bodies and hands it is m, "):
         load(path, unit="furlong", kind="body")
 

@@ -110,6 +110,7 @@ def test_which_of_several_columns_are_labels_is_said(tmp_path: Path) -> None:
             load(tmp_path, text, tracks=(column,))
 
 
+@pytest.mark.filterwarnings("ignore:no column holds stamps")
 def test_labels_without_a_rate(tmp_path: Path) -> None:
     text = "acc_x,acc_y,acc_z,label\n" + "1,1,1,up\n" * 9 + "1,1,1,down\n" * 9
     with pytest.warns(MotetNote, match="becomes a label track"):

@@ -52,11 +52,11 @@ def test_an_index_of_times_is_time(tmp_path: Path, cells: list[str]) -> None:
 @pytest.mark.parametrize("cells", [list("0120123"), list("3210456")])
 def test_an_index_that_does_not_rise_is_said_and_left(tmp_path: Path, cells: list[str]) -> None:
     with pytest.warns(MotetNote, match="column without a name does not rise within a clip, so rows are taken in their"):
-        archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells), unit="g")
+        archive = load(tmp_path, rows(",acc_x,acc_y,acc_z", cells), unit="g", fps=50.0)
     np.testing.assert_array_equal(archive.clip(0)[:, 0, 0, 0], np.arange(7) * 3 + 1)
     assert "not read: the column without a name" in archive.source["columns"]
     both = rows(",clip,acc_x,acc_y,acc_z", [f"{c},{'ab'[i > 2]}" for i, c in enumerate("0120123")])
-    assert load(tmp_path, both, unit="g").lengths.tolist() == [3, 4], "it may begin again with a clip"
+    assert load(tmp_path, both, unit="g", fps=50.0).lengths.tolist() == [3, 4], "it may begin again with a clip"
 
 
 @pytest.mark.parametrize("cells", [["left", "right"], ["", "1"]])
@@ -73,6 +73,7 @@ def test_an_index_of_words_is_left(tmp_path: Path, cells: list[str], recwarn: py
         (("wrist_{}", "hip_{}"), "body", ("wrist", "hip")),
         (("acc_{}", "wrist_{}"), "body", ("acc", "wrist")),
         (("{}",), "sensor", ("sensor",)),
+        (("quat_{}", "mag_{}"), "sensor", ("quat", "mag")),
     ],
 )
 @pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
@@ -116,10 +117,27 @@ def test_units_of_readings_are_read_from_the_names_of_columns(tmp_path: Path, un
     assert load(tmp_path, text, unit="mg").units == "mg", "--unit goes before"
 
 
+@pytest.mark.parametrize(
+    ("header", "joints", "unit"),
+    [
+        ("x-axis (g),y-axis (g),z-axis (g)", ("acc",), "g"),
+        ("x (d/s),y (d/s),z (d/s)", ("gyr",), "deg/s"),
+        ("X axis,Y axis,Z axis", ("sensor",), "as recorded"),
+        ("Euler_X,Euler_Y,Euler_Z,Acc_X,Acc_Y,Acc_Z", ("Euler", "Acc"), "as recorded"),
+        ("nose_x (mm),nose_y (mm),nose_z (mm)", ("nose",), "m"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+def test_columns_as_devices_call_them(tmp_path: Path, header: str, joints: tuple[str, ...], unit: str) -> None:
+    archive = load(tmp_path, rows(f"elapsed (s),{header}", ["0.00", "0.02", "0.04"], header.count(",") + 1))
+    assert (archive.skeleton.joints, archive.units, archive.fps) == (joints, unit, 50.0)
+    assert archive.clip(0)[1, 0, 0, 0] == np.float32((header.count(",") + 2) / (1000 if unit == "m" else 1))
+
+
 def test_files_of_other_units_or_sensors_are_told_how_to_come_together(tmp_path: Path) -> None:
     (tmp_path / "all").mkdir()
     for name, header in (("a", "acc_x (g),acc_y (g),acc_z (g)"), ("b", "acc_x (m/s^2),acc_y (m/s^2),acc_z (m/s^2)")):
-        (tmp_path / "all" / f"{name}.csv").write_text(rows(f"time,{header}", ["0", "1"]))
+        (tmp_path / "all" / f"{name}.csv").write_text(rows(f"time,{header}", ["0", "0.5"]))
     said = r"of 'sensor-1' in m/s\^2, the files before it x, y, z of 'sensor-1' in g.*--layout inertial` each and"
     with pytest.raises(DataError, match=said):
         import_dataset("csv", tmp_path / "all", tmp_path / "a.motet", progress=False)

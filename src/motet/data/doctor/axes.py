@@ -13,7 +13,7 @@ from motet.data.doctor.view import Array, Finding, View
 from motet.data.inertial import FORCE, kind_of
 from motet.data.inspection import SIZES, fitting_unit, import_unit, is_human
 from motet.data.inspection.faults import scale_remedy
-from motet.data.inspection.remedies import again, import_command, made
+from motet.data.inspection.remedies import NOTHING, again, import_command, made
 
 OFF_SCALE = 3.0  # factor between clips in three dimensions
 OFF_SCALE_PICTURE = 20.0  # the same in pictures, where people stand near and far
@@ -23,6 +23,7 @@ AGREEMENT = 0.85  # share of votes by knees that settles handedness
 OFF_GRAVITY = 2.0  # factor from gravity in the unit that is stated
 NEAR_GRAVITY = 1.5  # the same, in a unit that is proposed
 STEADY_SECONDS, STEADY = 2.0, 0.7  # mean acceleration against its mean size, from which gravity is in it
+LOOSE = 0.35  # the same, below which it is not (0.1 where the mean is taken away; with it 0.7 to 0.97 of six sets)
 
 
 def scale(view: View) -> Iterator[Finding]:
@@ -74,6 +75,23 @@ def gravity(view: View) -> Iterator[Finding]:
     evidence = f"gravity measures {size:.3g} {unit}; it is {FORCE['g'] / FORCE[unit]:.4g}"
     units = ", ".join(meant if part == unit else part for part in parts)
     yield Finding("gravity", "error", message, evidence, again(view.archive, "unit", units, f"state {units}"))
+
+
+def no_gravity(view: View) -> Iterator[Finding]:
+    """What phones call linear or user acceleration points nowhere for long."""
+    nodes = [i for i, name in enumerate(view.skeleton.joints) if kind_of(name) == "acc"]
+    if not view.sensor or not view.spatial or not nodes:
+        return
+    size, steady = _steady(view, nodes)
+    if size > 0 and steady < LOOSE:
+        message = (
+            "an acceleration without gravity (linear, user acceleration): `wrist` has learnt with it and is worth less"
+        )
+        evidence = (
+            f"over two seconds {steady:.0%} of it points one way; of one with gravity it is {STEADY:.0%} and more"
+        )
+        other = "import the accelerometer itself if you have it, else train without the weights (--start none)"
+        yield Finding("no gravity", "warning", message, evidence, f"{NOTHING} to these recordings: {other}")
 
 
 def _steady(view: View, nodes: list[int]) -> tuple[float, float]:

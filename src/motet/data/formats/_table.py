@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted, pasted
-from motet.core.units import OF_SENSORS, PICTURE, unit_name
+from motet.core.units import METRES, OF_SENSORS, PICTURE, unit_name
 from motet.data import layouts
 from motet.data.formats import _layout, _time
 from motet.data.formats._axes import Up
@@ -23,6 +23,7 @@ from motet.data.formats._labels import LabelColumns
 from motet.data.formats._people import Identities
 from motet.data.formats._sheet import Sheet
 from motet.data.formats._time import TimeUnit
+from motet.data.inertial import FORCE, TURN
 from motet.data.skeletons import Skeleton
 
 AXES = ("x", "y", "z")
@@ -34,7 +35,9 @@ PATTERNS = (
 """How columns are named where ``{joint}_{axis}`` finds none; the one that finds most counts."""
 _UNIT = re.compile(r"(.+?) ?[(\[]([^()\[\]]+)[)\]]")
 """A column and its unit, as in ``acc_x (g)``."""
-_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation|sensor).*")
+_AXIS = re.compile(r"(?i)([xyz])([ _-]?axis)?")
+"""A column with the name of an axis and nothing more."""
+_SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation|euler|quat|attitude|sensor).*")
 _SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 """Nodes of sensors whose columns are called ax, gy, mz."""
 _NUMBER = re.compile(r"[-+\d.,]+([eE][-+]?\d+)?")
@@ -126,8 +129,8 @@ class Coordinates:
     """Coordinate columns of a table: ``columns[joint][axis]`` for the joints of the layout and the axes it has.
 
     Where a row has several ``people``, the joints of one follow those of another. ``given`` is what the table calls
-    joints that have another name in a built-in layout, ``unit`` that of readings where the names of all columns hold
-    one: one for all, or one for each node.
+    joints that have another name in a built-in layout, ``unit`` that in the names of columns where all hold one: one
+    for all, or one for each node.
     """
 
     skeleton: Skeleton
@@ -186,13 +189,13 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     columns: list[tuple[str, ...]] = []
     for person, own in zip(people, of_all, strict=True):
         columns += _columns_of(sheet, own, skeleton, axes, f" of person {person}" * (len(people) > 1))
-    return Coordinates(skeleton, axes, tuple(columns), people, given, _unit_of(skeleton, columns))
+    return Coordinates(skeleton, axes, tuple(columns), people, given, _unit_of(columns))
 
 
-def _unit_of(skeleton: Skeleton, columns: Sequence[tuple[str, ...]]) -> str | None:
-    """The unit in the names of columns: one, or one for each node; None of bodies, and where a column names none."""
+def _unit_of(columns: Sequence[tuple[str, ...]]) -> str | None:
+    """The unit in the names of columns: one, or one for each node; None where a column names none."""
     units = [{_bare(column)[1] for column in node} for node in columns]
-    if skeleton.kind != "sensor" or any(len(unit) > 1 or None in unit for unit in units):
+    if any(len(unit) > 1 or None in unit for unit in units):
         return None
     named = [unit or "" for node in units for unit in node]
     return ", ".join(named if len(set(named)) > 1 else named[:1])
@@ -237,9 +240,13 @@ def _people(named: Sequence[str], pattern: str) -> tuple[str, ...]:
 
 
 def _alone(named: Sequence[str], options: Options) -> dict[str, dict[str, str]]:
-    """Columns that are called x, y and z and nothing more: one sensor, or one point."""
-    axes = {name.lower(): name for name in named if name.lower() in AXES}
-    node = "sensor" if len(axes) == 3 and options.kind in ("auto", "sensor") else "point"
+    """Columns that are called x, y and z (``x-axis``) and nothing more: one sensor, which the unit may name, or one
+    point."""
+    matches = ((_AXIS.fullmatch(_bare(name)[0]), name) for name in named)
+    axes = {match[1].lower(): name for match, name in matches if match}
+    unit = unit_name(options.unit or "") or next((_bare(name)[1] for name in axes.values()), None)
+    sensor = "acc" if unit in FORCE else "gyr" if unit in TURN else "sensor"
+    node = sensor if len(axes) == 3 and options.kind in ("auto", "sensor") else "point"
     return {node: axes} if {"x", "y"} <= set(axes) else {}
 
 
@@ -253,7 +260,7 @@ def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name in named:
         match = re.fullmatch(form, name) or re.fullmatch(form, _bare(name)[0])
-        if match:
+        if match and not _AXIS.fullmatch(_bare(name)[0]):
             found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
     if pattern in ("{joint}{axis}", "{axis}{joint}"):
         known = _known_joints() if _whole(found) else frozenset()
@@ -267,14 +274,14 @@ def _whole(found: Mapping[str, dict[str, str]]) -> int:
 
 
 def _bare(name: str) -> tuple[str, str | None]:
-    """The name of a column without the unit of a sensor behind it, and that unit.
+    """The name of a column without the unit behind it, and that unit.
 
     >>> _bare("Acceleration X (m/s²)"), _bare("acc_x"), _bare("nose[x]")
     (('Acceleration X', 'm/s^2'), ('acc_x', None), ('nose[x]', None))
     """
     match = _UNIT.fullmatch(name)
     unit = unit_name(match[2]) if match else None
-    return (match[1], unit) if match and unit in OF_SENSORS else (name, None)
+    return (match[1], unit) if match and unit in (*METRES, *PICTURE, *OF_SENSORS) else (name, None)
 
 
 def _form(pattern: str) -> str:

@@ -72,6 +72,13 @@ def discover(source: Path, options: Options) -> Plan:
         handed = decide_handedness(clips, skeleton, options.right_handed)
         skeleton = dataclasses.replace(skeleton, up=up, right_handed=handed)
     fps = _time.one_rate(seen.timings, options.fps)
+    if fps is None and skeleton.kind == "sensor":
+        warnings.warn(
+            "no column holds stamps, so the rate of the readings is unknown, and weights take them for 30 a second; "
+            "state it with --fps, or name the column with --time",
+            MotetNote,
+            stacklevel=3,
+        )
     common = {
         "classes": class_names,
         "names": names.class_names,
@@ -229,7 +236,7 @@ class _Seen:
 def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
     """(rows, persons in a row, V, C) coordinates; a joint is there with all of them or not at all."""
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
-    values *= METRES.get(unit_name(options.unit or "m"), 1.0)
+    values *= METRES.get(unit_name(options.unit or coordinates.unit or "m"), 1.0)
     values = values.reshape(len(values), len(coordinates.people), -1, len(coordinates.axes))
     values[np.isnan(values).any(axis=3)] = 0
     return values
