@@ -95,6 +95,7 @@ def test_what_a_person_always_does_is_gone(tmp_path: Path) -> None:
         assert kinds[0] == kinds[1] >= {"cmd", "raw", "random encoder"}
     assert "--centre-by subject" in found["command"]
     assert "centred by subject" in (run.path / "evaluation.md").read_text()
+    assert "100.0" in found["summary"].rpartition(" Centred by subject: the learned features ")[2]
     table = (run.path / "evaluation.md").read_text()
     assert table.count("rows centred by subject are less the means of all clips of either side") == 1
     assert "Note on knn, ridge, linear-cached: rows centred" in table

@@ -66,6 +66,7 @@ def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised
     else:
         lose = "loses" if words.learned == FRESH else "lose"
         said = f"{mine[0].upper()}{mine[1:]} {lose}, use {words.called(winner)}: {said}{words.how(winner)}."
+    said += _centred(rows, protocol, words)
     if supervised:
         return f"{said} The learned features have used labels in their training (--class-views)."
     return said + _few(rows, winner if words.learned not in level or len(level) == 1 else "", test_clips, words)
@@ -151,11 +152,24 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _scores(rows: Sequence[Row], protocol: str) -> dict[str, float]:
+def _centred(rows: Sequence[Row], protocol: str, words: _Words) -> str:
+    """What features less the means of groups give: the learned ones, and the best where others are."""
+    said = ""
+    for subset in dict.fromkeys(str(row.details.get("subset", "")) for row in rows if row.protocol == protocol):
+        if subset.startswith("centred by"):
+            scores = _scores(rows, protocol, subset)
+            shown = dict.fromkeys([words.learned, max(scores, key=lambda kind: scores[kind])])
+            figures = ", ".join(f"{words.called(kind)} {100 * scores[kind]:.1f}" for kind in shown)
+            said += f" C{subset[1:]}: {figures}."
+    return said
+
+
+def _scores(rows: Sequence[Row], protocol: str, subset: str | None = None) -> dict[str, float]:
     """Accuracy of each kind of features, all streams together where there are several; the better of plain and
     standardised ones."""
     found: dict[str, float] = {}
-    own = [row for row in rows if row.protocol == protocol and row.metric == "accuracy" and "subset" not in row.details]
+    own = [row for row in rows if (row.protocol, row.metric) == (protocol, "accuracy")]
+    own = [row for row in own if row.details.get("subset") == subset]
     widest = max((row.stream.count("+") for row in own), default=0)
     for row in own:
         if row.stream.count("+") == widest:
