@@ -10,12 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.rng import CounterRNG
 from motet.data import layouts, loader
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.augment import Augment, augment
-from motet.data.loader import ClipStore, augmented_views, batches, center_crop, random_crop, resize_positions
+from motet.data.loader import (
+    ClipStore,
+    augmented_views,
+    batches,
+    center_crop,
+    cut_off,
+    random_crop,
+    resize_positions,
+    warn_cut_off,
+)
 from motet.data.preprocess import METHODS, preprocess
 from tests.data import feeder_oracle as oracle
 
@@ -365,3 +374,16 @@ def test_epochs_without_a_batch_are_refused() -> None:
         batches(torch.arange(5), 0, seed=0, epoch=0)
     with pytest.raises(IndexError):
         batches(torch.arange(5), 5, seed=0, epoch=0)[1]
+
+
+def test_clips_that_are_read_in_part_are_said(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=KINECT, fps=50.0) as writer:
+        for name, frames in (("short", 300), ("longer", 450), ("long", 500), ("longest", 1000)):
+            writer.add(np.ones((frames, 25, 3)), name=name)
+    archive = MotionArchive.open(tmp_path / "a")
+    assert cut_off(archive).startswith("only the first 6 s of 2 of 4 clips of")
+    assert cut_off(archive).endswith("a-windows --seconds 4`)")
+    assert cut_off(archive, fps=30.0).startswith("only the first 10 s of 1 of 4 clips of")
+    assert cut_off(archive, [0, 1]) == ""
+    with pytest.warns(MotetWarning, match="only the first 6 s of 2 of 4"):
+        warn_cut_off(archive)

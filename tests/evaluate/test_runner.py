@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import motet
 from motet import evaluate
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.rng import CounterRNG
@@ -404,3 +405,22 @@ def test_percent() -> None:
     assert percent(()) == "–"
     assert percent((0.5,)) == "50.0"
     assert percent((0.5, 0.6)) == "55.0 ± 7.1"
+
+
+def test_long_recordings_are_said_to_be_read_in_part(tmp_path: Path) -> None:
+    """By every verb that reads whole clips."""
+    with ArchiveWriter(tmp_path / "a", skeleton=SKELETON, class_names=("a", "b"), fps=30.0) as writer:
+        for i in range(8):
+            frames = np.random.default_rng(i).normal(size=(500 if i == 3 else 10, 4, 3))
+            writer.add(frames, name=f"clip{i}", label=i % 2, subject=1 + i // 4)
+    archive = MotionArchive.open(tmp_path / "a")
+    run, said = write_run(tmp_path / "run", archive), "only the first 10 s of 1 of 8 clips of"
+    with pytest.warns(MotetWarning, match=said):
+        assert any(said in note for note in evaluate.run(run, ("knn",), baselines=False, progress=False)["notes"])
+    with pytest.warns(MotetWarning, match=said):
+        motet.embed(run.path, archive.path, tmp_path / "f.npz")
+    with pytest.warns(MotetWarning, match=said):
+        motet.load(run.path).transform(archive)
+    options: dict[str, Any] = {"hidden": 4, "batch_size": 4, "whiten": 0.0, "streams": ("joint", "motion")}
+    with pytest.warns(MotetWarning, match=said):
+        motet.pretrain("cmd/small-gru", archive, tmp_path / "new", epochs=0, progress=False, **options)

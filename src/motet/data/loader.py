@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.rng import CounterRNG
-from motet.core.text import counted
+from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
 from motet.data.preprocess import check_method, coordinates, oriented, preprocess
@@ -29,6 +30,39 @@ from motet.data.preprocess import check_method, coordinates, oriented, preproces
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
 _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
 _CACHE_VERSION = 2
+MAX_FRAMES = 300
+"""frames of a clip that are read, as in CMD's release"""
+_LONGER = 1.5  # times as long is said to be cut off
+
+
+def warn_cut_off(archive: MotionArchive, fps: float | None = None) -> None:
+    """Say :func:`cut_off` of all clips."""
+    if said := cut_off(archive, fps=fps):
+        warnings.warn(said, MotetWarning, stacklevel=3)
+
+
+def cut_off(
+    archive: MotionArchive, ids: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None, fps: float | None = None
+) -> str:
+    """What a reader must know of clips that are read in part; empty where hardly any of them is lost.
+
+    Args:
+        archive: recordings.
+        ids: archive rows that are read; all by default.
+        fps: frames per second to which they are brought.
+    """
+    lengths = archive.lengths if ids is None else archive.lengths[np.asarray(ids)]
+    scale = fps / archive.fps if fps and archive.fps else 1.0
+    count = int((lengths * scale > _LONGER * MAX_FRAMES).sum())
+    if not count:
+        return ""
+    rate = fps or archive.fps
+    most = f"{MAX_FRAMES / rate:.3g} s" if rate else f"{MAX_FRAMES} frames"
+    windows = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-windows"), "--seconds", "4")
+    return (
+        f"only the first {most} of {count} of {counted(len(lengths), 'clip')} of {archive.path} are read: cut longer "
+        f"recordings into windows (`motet data split {windows}`)"
+    )
 
 
 class ClipStore:
@@ -66,7 +100,7 @@ class ClipStore:
         *,
         preprocess: str = "cmd",
         device: str | torch.device = "cpu",
-        max_frames: int = 300,
+        max_frames: int = MAX_FRAMES,
         dtype: torch.dtype = torch.float32,
         cache: str | Path | None = None,
         memory: int = 2 << 30,

@@ -28,6 +28,7 @@ from motet.core.text import pasted
 from motet.data.adapt import check_adaptable, left_out
 from motet.data.adapted import adapted
 from motet.data.archive import MotionArchive
+from motet.data.loader import cut_off
 from motet.data.splits import Split, default_rule
 from motet.data.splits import split as split_archive
 from motet.engine import hub
@@ -310,7 +311,8 @@ def _of_clips(
     fewer = strictly(archive, clips) if without_copies else None
     supervised = list(filter(None, dict.fromkeys(labels_used(r, archive) for r in runs)))
     seen = filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))
-    clips.notes.extend([*changes, *seen, *supervised])
+    cut = filter(None, [cut_off(archive, np.concatenate([clips.train, clips.test]), models[0].rate)])
+    clips.notes.extend([*changes, *seen, *supervised, *cut])
     say(clips, runs, changes)
     context = Context.build(
         runs,

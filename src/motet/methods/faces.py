@@ -18,7 +18,7 @@ from motet.core.errors import ConfigError
 from motet.core.shards import Shard
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.data.loader import release_pages
+from motet.data.loader import release_pages, warn_cut_off
 from motet.encoders.statistics import with_statistics
 from motet.engine.model import Embedding, Network
 
@@ -37,6 +37,7 @@ def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shar
     Started by ``torchrun``, the processes share the blocks.
     """
     model.check(source)
+    warn_cut_off(source, model.rate)
     rows = np.arange(len(source))[slice(None) if shard is None else shard.part(len(source))]
     if not len(rows):
         raise ConfigError(

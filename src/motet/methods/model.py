@@ -23,7 +23,7 @@ from motet.data import inertial
 from motet.data.adapt import check_adaptable
 from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
-from motet.data.loader import ClipStore, center_crop
+from motet.data.loader import ClipStore, center_crop, warn_cut_off
 from motet.data.preprocess import SIZED
 from motet.data.skeletons import Skeleton
 from motet.data.views import View
@@ -264,6 +264,11 @@ class Model(Face):
         with self.reading(archive) as source:
             return ClipStore(source, ids, preprocess=self.recipe.preprocess, device=self.device)
 
+    @property
+    def rate(self) -> float | None:
+        """Frames per second to which clips are brought; None: as they are."""
+        return inertial.RATE if self.skeleton.name == inertial.LAYOUT else None
+
     def reading(
         self, archive: MotionArchive, ids: Sequence[int] | None = None
     ) -> AbstractContextManager[MotionArchive]:
@@ -365,7 +370,9 @@ class Model(Face):
 
     def transform(self, archive: str | Path | MotionArchive) -> npt.NDArray[np.float32]:
         """(N, F) features of every clip of an archive, all streams side by side."""
-        store = self.store(MotionArchive.open(archive))
+        source = MotionArchive.open(archive)
+        warn_cut_off(source, self.rate)
+        store = self.store(source)
         features = self.encode(store, store.ids)
         return torch.cat(list(features.values()), dim=1).cpu().numpy()
 

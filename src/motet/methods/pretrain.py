@@ -17,6 +17,7 @@ from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
+from motet.data.loader import warn_cut_off
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
 from motet.data.together import Sets, same_skeleton
@@ -220,6 +221,8 @@ def pretrain(
         _warn_left_out(resolved, drawn, "batch_size" in options)
         if parts.warning:
             warnings.warn(parts.warning, MotetWarning, stacklevel=3)
+        for source in sources:
+            warn_cut_off(source, archive.fps)
         views = described_views(resolved, archive, parts)
         if views:
             warnings.warn(views, MotetNote, stacklevel=3)
