@@ -11,7 +11,7 @@ import motet
 from motet import cli
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
-from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.loader import ClipStore
 from motet.engine.options import Encoder
 from motet.engine.run import Run
@@ -145,3 +145,16 @@ def test_parquet_has_a_row_for_each_clip_with_its_features(
     assert np.array_equal(table["features"].to_numpy(), arrays["features"])
     assert table["class"].to_list() == [small_archive.class_names[n] for n in small_archive.labels]
     assert table["subject"].to_list() == small_archive.clips["subject"].to_list()
+
+
+def test_an_encoder_of_sensors_names_those_next_to_skeletons(tmp_path: Path) -> None:
+    kinds = {"watch": Sensor(layouts.get("imu-2"), fps=50.0)}
+    with ArchiveWriter(tmp_path / "both", skeleton=layouts.get("coco-17"), sensors=kinds) as writer:
+        writer.add(np.ones((9, 17, 3)), name="a", sensors={"watch": np.ones((9, 2, 3))})
+    archive = MotionArchive.open(tmp_path / "both")
+    model = Model.fresh(replace(recipes.get("cmd/small"), streams=("joint", "motion")), archive.sensors["watch"])
+    with pytest.raises(ConfigError, match=rf"3 channels\); for its sensor name .*{Path('sensors') / 'watch'}$"):
+        model.check(archive)
+    body = Model.fresh(replace(recipes.get("cmd/small-gru"), streams=("joint", "motion")), archive)
+    with pytest.raises(ConfigError, match=r"3 channels\)$"):
+        body.check(archive.sensors["watch"])

@@ -81,12 +81,17 @@ def note_left_out(archive: MotionArchive, layout: Layout) -> None:
         warnings.warn(said, MotetNote, stacklevel=3)
 
 
+def sensors_of(archive: MotionArchive) -> str:
+    """How the sensors next to an archive's skeletons are named, for the end of a message."""
+    return "".join(f"; for its sensor name {pasted(s.path)}" for s in archive.sensors.values())
+
+
 def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
     """What is said of recordings of another kind than a layout, with the weights that read them."""
     theirs, ours = archive.skeleton, layout.skeleton
     other = "" if theirs.kind == ours.kind else f"; {READERS[theirs.kind]}"
     if ours.kind == "sensor":
-        other = "".join(f"; for its sensor name {pasted(s.path)}" for s in archive.sensors.values()) + other
+        other = sensors_of(archive) + other
     return ConfigError(
         f"{archive.path} holds {theirs.name} with {counted(len(archive.channels), 'coordinate')} "
         f"({', '.join(archive.channels)}), the model reads {ours.name} with {layout.channels}{other}{ANYTHING}"

@@ -20,7 +20,7 @@ from motet.core.shards import Shard
 from motet.core.text import counted, pasted
 from motet.core.units import stated, unit_name
 from motet.data import inertial
-from motet.data.adapt import check_adaptable
+from motet.data.adapt import check_adaptable, sensors_of
 from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop, warn_cut_off
@@ -241,7 +241,7 @@ class Model(Face):
                 f"{archive.path} has clips of {archive.skeleton.name} ({counted(len(theirs[0]), 'joint')}, "
                 f"{counted(theirs[1], 'person')}, {counted(theirs[2], 'channel')}), the model was trained on "
                 f"{self.skeleton.name} ({counted(len(ours[0]), 'joint')}, {counted(ours[1], 'person')}, "
-                f"{counted(ours[2], 'channel')})"
+                f"{counted(ours[2], 'channel')}){sensors_of(archive) * (self.skeleton.kind == 'sensor')}"
             )
         self._check_units(archive, axes=True)
 
