@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from motet.core.errors import DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import amass, h36m, import_dataset
@@ -272,9 +272,21 @@ def test_logs_of_phones(tmp_path: Path, header: str, gyroscope: str) -> None:
         put(tmp_path, f"ann_walk/{name}", "\n".join(rows))
     archive = load(tmp_path, "phone", pattern="(?P<subject>[a-z]+)_(?P<label>[a-z]+)")
     assert (archive.fps, archive.lengths.tolist(), archive.class_names) == (50.0, [21], ["walk"])
+    assert archive.units == ("as recorded" if stamped else "m/s^2")
     steps = np.arange(21)[:, None] + np.arange(3)
     np.testing.assert_allclose(archive.clip(0)[:, 0, 0], steps, atol=1e-4)
     np.testing.assert_allclose(archive.clip(0)[:, 0, 1], 10 * np.arange(21)[:, None] + np.arange(3), atol=1e-3)
+
+
+def test_of_several_accelerations_of_a_log_the_one_with_gravity_is_read(tmp_path: Path) -> None:
+    """Sensor Logger writes all of them; what it calls the accelerometer is without gravity."""
+    for name, first in (("Accelerometer", 1), ("AccelerometerUncalibrated", 2), ("TotalAcceleration", 3)):
+        put(tmp_path, f"a/{name}.csv", "\n".join(["time,x,y,z", *(f"{i / 50:.3f},{first},2,3" for i in range(9))]))
+        archive = load(tmp_path, "phone", unit="g")
+        assert (len(archive), archive.units) == (1, "g")
+        assert archive.clip(0)[0, 0, 0, 0] == (3 if first == 3 else 1)
+    with pytest.raises(ConfigError, match="--unit mm is no unit of sensors; known: m/s"):
+        load(tmp_path, "phone", unit="mm")
 
 
 def test_a_pause_of_a_log_is_absent(tmp_path: Path) -> None:
@@ -304,7 +316,7 @@ def test_wisdm(tmp_path: Path) -> None:
     archive = load(tmp_path, "phone")
     assert archive.clips.select("length", "label", "subject").rows() == [(2, 0, 33), (1, 1, 33), (1, 1, 17)]
     np.testing.assert_array_equal(archive.clip(0)[:, 0, 0], [[1, 2, 3], [4, 5, 6]])
-    assert archive.fps == 20.0
+    assert (archive.fps, archive.units) == (20.0, "m/s^2, rad/s")
 
 
 def test_pamap2(tmp_path: Path) -> None:
@@ -334,6 +346,13 @@ def test_uci_har(tmp_path: Path) -> None:
         (5, 3, "train"),
     ]
     np.testing.assert_allclose(archive.clip(1)[:, 0].reshape(128, 6), signals[:, 1].T, rtol=1e-5)
+    assert archive.units == "g, rad/s"
+    for axis in "xyz":  # with gravity, which goes before
+        put(tmp_path, f"train/Inertial Signals/total_acc_{axis}_train.txt", "\n".join([" ".join(["7"] * 128)] * 3))
+    archive = load(tmp_path, "phone")
+    assert len(archive) == 3
+    assert (archive.clip(1)[:, 0, 0] == 7).all()
+    np.testing.assert_allclose(archive.clip(1)[:, 0, 1], signals[3:, 1].T, rtol=1e-5)
 
 
 def test_annotations_of_a_whole_body(tmp_path: Path) -> None:

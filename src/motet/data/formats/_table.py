@@ -194,7 +194,7 @@ def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
 
 def _unit_of(columns: Sequence[tuple[str, ...]]) -> str | None:
     """The unit in the names of columns: one, or one for each node; None where a column names none."""
-    units = [{_bare(column)[1] for column in node} for node in columns]
+    units = [{without_unit(column)[1] for column in node} for node in columns]
     if any(len(unit) > 1 or None in unit for unit in units):
         return None
     named = [unit or "" for node in units for unit in node]
@@ -242,9 +242,9 @@ def _people(named: Sequence[str], pattern: str) -> tuple[str, ...]:
 def _alone(named: Sequence[str], options: Options) -> dict[str, dict[str, str]]:
     """Columns that are called x, y and z (``x-axis``) and nothing more: one sensor, which the unit may name, or one
     point."""
-    matches = ((_AXIS.fullmatch(_bare(name)[0]), name) for name in named)
+    matches = ((_AXIS.fullmatch(without_unit(name)[0]), name) for name in named)
     axes = {match[1].lower(): name for match, name in matches if match}
-    unit = unit_name(options.unit or "") or next((_bare(name)[1] for name in axes.values()), None)
+    unit = unit_name(options.unit or "") or next((without_unit(name)[1] for name in axes.values()), None)
     sensor = "acc" if unit in FORCE else "gyr" if unit in TURN else "sensor"
     node = sensor if len(axes) == 3 and options.kind in ("auto", "sensor") else "point"
     return {node: axes} if {"x", "y"} <= set(axes) else {}
@@ -259,8 +259,8 @@ def _matched(named: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
     form = _form(pattern)
     found: dict[str, dict[str, str]] = {}
     for name in named:
-        match = re.fullmatch(form, name) or re.fullmatch(form, _bare(name)[0])
-        if match and not _AXIS.fullmatch(_bare(name)[0]):
+        match = re.fullmatch(form, name) or re.fullmatch(form, without_unit(name)[0])
+        if match and not _AXIS.fullmatch(without_unit(name)[0]):
             found.setdefault(match["joint"].strip(), {}).setdefault(match["axis"].lower(), name)
     if pattern in ("{joint}{axis}", "{axis}{joint}"):
         known = _known_joints() if _whole(found) else frozenset()
@@ -273,10 +273,10 @@ def _whole(found: Mapping[str, dict[str, str]]) -> int:
     return sum(len(columns) > 1 for columns in found.values())
 
 
-def _bare(name: str) -> tuple[str, str | None]:
+def without_unit(name: str) -> tuple[str, str | None]:
     """The name of a column without the unit behind it, and that unit.
 
-    >>> _bare("Acceleration X (m/s²)"), _bare("acc_x"), _bare("nose[x]")
+    >>> without_unit("Acceleration X (m/s²)"), without_unit("acc_x"), without_unit("nose[x]")
     (('Acceleration X', 'm/s^2'), ('acc_x', None), ('nose[x]', None))
     """
     match = _UNIT.fullmatch(name)

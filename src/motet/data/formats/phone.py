@@ -1,13 +1,14 @@
 """Inertial recordings: logs of phones (Sensor Logger, phyphox), WISDM, PAMAP2 and UCI-HAR.
 
 * a folder with ``Accelerometer.csv`` and ``Gyroscope.csv`` of Sensor Logger or phyphox is a clip: stamps and x, y, z,
-  each sensor on its own clock;
+  each sensor on its own clock; of several accelerations ``TotalAcceleration.csv``, in which gravity is;
 * ``*_raw.txt`` of WISDM: ``user,activity,time,x,y,z;`` lines of an accelerometer at 20 Hz; a clip is an uninterrupted
   stretch of one user and activity;
 * ``subject*.dat`` of PAMAP2: 54 columns at 100 Hz; a clip is a stretch of one activity, of the hand, chest or ankle;
-* ``body_acc_x_SIDE.txt`` and so on of UCI-HAR (folder ``Inertial Signals``): windows of 128 samples at 50 Hz.
+* ``total_acc_x_SIDE.txt`` and so on of UCI-HAR (folder ``Inertial Signals``): windows of 128 samples at 50 Hz; without
+  these ``body_acc_…``, from which gravity was taken.
 
-Acceleration and angular rate are the two nodes of the layout ``imu-2``, in the units of the files.
+Acceleration and angular rate are the two nodes of the layout ``imu-2``, in the units of the data set or of the columns.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import counted
+from motet.core.text import counted, pasted
+from motet.core.units import AS_RECORDED, OF_SENSORS, unit_name
 from motet.data import layouts
 from motet.data.formats import _time
 from motet.data.formats._files import bare, files_in, find_files, natural_key, next_to, read_table, read_text, stem_of
 from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._sensors import join_nodes
 from motet.data.formats._sheet import Sheet
+from motet.data.formats._table import without_unit
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
 
 Array = npt.NDArray[np.float64]
@@ -45,6 +48,7 @@ PAMAP_ACTIVITIES = {
     24: "rope jumping",
 }
 UCI_ACTIVITIES = ("walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying")
+UNITS = {"wisdm": "m/s^2, rad/s", "pamap2": "m/s^2, rad/s", "uci-har": "g, rad/s"}
 RATES = {"wisdm": 20.0, "pamap2": 100.0, "uci-har": 50.0}
 SAME = 0.25  # relative difference of a rate by stamps from the one of the data set
 _FILES = r"(?i).*\.(csv|txt|dat)"
@@ -57,12 +61,15 @@ class Options:
     Attributes:
         fps: samples per second to which logs with stamps are brought; by default that of the fastest sensor.
         place: sensor of PAMAP2 that is read.
+        unit: of acceleration and angular rate, such as ``g, deg/s``; by default that of the data set, or of the columns
+            of logs.
         pattern: regular expression on the path, with groups ``label``, ``subject`` and so on (logs of phones).
         licence: terms of the recordings.
     """
 
     fps: float | None = None
     place: Literal["hand", "chest", "ankle"] = "hand"
+    unit: str | None = None
     pattern: str | None = None
     licence: str = "unknown"
 
@@ -72,19 +79,42 @@ def _kind(name: str) -> str | None:
     return next((kind for kind, form in forms.items() if form.fullmatch(name)), None)
 
 
+def _first_choice(files: Sequence[Path]) -> list[Path]:
+    """Of each folder the acceleration that has gravity in it, if several are there."""
+    chosen: dict[Path, Path] = {}
+    for path in sorted(files, key=lambda p: (not p.name.lower().startswith("total"), "uncal" in p.name.lower())):
+        chosen.setdefault(path.parent, path)
+    return [path for path in files if chosen[path.parent] == path]
+
+
+def _unit(units: Sequence[Unit]) -> str:
+    """What the columns of the first log and of its gyroscope say."""
+    paths = filter(None, (units[0].path, units[0].detail["gyroscope"]))
+    found = [{without_unit(name)[1] for name in _axes(Sheet(path))} for path in paths]
+    if any(len(unit) > 1 or None in unit for unit in found):
+        return AS_RECORDED
+    return ", ".join(dict.fromkeys(str(unit) for own in found for unit in own))
+
+
+def _axes(sheet: Sheet) -> list[str]:
+    """Columns of x, y and z, as many as there are."""
+    found = (next((n for n in sheet.header if re.search(rf"(?i)(^|[^a-z]){a}($|[^a-z])", n)), None) for a in "xyz")
+    return [name for name in found if name is not None]
+
+
 def _samples(path: Path) -> tuple[Array, Array]:
     """Seconds and (n, 3) readings of one sensor's log."""
     sheet = Sheet(path)
     time = next((n for n in sheet.header if re.match(r"(?i)(seconds_elapsed|time|timestamp|t\b)", n)), None)
     if "seconds_elapsed" in sheet.header:
         time = "seconds_elapsed"
-    axes = [next((n for n in sheet.header if re.search(rf"(?i)(^|[^a-z]){a}($|[^a-z])", n)), None) for a in "xyz"]
-    if time is None or None in axes:
+    axes = _axes(sheet)
+    if time is None or len(axes) < 3:
         raise DataError(
             f"{path}, line 1: columns of a time and of x, y, z are due; it has {', '.join(sheet.header[:8])}"
         )
     times = _time.seconds(sheet.texts(time), time, path)
-    values = sheet.numbers([a for a in axes if a is not None])
+    values = sheet.numbers(axes)
     there = np.isfinite(times) & np.isfinite(values).all(axis=1)
     order = np.argsort(times[there], kind="stable")
     return times[there][order], values[there][order]
@@ -246,16 +276,18 @@ def discover(source: Path, options: Options) -> Plan:
     ]
     kinds = {_kind(bare(p).name) for p in files}
     if kinds == {"uci-har"} or (kinds == {"uci-har", None}):
-        files = [p for p in files if p.name.lower().startswith("body")] or files
+        files = [p for p in files if p.name.lower().startswith("total")] or files
     if len(kinds) != 1:
         found = ", ".join(sorted(filter(None, kinds))) or "none"
         raise DataError(f"{source} must hold recordings of one kind (log, wisdm, pamap2 or uci-har); found: {found}")
     kind = kinds.pop() or ""
+    if any(part not in OF_SENSORS for part in unit_name(options.unit or "g").split(", ")):
+        raise ConfigError(f"--unit {pasted(str(options.unit))} is no unit of sensors; known: {', '.join(OF_SENSORS)}")
     folder = source if source.is_dir() else source.parent
     classes: tuple[str, ...] = ()
     people: dict[str, int | None] | None = None
     if kind == "log":
-        units, classes, fps = _log_units(files, folder, options)
+        units, classes, fps = _log_units(_first_choice(files), folder, options)
     else:
         fps = RATES[kind]
         if kind == "wisdm":
@@ -269,7 +301,7 @@ def discover(source: Path, options: Options) -> Plan:
         units=[Unit(u.name, u.path, {**u.detail, "kind": kind}) for u in units],
         skeleton=layouts.get("imu-2"),
         fps=fps,
-        measure="as recorded",
+        measure=unit_name(options.unit) if options.unit else UNITS.get(kind) or _unit(units),
         class_names=classes,
         licence=options.licence,
         facts={"split": "column:split=train,test" if kind == "uci-har" else "odd-even", "kind": kind},
