@@ -289,7 +289,7 @@ def test_an_example_is_found_again_by_every_kind_of_features(archive: MotionArch
 @pytest.mark.parametrize(
     ("like", "words"),
     [
-        ("zz", "has no clip 'zz'; --like takes"),
+        ("zz", "has no clip 'zz', but r00, r01, r02 …; --like takes"),
         ("r00:5-4", "5 to 4 s is no part of r00"),
         ("r00:0-900", "is no part of r00, which lasts"),
     ],

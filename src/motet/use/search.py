@@ -123,7 +123,10 @@ def _example(archive: MotionArchive, like: str, layout: Layout) -> tuple[int, in
     cut = None if like in names else re.fullmatch(r"(.+):([\d.]+)-([\d.]+)", like)
     name = like if cut is None else cut[1]
     if name not in names:
-        raise ConfigError(f"{archive.path} has no clip {name!r}; --like takes CLIP or CLIP:START-END in seconds")
+        some = ", ".join(names[:3]) + " …" * (len(names) > 3)
+        raise ConfigError(
+            f"{archive.path} has no clip {name!r}, but {some}; --like takes CLIP or CLIP:START-END in seconds"
+        )
     row = names.index(name)
     end = int(archive.lengths[row]) / layout.fps
     start, stop = (0.0, end) if cut is None else (float(cut[2]), float(cut[3]))
