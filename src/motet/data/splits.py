@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
-from motet.core.text import counted, pasted
+from motet.core.text import counted, first_of, pasted
 from motet.data.archive import MotionArchive
+from motet.data.columns import STRUCTURE
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -168,13 +169,17 @@ def _values(archive: MotionArchive) -> str:
 def _column(archive: MotionArchive, rule: str, column: str) -> npt.NDArray[np.int64]:
     values = archive.clips[column]
     if values.null_count():
-        known = [c for c in archive.clips.columns if archive.clips[c].null_count() == 0]
-        first = archive.clips["name"].filter(values.is_null())[0]
-        what = "the clips" if values.null_count() == len(values) else f"clip {first}"
-        raise ConfigError(
-            f"split rule {pasted(rule)} needs the {column} of every clip, but {what} of {archive.path} have none; "
-            f"complete columns are {', '.join(known)}"
-        )
+        known = [c for c in archive.clips.columns if c not in STRUCTURE and archive.clips[c].null_count() == 0]
+        lacking = archive.clips["name"].filter(values.is_null()).to_list()
+        what = f"none of {archive.path} has one"
+        if len(lacking) < len(values):
+            part = pasted(archive.path, "PART", "--where", f"{column} IS NOT NULL")
+            what = (
+                f"not of {first_of(lacking, 'clip')} in {archive.path}; fill it (`motet data label`) or leave them out"
+            )
+            what += f" (`motet data select {part}`)"
+        complete = f"; complete columns are {', '.join(known)}" if known else ""
+        raise ConfigError(f"split rule {pasted(rule)} needs the {column} of every clip, but {what}{complete}")
     return values.to_numpy()
 
 
