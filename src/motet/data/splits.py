@@ -175,9 +175,9 @@ def _column(archive: MotionArchive, rule: str, column: str) -> npt.NDArray[np.in
         if len(lacking) < len(values):
             part = pasted(archive.path, "PART", "--where", f"{column} IS NOT NULL")
             what = (
-                f"not of {first_of(lacking, 'clip')} in {archive.path}; fill it (`motet data label`) or leave them out"
+                f"that of {first_of(lacking, 'clip')} in {archive.path} is not known; fill it (`motet data label`) or "
             )
-            what += f" (`motet data select {part}`)"
+            what += f"leave them out (`motet data select {part}`)"
         complete = f"; complete columns are {', '.join(known)}" if known else ""
         raise ConfigError(f"split rule {pasted(rule)} needs the {column} of every clip, but {what}{complete}")
     return values.to_numpy()
