@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.data.doctor import diagnose
 from motet.data.formats import import_dataset
 from motet.data.timing import nearest, resample
 
@@ -99,6 +100,19 @@ def test_clocks_that_run_apart(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         import_dataset("streams", write(tmp_path / "s.npz", **changes), tmp_path / "a.motet", progress=False)
+
+
+def test_a_unit_of_streams_is_stated_or_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.npz")
+    known = import_dataset("streams", path, tmp_path / "a.motet", progress=False, unit="m/s², rad/s")
+    assert known.units == "m/s^2, rad/s"
+    plain = import_dataset("streams", path, tmp_path / "b.motet", progress=False)
+    assert plain.units == "as recorded"
+    asked = [[f.remedy for f in diagnose(archive) if f.name == "unit"] for archive in (known, plain)]
+    assert asked[0] == []
+    assert asked[1][0].endswith("b.motet --unit 'g, deg/s' --overwrite")
+    with pytest.raises(ConfigError, match=r"--unit 'g, mm': 'mm' is no unit of a sensor"):
+        import_dataset("streams", path, tmp_path / "c.motet", progress=False, unit="g, mm")
 
 
 def test_an_unknown_stream_lists_those_there_are(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised
     if not compared:
         return ""
     protocol, scores = compared[0]
-    words = _Words(learned=_learned(scores), sensors=STATISTICS in scores, run=run)
+    words = _Words(learned=_learned(scores), sensors=any(row.features == STATISTICS for row in rows), run=run)
     numbers = ", ".join(f"{words.called(kind)} {100 * v:.1f}" for kind, v in scores.items() if is_baseline(kind))
     said = f"{words.learned} {100 * scores[words.learned]:.1f} by {CLASSIFIERS[protocol]}; {numbers}"
     level = _level(scores, test_clips)

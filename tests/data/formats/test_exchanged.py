@@ -285,7 +285,7 @@ def test_of_several_accelerations_of_a_log_the_one_with_gravity_is_read(tmp_path
         archive = load(tmp_path, "phone", unit="g")
         assert (len(archive), archive.units) == (1, "g")
         assert archive.clip(0)[0, 0, 0, 0] == (3 if first == 3 else 1)
-    with pytest.raises(ConfigError, match="--unit mm is no unit of sensors; known: m/s"):
+    with pytest.raises(ConfigError, match=r"--unit mm: 'mm' is no unit of a sensor; known: m/s"):
         load(tmp_path, "phone", unit="mm")
 
 

@@ -48,9 +48,10 @@ def scale(view: View) -> Iterator[Finding]:
 
 def unknown(view: View) -> Iterator[Finding]:
     archive = view.archive
-    if archive.source.get("format") == "csv" and stated(archive.units, archive.skeleton.kind) is None:
+    command = import_command(archive, unit="g, deg/s") if view.sensor else None
+    if command is not None and stated(archive.units, archive.skeleton.kind) is None:
         message = "the unit of the sensors is unknown: models of other units cannot be refused, and `wrist` guesses it"
-        remedy = f"find it out; if it is g and deg/s: {import_command(archive, unit='g, deg/s')}"
+        remedy = f"find it out; if it is g and deg/s: {command}"
         yield Finding("unit", "note", message, f"units of the archive: {archive.units}", remedy)
 
 

@@ -9,12 +9,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import MotetNote
-from motet.core.text import counted
+from motet.core.errors import ConfigError, MotetNote
+from motet.core.text import counted, pasted
+from motet.core.units import AS_RECORDED, OF_SENSORS, unit_name
 
 Array = npt.NDArray[np.floating[Any]]
 
 LONGEST_PAUSE = 1.0  # seconds
+
+
+def stated_unit(unit: str | None) -> str:
+    """The unit that an option states, one or several with commas; unknown where it states none.
+
+    Raises:
+        ConfigError: no unit of a sensor.
+    """
+    name = unit_name(unit or AS_RECORDED)
+    if unknown := [part for part in name.split(", ") if part not in OF_SENSORS]:
+        raise ConfigError(
+            f"--unit {pasted(str(unit))}: {unknown[0]!r} is no unit of a sensor; known: {', '.join(OF_SENSORS)}"
+        )
+    return name
 
 
 def join_nodes(

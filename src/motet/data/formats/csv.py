@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted, pasted
-from motet.core.units import AS_RECORDED, METRES, OF_SENSORS, PICTURE, unit_name
+from motet.core.units import AS_RECORDED, METRES, PICTURE, unit_name
 from motet.data.formats import _labels, _time
 from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._people import rejoin
+from motet.data.formats._sensors import stated_unit
 from motet.data.formats._sheet import Sheet
 from motet.data.formats._table import (
     WHOLE,
@@ -121,10 +122,7 @@ def _measure(skeleton: Skeleton, unit: str | None) -> str:
             stacklevel=3,
         )
         return AS_RECORDED
-    parts = unit_name(unit).split(", ")
-    for part in parts:
-        if part not in OF_SENSORS:
-            raise ConfigError(f"--unit {pasted(unit)}: {part!r} is no unit of a sensor; known: {', '.join(OF_SENSORS)}")
+    parts = stated_unit(unit).split(", ")
     wanted = sorted({1, len(kinds), len(skeleton)})
     if len(parts) not in wanted:
         raise ConfigError(

@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import counted, pasted
-from motet.core.units import AS_RECORDED, OF_SENSORS, unit_name
+from motet.core.text import counted
+from motet.core.units import AS_RECORDED
 from motet.data import layouts
 from motet.data.formats import _time
 from motet.data.formats._files import bare, files_in, find_files, natural_key, next_to, read_table, read_text, stem_of
 from motet.data.formats._names import NamePattern, numbered
-from motet.data.formats._sensors import join_nodes
+from motet.data.formats._sensors import join_nodes, stated_unit
 from motet.data.formats._sheet import Sheet
 from motet.data.formats._table import without_unit
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit
@@ -281,8 +281,7 @@ def discover(source: Path, options: Options) -> Plan:
         found = ", ".join(sorted(filter(None, kinds))) or "none"
         raise DataError(f"{source} must hold recordings of one kind (log, wisdm, pamap2 or uci-har); found: {found}")
     kind = kinds.pop() or ""
-    if any(part not in OF_SENSORS for part in unit_name(options.unit or "g").split(", ")):
-        raise ConfigError(f"--unit {pasted(str(options.unit))} is no unit of sensors; known: {', '.join(OF_SENSORS)}")
+    unit = stated_unit(options.unit)
     folder = source if source.is_dir() else source.parent
     classes: tuple[str, ...] = ()
     people: dict[str, int | None] | None = None
@@ -301,7 +300,7 @@ def discover(source: Path, options: Options) -> Plan:
         units=[Unit(u.name, u.path, {**u.detail, "kind": kind}) for u in units],
         skeleton=layouts.get("imu-2"),
         fps=fps,
-        measure=unit_name(options.unit) if options.unit else UNITS.get(kind) or _unit(units),
+        measure=unit if options.unit else UNITS.get(kind) or _unit(units),
         class_names=classes,
         licence=options.licence,
         facts={"split": "column:split=train,test" if kind == "uci-har" else "odd-even", "kind": kind},

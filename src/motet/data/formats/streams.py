@@ -37,6 +37,7 @@ from motet.data.formats import _time
 from motet.data.formats._compact import Arrays, load_arrays
 from motet.data.formats._files import bare, find_files
 from motet.data.formats._names import subject_numbers
+from motet.data.formats._sensors import stated_unit
 from motet.data.formats.base import Format, Plan, RawClip, Unit
 from motet.data.timing import LONGEST_GAP, clock, nearest, resample
 
@@ -57,6 +58,7 @@ class Options:
         longest_gap: seconds without a sample beyond which readings count as absent.
         clock: streams whose clock is fast or slow, and how many seconds it counts in one, e.g. ``watch=1.01``; their
             stamps are brought back, from the first of each recording on.
+        unit: of the readings, such as ``m/s^2, rad/s``; unknown by default.
         licence: terms of the recordings, if the file does not say.
     """
 
@@ -65,6 +67,7 @@ class Options:
     labels_of: str | None = None
     longest_gap: float = LONGEST_GAP
     clock: tuple[str, ...] = ()
+    unit: str | None = None
     licence: str = "unknown"
 
 
@@ -180,7 +183,7 @@ def discover(source: Path, options: Options) -> Plan:
         units=[Unit(names[i], path, {"recording": i, "columns": who[i]}) for i in range(count)],
         skeleton=layouts.build("streams-" + "-".join(chosen), joints, [-1] * len(joints), kind="sensor", up=None),
         fps=options.fps,
-        measure="as recorded",
+        measure=stated_unit(options.unit),
         class_names=_classes(path, arrays),
         licence=str(licence) if licence is not None and licence.ndim == 0 else options.licence,
         light=True,
