@@ -143,6 +143,8 @@ def test_advice_on_sensors_and_untrained_encoders() -> None:
     worn = [*rows(cmd=0.8, raw=0.5, random=0.9), Row("ridge", STATISTICS, "joint+motion", (0.7,), ensemble="concat")]
     said = advice(worn, 400, run="my run")
     assert "raw readings 50.0" in said
+    elsewhere = [*worn[:-1], replace(worn[-1], protocol="semi")]  # a linear layer has no row of statistics
+    assert "raw readings 50.0" in advice(elsewhere, 400)
     assert said.startswith("The learned features lose, use the untrained encoder: cmd 80.0 by ridge regression; ")
     assert said.endswith("; `motet embed 'my run' ARCHIVE --untrained` gives them in seconds.")
 
