@@ -153,8 +153,32 @@ def test_an_encoder_of_sensors_names_those_next_to_skeletons(tmp_path: Path) -> 
         writer.add(np.ones((9, 17, 3)), name="a", sensors={"watch": np.ones((9, 2, 3))})
     archive = MotionArchive.open(tmp_path / "both")
     model = Model.fresh(replace(recipes.get("cmd/small"), streams=("joint", "motion")), archive.sensors["watch"])
-    with pytest.raises(ConfigError, match=rf"3 channels\); for its sensor name .*{Path('sensors') / 'watch'}$"):
+    with pytest.raises(
+        ConfigError, match=rf"gyroscope; 1 person, 3 channels\); for its sensor name .*{Path('sensors') / 'watch'}$"
+    ):
         model.check(archive)
     body = Model.fresh(replace(recipes.get("cmd/small-gru"), streams=("joint", "motion")), archive)
     with pytest.raises(ConfigError, match=r"3 channels\)$"):
         body.check(archive.sensors["watch"])
+
+
+def test_encoders_of_sensors_say_which_nodes_they_read_and_how_others_come_to_them(tmp_path: Path) -> None:
+    """Layouts of tables have one name and as many nodes; units can be converted."""
+    archives = []
+    for name, nodes, units in (
+        ("a", "acc gyr", "g, deg/s"),
+        ("b", "Acceleration Gyroscope", "g, deg/s"),
+        ("c", "acc gyr", "g, rad/s"),
+    ):
+        skeleton = layouts.build("sensor-2", nodes.split(), [-1, -1], up=None, kind="sensor")
+        with ArchiveWriter(tmp_path / name, skeleton=skeleton, fps=50.0, units=units) as writer:
+            writer.add(np.ones((9, 2, 3)), name="a")
+        archives.append(MotionArchive.open(tmp_path / name))
+    model = Model.fresh(replace(recipes.get("cmd/small"), streams=("joint", "motion")), archives[0])
+    said = r"clips of sensor-2 \(Acceleration, Gyroscope; .*on sensor-2 \(acc, gyr; .* DESTINATION --layout inertial`"
+    with pytest.raises(ConfigError, match=said):
+        model.check(archives[1])
+    with pytest.raises(
+        ConfigError, match=r"meaningless; convert them with `motet data convert .*c-converted --units 'g, d"
+    ):
+        model.check(archives[2])

@@ -98,6 +98,23 @@ def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
     )
 
 
+def differ(archive: MotionArchive, layout: Layout) -> str:
+    """What is said of clips of another layout than those of a training, with the remedy where there is one."""
+    ours, theirs = layout.skeleton, archive.skeleton
+    own = _held(ours, layout.persons, layout.channels)
+    other = _held(theirs, archive.persons, len(archive.channels))
+    said = f"{archive.path} has clips of {other}, the model was trained on {own}"
+    if inertial.is_read(ours) and inertial.is_read(theirs):
+        form = f"`motet data convert ARCHIVE DESTINATION --layout {inertial.LAYOUT}`"
+        return f"{said}; train on recordings brought to one form ({form}) and bring these to it, or start from wrist"
+    return said + sensors_of(archive) * (ours.kind == "sensor")
+
+
+def _held(skeleton: Skeleton, persons: int, channels: int) -> str:
+    nodes = ", ".join(skeleton.joints) if skeleton.kind == "sensor" else counted(len(skeleton), "joint")
+    return f"{skeleton.name} ({nodes}; {counted(persons, 'person')}, {counted(channels, 'channel')})"
+
+
 def into(
     target: Skeleton, source: Skeleton, units: str, fps: float | None, longest: float = math.inf
 ) -> Callable[[Float], Float]:

@@ -113,7 +113,7 @@ def nodes_of(skeleton: Skeleton) -> tuple[int | None, int | None]:
         ConfigError: the layout has neither.
     """
     kinds = [[i for i, name in enumerate(skeleton.joints) if re.search(kind, name)] for kind in _NODES]
-    if skeleton.kind != "sensor" or not any(kinds):
+    if not is_read(skeleton):
         raise ConfigError(
             f"{skeleton.name} has no node that is called an accelerometer or a gyroscope; it has "
             f"{', '.join(skeleton.joints)}"
@@ -125,6 +125,11 @@ def nodes_of(skeleton: Skeleton) -> tuple[int | None, int | None]:
     there = [own if len(own) == 1 else [i for i in own if place[i] == worn] for own in kinds]
     first, second = (own[0] if own else None for own in there)
     return first, second
+
+
+def is_read(skeleton: Skeleton) -> bool:
+    """Whether recordings of a layout come to the form :data:`LAYOUT`: an accelerometer or a gyroscope is in it."""
+    return skeleton.kind == "sensor" and any(re.search(kind, name) for kind in _NODES for name in skeleton.joints)
 
 
 def units_of(archive: MotionArchive) -> str:

@@ -20,7 +20,7 @@ from motet.core.shards import Shard
 from motet.core.text import counted, pasted
 from motet.core.units import stated, unit_name
 from motet.data import inertial
-from motet.data.adapt import check_adaptable, sensors_of
+from motet.data.adapt import check_adaptable, differ, unit_remedy
 from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop, warn_cut_off
@@ -237,12 +237,7 @@ class Model(Face):
         ours = (self.skeleton.joints, self.persons, self.channels)
         theirs = (archive.skeleton.joints, archive.persons, len(archive.channels))
         if ours != theirs:
-            raise ConfigError(
-                f"{archive.path} has clips of {archive.skeleton.name} ({counted(len(theirs[0]), 'joint')}, "
-                f"{counted(theirs[1], 'person')}, {counted(theirs[2], 'channel')}), the model was trained on "
-                f"{self.skeleton.name} ({counted(len(ours[0]), 'joint')}, {counted(ours[1], 'person')}, "
-                f"{counted(ours[2], 'channel')}){sensors_of(archive) * (self.skeleton.kind == 'sensor')}"
-            )
+            raise ConfigError(differ(archive, self))
         self._check_units(archive, axes=True)
 
     def _check_units(self, archive: MotionArchive, *, axes: bool) -> None:
@@ -253,9 +248,13 @@ class Model(Face):
             facts.append(("handedness", self.skeleton.handedness, archive.skeleton.handedness))
         for what, mine, other in facts:
             if None not in (mine, other) and mine != other:
+                remedy = "import the recordings again in the axes of the training"
+                if what == "unit":
+                    place = archive.path.with_name(f"{archive.path.name}-converted")
+                    remedy = unit_remedy(archive.skeleton, str(other), str(mine), archive.path, place)
                 raise ConfigError(
-                    f"the {what} of {archive.path} is {other}, that of the training clips {mine}: features would "
-                    "be meaningless; import the recordings again in the unit and axes of the training"
+                    f"the {what} of {archive.path} is {other}, that of the training clips {mine}: features would be "
+                    f"meaningless; {remedy}"
                 )
 
     def store(self, archive: MotionArchive, ids: npt.NDArray[np.int64] | Tensor | None = None) -> ClipStore:

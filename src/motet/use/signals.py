@@ -7,7 +7,6 @@ and short holes are filled.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -119,13 +118,10 @@ class Layout:
 
     def _remedy(self, archive: MotionArchive) -> str:
         """How recordings of another layout may be read: converted, or by a model of what both have."""
-        if self.skeleton.kind == "sensor":
-            with contextlib.suppress(ConfigError):
-                for skeleton in (self.skeleton, archive.skeleton):
-                    inertial.nodes_of(skeleton)
-                again = ", and predict from these converted likewise" * (archive.skeleton.name != inertial.LAYOUT)
-                mine = self.skeleton.name == inertial.LAYOUT
-                return _converted(inertial.LAYOUT, mine=mine) + again * (not mine)
+        if inertial.is_read(self.skeleton) and inertial.is_read(archive.skeleton):
+            again = ", and predict from these converted likewise" * (archive.skeleton.name != inertial.LAYOUT)
+            mine = self.skeleton.name == inertial.LAYOUT
+            return _converted(inertial.LAYOUT, mine=mine) + again * (not mine)
         if (self.channels, self.persons) == (len(archive.channels), archive.persons):
             for name, source, target in (
                 (self.skeleton.name, archive.skeleton, self.skeleton),
