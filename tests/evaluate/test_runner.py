@@ -424,3 +424,15 @@ def test_long_recordings_are_said_to_be_read_in_part(tmp_path: Path) -> None:
     options: dict[str, Any] = {"hidden": 4, "batch_size": 4, "whiten": 0.0, "streams": ("joint", "motion")}
     with pytest.warns(MotetWarning, match=said):
         motet.pretrain("cmd/small-gru", archive, tmp_path / "new", epochs=0, progress=False, **options)
+
+
+def test_sides_without_a_class_in_common_are_refused(tmp_path: Path) -> None:
+    """Each person does one thing."""
+    with ArchiveWriter(tmp_path / "a", skeleton=SKELETON, class_names=("walk", "sit")) as writer:
+        for i in range(8):
+            writer.add(np.random.default_rng(i).normal(size=(10, 4, 3)), name=f"clip{i}", label=i % 2, subject=i % 2)
+    run = write_run(tmp_path / "run", MotionArchive.open(tmp_path / "a"))
+    with pytest.raises(
+        ConfigError, match=r"odd-even of .*a tests only classes without a training clip \(walk\), .* random:0\.3@0"
+    ):
+        evaluate.run(run, ("knn",), progress=False)

@@ -48,7 +48,8 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     """Labelled clips of both sides of a split; clips without a label are left out and noted.
 
     Raises:
-        ConfigError: clips on both sides, no labels, or a side that is empty without its unlabelled clips.
+        ConfigError: clips on both sides, no labels, a side that is empty without its unlabelled clips, or sides without
+            a class in common.
     """
     rule = parts.name
     train, test = (np.asarray(side, dtype=np.int64) for side in (parts.train, parts.test))
@@ -78,6 +79,11 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
     if len(unseen):
         count = int(np.isin(labels[test], unseen).sum())
         names = ", ".join(archive.class_names[i] for i in unseen)
+        if count == len(test):
+            raise ConfigError(
+                f"split {rule} of {archive.path} tests only classes without a training clip ({names}), so all answers are wrong; "
+                f"choose another one, such as --split random:0.3@0, by which people both train and test"
+            )
         notes.append(
             f"{counted(count, 'test clip')} of {counted(len(unseen), 'class')} without a training clip can only be "
             f"wrong: {names}"
