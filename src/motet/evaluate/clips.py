@@ -81,8 +81,8 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         names = ", ".join(archive.class_names[i] for i in unseen)
         if count == len(test):
             raise ConfigError(
-                f"split {rule} of {archive.path} tests only classes without a training clip ({names}), so all answers are wrong; "
-                f"choose another one, such as --split random:0.3@0, by which people both train and test"
+                f"split {rule} of {archive.path} tests only classes without a training clip ({names}), so all answers "
+                "are wrong; choose another one, such as --split random:0.3@0, by which people both train and test"
             )
         notes.append(
             f"{counted(count, 'test clip')} of {counted(len(unseen), 'class')} without a training clip can only be "
