@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,3 +183,12 @@ def test_encoders_of_sensors_say_which_nodes_they_read_and_how_others_come_to_th
         ConfigError, match=r"meaningless; convert them with `motet data convert .*c-converted --units 'g, d"
     ):
         model.check(archives[2])
+
+
+def test_embedding_says_that_it_runs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr("motet.use.embed.working", lambda what, show: said.append(show) or nullcontext())
+    archive = run.config["data"]["path"]
+    motet.embed(run.path, archive, tmp_path / "a.npz")
+    assert cli.main(["embed", str(run.path), archive, "--out", str(tmp_path / "b.npz"), "--quiet"]) == 0
+    assert said == [True, False]

@@ -526,3 +526,15 @@ def test_a_forged_model_is_one_line(model: Predictor, tmp_path: Path) -> None:
             save_file(arrays | {name: np.ascontiguousarray(odd)}, folder / "model.safetensors")
             with contextlib.suppress(MotetError):
                 load_predictor(folder)
+
+
+def test_a_prediction_shows_how_far_it_is(
+    model: Predictor, archive: MotionArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[int, bool]] = []
+    monkeypatch.setattr(
+        "motet.use.predictor.tracked", lambda rows, what, show: said.append((len(rows), show)) or iter(rows)
+    )
+    predict(model, archive, tmp_path / "a.csv")
+    predict(model, archive, tmp_path / "b.csv", progress=False)
+    assert said == [(len(archive), True), (len(archive), False)]

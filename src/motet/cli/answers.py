@@ -113,7 +113,8 @@ def predict(args: Sequence[str]) -> int:
         raise ConfigError(f"{not_due[0]} is of recordings from standard input; leave out the archive")
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
-    bouts = make(given.model, given.archive, **given.others("model", "archive", "lag", "every", "state"))
+    options = given.others("model", "archive", "lag", "every", "state")
+    bouts = make(given.model, given.archive, progress=not given.quiet, **options)
     time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
     return given.done(
         f"{given.out or given.archive}: {counted(len(bouts), 'bout')} of "

@@ -43,7 +43,7 @@ def embed(args: Sequence[str]) -> int:
 
     names = ("device", "shard", "overwrite", "untrained", "centre_by")
     options: dict[str, Any] = {name: getattr(given, name) for name in names}
-    shape = make(given.run, given.archive, given.out, **options)
+    shape = make(given.run, given.archive, given.out, progress=not given.quiet, **options)
     what = "clip" if (given.archive / "archive.json").exists() else "row"
     return given.done(
         f"{given.out}: {counted(shape[0], what)} × {counted(shape[1], 'feature')}",

@@ -21,6 +21,7 @@ from motet.core.devices import usable
 from motet.core.distributed import agreed, joined, rank, reason, world_size
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import refuse_existing, written
+from motet.core.progress import working
 from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.data.splits import split
@@ -44,6 +45,7 @@ def embed(
     block_bytes: int = 0,
     untrained: bool = False,
     centre_by: str | None = None,
+    progress: bool = True,
 ) -> tuple[int, int]:
     """Encode an archive with a trained run.
 
@@ -70,6 +72,7 @@ def embed(
         untrained: of the same encoders without their training, whitened by training clips if the trained ones are, as
             the row "random encoder" of an evaluation has them (of its first seed).
         centre_by: column of an archive's clips, such as ``"subject"``: features less the mean of that person's clips.
+        progress: say on stderr that it runs, where it takes long.
 
     Returns:
         (N, F): how many rows and columns ``features`` has; they themselves are in ``out``.
@@ -94,7 +97,8 @@ def embed(
     facts = {} if centre_by is None else {"centre_by": np.array(centre_by)}
     with joined(), _scratch(out, found.shape) as table:
         features = np.lib.format.open_memmap(table, mode="r+") if found.shape[0] else np.zeros(found.shape, np.float32)
-        found.fill(features)
+        with working("embed: encoding", show=progress and rank() == 0):
+            found.fill(features)
         if isinstance(features, np.memmap):
             features.flush()
         _wait()

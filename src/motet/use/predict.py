@@ -36,6 +36,7 @@ def predict(
     track: str | None = None,
     reject: float = 0.0,
     overwrite: bool = False,
+    progress: bool = True,
 ) -> pl.DataFrame:
     """What happens when in every recording of an archive.
 
@@ -47,6 +48,7 @@ def predict(
         reject: share of known moments that may be given away so that activities which were never learnt are noticed as
             ``none of these``; what is noticed stands on the model's card. 0 takes only what is far from everything.
         overwrite: replace a file or track that is there.
+        progress: show on stderr how far it is, where it takes long.
 
     Returns:
         The bouts; one row a clip where the model was learnt from clips.
@@ -65,7 +67,7 @@ def predict(
     source = MotionArchive.open(archive)
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
-    bouts = known.predict(source)
+    bouts = known.predict(source, progress=progress)
     if out is not None:
         write_table(bouts, out)
     if track is not None:

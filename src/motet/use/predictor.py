@@ -20,6 +20,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
 from motet.core.places import CLASSIFIER, mistaken
+from motet.core.progress import tracked
 from motet.core.text import in_line
 from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
@@ -338,11 +339,12 @@ class Predictor:
         turn = self.layout.turner(archive)
         return lambda row: turn(recorded(archive, row))
 
-    def bouts(self, archive: MotionArchive) -> Iterator[dict[str, Any]]:
+    def bouts(self, archive: MotionArchive, *, progress: bool = False) -> Iterator[dict[str, Any]]:
         """Rows of :data:`BOUTS` of every recording as long as a window, one by one."""
         read = self.reader(archive)
         names = [*self.classes, NONE]
-        for index in long_enough(archive, range(len(archive)), SHORTEST):
+        rows = long_enough(archive, range(len(archive)), SHORTEST)
+        for index in tracked(rows, "predict: recordings", show=progress):
             name, frames = archive.clips["name"][index], read(index)
             end = len(frames) / self.layout.fps
             if self.clips:
@@ -355,7 +357,7 @@ class Predictor:
                 p = float(sure[a:b, k].mean())
                 yield dict(zip(BOUTS, (name, a * step, min(b * step, end), names[k], p), strict=True))
 
-    def predict(self, archive: MotionArchive) -> pl.DataFrame:
+    def predict(self, archive: MotionArchive, *, progress: bool = False) -> pl.DataFrame:
         """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
 
         Raises:
@@ -366,7 +368,7 @@ class Predictor:
             MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
         """
         kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
-        return pl.DataFrame(list(self.bouts(archive)), schema=kinds)
+        return pl.DataFrame(list(self.bouts(archive, progress=progress)), schema=kinds)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Everything that is a number array, by name."""
