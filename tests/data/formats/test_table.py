@@ -10,6 +10,7 @@ import pytest
 
 from motet.cli import main
 from motet.core.errors import DataError, MotetNote
+from motet.core.text import pasted
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
@@ -103,6 +104,16 @@ def test_a_word_that_ends_like_an_axis_is_no_joint(tmp_path: Path, other: str) -
     assert archive.skeleton.joints == ("acc",), "words do not outvote another form"
     with pytest.raises(DataError, match="no column looks like"):
         load(tmp_path, rows(f"time,{other}", ["0", "1"], words))
+
+
+@pytest.mark.parametrize("column", ["user", "userID", "Participant_ID", "subject id"])
+def test_a_column_of_people_is_pointed_at(tmp_path: Path, column: str) -> None:
+    text = f"time,acc_x,acc_y,acc_z,{column}\n0.00,1,2,3,7\n0.02,4,5,6,7\n"
+    said = load(tmp_path, text, unit="g").source["columns"]
+    assert said.endswith(f"not read: {column}; to read who it is: --subject {pasted(column)}")
+    assert "who it is" not in load(tmp_path, text, unit="g", subject=column).source["columns"]
+    both = text.replace(column, f"{column},subject").replace(",7\n", ",7,7\n")
+    assert "who it is" not in load(tmp_path, both, unit="g").source["columns"]
 
 
 @pytest.mark.parametrize("units", [("m/s²", "deg/s"), ("g", "g")])

@@ -43,6 +43,8 @@ _SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 _NUMBER = re.compile(r"[-+\d.,]+([eE][-+]?\d+)?")
 _INDEX = re.compile(r"(?i)|index|unnamed: ?0")
 """First columns of row numbers, as pandas writes them."""
+_WHO = re.compile(r"(?i)(subject|user|participant|patient|volunteer|person)s?([ _]?(id|name|no|nr|number|code))?")
+"""How columns of people are called as a rule, of which an option has to name one."""
 _SHOWN = 6  # joints that are listed
 WHOLE = ("subject", "camera", "setup", "repetition")
 
@@ -417,6 +419,9 @@ def described(
     parts += [f"not read: {_listed(left)}"] if left else []
     if labels.whole in left:
         parts += [f"to read a label of each clip: --label {pasted(labels.whole)}"]
+    who = next((name for name in left if _WHO.fullmatch(name)), None)
+    if who is not None and "subject" not in declared:
+        parts += [f"to read who it is: --subject {pasted(who)}"]
     if labels.others:
         parts += [f"to read labels along time: --tracks {pasted(*labels.others)}"]
     return "; ".join(parts)
