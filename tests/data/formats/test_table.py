@@ -106,6 +106,20 @@ def test_a_word_that_ends_like_an_axis_is_no_joint(tmp_path: Path, other: str) -
         load(tmp_path, rows(f"time,{other}", ["0", "1"], words))
 
 
+@pytest.mark.parametrize(
+    "above", ["# device: X\n# 2024-01-02\n", "sep=,\n", "--- Data File of a device at 50 Hz ---\nStart 10:00,x\n\n"]
+)
+def test_what_devices_write_above_a_table_is_not_read(tmp_path: Path, above: str) -> None:
+    plain = rows("time,acc_x,acc_y,acc_z", ["0.00", "0.02", "0.04"])
+    with pytest.warns(MotetNote, match=f"the table begins at line {above.count(chr(10)) + 1}; what is above is not"):
+        archive = load(tmp_path, above + plain, unit="g")
+    assert (archive.fps, archive.clip(0)[:, 0, 0, 0].tolist()) == (50.0, [1, 4, 7])
+    with pytest.raises(DataError, match="line 3: 3 cells, the header has 4"):  # a damaged table stays one
+        load(tmp_path, "time,acc_x,acc_y,acc_z\n0,1,2,3\n1,2,3\n", unit="g")
+    with pytest.raises(DataError, match="line 2: 3 cells, the header has 2"):  # and numbers are no header
+        load(tmp_path, "acc_x,acc_y\n1,2,3\n4,5,6\n", unit="g")
+
+
 @pytest.mark.parametrize("column", ["user", "userID", "Participant_ID", "subject id"])
 def test_a_column_of_people_is_pointed_at(tmp_path: Path, column: str) -> None:
     text = f"time,acc_x,acc_y,acc_z,{column}\n0.00,1,2,3,7\n0.02,4,5,6,7\n"

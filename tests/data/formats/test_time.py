@@ -109,10 +109,20 @@ def test_dates_and_clocks() -> None:
         ["2024-01-01 10:00:00,25", "2024-01-01 10:00:01,25"],
         ["2024-01-01T10:00:00+02:00", "2024-01-01T08:00:01Z"],
         ["23:59:58.5", "23:59:59.5"],
+        ["2024/03/01 10:00:00.000", "2024/03/01 10:00:01.000"],
+        ["2024.12.31 23:59:59.5", "2025.01.01 00:00:00.5"],
     ):
         np.testing.assert_allclose(np.diff(_time.seconds(texts, "t", "a")), 1)
     with pytest.raises(DataError, match="column t, row 2: 'noon' is no time, number or date"):
         _time.seconds(["10:00:00", "noon"], "t", "a")
+    for text, remedy in (
+        ("0,02", "; for decimal commas pass --decimal ,$"),
+        ("01/02/2024 10:00:00", "; pass --time '' and --fps to leave the column out$"),  # who knows which is the month
+    ):
+        with pytest.raises(DataError, match=remedy):
+            _time.seconds([text], "t", "a", "auto")
+    with pytest.raises(DataError, match=r"date \(ISO 8601\)$"):  # a reader without these options
+        _time.seconds(["0,02"], "t", "a")
 
 
 def test_resampling_keeps_what_is_absent_absent() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv as _csv
+import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO, StringIO
@@ -12,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted, from_cell
 from motet.data.formats._files import read_text
 
 SEPARATORS = ",;\t|"
 ABSENT = ("", "nan", "-nan", "na", "n/a", "#n/a", "null", "none", "nil", "-nan(ind)", "1.#qnan", "-1.#ind", "--")
 """What programs write where a number is missing, in lower case."""
+_NUMBER = re.compile(r"[-+.,\d]*\d")
+"""What a cell begins with that is no name of a column."""
 MOST_COLUMNS = 20_000  # of a table, ten for each joint that a layout may have
 
 
@@ -44,6 +48,12 @@ class Sheet:
         if "\0" in text:
             raise DataError(f"{path} is not a text table: it holds a zero byte")
         lines = text.split("\n")
+        above = _above(lines, separator, decimal)
+        if above:
+            warnings.warn(
+                f"{path}: the table begins at line {above + 1}; what is above is not read", MotetNote, stacklevel=3
+            )
+            lines[:above] = [""] * above
         if separator == "auto":
             first = next((line for line in lines if line.strip()), "")
             separator = next((c for c in SEPARATORS if c in first and c != decimal), "," if decimal == "." else ";")
@@ -129,6 +139,21 @@ class Sheet:
                 raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {value:g} is no whole number")
             found.append(int(value) if value == value else None)
         return found
+
+
+def _above(lines: Sequence[str], separator: str, decimal: str) -> int:
+    """How many lines lie above the header: facts about a device, with fewer cells than the table below them has."""
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    last = lines[filled[-1]] if filled else ""
+    known = [c for c in SEPARATORS if c != decimal] if separator == "auto" else [separator]
+    mark = max(known, key=last.count)
+    count = last.count(mark)
+    if not count or lines[filled[0]].count(mark) >= count:
+        return 0
+    header = next(i for i in filled if lines[i].count(mark) == count)
+    cells = [cell.strip(' "') for cell in lines[header].split(mark)]
+    table = all(lines[i].count(mark) == count for i in filled if i > header)
+    return header if table and header < filled[-1] and not any(not c or _NUMBER.match(c) for c in cells) else 0
 
 
 def _cells(path: Path, row: str, separator: str, line: int) -> list[str]:

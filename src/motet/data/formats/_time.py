@@ -92,7 +92,10 @@ def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit
         found = _number(texts[i]) if numeric else _moment(texts[i])
         if found is None or not np.isfinite(found):
             kind = "number" if numeric else "time, number or date (ISO 8601)"
-            raise DataError(f"{where}, column {column}, row {i + 1}: {texts[i]!r:.40} is no {kind}")
+            remedy = "" if unit is None else "; pass --time '' and --fps to leave the column out"
+            if unit is not None and re.fullmatch(r"\d+,\d+", texts[i].strip()):
+                remedy = "; for decimal commas pass --decimal ,"
+            raise DataError(f"{where}, column {column}, row {i + 1}: {texts[i]!r:.40} is no {kind}{remedy}")
         values[i] = found
     return in_seconds(values, f"column {column}", where, unit) if numeric else values
 
@@ -119,7 +122,7 @@ def _number(text: str) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    text = text.strip()
+    text = re.sub(r"^(\d{4})[/.](\d\d)[/.](\d\d)(?=\D)", r"\1-\2-\3", text.strip())
     clock = _CLOCK.fullmatch(text)
     if clock:
         return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3].replace(",", "."))
