@@ -11,8 +11,9 @@ from motet.core.errors import ConfigError
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert
-from motet.data.inertial import RATE, UNITS, Inertial, nodes_of, units_of
+from motet.data.inertial import RATE, UNITS, Inertial, nodes_of, units_of, views_of_kinds
 from motet.data.skeletons import Skeleton
+from motet.data.views import View
 
 
 def sensor(*nodes: str) -> Skeleton:
@@ -42,6 +43,23 @@ def archive(path: Path, units: str, force: float, turn: float, fps: float = 60.0
 )
 def test_nodes_by_their_names(nodes: tuple[str, ...], found: tuple[int | None, int | None]) -> None:
     assert nodes_of(sensor(*nodes)) == found
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        (("accelerometer", "gyroscope"), ("joint[accelerometer]", "joint[gyroscope]")),
+        (("acc",), ()),
+        (("hip_acc", "hip_gyro", "mag", "wrist_acc"), ("joint[hip_acc+wrist_acc]", "joint[hip_gyro]")),
+        (("acc+1", "gyro"), ()),  # no view can name it
+    ],
+)
+def test_views_of_one_kind(tmp_path: Path, nodes: tuple[str, ...], found: tuple[str, ...]) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=sensor(*nodes), fps=50.0, class_names=["one"]) as writer:
+        writer.add(np.ones((5, 1, len(nodes), 3), np.float32), name="clip", label=0)
+    archive = MotionArchive.open(tmp_path / "a")
+    assert views_of_kinds(archive) == found
+    assert [View.parse(view, archive.skeleton).name for view in found] == list(found)
 
 
 def test_a_layout_without_an_accelerometer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from motet.encoders.statistics import PER_SERIES, statistics
 from motet.methods.faces import StreamEncoders
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain, resolve
+from motet.methods.start import Start
 from motet.use.embed import embed
 from motet.use.stream import Stream
 
 SMALL = {"width": 4, "epochs": 1, "batch_size": 8, "frames": 12, "start": "none", "progress": False}
+TWO = {"streams": ("joint", "motion")}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_they_are_whitened_with_what_is_learned_and_take_no_part_in_the_training
 ) -> None:
     models = []
     for name, options in (("with", {}), ("without", {"statistics": False})):
-        run = pretrain("moco/small", worn, tmp_path / name, split="odd-even", **SMALL, **options)
+        run = pretrain("moco/small", worn, tmp_path / name, split="odd-even", **SMALL, **TWO, **options)
         models.append(run.model())
     model, plain = models
     assert isinstance(model, Model)
@@ -66,7 +69,7 @@ def test_models_without_a_whitening_have_none(worn: MotionArchive, tmp_path: Pat
     """Random convolutions, and a run that has not finished."""
     embed("rocket", worn.path, tmp_path / "rocket.npz")
     assert len(np.load(tmp_path / "rocket.npz")["features"]) == 24
-    run = pretrain("moco/small", worn, tmp_path / "run", split="odd-even", checkpoint_every=1, **SMALL)
+    run = pretrain("moco/small", worn, tmp_path / "run", split="odd-even", checkpoint_every=1, **SMALL, **TWO)
     (run.path / "model.safetensors").unlink()
     with pytest.warns(MotetWarning, match="has not finished"):
         embed(run.path, worn.path, tmp_path / "unfinished.npz")
@@ -85,3 +88,31 @@ def test_where_they_are_the_default(worn: MotionArchive, small_archive: MotionAr
     run = pretrain("moco/small", worn, tmp_path / "run", split="odd-even", causal=True, statistics=True, **SMALL)
     with pytest.raises(ConfigError, match="statistics of whole clips; train with --statistics false"):
         Stream(run.model())  # type: ignore[arg-type]
+
+
+def test_accelerations_and_turns_are_streams_of_their_own(
+    worn: MotionArchive, small_archive: MotionArchive, tmp_path: Path
+) -> None:
+    def streams(
+        name: str, archive: MotionArchive = worn, begin: Start | None = None, **options: Any
+    ) -> tuple[str, ...]:
+        return resolve(name, archive, {"split": "odd-even", **options}, start=begin)[0].streams
+
+    four = ("joint", "motion", "joint[accelerometer]", "joint[gyroscope]")
+    assert streams("cmd/small") == streams("moco/small") == four
+    assert streams("cmd/small-gru") == ("joint", "motion")
+    assert streams("halp/small") == ("joint",)
+    assert streams("cmd/small", streams=("motion", "joint")) == ("motion", "joint")
+    assert streams("cmd/small", small_archive) == ("joint", "motion", "bone")
+    alone = tmp_path / "alone"
+    with ArchiveWriter(alone, skeleton=worn.skeleton, fps=50.0, class_names=list(worn.class_names)) as writer:
+        for i in range(8):
+            clip = worn.clip(i).copy()
+            clip[:, :, 1] = 0
+            writer.add(clip, name=f"clip-{i}", label=i % 2, subject=1 + i // 4)
+    assert streams("cmd/small", MotionArchive.open(alone)) == ("joint", "motion")  # nothing turned
+    run = pretrain("moco/small", worn, tmp_path / "run", split="odd-even", **SMALL, **TWO)
+    begin = Start.open(run.path)
+    assert streams("cmd/small", begin=begin) == ("joint", "motion")  # what the start has
+    with pytest.raises(ConfigError, match=r"has no stream 'acceleration'; choose --streams from joint motion"):
+        streams("cmd/small", begin=begin, streams=("joint", "acceleration"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import motet
 from motet.core.errors import ConfigError
@@ -110,6 +111,19 @@ def test_tuning_lowers_the_error_and_leaves_the_start_alone(archive: MotionArchi
         return float(-np.log(probabilities[np.arange(320), np.concatenate(labels)]).mean())
 
     assert loss(head(np.concatenate([made(f, layout) for f in frames]))) < loss(frozen(np.concatenate(features)))
+
+
+def test_moments_of_a_sensor_are_seen_by_accelerations_and_by_turns(tmp_path: Path) -> None:
+    """Two of the four streams of ``wrist``, each as it is there."""
+    archive, whole = worn(tmp_path / "worn"), motet.load("wrist")
+    assert isinstance(whole, Model)
+    dense = encoded("wrist", archive)
+    assert dense.model.streams == ("joint[acceleration]", "joint[angular_rate]")
+    clips = torch.randn(3, 64, 1, 2, 3)
+    for mine, theirs in zip(dense.model.features(clips), whole.features(clips)[2:], strict=True):
+        torch.testing.assert_close(mine, theirs)
+    again = Encoded.of(dense.describe(), dense.arrays())
+    torch.testing.assert_close(torch.cat(again.model.features(clips), 1), torch.cat(dense.model.features(clips), 1))
 
 
 def test_names_of_own_features() -> None:

@@ -155,7 +155,7 @@ def tripled(x: Floats) -> Floats:
 def test_wrist_reads_any_unit_and_rate(watch: MotionArchive, tmp_path: Path) -> None:
     model = motet.load("wrist")
     features = model.transform(watch)
-    assert features.shape == (len(watch), sum(model.sizes.values())) == (len(watch), 960)
+    assert features.shape == (len(watch), sum(model.sizes.values())) == (len(watch), 1760)
     in_g = worn(watch, tmp_path / "g", lambda x: x * np.array([1 / 9.80665, 180 / np.pi])[:, None])
     np.testing.assert_allclose(model.transform(in_g), features, atol=2e-3 * np.abs(features).max())
     often = worn(watch, tmp_path / "often", tripled, fps=90.0)

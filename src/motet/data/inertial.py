@@ -156,6 +156,20 @@ def kind_of(node: str) -> str:
     return next((kind for kind, form in kinds if re.search(form, node)), node)
 
 
+def views_of_kinds(archive: MotionArchive) -> tuple[str, ...]:
+    """Views of the accelerometers alone and of the gyroscopes alone; none where either recorded nothing."""
+    skeleton = archive.skeleton
+    rows = np.unique(np.linspace(0, len(archive) - 1, _CLIPS).astype(np.int64))
+    recorded = np.any([archive.clip(int(i)).any(axis=(0, 1, 3)) for i in rows], axis=0)
+    views = []
+    for kind in ("acc", "gyr"):
+        nodes = [name for i, name in enumerate(skeleton.joints) if recorded[i] and kind_of(name) == kind]
+        if not nodes or any(set(name) & set("[]+") for name in nodes):
+            return ()
+        views.append(f"joint[{'+'.join(nodes)}]")
+    return tuple(views)
+
+
 def factors(skeleton: Skeleton, units: str, wanted: str) -> npt.NDArray[np.float64] | None:
     """(V,) factors of the nodes from units such as ``g, deg/s`` to others; None where the two are not of one kind.
 

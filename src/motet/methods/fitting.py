@@ -12,6 +12,7 @@ import numpy as np
 
 from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
+from motet.data.inertial import views_of_kinds
 from motet.data.preprocess import check_method
 from motet.data.splits import Split
 from motet.methods.recipe import Recipe
@@ -54,9 +55,10 @@ def sensor_form(recipe: Recipe) -> dict[str, Any]:
 def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recipe:
     """A small recipe in the form that the layout allows.
 
-    What has no bones has no streams of bones. Sensors have no heading and no position to centre, and their statistics
-    say much; bodies without a heading (2D, hands, no vertical) are centred by their first frame. Where the split
-    crosses cameras, bodies are turned to one heading, and headings are drawn from a wider range.
+    What has no bones has no streams of bones. Sensors have no heading and no position to centre, their statistics
+    say much, and accelerations and turns are streams of their own next to both together. Bodies without a heading (2D,
+    hands, no vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
+    heading, and headings are drawn from a wider range.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     left_out = () if skeleton.bones else tuple(s for s in recipe.streams if s.startswith("bone"))
@@ -69,8 +71,11 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
                 MotetNote,
                 stacklevel=2,
             )
-    if skeleton.kind == "sensor" and recipe.preprocess != "none":  # a recipe of bodies
-        recipe = recipe.with_options(sensor_form(recipe))
+    if skeleton.kind == "sensor":
+        if recipe.preprocess != "none":  # a recipe of bodies
+            recipe = recipe.with_options(sensor_form(recipe))
+        if is_small(recipe) and recipe.encoder.encoder == "tcn" and recipe.streams == ("joint", "motion"):
+            recipe = replace(recipe, streams=(*recipe.streams, *views_of_kinds(archive)))
     elif recipe.preprocess in ("yaw", "first-frame"):
         if not _has_heading(archive):
             recipe = replace(recipe, preprocess="first-frame")

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -278,6 +279,15 @@ class Model(Face):
         if start is None or length is None:
             start, length = center_crop(store.lengths_of(ids))
         return store.windows(ids, start, length, self.clip_frames)
+
+    def only(self, streams: Sequence[str]) -> Self:
+        """This model with some of its streams."""
+        made, places = copy(self), [self.streams.index(s) for s in streams]
+        made.recipe, made.streams = replace(self.recipe, streams=tuple(streams)), tuple(streams)
+        made.views = [self.views[i] for i in places]
+        made.encoders = nn.ModuleList(self.encoders[i] for i in places)
+        made.whitening = {s: part for s, part in self.whitening.items() if s in streams}
+        return made
 
     def folded(self) -> Self:
         """This model for many clips: the same features up to rounding, faster where an encoder can be."""

@@ -12,6 +12,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.text import pasted
 from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
+from motet.data.views import split_stream
 from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
 from motet.engine.options import Encoder
@@ -143,6 +144,9 @@ class Start:
             ConfigError: an option, an encoder or a stream that the start does not have.
         """
         own = self.model.recipe
+        shared = tuple(s for s in recipe.streams if split_stream(s)[0] or s in self.model.streams)
+        if "streams" not in options and shared:
+            recipe = recipe.with_options({"streams": shared})
         lacking = [s for s in recipe.for_sensor("").streams if s not in self.model.streams]
         if lacking:
             raise ConfigError(

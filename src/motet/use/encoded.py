@@ -38,6 +38,8 @@ from motet.use.windows import WINDOWED, Dense
 Float = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
 TUNED = "tuned"
+ALONG = {"wrist": ("joint[acceleration]", "joint[angular_rate]")}
+"""streams of shipped weights that describe the moments of recordings: of ``wrist`` two, in two thirds of the time"""
 _BATCH = 480  # windows
 _TUNING_STEPS, _TUNING_BATCH, _TUNING_LR = 120, 64, 3e-4
 
@@ -164,6 +166,7 @@ def _encoded(weights: str, archive: MotionArchive, name: str | None = None) -> E
         known = ", ".join(shipped())
         raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or one of {known}")
     model.check(archive)
+    model = model.only(ALONG.get(weights, model.streams))
     return Encoded(name or weights, model, readings(archive, model.skeleton))
 
 
