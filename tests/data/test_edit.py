@@ -288,7 +288,21 @@ def test_people_of_a_table_have_names_or_numbers(tmp_path: Path) -> None:
         relabelled(small, tmp_path / "b.motet", table)
 
 
-def people(path: Path, prefix: str, subjects: list[tuple[int, str | None]], source: str | None = None) -> MotionArchive:
+def test_numbers_of_a_table_outlast_a_merge(tmp_path: Path) -> None:
+    """They are names where they contradict those of before, as people of one name are one in a merge."""
+    named = people(tmp_path / "a", "a", [(1, "anna"), (1, "anna"), (2, "ben")])
+    people(tmp_path / "b", "b", [(1, "carl")])
+    (tmp_path / "t.csv").write_text("name,subject\na1,7\na2,5\n")
+    relabelled(named, tmp_path / "c", tmp_path / "t.csv")
+    made = MotionArchive.open(tmp_path / "c").clips.select("subject", "subject_name").rows()
+    assert made == [(1, "anna"), (7, "7"), (5, "ben")]
+    merged = merge([tmp_path / "c", tmp_path / "b"], tmp_path / "m")
+    assert merged.clips["subject"].n_unique() == 4, "the two of one name stay apart, and the two of one number"
+
+
+def people(
+    path: Path, prefix: str, subjects: list[tuple[int | None, str | None]], source: str | None = None
+) -> MotionArchive:
     facts = {} if source is None else {"source": {"path": source}}
     with ArchiveWriter(path, skeleton=stick(), fps=10.0, **facts) as writer:  # type: ignore[arg-type]
         for i, (number, name) in enumerate(subjects):
@@ -300,9 +314,10 @@ def people(path: Path, prefix: str, subjects: list[tuple[int, str | None]], sour
 def test_people_of_several_archives_are_told_apart_by_their_names(tmp_path: Path) -> None:
     """Each import numbers its own people from 1 on."""
     people(tmp_path / "a", "a", [(1, "anna"), (2, "cleo")])
-    people(tmp_path / "b", "b", [(1, "ben"), (2, "cleo")])
+    people(tmp_path / "b", "b", [(1, "ben"), (2, "cleo"), (None, "?")])
     made = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "m")
-    assert made.clips.select("subject", "subject_name").rows() == [(1, "anna"), (3, "cleo"), (2, "ben"), (3, "cleo")]
+    numbers = made.clips.select("subject", "subject_name").rows()
+    assert numbers == [(1, "anna"), (3, "cleo"), (2, "ben"), (3, "cleo"), (None, "?")]
     people(tmp_path / "c", "c", [(3, "dora")])
     kept = merge([tmp_path / "a", tmp_path / "c"], tmp_path / "n")
     assert kept.clips["subject"].to_list() == [1, 2, 3], "numbers that do not clash stay"

@@ -124,7 +124,13 @@ def test_a_conversion_keeps_long_holes(tmp_path: Path) -> None:
     frames[[10, 11]] = frames[40:80] = frames[118:] = 0
     with ArchiveWriter(tmp_path / "a", skeleton=sensor("acc", "gyr"), fps=60.0, units="m/s^2, rad/s") as writer:
         writer.add(frames, name="a")
-    made = convert(tmp_path / "a", tmp_path / "b", layout="inertial").clip(0)
-    there = made[:, 0].all(axis=(1, 2))
+        alone = np.ones((120, 2, 3))
+        alone[40:80, 0] = 0
+        writer.add(alone, name="of the accelerometer")
+    made = convert(tmp_path / "a", tmp_path / "b", layout="inertial")
+    there = made.clip(0)[:, 0].all(axis=(1, 2))
     assert np.flatnonzero(~there).tolist() == [*range(20, 40), 59]
-    assert (made[there] == 1).all()
+    assert (made.clip(0)[there] == 1).all()
+    force, turn = made.clip(1)[:, 0].any(axis=2).T
+    assert np.flatnonzero(~force).tolist() == [*range(20, 40)]
+    assert turn.all()

@@ -69,11 +69,12 @@ class Inertial:
             if node is not None:
                 made[:, 3 * place : 3 * place + 3] = frames[:, 0, node] * scale
         there, rows = (made != 0).any(axis=1), np.arange(len(made))
-        lost = _lost(there, self.longest * self.fps)
+        lost = np.zeros(made.shape, dtype=np.bool_)
         # an acceleration is never zero, as gravity is in it; a turn is, so it is lost where the whole sample is
         for columns, known in ((range(3), made[:, :3].any(axis=1)), (range(3, 6), there)):
             for column in columns if known.any() and not known.all() else ():
                 made[:, column] = np.interp(rows, rows[known], made[known, column])
+                lost[:, column] = _lost(known, self.longest * self.fps)
         if len(made) and self.fps != RATE:
             width = round(self.fps / RATE)
             made = _smoothed(made, width) if width > 1 else made

@@ -61,7 +61,8 @@ def _note(sources: Sequence[MotionArchive]) -> None:
 
 
 def named(rows: Mapping[str, dict[str, Any]], source: MotionArchive, table: str) -> None:
-    """Numbers in place of names of people, cameras …, which go into columns of their own (``subject_name``).
+    """Numbers in place of names of people, cameras …, which go into columns of their own (``subject_name``); of names
+    that clips had, the new numbers take the place of those that they contradict.
 
     Args:
         rows: what a table says of clips, by their names; changed in place.
@@ -75,6 +76,7 @@ def named(rows: Mapping[str, dict[str, Any]], source: MotionArchive, table: str)
         texts = {name: str(row[column]).strip() for name, row in rows.items() if row.get(column) is not None}
         numbers = numbered(texts.values())
         if numbers is None:
+            _rename(rows, source, column)
             continue
         clips = zip(source.clips["name"], source.clips[column], strict=True)
         other = next((name for name, number in clips if number is not None and name not in texts), None)
@@ -84,10 +86,21 @@ def named(rows: Mapping[str, dict[str, Any]], source: MotionArchive, table: str)
             rows[name] |= {column: numbers[text], f"{column}_name": text}
 
 
+def _rename(rows: Mapping[str, dict[str, Any]], source: MotionArchive, column: str) -> None:
+    """Call clips with another number than before by it, where their old name has two numbers now or the number two
+    names: by these a merge would undo what a table says."""
+    also = f"{column}_name"
+    if also not in source.clips.columns:
+        return
+    clips = source.clips.select("name", column, also).rows()
+    pairs = {(rows.get(clip, {}).get(column, number), name) for clip, number, name in clips if name is not None}
+    for clip, number, name in clips:
+        row = rows.get(clip, {})
+        new = row.get(column, number)
+        if new != number and also not in row and sum(new == n or name == m for n, m in pairs) > 1:
+            row[also] = None if new is None else str(new)
+
+
 def changed(row: Mapping[str, Any], numbers: Mapping[str, Mapping[str, int | None]]) -> dict[str, int | None]:
     """What of a clip's columns changes under numbers of :func:`agreed`."""
-    return {
-        column: names[row[f"{column}_name"]]
-        for column, names in numbers.items()
-        if row.get(f"{column}_name") is not None
-    }
+    return {column: names[row[f"{column}_name"]] for column, names in numbers.items() if row.get(column) is not None}

@@ -120,6 +120,11 @@ def test_what_devices_write_above_a_table_is_not_read(tmp_path: Path, above: str
         load(tmp_path, "acc_x,acc_y\n1,2,3\n4,5,6\n", unit="g")
 
 
+def test_commas_in_cells_are_no_table_below_another(tmp_path: Path) -> None:
+    text = "label;acc_x;acc_y;acc_z\n" + "walk, fast, up, on;1;2;3\n" * 3
+    assert load(tmp_path, text, unit="g", fps=50.0, label="label").class_names == ["walk, fast, up, on"]
+
+
 @pytest.mark.parametrize("column", ["user", "userID", "Participant_ID", "subject id"])
 def test_a_column_of_people_is_pointed_at(tmp_path: Path, column: str) -> None:
     text = f"time,acc_x,acc_y,acc_z,{column}\n0.00,1,2,3,7\n0.02,4,5,6,7\n"

@@ -144,11 +144,14 @@ class Sheet:
 def _above(lines: Sequence[str], separator: str, decimal: str) -> int:
     """How many lines lie above the header: facts about a device, with fewer cells than the table below them has."""
     filled = [i for i, line in enumerate(lines) if line.strip()]
-    last = lines[filled[-1]] if filled else ""
+    first, last = (lines[filled[0]], lines[filled[-1]]) if filled else ("", "")
     known = [c for c in SEPARATORS if c != decimal] if separator == "auto" else [separator]
+    own = next((c for c in known if c in first), "")
+    if own and all(lines[i].count(own) == first.count(own) for i in filled):
+        return 0  # a table as it is, whatever else is in its cells
     mark = max(known, key=last.count)
     count = last.count(mark)
-    if not count or lines[filled[0]].count(mark) >= count:
+    if not count or first.count(mark) >= count:
         return 0
     header = next(i for i in filled if lines[i].count(mark) == count)
     cells = [cell.strip(' "') for cell in lines[header].split(mark)]
