@@ -154,6 +154,8 @@ def test_what_cannot_be_centred_is_refused(tmp_path: Path) -> None:
         groups_of(archive, "camera")
     with pytest.raises(ConfigError, match=r"every clip of .* has a value of 'name' of its own, and less the mean"):
         evaluate.run(run, ("knn",), centre_by="name", progress=False)
+    with pytest.raises(ConfigError, match="less the mean of itself nothing"):
+        groups_of(archive, "subject", [0])
     with pytest.raises(ConfigError, match="a shard does not hold all clips"):
         motet.embed(run.path, archive.path, tmp_path / "x.npz", centre_by="subject", shard="1/2")
     assert not (tmp_path / "x.npz").exists()

@@ -252,6 +252,20 @@ def test_other_weights_have_other_features(tmp_path: Path, archive: MotionArchiv
     assert len(keys) == 8  # the untrained encoder is the same for both runs
 
 
+def test_features_of_clips_in_another_form_are_encoded_again(
+    run: Run, archive: MotionArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    for revision in (1, 2):
+        monkeypatch.setattr("motet.evaluate.features.REVISION", revision)
+        model = run.model()
+        keys.append(Encoded(model, model.store(archive), archive_hash="a").key())
+        model.by_name = True  # brings clips to its own layout
+        keys.append(Encoded(model, model.store(archive), archive_hash="a").key())
+    assert len(set(keys)) == 3
+    assert keys[0] == keys[2]
+
+
 def test_several_runs_give_one_value_each(tmp_path: Path, archive: MotionArchive) -> None:
     runs = [write_run(tmp_path / "all" / str(seed), archive, seed) for seed in range(3)]
     result = evaluate.run(tmp_path / "all", ("knn", "linear-cached"), seeds=2, linear_cached=SHORT)
@@ -427,12 +441,13 @@ def test_long_recordings_are_said_to_be_read_in_part(tmp_path: Path) -> None:
 
 
 def test_sides_without_a_class_in_common_are_refused(tmp_path: Path) -> None:
-    """Each person does one thing."""
-    with ArchiveWriter(tmp_path / "a", skeleton=SKELETON, class_names=("walk", "sit")) as writer:
+    """Each person does things that the other does not."""
+    with ArchiveWriter(tmp_path / "a", skeleton=SKELETON, class_names=("walk", "sit", "run", "lie")) as writer:
         for i in range(8):
-            writer.add(np.random.default_rng(i).normal(size=(10, 4, 3)), name=f"clip{i}", label=i % 2, subject=i % 2)
+            writer.add(np.random.default_rng(i).normal(size=(10, 4, 3)), name=f"clip{i}", label=i % 4, subject=i % 2)
     run = write_run(tmp_path / "run", MotionArchive.open(tmp_path / "a"))
     with pytest.raises(
-        ConfigError, match=r"odd-even of .*a tests only classes without a training clip \(walk\), .* random:0\.3@0"
+        ConfigError, match=r"odd-even of .*a tests only classes without a training clip \(walk, run\), .* random:0\.3@0"
     ):
         evaluate.run(run, ("knn",), progress=False)
+    assert not evaluate.run(run, ("cluster",), progress=False)["missing"], "clusters are of the test clips alone"

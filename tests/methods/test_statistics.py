@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from motet.core.errors import ConfigError, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.encoders.statistics import PER_SERIES, statistics
+from motet.methods import recipes
 from motet.methods.faces import StreamEncoders
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain, resolve
@@ -116,3 +118,6 @@ def test_accelerations_and_turns_are_streams_of_their_own(
     assert streams("cmd/small", begin=begin) == ("joint", "motion")  # what the start has
     with pytest.raises(ConfigError, match=r"has no stream 'acceleration'; choose --streams from joint motion"):
         streams("cmd/small", begin=begin, streams=("joint", "acceleration"))
+    own = replace(recipes.get("cmd/small"), streams=("joint", "acceleration"))
+    with pytest.raises(ConfigError, match=r"has no stream 'acceleration'"):  # an own recipe names its streams
+        resolve(own, worn, {"split": "odd-even"}, start=begin)

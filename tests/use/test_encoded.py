@@ -126,6 +126,17 @@ def test_moments_of_a_sensor_are_seen_by_accelerations_and_by_turns(tmp_path: Pa
     torch.testing.assert_close(torch.cat(again.model.features(clips), 1), torch.cat(dense.model.features(clips), 1))
 
 
+def test_a_run_that_is_called_like_weights_has_streams_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = worn(tmp_path / "worn", people=2, each=1)
+    small = replace(recipes.get("moco/small-gru"), encoder=Encoder(hidden=6, layers=1), frames=8, streams=("joint",))
+    own = create_run(tmp_path / "wrist", replace(small, preprocess="none"), archive, {"split": "all"})
+    Model.fresh(own.recipe, archive).save(own.path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert encoded("wrist", archive).model.streams == ("joint",)
+
+
 def test_names_of_own_features() -> None:
     assert [_name(path) for path in ("runs/mine", "mine/weights", "body/weights")] == ["mine", "mine", "body-weights"]
 

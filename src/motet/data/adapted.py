@@ -17,7 +17,7 @@ from motet.data.adapt import Layout, factor, into, note_left_out, readings, same
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
 
-_REVISION = 2
+REVISION = 2
 """raised when the same recordings are brought to another form than before"""
 
 
@@ -72,7 +72,7 @@ def adapted(
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
     note_left_out(archive, model)
     rates = readings(archive, skeleton), archive.fps
-    facts = repr((_REVISION, archive.hash, skeleton.to_dict(), persons, scale, rates, _labels_digest(archive)))
+    facts = repr((REVISION, archive.hash, skeleton.to_dict(), persons, scale, rates, _labels_digest(archive)))
     path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
     if not path.exists() and rank() == 0:
         _write_adapted(archive, path, skeleton, persons, units, scale)

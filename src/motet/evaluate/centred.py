@@ -44,7 +44,7 @@ def groups_of(archive: MotionArchive, column: str, ids: npt.ArrayLike | None = N
             "they would be centred; fill it (`motet data label`) or leave them out (`motet data select`)"
         )
     groups: Integers = values.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    if len(np.unique(groups[rows])) == len(rows) > 1:
+    if len(np.unique(groups[rows])) == len(rows):
         raise ConfigError(
             f"every clip of {archive.path} has a value of {column!r} of its own, and less the mean of itself nothing "
             "is left of it; name a column that several clips share, such as subject"

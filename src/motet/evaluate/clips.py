@@ -44,8 +44,13 @@ class LabelledClips:
     notes: list[str] = field(default_factory=list)
 
 
-def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
+def labelled_clips(archive: MotionArchive, parts: Split, *, answered: bool = True) -> LabelledClips:
     """Labelled clips of both sides of a split; clips without a label are left out and noted.
+
+    Args:
+        archive: the recordings.
+        parts: who trains and who tests.
+        answered: whether test clips are given classes of training clips; clusters are of test clips alone.
 
     Raises:
         ConfigError: clips on both sides, no labels, a side that is empty without its unlabelled clips, or sides without
@@ -76,7 +81,7 @@ def labelled_clips(archive: MotionArchive, parts: Split) -> LabelledClips:
         if len(side) == 0:
             raise ConfigError(f"split {rule} of {archive.path} leaves no labelled {name} clips; choose another --split")
     unseen = np.setdiff1d(labels[test], labels[train])
-    if len(unseen):
+    if len(unseen) and answered:
         count = int(np.isin(labels[test], unseen).sum())
         names = ", ".join(archive.class_names[i] for i in unseen)
         if count == len(test):

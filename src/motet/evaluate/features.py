@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +14,7 @@ from torch import Tensor
 from motet.core.distributed import agreed, gather_parts, rank, world_size
 from motet.core.errors import RunError
 from motet.core.files import written
+from motet.data.adapted import REVISION
 from motet.data.loader import ClipStore, center_crop
 from motet.engine.run import Run
 from motet.engine.tensors import read_tensors, save_tensors
@@ -70,12 +71,12 @@ class Encoded:
         return sha.hexdigest()
 
     def key(self) -> str:
-        """Digest of archive, clips, crop, preprocessing and weights."""
+        """Digest of archive, clips, their form, crop, preprocessing and weights."""
         if self._key is not None:
             return self._key
         sha = hashlib.sha256()
         recipe = self.model.recipe
-        facts = (
+        facts: tuple[Any, ...] = (
             self.archive_hash,
             recipe.preprocess,
             self.model.clip_frames,
@@ -83,6 +84,7 @@ class Encoded:
             "centre .95",
             recipe.encoder,
         )
+        facts += (REVISION,) if self.model.adapts else ()
         sha.update(repr(facts).encode())
         sha.update(self.store.ids.numpy().tobytes())
         sha.update(self.weights_digest().encode())

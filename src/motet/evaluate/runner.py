@@ -307,7 +307,7 @@ def _of_clips(
     _same_shape(runs, models)
     readable, changes = _readable(runs[0], models[0], archive, chosen)
     parts = split if isinstance(split, Split) else split_archive(archive, _rule(split, runs[0], archive, chosen))
-    clips = labelled_clips(archive, parts)
+    clips = labelled_clips(archive, parts, answered=set(chosen) != {"cluster"})
     fewer = strictly(archive, clips) if without_copies else None
     supervised = list(filter(None, dict.fromkeys(labels_used(r, archive) for r in runs)))
     seen = filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))

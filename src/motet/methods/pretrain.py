@@ -91,7 +91,8 @@ def resolve(
             "neighbours are found by the features of a start; give one (--start body), or no --neighbour-views"
         )
     if start is not None:
-        result = _with_neighbours(start.fitted(result, options), archive, parts, sets, options)
+        named = options if isinstance(recipe, str) else {"streams": recipe.streams, **options}
+        result = _with_neighbours(start.fitted(result, named), archive, parts, sets, options)
     if "epochs" in options and "milestones" not in options and base.epochs:
         moved = tuple(round(m * result.epochs / base.epochs) for m in base.optimiser.milestones)
         result = result.with_options({"milestones": moved})

@@ -24,7 +24,7 @@ from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.encoders.clips import Sharing
-from motet.engine.hub import is_hub_id, shipped
+from motet.engine.hub import is_hub_id, is_shipped, shipped
 from motet.engine.model import load
 from motet.engine.tensors import check_size
 from motet.methods.faces import StreamEncoders
@@ -166,7 +166,8 @@ def _encoded(weights: str, archive: MotionArchive, name: str | None = None) -> E
         known = ", ".join(shipped())
         raise ConfigError(f"{weights} has no weights of its own; choose a run, a folder of weights, or one of {known}")
     model.check(archive)
-    model = model.only(ALONG.get(weights, model.streams))
+    if weights in ALONG and is_shipped(weights):  # a run of that name has streams of its own
+        model = model.only(ALONG[weights])
     return Encoded(name or weights, model, readings(archive, model.skeleton))
 
 
