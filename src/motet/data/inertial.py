@@ -71,7 +71,7 @@ class Inertial:
         there, rows = (made != 0).any(axis=1), np.arange(len(made))
         lost = np.zeros(made.shape, dtype=np.bool_)
         # an acceleration is never zero, as gravity is in it; a turn is, so it is lost where the whole sample is
-        for columns, known in ((range(3), made[:, :3].any(axis=1)), (range(3, 6), there)):
+        for columns, known in ((range(3), (made[:, :3] != 0).any(axis=1)), (range(3, 6), there)):
             for column in columns if known.any() and not known.all() else ():
                 made[:, column] = np.interp(rows, rows[known], made[known, column])
                 lost[:, column] = _lost(known, self.longest * self.fps)
