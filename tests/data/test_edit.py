@@ -269,6 +269,10 @@ def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
         assert [made.class_names[i] for i in made.labels] == ["class 0", "jump", "class 2", "class 3"]
         assert made.clips["quality"].to_list() == [None, "good", None, None]
         assert "recording" not in made.clips.columns
+    for file, text in (("t.csv", 'name,"a;b;c"\nclip-001,1\n'), ("t.tsv", "name\ta, b, c\nclip-001\t1\n")):
+        (tmp_path / file).write_text(text)
+        made = relabelled(small, tmp_path / "marks.motet", tmp_path / file, overwrite=True)
+        assert made.clips[made.clips.columns[-1]].to_list() == [None, 1, None, None], "marks in names part no columns"
     (tmp_path / "t.csv").write_text("name,label\nzz,jump\n")
     with pytest.raises(ConfigError, match="names 'zz', which no clip"):
         relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")

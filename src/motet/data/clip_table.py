@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,15 +95,16 @@ def without_guards(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_rows(path: Path) -> pl.DataFrame:
-    """A table that somebody wrote: commas, semicolons or tabs between its columns, whichever the header has most of.
+    """A table that somebody wrote: commas, semicolons or tabs between its columns, whichever the header has most of
+    (``.tsv``: tabs).
 
     Raises:
         DataError: it cannot be read.
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
+            header = re.sub(r'"[^"]*"', "", file.readline())
+        separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=header.count)
         return without_guards(pl.read_csv(path, separator=separator, infer_schema_length=None))
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0]

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data import layouts
 from motet.data.archive import MotionArchive
-from motet.data.formats import amass, h36m, import_dataset
+from motet.data.formats import amass, h36m, import_dataset, phone
 
 pytestmark = pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
 RNG = np.random.default_rng(0)
@@ -287,6 +287,19 @@ def test_of_several_accelerations_of_a_log_the_one_with_gravity_is_read(tmp_path
         assert archive.clip(0)[0, 0, 0, 0] == (3 if first == 3 else 1)
     with pytest.raises(ConfigError, match=r"--unit mm: 'mm' is no unit of a sensor; known: m/s"):
         load(tmp_path, "phone", unit="mm")
+
+
+def test_logs_of_other_units_are_no_archive_together(tmp_path: Path) -> None:
+    for name, unit in (("a", "g"), ("b", "g"), ("c", "m/s^2")):
+        if name == "c":
+            assert load(tmp_path, "phone").units == "g"
+        lines = [f"time,x ({unit}),y ({unit}),z ({unit})", *(f"{i / 50:.3f},1,2,3" for i in range(50))]
+        put(tmp_path, f"{name}/Accelerometer.csv", "\n".join(lines))
+    with pytest.raises(DataError, match=r"holds logs in several units \(g, m/s\^2\), .*; import them apart"):
+        load(tmp_path, "phone")
+    put(tmp_path, "a/Accelerometer.csv", "")  # that it cannot be read is said when it is read
+    put(tmp_path, "b/Accelerometer.csv", "\n".join(lines))
+    assert phone.discover(tmp_path / "in", phone.Options()).measure == "m/s^2"
 
 
 def test_a_pause_of_a_log_is_absent(tmp_path: Path) -> None:

@@ -87,13 +87,19 @@ def _first_choice(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if chosen[path.parent] == path]
 
 
-def _unit(units: Sequence[Unit]) -> str:
-    """What the columns of the first log and of its gyroscope say."""
-    paths = filter(None, (units[0].path, units[0].detail["gyroscope"]))
-    found = [{without_unit(name)[1] for name in _axes(Sheet(path))} for path in paths]
-    if any(len(unit) > 1 or None in unit for unit in found):
+def _unit(said: Sequence[set[str | None]], source: Path) -> str:
+    """What the columns of all logs of accelerations and of all of turns say, as recorded where some say nothing.
+
+    Raises:
+        DataError: logs of different units.
+    """
+    several = next((own - {None} for own in said if len(own - {None}) > 1), None)
+    if several:
+        units = ", ".join(sorted(map(str, several)))
+        raise DataError(f"{source} holds logs in several units ({units}), and an archive has one; import them apart")
+    if any(None in own for own in said):
         return AS_RECORDED
-    return ", ".join(dict.fromkeys(str(unit) for own in found for unit in own))
+    return ", ".join(dict.fromkeys(str(unit) for own in said for unit in own)) or AS_RECORDED
 
 
 def _axes(sheet: Sheet) -> list[str]:
@@ -102,8 +108,8 @@ def _axes(sheet: Sheet) -> list[str]:
     return [name for name in found if name is not None]
 
 
-def _samples(path: Path) -> tuple[Array, Array]:
-    """Seconds and (n, 3) readings of one sensor's log."""
+def _samples(path: Path) -> tuple[Array, Array, str | None]:
+    """Seconds and (n, 3) readings of one sensor's log, and the unit that its columns name."""
     sheet = Sheet(path)
     time = next((n for n in sheet.header if re.match(r"(?i)(seconds_elapsed|time|timestamp|t\b)", n)), None)
     if "seconds_elapsed" in sheet.header:
@@ -117,12 +123,13 @@ def _samples(path: Path) -> tuple[Array, Array]:
     values = sheet.numbers(axes)
     there = np.isfinite(times) & np.isfinite(values).all(axis=1)
     order = np.argsort(times[there], kind="stable")
-    return times[there][order], values[there][order]
+    units = {without_unit(name)[1] for name in axes}
+    return times[there][order], values[there][order], units.pop() if len(units) == 1 else None
 
 
 def _log(unit: Unit, options: Options) -> Iterator[RawClip]:
     nodes = [unit.path, unit.detail["gyroscope"]]
-    samples = [(np.zeros(0), np.zeros((0, 3))) if p is None else _samples(p) for p in nodes]
+    samples = [(np.zeros(0), np.zeros((0, 3))) if p is None else _samples(p)[:2] for p in nodes]
     if not len(samples[0][0]):
         raise DataError(f"{unit.path}: it has no samples")
     for path, (times, _) in zip(nodes, samples, strict=True):
@@ -251,23 +258,29 @@ def _uci(unit: Unit, options: Options) -> Iterator[RawClip]:
 _READ = {"log": _log, "wisdm": _wisdm, "pamap2": _pamap2, "uci-har": _uci}
 
 
-def _log_units(files: Sequence[Path], source: Path, options: Options) -> tuple[list[Unit], tuple[str, ...], float]:
+def _log_units(files: Sequence[Path], source: Path, options: Options) -> tuple[list[Unit], tuple[str, ...], float, str]:
+    """Clips, classes, rate and unit of logs."""
     names = [p.parent.relative_to(source).as_posix() if p.parent != source else p.parent.name for p in files]
     pattern = NamePattern(options.pattern, names)
     rates, units = [], []
+    said: tuple[set[str | None], set[str | None]] = (set(), set())
     for path, name in zip(files, names, strict=True):
         gyroscope = next((p for p in files_in(path.parent) if re.fullmatch(r"(?i)gyro\w*\.csv", bare(p).name)), None)
         units.append(Unit(name, path, {"gyroscope": gyroscope, "columns": pattern.columns(name)}))
-        for log in filter(None, (path, gyroscope)):
+        for own, log in zip(said, (path, gyroscope), strict=True):
+            if log is None:
+                continue
             try:
-                times, _ = _samples(log)
+                times, _, unit = _samples(log)
                 rates.append(_time.of_stamps(times, log).fps or 0.0)
+                own.add(unit)
             except DataError:
                 continue  # *read* will say so
     fps = options.fps or float(np.round(max(rates, default=50.0)))
     if not 0 < fps <= 10_000:
         raise ConfigError(f"a rate of {fps:g} samples a second is not plausible; state one with --fps")
-    return [Unit(u.name, u.path, {**u.detail, "fps": fps}) for u in units], tuple(pattern.class_names), fps
+    planned = [Unit(u.name, u.path, {**u.detail, "fps": fps}) for u in units]
+    return planned, tuple(pattern.class_names), fps, _unit(said, source)
 
 
 def discover(source: Path, options: Options) -> Plan:
@@ -281,12 +294,12 @@ def discover(source: Path, options: Options) -> Plan:
         found = ", ".join(sorted(filter(None, kinds))) or "none"
         raise DataError(f"{source} must hold recordings of one kind (log, wisdm, pamap2 or uci-har); found: {found}")
     kind = kinds.pop() or ""
-    unit = stated_unit(options.unit)
+    stated, unit = stated_unit(options.unit), UNITS.get(kind, AS_RECORDED)
     folder = source if source.is_dir() else source.parent
     classes: tuple[str, ...] = ()
     people: dict[str, int | None] | None = None
     if kind == "log":
-        units, classes, fps = _log_units(_first_choice(files), folder, options)
+        units, classes, fps, unit = _log_units(_first_choice(files), folder, options)
     else:
         fps = RATES[kind]
         if kind == "wisdm":
@@ -300,7 +313,7 @@ def discover(source: Path, options: Options) -> Plan:
         units=[Unit(u.name, u.path, {**u.detail, "kind": kind}) for u in units],
         skeleton=layouts.get("imu-2"),
         fps=fps,
-        measure=unit if options.unit else UNITS.get(kind) or _unit(units),
+        measure=stated if options.unit else unit,
         class_names=classes,
         licence=options.licence,
         facts={"split": "column:split=train,test" if kind == "uci-har" else "odd-even", "kind": kind},
