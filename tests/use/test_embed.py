@@ -93,6 +93,16 @@ def test_shards_joined_are_the_whole(run: Run, small_archive: MotionArchive, tmp
         motet.embed(run.path, small_archive.path, tmp_path / "x.npz", shard="1/49")
     with pytest.raises(ConfigError, match="it must be i/n"):
         motet.embed(run.path, small_archive.path, tmp_path / "x.npz", shard="0/3")
+    with np.load(tmp_path / "whole.npz") as whole:
+        plain = dict(whole)
+    for changes, said in (
+        ({"class_names": plain["class_names"][::-1]}, "other classes"),
+        ({"centre_by": "a"}, "centred"),
+    ):
+        np.savez(tmp_path / "changed.npz", **{**plain, **changes})
+        for pair in (["whole.npz", "changed.npz"], ["changed.npz", "whole.npz"]):
+            with pytest.raises(ConfigError, match=f"{pair[1]} .*{said}.* than .*{pair[0]}; embed all files alike"):
+                join([tmp_path / name for name in pair], tmp_path / "x.npz")
     (tmp_path / "no.npz").write_text("no")
     with pytest.raises(DataError, match="cannot be read"):
         join([parts[0], tmp_path / "no.npz"], tmp_path / "x.npz")

@@ -14,6 +14,10 @@ from motet.core.files import refuse_existing, written
 from motet.core.shards import in_order
 
 _EACH = ("features", "name", "label")  # one row a clip; everything else must be the same in all files
+_DIFFER = {
+    "class_names": "counts its labels in other classes than",
+    "centre_by": "has features that are centred otherwise than",
+}
 
 
 def join(paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> tuple[int, int]:
@@ -28,17 +32,21 @@ def join(paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fals
         (N, F): rows and columns of the joined features.
 
     Raises:
-        ConfigError: a shard is missing or comes twice, or files of different models.
+        ConfigError: a shard is missing or comes twice, or files that differ in their model, their classes or
+            what they are centred by.
         DataError: a file that `motet embed` did not write, or a clip that is in two files.
     """
     refuse_existing(out, overwrite, ".npz")
     parts = [_read(Path(p)) for p in paths]
     order = in_order([str(p["shard"]) if "shard" in p else None for p in parts], [str(p) for p in paths])
-    parts = [parts[i] for i in order or range(len(parts))]
+    places = order or range(len(parts))
+    paths, parts = [paths[i] for i in places], [parts[i] for i in places]
     same = [k for k in parts[0] if k not in (*_EACH, "shard")]
     for path, part in zip(paths, parts, strict=True):
-        if any(k not in part or not np.array_equal(part[k], parts[0][k]) for k in same):
-            raise ConfigError(f"{path} holds features of another model than {paths[0]}; embed all shards with one")
+        for key in (k for k in {**parts[0], **part} if k not in (*_EACH, "shard")):
+            if key not in part or key not in parts[0] or not np.array_equal(part[key], parts[0][key]):
+                what = _DIFFER.get(key, "holds features of another model than")
+                raise ConfigError(f"{path} {what} {paths[0]}; embed all files alike")
     names = np.concatenate([p["name"] for p in parts])
     found, counts = np.unique(names, return_counts=True)
     if (counts > 1).any():
