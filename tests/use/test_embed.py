@@ -101,7 +101,7 @@ def test_shards_joined_are_the_whole(run: Run, small_archive: MotionArchive, tmp
     ):
         np.savez(tmp_path / "changed.npz", **{**plain, **changes})
         for pair in (["whole.npz", "changed.npz"], ["changed.npz", "whole.npz"]):
-            with pytest.raises(ConfigError, match=f"{pair[1]} .*{said}.* than .*{pair[0]}; embed all files alike"):
+            with pytest.raises(ConfigError, match=f"{pair[1]} .*{said}.* than .*{pair[0]}; embed all of them with one"):
                 join([tmp_path / name for name in pair], tmp_path / "x.npz")
     (tmp_path / "no.npz").write_text("no")
     with pytest.raises(DataError, match="cannot be read"):
