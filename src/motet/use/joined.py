@@ -46,7 +46,7 @@ def join(paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fals
         for key in (k for k in {**parts[0], **part} if k not in (*_EACH, "shard")):
             if key not in part or key not in parts[0] or not np.array_equal(part[key], parts[0][key]):
                 what = _DIFFER.get(key, "holds features of another model than")
-                raise ConfigError(f"{path} {what} {paths[0]}; embed all of them with one model, of archives of the same classes")
+                raise ConfigError(f"{path} {what} {paths[0]}; embed all of them with one command")
     names = np.concatenate([p["name"] for p in parts])
     found, counts = np.unique(names, return_counts=True)
     if (counts > 1).any():
