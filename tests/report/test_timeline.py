@@ -84,6 +84,9 @@ def test_an_archive_without_a_track_shows_the_labels_of_its_clips(tmp_path: Path
     assert [label for label, _ in blocks] == [made.class_names[n] for n in made.labels]
     np.testing.assert_allclose([float(end) for _, end in blocks], made.lengths / FPS, atol=0.006)
     assert "How long, how often" in page
+    rows = [{"recording": made.clips["name"][0], "start": 0.0, "end": 0.5, "label": "walk"}]
+    made.tracks.save("clip", rows)  # a track of the same name as that row
+    assert "1 label track." in write(made.path, tmp_path / "p.html").read_text()
     assert (
         "no label track, so"
         not in write(recordings(tmp_path / "t.motet", people=1).path, tmp_path / "t.html").read_text()

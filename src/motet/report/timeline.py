@@ -91,7 +91,8 @@ def page(source: str | Path, data: str | Path | MotionArchive | None = None) -> 
     motion = Motion(archive.skeleton, tuple(archive.channels), clips, archive.fps, archive.units)
     hours = float(archive.lengths.sum()) / rate(archive) / 3600
     length = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    tracks = {name.partition(" (")[0] for name in seen.tracks} - {CLIPS}  # no track has a bracket in its own name
+    own = {name.partition(" (")[0] for name in seen.tracks}  # no track has a bracket in its own name
+    tracks = own - ({CLIPS} - set(archive.tracks))
     said = counted(len(tracks), "label track") if tracks else "no label track"
     counts = f"{counted(len(archive), 'recording')}, {length}, {said}"
     return render(
