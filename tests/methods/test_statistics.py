@@ -121,3 +121,10 @@ def test_accelerations_and_turns_are_streams_of_their_own(
     own = replace(recipes.get("cmd/small"), streams=("joint", "acceleration"))
     with pytest.raises(ConfigError, match=r"has no stream 'acceleration'"):  # an own recipe names its streams
         resolve(own, worn, {"split": "odd-even"}, start=begin)
+    flat = tmp_path / "flat"
+    with ArchiveWriter(flat, skeleton=worn.skeleton, fps=50.0, channels=("x", "y")) as writer:
+        for i in range(8):
+            writer.add(worn.clip(i)[..., :2].copy(), name=f"clip-{i}", subject=i)
+    own = replace(own, streams=("joint", "motion"))
+    assert streams("cmd/small", MotionArchive.open(flat)) == four
+    assert resolve(own, MotionArchive.open(flat), {"split": "odd-even"})[0].streams == ("joint", "motion")

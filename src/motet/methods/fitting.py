@@ -52,13 +52,13 @@ def sensor_form(recipe: Recipe) -> dict[str, Any]:
     return form
 
 
-def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recipe:
+def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named: bool = True) -> Recipe:
     """A small recipe in the form that the layout allows.
 
     What has no bones has no streams of bones. Sensors have no heading and no position to centre, their statistics
     say much, and accelerations and turns are streams of their own next to both together. Bodies without a heading (2D,
     hands, no vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
-    heading, and headings are drawn from a wider range.
+    heading, and headings are drawn from a wider range. An own recipe, which is not ``named``, has its own streams.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     left_out = () if skeleton.bones else tuple(s for s in recipe.streams if s.startswith("bone"))
@@ -74,7 +74,8 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split) -> Recip
     if skeleton.kind == "sensor":
         if recipe.preprocess != "none":  # a recipe of bodies
             recipe = recipe.with_options(sensor_form(recipe))
-        if is_small(recipe) and recipe.encoder.encoder == "tcn" and recipe.streams == ("joint", "motion"):
+        usual = recipe.encoder.encoder == "tcn" and recipe.streams == ("joint", "motion")
+        if named and is_small(recipe) and usual:
             recipe = replace(recipe, streams=(*recipe.streams, *views_of_kinds(archive)))
     elif recipe.preprocess in ("yaw", "first-frame"):
         if not _has_heading(archive):

@@ -80,7 +80,7 @@ def resolve(
     base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, size)
     # an own recipe keeps its values, but what needs space cannot be had of an image
     if is_small(base) and (isinstance(recipe, str) or len(archive.channels) < 3):
-        base = fit_to_layout(base, archive, parts)
+        base = fit_to_layout(base, archive, parts, named=isinstance(recipe, str))
     if options.get("as_released"):
         base = recipes.as_released(base)
     bare = options.get("causal") or not options.get("whiten", True)
