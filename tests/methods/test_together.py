@@ -158,7 +158,7 @@ def test_a_start_that_does_not_fit(small_archive: MotionArchive, other: MotionAr
     start = str(tmp_path / "first")
     for data, recipe, options, said in (
         (other, "moco", {"streams": ("joint",)}, "the model was trained on stick"),
-        (small_archive, "moco", {}, "no stream 'motion'"),
+        (small_archive, "moco", {"streams": ("joint", "motion")}, "no stream 'motion'"),
         (small_archive, "moco", {"streams": ("joint",), "width": 16}, "has width 8, not 16; leave --width out"),
         (small_archive, "moco/small-gru", {"streams": ("joint",)}, "trains the encoder gru"),
         (small_archive, "moco", {"preprocess": "center", "streams": ("joint",)}, "leave --preprocess out"),

@@ -42,10 +42,11 @@ def random_convolutions(model: Model, store: ClipStore, train: Tensor, seed: int
 
 
 def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str, Model]]:
-    """Name in tables and model of the weights of the package that read an archive, where a model has their streams."""
+    """Name in tables and model of the weights of the package that read an archive, with the streams of a model; none
+    where they lack one of these."""
     for name in shipped():
         weights = load(name, str(model.device))
-        if not isinstance(weights, type(model)) or model.streams != weights.streams:
+        if not isinstance(weights, type(model)) or not set(model.streams) <= set(weights.streams):
             continue
         if weights.recipe == model.recipe:
             continue  # they are what is evaluated
@@ -53,7 +54,7 @@ def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str,
             weights.check(archive)
         except ConfigError:
             continue
-        yield f"{WEIGHTS}{name}", weights
+        yield f"{WEIGHTS}{name}", weights.only(model.streams)
 
 
 class Statistics(Raw):

@@ -15,6 +15,7 @@ from motet.memory.kmeans import spherical_kmeans
 from motet.methods.discovery import baselines as beside
 from motet.methods.discovery.baselines import RAW, UNTRAINED, WEIGHTS, baselines, lost, verdict
 from motet.methods.discovery.describe import report
+from motet.methods.model import Model
 from motet.metrics.clusters import cluster_scores
 from tests.conftest import write_clips
 
@@ -42,8 +43,9 @@ def test_sensors_stand_next_to_the_weights_that_read_them(tmp_path: Path) -> Non
     ids = torch.arange(24)
     rows = baselines(archive, ids, torch.from_numpy(archive.labels), 3)
     assert [row["features"] for row in rows] == [RAW, UNTRAINED, f"{WEIGHTS}wrist"]
-    features = motet.load("wrist").transform(archive)
-    streams = torch.from_numpy(features).chunk(2, dim=1)
+    model = motet.load("wrist")
+    assert isinstance(model, Model)
+    streams = torch.from_numpy(model.transform(archive)).split(list(model.sizes.values()), dim=1)
     table = torch.cat([x / x.norm(dim=1, keepdim=True) for x in streams], dim=1)
     made = spherical_kmeans(table, 3, iterations=100, seed=0, restarts=beside.RESTARTS)
     assert rows[2]["nmi"] == pytest.approx(cluster_scores(archive.labels, made.assignment)["nmi"])
