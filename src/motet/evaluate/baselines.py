@@ -14,6 +14,7 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.data.inertial import kind_of
 from motet.data.loader import ClipStore
 from motet.encoders.rocket import FRAMES, fit_thresholds
 from motet.encoders.statistics import statistics
@@ -46,7 +47,11 @@ def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str,
     where they lack one of these."""
     for name in shipped():
         weights = load(name, str(model.device))
-        if not isinstance(weights, type(model)) or not set(model.streams) <= set(weights.streams):
+        if not isinstance(weights, type(model)):
+            continue
+        theirs = {_measured(s): s for s in weights.streams}
+        wanted = [theirs[_measured(s)] for s in model.streams if _measured(s) in theirs]
+        if len(wanted) < len(model.streams):
             continue
         if weights.recipe == model.recipe:
             continue  # they are what is evaluated
@@ -54,7 +59,13 @@ def shipped_weights(model: Model, archive: MotionArchive) -> Iterator[tuple[str,
             weights.check(archive)
         except ConfigError:
             continue
-        yield f"{WEIGHTS}{name}", weights.only(model.streams)
+        yield f"{WEIGHTS}{name}", weights.only(wanted, model.streams)
+
+
+def _measured(stream: str) -> str:
+    """A stream by what the nodes of a sensor measure: ``joint[acc]`` whatever the accelerometer is called."""
+    kind, bracket, nodes = stream.partition("[")
+    return kind + bracket + "+".join(kind_of(n) for n in nodes.rstrip("]").split("+")) if bracket else stream
 
 
 class Statistics(Raw):

@@ -280,13 +280,15 @@ class Model(Face):
             start, length = center_crop(store.lengths_of(ids))
         return store.windows(ids, start, length, self.clip_frames)
 
-    def only(self, streams: Sequence[str]) -> Self:
-        """This model with some of its streams."""
+    def only(self, streams: Sequence[str], names: Sequence[str] | None = None) -> Self:
+        """This model with some of its streams; in tables of another model by the names that these have there."""
         made, places = copy(self), [self.streams.index(s) for s in streams]
-        made.recipe, made.streams = replace(self.recipe, streams=tuple(streams)), tuple(streams)
+        made.recipe, made.streams = replace(self.recipe, streams=tuple(streams)), tuple(names or streams)
         made.views = [self.views[i] for i in places]
         made.encoders = nn.ModuleList(self.encoders[i] for i in places)
-        made.whitening = {s: part for s, part in self.whitening.items() if s in streams}
+        made.whitening = {
+            n: self.whitening[s] for s, n in zip(streams, made.streams, strict=True) if s in self.whitening
+        }
         return made
 
     def folded(self) -> Self:
