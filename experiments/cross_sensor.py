@@ -77,12 +77,13 @@ def default(pair: Pair) -> list[Part]:
     both = pair.both(BODY, pair.streams)
     parts = []
     for place, streams, weights in (("", BODY, pair.weights[0]), (pair.other, pair.streams, pair.weights[1])):
-        rows = [Row(m, Training(m, sensor=place)) for m in (("cmd",) if pair.brief else ("moco", "cmd"))]
+        own = {"streams": BARE} if streams == BARE else {}  # as next to the other sensor; alone it has four by default
+        rows = [Row(m, Training(m, own, sensor=place)) for m in (("cmd",) if pair.brief else ("moco", "cmd"))]
         rows.append(Row(BOTH, Training("cmd", both)))
         gains = [(BOTH, "cmd")]
         alone, started = f"cmd from {weights}", f"{BOTH}, {pair.names[0]} from {pair.weights[0]}"
         if weights:
-            rows.append(Row(alone, Training("cmd", {"start": weights}, sensor=place)))
+            rows.append(Row(alone, Training("cmd", {**own, "start": weights}, sensor=place)))
         if not pair.brief:
             rows.append(Row(started, Training("cmd", {**both, "start": pair.weights[0]})))
             gains.append((started, "cmd" if place else alone))  # the other sensor has new encoders then

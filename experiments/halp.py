@@ -43,8 +43,10 @@ def views(which: Set) -> dict[str, Any]:
 
 def default(which: Set) -> Part:
     """MoCo and CMD with hallucinated positives and without, with the default encoders and recipes."""
-    streams = {"halp": {"streams": which.streams}}  # it has one by default, as published
-    rows = [Row(m, Training(m, streams.get(m, {}))) for m in ("moco", "halp", "cmd", "halp-cmd")]
+    methods = ("moco", "halp", "cmd", "halp-cmd")
+    # HaLP has one stream by default, as published; the others have four of a sensor
+    named = methods if which is WATCH else ("halp",)
+    rows = [Row(m, Training(m, {"streams": which.streams} if m in named else {})) for m in methods]
     gains = (("halp", "moco"), ("halp-cmd", "cmd"))
     return which.part("halp/default", features(which.streams), rows, "default encoders", gains)
 
