@@ -113,6 +113,10 @@ def test_a_unit_of_streams_is_stated_or_asked_for(tmp_path: Path) -> None:
     assert asked[1][0].endswith("b.motet --unit 'g, deg/s' --overwrite")
     with pytest.raises(ConfigError, match=r"--unit 'g, mm': 'mm' is no unit of a sensor"):
         import_dataset("streams", path, tmp_path / "c.motet", progress=False, unit="g, mm")
+    with pytest.raises(ConfigError, match=r"gives 3 units for 4 nodes \(phone_acc.*gyroscope\); give 1 or 2 or 4"):
+        import_dataset("streams", path, tmp_path / "c.motet", progress=False, unit="g, deg/s, uT")
+    with pytest.warns(MotetNote, match="the unit g says nothing of phone_gyroscope, watch_gyroscope; .* 'g, deg/s'"):
+        import_dataset("streams", path, tmp_path / "d.motet", progress=False, unit="g")
 
 
 def test_an_unknown_stream_lists_those_there_are(tmp_path: Path) -> None:

@@ -265,7 +265,9 @@ def test_units_of_sensors_are_stated_or_unknown(tmp_path: Path) -> None:
     assert [f.message for f in diagnose(archive, rule="all") if "unit" in f.message]
     assert load(path, unit="g,°/s", fps=50.0).units == "g, deg/s"
     with pytest.warns(MotetNote, match="no column holds stamps, so the rate of the readings is unknown"):
-        assert load(path, unit="g").fps is None
+        assert load(path, unit="g, dps").fps is None
+    with pytest.warns(MotetNote, match="the unit g says nothing of gyr; .* e.g. --unit 'g, deg/s'"):
+        assert load(path, unit="g", fps=50.0).units == "g"
     with pytest.raises(ConfigError, match=r"--unit furlong: 'furlong' is no unit of a sensor; known: m/s\^2, g"):
         load(path, unit="furlong", fps=50.0)
     with pytest.raises(ConfigError, match=r"gives 3 units for 2 nodes \(acc, gyr\); give 1 or 2"):

@@ -287,6 +287,12 @@ def test_of_several_accelerations_of_a_log_the_one_with_gravity_is_read(tmp_path
         assert archive.clip(0)[0, 0, 0, 0] == (3 if first == 3 else 1)
     with pytest.raises(ConfigError, match=r"--unit mm: 'mm' is no unit of a sensor; known: m/s"):
         load(tmp_path, "phone", unit="mm")
+    assert load(tmp_path, "phone", unit="g, dps").units == "g, deg/s"
+    with pytest.raises(ConfigError, match=r"gives 3 units for 2 nodes .*; give 1 or 2"):
+        load(tmp_path, "phone", unit="g, deg/s, uT")
+    put(tmp_path, "a/Gyroscope.csv", "\n".join(["time,x,y,z", *(f"{i / 50:.3f},1,2,3" for i in range(9))]))
+    with pytest.warns(MotetNote, match="the unit g says nothing of gyroscope; .* --unit 'g, deg/s'"):
+        load(tmp_path, "phone", unit="g")
 
 
 def test_logs_of_other_units_are_no_archive_together(tmp_path: Path) -> None:

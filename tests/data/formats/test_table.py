@@ -135,6 +135,7 @@ def test_a_column_of_people_is_pointed_at(tmp_path: Path, column: str) -> None:
     assert "who it is" not in load(tmp_path, both, unit="g").source["columns"]
 
 
+@pytest.mark.filterwarnings("ignore:the unit m?g says nothing of Gyroscope")
 @pytest.mark.parametrize("units", [("m/s²", "deg/s"), ("g", "g")])
 def test_units_of_readings_are_read_from_the_names_of_columns(tmp_path: Path, units: tuple[str, str]) -> None:
     named = [f"{n} {axis} {u}" for n, u in zip(("Acceleration", "Gyroscope"), units, strict=True) for axis in "XYZ"]

@@ -10,26 +10,56 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, MotetNote
-from motet.core.text import counted, pasted
+from motet.core.text import counted, first_of, pasted
 from motet.core.units import AS_RECORDED, OF_SENSORS, unit_name
+from motet.data.inertial import FORCE, TURN, kind_of
 
 Array = npt.NDArray[np.floating[Any]]
 
 LONGEST_PAUSE = 1.0  # seconds
 
 
-def stated_unit(unit: str | None) -> str:
-    """The unit that an option states, one or several with commas; unknown where it states none.
+def stated_unit(unit: str | None, nodes: Sequence[str], recorded: Sequence[str] | None = None) -> str:
+    """The unit that an option states of nodes, one or several with commas; unknown where it states none.
+
+    Nodes that recorded (all, unless ``recorded`` names them) and whose readings the only unit cannot be of are noted.
 
     Raises:
-        ConfigError: no unit of a sensor.
+        ConfigError: no unit of a sensor, or neither one nor one for each kind of node or each node.
     """
     name = unit_name(unit or AS_RECORDED)
-    if unknown := [part for part in name.split(", ") if part not in OF_SENSORS]:
+    parts = name.split(", ")
+    if unknown := [part for part in parts if part not in OF_SENSORS]:
         raise ConfigError(
             f"--unit {pasted(str(unit))}: {unknown[0]!r} is no unit of a sensor; known: {', '.join(OF_SENSORS)}"
         )
+    kinds = list(dict.fromkeys(map(kind_of, nodes)))
+    if len(parts) not in (wanted := sorted({1, len(kinds), len(nodes)})):
+        raise ConfigError(
+            f"--unit {pasted(str(unit))} gives {counted(len(parts), 'unit')} for {counted(len(nodes), 'node')} "
+            f"({', '.join(nodes[:6])}{' …' * (len(nodes) > 6)}); give {' or '.join(map(str, wanted))}"
+        )
+    own = next((kind for kind, units in (("acc", FORCE), ("gyr", TURN)) if parts[0] in units), None)
+    others = {"acc", "gyr", "mag"} - {own} if own and len(parts) == 1 else set()
+    silent = [node for node in (nodes if recorded is None else recorded) if kind_of(node) in others]
+    if silent:
+        warnings.warn(
+            f"the unit {name} says nothing of {first_of(silent, 'node')}; give one for each kind of node, e.g. --unit "
+            f"{pasted(usual_units(nodes))}",
+            MotetNote,
+            stacklevel=3,
+        )
     return name
+
+
+def usual_units(nodes: Sequence[str]) -> str:
+    """What an option of units may say of nodes.
+
+    >>> usual_units(["phone_accelerometer", "phone_gyroscope", "watch_accelerometer"])
+    'g, deg/s'
+    """
+    kinds = dict.fromkeys(map(kind_of, nodes))
+    return ", ".join({"gyr": "deg/s", "mag": "uT"}.get(kind, "g") for kind in kinds)
 
 
 def join_nodes(

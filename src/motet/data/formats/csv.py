@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
-from motet.core.text import counted, pasted
+from motet.core.text import pasted
 from motet.core.units import AS_RECORDED, METRES, PICTURE, unit_name
 from motet.data.formats import _labels, _time
 from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._people import rejoin
-from motet.data.formats._sensors import stated_unit
+from motet.data.formats._sensors import stated_unit, usual_units
 from motet.data.formats._sheet import Sheet
 from motet.data.formats._table import (
     WHOLE,
@@ -40,7 +40,6 @@ from motet.data.formats._table import (
 )
 from motet.data.formats._time import Timing
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
-from motet.data.inertial import kind_of
 from motet.data.skeletons import Skeleton
 
 _APART = {"person": "people", "clip": "clips"}
@@ -106,30 +105,20 @@ def _measure(skeleton: Skeleton, unit: str | None) -> str:
     """The unit of what is stored; that of sensors is unknown unless it is given, which is noted.
 
     Raises:
-        ConfigError: no unit, or of sensors neither one nor one for each kind of node or each node.
+        ConfigError: no unit, or of sensors see :func:`stated_unit`.
     """
     if skeleton.kind != "sensor":
         if unit is not None and unit_name(unit) not in (*METRES, *PICTURE, AS_RECORDED):
             raise ConfigError(f"--unit is {pasted(unit)}; of bodies and hands it is {', '.join(METRES)}, px or shares")
         return "m" if unit is None or unit_name(unit) in METRES else unit_name(unit)
-    kinds = list(dict.fromkeys(kind_of(name) for name in skeleton.joints))
     if unit is None:
-        usual = ", ".join({"gyr": "deg/s", "mag": "uT"}.get(kind, "g") for kind in kinds)
         warnings.warn(
             f"the unit of {', '.join(skeleton.joints[:4])}{' …' * (len(skeleton) > 4)} is unknown, so models of other "
-            f"units cannot be refused; state it, e.g. --unit {pasted(usual)}",
+            f"units cannot be refused; state it, e.g. --unit {pasted(usual_units(skeleton.joints))}",
             MotetNote,
             stacklevel=3,
         )
-        return AS_RECORDED
-    parts = stated_unit(unit).split(", ")
-    wanted = sorted({1, len(kinds), len(skeleton)})
-    if len(parts) not in wanted:
-        raise ConfigError(
-            f"--unit {pasted(unit)} gives {counted(len(parts), 'unit')} for {counted(len(skeleton), 'node')} "
-            f"({', '.join(skeleton.joints[:6])}{' …' * (len(skeleton) > 6)}); give {' or '.join(map(str, wanted))}"
-        )
-    return ", ".join(parts)
+    return stated_unit(unit, skeleton.joints)
 
 
 def _names_of(texts: set[str]) -> dict[str, int | None] | None:

@@ -294,7 +294,7 @@ def discover(source: Path, options: Options) -> Plan:
         found = ", ".join(sorted(filter(None, kinds))) or "none"
         raise DataError(f"{source} must hold recordings of one kind (log, wisdm, pamap2 or uci-har); found: {found}")
     kind = kinds.pop() or ""
-    stated, unit = stated_unit(options.unit), UNITS.get(kind, AS_RECORDED)
+    skeleton, unit = layouts.get("imu-2"), UNITS.get(kind, AS_RECORDED)
     folder = source if source.is_dir() else source.parent
     classes: tuple[str, ...] = ()
     people: dict[str, int | None] | None = None
@@ -309,9 +309,11 @@ def discover(source: Path, options: Options) -> Plan:
         else:
             classes = tuple(PAMAP_ACTIVITIES.values()) if kind == "pamap2" else UCI_ACTIVITIES
         units = [Unit(p.relative_to(folder).as_posix(), p, {"classes": classes, "people": people}) for p in files]
+    turns = kind != "log" or any(u.detail["gyroscope"] for u in units)
+    stated = stated_unit(options.unit, skeleton.joints, skeleton.joints[: 1 + turns])
     return Plan(
         units=[Unit(u.name, u.path, {**u.detail, "kind": kind}) for u in units],
-        skeleton=layouts.get("imu-2"),
+        skeleton=skeleton,
         fps=fps,
         measure=stated if options.unit else unit,
         class_names=classes,

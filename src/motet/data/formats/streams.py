@@ -58,7 +58,7 @@ class Options:
         longest_gap: seconds without a sample beyond which readings count as absent.
         clock: streams whose clock is fast or slow, and how many seconds it counts in one, e.g. ``watch=1.01``; their
             stamps are brought back, from the first of each recording on.
-        unit: of the readings, such as ``m/s^2, rad/s``; unknown by default.
+        unit: of the readings, one or one for each kind of node, such as ``m/s^2, rad/s``; unknown by default.
         licence: terms of the recordings, if the file does not say.
     """
 
@@ -183,7 +183,7 @@ def discover(source: Path, options: Options) -> Plan:
         units=[Unit(names[i], path, {"recording": i, "columns": who[i]}) for i in range(count)],
         skeleton=layouts.build("streams-" + "-".join(chosen), joints, [-1] * len(joints), kind="sensor", up=None),
         fps=options.fps,
-        measure=stated_unit(options.unit),
+        measure=stated_unit(options.unit, joints),
         class_names=_classes(path, arrays),
         licence=str(licence) if licence is not None and licence.ndim == 0 else options.licence,
         light=True,
