@@ -295,11 +295,98 @@ def test_what_has_no_hand_is_said(tmp_path: Path) -> None:
         load(tmp_path, side="right")
 
 
-def test_a_third_coordinate_is_not_dropped_without_a_word(tmp_path: Path) -> None:
-    person = {"keypoints": body(17, 0).tolist(), "keypoint_scores": [0.5] * 17}
-    put(tmp_path, {"instance_info": [{"frame_id": t, "instances": [person]} for t in range(3)]}, "a.json")
-    with pytest.warns(MotetWarning, match="a.json: its points have three coordinates, of which x and y are read"):
+def mmpose(folder: Path, keypoints: Any, scores: Any = None) -> None:
+    """A file of MMPose with a person of (T, V, 2 or 3) points, and (T, V) scores if they stand apart."""
+    people = [{"keypoints": points} for points in np.asarray(keypoints).tolist()]
+    if scores is not None:
+        people = [{**p, "keypoint_scores": s} for p, s in zip(people, np.asarray(scores).tolist(), strict=True)]
+    frames = [{"frame_id": t, "instances": [person]} for t, person in enumerate(people)]
+    put(folder, {"meta_info": {}, "instance_info": frames}, "wave.json")
+
+
+def deep(joints: int, scale: float) -> np.ndarray:
+    """(4, joints, 3) of somebody who waves in space."""
+    rng = np.random.default_rng(joints)
+    return scale * (rng.uniform(-1, 1, (joints, 3)) + np.arange(4)[:, None, None] / 50)
+
+
+@pytest.mark.parametrize("form", ["metres above the ground", "steps", "metres of depth"])
+def test_a_third_coordinate_is_not_dropped_without_a_word(tmp_path: Path, form: str) -> None:
+    points = deep(17, 1.0 if form == "metres above the ground" else 150.0)
+    points[..., 2] = {"metres of depth": points[..., 2] / 150, "steps": points[..., 2]}.get(form, abs(points[..., 2]))
+    mmpose(tmp_path, points, np.full((4, 17), 0.5))
+    with pytest.warns(MotetWarning, match="wave.json: its points have three coordinates, of which .* npz or csv$"):
         assert load(tmp_path).channels == ("x", "y")
-    del person["keypoint_scores"]  # then the third number may be anything
-    put(tmp_path, {"instance_info": [{"frame_id": t, "instances": [person]} for t in range(3)]}, "a.json")
+    mmpose(tmp_path, deep(133, 1.0), np.full((4, 133), 0.5))
+    with pytest.warns(MotetWarning, match="one hand with --side left or right"):
+        assert load(tmp_path).channels == ("x", "y")
+
+
+@pytest.mark.parametrize("third", ["scores", "visible", "other scores", "nothing"])
+@pytest.mark.parametrize("joints", [17, 133])
+def test_a_third_number_that_is_no_coordinate_is_left_out(tmp_path: Path, third: str, joints: int) -> None:
+    rng = np.random.default_rng(0)
+    flat = np.stack([body(joints, 0, t)[:, :2] for t in range(4)])
+    scores = rng.uniform(0.3, 1, (4, joints))
+    numbers = {"scores": scores, "visible": rng.integers(0, 3, scores.shape), "nothing": np.zeros_like(scores)}
+    points = np.concatenate([flat, numbers.get(third, rng.uniform(0, 1, scores.shape))[..., None]], axis=-1)
+    mmpose(tmp_path, points, scores)
+    archive = load(tmp_path)
+    np.testing.assert_allclose(archive.clip(0)[:, 0], flat, rtol=1e-6)
+    if joints == 133:
+        archive = load(tmp_path, side="left")
+        assert (archive.channels, archive.units) == (("x", "y"), "px")
+    mmpose(tmp_path, points)  # without scores of its own it may be anything
+    np.testing.assert_allclose(load(tmp_path).clip(0)[:, 0], flat, rtol=1e-6)
+
+
+def write_hands_in_space(folder: Path, form: str) -> dict[str, np.ndarray]:
+    """(4, 21, 3) of each side; of OpenPose the second joint is lost in frame 2, and all hands in frame 1."""
+    points = deep(133, 2.0)
+    hands = {side: points[:, openpose.HANDS[side]].copy() for side in SIDES}
+    if form == "mmpose":
+        mmpose(folder, points, np.full((4, 133), 0.5))
+        return hands
+    for t in range(4):
+        frame = apart(t)
+        for side, hand in hands.items():
+            there = np.ones(21)
+            there[1] = t != 2
+            hand[t] *= there[:, None] * (t != 1)
+            rows = [] if t == 1 else flat(np.column_stack([hand[t], there]))
+            frame["people"][0][f"hand_{side}_keypoints_3d"] = rows
+        put(folder, frame, f"wave_{t:012d}_keypoints.json")
+    return hands
+
+
+@pytest.mark.parametrize("form", ["openpose", "mmpose"])
+def test_a_hand_in_space_is_read_by_its_side(tmp_path: Path, form: str) -> None:
+    hands = write_hands_in_space(tmp_path, form)
+    for side in SIDES:
+        archive = load(tmp_path, side=side)
+        assert (archive.skeleton.name, archive.channels, archive.units) == ("hand-21", ("x", "y", "z"), "as recorded")
+        assert archive.skeleton.up == ("-y" if form == "openpose" else "+z")
+        np.testing.assert_allclose(archive.clip(0)[:, 0], hands[side], rtol=1e-5)
+        certain = archive.clip_confidence(0)
+        assert certain is not None
+        np.testing.assert_array_equal(certain > 0, archive.clip(0).any(axis=-1))
+    assert load(tmp_path, side="left", unit="mm").units == "mm"
+    with pytest.raises(ConfigError, match="option unit is 'furlong'"):
+        load(tmp_path, side="left", unit="furlong")
+
+
+def test_files_with_hands_in_the_picture_alone_are_no_files_of_hands_in_space(tmp_path: Path) -> None:
+    write_hands_in_space(tmp_path, "openpose")
+    put(tmp_path, apart(0), "z_0_keypoints.json")
+    with pytest.raises(DataError, match=r"z_0_keypoints.json: no left hand in space is seen in it"):
+        load(tmp_path, side="left")
+    put(tmp_path, apart(0), "a_0_keypoints.json")  # which goes before
+    assert load(tmp_path, side="left").channels == ("x", "y")
+
+
+def test_hands_that_openpose_did_not_look_for_are_not_noted(tmp_path: Path) -> None:
+    nothing = {f"hand_{side}_keypoints_{n}d": [] for side in SIDES for n in (2, 3)}
+    put(tmp_path, {"people": [{**openpose_frame(body(25, 0))["people"][0], **nothing}]}, "a_0_keypoints.json")
     load(tmp_path)
+    with pytest.raises(DataError, match="no left hand is seen in any file"):
+        load(tmp_path, side="left")
