@@ -193,6 +193,21 @@ def test_only_splits_that_work_are_proposed(clean: MotionArchive, tmp_path: Path
             splits.split(nobody, rule)
 
 
+def test_clips_whose_person_is_unknown_are_named(clean: MotionArchive, tmp_path: Path) -> None:
+    rows, people = [3, 20], clean.clips["subject"].to_list()
+    given = iter([None if i in rows else person for i, person in enumerate(people)])
+    archive = rewrite(clean, tmp_path / "a", columns=lambda row: {**row, "subject": next(given)})
+    [found] = diagnose(archive)
+    assert (found.name, found.severity) == ("unknown people", "warning")
+    assert found.evidence == "2 of 48 clips have no subject, so random:0.3@0 draws clips"
+    assert (found.rows, found.clips) == ((3, 20), tuple(clean.clips["name"][rows]))
+    table = [f"{clean.clips['name'][i]},{people[i]}\n" for i in rows]  # of those alone: the others keep theirs
+    (tmp_path / "people.csv").write_text("name,subject\n" + "".join(table))
+    words = shlex.split(found.remedy[found.remedy.index("motet data label") :])[1:]
+    assert cli.main([str(tmp_path / "people.csv") if word == "people.csv" else word for word in words]) == 0
+    assert names(MotionArchive.open(words[-1])) == []
+
+
 def test_clips_of_two_units(clean: MotionArchive, tmp_path: Path) -> None:
     archive = rewrite(clean, tmp_path / "a", lambda clip, i: clip * 100 if i in (3, 30) else clip)
     [found] = diagnose(archive)

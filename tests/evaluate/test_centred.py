@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -139,6 +140,9 @@ def test_embedded_features_are_centred_as_evaluated_ones(tmp_path: Path) -> None
     with np.load(tmp_path / "less.npz") as found:
         assert (found["centre_by"].item(), found["class_names"].tolist()) == ("subject", ["a", "b"])
     assert "centre_by" not in np.load(tmp_path / "plain.npz")
+    for column in ("subject", None):
+        motet.embed(run.path, archive.path, tmp_path / "f.parquet", centre_by=column, overwrite=True)
+        assert pl.read_parquet_metadata(tmp_path / "f.parquet").get("centre_by") == column
     with pytest.warns(MotetWarning, match="2 of 2 groups by label have clips of one class alone"):
         motet.embed(run.path, archive.path, tmp_path / "label.npz", centre_by="label")
 

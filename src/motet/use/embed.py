@@ -7,7 +7,7 @@ than memory. Started by ``torchrun``, the processes share the blocks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,7 +59,8 @@ def embed(
         out: file to write. ``.parquet``: a row for each clip with its columns of the archive, ``class`` and the vector
             ``features``, as embedding-atlas reads it. Else ``.npz``: ``features`` (N, F) float32, ``name`` (N,),
             ``label`` (N,) int64 with -1 for unknown, ``class_names`` (C,) that it counts in, ``streams`` (S,) and
-            ``columns`` (S + 1,), the columns of each stream, and ``centre_by``, if there is one. Of a discovery also,
+            ``columns`` (S + 1,), the columns of each stream, and ``centre_by``, if there is one (of a ``.parquet`` in
+            the metadata of the file). Of a discovery also,
             for each branch, ``cluster_B0`` (N,) int64, ``class_B0`` (N,) the names of these clusters, and
             ``similarity_B0`` (N,) float32. Of a student also ``probabilities`` (N, C) of its classes (``label`` is -1
             too for those that it does not know), and of tables and archives ``trained`` (N,) bool, whether the row
@@ -94,7 +95,7 @@ def embed(
     if untrained:
         model = _untrained(model, Run.open(place_of(run)), archive)
     found = model.embedding(archive, block_bytes=block_bytes, shard=part)
-    facts = {} if centre_by is None else {"centre_by": np.array(centre_by)}
+    facts = {} if centre_by is None else {"centre_by": centre_by}
     with joined(), _scratch(out, found.shape) as table:
         features = np.lib.format.open_memmap(table, mode="r+") if found.shape[0] else np.zeros(found.shape, np.float32)
         with working("embed: encoding", show=progress and rank() == 0):
@@ -105,7 +106,7 @@ def embed(
         if groups is not None and rank() == 0:
             less_means(features, groups)
         if rank() == 0 and out.suffix == ".parquet":
-            _write_parquet(out, found, features)
+            _write_parquet(out, found, features, facts)
         elif rank() == 0:
             with written(out) as partial, partial.open("wb") as file:
                 np.savez(
@@ -144,14 +145,16 @@ def _untrained(model: Model, run: Run, path: str | Path) -> Model:
     return fresh(model, model.store(archive, rows), torch.from_numpy(rows), seed=0)
 
 
-def _write_parquet(out: Path, found: Embedding, features: npt.NDArray[np.float32]) -> None:
-    """Clips with their columns, the name of their class, and their features as one vector."""
+def _write_parquet(out: Path, found: Embedding, features: npt.NDArray[np.float32], metadata: Mapping[str, str]) -> None:
+    """Clips with their columns, the name of their class, and their features as one vector; facts as metadata."""
     names = [found.class_names[n] if n >= 0 else None for n in found.labels.tolist()]
     facts = pl.DataFrame({"name": found.names}) if found.facts is None else found.facts
     facts = facts.with_columns(pl.Series(n, x) for n, x in found.more.items() if x.shape == found.names.shape)
     vectors = pl.Series("features", np.asarray(features), dtype=pl.Array(pl.Float32, features.shape[1]))
     with written(out) as partial:
-        facts.with_columns(pl.Series("class", names, dtype=pl.String), vectors).write_parquet(partial)
+        facts.with_columns(pl.Series("class", names, dtype=pl.String), vectors).write_parquet(
+            partial, metadata=dict(metadata)
+        )
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -180,3 +182,24 @@ def test_the_command_that_a_run_keeps_is_quoted(monkeypatch: pytest.MonkeyPatch)
     command = environment()["command"]
     assert command == "motet distill 'my table.npz' --target 'left half'"
     assert shlex.split(command) == words
+
+
+def test_inputs_of_an_exported_student_have_names_of_their_own(tmp_path: Path) -> None:
+    """Points and blanks are no part of a name in the file, and it has outputs, too."""
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    random = np.random.default_rng(0)
+    targets = ["a.b", "a_b", "features"]
+    sources = {name: random.normal(size=(120, n)).astype(np.float32) for n, name in enumerate(targets, 2)}
+    table = write_table(tmp_path / "t.npz", label=NAMES[np.arange(120) % 3], **sources)
+    run = tmp_path / "run"
+    distill.run(table, targets, (), run, method="alone", split="all", **QUICK, **TINY)
+    network = motet.load(run).exportable()
+    assert json.loads(network.facts["modalities"]) == targets
+    assert network.inputs == ["a_b_2", "a_b", "features_2"]
+    found = motet.export(run, tmp_path / "m.onnx", progress=False)
+    assert found["inputs"] == network.inputs
+    session = importlib.import_module("onnxruntime").InferenceSession(tmp_path / "m.onnx")
+    given = {name: sources[target][:5] for name, target in zip(found["inputs"], targets, strict=True)}
+    expected = motet.load(run).features({target: x[:5] for target, x in sources.items()})
+    np.testing.assert_allclose(session.run(["features"], given)[0], expected, atol=1e-5)

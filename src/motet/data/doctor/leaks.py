@@ -77,6 +77,11 @@ def people(view: View) -> Iterator[Finding]:
             message = "one person may train and test: scores may be optimistic"
             yield Finding("unknown people", "note", message, evidence, _name_people(view))
         return
+    if unknown := [row for row, subject in enumerate(subjects.tolist()) if subject == -1]:
+        evidence = f"{len(unknown)} of {counted(len(subjects), 'clip')} have no subject, so {split.name} draws clips"
+        message = "people train and test, as no split keeps people apart where some are unknown: scores are optimistic"
+        yield Finding("unknown people", "warning", message, evidence, _table_of_people(view), **view.about(unknown))
+        return
     known = ", ".join(map(str, shared[:LISTED]))
     people = "1 person" if len(shared) == 1 else f"{counted(len(shared), 'person', 'people')}"
     evidence = f"{people} on both sides of {split.name}: {known}"
@@ -94,9 +99,14 @@ def _name_people(view: View) -> str:
     """How clips get a subject: the command that made the archive, to which a group of the pattern is to be added."""
     options, command = view.archive.source.get("options"), import_command(view.archive)
     if command is None or not isinstance(options, dict) or "pattern" not in options:
-        path = view.archive.path
-        words = pasted(path, "people.csv", "--out", next_to(path))
-        return f"with a table people.csv of columns name and subject (number or name): motet data label {words}"
+        return _table_of_people(view)
     group = "a group (?P<subject>…)"
     where = f"{group} in its --pattern" if options["pattern"] else f"a --pattern that has {group}"
     return f"where the names of the files tell the person, import again with {where}: {command}"
+
+
+def _table_of_people(view: View) -> str:
+    """How clips get a subject without another import; the others keep theirs."""
+    path = view.archive.path
+    words = pasted(path, "people.csv", "--out", next_to(path))
+    return f"with a table people.csv of columns name and subject (number or name): motet data label {words}"

@@ -96,6 +96,9 @@ def digest_of(table: FeatureTable) -> str:
     return sha.hexdigest()
 
 
+OUTPUTS = ("features", "probabilities")
+
+
 class Answers(nn.Module):
     """A student and its classifier on tensors alone: of each target modality (B, …) → (B, D) features and (B, C)
     probabilities.
@@ -119,6 +122,20 @@ class Answers(nn.Module):
         return features[0], self.classifier(features)[0].softmax(dim=-1)
 
 
+def input_names(modalities: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """What the inputs of modalities are called in a file in which some names are taken: each another name.
+
+    >>> input_names(["a.b", "a b", "a_b", "eye"], ["eye"])
+    {'a_b': 'a_b', 'eye': 'eye_2', 'a.b': 'a_b_2', 'a b': 'a_b_3'}
+    """
+    safe = {name: name.replace(".", "_").replace(" ", "_") for name in modalities}
+    found: dict[str, str] = {}
+    for name in sorted(safe, key=lambda name: safe[name] != name):  # those that can keep theirs first
+        names = (safe[name], *(f"{safe[name]}_{k}" for k in range(2, len(safe) + len(taken) + 2)))
+        found[name] = next(n for n in names if n not in (*taken, *found.values()))
+    return found
+
+
 def network(
     answers: Answers,
     shapes: Mapping[str, tuple[int, ...]],
@@ -127,7 +144,7 @@ def network(
     facts: Mapping[str, str],
     draw: Callable[[tuple[int, ...], torch.Generator], Tensor] | None = None,
 ) -> Network:
-    """A student as a network of tensors.
+    """A student as a network of tensors; its facts list the modalities in the order of the inputs.
 
     Args:
         answers: student and classifier.
@@ -141,13 +158,13 @@ def network(
     def example(rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         return tuple(made((rows, *(n or length for n in shape)), generator) for shape in shapes.values())
 
-    named = {name: name.replace(".", "_").replace(" ", "_") for name in shapes}
+    named = input_names(list(shapes), OUTPUTS)
     free = {named[n]: {0: "batch"} | ({1: "frames"} if 0 in shape else {}) for n, shape in shapes.items()}
     sizes = ((1, 4), (3, 7), (5, 64), (2, 33)) if steps else ((1, 4), (3, 4), (5, 4))
     return Network(
         module=answers.eval().cpu(),
-        inputs=list(named.values()),
-        outputs=("features", "probabilities"),
+        inputs=[named[name] for name in shapes],
+        outputs=OUTPUTS,
         free=free,
         example=example,
         facts={"motet": __version__, "modalities": json.dumps(list(shapes)), **facts},
