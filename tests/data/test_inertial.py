@@ -119,6 +119,21 @@ def test_lost_samples_are_bridged_before_the_rate_changes(fps: float) -> None:
     assert not reads(still)[int(12 * 30 / fps) : int(18 * 30 / fps), :, 1].any()
 
 
+def test_a_gyroscope_alone_rests_at_zero() -> None:
+    """Zeros after which it turns slowly, or at the ends, are readings; those amid turns are lost samples."""
+    turns = np.zeros((60, 1, 2, 3))
+    turns[10:50, 0, 1] = 0.01 * np.minimum(np.arange(40), 39 - np.arange(40))[:, None] ** 2  # from rest to rest
+    turns[[25, 26, 33]] = 0
+    turns[52:55, 0, 1] = 2.0  # a stop on one side, and the end on the other
+    for reads in (Inertial.of(sensor("acc", "gyr"), UNITS, RATE), Inertial.of(sensor("mag", "gyr"), UNITS, RATE)):
+        found = reads(turns)[:, 0, 1, 0]
+        kept = np.setdiff1d(np.arange(60), [25, 26, 33])
+        np.testing.assert_allclose(found[kept], turns[kept, 0, 1, 0], atol=1e-6)
+        np.testing.assert_allclose(found[[25, 26]], np.interp([25, 26], [24, 27], turns[[24, 27], 0, 1, 0]), atol=1e-6)
+        assert found[33] > 2
+    assert not reads(np.zeros((60, 1, 2, 3))).any()
+
+
 def test_a_conversion_keeps_long_holes(tmp_path: Path) -> None:
     frames = np.ones((120, 2, 3))
     frames[[10, 11]] = frames[40:80] = frames[118:] = 0

@@ -31,6 +31,7 @@ TURN = {"rad/s": 1.0, "deg/s": math.pi / 180}
 _NODES = (r"(?i:acc)", r"(?i:gyr|angular|rotation_?rate)")
 _WORN = r"(?i)wrist|watch|hand"  # where there are several sensors, the one that is worn there
 _FASTEST = 40.0  # rad/s; sensors that people wear end at 35
+_RESTING = 0.3  # rad/s; a hand that is held still sways more slowly
 _CLIPS = 100  # that units are seen in
 
 
@@ -63,15 +64,20 @@ class Inertial:
 
     def __call__(self, frames: Float) -> npt.NDArray[np.float32]:
         """(T, P, V, 3) → (T', 1, 2, 3) of the first person at :data:`RATE`: means where the rate falls, linear
-        between samples."""
+        between samples.
+
+        Zeros are lost samples or readings. An acceleration of zero is lost, as gravity is in it. A turn of zero is lost
+        where the acceleration is zero, too. Of a gyroscope alone, whose zeros at rest are readings, it is lost where it
+        turns on both sides of the zeros, faster than a hand at rest (0.3 rad/s).
+        """
         made: Float = np.zeros((len(frames), 6))
         for place, (node, scale) in enumerate(zip(self.nodes, self.scales, strict=True)):
             if node is not None:
                 made[:, 3 * place : 3 * place + 3] = frames[:, 0, node] * scale
-        there, rows = (made != 0).any(axis=1), np.arange(len(made))
-        lost = np.zeros(made.shape, dtype=np.bool_)
-        # an acceleration is never zero, as gravity is in it; a turn is, so it is lost where the whole sample is
-        for columns, known in ((range(3), (made[:, :3] != 0).any(axis=1)), (range(3, 6), there)):
+        rows, lost = np.arange(len(made)), np.zeros(made.shape, dtype=np.bool_)
+        force = (made[:, :3] != 0).any(axis=1)
+        turn = (made != 0).any(axis=1) if force.any() else ~_amid_turns(made[:, 3:])
+        for columns, known in ((range(3), force), (range(3, 6), turn)):
             for column in columns if known.any() and not known.all() else ():
                 made[:, column] = np.interp(rows, rows[known], made[known, column])
                 lost[:, column] = _lost(known, self.longest * self.fps)
@@ -91,13 +97,25 @@ class Inertial:
 
 def _lost(there: npt.NDArray[np.bool_], longest: float) -> npt.NDArray[np.bool_]:
     """(T,) which samples lie in holes between samples more than ``longest`` apart, or at the ends."""
-    rows, at = np.flatnonzero(there), np.arange(len(there))
-    if longest == math.inf or not len(rows):
+    if longest == math.inf or not there.any():
         return np.zeros(len(there), dtype=np.bool_)
-    after = np.searchsorted(rows, at)
-    inside = (after > 0) & (after < len(rows))
-    width = rows[np.minimum(after, len(rows) - 1)] - rows[np.maximum(after - 1, 0)]
-    return np.asarray(~there & (~inside | (width > longest)))
+    before, after = _around(there)
+    return np.asarray(~there & ((before < 0) | (after < 0) | (after - before > longest)))
+
+
+def _amid_turns(turns: Float) -> npt.NDArray[np.bool_]:
+    """(T, 3) turns → (T,) which zeros lie between turns that are faster than :data:`_RESTING`."""
+    speed = np.linalg.norm(turns, axis=1)
+    before, after = _around(speed > 0)
+    fast = np.append(speed > _RESTING, False)  # the last: there is none
+    return np.asarray((speed == 0) & fast[before] & fast[after])
+
+
+def _around(there: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(T,) row of the last sample before each and of the first that is not before it; -1 where there is none."""
+    rows = np.append(np.flatnonzero(there), -1)
+    after = np.searchsorted(rows[:-1], np.arange(len(there)))
+    return rows[after - 1], rows[after]
 
 
 def _smoothed(frames: Float, width: int) -> Float:
