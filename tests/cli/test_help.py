@@ -153,9 +153,7 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
         "keep-start": f"default 0; {began.keep_start} {both}",
         "whiten-by": f"default view; both {both}",
         "preprocess": "default yaw; "
-        + ", ".join(
-            f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"), ("none", "wrist"))
-        ),
+        + ", ".join(f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"))),
         "width": f"{began.encoder.width} {both}",
         "frames": f"default 32; {worn.frames} from the weights wrist",
         "encode-frames": "default 48; as in training from the weights wrist",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.data.worn import to_one_side
 from motet.use.signals import Array, Layout
 from motet.use.windows import Statistics
 
@@ -39,10 +40,12 @@ class OfStatistics:
     name = "statistics"
 
     def __init__(self, archive: MotionArchive) -> None:
-        self.archive, self.layout, self._statistics = archive, Layout.of(archive), Statistics()
+        self.layout, self._statistics = Layout.of(archive), Statistics()
+        self._turned = to_one_side(archive, self.layout.mirror)
+        self.archive = archive
 
     def ticks(self, clip: int) -> Array:
-        return self._statistics(self.archive.clip(clip), self.layout)
+        return self._statistics(self._turned(clip, self.archive.clip(clip)), self.layout)
 
     def whole(self, clips: Integers) -> Iterator[tuple[Integers, Array]]:
         for clip in clips:

@@ -25,7 +25,8 @@ from motet.core.rng import CounterRNG
 from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
-from motet.data.preprocess import check_method, coordinates, oriented, preprocess
+from motet.data.preprocess import MIRRORS, check_method, coordinates, oriented, preprocess
+from motet.data.worn import axis_in, to_one_side, worn_left
 
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
 _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
@@ -75,7 +76,8 @@ class ClipStore:
     Args:
         archive: the recordings; each clip is compared with its digest when it is read.
         ids: archive rows of the clips, all by default.
-        preprocess: method of :func:`motet.data.preprocess.preprocess`.
+        preprocess: method of :func:`motet.data.preprocess.preprocess`; ``mirror`` and the like read sensors worn on the
+            left (:mod:`motet.data.worn`) as if they were worn on the right.
         device: where the clips live.
         max_frames: longer clips keep their first ``max_frames`` frames (300, as CMD's release).
         dtype: float32, or float16 to halve the memory.
@@ -408,7 +410,7 @@ def _fill(
     """Preprocess clips in chunks of similar length (little padding) and write each to its place in ``data``."""
     starts, counts = (lengths.cumsum(0) - lengths).tolist(), lengths.tolist()
     row_bytes, places = 4 * data[:1].numel(), coordinates(archive.channels)
-    read = 0
+    read, turned = 0, to_one_side(archive, axis_in(method, archive))
     order = lengths.argsort(stable=True).tolist()
     while order:
         chunk = [order.pop()]
@@ -417,7 +419,8 @@ def _fill(
             chunk.append(order.pop())
         padded = np.zeros((len(chunk), longest, *data.shape[1:]), dtype=np.float32)
         for row, place in enumerate(chunk):
-            padded[row, : counts[place]] = archive.verified(int(ids[place]))[: counts[place]]
+            clip = int(ids[place])
+            padded[row, : counts[place]] = turned(clip, archive.verified(clip))[: counts[place]]
         frames = torch.from_numpy(padded).to(data.device)
         moved = preprocess(frames[..., :places], lengths[chunk].to(data.device), archive.skeleton, method)
         done = moved if places == frames.shape[-1] else torch.cat([moved, frames[..., places:]], dim=-1)
@@ -436,6 +439,7 @@ def _cache_path(
 ) -> Path:
     root = Path(cache or os.environ.get("MOTET_CACHE") or Path.home() / ".cache" / "motet")
     key = f"{_CACHE_VERSION} {archive.hash} {method} {dtype} {max_frames}".encode()
+    key += worn_left(archive).tobytes() if method in MIRRORS else b""
     return root / f"clips-{hashlib.sha256(key + ids.numpy().tobytes()).hexdigest()[:32]}.bin"
 
 

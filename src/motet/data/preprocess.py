@@ -17,6 +17,8 @@ from motet.core.errors import ConfigError
 from motet.core.text import counted
 from motet.data.skeletons import Skeleton
 
+MIRRORS = ("mirror", "mirror-x", "mirror-y", "mirror-z")
+"""of worn sensors: those of the left side as if worn on the right, see :mod:`motet.data.worn`"""
 METHODS = ("cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none")
 SIZED = ("body", "hand")
 """methods that remove size, measured on a whole clip"""
@@ -63,12 +65,18 @@ def coordinates(channels: Sequence[str]) -> int:
 
 def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
     """Raise ConfigError unless clips of this layout with C = ``channels`` coordinates can be preprocessed so."""
-    if method not in METHODS:
-        raise ConfigError(f"preprocess {method!r} is none of {', '.join(METHODS)}")
+    if method not in (*METHODS, *MIRRORS):
+        raise ConfigError(f"preprocess {method!r} is none of {', '.join((*METHODS, *MIRRORS))}")
     if method == "none":
         return
+    if method in MIRRORS:
+        if skeleton.kind != "sensor" or channels != 3:
+            raise ConfigError(f"preprocess {method!r} is for sensors of three axes, not {skeleton.name!r}")
+        return
     if skeleton.kind == "sensor":
-        raise ConfigError(f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose 'none'")
+        raise ConfigError(
+            f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose 'none' or 'mirror'"
+        )
     if method in ("center", "first-frame"):
         return
     if method in SIZED and not skeleton.bones:
@@ -118,6 +126,8 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
     "hand"         the same without the turn: a hand has no heading
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
+    "mirror…"      nothing: which sensors were worn on the left is known where clips are read
+                   (:class:`motet.data.loader.ClipStore`), and they are mirrored there
     "none"         nothing
     ============== ======================================================================================
 
@@ -134,7 +144,7 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         ConfigError: the method does not exist or cannot be applied to this layout or number of coordinates.
     """
     check_method(method, skeleton, frames.shape[-1])
-    if method == "none":
+    if method in (*MIRRORS, "none"):
         return frames.clone()
     if method == "cmd":
         return _cmd(fill_null_frames(frames, lengths), skeleton)

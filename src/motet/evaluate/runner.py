@@ -31,6 +31,7 @@ from motet.data.archive import MotionArchive
 from motet.data.loader import cut_off
 from motet.data.splits import Split, default_rule
 from motet.data.splits import split as split_archive
+from motet.data.worn import note_of
 from motet.engine import hub
 from motet.engine.hub import FOLDER, called
 from motet.engine.run import Run, collect
@@ -311,8 +312,10 @@ def _of_clips(
     fewer = strictly(archive, clips) if without_copies else None
     supervised = list(filter(None, dict.fromkeys(labels_used(r, archive) for r in runs)))
     seen = filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))
-    cut = filter(None, [cut_off(archive, np.concatenate([clips.train, clips.test]), models[0].rate)])
-    clips.notes.extend([*changes, *seen, *supervised, *cut])
+    read = cut_off(archive, np.concatenate([clips.train, clips.test]), models[0].rate)
+    clips.notes.extend(
+        [*changes, *seen, *supervised, *filter(None, [read, note_of(models[0].recipe.preprocess, archive)])]
+    )
     say(clips, runs, changes)
     context = Context.build(
         runs,

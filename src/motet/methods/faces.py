@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 
 from motet._version import __version__
 from motet.core.distributed import rank, world_size
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.core.shards import Shard
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.loader import release_pages, warn_cut_off
+from motet.data.worn import note_of
 from motet.encoders.statistics import with_statistics
 from motet.engine.model import Embedding, Network
 
@@ -38,6 +40,8 @@ def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shar
     """
     model.check(source)
     warn_cut_off(source, model.rate)
+    if said := note_of(model.recipe.preprocess, source):
+        warnings.warn(said, MotetNote, stacklevel=3)
     rows = np.arange(len(source))[slice(None) if shard is None else shard.part(len(source))]
     if not len(rows):
         raise ConfigError(

@@ -13,8 +13,9 @@ import numpy as np
 from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.inertial import views_of_kinds
-from motet.data.preprocess import check_method
+from motet.data.preprocess import MIRRORS, check_method
 from motet.data.splits import Split
+from motet.data.worn import axis_of, note_of
 from motet.methods.recipe import Recipe
 
 CROSS_VIEW_DEGREES = 40.0
@@ -56,7 +57,8 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
     """A small recipe in the form that the layout allows.
 
     What has no bones has no streams of bones. Sensors have no heading and no position to centre, their statistics
-    say much, and accelerations and turns are streams of their own next to both together. Bodies without a heading (2D,
+    say much, and accelerations and turns are streams of their own next to both together; where they were worn on both
+    sides, readings of the left are mirrored. Bodies without a heading (2D,
     hands, no vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
     heading, and headings are drawn from a wider range. An own recipe, which is not ``named``, has its own streams.
     """
@@ -72,8 +74,11 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
                 stacklevel=2,
             )
     if skeleton.kind == "sensor":
-        if recipe.preprocess != "none":  # a recipe of bodies
+        if recipe.preprocess not in (*MIRRORS, "none"):  # a recipe of bodies
             recipe = recipe.with_options(sensor_form(recipe))
+        axis = axis_of(archive, parts.train) if named and is_small(recipe) and recipe.preprocess == "none" else None
+        if axis is not None:
+            recipe = recipe.with_options({"preprocess": f"mirror-{axis}"})
         usual = recipe.encoder.encoder == "tcn" and recipe.streams == ("joint", "motion")
         if named and is_small(recipe) and usual:
             recipe = replace(recipe, streams=(*recipe.streams, *views_of_kinds(archive)))
@@ -98,7 +103,11 @@ def _has_heading(archive: MotionArchive) -> bool:
 
 
 def described_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str:
-    """What is done about cameras that no training clip came from, in one line; empty where there are none."""
+    """What is done about sensors worn on both sides, or about cameras that no training clip came from, in one line;
+    empty where there are none."""
+    if recipe.preprocess in MIRRORS:
+        said = note_of(recipe.preprocess, archive)
+        return f"{said} (--preprocess {recipe.preprocess})" if said else ""
     if archive.skeleton.kind == "sensor" or not cross_view(archive, parts):
         return ""
     turned = recipe.preprocess in TURNED

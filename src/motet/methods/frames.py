@@ -14,6 +14,7 @@ from motet.core.options import near_names
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
+from motet.data.worn import axis_in, to_one_side
 
 if TYPE_CHECKING:
     from motet.methods.model import Model
@@ -50,8 +51,11 @@ def frame_features(
         raise ConfigError(f"{archive.path} has no recording {index!s:.40}; it has {len(archive)}, numbered from 0")
     if not seconds > 0:
         raise ConfigError(f"seconds is {seconds}; a window must have a length")
+    axis = axis_in(model.recipe.preprocess, archive)  # which one recording does not show
     with model.reading(archive, [index]) as source:
-        clip = torch.from_numpy(np.array(source.clip(0 if source is not archive else index), dtype=np.float32))
+        row = 0 if source is not archive else index
+        frames = to_one_side(source, axis)(row, source.clip(row))
+        clip = torch.from_numpy(np.array(frames, dtype=np.float32))
         rate = float(source.fps or 30.0)
     length = min(len(clip), max(2, round(seconds * rate)))
     hop = max(1, length // PER_WINDOW)

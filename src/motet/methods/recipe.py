@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Count, Fraction, Frames, Natural, NotNegative, Options, Positive
 from motet.data.augment import Augment
+from motet.data.preprocess import MIRRORS
 from motet.data.views import split_stream
 from motet.engine.options import Encoder, Loop, Optimiser
 from motet.methods.base import Method
@@ -55,7 +56,11 @@ class Recipe(Options):
     encode_frames: Frames | None = None
     """frames that whole clips are resized to when they are encoded; as many as in training by default. Crops are a part
     of a clip, so a convolution has seen more frames to a movement than whole clips of as many frames have."""
-    preprocess: Literal["cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none"] = "cmd"
+    preprocess: Literal[
+        "cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame",
+        "mirror", "mirror-x", "mirror-y", "mirror-z", "none",
+    ] = "cmd"  # fmt: skip
+    """what is taken out of the clips before the encoder: place, heading, size, or the side a sensor was worn on."""
     split: str | None = None
     """rule that says which clips train; by default the archive's own standard."""
     epochs: Natural = 450
@@ -118,7 +123,8 @@ class Recipe(Options):
 
 def fixed_by_start(own: Recipe) -> dict[str, Any]:
     """Options that a training takes from the recipe of the encoders that it starts from, and cannot choose."""
-    return {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | {"preprocess": own.preprocess}
+    form = {} if own.preprocess == MIRRORS[0] else {"preprocess": own.preprocess}  # its axis is that of the device
+    return {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | form
 
 
 def kept_by_start(own: Recipe) -> dict[str, Any]:

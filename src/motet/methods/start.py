@@ -12,6 +12,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.text import pasted
 from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
+from motet.data.preprocess import MIRRORS
 from motet.data.views import split_stream
 from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
@@ -108,7 +109,8 @@ class Start:
             options: what was asked for by name.
         """
         own = {f.name for f in fields(Encoder)} | {"preprocess", "frames", "encode_frames", "as_released"}
-        if recipe.encoder.encoder != "tcn" or own & options.keys():
+        given = {name for name, value in options.items() if value not in MIRRORS}
+        if recipe.encoder.encoder != "tcn" or own & given:
             return None
         wanted = set(options.get("streams", ()))
         return next((found for found in cls.reading(archives) if wanted <= set(found.model.streams)), None)

@@ -92,12 +92,13 @@ def count(
         raise ConfigError(f"{out} would hold both the repetitions and their measures; name two files")
     source = MotionArchive.open(archive)
     layout = Layout.of(source)
+    read = recorded(source, layout)
     rows: list[tuple[Any, ...]] = []
     fast: dict[str, float] = {}
     none: dict[str, float] = {}
     for name, start, end, label in _stretches(source, track):
         index = source.clips["name"].to_list().index(name)
-        frames = recorded(source, index)[round(start * layout.fps) : round(end * layout.fps)]
+        frames = read(index)[round(start * layout.fps) : round(end * layout.fps)]
         hasty = too_fast(frames, layout)
         if hasty is not None:
             fast.setdefault(name, hasty)

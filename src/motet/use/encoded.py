@@ -21,7 +21,7 @@ from motet.data import inertial
 from motet.data.adapt import into, note_left_out, readings
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
-from motet.data.preprocess import preprocess
+from motet.data.preprocess import MIRRORS, preprocess
 from motet.data.skeletons import Skeleton
 from motet.encoders.clips import Sharing
 from motet.engine.hub import is_hub_id, is_shipped, shipped
@@ -84,7 +84,7 @@ class Encoded:
         """
         (length, middle), frames, model = self.places(fps, at), self.model.clip_frames, self.model
         step = int(middle[1] - middle[0]) if len(middle) == _BATCH else 0
-        if step < 1 or (np.diff(middle) != step).any() or model.recipe.preprocess != "none":
+        if step < 1 or (np.diff(middle) != step).any() or model.recipe.preprocess not in (*MIRRORS, "none"):
             return None
         shift = math.lcm(length, step * frames) // length
         every = shift * length // (step * frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -52,7 +53,11 @@ class Material:
 
     def frames(self, number: int) -> npt.NDArray[Any]:
         """(T, P, V, C) of the recording ``rows[number]``."""
-        return recorded(self.archive, int(self.rows[number]))
+        return self._read(int(self.rows[number]))
+
+    @cached_property
+    def _read(self) -> Callable[[int], npt.NDArray[Any]]:
+        return recorded(self.archive, self.layout)
 
     def folds(self, most: int, seed: int) -> Integers:
         """(n,) fold of each recording: groups stay together, folds hold about the same amount of time."""

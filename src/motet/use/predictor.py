@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,7 @@ class _Config(TypedDict):
     channels: Channels
     fps: Annotated[float, Bounds(above=0, most=10_000)]
     units: NotRequired[str | None]
+    mirror: NotRequired[Literal["x", "y", "z"] | None]
     classes: list[str]
     members: list[str]
     encoders: NotRequired[list[_Encoder | None] | None]
@@ -336,8 +337,8 @@ class Predictor:
             ConfigError: recordings of another layout, rate or unit, or axes of which one is not stated.
         """
         self.layout.check(archive)
-        turn = self.layout.turner(archive)
-        return lambda row: turn(recorded(archive, row))
+        turn, read = self.layout.turner(archive), recorded(archive, self.layout)
+        return lambda row: turn(read(row))
 
     def bouts(self, archive: MotionArchive, *, progress: bool = False) -> Iterator[dict[str, Any]]:
         """Rows of :data:`BOUTS` of every recording as long as a window, one by one."""
@@ -402,6 +403,7 @@ class Predictor:
             "channels": layout.channels,
             "fps": layout.fps,
             "units": layout.units,
+            "mirror": layout.mirror,
             "classes": self.classes,
             "members": [m.name for m in self.members],
             "encoders": [m.encoder for m in self.members],
@@ -454,7 +456,8 @@ def load_predictor(path: str | Path) -> Predictor:
         members = [Member.of(m, parts[f"member{i}"], e) for i, (m, e) in enumerate(pairs)]
         skeleton = Skeleton.from_dict(config["skeleton"])
         numbers = int(config["persons"]), int(config["channels"]), float(config["fps"])
-        layout = Layout(skeleton, *numbers, unit_name(config["units"]) if config.get("units") else None)
+        units = unit_name(config["units"]) if config.get("units") else None
+        layout = Layout(skeleton, *numbers, units, config.get("mirror"))
         durations, novelty = Durations.of(parts["durations"], len(config["classes"])), Novelty(parts["novelty"])
         unknown = _unknown(config.get("unknown"), parts, members)
         rest = config["temperature"], config["clips"], config, unknown, USUAL if unknown else 0.0

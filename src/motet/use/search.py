@@ -67,7 +67,7 @@ def search(
     floor = still(source)
     look = looker(source, features, lambda frames: moments(frames, layout, _SMOOTH, lags=(), floor=floor))
     seen, there = [], []
-    for frames in (recorded(source, i) for i in range(len(source))):
+    for frames in map(recorded(source, layout), range(len(source))):
         seen.append(look(frames))
         there.append(present(frames)[layout.centres(len(frames))])
     z = embedded(seen)

@@ -125,7 +125,7 @@ def segment(
         raise ConfigError(f"shortest is {shortest}; it must be a positive number of seconds")
     layout = Layout.of(source)
     rows = long_enough(source, range(len(source)), shortest / 2)
-    frames = [recorded(source, i) for i in rows]
+    frames = list(map(recorded(source, layout), rows))
     look = looker(source, features, watcher(frames, source, shortest / 2))
     seen = [look(f) for f in frames]
     if layout.skeleton.kind == "sensor":

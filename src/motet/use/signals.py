@@ -26,6 +26,7 @@ from motet.data.convert import convert
 from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import rate
+from motet.data.worn import axis_of, to_one_side
 
 Float = npt.NDArray[np.floating[Any]]
 Array = npt.NDArray[np.float32]
@@ -46,6 +47,7 @@ class Layout:
         channels: C.
         fps: frames per second.
         units: of the readings; None where it is not known.
+        mirror: axis along which sensors worn on the left are mirrored (:mod:`motet.data.worn`); None: as recorded.
     """
 
     skeleton: Skeleton
@@ -53,6 +55,7 @@ class Layout:
     channels: int
     fps: float
     units: str | None = None
+    mirror: str | None = None
 
     @classmethod
     def of(cls, archive: MotionArchive) -> Layout:
@@ -61,14 +64,16 @@ class Layout:
         Raises:
             ConfigError: its frame rate is unknown.
         """
-        return cls(archive.skeleton, archive.persons, len(archive.channels), rate(archive), archive.units)
+        channels, axis = len(archive.channels), axis_of(archive)
+        return cls(archive.skeleton, archive.persons, channels, rate(archive), archive.units, axis)
 
     @property
     def described(self) -> str:
         """Layout, rate, unit and axes in words."""
         s = self.skeleton
         parts = [s.name, f"{self.fps:g} frames per second", self.units and f"in {self.units}"]
-        return ", ".join(filter(None, [*parts, s.up and f"{s.up} up", s.up and s.handedness]))
+        worn = self.mirror and f"worn on the left mirrored along {self.mirror}"
+        return ", ".join(filter(None, [*parts, s.up and f"{s.up} up", s.up and s.handedness, worn]))
 
     def centres(self, frames: int) -> npt.NDArray[np.int64]:
         """(n,) middle frame of each tick of a recording of so many frames."""
@@ -213,9 +218,11 @@ def _bridged(frames: Float, fps: float) -> Float:
     return out
 
 
-def recorded(archive: MotionArchive, row: int) -> Float:
-    """(T, P, V, C) frames of a recording, short holes :func:`bridged`."""
-    return bridged(archive.clip(row), archive.skeleton, rate(archive))
+def recorded(archive: MotionArchive, layout: Layout) -> Callable[[int], Float]:
+    """What reads (T, P, V, C) frames of a recording by its row: short holes :func:`bridged`, and sensors worn on the
+    left mirrored where the layout says so."""
+    skeleton, fps, turned = archive.skeleton, rate(archive), to_one_side(archive, layout.mirror)
+    return lambda row: bridged(turned(row, archive.clip(row)), skeleton, fps)
 
 
 def signals(frames: Float, layout: Layout) -> Array:

@@ -21,6 +21,7 @@ from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import SIZED, preprocess, present_joints
 from motet.data.views import View
+from motet.data.worn import axis_in, to_one_side
 from motet.encoders.clips import Streaming
 from motet.engine.hub import found
 from motet.engine.model import Model as Face
@@ -84,7 +85,8 @@ class Classifier:
         if len(rows) == 0:
             raise ConfigError(f"{archive.path}: none of the chosen clips has a label to learn from")
         classes, labels = np.unique(archive.labels[rows], return_inverse=True)
-        features = whole_clips(model, [archive.clip(int(i)) for i in rows])
+        turned = to_one_side(archive, axis_in(model.recipe.preprocess, archive))
+        features = whole_clips(model, [turned(int(i), archive.clip(int(i))) for i in rows])
         shift, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
         active = deviation > 1e-6 * torch.maximum(deviation.max(), shift.abs())
         gain = torch.where(active, 1 / deviation.where(active, 1), 0) * _LENGTH / active.sum().clamp_min(1).sqrt()

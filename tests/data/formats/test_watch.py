@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from motet.core.errors import ConfigError, DataError, MotetError
 from motet.data.formats import import_dataset, watch
+from motet.data.worn import axis_of
 
 INSTALLED = importlib.util.find_spec("seglearn") is not None
 
@@ -154,6 +155,7 @@ def test_the_published_recordings(tmp_path: Path) -> None:
     assert len(archive.class_names) == 7
     assert sorted(set(archive.clips["subject"])) == list(range(1, 11))
     assert set(archive.clips["side"]) == {"left", "right"}
+    assert axis_of(archive) == "x"
     assert archive.lengths.max() == 200
     # gravity: the acceleration is about one g long
     accelerations = np.linalg.norm(archive.frames[:, 0, 0], axis=-1)

@@ -24,7 +24,7 @@ BODY: dict[str, Any] = {
 HAND: dict[str, Any] = BODY | {"preprocess": "hand", "steps": 460}
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
-    "preprocess": "none",
+    "preprocess": "mirror",
     "whiten": 0.3,
     "statistics": True,
     "steps": 180,

@@ -1,0 +1,216 @@
+"""Sensors worn on the left are read as if they were worn on the right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import motet
+from motet.core.errors import ConfigError, MotetNote
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.loader import ClipStore
+from motet.data.worn import axis_of, mirrored, note_of, worn_left
+from motet.methods.pretrain import pretrain, resolve
+from motet.methods.start import Start
+from motet.use.predictor import load_predictor
+from motet.use.signals import Layout, recorded
+
+FPS, FRAMES = 50.0, 60
+PEOPLE, CLIPS = 4, 6
+
+
+def rotation(axis: npt.NDArray[np.float64], angle: float) -> npt.NDArray[np.float64]:
+    """Rodrigues."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def readings(path: npt.NDArray[np.float64], frames: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(T, 2, 3) what an accelerometer and a gyroscope measure, from first principles.
+
+    Args:
+        path: (T, 3) place in the room, z up, metres.
+        frames: (T, 3, 3) its axes in the room, as columns.
+    """
+    force = np.gradient(np.gradient(path, axis=0), axis=0) * FPS**2 + np.array([0, 0, 9.81])
+    spin = np.einsum("tji,tjk->tik", frames, np.gradient(frames, axis=0) * FPS)  # Rᵀ dR/dt, skew
+    turn = (
+        np.stack([spin[:, 2, 1] - spin[:, 1, 2], spin[:, 0, 2] - spin[:, 2, 0], spin[:, 1, 0] - spin[:, 0, 1]], 1) / 2
+    )
+    return np.stack([np.einsum("tji,tj->ti", frames, force), turn], axis=1)
+
+
+def movement(rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Place and axes of a device at the right wrist: a swing about an axis of its own, held some way round."""
+    time = np.arange(FRAMES) / FPS
+    about, held = np.array([0.3, 1.0, 0.2]) + rng.normal(0, 0.1, 3), rotation(np.array([1.0, 0.5, 0.0]), 0.8)
+    angle = 0.6 * np.sin(2 * np.pi * (1 + 0.1 * rng.normal()) * time + 0.3 * rng.normal())
+    frames = np.stack([rotation(about, a) @ held for a in angle])
+    return frames @ np.array([0.1, 0.5, 0.1]), frames
+
+
+def reflected(
+    path: npt.NDArray[np.float64], frames: npt.NDArray[np.float64], axis: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The mirror image in the plane of the body (x = 0 of the room), with a device that stays right-handed: one of its
+    axes points the other way round."""
+    flip, own = np.diag([-1.0, 1.0, 1.0]), np.eye(3)
+    own[axis, axis] = -1
+    return path @ flip, flip @ frames @ own
+
+
+def archive(path: Path, axis: int = 1, side: str = "side", *, both: bool = True, persons: int = 1) -> MotionArchive:
+    rng = np.random.default_rng(3)
+    with ArchiveWriter(
+        path, skeleton=layouts.get("imu-2"), fps=FPS, class_names=["a", "b"], units="m/s^2, rad/s"
+    ) as to:
+        for i in range(PEOPLE * CLIPS):
+            made = movement(rng)
+            left = both and i % 2 == 1
+            clip = readings(*(reflected(*made, axis) if left else made)).astype(np.float32)
+            column = {side: "left" if left else "right"}
+            to.add(clip[:, None], name=f"c{i}", label=i // 2 % 2, subject=1 + i // CLIPS, **column)
+    return MotionArchive.open(path)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_mirrored_readings_are_those_of_the_mirror_image(axis: int) -> None:
+    made = movement(np.random.default_rng(axis))
+    own, other = readings(*made), readings(*reflected(*made, axis))
+    assert np.abs(own - other).max() > 1
+    found = mirrored(other[:, None], layouts.get("imu-2"), "xyz"[axis])[:, 0]
+    np.testing.assert_allclose(found, own, atol=1e-9)
+    np.testing.assert_array_equal(mirrored(found[:, None], layouts.get("imu-2"), "xyz"[axis])[:, 0], other)
+
+
+def test_a_magnetic_field_mirrors_like_a_turn_and_a_pulse_not_at_all() -> None:
+    nodes = layouts.build("worn", ("mag", "gyro", "acc", "pulse"), [-1] * 4, up=None, kind="sensor")
+    found = mirrored(np.ones((1, 1, 4, 3)), nodes, "y")
+    np.testing.assert_array_equal(found[0, 0], [[-1, 1, -1], [-1, 1, -1], [1, -1, 1], [1, 1, 1]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_axis_is_found(tmp_path: Path, axis: int) -> None:
+    assert axis_of(archive(tmp_path / "both", axis)) == "xyz"[axis]
+
+
+def test_no_axis_where_there_are_no_sides(tmp_path: Path) -> None:
+    none = archive(tmp_path / "none", side="arm")
+    assert axis_of(none) is None
+    assert (worn_left(none) == -1).all()
+    assert axis_of(archive(tmp_path / "right", both=False)) is None
+    both = archive(tmp_path / "both")
+    assert axis_of(both, np.flatnonzero(worn_left(both) == 1)) is None
+
+
+def test_no_axis_where_both_sides_are_alike_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, class_names=["a"]) as to:
+        for i in range(24):
+            clip = readings(*movement(rng)).astype(np.float32)[:, None]
+            to.add(clip, name=f"c{i}", label=0, side="left" if i % 2 else "right")
+    assert axis_of(MotionArchive.open(tmp_path / "a")) is None
+
+
+@pytest.mark.parametrize("method", ["mirror", "mirror-y"])
+def test_clips_of_the_left_are_mirrored_where_they_are_read(tmp_path: Path, method: str) -> None:
+    both = archive(tmp_path / "both")
+    store = ClipStore(both, preprocess=method)
+    left = worn_left(both) == 1
+    for i, clip in enumerate(torch.split(store.data, FRAMES)):
+        own = both.clip(i)
+        expected = mirrored(own, both.skeleton, "y") if left[i] else own
+        np.testing.assert_array_equal(clip.numpy(), expected)
+    assert torch.equal(ClipStore(both, [1, 3], preprocess=method).data[:FRAMES], store.data[FRAMES : 2 * FRAMES])
+
+
+def test_clips_in_a_mapped_file_know_their_sides(tmp_path: Path) -> None:
+    options = {"preprocess": "mirror-y", "cache": tmp_path / "cache", "memory": 0}
+    one, other = archive(tmp_path / "one"), archive(tmp_path / "other", side="arm")
+    assert one.hash == other.hash
+    assert not torch.equal(ClipStore(one, **options).data, ClipStore(other, **options).data)
+
+
+def test_small_recipes_mirror_the_left_and_say_so(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    options = {"split": "odd-even", "width": 4, "epochs": 1, "batch_size": 4, "frames": 12, "progress": False}
+    with pytest.warns(MotetNote, match=r"worn on the left \(column side\) are mirrored along y.*--preprocess mirror-y"):
+        run = pretrain("moco/small", both, tmp_path / "run", start="none", **options)
+    assert run.recipe.preprocess == "mirror-y"
+    model = run.model()
+    clips = ClipStore(both, preprocess="mirror-y")
+    expected = torch.cat(list(model.encode(clips, clips.ids).values()), dim=1)
+    np.testing.assert_array_equal(model.transform(both), expected)
+    none = archive(tmp_path / "none", side="arm")
+    assert not np.array_equal(model.transform(none), expected)
+    assert "does not say on which side" in note_of(run.recipe.preprocess, none)
+
+
+def test_an_own_recipe_and_an_option_keep_readings_as_recorded(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    named, _ = resolve("moco/small", both, {"split": "odd-even"})
+    own, _ = resolve(named.with_options({"preprocess": "none"}), both, {"split": "odd-even"})
+    asked, _ = resolve("moco/small", both, {"split": "odd-even", "preprocess": "none"})
+    assert (named.preprocess, own.preprocess, asked.preprocess) == ("mirror-y", "none", "none")
+
+
+def test_a_start_from_wrist_takes_the_axis_of_the_device(tmp_path: Path) -> None:
+    wrist = Start.open("wrist")
+    assert wrist.model.recipe.preprocess == "mirror"
+    for axis in (0, 2):
+        both = archive(tmp_path / str(axis), axis)
+        with wrist.model.reading(both) as source:
+            recipe, _ = resolve("cmd/small", source, {"split": "odd-even"}, start=wrist)
+        assert recipe.preprocess == f"mirror-{'xyz'[axis]}"
+        kept, _ = resolve("cmd/small", both, {"split": "odd-even", "preprocess": "none"}, start=wrist)
+        assert kept.preprocess == "none"
+    found = Start.usual(motet.methods.recipes.get("cmd/small"), [both], {"preprocess": "mirror-z"})
+    assert found is not None
+
+
+def test_weights_see_a_mirrored_clip_as_its_image(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    with ArchiveWriter(tmp_path / "right", skeleton=both.skeleton, fps=FPS, class_names=["a"], units=both.units) as to:
+        for i in range(len(both)):
+            clip = both.clip(i)
+            to.add(mirrored(clip, both.skeleton, "y") if worn_left(both)[i] == 1 else clip, name=f"c{i}", label=0)
+    wrist = motet.load("wrist")
+    right = MotionArchive.open(tmp_path / "right")
+    with pytest.warns(MotetNote, match="mirrored along y"):
+        motet.embed("wrist", both.path, tmp_path / "features.npz")
+    expected = wrist.transform(right)
+    np.testing.assert_allclose(np.load(tmp_path / "features.npz")["features"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(wrist.frames(both, 1), wrist.frames(right, 1))
+
+
+def test_recordings_are_read_from_one_side(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    layout = Layout.of(both)
+    assert layout.mirror == "y"
+    assert "worn on the left mirrored along y" in layout.described
+    read = recorded(both, layout)
+    np.testing.assert_array_equal(read(1), mirrored(both.clip(1), both.skeleton, "y"))
+    np.testing.assert_array_equal(read(0), both.clip(0))
+
+
+def test_a_fitted_model_keeps_the_axis(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    model = motet.fit(both, tmp_path / "model", candidates=["statistics+linear"], progress=False)
+    assert model.layout.mirror == "y"
+    again = load_predictor(tmp_path / "model")
+    read, one = again.reader(both), again.reader(archive(tmp_path / "one", side="arm"))
+    np.testing.assert_array_equal(read(1), mirrored(one(1), both.skeleton, "y"))
+
+
+@pytest.mark.parametrize("name", ["mirror", "mirror-x"])
+def test_bodies_have_no_side(tmp_path: Path, name: str) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("kinect-v1"), fps=FPS, class_names=["a"]) as to:
+        to.add(np.ones((5, 1, 20, 3), np.float32), name="one", label=0)
+    with pytest.raises(ConfigError, match="is for sensors of three axes"):
+        ClipStore(MotionArchive.open(tmp_path / "a"), preprocess=name)
