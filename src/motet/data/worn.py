@@ -90,8 +90,8 @@ def note_of(method: str, archive: MotionArchive) -> str:
         return ""
     if (left < 0).all():
         return (
-            f"{archive.path} does not say on which side its sensors were worn (column {SIDE}), so all are read as worn on "
-            "the right; `motet data label` adds the column"
+            f"{archive.path} does not say on which side its sensors were worn (column {SIDE}), so all are read as worn "
+            "on the right; `motet data label` adds the column"
         )
     return (
         f"sensors worn on the left (column {SIDE}) are mirrored along {axis}, by which their readings are most like "
