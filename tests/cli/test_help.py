@@ -159,6 +159,6 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
         "encode-frames": "default 48; as in training from the weights wrist",
     }.items():
         assert f"({values})" in told.split(f"--{option} ")[1].split(" --")[0], option
-    assert (worn.preprocess, worn.encode_frames) == ("none", None)
-    assert (told.count("from the weights body"), told.count("from the weights wrist")) == (5, 3)
+    assert worn.encode_frames is None
+    assert (told.count("from the weights body"), told.count("from the weights wrist")) == (5, 2)
     assert "from the weights body" not in said("pretrain moco/small-gru", capsys, "--help-all")

@@ -25,8 +25,8 @@ from motet.core.rng import CounterRNG
 from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
-from motet.data.preprocess import MIRRORS, check_method, coordinates, oriented, preprocess
-from motet.data.worn import axis_in, to_one_side, worn_left
+from motet.data.preprocess import check_method, coordinates, oriented, preprocess
+from motet.data.worn import MIRRORS, axis_in, to_one_side, worn_left
 
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
 _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds

@@ -16,9 +16,8 @@ from torch import Tensor
 from motet.core.errors import ConfigError
 from motet.core.text import counted
 from motet.data.skeletons import Skeleton
+from motet.data.worn import MIRRORS
 
-MIRRORS = ("mirror", "mirror-x", "mirror-y", "mirror-z")
-"""of worn sensors: those of the left side as if worn on the right, see :mod:`motet.data.worn`"""
 METHODS = ("cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none")
 SIZED = ("body", "hand")
 """methods that remove size, measured on a whole clip"""

@@ -3,7 +3,7 @@
 A person is about symmetric, so a movement of the left arm is the mirror image of one of the right arm. Two devices
 worn the same way round differ by one of their axes then: along it accelerations change sign, and so do turns about
 the two others (an angular rate is an axial vector). Which axis it is depends on the device; it is the one by which the
-readings of both sides become most alike.
+readings of both sides become most similar.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.inertial import kind_of, nodes_of
-from motet.data.preprocess import MIRRORS
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
+MIRRORS = ("mirror", "mirror-x", "mirror-y", "mirror-z")
+"""preprocessing that reads sensors of the left as if worn on the right, along an axis that is found or the named one"""
 SIDE = "side"
 """column of the clips that says where a sensor was worn: ``left`` or ``right``"""
 AXES = "xyz"
-ALIKE = 1 / 3
-"""share of their difference as recorded below which both sides are alike once one is mirrored. Of five sets without
+SIMILAR = 1 / 3
+"""share of their difference as recorded below which both sides are similar once one is mirrored. Of five sets without
 sides, people called left at random, one in 200 pairs of groups came below a half and none below a third."""
 _EACH = 250  # clips of each side that are compared
 
@@ -50,7 +51,7 @@ def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
         rows: clips that are compared, all by default.
 
     Returns:
-        None where the clips are not of both sides, or no axis makes these a third as different (:data:`ALIKE`).
+        None where the clips are not of both sides, or no axis makes these a third as different (:data:`SIMILAR`).
     """
     left = worn_left(archive)
     chosen = np.arange(len(archive)) if rows is None else np.sort(np.asarray(rows, dtype=np.int64))
@@ -69,7 +70,7 @@ def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
     signs = [np.ones(6), *(np.concatenate([_signs(k, "acc"), _signs(k, "gyr")]) for k in range(3))]
     apart = [_apart(ours * _moments(sign[None]), theirs) for sign in signs]
     best = 1 + int(np.argmin(apart[1:]))
-    return AXES[best - 1] if apart[best] < ALIKE * apart[0] else None
+    return AXES[best - 1] if apart[best] < SIMILAR * apart[0] else None
 
 
 def axis_in(method: str, archive: MotionArchive) -> str | None:
@@ -94,8 +95,8 @@ def note_of(method: str, archive: MotionArchive) -> str:
             "on the right; `motet data label` adds the column"
         )
     return (
-        f"sensors worn on the left (column {SIDE}) are mirrored along {axis}, by which their readings are most like "
-        f"those of the right"
+        f"sensors worn on the left (column {SIDE}) are mirrored along {axis}, by which their readings are most similar "
+        "to those of the right"
     )
 
 

@@ -312,10 +312,9 @@ def _of_clips(
     fewer = strictly(archive, clips) if without_copies else None
     supervised = list(filter(None, dict.fromkeys(labels_used(r, archive) for r in runs)))
     seen = filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))
-    read = cut_off(archive, np.concatenate([clips.train, clips.test]), models[0].rate)
-    clips.notes.extend(
-        [*changes, *seen, *supervised, *filter(None, [read, note_of(models[0].recipe.preprocess, archive)])]
-    )
+    cut = cut_off(archive, np.concatenate([clips.train, clips.test]), models[0].rate)
+    worn = note_of(models[0].recipe.preprocess, archive)
+    clips.notes.extend([*changes, *seen, *supervised, *filter(None, [cut, worn])])
     say(clips, runs, changes)
     context = Context.build(
         runs,

@@ -13,9 +13,9 @@ import numpy as np
 from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.inertial import views_of_kinds
-from motet.data.preprocess import MIRRORS, check_method
+from motet.data.preprocess import check_method
 from motet.data.splits import Split
-from motet.data.worn import axis_of, note_of
+from motet.data.worn import MIRRORS, axis_of, note_of
 from motet.methods.recipe import Recipe
 
 CROSS_VIEW_DEGREES = 40.0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Count, Fraction, Frames, Natural, NotNegative, Options, Positive
 from motet.data.augment import Augment
-from motet.data.preprocess import MIRRORS
 from motet.data.views import split_stream
+from motet.data.worn import MIRRORS
 from motet.engine.options import Encoder, Loop, Optimiser
 from motet.methods.base import Method
 

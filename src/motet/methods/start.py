@@ -12,8 +12,8 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.text import pasted
 from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
-from motet.data.preprocess import MIRRORS
 from motet.data.views import split_stream
+from motet.data.worn import MIRRORS
 from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
 from motet.engine.options import Encoder

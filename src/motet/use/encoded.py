@@ -21,8 +21,9 @@ from motet.data import inertial
 from motet.data.adapt import into, note_left_out, readings
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
-from motet.data.preprocess import MIRRORS, preprocess
+from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
+from motet.data.worn import MIRRORS
 from motet.encoders.clips import Sharing
 from motet.engine.hub import is_hub_id, is_shipped, shipped
 from motet.engine.model import load

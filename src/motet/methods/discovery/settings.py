@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Bounds, Count, Fraction, Frames, Layers, Natural, NotNegative, Options, Positive
-from motet.data.preprocess import METHODS, MIRRORS
+from motet.data.preprocess import METHODS
+from motet.data.worn import MIRRORS
 from motet.encoders import TrainedName
 from motet.engine.options import Loop
 from motet.methods.discovery import methods
