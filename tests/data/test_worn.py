@@ -10,9 +10,12 @@ import pytest
 import torch
 
 import motet
+from motet.cli import main
 from motet.core.errors import ConfigError, MotetNote
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import reflected
+from motet.data.edit import convert
 from motet.data.loader import ClipStore
 from motet.data.worn import axis_of, mirrored, note_of, worn_left
 from motet.methods.pretrain import pretrain, resolve
@@ -55,7 +58,7 @@ def movement(rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDA
     return frames @ np.array([0.1, 0.5, 0.1]), frames
 
 
-def reflected(
+def swung_left(
     path: npt.NDArray[np.float64], frames: npt.NDArray[np.float64], axis: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The mirror image in the plane of the body (x = 0 of the room), with a device that stays right-handed: one of its
@@ -73,7 +76,7 @@ def archive(path: Path, axis: int = 1, side: str = "side", *, both: bool = True,
         for i in range(PEOPLE * CLIPS):
             made = movement(rng)
             left = both and i % 2 == 1
-            clip = readings(*(reflected(*made, axis) if left else made)).astype(np.float32)
+            clip = readings(*(swung_left(*made, axis) if left else made)).astype(np.float32)
             column = {side: "left" if left else "right"}
             to.add(clip[:, None], name=f"c{i}", label=i // 2 % 2, subject=1 + i // CLIPS, **column)
     return MotionArchive.open(path)
@@ -82,7 +85,7 @@ def archive(path: Path, axis: int = 1, side: str = "side", *, both: bool = True,
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_mirrored_readings_are_those_of_the_mirror_image(axis: int) -> None:
     made = movement(np.random.default_rng(axis))
-    own, other = readings(*made), readings(*reflected(*made, axis))
+    own, other = readings(*made), readings(*swung_left(*made, axis))
     assert np.abs(own - other).max() > 1
     found = mirrored(other[:, None], layouts.get("imu-2"), "xyz"[axis])[:, 0]
     np.testing.assert_allclose(found, own, atol=1e-9)
@@ -214,3 +217,37 @@ def test_bodies_have_no_side(tmp_path: Path, name: str) -> None:
         to.add(np.ones((5, 1, 20, 3), np.float32), name="one", label=0)
     with pytest.raises(ConfigError, match="is for sensors of three axes"):
         ClipStore(MotionArchive.open(tmp_path / "a"), preprocess=name)
+
+
+def test_an_archive_as_if_all_were_worn_on_the_right(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    one = convert(both.path, tmp_path / "one", mirror="left")
+    left = worn_left(both) == 1
+    for i in range(len(both)):
+        expected = mirrored(both.clip(i), both.skeleton, "y") if left[i] else both.clip(i)
+        np.testing.assert_array_equal(one.clip(i), expected)
+    assert set(one.clips["side"]) == {"right"}
+    assert axis_of(one) is None
+    with pytest.raises(ConfigError, match="has no clip whose column side says left"):
+        convert(one.path, tmp_path / "again", mirror="left")
+    with pytest.raises(ConfigError, match="it takes clips of both sides"):
+        convert(one.path, tmp_path / "again", mirror="right")
+    assert not (tmp_path / "again").exists()
+
+
+def test_bodies_of_one_side(tmp_path: Path) -> None:
+    skeleton, rng = layouts.get("kinect-v1"), np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a", skeleton=skeleton, fps=FPS, class_names=["a"]) as to:
+        for side in ("left", "right", None):
+            to.add(rng.normal(size=(5, 1, 20, 3)).astype(np.float32), name=str(side), label=0, side=side)
+    before = MotionArchive.open(tmp_path / "a")
+    assert main(["data", "convert", str(before.path), str(tmp_path / "b"), "--mirror", "left"]) == 0
+    after = MotionArchive.open(tmp_path / "b")
+    assert after.clips["side"].to_list() == ["right", "right", None]
+    own, image = before.clip(0), after.clip(0)
+    hands = skeleton.index("left_wrist"), skeleton.index("right_wrist")
+    np.testing.assert_array_equal(image[:, 0, hands[1]], own[:, 0, hands[0]] * np.array([-1, 1, 1], np.float32))
+    np.testing.assert_array_equal(image[:, 0, hands[0]], own[:, 0, hands[1]] * np.array([-1, 1, 1], np.float32))
+    np.testing.assert_array_equal(after.clip(1), before.clip(1))
+    np.testing.assert_array_equal(after.clip(2), before.clip(2))
+    np.testing.assert_array_equal(reflected(reflected(own, skeleton), skeleton), own)

@@ -129,10 +129,11 @@ def data_split(args: Sequence[str]) -> int:
 
 @dataclass
 class Convert(Replacing):
-    """The same recordings in another layout, rate, unit or system of axes.
+    """The same recordings in another layout, rate, unit or system of axes, or all as if of one side.
 
     Examples:
     motet data convert archive converted --layout shared-15 --fps 30
+    motet data convert watches one-side --mirror left
     """
 
     archive: Positional[Path]
@@ -147,6 +148,8 @@ class Convert(Replacing):
     """axis that points up"""
     hand: Literal["right", "left"] | None = None
     """handedness of the axes (not which hand was recorded)"""
+    mirror: Literal["left", "right"] | None = None
+    """make clips whose column side says so their mirror image: movements of one side as if of the other"""
 
 
 def data_convert(args: Sequence[str]) -> int:

@@ -117,6 +117,16 @@ def _sideways(up: str) -> int:
     return 1 if up[1] == "x" else 0
 
 
+def reflected(frames: Float, skeleton: Skeleton) -> Float:
+    """(…, V, C) the mirror image of a body or a hand: joints of its sides swap, the sideways axis is negated."""
+    order = np.arange(len(skeleton))
+    for left, right in skeleton.mirror:
+        order[left], order[right] = right, left
+    signs = np.ones(frames.shape[-1], dtype=frames.dtype)
+    signs[_sideways(skeleton.up or "+y")] = -1
+    return np.asarray(frames[..., order, :] * signs)
+
+
 def convert(frames: Float, source: Skeleton, target: Skeleton) -> Float:
     """The same motion on the joints and axes of another layout.
 

@@ -30,6 +30,7 @@ from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
 from motet.data.track_files import file_names, named_by
 from motet.data.tracks import intervals, paint, rate
+from motet.data.worn import SIDE, other_side, worn_left
 
 
 def select(
@@ -105,7 +106,7 @@ def select(
             "skeleton": skeleton,
             "persons": len(slots),
             "channels": channels,
-            "change": lambda frames: frames[:, slots][..., joints, :][..., axes],
+            "change": lambda _, frames: frames[:, slots][..., joints, :][..., axes],
         }
     return write(pieces, destination, source, verb="select", overwrite=overwrite, without=drop_column, **changed)
 
@@ -342,9 +343,10 @@ def convert(
     units: str | None = None,
     up: str | None = None,
     hand: Literal["right", "left"] | None = None,
+    mirror: Literal["left", "right"] | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
-    """The same recordings in another layout, rate, unit or system of axes.
+    """The same recordings in another layout, rate, unit or system of axes, or all as if of one side.
 
     Args:
         archive: recordings.
@@ -357,14 +359,18 @@ def convert(
             them as in ``g, deg/s``.
         up: axis that points up, e.g. ``+z``; turned by the smallest rotation.
         hand: handedness of the axes; where it changes, one sideways axis is negated.
+        mirror: clips whose column ``side`` says so are made their mirror image, and have the other side from then on:
+            movements of the left arm as if of the right, readings of a left wrist as if of the right
+            (:mod:`motet.data.worn`).
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: nothing to convert, an unknown unit, or joints that the layout needs and the recordings lack.
+        ConfigError: nothing to convert, an unknown unit, joints that the layout needs and the recordings lack, or no
+            clip to mirror.
     """
     source = MotionArchive.open(archive)
-    if layout is None and fps is None and units is None and up is None and hand is None:
-        raise ConfigError("say what to convert: --layout, --fps, --units, --up or --hand")
+    if layout is None and fps is None and units is None and up is None and hand is None and mirror is None:
+        raise ConfigError("say what to convert: --layout, --fps, --units, --up, --hand or --mirror")
     units = None if units is None else unit_name(units)
     target = _with_axes(source, source.skeleton if layout is None else layouts.get(layout), up, hand)
     if fps is not None and not fps > 0:
@@ -373,14 +379,33 @@ def convert(
     scale = _scale(target, form["units"], units)
     old = None if fps is None else form["fps"] or rate(source)
     adapt = into(target, source.skeleton, readings(source, target), source.fps, LONGEST_GAP)
+    turned = _of_side(source, mirror)
+    image = other_side(source) if len(turned) else np.asarray
 
-    def change(frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        made = adapt(frames)
+    def change(piece: Piece, frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        made = adapt(image(frames) if piece.changes else frames)
         return np.asarray((made if old is None or fps is None else resampled(made, old, fps)) * scale, dtype=np.float32)
 
-    pieces = [Piece(source, i) for i in range(len(source))]
+    pieces = [Piece(source, i, changes=turned.get(i, {})) for i in range(len(source))]
     options = form | {name: value for name, value in (("fps", fps), ("units", units)) if value is not None}
     return write(pieces, destination, source, change=change, verb="convert", overwrite=overwrite, **options)
+
+
+def _of_side(source: MotionArchive, side: str | None) -> dict[int, dict[str, str]]:
+    """The clips of a side, by their row, with the side that they have once they are mirrored.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if side is None:
+        return {}
+    left = worn_left(source)
+    rows = np.flatnonzero(left == (side == "left"))
+    if not len(rows):
+        raise ConfigError(
+            f"{source.path} has no clip whose column {SIDE} says {side}; `motet data label` adds it from a table"
+        )
+    return {row: {SIDE: "right" if side == "left" else "left"} for row in rows.tolist()}
 
 
 def _scale(skeleton: Skeleton, units: str, wanted: str | None) -> npt.NDArray[np.float64]:

@@ -44,7 +44,7 @@ def write(
     destination: str | Path,
     like: MotionArchive,
     *,
-    change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
+    change: Callable[[Piece, npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
     verb: str,
     overwrite: bool = False,
     without: Collection[str] = (),
@@ -92,7 +92,7 @@ def write(
             columns = {name: value for name, value in piece.row.items() if name not in without}
             sensors = {n: piece.archive.sensor_clip(n, piece.index) for n in kinds if n in piece.archive.sensors}
             certain = piece.archive.clip_confidence(piece.index) if confidence else None
-            made = frames if change is None else change(frames)
+            made = frames if change is None else change(piece, frames)
             writer.add(made, name=columns.pop("name"), confidence=certain, sensors=sensors, **columns)
             for track, own in _labels(piece, len(frames)):
                 rows.setdefault(track, []).extend(own)

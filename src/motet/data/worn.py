@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
+from motet.data.convert import reflected
 from motet.data.inertial import kind_of, nodes_of
 from motet.data.skeletons import Skeleton
 
@@ -116,6 +117,24 @@ def to_one_side(archive: MotionArchive, axis: str | None) -> Callable[[int, Floa
         return lambda row, frames: frames
     left = worn_left(archive) == 1
     return lambda row, frames: mirrored(frames, archive.skeleton, axis) if left[row] else frames
+
+
+def other_side(archive: MotionArchive) -> Callable[[Float], Float]:
+    """What takes (T, P, V, C) frames of a clip to its mirror image: of a body or a hand, or of a sensor's readings.
+
+    Raises:
+        ConfigError: sensors of which no axis makes the two sides similar.
+    """
+    skeleton = archive.skeleton
+    if skeleton.kind != "sensor":
+        return lambda frames: reflected(frames, skeleton)
+    axis = axis_of(archive)
+    if axis is None:
+        raise ConfigError(
+            f"{archive.path}: along no axis do readings of the left (column {SIDE}) become similar to those of the "
+            "right, so there is nothing to mirror them by; it takes clips of both sides"
+        )
+    return lambda frames: mirrored(frames, skeleton, axis)
 
 
 def _signs(axis: int, kind: str) -> npt.NDArray[np.float64]:
