@@ -17,7 +17,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import reflected
 from motet.data.edit import convert
 from motet.data.loader import ClipStore
-from motet.data.worn import axis_of, mirrored, note_of, worn_left
+from motet.data.worn import axis_of, digest_of, mirrored, note_of, worn_left
 from motet.methods.pretrain import pretrain, resolve
 from motet.methods.start import Start
 from motet.use.predictor import load_predictor
@@ -140,6 +140,22 @@ def test_clips_in_a_mapped_file_know_their_sides(tmp_path: Path) -> None:
     assert not torch.equal(ClipStore(one, **options).data, ClipStore(other, **options).data)
 
 
+def test_an_archive_is_another_one_where_its_sides_are(tmp_path: Path) -> None:
+    one, other = archive(tmp_path / "one"), archive(tmp_path / "other", side="arm")
+    assert digest_of(one) != digest_of(other)
+    assert digest_of(one) == digest_of(archive(tmp_path / "again"))
+
+
+def test_an_evaluation_takes_no_features_of_other_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTET_CACHE", str(tmp_path / "cache"))
+    one, other = archive(tmp_path / "one"), archive(tmp_path / "other", side="arm")
+    options = {"baselines": False, "progress": False}
+    with pytest.warns(MotetNote, match="mirrored along y"):
+        motet.evaluate.run("wrist", ["knn"], data=one, **options)
+    motet.evaluate.run("wrist", ["knn"], data=other, **options)
+    assert len(list((tmp_path / "cache").rglob("features/*.safetensors"))) == 2
+
+
 def test_small_recipes_mirror_the_left_and_say_so(tmp_path: Path) -> None:
     both = archive(tmp_path / "both")
     options = {"split": "odd-even", "width": 4, "epochs": 1, "batch_size": 4, "frames": 12, "progress": False}
@@ -185,6 +201,7 @@ def test_weights_see_a_mirrored_clip_as_its_image(tmp_path: Path) -> None:
             to.add(mirrored(clip, both.skeleton, "y") if worn_left(both)[i] == 1 else clip, name=f"c{i}", label=0)
     wrist = motet.load("wrist")
     right = MotionArchive.open(tmp_path / "right")
+    np.testing.assert_array_equal(motet.load("rocket").transform(both), motet.load("rocket").transform(right))
     with pytest.warns(MotetNote, match="mirrored along y"):
         motet.embed("wrist", both.path, tmp_path / "features.npz")
     expected = wrist.transform(right)

@@ -16,6 +16,7 @@ from motet.core.text import counted
 from motet.data.adapt import Layout, factor, into, note_left_out, readings, same_layout, written_as
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
+from motet.data.worn import digest_of
 
 REVISION = 2
 """raised when the same recordings are brought to another form than before"""
@@ -72,7 +73,7 @@ def adapted(
         notes.append(f"{archive.path.resolve().name}: {', '.join(said)}")
     note_left_out(archive, model)
     rates = readings(archive, skeleton), archive.fps
-    facts = repr((REVISION, archive.hash, skeleton.to_dict(), persons, scale, rates, _labels_digest(archive)))
+    facts = repr((REVISION, digest_of(archive), skeleton.to_dict(), persons, scale, rates, _labels_digest(archive)))
     path = folder / f"adapted-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
     if not path.exists() and rank() == 0:
         _write_adapted(archive, path, skeleton, persons, units, scale)

@@ -26,7 +26,7 @@ from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
 from motet.data.preprocess import check_method, coordinates, oriented, preprocess
-from motet.data.worn import MIRRORS, axis_in, to_one_side, worn_left
+from motet.data.worn import axis_in, digest_of, to_one_side
 
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
 _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
@@ -438,8 +438,7 @@ def _cache_path(
     archive: MotionArchive, ids: Tensor, method: str, dtype: torch.dtype, max_frames: int, cache: str | Path | None
 ) -> Path:
     root = Path(cache or os.environ.get("MOTET_CACHE") or Path.home() / ".cache" / "motet")
-    key = f"{_CACHE_VERSION} {archive.hash} {method} {dtype} {max_frames}".encode()
-    key += worn_left(archive).tobytes() if method in MIRRORS else b""
+    key = f"{_CACHE_VERSION} {digest_of(archive)} {method} {dtype} {max_frames}".encode()
     return root / f"clips-{hashlib.sha256(key + ids.numpy().tobytes()).hexdigest()[:32]}.bin"
 
 

@@ -8,6 +8,7 @@ readings of both sides become most similar.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,13 @@ def worn_left(archive: MotionArchive) -> npt.NDArray[np.int8]:
         return np.full(len(archive), -1, dtype=np.int8)
     said = [str(value).strip().lower() for value in archive.clips[SIDE].to_list()]
     return np.array([1 if s in ("l", "left") else 0 if s in ("r", "right") else -1 for s in said], dtype=np.int8)
+
+
+def digest_of(archive: MotionArchive) -> str:
+    """Of the frames of an archive, and of sensors where each was worn: together they decide how clips are read."""
+    if archive.skeleton.kind != "sensor":
+        return archive.hash
+    return hashlib.sha256(archive.hash.encode() + worn_left(archive).tobytes()).hexdigest()
 
 
 def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:

@@ -16,6 +16,7 @@ from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.inertial import kind_of
 from motet.data.loader import ClipStore
+from motet.data.worn import digest_of
 from motet.encoders.rocket import FRAMES, fit_thresholds
 from motet.encoders.statistics import statistics
 from motet.engine.hub import shipped
@@ -104,12 +105,12 @@ def others(
     def made() -> Mapping[str, Sequence[FeatureSet]]:
         convolutions = [random_convolutions(model, store, train, seed) for seed in range(count)]
         found: dict[str, Sequence[FeatureSet]] = {
-            ROCKET: [Encoded(m, store, archive_hash=archive.hash, folder=folder) for m in convolutions],
+            ROCKET: [Encoded(m, store, archive_hash=digest_of(archive), folder=folder) for m in convolutions],
             STATISTICS: statistics_of(model, store) if count else [],
         }
         for name, weights in shipped_weights(model, archive) if count else ():
             own = weights.store(archive, store.ids.cpu().numpy())
-            found[name] = [Encoded(weights, own, archive_hash=archive.hash, folder=folder)]
+            found[name] = [Encoded(weights, own, archive_hash=digest_of(archive), folder=folder)]
         return {kind: sets for kind, sets in found.items() if sets}
 
     return made

@@ -15,6 +15,7 @@ from torch import Tensor
 from motet.core.progress import tracked
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
+from motet.data.worn import digest_of
 from motet.engine.hub import FOLDER
 from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, is_baseline
 from motet.evaluate.baselines import others, untrained
@@ -113,7 +114,7 @@ class Context:
 
         def encoded(model: Model, run: Run | None) -> Encoded:
             place = folder if run is None or given is not None else run.path / "features"
-            return Encoded(model, store, archive_hash=archive.hash, folder=place, run=run)
+            return Encoded(model, store, archive_hash=digest_of(archive), folder=place, run=run)
 
         count = max(seeds, len(runs)) if baselines else 0
         train = torch.from_numpy(clips.train)
@@ -138,7 +139,7 @@ class Context:
             show=show,
             called=called or archive.path.resolve().name,
             people=people(archive),
-            hash=archive.hash,
+            hash=digest_of(archive),
             preprocess=first.recipe.preprocess,
         )
 
@@ -149,7 +150,7 @@ class Context:
         train = torch.from_numpy(clips.train)
 
         def moved(features: Encoded) -> Encoded:
-            return Encoded(features.model, store, archive_hash=archive.hash, folder=features.folder)
+            return Encoded(features.model, store, archive_hash=digest_of(archive), folder=features.folder)
 
         return replace(
             self,
@@ -165,7 +166,7 @@ class Context:
             raw=[Raw(f.model, store) for f in self.raw],
             baselines=others(self.learned[0].model, store, train, archive, self.learned[0].folder, len(self.random)),
             people=people(archive),
-            hash=archive.hash,
+            hash=digest_of(archive),
         )
 
     def centred(self, groups: npt.NDArray[np.int64]) -> Context:

@@ -17,6 +17,7 @@ from torch import Tensor
 from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.splits import Split
+from motet.data.worn import digest_of
 from motet.engine.examples import Examples, Floats
 from motet.engine.run import Run
 from motet.engine.table import WEIGHTS
@@ -137,7 +138,7 @@ def _references(
     streams = tuple(first.features)
 
     def joined(encoders: Model) -> _Joined:
-        return _Joined(Encoded(encoders, store, archive_hash=first.hash), streams)
+        return _Joined(Encoded(encoders, store, archive_hash=digest_of(archive)), streams)
 
     @cache
     def more() -> Mapping[str, Sequence[FeatureSet]]:

@@ -313,8 +313,8 @@ def _of_clips(
     supervised = list(filter(None, dict.fromkeys(labels_used(r, archive) for r in runs)))
     seen = filter(None, dict.fromkeys(seen_in_training(r, archive, clips.test) for r in runs))
     cut = cut_off(archive, np.concatenate([clips.train, clips.test]), models[0].rate)
-    worn = note_of(models[0].recipe.preprocess, archive)
-    clips.notes.extend([*changes, *seen, *supervised, *filter(None, [cut, worn])])
+    changes.extend(filter(None, [note_of(models[0].recipe.preprocess, archive)]))
+    clips.notes.extend([*changes, *seen, *supervised, *filter(None, [cut])])
     say(clips, runs, changes)
     context = Context.build(
         runs,

@@ -164,7 +164,7 @@ class _Scores:
 
 def _part(context: Context, share: Share) -> str:
     """What tells a share apart from others of the same protocol and options."""
-    sha = hashlib.sha256(context.archive.hash.encode())
+    sha = hashlib.sha256(context.hash.encode())
     for ids in (context.train, context.test, *share.draws):
         sha.update(ids.numpy().tobytes())
     return f"{json.dumps(dict(share.details), default=str)} {sha.hexdigest()[:24]}"

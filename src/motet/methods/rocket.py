@@ -59,12 +59,12 @@ class RocketModel(Face):
         """Make the convolutions for a layout, and take their thresholds from some clips (all by default)."""
         base = replace(
             recipes.get("moco/small"),
-            recipe=ROCKET,
             encoder=Encoder(encoder="rocket", kernels=KERNELS),
             augment=Augment.none(),
             frames=FRAMES,
         )
-        recipe = replace(fit_to_layout(base, archive, split(archive, "all")), frames=FRAMES, encode_frames=None)
+        recipe = fit_to_layout(base, archive, split(archive, "all"))
+        recipe = replace(recipe, recipe=ROCKET, frames=FRAMES, encode_frames=None)
         model = Model.fresh(recipe, archive, self.seed, self.device)
         store = model.store(archive, None if ids is None else np.asarray(ids, dtype=np.int64))
         fit_thresholds(model.encoders, model.views, store, store.ids, FRAMES)
