@@ -15,8 +15,9 @@ from motet.core.errors import ConfigError, MotetNote
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import reflected
-from motet.data.edit import convert
+from motet.data.edit import convert, select
 from motet.data.loader import ClipStore
+from motet.data.together import gathered
 from motet.data.worn import axis_of, digest_of, mirrored, note_of, worn_left
 from motet.methods.pretrain import pretrain, resolve
 from motet.methods.start import Start
@@ -118,7 +119,9 @@ def test_no_axis_where_both_sides_are_alike_as_they_are(tmp_path: Path) -> None:
         for i in range(24):
             clip = readings(*movement(rng)).astype(np.float32)[:, None]
             to.add(clip, name=f"c{i}", label=0, side="left" if i % 2 else "right")
-    assert axis_of(MotionArchive.open(tmp_path / "a")) is None
+    alike = MotionArchive.open(tmp_path / "a")
+    assert axis_of(alike) is None
+    assert "no axis is known" in note_of("mirror", alike)
 
 
 @pytest.mark.parametrize("method", ["mirror", "mirror-y"])
@@ -171,6 +174,42 @@ def test_small_recipes_mirror_the_left_and_say_so(tmp_path: Path) -> None:
     assert "does not say on which side" in note_of(run.recipe.preprocess, none)
 
 
+@pytest.mark.parametrize(("axes", "method"), [((0, 2), "mirror"), ((1, 1), "mirror-y")])
+def test_devices_of_several_archives_mirror_each_by_its_own_axis(
+    tmp_path: Path, axes: tuple[int, int], method: str
+) -> None:
+    two = [archive(tmp_path / f"{i}", axis) for i, axis in enumerate(axes)]
+    with gathered(two) as joined:
+        recipe, _ = resolve("cmd/small", joined, {"split": "odd-even"})
+        assert recipe.preprocess == method
+        store, raw = ClipStore(joined, preprocess=method), ClipStore(joined, preprocess="none")
+        for row, one in enumerate(range(2 * len(two[0]))):
+            part, axis = two[one // len(two[0])], "xyz"[axes[one // len(two[0])]]
+            clip = part.clip(one % len(part))
+            expected = mirrored(clip, part.skeleton, axis) if worn_left(part)[one % len(part)] == 1 else clip
+            frames = slice(row * FRAMES, (row + 1) * FRAMES)
+            np.testing.assert_array_equal(store.data[frames], expected)
+            np.testing.assert_array_equal(raw.data[frames], clip)
+
+
+@pytest.mark.parametrize("said", ["L", "LEFT", " left", "left wrist", "Left_hand"])
+def test_a_side_is_read_in_its_usual_spellings(tmp_path: Path, said: str) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
+        for name, side in (("a", said), ("b", said.lower().replace("left", "right").replace("l", "r")), ("c", "lefty")):
+            to.add(np.ones((5, 1, 2, 3), np.float32), name=name, side=side)
+    assert worn_left(MotionArchive.open(tmp_path / "a")).tolist() == [1, 0, -1]
+
+
+def test_what_is_not_mirrored_is_said(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    left = select(both, tmp_path / "left", where="side = 'left'")
+    right = select(both, tmp_path / "right", where="side = 'right'")
+    assert "no axis is known" in note_of("mirror", left)
+    assert note_of("mirror-y", left).endswith("are mirrored along y")
+    assert note_of("mirror", right) == note_of("mirror-y", right) == ""
+    assert note_of("mirror", both).endswith("most similar to those of the right")
+
+
 def test_an_own_recipe_and_an_option_keep_readings_as_recorded(tmp_path: Path) -> None:
     both = archive(tmp_path / "both")
     named, _ = resolve("moco/small", both, {"split": "odd-even"})
@@ -214,17 +253,22 @@ def test_recordings_are_read_from_one_side(tmp_path: Path) -> None:
     layout = Layout.of(both)
     assert layout.mirror == "y"
     assert "worn on the left mirrored along y" in layout.described
-    read = recorded(both, layout)
+    with pytest.warns(MotetNote, match="are mirrored along y$"):
+        read = recorded(both, layout)
     np.testing.assert_array_equal(read(1), mirrored(both.clip(1), both.skeleton, "y"))
     np.testing.assert_array_equal(read(0), both.clip(0))
 
 
 def test_a_fitted_model_keeps_the_axis(tmp_path: Path) -> None:
     both = archive(tmp_path / "both")
-    model = motet.fit(both, tmp_path / "model", candidates=["statistics+linear"], progress=False)
+    with pytest.warns(MotetNote, match="are mirrored along y$"):
+        model = motet.fit(both, tmp_path / "model", candidates=["statistics+linear"], progress=False)
     assert model.layout.mirror == "y"
     again = load_predictor(tmp_path / "model")
-    read, one = again.reader(both), again.reader(archive(tmp_path / "one", side="arm"))
+    with pytest.warns(MotetNote, match="are mirrored along y$"):
+        read = again.reader(both)
+    with pytest.warns(MotetNote, match="does not say on which side"):
+        one = again.reader(archive(tmp_path / "one", side="arm"))
     np.testing.assert_array_equal(read(1), mirrored(one(1), both.skeleton, "y"))
 
 

@@ -24,6 +24,7 @@ from motet.data.convert import recipe
 from motet.data.skeletons import Skeleton
 from motet.data.splits import Split, default_rule, split
 from motet.data.views import sub_skeleton
+from motet.data.worn import AXIS, SIDE, axis_of
 
 SHARED = "shared-15"
 """layout of bodies whose joints have other names or numbers."""
@@ -136,11 +137,13 @@ def _add(
     change = into(form.skeleton, archive.skeleton, readings(archive, form.skeleton), archive.fps)
     note_left_out(archive, form)
     number = [classes.index(c) for c in archive.class_names]
+    axis = axis_of(archive)
     for index in range(len(archive)):
         row = archive.clips.row(index, named=True)
         frames = change(archive.verified(index)[:, : form.persons])
         label = int(archive.labels[index])
-        columns: dict[str, Any] = {c: row[c] for c in ("subject", "camera")}
+        columns: dict[str, Any] = {"subject": row["subject"], "camera": row["camera"]}
+        columns |= {SIDE: row[SIDE], AXIS: axis} if SIDE in row else {}
         columns["label"] = None if label < 0 else number[label]
         writer.add(np.asarray(frames * scale), name=f"{name}/{row['name']}", **columns)
 

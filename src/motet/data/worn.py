@@ -9,6 +9,7 @@ readings of both sides become most similar.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +28,11 @@ MIRRORS = ("mirror", "mirror-x", "mirror-y", "mirror-z")
 """preprocessing that reads sensors of the left as if worn on the right, along an axis that is found or the named one"""
 SIDE = "side"
 """column of the clips that says where a sensor was worn: ``left`` or ``right``"""
+AXIS = "side_axis"
+"""column of joined archives with the axis (x, y or z) of each clip's device"""
 AXES = "xyz"
+Axes = str | Sequence[str | None] | None
+"""an axis for all clips, or one of each; None mirrors nothing"""
 SIMILAR = 1 / 3
 """share of their difference as recorded below which both sides are similar once one is mirrored. Of five sets without
 sides, people called left at random, one in 200 pairs of groups came below a half and none below a third."""
@@ -35,10 +40,10 @@ _EACH = 250  # clips of each side that are compared
 
 
 def worn_left(archive: MotionArchive) -> npt.NDArray[np.int8]:
-    """(N,) 1 where a clip's column ``side`` says left, 0 where it says right, -1 where it says neither."""
+    """(N,) 1 where a clip's column ``side`` says left (``L``, ``left wrist``), 0 where right, -1 where neither."""
     if SIDE not in archive.clips.columns:
         return np.full(len(archive), -1, dtype=np.int8)
-    said = [str(value).strip().lower() for value in archive.clips[SIDE].to_list()]
+    said = [re.split(r"[\W_]+", str(value).strip().lower())[0] for value in archive.clips[SIDE].to_list()]
     return np.array([1 if s in ("l", "left") else 0 if s in ("r", "right") else -1 for s in said], dtype=np.int8)
 
 
@@ -82,12 +87,25 @@ def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
     return AXES[best - 1] if apart[best] < SIMILAR * apart[0] else None
 
 
-def axis_in(method: str, archive: MotionArchive) -> str | None:
+def method_for(archive: MotionArchive, rows: Integers | None = None) -> str:
+    """The preprocessing of recordings of sensors: ``mirror-x`` and the like where they mirror along one axis,
+    ``mirror`` where joined archives do along several, ``none`` where nothing is to be mirrored.
+
+    Args:
+        archive: recordings of sensors.
+        rows: clips by which the axis is found, all by default.
+    """
+    stated = AXIS in archive.clips.columns
+    axes = set(archive.clips[AXIS].drop_nulls()) if stated else {axis_of(archive, rows)} - {None}
+    return "none" if not axes else f"{MIRRORS[0]}-{axes.pop()}" if len(axes) == 1 else MIRRORS[0]
+
+
+def axis_in(method: str, archive: MotionArchive) -> Axes:
     """The axis along which a preprocessing mirrors left-worn sensors: the one in its name, of ``mirror`` that of
-    :func:`axis_of`; None where it mirrors nothing."""
-    if method == MIRRORS[0]:
-        return axis_of(archive)
-    return method[-1] if method in MIRRORS else None
+    :func:`axis_of`, or of each clip where archives were joined; None where it mirrors nothing."""
+    if method != MIRRORS[0]:
+        return method[-1] if method in MIRRORS else None
+    return archive.clips[AXIS].to_list() if AXIS in archive.clips.columns else axis_of(archive)
 
 
 def note_of(method: str, archive: MotionArchive) -> str:
@@ -95,18 +113,25 @@ def note_of(method: str, archive: MotionArchive) -> str:
 
     Of a mirror with its axis also where an archive does not say where its sensors were worn.
     """
-    axis, left = axis_in(method, archive), worn_left(archive)
-    if axis is None:
-        return ""
-    if (left < 0).all():
+    return "" if method not in MIRRORS else note_on(axis_in(method, archive), archive, found=method == MIRRORS[0])
+
+
+def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
+    """The same of axes; ``found``: by the readings of this archive."""
+    left = worn_left(archive)
+    used = sorted({a for a in ([axes] if axes is None or isinstance(axes, str) else axes) if a})
+    if used and (left < 0).all():
         return (
-            f"{archive.path} does not say on which side its sensors were worn (column {SIDE}), so all are read as worn "
-            "on the right; `motet data label` adds the column"
+            f"{archive.path.name} does not say on which side its sensors were worn (column {SIDE}), so all are read as "
+            "worn on the right; `motet data label` adds the column"
         )
-    return (
-        f"sensors worn on the left (column {SIDE}) are mirrored along {axis}, by which their readings are most similar "
-        "to those of the right"
-    )
+    if archive.skeleton.kind != "sensor" or not (left == 1).any():
+        return ""
+    worn = f"sensors worn on the left (column {SIDE})"
+    if not used:
+        return f"{worn} are read as recorded: no axis is known along which they mirror those of the right"
+    by = ", by which their readings are most similar to those of the right" if found else ""
+    return f"{worn} are mirrored along {' or '.join(used)}{by}"
 
 
 def mirrored(frames: Float, skeleton: Skeleton, axis: str) -> Float:
@@ -118,13 +143,22 @@ def mirrored(frames: Float, skeleton: Skeleton, axis: str) -> Float:
     return np.asarray(frames * signs)
 
 
-def to_one_side(archive: MotionArchive, axis: str | None) -> Callable[[int, Float], Float]:
+def to_one_side(archive: MotionArchive, axes: Axes) -> Callable[[int, Float], Float]:
     """What takes row and frames of a clip to frames that are :func:`mirrored` where it was worn on the left; without
-    an axis they stay as they are."""
-    if axis is None:
-        return lambda row, frames: frames
+    an axis they stay as they are.
+
+    Args:
+        archive: the recordings.
+        axes: one for all clips, or of each.
+    """
     left = worn_left(archive) == 1
-    return lambda row, frames: mirrored(frames, archive.skeleton, axis) if left[row] else frames
+    each = [axes] * len(archive) if axes is None or isinstance(axes, str) else axes
+
+    def turned(row: int, frames: Float) -> Float:
+        axis = each[row] if left[row] else None
+        return frames if axis is None else mirrored(frames, archive.skeleton, axis)
+
+    return turned
 
 
 def other_side(archive: MotionArchive) -> Callable[[Float], Float]:

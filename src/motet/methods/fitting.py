@@ -15,7 +15,7 @@ from motet.data.archive import MotionArchive
 from motet.data.inertial import views_of_kinds
 from motet.data.preprocess import check_method
 from motet.data.splits import Split
-from motet.data.worn import MIRRORS, axis_of, note_of
+from motet.data.worn import MIRRORS, method_for, note_of
 from motet.methods.recipe import Recipe
 
 CROSS_VIEW_DEGREES = 40.0
@@ -76,9 +76,8 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
     if skeleton.kind == "sensor":
         if recipe.preprocess not in (*MIRRORS, "none"):  # a recipe of bodies
             recipe = recipe.with_options(sensor_form(recipe))
-        axis = axis_of(archive, parts.train) if named and is_small(recipe) and recipe.preprocess == "none" else None
-        if axis is not None:
-            recipe = recipe.with_options({"preprocess": f"mirror-{axis}"})
+        if named and is_small(recipe) and recipe.preprocess == "none":
+            recipe = recipe.with_options({"preprocess": method_for(archive, parts.train)})
         usual = recipe.encoder.encoder == "tcn" and recipe.streams == ("joint", "motion")
         if named and is_small(recipe) and usual:
             recipe = replace(recipe, streams=(*recipe.streams, *views_of_kinds(archive)))

@@ -26,7 +26,7 @@ from motet.data.convert import convert
 from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import rate
-from motet.data.worn import axis_of, to_one_side
+from motet.data.worn import axis_of, note_on, to_one_side
 
 Float = npt.NDArray[np.floating[Any]]
 Array = npt.NDArray[np.float32]
@@ -220,7 +220,9 @@ def _bridged(frames: Float, fps: float) -> Float:
 
 def recorded(archive: MotionArchive, layout: Layout) -> Callable[[int], Float]:
     """What reads (T, P, V, C) frames of a recording by its row: short holes :func:`bridged`, and sensors worn on the
-    left mirrored where the layout says so."""
+    left mirrored where the layout says so, which is said."""
+    if said := note_on(layout.mirror, archive):
+        warnings.warn(said, MotetNote, stacklevel=3)
     skeleton, fps, turned = archive.skeleton, rate(archive), to_one_side(archive, layout.mirror)
     return lambda row: bridged(turned(row, archive.clip(row)), skeleton, fps)
 
