@@ -11,11 +11,11 @@ import torch
 
 import motet
 from motet.cli import main
-from motet.core.errors import ConfigError, MotetNote
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import reflected
-from motet.data.edit import convert, select
+from motet.data.edit import convert, merge, select
 from motet.data.loader import ClipStore
 from motet.data.together import gathered
 from motet.data.worn import axis_of, digest_of, mirrored, note_of, worn_left
@@ -190,6 +190,17 @@ def test_devices_of_several_archives_mirror_each_by_its_own_axis(
             frames = slice(row * FRAMES, (row + 1) * FRAMES)
             np.testing.assert_array_equal(store.data[frames], expected)
             np.testing.assert_array_equal(raw.data[frames], clip)
+
+
+def test_a_merge_of_devices_that_mirror_along_several_axes_warns(tmp_path: Path) -> None:
+    two = []
+    for name, axis, half in (("one", 0, "<"), ("two", 2, ">=")):  # clips of other names
+        all_clips = archive(tmp_path / f"{name}-all", axis)
+        two.append(select(all_clips, tmp_path / name, where=f"subject {half} 3"))
+    with pytest.warns(MotetWarning, match=r"different axes \(x in one, z in two\).*--mirror left"):
+        merge([a.path for a in two], tmp_path / "both")
+    same = convert(two[1], tmp_path / "same", mirror="left")
+    merge([two[0].path, same.path], tmp_path / "again")
 
 
 @pytest.mark.parametrize("said", ["L", "LEFT", " left", "left wrist", "Left_hand"])

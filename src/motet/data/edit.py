@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.options import near_names
 from motet.core.shards import in_order
 from motet.core.text import counted, pasted
@@ -30,7 +31,7 @@ from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
 from motet.data.track_files import file_names, named_by
 from motet.data.tracks import intervals, paint, rate
-from motet.data.worn import SIDE, other_side, worn_left
+from motet.data.worn import SIDE, note_apart, other_side, worn_left
 
 
 def select(
@@ -224,6 +225,8 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
                 raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b, other.skeleton)}")
     check_destination(Path(destination), overwrite)
     _one_each(sources)
+    if said := note_apart(sources):
+        warnings.warn(said, MotetWarning, stacklevel=2)
     classes = list(dict.fromkeys(c for s in sources for c in s.class_names))
     numbers = agreed(sources) if order is None else {}
     pieces = []

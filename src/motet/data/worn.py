@@ -134,6 +134,18 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
     return f"{worn} are mirrored along {' or '.join(used)}{by}"
 
 
+def note_apart(archives: Sequence[MotionArchive]) -> str:
+    """What a reader must know of archives that become one, where their devices mirror along several axes."""
+    axes = {a.path.name: axis for a in archives if (axis := axis_of(a))}
+    if len(set(axes.values())) < 2:
+        return ""
+    listed = ", ".join(f"{axis} in {name}" for name, axis in axes.items())
+    return (
+        f"sensors worn on the left (column {SIDE}) mirror those on the right along different axes ({listed}), and one "
+        "archive has one: `motet data convert` each with --mirror left before"
+    )
+
+
 def mirrored(frames: Float, skeleton: Skeleton, axis: str) -> Float:
     """(T, P, V, 3) readings as the same sensor would have made them on the other side of the body.
 

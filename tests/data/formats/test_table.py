@@ -130,9 +130,19 @@ def test_a_column_of_people_is_pointed_at(tmp_path: Path, column: str) -> None:
     text = f"time,acc_x,acc_y,acc_z,{column}\n0.00,1,2,3,7\n0.02,4,5,6,7\n"
     said = load(tmp_path, text, unit="g").source["columns"]
     assert said.endswith(f"not read: {column}; to read who it is: --subject {pasted(column)}")
+
     assert "who it is" not in load(tmp_path, text, unit="g", subject=column).source["columns"]
     both = text.replace(column, f"{column},subject").replace(",7\n", ",7,7\n")
     assert "who it is" not in load(tmp_path, both, unit="g").source["columns"]
+
+
+def test_a_column_of_the_side_of_a_sensor_is_pointed_at(tmp_path: Path) -> None:
+    text = "time,acc_x,acc_y,acc_z,side\n0.00,1,2,3,left\n0.02,4,5,6,left\n"
+    said = load(tmp_path, text, unit="g").source["columns"]
+    assert said.endswith("not read: side; to read on which side it was worn: --columns side")
+    read = load(tmp_path, text, unit="g", columns=["side"])
+    assert "which side" not in read.source["columns"]
+    assert read.clips["side"].to_list() == ["left"]
 
 
 @pytest.mark.filterwarnings("ignore:the unit m?g says nothing of Gyroscope")

@@ -25,6 +25,7 @@ from motet.data.formats._sheet import Sheet
 from motet.data.formats._time import TimeUnit
 from motet.data.inertial import FORCE, TURN
 from motet.data.skeletons import Skeleton
+from motet.data.worn import SIDE
 
 AXES = ("x", "y", "z")
 _META = ("clip", "frame", "time", "person", "label", "subject", "camera", "setup", "repetition")
@@ -422,6 +423,8 @@ def described(
     who = next((name for name in left if _WHO.fullmatch(name)), None)
     if who is not None and "subject" not in declared:
         parts += [f"to read who it is: --subject {pasted(who)}"]
+    if skeleton.kind == "sensor" and SIDE in left:
+        parts += [f"to read on which side it was worn: --columns {pasted(*options.columns, SIDE)}"]
     if labels.others:
         parts += [f"to read labels along time: --tracks {pasted(*labels.others)}"]
     return "; ".join(parts)
