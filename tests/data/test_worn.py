@@ -17,8 +17,10 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import reflected
 from motet.data.edit import convert, merge, select
 from motet.data.loader import ClipStore
+from motet.data.stitch import stitch
 from motet.data.together import gathered
 from motet.data.worn import axis_of, digest_of, mirrored, note_of, worn_left
+from motet.methods.discovery.data import fitting
 from motet.methods.pretrain import pretrain, resolve
 from motet.methods.start import Start
 from motet.use.predictor import load_predictor
@@ -203,12 +205,38 @@ def test_a_merge_of_devices_that_mirror_along_several_axes_warns(tmp_path: Path)
     merge([two[0].path, same.path], tmp_path / "again")
 
 
+def test_stitched_recordings_are_of_one_side(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    made = stitch(both, tmp_path / "made", seconds=3, gap=0)
+    assert sorted(set(made.clips["side"])) == ["left", "right"]
+    assert made.lengths.sum() == both.lengths.sum()
+    clips = {both.clip(i).tobytes(): worn_left(both)[i] for i in range(len(both))}
+    for row, left in enumerate(worn_left(made)):
+        joined = made.clip(row)
+        for start in range(0, len(joined), FRAMES):
+            assert clips[joined[start : start + FRAMES].tobytes()] == left
+
+
+def test_discovery_mirrors_sensors_that_were_worn_on_both_sides(tmp_path: Path) -> None:
+    both, none = archive(tmp_path / "both"), archive(tmp_path / "none", side="arm")
+    assert fitting("body", (none, both)) == "mirror"
+    assert fitting("body", (none, none)) == "none"
+
+
 @pytest.mark.parametrize("said", ["L", "LEFT", " left", "left wrist", "Left_hand"])
 def test_a_side_is_read_in_its_usual_spellings(tmp_path: Path, said: str) -> None:
     with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
         for name, side in (("a", said), ("b", said.lower().replace("left", "right").replace("l", "r")), ("c", "lefty")):
             to.add(np.ones((5, 1, 2, 3), np.float32), name=name, side=side)
     assert worn_left(MotionArchive.open(tmp_path / "a")).tolist() == [1, 0, -1]
+
+
+def test_a_side_that_is_neither_is_named(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
+        for name, side in (("a", "links"), ("b", "right"), ("c", None)):
+            to.add(np.ones((5, 1, 2, 3), np.float32), name=name, side=side)
+    said = note_of("mirror", MotionArchive.open(tmp_path / "a"))
+    assert said == "column side says neither left nor right of some sensors (links): taken as right"
 
 
 def test_what_is_not_mirrored_is_said(tmp_path: Path) -> None:

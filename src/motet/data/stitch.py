@@ -16,6 +16,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.tracks import rate
+from motet.data.worn import SIDE, worn_left
 
 Float = npt.NDArray[np.floating[Any]]
 
@@ -30,7 +31,7 @@ def stitch(
     seed: int = 0,
     overwrite: bool = False,
 ) -> MotionArchive:
-    """Join the labelled clips of each person to long recordings with a label track.
+    """Join the labelled clips of each person, of each side apart, to long recordings with a label track.
 
     Args:
         archive: labelled clips whose person (column ``subject``) is known.
@@ -52,7 +53,7 @@ def stitch(
     people = source.clips["subject"]
     if people.null_count():
         raise ConfigError(f"{source.path}: the person of a clip is unknown; add a column subject by `motet data label`")
-    used = np.flatnonzero(source.labels >= 0)
+    used, sides = np.flatnonzero(source.labels >= 0), worn_left(source)
     if not len(used):
         raise DataError(f"{source.path}: no clip has a label, so nothing can be stitched; label clips first")
     draw = np.random.default_rng(seed)
@@ -70,10 +71,14 @@ def stitch(
         overwrite=overwrite,
     ) as writer:
         for person in sorted(set(people.gather(used).to_list())):
-            own = draw.permutation([i for i in used if people[int(i)] == person])
-            for number, part in enumerate(_parts(own, source.lengths, seconds * fps)):
+            own = [i for i in used if people[int(i)] == person]
+            groups = [draw.permutation([i for i in own if sides[i] == side]) for side in dict.fromkeys(sides[own])]
+            parts = [part for group in groups for part in _parts(group, source.lengths, seconds * fps)]
+            for number, part in enumerate(parts):
                 frames, labels = _joined(source, part, round(gap * fps))
-                writer.add(frames, name=f"p{person:03d}_{number:02d}", subject=person, tracks={track: labels})
+                columns = {SIDE: source.clips[SIDE][part[0]]} if SIDE in source.clips.columns else {}
+                name = f"p{person:03d}_{number:02d}"
+                writer.add(frames, name=name, subject=person, tracks={track: labels}, **columns)
     return MotionArchive.open(destination)
 
 

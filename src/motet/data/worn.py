@@ -120,12 +120,21 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
     """The same of axes; ``found``: by the readings of this archive."""
     left = worn_left(archive)
     used = sorted({a for a in ([axes] if axes is None or isinstance(axes, str) else axes) if a})
-    if used and (left < 0).all():
+    if archive.skeleton.kind != "sensor":
+        return ""
+    column = archive.clips[SIDE].to_list() if SIDE in archive.clips.columns else []
+    other = sorted({str(said) for said, side in zip(column, left, strict=False) if side < 0 and said})
+    if used and (left < 0).all() and not other:
         return (
             f"{archive.path.name} does not say on which side its sensors were worn (column {SIDE}), so all are read as "
             "worn on the right; `motet data label` adds the column"
         )
-    if archive.skeleton.kind != "sensor" or not (left == 1).any():
+    unclear = f"column {SIDE} says neither left nor right of some sensors ({', '.join(other[:3])}): taken as right"
+    return "; ".join(filter(None, [_on_left(used, left, found), unclear if other else ""]))
+
+
+def _on_left(used: Sequence[str], left: npt.NDArray[np.int8], found: bool) -> str:
+    if not (left == 1).any():
         return ""
     worn = f"sensors worn on the left (column {SIDE})"
     if not used:

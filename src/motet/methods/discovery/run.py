@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +28,13 @@ from motet._version import __version__
 from motet.core.devices import usable
 from motet.core.distributed import rank
 from motet.core.environment import environment
-from motet.core.errors import ConfigError, RunError
+from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.core.files import write_json
 from motet.core.options import differences
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
+from motet.data.worn import note_of
 from motet.engine.identity import changes, identity
 from motet.engine.options import INCIDENTAL, as_started, asked
 from motet.engine.run import Run, repeated
@@ -304,6 +306,8 @@ def _read_by(
     if "preprocess" in options:
         return settings, None
     allowed = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
+    for said in dict.fromkeys(filter(None, (note_of(allowed, archive) for archive in archives))):
+        warnings.warn(said, MotetNote, stacklevel=4)
     return replace(settings, preprocess=allowed), None
 
 
