@@ -23,6 +23,7 @@ from motet.data.worn import axis_of, digest_of, mirrored, note_of, worn_left
 from motet.methods.discovery.data import fitting
 from motet.methods.pretrain import pretrain, resolve
 from motet.methods.start import Start
+from motet.use.predict import Live
 from motet.use.predictor import load_predictor
 from motet.use.signals import Layout, recorded
 
@@ -309,6 +310,29 @@ def test_a_fitted_model_keeps_the_axis(tmp_path: Path) -> None:
     with pytest.warns(MotetNote, match="does not say on which side"):
         one = again.reader(archive(tmp_path / "one", side="arm"))
     np.testing.assert_array_equal(read(1), mirrored(one(1), both.skeleton, "y"))
+
+
+def test_a_stream_of_the_left_is_mirrored(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    with pytest.warns(MotetNote, match="are mirrored along y$"):
+        model = motet.fit(both, tmp_path / "model", candidates=["statistics+linear"], progress=False)
+
+    def said(frames: npt.NDArray[np.float32], side: str) -> list[tuple[str, float]]:
+        live = Live(model, side=side)
+        return [(d.label, d.probability) for d in [*live.push(frames), *live.finish()]]
+
+    right = both.clip(0)
+    assert said(mirrored(right, both.skeleton, "y"), "left") == said(right, "right")
+    live = Live(model)
+    live.push(right)
+    live.save(tmp_path / "state.npz")
+    with pytest.raises(ConfigError, match="another model, lag, side"):
+        Live(model, side="left").resume(tmp_path / "state.npz")
+    plain = motet.fit(
+        archive(tmp_path / "plain", side="arm"), tmp_path / "m", candidates=["raw+linear"], progress=False
+    )
+    with pytest.raises(ConfigError, match="knows no axis"):
+        Live(plain, side="left")
 
 
 @pytest.mark.parametrize("name", ["mirror", "mirror-x"])

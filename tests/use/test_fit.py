@@ -180,7 +180,7 @@ def test_a_live_recording_survives_a_restart(model: Predictor, tmp_path: Path) -
     third.resume(state)
     found += live_lines(third, lines[150:])
     assert found == want
-    with pytest.raises(ConfigError, match="is of another model, lag or share of --reject"):
+    with pytest.raises(ConfigError, match="is of another model, lag, side or share of --reject"):
         Live(model, lag=0.3).resume(state)
     state.write_bytes(state.read_bytes()[:900])
     with pytest.raises(DataError, match="remove it to begin a new recording"):

@@ -79,6 +79,8 @@ class Predict(Replacing):
     """share of known moments that may be given away to notice activities never learnt as none of these, e.g. 0.05"""
     lag: float = 1.0
     """from standard input: seconds of later evidence that a decision waits for"""
+    side: Literal["left", "right"] = "right"
+    """from standard input: where the sensor is worn; readings of the left are mirrored as those that it learnt from"""
     every: float = 0.0
     """from standard input: seconds between decisions; more is cheaper, and later"""
     state: Path | None = None
@@ -93,14 +95,16 @@ def predict(args: Sequence[str]) -> int:
     from motet.use.predict import predict as make
 
     of_archive = {"--out": given.out, "--track": given.track, "--json": given.json}
-    of_stream = {"--lag": given.lag != LAG, "--every": given.every, "--state": given.state}
+    of_stream = {"--lag": given.lag != LAG, "--every": given.every, "--state": given.state} | {
+        "--side": given.side == "left"
+    }
     if given.archive is None:
         if not_due := [name for name, value in of_archive.items() if value]:
             raise ConfigError(
                 f"{not_due[0]} needs an archive: `motet predict MODEL ARCHIVE --out BOUTS.csv`; decisions on standard "
                 "input are JSON lines on standard output"
             )
-        live = Live(given.model, lag=given.lag, every=given.every, reject=given.reject)
+        live = Live(given.model, lag=given.lag, every=given.every, reject=given.reject, side=given.side)
         if given.state is not None and given.state.exists():
             live.resume(given.state)
         if not given.quiet:
@@ -113,7 +117,7 @@ def predict(args: Sequence[str]) -> int:
         raise ConfigError(f"{not_due[0]} is of recordings from standard input; leave out the archive")
     if given.out is None and given.track is None:
         raise ConfigError("say where the bouts go: --out BOUTS.csv, --track NAME, or both")
-    options = given.others("model", "archive", "lag", "every", "state")
+    options = given.others("model", "archive", "lag", "every", "state", "side")
     bouts = make(given.model, given.archive, progress=not given.quiet, **options)
     time = bouts.with_columns(seconds=bouts["end"] - bouts["start"]).group_by("recording", "label", maintain_order=True)
     return given.done(

@@ -59,7 +59,8 @@ def cut_off(
         return ""
     rate = fps or archive.fps
     most = f"{MAX_FRAMES / rate:.3g} s" if rate else f"{MAX_FRAMES} frames"
-    windows = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-windows"), "--seconds", "4")
+    seconds = f"{min(4.0, MAX_FRAMES / rate if rate else 4.0):.2g}"
+    windows = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-windows"), "--seconds", seconds)
     return (
         f"only the first {most} of {count} of {counted(len(lengths), 'clip')} of {archive.path} are read: cut longer "
         f"recordings into windows (`motet data split {windows}`)"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,6 +20,7 @@ from motet.core.files import refuse_existing, written
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
+from motet.data.worn import mirrored
 from motet.use.durations import Chain
 from motet.use.material import NONE
 from motet.use.predictor import Predictor, load_predictor
@@ -134,19 +135,33 @@ class Live:
         every: seconds from one look at the recording to the next. A look costs the same however much it decides, so
             more is cheaper, and later.
         reject: of :func:`predict`; it needs more time around a moment.
+        side: where a sensor is worn. Readings of the left are mirrored as the model's own (:mod:`motet.data.worn`).
 
     Raises:
-        ConfigError: ``lag`` or ``every`` is no length of time, or of ``reject`` as :func:`predict`.
+        ConfigError: ``lag`` or ``every`` is no length of time, of ``reject`` as :func:`predict`, or the left side of a
+            model that knows no axis to mirror it by.
     """
 
     def __init__(
-        self, model: str | Path | Predictor, *, lag: float = LAG, every: float = 0.0, reject: float = 0.0
+        self,
+        model: str | Path | Predictor,
+        *,
+        lag: float = LAG,
+        every: float = 0.0,
+        reject: float = 0.0,
+        side: Literal["left", "right"] = "right",
     ) -> None:
         for name, seconds in (("lag", lag), ("every", every)):
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise ConfigError(f"{name} is {seconds}; it must be a number of seconds, 0 or more")
         self.model = (model if isinstance(model, Predictor) else load_predictor(model)).rejecting(reject)
         layout = self.model.layout
+        self._axis = layout.mirror if side == "left" else None
+        if side == "left" and self._axis is None:
+            raise ConfigError(
+                "the model knows no axis along which sensors worn on the left mirror those on the right, as it was not "
+                "fitted on both (column side)"
+            )
         self.step = layout.hop / layout.fps
         self._lag, self._every = round(lag / self.step), max(1, round(every / self.step))
         self._reach = self.model.margin
@@ -201,18 +216,16 @@ class Live:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise DataError(f"{path} cannot be read ({error!s:.100}); remove it to begin a new recording") from error
         if str(held.pop("model")) != self._identity:
-            said = f"{path} is of another model, lag or share of --reject"
+            said = f"{path} is of another model, lag, side or share of --reject"
             raise ConfigError(f"{said}; use those, or remove it to begin a new recording")
         numbers: dict[str, Any] = {k: v if v.ndim else int(v) for k, v in held.items()}
         self._held = _Held(**numbers)
 
     @property
     def _identity(self) -> str:
-        digest = hashlib.sha256(
-            json.dumps(
-                [self.model.layout.fps, self.model.classes, self._lag, *[self.model.reject] * bool(self.model.reject)]
-            ).encode()
-        )
+        more = [*[self.model.reject] * bool(self.model.reject), *["left"] * (self._axis is not None)]
+        facts = [self.model.layout.fps, self.model.classes, self._lag, *more]
+        digest = hashlib.sha256(json.dumps(facts).encode())
         for name, array in sorted(self.model.arrays().items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -227,7 +240,7 @@ class Live:
             raise DataError(
                 f"frame {self.frames} or a later one has a number that is not finite; give 0 for what was not recorded"
             )
-        return given
+        return given if self._axis is None else mirrored(given, self.model.layout.skeleton, self._axis)
 
     def _looked(self, held: _Held, known: int) -> _Held:
         """With the evidence of all ticks before ``known``, and without frames that nothing will look at again."""
