@@ -235,6 +235,12 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return build(path, {f"c{i}": clip for i, clip in enumerate(shaken)}, skeleton=node, persons=1, units="m/s^2")
 
 
+@case("inspect sides")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    worn = watch(path, unit="g, deg/s")
+    return rewrite(worn, path / "a", columns=lambda row: {**row, "side": "left"})
+
+
 @case("doctor mixed scale")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return rewrite(clean, path / "a", lambda clip, i: clip * 100 if i in (3, 30) else clip)

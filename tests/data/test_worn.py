@@ -16,6 +16,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import reflected
 from motet.data.edit import convert, merge, select
+from motet.data.inspection import inspect
 from motet.data.loader import ClipStore
 from motet.data.stitch import stitch
 from motet.data.together import gathered
@@ -204,6 +205,15 @@ def test_a_merge_of_devices_that_mirror_along_several_axes_warns(tmp_path: Path)
         merge([a.path for a in two], tmp_path / "both")
     same = convert(two[1], tmp_path / "same", mirror="left")
     merge([two[0].path, same.path], tmp_path / "again")
+
+
+def test_inspect_says_where_sensors_were_worn(tmp_path: Path) -> None:
+    found = inspect(archive(tmp_path / "both"))
+    assert found["balance"]["side"] == {"left": 12, "right": 12}
+    assert next(f for f in found["faults"] if f["name"] == "sides")["message"].startswith(
+        "sensors worn on the left (column side) are mirrored along y"
+    )
+    assert "sides" not in [f["name"] for f in inspect(archive(tmp_path / "arm", side="arm"))["faults"]]
 
 
 def test_stitched_recordings_are_of_one_side(tmp_path: Path) -> None:

@@ -95,9 +95,8 @@ def predict(args: Sequence[str]) -> int:
     from motet.use.predict import predict as make
 
     of_archive = {"--out": given.out, "--track": given.track, "--json": given.json}
-    of_stream = {"--lag": given.lag != LAG, "--every": given.every, "--state": given.state} | {
-        "--side": given.side == "left"
-    }
+    of_stream = {"--lag": given.lag != LAG, "--every": given.every, "--state": given.state}
+    of_stream["--side"] = given.side == "left"
     if given.archive is None:
         if not_due := [name for name, value in of_archive.items() if value]:
             raise ConfigError(

@@ -19,6 +19,7 @@ from motet.data.inspection.frames import BONE_CHANGE, CUT_OUT, FRAME_FAULTS, fra
 from motet.data.inspection.render import Report, render
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.skeletons import Skeleton
+from motet.data.worn import SIDE
 
 __all__ = [
     "CUT_OUT",
@@ -41,7 +42,7 @@ OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips
 """faults that single clips have"""
 OF_ARCHIVE = (
     *("never seen", "no labels", "empty classes", "label imbalance", "units", "up axis", "handedness"),
-    *("frame rate", "licence", "skipped files"),
+    *("frame rate", "licence", "skipped files", "sides"),
 )
 """faults of the archive as a whole"""
 
@@ -129,10 +130,10 @@ def _durations(archive: MotionArchive) -> dict[str, Any]:
 
 
 def _balance(archive: MotionArchive) -> dict[str, dict[str, int]]:
-    """Clips per class, person, camera, setup and number of bodies, where they are known."""
+    """Clips per class, person, camera, setup, number of bodies and side, where they are known."""
     balance: dict[str, dict[str, int]] = {}
     named: dict[str, Callable[[int], str]] = {"label": lambda i: archive.class_names[i]}
-    for column in ("label", "subject", "camera", "setup", "persons"):
+    for column in ("label", "subject", "camera", "setup", "persons", *{SIDE} & {*archive.clips.columns}):
         values = archive.clips[column].drop_nulls()
         if len(values):
             keys, counts = np.unique(values.to_numpy(), return_counts=True)

@@ -16,6 +16,7 @@ from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.inspection.remedies import NOTHING, again, import_command, made, next_to, state_rate
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
+from motet.data.worn import MIRRORS, note_of
 
 LISTED = 20  # clips listed by name for each fault
 PROBED_FRAMES = 2000  # frames from which size and axes are evaluated
@@ -210,6 +211,9 @@ def notes(archive: MotionArchive) -> list[Fault]:
     if archive.licence == "unknown":
         remedy = f"{NOTHING} to the recordings: ask before you share anything made of them"
         found.append(fault("licence", "note", "unknown", remedy))
+    if said := note_of(MIRRORS[0], archive):
+        remedy = f"{NOTHING} if that is so, else a table with columns name and side corrects it (--out of data label)"
+        found.append(fault("sides", "note", said, remedy))
     skipped = archive.source.get("skipped")
     if isinstance(skipped, list) and skipped:
         files = [str(s.get("file", s)) if isinstance(s, Mapping) else str(s) for s in skipped]
