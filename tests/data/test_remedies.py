@@ -350,7 +350,7 @@ def test_the_remedy_removes_the_finding(
         assert name not in findings(source, archive, rule)
     else:
         assert remedy.startswith(NOTHING)
-        assert name in ("empty classes", "label imbalance", "class imbalance", "licence", "no gravity")
+        assert name in ("empty classes", "label imbalance", "class imbalance", "licence", "no gravity", "sides")
 
 
 def test_long_recordings_are_cut_where_they_are_bad(tmp_path: Path) -> None:
