@@ -258,6 +258,8 @@ def test_what_is_not_mirrored_is_said(tmp_path: Path) -> None:
     assert note_of("mirror-y", left).endswith("are mirrored along y")
     assert note_of("mirror", right) == note_of("mirror-y", right) == ""
     assert note_of("mirror", both).endswith("most similar to those of the right")
+    assert note_of("mirror-y", both).endswith("are mirrored along y")
+    assert note_of("mirror-x", both).endswith("along x; by their readings it would be along y, as if of another device")
 
 
 def test_an_own_recipe_and_an_option_keep_readings_as_recorded(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
             "worn on the right; `motet data label` adds the column"
         )
     unclear = f"column {SIDE} says neither left nor right of some sensors ({', '.join(other[:3])}): taken as right"
-    return "; ".join(filter(None, [_on_left(used, left, found), unclear if other else ""]))
+    own = axis_of(archive) if isinstance(axes, str) and not found else None
+    apart = f"by their readings it would be along {own}, as if of another device" if own not in (None, axes) else ""
+    return "; ".join(filter(None, [_on_left(used, left, found), apart, unclear if other else ""]))
 
 
 def _on_left(used: Sequence[str], left: npt.NDArray[np.int8], found: bool) -> str:
