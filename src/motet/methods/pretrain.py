@@ -21,6 +21,7 @@ from motet.data.loader import warn_cut_off
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
 from motet.data.together import Sets, same_skeleton
+from motet.data.worn import note_of
 from motet.engine.forms import ClipsConfig
 from motet.engine.identity import changes, columns
 from motet.engine.options import INCIDENTAL, as_started
@@ -231,6 +232,9 @@ def pretrain(
         for companion in found.values():
             same_sides(parts, companion)
         resolved = fitted(resolved, found, options)
+        for name, companion in found.items():
+            if said := note_of(resolved.for_sensor(name).preprocess, companion.archive):
+                warnings.warn(f"{name}: {said}", MotetNote, stacklevel=3)
         trainer = trainer_of(resolved, archive, parts, sensors=found, progress=progress, start=begin, sets=sets)
         if resolved.class_views:
             warnings.warn(labels_note(archive.labels[parts.train]), MotetNote, stacklevel=3)

@@ -23,6 +23,7 @@ from motet.data.augment import check_options
 from motet.data.loader import ClipStore, augmented_views
 from motet.data.splits import Split, split
 from motet.data.views import split_stream
+from motet.data.worn import method_for
 from motet.engine.options import encoder_options
 from motet.methods.base import Layout
 from motet.methods.fitting import sensor_form
@@ -162,7 +163,9 @@ def fitted(recipe: Recipe, found: Mapping[str, Companion], options: Collection[s
     bare = [n for n, c in found.items() if c.archive.skeleton.kind == "sensor"]
     said = {text.partition("=")[0].replace("-", "_") for text in recipe.per_sensor}
     usual = {k: v for k, v in sensor_form(recipe).items() if k == "preprocess" or k not in options}
-    more = [f"{n}:{k}={written_value(v)}" for n in bare for k, v in usual.items() if f"{n}:{k}" not in said]
+    own = {n: {} if "preprocess" in options else {"preprocess": method_for(found[n].archive)} for n in bare}
+    forms = {n: usual | own[n] for n in bare}
+    more = [f"{n}:{k}={written_value(v)}" for n in bare for k, v in forms[n].items() if f"{n}:{k}" not in said]
     changed = recipe.with_options({"streams": streams, "per_sensor": (*recipe.per_sensor, *more)})
     for sensor in {text.partition(":")[0] for text in changed.per_sensor}:
         if sensor not in found:
