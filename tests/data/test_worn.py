@@ -22,6 +22,7 @@ from motet.data.stitch import stitch
 from motet.data.together import gathered
 from motet.data.worn import axis_of, digest_of, mirrored, note_of, worn_left
 from motet.methods.discovery.data import fitting
+from motet.methods.fitting import described_views
 from motet.methods.pretrain import pretrain, resolve
 from motet.methods.start import Start
 from motet.use.predict import Live
@@ -267,6 +268,10 @@ def test_what_is_not_mirrored_is_said(tmp_path: Path) -> None:
     left = select(both, tmp_path / "left", where="side = 'left'")
     right = select(both, tmp_path / "right", where="side = 'right'")
     assert "no axis is known" in note_of("mirror", left)
+    recipe, parts = resolve("cmd/small", left, {"split": "odd-even"})
+    assert recipe.preprocess == "none"
+    assert "no axis is known" in described_views(recipe, left, parts)
+    assert described_views(recipe, both, parts) == described_views(recipe, right, parts) == ""
     assert note_of("mirror-y", left).endswith("are mirrored along y")
     assert note_of("mirror", right) == note_of("mirror-y", right) == ""
     assert note_of("mirror", both).endswith("most similar to those of the right")

@@ -15,7 +15,7 @@ from motet.data.archive import MotionArchive
 from motet.data.inertial import views_of_kinds
 from motet.data.preprocess import check_method
 from motet.data.splits import Split
-from motet.data.worn import MIRRORS, method_for, note_of
+from motet.data.worn import MIRRORS, method_for, note_of, note_on
 from motet.methods.recipe import Recipe
 
 CROSS_VIEW_DEGREES = 40.0
@@ -107,7 +107,9 @@ def described_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str
     if recipe.preprocess in MIRRORS:
         said = note_of(recipe.preprocess, archive)
         return f"{said} (--preprocess {recipe.preprocess})" if said else ""
-    if archive.skeleton.kind == "sensor" or not cross_view(archive, parts):
+    if archive.skeleton.kind == "sensor":
+        return note_on(None, archive) if method_for(archive, parts.train) == "none" else ""
+    if not cross_view(archive, parts):
         return ""
     turned = recipe.preprocess in TURNED
     drawn = f", headings are drawn from ±{recipe.augment.rotate:g}° in training" if recipe.augment.rotate else ""
