@@ -263,6 +263,15 @@ def test_a_side_that_is_neither_is_named(tmp_path: Path) -> None:
     assert said == "column side says neither left nor right of some sensors (links): taken as right"
 
 
+@pytest.mark.parametrize("called", ["Side", "wrist", "worn_on"])
+def test_a_column_of_sides_of_another_name_is_pointed_at(tmp_path: Path, called: str) -> None:
+    said = note_of("mirror", archive(tmp_path / "a", side=called))
+    assert said == f"column {called} seems to say on which side sensors were worn; it is read where it is called side"
+    with ArchiveWriter(tmp_path / "b", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
+        to.add(np.ones((5, 1, 2, 3), np.float32), name="a", **{called: "up"})
+    assert note_of("mirror", MotionArchive.open(tmp_path / "b")) == ""
+
+
 def test_what_is_not_mirrored_is_said(tmp_path: Path) -> None:
     both = archive(tmp_path / "both")
     left = select(both, tmp_path / "left", where="side = 'left'")

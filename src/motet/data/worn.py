@@ -36,6 +36,8 @@ Axes = str | Sequence[str | None] | None
 SIMILAR = 1 / 3
 """share of their difference as recorded below which both sides are similar once one is mirrored. Of five sets without
 sides, people called left at random, one in 200 pairs of groups came below a half and none below a third."""
+_OTHERWISE = re.compile(r"(?i)(body[ _]?|worn[ _]?)?side|wrist|hand|worn([ _]?(on|at))?|laterality")
+"""how the column is called otherwise"""
 _EACH = 250  # clips of each side that are compared
 
 
@@ -43,7 +45,11 @@ def worn_left(archive: MotionArchive) -> npt.NDArray[np.int8]:
     """(N,) 1 where a clip's column ``side`` says left (``L``, ``left wrist``), 0 where right, -1 where neither."""
     if SIDE not in archive.clips.columns:
         return np.full(len(archive), -1, dtype=np.int8)
-    said = [re.split(r"[\W_]+", str(value).strip().lower())[0] for value in archive.clips[SIDE].to_list()]
+    return _sides(archive.clips[SIDE].to_list())
+
+
+def _sides(values: Sequence[Any]) -> npt.NDArray[np.int8]:
+    said = [re.split(r"[\W_]+", str(value).strip().lower())[0] for value in values]
     return np.array([1 if s in ("l", "left") else 0 if s in ("r", "right") else -1 for s in said], dtype=np.int8)
 
 
@@ -122,6 +128,8 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
     used = sorted({a for a in ([axes] if axes is None or isinstance(axes, str) else axes) if a})
     if archive.skeleton.kind != "sensor":
         return ""
+    if called := _called_otherwise(archive):
+        return f"column {called} seems to say on which side sensors were worn; it is read where it is called {SIDE}"
     column = archive.clips[SIDE].to_list() if SIDE in archive.clips.columns else []
     other = sorted({str(said) for said, side in zip(column, left, strict=False) if side < 0 and said})
     if used and (left < 0).all() and not other:
@@ -133,6 +141,17 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
     own = axis_of(archive) if isinstance(axes, str) and not found else None
     apart = f"by their readings it would be along {own}, as if of another device" if own not in (None, axes) else ""
     return "; ".join(filter(None, [_on_left(used, left, found), apart, unclear if other else ""]))
+
+
+def _called_otherwise(archive: MotionArchive) -> str | None:
+    """The column that says left and right where none is called ``side``."""
+    if SIDE in archive.clips.columns:
+        return None
+    for name in filter(_OTHERWISE.fullmatch, archive.clips.columns):
+        sides = _sides(archive.clips[name].drop_nulls().to_list())
+        if len(sides) and (sides >= 0).all():
+            return name
+    return None
 
 
 def _on_left(used: Sequence[str], left: npt.NDArray[np.int8], found: bool) -> str:
