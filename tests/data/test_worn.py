@@ -152,6 +152,13 @@ def test_an_archive_is_another_one_where_its_sides_are(tmp_path: Path) -> None:
     one, other = archive(tmp_path / "one"), archive(tmp_path / "other", side="arm")
     assert digest_of(one) != digest_of(other)
     assert digest_of(one) == digest_of(archive(tmp_path / "again"))
+    for name, units, fps in (("units", "g, deg/s", FPS), ("rate", one.units, 2 * FPS)):
+        with ArchiveWriter(tmp_path / name, skeleton=one.skeleton, fps=fps, class_names=["a", "b"], units=units) as to:
+            for i, row in enumerate(one.clips.iter_rows(named=True)):
+                to.add(one.clip(i), **{c: row[c] for c in ("name", "label", "subject", "side")})
+        same = MotionArchive.open(tmp_path / name)
+        assert same.hash == one.hash
+        assert digest_of(same) != digest_of(one)
 
 
 def test_an_evaluation_takes_no_features_of_other_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

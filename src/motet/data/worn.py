@@ -54,10 +54,11 @@ def _sides(values: Sequence[Any]) -> npt.NDArray[np.int8]:
 
 
 def digest_of(archive: MotionArchive) -> str:
-    """Of the frames of an archive, and of sensors where each was worn: together they decide how clips are read."""
+    """Of the frames, and of sensors their unit, rate and side: together they decide how clips are read."""
     if archive.skeleton.kind != "sensor":
         return archive.hash
-    return hashlib.sha256(archive.hash.encode() + worn_left(archive).tobytes()).hexdigest()
+    facts = repr((archive.hash, archive.units, archive.fps)).encode()
+    return hashlib.sha256(facts + worn_left(archive).tobytes()).hexdigest()
 
 
 def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
