@@ -20,6 +20,7 @@ from motet.data.preprocess import (
     landmark,
     oriented,
     preprocess,
+    present_readings,
     rotation_between,
 )
 from tests.data import feeder_oracle as oracle
@@ -196,6 +197,32 @@ def test_holes_are_bridged_in_a_line(seen: list[bool], extra: int) -> None:
     np.testing.assert_allclose(out[0, : len(seen), 0, 0], expected, rtol=1e-12)
     assert torch.equal(out[..., 1, :], other[..., 0, :]), "joints that were seen stay, and so does what is past the end"
     assert not out[0, len(seen) :].any()
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(0, 3))
+@settings(max_examples=60)
+def test_lost_samples_of_a_sensor_are_bridged(seen: list[bool], extra: int) -> None:
+    time, there = np.arange(len(seen)), np.array(seen)
+    path = np.random.default_rng(len(seen)).normal(size=(len(seen), 2, 3)) + 9
+    path[::2, 1] = 0  # a gyroscope at rest
+    frames = torch.from_numpy(np.pad(path * there[:, None, None], ((0, extra), (0, 0), (0, 0))))[None, :, None]
+    before = frames.clone()
+    out = preprocess(frames, _lengths(len(seen)), layouts.get("imu-2"), "bridge")
+    assert torch.equal(frames, before)
+    expected = np.zeros((len(seen), 6))
+    if there.any():
+        flat = path.reshape(len(seen), 6)
+        expected = np.stack([np.interp(time, time[there], flat[there, k]) for k in range(6)], axis=1)
+    np.testing.assert_allclose(out[0, : len(seen), 0].flatten(1), expected, rtol=1e-12)
+    assert not out[0, len(seen) :].any()
+
+
+def test_which_readings_are_lost() -> None:
+    frames = torch.tensor([[[0.0, 1]], [[1, 0]], [[0, 0]]])[..., None].expand(3, 1, 2, 3)  # (T, P, V, C)
+    found = present_readings(frames, layouts.get("imu-2"))[:, 0].tolist()
+    assert found == [[False, True], [True, True], [False, False]]
+    alone = layouts.build("worn", ("gyro", "pulse"), [-1, -1], up=None, kind="sensor")
+    assert present_readings(frames, alone).all(), "zeros of a gyroscope at rest are readings"
 
 
 @pytest.mark.parametrize("method", SIZED)

@@ -149,9 +149,9 @@ def test_a_sensor_has_the_form_that_it_has_alone(both: MotionArchive) -> None:
 
     alone, _ = resolve("cmd", both.sensors["watch"], {"streams": ("joint",), "split": "odd-even"})
     names = ("frames", "encode_frames", "preprocess", "statistics")
-    assert [getattr(of_watch(), n) for n in names] == [getattr(alone, n) for n in names] == [96, None, "none", True]
+    assert [getattr(of_watch(), n) for n in names] == [getattr(alone, n) for n in names] == [96, None, "bridge", True]
     asked = of_watch(frames=16, preprocess="center")
-    assert (asked.frames, asked.encode_frames, asked.preprocess) == (16, None, "none")
+    assert (asked.frames, asked.encode_frames, asked.preprocess) == (16, None, "bridge")
     assert of_watch(per_sensor=("watch:encode-frames=20",)).encode_frames == 20
     assert of_watch(encoder="gru", hidden=8).frames == 96
     assert not of_watch(causal=True).statistics  # as of a watch alone: a stream has no whole clips

@@ -31,11 +31,12 @@ def model_of(
     mode: str = "causal",
     streams: tuple[str, ...] = STREAMS,
     encoder: Encoder | None = None,
+    skeleton: str = "kinect-v2",
 ) -> Model:
     torch.manual_seed(0)
     encoder = encoder or Encoder(hidden=8, layers=2, mode=mode)  # type: ignore[arg-type]
     recipe = replace(recipes.get("cmd/small-gru"), streams=streams, preprocess=preprocessing, encoder=encoder)
-    model = Model(recipe, layouts.get("kinect-v2"), persons, 3)
+    model = Model(recipe, layouts.get(skeleton), persons, 3)
     for module in model.encoders.modules():  # a norm that has seen data
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -104,6 +105,20 @@ def test_people_who_come_and_joints_that_vanish() -> None:
             moment = stream.push(frame)
         for found, expected in zip(moment.features.values(), offline(model, clip), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("preprocessing", ["bridge", "mirror-x"])
+def test_a_lost_sample_of_a_sensor_is_the_one_before(preprocessing: str) -> None:
+    model = model_of(preprocessing, persons=1, skeleton="imu-2", streams=("joint",))
+    readings = np.random.default_rng(1).normal(size=(6, 1, 2, 3)).astype(np.float32) + 2
+    held = readings.copy()
+    held[3], held[4, :, 0] = readings[2], readings[2, :, 0]
+    lost = readings.copy()
+    lost[3], lost[4, :, 0] = 0, 0  # all of it, and the accelerometer alone
+    one, other = motet.stream(model), motet.stream(model)
+    for given, expected in zip(lost, held, strict=True):
+        found, wanted = one.push(given), other.push(expected)
+    torch.testing.assert_close(found.features, wanted.features, atol=0, rtol=0)
 
 
 def test_what_a_stream_refuses() -> None:

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.core.text import counted
+from motet.data.inertial import kind_of
 from motet.data.skeletons import Skeleton
-from motet.data.worn import MIRRORS
+from motet.data.worn import BRIDGE, MIRRORS
 
 METHODS = ("cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none")
+SENSED = (BRIDGE, *MIRRORS)
+"""methods of sensors"""
 SIZED = ("body", "hand")
 """methods that remove size, measured on a whole clip"""
 
@@ -64,17 +67,18 @@ def coordinates(channels: Sequence[str]) -> int:
 
 def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
     """Raise ConfigError unless clips of this layout with C = ``channels`` coordinates can be preprocessed so."""
-    if method not in (*METHODS, *MIRRORS):
-        raise ConfigError(f"preprocess {method!r} is none of {', '.join((*METHODS, *MIRRORS))}")
+    if method not in (*METHODS, *SENSED):
+        raise ConfigError(f"preprocess {method!r} is none of {', '.join((*METHODS, *SENSED))}")
     if method == "none":
         return
-    if method in MIRRORS:
-        if skeleton.kind != "sensor" or channels != 3:
-            raise ConfigError(f"preprocess {method!r} is for sensors of three axes, not {skeleton.name!r}")
+    if method in SENSED:
+        if skeleton.kind != "sensor" or (channels != 3 and method in MIRRORS):
+            of = "sensors" if method == BRIDGE else "sensors of three axes"
+            raise ConfigError(f"preprocess {method!r} is for {of}, not {skeleton.name!r}")
         return
     if skeleton.kind == "sensor":
         raise ConfigError(
-            f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose 'none' or 'mirror'"
+            f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose {', '.join(SENSED)} or none"
         )
     if method in ("center", "first-frame"):
         return
@@ -125,7 +129,8 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
     "hand"         the same without the turn: a hand has no heading
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
-    "mirror…"      nothing: which sensors were worn on the left is known where clips are read
+    "bridge"       of sensors: lost samples put on the line between those around, at the ends as the nearest
+    "mirror…"      the same; which sensors were worn on the left is known where clips are read
                    (:class:`motet.data.loader.ClipStore`), and they are mirrored there
     "none"         nothing
     ============== ======================================================================================
@@ -143,8 +148,10 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         ConfigError: the method does not exist or cannot be applied to this layout or number of coordinates.
     """
     check_method(method, skeleton, frames.shape[-1])
-    if method in (*MIRRORS, "none"):
+    if method == "none":
         return frames.clone()
+    if method in SENSED:
+        return bridge_holes(frames.clone(), lengths, present_readings(frames, skeleton))
     if method == "cmd":
         return _cmd(fill_null_frames(frames, lengths), skeleton)
     if method == "crossclr":
@@ -164,6 +171,19 @@ def present_joints(frames: Tensor) -> Tensor:
     for channel in range(1, frames.shape[-1]):
         present |= frames[..., channel] != 0
     return present
+
+
+def present_readings(frames: Tensor, skeleton: Skeleton) -> Tensor:
+    """(…, V, C) -> (…, V) bool: which nodes of sensors recorded.
+
+    An acceleration of zero is lost, as gravity is in it. Any other reading of zero is lost where the whole sample is
+    zero, and none is where no node is an accelerometer: at rest a gyroscope may read zero.
+    """
+    there = present_joints(frames)
+    force = torch.tensor([kind_of(name) == "acc" for name in skeleton.joints], device=frames.device)
+    if not force.any():
+        return torch.ones_like(there)
+    return torch.where(force, there, there.any(-1, keepdim=True))
 
 
 def fill_null_frames(frames: Tensor, lengths: Tensor) -> Tensor:
@@ -199,18 +219,20 @@ def fill_null_frames(frames: Tensor, lengths: Tensor) -> Tensor:
     return out
 
 
-def bridge_holes(frames: Tensor, lengths: Tensor) -> Tensor:
+def bridge_holes(frames: Tensor, lengths: Tensor, there: Tensor | None = None) -> Tensor:
     """Put joints where they were not seen: on the line between the sightings around, at the ends as the nearest.
 
     Args:
         frames: (B, T, P, V, C), zero from each clip's length on.
         lengths: (B,) int64.
+        there: (B, T, P, V) bool, which joints were seen; by default those that are not exactly zero.
 
     Returns:
         (B, T, P, V, C); ``frames`` itself when there is nothing to bridge. A joint that a clip never shows stays zero.
     """
-    there = present_joints(frames)
+    there = present_joints(frames) if there is None else there
     inside = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+    there = there & inside[:, :, None, None]
     holes = ~there & inside[:, :, None, None] & there.any(1, keepdim=True)
     clips = holes.flatten(1).any(1).nonzero()[:, 0]
     if len(clips) == 0:

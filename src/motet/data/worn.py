@@ -26,6 +26,8 @@ Float = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 MIRRORS = ("mirror", "mirror-x", "mirror-y", "mirror-z")
 """preprocessing that reads sensors of the left as if worn on the right, along an axis that is found or the named one"""
+BRIDGE = "bridge"
+"""preprocessing that puts lost samples of sensors where they lie between those around; so do :data:`MIRRORS`"""
 SIDE = "side"
 """column of the clips that says where a sensor was worn: ``left`` or ``right``"""
 AXIS = "side_axis"
@@ -96,7 +98,7 @@ def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
 
 def method_for(archive: MotionArchive, rows: Integers | None = None) -> str:
     """The preprocessing of recordings of sensors: ``mirror-x`` and the like where they mirror along one axis,
-    ``mirror`` where joined archives do along several, ``none`` where nothing is to be mirrored.
+    ``mirror`` where joined archives do along several, ``bridge`` where nothing is to be mirrored.
 
     Args:
         archive: recordings of sensors.
@@ -104,7 +106,7 @@ def method_for(archive: MotionArchive, rows: Integers | None = None) -> str:
     """
     stated = AXIS in archive.clips.columns
     axes = set(archive.clips[AXIS].drop_nulls()) if stated else {axis_of(archive, rows)} - {None}
-    return "none" if not axes else f"{MIRRORS[0]}-{axes.pop()}" if len(axes) == 1 else MIRRORS[0]
+    return BRIDGE if not axes else f"{MIRRORS[0]}-{axes.pop()}" if len(axes) == 1 else MIRRORS[0]
 
 
 def axis_in(method: str, archive: MotionArchive) -> Axes:

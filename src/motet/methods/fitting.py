@@ -13,9 +13,9 @@ import numpy as np
 from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.inertial import views_of_kinds
-from motet.data.preprocess import check_method
+from motet.data.preprocess import SENSED, check_method
 from motet.data.splits import Split
-from motet.data.worn import MIRRORS, method_for, note_of, note_on
+from motet.data.worn import BRIDGE, MIRRORS, method_for, note_of, note_on
 from motet.methods.recipe import Recipe
 
 CROSS_VIEW_DEGREES = 40.0
@@ -49,7 +49,7 @@ def sensor_form(recipe: Recipe) -> dict[str, Any]:
     if recipe.whiten and not recipe.encoder.causal:
         form["statistics"] = True
     if is_small(recipe) and not recipe.recipe.endswith("-gru"):
-        form |= {"frames": SENSOR_FRAMES, "encode_frames": None}
+        form |= {"preprocess": BRIDGE, "frames": SENSOR_FRAMES, "encode_frames": None}
     return form
 
 
@@ -57,9 +57,9 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
     """A small recipe in the form that the layout allows.
 
     What has no bones has no streams of bones. Sensors have no heading and no position to centre, their statistics
-    say much, and accelerations and turns are streams of their own next to both together; where they were worn on both
-    sides, readings of the left are mirrored. Bodies without a heading (2D,
-    hands, no vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
+    say much, lost samples are bridged, accelerations and turns are streams of their own next to both together, and
+    where they were worn on both sides, readings of the left are mirrored. Bodies without a heading (2D, hands, no
+    vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
     heading, and headings are drawn from a wider range. An own recipe, which is not ``named``, has its own streams.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
@@ -74,9 +74,9 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
                 stacklevel=2,
             )
     if skeleton.kind == "sensor":
-        if recipe.preprocess not in (*MIRRORS, "none"):  # a recipe of bodies
+        if recipe.preprocess not in (*SENSED, "none"):  # a recipe of bodies
             recipe = recipe.with_options(sensor_form(recipe))
-        if named and is_small(recipe) and recipe.preprocess == "none":
+        if named and is_small(recipe) and recipe.preprocess in (BRIDGE, "none"):
             recipe = recipe.with_options({"preprocess": method_for(archive, parts.train)})
         usual = recipe.encoder.encoder == "tcn" and recipe.streams == ("joint", "motion")
         if named and is_small(recipe) and usual:

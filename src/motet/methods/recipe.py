@@ -11,7 +11,7 @@ from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Count, Fraction, Frames, Natural, NotNegative, Options, Positive
 from motet.data.augment import Augment
 from motet.data.views import split_stream
-from motet.data.worn import MIRRORS
+from motet.data.worn import BRIDGE, MIRRORS
 from motet.engine.options import Encoder, Loop, Optimiser
 from motet.methods.base import Method
 
@@ -58,9 +58,9 @@ class Recipe(Options):
     of a clip, so a convolution has seen more frames to a movement than whole clips of as many frames have."""
     preprocess: Literal[
         "cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame",
-        "mirror", "mirror-x", "mirror-y", "mirror-z", "none",
+        "bridge", "mirror", "mirror-x", "mirror-y", "mirror-z", "none",
     ] = "cmd"  # fmt: skip
-    """what is taken out of the clips before the encoder: place, heading, size, or the side a sensor was worn on."""
+    """what is taken out of the clips before the encoder: place, heading, size; of sensors lost samples and the side."""
     split: str | None = None
     """rule that says which clips train; by default the archive's own standard."""
     epochs: Natural = 450
@@ -123,7 +123,8 @@ class Recipe(Options):
 
 def fixed_by_start(own: Recipe) -> dict[str, Any]:
     """Options that a training takes from the recipe of the encoders that it starts from, and cannot choose."""
-    form = {} if own.preprocess == MIRRORS[0] else {"preprocess": own.preprocess}  # its axis is that of the device
+    # bridged is what every small recipe does of sensors, and the axis of a mirror is that of the device
+    form = {} if own.preprocess in (BRIDGE, MIRRORS[0]) else {"preprocess": own.preprocess}
     return {f.name: getattr(own.encoder, f.name) for f in fields(Encoder)} | form
 
 

@@ -12,8 +12,8 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.text import pasted
 from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
+from motet.data.preprocess import SENSED
 from motet.data.views import split_stream
-from motet.data.worn import MIRRORS
 from motet.engine.hub import FOLDER, is_shipped, shipped
 from motet.engine.model import load
 from motet.engine.options import Encoder
@@ -109,7 +109,7 @@ class Start:
             options: what was asked for by name.
         """
         own = {f.name for f in fields(Encoder)} | {"preprocess", "frames", "encode_frames", "as_released"}
-        given = {name for name, value in options.items() if value not in MIRRORS}
+        given = {name for name, value in options.items() if value not in SENSED}
         if recipe.encoder.encoder != "tcn" or own & given:
             return None
         wanted = set(options.get("streams", ()))

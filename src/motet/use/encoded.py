@@ -21,9 +21,8 @@ from motet.data import inertial
 from motet.data.adapt import into, note_left_out, readings
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
-from motet.data.preprocess import preprocess
+from motet.data.preprocess import SENSED, preprocess
 from motet.data.skeletons import Skeleton
-from motet.data.worn import MIRRORS
 from motet.encoders.clips import Sharing
 from motet.engine.hub import is_hub_id, is_shipped, shipped
 from motet.engine.model import load
@@ -68,9 +67,15 @@ class Encoded:
         places = np.clip(middle[:, None] + np.arange(length) - length // 2, 0, len(clip) - 1)
         rows = clip[torch.from_numpy(places)]
         lengths = torch.full((len(rows),), length)
-        made = preprocess(rows, lengths, self.model.skeleton, self.model.recipe.preprocess)
+        made = preprocess(rows, lengths, self.model.skeleton, self.preprocess)
         early, late, weight = resize_positions(lengths[:1], self.model.clip_frames)
         return torch.lerp(made[:, early[0]], made[:, late[0]], weight[0].float()[:, None, None, None])
+
+    @property
+    def preprocess(self) -> str:
+        """What is done to each window; of sensors nothing, as recordings are bridged and mirrored as a whole."""
+        method = self.model.recipe.preprocess
+        return "none" if method in SENSED else method
 
     def places(self, fps: float, at: Integers) -> tuple[int, Integers]:
         """Frames of a window, and (n,) its middle in an :meth:`adapted` clip for frames ``at`` of the recording."""
@@ -85,7 +90,7 @@ class Encoded:
         """
         (length, middle), frames, model = self.places(fps, at), self.model.clip_frames, self.model
         step = int(middle[1] - middle[0]) if len(middle) == _BATCH else 0
-        if step < 1 or (np.diff(middle) != step).any() or model.recipe.preprocess not in (*MIRRORS, "none"):
+        if step < 1 or (np.diff(middle) != step).any() or self.preprocess != "none":
             return None
         shift = math.lcm(length, step * frames) // length
         every = shift * length // (step * frames)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
-from motet.data.preprocess import SIZED, preprocess, present_joints
+from motet.data.preprocess import SENSED, SIZED, preprocess, present_joints, present_readings
 from motet.data.views import View
 from motet.data.worn import axis_in, to_one_side
 from motet.encoders.clips import Streaming
@@ -191,6 +191,11 @@ class Stream:
         """(P, V, C) preprocessed as the last frame of the clip."""
         method = self.model.recipe.preprocess
         if method == "none":
+            return x
+        if method in SENSED:  # what comes after a lost sample is not known yet
+            if self._reference is not None:
+                x = torch.where(present_readings(x, self.model.skeleton)[..., None], x, self._reference)
+            self._reference = x
             return x
         center_seen = bool(x[0, self.model.skeleton.center].any())
         # "center" holds the last centre that was seen, the others refer to the first frame with a person

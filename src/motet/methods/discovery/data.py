@@ -17,7 +17,7 @@ from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split
-from motet.data.worn import MIRRORS, method_for
+from motet.data.worn import BRIDGE, MIRRORS, method_for
 from motet.methods.discovery.joints import CommonLayout, Retargeted
 
 EVERY = "all"  # rule by which every clip trains
@@ -167,7 +167,7 @@ def _of_classes(archive: MotionArchive, rows: Ids, classes: Sequence[int], side:
 def fitting(preprocess: str, archives: Sequence[MotionArchive]) -> str:
     """The preprocessing, or the nearest one that all these layouts allow; of sensors that were worn on both sides the
     mirror of each archive."""
-    usual = MIRRORS[0] if any(method_for(archive) != "none" for archive in archives) else "none"
+    usual = BRIDGE if all(method_for(archive) == BRIDGE for archive in archives) else MIRRORS[0]
     for method in (preprocess, "center" if len(archives[0].channels) == 2 else "first-frame", usual):
         try:
             for archive in archives:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from motet.core.errors import ConfigError
 from motet.core.options import HIDDEN, Bounds, Count, Fraction, Frames, Layers, Natural, NotNegative, Options, Positive
-from motet.data.preprocess import METHODS
-from motet.data.worn import MIRRORS
+from motet.data.preprocess import METHODS, SENSED
 from motet.encoders import TrainedName
 from motet.engine.options import Loop
 from motet.methods.discovery import methods
@@ -129,8 +128,8 @@ class Settings(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.preprocess not in (*METHODS, *MIRRORS):
-            raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join((*METHODS, *MIRRORS))}")
+        if self.preprocess not in (*METHODS, *SENSED):
+            raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join((*METHODS, *SENSED))}")
         self.method.check(self.clusters)
 
     def called(self) -> str:
