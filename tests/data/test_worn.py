@@ -251,7 +251,7 @@ def test_stitched_recordings_are_of_one_side(tmp_path: Path) -> None:
 def test_discovery_mirrors_sensors_that_were_worn_on_both_sides(tmp_path: Path) -> None:
     both, none = archive(tmp_path / "both"), archive(tmp_path / "none", side="arm")
     assert fitting("body", (none, both)) == "mirror"
-    assert fitting("body", (none, none)) == "none"
+    assert fitting("body", (none, none)) == "bridge"
 
 
 @pytest.mark.parametrize("said", ["L", "LEFT", " left", "left wrist", "Left_hand"])

@@ -129,7 +129,7 @@ def test_options_of_one_sensor(both: MotionArchive) -> None:
     recipe, _ = resolve("cmd/small-gru", both, {**ONE, "per_sensor": ("watch:frames=12", "watch:hidden=4")})
     recipe = fitted(recipe, find_companions(both, recipe.streams))
     watch, body = recipe.for_sensor("watch"), recipe.for_sensor("")
-    assert (watch.streams, watch.frames, watch.encoder.hidden, watch.preprocess) == (("joint",), 12, 4, "none")
+    assert (watch.streams, watch.frames, watch.encoder.hidden, watch.preprocess) == (("joint",), 12, 4, "bridge")
     assert (body.streams, body.frames, body.encoder.hidden) == (("joint", "motion"), 8, 8)
     assert recipe_from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     for entry, message in (

@@ -163,8 +163,11 @@ def fitted(recipe: Recipe, found: Mapping[str, Companion], options: Collection[s
     bare = [n for n, c in found.items() if c.archive.skeleton.kind == "sensor"]
     said = {text.partition("=")[0].replace("-", "_") for text in recipe.per_sensor}
     usual = {k: v for k, v in sensor_form(recipe).items() if k == "preprocess" or k not in options}
-    own = {n: {} if "preprocess" in options else {"preprocess": method_for(found[n].archive)} for n in bare}
-    forms = {n: usual | own[n] for n in bare}
+    if "preprocess" in options:
+        usual |= {"preprocess": "none"} if recipe.preprocess == "none" else {}
+        forms = dict.fromkeys(bare, usual)
+    else:
+        forms = {n: usual | {"preprocess": method_for(found[n].archive)} for n in bare}
     more = [f"{n}:{k}={written_value(v)}" for n in bare for k, v in forms[n].items() if f"{n}:{k}" not in said]
     changed = recipe.with_options({"streams": streams, "per_sensor": (*recipe.per_sensor, *more)})
     for sensor in {text.partition(":")[0] for text in changed.per_sensor}:
