@@ -262,6 +262,13 @@ def test_a_side_is_read_in_its_usual_spellings(tmp_path: Path, said: str) -> Non
     assert worn_left(MotionArchive.open(tmp_path / "a")).tolist() == [1, 0, -1]
 
 
+def test_sides_as_numbers_are_named(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
+        for side in (0, 1):
+            to.add(np.ones((5, 1, 2, 3), np.float32), name=f"c{side}", side=side)
+    assert "of some sensors (0, 1)" in note_of("mirror", MotionArchive.open(tmp_path / "a"))
+
+
 def test_a_side_that_is_neither_is_named(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
         for name, side in (("a", "links"), ("b", "right"), ("c", None)):

@@ -134,7 +134,7 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
     if called := _called_otherwise(archive):
         return f"column {called} seems to say on which side sensors were worn; it is read where it is called {SIDE}"
     column = archive.clips[SIDE].to_list() if SIDE in archive.clips.columns else []
-    other = sorted({str(said) for said, side in zip(column, left, strict=False) if side < 0 and said})
+    other = sorted({str(said) for said, side in zip(column, left, strict=False) if side < 0 and said not in (None, "")})
     if used and (left < 0).all() and not other:
         return (
             f"{archive.path.name} does not say on which side its sensors were worn (column {SIDE}), so all are read as "
