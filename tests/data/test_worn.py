@@ -292,7 +292,7 @@ def test_what_is_not_mirrored_is_said(tmp_path: Path) -> None:
     right = select(both, tmp_path / "right", where="side = 'right'")
     assert "no axis is known" in note_of("mirror", left)
     recipe, parts = resolve("cmd/small", left, {"split": "odd-even"})
-    assert recipe.preprocess == "none"
+    assert recipe.preprocess == "bridge"
     assert "no axis is known" in described_views(recipe, left, parts)
     assert described_views(recipe, both, parts) == described_views(recipe, right, parts) == ""
     assert note_of("mirror-y", left).endswith("are mirrored along y")

@@ -108,7 +108,7 @@ def described_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str
         said = note_of(recipe.preprocess, archive)
         return f"{said} (--preprocess {recipe.preprocess})" if said else ""
     if archive.skeleton.kind == "sensor":
-        return note_on(None, archive) if method_for(archive, parts.train) == "none" else ""
+        return note_on(None, archive) if method_for(archive, parts.train) == BRIDGE else ""
     if not cross_view(archive, parts):
         return ""
     turned = recipe.preprocess in TURNED
