@@ -42,11 +42,10 @@ def joints(clip: Frames, random: np.random.Generator) -> None:
 
 def without(archive: MotionArchive, path: Path, take: Callable[[Frames, np.random.Generator], None]) -> MotionArchive:
     random, tested = np.random.default_rng(0), set(split(archive, "odd-even").test)
-    rows = iter(range(len(archive)))
 
-    def change(clip: Frames) -> Frames:
+    def change(piece: Piece, clip: Frames) -> Frames:
         holed = np.array(clip)
-        if next(rows) in tested:
+        if piece.index in tested:
             take(holed, random)
         return holed
 
