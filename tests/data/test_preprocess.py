@@ -223,6 +223,11 @@ def test_which_readings_are_lost() -> None:
     assert found == [[False, True], [True, True], [False, False]]
     alone = layouts.build("worn", ("gyro", "pulse"), [-1, -1], up=None, kind="sensor")
     assert present_readings(frames, alone).all(), "zeros of a gyroscope at rest are readings"
+    frames = torch.stack([frames, frames.clone()])
+    frames[1, :, :, 0] = 0
+    found = present_readings(frames, layouts.get("imu-2"))
+    assert found[1].all(), "also where the accelerometer of the layout recorded nothing in the clip"
+    assert not found[0].all()
 
 
 @pytest.mark.parametrize("method", SIZED)

@@ -121,6 +121,17 @@ def test_a_lost_sample_of_a_sensor_is_the_one_before(preprocessing: str) -> None
     torch.testing.assert_close(found.features, wanted.features, atol=0, rtol=0)
 
 
+def test_a_gyroscope_alone_rests_in_a_stream() -> None:
+    turns = np.random.default_rng(1).normal(size=(6, 1, 2, 3)).astype(np.float32)
+    turns[:, :, 0], turns[4:] = 0, 0
+    one, other = (
+        motet.stream(model_of(how, persons=1, skeleton="imu-2", streams=("joint",))) for how in ("bridge", "none")
+    )
+    for frame in turns:
+        found, wanted = one.push(frame), other.push(frame)
+    torch.testing.assert_close(found.features, wanted.features, atol=0, rtol=0)
+
+
 def test_what_a_stream_refuses() -> None:
     stream = motet.stream(model_of("none", persons=1, streams=("joint",)))
     stream.push(np.zeros((25, 3)))

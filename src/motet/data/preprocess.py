@@ -174,16 +174,15 @@ def present_joints(frames: Tensor) -> Tensor:
 
 
 def present_readings(frames: Tensor, skeleton: Skeleton) -> Tensor:
-    """(…, V, C) -> (…, V) bool: which nodes of sensors recorded.
+    """(…, T, P, V, C) -> (…, T, P, V) bool: which nodes of sensors recorded.
 
     An acceleration of zero is lost, as gravity is in it. Any other reading of zero is lost where the whole sample is
-    zero, and none is where no node is an accelerometer: at rest a gyroscope may read zero.
+    zero, and none is where no accelerometer recorded: at rest a gyroscope may read zero.
     """
     there = present_joints(frames)
     force = torch.tensor([kind_of(name) == "acc" for name in skeleton.joints], device=frames.device)
-    if not force.any():
-        return torch.ones_like(there)
-    return torch.where(force, there, there.any(-1, keepdim=True))
+    alone = ~(there & force).any(-1, keepdim=True).any(-3, keepdim=True)
+    return torch.where(force, there, there.any(-1, keepdim=True)) | alone
 
 
 def fill_null_frames(frames: Tensor, lengths: Tensor) -> Tensor:

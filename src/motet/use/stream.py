@@ -194,7 +194,8 @@ class Stream:
             return x
         if method in SENSED:  # what comes after a lost sample is not known yet
             if self._reference is not None:
-                x = torch.where(present_readings(x, self.model.skeleton)[..., None], x, self._reference)
+                there = present_readings(torch.stack([self._reference, x]), self.model.skeleton)[1, ..., None]
+                x = torch.where(there, x, self._reference)
             self._reference = x
             return x
         center_seen = bool(x[0, self.model.skeleton.center].any())
