@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,24 @@ def test_a_magnetic_field_mirrors_like_a_turn_and_a_pulse_not_at_all() -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_axis_is_found(tmp_path: Path, axis: int) -> None:
     assert axis_of(archive(tmp_path / "both", axis)) == "xyz"[axis]
+
+
+def test_the_axis_of_long_recordings_is_found_one_by_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="m/s^2, rad/s") as to:
+        for i in range(16):
+            clip = rng.normal([3, 2, 1], 1, (20_000, 1, 2, 3)).astype(np.float32)
+            clip[:, 0, 0, 1] *= -1 if i % 2 else 1
+            clip[:, 0, 1, ::2] *= -1 if i % 2 else 1
+            to.add(clip, name=f"c{i}", side="left" if i % 2 else "right")
+    long = MotionArchive.open(tmp_path / "a")
+    tracemalloc.start()
+    try:
+        assert axis_of(long) == "y"
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 12 * long.clip(0).nbytes  # all are 32 times as large in double precision
 
 
 def test_no_axis_where_there_are_no_sides(tmp_path: Path) -> None:

@@ -86,10 +86,10 @@ def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
     except ConfigError:
         return None
     some = [own[np.unique(np.linspace(0, len(own) - 1, _EACH).astype(np.int64))] for own in groups]
-    readings = [[_readings(archive.clip(int(i))[:, 0], nodes) for i in own] for own in some]
-    size = np.sqrt(np.mean([np.square(clip).mean(axis=0) for own in readings for clip in own], axis=0))
-    size = np.maximum(size.reshape(2, 3).max(axis=1), 1e-12).repeat(3)
-    ours, theirs = (np.array([_moments(clip / size) for clip in own]) for own in readings)
+    made = [[_moments(_readings(archive.clip(int(i))[:, 0], nodes)) for i in own] for own in some]
+    power = np.mean(np.concatenate(made), axis=0)[6:][np.equal(*np.triu_indices(6))]
+    size = np.sqrt(power).reshape(2, 3).max(axis=1)
+    ours, theirs = (np.array(own) / _moments(np.maximum(size, 1e-12).repeat(3)[None]) for own in made)
     signs = [np.ones(6), *(np.concatenate([_signs(k, "acc"), _signs(k, "gyr")]) for k in range(3))]
     apart = [_apart(ours * _moments(sign[None]), theirs) for sign in signs]
     best = 1 + int(np.argmin(apart[1:]))
