@@ -281,6 +281,15 @@ def test_a_side_is_read_in_its_usual_spellings(tmp_path: Path, said: str) -> Non
     assert worn_left(MotionArchive.open(tmp_path / "a")).tolist() == [1, 0, -1]
 
 
+@pytest.mark.parametrize("said", ["left/right", "L+R", "right and left", "R_L"])
+def test_both_sides_are_neither(tmp_path: Path, said: str) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
+        to.add(np.ones((5, 1, 2, 3), np.float32), name="a", side=said)
+    both = MotionArchive.open(tmp_path / "a")
+    assert worn_left(both).tolist() == [-1]
+    assert f"of some sensors ({said})" in note_of("mirror", both)
+
+
 def test_sides_as_numbers_are_named(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=FPS, units="g") as to:
         for side in (0, 1):

@@ -40,6 +40,7 @@ SIMILAR = 1 / 3
 sides, people called left at random, one in 200 pairs of groups came below a half and none below a third."""
 _OTHERWISE = re.compile(r"(?i)(body[ _]?|worn[ _]?)?side|wrist|hand|worn([ _]?(on|at))?|laterality")
 """how the column is called otherwise"""
+_SAID = {"l": 1, "left": 1, "r": 0, "right": 0}
 _EACH = 250  # clips of each side that are compared
 
 
@@ -51,8 +52,14 @@ def worn_left(archive: MotionArchive) -> npt.NDArray[np.int8]:
 
 
 def _sides(values: Sequence[Any]) -> npt.NDArray[np.int8]:
-    said = [re.split(r"[\W_]+", str(value).strip().lower())[0] for value in values]
-    return np.array([1 if s in ("l", "left") else 0 if s in ("r", "right") else -1 for s in said], dtype=np.int8)
+    return np.array([_side(str(value).strip().lower()) for value in values], dtype=np.int8)
+
+
+def _side(said: str) -> int:
+    """1 where the first word says left and none says right, 0 the other way round, else -1."""
+    words = re.split(r"[\W_]+", said)
+    named = {_SAID[word] for word in words if word in _SAID}
+    return named.pop() if len(named) == 1 and words[0] in _SAID else -1
 
 
 def digest_of(archive: MotionArchive) -> str:
