@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from motet import evaluate
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.rng import CounterRNG
+from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.loader import center_crop, random_crop
 from motet.data.splits import split
 from motet.engine.run import Run
-from motet.evaluate import semi
+from motet.evaluate import semi, tuning
 from motet.evaluate.clips import labelled_clips
 from motet.evaluate.context import Context
 from motet.evaluate.heads import Head, train_heads
@@ -250,6 +252,17 @@ def test_sizes_follow_the_recipe(run: Run, archive: MotionArchive) -> None:
     assert options.looks(small, 80) == {79}
     assert (options.schedule(small).batch_size, options.schedule(small).lr) == (16, (0.03,))
     assert Tuning(tuned="head").schedule(paper).lr == (0.1,)
+    store = SimpleNamespace(skeleton=layouts.get("imu-2"))
+    assert options.schedule(Context(**{**vars(small), "store": store})).lr == (0.01,)
+
+
+def test_a_diverged_training_ends_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[int] = []
+    batches = tuning._epoch_batches
+    monkeypatch.setattr(tuning, "_epoch_batches", lambda *args: began.append(args[-1]) or batches(*args))
+    with pytest.raises(ConfigError, match="diverged"):
+        evaluate.run(run, ("finetune",), finetune={"epochs": 9, "lr": 1e38}, baselines=False)
+    assert began == [0, 1]  # an epoch is one batch here, whose loss is of before its step
 
 
 # ------------------------------------------------------------------------------------------------------ transfer
