@@ -269,8 +269,29 @@ def test_stitched_recordings_are_of_one_side(tmp_path: Path) -> None:
 
 def test_discovery_mirrors_sensors_that_were_worn_on_both_sides(tmp_path: Path) -> None:
     both, none = archive(tmp_path / "both"), archive(tmp_path / "none", side="arm")
-    assert fitting("body", (none, both)) == "mirror"
+    other = archive(tmp_path / "other", 2)
+    for usual in ("body", "mirror"):  # of a recipe and of the weights wrist
+        assert fitting(usual, (none, both)) == fitting(usual, (both, both)) == "mirror-y"
+        assert fitting(usual, (both, other)) == "mirror"
     assert fitting("body", (none, none)) == "bridge"
+    assert fitting("mirror", (none, none)) == "mirror"
+
+
+@pytest.mark.parametrize("start", [{}, {"start": "wrist"}])
+@pytest.mark.filterwarnings("ignore::motet.core.errors.MotetWarning")
+def test_a_discovery_keeps_the_axis_for_recordings_of_one_side(tmp_path: Path, start: dict[str, str]) -> None:
+    both = archive(tmp_path / "both")
+    small = {} if start else {"encoder": "gru", "hidden": 4, "layers": 1, "frames": 8}
+    options = {"clusters": 2, "epochs": 1, "finetune_epochs": 1, "batch_size": 8, "progress": False, **small, **start}
+    with pytest.warns(MotetNote, match="are mirrored along y$"):
+        motet.discover(archive(tmp_path / "source"), both, tmp_path / "run", **options)
+    left = select(both, tmp_path / "left", where="side = 'left'")
+    found = []
+    for one in (both, left):
+        with pytest.warns(MotetNote, match="are mirrored along y$"):
+            motet.embed(tmp_path / "run", one.path, tmp_path / f"{one.path.name}.npz")
+        found.append(np.load(tmp_path / f"{one.path.name}.npz")["features"])
+    np.testing.assert_allclose(found[1], found[0][worn_left(both) == 1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("said", ["L", "LEFT", " left", "left wrist", "Left_hand"])

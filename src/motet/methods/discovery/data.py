@@ -166,8 +166,11 @@ def _of_classes(archive: MotionArchive, rows: Ids, classes: Sequence[int], side:
 
 def fitting(preprocess: str, archives: Sequence[MotionArchive]) -> str:
     """The preprocessing, or the nearest one that all these layouts allow; of sensors that were worn on both sides the
-    mirror of each archive."""
-    usual = BRIDGE if all(method_for(archive) == BRIDGE for archive in archives) else MIRRORS[0]
+    mirror along their axis, so that it is known of recordings of one side, or along that of each archive."""
+    sided = {method_for(archive) for archive in archives} - {BRIDGE}
+    usual = BRIDGE if not sided else sided.pop() if len(sided) == 1 else MIRRORS[0]
+    if preprocess == MIRRORS[0] and usual != BRIDGE:
+        preprocess = usual
     for method in (preprocess, "center" if len(archives[0].channels) == 2 else "first-frame", usual):
         try:
             for archive in archives:

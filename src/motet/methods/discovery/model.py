@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from motet._version import __version__
-from motet.core.errors import ConfigError, RunError
+from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
 from motet.core.text import counted, pasted
@@ -26,6 +27,7 @@ from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.preprocess import SCORE, coordinates
 from motet.data.skeletons import Skeleton
+from motet.data.worn import note_of
 from motet.engine.examples import Examples, of_archive
 from motet.engine.identity import changes
 from motet.engine.model import Card, Embedding, Model, Network, filled
@@ -206,6 +208,8 @@ class Found(Model):
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of recordings of the target's layout by both branches, and their clusters."""
         archive = MotionArchive.open(source)
+        if said := note_of(self.preprocess, archive):
+            warnings.warn(said, MotetNote, stacklevel=2)
         pair = self.features(archive)
         table = self.label(archive)
         more: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}

@@ -34,7 +34,7 @@ from motet.core.options import differences
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
-from motet.data.worn import note_of
+from motet.data.worn import MIRRORS, note_of
 from motet.engine.identity import changes, identity
 from motet.engine.options import INCIDENTAL, as_started, asked
 from motet.engine.run import Run, repeated
@@ -302,13 +302,15 @@ def _read_by(
                 f"the recipe {settings.name} starts from the weights {settings.start}, which decide --{refused}; leave "
                 "it out, or choose --recipe small"
             )
-        return adopt(settings, *archives)
-    if "preprocess" in options:
+        settings, form = adopt(settings, *archives)
+        allowed = fitting(settings.preprocess, archives) if settings.preprocess == MIRRORS[0] else settings.preprocess
+    elif "preprocess" in options:
         return settings, None
-    allowed = fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
+    else:
+        form, allowed = None, fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
     for said in dict.fromkeys(filter(None, (note_of(allowed, archive) for archive in archives))):
         warnings.warn(said, MotetNote, stacklevel=4)
-    return replace(settings, preprocess=allowed), None
+    return replace(settings, preprocess=allowed), form
 
 
 def resume(
