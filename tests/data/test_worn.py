@@ -413,6 +413,16 @@ def test_a_fitted_model_keeps_the_axis(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(1), mirrored(one(1), both.skeleton, "y"))
 
 
+def test_a_model_of_one_side_says_how_the_other_is_mirrored(tmp_path: Path) -> None:
+    both = archive(tmp_path / "both")
+    right = select(both, tmp_path / "right", where="side = 'right'")
+    with pytest.warns(
+        MotetNote, match=r"read as recorded: .* it would be along y, and `motet data convert` with --mirror"
+    ):
+        read = recorded(both, Layout.of(right))
+    np.testing.assert_array_equal(read(1), both.clip(1))
+
+
 def test_a_stream_of_the_left_is_mirrored(tmp_path: Path) -> None:
     both = archive(tmp_path / "both")
     with pytest.warns(MotetNote, match="are mirrored along y$"):

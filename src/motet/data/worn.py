@@ -148,8 +148,9 @@ def note_on(axes: Axes, archive: MotionArchive, *, found: bool = False) -> str:
             "worn on the right; `motet data label` adds the column"
         )
     unclear = f"column {SIDE} says neither left nor right of some sensors ({', '.join(other[:3])}): taken as right"
-    own = axis_of(archive) if isinstance(axes, str) and not found else None
-    apart = f"by their readings it would be along {own}, as if of another device" if own not in (None, axes) else ""
+    own = axis_of(archive) if (axes is None or isinstance(axes, str)) and not found else None
+    why = "as if of another device" if axes else "and `motet data convert` with --mirror left mirrors them before"
+    apart = "" if own in (None, axes) else f"by their readings it would be along {own}, {why}"
     return "; ".join(filter(None, [_on_left(used, left, found), apart, unclear if other else ""]))
 
 
