@@ -205,7 +205,7 @@ def test_small_recipes_mirror_the_left_and_say_so(tmp_path: Path) -> None:
     assert "does not say on which side" in note_of(run.recipe.preprocess, none)
 
 
-@pytest.mark.filterwarnings("ignore:sensors worn on the left")
+@pytest.mark.filterwarnings("ignore:(phone. )?sensors worn on the left")
 def test_a_sensor_next_to_another_is_mirrored_by_its_own_axis(tmp_path: Path) -> None:
     one, other = archive(tmp_path / "one", 0), archive(tmp_path / "other", 2)
     options = {"split": "odd-even", "width": 4, "epochs": 1, "batch_size": 4, "frames": 12, "progress": False}
@@ -213,8 +213,9 @@ def test_a_sensor_next_to_another_is_mirrored_by_its_own_axis(tmp_path: Path) ->
     with pytest.warns(MotetNote, match="^phone: sensors worn on the left .* along z$"):
         run = pretrain("cmd/small", one, tmp_path / "run", **options, **streams)
     assert [run.recipe.preprocess, run.recipe.for_sensor("phone").preprocess] == ["mirror-x", "mirror-z"]
-    run = pretrain("cmd/small", one, tmp_path / "plain", preprocess="none", **options, **streams)
-    assert [run.recipe.preprocess, run.recipe.for_sensor("phone").preprocess] == ["none", "none"]
+    for asked, expected in (("none", "none"), ("bridge", "bridge"), ("mirror-x", "mirror-z")):
+        run = pretrain("cmd/small", one, tmp_path / asked, preprocess=asked, **options, **streams)
+        assert [run.recipe.preprocess, run.recipe.for_sensor("phone").preprocess] == [asked, expected]
 
 
 @pytest.mark.parametrize(("axes", "method"), [((0, 2), "mirror"), ((1, 1), "mirror-y")])

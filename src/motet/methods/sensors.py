@@ -23,7 +23,7 @@ from motet.data.augment import check_options
 from motet.data.loader import ClipStore, augmented_views
 from motet.data.splits import Split, split
 from motet.data.views import split_stream
-from motet.data.worn import method_for
+from motet.data.worn import BRIDGE, method_for
 from motet.engine.options import encoder_options
 from motet.methods.base import Layout
 from motet.methods.fitting import sensor_form
@@ -157,17 +157,15 @@ def fitted(recipe: Recipe, found: Mapping[str, Companion], options: Collection[s
     Args:
         recipe: what will train.
         found: the other sensors.
-        options: names of those that were asked for; they hold for all sensors, but no heading can be asked of these.
+        options: names of those that were asked for; they hold for all sensors, of preprocessing "none" and
+            "bridge" alone: these have no heading, and an axis of their own.
     """
     streams = tuple(sorted(recipe.streams, key=lambda s: bool(split_stream(s)[0])))
     bare = [n for n, c in found.items() if c.archive.skeleton.kind == "sensor"]
     said = {text.partition("=")[0].replace("-", "_") for text in recipe.per_sensor}
     usual = {k: v for k, v in sensor_form(recipe).items() if k == "preprocess" or k not in options}
-    if "preprocess" in options:
-        usual |= {"preprocess": "none"} if recipe.preprocess == "none" else {}
-        forms = dict.fromkeys(bare, usual)
-    else:
-        forms = {n: usual | {"preprocess": method_for(found[n].archive)} for n in bare}
+    asked = recipe.preprocess if "preprocess" in options and recipe.preprocess in ("none", BRIDGE) else None
+    forms = {n: usual | {"preprocess": asked or method_for(found[n].archive)} for n in bare}
     more = [f"{n}:{k}={written_value(v)}" for n in bare for k, v in forms[n].items() if f"{n}:{k}" not in said]
     changed = recipe.with_options({"streams": streams, "per_sensor": (*recipe.per_sensor, *more)})
     for sensor in {text.partition(":")[0] for text in changed.per_sensor}:
