@@ -384,6 +384,12 @@ def test_files_with_hands_in_the_picture_alone_are_no_files_of_hands_in_space(tm
     assert load(tmp_path, side="left").channels == ("x", "y")
 
 
+def test_a_unit_of_pixels_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, openpose_frame(body(25, 0)), "a_0_keypoints.json")
+    with pytest.raises(ConfigError, match=r"option unit is of a hand in space .* in px$"):
+        load(tmp_path, unit="mm")
+
+
 def test_hands_that_openpose_did_not_look_for_are_not_noted(tmp_path: Path) -> None:
     nothing = {f"hand_{side}_keypoints_{n}d": [] for side in SIDES for n in (2, 3)}
     put(tmp_path, {"people": [{**openpose_frame(body(25, 0))["people"][0], **nothing}]}, "a_0_keypoints.json")

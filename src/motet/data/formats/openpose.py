@@ -426,6 +426,8 @@ def discover(source: Path, options: Options) -> Plan:
     if space and _instances(read_json(unit.path)):  # MMPose writes x mirrored, depth, and height above the lowest point
         skeleton = dataclasses.replace(skeleton, up="+z")
     flat = "px" if options.width or not all(_LABELS.fullmatch(u.path.name) for u in units) else SHARES
+    if options.unit and not space:
+        raise ConfigError(f"option unit is of a hand in space (side); what is read here is in {flat}")
     return Plan(
         units=[Unit(u.name, u.path, {**u.detail, "space": space}) for u in planned],
         skeleton=skeleton,
