@@ -568,7 +568,7 @@ def test_the_verbs(
     assert main([*live, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
     assert main(["predict", "m", "--state", "now.npz", "--lag", "1"]) == 2
-    assert "now.npz is of another model, lag or share of --reject" in capsys.readouterr().err
+    assert "now.npz is of another model, lag, side or share of --reject" in capsys.readouterr().err
 
 
 def test_borders_move_and_states_of_a_second_stay() -> None:
