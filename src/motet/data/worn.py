@@ -36,8 +36,8 @@ AXES = "xyz"
 Axes = str | Sequence[str | None] | None
 """an axis for all clips, or one of each; None mirrors nothing"""
 SIMILAR = 1 / 3
-"""share of their difference as recorded below which both sides are similar once one is mirrored. Of five sets without
-sides, people called left at random, one in 200 pairs of groups came below a half and none below a third."""
+"""share of their difference as recorded below which both sides are similar once one is mirrored. Of five sets,
+people called left at random (200 draws each), none came below a half."""
 _OTHERWISE = re.compile(r"(?i)(body[ _]?|worn[ _]?)?side|wrist|hand|worn([ _]?(on|at))?|laterality")
 """how the column is called otherwise"""
 _SAID = {"l": 1, "left": 1, "r": 0, "right": 0}
