@@ -18,14 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.options import Frames, Options
 from motet.core.text import counted
 from motet.data import splits
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
-from motet.data.preprocess import METHODS
+from motet.data.preprocess import METHODS, SENSED
 from motet.data.skeletons import Skeleton
+from motet.data.worn import MIRRORS, axis_in, method_for, note_on
 from motet.methods.distillation.folds import RULES
 from motet.methods.distillation.replicated import Layout
 from motet.methods.distillation.table import FeatureTable, Modality, join, with_labels
@@ -42,7 +43,9 @@ class Motion(Options):
     Attributes:
         frames: of a clip of skeletons, after a linear resize.
         sensor_frames: of what a sensor recorded during a clip.
-        preprocess: of skeletons: cmd, yaw, crossclr, center, first-frame or none; sensors are taken as they are.
+        preprocess: of skeletons: cmd, yaw, crossclr, center, first-frame or none.
+        sensor_preprocess: of sensors: ``mirror`` bridges lost samples and mirrors what was worn on the left where the
+            clips say so (:mod:`motet.data.worn`), ``bridge`` only bridges; none takes readings as recorded.
         pair_by: columns of the clips by which several archives are paired; by default those of label, subject, camera,
             setup, repetition and the like that all of them have, else the clips' names.
     """
@@ -50,12 +53,15 @@ class Motion(Options):
     frames: Frames = 64
     sensor_frames: Frames = 128
     preprocess: str = "first-frame"
+    sensor_preprocess: str = MIRRORS[0]
     pair_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.preprocess not in METHODS:
             raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join(METHODS)}")
+        if self.sensor_preprocess not in (*SENSED, "none"):
+            raise ConfigError(f"sensor_preprocess {self.sensor_preprocess!r} is none of {', '.join(SENSED)}, none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +83,15 @@ class Part:
         """The archive that holds the frames."""
         return self.archive if self.sensor is None else self.archive.sensors[self.sensor]
 
-    def modality(self, motion: Motion) -> Modality:
-        """(N, T, P · V · C) of the archive's N clips."""
+    def modality(self, motion: Motion, sensed: str | None = None) -> Modality:
+        """(N, T, P · V · C) of the archive's N clips; of a sensor preprocessed as ``sensed``, by default as these
+        recordings allow."""
         source = self.source
-        senses = source.skeleton.kind == "sensor"
-        method, frames = ("none", motion.sensor_frames) if senses else (motion.preprocess, motion.frames)
+        method, frames = motion.preprocess, motion.frames
+        if source.skeleton.kind == "sensor":
+            method, frames = sensed or _sensed(source, motion.sensor_preprocess), motion.sensor_frames
+            if method != "none" and (said := note_on(axis_in(method, source), source)):
+                warnings.warn(said, MotetNote, stacklevel=3)
         rows = np.arange(len(source)) if self.sensor is None else self.archive.sensor_rows(self.sensor)
         seen = rows >= 0
         store = ClipStore(source, rows[seen], preprocess=method, max_frames=int(source.lengths.max()))
@@ -95,8 +105,13 @@ class Part:
             whole = store.windows(ids, torch.zeros_like(ids), store.lengths_of(ids), frames)
             values[places[part]] = whole[:, :, :, nodes].flatten(2).numpy()
         skeleton = store.skeleton if self.node is None else _single(store.skeleton, self.node)
-        layout = Layout(skeleton, source.persons, len(source.channels))
+        layout = Layout(skeleton, source.persons, len(source.channels), method)
         return Modality(values, np.where(seen, frames, 0).astype(np.int64), seen, layout)
+
+
+def _sensed(source: MotionArchive, asked: str) -> str:
+    """The preprocessing of a sensor, with its axis."""
+    return method_for(source) if asked == MIRRORS[0] else asked
 
 
 def _single(skeleton: Skeleton, node: str) -> Skeleton:
@@ -416,7 +431,7 @@ def modality_of(
             f"the student was trained on {layout.skeleton.name} ({counted(len(ours[0]), 'joint')}, "
             f"{counted(ours[1], 'person')}, {counted(ours[2], 'channel')}){other}; give it an archive of that sensor"
         )
-    return part.modality(motion)
+    return part.modality(motion, layout.preprocess)
 
 
 def _laid_out(part: Part) -> tuple[tuple[str, ...], int, int]:

@@ -28,11 +28,13 @@ class Layout:
         skeleton: joints of a body, or nodes of a sensor.
         persons: P.
         channels: C.
+        preprocess: what was done to them; of sensors of earlier versions nothing.
     """
 
     skeleton: Skeleton
     persons: int
     channels: int
+    preprocess: str = "none"
 
     @property
     def size(self) -> int:
@@ -41,11 +43,12 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; :meth:`from_dict` is its inverse."""
-        return {"skeleton": self.skeleton.to_dict(), "persons": self.persons, "channels": self.channels}
+        return vars(self) | {"skeleton": self.skeleton.to_dict()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Layout:
-        return cls(Skeleton.from_dict(data["skeleton"]), data["persons"], data["channels"])
+        facts = (data["persons"], data["channels"], data.get("preprocess", "none"))
+        return cls(Skeleton.from_dict(data["skeleton"]), *facts)
 
 
 def make_encoder(kind: str, size: int, layout: Layout | None, hidden: int, layers: int) -> nn.Module:

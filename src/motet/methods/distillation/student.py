@@ -80,6 +80,7 @@ class LayoutForm(TypedDict):
     skeleton: StoredSkeleton
     persons: Persons
     channels: Channels
+    preprocess: NotRequired[str]
 
 
 class FactsForm(TypedDict):
