@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet.core.errors import ConfigError, Interrupted, RunError
+from motet.core.errors import ConfigError, Interrupted, MotetNote, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.engine.trainer import Trainer
 from motet.methods.pretrain import pretrain
@@ -131,3 +131,18 @@ def test_trials_start_from_weights(
         tune("moco/small", small_archive, tmp_path / "out", settings=TRY, trials=1, start="none", **TINY)
     assert tune("moco/small", small_archive, tmp_path / "new", settings=TRY, trials=1, **TINY).start is None
     assert begun[2:] == [None] * 2
+
+
+def test_a_recipe_file_starts_where_it_was_tuned_to(small_archive: MotionArchive, tmp_path: Path) -> None:
+    run = pretrain("moco/small", small_archive, tmp_path / "run", **TINY)
+    lasting = {"epochs": 1, "progress": False}
+    for name, start in (("on", run.path), ("new", "none")):
+        tune("moco/small", small_archive, tmp_path / name, settings=TRY, trials=1, start=start, **TINY)
+    file = tmp_path / "on" / "recipe.json"
+    with pytest.warns(MotetNote, match=rf"^starts from {run.path}, for which {file} was tuned; --start none"):
+        assert pretrain(str(file), small_archive, tmp_path / "as-tuned", **lasting).config["start"] == str(run.path)
+    assert "start" not in pretrain(str(file), small_archive, tmp_path / "fresh", start="none", **lasting).config
+    new = tmp_path / "new" / "recipe.json"
+    assert "start" not in pretrain(str(new), small_archive, tmp_path / "as-new", **lasting).config
+    new.write_text(json.dumps({"recipe": json.loads(new.read_text())["recipe"]}))  # as earlier versions wrote it
+    assert "start" not in pretrain(str(new), small_archive, tmp_path / "earlier", **lasting).config

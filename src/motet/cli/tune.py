@@ -66,11 +66,10 @@ def tune(args: Sequence[str]) -> int:
     )
     best, first = found.best, found.first
     result = {"best": vars(best), "first": vars(first), "trials": [vars(t) for t in found.trials]}
-    begin = "" if found.start is None else f" --start {pasted(found.start)}"
     return given.done(
         f"{found.path}: {shown(best.changes)}; on held-out people {scores(best)}, as it was {scores(first)} (the "
         f"best of {len(found.trials)}, so a little too good)\n"
-        f"train with it: motet pretrain {pasted(found.path)} --data {pasted(given.data)}{begin} --out RUN",
+        f"train with it: motet pretrain {pasted(found.path)} --data {pasted(given.data)} --out RUN",
         {"recipe": str(found.path), "start": found.start, **result},
     )
 

@@ -255,7 +255,12 @@ def pretrain(
 def start_of(
     recipe: str | Recipe, sources: Sequence[MotionArchive], start: str | Path | None, options: Mapping[str, Any]
 ) -> Start | None:
-    """What was asked for, or the usual start of a recipe that is known by its name."""
+    """What was asked for, what a recipe file was tuned for, or the usual start of a recipe known by its name."""
+    if start is None and isinstance(recipe, str) and recipes.is_file(recipe):
+        start = recipes.start_of_file(recipe)
+        if start not in (None, FRESH):
+            said = f"starts from {start}, for which {recipe} was tuned; --start {FRESH} trains new encoders"
+            warnings.warn(said, MotetNote, stacklevel=4)
     if start is not None:
         return None if start == FRESH else Start.open(start)
     if not isinstance(recipe, str) or recipes.is_file(recipe) or options["companions"]:

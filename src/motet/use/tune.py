@@ -30,7 +30,7 @@ from motet.methods.learner import Pretraining
 from motet.methods.material import material
 from motet.methods.pretrain import resolve, rule_wanted, start_of, trainer_of
 from motet.methods.recipe import Recipe, option_names
-from motet.methods.start import Start
+from motet.methods.start import FRESH, Start
 from motet.metrics.knn import knn_accuracy
 
 SETTINGS: Mapping[str, tuple[Any, ...]] = {
@@ -82,7 +82,7 @@ class Tuned:
         first: the trial of the recipe as it came.
         trials: all.
         path: the recipe file.
-        start: what the encoders started from, which the recipe does not say; none: new encoders.
+        start: what the encoders started from, which the file says, too; None: new encoders.
     """
 
     recipe: Recipe
@@ -142,7 +142,8 @@ def tune(
         chosen, _ = resolve(recipe, made, {**options, **best.changes}, start=begin)
     kept = chosen if "split" in options else chosen.with_options({"split": None})
     path = Path(out) / RECIPE
-    write_json(path, {"motet": __version__, "recipe": kept.to_dict()})
+    place = FRESH if begin is None else begin.place
+    write_json(path, {"motet": __version__, "recipe": kept.to_dict(), "start": place})
     return Tuned(kept, best, found[0], found, path, None if begin is None else begin.name)
 
 

@@ -51,7 +51,7 @@ def get(name: str, training_clips: int | None = None) -> Recipe:
         ConfigError: no such recipe; lists what there is.
     """
     if is_file(name):
-        return _stored(Path(name))
+        return _stored(Path(name))[0]
     found = _all()
     if name in found:
         return found[name]
@@ -68,10 +68,19 @@ def is_file(name: str) -> bool:
     return name.endswith(".json")
 
 
-def _stored(path: Path) -> Recipe:
+def start_of_file(name: str) -> str | None:
+    """What the recipe of a file was tuned to start from, as ``--start`` takes it; None where the file does not say.
+
+    Raises:
+        ConfigError: as :func:`get`.
+    """
+    return _stored(Path(name))[1]
+
+
+def _stored(path: Path) -> tuple[Recipe, str | None]:
     try:
         found = json.loads(path.read_text())
-        return recipe_from_dict(found.get("recipe", found))
+        return recipe_from_dict(found.get("recipe", found)), found.get("start")
     except OSError as error:
         raise ConfigError(
             f"{path}: there is no such recipe file ({error.strerror}); `motet tune` writes one"
