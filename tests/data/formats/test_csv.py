@@ -310,7 +310,7 @@ def test_several_persons_in_a_row(tmp_path: Path) -> None:
 def test_what_holds_of_every_file_is_said_once(tmp_path: Path) -> None:
     for name in "abc":
         rows = [f"{33 * t},{t},0,1" for t in range(9)]
-        write(tmp_path / "in", f"{name}.csv", "\n".join(["time_ms,tail_x,tail_y,tail_z", *rows]))
+        write(tmp_path / "in", f"{name}.csv", "\n".join(["time,tail_x,tail_y,tail_z", *rows]))
     with pytest.warns(MotetNote) as caught:
         load(tmp_path / "in")
     said = [str(w.message) for w in caught]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -54,22 +55,29 @@ def test_a_gap_longer_than_any_recording_is_named() -> None:
         (1e6, "time", "us"),
         (1e9, "time", "ns"),
         (1, "time", "s"),
-        (1e3, "t_ms", "ms"),
         (1, "t [s]", "s"),
+        (1e3, "timestamp_ms", "ms"),
+        (1e3, "time_millis", "ms"),
+        (1e6, "timestamp_us", "us"),
+        (1e9, "Timestamp [ns]", "ns"),
     ],
 )
 @pytest.mark.parametrize("since", [0.0, 1.7e9])
 def test_units_of_stamps(factor: float, column: str, unit: str, since: float) -> None:
     seconds = since + np.arange(20) / 50
     texts = [repr(round(s * factor, 6)) for s in seconds.tolist()]
-    noted = pytest.warns(MotetNote, match=_time.WORDS[unit]) if unit != "s" else None
-    if noted is None:
+    assert _time.COLUMN.fullmatch(column)
+    noted = pytest.warns(MotetNote, match=_time.WORDS[unit]) if column == "time" and unit != "s" else nullcontext()
+    with noted:
         found = _time.seconds(texts, column, "a.csv")
-    else:
-        with noted:
-            found = _time.seconds(texts, column, "a.csv")
     np.testing.assert_allclose(np.diff(found), 0.02, rtol=1e-4)
     np.testing.assert_allclose(_time.seconds(texts, "x", "a.csv", unit), found)  # type: ignore[arg-type]
+
+
+def test_a_unit_that_the_values_belie_is_noted() -> None:
+    with pytest.warns(MotetNote, match="column timestamp_ms are taken for milliseconds"):
+        found = _time.seconds([repr(i / 50) for i in range(20)], "timestamp_ms", "a.csv")
+    np.testing.assert_allclose(np.diff(found), 2e-5)
 
 
 def test_stamps_since_the_start_in_nanoseconds_are_no_seconds_since_1970() -> None:

@@ -44,7 +44,7 @@ LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for 
 LONGEST_SHARE = 20
 COLUMN = re.compile(
     r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
-    r"([mun]?s|\w*sec(onds)?)?\W*"
+    r"([mun]?s|\w*sec(onds)?|(milli|micro|nano)s?)?\W*"
 )
 """How a column of stamps is called as a rule."""
 _NAMED_UNIT = re.compile(
@@ -79,8 +79,8 @@ def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit
     """(rows,) seconds of stamps: numbers in any unit, ISO 8601 or times of day; NaN for an empty one.
 
     The unit of numbers is the one asked for, else the one that the column's name ends with, else the one under which
-    the rate is between 1 and 1000 a second; any other than seconds is noted. ``unit`` is None where the reader has no
-    option for it.
+    the rate is between 1 and 1000 a second; any other than seconds is noted where name and values do not both say it.
+    ``unit`` is None where the reader has no option for it.
 
     Raises:
         DataError: names the row (from 1) that is none of these.
@@ -101,9 +101,10 @@ def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit
 
 
 def in_seconds(values: Array, called: str, where: str | Path, unit: TimeUnit | None = None) -> Array:
-    """Stamps in seconds; their unit is found as :func:`seconds` finds it, and noted."""
-    chosen = unit if unit not in ("auto", None) else (unit_of_name(called) or _unit_of_values(values))
-    if chosen != "s" and unit in ("auto", None):
+    """Stamps in seconds; their unit is found as :func:`seconds` finds it."""
+    named, seen = unit_of_name(called), _unit_of_values(values)
+    chosen = unit if unit not in ("auto", None) else (named or seen)
+    if chosen != "s" and unit in ("auto", None) and named != seen:
         remedy = "write them in seconds" if unit is None else "say so with --time-unit"
         warnings.warn(
             f"{where}: the stamps in {called} are taken for {WORDS[chosen]}; {remedy} if they are not",
