@@ -261,6 +261,7 @@ def test_units_of_sensors_and_the_remedy_of_a_merge(tmp_path: Path) -> None:
         convert(tmp_path / "c", tmp_path / "w", units="mm")
 
 
+@pytest.mark.filterwarnings("ignore:.* has no row for 3 of 4 clips")
 def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
     small = write_clips(tmp_path / "s.motet", clips=4)
     for key, ending in (("name", ""), ("recording", ".csv")):
@@ -276,6 +277,18 @@ def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,label\nzz,jump\n")
     with pytest.raises(ConfigError, match="names 'zz', which no clip"):
         relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")
+
+
+def test_clips_without_a_row_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, table = write_clips(tmp_path / "s.motet", clips=9), tmp_path / "t.csv"
+    table.write_text("name,label\nclip-001,jump\n")
+    words = ["data", "label", str(small.path), str(table), "--out", str(tmp_path / "a")]
+    assert main(words) == 0
+    said = "t.csv has no row for 8 of 9 clips, which keep what they have: clip-000, clip-002, clip-003, clip-004, clip-005"
+    assert f"{said} and 3 other clips\n" in capsys.readouterr().err
+    table.write_text("name,label\n" + "".join(f"{name},jump\n" for name in small.clips["name"]))
+    assert main([*words, "--overwrite"]) == 0
+    assert "no row" not in capsys.readouterr().err
 
 
 def test_people_of_a_table_have_names_or_numbers(tmp_path: Path) -> None:
@@ -297,7 +310,8 @@ def test_numbers_of_a_table_outlast_a_merge(tmp_path: Path) -> None:
     named = people(tmp_path / "a", "a", [(1, "anna"), (1, "anna"), (2, "ben")])
     people(tmp_path / "b", "b", [(1, "carl")])
     (tmp_path / "t.csv").write_text("name,subject\na1,7\na2,5\n")
-    relabelled(named, tmp_path / "c", tmp_path / "t.csv")
+    with pytest.warns(MotetNote, match="no row for 1 of 3 clips, which keep what they have: a0$"):
+        relabelled(named, tmp_path / "c", tmp_path / "t.csv")
     made = MotionArchive.open(tmp_path / "c").clips.select("subject", "subject_name").rows()
     assert made == [(1, "anna"), (7, "7"), (5, "ben")]
     merged = merge([tmp_path / "c", tmp_path / "b"], tmp_path / "m")

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.options import near_names
 from motet.core.shards import in_order
-from motet.core.text import counted, pasted
+from motet.core.text import counted, first_of, pasted
 from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
@@ -451,6 +451,9 @@ def relabelled(
 
     Raises:
         ConfigError: no such column, a name that no clip has, or one that comes twice.
+
+    Warns:
+        MotetNote: names clips without a row, which keep what they have.
     """
     source = MotionArchive.open(archive)
     rows = read_rows(Path(table))
@@ -465,6 +468,9 @@ def relabelled(
         what = f"names {lost!r}, which no clip of {source.path} is called" if lost else "names a clip twice"
         raise ConfigError(f"{table} {what}; correct the table")
     named(given, source, str(table))
+    if left := [name for name in known if name not in given]:
+        share, some = f"{len(left):,} of {counted(len(known), 'clip')}", first_of(left, "clip")
+        warnings.warn(f"{table} has no row for {share}, which keep what they have: {some}", MotetNote, stacklevel=2)
     said = [None if r.get("label") is None else str(r["label"]) for r in given.values()]
     classes = list(dict.fromkeys([*source.class_names, *(c for c in said if c)]))
     pieces = []
