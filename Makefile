@@ -49,4 +49,4 @@ docs: $(VENV)/.docs ## build the site into site/, with the live pages of the gal
 	$(BIN)/python docs/gallery.py site/gallery
 
 clean:
-	rm -rf $(VENV) site dist demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site dist demo demo-[0-9] .mypy_cache .ruff_cache .pytest_cache

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from motet.cli import demo
+from motet.core.errors import RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.layouts import get as layout
 from motet.engine.table import Row
@@ -59,6 +61,40 @@ def test_the_demo_compares_and_says_where_the_reports_are(
     monkeypatch.setattr(demo, "import_dataset", None)
     assert demo.demo(tmp_path / "demo", progress=False, steps=2) == pages
     assert capsys.readouterr().out == said
+    monkeypatch.undo()
+    _made_by_an_earlier_version(tmp_path, monkeypatch, capsys)
+
+
+def _made_by_an_earlier_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there stays as it is, and a fresh place is taken, again by the next call; its errors are errors."""
+    monkeypatch.setattr(demo, "_shipped", lambda out, *_: out)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    trained, fresh = demo._trained, []
+
+    def other(out: Path, *given: Any) -> Path:
+        if out.is_relative_to(folder / "demo"):
+            return trained(out, *given)
+        fresh.append(out)
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+
+    monkeypatch.setattr(demo, "_trained", other)
+    for _ in range(2):
+        demo.demo(folder / "demo", progress=False, steps=3)
+        said = capsys.readouterr().out
+        assert f"{folder / 'demo'} was made by an earlier version of motet or with other options; it stays" in said
+        assert f"the demo goes to {folder / 'demo-2'}\n" in said
+    assert fresh == [folder / "demo-2" / "watch"] * 2
+    assert {path: path.read_bytes() for path in before} == before
+
+    def broken(out: Path, *_: Any) -> Path:
+        raise RunError("the loss is not finite")
+
+    monkeypatch.setattr(demo, "_trained", broken)
+    with pytest.raises(RunError, match="not finite"):
+        demo.demo(folder / "new", progress=False)
 
 
 @pytest.mark.parametrize(

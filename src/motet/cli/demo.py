@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from motet import report
 from motet.cli.tables import aligned
 from motet.core.devices import one_thread
+from motet.core.errors import RunError
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.formats import import_dataset
@@ -38,7 +40,8 @@ def demo(out: str | Path = "demo", *, progress: bool = True, quiet: bool = False
     """Compare what motet offers with raw coordinates, random convolutions and an untrained encoder.
 
     Args:
-        out: folder for archives, runs and reports.
+        out: folder for archives, runs and reports. One in which an earlier version of motet, or other options, trained
+            stays as it is and the next one is taken (``demo-2``), which is said.
         progress: show progress on stderr.
         quiet: print nothing.
         options: of the training, e.g. ``steps=20``; those of the recipe by default.
@@ -46,10 +49,20 @@ def demo(out: str | Path = "demo", *, progress: bool = True, quiet: bool = False
     Returns:
         Paths of the reports.
     """
-    console = Console(highlight=False, quiet=quiet)
-    with one_thread():
-        pages = [_shipped(Path(out) / "simulated", console, progress)]
-        pages.append(_trained(Path(out) / "watch", console, progress, WATCH | options))
+    console, folder = Console(highlight=False, quiet=quiet), Path(out)
+    for number in count(2):
+        there, following = folder.exists(), Path(f"{out}-{number}")
+        try:
+            with one_thread():
+                pages = [_shipped(folder / "simulated", console, progress)]
+                pages.append(_trained(folder / "watch", console, progress, WATCH | options))
+            break
+        except RunError:
+            if not there:
+                raise
+            made = "was made by an earlier version of motet or with other options"
+            console.print(f"{folder} {made}; it stays as it is, and the demo goes to {following}", soft_wrap=True)
+            folder = following
     console.print("Reports: " + "  ".join(str(page.resolve()) for page in pages), soft_wrap=True)
     console.print("Next, your own recordings: motet data import --help; a page to look and label: motet app ARCHIVE")
     return pages
