@@ -2,15 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from motet.core.errors import ConfigError, MotetNote
 from motet.data import layouts
+from motet.data.archive import ArchiveWriter
 from motet.data.convert import axes_matrix, convert, estimate_handedness, estimate_up, shared_joints
+from motet.data.edit import convert as convert_archive
 from motet.data.formats._axes import decide_handedness
 from motet.data.skeletons import AXES, Skeleton
+from tests.conftest import stick
 
 CODT_KINECT = [3, 20, 8, 9, 10, 4, 5, 6, 0, 16, 17, 18, 12, 13, 14]
 SHARED = layouts.get("shared-15")
@@ -190,3 +194,31 @@ def test_mirrored_files_are_said(files: int) -> None:
 def test_a_body_is_no_hand() -> None:
     with pytest.raises(ConfigError, match=r"'coco-17' is a body and 'hand-21' a hand: they share no joints$"):
         convert(np.ones((2, 1, 17, 3)), layouts.get("coco-17"), layouts.get("hand-21"))
+
+
+@pytest.mark.parametrize(
+    ("units", "width", "about"), [("px", None, 250.0), ("px", 640, 640.0), ("shares of the picture", None, 1.0)]
+)
+def test_pictures_are_mirrored_in_the_picture(tmp_path: Path, units: str, width: int | None, about: float) -> None:
+    """About the middle of its width where that is known, else of the clip; joints keep their confidences."""
+    rng, size = np.random.default_rng(0), 1 if units.startswith("shares") else 200
+    frames = rng.uniform(0, size, (6, 1, 8, 2)).astype(np.float32)
+    frames[0, 0, 0], frames[0, 0, 1] = 0, (0.25 * size, size)
+    frames[1:, :, 0, 0] = size  # from a quarter of the size on, a joint that is absent once
+    frames[..., 0] = np.where(frames.any(axis=-1), np.maximum(frames[..., 0], 0.25 * size), 0)
+    sure = rng.uniform(0.1, 1, (6, 1, 8)).astype(np.float32)
+    form: dict[str, Any] = {"channels": ("x", "y"), "units": units, "source": {"options": {"width": width}}}
+    with ArchiveWriter(tmp_path / "a", skeleton=stick(), fps=30.0, confidence=True, **form) as to:
+        for side in ("left", "right"):
+            to.add(frames, name=side, side=side, confidence=sure)
+    made = convert_archive(tmp_path / "a", tmp_path / "b", mirror="left")
+    image, order = made.clip(0), [0, 1, 2, 3, 5, 4, 7, 6]
+    own = frames[:, :, order]
+    np.testing.assert_array_equal(image.any(axis=-1), own.any(axis=-1))
+    there = own.any(axis=-1)
+    np.testing.assert_allclose(image[there], np.stack([about - own[there, 0], own[there, 1]], axis=-1), rtol=1e-5)
+    np.testing.assert_array_equal(made.clip_confidence(0), sure[:, :, order])
+    np.testing.assert_array_equal(made.clip(1), frames)
+    np.testing.assert_array_equal(made.clip_confidence(1), sure)
+    assert made.source["options"] == {"width": width}
+    assert convert_archive(made, tmp_path / "c", fps=15.0).confidence is None

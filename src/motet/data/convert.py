@@ -119,12 +119,22 @@ def _sideways(up: str) -> int:
 
 def reflected(frames: Float, skeleton: Skeleton) -> Float:
     """(…, V, C) the mirror image of a body or a hand: joints of its sides swap, the sideways axis is negated."""
+    signs = np.ones(frames.shape[-1], dtype=frames.dtype)
+    signs[sideways(skeleton)] = -1
+    return np.asarray(frames[..., swapped(skeleton), :] * signs)
+
+
+def swapped(skeleton: Skeleton) -> npt.NDArray[np.int64]:
+    """(V,) the joint of the other side of each joint."""
     order = np.arange(len(skeleton))
     for left, right in skeleton.mirror:
         order[left], order[right] = right, left
-    signs = np.ones(frames.shape[-1], dtype=frames.dtype)
-    signs[_sideways(skeleton.up or "+y")] = -1
-    return np.asarray(frames[..., order, :] * signs)
+    return order
+
+
+def sideways(skeleton: Skeleton) -> int:
+    """The axis along which a body or a hand is mirrored."""
+    return _sideways(skeleton.up or "+y")
 
 
 def convert(frames: Float, source: Skeleton, target: Skeleton) -> Float:

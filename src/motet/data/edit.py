@@ -23,6 +23,7 @@ from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_
 from motet.data.archive import COLUMNS, MotionArchive
 from motet.data.archive.writer import check_destination
 from motet.data.clip_table import read_rows
+from motet.data.convert import swapped
 from motet.data.findings import clips_with, reduced, sound_parts
 from motet.data.inertial import FORCE, TURN
 from motet.data.numbering import agreed, changed, named
@@ -389,9 +390,13 @@ def convert(
         made = adapt(image(frames) if piece.changes else frames)
         return np.asarray((made if old is None or fps is None else resampled(made, old, fps)) * scale, dtype=np.float32)
 
+    def certain(piece: Piece, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values[..., swapped(source.skeleton)] if piece.changes and source.skeleton.kind != "sensor" else values
+
     pieces = [Piece(source, i, changes=turned.get(i, {})) for i in range(len(source))]
-    options = form | {name: value for name, value in (("fps", fps), ("units", units)) if value is not None}
-    return write(pieces, destination, source, change=change, verb="convert", overwrite=overwrite, **options)
+    options = form | {"change": change, "certain": certain if layout is None and fps is None else None}
+    options |= {name: value for name, value in (("fps", fps), ("units", units)) if value is not None}
+    return write(pieces, destination, source, verb="convert", overwrite=overwrite, **options)
 
 
 def _of_side(source: MotionArchive, side: str | None) -> dict[int, dict[str, str]]:

@@ -39,12 +39,16 @@ class Piece:
         return {**{k: v for k, v in row.items() if k == "name" or k not in OWN}, **self.changes}
 
 
+Change = Callable[[Piece, npt.NDArray[Any]], npt.NDArray[Any]]
+
+
 def write(
     pieces: Iterable[Piece],
     destination: str | Path,
     like: MotionArchive,
     *,
-    change: Callable[[Piece, npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
+    change: Change | None = None,
+    certain: Change | None = None,
     verb: str,
     overwrite: bool = False,
     without: Collection[str] = (),
@@ -57,6 +61,7 @@ def write(
         destination: archive to create, whole or not at all.
         like: archive whose description is taken where ``options`` do not say otherwise.
         change: applied to the frames of every clip.
+        certain: applied to the confidence of clips whose frames change; without it their confidence is left out.
         verb: what was done, for the record of the archive.
         overwrite: replace an archive that is there.
         without: columns that are left out.
@@ -85,15 +90,16 @@ def write(
         "dtype": like.frames.dtype,
     } | options
     rows: dict[str, list[dict[str, Any]]] = {}
-    confidence = kept and all(p.archive.confidence is not None for p in listed)
+    confidence = all(p.whole and p.archive.confidence is not None for p in listed) and (kept or certain is not None)
     with ArchiveWriter(destination, confidence=confidence, sensors=kinds, overwrite=overwrite, **described) as writer:
         for piece in listed:
             frames = piece.archive.clip(piece.index)[piece.first : piece.last]
             columns = {name: value for name, value in piece.row.items() if name not in without}
             sensors = {n: piece.archive.sensor_clip(n, piece.index) for n in kinds if n in piece.archive.sensors}
-            certain = piece.archive.clip_confidence(piece.index) if confidence else None
+            sure = piece.archive.clip_confidence(piece.index) if confidence else None
+            sure = sure if sure is None or certain is None else certain(piece, sure)
             made = frames if change is None else change(piece, frames)
-            writer.add(made, name=columns.pop("name"), confidence=certain, sensors=sensors, **columns)
+            writer.add(made, name=columns.pop("name"), confidence=sure, sensors=sensors, **columns)
             for track, own in _labels(piece, len(frames)):
                 rows.setdefault(track, []).extend(own)
     archive = MotionArchive.open(destination)

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.units import PICTURE
 from motet.data.archive import MotionArchive
-from motet.data.convert import reflected
+from motet.data.convert import reflected, sideways
 from motet.data.inertial import kind_of, nodes_of
 from motet.data.skeletons import Skeleton
 
@@ -217,12 +218,15 @@ def to_one_side(archive: MotionArchive, axes: Axes) -> Callable[[int, Float], Fl
 def other_side(archive: MotionArchive) -> Callable[[Float], Float]:
     """What takes (T, P, V, C) frames of a clip to its mirror image: of a body or a hand, or of a sensor's readings.
 
+    A picture is mirrored about the middle of its width where that is known, else about that of the clip.
+
     Raises:
         ConfigError: sensors of which no axis makes the two sides similar.
     """
     skeleton = archive.skeleton
     if skeleton.kind != "sensor":
-        return lambda frames: reflected(frames, skeleton)
+        flat, width = "z" not in archive.channels, _width(archive)
+        return lambda frames: _in_picture(frames, skeleton, width) if flat else reflected(frames, skeleton)
     axis = axis_of(archive)
     if axis is None:
         raise ConfigError(
@@ -230,6 +234,22 @@ def other_side(archive: MotionArchive) -> Callable[[Float], Float]:
             "right, so there is nothing to mirror them by; it takes clips of both sides"
         )
     return lambda frames: mirrored(frames, skeleton, axis)
+
+
+def _width(archive: MotionArchive) -> float | None:
+    """Of the picture that two coordinates are of, where the import knew it."""
+    options = archive.source.get("options")
+    return 1.0 if archive.units == PICTURE[1] else options.get("width") if isinstance(options, dict) else None
+
+
+def _in_picture(frames: Float, skeleton: Skeleton, width: float | None) -> Float:
+    """(T, P, V, C) mirrored within the picture, or where its width is unknown within what a clip takes up of it."""
+    made, axis = reflected(frames, skeleton), sideways(skeleton)
+    there = made[..., :2].any(axis=-1)
+    if there.any():
+        places = made[there, axis]
+        made[there, axis] += -(places.min() + places.max()) if width is None else width
+    return made
 
 
 def _signs(axis: int, kind: str) -> npt.NDArray[np.float64]:
