@@ -128,6 +128,15 @@ def test_the_axis_of_long_recordings_is_found_one_by_one(tmp_path: Path) -> None
     assert most < 12 * long.clip(0).nbytes  # all are 32 times as large in double precision
 
 
+def test_the_axis_of_an_archive_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, wrist = archive(tmp_path / "both", 2), motet.load("wrist")
+    first = wrist.frames(both, 1)
+    monkeypatch.setattr("motet.data.worn._moments", None)
+    np.testing.assert_array_equal(wrist.frames(both.path, 1), first)
+    monkeypatch.undo()
+    assert axis_of(archive(tmp_path / "other", 0)) == "x"
+
+
 def test_no_axis_where_there_are_no_sides(tmp_path: Path) -> None:
     none = archive(tmp_path / "none", side="arm")
     assert axis_of(none) is None

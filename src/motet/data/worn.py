@@ -43,6 +43,8 @@ _OTHERWISE = re.compile(r"(?i)(body[ _]?|worn[ _]?)?side|wrist|hand|worn([ _]?(o
 """how the column is called otherwise"""
 _SAID = {"l": 1, "left": 1, "r": 0, "right": 0}
 _EACH = 250  # clips of each side that are compared
+_FOUND: dict[str, str | None] = {}
+"""axes of whole archives, by :func:`digest_of`: some are asked for recording by recording"""
 
 
 def worn_left(archive: MotionArchive) -> npt.NDArray[np.int8]:
@@ -84,6 +86,15 @@ def axis_of(archive: MotionArchive, rows: Integers | None = None) -> str | None:
     Returns:
         None where the clips are not of both sides, or no axis makes these a third as different (:data:`SIMILAR`).
     """
+    if rows is not None or archive.skeleton.kind != "sensor":
+        return _axis(archive, rows)
+    known = digest_of(archive)
+    if known not in _FOUND:
+        _FOUND[known] = _axis(archive, None)
+    return _FOUND[known]
+
+
+def _axis(archive: MotionArchive, rows: Integers | None) -> str | None:
     left = worn_left(archive)
     chosen = np.arange(len(archive)) if rows is None else np.sort(np.asarray(rows, dtype=np.int64))
     groups = [chosen[left[chosen] == side] for side in (1, 0)]
