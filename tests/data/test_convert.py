@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from motet.cli import main
 from motet.core.errors import ConfigError, MotetNote
 from motet.data import layouts
-from motet.data.archive import ArchiveWriter
-from motet.data.convert import axes_matrix, convert, estimate_handedness, estimate_up, shared_joints
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import axes_matrix, convert, estimate_handedness, estimate_up, reflected, shared_joints
 from motet.data.edit import convert as convert_archive
 from motet.data.formats._axes import decide_handedness
 from motet.data.skeletons import AXES, Skeleton
@@ -222,3 +223,21 @@ def test_pictures_are_mirrored_in_the_picture(tmp_path: Path, units: str, width:
     np.testing.assert_array_equal(made.clip_confidence(1), sure)
     assert made.source["options"] == {"width": width}
     assert convert_archive(made, tmp_path / "c", fps=15.0).confidence is None
+
+
+def test_bodies_of_one_side(tmp_path: Path) -> None:
+    skeleton, rng = layouts.get("kinect-v1"), np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "a", skeleton=skeleton, fps=50.0, class_names=["a"]) as to:
+        for side in ("left", "right", None):
+            to.add(rng.normal(size=(5, 1, 20, 3)).astype(np.float32), name=str(side), label=0, side=side)
+    before = MotionArchive.open(tmp_path / "a")
+    assert main(["data", "convert", str(before.path), str(tmp_path / "b"), "--mirror", "left"]) == 0
+    after = MotionArchive.open(tmp_path / "b")
+    assert after.clips["side"].to_list() == ["right", "right", None]
+    own, image = before.clip(0), after.clip(0)
+    hands = skeleton.index("left_wrist"), skeleton.index("right_wrist")
+    np.testing.assert_array_equal(image[:, 0, hands[1]], own[:, 0, hands[0]] * np.array([-1, 1, 1], np.float32))
+    np.testing.assert_array_equal(image[:, 0, hands[0]], own[:, 0, hands[1]] * np.array([-1, 1, 1], np.float32))
+    np.testing.assert_array_equal(after.clip(1), before.clip(1))
+    np.testing.assert_array_equal(after.clip(2), before.clip(2))
+    np.testing.assert_array_equal(reflected(reflected(own, skeleton), skeleton), own)

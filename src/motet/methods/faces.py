@@ -40,8 +40,7 @@ def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shar
     """
     model.check(source)
     warn_cut_off(source, model.rate)
-    if said := note_of(model.recipe.preprocess, source):
-        warnings.warn(said, MotetNote, stacklevel=3)
+    note_sides(model, source)
     rows = np.arange(len(source))[slice(None) if shard is None else shard.part(len(source))]
     if not len(rows):
         raise ConfigError(
@@ -66,6 +65,12 @@ def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shar
         more={} if shard is None else {"shard": np.array(str(shard))},
         facts=source.clips.select(pl.exclude("sha256", "offset")),
     )
+
+
+def note_sides(model: Model, source: MotionArchive) -> None:
+    """Say how sensors worn on the left are read."""
+    if said := note_of(model.recipe.preprocess, source):
+        warnings.warn(said, MotetNote, stacklevel=3)
 
 
 def blocks(source: MotionArchive, rows: npt.NDArray[np.int64], block_bytes: int) -> Iterator[npt.NDArray[np.int64]]:

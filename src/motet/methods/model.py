@@ -383,6 +383,7 @@ class Model(Face):
         """(N, F) features of every clip of an archive, all streams side by side."""
         source = MotionArchive.open(archive)
         warn_cut_off(source, self.rate)
+        faces.note_sides(self, source)
         store = self.store(source)
         features = self.encode(store, store.ids)
         return torch.cat(list(features.values()), dim=1).cpu().numpy()
@@ -394,7 +395,9 @@ class Model(Face):
 
         See :func:`motet.methods.frames.frame_features`.
         """
-        return frame_features(self, MotionArchive.open(archive), index, seconds=seconds)
+        source = MotionArchive.open(archive)
+        faces.note_sides(self, source)
+        return frame_features(self, source, index, seconds=seconds)
 
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of an archive by its path, made a block at a time."""

@@ -168,6 +168,8 @@ class Found(Model):
         check_axes(archive)
         if not self.adapts:
             self._check_unit(archive)
+        if said := note_of(self.preprocess, archive):
+            warnings.warn(said, MotetNote, stacklevel=3)
         stores = [store for _, store in self._stores(archive)]
         first, second = features(self.discovery, stores, stores[0].ids)
         return first.cpu(), second.cpu()
@@ -208,8 +210,6 @@ class Found(Model):
     def embedding(self, source: str | Path, *, block_bytes: int = 0, shard: Shard | None = None) -> Embedding:
         """Features of recordings of the target's layout by both branches, and their clusters."""
         archive = MotionArchive.open(source)
-        if said := note_of(self.preprocess, archive):
-            warnings.warn(said, MotetNote, stacklevel=2)
         pair = self.features(archive)
         table = self.label(archive)
         more: dict[str, Any] = {f"cluster_{name}": table[name].to_numpy() for name in BRANCHES}
