@@ -13,7 +13,7 @@ import torch
 
 import motet
 from motet import cli
-from motet.core.errors import ConfigError, MotetNote, RunError
+from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.progress import LoopProgress
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
@@ -203,6 +203,17 @@ def test_start_body_on_another_layout(tmp_path: Path) -> None:
     for place, named in (("somebody/weights@v1", "somebody/weights@v1"), (str(tmp_path / "runs" / "a"), "a")):
         run.config["start"] = place
         assert dict(Start.open("body").model.card(run).rows)["started from"].startswith(f"`{named}`, digest")
+
+
+def test_a_start_keeps_the_standard_split_of_the_set(tmp_path: Path) -> None:
+    actors = motet.simulate.simulate(tmp_path / "actors", clips=24, actions=2, actors=4, layout="kinect-v1")
+    path = tmp_path / "views"
+    with ArchiveWriter(path, skeleton=actors.skeleton, class_names=actors.class_names, source={"split": "nw-ucla"}) as w:
+        for i in range(len(actors)):
+            w.add(actors.clip(i), name=str(i), label=int(actors.labels[i]), subject=i % 4, camera=1 + i % 3)
+    with pytest.warns(MotetNote), pytest.warns(MotetWarning, match="both in training and in test"):
+        run = pretrain("cmd", path, tmp_path / "run", epochs=0, progress=False)
+    assert run.split == "nw-ucla" and run.config["train_clips"] == 16  # people would give 12
 
 
 def test_cameras_are_noticed(tmp_path: Path) -> None:

@@ -93,13 +93,14 @@ def _write_adapted(
     change = into(skeleton, archive.skeleton, readings(archive, skeleton), archive.fps)
     form = written_as(archive, skeleton)
     columns = [c for c in archive.clips.columns if c not in ("name", "offset", "length", "persons", "sha256")]
+    own = {"split": archive.source["split"]} if "split" in archive.source else {}  # the rule of the set, by default
     with ArchiveWriter(
         path,
         **(form if units is None else form | {"units": units}),
         persons=persons,
         channels=archive.channels,
         class_names=archive.class_names,
-        source={"adapted": str(archive.path), "hash": archive.hash},
+        source={"adapted": str(archive.path), "hash": archive.hash, **own},
         licence=archive.licence,
         simulated=archive.simulated,
     ) as writer:
