@@ -207,13 +207,14 @@ def test_start_body_on_another_layout(tmp_path: Path) -> None:
 
 def test_a_start_keeps_the_standard_split_of_the_set(tmp_path: Path) -> None:
     actors = motet.simulate.simulate(tmp_path / "actors", clips=24, actions=2, actors=4, layout="kinect-v1")
-    path = tmp_path / "views"
-    with ArchiveWriter(path, skeleton=actors.skeleton, class_names=actors.class_names, source={"split": "nw-ucla"}) as w:
+    path, facts = tmp_path / "views", {"split": "nw-ucla"}
+    with ArchiveWriter(path, skeleton=actors.skeleton, class_names=actors.class_names, source=facts) as writer:
         for i in range(len(actors)):
-            w.add(actors.clip(i), name=str(i), label=int(actors.labels[i]), subject=i % 4, camera=1 + i % 3)
+            writer.add(actors.clip(i), name=str(i), label=int(actors.labels[i]), subject=i % 4, camera=1 + i % 3)
     with pytest.warns(MotetNote), pytest.warns(MotetWarning, match="both in training and in test"):
         run = pretrain("cmd", path, tmp_path / "run", epochs=0, progress=False)
-    assert run.split == "nw-ucla" and run.config["train_clips"] == 16  # people would give 12
+    assert run.split == "nw-ucla"
+    assert run.config["train_clips"] == 16  # people would give 12
 
 
 def test_cameras_are_noticed(tmp_path: Path) -> None:
