@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from motet.data.tracks import paint
 from motet.evaluate import segmentation_scores
 from motet.use.classifiers import Linear, Trees
 from motet.use.fit import _expected, _is_tiny, fit, save
-from motet.use.material import gather
+from motet.use.material import NONE, gather
 from motet.use.network import Network, fitting_steps
 from motet.use.predict import Live, live_lines, predict
 from motet.use.predictor import Predictor, load_predictor
@@ -269,6 +270,17 @@ def test_labelled_clips_are_enough(tmp_path: Path) -> None:
     bouts = predict(tmp_path / "m", new)
     assert len(bouts) == len(new)
     assert (bouts["label"] == pl.Series([list(CLASSES)[i] for i in new.labels])).mean() > 0.9
+
+
+def test_what_learnt_from_clips_finds_bouts_in_long_recordings(tmp_path: Path) -> None:
+    learnt = fit(clips(tmp_path / "c.motet"), tmp_path / "m", candidates=("statistics+linear",), progress=False)
+    longest = max(learnt.durations.mean) * learnt.layout.hop
+    assert not learnt.along(int(4 * longest))
+    long = recordings(tmp_path / "r.motet", people=1, labelled=True)
+    with pytest.warns(MotetNote, match=r"clips that the model learnt from \(1\.\d s\), so bouts .*: r00, r01$"):
+        bouts = predict(learnt, long)
+    said = [label for label in bouts.filter(recording="r00")["label"] if label != NONE]  # where one passes into another
+    assert [k for k, _ in groupby(said)] == long.tracks["activity"].filter(recording="r00")["label"].to_list()
 
 
 def test_labels_of_clips_next_to_tracks(tmp_path: Path) -> None:

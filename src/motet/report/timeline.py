@@ -158,10 +158,9 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
         found.notes.append(
             f"Too short, or without anything recorded, so the model says nothing: {first_of(silent, 'recording')}."
         )
-    if not model.clips:
-        read = model.reader(archive)
-        for row in (i for i, n in enumerate(names[:SHOWN]) if n in said):
-            found.certainty[row] = model.recording(read(row))[1].max(axis=1)
+    read = model.reader(archive)
+    for row in (i for i, n in enumerate(names[:SHOWN]) if n in said and model.along(int(archive.lengths[i]))):
+        found.certainty[row] = model.recording(read(row))[1].max(axis=1)
     expected, facts = model.config["expected"], model.config["trained_on"]
     if facts["hash"] == archive.hash:
         found.notes.append(

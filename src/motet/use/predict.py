@@ -52,7 +52,8 @@ def predict(
         progress: show on stderr how far it is, where it takes long.
 
     Returns:
-        The bouts; one row a clip where the model was learnt from clips.
+        The bouts; one row a clip where the model was learnt from clips, but for recordings of more than four times
+        the length of these.
 
     Raises:
         ConfigError: another layout, rate or unit, axes of which one is not stated, something is there already, or
@@ -61,6 +62,7 @@ def predict(
 
     Warns:
         MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
+        MotetNote: names recordings that have bouts, of a model that learnt from clips.
     """
     if out is not None:
         refuse_existing(out, overwrite, ".csv")

@@ -6,6 +6,7 @@ A folder of three files: ``config.json``, ``model.safetensors`` and ``README.md`
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +17,12 @@ import numpy.typing as npt
 import polars as pl
 
 from motet._version import __version__
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.forms import checked
 from motet.core.options import Bounds, Natural
 from motet.core.places import CLASSIFIER, mistaken
 from motet.core.progress import tracked
-from motet.core.text import in_line
+from motet.core.text import first_of, in_line
 from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
@@ -44,6 +45,7 @@ _CHUNK = 600.0  # seconds that are looked at in one piece
 _ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
 _MOST_REJECTED = 0.5
+_LONG = 4.0  # times the usual clip of the class that lasts longest: what lasts longer is no clip of one movement
 BOUTS = ("recording", "start", "end", "label", "probability")
 
 
@@ -321,6 +323,10 @@ class Predictor:
         there = present(frames)[self.layout.centres(len(frames))]
         return np.where(there, labels, -1), sure
 
+    def along(self, frames: int) -> bool:
+        """Whether a recording of so many frames has bouts: it is much longer than the clips that were learnt from."""
+        return not self.clips or frames > _LONG * self.durations.mean.max() * self.layout.hop
+
     def clip(self, frames: npt.NDArray[Any]) -> tuple[int, Float]:
         """Class of a whole clip (K = none of the classes) and how sure of each of the K + 1 it is."""
         found, rank = self.probabilities(frames)
@@ -345,10 +351,11 @@ class Predictor:
         read = self.reader(archive)
         names = [*self.classes, NONE]
         rows = long_enough(archive, range(len(archive)), SHORTEST)
+        self._note_long(archive)
         for index in tracked(rows, "predict: recordings", show=progress):
             name, frames = archive.clips["name"][index], read(index)
             end = len(frames) / self.layout.fps
-            if self.clips:
+            if not self.along(len(frames)):
                 label, sure = self.clip(frames)
                 yield dict(zip(BOUTS, (name, 0.0, end, names[label], float(sure[label])), strict=True))
                 continue
@@ -358,8 +365,23 @@ class Predictor:
                 p = float(sure[a:b, k].mean())
                 yield dict(zip(BOUTS, (name, a * step, min(b * step, end), names[k], p), strict=True))
 
+    def _note_long(self, archive: MotionArchive) -> None:
+        long = [
+            n for n, length in zip(archive.clips["name"], archive.lengths.tolist(), strict=True) if self.along(length)
+        ]
+        if self.clips and long:
+            usual = self.durations.mean.max() * self.layout.hop / self.layout.fps
+            warnings.warn(
+                f"{archive.path}: much longer than the clips that the model learnt from ({usual:.2g} s), so bouts "
+                f"along time in place of one label: {first_of(long, 'recording')}",
+                MotetNote,
+                stacklevel=3,
+            )
+
     def predict(self, archive: MotionArchive, *, progress: bool = False) -> pl.DataFrame:
         """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
+
+        Of a model that learnt from clips one row a clip, and bouts of recordings that are much longer than these.
 
         Raises:
             ConfigError: recordings of another layout, rate or unit.
@@ -367,6 +389,7 @@ class Predictor:
 
         Warns:
             MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
+            MotetNote: names recordings that have bouts, of a model that learnt from clips.
         """
         kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
         return pl.DataFrame(list(self.bouts(archive, progress=progress)), schema=kinds)
