@@ -344,6 +344,23 @@ def test_a_silent_node_of_a_sensor_is_a_warning(tmp_path: Path) -> None:
     assert (fault["level"], fault["clips"], fault["examples"][0]["clip"]) == ("warning", 1, "dead")
 
 
+@pytest.mark.parametrize(("factor", "still", "said"), [(9.80665, True, 3), (1.9, True, 0), (9.80665, False, 0)])
+def test_clips_of_another_unit_are_named(tmp_path: Path, factor: float, still: bool, said: int) -> None:
+    random = np.random.default_rng(0)
+    clips = {f"c{i}": random.normal(0, 0.1 if still else 0.6, (90, 1, 2, 3)).astype(np.float32) for i in range(8)}
+    for name, clip in clips.items():
+        clip[:, :, 0] += (0, 0.6, 0.8) if still else (0, 0, 0)  # an acceleration without gravity points nowhere
+        clip[:, :, 0] *= factor if name in ("c1", "c4", "c6") else 1.0
+    archive = build(tmp_path, clips, skeleton=layouts.get("imu-2"), persons=1, units="g, deg/s")
+    found = [f for f in inspect(archive)["faults"] if f["name"] == "mixed units"]
+    assert [f["clips"] for f in found] == [said] * (said > 0)
+    if said:
+        assert [e["clip"] for e in found[0]["examples"]] == ["c1", "c4", "c6"]
+        assert found[0]["message"].startswith("gravity measures 9.88 in these clips (as in m/s^2) and 1.03 in most (")
+        sound = select(archive, tmp_path / "sound", drop_finding=["mixed units"])
+        assert not [f for f in inspect(sound)["faults"] if f["name"] == "mixed units"]
+
+
 def test_animals_have_any_size(tmp_path: Path) -> None:
     mouse = layouts.build("mouse", ["nose", "neck", "tail"], [-1, 0, 1], up="+z")
     with ArchiveWriter(tmp_path / "mouse", skeleton=mouse, units="mm") as writer:

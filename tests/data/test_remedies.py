@@ -142,6 +142,13 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return build(path, sound(), columns=lambda i: {})
 
 
+@case("inspect mixed units")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    clips = 0.1 * readings() + np.float32([[0, 0.6, 0.8], [0, 0, 0]])
+    clips[2, :, 0] *= 9.8
+    return worn(path, clips)
+
+
 @case("inspect unlabelled clips")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return build(path, sound(), columns=lambda i: {"label": None if i == 2 else 0})

@@ -10,9 +10,10 @@ from motet.core.text import counted
 from motet.core.units import AS_RECORDED, METRES, stated
 from motet.data.convert import estimate_handedness, estimate_up, recipe
 from motet.data.doctor.view import Array, Finding, View
-from motet.data.inertial import FORCE, kind_of
+from motet.data.inertial import FORCE
 from motet.data.inspection import SIZES, fitting_unit, import_unit, is_human
 from motet.data.inspection.faults import scale_remedy
+from motet.data.inspection.gravity import NEAR, STEADY, accelerometers, spans
 from motet.data.inspection.remedies import NOTHING, again, import_command, made
 
 OFF_SCALE = 3.0  # factor between clips in three dimensions
@@ -21,9 +22,9 @@ BENT = 0.2  # of the leg: a knee that is bent as much shows where the front is (
 AGREEMENT = 0.85  # share of votes by knees that settles handedness
 
 OFF_GRAVITY = 2.0  # factor from gravity in the unit that is stated
-NEAR_GRAVITY = 1.5  # the same, in a unit that is proposed
-STEADY_SECONDS, STEADY = 2.0, 0.7  # mean acceleration against its mean size, from which gravity is in it
-LOOSE = 0.35  # the same, below which it is not (0.1 where the mean is taken away; with it 0.7 to 0.97 of six sets)
+# mean acceleration against its mean size, below which gravity is not in it (0.1 where the mean is taken away; with it
+# 0.7 to 0.97 of six sets)
+LOOSE = 0.35
 
 
 def scale(view: View) -> Iterator[Finding]:
@@ -59,14 +60,14 @@ def gravity(view: View) -> Iterator[Finding]:
     """An acceleration that is steady over seconds is mostly gravity, whose size shows the unit."""
     parts = view.archive.units.split(", ")
     stated_as = {unit for unit in parts if unit in FORCE}
-    nodes = [i for i, name in enumerate(view.skeleton.joints) if kind_of(name) == "acc"]
+    nodes = accelerometers(view.skeleton)
     nodes = nodes or list(range(len(view.skeleton))) * (len(parts) == 1)
     if not view.sensor or not view.spatial or not nodes or len(stated_as) != 1:
         return
     (unit,) = stated_as
     size, steady = _steady(view, nodes)
     off = size * FORCE[unit] / FORCE["g"]
-    fitting = [u for u, f in FORCE.items() if 1 / NEAR_GRAVITY < size * f / FORCE["g"] < NEAR_GRAVITY]
+    fitting = [u for u, f in FORCE.items() if 1 / NEAR < size * f / FORCE["g"] < NEAR]
     # a small one that fits no unit may be the offset of a sensor without gravity
     if steady < STEADY or 1 / OFF_GRAVITY <= off <= OFF_GRAVITY or not (fitting or off > 1):
         return
@@ -80,7 +81,7 @@ def gravity(view: View) -> Iterator[Finding]:
 
 def no_gravity(view: View) -> Iterator[Finding]:
     """What phones call linear or user acceleration points nowhere for long."""
-    nodes = [i for i, name in enumerate(view.skeleton.joints) if kind_of(name) == "acc"]
+    nodes = accelerometers(view.skeleton)
     if not view.sensor or not view.spatial or not nodes:
         return
     size, steady = _steady(view, nodes)
@@ -97,13 +98,8 @@ def no_gravity(view: View) -> Iterator[Finding]:
 
 def _steady(view: View, nodes: list[int]) -> tuple[float, float]:
     """Medians over spans of two seconds: size of an acceleration, and what of it does not turn; 0 where none is."""
-    span = max(1, round(STEADY_SECONDS * (view.archive.fps or 30)))
-    found = [np.zeros((0, 2))]
-    for body in (body[:, nodes] for i in view.sampled for body in view.bodies(i)):
-        long = min(span, len(body))
-        spans = body[: len(body) // long * long].reshape(-1, long, len(nodes), 3)
-        sizes, means = np.linalg.norm(spans, axis=3).mean(axis=1), np.linalg.norm(spans.mean(axis=1), axis=2)
-        found.append(np.stack([sizes, means / np.maximum(sizes, 1e-12)], axis=-1)[sizes > 0])
+    bodies = (body[:, nodes] for i in view.sampled for body in view.bodies(i))
+    found = [np.zeros((0, 2)), *(spans(body, view.archive.fps) for body in bodies)]
     every = np.concatenate(found)
     return (float(np.median(every[:, 0])), float(np.median(every[:, 1]))) if len(every) else (0.0, 0.0)
 

@@ -16,6 +16,7 @@ import polars as pl
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import IMBALANCE, LISTED, Fault, clip_faults, label_faults, layout_faults, notes
 from motet.data.inspection.frames import BONE_CHANGE, CUT_OUT, FRAME_FAULTS, frame_fault, never_seen, scan
+from motet.data.inspection.gravity import gravity_faults
 from motet.data.inspection.render import Report, render
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.skeletons import Skeleton
@@ -38,7 +39,7 @@ __all__ = [
     "render",
 ]
 
-OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips")
+OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips", "mixed units")
 """faults that single clips have"""
 OF_ARCHIVE = (
     *("never seen", "no labels", "empty classes", "label imbalance", "units", "up axis", "handedness"),
@@ -97,7 +98,8 @@ def found(archive: MotionArchive, bone_change: float = BONE_CHANGE) -> list[Faul
     tallies = scan(archive, bone_change)
     faults = [frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
     faults += never_seen(archive)
-    return faults + clip_faults(archive) + label_faults(archive) + layout_faults(archive) + notes(archive)
+    faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive) + gravity_faults(archive)
+    return faults + notes(archive)
 
 
 def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
