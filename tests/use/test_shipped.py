@@ -19,7 +19,7 @@ from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.data import layouts
 from motet.data.adapted import adapted
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.data.edit import select
+from motet.data.edit import convert, select
 from motet.data.simulate import simulate
 from motet.data.together import gathered
 from motet.encoders import TCN
@@ -367,6 +367,29 @@ def test_what_reads_one_of_two_hands_says_so(what: str, two_hands: MotionArchive
     (line,) = said
     assert f"{two_hands.path} holds clips of 2 hands, of which the first is read; `motet data select" in line
     assert "--persons 2` takes another, `--side`" in line
+
+
+@pytest.mark.parametrize("what", ["features", "a training", "a conversion"])
+def test_what_reads_one_of_several_sensors_says_so(what: str, tmp_path: Path) -> None:
+    names = ["chest_acc", "chest_gyr", "wrist_acc", "wrist_gyr", "wrist_mag"]
+    nodes, random = layouts.build("worn", names, [-1] * 5, kind="sensor"), np.random.default_rng(0)
+    with ArchiveWriter(tmp_path / "worn", skeleton=nodes, fps=30.0, units="g, deg/s") as writer:
+        for n in range(12):
+            writer.add(random.normal(size=(40, 5, 3)), name=f"c{n}", label=n % 2, subject=n // 2)
+    worn, out = MotionArchive.open(tmp_path / "worn"), tmp_path / "out"
+    reading: dict[str, Callable[[], object]] = {
+        "features": lambda: motet.load("wrist").transform(worn),
+        "a training": lambda: pretrain("cmd", worn, out, start="wrist", epochs=0, progress=False),
+        "a conversion": lambda: convert(worn, out, layout="inertial"),
+    }
+    with pytest.warns(
+        MotetNote, match=r"several sensors, of which wrist_acc and wrist_gyr are read; .*--without wrist_a"
+    ):
+        reading[what]()
+    one = select(worn, tmp_path / "one", without=["chest_acc", "chest_gyr"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        motet.load("wrist").transform(one)  # what a magnetometer says is no other sensor's
 
 
 def test_an_evaluation_keeps_what_was_said_of_two_hands(

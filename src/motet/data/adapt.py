@@ -61,7 +61,9 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
 
 
 def left_out(archive: MotionArchive, layout: Layout) -> str:
-    """What is said where clips hold more people or hands than a layout; empty where they do not."""
+    """What is said where clips hold more people, hands or sensors than a layout; empty where they do not."""
+    if layout.skeleton.name == inertial.LAYOUT and inertial.is_read(archive.skeleton):
+        return sensors_left_out(archive)
     most = int(archive.clips["persons"].max() or 0)  # type: ignore[arg-type]
     if most <= layout.persons:
         return ""
@@ -71,6 +73,19 @@ def left_out(archive: MotionArchive, layout: Layout) -> str:
     return (
         f"{archive.path} holds clips of {most} {'hands' if hands else 'people'}, of which the {read} read; "
         f"`motet data select {other}` takes another{', `--side` of an import the left or the right one' * hands}"
+    )
+
+
+def sensors_left_out(archive: MotionArchive) -> str:
+    """What is said where clips hold readings of several places, and the layout ``inertial`` those of one."""
+    read = [archive.skeleton.joints[i] for i in inertial.nodes_of(archive.skeleton) if i is not None]
+    other = [name for name in archive.skeleton.joints if inertial.kind_of(name) in ("acc", "gyr") and name not in read]
+    if not other:
+        return ""
+    without = pasted(archive.path, "PART", "--without", *read)
+    return (
+        f"{archive.path} holds several sensors, of which {' and '.join(read)} {'are' if len(read) > 1 else 'is'} read; "
+        f"statistics, rocket and new encoders (--start none) read all, `motet data select {without}` takes another"
     )
 
 

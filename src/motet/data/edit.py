@@ -19,13 +19,13 @@ from motet.core.shards import in_order
 from motet.core.text import counted, first_of, pasted
 from motet.core.units import METRES, unit_name
 from motet.data import layouts
-from motet.data.adapt import into, readings, unit_factors, unit_remedy, written_as
+from motet.data.adapt import into, readings, sensors_left_out, unit_factors, unit_remedy, written_as
 from motet.data.archive import COLUMNS, MotionArchive
 from motet.data.archive.writer import check_destination
 from motet.data.clip_table import read_rows
 from motet.data.convert import swapped
 from motet.data.findings import clips_with, reduced, sound_parts
-from motet.data.inertial import FORCE, TURN
+from motet.data.inertial import FORCE, LAYOUT, TURN
 from motet.data.numbering import agreed, changed, named
 from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
@@ -383,6 +383,8 @@ def convert(
     scale = _scale(target, form["units"], units)
     old = None if fps is None else form["fps"] or rate(source)
     adapt = into(target, source.skeleton, readings(source, target), source.fps, LONGEST_GAP)
+    if target.name == LAYOUT and (said := sensors_left_out(source)):
+        warnings.warn(said, MotetNote, stacklevel=2)
     turned = _of_side(source, mirror)
     image = other_side(source) if len(turned) else np.asarray
 
