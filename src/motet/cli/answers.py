@@ -41,6 +41,8 @@ class Fit(Replacing):
     """of the cross-validation"""
     unlabelled: Literal["ignore", "none"] = "ignore"
     """what unlabelled moments of labelled recordings are: unknown, or none of the classes"""
+    centre_by: str | None = None
+    """column of labelled clips, e.g. subject: less the mean of each person's clips, also when it predicts"""
     seed: int = 0
 
 

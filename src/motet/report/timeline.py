@@ -159,8 +159,9 @@ def _of_model(source: str | Path, data: str | Path | MotionArchive | None) -> Se
             f"Too short, or without anything recorded, so the model says nothing: {first_of(silent, 'recording')}."
         )
     read = model.reader(archive)
+    of = model.centred(archive, read, [i for i, n in enumerate(names) if n in said])
     for row in (i for i, n in enumerate(names[:SHOWN]) if n in said and model.along(int(archive.lengths[i]))):
-        found.certainty[row] = model.recording(read(row))[1].max(axis=1)
+        found.certainty[row] = of(row).recording(read(row))[1].max(axis=1)
     expected, facts = model.config["expected"], model.config["trained_on"]
     if facts["hash"] == archive.hash:
         found.notes.append(

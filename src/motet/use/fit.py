@@ -74,6 +74,7 @@ def fit(
     by: Literal["people", "recordings"] = "people",
     folds: int = 5,
     unlabelled: Literal["ignore", "none"] = "ignore",
+    centre_by: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
@@ -93,6 +94,8 @@ def fit(
         by: what is held out together; ``recordings`` estimates the error on new recordings of known people.
         folds: of the cross-validation.
         unlabelled: what unlabelled moments of labelled recordings are: ``ignore`` (unknown) or ``none`` (of these).
+        centre_by: column of labelled clips, such as ``"subject"``: features are less the mean of that person's clips,
+            in use too, where a clip is predicted next to others of the same person.
         seed: of folds, trees and networks.
         overwrite: replace a model that is there.
         progress: say on stderr what each candidate reaches.
@@ -101,7 +104,8 @@ def fit(
         The model; ``.config["expected"]`` is what it will reach on people it has not met.
 
     Raises:
-        ConfigError: unknown candidate, no labels, fewer than two classes, one recording, or no known frame rate.
+        ConfigError: unknown candidate, no labels, fewer than two classes, one recording, no known frame rate, or
+            nothing to centre by.
         DataError: a recording shorter than a window.
         RunError: there is no such run.
     """
@@ -113,11 +117,12 @@ def fit(
     source = MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
     chosen = _checked(candidates, dense, source, list(map(_name, features)))
-    material = gather(source, track, unlabelled, by)
+    material = gather(source, track, unlabelled, by, centre_by)
     console = Console(stderr=True, quiet=not progress, highlight=False, markup=False)
     if candidates is None and _is_tiny(material):
         chosen = [c for c in chosen if c != Network.name]
         console.print(f"network: left out below {FEW_SECONDS:g} s of labelled time; name it in candidates to try it")
+    chosen = chosen if centre_by is None else _with_features(chosen, candidates)
     fold = material.folds(folds, seed)
     outcomes, cached = _cross_validated(material, chosen, dense, fold, seed, console)
     best = max(outcomes, key=lambda o: _rank(o.scores))
@@ -140,6 +145,7 @@ def fit(
             "simulated": source.simulated,
         },
     }
+    facts |= {} if centre_by is None else {"centre_by": centre_by}
     unknown, facts["unknown"] = taught or (None, None)
     console.print(f"none of these: {said_of_unknown(facts['unknown'])}")
     model = replace(model, config=facts, unknown=unknown)
@@ -187,6 +193,14 @@ def _checked(
     return [*candidates, *(f"{name}+linear" for name in own if name not in named)]
 
 
+def _with_features(chosen: Sequence[str], asked: Sequence[str] | None) -> Sequence[str]:
+    """Candidates that have features which can be centred."""
+    whole = [c for c in chosen if c == Network.name or c.endswith(f"+{TUNED}")]
+    if whole and asked is not None:
+        raise ConfigError(f"{whole[0]} has no features that could be centred; leave it or centre_by out")
+    return [c for c in chosen if c not in whole]
+
+
 def _is_tiny(material: Material) -> bool:
     return sum(int((y >= 0).sum()) for y in material.labels) < FEW_SECONDS * material.layout.fps
 
@@ -228,7 +242,7 @@ def _cross_validated(
         dense = known.get(name.rpartition("+")[0])
         if dense is not None and dense.name not in cached:
             cached[dense.name] = _features(material, dense)
-        features = cached[dense.name] if dense is not None else None
+        features = material.centred(cached[dense.name]) if dense is not None else None
         held: dict[int, Array] = {}
         for k in range(int(fold.max()) + 1):
             member = _learn(material, name, dense, features, np.flatnonzero(fold != k), seed)
@@ -332,7 +346,8 @@ def _final(
     members = []
     for name in best.name.split(" & "):
         dense = known.get(name.rpartition("+")[0])
-        members.append(_learn(material, name, dense, None if dense is None else cached[dense.name], rows, seed))
+        features = None if dense is None else material.centred(cached[dense.name])
+        members.append(_learn(material, name, dense, features, rows, seed))
     truth = np.concatenate(material.ticks)
     said = np.concatenate(best.probabilities)[truth >= 0]
     temperature = min(TEMPERATURES, key=lambda t: _log_loss(said, truth[truth >= 0], t))
@@ -397,12 +412,14 @@ def card_of(model: Predictor) -> str:
     facts, expected = model.config["trained_on"], model.config["expected"]
     rows = "\n".join(f"| {name} | {100 * share:.1f} |" for name, share in expected["recall"].items())
     segments_ = "" if model.clips else f", F1 of bouts at overlap .5 {100 * expected['f1@50']:.1f}"
+    by = model.config.get("centre_by")
+    centred = f"Features are less the mean of clips of the same {by}: predict all of them together.\n" if by else ""
     return f"""# Movement classifier
 
 Classes: {", ".join(model.classes)}. Recordings: {model.layout.described}.
 Chosen: {model.config["chosen"]}. Learnt from {counted(facts["recordings"], "recording")}, {facts["hours"]:g} hours, of
 {facts["archive"]} ({"simulated data; " if facts["simulated"] else ""}licence of the recordings: {facts["licence"]}).
-
+{centred}
 Expected on {"people" if expected["by"] == "people" else "recordings"} it has not met (cross-validation over
 {expected["by"]}, {counted(expected["folds"], "fold")}, choice of the candidate included):
 {100 * expected["accuracy"]:.1f} % right{segments_ or " (clips)"}; worst of them {100 * expected["worst"]:.1f} %.

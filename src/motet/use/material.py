@@ -14,7 +14,8 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.use.signals import Layout, long_enough, recorded
+from motet.evaluate.centred import groups_of, note_of
+from motet.use.signals import Array, Layout, long_enough, recorded
 
 NONE = "none of these"
 OF_CLIPS = "clips"
@@ -35,6 +36,7 @@ class Material:
         groups: (n,) person of each, or the recording itself where people are unknown.
         by: what ``groups`` are: ``people`` or ``recordings``.
         track: label track, None for labelled clips.
+        centre: (n,) group of each clip, the mean of which is taken from its features; None: they stay as they are.
     """
 
     archive: MotionArchive
@@ -45,6 +47,15 @@ class Material:
     groups: Integers
     by: str
     track: str | None
+    centre: Integers | None = None
+
+    def centred(self, features: list[Array]) -> list[Array]:
+        """(n, F) features at the ticks of each clip, less the mean of its group."""
+        if self.centre is None:
+            return features
+        groups = {g: [x for x, own in zip(features, self.centre, strict=True) if own == g] for g in set(self.centre)}
+        means = {g: mean_of(own) for g, own in groups.items()}
+        return [x - means[g] for x, g in zip(features, self.centre, strict=True)]
 
     @cached_property
     def ticks(self) -> list[Integers]:
@@ -73,10 +84,17 @@ class Material:
         return np.asarray(fold[place])
 
 
-def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str = "people") -> Material:
+def mean_of(features: list[Array]) -> Array:
+    """(F,) of (n, F) features at the ticks of some clips; each clip counts the same."""
+    return np.asarray(np.mean([x.mean(axis=0, dtype=np.float64) for x in features], axis=0), dtype=np.float32)
+
+
+def gather(
+    archive: MotionArchive, track: str | None, unlabelled: str, by: str = "people", centre_by: str | None = None
+) -> Material:
     """Labels of an archive: of a track, or of its clips where it has no tracks or ``track`` is :data:`OF_CLIPS`.
 
-    ``by`` is what is held out together.
+    ``by`` is what is held out together, ``centre_by`` the column of clips by which features are centred.
 
     Raises:
         ConfigError: no labels, one class, one recording, or no such track.
@@ -113,7 +131,8 @@ def gather(archive: MotionArchive, track: str | None, unlabelled: str, by: str =
         )
     numbers = np.array(rows, dtype=np.int64)
     groups, known = (numbers, by) if by == "recordings" else _groups(archive, numbers)
-    material = Material(archive, layout, numbers, labels, classes, groups, known, name)
+    centre = None if centre_by is None else _centre(archive, centre_by, numbers, labels, name)
+    material = Material(archive, layout, numbers, labels, classes, groups, known, name, centre)
     _warn(material)
     return material
 
@@ -146,6 +165,17 @@ def _groups(archive: MotionArchive, rows: Integers) -> tuple[Integers, str]:
         stacklevel=4,
     )
     return rows, "recordings"
+
+
+def _centre(archive: MotionArchive, column: str, rows: Integers, labels: list[Integers], track: str | None) -> Integers:
+    if track is not None:
+        raise ConfigError(
+            f"features are centred by {column} of labelled clips, not of recordings with the label track {track}: "
+            "`motet data split --track` makes clips of it"
+        )
+    centre = groups_of(archive, column, rows)[rows]
+    note_of(centre, np.array([y[0] for y in labels]), column)
+    return centre
 
 
 def _warn(material: Material) -> None:

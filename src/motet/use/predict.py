@@ -23,7 +23,7 @@ from motet.data.clip_table import csv_text
 from motet.data.worn import mirrored
 from motet.use.durations import Chain
 from motet.use.material import NONE
-from motet.use.predictor import Predictor, load_predictor
+from motet.use.predictor import OF_MANY, Predictor, load_predictor
 from motet.use.signals import bridged, present
 
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
@@ -140,8 +140,8 @@ class Live:
         side: where a sensor is worn. Readings of the left are mirrored as the model's own (:mod:`motet.data.worn`).
 
     Raises:
-        ConfigError: ``lag`` or ``every`` is no length of time, of ``reject`` as :func:`predict`, or the left side of a
-            model that knows no axis to mirror it by.
+        ConfigError: ``lag`` or ``every`` is no length of time, of ``reject`` as :func:`predict`, a model that centres
+            features, or the left side of one that knows no axis to mirror it by.
     """
 
     def __init__(
@@ -157,6 +157,8 @@ class Live:
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise ConfigError(f"{name} is {seconds}; it must be a number of seconds, 0 or more")
         self.model = (model if isinstance(model, Predictor) else load_predictor(model)).rejecting(reject)
+        if self.model.config.get("centre_by"):
+            raise ConfigError(OF_MANY)
         layout = self.model.layout
         self._axis = layout.mirror if side == "left" else None
         if side == "left" and self._axis is None:

@@ -9,8 +9,9 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,20 +20,20 @@ import polars as pl
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.forms import checked
-from motet.core.options import Bounds, Natural
 from motet.core.places import CLASSIFIER, mistaken
 from motet.core.progress import tracked
 from motet.core.text import first_of, in_line
 from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
-from motet.engine.forms import Channels, Persons, StoredSkeleton
 from motet.engine.run import MISFITS
+from motet.evaluate.centred import groups_of
 from motet.evaluate.segmentation import segments
 from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
+from motet.use.config import Config
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import TUNED, Encoded
-from motet.use.material import NONE, SHORTEST
+from motet.use.material import NONE, SHORTEST, mean_of
 from motet.use.network import Network
 from motet.use.signals import Array, Layout, long_enough, moving_mean, present, recorded
 from motet.use.unknown import USUAL, Unknown, View
@@ -46,79 +47,8 @@ _ENCODER = "encoder/"  # before the names of an encoder's weights
 _NOVEL = 1.0  # seconds over which strangeness is averaged
 _MOST_REJECTED = 0.5
 _LONG = 4.0  # times the usual clip of the class that lasts longest: what lasts longer is no clip of one movement
+OF_MANY = "the model centres features by person, so it predicts archives alone; for streams fit without --centre-by"
 BOUTS = ("recording", "start", "end", "label", "probability")
-
-
-class _Expected(TypedDict):
-    """Of config.json: what cross-validation said."""
-
-    accuracy: float
-    worst: float
-    spread: float
-    recall: dict[str, float]
-    folds: Natural
-    by: str
-
-
-class _Source(TypedDict):
-    """Of config.json: what it was learnt from."""
-
-    archive: str
-    hash: str
-    track: str | None
-    recordings: Natural
-    hours: float
-    licence: str
-    simulated: bool
-
-
-class _EncoderLayout(TypedDict):
-    """Of an encoder: what it reads."""
-
-    skeleton: StoredSkeleton
-    persons: Persons
-    channels: Channels
-    units: str | None
-    by_name: bool
-
-
-class _Encoder(TypedDict):
-    """:meth:`motet.use.encoded.Encoded.describe`."""
-
-    name: str
-    units: str
-    recipe: dict[str, Any]
-    data: _EncoderLayout
-
-
-class _Unknown(TypedDict):
-    """Of config.json: features that tell the unknown, and what share of it is noticed."""
-
-    views: list[str]
-    encoders: list[_Encoder | None]
-    noticed: dict[str, float]
-    classes: dict[str, float]
-
-
-class _Config(TypedDict):
-    """config.json."""
-
-    skeleton: StoredSkeleton
-    persons: Persons
-    channels: Channels
-    fps: Annotated[float, Bounds(above=0, most=10_000)]
-    units: NotRequired[str | None]
-    mirror: NotRequired[Literal["x", "y", "z"] | None]
-    classes: list[str]
-    members: list[str]
-    encoders: NotRequired[list[_Encoder | None] | None]
-    temperature: Annotated[float, Bounds(above=0.01, most=100)]
-    clips: bool
-    expected: _Expected
-    chosen: str
-    candidates: list[dict[str, str | float]]
-    trained_on: _Source
-    unknown: NotRequired[_Unknown | None]
 
 
 @dataclass(frozen=True)
@@ -129,11 +59,13 @@ class Member:
         name: of the candidate.
         dense: features at every tick; None for a network.
         head: the classifier on them, or the network.
+        mean: (F,) that is taken from the features.
     """
 
     name: str
     dense: Dense | None
     head: Classifier | Network
+    mean: Array | None = None
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -150,7 +82,8 @@ class Member:
         if isinstance(self.head, Network):
             return self.head(frames, layout)
         assert self.dense is not None
-        return self.head(look(self.dense) if look else self.dense(frames, layout))
+        features = look(self.dense) if look else self.dense(frames, layout)
+        return self.head(features if self.mean is None else features - self.mean)
 
     @property
     def reach(self) -> float:
@@ -280,6 +213,8 @@ class Predictor:
         """(n, K) calibrated probabilities at every tick of (T, P, V, C) frames, and (n,) how strange each is: the share
         of known moments of people held out that are less so.
         """
+        if self.config.get("centre_by") and any(m.mean is None for m in self.members):
+            raise ConfigError(OF_MANY)
         kept: dict[int, Array] = {}
 
         def look(dense: Dense) -> Array:
@@ -352,14 +287,15 @@ class Predictor:
         names = [*self.classes, NONE]
         rows = long_enough(archive, range(len(archive)), SHORTEST)
         self._note_long(archive)
+        model = self.centred(archive, read, rows)
         for index in tracked(rows, "predict: recordings", show=progress):
             name, frames = archive.clips["name"][index], read(index)
             end = len(frames) / self.layout.fps
             if not self.along(len(frames)):
-                label, sure = self.clip(frames)
+                label, sure = model(index).clip(frames)
                 yield dict(zip(BOUTS, (name, 0.0, end, names[label], float(sure[label])), strict=True))
                 continue
-            labels, sure = self.recording(frames)
+            labels, sure = model(index).recording(frames)
             step = self.layout.hop / self.layout.fps
             for k, a, b in segments(labels):
                 p = float(sure[a:b, k].mean())
@@ -377,6 +313,31 @@ class Predictor:
                 MotetNote,
                 stacklevel=3,
             )
+
+    def centred(
+        self, archive: MotionArchive, read: Callable[[int], npt.NDArray[Any]], rows: list[int]
+    ) -> Callable[[int], Predictor]:
+        """The model for a row of an archive, with the means of the clips of its group where it takes these away.
+
+        Args:
+            archive: recordings.
+            read: of :meth:`reader`.
+            rows: those that make the means.
+
+        Raises:
+            ConfigError: no such column, or each clip is a group of its own.
+        """
+        if not self.config.get("centre_by"):
+            return lambda row: self
+        groups = groups_of(archive, self.config["centre_by"], rows)
+
+        @cache
+        def of(group: int) -> Predictor:
+            own = [read(row) for row in rows if groups[row] == group]
+            seen = [(m, [m.dense(frames, self.layout) for frames in own]) for m in self.members if m.dense]
+            return replace(self, members=[replace(m, mean=mean_of(features)) for m, features in seen])
+
+        return lambda row: of(int(groups[row]))
 
     def predict(self, archive: MotionArchive, *, progress: bool = False) -> pl.DataFrame:
         """Bouts of every recording as a table: recording, start and end in seconds, label, probability.
@@ -468,7 +429,7 @@ def load_predictor(path: str | Path) -> Predictor:
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise ConfigError(mistaken(path, "model"))
     try:
-        checked(_Config, config, "config.json")
+        checked(Config, config, "config.json")
         arrays = load_file(folder / "model.safetensors")
         parts: dict[str, dict[str, npt.NDArray[Any]]] = {}
         for name, array in arrays.items():
@@ -487,7 +448,8 @@ def load_predictor(path: str | Path) -> Predictor:
         model = Predictor(layout, list(config["classes"]), members, durations, novelty, *rest)
         # arrays that do not fit layout, classes or each other show on the shortest recording
         with np.errstate(all="ignore"):
-            shown = model.recording(np.zeros((3 * layout.hop, layout.persons, len(skeleton), layout.channels)))
+            shape = 3 * layout.hop, layout.persons, len(skeleton), layout.channels
+            shown = replace(model, config={}).recording(np.zeros(shape))
         if not np.isfinite(shown[1]).all():
             raise ValueError("its arrays give no probabilities")
     except (OSError, SafetensorError, *MISFITS) as error:
