@@ -152,6 +152,7 @@ def tripled(x: Floats) -> Floats:
     return np.asarray(x[low] * (1 - share) + x[np.minimum(low + 1, len(x) - 1)] * share)
 
 
+@pytest.mark.filterwarnings("ignore:.* holds several sensors, of which")
 def test_wrist_reads_any_unit_and_rate(watch: MotionArchive, tmp_path: Path) -> None:
     model = motet.load("wrist")
     features = model.transform(watch)
@@ -165,6 +166,7 @@ def test_wrist_reads_any_unit_and_rate(watch: MotionArchive, tmp_path: Path) -> 
     assert model.frames(often, 2).shape == (3 * int(watch.lengths[2]), features.shape[1])
 
 
+@pytest.mark.filterwarnings("ignore:.* holds several sensors, of which")
 def test_wrist_turned_or_without_a_gyroscope(watch: MotionArchive, tmp_path: Path) -> None:
     """Worn another way by 20 degrees, or half of it gone: a clip's features stay nearer than those of another clip."""
     model = motet.load("wrist")
@@ -179,6 +181,7 @@ def test_wrist_turned_or_without_a_gyroscope(watch: MotionArchive, tmp_path: Pat
     assert np.median(np.linalg.norm(model.transform(half) - features, axis=1)) < typical
 
 
+@pytest.mark.filterwarnings("ignore:.* holds several sensors, of which")
 def test_wrist_tells_actions_apart(watch: MotionArchive) -> None:
     labels, people = watch.labels, watch.clips["subject"].to_numpy()
     features, side = motet.load("wrist").transform(watch), people % 2 == 0
@@ -186,6 +189,7 @@ def test_wrist_tells_actions_apart(watch: MotionArchive) -> None:
     assert score >= 0.8
 
 
+@pytest.mark.filterwarnings("ignore:.* holds several sensors, of which")
 def test_a_training_starts_from_wrist(watch: MotionArchive, tmp_path: Path) -> None:
     run = motet.pretrain("cmd", watch, tmp_path / "run", start="wrist", steps=1, batch_size=8, progress=False)
     model = motet.load(run.path)

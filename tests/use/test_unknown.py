@@ -151,6 +151,7 @@ def test_the_answer_travels_with_the_model_and_older_ones_say_so(
         predict(model, others, reject=0.9)
 
 
+@pytest.mark.filterwarnings("ignore:.* holds several sensors, of which")
 def test_an_encoder_that_no_member_has_is_kept(actors: MotionArchive, tmp_path: Path) -> None:
     few = select(actors, tmp_path / "few", where="subject <= 2 AND class LIKE '%a%'")
     fitted = fit(few, tmp_path / "m", candidates=("statistics+linear", "wrist+linear"), folds=2, progress=False)
