@@ -37,6 +37,7 @@ def test_weights_of_the_package_where_the_layout_allows(tmp_path: Path, small_ar
     assert [row["features"] for row in other] == [RAW, UNTRAINED]
 
 
+@pytest.mark.filterwarnings("ignore:.* holds several sensors, of which")
 def test_sensors_stand_next_to_the_weights_that_read_them(tmp_path: Path) -> None:
     motet.simulate.simulate(tmp_path / "clips", clips=24, actions=3, actors=4, imu=True)
     archive = MotionArchive.open(tmp_path / "clips-imu")
