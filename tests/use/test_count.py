@@ -77,6 +77,16 @@ def test_a_drift_of_posture_hides_no_repetition() -> None:
     assert [round(a / 45) for a, *_ in found] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("cycles", "whole"), [((0.8, 5.2), 4), ((0.1, 5.2), 5), ((0.1, 5.85), 6)])
+def test_what_the_ends_of_a_recording_cut_is_no_repetition(cycles: tuple[float, float], whole: int) -> None:
+    turn = 2 * np.pi * np.arange(*cycles, 1 / 40)
+    swing = np.stack([1 - np.cos(turn), 0.4 * np.sin(turn), 0.1 * np.sin(2 * turn)], axis=1)[:, None, None]
+    frames = (swing * [[1.0], [0.3]]).astype(np.float32)
+    found = repetitions(frames, Layout(layouts.get("imu-2"), 1, 3, 30.0))
+    assert len(found) == whole
+    assert all(24 <= b - a <= 50 for a, b, *_ in found)
+
+
 def test_two_tables_need_two_files(tmp_path: Path) -> None:
     archive = squats(tmp_path / "s.motet", (3,))
     with pytest.raises(ConfigError, match="name two files"):

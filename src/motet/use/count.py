@@ -52,6 +52,7 @@ _SMOOTH = 0.15  # seconds
 _MOVES = 1e-3  # least change of a signal that moves
 _STILL = 0.07  # of the deviation of a movement: less is rest
 _LITTLE = 0.15  # of the range of the usual repetition: less is none
+_MOST, _ALIKE = 0.6, 0.5  # of the usual repetition, and likeness: what the end of a recording cut to less is none
 _POINTS = 32  # to which repetitions are stretched to be compared
 Float = npt.NDArray[np.float64]
 
@@ -216,7 +217,18 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     widths = np.array([np.ptp(z[a:b, 0]) for a, b in pairs])
     mean = shapes.mean(axis=0).ravel()
     similarity = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
-    return [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, similarity, strict=True)]
+    rows = [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, similarity, strict=True)]
+    return _whole(rows, len(main))
+
+
+def _whole(found: list[tuple[int, int, float, float]], frames: int) -> list[tuple[int, int, float, float]]:
+    """Without the first and the last repetition where the ends of the recording cut most of them off."""
+    if len(found) < 3:
+        return found
+    usual = float(np.median([b - a for a, b, *_ in found]))
+    ends = (found[0], found[0][0] == 0), (found[-1], found[-1][1] == frames - 1)
+    cut = [end and b - a < _MOST * usual and likeness < _ALIKE for (a, b, _, likeness), end in ends]
+    return found[cut[0] : len(found) - cut[1]]
 
 
 def _moving(tops: npt.NDArray[np.int64], near: Sequence[Float]) -> npt.NDArray[np.int64]:
