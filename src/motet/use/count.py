@@ -52,7 +52,7 @@ _SMOOTH = 0.15  # seconds
 _MOVES = 1e-3  # least change of a signal that moves
 _STILL = 0.07  # of the deviation of a movement: less is rest
 _LITTLE = 0.15  # of the range of the usual repetition: less is none
-_MOST, _ALIKE = 0.6, 0.5  # of the usual repetition, and likeness: what the end of a recording cut to less is none
+_MOST, _SIMILAR = 0.6, 0.5  # of the usual repetition, and likeness: what the end of a recording cut to less is none
 _POINTS = 32  # to which repetitions are stretched to be compared
 Float = npt.NDArray[np.float64]
 
@@ -227,7 +227,7 @@ def _whole(found: list[tuple[int, int, float, float]], frames: int) -> list[tupl
         return found
     usual = float(np.median([b - a for a, b, *_ in found]))
     ends = (found[0], found[0][0] == 0), (found[-1], found[-1][1] == frames - 1)
-    cut = [end and b - a < _MOST * usual and likeness < _ALIKE for (a, b, _, likeness), end in ends]
+    cut = [end and b - a < _MOST * usual and likeness < _SIMILAR for (a, b, _, likeness), end in ends]
     return found[cut[0] : len(found) - cut[1]]
 
 
