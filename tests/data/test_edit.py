@@ -437,3 +437,29 @@ def test_clips_are_stitched_to_recordings_of_one_person(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no clip has a label"):
         stitch(tmp_path / "u.motet", tmp_path / "x.motet")
     assert not (tmp_path / "x.motet").exists()
+
+
+def test_each_person_becomes_a_clip_with_its_own_labels(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).normal(size=(40, 2, 3, 2))
+    frames[30:, 1] = 0
+    rows = [{"recording": "a", "start": 0.0, "end": 0.5, "label": "groom"}]
+    layout, xy = layouts.build("mouse", ["nose", "back", "tail"], [-1, 0, 1]), {"channels": ("x", "y")}
+    with ArchiveWriter(
+        tmp_path / "two", skeleton=layout, persons=2, fps=30.0, units="px", confidence=True, **xy
+    ) as writer:
+        for name, who, shown in (("a", "m1, m2", frames), ("b", "m1, m2", frames[:, :1]), ("c", "", frames)):
+            sure = np.ones(shown.shape[:3])
+            writer.add(shown, name=name, confidence=sure, subject=1, individuals=who)
+    two = MotionArchive.open(tmp_path / "two")
+    for track in ("seen m1", "seen m2", "light"):
+        two.tracks.save(track, [{**rows[0], "label": track}])
+    each = select(two, tmp_path / "each", apart=True)
+    assert each.clips["name"].to_list() == ["a_m1", "a_m2", "b_m1", "c_person1", "c_person2"]  # b shows one of them
+    assert each.clips["individual"].to_list() == ["m1", "m2", "m1", "person1", "person2"]
+    assert each.clips["recording"].to_list() == ["a", "a", "b", "c", "c"]
+    assert each.persons == 1
+    np.testing.assert_array_equal(each.clip(1)[:, 0], two.clip(0)[:, 1])
+    assert each.clip_confidence(1).shape == (40, 1, 3)
+    seen = each.tracks["seen"].select("recording", "label").rows()
+    assert sorted(seen) == [("a_m1", "seen m1"), ("a_m2", "seen m2")]
+    assert sorted(each.tracks["light"]["recording"]) == ["a_m1", "a_m2"]

@@ -57,6 +57,8 @@ class Select(Replacing):
     """joints, nodes or coordinates to leave out"""
     persons: tuple[int, ...] = ()
     """people or hands to take, counted from 1; clips that show none of them are left out"""
+    apart: bool = False
+    """make a clip of each person or animal, with the label tracks that are called after it"""
     drop_column: tuple[str, ...] = ()
     """columns of the clips to leave out, such as label or subject"""
     split: str | None = None

@@ -20,6 +20,7 @@ from motet.core.text import counted, first_of, pasted
 from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, sensors_left_out, unit_factors, unit_remedy, written_as
+from motet.data.apart import apart as one_each
 from motet.data.archive import COLUMNS, MotionArchive
 from motet.data.archive.writer import check_destination
 from motet.data.clip_table import read_rows
@@ -48,6 +49,7 @@ def select(
     cut_finding: Sequence[str] = (),
     without: Sequence[str] = (),
     persons: Sequence[int] = (),
+    apart: bool = False,
     drop_column: Sequence[str] = (),
     split: str | None = None,
     overwrite: bool = False,
@@ -68,6 +70,7 @@ def select(
         cut_finding: findings whose frames are cut out; parts of a second or more stay, as clips that begin at 0.
         without: joints, nodes or coordinates to leave out.
         persons: people or hands to take, counted from 1; clips that show none of them are left out.
+        apart: make a clip of each person, with the label tracks that are called after them (:mod:`motet.data.apart`).
         drop_column: columns of the clips to leave out; without ``label`` there are no classes either.
         split: rule by which findings on training and test are evaluated; by default the archive's own.
         overwrite: replace an archive that is there.
@@ -77,12 +80,12 @@ def select(
             column that follows from the frames, or a condition that cannot be evaluated.
         DataError: nothing is left.
     """
-    asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, persons, drop_column)
-    if not any(asked):
+    asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, persons, apart)
+    if not any((*asked, drop_column)):
         raise ConfigError(
             "nothing says which part of the archive: give --where CONDITION, --keep NAME…, --drop NAME…, "
-            "--drop-finding FINDING…, --without JOINT…, --persons N…, --drop-column NAME… or --trim (a copy of all is "
-            "what copying the folder makes)"
+            "--drop-finding FINDING…, --without JOINT…, --persons N…, --apart, --drop-column NAME… or --trim (a copy "
+            "of all is what copying the folder makes)"
         )
     source = MotionArchive.open(archive)
     names = source.clips["name"].to_list()
@@ -102,14 +105,16 @@ def select(
         ends = _recorded(source.clip(index)[:, slots]) if trim else (0, int(source.lengths[index]))
         pieces += _parts(source, index, ends, parts.get(index))
     changed: dict[str, Any] = {"class_names": ()} if "label" in drop_column else {}
-    if without or persons:
+    if without or persons or apart:
         skeleton, channels, joints, axes = reduced(source, without)
         changed |= {
             "skeleton": skeleton,
-            "persons": len(slots),
+            "persons": 1 if apart else len(slots),
             "channels": channels,
-            "change": lambda _, frames: frames[:, slots][..., joints, :][..., axes],
+            "change": lambda piece, frames: frames[:, piece.slots or slots][..., joints, :][..., axes],
+            "certain": lambda piece, values: values[:, piece.slots or slots][..., joints],
         }
+    pieces = list(one_each(pieces, slots)) if apart else pieces
     return write(pieces, destination, source, verb="select", overwrite=overwrite, without=drop_column, **changed)
 
 

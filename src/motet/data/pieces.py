@@ -19,13 +19,19 @@ OWN = ("name", "offset", "length", "persons", "sha256")
 
 @dataclass
 class Piece:
-    """A clip to write: frames ``first`` to ``last`` of a clip of ``archive``, with what changes of its row."""
+    """A clip to write: frames ``first`` to ``last`` of a clip of ``archive``, with what changes of its row.
+
+    ``slots`` are the persons that a change of frames takes, ``tracks`` the label tracks that come along with the names
+    that they have then; None: all, as they are.
+    """
 
     archive: MotionArchive
     index: int
     first: int = 0
     last: int | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    slots: tuple[int, ...] | None = None
+    tracks: Mapping[str, str] | None = None
 
     @property
     def whole(self) -> bool:
@@ -113,6 +119,8 @@ def _labels(piece: Piece, frames: int) -> Iterator[tuple[str, list[dict[str, Any
         return
     start, end = piece.first / piece.archive.fps, (piece.first + frames) / piece.archive.fps
     for name, table in piece.archive.tracks.items():
+        if piece.tracks is not None and name not in piece.tracks:
+            continue
         own = table.filter(recording=piece.archive.clips["name"][piece.index]).filter(
             (pl.col("start") < end) & (pl.col("end") > start)
         )
@@ -121,4 +129,4 @@ def _labels(piece: Piece, frames: int) -> Iterator[tuple[str, list[dict[str, Any
             end=pl.min_horizontal("end", pl.lit(end)) - start,
             recording=pl.lit(piece.row["name"]),
         )
-        yield name, cut.to_dicts()
+        yield (name if piece.tracks is None else piece.tracks[name]), cut.to_dicts()
