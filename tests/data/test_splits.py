@@ -192,3 +192,21 @@ def test_validation_without_people(tmp_path: Path) -> None:
     one = Split(np.array([0]), np.array([1]), "x", "")
     with pytest.raises(ConfigError, match="1 training clip cannot be divided"):
         validation(one, archive)
+
+
+def test_windows_of_a_recording_stay_together(tmp_path: Path) -> None:
+    rows = [{"label": i % 2, "recording": f"r{i // 4}"} for i in range(20)]
+    windows = build(tmp_path / "w", rows)
+    assert default_rule(windows) == "random-recordings:0.3@0"
+    parts = split(windows, default_rule(windows))
+    assert len(parts.test) == 8
+    assert not {i // 4 for i in parts.train.tolist()} & {i // 4 for i in parts.test.tolist()}
+    assert not parts.warning
+    apart = split(windows, "random:0.3@0").warning
+    assert "recordings are both in training and in test: scores are optimistic; random-recordings:0.3@0" in apart
+    few = build(tmp_path / "few", rows[:12])  # of three recordings the one left out may be the only one of a class
+    assert default_rule(few) == "random:0.3@0"
+    with pytest.raises(ConfigError, match="no windows of two recordings"):
+        split(build(tmp_path / "c", [{"label": 0}] * 3), "random-recordings:0.3@0")
+    known = build(tmp_path / "k", [{**row, "subject": 1 + i // 8} for i, row in enumerate(rows)])
+    assert default_rule(known) == "odd-even"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from motet.core.errors import ConfigError
 from motet.core.text import counted, first_of, pasted
@@ -34,10 +35,14 @@ RULES: dict[str, str] = {
     "test-subjects:2,4": "the listed subjects test, all others train",
     "kfold:K/I": "fold I (1..K) of K tests; every subject is in one fold, folds hold about the same number of clips",
     "random-subjects:0.3@SEED": "this share of the subjects, drawn at random, tests",
+    "random-recordings:0.3@SEED": "this share of the recordings that windows were cut from tests (column recording)",
     "random:0.3@SEED": "this share of the clips of each class, drawn at random, tests (people are on both sides)",
     "column:NAME=TRAIN,TEST": "clips whose column NAME says TRAIN train, those that say TEST test",
     "all": "every clip trains and tests (pretraining without a test set)",
 }
+
+WINDOWS = "random-recordings:0.3@0"
+_FEWEST = 4  # recordings of which some can be left out by default
 
 NTU60_TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
 # fmt: off
@@ -96,21 +101,31 @@ def split(archive: MotionArchive, rule: str) -> Split:
     shared = _shared_subjects(archive, train, test) if rule != "all" else []
     who = "1 person is" if len(shared) == 1 else f"{counted(len(shared), 'person', 'people')} are"
     warning = f"{who} both in training and in test: scores are optimistic" if shared else ""
+    if not warning and rule != "all" and (cut := _shared_recordings(archive, train, test)):
+        warning = (
+            f"windows of {counted(cut, 'recording')} are both in training and in test: scores are optimistic; "
+            f"{WINDOWS} draws recordings"
+        )
     key = next(k for k in RULES if k.partition(":")[0] == word)
     return Split(ids[train], ids[test], rule, RULES[key], warning)
 
 
 def default_rule(archive: MotionArchive) -> str:
-    """The field's standard rule for the set if the importer knows one, else ``odd-even``, else ``random:0.3@0``.
+    """The field's standard rule for the set if the importer knows one, else ``odd-even``, else ``random:0.3@0``, or
+    of windows of four recordings and more ``random-recordings:0.3@0``.
 
     A rule that would leave one side of this archive empty is passed over.
     """
+    recordings = _recordings(archive)
+    several = _FEWEST <= len(np.unique(recordings)) < len(recordings)
     for rule in (archive.source.get("split"), "odd-even"):
         try:
-            return split(archive, str(rule)).name
+            found = split(archive, str(rule)).name
         except ConfigError:
             continue
-    return "random:0.3@0"
+        if not (several and found.startswith("random:")):
+            return found
+    return WINDOWS if several else "random:0.3@0"
 
 
 def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed: int = 0) -> Split:
@@ -153,6 +168,20 @@ def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed
 def _shared_subjects(archive: MotionArchive, train: Mask, test: Mask) -> list[int]:
     subjects = archive.clips["subject"].fill_null(-1).to_numpy()
     return sorted((set(subjects[train].tolist()) & set(subjects[test].tolist())) - {-1})
+
+
+def _recordings(archive: MotionArchive) -> npt.NDArray[np.str_]:
+    """(n,) recording that each clip was cut from, the clip itself where it was not; (0,) where none was."""
+    if "recording" not in archive.clips.columns:
+        return np.zeros(0, dtype=np.str_)
+    return (
+        archive.clips.select(pl.coalesce("recording", "name").cast(pl.String))["recording"].to_numpy().astype(np.str_)
+    )
+
+
+def _shared_recordings(archive: MotionArchive, train: Mask, test: Mask) -> int:
+    recordings = _recordings(archive)
+    return len(np.intersect1d(recordings[train], recordings[test])) if len(recordings) else 0
 
 
 def _values(archive: MotionArchive) -> str:
@@ -289,6 +318,19 @@ def _random_subjects(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask
     return _sides(~np.isin(subjects, rng.permutation(people)[:count]))
 
 
+def _random_recordings(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
+    fraction, rng = _share(rule, rest)
+    recordings = _recordings(archive)
+    every = np.unique(recordings)
+    if len(every) < 2:
+        raise ConfigError(
+            f"split rule {pasted(rule)}: {archive.path} has no windows of two recordings or more (column recording, as "
+            "`motet data split` writes it); random:0.3@0 draws clips"
+        )
+    count = min(max(round(fraction * len(every)), 1), len(every) - 1)
+    return _sides(~np.isin(recordings, rng.permutation(every)[:count]))
+
+
 def _random(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
     fraction, rng = _share(rule, rest)
     return _sides(~_draw_stratified(archive.labels, fraction, rng))
@@ -345,6 +387,7 @@ _RULED: dict[str, Callable[[MotionArchive, str, str], tuple[Mask, Mask]]] = {
     "test-subjects": _listed,
     "kfold": _kfold,
     "random-subjects": _random_subjects,
+    "random-recordings": _random_recordings,
     "random": _random,
     "column": _by_column,
 }
