@@ -447,14 +447,14 @@ def test_each_person_becomes_a_clip_with_its_own_labels(tmp_path: Path) -> None:
     with ArchiveWriter(
         tmp_path / "two", skeleton=layout, persons=2, fps=30.0, units="px", confidence=True, **xy
     ) as writer:
-        for name, who, shown in (("a", "m1, m2", frames), ("b", "m1, m2", frames[:, :1]), ("c", "", frames)):
+        for name, who, shown in (("a", "m1, m2", frames), ("b", "m1", frames[:, :1]), ("c", "m1", frames)):
             sure = np.ones(shown.shape[:3])
             writer.add(shown, name=name, confidence=sure, subject=1, individuals=who)
     two = MotionArchive.open(tmp_path / "two")
     for track in ("seen m1", "seen m2", "light"):
         two.tracks.save(track, [{**rows[0], "label": track}])
     each = select(two, tmp_path / "each", apart=True)
-    assert each.clips["name"].to_list() == ["a_m1", "a_m2", "b_m1", "c_person1", "c_person2"]  # b shows one of them
+    assert each.clips["name"].to_list() == ["a_m1", "a_m2", "b_m1", "c_person1", "c_person2"]  # of c one name for two
     assert each.clips["individual"].to_list() == ["m1", "m2", "m1", "person1", "person2"]
     assert each.clips["recording"].to_list() == ["a", "a", "b", "c", "c"]
     assert each.persons == 1

@@ -75,6 +75,7 @@ def data_import(args: Sequence[str]) -> int:
     return given.done(
         f"{archive.path}: {counted(len(archive), 'clip')}, {counted(len(archive.frames), 'frame')}, "
         f"{_classes(archive)}, {skeleton.name}{axes}; licence: {archive.licence}"
+        + ("; frames per second unknown, so seconds are (--fps)" if archive.fps is None else "")
         + (f"\ncolumns: {archive.source['columns']}" if "columns" in archive.source else ""),
         {"archive": str(archive.path), "clips": len(archive), "source": archive.source},
     )

@@ -32,8 +32,8 @@ def names_of(archive: MotionArchive, row: int) -> list[str]:
     """Of the persons of a clip, in their order; ``person1`` … where they are not known."""
     said = archive.clips[_NAMES][row] if _NAMES in archive.clips.columns else None
     names = str(said or "").split(", ")
-    known = names if len(set(names)) == len(names) > 1 else []
-    return [*known[: archive.persons], *(f"person{n + 1}" for n in range(len(known), archive.persons))]
+    known = names if len(set(names)) == len(names) == archive.clips["persons"][row] else []
+    return [*known, *(f"person{n + 1}" for n in range(len(known), archive.persons))]
 
 
 def _tracks(archive: MotionArchive, names: Sequence[str], who: str) -> dict[str, str]:

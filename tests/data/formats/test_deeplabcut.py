@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from motet import cli
 from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.formats import deeplabcut, import_dataset
@@ -46,6 +47,15 @@ def test_one_animal(tmp_path: Path) -> None:
     np.testing.assert_allclose(archive.clip_confidence(0)[:, 0], VALUES[:, [2, 5]] * wanted.any(axis=-1), rtol=1e-6)  # type: ignore[index]
     assert archive.clips.select("name", "subject", "label").row(0) == ("m2_run", 2, 0)
     assert archive.class_names == ["run"]
+
+
+def test_an_unknown_rate_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load(tmp_path)
+    words = ["data", "import", "deeplabcut", str(tmp_path / "in"), str(tmp_path / "out"), "--overwrite"]
+    assert cli.main(words) == 0
+    assert "; frames per second unknown, so seconds are (--fps)" in capsys.readouterr().out
+    assert cli.main([*words, "--fps", "30"]) == 0
+    assert "unknown, so seconds" not in capsys.readouterr().out
 
 
 def test_several_animals_and_cells_that_are_empty(tmp_path: Path) -> None:

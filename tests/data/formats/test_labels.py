@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from motet.cli import main
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.data.archive import MotionArchive
+from motet.data.edit import select
 from motet.data.exchange import export
 from motet.data.formats import import_dataset
 
@@ -147,6 +148,9 @@ def test_people_with_labels_of_their_own_have_tracks_of_their_own(tmp_path: Path
     archive = load(tmp_path, text, fps=10.0, unit="m", kind="body", up="+y", right_handed=True)
     assert spans(archive, "behaviour m1") == [(0, 1, "rest")]
     assert spans(archive, "behaviour m2") == [(0.5, 1, "rear")]
+    each = select(archive, tmp_path / "each", apart=True)
+    assert each.clips["individual"].to_list() == ["m1", "m2"]
+    assert list(each.tracks["behaviour"]["label"]) == ["rest", "rear"]
 
 
 def test_what_is_exported_comes_back_by_its_columns(tmp_path: Path) -> None:
