@@ -420,8 +420,7 @@ def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
     items = [given] if isinstance(given, Run | str | Path) else list(given)
     if any(str(item) == ROCKET for item in items):
         raise ConfigError(
-            "random convolutions are a row of every evaluation; name a run or weights to set next to them, or a run of "
-            "no training (`motet pretrain cmd --data ARCHIVE --out RUN --epochs 0`, in seconds)"
+            "random convolutions are a row of every evaluation; name weights, or a run (of `pretrain --epochs 0`, say)"
         )
     runs = [r for item in items for r in ([item] if isinstance(item, Run) else collect(hub.found(item)))]
     if not runs:
