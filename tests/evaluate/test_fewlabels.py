@@ -177,5 +177,5 @@ def test_weights_of_the_package_are_judged_by_name(
     assert body["mean"] == motet.evaluate.knn_accuracy(*sides[0], *sides[1])
     run = pretrain("moco/small", small_archive, tmp_path / "run", **SMALL)
     assert kept_in(run) == run.path
-    with pytest.raises(ConfigError, match="random convolutions are a row of every .*pretrain --epochs 0"):
+    with pytest.raises(ConfigError, match=r"random convolutions are a row of every .*pretrain --epochs 0"):
         motet.evaluate.run("rocket", ["knn"], data=archive, progress=False)
