@@ -354,6 +354,11 @@ def test_people_on_both_sides_or_unknown(clean: MotionArchive, tmp_path: Path) -
     assert (found.name, found.severity) == ("shared people", "warning")
     assert "4 people on both sides of random:0.3@0: 1, 2, 3, 4" in found.evidence
     assert (rule_of(found), names(clean, rule="odd-even")) == ("odd-even", [])
+    views = rewrite(clean, tmp_path / "v", columns=lambda row: {**row, "camera": 1 + row["repetition"] % 3})
+    [found] = [f for f in diagnose(views, rule="nw-ucla") if f.name == "shared people"]
+    assert found.remedy.startswith(
+        "nothing is to be done where other cameras are asked for, as nw-ucla does; for other"
+    )
     nobody = rewrite(clean, tmp_path / "a", columns=lambda row: {**row, "subject": None}, source={})
     [found] = diagnose(nobody)
     assert (found.name, found.severity) == ("unknown people", "note")

@@ -463,10 +463,12 @@ def test_what_cannot_be_selected_by(tmp_path: Path, given: dict[str, Any], said:
 
 
 def test_what_most_clips_have_is_no_command_to_type(clean: MotionArchive) -> None:
-    everywhere = SimpleNamespace(rows=list(range(len(clean))))
-    said = _remedy(clean, "identical frames", everywhere)  # type: ignore[arg-type]
+    most, all_of_them = (SimpleNamespace(rows=list(range(n))) for n in (len(clean) - 1, len(clean)))
+    said = _remedy(clean, "identical frames", most)  # type: ignore[arg-type]
     assert said.startswith(f"{NOTHING} to single clips, as most have it: it is how they were recorded (`motet data sel")
     assert said.endswith(" --drop-finding 'identical frames'` keeps the others alone)")
+    said = _remedy(clean, "identical frames", all_of_them)  # type: ignore[arg-type]
+    assert said.endswith("it is how they were recorded")  # there are no others
 
 
 def test_a_remedy_for_a_sensor_writes_next_to_the_whole_archive(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ _HELD_BYTES = 256 << 20  # pages of mapped files that preprocessing holds
 _CACHE_VERSION = 2
 MAX_FRAMES = 300
 """frames of a clip that are read, as in CMD's release"""
+_FAST = 45.0  # frames per second from which a lower rate shows more of a clip
 _LONGER = 1.5  # times as long is said to be cut off
 
 
@@ -61,9 +62,15 @@ def cut_off(
     most = f"{MAX_FRAMES / rate:.3g} s" if rate else f"{MAX_FRAMES} frames"
     seconds = f"{min(4.0, MAX_FRAMES / rate if rate else 4.0):.2g}"
     windows = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-windows"), "--seconds", seconds)
+    slower = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-30"), "--fps", "30")
     return (
         f"only the first {most} of {count} of {counted(len(lengths), 'clip')} of {archive.path} are read: cut longer "
         f"recordings into windows (`motet data split {windows}`)"
+        + (
+            f", or read ten seconds at 30 frames a second (`motet data convert {slower}`)"
+            if not fps and (rate or 0) > _FAST
+            else ""
+        )
     )
 
 

@@ -92,7 +92,16 @@ def people(view: View) -> Iterator[Finding]:
         if rule
         else f"{NOTHING} but to record more people; one person cannot both train and test"
     )
+    if _other_cameras(view):
+        remedy = f"{NOTHING} where other cameras are asked for, as {split.name} does; for other people: {remedy}"
     yield Finding("shared people", "warning", message, evidence, remedy)
+
+
+def _other_cameras(view: View) -> bool:
+    """Whether the test is on cameras from which nothing trains."""
+    cameras = view.archive.clips["camera"]
+    sides = [set(cameras.gather(rows)) for rows in (view.split.train, view.split.test)]
+    return cameras.null_count() == 0 and not sides[0] & sides[1]
 
 
 def _name_people(view: View) -> str:

@@ -242,8 +242,8 @@ def _remedy(archive: MotionArchive, name: str, tally: Tally) -> str:
         return without(archive, name)
     if name == "not finite":
         return "import the recordings again"
-    few = f"`{without(archive, name)}` keeps the others alone"
-    return f"{NOTHING} to single clips, as most have it: it is how they were recorded ({few})"
+    few = f" (`{without(archive, name)}` keeps the others alone)" if len(tally.rows) < len(archive) else ""
+    return f"{NOTHING} to single clips, as most have it: it is how they were recorded{few}"
 
 
 def _only_at_ends(archive: MotionArchive, rows: Sequence[int]) -> bool:
