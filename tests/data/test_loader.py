@@ -384,7 +384,7 @@ def test_clips_that_are_read_in_part_are_said(tmp_path: Path) -> None:
     assert cut_off(archive).startswith("only the first 6 s of 2 of 4 clips of")
     windows, slower = cut_off(archive).split(", or read ten seconds at 30 frames a second")
     assert windows.endswith("a-windows --seconds 4`)")
-    assert slower.endswith("a-30 --fps 30`)")
+    assert slower.endswith("a SLOW --fps 30`)")
     assert cut_off(archive, fps=120.0).endswith("a-windows --seconds 2.5`)")
     assert cut_off(archive, fps=30.0).startswith("only the first 10 s of 1 of 4 clips of")
     assert cut_off(archive, [0, 1]) == ""

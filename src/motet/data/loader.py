@@ -61,16 +61,13 @@ def cut_off(
     rate = fps or archive.fps
     most = f"{MAX_FRAMES / rate:.3g} s" if rate else f"{MAX_FRAMES} frames"
     seconds = f"{min(4.0, MAX_FRAMES / rate if rate else 4.0):.2g}"
-    windows = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-windows"), "--seconds", seconds)
-    slower = pasted(archive.path, archive.path.with_name(f"{archive.path.name}-30"), "--fps", "30")
+    windows = pasted(archive.path, f"{archive.path}-windows", "--seconds", seconds)
+    slower = (
+        f", or read ten seconds at 30 frames a second (`motet data convert {pasted(archive.path, 'SLOW')} --fps 30`)"
+    )
     return (
         f"only the first {most} of {count} of {counted(len(lengths), 'clip')} of {archive.path} are read: cut longer "
-        f"recordings into windows (`motet data split {windows}`)"
-        + (
-            f", or read ten seconds at 30 frames a second (`motet data convert {slower}`)"
-            if not fps and (rate or 0) > _FAST
-            else ""
-        )
+        f"recordings into windows (`motet data split {windows}`){slower * (not fps and (rate or 0) > _FAST)}"
     )
 
 
