@@ -283,6 +283,17 @@ def test_what_learnt_from_clips_finds_bouts_in_long_recordings(tmp_path: Path) -
     assert [k for k, _ in groupby(said)] == long.tracks["activity"].filter(recording="r00")["label"].to_list()
 
 
+@pytest.mark.parametrize(("scale", "said"), [(1.0, False), (1 / 9.80665, True)])
+def test_a_unit_that_nobody_stated_is_seen_in_gravity(tmp_path: Path, scale: float, said: bool) -> None:
+    known = recordings(tmp_path / "r.motet")
+    model = fit(known, tmp_path / "m", candidates=("statistics+linear",), progress=False)
+    with ArchiveWriter(tmp_path / "new", skeleton=known.skeleton, fps=FPS, units="as recorded") as writer:
+        writer.add(known.clip(0) * scale, name="r0")
+    there = pytest.warns(MotetWarning, match="gravity in it has the size of g; the training recordings are in m/s")
+    with there if said else contextlib.nullcontext():
+        predict(model, tmp_path / "new")
+
+
 def test_labels_of_clips_next_to_tracks(tmp_path: Path) -> None:
     source = clips(tmp_path / "c.motet")
     for name in ("one", "two"):

@@ -23,6 +23,7 @@ from motet.data import inertial, layouts
 from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
+from motet.data.inspection.gravity import unit_by_gravity
 from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import rate
@@ -167,6 +168,14 @@ class Layout:
             raise ConfigError(
                 f"the unit of {archive.path} is {archive.units}, that of the training recordings {self.units}: answers "
                 f"would be meaningless; {unit_remedy(archive.skeleton, archive.units, self.units, *converted)}"
+            )
+        seen = unit_by_gravity(archive) if known[0] and known[1] is None else None
+        if seen and self.units and seen not in self.units.split(", "):
+            warnings.warn(
+                f"the unit of {archive.path} is unknown, and gravity in it has the size of {seen}; the training "
+                f"recordings are in {self.units}, so answers are likely meaningless: import it again with --unit",
+                MotetWarning,
+                stacklevel=3,
             )
 
 

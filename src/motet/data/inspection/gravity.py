@@ -12,7 +12,7 @@ from motet.data.skeletons import Skeleton
 
 SECONDS, STEADY = 2.0, 0.7  # mean acceleration against its mean size, from which gravity is in it
 NEAR = 1.5  # factor from gravity within which it is measured in a unit
-_SPANS = 20  # of a recording
+_SPANS, _CLIPS = 20, 100  # of a recording that are looked at, and recordings whose unit is
 _MIXED = "mixed units"
 
 
@@ -58,6 +58,16 @@ def gravity_faults(archive: MotionArchive) -> list[Fault]:
     return [fault(_MIXED, "error", message, remedy, names, rows=tuple(off), extra=tuple(off))]
 
 
+def unit_by_gravity(archive: MotionArchive) -> str | None:
+    """The unit of accelerations of sensors in which gravity has its size; None where it is not there, or fits none."""
+    nodes = accelerometers(archive.skeleton)
+    if archive.skeleton.kind != "sensor" or len(archive.channels) != 3 or not nodes:
+        return None
+    rows = np.unique(np.linspace(0, len(archive) - 1, _CLIPS).astype(np.int64)).tolist()
+    known = [size for size in (_size(archive, row, nodes) for row in rows) if np.isfinite(size)]
+    return _unit(float(np.median(known))) if known else None
+
+
 def _size(archive: MotionArchive, row: int, nodes: list[int]) -> float:
     """Of gravity in a clip; NaN where its accelerations are not steady."""
     start, length = int(archive.clips["offset"][row]), int(archive.lengths[row])
@@ -70,5 +80,10 @@ def _size(archive: MotionArchive, row: int, nodes: list[int]) -> float:
 
 
 def _in(size: float) -> str:
-    units = [unit for unit, factor in FORCE.items() if 1 / NEAR < size * factor / FORCE["g"] < NEAR]
-    return f" (as in {units[0]})" if units else ""
+    unit = _unit(size)
+    return f" (as in {unit})" if unit else ""
+
+
+def _unit(size: float) -> str | None:
+    units = (unit for unit, factor in FORCE.items() if 1 / NEAR < size * factor / FORCE["g"] < NEAR)
+    return next(units, None)
