@@ -283,6 +283,20 @@ def test_what_learnt_from_clips_finds_bouts_in_long_recordings(tmp_path: Path) -
     assert [k for k, _ in groupby(said)] == long.tracks["activity"].filter(recording="r00")["label"].to_list()
 
 
+def test_units_that_are_mixed_are_warned_of_before_something_is_learnt(tmp_path: Path) -> None:
+    whole = clips(tmp_path / "c.motet")
+    with ArchiveWriter(tmp_path / "mixed", skeleton=whole.skeleton, fps=FPS, class_names=whole.class_names) as writer:
+        for i in range(len(whole)):
+            frames = whole.clip(i) / (9.80665 if i in (4, 13) else 1.0)
+            writer.add(frames, name=f"c{i}", label=int(whole.labels[i]), subject=i // 9 + 1)
+    said = r"gravity measures 1.0\d in these clips \(as in g\) and 9.* \(2 clips, c4 first; `motet data inspect`"
+    with pytest.warns(MotetWarning, match=said):
+        gather(MotionArchive.open(tmp_path / "mixed"), None, "ignore")
+    with pytest.warns(MotetWarning, match=said):
+        motet.pretrain("cmd", tmp_path / "mixed", tmp_path / "run", start="wrist", epochs=0, progress=False)
+    gather(whole, None, "ignore")
+
+
 @pytest.mark.parametrize(("scale", "said"), [(1.0, False), (1 / 9.80665, True)])
 def test_a_unit_that_nobody_stated_is_seen_in_gravity(tmp_path: Path, scale: float, said: bool) -> None:
     known = recordings(tmp_path / "r.motet")

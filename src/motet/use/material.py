@@ -14,6 +14,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
+from motet.data.inspection.gravity import warn_mixed
 from motet.evaluate.centred import groups_of, note_of
 from motet.use.signals import Array, Layout, long_enough, recorded
 
@@ -134,6 +135,7 @@ def gather(
     centre = None if centre_by is None else _centre(archive, centre_by, numbers, labels, name)
     material = Material(archive, layout, numbers, labels, classes, groups, known, name, centre)
     _warn(material)
+    warn_mixed(archive)
     return material
 
 
