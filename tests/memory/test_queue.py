@@ -66,14 +66,37 @@ def test_refusals() -> None:
 
 
 def test_a_queue_knows_whose_keys_it_holds() -> None:
-    queue = Queue(["a", "b"], 4, 2, owners=True)
-    assert not queue.own(torch.tensor([-1 + 1, 7])).any()
+    queue = Queue(["a", "b"], 4, 2, owners=1)
+    assert not queue.left_out(torch.tensor([-1 + 1, 7])).any()
     keys = torch.eye(2).repeat(2, 1)[:3]
     queue.enqueue({"a": keys, "b": keys}, ids=torch.tensor([7, 3, 7]))
-    assert queue.own(torch.tensor([3, 7, 9])).tolist() == [
+    assert queue.left_out(torch.tensor([3, 7, 9])).tolist() == [
         [False, True, False, False],
         [True, False, True, False],
         [False] * 4,
     ]
     queue.enqueue({"a": keys, "b": keys}, ids=torch.tensor([9, 9, 1]))  # wraps
-    assert queue.own(torch.tensor([7, 9])).tolist() == [[False, False, True, False], [True, False, False, True]]
+    assert queue.left_out(torch.tensor([7, 9])).tolist() == [[False, False, True, False], [True, False, False, True]]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 2)), max_size=9),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 2)), min_size=1, max_size=4),
+)
+def test_a_queue_knows_whose_keys_are_of_the_same_person(
+    held: list[tuple[int, int]], asked: list[tuple[int, int]]
+) -> None:
+    queue = Queue(["a"], 6, 2, owners=2)
+    if held:
+        queue.enqueue({"a": torch.zeros(len(held), 2)}, ids=torch.tensor(held))
+    slots: list[tuple[int, int] | None] = [None] * 6  # of noise
+    for number, owner in enumerate(held):
+        slots[number % 6] = owner
+
+    def out(clip: int, person: int, slot: tuple[int, int] | None) -> bool:
+        if slot is None:
+            return False
+        return clip == slot[0] or (person != slot[1] and person >= 0 and slot[1] >= 0)
+
+    wanted = [[out(*who, slot) for slot in slots] for who in asked]
+    assert queue.left_out(torch.tensor(asked)).tolist() == wanted

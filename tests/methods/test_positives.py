@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motet.cli import main
-from motet.core.errors import ConfigError, MotetNote
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, augmented_views
 from motet.data.simulate import simulate
@@ -88,6 +89,55 @@ def test_a_step_leaves_out_older_keys_of_the_class(actors: MotionArchive, monkey
     wanted = augmented_views(training.store, ids, recipe.augment, seed=recipe.seed, epoch=0, frames=8, second=second)
     assert all(torch.equal(a, b) for a, b in zip(batch.views, wanted, strict=True))
     assert not torch.equal(second, ids)
+
+
+def test_negatives_are_of_the_same_person(actors: MotionArchive) -> None:
+    recipe = recipes.get("moco/small").with_options(
+        {"negatives": "person", "width": 4, "frames": 8, "batch_size": 10, "streams": ("joint",), "queue_size": 24}
+    )
+    with pytest.warns(MotetWarning, match="about 3 negatives"):
+        training = Pretraining(recipe, actors, split(actors, "all"), torch.device("cpu"))
+    who = actors.clips["subject"].to_list()
+    training.terms(training.batch_of(torch.arange(20), epoch=0))  # two thirds of the queue, the rest is noise
+    network: Any = training.network.eval()
+    ids = torch.tensor([3, 25, 31, 38])
+    batch = training.batch_of(ids, epoch=1)
+    queue = network.queue.ring("joint").double().clone()
+    with torch.no_grad():
+        network.train()
+        rows = [
+            network._embed(e, h, c, None)["joint"].double()
+            for e, h, c in (
+                (network.encoders, network.heads, batch.clips[0]),
+                (network.key_encoders, network.key_heads, batch.clips[1]),
+            )
+        ]
+        found = float(training.terms(batch)["contrast/joint"])
+    losses = []
+    for i, (query, key) in enumerate(zip(*rows, strict=True)):
+        held = [j for j in range(24) if j >= 20 or (who[j] == who[ids[i]] and j != ids[i])]
+        scores = torch.stack([query @ key, *(query @ queue[j] for j in held)]) / recipe.method.temperature
+        losses.append(scores.exp().sum().log() - scores[0])
+    assert found == pytest.approx(float(torch.stack(losses).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ([4] * 30, "name 1 person .column subject., so --negatives person is the same as all"),
+        ([-1] * 30, "name 0 people"),
+        ([0] * 100 + [1] * 100, "about 16 negatives of its person in a queue of 32"),
+        ([0] * 300 + [1] * 10 + [-1] * 90, ""),
+    ],
+)
+def test_few_negatives_of_a_person(who: list[int], said: str) -> None:
+    method = (
+        recipes.get("cmd/small")
+        .with_options({"negatives": "person", "queue_size": 32 if len(who) < 300 else 64})
+        .method
+    )
+    with pytest.warns(MotetWarning, match=said) if said else nullcontext():
+        method.check_people(torch.tensor(who))
 
 
 def test_what_has_no_classes_or_one_view(actors: MotionArchive) -> None:

@@ -24,7 +24,7 @@ class Queue(nn.Module):
         dim: D, embedding size.
         generator: source of the initial noise.
         gaps: whether a clip may lack a stream; its slot then holds zeros there, and :meth:`held` tells.
-        owners: whether to remember which clip each slot's key is of, for :meth:`own`.
+        owners: what to remember of each slot's key, for :meth:`left_out`: 1 its clip, 2 its clip and its person.
     """
 
     pointer: Tensor
@@ -39,7 +39,7 @@ class Queue(nn.Module):
         *,
         generator: torch.Generator | None = None,
         gaps: bool = False,
-        owners: bool = False,
+        owners: int = 0,
     ) -> None:
         super().__init__()
         if size < 1:
@@ -52,7 +52,7 @@ class Queue(nn.Module):
                 self.register_buffer(f"held_{number}", torch.ones(size, dtype=torch.bool))
         self.owners = owners
         if owners:
-            self.register_buffer("owner", torch.full((size,), -1))
+            self.register_buffer("owner", torch.full((size,) if owners == 1 else (size, owners), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
@@ -74,9 +74,19 @@ class Queue(nn.Module):
             return {}
         return {s: getattr(self, f"held_{number}").clone() for number, s in enumerate(self.streams)}
 
-    def own(self, ids: Tensor) -> Tensor:
-        """(B, K) bool: slots that hold an older key of the clip itself, for the (B,) ids of the clips of a step."""
-        return ids.to(self.owner.device)[:, None] == self.owner
+    def left_out(self, ids: Tensor) -> Tensor:
+        """(B, K) bool: slots that hold an older key of the clip itself or, where people are remembered, a key of
+        somebody else.
+
+        Args:
+            ids: (B,) the clips of a step, or (B, 2) clips and people; nobody is somebody else of an unknown person, -1.
+        """
+        asked, held = ids.to(self.owner.device).reshape(len(ids), 1, -1), self.owner.reshape(self.size, -1)
+        found = asked[..., 0] == held[:, 0]
+        if self.owners > 1:
+            person, others = asked[..., 1], held[:, 1]
+            found = found | ((person != others) & (person >= 0) & (others >= 0))
+        return found
 
     def recent(self, count: int) -> dict[str, Tensor]:
         """The ``count`` keys that came in last, the oldest of them first: stream → (count, D) copies.
@@ -98,7 +108,7 @@ class Queue(nn.Module):
         Args:
             keys: stream name → (B, D), for every stream; with B > K only the last K are kept.
             present: stream name → (B,) bool, which clips have the stream; all, where it is left out.
-            ids: (B,) clips, for a queue that remembers its owners.
+            ids: (B,) clips, or (B, 2) clips and people, for a queue that remembers them.
 
         Raises:
             ConfigError: a stream is missing, or batches differ in size.

@@ -108,6 +108,13 @@ class Method(Options):
         """Options that shrink to fit a small set."""
         return {}
 
+    def within_person(self) -> bool:
+        """Whether :meth:`Streams.losses` wants to know who was recorded."""
+        return False
+
+    def check_people(self, who: Tensor) -> None:
+        """Warn of the (n,) people of the training clips, where too few are known or have too few clips."""
+
     def with_queue(self, size: int) -> Self:
         """The options with a memory of another size, and what the released code derives from that size."""
         return self
@@ -178,7 +185,8 @@ class Streams(nn.Module):
             clips: the :attr:`Method.clips` augmentations of the same clips.
             epoch: counted from 0.
             present: sensor → (B,) bool, which clips have it, for the sensors that some clip of the set lacks.
-            ids: (B,) the clips, for methods that remember whose keys they hold.
+            ids: (B,) the clips, for methods that remember whose keys they hold; (B, 2) clips and people for those
+                that ask for people, too, -1 where nobody is known.
 
         Returns:
             Term name → weighted scalar loss; their sum is the loss.

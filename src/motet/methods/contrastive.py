@@ -19,7 +19,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,9 @@ from motet.encoders import encode_together
 from motet.losses import info_nce
 from motet.memory import Prototypes, Queue, ema_update, momentum_encoder
 from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
+
+FEW = 32
+"""negatives below which a warning is due."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class StepOutput:
         present: stream → (B,) bool, clips that have the stream; streams that no clip lacks are left out. The rows of a
             clip that lacks a stream are zero there.
         held: stream → (K,) bool, slots of the queues likewise.
-        own: (B, K) bool, slots that hold an older key of the clip itself, where the method leaves those out.
+        left_out: (B, K) bool, slots that hold an older key of the clip itself, or a key of another person, where the
+            method leaves those out.
     """
 
     queries: Mapping[str, Tensor]
@@ -66,7 +70,7 @@ class StepOutput:
     observed: dict[str, Tensor] = field(default_factory=dict)
     present: Mapping[str, Tensor] = field(default_factory=dict)
     held: Mapping[str, Tensor] = field(default_factory=dict)
-    own: Tensor | None = None
+    left_out: Tensor | None = None
 
     def nothing(self) -> Tensor:
         """The loss of a term that no clip of the step has anything for."""
@@ -123,6 +127,10 @@ class Contrastive(Method):
     """batch norm of the head's hidden units."""
     mask_own: bool = False
     """older keys of a clip are no negatives of it: for queues that hold a large part of a small set."""
+    negatives: Literal["all", "person"] = "all"
+    """keys that a clip is held against: all, or those of the same person (column subject) less its own older ones
+    (subject-specific contrastive loss, Cheng et al. 2020, https://arxiv.org/abs/2007.04871), so that nothing is
+    gained by recognising who moves."""
 
     def terms(self, streams: Sequence[str], epochs: int) -> list[Term]:
         """Terms of the loss for the given streams in a run of ``epochs`` epochs."""
@@ -135,7 +143,7 @@ class Contrastive(Method):
             def loss(out: StepOutput) -> Tensor:
                 rows = out.queries[stream], out.keys[stream], out.queues[stream]
                 present, held = out.present.get(stream), out.held.get(stream)
-                return info_nce(*rows, temperature=self.temperature, present=present, held=held, left_out=out.own)
+                return info_nce(*rows, temperature=self.temperature, present=present, held=held, left_out=out.left_out)
 
             return loss
 
@@ -170,7 +178,7 @@ class Contrastive(Method):
 
     def check_sizes(self, clips: int, batch_size: int) -> None:
         queue = self.queue_size
-        if queue > clips and not self.mask_own:
+        if queue > clips and not self._leaves_own():
             warnings.warn(
                 f"the queue ({queue}) is larger than the training set ({counted(clips, 'clip')}): it will hold "
                 f"several copies of every clip, which then count as its own negatives; try --queue-size "
@@ -187,7 +195,28 @@ class Contrastive(Method):
             )
 
     def fitted(self, clips: int, batch_size: int) -> dict[str, Any]:
-        return {"queue_size": min(self.queue_size, max(batch_size, clips if self.mask_own else clips // 2))}
+        return {"queue_size": min(self.queue_size, max(batch_size, clips if self._leaves_own() else clips // 2))}
+
+    def within_person(self) -> bool:
+        return self.negatives == "person"
+
+    def check_people(self, who: Tensor) -> None:
+        known = torch.unique(who[who >= 0], return_counts=True)[1].double()
+        keys = round(float(self.queue_size * known.square().sum() / known.sum() ** 2)) if len(known) else 0
+        if len(known) < 2:
+            named = counted(len(known), "person", "people")
+            said = f"the training clips name {named} (column subject), so --negatives person is the same as all"
+        elif keys < FEW:
+            said = (
+                f"a clip has about {counted(keys, 'negative')} of its person in a queue of {self.queue_size}, which "
+                "is few; --negatives all takes those of everybody"
+            )
+        else:
+            return
+        warnings.warn(said, MotetWarning, stacklevel=4)
+
+    def _leaves_own(self) -> bool:
+        return self.mask_own or self.within_person()
 
     def shares_encoder(self) -> bool:
         """Whether keys come from the query encoder, with gradient, instead of a momentum encoder."""
@@ -276,7 +305,13 @@ class ContrastiveStreams(Streams):
             )
         self.heads = nn.ModuleList([Head(e.feature_size, options) for e in self.encoders])  # type: ignore[arg-type]
         self.key_encoders, self.key_heads = momentum_encoder(self.encoders), momentum_encoder(self.heads)
-        self.queue = Queue(streams, options.queue_size, options.dim, gaps=gaps, owners=options.mask_own)
+        self.queue = Queue(
+            streams,
+            options.queue_size,
+            options.dim,
+            gaps=gaps,
+            owners=2 if options.within_person() else int(options.mask_own),
+        )
         self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
 
@@ -360,7 +395,7 @@ class ContrastiveStreams(Streams):
             first, second, further: the clips; of a sensor that some clips lack, those that have it alone, in order.
             epoch: counted from 0.
             present: sensor → (B,) bool, which clips have it, for the sensors that some clip of the set lacks.
-            ids: (B,) the clips, for methods that leave out a clip's own older keys.
+            ids: (B,) the clips, for methods that leave out a clip's own older keys, or (B, 2) clips and people.
 
         Returns:
             Term name → weighted scalar loss; their sum is the loss. Keys are enqueued when this returns, and what the
@@ -377,9 +412,9 @@ class ContrastiveStreams(Streams):
             self.prototypes.prepare(self.queue, epoch=epoch, filled=filled)
         prototypes = self.prototypes.current() if self.prototypes is not None else {}
         held = {s: slots for s, slots in self.queue.held().items() if s in there}
-        own = self.queue.own(ids) if self.queue.owners and ids is not None else None
+        left_out = self.queue.left_out(ids) if self.queue.owners and ids is not None else None
         output = StepOutput(
-            queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more, present=there, held=held, own=own
+            queries, keys, self.queue.snapshot(), epoch, filled, prototypes, more, {}, there, held, left_out
         )
         losses = {}
         for term in self.terms:
@@ -388,7 +423,7 @@ class ContrastiveStreams(Streams):
                 losses[term.name] = weight * term.loss(output)
         self.observed = {name: value.detach() for name, value in output.observed.items()}
         rows = {s: gather_rows(k) for s, k in keys.items()}
-        clips = None if own is None or ids is None else gather_rows(ids.to(own.device))
+        clips = None if left_out is None or ids is None else gather_rows(ids.to(left_out.device))
         self.queue.enqueue(rows, {s: gather_rows(flags) for s, flags in there.items()}, clips)
         if self.prototypes is not None:
             self.prototypes.advance(self.queue, epoch=epoch, rows=len(rows[self.streams[0]]))

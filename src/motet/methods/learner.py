@@ -106,6 +106,10 @@ class Pretraining(Learner):
         self.store = ClipStore(archive, parts.train, preprocess=recipe.preprocess, device=device)
         self.who = people(archive, self.store.ids, sets) if start is not None and recipe.neighbour_views else None
         self.others = self._others()
+        rows = torch.arange(len(archive.clips))
+        self.people = people(archive, rows, sets) if recipe.method.within_person() else None
+        if self.people is not None:
+            recipe.method.check_people(self.people[self.store.ids.cpu()])
         if recipe.whiten:
             check_actors(recipe.whiten_by, recipe.preprocess, archive.skeleton, channels)
         steps = sum(self._shares()) // recipe.batch_size
@@ -225,6 +229,8 @@ class Pretraining(Learner):
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         owners = batch.ids if self.others is None else self.others.of(batch.ids)
+        if self.people is not None:
+            owners = torch.stack([owners, self.people[batch.ids.cpu()].to(owners)], dim=1)
         losses = self.network.losses(batch.clips, batch.epoch, batch.present, owners)
         self.observed = self.network.observed
         return losses

@@ -37,6 +37,7 @@ SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "steps": (600,),
     "crop_minimum": (0.7, 0.3),
     "bones": (0.0, 0.35),
+    "negatives": ("person",),
     "temperature": (0.07, 0.2),
     "shear": (0.15, 0.5),
     "speed": (0.0, 0.25),
