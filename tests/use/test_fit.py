@@ -314,7 +314,7 @@ def test_labels_of_clips_next_to_tracks(tmp_path: Path) -> None:
         rows = [{"recording": source.clips["name"][0], "start": 0.0, "end": 0.4, "label": "x"}]
         source.tracks.save(name, rows)
     source = MotionArchive.open(source.path)
-    with pytest.raises(ConfigError, match="several tracks"):
+    with pytest.raises(ConfigError, match=r"several tracks .* \(tracks: one, two; clips: the labels of clips\)"):
         fit(source, tmp_path / "no", candidates=("statistics+linear",), progress=False)
     learnt = fit(source, tmp_path / "m", track="clips", candidates=("statistics+linear",), progress=False)
     assert learnt.clips

@@ -113,6 +113,12 @@ def gather(
     if not len(tracks) if track is None else track == OF_CLIPS and OF_CLIPS not in list(tracks):
         labels, classes, name = *_of_clips(archive), None
     else:
+        if track is None and len(tracks) > 1 and (archive.labels >= 0).any():
+            there = ", ".join(tracks)
+            raise ConfigError(
+                f"{archive.path} has several tracks and labels of clips; choose by --track (tracks: {there}; "
+                f"{OF_CLIPS}: the labels of clips)"
+            )
         name = tracks.one(track)
         classes = tracks.classes(name)
         labels = tracks.all_frames(name, classes)
