@@ -501,6 +501,9 @@ def test_trees_as_arrays_say_what_sklearn_says() -> None:
     new = random.normal(size=(50, 6)).astype(np.float32)
     assert np.allclose(ours(new)[:, :3], forest.predict_proba(new), atol=4e-3)
     assert ours(new)[:, 3].max() < 2e-3
+    many = np.repeat(new, 100, axis=0)  # one tree at a time, not all of them at once
+    assert (ours(many)[::100] == ours(new)).all()
+    assert (ours(new[:1]) == ours(new)[:1]).all()
 
 
 def test_the_linear_classifier_is_at_the_minimum_of_its_loss() -> None:

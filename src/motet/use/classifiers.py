@@ -13,6 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]
+_TOGETHER = 4096  # moments times trees that are looked up at once: of short clips all trees
 BALANCE = 0.5
 """strength of the weights by which rare classes are lifted: shares to the power of what is left are assumed."""
 _MOST_ROWS = 60_000  # rows that a classifier learns from; more are thinned evenly
@@ -144,12 +145,15 @@ class Trees:
         found = np.zeros((len(features), a["value"].shape[1]), dtype=np.float32)
         flat, width = np.ascontiguousarray(features, dtype=np.float32).ravel(), features.shape[1]
         start = np.arange(len(features), dtype=np.int64) * width
-        for root in a["root"].tolist():
-            node = np.full(len(features), root, dtype=np.int32)
+        together = max(1, _TOGETHER // max(1, len(features)))
+        for first in range(0, len(a["root"]), together):
+            roots = a["root"][first : first + together, None]
+            node = np.broadcast_to(roots, (len(roots), len(features))).astype(np.int32)
             for _ in range(int(a["depth"][0])):  # a leaf is its own child
                 right = flat[start + a["feature"][node]] > a["threshold"][node]
                 node = np.where(right, a["right"][node], a["left"][node])
-            found += a["value"][node]
+            for own in a["value"][node]:  # one tree after the other, so that sums are those of any number together
+                found += own
         return np.asarray(found / len(a["root"]), dtype=np.float32)
 
 
