@@ -378,6 +378,20 @@ def test_recordings_that_stand_for_people_are_said(tmp_path: Path, capsys: pytes
         assert "counts as a person" not in capsys.readouterr().err
 
 
+def test_an_archive_says_who_is_in_its_recordings(tmp_path: Path) -> None:
+    rows = [{"name": f"r{i}", "subject": i // 2, "session": i % 2, "group": "ab"[i > 7]} for i in range(16)]
+    with ArchiveWriter(tmp_path / "a", skeleton=layouts.get("imu-2"), fps=30.0, class_names=["rest"]) as writer:
+        for row in rows:
+            facts = {"subject_name": f"p{row['subject']}", "recording": "of another", "label": 0}
+            writer.add(np.ones((20, 2, 3)), **{**row, **facts})
+    table = pl.DataFrame([{"recording": f"r{i}", "speed": i + 0.5 * (i % 3)} for i in range(16)])
+    found = compare(table, "group", recordings=tmp_path / "a")
+    assert found["groups"] == {"a": 4, "b": 4}  # people, not recordings
+    assert [test["measure"] for test in found["tests"]] == ["speed"]  # numbers of clips are no measurements
+    with pytest.raises(ConfigError, match=r"recording, speed, session, group, subject, class \(join"):
+        compare(table, "nothing", recordings=tmp_path / "a")
+
+
 def test_the_same_people_twice_are_compared_within_themselves() -> None:
     result = compare(people(1.0, paired=True), "time")
     assert result["paired"]

@@ -254,7 +254,7 @@ class Compare(Replacing):
     people: str | None = None
     """column that names the person; by default person, subject, participant or recording"""
     recordings: Path | None = None
-    """CSV with a column recording whose other columns (group, person) are joined to the table"""
+    """CSV with a column recording, or the archive, whose other columns (group, person) are joined to the table"""
     picture: Path | None = None
     """SVG to draw: groups of every measure, effects and corrected p-values"""
     model: Literal["permutation", "mixed"] = "permutation"

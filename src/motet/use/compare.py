@@ -21,7 +21,9 @@ from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.files import refuse_existing, write_json
 from motet.core.places import mistaken
 from motet.core.text import first_of
+from motet.data.archive import MotionArchive
 from motet.data.clip_table import read_rows
+from motet.data.pieces import OWN
 from motet.use.forest import draw
 from motet.use.mixed import checked, mixed_test
 
@@ -55,7 +57,7 @@ def compare(
         out: JSON to write.
         people: column that names the person; by default ``person``, ``subject``, ``participant`` or ``recording``.
         recordings: table with a column ``recording`` (or ``name``) whose other columns (group, person) are joined to
-            ``table``.
+            ``table``; or the archive, for the columns of its clips (``subject``, ``class`` …).
         picture: SVG to draw: groups of every measure, effects and corrected p-values.
         model: ``permutation`` of people, or ``mixed``: a linear mixed model of every measurement (of bouts: every
             recording) with people as random effect, for people who were measured several times (needs statsmodels).
@@ -117,7 +119,7 @@ def _grouped(
     """Rows of known group and person, the column of people, and how many people each group has."""
     whole = _read(table)
     if recordings is not None:
-        whole = _joined(whole, _read(recordings), by)
+        whole = _joined(whole, _of_recordings(recordings), by)
     person = people or next((c for c in _PEOPLE if c in whole.columns), None)
     for column in (by, person):
         if column is None or column not in whole.columns:
@@ -157,6 +159,20 @@ def _read(table: str | Path | pl.DataFrame) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(mistaken(path, "table"))
     return read_rows(path)
+
+
+def _of_recordings(given: str | Path | pl.DataFrame) -> pl.DataFrame:
+    """A table with a row a recording; of an archive the columns of its clips, as words, which are no measurements."""
+    if isinstance(given, pl.DataFrame) or not (Path(given) / "archive.json").is_file():
+        return _read(given)
+    archive = MotionArchive.open(given)
+    classes = [None if k < 0 else archive.class_names[k] for k in archive.labels.tolist()]
+    clips = archive.clips.with_columns(pl.Series("class", classes, dtype=pl.String))
+    names = {f"{c}_name": c for c in clips.columns if f"{c}_name" in clips.columns}
+    own = [c for c in clips.columns if c not in (*OWN, "recording", "label", "source", *names.values())]
+    words = [pl.col(c).cast(pl.String).alias(names.get(c, c)) for c in own]
+    known = clips.select(pl.col("name").alias("recording"), *words)
+    return known.select(c for c in known.columns if known[c].null_count() < len(known))
 
 
 def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
