@@ -204,6 +204,9 @@ def test_windows_of_a_recording_stay_together(tmp_path: Path) -> None:
     assert not parts.warning
     apart = split(windows, "random:0.3@0").warning
     assert "recordings are both in training and in test: scores are optimistic; random-recordings:0.3@0" in apart
+    wide = validation(split(windows, "all"), windows, 0.2)
+    assert not {i // 4 for i in wide.train.tolist()} & {i // 4 for i in wide.test.tolist()}
+    assert "recordings were drawn: scores are optimistic" in wide.warning
     few = build(tmp_path / "few", rows[:12])  # of three recordings the one left out may be the only one of a class
     assert default_rule(few) == "random:0.3@0"
     with pytest.raises(ConfigError, match="no windows of two recordings"):

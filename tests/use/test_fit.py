@@ -487,6 +487,20 @@ def test_a_recording_shorter_than_a_window_is_named(tmp_path: Path) -> None:
     assert found.groups.tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("by", ["people", "recordings"])
+def test_windows_of_a_recording_are_held_out_together(tmp_path: Path, by: str) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("imu-2"), fps=FPS, class_names=["x", "y"]) as writer:
+        for i in range(12):
+            writer.add(np.ones((50, 2, 3)), name=f"w{i}", label=i % 2, recording=f"r{i // 2}", subject=1)
+    heard = pytest.warns(MotetWarning, match="people are unknown") if by == "people" else contextlib.nullcontext()
+    with heard:
+        found = gather(MotionArchive.open(tmp_path / "a.motet"), None, "ignore", by)
+    assert found.by == "recordings"
+    fold = found.folds(3, 0).reshape(6, 2)
+    assert (fold[:, 0] == fold[:, 1]).all()
+    assert len(np.unique(fold)) == 3
+
+
 def test_trees_as_arrays_say_what_sklearn_says() -> None:
     from sklearn.ensemble import ExtraTreesClassifier
 

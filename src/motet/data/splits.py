@@ -116,7 +116,7 @@ def default_rule(archive: MotionArchive) -> str:
 
     A rule that would leave one side of this archive empty is passed over.
     """
-    recordings = _recordings(archive)
+    recordings = recordings_of(archive)
     several = _FEWEST <= len(np.unique(recordings)) < len(recordings)
     for rule in (archive.source.get("split"), "odd-even"):
         try:
@@ -131,8 +131,9 @@ def default_rule(archive: MotionArchive) -> str:
 def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed: int = 0) -> Split:
     """Split the *training* side again, to choose settings without the test side.
 
-    Some training subjects are left out, at random, until they make up ``fraction`` of the training clips; where the
-    subjects are unknown or only one trains, clips are drawn instead (stratified by label) and the split warns of it.
+    Some training subjects are left out, at random, until they make up ``fraction`` of the training clips. Where the
+    subjects are unknown or only one trains, the split warns of it: left out are recordings that windows were cut from,
+    or clips (stratified by label) where windows of four are not there.
 
     Returns:
         A split whose ``train`` and ``test`` are both parts of ``given.train``.
@@ -148,9 +149,13 @@ def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed
             f"split rule {pasted(given.name)}: {counted(len(given.train), 'training clip')} cannot be divided"
         )
     subjects = archive.clips["subject"].fill_null(-1).to_numpy()[given.train]
-    people = np.unique(subjects)
+    people, kind, warning = np.unique(subjects), "training subjects", ""
     rng = np.random.default_rng(seed)
     if len(people) < 2 or -1 in people:
+        subjects, kind = recordings_of(archive)[given.train], "recordings of training clips"
+        people = np.unique(subjects)
+        warning = "people are not distinguished, so recordings were drawn: scores are optimistic"
+    if warning and not _FEWEST <= len(people) < len(subjects):
         held = _draw_stratified(archive.labels[given.train], fraction, rng)
         warning = "people are not distinguished, so clips were drawn: scores are optimistic"
         return Split(given.train[~held], given.train[held], name, "a random part of the training clips", warning)
@@ -162,7 +167,7 @@ def validation(given: Split, archive: MotionArchive, fraction: float = 0.2, seed
         if held.mean() >= fraction:
             break
     listed = ", ".join(str(p) for p in sorted(chosen))
-    return Split(given.train[~held], given.train[held], name, f"training subjects {listed} are held out")
+    return Split(given.train[~held], given.train[held], name, f"{kind} {listed} are held out", warning)
 
 
 def _shared_subjects(archive: MotionArchive, train: Mask, test: Mask) -> list[int]:
@@ -170,18 +175,15 @@ def _shared_subjects(archive: MotionArchive, train: Mask, test: Mask) -> list[in
     return sorted((set(subjects[train].tolist()) & set(subjects[test].tolist())) - {-1})
 
 
-def _recordings(archive: MotionArchive) -> npt.NDArray[np.str_]:
-    """(n,) recording that each clip was cut from, the clip itself where it was not; (0,) where none was."""
-    if "recording" not in archive.clips.columns:
-        return np.zeros(0, dtype=np.str_)
-    return (
-        archive.clips.select(pl.coalesce("recording", "name").cast(pl.String))["recording"].to_numpy().astype(np.str_)
-    )
+def recordings_of(archive: MotionArchive) -> npt.NDArray[np.str_]:
+    """(n,) recording that each clip was cut from, the clip itself where it was not."""
+    told = [name for name in ("recording", "name") if name in archive.clips.columns]
+    return archive.clips.select(pl.coalesce(told).cast(pl.String)).to_series().to_numpy().astype(np.str_)
 
 
 def _shared_recordings(archive: MotionArchive, train: Mask, test: Mask) -> int:
-    recordings = _recordings(archive)
-    return len(np.intersect1d(recordings[train], recordings[test])) if len(recordings) else 0
+    recordings = recordings_of(archive)
+    return len(np.intersect1d(recordings[train], recordings[test]))
 
 
 def _values(archive: MotionArchive) -> str:
@@ -320,9 +322,9 @@ def _random_subjects(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask
 
 def _random_recordings(archive: MotionArchive, rule: str, rest: str) -> tuple[Mask, Mask]:
     fraction, rng = _share(rule, rest)
-    recordings = _recordings(archive)
+    recordings = recordings_of(archive)
     every = np.unique(recordings)
-    if len(every) < 2:
+    if len(every) < 2 or "recording" not in archive.clips.columns:
         raise ConfigError(
             f"split rule {pasted(rule)}: {archive.path} has no windows of two recordings or more (column recording, as "
             "`motet data split` writes it); random:0.3@0 draws clips"

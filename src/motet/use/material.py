@@ -15,6 +15,7 @@ from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inspection.gravity import warn_mixed
+from motet.data.splits import recordings_of
 from motet.evaluate.centred import groups_of, note_of
 from motet.use.signals import Array, Layout, long_enough, recorded
 
@@ -34,7 +35,7 @@ class Material:
         rows: archive rows that have labels.
         labels: (T,) class of each frame of each of them, -1 = unlabelled.
         classes: the K classes that occur.
-        groups: (n,) person of each, or the recording itself where people are unknown.
+        groups: (n,) person of each, or the recording where people are unknown.
         by: what ``groups`` are: ``people`` or ``recordings``.
         track: label track, None for labelled clips.
         centre: (n,) group of each clip, the mean of which is taken from its features; None: they stay as they are.
@@ -137,7 +138,7 @@ def gather(
             "it with `motet data split`"
         )
     numbers = np.array(rows, dtype=np.int64)
-    groups, known = (numbers, by) if by == "recordings" else _groups(archive, numbers)
+    groups, known = _groups(archive, numbers, by)
     centre = None if centre_by is None else _centre(archive, centre_by, numbers, labels, name)
     material = Material(archive, layout, numbers, labels, classes, groups, known, name, centre)
     _warn(material)
@@ -162,7 +163,12 @@ def _of_clips(archive: MotionArchive) -> tuple[list[Integers], list[str]]:
     return [np.full(n, number.get(label, -1)) for label, n in pairs], [archive.class_names[i] for i in used]
 
 
-def _groups(archive: MotionArchive, rows: Integers) -> tuple[Integers, str]:
+def _groups(archive: MotionArchive, rows: Integers, by: str) -> tuple[Integers, str]:
+    """What is held out together: people, or recordings with all windows that were cut from them."""
+    _, recordings = np.unique(recordings_of(archive)[rows], return_inverse=True)
+    recordings = recordings if 0 < recordings.max() < len(rows) - 1 else rows  # of one, or nothing was cut
+    if by == "recordings":
+        return recordings, by
     people = archive.clips["subject"].to_numpy()[rows] if archive.clips["subject"].null_count() == 0 else None
     if people is not None and len(np.unique(people)) > 1:
         return np.asarray(people, dtype=np.int64), "people"
@@ -172,7 +178,7 @@ def _groups(archive: MotionArchive, rows: Integers) -> tuple[Integers, str]:
         MotetWarning,
         stacklevel=4,
     )
-    return rows, "recordings"
+    return recordings, "recordings"
 
 
 def _centre(archive: MotionArchive, column: str, rows: Integers, labels: list[Integers], track: str | None) -> Integers:

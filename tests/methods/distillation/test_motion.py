@@ -192,6 +192,16 @@ def test_a_rule_of_archives_divides_the_table(tmp_path: Path) -> None:
         distill.run(archive, "watch", "skeleton", split="odd", **call)
 
 
+@pytest.mark.parametrize("people", [{}, {"subject": 1}])
+def test_windows_of_a_recording_are_one_group(tmp_path: Path, people: dict[str, int]) -> None:
+    with ArchiveWriter(tmp_path / "w.motet", skeleton=layouts.get("imu-2"), fps=30, class_names=["x", "y"]) as writer:
+        for i in range(6):
+            writer.add(np.ones((40, 2, 3)), name=f"w{i}", label=i % 2, recording=f"r{i // 2}", **people)
+    table = open_table([tmp_path / "w.motet"], ["sensor"], Motion(sensor_frames=8))
+    assert table.group is not None
+    assert table.group.tolist() == ["r0", "r0", "r1", "r1", "r2", "r2"]
+
+
 def test_bad_options_of_motion() -> None:
     for options, said in (({"frames": 0}, "frames is 0"), ({"preprocess": "spin"}, "preprocess 'spin' is none of")):
         with pytest.raises(ConfigError, match=said):

@@ -253,7 +253,7 @@ def paired(
         class_names,
         np.array(_first_known([a.clips["name"].to_list() for a in archives], places), dtype=np.str_),
         split=_split(archives[first], places[first], split),
-        group=_subjects(archives, places),
+        group=_groups(archives, places),
     )
 
 
@@ -383,8 +383,12 @@ def _labels(archives: Sequence[MotionArchive], places: Sequence[Ids]) -> tuple[I
     return np.array([-1 if name is None else number[name] for name in known], dtype=np.int64), tuple(names)
 
 
-def _subjects(archives: Sequence[MotionArchive], places: Sequence[Ids]) -> npt.NDArray[np.str_] | None:
-    known = _first_known([archive.clips["subject"].to_list() for archive in archives], places)
+def _groups(archives: Sequence[MotionArchive], places: Sequence[Ids]) -> npt.NDArray[np.str_] | None:
+    """People; where they are unknown, or there is one, the recordings that windows were cut from."""
+    people = _first_known([archive.clips["subject"].to_list() for archive in archives], places)
+    cut = _first_known([splits.recordings_of(archive).tolist() for archive in archives], places)
+    windows = 1 < len(set(cut)) < len(cut) and (None in people or len(set(people)) == 1)
+    known = cut if windows else people
     return None if None in known else np.array([str(v) for v in known], dtype=np.str_)
 
 
