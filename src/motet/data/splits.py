@@ -177,8 +177,8 @@ def _shared_subjects(archive: MotionArchive, train: Mask, test: Mask) -> list[in
 
 def recordings_of(archive: MotionArchive) -> npt.NDArray[np.str_]:
     """(n,) recording that each clip was cut from, the clip itself where it was not."""
-    told = [name for name in ("recording", "name") if name in archive.clips.columns]
-    return archive.clips.select(pl.coalesce(told).cast(pl.String)).to_series().to_numpy().astype(np.str_)
+    columns = [name for name in ("recording", "name") if name in archive.clips.columns]
+    return archive.clips.select(pl.coalesce(columns).cast(pl.String)).to_series().to_numpy().astype(np.str_)
 
 
 def _shared_recordings(archive: MotionArchive, train: Mask, test: Mask) -> int:
