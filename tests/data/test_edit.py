@@ -463,3 +463,26 @@ def test_each_person_becomes_a_clip_with_its_own_labels(tmp_path: Path) -> None:
     seen = each.tracks["seen"].select("recording", "label").rows()
     assert sorted(seen) == [("a_m1", "seen m1"), ("a_m2", "seen m2")]
     assert sorted(each.tracks["light"]["recording"]) == ["a_m1", "a_m2"]
+
+
+def test_names_stay_with_those_whom_they_are_of(tmp_path: Path) -> None:
+    frames = np.ones((60, 3, 3, 2))
+    frames[:, 1] = 0
+    layout, xy = layouts.build("mouse", ["nose", "back", "tail"], [-1, 0, 1]), {"channels": ("x", "y")}
+    with ArchiveWriter(tmp_path / "a", skeleton=layout, persons=3, fps=30.0, units="px", **xy) as writer:
+        writer.add(frames, name="r", individuals="1, 2, big 1")  # the second one is never seen
+        writer.add(frames[:, :1], name="s")
+    three = MotionArchive.open(tmp_path / "a")
+    for track in ("seen", "seen 1", "on big 1"):
+        three.tracks.save(track, [{"recording": "r", "start": 0.0, "end": 1.0, "label": "x"}])
+    each = select(three, tmp_path / "each", apart=True)
+    assert each.clips["name"].to_list() == ["r_1", "r_big 1", "s_person1"]
+    assert {name: each.tracks[name]["recording"].to_list() for name in each.tracks} == {
+        "seen": ["r_1", "r_big 1"],
+        "seen 1": ["r_1"],
+        "on": ["r_big 1"],
+    }
+    last = select(three, tmp_path / "last", persons=[3, 2])
+    assert last.clips["individuals"].to_list() == ["big 1, 2"], "in the order asked for"
+    windows = split(split(each, tmp_path / "w", seconds=1), tmp_path / "v", seconds=0.5)
+    assert windows.clips["recording"].to_list() == ["r"] * 8 + ["s"] * 4, "not windows of windows"

@@ -21,6 +21,7 @@ from motet.core.units import METRES, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, sensors_left_out, unit_factors, unit_remedy, written_as
 from motet.data.apart import apart as one_each
+from motet.data.apart import named as named_again
 from motet.data.archive import COLUMNS, MotionArchive
 from motet.data.archive.writer import check_destination
 from motet.data.clip_table import read_rows
@@ -114,7 +115,7 @@ def select(
             "change": lambda piece, frames: frames[:, piece.slots or slots][..., joints, :][..., axes],
             "certain": lambda piece, values: values[:, piece.slots or slots][..., joints],
         }
-    pieces = list(one_each(pieces, slots)) if apart else pieces
+    pieces = list(one_each(pieces, slots) if apart else named_again(pieces, slots) if persons else pieces)
     return write(pieces, destination, source, verb="select", overwrite=overwrite, without=drop_column, **changed)
 
 
@@ -145,9 +146,9 @@ def _parts(
     first, last = ends
     if parts is None:
         return [Piece(archive, index, first, None if last == int(archive.lengths[index]) else last)] if last else []
-    name = archive.clips["name"][index]
+    name, cut = archive.clips["name"][index], Piece(archive, index).recording
     inside = [(max(a, first), min(b, last)) for a, b in parts if a < last and b > first]
-    return [Piece(archive, index, a, b, {"name": f"{name}_{a:06d}", "recording": name}) for a, b in inside]
+    return [Piece(archive, index, a, b, {"name": f"{name}_{a:06d}", "recording": cut}) for a, b in inside]
 
 
 _NAMED = 8
@@ -319,7 +320,7 @@ def split(
     classes = list(source.class_names) if track is None else source.tracks.classes(source.tracks.one(track))
     pieces = []
     for index, name in enumerate(source.clips["name"]):
-        length = int(source.lengths[index])
+        length, cut = int(source.lengths[index]), Piece(source, index).recording
         rows = [] if track is None else source.tracks.track(track).filter(recording=name).to_dicts()
         if len({row["rater"] for row in rows}) > 1 and seconds is None:
             agreed = paint(rows, length, fps, classes).tolist()
@@ -333,7 +334,7 @@ def split(
             own = source.labels[index]
             cuts = [(a, a + size, int(own) if frames is None else _most(frames[a : a + size])) for a in starts]
         for a, b, label in cuts:
-            changes = {"name": f"{name}_{a:06d}", "label": None if label < 0 else label, "recording": name}
+            changes = {"name": f"{name}_{a:06d}", "label": None if label < 0 else label, "recording": cut}
             pieces.append(Piece(source, index, a, b, changes))
     return write(pieces, destination, source, verb="split", overwrite=overwrite, class_names=classes)
 

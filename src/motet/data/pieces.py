@@ -44,6 +44,11 @@ class Piece:
         row = self.archive.clips.row(self.index, named=True)
         return {**{k: v for k, v in row.items() if k == "name" or k not in OWN}, **self.changes}
 
+    @property
+    def recording(self) -> str:
+        """What the clip was cut from in the first place; the clip itself where it was not."""
+        return str(self.row.get("recording") or self.row["name"])
+
 
 Change = Callable[[Piece, npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -129,4 +134,5 @@ def _labels(piece: Piece, frames: int) -> Iterator[tuple[str, list[dict[str, Any
             end=pl.min_horizontal("end", pl.lit(end)) - start,
             recording=pl.lit(piece.row["name"]),
         )
-        yield (name if piece.tracks is None else piece.tracks[name]), cut.to_dicts()
+        if piece.tracks is None or len(cut):  # a track of somebody else's name in another recording is none here
+            yield (name if piece.tracks is None else piece.tracks[name]), cut.to_dicts()

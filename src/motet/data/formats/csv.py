@@ -268,7 +268,7 @@ def read(unit: Unit, options: Options) -> list[RawClip]:
         wanted = options.fps or (timing.moments is not None and unit.detail["fps"]) or None
         frames, confidence = _time.brought(frames, confidence, timing, wanted)
         tracks = _labels.tracks(sheet, along, rows, timing, person, wanted=wanted, count=len(frames))
-        named = len(slots) > 1 and options.identities == "given" and not any(", " in name for name in slots)
+        named = all(slots) and options.identities == "given" and not any(", " in name for name in slots)
         facts = columns(rows) | ({"individuals": ", ".join(slots)} if named else {})
         clips.append(RawClip(f"{stem}/{key}" if key else stem, frames, confidence, facts, tracks=tracks))
     return clips
