@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motet.core.errors import ConfigError, Interrupted, MotetNote, RunError
+from motet.core.errors import ConfigError, Interrupted, MotetError, MotetNote, RunError
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.engine.trainer import Trainer
 from motet.methods.pretrain import pretrain
@@ -139,10 +139,14 @@ def test_a_recipe_file_starts_where_it_was_tuned_to(small_archive: MotionArchive
     for name, start in (("on", run.path), ("new", "none")):
         tune("moco/small", small_archive, tmp_path / name, settings=TRY, trials=1, start=start, **TINY)
     file = tmp_path / "on" / "recipe.json"
-    with pytest.warns(MotetNote, match=rf"^starts from {run.path}, for which {file} was tuned; --start none"):
+    with pytest.warns(MotetNote, match=rf"^starts from {run.path}, which {file} names \(--start names another\)$"):
         assert pretrain(str(file), small_archive, tmp_path / "as-tuned", **lasting).config["start"] == str(run.path)
     assert "start" not in pretrain(str(file), small_archive, tmp_path / "fresh", start="none", **lasting).config
     new = tmp_path / "new" / "recipe.json"
     assert "start" not in pretrain(str(new), small_archive, tmp_path / "as-new", **lasting).config
     new.write_text(json.dumps({"recipe": json.loads(new.read_text())["recipe"]}))  # as earlier versions wrote it
     assert "start" not in pretrain(str(new), small_archive, tmp_path / "earlier", **lasting).config
+    for start, said in ((5, "is no recipe file"), (str(tmp_path / "gone"), "names a start that is not there")):
+        new.write_text(json.dumps(json.loads(new.read_text()) | {"start": start}))
+        with pytest.raises(MotetError, match=f"^{new} {said}"):
+            pretrain(str(new), small_archive, tmp_path / "bad", **lasting)

@@ -257,12 +257,14 @@ def pretrain(
 def start_of(
     recipe: str | Recipe, sources: Sequence[MotionArchive], start: str | Path | None, options: Mapping[str, Any]
 ) -> Start | None:
-    """What was asked for, what a recipe file was tuned for, or the usual start of a recipe known by its name."""
+    """What was asked for, what a recipe file names, or the usual start of a recipe known by its name."""
     if start is None and isinstance(recipe, str) and recipes.is_file(recipe):
         start = recipes.start_of_file(recipe)
         if start not in (None, FRESH):
-            said = f"starts from {start}, for which {recipe} was tuned; --start {FRESH} trains new encoders"
+            begin = _named(start, recipe)
+            said = f"starts from {start}, which {recipe} names (--start names another)"
             warnings.warn(said, MotetNote, stacklevel=4)
+            return begin
     if start is not None:
         return None if start == FRESH else Start.open(start)
     if not isinstance(recipe, str) or recipes.is_file(recipe) or options["companions"]:
@@ -275,6 +277,13 @@ def start_of(
         said = f"starts from the weights {found.name}, which read these recordings; --start {FRESH} trains new encoders"
         warnings.warn(said + f" on all {most} of a clip" * (most > found.model.persons), MotetNote, stacklevel=4)
     return found
+
+
+def _named(start: str, recipe: str) -> Start:
+    try:
+        return Start.open(start)
+    except RunError as error:
+        raise RunError(f"{recipe} names a start that is not there (--start names another): {error}") from error
 
 
 def rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:

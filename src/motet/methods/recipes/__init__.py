@@ -69,7 +69,7 @@ def is_file(name: str) -> bool:
 
 
 def start_of_file(name: str) -> str | None:
-    """What the recipe of a file was tuned to start from, as ``--start`` takes it; None where the file does not say.
+    """What a recipe file names as the start of its recipe, as ``--start`` takes it; None where it names none.
 
     Raises:
         ConfigError: as :func:`get`.
@@ -80,6 +80,8 @@ def start_of_file(name: str) -> str | None:
 def _stored(path: Path) -> tuple[Recipe, str | None]:
     try:
         found = json.loads(path.read_text())
+        if not isinstance(found.get("start"), str | None):
+            raise ValueError("its start is no name")
         return recipe_from_dict(found.get("recipe", found)), found.get("start")
     except OSError as error:
         raise ConfigError(
