@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motet.cli import main
-from motet.core.errors import ConfigError, MotetNote
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import select
@@ -74,6 +74,12 @@ def test_a_clip_is_seen_next_to_those_of_the_same_person(folder: Path, tmp_path:
             assert found["probability"][int(row)] == pytest.approx(sure[label], abs=1e-4)
     one = select(archive, tmp_path / "one.motet", where="subject = 3")
     assert model.predict(one).equals(found.filter(people == 3))
+
+
+def test_people_of_few_clips_are_warned_of(folder: Path, tmp_path: Path) -> None:
+    few = select(folder / "a.motet", tmp_path / "few.motet", where="subject < 3 or name in ('c18', 'c19')")
+    with pytest.warns(MotetWarning, match=r"1 of 3 groups by subject have fewer clips than the model has classes \(3\)"):
+        load_predictor(folder / "model").predict(few)
 
 
 def test_long_recordings_have_bouts(folder: Path, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import polars as pl
 
 from motet._version import __version__
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.forms import checked
 from motet.core.places import CLASSIFIER, mistaken
 from motet.core.progress import tracked
-from motet.core.text import first_of, in_line
+from motet.core.text import counted, first_of, in_line
 from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton
@@ -287,6 +287,7 @@ class Predictor:
         names = [*self.classes, NONE]
         rows = long_enough(archive, range(len(archive)), SHORTEST)
         self._note_long(archive)
+        self._warn_few(archive, rows)
         model = self.centred(archive, read, rows)
         for index in tracked(rows, "predict: recordings", show=progress):
             name, frames = archive.clips["name"][index], read(index)
@@ -311,6 +312,21 @@ class Predictor:
                 f"{archive.path}: much longer than the clips that the model learnt from ({usual:.2g} s), so bouts "
                 f"along time in place of one label: {first_of(long, 'recording')}",
                 MotetNote,
+                stacklevel=3,
+            )
+
+    def _warn_few(self, archive: MotionArchive, rows: list[int]) -> None:
+        if not (by := self.config.get("centre_by")):
+            return
+        _, group = np.unique(groups_of(archive, by, rows)[rows], return_inverse=True)
+        shown = [len(self.classes) if self.along(int(archive.lengths[row])) else 1 for row in rows]
+        sizes = np.bincount(group, shown)
+        if few := int((sizes < len(self.classes)).sum()):
+            warnings.warn(
+                f"{archive.path}: {few} of {counted(len(sizes), 'group')} by {by} have fewer clips than the model has "
+                f"classes ({len(self.classes)}), and features less the mean of so few say little: predict all clips of "
+                "each together, or fit without --centre-by",
+                MotetWarning,
                 stacklevel=3,
             )
 
@@ -349,7 +365,8 @@ class Predictor:
             DataError: all recordings are shorter than a window.
 
         Warns:
-            MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
+            MotetWarning: names recordings that are shorter than a window, of which there are no bouts; says how many
+                groups are too few clips to be centred.
             MotetNote: names recordings that have bouts, of a model that learnt from clips.
         """
         kinds = dict(zip(BOUTS, (pl.String, pl.Float64, pl.Float64, pl.String, pl.Float64), strict=True))
