@@ -78,7 +78,7 @@ def test_a_clip_is_seen_next_to_those_of_the_same_person(folder: Path, tmp_path:
 
 def test_people_of_few_clips_are_warned_of(folder: Path, tmp_path: Path) -> None:
     few = select(folder / "a.motet", tmp_path / "few.motet", where="subject < 3 or name in ('c18', 'c19')")
-    with pytest.warns(MotetWarning, match=r"1 of 3 groups by subject have fewer clips than the model has classes \(3\)"):
+    with pytest.warns(MotetWarning, match=r"1 of 3 groups by subject have fewer clips than the model has classes"):
         load_predictor(folder / "model").predict(few)
 
 
