@@ -124,7 +124,7 @@ def test_negatives_are_of_the_same_person(actors: MotionArchive) -> None:
 @pytest.mark.parametrize(
     ("who", "said"),
     [
-        ([4] * 30, "name 1 person .column subject., so --negatives person is the same as all"),
+        ([4] * 30, "name 1 person .column subject., so --negatives person is the same as --mask-own"),
         ([-1] * 30, "name 0 people"),
         ([0] * 100 + [1] * 100, "about 16 negatives of its person in a queue of 32"),
         ([0] * 300 + [1] * 10 + [-1] * 90, ""),

@@ -205,7 +205,7 @@ class Contrastive(Method):
         keys = round(float(self.queue_size * known.square().sum() / known.sum() ** 2)) if len(known) else 0
         if len(known) < 2:
             named = counted(len(known), "person", "people")
-            said = f"the training clips name {named} (column subject), so --negatives person is the same as all"
+            said = f"the training clips name {named} (column subject), so --negatives person is the same as --mask-own"
         elif keys < FEW:
             said = (
                 f"a clip has about {counted(keys, 'negative')} of its person in a queue of {self.queue_size}, which "
