@@ -80,6 +80,12 @@ def test_a_unit_that_the_values_belie_is_noted() -> None:
     np.testing.assert_allclose(np.diff(found), 2e-5)
 
 
+def test_milliseconds_called_seconds_are_noted() -> None:
+    with pytest.warns(MotetNote, match="column time_s are taken for seconds; say so with --time-unit if they are not"):
+        found = _time.seconds([f"{20 * k}" for k in range(9)], "time_s", "a.csv", "auto")
+    assert found[1] - found[0] == 20
+
+
 def test_stamps_since_the_start_in_nanoseconds_are_no_seconds_since_1970() -> None:
     texts = [str(round(i * 1e9 / 30)) for i in range(60, 120)]
     with pytest.warns(MotetNote, match="taken for nanoseconds"):

@@ -79,8 +79,8 @@ def seconds(texts: Sequence[str], column: str, where: str | Path, unit: TimeUnit
     """(rows,) seconds of stamps: numbers in any unit, ISO 8601 or times of day; NaN for an empty one.
 
     The unit of numbers is the one asked for, else the one that the column's name ends with, else the one under which
-    the rate is between 1 and 1000 a second; any other than seconds is noted where name and values do not both say it.
-    ``unit`` is None where the reader has no option for it.
+    the rate is between 1 and 1000 a second. What name and values do not both say is noted, but for seconds that no name
+    says. ``unit`` is None where the reader has no option for it.
 
     Raises:
         DataError: names the row (from 1) that is none of these.
@@ -104,7 +104,7 @@ def in_seconds(values: Array, called: str, where: str | Path, unit: TimeUnit | N
     """Stamps in seconds; their unit is found as :func:`seconds` finds it."""
     named, seen = unit_of_name(called), _unit_of_values(values)
     chosen = unit if unit not in ("auto", None) else (named or seen)
-    if chosen != "s" and unit in ("auto", None) and named != seen:
+    if unit in ("auto", None) and named != seen and (named or seen != "s"):
         remedy = "write them in seconds" if unit is None else "say so with --time-unit"
         warnings.warn(
             f"{where}: the stamps in {called} are taken for {WORDS[chosen]}; {remedy} if they are not",
