@@ -356,9 +356,18 @@ def test_clips_of_another_unit_are_named(tmp_path: Path, factor: float, still: b
     assert [f["clips"] for f in found] == [said] * (said > 0)
     if said:
         assert [e["clip"] for e in found[0]["examples"]] == ["c1", "c4", "c6"]
-        assert found[0]["message"].startswith("gravity measures 9.88 in these clips (as in m/s^2) and 1.03 in most (")
+        assert found[0]["message"].startswith("gravity measures 9.88 in these clips (as in m/s^2) and 1.03 in the others (")
         sound = select(archive, tmp_path / "sound", drop_finding=["mixed units"])
         assert not [f for f in inspect(sound)["faults"] if f["name"] == "mixed units"]
+
+
+@pytest.mark.parametrize(("unit", "off"), [("g", "c2"), ("m/s^2", "c0")])
+def test_of_two_halves_that_in_the_stated_unit_is_right(tmp_path: Path, unit: str, off: str) -> None:
+    still = np.tile(np.float32([[0, 0, 1], [0.1, 0, 0]]), (90, 1, 1, 1))
+    clips = {f"c{i}": still * (1 if i < 2 else 9.8) for i in range(4)}
+    archive = build(tmp_path, clips, skeleton=layouts.get("imu-2"), persons=1, units=f"{unit}, rad/s")
+    (found,) = [f for f in inspect(archive)["faults"] if f["name"] == "mixed units"]
+    assert found["examples"][0]["clip"] == off
 
 
 def test_animals_have_any_size(tmp_path: Path) -> None:

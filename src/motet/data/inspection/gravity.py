@@ -36,7 +36,7 @@ def spans(readings: npt.NDArray[np.floating], fps: float | None) -> npt.NDArray[
 
 
 def gravity_faults(archive: MotionArchive) -> list[Fault]:
-    """Clips whose gravity is as much larger or smaller than that of most as one unit than another."""
+    """Clips whose gravity is as much larger or smaller than that of the others as one unit than another."""
     nodes = accelerometers(archive.skeleton)
     if archive.skeleton.kind != "sensor" or len(archive.channels) != 3 or not nodes:
         return []
@@ -44,15 +44,17 @@ def gravity_faults(archive: MotionArchive) -> list[Fault]:
     known = np.sort(sizes[np.isfinite(sizes)])
     if not len(known):
         return []
-    usual = float(known[(len(known) - 1) // 2])  # of two halves one, not a size between them
+    middle = known[[(len(known) - 1) // 2, len(known) // 2]]  # of two halves that in the unit that is stated
+    due = next((FORCE["g"] / FORCE[unit] for unit in archive.units.split(", ") if unit in FORCE), middle[0])
+    usual = float(min(middle, key=lambda size: abs(np.log(size / due))))
     factors = {a / b for a in FORCE.values() for b in FORCE.values() if a != b}
     off = [row for row, s in enumerate(sizes) if any(1 / NEAR < s / usual / f < NEAR for f in factors)]
     if not off:
         return []
     there = float(np.median(sizes[off]))
     message = (
-        f"gravity measures {there:.3g} in these clips{_in(there)} and {usual:.3g} in most{_in(usual)}: they are of "
-        "another unit than the others, which models take for another movement"
+        f"gravity measures {there:.3g} in these clips{_in(there)} and {usual:.3g} in the others{_in(usual)}: they are "
+        "of another unit, which models take for another movement"
     )
     remedy = (
         "import the files of each unit apart (--unit), bring them to one (convert --units) and join them (merge); or "
