@@ -13,6 +13,7 @@ from torch import Tensor
 from motet.core.errors import ConfigError
 from motet.data import layouts
 from motet.data.preprocess import (
+    EGOCENTRIC,
     METHODS,
     SIZED,
     bridge_holes,
@@ -23,6 +24,7 @@ from motet.data.preprocess import (
     present_readings,
     rotation_between,
 )
+from motet.data.skeletons import Skeleton
 from tests.data import feeder_oracle as oracle
 
 KINECT = layouts.get("kinect-v2")
@@ -42,6 +44,11 @@ def _walk(seed: int, time: int = 12, persons: int = 2, joints: int = 25) -> Tens
     rng = np.random.default_rng(seed)
     clip = rng.normal(size=(1, persons, joints, 3)) + np.cumsum(rng.normal(size=(time, persons, joints, 3)), 0) / 20
     return torch.from_numpy(clip + np.array([0, 0, 6]))[None]
+
+
+def _seen(clip: Tensor, method: str) -> Tensor:
+    """What a camera sees of it, for the method of pictures."""
+    return clip[..., :2].clone() if method == EGOCENTRIC else clip
 
 
 def _lengths(*frames: int) -> Tensor:
@@ -131,7 +138,7 @@ def test_cmd_keeps_distances() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_input_is_kept_and_absent_stay_absent(method: str) -> None:
-    clip = _walk(4)
+    clip = _seen(_walk(4), method)
     clip[:, :, 1] = 0
     clip[:, 9:] = 0
     clip[:, 3, 0, 11] = 0
@@ -147,7 +154,7 @@ def test_input_is_kept_and_absent_stay_absent(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("absent", ["all", "main person"])
 def test_clips_without_anybody_do_not_fail(method: str, absent: str) -> None:
-    clip = _walk(5)
+    clip = _seen(_walk(5), method)
     clip[:, :, : 2 if absent == "all" else 1] = 0
     out = preprocess(clip, _lengths(12), KINECT, method)
     assert torch.isfinite(out).all()
@@ -163,10 +170,11 @@ def test_clips_of_a_batch_do_not_touch_each_other(seed: int, order: list[int]) -
     lengths = torch.from_numpy(rng.integers(1, 7, 4))
     frames[torch.arange(6) >= lengths[:, None]] = 0
     for method in METHODS:
-        together = preprocess(frames, lengths, KINECT, method)
-        shuffled = preprocess(frames[order], lengths[order], KINECT, method)
+        seen = _seen(frames, method)
+        together = preprocess(seen, lengths, KINECT, method)
+        shuffled = preprocess(seen[order], lengths[order], KINECT, method)
         torch.testing.assert_close(together[order], shuffled, rtol=0, atol=1e-14)
-        one = preprocess(frames[2:3, : lengths[2]], lengths[2:3], KINECT, method)
+        one = preprocess(seen[2:3, : lengths[2]], lengths[2:3], KINECT, method)
         torch.testing.assert_close(together[2:3, : lengths[2]], one, rtol=0, atol=1e-14)
 
 
@@ -377,3 +385,43 @@ def test_hand_removes_place_size_and_unit_and_keeps_the_direction() -> None:
         preprocess(clip[:, :, :, :2], torch.tensor([6]), layouts.get("imu-2"), "hand")
     with pytest.raises(ConfigError, match=r"has no left shoulder .*; choose preprocess 'hand', 'first-frame'"):
         preprocess(clip, torch.tensor([6]), skeleton, "body")
+
+
+MOUSE = Skeleton("mouse", ("Snout", "LeftEar", "RightEar", "Spine", "tail_base"), (-1,) * 5, center=3)
+
+
+@given(st.floats(-math.pi, math.pi), st.floats(-900, 900), st.floats(-900, 900), st.integers(0, 99))
+@settings(max_examples=40)
+def test_animals_seen_from_above_keep_all_but_place_and_heading(angle: float, x: float, y: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    clip = torch.from_numpy(rng.normal(0, 20, (1, 7, 1, 5, 2)) + np.cumsum(rng.normal(0, 5, (1, 7, 1, 1, 2)), axis=1))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turned = clip @ torch.tensor([[cosine, sine], [-sine, cosine]], dtype=torch.float64) + torch.tensor([x, y])
+    found = preprocess(turned, _lengths(7), MOUSE, EGOCENTRIC)
+    torch.testing.assert_close(found, preprocess(clip, _lengths(7), MOUSE, EGOCENTRIC), rtol=0, atol=1e-9)
+    first = found[0, 0, 0]
+    assert not first[3].any()
+    line = first[0] - first[4]
+    assert float(line[0]) == pytest.approx(math.dist(clip[0, 0, 0, 0], clip[0, 0, 0, 4]))
+    assert float(line[1]) == pytest.approx(0, abs=1e-9)
+    sides = [(c[..., 1, :] - c[..., 4, :]) for c in (clip[0, 0, 0] - 0, first)]  # not mirrored
+    lines = [clip[0, 0, 0, 0] - clip[0, 0, 0, 4], line]
+    cross = [float(a[0] * b[1] - a[1] * b[0]) for a, b in zip(lines, sides, strict=True)]
+    assert cross[0] == pytest.approx(cross[1], abs=1e-6)
+
+
+def test_an_animal_whose_head_is_seen_later() -> None:
+    clip = torch.zeros(1, 3, 1, 5, 2, dtype=torch.float64)
+    clip[0, :, 0, 3] = torch.tensor([5.0, 5.0])
+    clip[0, :, 0, 4] = torch.tensor([5.0, 2.0])
+    clip[0, 2, 0, 0] = torch.tensor([5.0, 9.0])  # up in the last frame
+    found = preprocess(clip, _lengths(3), MOUSE, EGOCENTRIC)
+    torch.testing.assert_close(found[0, 2, 0, 0], torch.tensor([4.0, 0.0], dtype=torch.float64))
+    assert not found[0, :2, 0, 0].any()
+
+
+def test_what_has_no_head_or_three_coordinates_is_not_egocentric() -> None:
+    with pytest.raises(ConfigError, match="has no tail"):
+        preprocess(torch.zeros(1, 3, 1, 2, 2), _lengths(3), Skeleton("fly", ("head", "wing"), (-1, -1)), EGOCENTRIC)
+    with pytest.raises(ConfigError, match="is for pictures; 'yaw' turns"):
+        preprocess(torch.zeros(1, 3, 1, 5, 3), _lengths(3), MOUSE, EGOCENTRIC)

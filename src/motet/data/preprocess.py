@@ -7,8 +7,10 @@ the shipped weights bridge (:func:`bridge_holes`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -19,7 +21,9 @@ from motet.data.inertial import kind_of
 from motet.data.skeletons import Skeleton
 from motet.data.worn import BRIDGE, MIRRORS
 
-METHODS = ("cmd", "crossclr", "yaw", "body", "hand", "center", "first-frame", "none")
+EGOCENTRIC: Final = "egocentric"
+"""turns bodies that are seen from above to their own heading"""
+METHODS = ("cmd", "crossclr", "yaw", "body", "hand", EGOCENTRIC, "center", "first-frame", "none")
 SENSED = (BRIDGE, *MIRRORS)
 """methods of sensors"""
 SIZED = ("body", "hand")
@@ -32,6 +36,21 @@ _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
     "top of the spine": (("neck",), ("left_shoulder", "right_shoulder")),
     "left shoulder": (("left_shoulder",),),
     "right shoulder": (("right_shoulder",),),
+}
+# The ends of an animal's axis, by names without capitals and signs: trackers' users call joints as they like.
+_ENDS = {
+    "head": ("nose", "snout", "head", "leftear rightear", "neck"),
+    "tail": (
+        "tailbase",
+        "basetail",
+        "baseoftail",
+        "tailroot",
+        "tailstart",
+        "tail1",
+        "abdomen",
+        "midhip",
+        "lefthip righthip",
+    ),
 }
 BONE = 0.25
 """length of a mean bone after "body": about that of an adult in metres"""
@@ -54,6 +73,33 @@ def landmark(skeleton: Skeleton, name: str) -> tuple[int, ...]:
         f"skeleton {skeleton.name!r} has no {name} (a joint of the canonical name {wanted}); "
         f"choose preprocess {own}'first-frame', 'center' or 'none'"
     )
+
+
+def end_of_body(skeleton: Skeleton, name: str) -> tuple[int, ...]:
+    """Joints whose mean is the ``"head"`` or the ``"tail"`` end of an animal's axis, the first that a layout can give.
+
+    Raises:
+        ConfigError: the layout has no such joints.
+    """
+    every = zip((*skeleton.canonical, *skeleton.joints), 2 * [*range(len(skeleton.joints))], strict=True)
+    plain = {re.sub(r"[^a-z0-9]", "", joint.lower()): number for joint, number in every}
+    for joints in _ENDS[name]:
+        if plain.keys() >= set(joints.split()):
+            return tuple(plain[joint] for joint in joints.split())
+    raise ConfigError(
+        f"skeleton {skeleton.name!r} has no {name} (a joint called {', '.join(_ENDS[name])}); "
+        "choose preprocess 'first-frame', 'center' or 'none'"
+    )
+
+
+def headings(frames: Tensor, skeleton: Skeleton) -> Tensor:
+    """(…, V, 2) points of a picture → (…, 2) unit vectors from tail to head, zero where either was not seen."""
+    sides = [end_of_body(skeleton, name) for name in ("head", "tail")]
+    head, tail = (_mean(frames, side) for side in sides)
+    there = present_joints(frames)[..., [*sides[0], *sides[1]]].all(-1, keepdim=True)
+    line: Tensor = (head - tail).double() * there
+    unit: Tensor = line / line.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return unit
 
 
 SCORE = "score"
@@ -85,6 +131,12 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
     if method in SIZED and not skeleton.bones:
         raise ConfigError(f"preprocess {method!r} measures bones, but {skeleton.name!r} has none; choose 'first-frame'")
     if method == "hand":
+        return
+    if method == EGOCENTRIC:
+        if channels != 2:
+            raise ConfigError(f"preprocess {method!r} is for pictures; 'yaw' turns what has three coordinates")
+        for name in _ENDS:
+            end_of_body(skeleton, name)
         return
     if channels != 3:
         raise ConfigError(
@@ -127,6 +179,8 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
                    camera's direction
     "body"         as "yaw", then person 0's mean bone made :data:`BONE` long: removes his size and the unit too
     "hand"         the same without the turn: a hand has no heading
+    "egocentric"   of animals seen from above, in a picture: the centre joint of person 0 in his first frame subtracted;
+                   one turn that takes the line from his tail to his head in that frame to +x
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
     "bridge"       of sensors: lost samples put on the line between those around, at the ends as the nearest
@@ -158,8 +212,10 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         return _crossclr(frames, skeleton)
     if method == "center":
         return _subtract(frames, _held_center(frames, skeleton))
-    whole = bridge_holes(frames, lengths) if method in SIZED else frames
+    whole = bridge_holes(frames, lengths) if method in (*SIZED, EGOCENTRIC) else frames
     start = _first_present(whole)
+    if method == EGOCENTRIC:  # of joints that the first frame does not show, where they are seen next
+        return _turn(_subtract(frames, start[:, None, None, skeleton.center, None]), _heading(start, skeleton))
     centred = _subtract(whole, start[:, None, None, skeleton.center, None])
     turned = centred if method in ("first-frame", "hand") else _turn(centred, _facing(start, skeleton))
     return turned * _to_size(frames, skeleton).to(frames.dtype) if method in SIZED else turned
@@ -341,6 +397,13 @@ def _facing(start: Tensor, skeleton: Skeleton) -> Tensor:
     return _about_up(line, skeleton)
 
 
+def _heading(start: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, 2, 2) turn in the picture that takes the heading of one posture (B, V, 2) to +x; none where it has none."""
+    x, y = headings(start, skeleton).unbind(-1)
+    x = torch.where((x == 0) & (y == 0), 1.0, x)
+    return torch.stack([torch.stack([x, y], -1), torch.stack([-y, x], -1)], -2)
+
+
 def _about_up(line: Tensor, skeleton: Skeleton) -> Tensor:
     """(…, 3, 3) float64 rotation about the up axis that brings the horizontal part of ``line`` to the lateral axis."""
     assert skeleton.up is not None
@@ -359,6 +422,6 @@ def _about_up(line: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _turn(frames: Tensor, rotation: Tensor) -> Tensor:
-    """Apply one rotation (B, 3, 3) to every point of a clip."""
+    """Apply one rotation (B, C, C) to every point of a clip."""
     points = frames.flatten(1, 3) @ rotation.to(frames.dtype).transpose(1, 2)
     return points.view(frames.shape)
