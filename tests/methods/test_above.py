@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import motet
 from motet.core.errors import MotetNote
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.data.splits import split
 from motet.methods import recipes
 from motet.methods.fitting import fit_to_layout, seen_from_above
 from motet.methods.rocket import RocketModel
+from motet.use.stream import Stream
 
 MOUSE = Skeleton("mouse", ("snout", "left_ear", "spine", "tailbase"), (2, 0, -1, 2), center=2, up="-y")
 SHAPE = np.array([[40.0, 0.0], [30.0, -8.0], [0.0, 0.0], [-30.0, 0.0]])
@@ -81,3 +85,17 @@ def test_features_of_a_turned_animal_are_the_same(tmp_path: Path) -> None:
     assert model.fit(one).recipe.preprocess == "egocentric"
     first, second = model.transform(one), model.transform(other)
     assert np.abs(first - second).mean() < 0.01 * first.std()
+
+
+def test_a_stream_keeps_the_heading_that_it_saw_first(tmp_path: Path) -> None:
+    archive = recorded(tmp_path / "a", lambda n: 2.4 * n)
+    options: dict[str, Any] = {"split": "odd-even", "steps": 2, "width": 8, "causal": True, "progress": False}
+    with pytest.warns(MotetNote, match="seen from above"):
+        model = motet.load(motet.pretrain("moco", archive, tmp_path / "run", **options).path)
+    clip = torch.from_numpy(np.array(archive.clip(3)))
+    clip[:4, 0, 0] = 0  # no head in the first four frames
+    whole = preprocess(clip[None], torch.tensor([30]), MOUSE, "egocentric")[0]
+    live = Stream(model)
+    frames = torch.stack([live._prepared(frame) for frame in clip])
+    torch.testing.assert_close(frames[4:], whole[4:], rtol=0, atol=1e-3)
+    assert not torch.allclose(frames[4:], clip[4:] - clip[0, 0, 2])  # it was turned

@@ -110,7 +110,7 @@ def seen_from_above(archive: MotionArchive, rows: npt.NDArray[np.int64]) -> bool
     except ConfigError:
         return False
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).round().astype(np.int64)]
-    each = max(2, _LOOKED_AT // len(some))
+    each = max(2, _LOOKED_AT // max(1, len(some)))
     seen = []
     for row in some.tolist():
         clip = archive.clip(row)

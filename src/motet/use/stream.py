@@ -19,7 +19,7 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
-from motet.data.preprocess import SENSED, SIZED, preprocess, present_joints, present_readings
+from motet.data.preprocess import EGOCENTRIC, SENSED, SIZED, preprocess, present_joints, present_readings
 from motet.data.views import View
 from motet.data.worn import axis_in, to_one_side
 from motet.encoders.clips import Streaming
@@ -204,6 +204,8 @@ class Stream:
             self._reference = x
         if self._reference is None:
             return torch.zeros_like(x)
+        if method == EGOCENTRIC:  # joints that the first frame does not show, where they are seen next
+            self._reference = torch.where(present_joints(self._reference)[..., None], self._reference, x)
         pair = torch.stack([self._reference, x])[None]
         done = preprocess(pair, torch.tensor([2], device=x.device), self.model.skeleton, method)[0, 1]
         return done * present_joints(x)[..., None]
