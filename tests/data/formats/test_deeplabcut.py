@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from motet import cli
-from motet.core.errors import ConfigError, DataError, MotetError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.formats import deeplabcut, import_dataset
 from motet.data.formats.base import Unit
 
-pytestmark = pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::motet.core.errors.MotetNote"),
+    pytest.mark.filterwarnings("ignore:.*guesses of DeepLabCut"),
+]
 SCORER = "DLC_resnet50_runJan1shuffle1_1000"
 VALUES = np.random.default_rng(0).uniform(1, 99, (4, 6)).round(3)
 VALUES[:, [2, 5]] = np.array([[0.9, 0.8], [0.2, 0.7], [1.0, 0.6], [0.5, 0.4]])
@@ -47,6 +51,19 @@ def test_one_animal(tmp_path: Path) -> None:
     np.testing.assert_allclose(archive.clip_confidence(0)[:, 0], VALUES[:, [2, 5]] * wanted.any(axis=-1), rtol=1e-6)  # type: ignore[index]
     assert archive.clips.select("name", "subject", "label").row(0) == ("m2_run", 2, 0)
     assert archive.class_names == ["run"]
+
+
+def test_guesses_that_are_kept_are_said(tmp_path: Path) -> None:
+    with pytest.warns(MotetWarning, match=r"m2_run.*below 0\.6 are guesses .* --likelihood 0\.6"):
+        kept = load(tmp_path)
+    assert kept.clip(0).all()
+    sure = SINGLE.replace(",0.2", ",0.6").replace(",0.5", ",0.6").replace(",0.4", ",0.6")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MotetWarning)
+        warnings.simplefilter("ignore", MotetNote)
+        load(tmp_path, sure)
+        assert load(tmp_path, likelihood=0.0).clip(0).all()
+        load(tmp_path, likelihood=0.6)
 
 
 def test_an_unknown_rate_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,9 +50,32 @@ def test_individuals_nodes_and_bones(tmp_path: Path) -> None:
     archive = load(tmp_path, fps=30.0)
     assert (archive.skeleton.joints, archive.skeleton.parents) == (("nose", "neck", "tail"), (1, -1, 1))
     assert (archive.units, archive.persons, archive.clips["name"][0]) == ("px", 2, "m1_run")
-    best = np.argsort(-np.where(np.isfinite(TRACKS[:, 0]), SCORES, 0).sum(axis=(1, 2)))
-    np.testing.assert_allclose(archive.clip(0), np.nan_to_num(TRACKS[best].transpose(3, 0, 2, 1)), rtol=1e-6)
+    assert archive.clips["individuals"][0] == "a, b"
+    np.testing.assert_allclose(archive.clip(0), np.nan_to_num(TRACKS.transpose(3, 0, 2, 1)), rtol=1e-6)
     assert load(tmp_path, persons=1).clip(0).shape[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "called", "order"),
+    [
+        (["b10", "b9"], "b9, b10", [1, 0]),  # in the order of their names, so of all files alike
+        (["track_0", "track_1"], "track_1, track_0", [1, 0]),  # these say nothing: who was seen best goes first
+        (["Track 1", "b"], "b, Track 1", [1, 0]),
+        (["a"], "person1, a", [1, 0]),
+        ([], None, [1, 0]),
+    ],
+)
+def test_individuals_keep_their_names(tmp_path: Path, given: list[str], called: str | None, order: list[int]) -> None:
+    tracks = TRACKS.copy()
+    tracks[0, :, :, :2] = np.nan
+    write(tmp_path / "in" / "a.h5", tracks=tracks, track_names=np.array([n.encode() for n in given]) if given else None)
+    archive = load(tmp_path)
+    assert (archive.clips["individuals"][0] if "individuals" in archive.clips.columns else None) == called
+    np.testing.assert_allclose(archive.clip(0), np.nan_to_num(tracks[order].transpose(3, 0, 2, 1)), rtol=1e-6)
+    only = load(tmp_path, persons=1)
+    if called and not called.startswith("person"):
+        assert only.clips["individuals"][0] == called.split(", ")[0]
+    assert (only.clip(0)[:, 0] == np.nan_to_num(tracks[1].transpose(2, 1, 0)).astype(np.float32)).all()
 
 
 @pytest.mark.parametrize(
@@ -132,6 +155,11 @@ def test_projects(tmp_path: Path) -> None:
     assert not archive.clip(0)[1].any()
     np.testing.assert_allclose(archive.clip(0)[0], [[[1, 2], [3, 4]], [[5, 6], [0, 0]]])
     np.testing.assert_allclose(archive.clip(0)[2], [[[9, 8], [7, 6]], [[0, 0], [0, 0]]])
+    with h5py.File(tmp_path / "in" / "a.slp", "a") as file:
+        file["tracks_json"] = np.array([b'[0, "resident"]', b'[0, "intruder"]'])
+    named = load(tmp_path)
+    assert named.clips["individuals"][0] == "intruder, resident"
+    np.testing.assert_allclose(named.clip(0)[:, ::-1], archive.clip(0))
 
 
 def test_a_reader_that_crashes_or_hangs_is_one_line(tmp_path: Path) -> None:

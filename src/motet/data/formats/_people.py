@@ -105,6 +105,7 @@ class People:
         frames: (T, P, V, C), who was seen best and longest first; absent = zero.
         confidence: (T, P, V).
         tracks: people distinguished, the ones left out included.
+        identities: of the people kept, in their order, as the estimator calls them; None where it does not.
         joined: identities that were taken for another one continuing.
     """
 
@@ -112,6 +113,7 @@ class People:
     confidence: npt.NDArray[np.float32]
     tracks: int
     joined: int = 0
+    identities: tuple[Hashable | None, ...] = ()
 
 
 def follow(
@@ -156,7 +158,7 @@ def follow(
             for track in slot:
                 out[track.frames, person] = np.stack([s.points for s in track.seen])
                 confidence[track.frames, person] = np.stack([s.scores for s in track.seen])
-    return People(out, confidence, len(slots), joined)
+    return People(out, confidence, len(slots), joined, tuple(s[0].seen[0].identity for s in slots[:persons]))
 
 
 def _joined(tracks: Sequence[_Track]) -> tuple[list[_Track], int]:

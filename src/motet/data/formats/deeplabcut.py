@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.data.formats import _pickle, _time
 from motet.data.formats._files import bare, read_text, stem_of
@@ -34,6 +34,9 @@ from motet.data.formats._sheet import ABSENT
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 _SCORER = re.compile(r"DLC_.*$")  # what DeepLabCut adds to the video's name
 _FILTERED = re.compile(r"(?i)_filtered(?=\.)")
+UNSURE, SHARE = 0.6, 0.01
+"""likelihood below which DeepLabCut itself takes a body part for a guess (its ``pcutoff``), and the share of guesses
+from which they are spoken of"""
 Column = tuple[str, str, str]
 """Individual ("" if there is one), body part, coordinate."""
 
@@ -43,12 +46,12 @@ class Options(PointOptions):
     """Options of the ``deeplabcut`` format.
 
     Attributes:
-        likelihood: below it a body part is absent.
+        likelihood: below it a body part is absent; by default none is, and files with many unsure ones are named.
         unit: of three coordinates; two are always pixels.
         identities: individuals as they are (``given``), or ``joined`` where one begins where another ended.
     """
 
-    likelihood: float = 0.0
+    likelihood: float | None = None
     unit: str = "as recorded"
     identities: Identities = "given"
 
@@ -164,7 +167,8 @@ def _levels(items: Mapping[str, Item], group: str) -> list[tuple[str, ...]]:
 
 
 def _read(path: Path, options: Options) -> list[Recording]:
-    if not 0 <= options.likelihood <= 1:
+    least = 0.0 if options.likelihood is None else options.likelihood
+    if not 0 <= least <= 1:
         raise ConfigError(f"option likelihood is {options.likelihood}; it must be between 0 and 1")
     hdf5 = _is_hdf5(path)
     table = _h5_table(path) if hdf5 else _csv_table(path)
@@ -192,11 +196,18 @@ def _read(path: Path, options: Options) -> list[Recording]:
         found = table.values[:, columns]
         stated = place.get((who, part, "likelihood"))
         sure = np.ones(len(found)) if stated is None else table.values[:, stated]
-        seen = np.isfinite(found).all(axis=1) & np.isfinite(sure) & (sure > 0) & (sure >= options.likelihood)
+        seen = np.isfinite(found).all(axis=1) & np.isfinite(sure) & (sure > 0) & (sure >= least)
         points[timing.place, i, j] = np.where(seen[:, None], found, 0)
         likelihood[timing.place, i, j] = np.where(seen, sure, 0)
     if not points.any():
-        raise DataError(f"{path}: no body part was seen with a likelihood of at least {options.likelihood:g}")
+        raise DataError(f"{path}: no body part was seen with a likelihood of at least {least:g}")
+    if options.likelihood is None and (likelihood[likelihood > 0] < UNSURE).mean() >= SHARE:
+        warnings.warn(
+            f"{path}: body parts of a likelihood below {UNSURE} are guesses of DeepLabCut, and {SHARE:.0%} or more of "
+            f"them are; they are kept where it put them: --likelihood {UNSURE} leaves them out (0 keeps them unsaid)",
+            MotetWarning,
+            stacklevel=2,
+        )
     named = ", ".join(i for i in individuals if i)
     return [Recording((*parts, *unique), points, likelihood, columns={"individuals": named})]
 

@@ -2,12 +2,14 @@
 
 Analysis files (``.analysis.h5``) hold ``tracks`` (individuals, 2, nodes, frames) in pixels, NaN where a node was not
 seen, or the same with its axes in another order that the attribute ``dims`` names; ``point_scores``; ``node_names``;
-``edge_inds`` of the skeleton, which become the bones. Projects and predictions (``.slp``) hold instances frame by
-frame; those a person labelled go before those that were predicted, and videos are recordings. Read with ``h5py``.
+``track_names``; ``edge_inds`` of the skeleton, which become the bones. Projects and predictions (``.slp``) hold
+instances frame by frame; those a person labelled go before those that were predicted, and videos are recordings. Read
+with ``h5py``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,12 +23,13 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError
 from motet.core.text import counted
 from motet.data.formats import _time
-from motet.data.formats._files import stem_of
+from motet.data.formats._files import natural_key, stem_of
 from motet.data.formats._h5 import Item, array, edges, read_h5, texts
-from motet.data.formats._people import Identities, Sighting, follow
+from motet.data.formats._people import Identities, People, Sighting, follow
 from motet.data.formats._points import PointFormat, PointOptions, Recording
 
 MOST_PERSONS = 50
+_NUMBERED = re.compile(r"(?i)track[ _]?\d+")  # what SLEAP calls a track until somebody names it
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Options(PointOptions):
     """Options of the ``sleap`` format.
 
     Attributes:
-        persons: individuals kept of a clip, those seen best; by default as many as the file with most has.
+        persons: individuals kept of a clip, those seen best; by default as many as the file with most has. They are
+            in the order of their names, of tracks that have none by how well they were seen.
         identities: those of the file as they are (``given``), or ``joined`` where one begins where another ended.
     """
 
@@ -92,7 +96,9 @@ def _analysis(items: Mapping[str, Item], path: Path, persons: int | None) -> Rec
         if given.ndim != 3 or given.transpose(rest).shape != seen.shape:
             raise DataError(f"{path}: point_scores of shape {given.shape} do not fit the tracks")
         scores = np.where(seen, np.nan_to_num(given.transpose(rest), posinf=1.0), 0).clip(0, None)
-    return _recording(path, nodes, edges(items, "edge_inds"), np.where(seen[..., None], points, 0), scores, persons)
+    names = texts(items["track_names"].values if "track_names" in items else None)
+    pairs, there = edges(items, "edge_inds"), np.where(seen[..., None], points, 0)
+    return _recording(path, nodes, pairs, there, scores, persons, dict(enumerate(names)))
 
 
 def _recording(
@@ -102,7 +108,7 @@ def _recording(
     points: npt.NDArray[Any],
     scores: npt.NDArray[Any],
     persons: int | None,
-    name: str = "",
+    names: Mapping[Any, str],
 ) -> Recording:
     if len(set(nodes)) < len(nodes) or any(not 0 <= n < len(nodes) for pair in pairs for n in pair):
         raise DataError(f"{path}: its nodes or edges are not those of a skeleton")
@@ -114,14 +120,19 @@ def _recording(
         raise DataError(f"{path}: nobody is seen in any frame")
     people = follow(frames, len(nodes), 2, persons or min(MOST_PERSONS, points.shape[1]), join=False)
     parents = parents_of(len(nodes), [(a, b) for a, b in pairs])
-    return Recording(
-        tuple(nodes),
-        people.frames,
-        people.confidence,
-        parents=tuple(parents) if pairs else None,
-        name=name,
-        columns={"people": people.tracks},
-    )
+    return _of_people(people, names, joints=tuple(nodes), parents=tuple(parents) if pairs else None)
+
+
+def _of_people(people: People, names: Mapping[Any, str], **about: Any) -> Recording:
+    """People as a recording, with their names where tracks have some: then in the order of these."""
+    known = [str(names.get(i, "")) for i in people.identities]
+    order = [*range(len(known))]
+    if all(known) and not any(map(_NUMBERED.fullmatch, known)):
+        order.sort(key=lambda slot: natural_key(known[slot]))
+    every = [*order, *range(len(order), people.frames.shape[1])]
+    called = ", ".join(known[slot] or f"person{place + 1}" for place, slot in enumerate(order))
+    columns = {"people": people.tracks} | ({"individuals": called} if any(known) else {})
+    return Recording(points=people.frames[:, every], scores=people.confidence[:, every], columns=columns, **about)
 
 
 def _fields(items: Mapping[str, Item], name: str, fields: Sequence[str], path: Path) -> npt.NDArray[Any]:
@@ -150,6 +161,7 @@ def _project(items: Mapping[str, Item], path: Path, persons: int | None) -> list
         0: _fields(items, "points", ("x", "y", "visible"), path),
         1: _fields(items, "pred_points", ("x", "y", "visible"), path),
     }
+    called = _track_names(items)
     clips: dict[int, dict[int, list[Sighting]]] = {}
     for row in frames:
         first, last = int(row["instance_id_start"]), int(row["instance_id_end"])
@@ -171,19 +183,25 @@ def _project(items: Mapping[str, Item], path: Path, persons: int | None) -> list
         if not most:
             continue
         tracked = follow(people, len(nodes), 2, most, join=False)
-        recordings.append(
-            Recording(
-                tuple(nodes),
-                tracked.frames,
-                tracked.confidence,
-                parents=tuple(parents_of(len(nodes), pairs)) if pairs else None,
-                name=f"video{video}" if len(clips) > 1 else "",
-                columns={"people": tracked.tracks},
-            )
-        )
+        parents = tuple(parents_of(len(nodes), pairs)) if pairs else None
+        name = f"video{video}" if len(clips) > 1 else ""
+        recordings.append(_of_people(tracked, called, joints=tuple(nodes), parents=parents, name=name))
     if not recordings:
         raise DataError(f"{path}: nobody is labelled or predicted in any frame")
     return recordings
+
+
+def _track_names(items: Mapping[str, Item]) -> dict[Any, str]:
+    """Names of a project's tracks by their numbers; each is JSON of the frame in which it begins and its name."""
+    found = {}
+    for number, text in enumerate(texts(items["tracks_json"].values if "tracks_json" in items else None)):
+        with contextlib.suppress(ValueError):
+            track = json.loads(text)
+            name = (
+                track[-1] if isinstance(track, list) and track else track.get("name") if isinstance(track, dict) else ""
+            )
+            found[number] = name if isinstance(name, str) else ""
+    return found
 
 
 def _is_body(kind: Any) -> bool:
@@ -213,8 +231,8 @@ def _instance(one: Any, tables: Mapping[int, npt.NDArray[Any]], nodes: int, path
 def _read(path: Path, options: Options) -> list[Recording]:
     if options.persons is not None and options.persons < 1:
         raise ConfigError(f"option persons is {options.persons}; it must be at least 1")
-    wanted = ("tracks", "node_names", "edge_inds", "point_scores", "frames", "instances", "points", "pred_points")
-    items = read_h5(path, wanted)
+    analysis = ("tracks", "track_names", "node_names", "edge_inds", "point_scores")
+    items = read_h5(path, (*analysis, "tracks_json", "frames", "instances", "points", "pred_points"))
     if "tracks" in items and "node_names" in items:
         return [_analysis(items, path, options.persons)]
     if "metadata" in items and "instances" in items:
