@@ -276,6 +276,46 @@ def test_states_of_boris_that_do_not_overlap_are_one_track(tmp_path: Path) -> No
         labelled(archive, tmp_path / "events.csv", "l")
 
 
+@pytest.mark.parametrize("gone", ["", "a,m2,rest,body,,STATE,2.5,3\n"])
+def test_subjects_who_are_individuals_have_tracks_of_their_own(tmp_path: Path, gone: str) -> None:
+    """Also one alone, and states that overlap nowhere: else both animals would do what one does."""
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("coco-17"), persons=2, fps=20.0) as writer:
+        for name in "ab":
+            writer.add(np.ones((80, 2, 17, 3)), name=name, individuals="m1, m2")
+    archive = MotionArchive.open(tmp_path / "a.motet")
+    text = STATES.replace("a,m1,sniff,head,left,STATE,1,3\n", "").replace("0.5,3", "2.5,3").replace(gone, "")
+    (tmp_path / "events.csv").write_text(text)
+    due = {"k m1": 2} if gone else {"k m1": 2, "k m2": 1}
+    with pytest.warns(MotetNote, match="subjects are individuals of the recordings, so there is a track for each"):
+        assert labelled(archive, tmp_path / "events.csv", "k") == due
+    if gone:
+        with pytest.warns(MotetNote, match="subjects are individuals"):
+            assert labelled(archive, tmp_path / "events.csv", "own m1") == {"own m1": 2}
+
+
+def test_a_recording_that_is_named_for_a_table_of_several_is_refused(tmp_path: Path) -> None:
+    archive = recordings(tmp_path / "a.motet")
+    (tmp_path / "table.csv").write_text("recording,start,end,label\na,0,1,up\nb,1,2,down\n")
+    with pytest.raises(ConfigError, match=r"about several recordings \(a, b\), so --recording a would give"):
+        labelled(archive, tmp_path / "table.csv", "k", recording="a")
+    (tmp_path / "table.csv").write_text("recording,start,end,label\nfilm,0,1,up\n")
+    assert labelled(archive, tmp_path / "table.csv", "k", recording="a") == {"k": 1}
+
+
+def test_a_recording_is_found_by_the_end_of_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("coco-17"), fps=20.0) as writer:
+        for name in ("day1/m1", "day1/m2", "day2/m2"):
+            writer.add(np.ones((80, 1, 17, 3)), name=name)
+    archive = MotionArchive.open(tmp_path / "a.motet")
+    (tmp_path / "table.csv").write_text("recording,start,end,label\nm1,0,1,up\n")
+    assert main(["data", "label", str(archive.path), str(tmp_path / "table.csv"), "--track", "k"]) == 0
+    assert MotionArchive.open(archive.path).tracks["k"]["recording"].to_list() == ["day1/m1"]
+    assert "track k has no interval of 2 of 3 recordings: day1/m2, day2/m2" in capsys.readouterr().out
+    (tmp_path / "table.csv").write_text("recording,start,end,label\nm2,0,1,up\n")
+    with pytest.raises(DataError, match="no recording 'm2'"):
+        labelled(archive, tmp_path / "table.csv", "l")
+
+
 @pytest.mark.parametrize("persons", [1, 3])
 @pytest.mark.parametrize("channels", [("x", "y"), ("x", "y", "z")])
 def test_people_and_confidences_come_back_from_csv(tmp_path: Path, persons: int, channels: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
 from motet.cli.result import Output, Replacing
-from motet.core.text import counted
+from motet.core.text import counted, first_of
 
 if TYPE_CHECKING:
     from motet.data.archive import MotionArchive
@@ -203,9 +203,21 @@ def data_label(args: Sequence[str]) -> int:
         return _said(given, relabelled(given.archive, given.out, given.table, overwrite=given.overwrite))
     archive = MotionArchive.open(given.archive)
     added = labelled(archive, given.table, track=str(given.track), **given.others("archive", "table", "out", "track"))
+    left = {own: _without(archive, own) for own in added}
     facts = {"archive": str(archive.path), "track": given.track, "intervals": sum(added.values()), "tracks": added}
+    facts["unlabelled"] = left
     said = "; ".join(f"track {name}, {counted(count, 'interval')}" for name, count in added.items())
+    for own, names in left.items():
+        if names:
+            share = f"{len(names):,} of {counted(len(archive), 'recording')}"
+            said += f"\ntrack {own} has no interval of {share}: {first_of(names, 'recording')}"
     return given.done(f"{archive.path}: {said}", facts)
+
+
+def _without(archive: MotionArchive, track: str) -> list[str]:
+    """Recordings that have no interval of a track."""
+    labelled = set(archive.tracks[track]["recording"])
+    return [name for name in archive.clips["name"] if name not in labelled]
 
 
 @dataclass

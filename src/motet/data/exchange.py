@@ -12,8 +12,9 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.files import folder_written, refuse_existing, written
-from motet.core.text import counted, file_name, pasted
+from motet.core.text import counted, file_name, first_of, pasted
 from motet.data import frame_labels, layouts, track_files
+from motet.data.apart import names_of
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.data.formats._compact import ABSENT, KNOWN, own_array
@@ -43,7 +44,7 @@ def labelled(
             are read.
         track: name of the track.
         form: of the files; seen in them by default.
-        recording: recording that the file is about, where it does not say.
+        recording: recording that the file is about, where it does not say, or calls it otherwise.
         rater: whose labels they are, where a file does not say.
         overwrite: replace labels of the same recordings by the same raters; all others are kept.
 
@@ -51,7 +52,8 @@ def labelled(
         Intervals added to each track.
 
     Raises:
-        ConfigError: the track has labels of these recordings by these raters already.
+        ConfigError: the track has labels of these recordings by these raters already, or ``recording`` is given and
+            the file is about several.
         DataError: names the first interval that does not fit its recording, or says that there is none; nothing is
             written.
     """
@@ -61,21 +63,16 @@ def labelled(
         if not files:
             raise DataError(f"{path} is a folder without files of labels")
     found = _read(archive, files, form, recording, rater)
-    for name in [name for name, rows in found.items() if any({*track_files.APART} & {*row} for row in rows)]:
-        parted, way = track_files.apart(found.pop(name), 1 / rate(archive))
-        found |= parted
-        if way:
-            each = " and ".join("behaviour" if key == "label" else key for key in way)
-            said = f"{path}: states overlap, so there is a track for each {each} ({', '.join(parted)})"
-            warnings.warn(said, MotetNote, stacklevel=2)
+    who = _parted(archive, found, path)
     if track in found:
         found = {name: rows for name, rows in found.items() if name in ("", track)}
-    several = len({name for name in found if name}) > 1
+    several = len({name for name in found if name}) > 1 or not who.isdisjoint(found)
     fresh: dict[str, list[dict[str, Any]]] = {}
     if not any(found.values()):
         raise DataError(f"{path} has no labels; nothing is added")
     for name, rows in found.items():
-        fresh.setdefault(f"{track} {name}" if several and name not in ("", track) else track, []).extend(rows)
+        own = f"{track} {name}" if several and name and not f" {track}".endswith(f" {name}") else track
+        fresh.setdefault(own, []).extend(rows)
     added = {own: len(rows) for own, rows in fresh.items()}
     for own, rows in fresh.items():
         rows += _others(archive, own, rows, overwrite)
@@ -83,6 +80,20 @@ def labelled(
     for own, rows in fresh.items():
         archive.tracks.save(own, rows, where=str(path))
     return added
+
+
+def _parted(archive: MotionArchive, found: dict[str, list[dict[str, Any]]], path: str | Path) -> set[str]:
+    """Part the states of BORIS in ``found`` into tracks, which is said; who is seen in recordings of several."""
+    who = {name for row in range(len(archive)) for name in names_of(archive, row)} if archive.persons > 1 else set()
+    for name in [name for name, rows in found.items() if any({*track_files.APART} & {*row} for row in rows)]:
+        parted, way = track_files.apart(found.pop(name), 1 / rate(archive), who)
+        found |= parted
+        if way:
+            each = " and ".join("behaviour" if key == "label" else key for key in way)
+            why = "subjects are individuals of the recordings" if who & parted.keys() else "states overlap"
+            said = f"{path}: {why}, so there is a track for each {each} ({', '.join(parted)})"
+            warnings.warn(said, MotetNote, stacklevel=2)
+    return who
 
 
 def _read(
@@ -96,9 +107,14 @@ def _read(
     for file in files:
         own = frames.get(recording or track_files.named_by(file.stem, known)[0])
         for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own, longest=longest).items():
-            named = []
+            named, abouts = [], {r: track_files.named_by(r, known) for r in dict.fromkeys(r["recording"] for r in rows)}
+            if recording and len(abouts) > 1:
+                raise ConfigError(
+                    f"{file} is about several recordings ({first_of([*abouts], 'recording')}), so --recording "
+                    f"{recording} would give it the labels of all: leave it out, or keep its rows only"
+                )
             for row in rows:
-                about, by = track_files.named_by(row["recording"], known)
+                about, by = abouts[row["recording"]]
                 about = recording or about
                 if about not in frames:
                     remedy = "; say which one it is about with --recording" * (row["recording"] == file.stem)

@@ -12,7 +12,8 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,18 +169,21 @@ def _state(path: Path, line: int, cells: Mapping[str, str], start: str, end: str
     return _row(path, line, cells, start, end) | {name: cells[name] for name in APART if cells.get(name)}
 
 
-def apart(rows: Rows, frame: float) -> tuple[dict[str, Rows], tuple[str, ...]]:
+def apart(rows: Rows, frame: float, seen: Collection[str] = ()) -> tuple[dict[str, Rows], tuple[str, ...]]:
     """States of BORIS in tracks of which none overlaps itself: one, or one for each subject, category, behaviour …
 
     Args:
         rows: of :func:`read`.
         frame: seconds of a frame.
+        seen: who the recordings show; subjects of these names have tracks of their own.
 
     Returns:
         Rows by what tells their track apart, ``""`` where one is enough or nothing helps; and by what they were parted.
     """
-    several = ("subject",) * (len({row.get("subject") for row in rows}) > 1)
-    for way in ((), *((*several, *way) for way in _WAYS)):
+    subjects = {row.get("subject") for row in rows}
+    known = not subjects.isdisjoint(seen)
+    several = ("subject",) * (known or len(subjects) > 1)
+    for way in (*[()] * (not known), *((*several, *way) for way in _WAYS)):
         if not all(any(row.get(name) for row in rows) for name in way):
             continue
         found: dict[str, Rows] = {}
@@ -406,9 +410,11 @@ def named_by(stem: str, recordings: Mapping[str, str]) -> tuple[str, str | None]
         recordings: of :func:`file_names`.
 
     Returns:
-        the stem itself where it is no recording's.
+        the stem itself where it is no recording's, nor the end of the path of one alone.
     """
-    own = {file: name for name, file in recordings.items()} | {name: name for name in recordings}
+    ends = Counter(name.rpartition("/")[2] for name in recordings)
+    own = {end: name for name in recordings if ends[end := name.rpartition("/")[2]] == 1}
+    own |= {file: name for name, file in recordings.items()} | {name: name for name in recordings}
     ended = re.fullmatch(r"(.+)\.[A-Za-z]\w{0,4}", stem)
     if stem not in own and ended and ended[1] in own:
         stem = ended[1]
