@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from motet.cli.entries import Arg, Positional
 from motet.cli.parse import parse
@@ -204,8 +204,8 @@ def data_label(args: Sequence[str]) -> int:
     archive = MotionArchive.open(given.archive)
     added = labelled(archive, given.table, track=str(given.track), **given.others("archive", "table", "out", "track"))
     left = {own: _without(archive, own) for own in added}
-    facts = {"archive": str(archive.path), "track": given.track, "intervals": sum(added.values()), "tracks": added}
-    facts["unlabelled"] = left
+    facts: dict[str, Any] = {"archive": str(archive.path), "track": given.track, "intervals": sum(added.values())}
+    facts |= {"tracks": added, "unlabelled": left}
     said = "; ".join(f"track {name}, {counted(count, 'interval')}" for name, count in added.items())
     for own, names in left.items():
         if names:
