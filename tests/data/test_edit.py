@@ -17,13 +17,14 @@ from motet.core.places import mistaken
 from motet.data import layouts
 from motet.data.adapt import unit_remedy
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.data.edit import convert, merge, relabelled, resampled, select, split
+from motet.data.edit import convert, merge, relabelled, select, split
 from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
 from motet.data.formats._names import NamePattern
 from motet.data.simulate import simulate
 from motet.data.splits import split as parts
 from motet.data.stitch import stitch
+from motet.data.timing import resampled
 from tests.conftest import stick, write_clips
 from tests.data.test_tracks import recordings
 

@@ -24,6 +24,7 @@ from motet.data.inspection.render import _together
 from motet.data.simulate import simulate
 from tests.data.test_doctor import as_tables, rewrite
 from tests.data.test_inspection import build, motion
+from tests.data.test_sizes import mice
 
 Make = Callable[[MotionArchive, Path], MotionArchive]
 CASES: dict[str, Make] = {}
@@ -147,6 +148,11 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
     clips = 0.1 * readings() + np.float32([[0, 0.6, 0.8], [0, 0, 0]])
     clips[2, :, 0] *= 9.8
     return worn(path, clips)
+
+
+@case("inspect mixed sizes")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return mice(path / "a", [1, 1, 0.4])
 
 
 @case("inspect unlabelled clips")

@@ -131,10 +131,11 @@ def data_split(args: Sequence[str]) -> int:
 
 @dataclass
 class Convert(Replacing):
-    """The same recordings in another layout, rate, unit or system of axes, or all as if of one side.
+    """The same recordings in another layout, rate, unit, scale or system of axes, or all as if of one side.
 
     Examples:
     motet data convert archive converted --layout shared-15 --fps 30
+    motet data convert camera centimetres --scale 0.083 --units cm
     motet data convert watches one-side --mirror left
     """
 
@@ -152,6 +153,8 @@ class Convert(Replacing):
     """handedness of the axes (not which hand was recorded)"""
     mirror: Literal["left", "right"] | None = None
     """make clips whose column side says so their mirror image: movements of one side as if of the other"""
+    scale: float | None = None
+    """multiply coordinates; --units then says what they are in, as of a pixel of 0.083 cm"""
 
 
 def data_convert(args: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.options import near_names
 from motet.core.shards import in_order
 from motet.core.text import counted, first_of, pasted
-from motet.core.units import METRES, unit_name
+from motet.core.units import METRES, PICTURE, unit_name
 from motet.data import layouts
 from motet.data.adapt import into, readings, sensors_left_out, unit_factors, unit_remedy, written_as
 from motet.data.apart import apart as one_each
@@ -31,7 +31,7 @@ from motet.data.inertial import FORCE, LAYOUT, TURN
 from motet.data.numbering import agreed, changed, named
 from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
-from motet.data.timing import LONGEST_GAP
+from motet.data.timing import LONGEST_GAP, resampled
 from motet.data.track_files import file_names, named_by
 from motet.data.tracks import intervals, paint, rate
 from motet.data.worn import SIDE, note_apart, other_side, worn_left
@@ -354,9 +354,10 @@ def convert(
     up: str | None = None,
     hand: Literal["right", "left"] | None = None,
     mirror: Literal["left", "right"] | None = None,
+    scale: float | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
-    """The same recordings in another layout, rate, unit or system of axes, or all as if of one side.
+    """The same recordings in another layout, rate, unit, scale or system of axes, or all as if of one side.
 
     Args:
         archive: recordings.
@@ -372,21 +373,23 @@ def convert(
         mirror: clips whose column ``side`` says so are made their mirror image, and have the other side from then on:
             movements of the left arm as if of the right, readings of a left wrist as if of the right
             (:mod:`motet.data.worn`).
+        scale: coordinates are multiplied by it; ``units`` then says what they are in. A camera whose pixel is 0.083 cm:
+            ``scale=0.083, units="cm"``.
         overwrite: replace an archive that is there.
 
     Raises:
-        ConfigError: nothing to convert, an unknown unit, joints that the layout needs and the recordings lack, or no
-            clip to mirror.
+        ConfigError: nothing to convert, an unknown unit, joints that the layout needs and the recordings lack, no
+            clip to mirror, or a scale of sensors.
     """
     source = MotionArchive.open(archive)
-    if layout is None and fps is None and units is None and up is None and hand is None and mirror is None:
-        raise ConfigError("say what to convert: --layout, --fps, --units, --up, --hand or --mirror")
+    if all(given is None for given in (layout, fps, units, up, hand, mirror, scale)):
+        raise ConfigError("say what to convert: --layout, --fps, --units, --up, --hand, --mirror or --scale")
     units = None if units is None else unit_name(units)
     target = _with_axes(source, source.skeleton if layout is None else layouts.get(layout), up, hand)
     if fps is not None and not fps > 0:
         raise ConfigError(f"fps is {fps}; it must be positive")
     form = written_as(source, target)
-    scale = _scale(target, form["units"], units)
+    factors = _factors(target, form["units"], units, scale)
     old = None if fps is None else form["fps"] or rate(source)
     adapt = into(target, source.skeleton, readings(source, target), source.fps, LONGEST_GAP)
     if target.name == LAYOUT and (said := sensors_left_out(source)):
@@ -396,7 +399,9 @@ def convert(
 
     def change(piece: Piece, frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
         made = adapt(image(frames) if piece.changes else frames)
-        return np.asarray((made if old is None or fps is None else resampled(made, old, fps)) * scale, dtype=np.float32)
+        return np.asarray(
+            (made if old is None or fps is None else resampled(made, old, fps)) * factors, dtype=np.float32
+        )
 
     def certain(piece: Piece, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values[..., swapped(source.skeleton)] if piece.changes and source.skeleton.kind != "sensor" else values
@@ -424,8 +429,14 @@ def _of_side(source: MotionArchive, side: str | None) -> dict[int, dict[str, str
     return {row: {SIDE: "right" if side == "left" else "left"} for row in rows.tolist()}
 
 
-def _scale(skeleton: Skeleton, units: str, wanted: str | None) -> npt.NDArray[np.float64]:
-    """(V, 1) factors to the wanted unit."""
+def _factors(skeleton: Skeleton, units: str, wanted: str | None, scale: float | None) -> npt.NDArray[np.float64]:
+    """(V, 1) factors to the wanted unit, or the scale that is stated."""
+    if scale is not None:
+        if skeleton.kind == "sensor" or not 0 < scale < np.inf:
+            raise ConfigError(f"scale is {scale}; it must be positive, and changes positions, not readings of sensors")
+        if wanted not in (None, *METRES, *PICTURE):
+            raise ConfigError(f"unit {wanted!r} is none of {', '.join((*METRES, *PICTURE))}")
+        return np.full((len(skeleton), 1), scale)
     found = np.ones(len(skeleton)) if wanted is None else unit_factors(skeleton, units, wanted)
     if found is None:
         known = ", ".join([*FORCE, *TURN] if skeleton.kind == "sensor" else METRES)
@@ -442,18 +453,6 @@ def _with_axes(source: MotionArchive, target: Skeleton, up: str | None, hand: st
         raise ConfigError(f"hand is {hand!r}; it must be right or left")
     right = target.right_handed if hand is None else hand == "right"
     return replace(target, up=up or target.up, right_handed=right)
-
-
-def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[np.float32]:
-    """(T', …) frames at another rate: means where it falls, linear in between; absent next to absent."""
-    at = np.arange(max(1, round(len(frames) * new / old))) * (old / new)
-    at = np.minimum(at, len(frames) - 1)
-    low = at.astype(np.int64)
-    high, share = np.minimum(low + 1, len(frames) - 1), (at - low).reshape(-1, *[1] * (frames.ndim - 1))
-    there = (frames != 0).any(axis=-1, keepdims=True)
-    mixed = frames[low] * (1 - share) + frames[high] * share
-    near = np.where(share < 0.5, frames[low], frames[high])
-    return np.asarray(np.where(there[low] & there[high], mixed, near), dtype=np.float32)
 
 
 def relabelled(

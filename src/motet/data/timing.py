@@ -75,3 +75,15 @@ def nearest(times: Array, values: npt.NDArray[Any], at: Array) -> npt.NDArray[An
     before = np.maximum(after - 1, 0)
     closer = np.abs(at - times[before]) <= np.abs(times[after] - at)
     return np.asarray(values[np.where(closer, before, after)])
+
+
+def resampled(frames: npt.NDArray[Any], old: float, new: float) -> npt.NDArray[np.float32]:
+    """(T', …) frames at another rate: means where it falls, linear in between; absent next to absent."""
+    at = np.arange(max(1, round(len(frames) * new / old))) * (old / new)
+    at = np.minimum(at, len(frames) - 1)
+    low = at.astype(np.int64)
+    high, share = np.minimum(low + 1, len(frames) - 1), (at - low).reshape(-1, *[1] * (frames.ndim - 1))
+    there = (frames != 0).any(axis=-1, keepdims=True)
+    mixed = frames[low] * (1 - share) + frames[high] * share
+    near = np.where(share < 0.5, frames[low], frames[high])
+    return np.asarray(np.where(there[low] & there[high], mixed, near), dtype=np.float32)

@@ -18,6 +18,7 @@ from motet.data.inspection.faults import IMBALANCE, LISTED, Fault, clip_faults, 
 from motet.data.inspection.frames import BONE_CHANGE, CUT_OUT, FRAME_FAULTS, frame_fault, never_seen, scan
 from motet.data.inspection.gravity import gravity_faults
 from motet.data.inspection.render import Report, render
+from motet.data.inspection.sizes import MIXED, size_faults
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.skeletons import Skeleton
 from motet.data.worn import SIDE
@@ -39,7 +40,7 @@ __all__ = [
     "render",
 ]
 
-OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips", "mixed units")
+OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips", "mixed units", MIXED)
 """faults that single clips have"""
 OF_ARCHIVE = (
     *("never seen", "no labels", "empty classes", "label imbalance", "units", "up axis", "handedness"),
@@ -98,8 +99,8 @@ def found(archive: MotionArchive, bone_change: float = BONE_CHANGE) -> list[Faul
     tallies = scan(archive, bone_change)
     faults = [frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
     faults += never_seen(archive)
-    faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive) + gravity_faults(archive)
-    return faults + notes(archive)
+    faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive)
+    return faults + gravity_faults(archive) + size_faults(archive) + notes(archive)
 
 
 def _skeleton(skeleton: Skeleton) -> dict[str, Any]:

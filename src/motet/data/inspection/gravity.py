@@ -12,6 +12,7 @@ from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inertial import FORCE, kind_of
 from motet.data.inspection.faults import Fault, fault, without
+from motet.data.inspection.sizes import size_faults
 from motet.data.skeletons import Skeleton
 
 SECONDS, STEADY = 2.0, 0.7  # mean acceleration against its mean size, from which gravity is in it
@@ -65,8 +66,8 @@ def gravity_faults(archive: MotionArchive) -> list[Fault]:
 
 
 def warn_mixed(archive: MotionArchive) -> None:
-    """Warn of clips in another unit than the others, before something is learnt from them."""
-    for found in gravity_faults(archive):
+    """Warn of clips in another unit or of another scale than the others, before something is learnt from them."""
+    for found in gravity_faults(archive) + size_faults(archive):
         warnings.warn(
             f"{archive.path}: {found.message} ({counted(found.clips, 'clip')}, {found.examples[0]['clip']} first; "
             "`motet data inspect` names them and what to do)",

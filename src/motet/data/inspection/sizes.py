@@ -1,0 +1,60 @@
+"""Sizes of animals in pictures, which differ where cameras hang at another height or have other pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from motet.data.archive import MotionArchive
+from motet.data.inspection.faults import Fault, fault, without
+from motet.data.inspection.units import is_human
+from motet.data.pieces import Piece
+
+FACTOR = 1.5  # from the usual size: adults of one kind differ by less
+MIXED = "mixed sizes"
+_LOOKED_AT, _FEWEST = 60, 300  # frames of a recording that are looked at, and that it has at least: who rears is short
+
+
+def size_faults(archive: MotionArchive) -> list[Fault]:
+    """Recordings whose animals are much smaller or larger in the picture than those of most.
+
+    People stand near and far, so they are left alone; so are recordings too short to tell a size from a posture.
+    """
+    if archive.skeleton.kind != "body" or "z" in archive.channels or is_human(archive.skeleton):
+        return []
+    rows: dict[str, list[int]] = {}
+    for row in range(len(archive)):
+        rows.setdefault(Piece(archive, row).recording, []).append(row)
+    long = {name: own for name, own in rows.items() if archive.lengths[own].sum() >= _FEWEST}
+    sizes = {name: _size(archive, own) for name, own in long.items()}
+    known = [size for size in sizes.values() if size > 0]
+    if len(known) < 2:
+        return []
+    usual = float(np.quantile(known, 0.5, method="higher"))  # of two halves one
+    off = [name for name, size in sizes.items() if size > 0 and not 1 / FACTOR <= size / usual <= FACTOR]
+    if not off:
+        return []
+    there, clips = float(np.median([sizes[name] for name in off])), sorted(row for name in off for row in long[name])
+    message = (
+        f"animals measure {there:.3g} {archive.units} in these recordings and {usual:.3g} in the others, as below a "
+        "camera of another height or resolution: models take that for another movement"
+    )
+    remedy = (
+        "unless these are other animals, take them apart (select --finding), bring them to the scale of the others "
+        f"(convert --scale: about {usual / there:.2g}, better by a length that both pictures show) and join both "
+        f"(merge); or leave them out: {without(archive, MIXED)}"
+    )
+    names = archive.clips["name"][clips].to_list()
+    return [fault(MIXED, "warning", message, remedy, names, rows=tuple(clips), extra=tuple(clips))]
+
+
+def _size(archive: MotionArchive, rows: list[int]) -> float:
+    """Median of the largest extent of person 0 in some frames of a recording; 0 where nobody is seen."""
+    starts, lengths = archive.offsets[rows], archive.lengths[rows]
+    frames = np.concatenate([np.arange(a, a + n) for a, n in zip(starts, lengths, strict=True)])
+    picked = frames[np.linspace(0, len(frames) - 1, _LOOKED_AT).round().astype(np.int64)]
+    joints: npt.NDArray[np.float64] = archive.frames[picked, 0, :, :2].astype(np.float64)
+    there = (joints != 0).any(axis=2, keepdims=True)
+    most, least = (np.where(there, joints, -np.inf).max(1), np.where(there, joints, np.inf).min(1))
+    extent = (most - least).max(axis=1)[there.any(axis=(1, 2))]
+    return float(np.median(extent)) if len(extent) else 0.0

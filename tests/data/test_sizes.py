@@ -1,0 +1,81 @@
+"""Animals that one camera shows larger than another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motet.core.errors import ConfigError, MotetWarning
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.edit import convert, merge, select, split
+from motet.data.inspection import found
+from motet.data.inspection.gravity import warn_mixed
+from motet.data.skeletons import Skeleton
+
+MOUSE = Skeleton(name="mouse", joints=("nose", "neck", "tailbase"), parents=(1, -1, 1), up="-y")
+
+
+def mice(path: Path, sizes: list[float], frames: int = 400, skeleton: Skeleton = MOUSE) -> MotionArchive:
+    random = np.random.default_rng(0)
+    with ArchiveWriter(path, skeleton=skeleton, fps=30.0, units="px", channels=("x", "y")) as writer:
+        for number, size in enumerate(sizes):
+            line = np.linspace(1, -1, len(skeleton))[:, None] * [50, 0]
+            body = line * (1 - 0.6 * (np.arange(frames) % 5 == 0))[:, None, None]  # now and then it rears
+            clip = (body + random.normal(0, 2, (frames, len(skeleton), 2)) + 300) * size
+            clip[::7, 0] = 0
+            writer.add(clip, name=f"m{number}", subject=number)
+    return MotionArchive.open(path)
+
+
+def mixed(archive: MotionArchive) -> list[str]:
+    return [str(e["clip"]) for fault in found(archive) if fault.name == "mixed sizes" for e in fault.examples]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "named"),
+    [
+        ([1, 1.1, 0.9, 0.35], ["m3"]),
+        ([0.35, 0.35, 1, 1], ["m0", "m1"]),  # of two halves one
+        ([1, 2, 1.05, 0.95], ["m1"]),
+        ([1, 1.3, 0.8], []),
+        ([3.0], []),
+    ],
+)
+def test_recordings_of_another_camera_are_named(tmp_path: Path, sizes: list[float], named: list[str]) -> None:
+    archive = mice(tmp_path / "a", sizes)
+    assert mixed(archive) == named
+    if named:
+        with pytest.warns(MotetWarning, match=rf"animals measure .*{named[0]} first"):
+            warn_mixed(archive)
+    else:
+        warn_mixed(archive)
+
+
+def test_short_clips_and_people_have_any_size(tmp_path: Path) -> None:
+    assert mixed(mice(tmp_path / "short", [1, 1, 0.35], frames=200)) == []
+    assert mixed(mice(tmp_path / "people", [1, 1, 0.35], skeleton=layouts.get("coco-17"))) == []
+
+
+def test_windows_count_as_their_recording(tmp_path: Path) -> None:
+    windows = split(mice(tmp_path / "a", [1, 1, 0.35]), tmp_path / "windows", seconds=2)
+    assert {name.partition(" ")[0][:2] for name in mixed(windows)} == {"m2"}
+
+
+def test_one_scale_by_what_the_remedy_says(tmp_path: Path) -> None:
+    archive = mice(tmp_path / "a", [1, 1, 0.4])
+    small = select(archive, tmp_path / "small", finding=["mixed sizes"])
+    rest = select(archive, tmp_path / "rest", drop_finding=["mixed sizes"])
+    assert (small.clips["name"].to_list(), len(rest)) == (["m2"], 2)
+    scaled = convert(small, tmp_path / "scaled", scale=2.5)
+    np.testing.assert_allclose(scaled.clip(0), 2.5 * small.clip(0), rtol=1e-6)
+    both = merge([rest, scaled], tmp_path / "both")
+    assert (len(both), both.units, mixed(both)) == (3, "px", [])
+    assert convert(small, tmp_path / "cm", scale=0.1, units="cm").units == "cm"
+    for wrong in (0.0, -1.0, np.inf):
+        with pytest.raises(ConfigError, match="must be positive"):
+            convert(small, tmp_path / "wrong", scale=wrong)
+    with pytest.raises(ConfigError, match="unit 'ells' is none of"):
+        convert(small, tmp_path / "wrong", scale=2.0, units="ells")
