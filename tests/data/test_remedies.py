@@ -25,6 +25,7 @@ from motet.data.simulate import simulate
 from tests.data.test_doctor import as_tables, rewrite
 from tests.data.test_inspection import build, motion
 from tests.data.test_sizes import mice
+from tests.data.test_swaps import two_mice
 
 Make = Callable[[MotionArchive, Path], MotionArchive]
 CASES: dict[str, Make] = {}
@@ -153,6 +154,11 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
 @case("inspect mixed sizes")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return mice(path / "a", [1, 1, 0.4])
+
+
+@case("inspect swapped bodies")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return two_mice(path / "a", swaps={1: (60, 90)})
 
 
 @case("inspect unlabelled clips")

@@ -14,6 +14,7 @@ from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import LISTED, Fault, fault, without
 from motet.data.inspection.held import clipped_readings, lost_joints, stuck_readings
 from motet.data.inspection.remedies import NOTHING, made
+from motet.data.inspection.swaps import swapped
 from motet.data.skeletons import Skeleton
 
 Mask = npt.NDArray[np.bool_]
@@ -89,6 +90,7 @@ def masks(
             found["stuck readings"] = stuck_readings(frames, joints, starts, fps)
             found["clipped readings"] = clipped_readings(frames, starts, largest)
         else:
+            found["swapped bodies"] = swapped(frames, joints, starts)
             found["missing bodies"] = (ever[owner] & ~bodies).any(axis=1) & ~empty
             centred = _centred(archive.skeleton, joints, bodies, starts)
             found["missing joints"] = (bodies[:, :, None] & ~joints & ~centred[owner]).any(axis=(1, 2))
@@ -199,6 +201,7 @@ FRAME_FAULTS: Mapping[str, tuple[str, str]] = {
     "silent sensor": ("warning", "a node of the sensor recorded nothing in the clip"),
     "stuck readings": ("warning", "a reading stays the same while others of its node change"),
     "clipped readings": ("note", "readings are cut off at the end of the sensor's range"),
+    "swapped bodies": ("warning", "two bodies are all at once where the other one was: the tracker mistook them"),
     "missing bodies": ("warning", "a body of the clip is absent in some frames"),
     "missing joints": ("note", "joints of a body are absent (zero) in some frames"),
     "lost joints": ("warning", "a joint stays where it is while the body moves, then jumps: it was lost"),
@@ -238,6 +241,8 @@ def _remedy(archive: MotionArchive, name: str, tally: Tally) -> str:
         return made(archive, "select", "--trim")
     if name in CUT_OUT and not (archive.labels >= 0).any():
         return made(archive, "select", "--cut-finding", name)
+    if name == "swapped bodies":
+        return f"correct who is who in the tracker and import again, or leave them out: {without(archive, name)}"
     if len(tally.rows) <= WHOLE_SET * len(archive):
         return without(archive, name)
     if name == "not finite":
