@@ -53,4 +53,4 @@ def test_who_is_all_at_once_where_the_other_was(
 
 
 def test_animals_that_touch_are_left_alone(tmp_path: Path) -> None:
-    assert swapped(two_mice(tmp_path / "a", {1: (60, 90)}, apart=20.0)) == []
+    assert swapped(two_mice(tmp_path / "a", {1: (2, 5)}, apart=15.0)) == []
