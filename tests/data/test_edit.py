@@ -22,6 +22,7 @@ from motet.data.exchange import export, labelled
 from motet.data.formats import import_dataset
 from motet.data.formats._names import NamePattern
 from motet.data.simulate import simulate
+from motet.data.splits import default_rule
 from motet.data.splits import split as parts
 from motet.data.stitch import stitch
 from motet.data.timing import resampled
@@ -487,3 +488,14 @@ def test_names_stay_with_those_whom_they_are_of(tmp_path: Path) -> None:
     assert last.clips["individuals"].to_list() == ["big 1, 2"], "in the order asked for"
     windows = split(split(each, tmp_path / "w", seconds=1), tmp_path / "v", seconds=0.5)
     assert windows.clips["recording"].to_list() == ["r"] * 8 + ["s"] * 4, "not windows of windows"
+
+
+def test_windows_keep_the_rule_of_their_set(tmp_path: Path) -> None:
+    """Those of NTU RGB+D train on its listed people, not on those with odd numbers."""
+    with ArchiveWriter(
+        tmp_path / "a", skeleton=layouts.get("coco-17"), fps=30.0, source={"split": "subjects:2"}
+    ) as writer:
+        for subject in (1, 2, 3):
+            writer.add(np.ones((90, 17, 3)), name=f"s{subject}", subject=subject)
+    windows = split(tmp_path / "a", tmp_path / "b", seconds=1)
+    assert default_rule(windows) == "subjects:2"

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from motet import cli
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.data import doctor, formats, inspection, layouts
 from motet.data.archive import MotionArchive
-from motet.data.edit import select
+from motet.data.edit import select, split
 from motet.data.findings import OF_CLIPS
+from motet.data.formats import import_dataset
 from motet.data.inspection.frames import _remedy
 from motet.data.inspection.remedies import NOTHING, made, next_to
 from motet.data.inspection.render import _together
@@ -490,3 +491,27 @@ def test_a_remedy_for_a_sensor_writes_next_to_the_whole_archive(tmp_path: Path) 
     assert next_to(worn) == tmp_path / "a-watch-sound"
     assert next_to(tmp_path / "a") == tmp_path / "a-sound"
     assert next_to(tmp_path / "sensors" / "b") == tmp_path / "sensors" / "b-sound", "a folder of that name"
+
+
+def test_what_was_made_of_another_archive_is_not_imported_over(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        rows = "\n".join(f"{n},{n % 7},{n % 5}" for n in range(90))
+        (tmp_path / "in" / f"{name}.csv").write_text(f"frame,nose_x,nose_y\n{rows}\n")
+    with pytest.warns(MotetNote, match="without bones"):
+        archive = import_dataset("csv", tmp_path / "in", tmp_path / "a", unit="px", fps=30.0, progress=False)
+    assert "motet data import csv" in findings("doctor", archive)["unknown people"]
+    archive.tracks.save("gait", [{"recording": "a", "start": 0.0, "end": 1.0, "label": "walk"}])
+    assert (
+        "save the label tracks first (data export --form table): motet data import csv"
+        in (findings("doctor", archive)["unknown people"])
+    )
+    part = select(archive, tmp_path / "part", drop=["b"])
+    windows = split(select(archive, tmp_path / "both", keep=["a", "b"]), tmp_path / "windows", seconds=1)
+    for derived in (part, windows):
+        said = "; ".join((findings("inspect", derived) | findings("doctor", derived)).values())
+        assert f"{next_to(derived.path)}" in said
+        imported = re.search(r"data import csv (\S+) (\S+)", said)
+        assert imported is None or imported[2] == str(next_to(derived.path))
+        assert "--overwrite" not in said
+        assert "save the label tracks" not in said

@@ -336,7 +336,8 @@ def split(
         for a, b, label in cuts:
             changes = {"name": f"{name}_{a:06d}", "label": None if label < 0 else label, "recording": cut}
             pieces.append(Piece(source, index, a, b, changes))
-    return write(pieces, destination, source, verb="split", overwrite=overwrite, class_names=classes)
+    # "split" is the rule of the set in the record of an archive
+    return write(pieces, destination, source, verb="windows", overwrite=overwrite, class_names=classes)
 
 
 def _most(labels: npt.NDArray[np.int64]) -> int:

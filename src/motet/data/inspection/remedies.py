@@ -17,6 +17,8 @@ from motet.data.formats.base import make_options
 
 NOTHING = "nothing is to be done"
 """begins a remedy where no command helps"""
+_VERBS = {"select", "merge", "windows", "stitch", "convert", "label"}
+"""what archives that were made of others keep their names under, in ``source``"""
 
 
 def next_to(path: Path) -> Path:
@@ -44,9 +46,16 @@ def again(archive: MotionArchive, option: str, value: Any, otherwise: str) -> st
 def import_command(archive: MotionArchive, *, skip: bool = True, **changed: Any) -> str | None:
     """The command that made the archive, with some options changed; None where it is not known or would fail.
 
-    ``skip``: files that cannot be read are skipped where they were.
+    It replaces the archive, and label tracks that are lost so are spoken of; what was made of another archive stays,
+    as an import does not make it again.
+
+    Args:
+        archive: what was imported.
+        skip: whether files that cannot be read are skipped where they were.
+        **changed: options.
     """
-    source = archive.source
+    source, path = archive.source, archive.path
+    own = not _VERBS & source.keys()
     name, stored = str(source.get("format")), source.get("options")
     try:
         kind = formats.get(name).options
@@ -54,7 +63,7 @@ def import_command(archive: MotionArchive, *, skip: bool = True, **changed: Any)
         chosen = make_options(name, kind, options)
     except ConfigError:
         return None
-    words = ["motet", "data", "import", name, str(source.get("path")), str(archive.path)]
+    words = ["motet", "data", "import", name, str(source.get("path")), str(path if own else next_to(path))]
     hints = get_type_hints(kind)
     for entry in fields(kind):
         value = getattr(chosen, entry.name)
@@ -62,7 +71,8 @@ def import_command(archive: MotionArchive, *, skip: bool = True, **changed: Any)
             words += _flag(entry.name, value, switch=hints[entry.name] is bool)
     words += ["--on-error", "skip"] if source.get("skipped") and skip else []
     words += ["--dtype", "float16"] if archive.frames.dtype == np.float16 else []
-    return shlex.join([*words, "--overwrite"])
+    first = "save the label tracks first (data export --form table): " if own and len(archive.tracks) else ""
+    return first + shlex.join([*words, *["--overwrite"] * own])
 
 
 def state_rate(archive: MotionArchive) -> str:
