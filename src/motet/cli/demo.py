@@ -40,8 +40,9 @@ def demo(out: str | Path = "demo", *, progress: bool = True, quiet: bool = False
     """Compare what motet offers with raw coordinates, random convolutions and an untrained encoder.
 
     Args:
-        out: folder for archives, runs and reports. One in which an earlier version of motet, or other options, trained
-            stays as it is and the next one is taken (``demo-2``), which is said.
+        out: folder for archives, runs and reports. One that cannot be continued (an earlier version of motet or other
+            options made it, or it is damaged) stays as it is and the next one is taken (``demo-2``), which is said with
+            the reason.
         progress: show progress on stderr.
         quiet: print nothing.
         options: of the training, e.g. ``steps=20``; those of the recipe by default.
@@ -57,11 +58,11 @@ def demo(out: str | Path = "demo", *, progress: bool = True, quiet: bool = False
                 pages = [_shipped(folder / "simulated", console, progress)]
                 pages.append(_trained(folder / "watch", console, progress, WATCH | options))
             break
-        except RunError:
+        except RunError as error:
             if not there:
                 raise
-            made = "was made by an earlier version of motet or with other options"
-            console.print(f"{folder} {made}; it stays as it is, and the demo goes to {following}", soft_wrap=True)
+            said = f"{folder} stays as it is, and the demo goes to {following}, because it cannot be continued: {error}"
+            console.print(said, soft_wrap=True, markup=False)
             folder = following
     console.print("Reports: " + "  ".join(str(page.resolve()) for page in pages), soft_wrap=True)
     console.print("Next, your own recordings: motet data import --help; a page to look and label: motet app ARCHIVE")

@@ -18,13 +18,20 @@ from motet.evaluate.features import FeatureSet
 Integers = npt.NDArray[np.int64]
 
 
-def groups_of(archive: MotionArchive, column: str, ids: npt.ArrayLike | None = None) -> Integers:
+def groups_of(
+    archive: MotionArchive,
+    column: str,
+    ids: npt.ArrayLike | None = None,
+    *,
+    remedy: str = "name a column that several clips share, such as subject",
+) -> Integers:
     """(N,) number of the group that each clip is of: clips with the same value of a column.
 
     Args:
         archive: the recordings.
         column: of its clips, such as ``subject``.
         ids: clips that must have a value; by default all.
+        remedy: what to do where each clip has a value of its own.
 
     Raises:
         ConfigError: there is no such column, a clip has no value in it, or each has one of its own.
@@ -47,7 +54,7 @@ def groups_of(archive: MotionArchive, column: str, ids: npt.ArrayLike | None = N
     if len(np.unique(groups[rows])) == len(rows):
         raise ConfigError(
             f"every clip of {archive.path} has a value of {column!r} of its own, and less the mean of itself nothing "
-            "is left of it; name a column that several clips share, such as subject"
+            f"is left of it; {remedy}"
         )
     return groups
 

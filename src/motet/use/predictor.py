@@ -48,6 +48,7 @@ _NOVEL = 1.0  # seconds over which strangeness is averaged
 _MOST_REJECTED = 0.5
 _LONG = 4.0  # times the usual clip of the class that lasts longest: what lasts longer is no clip of one movement
 OF_MANY = "the model centres features by person, so it predicts archives alone; for streams fit without --centre-by"
+_MORE = "predict all clips of each together, or fit without --centre-by"
 BOUTS = ("recording", "start", "end", "label", "probability")
 
 
@@ -318,14 +319,13 @@ class Predictor:
     def _warn_few(self, archive: MotionArchive, rows: list[int]) -> None:
         if not (by := self.config.get("centre_by")):
             return
-        _, group = np.unique(groups_of(archive, by, rows)[rows], return_inverse=True)
+        _, group = np.unique(groups_of(archive, by, rows, remedy=_MORE)[rows], return_inverse=True)
         shown = [len(self.classes) if self.along(int(archive.lengths[row])) else 1 for row in rows]
         sizes = np.bincount(group, shown)
         if few := int((sizes < len(self.classes)).sum()):
             warnings.warn(
                 f"{archive.path}: {few} of {counted(len(sizes), 'group')} by {by} have fewer clips than the model has "
-                f"classes ({len(self.classes)}), and features less the mean of so few say little: predict all clips of "
-                "each together, or fit without --centre-by",
+                f"classes ({len(self.classes)}), and features less the mean of so few say little: {_MORE}",
                 MotetWarning,
                 stacklevel=3,
             )
@@ -345,7 +345,7 @@ class Predictor:
         """
         if not self.config.get("centre_by"):
             return lambda row: self
-        groups = groups_of(archive, self.config["centre_by"], rows)
+        groups = groups_of(archive, self.config["centre_by"], rows, remedy=_MORE)
 
         @cache
         def of(group: int) -> Predictor:

@@ -59,6 +59,11 @@ def test_a_gap_longer_than_any_recording_is_named() -> None:
         (1e3, "timestamp_ms", "ms"),
         (1e3, "time_millis", "ms"),
         (1e6, "timestamp_us", "us"),
+        (1e3, "timestampMs", "ms"),
+        (1e3, "timeMillis", "ms"),
+        (1e3, "epoch_ms", "ms"),
+        (1, "unix_seconds", "s"),
+        (1e3, "epochTimeMs", "ms"),
         (1e9, "Timestamp [ns]", "ns"),
     ],
 )
@@ -72,6 +77,12 @@ def test_units_of_stamps(factor: float, column: str, unit: str, since: float) ->
         found = _time.seconds(texts, column, "a.csv")
     np.testing.assert_allclose(np.diff(found), 0.02, rtol=1e-4)
     np.testing.assert_allclose(_time.seconds(texts, "x", "a.csv", unit), found)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("column", ["epoch", "timestep", "times", "timeout", "tms", "temperature"])
+def test_what_is_no_stamp(column: str) -> None:
+    """An epoch alone may be a window's number."""
+    assert not _time.COLUMN.fullmatch(column)
 
 
 def test_a_unit_that_the_values_belie_is_noted() -> None:

@@ -42,9 +42,11 @@ ALIGNED = 0.12  # root mean square of frames by which stamps may be off those of
 LOOSE = 0.005  # relative difference of the rate that irregular stamps are resampled at
 LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for each frame that is there
 LONGEST_SHARE = 20
+_PARTED = r"\W*(\b|_|(?-i:(?<=[a-z])(?=[A-Z])))"  # before a unit: time_ms, time (ms), timeMs
+_UNIT = r"([mun]?s|\w*sec(onds)?|(milli|micro|nano)s?)"
 COLUMN = re.compile(
-    r"(?i)(time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)\W*(\b|_)"
-    r"([mun]?s|\w*sec(onds)?|(milli|micro|nano)s?)?\W*"
+    rf"(?i)((((unix|epoch)[ _]?)?time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)"
+    rf"{_PARTED}{_UNIT}?|(unix|epoch){_PARTED}{_UNIT})\W*"
 )
 """How a column of stamps is called as a rule."""
 _NAMED_UNIT = re.compile(
@@ -136,8 +138,8 @@ def _moment(text: str) -> float | None:
 
 
 def unit_of_name(column: str) -> str | None:
-    """The unit that a column's name states: ``time_ms``, ``t (s)``, ``Timestamp [ns]``."""
-    found = _NAMED_UNIT.search(re.sub(r"[_\-]", " ", column))
+    """The unit that a column's name states: ``time_ms``, ``t (s)``, ``Timestamp [ns]``, ``timestampMs``."""
+    found = _NAMED_UNIT.search(re.sub(r"[_\-]|(?<=[a-z])(?=[A-Z])", " ", column))
     if found is None:
         return None
     word = found[1].lower().replace("µ", "u").replace("μ", "u")
