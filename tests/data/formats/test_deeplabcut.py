@@ -196,3 +196,20 @@ def test_hdf5_holds_the_same(tmp_path: Path, form: str) -> None:
     np.testing.assert_allclose(hdf5.clip(0)[:, 0], VALUES[:, [[0, 1], [3, 4]]], rtol=1e-6)
     load(tmp_path)  # the table next to it goes before it
     assert MotionArchive.open(tmp_path / "out").hash == hdf5.hash
+
+
+def test_files_of_another_program_are_told(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(SINGLE)
+    with pytest.raises(DataError, match=r"two columns are called .*; it is a table of DeepLabCut: import it as deeplab"):
+        import_dataset("csv", tmp_path / "in", tmp_path / "out", progress=False)
+    h5py = pytest.importorskip("h5py", reason="needs the extra h5")
+    (tmp_path / "in" / "a.csv").unlink()
+    with h5py.File(tmp_path / "in" / "a.h5", "w") as file:
+        file["tracks"], file["node_names"] = np.zeros((1, 2, 1, 3)), np.array([b"nose"])
+    with pytest.raises(DataError, match="import it as sleap"):
+        import_dataset("deeplabcut", tmp_path / "in", tmp_path / "out", progress=False)
+    with h5py.File(tmp_path / "in" / "a.h5", "w") as file:
+        file.create_group("df_with_missing").attrs["non_index_axes"] = b"x"
+    with pytest.raises(DataError, match="import it as deeplabcut"):
+        import_dataset("sleap", tmp_path / "in", tmp_path / "out", progress=False)

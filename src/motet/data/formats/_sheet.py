@@ -72,7 +72,8 @@ class Sheet:
             raise DataError(f"{path}: {counted(len(self.header), 'column')}; tables of up to {MOST_COLUMNS:,} are read")
         twice = sorted(name for name, count in Counter(self.header).items() if count > 1)
         if twice:
-            raise DataError(f"{path}, line 1: two columns are called {twice[0]!r}")
+            known = "; it is a table of DeepLabCut: import it as deeplabcut" if self.header[0] == "scorer" else ""
+            raise DataError(f"{path}, line 1: two columns are called {twice[0]!r}{known}")
         for line, row in zip(self.lines, body[1:], strict=True):
             cells = row.count(separator) + 1 if '"' not in row else len(_cells(path, row, separator, line))
             if cells != len(self.header):

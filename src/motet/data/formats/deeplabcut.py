@@ -130,7 +130,8 @@ def _h5_table(path: Path) -> Table:
     else:
         group = next((n.rpartition("/")[0] for n in items if n.endswith("/block0_values")), None)
         if group is None or not isinstance(items[f"{group}/block0_values"].values, np.ndarray):
-            raise DataError(f"{path}: it holds no table of pandas; it is no file of DeepLabCut")
+            known = "; SLEAP writes such files: import it as sleap" if "node_names" in items else ""
+            raise DataError(f"{path}: it holds no table of pandas; it is no file of DeepLabCut{known}")
         values = items[f"{group}/block0_values"].values.astype(np.float64)
         header = _levels(items, group)
         index = items[f"{group}/axis1"].values if f"{group}/axis1" in items else None

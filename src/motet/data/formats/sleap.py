@@ -237,7 +237,13 @@ def _read(path: Path, options: Options) -> list[Recording]:
         return [_analysis(items, path, options.persons)]
     if "metadata" in items and "instances" in items:
         return _project(items, path, options.persons)
-    raise DataError(f"{path}: no tracks and node_names; in SLEAP, export the predictions as analysis HDF5")
+    known = any("non_index_axes" in item.attributes for item in items.values())  # of pandas
+    remedy = (
+        "DeepLabCut writes such files: import it as deeplabcut"
+        if known
+        else "in SLEAP, export the predictions as analysis HDF5"
+    )
+    raise DataError(f"{path}: no tracks and node_names; {remedy}")
 
 
 FORMAT = PointFormat(
