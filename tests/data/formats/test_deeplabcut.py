@@ -201,7 +201,7 @@ def test_hdf5_holds_the_same(tmp_path: Path, form: str) -> None:
 def test_files_of_another_program_are_told(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_text(SINGLE)
-    with pytest.raises(DataError, match=r"two columns are called .*; it is a table of DeepLabCut: import it as deeplab"):
+    with pytest.raises(DataError, match=r"two columns are called .*; it is a table of DeepLabCut: import it as"):
         import_dataset("csv", tmp_path / "in", tmp_path / "out", progress=False)
     h5py = pytest.importorskip("h5py", reason="needs the extra h5")
     (tmp_path / "in" / "a.csv").unlink()
