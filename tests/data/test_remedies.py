@@ -27,6 +27,7 @@ from tests.data.test_doctor import as_tables, rewrite
 from tests.data.test_inspection import build, motion
 from tests.data.test_sizes import mice
 from tests.data.test_swaps import two_mice
+from tests.data.test_turns import worn as wrists
 
 Make = Callable[[MotionArchive, Path], MotionArchive]
 CASES: dict[str, Make] = {}
@@ -160,6 +161,11 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
 @case("inspect swapped bodies")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return two_mice(path / "a", swaps={1: (60, 90)})
+
+
+@case("inspect mixed gyroscopes")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    return wrists(path / "a", "m/s^2, rad/s", {2})
 
 
 @case("inspect unlabelled clips")

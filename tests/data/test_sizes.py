@@ -12,7 +12,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.edit import convert, merge, select, split
 from motet.data.inspection import found
-from motet.data.inspection.gravity import warn_mixed
+from motet.data.inspection.mixed import warn_mixed
 from motet.data.skeletons import Skeleton
 
 MOUSE = Skeleton(name="mouse", joints=("nose", "neck", "tailbase"), parents=(1, -1, 1), up="-y")

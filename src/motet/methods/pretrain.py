@@ -17,7 +17,7 @@ from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.options import differences
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.data.inspection.gravity import warn_mixed
+from motet.data.inspection.mixed import warn_mixed
 from motet.data.loader import warn_cut_off
 from motet.data.preprocess import check_method
 from motet.data.splits import Split, default_rule, split

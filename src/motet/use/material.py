@@ -14,7 +14,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
-from motet.data.inspection.gravity import warn_mixed
+from motet.data.inspection.mixed import warn_mixed
 from motet.data.splits import recordings_of
 from motet.evaluate.centred import groups_of, note_of
 from motet.use.signals import Array, Layout, long_enough, recorded

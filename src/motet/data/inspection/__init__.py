@@ -16,9 +16,10 @@ import polars as pl
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import IMBALANCE, LISTED, Fault, clip_faults, label_faults, layout_faults, notes
 from motet.data.inspection.frames import BONE_CHANGE, CUT_OUT, FRAME_FAULTS, frame_fault, never_seen, scan
-from motet.data.inspection.gravity import gravity_faults
+from motet.data.inspection.mixed import mixed_faults
 from motet.data.inspection.render import Report, render
-from motet.data.inspection.sizes import MIXED, size_faults
+from motet.data.inspection.sizes import MIXED
+from motet.data.inspection.turns import MIXED as MIXED_TURNS
 from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.skeletons import Skeleton
 from motet.data.worn import SIDE
@@ -40,7 +41,7 @@ __all__ = [
     "render",
 ]
 
-OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips", "mixed units", MIXED)
+OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips", "mixed units", MIXED, MIXED_TURNS)
 """faults that single clips have"""
 OF_ARCHIVE = (
     *("never seen", "no labels", "empty classes", "label imbalance", "units", "up axis", "handedness"),
@@ -100,7 +101,7 @@ def found(archive: MotionArchive, bone_change: float = BONE_CHANGE) -> list[Faul
     faults = [frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
     faults += never_seen(archive)
     faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive)
-    return faults + gravity_faults(archive) + size_faults(archive) + notes(archive)
+    return faults + mixed_faults(archive) + notes(archive)
 
 
 def _skeleton(skeleton: Skeleton) -> dict[str, Any]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import MotetWarning
-from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inertial import FORCE, kind_of
 from motet.data.inspection.faults import Fault, fault, without
-from motet.data.inspection.sizes import size_faults
 from motet.data.skeletons import Skeleton
 
 SECONDS, STEADY = 2.0, 0.7  # mean acceleration against its mean size, from which gravity is in it
@@ -63,17 +58,6 @@ def gravity_faults(archive: MotionArchive) -> list[Fault]:
     )
     names = archive.clips["name"][off].to_list()
     return [fault(_MIXED, "error", message, remedy, names, rows=tuple(off), extra=tuple(off))]
-
-
-def warn_mixed(archive: MotionArchive) -> None:
-    """Warn of clips in another unit or of another scale than the others, before something is learnt from them."""
-    for found in gravity_faults(archive) + size_faults(archive):
-        warnings.warn(
-            f"{archive.path}: {found.message} ({counted(found.clips, 'clip')}, {found.examples[0]['clip']} first; "
-            "`motet data inspect` names them and what to do)",
-            MotetWarning,
-            stacklevel=4,
-        )
 
 
 def unit_by_gravity(archive: MotionArchive) -> str | None:
