@@ -52,7 +52,7 @@ def test_clips_of_the_other_unit_are_named(tmp_path: Path, units: str, degrees: 
     assert named(archive) == due
     if not due:
         return warn_mixed(archive)
-    with pytest.warns(MotetWarning, match=rf"the gyroscope reads as in .*{due[0]} first"):
+    with pytest.warns(MotetWarning, match=rf"the gyroscope is in .*{due[0]} first"):
         warn_mixed(archive)
     assert named(select(archive, tmp_path / "b", drop_finding=["mixed gyroscopes"])) == []
 
