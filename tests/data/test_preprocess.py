@@ -420,8 +420,30 @@ def test_an_animal_whose_head_is_seen_later() -> None:
     assert not found[0, :2, 0, 0].any()
 
 
-def test_what_has_no_head_or_three_coordinates_is_not_egocentric() -> None:
+@pytest.mark.parametrize("up", ["+x", "-x", "+y", "-y", "+z", "-z"])
+def test_an_animal_in_space_is_turned_about_the_vertical(up: str) -> None:
+    rng, height = np.random.default_rng(3), "xyz".index(up[1])
+    level = [axis for axis in range(3) if axis != height]
+    clip = torch.from_numpy(rng.normal(0, 20, (1, 7, 1, 5, 3)))
+    turn = torch.eye(3, dtype=torch.float64)
+    turn[level[0], level[0]] = turn[level[1], level[1]] = math.cos(2.0)
+    turn[level[0], level[1]], turn[level[1], level[0]] = math.sin(2.0), -math.sin(2.0)
+    layout = replace(MOUSE, up=up)
+    found = preprocess(clip, _lengths(7), layout, EGOCENTRIC)
+    torch.testing.assert_close(preprocess(clip @ turn + 50, _lengths(7), layout, EGOCENTRIC), found, rtol=0, atol=1e-9)
+    heights = (clip - clip[:, :1, :, 3:4])[..., height]
+    torch.testing.assert_close(found[..., height], heights, rtol=0, atol=1e-9)
+    line = found[0, 0, 0, 0] - found[0, 0, 0, 4]
+    assert float(line[level[0]]) > 0
+    assert float(line[level[1]]) == pytest.approx(0, abs=1e-9)
+    both = [torch.linalg.det(c[0, 0, 0, :3] - c[0, 0, 0, 3]) for c in (clip, found)]  # not mirrored
+    assert float(both[0]) == pytest.approx(float(both[1]))
+
+
+def test_what_has_no_head_or_no_vertical_is_not_egocentric() -> None:
     with pytest.raises(ConfigError, match="has no tail"):
         preprocess(torch.zeros(1, 3, 1, 2, 2), _lengths(3), Skeleton("fly", ("head", "wing"), (-1, -1)), EGOCENTRIC)
-    with pytest.raises(ConfigError, match="is for pictures; 'yaw' turns"):
-        preprocess(torch.zeros(1, 3, 1, 5, 3), _lengths(3), MOUSE, EGOCENTRIC)
+    with pytest.raises(ConfigError, match="declares no up axis"):
+        preprocess(torch.zeros(1, 3, 1, 5, 3), _lengths(3), replace(MOUSE, up=None), EGOCENTRIC)
+    with pytest.raises(ConfigError, match="of 1 coordinate there is no heading"):
+        preprocess(torch.zeros(1, 3, 1, 5, 1), _lengths(3), MOUSE, EGOCENTRIC)

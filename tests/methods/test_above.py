@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 import motet
-from motet.core.errors import MotetNote
+from motet.core.errors import DataError, MotetNote
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.heading import all_ways
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.data.splits import split
 from motet.methods import recipes
-from motet.methods.fitting import fit_to_layout, seen_from_above
+from motet.methods.discovery.data import fitting
+from motet.methods.distillation.motion import Motion, Part
+from motet.methods.fitting import fit_to_layout
 from motet.methods.rocket import RocketModel
+from motet.use.predictor import load_predictor
+from motet.use.signals import Layout, signals
 from motet.use.stream import Stream
 
 MOUSE = Skeleton("mouse", ("snout", "left_ear", "spine", "tailbase"), (2, 0, -1, 2), center=2, up="-y")
@@ -51,13 +59,11 @@ def recorded(
         (lambda n: np.pi * (n % 2) + 0.2 * np.sin(n), False),  # walks to the left and to the right
     ],
 )
-def test_who_points_in_all_directions_is_seen_from_above(
-    tmp_path: Path, heading: Callable[[int], float], above: bool
-) -> None:
+def test_who_points_in_all_directions_is_all_ways(tmp_path: Path, heading: Callable[[int], float], above: bool) -> None:
     archive = recorded(tmp_path / "a", heading)
     rows = split(archive, "odd-even").train
-    assert seen_from_above(archive, rows) is above
-    assert not seen_from_above(archive, rows[:1])  # of one heading
+    assert all_ways(archive, rows) is above
+    assert not all_ways(archive, rows[:1])  # of one heading
 
 
 def test_small_recipes_turn_them(tmp_path: Path) -> None:
@@ -70,7 +76,9 @@ def test_small_recipes_turn_them(tmp_path: Path) -> None:
         assert fit_to_layout(recipes.get(method), upright, parts).preprocess == "first-frame"
     assert fit_to_layout(recipes.get("cmd/small"), above, parts, named=False).preprocess == "first-frame"
     assert fit_to_layout(recipes.get("cmd/small-gru"), above, parts).preprocess == "first-frame"
-    with pytest.warns(MotetNote, match="seen from above: every clip is turned to the heading of its first frame"):
+    with pytest.warns(
+        MotetNote, match="animals point in all directions: every clip is turned to the heading of its first frame"
+    ):
         run = motet.pretrain("moco", above, tmp_path / "run", split="odd-even", steps=2, width=8, progress=False)
     assert motet.load(run.path).recipe.preprocess == "egocentric"
     plain = motet.pretrain(
@@ -90,7 +98,7 @@ def test_features_of_a_turned_animal_are_the_same(tmp_path: Path) -> None:
 def test_a_stream_keeps_the_heading_that_it_saw_first(tmp_path: Path) -> None:
     archive = recorded(tmp_path / "a", lambda n: 2.4 * n)
     options: dict[str, Any] = {"split": "odd-even", "steps": 2, "width": 8, "causal": True, "progress": False}
-    with pytest.warns(MotetNote, match="seen from above"):
+    with pytest.warns(MotetNote, match="point in all directions"):
         model = motet.load(motet.pretrain("moco", archive, tmp_path / "run", **options).path)
     clip = torch.from_numpy(np.array(archive.clip(3)))
     clip[:4, 0, 0] = 0  # no head in the first four frames
@@ -99,3 +107,127 @@ def test_a_stream_keeps_the_heading_that_it_saw_first(tmp_path: Path) -> None:
     frames = torch.stack([live._prepared(frame) for frame in clip])
     torch.testing.assert_close(frames[4:], whole[4:], rtol=0, atol=1e-3)
     assert not torch.allclose(frames[4:], clip[4:] - clip[0, 0, 2])  # it was turned
+
+
+def field(
+    path: Path, *, turn: float = 0.0, place: float = 0.0, two: bool = False, up: str | None = None
+) -> MotionArchive:
+    """Recordings of mice that run in an arc and then nod on the spot, labelled so; of two, the other one sits where the
+    first one stops. ``up``: in space, with the height of each joint."""
+    random = np.random.default_rng(5)
+    skeleton, axes = (MOUSE, 2) if up is None else (replace(MOUSE, up=up), 3)
+    level = [0, 1] if up is None else [axis for axis in range(3) if axis != "xyz".index(up[1])]
+    with ArchiveWriter(path, skeleton=skeleton, fps=30.0, channels=("x", "y", "z")[:axes], persons=1 + two) as writer:
+        for number in range(4):
+            angle = 2.4 * number + turn + np.concatenate([np.linspace(0, 2.5, 150), np.full(150, 2.5)])
+            ahead = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+            aside = np.stack([-ahead[:, 1], ahead[:, 0]], axis=-1)
+            path_ = np.cumsum(ahead * np.repeat([4.0, 0.0], 150)[:, None], axis=0)
+            body = np.repeat(SHAPE[None], 300, axis=0)
+            body[150:, 0, 1] += 15 * np.sin(np.arange(150) * 0.4 * np.pi)  # three times in half a second
+            points = body[..., :1] * ahead[:, None] + body[..., 1:] * aside[:, None] + path_[:, None] + 300 + place
+            frames = np.zeros((300, 1 + two, 4, axes), np.float32)
+            frames[:, 0][..., level] = points
+            if two:
+                frames[:, 1][..., level] = points[-1, 2] + SHAPE
+            if up is not None:
+                frames[..., "xyz".index(up[1])] = 20.0 + np.arange(4)
+            frames[:] += random.normal(0, 1e-3, frames.shape)
+            writer.add(frames, name=f"mouse-{number}", subject=number, persons=1 + two)
+    archive = MotionArchive.open(path)
+    rows = [(f"mouse-{n}", 5.0 * k, 5.0 * k + 5, label) for n in range(4) for k, label in enumerate(("run", "nod"))]
+    table = pl.DataFrame(rows, schema=["recording", "start", "end", "label"], orient="row")
+    archive.tracks.save("behaviour", table)
+    return MotionArchive.open(path)
+
+
+@pytest.mark.parametrize("up", [None, "+z", "-y"])
+def test_moments_of_a_turned_animal_are_the_same(tmp_path: Path, up: str | None) -> None:
+    one, other = field(tmp_path / "a", up=up), field(tmp_path / "b", turn=2.0, place=70.0, up=up)
+    layout = Layout.of(one)
+    assert layout.heading
+    assert "turned by the line from tail to head" in layout.described
+    first, second = (signals(a.clip(1), layout) for a in (one, other))
+    np.testing.assert_allclose(first, second, atol=0.05)
+    height = first.shape[1] - 4 if up else None
+    if height is not None:
+        np.testing.assert_allclose(first[:, height], 22.0, atol=0.01)  # of the centre
+    ahead, aside, turning = first[30:120, -3:].T
+    np.testing.assert_allclose(ahead, 12.0, atol=0.1)  # 4 a frame, three frames a tick
+    np.testing.assert_allclose(aside, 0.0, atol=0.5)  # the direction is a mean over half a second
+    np.testing.assert_allclose(turning, 3 * 2.5 / 149 * 70, atol=0.1)  # the head about the tail
+    np.testing.assert_allclose(first[200:290, -3:], 0, atol=0.1)
+    joints = first[30, : 4 * (2 if up is None else 3)].reshape(4, -1)
+    level = [0, 1] if up is None else [axis for axis in range(3) if axis != "xyz".index(up[1])]
+    np.testing.assert_allclose(joints[:, level], SHAPE, atol=0.5)
+
+
+def test_where_another_animal_is(tmp_path: Path) -> None:
+    archive = field(tmp_path / "a", two=True)
+    frames, layout = archive.clip(2), Layout.of(archive)
+    found = signals(frames, layout)
+    of_one = found.shape[1] // 2
+    assert of_one == 8 + 3 + 2
+    ahead, aside = found[:, of_one - 2 : of_one].T
+    way = frames[:, 1, 2] - frames[:, 0, 2]
+    line = frames[:, 0, 0] - frames[:, 0, 3]
+    distance = np.linalg.norm(way, axis=1)
+    far = distance * 70 / (distance + 70)
+    cosine = (way * line).sum(axis=1) / np.linalg.norm(line, axis=1) / np.maximum(distance, 1e-9)
+    at = slice(30, 120)
+    np.testing.assert_allclose(np.hypot(ahead, aside)[at], far[at], rtol=0.02)
+    np.testing.assert_allclose(ahead[at], (far * cosine)[at], atol=2)
+    gone = frames.copy()
+    gone[:, 1] = 0
+    assert not signals(gone, layout)[:, of_one - 2 :].any()
+
+
+def test_a_heading_is_held_where_the_head_is_lost(tmp_path: Path) -> None:
+    archive = field(tmp_path / "a")
+    frames, layout = np.array(archive.clip(0)), Layout.of(archive)
+    whole = signals(frames, layout)
+    frames[200:240, 0, 0] = 0  # longer than the mean over half a second
+    held = signals(frames, layout)
+    np.testing.assert_allclose(held[200:240, 2:8], whole[200:240, 2:8], atol=8)
+    assert not held[208:232, -1].any()
+
+
+def test_who_stands_is_not_turned(tmp_path: Path) -> None:
+    archive = recorded(tmp_path / "a", lambda n: -1.57 + 0.2 * np.sin(n))
+    assert not Layout.of(archive).heading
+    assert signals(archive.clip(0), Layout.of(archive)).shape == (30, 8)
+
+
+def test_classifiers_of_moments_turn_animals_and_keep_that(tmp_path: Path) -> None:
+    archive = field(tmp_path / "a")
+    with pytest.warns(MotetNote, match="every frame is turned by the line from tail to head"):
+        model = motet.fit(archive, tmp_path / "model", candidates=("statistics+linear",), progress=False)
+    again = load_predictor(tmp_path / "model")
+    assert model.layout == again.layout
+    assert again.layout.heading
+    with pytest.warns(MotetNote, match="turned by the line"):
+        table = motet.predict(again, field(tmp_path / "b", turn=1.0), progress=False)
+    right = [(0.0 if row["label"] == "run" else 5.0) for row in table.iter_rows(named=True)]
+    np.testing.assert_allclose(table["start"].to_list(), right, atol=0.5)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    del config["heading"]  # as earlier versions wrote it
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match="damaged"):  # it counts fewer signals
+        load_predictor(tmp_path / "model")
+
+
+def test_discovery_and_distillation_turn_animals(tmp_path: Path) -> None:
+    above = recorded(tmp_path / "a", lambda n: 2.4 * n)
+    upright = recorded(tmp_path / "b", lambda n: -1.57)
+    assert fitting("crossclr", (above, above)) == "egocentric"
+    assert fitting("crossclr", (above, upright)) == "center"
+    with pytest.warns(MotetNote, match="animals point in all directions"):
+        made = Part(above).modality(Motion())
+    assert made.layout is not None
+    assert made.layout.preprocess == "egocentric"
+    asked = Part(above).modality(Motion(preprocess="first-frame"))
+    assert asked.layout is not None
+    assert asked.layout.preprocess == "first-frame"
+    standing = Part(upright).modality(Motion(), "egocentric")  # as its student was trained
+    assert standing.layout is not None
+    assert standing.layout.preprocess == "egocentric"

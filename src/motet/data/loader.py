@@ -25,7 +25,8 @@ from motet.core.rng import CounterRNG
 from motet.core.text import counted, pasted
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment, augment
-from motet.data.preprocess import check_method, coordinates, oriented, preprocess
+from motet.data.preprocess import check_method, oriented, preprocess
+from motet.data.skeletons import coordinates
 from motet.data.worn import axis_in, digest_of, to_one_side
 
 _CHUNK_BYTES = 8 << 20  # padded clips that are preprocessed together
@@ -477,12 +478,11 @@ def _write_cache(
 
 def _map_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, mmap.mmap]:
     # writable because torch knows no read-only tensors
-    kind = np.float32 if dtype == torch.float32 else np.float16
     with path.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), 0)
     if len(mapped) != int(np.prod(shape)) * dtype.itemsize:
         raise DataError(f"{path} holds {counted(len(mapped), 'byte')}, not those of {shape}; delete it")
-    return torch.from_numpy(np.frombuffer(mapped, dtype=kind).reshape(shape)), mapped
+    return torch.frombuffer(mapped, dtype=dtype).reshape(shape), mapped
 
 
 def _release(mapped: mmap.mmap) -> None:

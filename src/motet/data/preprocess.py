@@ -7,8 +7,6 @@ the shipped weights bridge (:func:`bridge_holes`).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,12 +15,13 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.core.text import counted
+from motet.data.heading import check_heading, ground, lines
 from motet.data.inertial import kind_of
 from motet.data.skeletons import Skeleton
 from motet.data.worn import BRIDGE, MIRRORS
 
 EGOCENTRIC: Final = "egocentric"
-"""turns bodies that are seen from above to their own heading"""
+"""turns animals, which point in all directions, to their own heading"""
 METHODS = ("cmd", "crossclr", "yaw", "body", "hand", EGOCENTRIC, "center", "first-frame", "none")
 SENSED = (BRIDGE, *MIRRORS)
 """methods of sensors"""
@@ -36,21 +35,6 @@ _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
     "top of the spine": (("neck",), ("left_shoulder", "right_shoulder")),
     "left shoulder": (("left_shoulder",),),
     "right shoulder": (("right_shoulder",),),
-}
-# The ends of an animal's axis, by names without capitals and signs: trackers' users call joints as they like.
-_ENDS = {
-    "head": ("nose", "snout", "head", "leftear rightear", "neck"),
-    "tail": (
-        "tailbase",
-        "basetail",
-        "baseoftail",
-        "tailroot",
-        "tailstart",
-        "tail1",
-        "abdomen",
-        "midhip",
-        "lefthip righthip",
-    ),
 }
 BONE = 0.25
 """length of a mean bone after "body": about that of an adult in metres"""
@@ -75,42 +59,6 @@ def landmark(skeleton: Skeleton, name: str) -> tuple[int, ...]:
     )
 
 
-def end_of_body(skeleton: Skeleton, name: str) -> tuple[int, ...]:
-    """Joints whose mean is the ``"head"`` or the ``"tail"`` end of an animal's axis, the first that a layout can give.
-
-    Raises:
-        ConfigError: the layout has no such joints.
-    """
-    every = zip((*skeleton.canonical, *skeleton.joints), 2 * [*range(len(skeleton.joints))], strict=True)
-    plain = {re.sub(r"[^a-z0-9]", "", joint.lower()): number for joint, number in every}
-    for joints in _ENDS[name]:
-        if plain.keys() >= set(joints.split()):
-            return tuple(plain[joint] for joint in joints.split())
-    raise ConfigError(
-        f"skeleton {skeleton.name!r} has no {name} (a joint called {', '.join(_ENDS[name])}); "
-        "choose preprocess 'first-frame', 'center' or 'none'"
-    )
-
-
-def headings(frames: Tensor, skeleton: Skeleton) -> Tensor:
-    """(…, V, 2) points of a picture → (…, 2) unit vectors from tail to head, zero where either was not seen."""
-    sides = [end_of_body(skeleton, name) for name in ("head", "tail")]
-    head, tail = (_mean(frames, side) for side in sides)
-    there = present_joints(frames)[..., [*sides[0], *sides[1]]].all(-1, keepdim=True)
-    line: Tensor = (head - tail).double() * there
-    unit: Tensor = line / line.norm(dim=-1, keepdim=True).clamp_min(1e-300)
-    return unit
-
-
-SCORE = "score"
-"""the channel, last where there is one, that holds how sure a pose estimator was of a joint; nothing moves it"""
-
-
-def coordinates(channels: Sequence[str]) -> int:
-    """How many of the channels are coordinates: all but the score."""
-    return len(channels) - (channels[-1] == SCORE)
-
-
 def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
     """Raise ConfigError unless clips of this layout with C = ``channels`` coordinates can be preprocessed so."""
     if method not in (*METHODS, *SENSED):
@@ -133,10 +81,7 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
     if method == "hand":
         return
     if method == EGOCENTRIC:
-        if channels != 2:
-            raise ConfigError(f"preprocess {method!r} is for pictures; 'yaw' turns what has three coordinates")
-        for name in _ENDS:
-            end_of_body(skeleton, name)
+        check_heading(skeleton, channels)
         return
     if channels != 3:
         raise ConfigError(
@@ -179,8 +124,9 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
                    camera's direction
     "body"         as "yaw", then person 0's mean bone made :data:`BONE` long: removes his size and the unit too
     "hand"         the same without the turn: a hand has no heading
-    "egocentric"   of animals seen from above, in a picture: the centre joint of person 0 in his first frame subtracted;
-                   one turn that takes the line from his tail to his head in that frame to +x
+    "egocentric"   of animals, in a picture from above or in space: the centre joint of person 0 in his first frame
+                   subtracted; one turn, in the picture or about the vertical, that takes the line from his tail to his
+                   head in that frame to the lateral axis, +x
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
     "bridge"       of sensors: lost samples put on the line between those around, at the ends as the nearest
@@ -398,10 +344,16 @@ def _facing(start: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _heading(start: Tensor, skeleton: Skeleton) -> Tensor:
-    """(B, 2, 2) turn in the picture that takes the heading of one posture (B, V, 2) to +x; none where it has none."""
-    x, y = headings(start, skeleton).unbind(-1)
+    """(B, C, C) turn that takes the heading of one posture (B, V, C) to the first axis of the ground, that is +x, or +y
+    where x points up; none where it has no heading."""
+    line = lines(start.double(), skeleton)
+    x, y = (line / line.norm(dim=-1, keepdim=True).clamp_min(1e-300)).unbind(-1)
     x = torch.where((x == 0) & (y == 0), 1.0, x)
-    return torch.stack([torch.stack([x, y], -1), torch.stack([-y, x], -1)], -2)
+    first, second = ground(skeleton, start.shape[-1])
+    turn = torch.eye(start.shape[-1], dtype=torch.float64, device=start.device).repeat(len(start), 1, 1)
+    turn[:, first, first], turn[:, first, second] = x, y
+    turn[:, second, first], turn[:, second, second] = -y, x
+    return turn
 
 
 def _about_up(line: Tensor, skeleton: Skeleton) -> Tensor:

@@ -18,6 +18,13 @@ from motet.core.errors import ConfigError
 from motet.core.text import counted
 
 AXES = ("+x", "-x", "+y", "-y", "+z", "-z")
+SCORE = "score"
+"""the channel, last where there is one, that holds how sure a pose estimator was of a joint; nothing moves it"""
+
+
+def coordinates(channels: Sequence[str]) -> int:
+    """How many of the channels are coordinates: all but the score."""
+    return len(channels) - (channels[-1] == SCORE)
 
 
 @dataclass(frozen=True)

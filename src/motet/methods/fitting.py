@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
+from motet.data.heading import TURNED as TURNED_ANIMALS
+from motet.data.heading import all_ways
 from motet.data.inertial import views_of_kinds
-from motet.data.preprocess import EGOCENTRIC, SENSED, check_method, coordinates, headings
+from motet.data.preprocess import EGOCENTRIC, SENSED, check_method
 from motet.data.splits import Split
 from motet.data.worn import BRIDGE, MIRRORS, method_for, note_of, note_on
 from motet.methods.recipe import Recipe
@@ -24,8 +24,6 @@ CROSS_VIEW_DEGREES = 40.0
 """headings drawn where test clips come from other cameras than the training clips."""
 TURNED = ("yaw", "body", "cmd", "crossclr")
 """preprocessing that turns clips to one heading."""
-_LOOKED_AT, _FEWEST, _SPREAD = 200, 20, 0.5
-"""of headings: clips or moments, the fewest of them that say something, and the largest mean of those on all sides"""
 SENSOR_FRAMES = 96
 """frames of inertial recordings, which move faster than joints."""
 
@@ -87,7 +85,7 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
             recipe = replace(recipe, streams=(*recipe.streams, *views_of_kinds(archive)))
     elif recipe.preprocess in ("yaw", "first-frame"):
         if not _has_heading(archive):
-            above = named and recipe.preprocess == "yaw" and seen_from_above(archive, parts.train)
+            above = named and recipe.preprocess == "yaw" and all_ways(archive, parts.train)
             recipe = replace(recipe, preprocess=EGOCENTRIC if above else "first-frame")
         elif cross_view(archive, parts):
             recipe = replace(recipe, preprocess="yaw")
@@ -96,30 +94,6 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
     if channels % 3 or (skeleton.up is not None and channels != 3):
         return recipe.with_options({"rotate": 0.0})
     return recipe.with_options({"rotate": CROSS_VIEW_DEGREES}) if cross_view(archive, parts) else recipe
-
-
-def seen_from_above(archive: MotionArchive, rows: npt.NDArray[np.int64]) -> bool:
-    """Whether bodies in a picture point in all directions, as animals do below a camera.
-
-    Who stands points up and who is seen from the side to the left and to the right, so neither the mean of the headings
-    nor that of their double angles is large where they are seen from above. No label has a part in it.
-    """
-    places = coordinates(archive.channels)
-    try:
-        check_method(EGOCENTRIC, archive.skeleton, places)
-    except ConfigError:
-        return False
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).round().astype(np.int64)]
-    each = max(2, _LOOKED_AT // max(1, len(some)))
-    seen = []
-    for row in some.tolist():
-        clip = archive.clip(row)
-        at = np.linspace(0, len(clip) - 1, min(len(clip), each)).round().astype(np.int64)
-        seen.append(headings(torch.from_numpy(clip[at, 0, :, :places].astype(np.float64)), archive.skeleton))
-    x, y = torch.cat(seen).T.numpy()
-    turn = (x + 1j * y)[np.hypot(x, y) > 0]
-    means = [abs(complex(np.mean(turn**power))) for power in (1, 2)] if len(turn) else []
-    return len(turn) >= _FEWEST and max(means) < _SPREAD
 
 
 def _has_heading(archive: MotionArchive) -> bool:
@@ -139,10 +113,7 @@ def described_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str
     if archive.skeleton.kind == "sensor":
         return note_on(None, archive) if method_for(archive, parts.train) == BRIDGE else ""
     if recipe.preprocess == EGOCENTRIC:
-        return (
-            "bodies are seen from above: every clip is turned to the heading of its first frame "
-            f"(--preprocess {EGOCENTRIC}; first-frame leaves headings as they are)"
-        )
+        return TURNED_ANIMALS
     if not cross_view(archive, parts):
         return ""
     turned = recipe.preprocess in TURNED

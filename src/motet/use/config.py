@@ -68,6 +68,7 @@ class Config(TypedDict):
     fps: Annotated[float, Bounds(above=0, most=10_000)]
     units: NotRequired[str | None]
     mirror: NotRequired[Literal["x", "y", "z"] | None]
+    heading: NotRequired[bool]
     classes: list[str]
     members: list[str]
     encoders: NotRequired[list[_Encoder | None] | None]

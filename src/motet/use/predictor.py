@@ -405,6 +405,7 @@ class Predictor:
             "fps": layout.fps,
             "units": layout.units,
             "mirror": layout.mirror,
+            "heading": layout.heading,
             "classes": self.classes,
             "members": [m.name for m in self.members],
             "encoders": [m.encoder for m in self.members],
@@ -458,7 +459,7 @@ def load_predictor(path: str | Path) -> Predictor:
         skeleton = Skeleton.from_dict(config["skeleton"])
         numbers = int(config["persons"]), int(config["channels"]), float(config["fps"])
         units = unit_name(config["units"]) if config.get("units") else None
-        layout = Layout(skeleton, *numbers, units, config.get("mirror"))
+        layout = Layout(skeleton, *numbers, units, config.get("mirror"), config.get("heading", False))
         durations, novelty = Durations.of(parts["durations"], len(config["classes"])), Novelty(parts["novelty"])
         unknown = _unknown(config.get("unknown"), parts, members)
         rest = config["temperature"], config["clips"], config, unknown, USUAL if unknown else 0.0

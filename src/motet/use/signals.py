@@ -1,8 +1,9 @@
 """A recording as signals over time: what windows and networks look at, whatever was recorded.
 
 Bodies are seen from themselves: every frame centred at the hips and turned to one heading, with the hips' height and
-speed; sensors keep their readings, with the magnitude of each node. Frames in which nothing was recorded are absent,
-and short holes are filled.
+speed; animals that point in all directions by the line from tail to head, with their speed ahead, aside and in turning.
+Sensors keep their readings, with the magnitude of each node. Frames in which nothing was recorded are absent, and short
+holes are filled.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from motet.data import inertial, layouts
 from motet.data.adapt import unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
+from motet.data.heading import all_ways, ground, lines
 from motet.data.inspection.gravity import unit_by_gravity
 from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP
@@ -31,6 +33,7 @@ from motet.data.worn import axis_of, note_on, to_one_side
 
 Float = npt.NDArray[np.floating[Any]]
 Array = npt.NDArray[np.float32]
+Double = npt.NDArray[np.float64]
 TICKS = 10.0  # decisions per second
 SAMPLES = 25.0  # samples per second that a network sees
 _BLOCK = 1 << 16  # frames
@@ -49,6 +52,7 @@ class Layout:
         fps: frames per second.
         units: of the readings; None where it is not known.
         mirror: axis along which sensors worn on the left are mirrored (:mod:`motet.data.worn`); None: as recorded.
+        heading: whether animals are turned by the line from tail to head (:mod:`motet.data.heading`).
     """
 
     skeleton: Skeleton
@@ -57,6 +61,7 @@ class Layout:
     fps: float
     units: str | None = None
     mirror: str | None = None
+    heading: bool = False
 
     @classmethod
     def of(cls, archive: MotionArchive) -> Layout:
@@ -65,8 +70,9 @@ class Layout:
         Raises:
             ConfigError: its frame rate is unknown.
         """
-        channels, axis = len(archive.channels), axis_of(archive)
-        return cls(archive.skeleton, archive.persons, channels, rate(archive), archive.units, axis)
+        skeleton, channels = archive.skeleton, len(archive.channels)
+        turned = not _sideways(skeleton, channels) and all_ways(archive)
+        return cls(skeleton, archive.persons, channels, rate(archive), archive.units, axis_of(archive), turned)
 
     @property
     def described(self) -> str:
@@ -74,7 +80,8 @@ class Layout:
         s = self.skeleton
         parts = [s.name, f"{self.fps:g} frames per second", self.units and f"in {self.units}"]
         worn = self.mirror and f"worn on the left mirrored along {self.mirror}"
-        return ", ".join(filter(None, [*parts, s.up and f"{s.up} up", s.up and s.handedness, worn]))
+        turned = "turned by the line from tail to head" if self.heading else ""
+        return ", ".join(filter(None, [*parts, s.up and f"{s.up} up", s.up and s.handedness, worn, turned]))
 
     def centres(self, frames: int) -> npt.NDArray[np.int64]:
         """(n,) middle frame of each tick of a recording of so many frames."""
@@ -229,8 +236,9 @@ def _bridged(frames: Float, fps: float) -> Float:
 
 def recorded(archive: MotionArchive, layout: Layout) -> Callable[[int], Float]:
     """What reads (T, P, V, C) frames of a recording by its row: short holes :func:`bridged`, and sensors worn on the
-    left mirrored where the layout says so, which is said."""
-    if said := note_on(layout.mirror, archive):
+    left mirrored where the layout says so, which is said, as it is said where animals are turned."""
+    turned_to = "animals point in all directions: every frame is turned by the line from tail to head"
+    if said := turned_to if layout.heading else note_on(layout.mirror, archive):
         warnings.warn(said, MotetNote, stacklevel=3)
     skeleton, fps, turned = archive.skeleton, rate(archive), to_one_side(archive, layout.mirror)
     return lambda row: bridged(turned(row, archive.clip(row)), skeleton, fps)
@@ -246,53 +254,97 @@ def signals(frames: Float, layout: Layout) -> Array:
             part = frames[begin : begin + _BLOCK]
             found[begin : begin + _BLOCK, values.shape[1] :] = np.linalg.norm(part, axis=-1).reshape(len(part), -1)
         return found
-    parts = [_body(frames[:, p], layout) for p in range(frames.shape[1])]
+    parts = [_body(frames, p, layout) for p in range(frames.shape[1])]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
-def _body(frames: Float, layout: Layout) -> Array:
-    """One person: joints seen from the hips, height of the hips, speed on the ground."""
-    skeleton, seen = layout.skeleton, (frames != 0).any(axis=-1)
-    root = _root(frames, skeleton)
+def _body(group: Float, person: int, layout: Layout) -> Array:
+    """One person of (T, P, V, C): joints seen from the hips, height of the hips, speed on the ground; of animals also
+    how they turn and where the others are."""
+    frames = group[:, person]
+    skeleton, seen, axes = layout.skeleton, (frames != 0).any(axis=-1), frames.shape[-1]
+    level = list(ground(skeleton, axes))
+    root, there = _root(frames, skeleton)
     centred = (frames - root[:, None]) * seen[..., None]
-    up = None if skeleton.up is None or frames.shape[-1] < 3 else "xyz".index(skeleton.up[1])
-    if up is None:
-        extra = np.zeros((len(frames), 0))
-    else:
-        ground = [axis for axis in range(3) if axis != up]
-        centred = _turned(centred, skeleton, ground, layout.fps)
-        step = np.diff(root[:, ground], axis=0, prepend=root[:1, ground])
-        extra = np.stack([root[:, up], np.linalg.norm(step, axis=1) * layout.fps], axis=1)
-        extra[~seen.any(axis=1)] = 0
-    return np.concatenate([centred.reshape(len(frames), -1), extra], axis=1, dtype=np.float32)
+    space = skeleton.up is not None and axes > 2
+    extra = [np.delete(root, level, axis=1)] if space else []  # the height
+    if layout.heading:
+        line = np.asarray(lines(frames.astype(np.float64), skeleton), dtype=np.float64)
+        direction, length = _direction(line, layout.fps, held=True)
+        centred = _turned(centred, direction, level)
+        extra.append(_moving(root[:, level], there, direction, length) * (layout.fps / TICKS))
+        for other in (_root(group[:, p], skeleton) for p in range(group.shape[1]) if p != person):
+            extra.append(_towards((other[0] - root)[:, level], there & other[1], direction, length))
+    elif space:
+        if (names := _sideways(skeleton, axes)) is not None:
+            left, right = (skeleton.index(n) for n in names)
+            line = (centred[:, right] - centred[:, left])[:, level].astype(np.float64)
+            centred = _turned(centred, _direction(line, layout.fps)[0], level)
+        step = np.diff(root[:, level], axis=0, prepend=root[:1, level])
+        extra.append(np.linalg.norm(step, axis=1, keepdims=True) * layout.fps)
+    extra = [np.where(seen.any(axis=1)[:, None], columns, 0) for columns in extra]
+    return np.concatenate([centred.reshape(len(frames), -1), *extra], axis=1, dtype=np.float32)
 
 
-def _root(frames: Float, skeleton: Skeleton) -> Float:
-    """(T, C) middle of the hips, or the centre joint."""
-    for names in _LATERAL[:1]:
-        if set(names) <= set(skeleton.canonical):
-            return np.asarray(frames[:, [skeleton.index(n) for n in names]].mean(axis=1))
-    return np.asarray(frames[:, skeleton.center])
+def _root(frames: Float, skeleton: Skeleton) -> tuple[Float, npt.NDArray[np.bool_]]:
+    """(T, C) middle of the hips, or the centre joint, and (T,) whether it was seen."""
+    hips = _LATERAL[0]
+    joints = [skeleton.index(n) for n in hips] if set(hips) <= set(skeleton.canonical) else [skeleton.center]
+    points = frames[:, joints]
+    return np.asarray(points.mean(axis=1)), np.asarray((points != 0).any(axis=-1).all(axis=1))
 
 
-def _turned(centred: Float, skeleton: Skeleton, ground: list[int], fps: float) -> Float:
-    """Frames turned about the vertical until the line through the hips lies along one axis."""
-    names = next((n for n in _LATERAL if set(n) <= set(skeleton.canonical)), None)
-    if names is None:
-        return centred
-    left, right = (skeleton.index(n) for n in names)
-    line = (centred[:, right] - centred[:, left])[:, ground].astype(np.float64)
+def _sideways(skeleton: Skeleton, axes: int) -> tuple[str, str] | None:
+    """The joints whose line bodies in space are turned by."""
+    return next((n for n in _LATERAL if axes > 2 and set(n) <= set(skeleton.canonical)), None)
+
+
+def _direction(line: npt.NDArray[np.float64], fps: float, *, held: bool = False) -> tuple[Double, Double]:
+    """(T, 2) unit vectors and (T,) length of the mean of (T, 2) lines over half a second; where there is none, along
+    the first axis, or as ``held`` from before (at the beginning, from after)."""
     line = moving_mean(line, max(1, round(_HEADING * fps)))
     length = np.linalg.norm(line, axis=1)
-    cos, sin = (np.where(length > 1e-6, line[:, i] / np.maximum(length, 1e-6), float(i == 0)) for i in (0, 1))
+    known = length > 1e-6
+    found = np.where(known[:, None], line / np.maximum(length, 1e-6)[:, None], [1.0, 0.0])
+    if held and known.any():
+        last = np.maximum.accumulate(np.where(known, np.arange(len(line)), -1))
+        found = found[np.where(last < 0, known.argmax(), last)]
+    return found, length
+
+
+def _turned(centred: Float, direction: Double, level: list[int]) -> Float:
+    """Frames turned until the direction lies along the first of the two axes of the ground."""
+    cos, sin = direction.T[..., None]
     turned = centred.copy()
-    a, b = centred[..., ground[0]], centred[..., ground[1]]
-    turned[..., ground[0]] = cos[:, None] * a + sin[:, None] * b
-    turned[..., ground[1]] = cos[:, None] * b - sin[:, None] * a
+    a, b = (centred[..., axis] for axis in level)
+    turned[..., level[0]] = cos * a + sin * b
+    turned[..., level[1]] = cos * b - sin * a
     return turned
 
 
-def moving_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+def _moving(root: Float, there: npt.NDArray[np.bool_], direction: Double, length: Double) -> Double:
+    """(T, 3) how far the root moves ahead and aside from frame to frame, and the head about the tail, all in the unit
+    of the coordinates; zero where the root was not seen."""
+    step = np.diff(root.astype(np.float64), axis=0, prepend=root[:1])
+    step[~(there & np.roll(there, 1))] = 0
+    angle = np.unwrap(np.arctan2(direction[:, 1], direction[:, 0]))
+    return np.column_stack([_seen_along(step, direction), np.diff(angle, prepend=angle[:1]) * length])
+
+
+def _towards(way: Float, there: npt.NDArray[np.bool_], direction: Double, length: Double) -> Double:
+    """(T, 2) where another one is, ahead and aside, less than a body's length however far; zero where he is absent."""
+    far = np.linalg.norm(way, axis=1) + length
+    near = np.where(there & (far > 0), length / np.maximum(far, 1e-6), 0)
+    return _seen_along(way * near[:, None], direction)
+
+
+def _seen_along(way: Float, direction: Double) -> Double:
+    """(T, 2) vectors as how far ahead and how far aside of the direction."""
+    (x, y), (cos, sin) = way.T, direction.T
+    return np.stack([cos * x + sin * y, cos * y - sin * x], axis=1)
+
+
+def moving_mean(values: Double, width: int) -> Double:
     """(T, S) means over ``width`` frames around each frame; at the ends over what there is."""
     total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
     at = np.arange(len(values))

@@ -14,8 +14,9 @@ from torch import Tensor
 from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
+from motet.data.heading import all_ways
 from motet.data.loader import ClipStore
-from motet.data.preprocess import check_method
+from motet.data.preprocess import EGOCENTRIC, check_method
 from motet.data.splits import Split, default_rule, split
 from motet.data.worn import BRIDGE, MIRRORS, method_for
 from motet.methods.discovery.joints import CommonLayout, Retargeted
@@ -165,13 +166,16 @@ def _of_classes(archive: MotionArchive, rows: Ids, classes: Sequence[int], side:
 
 
 def fitting(preprocess: str, archives: Sequence[MotionArchive]) -> str:
-    """The preprocessing, or the nearest one that all these layouts allow; of sensors that were worn on both sides the
-    mirror along their axis, so that it is known of recordings of one side, or along that of each archive."""
+    """The preprocessing, or the nearest one that all these layouts allow; of animals that point in all directions the
+    turn to their own heading, of sensors that were worn on both sides the mirror along their axis, so that it is known
+    of recordings of one side, or along that of each archive."""
     sided = {method_for(archive) for archive in archives} - {BRIDGE}
     usual = BRIDGE if not sided else sided.pop() if len(sided) == 1 else MIRRORS[0]
     if preprocess == MIRRORS[0] and usual != BRIDGE:
         preprocess = usual
-    for method in (preprocess, "center" if len(archives[0].channels) == 2 else "first-frame", usual):
+    flat = len(archives[0].channels) == 2
+    turned = [EGOCENTRIC] if all(map(all_ways, archives)) else []
+    for method in (preprocess, *turned, "center" if flat else "first-frame", usual):
         try:
             for archive in archives:
                 check_method(method, archive.skeleton, len(archive.channels))

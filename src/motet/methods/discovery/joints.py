@@ -22,8 +22,7 @@ from motet.data.adapt import same_layout
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert, estimate_handedness, recipe, shared_joints
 from motet.data.inertial import LAYOUT, Inertial, units_of
-from motet.data.preprocess import SCORE, coordinates
-from motet.data.skeletons import Skeleton
+from motet.data.skeletons import SCORE, Skeleton, coordinates
 
 Float = npt.NDArray[np.floating[Any]]
 _PROBED_CLIPS, _PROBED_FRAMES = 40, 50  # enough frames of enough people to see left from right

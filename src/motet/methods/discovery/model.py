@@ -25,8 +25,7 @@ from motet.core.units import METRES, stated
 from motet.data.adapt import check_adaptable
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
-from motet.data.preprocess import SCORE, coordinates
-from motet.data.skeletons import Skeleton
+from motet.data.skeletons import SCORE, Skeleton, coordinates
 from motet.data.worn import note_of
 from motet.engine.examples import Examples, of_archive
 from motet.engine.identity import changes

@@ -23,8 +23,9 @@ from motet.core.options import Frames, Options
 from motet.core.text import counted
 from motet.data import splits
 from motet.data.archive import MotionArchive
+from motet.data.heading import TURNED, all_ways
 from motet.data.loader import ClipStore
-from motet.data.preprocess import METHODS, SENSED
+from motet.data.preprocess import EGOCENTRIC, METHODS, SENSED
 from motet.data.skeletons import Skeleton
 from motet.data.worn import MIRRORS, axis_in, method_for, note_on
 from motet.methods.distillation.folds import RULES
@@ -33,6 +34,7 @@ from motet.methods.distillation.table import FeatureTable, Modality, join, with_
 
 Ids = npt.NDArray[np.int64]
 _KEYS = ("label", "subject", "camera", "setup", "repetition", "view", "quality", "style", "side", "start")
+AUTO = "auto"
 _BLOCK = 512  # clips that are preprocessed together
 
 
@@ -43,7 +45,8 @@ class Motion(Options):
     Attributes:
         frames: of a clip of skeletons, after a linear resize.
         sensor_frames: of what a sensor recorded during a clip.
-        preprocess: of skeletons: cmd, yaw, crossclr, center, first-frame or none.
+        preprocess: of skeletons: one of :data:`motet.data.preprocess.METHODS`; ``auto`` is egocentric of animals that
+            point in all directions, and first-frame of all others.
         sensor_preprocess: of sensors: ``mirror`` bridges lost samples and mirrors what was worn on the left where the
             clips say so (:mod:`motet.data.worn`), ``bridge`` only bridges; none takes readings as recorded.
         pair_by: columns of the clips by which several archives are paired; by default those of label, subject, camera,
@@ -52,14 +55,14 @@ class Motion(Options):
 
     frames: Frames = 64
     sensor_frames: Frames = 128
-    preprocess: str = "first-frame"
+    preprocess: str = AUTO
     sensor_preprocess: str = MIRRORS[0]
     pair_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.preprocess not in METHODS:
-            raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join(METHODS)}")
+        if self.preprocess not in (AUTO, *METHODS):
+            raise ConfigError(f"preprocess {self.preprocess!r} is none of {', '.join((AUTO, *METHODS))}")
         if self.sensor_preprocess not in (*SENSED, "none"):
             raise ConfigError(f"sensor_preprocess {self.sensor_preprocess!r} is none of {', '.join(SENSED)}, none")
 
@@ -83,15 +86,21 @@ class Part:
         """The archive that holds the frames."""
         return self.archive if self.sensor is None else self.archive.sensors[self.sensor]
 
-    def modality(self, motion: Motion, sensed: str | None = None) -> Modality:
-        """(N, T, P · V · C) of the archive's N clips; of a sensor preprocessed as ``sensed``, by default as these
-        recordings allow."""
+    def modality(self, motion: Motion, known: str | None = None) -> Modality:
+        """(N, T, P · V · C) of the archive's N clips; what the options leave to the recordings is done as ``known``,
+        by default as these allow."""
         source = self.source
         method, frames = motion.preprocess, motion.frames
         if source.skeleton.kind == "sensor":
-            method, frames = sensed or _sensed(source, motion.sensor_preprocess), motion.sensor_frames
+            method, frames = known or _sensed(source, motion.sensor_preprocess), motion.sensor_frames
             if method != "none" and (said := note_on(axis_in(method, source), source)):
                 warnings.warn(said, MotetNote, stacklevel=3)
+        elif method == AUTO and known:
+            method = known
+        elif method == AUTO:
+            method = EGOCENTRIC if all_ways(source) else "first-frame"
+            if method == EGOCENTRIC:
+                warnings.warn(f"{source.path.name}: {TURNED}", MotetNote, stacklevel=3)
         rows = np.arange(len(source)) if self.sensor is None else self.archive.sensor_rows(self.sensor)
         seen = rows >= 0
         store = ClipStore(source, rows[seen], preprocess=method, max_frames=int(source.lengths.max()))

@@ -180,7 +180,7 @@ def load(run: Run, device: Any = "cpu") -> Student:
 
 def _plan(run: Run) -> Plan:
     stored = run.config["plan"]
-    as_recorded = {"sensor_preprocess": "none"}  # what runs of earlier versions do not say
+    as_recorded = {"preprocess": "first-frame", "sensor_preprocess": "none"}  # what runs of earlier versions do not say
     try:
         return Plan.from_dict(stored | {"motion": as_recorded | stored.get("motion", {})})
     except ConfigError as error:

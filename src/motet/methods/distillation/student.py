@@ -32,7 +32,7 @@ from motet.methods.distillation import faces
 from motet.methods.distillation.folds import folds
 from motet.methods.distillation.layers import Dense, Recurrence
 from motet.methods.distillation.methods import METHODS
-from motet.methods.distillation.motion import Motion, is_archive, modality_of
+from motet.methods.distillation.motion import AUTO, Motion, is_archive, modality_of
 from motet.methods.distillation.networks import Inputs, Shape
 from motet.methods.distillation.networks import Student as StudentNetwork
 from motet.methods.distillation.replicas import standardised
@@ -270,7 +270,9 @@ class Student(Model):
             shapes[name] = (frames, self.sizes[name]) if name in self.sequences else (self.sizes[name],)
         ready = {name: partial(standardised, statistics=s, lengths=None) for name, s in self.statistics.items()}
         facts = {"classes": json.dumps(list(self.class_names)), "frames": str(self.motion.frames)}
-        facts |= {"sensor_frames": str(self.motion.sensor_frames), "preprocess": self.motion.preprocess}
+        bodies = [layout.preprocess for layout in self.layouts.values() if layout.skeleton.kind != "sensor"]
+        known = bodies[0] if bodies and self.motion.preprocess == AUTO else self.motion.preprocess
+        facts |= {"sensor_frames": str(self.motion.sensor_frames), "preprocess": known}
         facts |= {"layouts": json.dumps({name: layout.to_dict() for name, layout in self.layouts.items()})}
         answers = faces.Answers(self.network, self.classifier, ready)
         return faces.network(answers, shapes, steps=not fixed, facts=facts)
