@@ -156,8 +156,16 @@ def test_lines_of_frames_give_lines_of_decisions(model: Predictor) -> None:
     found = [json.loads(line) for line in live_lines(Live(model), [*lines, "", "null", "null"])]
     assert len(found) == 81
     assert [f["label"] for f in found] == ["walk"] * 80 + [None]
+    absent = [json.dumps([f[0].tolist(), [0.0] * 3]) for f in movement("walk", 20, np.random.default_rng(0))]
+    for null in ("null", "[null, null, null]", "[NaN, NaN, NaN]"):
+        said = [line.replace("[0.0, 0.0, 0.0]", null) for line in absent]
+        assert null in said[0]
+        assert list(live_lines(Live(model), said)) == list(live_lines(Live(model), absent))
     for bad, words in (
         ("[1, 2]", "line 2 is not a frame of 6 numbers"),
+        ("[null, [1, 2]]", "line 2 is not a frame of 6 numbers"),
+        ('"null"', "line 2 is not a frame of 6 numbers"),
+        ("[]", "line 2 is not a frame of 6 numbers"),
         (b"\xff", "line 2 is not a frame of 6 numbers"),
         ("[0, 0, 0, 0, 0, null]", "line 2 has a number that is not finite; give 0"),
         ("[0, 0, 0, 0, 0, NaN]", "line 2 has a number that is not finite; give 0"),

@@ -284,8 +284,8 @@ class Live:
 def live_lines(
     live: Live, lines: Iterable[str | bytes], *, state: str | Path | None = None, saved_every: float = 60.0
 ) -> Iterator[str]:
-    """Decisions as JSON lines for frames as JSON lines: one frame a line, nested (V, C) or flat; ``null`` is a frame
-    in which nothing was recorded.
+    """Decisions as JSON lines for frames as JSON lines: one frame a line, nested (V, C) or flat; ``null`` is a frame,
+    a person or a joint that was not recorded, or each of its numbers.
 
     Args:
         live: the model.
@@ -318,15 +318,33 @@ def live_lines(
 def _frame(line: str | bytes, number: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     size = math.prod(shape)
     try:
-        given = json.loads(line)
-        frame = np.zeros(shape, dtype=np.float32) if given is None else np.asarray(given, dtype=np.float32)
-        frame = frame.reshape(shape)
+        frame = np.asarray(_filled(json.loads(line), shape), dtype=np.float32).reshape(shape)
+        frame[np.isnan(frame).all(axis=-1)] = 0
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         form = " × ".join(map(str, shape))
         raise DataError(f"line {number} is not a frame of {counted(size, 'number')} as a JSON list ({form})") from error
     if not np.isfinite(frame).all():
         raise DataError(f"line {number} has a number that is not finite; give 0 for what was not recorded")
     return frame
+
+
+def _filled(given: Any, shape: tuple[int, ...]) -> Any:
+    """Nested lists with NaN of the right form for each ``null`` in them; NaN alone where nothing else is in them."""
+    deep = _depth(given)
+
+    def fill(part: Any, form: tuple[int, ...]) -> Any:
+        if part is None:
+            return np.full(form, np.nan).tolist()
+        return [fill(each, form[1:]) for each in part] if isinstance(part, list) else part
+
+    return np.full(shape, np.nan) if deep < 0 else fill(given, shape[max(0, len(shape) - deep) :])
+
+
+def _depth(given: Any) -> int:
+    """How deep numbers lie in nested lists; negative where there are none."""
+    if isinstance(given, list):
+        return 1 + max(map(_depth, given), default=0)
+    return -1000 if given is None else 0
 
 
 def _line(decision: Decision) -> str:

@@ -20,6 +20,7 @@ CENTRAL_PARTS: Mapping[str, tuple[str, ...]] = {
     "head": ("head", "head_top", "nose", "jaw", "upper_neck"),
     "trunk": ("root", "mid_hip", "lower_spine", "torso", "chest", "neck", "sternum", "clavicle", "back", "spine_t10"),
     "palm": ("wrist", "palm"),
+    "tail": ("tail_base",),
 }
 SIDED_PARTS: Mapping[str, tuple[str, ...]] = {
     "head": ("eye", "eye_inner", "eye_outer", "ear", "mouth", "head_front", "head_back"),
