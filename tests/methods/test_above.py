@@ -15,8 +15,9 @@ import torch
 
 import motet
 from motet.core.errors import DataError, MotetNote
+from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
-from motet.data.heading import all_ways
+from motet.data.heading import all_ways, check_heading
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.data.splits import split
@@ -90,7 +91,8 @@ def test_small_recipes_turn_them(tmp_path: Path) -> None:
 def test_features_of_a_turned_animal_are_the_same(tmp_path: Path) -> None:
     one, other = (recorded(tmp_path / n, lambda i, turn=turn: 2.4 * i + turn) for n, turn in (("a", 0.0), ("b", 2.0)))
     model = RocketModel()
-    assert model.fit(one).recipe.preprocess == "egocentric"
+    with pytest.warns(MotetNote, match="every clip is turned"):
+        assert model.fit(one).recipe.preprocess == "egocentric"
     first, second = model.transform(one), model.transform(other)
     assert np.abs(first - second).mean() < 0.01 * first.std()
 
@@ -231,3 +233,36 @@ def test_discovery_and_distillation_turn_animals(tmp_path: Path) -> None:
     standing = Part(upright).modality(Motion(), "egocentric")  # as its student was trained
     assert standing.layout is not None
     assert standing.layout.preprocess == "egocentric"
+
+
+def tracked(path: Path, names: tuple[str, ...], **canonical: str) -> MotionArchive:
+    """Mice that point in all directions, by a tracker whose joints have these names."""
+    skeleton = replace(MOUSE, joints=names, canonical=tuple(canonical.get(name, name) for name in names))
+    mice = recorded(path.with_name(f"{path.name}-mice"), lambda n: 2.4 * n)
+    with ArchiveWriter(
+        path, skeleton=skeleton, fps=30.0, channels=("x", "y"), source={"format": "deeplabcut"}
+    ) as writer:
+        for row, name in enumerate(mice.clips["name"]):
+            writer.add(mice.clip(row), name=name, subject=row % 4)
+    return MotionArchive.open(path)
+
+
+def test_names_that_say_no_head_and_no_tail_are_said_once(tmp_path: Path) -> None:
+    unnamed = tracked(tmp_path / "a", ("bp1", "bp2", "bp3", "bp4"))
+    for use in (lambda: Layout.of(unnamed), lambda: RocketModel().fit(unnamed)):
+        with pytest.warns(
+            MotetNote, match=r"\(bp1, bp2, bp3, bp4 …\) do not say where head and tail are.*tail_base"
+        ) as said:
+            use()
+        assert sum("head and" in str(w.message) for w in said) == 1
+    named = tracked(tmp_path / "b", ("Schnauze", "Ohr", "Mitte", "Schwanz"), Schnauze="nose", Schwanz="tail_base")
+    assert all_ways(named)
+    with pytest.warns(MotetNote, match="b: animals point in all directions: every clip is turned"):
+        RocketModel().fit(named)
+    path = tmp_path / "maus.toml"
+    joints = ", ".join(
+        f'{{ name = "{name}", parent = "{parent}", canonical = "{canonical}" }}'
+        for name, parent, canonical in (("Schnauze", "", "nose"), ("Schwanz", "Schnauze", "tail_base"))
+    )
+    path.write_text(f'name = "maus"\nup = "-y"\njoints = [{joints}]\n')
+    check_heading(layouts.get(str(path)), 2)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.skeletons import Skeleton, coordinates
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # archives are opened without torch
 
 # The ends of an animal's axis, by names without capitals and signs: trackers' users call joints as they like.
 ENDS: Final = {
-    "head": ("nose", "snout", "head", "leftear rightear", "neck"),
+    "head": ("nose", "snout", "nosetip", "snouttip", "head", "leftear rightear", "neck"),
     "tail": (
         "tailbase",
         "basetail",
@@ -31,12 +32,16 @@ ENDS: Final = {
         "abdomen",
         "midhip",
         "lefthip righthip",
+        "rump",
+        "tail",
     ),
 }
-TURNED = (
-    "animals point in all directions: every clip is turned to the heading of its first frame (--preprocess egocentric; "
-    "first-frame leaves headings as they are)"
-)
+CALLED: Final = {"head": "nose", "tail": "tail_base"}
+"""canonical names by which a layout says which joints these are"""
+TRACKERS = ("deeplabcut", "sleap", "anipose")
+"""formats whose recordings are of animals"""
+HEADED = "animals point in all directions: every clip is turned to the heading of its first frame"
+TURNED = f"{HEADED} (--preprocess egocentric; first-frame leaves headings as they are)"
 """what is said where a default does so"""
 _LOOKED_AT, _FEWEST, _SPREAD = 200, 20, 0.5
 """of headings: clips or moments, the fewest of them that say something, and the largest mean of those on all sides"""
@@ -54,8 +59,8 @@ def end_of_body(skeleton: Skeleton, name: str) -> tuple[int, ...]:
         if plain.keys() >= set(joints.split()):
             return tuple(plain[joint] for joint in joints.split())
     raise ConfigError(
-        f"skeleton {skeleton.name!r} has no {name} (a joint called {', '.join(ENDS[name])}); "
-        "choose preprocess 'first-frame', 'center' or 'none'"
+        f"skeleton {skeleton.name!r} has no {name} (a joint called {', '.join(ENDS[name])}); say which one it is in a "
+        f"layout (canonical = \"{CALLED[name]}\", --skeleton), or choose preprocess 'first-frame', 'center' or 'none'"
     )
 
 
@@ -94,11 +99,22 @@ def all_ways(archive: MotionArchive, rows: npt.NDArray[np.int64] | None = None) 
 
     Who stands points up and who is seen from the side to the left and to the right, so neither the mean of the headings
     nor that of their double angles is large where they are seen from above. No label has a part in it.
+
+    Warns:
+        MotetNote: a tracker of animals calls no joint after a head or a tail.
     """
     skeleton, places = archive.skeleton, coordinates(archive.channels)
     try:
         check_heading(skeleton, places)
     except ConfigError:
+        if archive.source.get("format") in TRACKERS and not {"left_shoulder", "left_hip"} <= {*skeleton.canonical}:
+            warnings.warn(
+                f"{archive.path}: the names of joints ({', '.join(skeleton.joints[:6])} …) do not say where head and "
+                "tail are, so animals that point in all directions are not turned to one: say it in a layout (import "
+                'with --skeleton layout.toml, canonical = "nose" and "tail_base")',
+                MotetNote,
+                stacklevel=2,
+            )
         return False
     if skeleton.kind != "body":
         return False
