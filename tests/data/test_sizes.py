@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from motet.data.edit import convert, merge, select, split
 from motet.data.inspection import found
 from motet.data.inspection.mixed import warn_mixed
 from motet.data.skeletons import Skeleton
+from motet.use.fit import fit
+from motet.use.predictor import load_predictor
 
 MOUSE = Skeleton(name="mouse", joints=("nose", "neck", "tailbase"), parents=(1, -1, 1), up="-y")
 
@@ -79,3 +82,21 @@ def test_one_scale_by_what_the_remedy_says(tmp_path: Path) -> None:
             convert(small, tmp_path / "wrong", scale=wrong)
     with pytest.raises(ConfigError, match="unit 'ells' is none of"):
         convert(small, tmp_path / "wrong", scale=2.0, units="ells")
+
+
+@pytest.mark.filterwarnings("ignore:only [0-9]+ windows|people are unknown")
+def test_a_model_warns_of_animals_of_another_size(tmp_path: Path) -> None:
+    archive = mice(tmp_path / "a", [1, 1.1, 0.9, 1])
+    for name in archive.clips["name"]:
+        rows = [{"recording": name, "start": s, "end": s + 2.0, "label": "ab"[s // 2 % 2]} for s in range(0, 12, 2)]
+        archive.tracks.save("k", [*(archive.tracks["k"].to_dicts() if "k" in archive.tracks else []), *rows])
+    model = fit(archive, tmp_path / "model", candidates=("statistics+linear",), progress=False)
+    size = model.config["trained_on"]["size"]
+    assert 95 < size < 125
+    load_predictor(tmp_path / "model").predict(mice(tmp_path / "same", [1.2, 0.8]))
+    with pytest.warns(MotetWarning, match=r"animals in .*other measure .*, so answers .* --scale.*2\.[3-7]"):
+        load_predictor(tmp_path / "model").predict(mice(tmp_path / "other", [0.4, 0.4]))
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    del config["trained_on"]["size"]  # of an earlier version
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    load_predictor(tmp_path / "model").predict(mice(tmp_path / "third", [0.4]))

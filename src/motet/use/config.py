@@ -29,6 +29,7 @@ class _Source(TypedDict):
     hours: float
     licence: str
     simulated: bool
+    size: NotRequired[Annotated[float, Bounds(above=0, most=1e9)] | None]
 
 
 class _EncoderLayout(TypedDict):

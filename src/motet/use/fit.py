@@ -22,6 +22,7 @@ from motet.core.files import folder_written, refuse_existing, write_json, writte
 from motet.core.places import CLASSIFIER, kind_of
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
+from motet.data.inspection.sizes import usual_size
 from motet.engine.hub import shipped
 from motet.evaluate.segmentation import segmentation_scores
 from motet.use.classifiers import CLASSIFIERS, thinned
@@ -143,6 +144,7 @@ def fit(
             "hours": round(sum(map(len, material.labels)) / material.layout.fps / 3600, 4),
             "licence": source.licence,
             "simulated": source.simulated,
+            "size": usual_size(source),
         },
     }
     facts |= {} if centre_by is None else {"centre_by": centre_by}

@@ -25,6 +25,7 @@ from motet.core.progress import tracked
 from motet.core.text import counted, first_of, in_line
 from motet.core.units import unit_name
 from motet.data.archive import MotionArchive
+from motet.data.inspection.sizes import warn_other_size
 from motet.data.skeletons import Skeleton
 from motet.engine.run import MISFITS
 from motet.evaluate.centred import groups_of
@@ -289,6 +290,8 @@ class Predictor:
         rows = long_enough(archive, range(len(archive)), SHORTEST)
         self._note_long(archive)
         self._warn_few(archive, rows)
+        if size := self.config.get("trained_on", {}).get("size"):
+            warn_other_size(archive, size)
         model = self.centred(archive, read, rows)
         for index in tracked(rows, "predict: recordings", show=progress):
             name, frames = archive.clips["name"][index], read(index)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
+from motet.core.errors import MotetWarning
+from motet.core.text import pasted
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import Fault, fault, without
+from motet.data.inspection.remedies import next_to
 from motet.data.inspection.units import is_human
 from motet.data.pieces import Piece
 
@@ -20,19 +26,11 @@ def size_faults(archive: MotionArchive) -> list[Fault]:
 
     People stand near and far, so they are left alone; so are recordings too short to tell a size from a posture.
     """
-    if archive.skeleton.kind != "body" or "z" in archive.channels or is_human(archive.skeleton):
-        return []
-    rows: dict[str, list[int]] = {}
-    for row in range(len(archive)):
-        rows.setdefault(Piece(archive, row).recording, []).append(row)
-    long = {name: own for name, own in rows.items() if archive.lengths[own].sum() >= _FEWEST}
+    long = _recordings(archive)
     sizes = {name: _size(archive, own) for name, own in long.items()}
-    known = [size for size in sizes.values() if size > 0]
-    if len(known) < 2:
-        return []
-    usual = float(np.quantile(known, 0.5, method="higher"))  # of two halves one
-    off = [name for name, size in sizes.items() if size > 0 and not 1 / FACTOR <= size / usual <= FACTOR]
-    if not off:
+    usual = _usual(sizes)
+    off = [name for name, size in sizes.items() if usual and size > 0 and not _alike(size, usual)]
+    if not usual or not off:
         return []
     there, clips = float(np.median([sizes[name] for name in off])), sorted(row for name in off for row in long[name])
     message = (
@@ -46,6 +44,44 @@ def size_faults(archive: MotionArchive) -> list[Fault]:
     )
     names = archive.clips["name"][clips].to_list()
     return [fault(MIXED, "warning", message, remedy, names, rows=tuple(clips), extra=tuple(clips))]
+
+
+def usual_size(archive: MotionArchive) -> float | None:
+    """Of animals in a picture, in the archive's unit; None of people, in space, or where recordings are short."""
+    return _usual({name: _size(archive, rows) for name, rows in _recordings(archive).items()})
+
+
+def warn_other_size(archive: MotionArchive, usual: float) -> None:
+    """Warn where animals are much smaller or larger than ``usual``, that of those a model learnt from."""
+    there = usual_size(archive)
+    if there and not _alike(there, usual):
+        warnings.warn(
+            f"animals in {archive.path} measure {there:.3g} {archive.units}, those that the model learnt from "
+            f"{usual:.3g}, as below a camera of another height or resolution, so answers are likely wrong: bring them "
+            f"to one scale with `motet data convert {pasted(archive.path, next_to(archive.path))} --scale` (about "
+            f"{usual / there:.2g}, better by a length that both pictures show)",
+            MotetWarning,
+            stacklevel=4,
+        )
+
+
+def _recordings(archive: MotionArchive) -> dict[str, list[int]]:
+    """Rows of each recording of animals in a picture that is long enough."""
+    if archive.skeleton.kind != "body" or "z" in archive.channels or is_human(archive.skeleton):
+        return {}
+    rows: dict[str, list[int]] = {}
+    for row in range(len(archive)):
+        rows.setdefault(Piece(archive, row).recording, []).append(row)
+    return {name: own for name, own in rows.items() if archive.lengths[own].sum() >= _FEWEST}
+
+
+def _usual(sizes: Mapping[str, float]) -> float | None:
+    known = [size for size in sizes.values() if size > 0]
+    return float(np.quantile(known, 0.5, method="higher")) if known else None  # of two halves one
+
+
+def _alike(size: float, usual: float) -> bool:
+    return 1 / FACTOR <= size / usual <= FACTOR
 
 
 def _size(archive: MotionArchive, rows: list[int]) -> float:
