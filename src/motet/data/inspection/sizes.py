@@ -29,7 +29,7 @@ def size_faults(archive: MotionArchive) -> list[Fault]:
     long = _recordings(archive)
     sizes = {name: _size(archive, own) for name, own in long.items()}
     usual = _usual(sizes)
-    off = [name for name, size in sizes.items() if usual and size > 0 and not _alike(size, usual)]
+    off = [name for name, size in sizes.items() if usual and size > 0 and not _near(size, usual)]
     if not usual or not off:
         return []
     there, clips = float(np.median([sizes[name] for name in off])), sorted(row for name in off for row in long[name])
@@ -54,7 +54,7 @@ def usual_size(archive: MotionArchive) -> float | None:
 def warn_other_size(archive: MotionArchive, usual: float) -> None:
     """Warn where animals are much smaller or larger than ``usual``, that of those a model learnt from."""
     there = usual_size(archive)
-    if there and not _alike(there, usual):
+    if there and not _near(there, usual):
         warnings.warn(
             f"animals in {archive.path} measure {there:.3g} {archive.units}, those that the model learnt from "
             f"{usual:.3g}, as below a camera of another height or resolution, so answers are likely wrong: bring them "
@@ -80,7 +80,7 @@ def _usual(sizes: Mapping[str, float]) -> float | None:
     return float(np.quantile(known, 0.5, method="higher")) if known else None  # of two halves one
 
 
-def _alike(size: float, usual: float) -> bool:
+def _near(size: float, usual: float) -> bool:
     return 1 / FACTOR <= size / usual <= FACTOR
 
 
