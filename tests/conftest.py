@@ -20,7 +20,10 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 settings.register_profile("motet", deadline=None)  # machines are shared: no test depends on time
 settings.load_profile("motet")
 
-LONG = ("test_docs.py", "test_export.py", "test_processes.py", "test_notebooks.py", "test_train.py", "test_run.py")
+LONG = (
+    *("test_docs.py", "test_export.py", "test_processes.py", "test_notebooks.py", "test_train.py", "test_run.py"),
+    *("test_model.py", "test_shipped.py", "test_unknown.py", "test_fit.py", "test_weights.py", "test_record.py"),
+)
 """files that take long, given out first: the last ones are short, so that no process waits for another at the end."""
 
 
@@ -32,6 +35,7 @@ def pytest_collection_finish() -> None:
     # what was imported and collected stays to the end: no collection of garbage needs to walk through it again
     gc.collect()
     gc.freeze()
+    gc.set_threshold(1000, 20, 100)
 
 
 @pytest.fixture(autouse=True, scope="session")

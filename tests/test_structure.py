@@ -47,6 +47,11 @@ def _module(path: Path) -> str:
 
 
 @cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def _modules() -> frozenset[str]:
     return frozenset(map(_module, _files()))
 
@@ -59,8 +64,8 @@ def _imports(path: Path) -> frozenset[str]:
 def _imported(path: Path) -> Iterator[str]:
     """Modules of the package that a file imports anywhere, inside functions too; not for type checking alone."""
     skipped: set[ast.AST] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             skipped.update(inner for part in node.body for inner in ast.walk(part))
         if node in skipped:
             continue
@@ -144,7 +149,7 @@ def test_verbs_of_archives_and_the_application_start_without_torch(module: str) 
 
 
 def _at_once(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -155,7 +160,7 @@ def test_no_function_is_longer_than_sixty_lines_without_its_docstring() -> None:
     long = {
         f"{path.relative_to(PACKAGE).as_posix()}: {one.name}"
         for path in _files()
-        for one in house.functions_of(ast.parse(path.read_text("utf-8")))
+        for one in house.functions_of(_tree(path))
         if house.lines_of(one, docstring=False) > 60
     }
     assert long == set()

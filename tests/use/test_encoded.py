@@ -98,6 +98,14 @@ def test_what_windows_share_is_computed_once_and_changes_nothing(fps: float, ove
     np.testing.assert_allclose(dense(frames, layout), alone, rtol=1e-4, atol=1e-4)
 
 
+def test_encoders_are_folded_once_for_all_recordings(archive: MotionArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, folded = [], Model.folded
+    monkeypatch.setattr(Model, "folded", lambda model: made.append(model) or folded(model))
+    dense, layout = encoded("body", archive), Layout.of(archive)
+    assert not np.array_equal(dense(archive.clip(0), layout), dense(archive.clip(1), layout))
+    assert len(made) == 1
+
+
 def test_tuning_lowers_the_error_and_leaves_the_start_alone(archive: MotionArchive, run: Run) -> None:
     layout, start = Layout.of(archive), encoded(str(run.path), archive, "mine")
     before = {k: v.copy() for k, v in start.arrays().items()}

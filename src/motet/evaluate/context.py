@@ -121,13 +121,7 @@ class Context:
         return cls(
             method=_called(runs[0], first),
             streams=tuple(first.streams),
-            archive=archive,
-            store=store,
-            train=train,
-            test=torch.from_numpy(clips.test),
-            train_labels=clips.train_labels,
-            test_labels=clips.test_labels,
-            class_names=clips.class_names,
+            **_of_clips(archive, store, train, clips),
             learned=[encoded(m, r) for m, r in zip(models, runs, strict=True)],
             random=[encoded(untrained(first, store, train, seed), None) for seed in range(count)],
             raw=[Raw(first, store)] if baselines else [],
@@ -138,15 +132,12 @@ class Context:
             device=first.device,
             show=show,
             called=called or archive.path.resolve().name,
-            people=people(archive),
-            hash=digest_of(archive),
             preprocess=first.recipe.preprocess,
         )
 
     def on(self, archive: MotionArchive, clips: LabelledClips) -> Context:
         """The same encoders, evaluated on the clips of another archive of the same layout."""
         store = self.learned[0].model.store(archive, np.concatenate([clips.train, clips.test]))
-
         train = torch.from_numpy(clips.train)
 
         def moved(features: Encoded) -> Encoded:
@@ -154,19 +145,11 @@ class Context:
 
         return replace(
             self,
-            archive=archive,
-            store=store,
-            train=train,
-            test=torch.from_numpy(clips.test),
-            train_labels=clips.train_labels,
-            test_labels=clips.test_labels,
-            class_names=clips.class_names,
+            **_of_clips(archive, store, train, clips),
             learned=[moved(f) for f in self.learned],
             random=[moved(f) for f in self.random],
             raw=[Raw(f.model, store) for f in self.raw],
             baselines=others(self.learned[0].model, store, train, archive, self.learned[0].folder, len(self.random)),
-            people=people(archive),
-            hash=digest_of(archive),
         )
 
     def centred(self, groups: npt.NDArray[np.int64]) -> Context:
@@ -216,6 +199,21 @@ class Context:
     def track(self, items: Sequence[T], what: str) -> Iterable[T]:
         """Iterate with progress on stderr."""
         return tracked(items, what, show=self.show)
+
+
+def _of_clips(archive: MotionArchive, store: ClipStore, train: Tensor, clips: LabelledClips) -> dict[str, Any]:
+    """What a context says of the clips that are evaluated."""
+    return {
+        "archive": archive,
+        "store": store,
+        "train": train,
+        "test": torch.from_numpy(clips.test),
+        "train_labels": clips.train_labels,
+        "test_labels": clips.test_labels,
+        "class_names": clips.class_names,
+        "people": people(archive),
+        "hash": digest_of(archive),
+    }
 
 
 def _called(run: Run, model: Model) -> str:

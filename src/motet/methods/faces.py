@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 256 << 20
 """preprocessed clips that are held at a time"""
-LEAST_FRAMES = 4
-"""frames of a clip that an exported graph takes at least"""
 
 
 def embedding(model: Model, source: MotionArchive, block_bytes: int, shard: Shard | None) -> Embedding:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,12 @@ class Encoded:
         scale = ours / theirs if ours and theirs else 1.0
         return torch.from_numpy(np.ascontiguousarray(made * scale, dtype=np.float32))
 
+    @cached_property
+    def _folded(self) -> Model:
+        return self.model.folded()  # once for all recordings; nothing trains it after it has computed features
+
     def __call__(self, frames: Float, layout: Layout) -> Array:
-        clip, at, model = self.adapted(frames, layout), layout.centres(len(frames)), self.model.folded()
+        clip, at, model = self.adapted(frames, layout), layout.centres(len(frames)), self._folded
         found = np.empty((len(at), sum(model.sizes.values())), dtype=np.float32)
         for begin in range(0, len(at), _BATCH):
             own = at[begin : begin + _BATCH]

@@ -345,14 +345,11 @@ def test_every_method_runs(sets: tuple[MotionArchive, MotionArchive], method: st
 @pytest.mark.parametrize(
     "options",
     [
-        {"rounding": "balanced"},
-        {"balance": 0.5},
-        {"shares": (5, 2, 1)},
+        {"rounding": "balanced", "mask_always": 0.2, "pairs": "features"},
+        {"balance": 0.5, "optimiser": "sgd", "target_statistics": False, "scale": 0.1, "noise": 0.1},
+        {"shares": (5, 2, 1), **GRAPH, "pairs": "cosine"},
         {"shares": (5, 2, 1), "rounding": "balanced"},
-        {**GRAPH, "pairs": "cosine"},
         {"as_released": True},
-        {"optimiser": "sgd", "target_statistics": False, "scale": 0.1, "noise": 0.1},
-        {"mask_always": 0.2, "pairs": "features"},
     ],
 )
 def test_options_run(sets: tuple[MotionArchive, MotionArchive], options: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ class PointFormat:
         what: the files in words.
         read: a file's recordings.
         prefix: begins the names of layouts made of a file's points.
-        measure: unit of the coordinates from the number of them and the options.
+        measure: unit of the coordinates from the number of them and the options; metres by default.
         confidence: whether the archive stores confidences.
         choose: which of the files are read, and what becomes of the names of clips (files of one recording in
             several stages); all of them by default.
@@ -100,7 +100,7 @@ class PointFormat:
     what: str
     read: Read
     prefix: str
-    measure: Callable[[int, Any], str]
+    measure: Callable[[int, Any], str] = lambda channels, options: "m"
     confidence: bool = False
     facts: Mapping[str, Any] = field(default_factory=lambda: {"split": "odd-even"})
     choose: Callable[[Sequence[Path]], Sequence[Path]] = list

@@ -149,5 +149,4 @@ FORMAT = PointFormat(
     what="files of AMASS (*.npz) or HumanML3D (*.npy)",
     read=_read,
     prefix="smpl",
-    measure=lambda channels, options: "m",
 ).format("AMASS poses (.npz) and HumanML3D positions (.npy)", Options)

@@ -59,6 +59,5 @@ FORMAT = PointFormat(
     what="tables of Anipose (*.csv)",
     read=_read,
     prefix="anipose",
-    measure=lambda channels, options: "m",
     confidence=True,
 ).format("Anipose tables (.csv)", Options)

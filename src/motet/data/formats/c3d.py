@@ -149,5 +149,4 @@ FORMAT = PointFormat(
     what="C3D files (*.c3d)",
     read=_read,
     prefix="c3d",
-    measure=lambda channels, options: "m",
 ).format("C3D marker files", Options)

@@ -36,7 +36,6 @@ FLAT = (17, 18)
 NTU_PEOPLE = 2
 BLOCK = 16  # clips of a unit
 _NTU = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
-_SIDE = re.compile(r"(?i)(.*?)_?(?:data(?:_joint)?)?\.npy")
 
 
 @dataclass(frozen=True)

@@ -134,5 +134,4 @@ FORMAT = PointFormat(
     what="files of OpenSim (*.trc, *.sto, *.mot)",
     read=_read,
     prefix="trc",
-    measure=lambda channels, options: "m",
 ).format("OpenSim markers (.trc) and positions (.sto, .mot)", Options)
