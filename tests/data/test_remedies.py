@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from motet import cli
-from motet.core.errors import ConfigError, MotetNote
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.data import doctor, formats, inspection, layouts
 from motet.data.archive import MotionArchive
 from motet.data.edit import select, split
@@ -166,6 +166,16 @@ def _(clean: MotionArchive, path: Path) -> MotionArchive:
 @case("inspect mixed gyroscopes")
 def _(clean: MotionArchive, path: Path) -> MotionArchive:
     return wrists(path / "a", "m/s^2, rad/s", {2})
+
+
+@case("inspect guessed joints")
+def _(clean: MotionArchive, path: Path) -> MotionArchive:
+    head = "scorer,s,s,s\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n"
+    rows = "\n".join(f"{n},{n % 7 + 1},{n % 5 + 1},{0.3 if n % 9 == 0 else 0.9}" for n in range(90))
+    (path / "in").mkdir()
+    (path / "in" / "a.csv").write_text(head + rows)
+    with pytest.warns(MotetWarning, match="guesses|without bones"):
+        return import_dataset("deeplabcut", path / "in", path / "a", fps=30.0, progress=False)
 
 
 @case("inspect unlabelled clips")

@@ -14,7 +14,16 @@ import numpy.typing as npt
 import polars as pl
 
 from motet.data.archive import MotionArchive
-from motet.data.inspection.faults import IMBALANCE, LISTED, Fault, clip_faults, label_faults, layout_faults, notes
+from motet.data.inspection.faults import (
+    IMBALANCE,
+    LISTED,
+    Fault,
+    clip_faults,
+    guess_faults,
+    label_faults,
+    layout_faults,
+    notes,
+)
 from motet.data.inspection.frames import BONE_CHANGE, CUT_OUT, FRAME_FAULTS, frame_fault, never_seen, scan
 from motet.data.inspection.mixed import mixed_faults
 from motet.data.inspection.render import Report, render
@@ -45,7 +54,7 @@ OF_CLIPS = (*FRAME_FAULTS, "single frames", "duplicate clips", "unlabelled clips
 """faults that single clips have"""
 OF_ARCHIVE = (
     *("never seen", "no labels", "empty classes", "label imbalance", "units", "up axis", "handedness"),
-    *("frame rate", "licence", "skipped files", "sides"),
+    *("frame rate", "licence", "skipped files", "sides", "guessed joints"),
 )
 """faults of the archive as a whole"""
 
@@ -100,7 +109,7 @@ def found(archive: MotionArchive, bone_change: float = BONE_CHANGE) -> list[Faul
     tallies = scan(archive, bone_change)
     faults = [frame_fault(archive, name, tally) for name, tally in tallies.items() if tally.rows]
     faults += never_seen(archive)
-    faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive)
+    faults += clip_faults(archive) + label_faults(archive) + layout_faults(archive) + guess_faults(archive)
     return faults + mixed_faults(archive) + notes(archive)
 
 

@@ -186,6 +186,23 @@ def _shares_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> l
     return [fault("units", "warning", message, remedy)]
 
 
+def guess_faults(archive: MotionArchive) -> list[Fault]:
+    """Body parts where DeepLabCut was guessing, which an import without ``--likelihood`` keeps."""
+    if archive.confidence is None or archive.source.get("format") != "deeplabcut":
+        return []
+    from motet.data.formats.deeplabcut import SHARE, UNSURE  # with scipy, which looking at others can do without
+
+    sure = np.asarray(archive.confidence[:: max(1, len(archive.confidence) // PROBED_FRAMES)])
+    share = float((sure[sure > 0] < UNSURE).mean()) if sure.any() else 0.0
+    if share < SHARE:
+        return []
+    message = (
+        f"{share:.0%} of the body parts have a likelihood below {UNSURE}: guesses of DeepLabCut, which lie anywhere"
+    )
+    remedy = again(archive, "likelihood", UNSURE, f"leave out what is below {UNSURE}")
+    return [fault("guessed joints", "warning", message, remedy)]
+
+
 def scale_remedy(archive: MotionArchive, size: float) -> str:
     """What makes a body of ``size``, in the archive's unit, as large as bodies are."""
     if len(archive.channels) < 3:
