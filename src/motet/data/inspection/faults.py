@@ -99,7 +99,8 @@ def label_faults(archive: MotionArchive) -> list[Fault]:
         message = "no clip has a label: pretraining and clustering need none, evaluation does"
         path = archive.path
         words = pasted(path, "labels.csv", "--out", next_to(path))
-        remedy = f"with a table labels.csv of columns name and label: motet data label {words}"
+        along = "labels along time (BORIS, ELAN …) come by --track; " if archive.fps else ""
+        remedy = f"{along}with a table labels.csv of columns name and label: motet data label {words}"
         return [fault("no labels", "note", message, remedy)]
     faults = []
     if rows:
