@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.skeletons import Skeleton
 from motet.methods import rocket, whitening
 from motet.methods.discovery import baselines, scores
+from motet.use import unknown
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -76,6 +78,18 @@ def _few_actors() -> None:
     # trainings that start from `body` or `hand` end with them
     whitening.ACTED |= {"clips": 64, "actors": 2}
     whitening.GESTURED |= {"clips": 64, "actions": 20, "invented": 0, "actors": 2}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_steps() -> None:
+    # of the linear probes that look at every table before a distillation
+    import_module("motet.methods.distillation.diagnose")._STEPS = 40
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_unknown() -> None:
+    # every model of `fit` learns what none of its classes looks like
+    unknown._ROWS, unknown._PLAYED, unknown._EACH = 400, 3, 100
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,6 @@ def test_marked_examples_run(
     if page.name in NEEDS:
         package, extra = NEEDS[page.name]
         pytest.importorskip(package, reason=f"needs the extra {extra}")
-    monkeypatch.setattr(import_module("motet.methods.distillation.diagnose"), "_STEPS", 20)  # of every linear probe
     few = {"clips": 48, "actions": 3, "actors": 4}
     monkeypatch.setattr(import_module("motet.reproduce.run"), "SIMULATED", few)
     shutil.copytree(recordings, tmp_path, dirs_exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ FAST = [run for run in RUNS if run.fast]
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (baselines, scores):  # as many starts as users have
+        for module in (baselines, scores):  # as many starts and steps as users have
             patch.setattr(module, "RESTARTS", 10)
+        patch.setattr(import_module("motet.methods.distillation.diagnose"), "_STEPS", 300)
         return read(STORED), record(FAST, tmp_path_factory.mktemp("record"), progress=False)
 
 

@@ -32,7 +32,8 @@ REJECT = 0.1
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("motet.use.unknown._ROWS", 400)
+        for name, value in (("_PLAYED", 8), ("_EACH", 1000)):  # as users have
+            patch.setattr(f"motet.use.unknown.{name}", value)
         yield
 
 

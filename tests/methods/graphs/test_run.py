@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,20 @@ from motet.core.errors import ConfigError, DataError, RunError
 from motet.engine.forms import stored_json
 from motet.engine.run import Run
 from motet.methods import graphs
+from motet.methods.graphs import svm
 from motet.methods.graphs.run import _SeedForm
 from motet.methods.graphs.svm import COSTS
 from tests.methods.graphs.made import made, write_tu
 from tests.methods.test_pretrain import stop_at
 
 SMALL = {"epochs": 2, "batch_size": 16, "hidden": 8}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_costs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(svm, "COSTS", (0.1, 10.0))
+        yield
 
 
 def halp_options(**more: object) -> graphs.HaLPGraphCL:
@@ -91,7 +100,8 @@ def test_the_options_of_the_loop_are_those_of_every_training(folder: Path, tmp_p
 # ------------------------------------------------------------------------------------ protocol
 
 
-def test_protocol_is_that_of_grid_search() -> None:
+def test_protocol_is_that_of_grid_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svm, "COSTS", COSTS)
     random = np.random.default_rng(0)
     labels = np.arange(60) % 2
     x = random.normal(size=(60, 5)) * (1, 10, 3, 1, 0.1) + 0.8 * labels[:, None]
