@@ -266,3 +266,21 @@ def test_names_that_say_no_head_and_no_tail_are_said_once(tmp_path: Path) -> Non
     )
     path.write_text(f'name = "maus"\nup = "-y"\njoints = [{joints}]\n')
     check_heading(layouts.get(str(path)), 2)
+
+
+@pytest.mark.parametrize("joint", ["spine", "left_ear", "tailbase"])
+def test_a_joint_that_is_lost_for_long_is_no_movement(tmp_path: Path, joint: str) -> None:
+    """The centre too: what else is seen would lie as far from the animal as the corner of the picture."""
+    archive = recorded(tmp_path / "a", lambda n: 2.4 * n)
+    layout = Layout.of(archive)
+    assert layout.heading
+    whole = np.concatenate([archive.clip(3)] * 6)
+    lost = whole.copy()
+    lost[50:110, 0, MOUSE.joints.index(joint)] = 0  # two seconds
+    with_, without = signals(whole, layout), signals(lost, layout)
+    close = np.abs(with_[50:110, :8] - without[50:110, :8])  # joints, as seen from the animal
+    assert close.max() < 12  # the middle of what is seen nods with the head
+    assert np.abs(with_[:, :8]).max() > 30
+    gone = lost.copy()
+    gone[70:90] = 0
+    assert not signals(gone, layout)[70:90].any()

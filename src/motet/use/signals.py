@@ -265,6 +265,7 @@ def _body(group: Float, person: int, layout: Layout) -> Array:
     skeleton, seen, axes = layout.skeleton, (frames != 0).any(axis=-1), frames.shape[-1]
     level = list(ground(skeleton, axes))
     root, there = _root(frames, skeleton)
+    root = _placed(root, there, frames, seen)
     centred = (frames - root[:, None]) * seen[..., None]
     space = skeleton.up is not None and axes > 2
     extra = [np.delete(root, level, axis=1)] if space else []  # the height
@@ -283,6 +284,7 @@ def _body(group: Float, person: int, layout: Layout) -> Array:
         step = np.diff(root[:, level], axis=0, prepend=root[:1, level])
         extra.append(np.linalg.norm(step, axis=1, keepdims=True) * layout.fps)
     extra = [np.where(seen.any(axis=1)[:, None], columns, 0) for columns in extra]
+    centred = _held(centred, seen)
     return np.concatenate([centred.reshape(len(frames), -1), *extra], axis=1, dtype=np.float32)
 
 
@@ -292,6 +294,32 @@ def _root(frames: Float, skeleton: Skeleton) -> tuple[Float, npt.NDArray[np.bool
     joints = [skeleton.index(n) for n in hips] if set(hips) <= set(skeleton.canonical) else [skeleton.center]
     points = frames[:, joints]
     return np.asarray(points.mean(axis=1)), np.asarray((points != 0).any(axis=-1).all(axis=1))
+
+
+def _placed(root: Float, there: npt.NDArray[np.bool_], frames: Float, seen: npt.NDArray[np.bool_]) -> Float:
+    """(T, C) the root, where it was not seen as far from the middle of what is seen as before and after.
+
+    Recordings that never show it are relative to it.
+    """
+    lost, known = np.flatnonzero(~there & seen.any(axis=1)), np.flatnonzero(there)
+    if not len(lost) or not len(known):
+        return root
+    middle = (frames * seen[..., None]).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
+    out = np.array(root)
+    for axis in range(root.shape[1]):
+        out[lost, axis] = middle[lost, axis] + np.interp(lost, known, (root - middle)[known, axis])
+    return out
+
+
+def _held(centred: Float, seen: npt.NDArray[np.bool_]) -> Float:
+    """(T, V, C) joints as they are seen from the body, those that were not seen while others were on the line between
+    the sightings around, or as the nearest: a joint lost for long is no movement."""
+    body = seen.any(axis=1)
+    for joint in np.flatnonzero(seen.any(axis=0) & ~seen[body].all(axis=0)):
+        lost, known = np.flatnonzero(body & ~seen[:, joint]), np.flatnonzero(seen[:, joint])
+        for axis in range(centred.shape[2]):
+            centred[lost, joint, axis] = np.interp(lost, known, centred[known, joint, axis])
+    return centred
 
 
 def _sideways(skeleton: Skeleton, axes: int) -> tuple[str, str] | None:
