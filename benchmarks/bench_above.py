@@ -5,15 +5,16 @@ python -m benchmarks.bench_above moments [SETS]
 
 Mice walk about an open field, stay, groom, rear and sniff; a tracker sees nine joints with three millimetres of noise,
 loses some and takes some for others. Of clips of twelve, odd-numbered mice train and even-numbered ones test; printed
-are nearest neighbour and ridge regression of `cmd` with its defaults and what stands beside it, clips as recorded and
-turned. Of moments, eight mice of three minutes each: what `fit` expects of a new mouse, how well states of `segment`
-agree with what they do (NMI), and how many of the nearest hits of `search` do as the example does, each frame as
-recorded and turned.
+are nearest neighbour and ridge regression of `cmd` with its defaults and what stands beside it, clips as recorded,
+turned, and turned and brought to one size. Of moments, eight mice of three minutes each: what `fit` expects of a new
+mouse, how well states of `segment` agree with what they do (NMI), and how many of the nearest hits of `search` do as
+the example does, each frame as recorded and turned.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,7 +35,7 @@ JOINTS = ("snout", "leftear", "rightear", "shoulder", "spine1", "spine2", "tailb
 AXIS, ACROSS = np.array([45, 32, 32, 20, 5, -12, -30, -60, -90.0]), np.array([0, 9, -9, 0, 0, 0, 0, 0, 0.0])
 SPEED = {"walk": 150.0, "stay": 1.0, "groom": 2.0, "rear": 5.0, "sniff": 10.0}  # mm/s
 FPS, FRAMES, CLIPS = 30, 60, 75
-FORMS = ("first-frame", "egocentric")
+FORMS = ("first-frame", "egocentric", "animal")
 LAYOUT = Skeleton("mouse", JOINTS, (3, 0, 0, 4, -1, 4, 5, 6, 7), center=4, up="-y")
 
 
@@ -145,25 +146,30 @@ def moments(sets: int) -> None:
         print("|", "turned" if turned else "as recorded", "|", " | ".join(cells), "|", flush=True)
 
 
+def compared(data: Path, forms: Sequence[str], seeds: int) -> None:
+    """The table of clips preprocessed in these ways, `cmd` trained on each."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    with TemporaryDirectory() as folder:
+        for form in forms:
+            options: dict[str, Any] = {"split": "odd-even", "preprocess": form, "start": "none", "progress": False}
+            runs = [motet.pretrain("cmd", data, Path(folder) / form / str(s), seed=s, **options) for s in range(seeds)]
+            for row in run([r.path for r in runs], ("knn", "ridge"), progress=False)["rows"]:
+                if "+" in row["stream"] and not row.get("standardise"):
+                    of = found.setdefault(str(row["features"]), {}).setdefault(form, {})
+                    spread = f" ± {100 * row['sd']:.1f}" if row["sd"] else ""
+                    of.setdefault(row["protocol"], f"{100 * row['mean']:.1f}{spread}")
+    print("| features |", " | ".join(forms), "|")
+    for name, of in found.items():
+        cells = [" / ".join(of[form][p] for p in ("knn", "ridge")) for form in forms if form in of]
+        print("|", name, "|", " | ".join(cells), "|")
+
+
 def main() -> None:
     if sys.argv[1:2] == ["moments"]:
         moments(int(sys.argv[2]) if len(sys.argv) > 2 else 3)
         return
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with TemporaryDirectory() as folder:
-        data, found = field(Path(folder) / "mice"), {}
-        for form in FORMS:
-            out = Path(folder) / form
-            options: dict[str, Any] = {"split": "odd-even", "preprocess": form, "progress": False}
-            runs = [motet.pretrain("cmd", data, out / str(s), seed=s, **options).path for s in range(seeds)]
-            for row in run(runs, ("knn", "ridge"), progress=False)["rows"]:
-                if "+" in row["stream"] and not row.get("standardise"):
-                    of = found.setdefault(str(row["features"]), {}).setdefault(form, {})
-                    of.setdefault(row["protocol"], 100 * row["mean"])
-        print("| features |", " | ".join(FORMS), "|")
-        for name, of in found.items():
-            cells = [" / ".join(f"{of[form][p]:.1f}" for p in ("knn", "ridge")) for form in FORMS if form in of]
-            print("|", name, "|", " | ".join(cells), "|")
+        compared(field(Path(folder) / "mice"), FORMS, int(sys.argv[1]) if len(sys.argv) > 1 else 5)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from motet.data import layouts
 from motet.data.preprocess import (
     EGOCENTRIC,
     METHODS,
-    SIZED,
+    WHOLE,
     bridge_holes,
     fill_null_frames,
     landmark,
@@ -148,7 +148,7 @@ def test_input_is_kept_and_absent_stay_absent(method: str) -> None:
     assert out.data_ptr() != clip.data_ptr()
     assert not out[:, :, 1].any()
     assert not out[:, 9:].any()
-    assert bool(out[:, 3, 0, 11].any()) == (method in SIZED)
+    assert bool(out[:, 3, 0, 11].any()) == (method in WHOLE)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -238,7 +238,33 @@ def test_which_readings_are_lost() -> None:
     assert not found[0].all()
 
 
-@pytest.mark.parametrize("method", SIZED)
+@pytest.mark.parametrize("method", ["sized", "animal"])
+@pytest.mark.parametrize("bones", [True, False])
+@pytest.mark.parametrize("channels", [2, 3])
+def test_one_size(method: str, bones: bool, channels: int) -> None:
+    rng = np.random.default_rng(1)
+    mouse = replace(MOUSE, up="+z", parents=(3, 3, 3, -1, 3) if bones else (-1,) * 5)
+    clip = torch.from_numpy(rng.normal(300, 40, (2, 6, 1, 5, channels)))
+    clip[1] *= 0.3
+    clip[0, 2, 0, 1] = 0
+    found = preprocess(clip, _lengths(6, 6), mouse, method)
+    torch.testing.assert_close(preprocess(clip * 7, _lengths(6, 6), mouse, method), found)
+    for made, raw in zip(found[:, :, 0], clip[:, :, 0], strict=True):
+        seen = (raw != 0).any(-1)
+        lengths = []
+        for points, there in zip(made, seen, strict=True):
+            if bones:
+                lengths += [float((points[j] - points[3]).norm()) for j in (0, 1, 2, 4) if there[j]]
+            else:
+                middle = points[there].mean(0)
+                lengths += [float((points[j] - middle).norm()) for j in range(5) if there[j]]
+        assert np.mean(lengths) == pytest.approx(0.25 if bones else 0.5)
+    turned = {"sized": "first-frame", "animal": "egocentric"}[method]
+    plain = preprocess(clip[1:], _lengths(6), mouse, turned)
+    torch.testing.assert_close(found[1:] / found[1:].abs().max(), plain / plain.abs().max())
+
+
+@pytest.mark.parametrize("method", WHOLE)
 def test_what_was_not_seen_for_a_moment_hardly_matters(method: str) -> None:
     skeleton = layouts.get("hand-21") if method == "hand" else KINECT
     path = torch.linspace(0, 1, 40, dtype=torch.float64)[None, :, None, None, None] * torch.tensor([1.0, -0.5, 2.0])

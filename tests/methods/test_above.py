@@ -35,11 +35,16 @@ SHAPE = np.array([[40.0, 0.0], [30.0, -8.0], [0.0, 0.0], [-30.0, 0.0]])
 
 
 def recorded(
-    path: Path, heading: Callable[[int], float], clips: int = 40, *, channels: tuple[str, ...] = ("x", "y")
+    path: Path,
+    heading: Callable[[int], float],
+    clips: int = 40,
+    *,
+    channels: tuple[str, ...] = ("x", "y"),
+    skeleton: Skeleton = MOUSE,
 ) -> MotionArchive:
     """Mice that nod, every other one slowly."""
     random = np.random.default_rng(3)
-    with ArchiveWriter(path, skeleton=MOUSE, fps=30.0, class_names=("slow", "fast"), channels=channels) as writer:
+    with ArchiveWriter(path, skeleton=skeleton, fps=30.0, class_names=("slow", "fast"), channels=channels) as writer:
         for number in range(clips):
             angle = heading(number)
             turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -67,21 +72,31 @@ def test_who_points_in_all_directions_is_all_ways(tmp_path: Path, heading: Calla
     assert not all_ways(archive, rows[:1])  # of one heading
 
 
+def test_people_who_stand_and_lie_are_not_turned(tmp_path: Path) -> None:
+    joints = ("nose", "left_shoulder", "left_knee", "mid_hip")
+    archive = recorded(tmp_path / "a", lambda n: 2.4 * n, skeleton=replace(MOUSE, joints=joints, canonical=joints))
+    assert not all_ways(archive)
+    parts = split(archive, "odd-even")
+    assert fit_to_layout(recipes.get("cmd/small"), archive, parts).preprocess == "sized"
+
+
 def test_small_recipes_turn_them(tmp_path: Path) -> None:
     above, upright = recorded(tmp_path / "a", lambda n: 2.4 * n), recorded(tmp_path / "b", lambda n: -1.57)
     scored = recorded(tmp_path / "c", lambda n: 2.4 * n, channels=("x", "y", "score"))
     parts = split(above, "odd-even")
     for method in ("cmd/small", "barlow/small"):
-        assert fit_to_layout(recipes.get(method), above, parts).preprocess == "egocentric"
-        assert fit_to_layout(recipes.get(method), scored, parts).preprocess == "egocentric"
-        assert fit_to_layout(recipes.get(method), upright, parts).preprocess == "first-frame"
+        assert fit_to_layout(recipes.get(method), above, parts).preprocess == "animal"
+        assert fit_to_layout(recipes.get(method), scored, parts).preprocess == "animal"
+        assert fit_to_layout(recipes.get(method), upright, parts).preprocess == "sized"
+    assert fit_to_layout(recipes.get("cmd/small"), above, parts, live=True).preprocess == "egocentric"
     assert fit_to_layout(recipes.get("cmd/small"), above, parts, named=False).preprocess == "first-frame"
     assert fit_to_layout(recipes.get("cmd/small-gru"), above, parts).preprocess == "first-frame"
     with pytest.warns(
-        MotetNote, match="animals point in all directions: every clip is turned to the heading of its first frame"
+        MotetNote,
+        match="animals point in all directions: every clip is turned to the heading of its first frame and brought",
     ):
         run = motet.pretrain("moco", above, tmp_path / "run", split="odd-even", steps=2, width=8, progress=False)
-    assert motet.load(run.path).recipe.preprocess == "egocentric"
+    assert motet.load(run.path).recipe.preprocess == "animal"
     plain = motet.pretrain(
         "moco", above, tmp_path / "own", split="odd-even", steps=2, width=8, preprocess="first-frame", progress=False
     )
@@ -92,7 +107,7 @@ def test_features_of_a_turned_animal_are_the_same(tmp_path: Path) -> None:
     one, other = (recorded(tmp_path / n, lambda i, turn=turn: 2.4 * i + turn) for n, turn in (("a", 0.0), ("b", 2.0)))
     model = RocketModel()
     with pytest.warns(MotetNote, match="every clip is turned"):
-        assert model.fit(one).recipe.preprocess == "egocentric"
+        assert model.fit(one).recipe.preprocess == "animal"
     first, second = model.transform(one), model.transform(other)
     assert np.abs(first - second).mean() < 0.01 * first.std()
 
@@ -221,12 +236,12 @@ def test_classifiers_of_moments_turn_animals_and_keep_that(tmp_path: Path) -> No
 def test_discovery_and_distillation_turn_animals(tmp_path: Path) -> None:
     above = recorded(tmp_path / "a", lambda n: 2.4 * n)
     upright = recorded(tmp_path / "b", lambda n: -1.57)
-    assert fitting("crossclr", (above, above)) == "egocentric"
+    assert fitting("crossclr", (above, above)) == "animal"
     assert fitting("crossclr", (above, upright)) == "center"
     with pytest.warns(MotetNote, match="animals point in all directions"):
         made = Part(above).modality(Motion())
     assert made.layout is not None
-    assert made.layout.preprocess == "egocentric"
+    assert made.layout.preprocess == "animal"
     asked = Part(above).modality(Motion(preprocess="first-frame"))
     assert asked.layout is not None
     assert asked.layout.preprocess == "first-frame"

@@ -40,9 +40,8 @@ CALLED: Final = {"head": "nose", "tail": "tail_base"}
 """canonical names by which a layout says which joints these are"""
 TRACKERS = ("deeplabcut", "sleap", "anipose")
 """formats whose recordings are of animals"""
-HEADED = "animals point in all directions: every clip is turned to the heading of its first frame"
-TURNED = f"{HEADED} (--preprocess egocentric; first-frame leaves headings as they are)"
-"""what is said where a default does so"""
+_PEOPLE = {"left_shoulder", "left_knee"}
+"""joints of people, of whom a picture from above is rare and one of somebody who lies is not"""
 _LOOKED_AT, _FEWEST, _SPREAD = 200, 20, 0.5
 """of headings: clips or moments, the fewest of them that say something, and the largest mean of those on all sides"""
 
@@ -98,7 +97,8 @@ def all_ways(archive: MotionArchive, rows: npt.NDArray[np.int64] | None = None) 
     """Whether bodies point in all directions, as animals do below a camera; of all clips, or those of ``rows``.
 
     Who stands points up and who is seen from the side to the left and to the right, so neither the mean of the headings
-    nor that of their double angles is large where they are seen from above. No label has a part in it.
+    nor that of their double angles is large where they are seen from above. People who stand and lie would look so,
+    too, and are never turned by this. No label has a part in it.
 
     Warns:
         MotetNote: a tracker of animals calls no joint after a head or a tail.
@@ -116,7 +116,7 @@ def all_ways(archive: MotionArchive, rows: npt.NDArray[np.int64] | None = None) 
                 stacklevel=2,
             )
         return False
-    if skeleton.kind != "body":
+    if skeleton.kind != "body" or {*skeleton.canonical} >= _PEOPLE:
         return False
     rows = np.arange(len(archive.clips)) if rows is None else rows
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).round().astype(np.int64)]
@@ -130,3 +130,11 @@ def all_ways(archive: MotionArchive, rows: npt.NDArray[np.int64] | None = None) 
     turn = np.exp(1j * np.arctan2(y, x))[np.hypot(x, y) > 0]
     means = [abs(complex(np.mean(turn**power))) for power in (1, 2)] if len(turn) else []
     return len(turn) >= _FEWEST and max(means) < _SPREAD
+
+
+def turned_animals(method: str, *, chosen: bool = True) -> str:
+    """What is said where a default turns them by this method, which can be ``chosen`` or not."""
+    size = " and brought to one size" if method == "animal" else ""
+    kept = "headings and sizes" if size else "headings"
+    said = f"animals point in all directions: every clip is turned to the heading of its first frame{size}"
+    return f"{said} (--preprocess {method}; first-frame leaves {kept} as they are)" if chosen else said

@@ -22,11 +22,15 @@ from motet.data.worn import BRIDGE, MIRRORS
 
 EGOCENTRIC: Final = "egocentric"
 """turns animals, which point in all directions, to their own heading"""
-METHODS = ("cmd", "crossclr", "yaw", "body", "hand", EGOCENTRIC, "center", "first-frame", "none")
+ANIMAL: Final = "animal"
+"""the same, and brings them to one size"""
+METHODS = ("cmd", "crossclr", "yaw", "body", EGOCENTRIC, ANIMAL, "center", "first-frame", "sized", "hand", "none")
 SENSED = (BRIDGE, *MIRRORS)
 """methods of sensors"""
-SIZED = ("body", "hand")
-"""methods that remove size, measured on a whole clip"""
+SIZED = {"yaw": "body", EGOCENTRIC: ANIMAL, "first-frame": "sized"}
+"""what methods are called that bridge holes and remove size, too; what is measured on a whole clip"""
+WHOLE = (*SIZED.values(), "hand")
+"""all methods that do so"""
 
 # Landmarks by canonical joint name, the first that a layout can give; several names mean their mean.
 _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -74,13 +78,13 @@ def check_method(method: str, skeleton: Skeleton, channels: int) -> None:
         raise ConfigError(
             f"preprocess {method!r} moves a body, but {skeleton.name!r} is a sensor; choose {', '.join(SENSED)} or none"
         )
-    if method in ("center", "first-frame"):
+    if method in ("center", "first-frame", "sized"):
         return
-    if method in SIZED and not skeleton.bones:
-        raise ConfigError(f"preprocess {method!r} measures bones, but {skeleton.name!r} has none; choose 'first-frame'")
+    if method in ("body", "hand") and not skeleton.bones:
+        raise ConfigError(f"preprocess {method!r} measures bones, but {skeleton.name!r} has none; choose 'sized'")
     if method == "hand":
         return
-    if method == EGOCENTRIC:
+    if method in (EGOCENTRIC, ANIMAL):
         check_heading(skeleton, channels)
         return
     if channels != 3:
@@ -123,10 +127,13 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
                    takes his shoulders (and hips) in that frame to +x: keeps path and posture, removes the
                    camera's direction
     "body"         as "yaw", then person 0's mean bone made :data:`BONE` long: removes his size and the unit too
-    "hand"         the same without the turn: a hand has no heading
+    "sized"        as "first-frame", then the same size; of layouts without bones the mean distance of joints from
+                   their middle is made half of a metre
+    "hand"         the same, in the weights of that name
     "egocentric"   of animals, in a picture from above or in space: the centre joint of person 0 in his first frame
                    subtracted; one turn, in the picture or about the vertical, that takes the line from his tail to his
                    head in that frame to the lateral axis, +x
+    "animal"       the same, then the size of "sized"
     "center"       the centre joint of person 0 subtracted in every frame
     "first-frame"  the centre joint of person 0 in his first frame subtracted
     "bridge"       of sensors: lost samples put on the line between those around, at the ends as the nearest
@@ -158,13 +165,14 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         return _crossclr(frames, skeleton)
     if method == "center":
         return _subtract(frames, _held_center(frames, skeleton))
-    whole = bridge_holes(frames, lengths) if method in (*SIZED, EGOCENTRIC) else frames
-    start = _first_present(whole)
-    if method == EGOCENTRIC:  # of joints that the first frame does not show, where they are seen next
-        return _turn(_subtract(frames, start[:, None, None, skeleton.center, None]), _heading(start, skeleton))
-    centred = _subtract(whole, start[:, None, None, skeleton.center, None])
-    turned = centred if method in ("first-frame", "hand") else _turn(centred, _facing(start, skeleton))
-    return turned * _to_size(frames, skeleton).to(frames.dtype) if method in SIZED else turned
+    whole = bridge_holes(frames, lengths) if method in (*WHOLE, EGOCENTRIC) else frames
+    start = _first_present(whole)  # joints that the first frame does not show are where they are seen next
+    made = _subtract(frames if method == EGOCENTRIC else whole, start[:, None, None, skeleton.center, None])
+    if method in (EGOCENTRIC, ANIMAL):
+        made = _turn(made, _heading(start, skeleton))
+    elif method in ("yaw", "body"):
+        made = _turn(made, _facing(start, skeleton))
+    return made * _to_size(frames, skeleton).to(frames.dtype) if method in WHOLE else made
 
 
 def present_joints(frames: Tensor) -> Tensor:
@@ -325,14 +333,20 @@ def _held_center(frames: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _to_size(frames: Tensor, skeleton: Skeleton) -> Tensor:
-    """(B, 1, 1, 1, 1): what makes the bones of person 0 :data:`BONE` long, on average over bones and frames."""
+    """(B, 1, 1, 1, 1): what makes the bones of person 0 :data:`BONE` long, on average over bones and frames; without
+    bones, joints twice as far from their middle."""
     person = frames[:, :, 0]
-    child, parent = (torch.tensor(side, device=frames.device) for side in zip(*skeleton.bones, strict=True))
     there = present_joints(person)
-    both = there[..., child] & there[..., parent]
-    lengths = torch.linalg.vector_norm(person[..., child, :] - person[..., parent, :], dim=-1) * both
+    if skeleton.bones:
+        child, parent = (torch.tensor(side, device=frames.device) for side in zip(*skeleton.bones, strict=True))
+        both, wanted = there[..., child] & there[..., parent], BONE
+        ways = person[..., child, :] - person[..., parent, :]
+    else:
+        middle = person.sum(-2, keepdim=True) / there.sum(-1).clamp_min(1)[..., None, None]
+        both, wanted, ways = there, 2 * BONE, person - middle
+    lengths = torch.linalg.vector_norm(ways, dim=-1) * both
     mean = lengths.double().sum((1, 2)) / both.sum((1, 2)).clamp_min(1)
-    return torch.where(mean > 0, BONE / mean.where(mean > 0, 1), 1.0)[:, None, None, None, None]
+    return torch.where(mean > 0, wanted / mean.where(mean > 0, 1), 1.0)[:, None, None, None, None]
 
 
 def _facing(start: Tensor, skeleton: Skeleton) -> Tensor:

@@ -12,10 +12,10 @@ import numpy as np
 
 from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
-from motet.data.heading import TURNED as TURNED_ANIMALS
-from motet.data.heading import all_ways
+from motet.data.heading import all_ways, turned_animals
 from motet.data.inertial import views_of_kinds
-from motet.data.preprocess import EGOCENTRIC, SENSED, check_method
+from motet.data.preprocess import ANIMAL, EGOCENTRIC, SENSED, SIZED, check_method
+from motet.data.skeletons import coordinates
 from motet.data.splits import Split
 from motet.data.worn import BRIDGE, MIRRORS, method_for, note_of, note_on
 from motet.methods.recipe import Recipe
@@ -55,14 +55,18 @@ def sensor_form(recipe: Recipe) -> dict[str, Any]:
     return form
 
 
-def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named: bool = True) -> Recipe:
+def fit_to_layout(
+    recipe: Recipe, archive: MotionArchive, parts: Split, *, named: bool = True, live: bool = False
+) -> Recipe:
     """A small recipe in the form that the layout allows.
 
     What has no bones has no streams of bones. Sensors have no heading and no position to centre, their statistics
     say much, lost samples are bridged, accelerations and turns are streams of their own next to both together, and
     where they were worn on both sides, readings of the left are mirrored. Bodies without a heading (2D, hands, no
-    vertical) are centred by their first frame. Where the split crosses cameras, bodies are turned to one
-    heading, and headings are drawn from a wider range. An own recipe, which is not ``named``, has its own streams.
+    vertical) are centred by their first frame, animals that point in all directions turned to their heading; what is
+    not in metres is brought to one size. Where the split crosses cameras, bodies are turned to one heading, and
+    headings are drawn from a wider range. An own recipe, which is not ``named``, has its own streams, and what is for
+    ``live`` streams keeps what is measured on whole clips.
     """
     skeleton, channels = archive.skeleton, len(archive.channels)
     left_out = () if skeleton.bones else tuple(s for s in recipe.streams if s.startswith("bone"))
@@ -89,11 +93,24 @@ def fit_to_layout(recipe: Recipe, archive: MotionArchive, parts: Split, *, named
             recipe = replace(recipe, preprocess=EGOCENTRIC if above else "first-frame")
         elif cross_view(archive, parts):
             recipe = replace(recipe, preprocess="yaw")
+        if named and recipe.recipe.endswith("/small") and not live:
+            recipe = recipe.with_options({"preprocess": sized(recipe.preprocess, archive)})
     if not recipe.augment.rotate:
         return recipe
     if channels % 3 or (skeleton.up is not None and channels != 3):
         return recipe.with_options({"rotate": 0.0})
     return recipe.with_options({"rotate": CROSS_VIEW_DEGREES}) if cross_view(archive, parts) else recipe
+
+
+def sized(method: str, archive: MotionArchive) -> str:
+    """The method, or what it is called if it brings clips to one size.
+
+    So are pictures, where who stands nearer is larger, animals, and what is not in metres: encoders learn little from
+    numbers of hundreds.
+    """
+    people = archive.units == "m" and coordinates(archive.channels) == 3 and method != EGOCENTRIC
+    able = method in SIZED and (archive.skeleton.bones or method != "yaw")
+    return SIZED[method] if able and not people else method
 
 
 def _has_heading(archive: MotionArchive) -> bool:
@@ -112,8 +129,8 @@ def described_views(recipe: Recipe, archive: MotionArchive, parts: Split) -> str
         return f"{said} (--preprocess {recipe.preprocess})" if said else ""
     if archive.skeleton.kind == "sensor":
         return note_on(None, archive) if method_for(archive, parts.train) == BRIDGE else ""
-    if recipe.preprocess == EGOCENTRIC:
-        return TURNED_ANIMALS
+    if recipe.preprocess in (EGOCENTRIC, ANIMAL):
+        return turned_animals(recipe.preprocess)
     if not cross_view(archive, parts):
         return ""
     turned = recipe.preprocess in TURNED

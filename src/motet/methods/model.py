@@ -25,7 +25,7 @@ from motet.data.adapt import check_adaptable, differ, unit_remedy
 from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop, warn_cut_off
-from motet.data.preprocess import SIZED
+from motet.data.preprocess import WHOLE
 from motet.data.skeletons import Skeleton
 from motet.data.views import View
 from motet.encoders import build_encoder, encode_together
@@ -222,7 +222,7 @@ class Model(Face):
     def of_one_form(self) -> bool:
         """Whether clips are brought to a form of the weights' own: bodies without size and heading, hands without
         size, readings of sensors."""
-        return self.recipe.preprocess in SIZED or self.skeleton.name == inertial.LAYOUT
+        return self.recipe.preprocess in ("body", "hand") or self.skeleton.name == inertial.LAYOUT
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.
@@ -243,7 +243,9 @@ class Model(Face):
 
     def _check_units(self, archive: MotionArchive, *, axes: bool) -> None:
         kind = archive.skeleton.kind
-        facts = [("unit", stated(self.units, kind), stated(archive.units, kind))]
+        facts = []
+        if self.recipe.preprocess not in WHOLE:
+            facts.append(("unit", stated(self.units, kind), stated(archive.units, kind)))
         if axes:
             facts.append(("up axis", self.skeleton.up, archive.skeleton.up))
             facts.append(("handedness", self.skeleton.handedness, archive.skeleton.handedness))

@@ -19,7 +19,7 @@ from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.inspection.mixed import warn_mixed
 from motet.data.loader import warn_cut_off
-from motet.data.preprocess import check_method
+from motet.data.preprocess import WHOLE, check_method
 from motet.data.splits import Split, default_rule, split
 from motet.data.together import Sets, same_skeleton
 from motet.data.worn import note_of
@@ -82,7 +82,8 @@ def resolve(
     base = recipe if isinstance(recipe, Recipe) else recipes.get(recipe, size)
     # an own recipe keeps its values, but what needs space cannot be had of an image
     if is_small(base) and (isinstance(recipe, str) or len(archive.channels) < 3):
-        base = fit_to_layout(base, archive, parts, named=isinstance(recipe, str))
+        live = options.get("causal") or (options.get("encoder") == "gru" and options.get("mode") != "bidirectional")
+        base = fit_to_layout(base, archive, parts, named=isinstance(recipe, str), live=bool(live))
     if options.get("as_released"):
         base = recipes.as_released(base)
     bare = options.get("causal") or not options.get("whiten", True)
@@ -226,7 +227,7 @@ def pretrain(
             warnings.warn(parts.warning, MotetWarning, stacklevel=3)
         for source in sources:
             warn_cut_off(source, archive.fps)
-            warn_mixed(source)
+            warn_mixed(source, sized=resolved.preprocess in WHOLE)
         views = described_views(resolved, archive, parts)
         if views:
             warnings.warn(views, MotetNote, stacklevel=3)

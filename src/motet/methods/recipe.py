@@ -57,7 +57,7 @@ class Recipe(Options):
     """frames that whole clips are resized to when they are encoded; as many as in training by default. Crops are a part
     of a clip, so a convolution has seen more frames to a movement than whole clips of as many frames have."""
     preprocess: Literal[
-        "cmd", "crossclr", "yaw", "body", "hand", "egocentric", "center", "first-frame",
+        "cmd", "crossclr", "yaw", "body", "egocentric", "animal", "center", "first-frame", "sized", "hand",
         "bridge", "mirror", "mirror-x", "mirror-y", "mirror-z", "none",
     ] = "cmd"  # fmt: skip
     """what is taken out of the clips before the encoder: place, heading, size; of sensors lost samples and the side."""

@@ -16,8 +16,8 @@ from motet.core.errors import MotetNote
 from motet.core.shards import Shard
 from motet.data.archive import MotionArchive
 from motet.data.augment import Augment
-from motet.data.heading import HEADED
-from motet.data.preprocess import EGOCENTRIC
+from motet.data.heading import turned_animals
+from motet.data.preprocess import ANIMAL
 from motet.data.splits import split
 from motet.encoders.rocket import FRAMES, fit_thresholds
 from motet.engine.model import Embedding
@@ -68,8 +68,8 @@ class RocketModel(Face):
             frames=FRAMES,
         )
         recipe = fit_to_layout(base, archive, split(archive, "all"))
-        if recipe.preprocess == EGOCENTRIC:
-            warnings.warn(f"{archive.path}: {HEADED}", MotetNote, stacklevel=2)
+        if recipe.preprocess == ANIMAL:
+            warnings.warn(f"{archive.path}: {turned_animals(ANIMAL, chosen=False)}", MotetNote, stacklevel=2)
         recipe = replace(recipe, recipe=ROCKET, frames=FRAMES, encode_frames=None)
         model = Model.fresh(recipe, archive, self.seed, self.device)
         store = model.store(archive, None if ids is None else np.asarray(ids, dtype=np.int64))

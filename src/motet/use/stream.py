@@ -19,7 +19,7 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.data.archive import MotionArchive
-from motet.data.preprocess import EGOCENTRIC, SENSED, SIZED, preprocess, present_joints, present_readings
+from motet.data.preprocess import EGOCENTRIC, SENSED, WHOLE, preprocess, present_joints, present_readings
 from motet.data.views import View
 from motet.data.worn import axis_in, to_one_side
 from motet.encoders.clips import Streaming
@@ -145,7 +145,7 @@ class Stream:
                 )
         if model.recipe.statistics:
             raise ConfigError("the features hold statistics of whole clips; train with --statistics false for a stream")
-        if model.recipe.preprocess in SIZED:
+        if model.recipe.preprocess in WHOLE:
             raise ConfigError(
                 "size is measured on a whole clip; frame by frame needs another --preprocess at pretraining, such "
                 "as yaw or first-frame"

@@ -13,14 +13,15 @@ from motet.data.inspection.sizes import size_faults
 from motet.data.inspection.turns import turn_faults
 
 
-def mixed_faults(archive: MotionArchive) -> list[Fault]:
-    """Clips whose accelerations, turns or animals are of another unit or scale than those of most."""
-    return gravity_faults(archive) + turn_faults(archive) + size_faults(archive)
+def mixed_faults(archive: MotionArchive, *, sized: bool = False) -> list[Fault]:
+    """Clips whose accelerations, turns or animals are of another unit or scale than those of most; animals not if they
+    are brought to one size."""
+    return gravity_faults(archive) + turn_faults(archive) + ([] if sized else size_faults(archive))
 
 
-def warn_mixed(archive: MotionArchive) -> None:
+def warn_mixed(archive: MotionArchive, *, sized: bool = False) -> None:
     """Warn of clips in another unit or of another scale than the others, before something is learnt from them."""
-    for found in mixed_faults(archive):
+    for found in mixed_faults(archive, sized=sized):
         warnings.warn(
             f"{archive.path}: {found.message} ({counted(found.clips, 'clip')}, {found.examples[0]['clip']} first; "
             "`motet data inspect` names them and what to do)",

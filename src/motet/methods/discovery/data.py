@@ -16,7 +16,7 @@ from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.heading import all_ways
 from motet.data.loader import ClipStore
-from motet.data.preprocess import EGOCENTRIC, check_method
+from motet.data.preprocess import ANIMAL, check_method
 from motet.data.splits import Split, default_rule, split
 from motet.data.worn import BRIDGE, MIRRORS, method_for
 from motet.methods.discovery.joints import CommonLayout, Retargeted
@@ -174,7 +174,7 @@ def fitting(preprocess: str, archives: Sequence[MotionArchive]) -> str:
     if preprocess == MIRRORS[0] and usual != BRIDGE:
         preprocess = usual
     flat = len(archives[0].channels) == 2
-    turned = [EGOCENTRIC] if all(map(all_ways, archives)) else []
+    turned = [ANIMAL] if all(map(all_ways, archives)) else []
     for method in (preprocess, *turned, "center" if flat else "first-frame", usual):
         try:
             for archive in archives:

@@ -34,8 +34,8 @@ from motet.core.options import differences
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
-from motet.data.heading import TURNED
-from motet.data.preprocess import EGOCENTRIC
+from motet.data.heading import turned_animals
+from motet.data.preprocess import ANIMAL
 from motet.data.worn import MIRRORS, note_of
 from motet.engine.identity import changes, identity
 from motet.engine.options import INCIDENTAL, as_started, asked
@@ -310,7 +310,7 @@ def _read_by(
         return settings, None
     else:
         form, allowed = None, fitting(settings.preprocess, (*retargetable(*archives), archives[1]))
-    turned = [TURNED] if allowed == EGOCENTRIC else []
+    turned = [turned_animals(allowed)] if allowed == ANIMAL else []
     for said in dict.fromkeys([*turned, *filter(None, (note_of(allowed, archive) for archive in archives))]):
         warnings.warn(said, MotetNote, stacklevel=4)
     return replace(settings, preprocess=allowed), form

@@ -23,9 +23,9 @@ from motet.core.options import Frames, Options
 from motet.core.text import counted
 from motet.data import splits
 from motet.data.archive import MotionArchive
-from motet.data.heading import TURNED, all_ways
+from motet.data.heading import all_ways, turned_animals
 from motet.data.loader import ClipStore
-from motet.data.preprocess import EGOCENTRIC, METHODS, SENSED
+from motet.data.preprocess import ANIMAL, METHODS, SENSED
 from motet.data.skeletons import Skeleton
 from motet.data.worn import MIRRORS, axis_in, method_for, note_on
 from motet.methods.distillation.folds import RULES
@@ -45,7 +45,7 @@ class Motion(Options):
     Attributes:
         frames: of a clip of skeletons, after a linear resize.
         sensor_frames: of what a sensor recorded during a clip.
-        preprocess: of skeletons: one of :data:`motet.data.preprocess.METHODS`; ``auto`` is egocentric of animals that
+        preprocess: of skeletons: one of :data:`motet.data.preprocess.METHODS`; ``auto`` is animal of animals that
             point in all directions, and first-frame of all others.
         sensor_preprocess: of sensors: ``mirror`` bridges lost samples and mirrors what was worn on the left where the
             clips say so (:mod:`motet.data.worn`), ``bridge`` only bridges; none takes readings as recorded.
@@ -98,9 +98,9 @@ class Part:
         elif method == AUTO and known:
             method = known
         elif method == AUTO:
-            method = EGOCENTRIC if all_ways(source) else "first-frame"
-            if method == EGOCENTRIC:
-                warnings.warn(f"{source.path.name}: {TURNED}", MotetNote, stacklevel=3)
+            method = ANIMAL if all_ways(source) else "first-frame"
+            if method == ANIMAL:
+                warnings.warn(f"{source.path.name}: {turned_animals(method)}", MotetNote, stacklevel=3)
         rows = np.arange(len(source)) if self.sensor is None else self.archive.sensor_rows(self.sensor)
         seen = rows >= 0
         store = ClipStore(source, rows[seen], preprocess=method, max_frames=int(source.lengths.max()))
