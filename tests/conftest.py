@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import signal
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -58,6 +60,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     # nothing that an earlier run or another checkout has kept, and nothing left in the user's home
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plugins_once() -> Iterator[None]:
+    # Lightning reads what every installed package offers, for every training
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "entry_points", cache(importlib.metadata.entry_points))
         yield
 
 
