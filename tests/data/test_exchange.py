@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import xml.etree.ElementTree as ET
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motet.cli import main
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.exchange import export, labelled
@@ -274,6 +275,19 @@ def test_states_of_boris_that_do_not_overlap_are_one_track(tmp_path: Path) -> No
     (tmp_path / "events.csv").write_text(STATES + "a,m1,rear,body,,STATE,1,2.5\n")
     with pytest.raises(DataError, match="overlaps 'rear'"):
         labelled(archive, tmp_path / "events.csv", "l")
+
+
+def test_films_that_last_otherwise_than_their_recordings_are_said(tmp_path: Path) -> None:
+    """The frame rate was stated wrongly, and DeepLabCut states none."""
+    archive = recordings(tmp_path / "a.motet")
+    lasts = archive.tracks.durations["a"]
+    head = "Observation id,Subject,Behavior,Behavior type,Start (s),Stop (s),Media duration (s)\n"
+    for film, said in ((lasts, False), (1.01 * lasts, False), (1.25 * lasts, True), ("5.0;5.0", False), ("", False)):
+        (tmp_path / "events.csv").write_text(f"{head}a,m1,rear,STATE,0,2,{film}\n")
+        rate = archive.fps or 0
+        match = rf"the film of a lasts .* its frame rate is {rate / 1.25:.4g} instead of {rate:g}, and labels"
+        with pytest.warns(MotetWarning, match=match) if said else contextlib.nullcontext():
+            labelled(archive, tmp_path / "events.csv", "k", overwrite=True)
 
 
 @pytest.mark.parametrize("gone", ["", "a,m2,rest,body,,STATE,2.5,3\n"])

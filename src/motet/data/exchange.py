@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.files import folder_written, refuse_existing, written
 from motet.core.text import counted, file_name, first_of, pasted
 from motet.data import frame_labels, layouts, track_files
@@ -23,6 +24,7 @@ from motet.data.tracks import check, not_there, rate, table
 
 WHOLE = ("subject", "camera", "setup", "repetition")
 """columns of clips that are whole numbers, or names with a number each."""
+_OTHERWISE = 0.02  # share by which a film and its recording may differ in length
 
 
 def labelled(
@@ -120,8 +122,26 @@ def _read(
                     remedy = "; say which one it is about with --recording" * (row["recording"] == file.stem)
                     raise DataError(not_there(about, frames, str(file)) + remedy)
                 named.append(row | {"recording": about, "rater": row.get("rater") or by or rater})
+            _warn_of_rate(archive, named, durations, file)
             found.setdefault(name, []).extend(frame_labels.placed(named, durations, 1 / rate(archive), str(file)))
     return found
+
+
+def _warn_of_rate(
+    archive: MotionArchive, rows: Sequence[Mapping[str, Any]], durations: Mapping[str, float], file: Path
+) -> None:
+    """Warn of recordings that last otherwise than their films do by BORIS: labels lie at other moments there."""
+    films = {row["recording"]: row["film"] for row in rows if re.fullmatch(r"\d+(\.\d+)?", row.get("film", ""))}
+    off = [n for n, film in films.items() if float(film) > 0 and abs(durations[n] / float(film) - 1) > _OTHERWISE]
+    if off:
+        film, lasts = float(films[off[0]]), durations[off[0]]
+        warnings.warn(
+            f"{file}: the film of {first_of(off, 'recording')} lasts {film:g} s, the recording {lasts:g} s: unless it "
+            f"is a part, its frame rate is {rate(archive) * lasts / film:.4g} instead of {rate(archive):g}, and labels "
+            "lie at other moments; import it again with --fps",
+            MotetWarning,
+            stacklevel=4,
+        )
 
 
 def _others(archive: MotionArchive, track: str, rows: list[dict[str, Any]], overwrite: bool) -> list[dict[str, Any]]:

@@ -35,18 +35,8 @@ _COLUMNS = {
     "start": ("start", "start (s)", "begin", "onset", "start_s", "start time", "begin time - ss.msec", "from"),
     "end": ("end", "end (s)", "stop", "stop (s)", "offset", "end_s", "end time", "end time - ss.msec", "to"),
     "label": (
-        "label",
-        "behavior",
-        "behaviour",
-        "class",
-        "activity",
-        "annotation",
-        "event",
-        "text",
-        "value",
-        "state",
-        "repetition",
-        "what",
+        *("label", "behavior", "behaviour", "class", "activity", "annotation", "event"),
+        *("text", "value", "state", "repetition", "what"),
     ),
     "rater": ("rater", "annotator", "observer", "coder", "annotated by"),
     "certainty": frame_labels.CERTAIN,
@@ -56,6 +46,7 @@ _COLUMNS = {
     "subject": ("subject",),
     "category": ("behavioral category", "behavioural category", "category"),
     "modifiers": ("modifiers", "modifier #1"),
+    "film": ("media duration (s)", "total length"),
 }
 APART = ("subject", "category", "modifiers")
 """what tells states apart that one observer of BORIS sees at the same time."""
@@ -80,10 +71,11 @@ def read(
         longest: seconds of the longest recording: stamps do not last longer, which tells their unit.
 
     Returns:
-        Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds, ``label``,
-        ``rater`` and ``certainty`` or None; of BORIS also ``subject``, ``category`` and ``modifiers`` where it has them
-        (:func:`apart`), of stamps ``stamps`` (:mod:`motet.data.frame_labels`). Whether they fit recordings is checked
-        where they are saved.
+        Rows with ``recording`` (the file's stem where it names none), ``start`` and ``end`` in seconds,
+        ``label``, ``rater`` and ``certainty`` or None; of BORIS also ``subject``, ``category`` and
+        ``modifiers`` where it has them (:func:`apart`), and ``film``, what it says of the film's seconds; of
+        stamps ``stamps`` (:mod:`motet.data.frame_labels`). Whether they fit recordings is checked where they
+        are saved.
 
     Raises:
         DataError: names the file, and the line where one is wrong.
@@ -166,7 +158,7 @@ def _boris(path: Path, text: str, fps: float | None) -> dict[str, Rows]:
 
 
 def _state(path: Path, line: int, cells: Mapping[str, str], start: str, end: str) -> dict[str, Any]:
-    return _row(path, line, cells, start, end) | {name: cells[name] for name in APART if cells.get(name)}
+    return _row(path, line, cells, start, end) | {name: cells[name] for name in (*APART, "film") if cells.get(name)}
 
 
 def apart(rows: Rows, frame: float, seen: Collection[str] = ()) -> tuple[dict[str, Rows], tuple[str, ...]]:
