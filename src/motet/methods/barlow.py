@@ -6,7 +6,7 @@ to correlate with the same number of the other, and with no other number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from motet.core.distributed import sum_over_ranks, world_size
 from motet.core.errors import ConfigError
 from motet.core.options import Count, NotNegative
 from motet.losses._precision import at_least_float32
-from motet.methods.base import Clips, Layout, Method, Streams
+from motet.methods.base import Clips, Layouts, Method, Present, Streams, Terms
 
 
 @at_least_float32
@@ -58,9 +58,7 @@ class BarlowTwins(Method):
     off_diagonal: NotNegative = 5e-3
     """weight λ of the correlations that should vanish."""
 
-    def build(
-        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> BarlowStreams:
+    def build(self, streams: Sequence[str], layouts: Layouts, *, epochs: int, gaps: bool = False) -> BarlowStreams:
         return BarlowStreams(self, streams, layouts)
 
     def check_sizes(self, clips: int, batch_size: int) -> None:
@@ -71,18 +69,12 @@ class BarlowTwins(Method):
 class BarlowStreams(Streams):
     """Encoders, and a projector for each, which is not kept."""
 
-    def __init__(self, options: BarlowTwins, streams: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, options: BarlowTwins, streams: Sequence[str], layouts: Layouts) -> None:
         super().__init__(streams, layouts)
         self.options = options
         self.projectors = nn.ModuleList(_projector(size, options.projection) for size in self.sizes)
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         """``redundancy/STREAM`` of two augmentations of the same clips."""
         first, second = (self.features(clip) for clip in clips)
         found = {}

@@ -23,6 +23,10 @@ from motet.encoders import build_encoder, encode_together
 
 Clips = Tensor | Mapping[str, Tensor]
 """(B, T, P, V, C); of several sensors each one's, by its name, the main archive's under the empty one."""
+Present = Mapping[str, Tensor] | None
+"""sensor → (B,) bool, which clips have it, for the sensors that some clip of a set lacks."""
+Terms = dict[str, Tensor]
+"""name → term of the loss, a scalar."""
 
 
 def unit_rows(x: Tensor) -> Tensor:
@@ -52,6 +56,10 @@ class Layout:
     encoder: Mapping[str, object]
 
 
+Layouts = Mapping[str, Layout]
+"""by the name of the sensor"""
+
+
 @dataclass(frozen=True)
 class Method(Options):
     """Options of a way to pretrain.
@@ -78,9 +86,7 @@ class Method(Options):
     def called(self) -> str:
         return f"the method {self.title}"
 
-    def build(
-        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> Streams:
+    def build(self, streams: Sequence[str], layouts: Layouts, *, epochs: int, gaps: bool = False) -> Streams:
         """The module that trains.
 
         Args:
@@ -145,7 +151,7 @@ class Streams(nn.Module):
         observed: name → scalar that a step saw; logged, left out where it is not finite.
     """
 
-    def __init__(self, streams: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, streams: Sequence[str], layouts: Layouts) -> None:
         super().__init__()
         self.streams = tuple(streams)
         named = [split_stream(s) for s in streams]
@@ -172,13 +178,7 @@ class Streams(nn.Module):
         """(B, F) features of every stream."""
         return encode_together(list(self.encoders), self.inputs(clips))
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         """One step up to the loss; runs once in every step, in training mode.
 
         Args:

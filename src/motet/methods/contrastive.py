@@ -34,7 +34,7 @@ from motet.data.skeletons import Skeleton
 from motet.encoders import encode_together
 from motet.losses import info_nce
 from motet.memory import Prototypes, Queue, ema_update, momentum_encoder
-from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
+from motet.methods.base import Clips, Layout, Layouts, Method, Present, Streams, Terms, unit_rows
 
 FEW = 32
 """negatives below which a warning is due."""
@@ -153,9 +153,7 @@ class Contrastive(Method):
         """The prototypes that are kept for the terms, if there are any."""
         return None
 
-    def build(
-        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> ContrastiveStreams:
+    def build(self, streams: Sequence[str], layouts: Layouts, *, epochs: int, gaps: bool = False) -> ContrastiveStreams:
         main = layouts[""]
         return self.network(
             streams,
@@ -292,7 +290,7 @@ class ContrastiveStreams(Streams):
         channels: int,
         encoder: Mapping[str, object],
         epochs: int,
-        sensors: Mapping[str, Layout] | None = None,
+        sensors: Layouts | None = None,
         gaps: bool = False,
     ) -> None:
         options.validate(streams)
@@ -315,13 +313,7 @@ class ContrastiveStreams(Streams):
         self.prototypes = options.prototypes_of(streams, epochs)
         self.terms = options.terms(streams, epochs)
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         first, second, *further = clips
         found: dict[str, Tensor] = self(first, second, epoch, *further, present=present, ids=ids)
         return found
@@ -333,7 +325,7 @@ class ContrastiveStreams(Streams):
         self.queue.filled.fill_(self.queue.size)  # terms that wait for keys do not wait
 
     def _embed(
-        self, encoders: nn.ModuleList, heads: nn.ModuleList, clips: Clips, present: Mapping[str, Tensor] | None = None
+        self, encoders: nn.ModuleList, heads: nn.ModuleList, clips: Clips, present: Present = None
     ) -> dict[str, Tensor]:
         if not present:
             return self.project(heads, encode_together(list(encoders), self.inputs(clips)))
@@ -373,7 +365,7 @@ class ContrastiveStreams(Streams):
         """Further queries, by name and stream, from the clips beyond the first two; none here."""
         return {}
 
-    def _keys(self, clips: Clips, epoch: int, present: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    def _keys(self, clips: Clips, epoch: int, present: Present) -> dict[str, Tensor]:
         if self.options.shares_encoder():
             return self._embed(self.encoders, self.heads, clips, present)
         self.update_key_encoders(epoch)
@@ -386,7 +378,7 @@ class ContrastiveStreams(Streams):
         second: Clips,
         epoch: int,
         *further: Tensor,
-        present: Mapping[str, Tensor] | None = None,
+        present: Present = None,
         ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step on augmentations of the same clips, each (B, T, P, V, C): the query's, the key's, any others.

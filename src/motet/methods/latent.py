@@ -9,7 +9,7 @@ a small perceptron reads the prediction off them. Terms of CMD and HaLP can be a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -22,7 +22,7 @@ from motet.core.options import Bounds, Count, Momentum, NotNegative, Options
 from motet.encoders.clips import PartTokens
 from motet.losses._precision import at_least_float32
 from motet.memory import ema_update, momentum_encoder
-from motet.methods.base import Clips, Layout, Method, Streams, hidden_spans
+from motet.methods.base import Clips, Layouts, Method, Present, Streams, Terms, hidden_spans
 from motet.methods.cmd import CMD
 from motet.methods.contrastive import ContrastiveStreams
 from motet.methods.halp import HaLPCMD
@@ -54,9 +54,7 @@ class LatentPrediction(Masks, Method):
     target_momentum: Momentum = 0.99
     """momentum of the encoder that gives the targets."""
 
-    def build(
-        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> LatentStreams:
+    def build(self, streams: Sequence[str], layouts: Layouts, *, epochs: int, gaps: bool = False) -> LatentStreams:
         return LatentStreams(self, streams, layouts)
 
 
@@ -150,7 +148,7 @@ def _terms(
 class LatentStreams(Streams):
     """Encoders, their momentum encoders and what predicts."""
 
-    def __init__(self, options: LatentPrediction, streams: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, options: LatentPrediction, streams: Sequence[str], layouts: Layouts) -> None:
         super().__init__(streams, layouts)
         self.options = options
         self.predictions = nn.ModuleList(Prediction(encoder, options) for encoder in self.encoders)
@@ -159,13 +157,7 @@ class LatentStreams(Streams):
     def restarted(self) -> None:
         self.twins.load_state_dict(self.encoders.state_dict())
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         """``prediction/STREAM`` of one augmentation of the clips; the momentum encoders move first."""
         ema_update(self.twins, self.encoders, self.options.target_momentum)
         return _terms(self, self.predictions, self.twins, clips[0], self.options.latent_weight)
@@ -179,12 +171,6 @@ class LatentContrastiveStreams(ContrastiveStreams):
         self.masks = masks
         self.predictions = nn.ModuleList(Prediction(encoder, masks) for encoder in self.encoders)
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         found = super().losses(clips, epoch, present, ids)
         return found | _terms(self, self.predictions, self.key_encoders, clips[0], self.masks.latent_weight)

@@ -7,7 +7,7 @@ do: what is hidden is zero instead of left out, and the decoder reads the one fe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from motet.core.options import Bounds, Count
 from motet.encoders import encode_together
 from motet.losses._precision import at_least_float32
-from motet.methods.base import Clips, Layout, Method, Streams, hidden_spans
+from motet.methods.base import Clips, Layouts, Method, Present, Streams, Terms, hidden_spans
 
 
 @at_least_float32
@@ -66,9 +66,7 @@ class MaskedAutoencoder(Method):
     decoder_width: Count = 128
     """hidden units of the decoder."""
 
-    def build(
-        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> MaskedStreams:
+    def build(self, streams: Sequence[str], layouts: Layouts, *, epochs: int, gaps: bool = False) -> MaskedStreams:
         return MaskedStreams(self, streams, layouts)
 
 
@@ -102,7 +100,7 @@ class Decoder(nn.Module):
 class MaskedStreams(Streams):
     """Encoders, and a decoder for each, which is not kept."""
 
-    def __init__(self, options: MaskedAutoencoder, streams: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, options: MaskedAutoencoder, streams: Sequence[str], layouts: Layouts) -> None:
         super().__init__(streams, layouts)
         self.options = options
         forms = [layouts[sensor] for sensor in self.sensor_of]
@@ -111,13 +109,7 @@ class MaskedStreams(Streams):
             for size, form, v in zip(self.sizes, forms, self.views, strict=True)
         )
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         """``reconstruction/STREAM`` of one augmentation of the clips."""
         whole = self.inputs(clips[0])
         hidden = [self.hide(x) for x in whole]

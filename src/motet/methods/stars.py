@@ -7,7 +7,7 @@ clips of the batch are the negatives (NNCLR, Dwibedi et al., ICCV 2021, arXiv:21
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from motet.core.options import Count, Natural, Positive
 from motet.encoders.clips import PartTokens
 from motet.losses import in_batch_nce
 from motet.memory import Queue
-from motet.methods.base import Clips, Layout, Method, Streams, unit_rows
+from motet.methods.base import Clips, Layouts, Method, Present, Streams, Terms, unit_rows
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class STARS(Method):
     frozen_blocks: Natural = 0
     """first blocks of the transformer that stay as they are, with its tokens."""
 
-    def build(
-        self, streams: Sequence[str], layouts: Mapping[str, Layout], *, epochs: int, gaps: bool = False
-    ) -> STARSStreams:
+    def build(self, streams: Sequence[str], layouts: Layouts, *, epochs: int, gaps: bool = False) -> STARSStreams:
         if world_size() > 1:
             raise ConfigError("negatives are the clips of a batch, which one process must hold; leave --devices out")
         return STARSStreams(self, streams, layouts)
@@ -66,7 +64,7 @@ def nearest_key(rows: Tensor, queue: Tensor) -> Tensor:
 class STARSStreams(Streams):
     """Encoders, and a projection, a prediction and a memory for each, which are not kept."""
 
-    def __init__(self, options: STARS, streams: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, options: STARS, streams: Sequence[str], layouts: Layouts) -> None:
         super().__init__(streams, layouts)
         self.options = options
         wide, dim = options.head_width, options.dim
@@ -81,13 +79,7 @@ class STARSStreams(Streams):
     def fill(self) -> None:
         self.queue.filled.fill_(self.queue.size)
 
-    def losses(
-        self,
-        clips: Sequence[Clips],
-        epoch: int,
-        present: Mapping[str, Tensor] | None = None,
-        ids: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def losses(self, clips: Sequence[Clips], epoch: int, present: Present = None, ids: Tensor | None = None) -> Terms:
         """``neighbour/STREAM``: NNCLR, Eq. 3, in both directions; then the first clips' keys go into the memory."""
         sides = [self.features(clip) for clip in clips]
         found, keys = {}, {}
