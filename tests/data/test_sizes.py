@@ -96,6 +96,8 @@ def test_a_model_warns_of_animals_of_another_size(tmp_path: Path) -> None:
     load_predictor(tmp_path / "model").predict(mice(tmp_path / "same", [1.2, 0.8]))
     with pytest.warns(MotetWarning, match=r"animals in .*other measure .*, so answers .* --scale.*2\.[3-7]"):
         load_predictor(tmp_path / "model").predict(mice(tmp_path / "other", [0.4, 0.4]))
+    with pytest.warns(MotetWarning, match=r"measure .* px \(m2\), those that the model learnt from"):
+        load_predictor(tmp_path / "model").predict(mice(tmp_path / "some", [1, 1, 0.4]))
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     del config["trained_on"]["size"]  # of an earlier version
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import MotetWarning
-from motet.core.text import pasted
+from motet.core.text import first_of, pasted
 from motet.data.archive import MotionArchive
 from motet.data.inspection.faults import Fault, fault, without
 from motet.data.inspection.remedies import next_to
@@ -52,14 +52,17 @@ def usual_size(archive: MotionArchive) -> float | None:
 
 
 def warn_other_size(archive: MotionArchive, usual: float) -> None:
-    """Warn where animals are much smaller or larger than ``usual``, that of those a model learnt from."""
-    there = usual_size(archive)
-    if there and not _near(there, usual):
+    """Warn of recordings whose animals are much smaller or larger than ``usual``, that of those a model learnt from."""
+    sizes = {name: _size(archive, rows) for name, rows in _recordings(archive).items()}
+    off = [name for name, size in sizes.items() if size > 0 and not _near(size, usual)]
+    if off:
+        there = float(np.median([sizes[name] for name in off]))
+        paths = pasted(archive.path, next_to(archive.path))
         warnings.warn(
-            f"animals in {archive.path} measure {there:.3g} {archive.units}, those that the model learnt from "
-            f"{usual:.3g}, as below a camera of another height or resolution, so answers are likely wrong: bring them "
-            f"to one scale with `motet data convert {pasted(archive.path, next_to(archive.path))} --scale` (about "
-            f"{usual / there:.2g}, better by a length that both pictures show)",
+            f"animals in {archive.path} measure {there:.3g} {archive.units} ({first_of(off, 'recording')}), those that "
+            f"the model learnt from {usual:.3g}, as below a camera of another height or resolution, so answers are "
+            f"likely wrong: bring them to one scale with `motet data convert {paths} "
+            f"--scale` (about {usual / there:.2g}, better by a length that both pictures show)",
             MotetWarning,
             stacklevel=4,
         )
