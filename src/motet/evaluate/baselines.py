@@ -28,8 +28,6 @@ from motet.methods.whitening import WHITEN, whiten
 if TYPE_CHECKING:
     from motet.methods.model import Model
 
-_BATCH = 256
-
 
 def random_convolutions(model: Model, store: ClipStore, train: Tensor, seed: int) -> Model:
     """Random convolutions of the streams of a model, on its clips; thresholds are those of the training clips."""
@@ -72,14 +70,8 @@ def _measured(stream: str) -> str:
 class Statistics(Raw):
     """Statistics and spectrum of every channel (:func:`motet.encoders.statistics.statistics`)."""
 
-    def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
-        found: list[dict[str, Tensor]] = []
-        for at in range(0, len(ids), _BATCH):
-            rows = slice(at, at + _BATCH)
-            clips = self.store.windows(ids[rows], start[rows], length[rows], self.model.clip_frames)
-            views = zip(self.model.streams, self.model.views, strict=True)
-            found.append({s: statistics(view(clips)) for s, view in views})
-        return {s: torch.cat([f[s] for f in found]) for s in self.model.streams}
+    def described(self, clips: Tensor) -> Tensor:
+        return statistics(clips)
 
 
 def statistics_of(model: Model, store: ClipStore) -> Sequence[FeatureSet]:

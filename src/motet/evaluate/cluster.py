@@ -18,7 +18,7 @@ from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.evaluate.streamwise import together, with_concat
 from motet.memory.kmeans import spherical_kmeans
 from motet.metrics.clusters import cluster_scores
 from motet.metrics.neighbours import unit_rows
@@ -134,15 +134,5 @@ def _rows(
         values = [[s[metric] for s in per_set] for per_set in scores]
         # one set (a run, raw): a value per seed; several: a value per set, the mean over seeds
         flat = values[0] if len(values) == 1 else [float(np.mean(v)) for v in values]
-        rows.append(
-            Row(
-                protocol="cluster",
-                features=kind,
-                stream=name,
-                ensemble=ensemble_of(name, context.streams),
-                metric=metric,
-                values=tuple(flat),
-                details=details,
-            )
-        )
+        rows.append(context.row("cluster", kind, name, flat, metric=metric, details=details))
     return rows

@@ -17,7 +17,7 @@ from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore
 from motet.data.worn import digest_of
 from motet.engine.hub import FOLDER
-from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, is_baseline
+from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, Row, is_baseline
 from motet.evaluate.baselines import others, untrained
 from motet.evaluate.centred import Centred
 from motet.evaluate.clips import LabelledClips
@@ -151,6 +151,11 @@ class Context:
             raw=[Raw(f.model, store) for f in self.raw],
             baselines=others(self.learned[0].model, store, train, archive, self.learned[0].folder, len(self.random)),
         )
+
+    def row(self, protocol: str, features: str, stream: str, values: Iterable[float], **more: Any) -> Row:
+        """A row of one stream, or of several side by side."""
+        ensemble = None if stream in self.streams else "concat"
+        return Row(protocol, features, stream, tuple(values), ensemble, **more)
 
     def centred(self, groups: npt.NDArray[np.int64]) -> Context:
         """The same, every feature less the mean of its group; for protocols that ask for nothing but features.

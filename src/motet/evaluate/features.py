@@ -164,13 +164,17 @@ class Raw:
     def centre(self, ids: Tensor) -> dict[str, Tensor]:
         return self.crops(ids, *center_crop(self.store.lengths_of(ids)))
 
+    def described(self, clips: Tensor) -> Tensor:
+        """(B, T, P, V, C) → (B, F)."""
+        return clips.flatten(1)
+
     def crops(self, ids: Tensor, start: Tensor, length: Tensor) -> dict[str, Tensor]:
         parts: list[Mapping[str, Tensor]] = []
         for at in range(0, len(ids), _BATCH):
             rows = slice(at, at + _BATCH)
             clips = self.store.windows(ids[rows], start[rows], length[rows], self.model.clip_frames)
             views = zip(self.model.streams, self.model.views, strict=True)
-            parts.append({s: view(clips).flatten(1) for s, view in views})
+            parts.append({s: self.described(view(clips)) for s, view in views})
         return {s: torch.cat([p[s] for p in parts]) for s in self.model.streams}
 
     def earlier(self) -> list[FeatureSet]:

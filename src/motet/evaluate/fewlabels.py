@@ -25,7 +25,7 @@ from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
 from motet.evaluate.flags import flag
 from motet.evaluate.ridge import DEFAULT, STRENGTHS
-from motet.evaluate.streamwise import ensemble_of, with_concat
+from motet.evaluate.streamwise import with_concat
 from motet.metrics.knn import standardisation
 from motet.metrics.neighbours import unit_rows
 
@@ -164,14 +164,5 @@ def evaluate(context: Context, options: Options) -> list[Row]:
                 values = [fmean(f[name][part]) for f in found] if several else found[0][name][part]
                 details: dict[str, Any] = {"per_class": count, "algorithm": name}
                 details["over"] = context.over(kind, probe_seeds=False) if several else "draws"
-                rows.append(
-                    Row(
-                        protocol="fewlabels",
-                        features=kind,
-                        stream=stream,
-                        ensemble=ensemble_of(stream, context.streams),
-                        values=tuple(values),
-                        details=details,
-                    )
-                )
+                rows.append(context.row("fewlabels", kind, stream, values, details=details))
     return sorted(rows, key=lambda row: row.details["per_class"])

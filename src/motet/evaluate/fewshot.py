@@ -20,7 +20,7 @@ from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.evaluate.streamwise import together, with_concat
 from motet.metrics.neighbours import unit_rows
 
 Integers = npt.NDArray[np.int64]
@@ -125,12 +125,11 @@ def evaluate(context: Context, options: Options) -> list[Row]:
                     deviation = float(right.std()) if len(right) > 1 else 0.0
                     spread[name].append(1.96 * deviation / sqrt(len(right)))
             rows += [
-                Row(
-                    protocol="fewshot",
-                    features=kind,
-                    stream=name,
-                    ensemble=ensemble_of(name, context.streams),
-                    values=tuple(values[name]),
+                context.row(
+                    "fewshot",
+                    kind,
+                    name,
+                    values[name],
                     details={
                         "over": context.over(kind, probe_seeds=False),
                         "episodes": f"{way}-way {shots}-shot",

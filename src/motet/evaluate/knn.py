@@ -17,7 +17,7 @@ from motet.evaluate.context import Context
 from motet.evaluate.features import FeatureSet
 from motet.evaluate.flags import flag
 from motet.evaluate.results import confusion_matrix
-from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.evaluate.streamwise import together, with_concat
 from motet.metrics.knn import Integers, knn_predict, standardisation
 
 FEATURES_ALONE = True
@@ -79,13 +79,11 @@ def _rows(context: Context, options: Options, standardised: bool) -> list[Row]:
         for name in names:
             shown = kind == context.method and name == names[-1] and not standardised
             rows.append(
-                Row(
-                    protocol="knn",
-                    features=kind,
-                    stream=name,
-                    ensemble=ensemble_of(name, context.streams),
-                    metric="accuracy",
-                    values=tuple(values[name]),
+                context.row(
+                    "knn",
+                    kind,
+                    name,
+                    values[name],
                     best_values=tuple(best[name]),
                     details={
                         "k": options.k,

@@ -17,7 +17,7 @@ from motet.core.text import counted
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
-from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.evaluate.streamwise import together, with_concat
 from motet.metrics.knn import Features, Labels, integer_labels
 from motet.metrics.neighbours import nearest, unit_rows
 
@@ -127,14 +127,8 @@ def evaluate(context: Context, options: Options) -> list[Row]:
                 for metric, value in scores.items():
                     found.setdefault((name, metric), []).append(value)
         rows += [
-            Row(
-                protocol="retrieval",
-                features=kind,
-                stream=name,
-                ensemble=ensemble_of(name, context.streams),
-                metric=metric,
-                values=tuple(values),
-                details={"over": context.over(kind, probe_seeds=False)},
+            context.row(
+                "retrieval", kind, name, values, metric=metric, details={"over": context.over(kind, probe_seeds=False)}
             )
             for (name, metric), values in found.items()
         ]

@@ -21,7 +21,7 @@ from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.results import confusion_matrix
-from motet.evaluate.streamwise import ensemble_of, together, with_concat
+from motet.evaluate.streamwise import together, with_concat
 from motet.metrics.knn import Features, Labels, integer_labels, standardisation
 
 Integers = npt.NDArray[np.int64]
@@ -210,14 +210,8 @@ def evaluate(context: Context, options: Options) -> list[Row]:
             details: dict[str, Any] = {"over": context.over(kind, probe_seeds=False), "strengths": strengths[name]}
             shown = kind == context.method and name == names[-1]
             rows.append(
-                Row(
-                    protocol="ridge",
-                    features=kind,
-                    stream=name,
-                    ensemble=ensemble_of(name, context.streams),
-                    values=tuple(values[name]),
-                    details=details,
-                    confusion=confusion.tolist() if shown else None,
+                context.row(
+                    "ridge", kind, name, values[name], details=details, confusion=confusion.tolist() if shown else None
                 )
             )
     return rows

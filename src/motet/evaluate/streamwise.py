@@ -21,8 +21,3 @@ def with_concat(features: Mapping[str, Tensor], streams: Sequence[str]) -> dict[
     for name in together(streams):
         found[name] = torch.cat([unit_rows(features[s].float()) for s in streams], dim=1)
     return found
-
-
-def ensemble_of(name: str, streams: Sequence[str]) -> str | None:
-    """What a row says about how the streams of ``name`` became one."""
-    return None if name in streams else "concat"
