@@ -14,6 +14,7 @@ from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.splits import split
 from motet.methods import recipes
+from motet.methods.discovery.data import fitting
 from motet.methods.fitting import fit_to_layout
 from motet.methods.pretrain import resolve
 from motet.methods.rocket import RocketModel
@@ -64,6 +65,13 @@ def test_small_recipes_bring_pictures_and_other_units_to_one_size(
         resolved, _ = resolve("cmd/small", archive, {"split": "odd-even", **live})
         assert resolved.preprocess == as_recorded
     assert resolve("cmd/small", archive, {"split": "odd-even", "encoder": "stgcn"})[0].preprocess == wanted
+
+
+def test_discovery_brings_pictures_to_one_size(tmp_path: Path) -> None:
+    pixels, space = people(tmp_path / "a", "px", "xy", 200.0), people(tmp_path / "b", "m")
+    assert fitting("crossclr", (pixels, pixels)) == "sized"
+    assert fitting("center", (pixels, pixels)) == "center"  # as the published pair of sets has it
+    assert fitting("yaw", (space, space)) == "yaw"
 
 
 def test_features_do_not_depend_on_the_unit(tmp_path: Path) -> None:

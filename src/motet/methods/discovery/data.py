@@ -166,16 +166,19 @@ def _of_classes(archive: MotionArchive, rows: Ids, classes: Sequence[int], side:
 
 
 def fitting(preprocess: str, archives: Sequence[MotionArchive]) -> str:
-    """The preprocessing, or the nearest one that all these layouts allow; of animals that point in all directions the
-    turn to their own heading, of sensors that were worn on both sides the mirror along their axis, so that it is known
-    of recordings of one side, or along that of each archive."""
+    """The preprocessing, or the nearest one that all these layouts allow.
+
+    Bodies in pictures are brought to one size, animals that point in all directions turned to their own heading, too.
+    Of sensors that were worn on both sides it is the mirror along their axis, so that it is known of recordings of one
+    side, or along that of each archive.
+    """
     sided = {method_for(archive) for archive in archives} - {BRIDGE}
     usual = BRIDGE if not sided else sided.pop() if len(sided) == 1 else MIRRORS[0]
     if preprocess == MIRRORS[0] and usual != BRIDGE:
         preprocess = usual
     flat = len(archives[0].channels) == 2
     turned = [ANIMAL] if all(map(all_ways, archives)) else []
-    for method in (preprocess, *turned, "center" if flat else "first-frame", usual):
+    for method in (preprocess, *turned, "sized" if flat else "first-frame", usual):
         try:
             for archive in archives:
                 check_method(method, archive.skeleton, len(archive.channels))
