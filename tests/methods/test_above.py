@@ -80,6 +80,21 @@ def test_people_who_stand_and_lie_are_not_turned(tmp_path: Path) -> None:
     assert fit_to_layout(recipes.get("cmd/small"), archive, parts).preprocess == "sized"
 
 
+def test_a_score_is_no_third_coordinate(tmp_path: Path) -> None:
+    channels = ("x", "y", "score")
+    mice = recorded(tmp_path / "a", lambda n: 2.4 * n, channels=channels)
+    assert all_ways(mice)
+    assert not Layout.of(mice).heading  # moments would be turned in the plane of x and the score
+    joints = ("left_shoulder", "right_shoulder", "left_knee", "neck")
+    shape = replace(MOUSE, joints=joints, canonical=joints)
+    people = recorded(tmp_path / "b", lambda n: -1.57, channels=channels, skeleton=shape)
+    assert fitting("crossclr", (people, people)) == "sized"
+    assert fit_to_layout(recipes.get("cmd/small"), people, split(people, "odd-even")).preprocess == "sized"
+    options: dict[str, Any] = {"split": "odd-even", "steps": 2, "width": 8, "progress": False}
+    run = motet.pretrain("cmd", people, tmp_path / "run", **options)
+    assert motet.load(run.path).recipe.preprocess == "sized"
+
+
 def test_small_recipes_turn_them(tmp_path: Path) -> None:
     above, upright = recorded(tmp_path / "a", lambda n: 2.4 * n), recorded(tmp_path / "b", lambda n: -1.57)
     scored = recorded(tmp_path / "c", lambda n: 2.4 * n, channels=("x", "y", "score"))
@@ -237,7 +252,7 @@ def test_discovery_and_distillation_turn_animals(tmp_path: Path) -> None:
     above = recorded(tmp_path / "a", lambda n: 2.4 * n)
     upright = recorded(tmp_path / "b", lambda n: -1.57)
     assert fitting("crossclr", (above, above)) == "animal"
-    assert fitting("crossclr", (above, upright)) == "center"
+    assert fitting("crossclr", (above, upright)) == "sized"
     with pytest.warns(MotetNote, match="animals point in all directions"):
         made = Part(above).modality(Motion())
     assert made.layout is not None

@@ -115,7 +115,7 @@ def sized(method: str, archive: MotionArchive) -> str:
 
 def _has_heading(archive: MotionArchive) -> bool:
     try:
-        check_method("yaw", archive.skeleton, len(archive.channels))
+        check_method("yaw", archive.skeleton, coordinates(archive.channels))
     except ConfigError:
         return False
     return True

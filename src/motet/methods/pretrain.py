@@ -20,6 +20,7 @@ from motet.data.archive import MotionArchive
 from motet.data.inspection.mixed import warn_mixed
 from motet.data.loader import warn_cut_off
 from motet.data.preprocess import WHOLE, check_method
+from motet.data.skeletons import coordinates
 from motet.data.splits import Split, default_rule, split
 from motet.data.together import Sets, same_skeleton
 from motet.data.worn import note_of
@@ -300,7 +301,7 @@ def _of_several(
         return options
     form = "hand" if archive.skeleton.kind == "hand" else "body"
     try:
-        check_method(form, archive.skeleton, len(archive.channels))
+        check_method(form, archive.skeleton, coordinates(archive.channels))
     except ConfigError:
         return options
     return {**options, "preprocess": form}

@@ -26,7 +26,7 @@ from motet.data.archive import MotionArchive
 from motet.data.convert import convert
 from motet.data.heading import all_ways, ground, lines
 from motet.data.inspection.gravity import unit_by_gravity
-from motet.data.skeletons import Skeleton
+from motet.data.skeletons import Skeleton, coordinates
 from motet.data.timing import LONGEST_GAP
 from motet.data.tracks import rate
 from motet.data.worn import axis_of, note_on, to_one_side
@@ -71,7 +71,8 @@ class Layout:
             ConfigError: its frame rate is unknown.
         """
         skeleton, channels = archive.skeleton, len(archive.channels)
-        turned = not _sideways(skeleton, channels) and all_ways(archive)
+        scored = channels != coordinates(archive.channels)  # it would be taken for an axis of the ground
+        turned = not scored and not _sideways(skeleton, channels) and all_ways(archive)
         return cls(skeleton, archive.persons, channels, rate(archive), archive.units, axis_of(archive), turned)
 
     @property

@@ -17,6 +17,7 @@ from motet.data.archive import MotionArchive
 from motet.data.heading import all_ways
 from motet.data.loader import ClipStore
 from motet.data.preprocess import ANIMAL, check_method
+from motet.data.skeletons import coordinates
 from motet.data.splits import Split, default_rule, split
 from motet.data.worn import BRIDGE, MIRRORS, method_for
 from motet.methods.discovery.joints import CommonLayout, Retargeted
@@ -176,12 +177,12 @@ def fitting(preprocess: str, archives: Sequence[MotionArchive]) -> str:
     usual = BRIDGE if not sided else sided.pop() if len(sided) == 1 else MIRRORS[0]
     if preprocess == MIRRORS[0] and usual != BRIDGE:
         preprocess = usual
-    flat = len(archives[0].channels) == 2
+    flat = coordinates(archives[0].channels) == 2
     turned = [ANIMAL] if all(map(all_ways, archives)) else []
     for method in (preprocess, *turned, "sized" if flat else "first-frame", usual):
         try:
             for archive in archives:
-                check_method(method, archive.skeleton, len(archive.channels))
+                check_method(method, archive.skeleton, coordinates(archive.channels))
         except ConfigError:
             continue
         return method
