@@ -28,6 +28,8 @@ PRETRAIN, DISCOVER = "tests/oracles/test_pretrain.py", "tests/oracles/test_disco
 DISTILL, EVALUATE = "tests/oracles/test_distill.py", "tests/oracles/test_evaluate.py"
 TABLES = "tests/reproduce/test_tables.py::test_every_figure_is_the_one_that_was_printed"
 DRAWS = "tests/methods/test_aimclr.py::test_every_clip_view_and_epoch_has_draws_of_its_own"
+ABOVE, SIZED = "tests/methods/test_above.py", "tests/methods/test_sized.py"
+SIZE = "tests/data/test_preprocess.py::test_one_size"
 PROBES = "tests/reproduce/test_tables.py::test_probes_are_each_papers_own"
 
 
@@ -152,6 +154,23 @@ MUTATIONS = (
         EVALUATE,
         "metrics",
     ),
+    Mutation(
+        "moments: animals are mirrored",
+        "turned[..., level[1]] = cos * b - sin * a",
+        "turned[..., level[1]] = sin * a - cos * b",
+        ABOVE,
+        "use",
+    ),
+    Mutation("moments: a step where the root was lost", "step[~(there & np.roll(there, 1))] = 0", "pass", ABOVE, "use"),
+    Mutation("moments: others as far as they are", "length / np.maximum(far, 1e-6), 0)", "1, 0)", ABOVE, "use"),
+    Mutation(
+        "sizes: bones of which one end was seen",
+        "there[..., child] & there[..., parent]",
+        "there[..., child]",
+        SIZE,
+        "data",
+    ),
+    Mutation("sizes: live streams, too", "and not live:", "and True:", SIZED),
     Mutation("tables: a figure of CMD", "(0.02, 0.1, 79.7)", "(0.02, 0.1, 79.6)", TABLES, "reproduce"),
     Mutation("tables: a figure of HaLP", "(10, 79.50)", "(10, 79.05)", TABLES, "reproduce"),
     Mutation("tables: a figure of CoDT", "(20.8, 25.5, 7.6)", "(20.8, 25.5, 6.7)", TABLES, "reproduce"),

@@ -246,7 +246,7 @@ def test_one_size(method: str, bones: bool, channels: int) -> None:
     mouse = replace(MOUSE, up="+z", parents=(3, 3, 3, -1, 3) if bones else (-1,) * 5)
     clip = torch.from_numpy(rng.normal(300, 40, (2, 6, 1, 5, channels)))
     clip[1] *= 0.3
-    clip[0, 2, 0, 1] = 0
+    clip[0, 2, 0, 1] = clip[0, 4, 0, 3] = 0
     found = preprocess(clip, _lengths(6, 6), mouse, method)
     torch.testing.assert_close(preprocess(clip * 7, _lengths(6, 6), mouse, method), found)
     for made, raw in zip(found[:, :, 0], clip[:, :, 0], strict=True):
@@ -254,7 +254,7 @@ def test_one_size(method: str, bones: bool, channels: int) -> None:
         lengths = []
         for points, there in zip(made, seen, strict=True):
             if bones:
-                lengths += [float((points[j] - points[3]).norm()) for j in (0, 1, 2, 4) if there[j]]
+                lengths += [float((points[j] - points[3]).norm()) for j in (0, 1, 2, 4) if there[j] and there[3]]
             else:
                 middle = points[there].mean(0)
                 lengths += [float((points[j] - middle).norm()) for j in range(5) if there[j]]
