@@ -314,3 +314,16 @@ def test_a_joint_that_is_lost_for_long_is_no_movement(tmp_path: Path, joint: str
     gone = lost.copy()
     gone[70:90] = 0
     assert not signals(gone, layout)[70:90].any()
+
+
+def test_a_centre_that_is_never_seen_is_the_middle_unless_bodies_lie_around_it(tmp_path: Path) -> None:
+    archive = recorded(tmp_path / "a", lambda n: 2.4 * n)
+    layout, whole = Layout.of(archive), archive.clip(3)
+    lost = whole.copy()
+    lost[:, 0, MOUSE.center] = 0
+    found = signals(lost, layout)
+    assert np.abs(found[:, :8]).max() < 60  # it was as far as the corner of the picture
+    joints = found[:, :8].reshape(30, 4, 2)
+    np.testing.assert_allclose(joints[:, [0, 1, 3]].mean(axis=1), 0, atol=1e-3)
+    relative = (whole - whole[:, :, MOUSE.center, None]).astype(np.float32)
+    np.testing.assert_allclose(signals(relative, layout)[:, :8], signals(whole, layout)[:, :8], atol=1e-3)

@@ -300,12 +300,16 @@ def _root(frames: Float, skeleton: Skeleton) -> tuple[Float, npt.NDArray[np.bool
 def _placed(root: Float, there: npt.NDArray[np.bool_], frames: Float, seen: npt.NDArray[np.bool_]) -> Float:
     """(T, C) the root, where it was not seen as far from the middle of what is seen as before and after.
 
-    Recordings that never show it are relative to it.
+    Recordings that never show it are relative to it where bodies lie around the origin; elsewhere it is the middle.
     """
     lost, known = np.flatnonzero(~there & seen.any(axis=1)), np.flatnonzero(there)
-    if not len(lost) or not len(known):
+    if not len(lost):
         return root
     middle = (frames * seen[..., None]).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
+    if not len(known):
+        high, low = (np.where(seen[lost, :, None], frames[lost], end) for end in (-np.inf, np.inf))
+        extent = (high.max(axis=1) - low.min(axis=1)).max(axis=1)
+        return root if np.median(np.linalg.norm(middle[lost], axis=1)) <= np.median(extent) else middle
     out = np.array(root)
     for axis in range(root.shape[1]):
         out[lost, axis] = middle[lost, axis] + np.interp(lost, known, (root - middle)[known, axis])
