@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,19 @@ def test_small_recipes_turn_them(tmp_path: Path) -> None:
         "moco", above, tmp_path / "own", split="odd-even", steps=2, width=8, preprocess="first-frame", progress=False
     )
     assert motet.load(plain.path).recipe.preprocess == "first-frame"
+
+
+def test_a_joint_alone_has_no_size(tmp_path: Path) -> None:
+    with ArchiveWriter(
+        tmp_path / "a", skeleton=Skeleton("point", ("hand",), (-1,)), fps=30.0, channels=("x", "y")
+    ) as writer:
+        for number in range(8):
+            writer.add(np.ones((30, 1, 1, 2), np.float32), name=str(number), subject=number)
+    archive = MotionArchive.open(tmp_path / "a")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MotetNote)  # no bones
+        fitted = fit_to_layout(recipes.get("cmd/small"), archive, split(archive, "odd-even"))
+    assert fitted.preprocess == "first-frame"  # sized, it would read any unit, and no clip be brought to one
 
 
 def test_features_of_a_turned_animal_are_the_same(tmp_path: Path) -> None:

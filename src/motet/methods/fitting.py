@@ -106,10 +106,10 @@ def sized(method: str, archive: MotionArchive) -> str:
     """The method, or what it is called if it brings clips to one size.
 
     So are pictures, where who stands nearer is larger, animals, and what is not in metres: encoders learn little from
-    numbers of hundreds.
+    numbers of hundreds. A joint alone has no size.
     """
     people = archive.units == "m" and coordinates(archive.channels) == 3 and method != EGOCENTRIC
-    able = method in SIZED and (archive.skeleton.bones or method != "yaw")
+    able = method in SIZED and len(archive.skeleton) > 1 and (archive.skeleton.bones or method != "yaw")
     return SIZED[method] if able and not people else method
 
 
