@@ -22,6 +22,7 @@ from motet.data.heading import all_ways, check_heading
 from motet.data.preprocess import preprocess
 from motet.data.skeletons import Skeleton
 from motet.data.splits import split
+from motet.methods import distillation as distill
 from motet.methods import recipes
 from motet.methods.discovery.data import fitting
 from motet.methods.distillation.motion import Motion, Part
@@ -341,3 +342,13 @@ def test_a_centre_that_is_never_seen_is_the_middle_unless_bodies_lie_around_it(t
     np.testing.assert_allclose(joints[:, [0, 1, 3]].mean(axis=1), 0, atol=1e-3)
     relative = (whole - whole[:, :, MOUSE.center, None]).astype(np.float32)
     np.testing.assert_allclose(signals(relative, layout)[:, :8], signals(whole, layout)[:, :8], atol=1e-3)
+
+
+def test_an_exported_student_says_what_its_own_clips_want(tmp_path: Path) -> None:
+    above = recorded(tmp_path / "a", lambda n: 2.4 * n)
+    call: dict[str, Any] = {"epochs": 1, "features": 4, "batch_size": 8, "hidden": (4,), "sequence_hidden": 4}
+    with pytest.warns(MotetNote, match="point in all directions"):
+        distill.run(
+            f"mouse={above.path}", "mouse", (), tmp_path / "run", method="alone", split="all", progress=False, **call
+        )
+    assert distill.load(tmp_path / "run").exportable().facts["preprocess"] == "animal"

@@ -28,9 +28,9 @@ METHODS = ("cmd", "crossclr", "yaw", "body", EGOCENTRIC, ANIMAL, "center", "firs
 SENSED = (BRIDGE, *MIRRORS)
 """methods of sensors"""
 SIZED = {"yaw": "body", EGOCENTRIC: ANIMAL, "first-frame": "sized"}
-"""what methods are called that bridge holes and remove size, too; what is measured on a whole clip"""
+"""methods, and those that bridge holes and remove size besides"""
 WHOLE = (*SIZED.values(), "hand")
-"""all methods that do so"""
+"""methods that measure size on a whole clip"""
 
 # Landmarks by canonical joint name, the first that a layout can give; several names mean their mean.
 _LANDMARKS: dict[str, tuple[tuple[str, ...], ...]] = {

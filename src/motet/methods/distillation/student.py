@@ -270,8 +270,9 @@ class Student(Model):
             shapes[name] = (frames, self.sizes[name]) if name in self.sequences else (self.sizes[name],)
         ready = {name: partial(standardised, statistics=s, lengths=None) for name, s in self.statistics.items()}
         facts = {"classes": json.dumps(list(self.class_names)), "frames": str(self.motion.frames)}
-        bodies = [layout.preprocess for layout in self.layouts.values() if layout.skeleton.kind != "sensor"]
-        known = bodies[0] if bodies and self.motion.preprocess == AUTO else self.motion.preprocess
+        laid = [self.layouts[name] for name in self.targets if name in self.layouts]
+        bodies = sorted({layout.preprocess for layout in laid if layout.skeleton.kind != "sensor"})
+        known = ", ".join(bodies) if bodies and self.motion.preprocess == AUTO else self.motion.preprocess
         facts |= {"sensor_frames": str(self.motion.sensor_frames), "preprocess": known}
         facts |= {"layouts": json.dumps({name: layout.to_dict() for name, layout in self.layouts.items()})}
         answers = faces.Answers(self.network, self.classifier, ready)
