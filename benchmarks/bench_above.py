@@ -14,7 +14,7 @@ the example does, each frame as recorded and turned.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +35,7 @@ JOINTS = ("snout", "leftear", "rightear", "shoulder", "spine1", "spine2", "tailb
 AXIS, ACROSS = np.array([45, 32, 32, 20, 5, -12, -30, -60, -90.0]), np.array([0, 9, -9, 0, 0, 0, 0, 0, 0.0])
 SPEED = {"walk": 150.0, "stay": 1.0, "groom": 2.0, "rear": 5.0, "sniff": 10.0}  # mm/s
 FPS, FRAMES, CLIPS = 30, 60, 75
-FORMS = ("first-frame", "egocentric", "animal")
+FORMS = {form: {"preprocess": form, "start": "none"} for form in ("first-frame", "egocentric", "animal")}
 LAYOUT = Skeleton("mouse", JOINTS, (3, 0, 0, 4, -1, 4, 5, 6, 7), center=4, up="-y")
 
 
@@ -146,21 +146,21 @@ def moments(sets: int) -> None:
         print("|", "turned" if turned else "as recorded", "|", " | ".join(cells), "|", flush=True)
 
 
-def compared(data: Path, forms: Sequence[str], seeds: int) -> None:
-    """The table of clips preprocessed in these ways, `cmd` trained on each."""
+def compared(data: Path, trainings: Mapping[str, Mapping[str, Any]], seeds: int) -> None:
+    """The table of `cmd` trained with some options, which are the columns."""
     found: dict[str, dict[str, dict[str, str]]] = {}
     with TemporaryDirectory() as folder:
-        for form in forms:
-            options: dict[str, Any] = {"split": "odd-even", "preprocess": form, "start": "none", "progress": False}
+        for form, own in trainings.items():
+            options: dict[str, Any] = {"split": "odd-even", "progress": False, **own}
             runs = [motet.pretrain("cmd", data, Path(folder) / form / str(s), seed=s, **options) for s in range(seeds)]
             for row in run([r.path for r in runs], ("knn", "ridge"), progress=False)["rows"]:
                 if "+" in row["stream"] and not row.get("standardise"):
                     of = found.setdefault(str(row["features"]), {}).setdefault(form, {})
                     spread = f" ± {100 * row['sd']:.1f}" if row["sd"] else ""
                     of.setdefault(row["protocol"], f"{100 * row['mean']:.1f}{spread}")
-    print("| features |", " | ".join(forms), "|")
+    print("| features |", " | ".join(trainings), "|")
     for name, of in found.items():
-        cells = [" / ".join(of[form][p] for p in ("knn", "ridge")) for form in forms if form in of]
+        cells = [" / ".join(of[form][p] for p in ("knn", "ridge")) for form in trainings if form in of]
         print("|", name, "|", " | ".join(cells), "|")
 
 

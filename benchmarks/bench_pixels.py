@@ -21,7 +21,7 @@ from benchmarks.bench_above import compared
 from motet.data.archive import ArchiveWriter, MotionArchive
 
 NEAR = 0.5  # logarithm of how much nearer or further than 200 pixels a metre
-FORMS = ("first-frame", "sized")
+FORMS = {form: {"preprocess": form, "start": "none"} for form in ("first-frame", "sized")}
 
 
 def seen(source: MotionArchive, path: Path) -> Path:

@@ -85,9 +85,9 @@ def _few_starts() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _few_actors() -> None:
-    # trainings that start from `body` or `hand` end with them
-    whitening.ACTED |= {"clips": 64, "actors": 2}
-    whitening.GESTURED |= {"clips": 64, "actions": 20, "invented": 0, "actors": 2}
+    # trainings that start from `body`, `hand` or `picture` end with them
+    for kind, (_, options) in whitening.ACTORS.items():
+        options |= {"clips": 64, "actors": 2} | ({"actions": 20, "invented": 0} if kind[0] == "hand" else {})
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -147,13 +147,15 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
     told = " ".join(said("pretrain moco", capsys, "--help-all").split())
     began, worn = (Start.open(name).model.recipe for name in ("body", "wrist"))
     assert began.whiten_by == "actor"  # what starts from it has both
-    both = "from the weights body and hand"
+    both = "from the weights body, hand and picture"
     for option, values in {
         "neighbour-views": f"default 0; {began.neighbour_views} {both}",
         "keep-start": f"default 0; {began.keep_start} {both}",
         "whiten-by": f"default view; both {both}",
         "preprocess": "default yaw; "
-        + ", ".join(f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"))),
+        + ", ".join(
+            f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"), ("sized", "picture"))
+        ),
         "width": f"{began.encoder.width} {both}",
         "frames": f"default 32; {worn.frames} from the weights wrist",
         "encode-frames": "default 48; as in training from the weights wrist",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from motet.data.simulate import simulate
 from motet.methods import recipes
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain
-from motet.methods.whitening import Scatter, Whitening, check_actors, whiten
+from motet.methods.whitening import ACTORS, Scatter, Whitening, check_actors, whiten
 
 
 def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
@@ -45,7 +46,7 @@ def test_clips_of_a_label_scatter_the_same_in_all_directions() -> None:
 def test_actors_whiten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A training of bodies ends with the scatter of simulated actors within their actions; recordings take no part."""
     acted = {"clips": 24, "actions": 4, "actors": 3, "seed": 5}
-    monkeypatch.setattr("motet.methods.whitening.ACTED", acted)
+    monkeypatch.setitem(ACTORS, ("body", 3), ("body", acted))
     actors = simulate(tmp_path / "actors", progress=False, **acted)
     sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "preprocess": "body"}
     run = pretrain("moco/small", actors, tmp_path / "run", progress=False, whiten_by="actor", split="all", **sizes)
@@ -70,23 +71,37 @@ def test_actors_whiten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
-def test_hands_are_whitened_by_hands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    acted = {"clips": 24, "actions": 4, "actors": 3, "seed": 5, "hands": True}
-    monkeypatch.setattr("motet.methods.whitening.GESTURED", acted)
-    hands = simulate(tmp_path / "hands", progress=False, **acted)
-    sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "preprocess": "hand", "start": "none"}
-    model = pretrain(
-        "moco/small", hands, tmp_path / "run", progress=False, whiten_by="actor", split="all", **sizes
-    ).model()
+@pytest.mark.parametrize(
+    ("kind", "coordinates", "preprocess", "others"),
+    [("hand", 3, "hand", {"hands": True}), ("body", 2, "sized", {"sensor": "picture"})],
+)
+def test_hands_are_whitened_by_hands_and_pictures_by_pictures(
+    kind: str,
+    coordinates: int,
+    preprocess: str,
+    others: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    acted = {"clips": 24, "actions": 4, "actors": 3, "seed": 5, **others}
+    monkeypatch.setitem(ACTORS, (kind, coordinates), (preprocess, acted))
+    actors = simulate(tmp_path / "actors", progress=False, **acted)
+    sizes = {"width": 4, "streams": ("joint",), "epochs": 1, "batch_size": 8, "start": "none", "preprocess": preprocess}
+    run = pretrain("moco/small", actors, tmp_path / "run", progress=False, whiten_by="actor", split="all", **sizes)
+    model = run.model()
     assert isinstance(model, Model)
     kept, model.whitening = model.whitening["joint"], {}
-    store = model.store(hands)
+    store = model.store(actors)
     scatter = Scatter.of_labels(model.encode(store, store.ids)["joint"], store.labels)
     torch.testing.assert_close(kept.matrix, Whitening.of(scatter, model.recipe.whiten).matrix)
-    with pytest.raises(ConfigError, match="preprocess is 'yaw', not 'hand'; choose 'view'"):
-        check_actors("actor", "yaw", hands.skeleton, 3)
+    with pytest.raises(ConfigError, match=f"preprocess is 'first-frame', not '{preprocess}'; choose 'view'"):
+        check_actors("actor", "first-frame", actors.skeleton, coordinates)
+
+
+def test_there_are_no_pictures_of_hands(tmp_path: Path) -> None:
+    hands = simulate(tmp_path / "hands", hands=True, clips=4, actions=2, actors=2, progress=False)
     flat = select(hands, tmp_path / "flat", without=("z",))
-    with pytest.raises(ConfigError, match="the clips have 2 coordinates, not 3; choose 'view'"):
+    with pytest.raises(ConfigError, match="the clips have 2 coordinates; choose 'view'"):
         pretrain("cmd/hand", flat, tmp_path / "no", progress=False, class_views=0.0, split="all")
     assert not (tmp_path / "no").exists()
 

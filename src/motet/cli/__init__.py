@@ -56,10 +56,10 @@ usage: motet VERB …            `motet VERB --help`: its options
   search ARCHIVE --like CLIP --out HITS.csv the moments most like an example
   count ARCHIVE --out REPETITIONS.csv       repetitions of a cyclic movement
   compare TABLE --by COLUMN --out R.json    do groups of people differ?
-  embed RUN|WEIGHTS ARCHIVE --out FILE      features of every clip: of a run, of body, hand, wrist or rocket
+  embed RUN|WEIGHTS ARCHIVE --out FILE      features of every clip: of a run, body, hand, picture, wrist or rocket
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
-  weights train body|hand|wrist --out FOLDER  make the weights that come with motet again, from simulated actors
+  weights train WEIGHTS --out FOLDER        make the weights that come with motet again, from simulated actors
   weights convert CHECKPOINT --out FOLDER   weights of the released CMD and HaLP code
   reproduce TABLE --data ARCHIVE            a paper's table on your data, next to the published figures
   report RUN --out report.html              one page to look at, with playing skeletons

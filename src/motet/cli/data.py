@@ -174,7 +174,8 @@ def data_simulate(args: Sequence[str]) -> int:
         invented: int = 0
         """further classes: random key poses, cycles and gaits"""
         actors: int = 20
-        sensor: Literal["depth", "optical"] = "depth"
+        sensor: Literal["depth", "optical", "picture"] = "depth"
+        """a depth camera, markers, or a pose estimator's x and y in the pictures of a film"""
         persons: int = 1
         """2 adds a second person to some clips"""
         imu: bool = False

@@ -12,6 +12,7 @@ from motet.cli.parse import asks_help, option_of, parse, stated, value_of
 from motet.cli.result import Output
 from motet.cli.verbs import pairs, show, trains
 from motet.core.errors import ConfigError
+from motet.core.text import enumerated
 from motet.methods import recipes
 from motet.methods.recipe import Recipe, fixed_by_start, kept_by_start, option_names
 
@@ -41,9 +42,9 @@ class Arguments(Output):
     seeds: tuple[int, ...] = ()
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
     start: Annotated[str | None, Arg(metavar="RUN|WEIGHTS")] = None
-    """start the encoders from those of this run, folder of weights or name of weights (body, hand, wrist); by default a
-    small recipe starts from that of the three which reads the recordings, unless an option of encoder, preprocessing
-    or frames is given; none: new encoders"""
+    """start the encoders from those of this run, folder of weights or name of weights (body, hand, picture, wrist); by
+    default a small recipe starts from that of the four which reads the recordings, unless an option of encoder,
+    preprocessing or frames is given; none: new encoders"""
     companion: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …", earlier="beside")] = ()
     """another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""
     pair_by: tuple[str, ...] = ("name",)
@@ -104,7 +105,7 @@ def _of_weights(recipe: Recipe) -> dict[str, str]:
                 shown = "as in training" if value is None else str(value)  # None: of encode_frames
                 values.setdefault(name, {}).setdefault(shown, []).append(weights)
     return {
-        name: ", ".join(f"{value} from the weights {' and '.join(which)}" for value, which in found.items())
+        name: ", ".join(f"{value} from the weights {enumerated(which)}" for value, which in found.items())
         for name, found in values.items()
     }
 

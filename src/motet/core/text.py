@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
@@ -60,6 +60,16 @@ def counted(amount: int, noun: str, several: str = "") -> str:
         if not several and re.search(ending, noun):
             several = noun.removesuffix("y") + many
     return f"{amount:,} {noun if amount == 1 else several or noun + 's'}"
+
+
+def enumerated(words: Iterable[str]) -> str:
+    """The words as they are enumerated in a sentence.
+
+    >>> enumerated(["body", "hand", "wrist"])
+    'body, hand and wrist'
+    """
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def first_of(names: Sequence[str], noun: str, most: int = 5) -> str:

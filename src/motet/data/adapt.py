@@ -23,8 +23,13 @@ from motet.data.skeletons import Skeleton
 Float = npt.NDArray[np.floating[Any]]
 ANYTHING = "; rocket in its place reads recordings of any kind"
 """how the refusal of recordings by weights ends"""
-READERS = {"body": "body reads bodies in 3D", "hand": "hand reads hands in 3D", "sensor": "wrist reads sensors"}
-"""which weights of the package read recordings of a kind"""
+READERS = {
+    ("body", 3): "body reads bodies in 3D",
+    ("hand", 3): "hand reads hands in 3D",
+    ("body", 2): "picture reads bodies in pictures",
+    ("sensor", 3): "wrist reads sensors",
+}
+"""which weights of the package read recordings of a kind and so many coordinates"""
 
 
 class Layout(Protocol):
@@ -104,7 +109,8 @@ def sensors_of(archive: MotionArchive) -> str:
 def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
     """What is said of recordings of another kind than a layout, with the weights that read them."""
     theirs, ours = archive.skeleton, layout.skeleton
-    other = "" if theirs.kind == ours.kind else f"; {READERS[theirs.kind]}"
+    reader = READERS.get((theirs.kind, len(archive.channels)), "")
+    other = f"; {reader}" if reader and reader != READERS.get((ours.kind, layout.channels)) else ""
     if ours.kind == "sensor":
         other = sensors_of(archive) + other
     return ConfigError(

@@ -21,7 +21,8 @@ from motet.data.adapt import Layout, into, note_left_out, readings, same_layout,
 from motet.data.adapted import in_layout
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import recipe
-from motet.data.skeletons import Skeleton
+from motet.data.preprocess import WHOLE
+from motet.data.skeletons import Skeleton, coordinates
 from motet.data.splits import Split, default_rule, split
 from motet.data.views import sub_skeleton
 from motet.data.worn import AXIS, SIDE, axis_of
@@ -99,7 +100,8 @@ def gathered(archives: Sequence[MotionArchive], form: Layout | None = None) -> I
         form: layout of the clips; the common one by default.
 
     Raises:
-        ConfigError: see :func:`common_form`; units that cannot be brought to one.
+        ConfigError: see :func:`common_form`; units of bodies in space or sensors that cannot be brought to one (for
+            pictures there is :func:`check_pictures`).
     """
     if len(archives) == 1:
         if form is None:
@@ -127,7 +129,9 @@ def gathered(archives: Sequence[MotionArchive], form: Layout | None = None) -> I
         ) as writer:
             for name, archive, own in zip(set_names(archives), archives, forms, strict=True):
                 scale = 1.0 if own["units"] == forms[0]["units"] else _scale(archive, first)
-                _add(writer, name, archive, form, classes, scale)
+                if scale is None and coordinates(first.channels) != 2:
+                    raise _refused(archive, first)
+                _add(writer, name, archive, form, classes, scale or 1.0)
         yield MotionArchive.open(path)
 
 
@@ -148,12 +152,27 @@ def _add(
         writer.add(np.asarray(frames * scale), name=f"{name}/{row['name']}", **columns)
 
 
-def _scale(archive: MotionArchive, first: MotionArchive) -> float:
+def check_pictures(archives: Sequence[MotionArchive], preprocess: str) -> None:
+    """Refuse pictures in units that cannot be brought to one, such as pixels and centimetres, where sizes are kept.
+
+    Raises:
+        ConfigError: names two of them.
+    """
+    first = archives[0]
+    for archive in archives if preprocess not in WHOLE else ():
+        if archive.units != first.units and _scale(archive, first) is None:
+            raise _refused(archive, first)
+
+
+def _scale(archive: MotionArchive, first: MotionArchive) -> float | None:
+    """Factor to the unit of the first archive; None where there is none."""
     if archive.units in METRES and first.units in METRES:
         return METRES[archive.units] / METRES[first.units]
-    if None in (stated(a.units, a.skeleton.kind) for a in (archive, first)):
-        return 1.0
-    raise ConfigError(
+    return 1.0 if None in (stated(a.units, a.skeleton.kind) for a in (archive, first)) else None
+
+
+def _refused(archive: MotionArchive, first: MotionArchive) -> ConfigError:
+    return ConfigError(
         f"the unit of {first.path} is {first.units}, that of {archive.path} {archive.units}, and the one cannot be "
         f"made the other; {unit_remedy(archive.skeleton, archive.units, first.units)}"
     )

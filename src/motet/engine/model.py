@@ -181,8 +181,8 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: S
     Args:
         run_directory: a run directory of any verb, a folder of weights (:func:`motet.use.weights.save_weights`), or,
             where there is none of that name, the name of what comes with the package (``"body"``,
-            ``"hand"``, ``"wrist"``; ``"rocket"``: random convolutions) or a hub id ``owner/name``, optionally
-            ``@revision`` (extra ``hub``).
+            ``"hand"``, ``"picture"``, ``"wrist"``; ``"rocket"``: random convolutions) or a hub id ``owner/name``,
+            optionally ``@revision`` (extra ``hub``).
         device: where to put it.
         kinds: verbs whose runs are wanted; all by default.
 

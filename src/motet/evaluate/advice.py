@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from motet.core.text import pasted
+from motet.core.text import enumerated, pasted
 from motet.engine.hub import shipped
 from motet.engine.table import FRESH, RANDOM, RAW, ROCKET, STATISTICS, WEIGHTS, Row, is_baseline
 
@@ -57,7 +57,7 @@ def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised
     if level == [words.learned]:
         said = f"Use {mine}: {said}."
     elif words.learned in level:
-        together = _listed([mine, *(words.called(kind) for kind in level if kind != words.learned)])
+        together = enumerated([mine, *(words.called(kind) for kind in level if kind != words.learned)])
         costs = "" if winner == words.learned else ", the cheapest"
         said = (
             f"No difference beyond chance between {together}, use {words.called(winner)}{costs}: {said}"
@@ -137,19 +137,14 @@ def _few(rows: Sequence[Row], winner: str, test_clips: int, words: _Words) -> st
             found.setdefault(ahead, {})[count] = (scores[ahead], scores[other], words.called(other))
     said = ""
     for kind, figures in found.items():
-        ours = _listed(f"{100 * own:.1f}" for own, _, _ in figures.values())
+        ours = enumerated(f"{100 * own:.1f}" for own, _, _ in figures.values())
         names = dict.fromkeys(name for _, _, name in figures.values())
-        theirs = [(_listed(f"{100 * s:.1f}" for _, s, n in figures.values() if n == name), name) for name in names]
+        theirs = [(enumerated(f"{100 * s:.1f}" for _, s, n in figures.values() if n == name), name) for name in names]
         labels = "label" if list(figures) == [1] else "labels"
-        against = _listed(f"{numbers} of {name}" for numbers, name in theirs)
-        counts = _listed(map(str, figures))
+        against = enumerated(f"{numbers} of {name}" for numbers, name in theirs)
+        counts = enumerated(map(str, figures))
         said += f" Better with {counts} {labels} a class: {words.called(kind)}, {ours} against {against}."
     return said
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _centred(rows: Sequence[Row], protocol: str, words: _Words) -> str:

@@ -19,6 +19,7 @@ from motet.data.skeletons import coordinates
 from motet.data.splits import Split
 from motet.data.worn import BRIDGE, MIRRORS, method_for, note_of, note_on
 from motet.methods.recipe import Recipe
+from motet.methods.recipes.shipped import SKELETONS
 
 CROSS_VIEW_DEGREES = 40.0
 """headings drawn where test clips come from other cameras than the training clips."""
@@ -30,7 +31,7 @@ SENSOR_FRAMES = 96
 
 def is_small(recipe: Recipe) -> bool:
     """Whether a recipe is one for hundreds or thousands of clips, which fits itself to the data."""
-    return recipe.recipe.partition("/")[2] in ("small", "small-gru", "body", "hand", "wrist")
+    return recipe.recipe.partition("/")[2] in ("small", "small-gru", *SKELETONS, "wrist")
 
 
 def cross_view(archive: MotionArchive, parts: Split) -> bool:

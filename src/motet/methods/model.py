@@ -220,9 +220,9 @@ class Model(Face):
 
     @property
     def of_one_form(self) -> bool:
-        """Whether clips are brought to a form of the weights' own: bodies without size and heading, hands without
-        size, readings of sensors."""
-        return self.recipe.preprocess in ("body", "hand") or self.skeleton.name == inertial.LAYOUT
+        """Whether clips are brought to a form of the weights' own: bodies, hands and animals without size, readings of
+        sensors."""
+        return self.recipe.preprocess in WHOLE or self.skeleton.name == inertial.LAYOUT
 
     def check(self, archive: MotionArchive) -> None:
         """Refuse an archive whose clips are not laid out like those the model was trained on.

@@ -22,7 +22,7 @@ from motet.data.loader import warn_cut_off
 from motet.data.preprocess import WHOLE, check_method
 from motet.data.skeletons import coordinates
 from motet.data.splits import Split, default_rule, split
-from motet.data.together import Sets, same_skeleton
+from motet.data.together import Sets, check_pictures, same_skeleton
 from motet.data.worn import note_of
 from motet.engine.forms import ClipsConfig
 from motet.engine.identity import changes, columns
@@ -198,10 +198,10 @@ def pretrain(
         data: archive; several are joined by the names of their joints and each keeps its own split, and
             ``set_weights`` says how often each is drawn from.
         out: run directory to create.
-        start: run directory, folder of weights or name of weights (``"body"``, ``"hand"``, ``"wrist"``) whose encoders
-            the training starts from; recordings are brought to their layout. By default a small recipe, named as text,
-            starts from the weights of the package that read the recordings, unless an option of encoder, preprocessing
-            or frames is given; ``"none"``: new encoders.
+        start: run directory, folder of weights or name of weights (``"body"``, ``"hand"``, ``"picture"``,
+            ``"wrist"``) whose encoders the training starts from; recordings are brought to their layout. By default a
+            small recipe, named as text, starts from the weights of the package that read the recordings, unless an
+            option of encoder, preprocessing or frames is given; ``"none"``: new encoders.
         companions: archives of other sensors that recorded the same performances, by the name that streams give them
             (``streams=("joint", "vicon:joint")``); what recorded next to the skeletons of ``data`` needs none.
         pair_by: columns of the clips tables that name a performance in all of them.
@@ -222,6 +222,7 @@ def pretrain(
     Run(Path(out)).check_free()
     with material(sources, begin, rule_wanted(recipe, options)) as (archive, sets):
         resolved, parts = resolve(recipe, archive, _of_several(sources, archive, options), start=begin, sets=sets)
+        check_pictures(sources, resolved.preprocess)
         drawn = len(parts.train) if sets is None else sum(sets.shares(resolved.set_weights))
         _warn_left_out(resolved, drawn, "batch_size" in options)
         if parts.warning:
@@ -295,13 +296,14 @@ def rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
 def _of_several(
     sources: Sequence[MotionArchive], archive: MotionArchive, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Options with what different layouts need: bodies of one size and heading, hands of one size, where these are
-    known."""
+    """Options with what different layouts need: bodies of one size and heading, hands and bodies in pictures of one
+    size, where these are known."""
     if len(sources) == 1 or same_skeleton(sources) or "preprocess" in options:
         return options
-    form = "hand" if archive.skeleton.kind == "hand" else "body"
+    axes = coordinates(archive.channels)
+    form = "sized" if axes == 2 else "hand" if archive.skeleton.kind == "hand" else "body"
     try:
-        check_method(form, archive.skeleton, coordinates(archive.channels))
+        check_method(form, archive.skeleton, axes)
     except ConfigError:
         return options
     return {**options, "preprocess": form}

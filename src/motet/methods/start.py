@@ -54,7 +54,9 @@ class Start:
             RunError: no such run or weights.
         """
         if str(name) == ROCKET:
-            raise ConfigError("random convolutions have no weights to start from; choose body, hand, wrist or a run")
+            raise ConfigError(
+                "random convolutions have no weights to start from; choose body, hand, picture, wrist or a run"
+            )
         place = str(name) if is_shipped(name) or not Path(name).exists() else str(Path(name).resolve())
         return cls(str(name), load(name, "cpu", ("pretrain",)), place)
 

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 WHITEN = 1.0
 """λ of weights whose recipe names none: those of earlier versions"""
 CLIPS, VIEWS, _BATCH = 1500, 4, 250
-ACTED: dict[str, Any] = {"clips": 960, "actions": 32, "actors": 30, "seed": 1, "dtype": "float16"}
-GESTURED: dict[str, Any] = ACTED | {"hands": True, "clips": 1500, "actions": 50, "invented": 100, "dtype": "float32"}
-"""of a whitening, bodies and hands (half precision is half a millimetre, too much for fingers); the shipped weights
+_ACTED: dict[str, Any] = {"clips": 960, "actions": 32, "actors": 30, "seed": 1, "dtype": "float16"}
+# half precision is half a millimetre, too much for fingers, and half a pixel
+_GESTURED: dict[str, Any] = {"hands": True, "clips": 1500, "actions": 50, "invented": 100, "dtype": "float32"}
+ACTORS: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {
+    ("body", 3): ("body", _ACTED),
+    ("body", 2): ("sized", _ACTED | {"sensor": "picture", "dtype": "float32"}),
+    ("hand", 3): ("hand", _ACTED | _GESTURED),
+}
+"""kind and coordinates of clips -> the preprocessing that they need, and the actors of a whitening; the shipped weights
 were trained on other clips (seed 0)"""
 
 
@@ -159,7 +165,7 @@ def _of_actors(model: Model) -> dict[str, Scatter]:
     from motet.data.simulate import simulate  # the command line's help needs the rest of this module
 
     with TemporaryDirectory() as folder:
-        acted = GESTURED if model.recipe.preprocess == "hand" else ACTED
+        acted = ACTORS[model.skeleton.kind, model.channels][1]
         store = model.store(simulate(Path(folder) / "clips", progress=False, **acted))
         features = model.encode(store, store.ids)
     labels = store.labels_of(store.ids).cpu()
@@ -170,21 +176,22 @@ def check_actors(by: str, preprocess: str, skeleton: Skeleton, channels: int) ->
     """Refuse a whitening by actors of encoders that cannot read simulated clips.
 
     Raises:
-        ConfigError: clips that are not made bodies of one size and heading or hands of one size, joints that no actor
-            has, or coordinates that are not x, y and z.
+        ConfigError: clips that are not made bodies of one size and heading, hands of one size or bodies in pictures of
+            one size, or joints that no actor has.
     """
     from motet.data.simulate.generate import LAYOUTS
 
     if by == "view":
         return
-    wanted = "hand" if skeleton.kind == "hand" else "body"
-    lacking = [j for j in skeleton.canonical if recipe(j, layouts.get(LAYOUTS[wanted])) is None]
+    acting = layouts.get(LAYOUTS["hand" if skeleton.kind == "hand" else "body"])
+    lacking = [j for j in skeleton.canonical if recipe(j, acting) is None]
+    wanted = ACTORS.get((acting.kind, channels), ("", {}))[0]
     if lacking:
         why = f"the actors have no {lacking[0]}"
+    elif not wanted:
+        why = f"the clips have {counted(channels, 'coordinate')}"
     elif preprocess != wanted:
         why = f"preprocess is {preprocess!r}, not {wanted!r}"
-    elif channels != 3:
-        why = f"the clips have {counted(channels, 'coordinate')}, not 3"
     else:
         return
     raise ConfigError(f"whiten_by {by!r} needs encoders that read simulated actors, but {why}; choose 'view'")

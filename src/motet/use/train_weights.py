@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Plan:
         written: how many written actions.
         invented: actions besides the written ones.
         seed: of the training; of five trainings of ``hand`` the one that left-out people preferred.
+        simulated: further options of the simulation.
     """
 
     recipe: str
@@ -43,12 +45,15 @@ class Plan:
     written: int = len(SOLO)
     invented: int = 0
     seed: int = 1
+    simulated: Mapping[str, Any] = field(default_factory=dict)
 
 
 PLANS = {
     "body": Plan("cmd/body", LAYOUT, invented=168),
-    "hand": Plan("cmd/hand", HAND, written=len(WRITTEN), invented=500, seed=3),
-    "wrist": Plan("cmd/wrist", inertial.LAYOUT),
+    # half precision is half a millimetre, too much for fingers, and half a pixel
+    "hand": Plan("cmd/hand", HAND, len(WRITTEN), 500, seed=3, simulated={"hands": True, "dtype": "float32"}),
+    "picture": Plan("cmd/picture", LAYOUT, invented=168, simulated={"sensor": "picture", "dtype": "float32"}),
+    "wrist": Plan("cmd/wrist", inertial.LAYOUT, simulated={"imu": True}),
 }
 
 
@@ -66,7 +71,7 @@ def train_weights(
     continues.
 
     Args:
-        name: ``"body"``, ``"hand"`` or ``"wrist"``.
+        name: ``"body"``, ``"hand"``, ``"picture"`` or ``"wrist"``.
         out: folder; ``recordings``, ``run`` and ``weights`` are made in it.
         clips, actors: how many are simulated.
         seed: of the training, by default that of the shipped weights; the simulation's is always 0.
@@ -109,7 +114,7 @@ def _check_same(plan: Plan, out: Path, **wanted: int | None) -> None:
     if (out / "recordings" / "archive.json").exists():
         source = MotionArchive.open(out / "recordings").source
         there |= {name: source.get(name) for name in ("clips", "actors")}
-        there["recordings"] = "hand" if source.get("hands") else "wrist" if source.get("imu") else "body"
+        there["recordings"] = next((n for n, p in PLANS.items() if _kind(p.simulated) == _kind(source)), "others")
     if (out / "run" / "config.json").exists():
         recipe = Run.open(out / "run", "pretrain").recipe
         there |= {"weights": recipe.recipe.partition("/")[2], "seed": recipe.seed, "steps": recipe.steps}
@@ -124,15 +129,18 @@ def _check_same(plan: Plan, out: Path, **wanted: int | None) -> None:
         )
 
 
+def _kind(simulated: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells recordings of one kind from those of another."""
+    return bool(simulated.get("hands")), bool(simulated.get("imu")), simulated.get("sensor", "depth")
+
+
 def _recorded(plan: Plan, place: Path, **options: Any) -> None:
     """Simulate the recordings of a plan."""
     worn = plan.layout == inertial.LAYOUT
     invented = min(plan.invented, max(0, options["clips"] // CLIPS_EACH - plan.written))
     written = min(plan.written, max(1, options["clips"] // 2))  # views by other actors need two clips of an action
     options |= {"actions": written, "invented": invented, "overwrite": True, "dtype": "float16"}
-    if plan.layout == HAND:  # half precision is half a millimetre
-        options |= {"hands": True, "dtype": "float32"}
     films = place.with_name("films") if worn else place
-    simulate(films, layout=LAYOUT if worn else plan.layout, imu=worn, **options)
+    simulate(films, layout=LAYOUT if worn else plan.layout, **(options | dict(plan.simulated)))
     if worn:
         convert(films.with_name(f"{films.name}-imu"), place, layout=plan.layout)

@@ -95,6 +95,21 @@ def test_depth_archives_are_in_front_of_the_camera(tmp_path: Path) -> None:
         assert seen[0, 0, head, 1] > seen[0, 0, 15, 1] + 0.9
 
 
+def test_pictures_hold_pixels(tmp_path: Path) -> None:
+    archive = make(tmp_path / "a", sensor="picture", layout="shared-15", second_layout="nite-15", imu=True)
+    other, worn = (MotionArchive.open(tmp_path / f"a-{name}") for name in ("nite-15", "imu"))
+    for seen in (archive, other):
+        assert (seen.units, seen.channels, seen.skeleton.up) == ("px", ("x", "y"), "-y")
+    assert (worn.channels, worn.units) == (("x", "y", "z"), "m/s^2, rad/s")
+    assert set(archive.clips["camera"]) == {1, 2, 3}
+    head, ankle = archive.skeleton.index("head"), archive.skeleton.index("left_ankle")
+    for clip, again in zip(archive, other, strict=True):
+        there = clip.any(axis=(1, 2, 3)) & again.any(axis=(1, 2, 3))
+        tall = (clip[there, 0, ankle] - clip[there, 0, head])[0, 1]
+        assert 150 < tall < 1300  # y points down
+        assert 0 < np.abs(clip[there, 0, 1] - again[there, 0, other.skeleton.index("neck")]).mean() < tall / 5
+
+
 def test_second_layouts_see_the_same_performance(tmp_path: Path) -> None:
     first = make(tmp_path / "a", sensor="optical", second_layout="nite-15")
     second = MotionArchive.open(tmp_path / "a-nite-15")
@@ -167,6 +182,7 @@ def test_actions_can_be_told_apart_across_actors_but_not_all(tmp_path: Path) -> 
         ({"invented": -1}, "invented"),
         ({"actions": len(SOLO) + 1}, "actions"),
         ({"sensor": "radar"}, "radar"),
+        ({"sensor": "picture", "hands": True}, "no pictures of hands"),
         ({"persons": 3}, "persons"),
         ({"fps": 0}, "fps"),
         ({"seed": -1}, "seed"),

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from motet.data import layouts
-from motet.data.simulate.cameras import View, depth_view, see
+from motet.data.simulate.cameras import ASIDE, View, depth_view, film_view, project, see
 from motet.data.simulate.draws import generator
 from motet.data.simulate.imu import GRAVITY, measure, sense
-from motet.data.simulate.sensors import depth, optical, roles
+from motet.data.simulate.sensors import PLACED, depth, optical, picture, roles
 
 KINECT = layouts.get("kinect-v2")
 
@@ -84,6 +84,54 @@ def test_an_actor_before_the_camera_faces_it() -> None:
     assert np.allclose(nose, [0, 0, 2], atol=1e-6)
     # the camera's x points to its left, where the actor's right is
     assert np.allclose(left, [-1, 0, 3], atol=1e-6)
+
+
+def test_a_pinhole_camera() -> None:
+    """x / z and y / z, times the focal length, from the middle of the picture; right and down are positive."""
+    points = np.array([[0, 0, 2], [-0.5, 0, 2], [0, 1, 2], [0, 1, 4], [0, 0, 0]], np.float32)
+    middle, right, up, farther, lost = project(points, generator(0, "test", 0))
+    focal = (right - middle)[0] / 0.25
+    assert 0.7 * 1280 <= focal <= 1.3 * 1280
+    np.testing.assert_allclose(middle, [640, 360])
+    np.testing.assert_allclose(right, [640 + focal / 4, 360], rtol=1e-6)
+    np.testing.assert_allclose(up, [640, 360 - focal / 2], rtol=1e-6)
+    np.testing.assert_allclose(farther, [640, 360 - focal / 4], rtol=1e-6)
+    assert not lost.any()
+
+
+def test_the_right_of_an_actor_who_faces_the_camera_is_on_the_left_of_the_picture() -> None:
+    points = np.zeros((2, 3, 1), np.float32)  # left hand, right hand
+    points[:, 0, 0] = 1, -1
+    view = View(yaw=np.pi, pitch=0.0, height=0.0, distance=3.0, aside=0.0)
+    left, right = project(see(points, [view], np.zeros(1, np.int64))[:, :, 0], generator(0, "test", 0))
+    assert right[0] < 640 < left[0]
+
+
+def test_a_pose_estimator_is_some_centimetres_wrong_and_may_lose_a_body() -> None:
+    clip = still(90)
+    truth, lost, errors = project(clip, generator(0, "lens", 0)), 0, []
+    focal = np.abs((truth - [640, 360]) / (clip[..., :2] / 3)).mean()
+    for i in range(100):
+        seen = picture(clip, generator(0, "test", i), roles(KINECT))
+        gone = ~seen.any(axis=(1, 2, 3))
+        lost += int(gone.any())
+        # whatever the lens, which only scales the picture
+        middles = np.median(seen[~gone, 0], axis=0) - [640, 360]
+        wanted = truth[0, 0] - [640, 360]
+        scale = (middles * wanted).sum() / (wanted * wanted).sum()
+        errors.append(np.abs(middles / scale - wanted).mean() * 3 / focal)
+    assert 1 <= lost <= 12
+    assert 0.5 * PLACED < np.mean(errors) < 2 * PLACED
+
+
+def test_films_are_also_taken_from_the_side() -> None:
+    apart = []
+    for i in range(200):
+        view, film = (f(generator(0, "test", i), 2, 1, sideways=False) for f in (depth_view, film_view))
+        apart.append(np.degrees(film.yaw - view.yaw))
+        assert (film.height, film.distance) == (view.height, view.distance)
+    assert -ASIDE < min(apart) < -0.9 * ASIDE
+    assert 0.9 * ASIDE < max(apart) < ASIDE
 
 
 def test_cameras_stand_to_both_sides() -> None:

@@ -1,8 +1,9 @@
-"""Where a performance is seen from: three depth cameras around the actor, or an optical system's laboratory frame."""
+"""Where a performance is seen from: three depth cameras around the actor, the camera of a film, or an optical system's
+laboratory frame."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,12 @@ CAMERAS = (-45.0, 0.0, 45.0)
 SETUPS = 8
 NEAREST = 1.1
 """Metres: nobody comes closer to a depth camera than this."""
+ASIDE = 35.0
+"""Degrees by which the camera of a film stands farther to one side, at most."""
+WIDTH, HEIGHT = 1280, 720
+"""Pixels of a film."""
+LENSES = (0.7, 1.3)
+"""Focal lengths, in widths of the picture."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,28 @@ def optical_view(draw: np.random.Generator, *, sideways: bool) -> View:
     """The laboratory frame of an optical system: floor at y = 0, the actor somewhere near its middle."""
     yaw = np.pi + np.radians(draw.uniform(-40, 40)) + (np.pi / 2 if sideways else 0)
     return View(float(yaw), 0.0, 0.0, float(draw.normal(0, 0.3)), float(draw.normal(0, 0.3)))
+
+
+def film_view(draw: np.random.Generator, camera: int, setup: int, *, sideways: bool) -> View:
+    """The view of a film, whose camera stands farther to the side than a depth camera, at eye level or not."""
+    view = depth_view(draw, camera, setup, sideways=sideways)
+    return replace(view, yaw=view.yaw + float(np.radians(draw.uniform(-ASIDE, ASIDE))))
+
+
+def project(points: Array, draw: np.random.Generator) -> Array:
+    """Where points are in the picture of a pinhole camera.
+
+    Args:
+        points: (..., 3) metres in the camera frame of :func:`see`; zero where they are lost.
+        draw: of the lens.
+
+    Returns:
+        (..., 2) pixels, x right and y down; zero where points are lost.
+    """
+    focal, there = np.float32(WIDTH * draw.uniform(*LENSES)), points.any(axis=-1, keepdims=True)
+    away = np.maximum(points[..., 2:], 0.1)
+    pixels = np.array([WIDTH / 2, HEIGHT / 2], np.float32) - focal * points[..., :2] / away
+    return np.asarray(pixels * there, dtype=points.dtype)
 
 
 def see(positions: Array, views: list[View], own: npt.NDArray[np.int64]) -> Array:

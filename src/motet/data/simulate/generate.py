@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from rich.console import Console
@@ -19,7 +19,7 @@ from motet.data.convert import convert
 from motet.data.simulate.actions import PAIRS, SOLO, Interaction
 from motet.data.simulate.actors import SIZES, Actor, make_actor
 from motet.data.simulate.body import JOINT, JOINTS, Array, leg_length
-from motet.data.simulate.cameras import CAMERAS, NEAREST, SETUPS, View, depth_view, optical_view, see
+from motet.data.simulate.cameras import CAMERAS, NEAREST, SETUPS, View, depth_view, film_view, optical_view, see
 from motet.data.simulate.draws import generator
 from motet.data.simulate.hands import anatomy
 from motet.data.simulate.hands import generate as hand
@@ -28,7 +28,7 @@ from motet.data.simulate.invented import invented as invented_actions
 from motet.data.simulate.options import BodyOptions, Options, Sensor, written
 from motet.data.simulate.performance import Performance, Stage, perform, stage
 from motet.data.simulate.programme import Programme, Table, compile_all
-from motet.data.simulate.sensors import depth, optical, roles
+from motet.data.simulate.sensors import depth, optical, picture, roles
 from motet.data.skeletons import Skeleton
 
 LAYOUT = "kinect-v2"
@@ -88,8 +88,8 @@ def _check(options: BodyOptions) -> Skeleton:
     for name, least in (("clips", 1), ("actors", 1), ("invented", 0)):
         if getattr(options, name) < least:
             raise ConfigError(f"{name} must be at least {least}, not {getattr(options, name)}")
-    if options.sensor not in ("depth", "optical"):
-        raise ConfigError(f"sensor {options.sensor!r} is none of depth, optical")
+    if options.sensor not in get_args(Sensor):
+        raise ConfigError(f"sensor {options.sensor!r} is none of {', '.join(get_args(Sensor))}")
     if options.persons not in (1, 2):
         raise ConfigError(f"persons must be 1 or 2, not {options.persons}")
     if not 0 <= options.seed < 2**63:
@@ -100,7 +100,13 @@ def _check(options: BodyOptions) -> Skeleton:
         raise ConfigError(f"an archive stores float32 or float16, not {options.dtype}")
     if options.second_layout == options.layout:
         raise ConfigError(f"second_layout {options.second_layout!r} is the layout itself; choose another or none")
-    return layouts.get(options.layout)
+    return _layout(options.layout, options.sensor)
+
+
+def _layout(name: str, sensor: Sensor) -> Skeleton:
+    """A layout; in pictures y points down."""
+    found = layouts.get(name)
+    return replace(found, up="-y") if sensor == "picture" else found
 
 
 def _of_hands(options: BodyOptions) -> Options:
@@ -113,6 +119,8 @@ def _of_hands(options: BodyOptions) -> Options:
     for name, given in others.items():
         if given:
             raise ConfigError(f"hands are simulated one at a time and by one camera; leave {name} out")
+    if options.sensor == "picture":
+        raise ConfigError("no pictures of hands are simulated; choose depth or optical")
     return Options(**{f.name: getattr(options, f.name) for f in fields(Options)})
 
 
@@ -190,7 +198,8 @@ def _view(options: BodyOptions, where: Cell, sideways: bool) -> View:
     draw = generator(options.seed, "camera", where.clip)
     if options.sensor == "optical":
         return optical_view(draw, sideways=sideways)
-    return depth_view(draw, where.camera, where.setup, sideways=sideways)
+    view = film_view if options.sensor == "picture" else depth_view
+    return view(draw, where.camera, where.setup, sideways=sideways)
 
 
 def shoot(company: _Company, cells: list[Cell]) -> Iterator[Shot]:
@@ -207,7 +216,7 @@ def shoot(company: _Company, cells: list[Cell]) -> Iterator[Shot]:
     for where, cast in zip(cells, casts, strict=True):
         rows = [slice(staged.starts[i], staged.starts[i] + staged.lengths[i]) for i in range(index, index + len(cast))]
         clip = np.stack([seen[r] for r in rows], axis=1)
-        if options.sensor == "depth":
+        if options.sensor != "optical":
             clip[..., 2] += max(0.0, NEAREST - float(clip[..., 2].min()))
         readings = None if inertial is None else np.ascontiguousarray(inertial[:, :, rows[0]].transpose(2, 0, 1))
         yield Shot(where, clip, readings)
@@ -263,7 +272,8 @@ def simulate(
         actors: how many people; ``subject`` counts from 1.
         sensor: ``"depth"``: one of three depth cameras (column ``camera``) at −45, 0 and 45 degrees and of eight
             setups, with its noise, occlusion, drop-outs and limb swaps; ``"optical"``: sub-millimetre noise in a
-            laboratory frame, ``camera`` and ``setup`` unknown.
+            laboratory frame, ``camera`` and ``setup`` unknown; ``"picture"``: x and y in pixels, y down, as a pose
+            estimator finds joints in films of cameras that stand farther to the side, too.
         persons: person slots, 1 or 2.
         imu: also write what inertial sensors at the leading wrist and the hip measure (m/s², rad/s).
         hands: one hand in place of a body. ``actions`` are gestures (:mod:`motet.data.simulate.hands.gestures`),
@@ -280,7 +290,7 @@ def simulate(
 
     Returns:
         the archive at ``destination``, in metres: y up, x to the camera's left, z away from it; of hands y down, x to
-        its right.
+        its right; in pictures x right, y down.
 
     Raises:
         ConfigError: an option out of range, an unknown layout or one that cannot be derived, or an archive in the way.
@@ -302,14 +312,15 @@ def _simulate_bodies(
 ) -> MotionArchive:
     company = _Company(options)
     source = layouts.get(LAYOUT)
-    second = None if options.second_layout is None else layouts.get(options.second_layout)
+    second = None if options.second_layout is None else _layout(options.second_layout, options.sensor)
     for target in [main] if second is None else [main, second]:
         convert(np.zeros((1, len(JOINTS), 3), np.float32), source, target)  # says now what cannot be derived
+    filmed = {"units": "px", "channels": ("x", "y")} if options.sensor == "picture" else {}
     with ExitStack() as stack:
 
         def writer(suffix: str, skeleton: Skeleton, **changes: Any) -> ArchiveWriter:
             path = destination.with_name(destination.name + suffix)
-            more = {"persons": options.persons, "overwrite": overwrite, **changes}
+            more = {"persons": options.persons, "overwrite": overwrite, **filmed, **changes}
             return stack.enter_context(written(path, options, skeleton, company.names, **more))
 
         films = [_Film.of(writer("", main), source, "sensor")]
@@ -317,7 +328,8 @@ def _simulate_bodies(
             films.append(_Film.of(writer(f"-{second.name}", second), source, f"sensor of {second.name}"))
         inertial = None
         if options.imu:
-            inertial = writer("-imu", SENSORS, persons=1, dtype="float32", units="m/s^2, rad/s")
+            worn = {"dtype": "float32", "units": "m/s^2, rad/s", "channels": ("x", "y", "z")}
+            inertial = writer("-imu", SENSORS, persons=1, **worn)
         _shoot_all(company, source, films, inertial, chunk, progress)
     return MotionArchive.open(destination)
 
@@ -358,9 +370,11 @@ class _Film:
         return cls(archive, seen, purpose)
 
     def expose(self, shot: Shot, source: Skeleton, options: BodyOptions) -> Array:
-        """(T, P, V, 3) of a clip as the sensor gives it."""
+        """(T, P, V, C) of a clip as the sensor gives it."""
         draw = generator(options.seed, self.purpose, shot.cell.clip)
         clip = shot.seen if self.seen == source else convert(shot.seen, source, self.seen)
+        if options.sensor == "picture":
+            return picture(clip, draw, roles(self.seen))
         filmed = optical(clip, draw) if options.sensor == "optical" else depth(clip, draw, roles(self.seen))
         # errors belong to the camera's axes, so the layout's own axes come last
         skeleton = self.archive.skeleton
@@ -375,6 +389,6 @@ def _columns(where: Cell, sensor: Sensor) -> dict[str, Any]:
         "repetition": where.repetition,
         "source": "simulated",
     }
-    if sensor == "depth":
+    if sensor != "optical":
         columns |= {"camera": where.camera, "setup": where.setup}
     return columns

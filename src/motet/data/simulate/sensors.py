@@ -1,4 +1,5 @@
-"""What sensors make of true joint positions: an optical system's precision, a depth camera's troubles."""
+"""What sensors make of true joint positions: an optical system's precision, a depth camera's troubles, a pose
+estimator's pictures."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from motet.data.simulate.body import Array
+from motet.data.simulate.cameras import project
 from motet.data.skeletons import Skeleton
 
 OPTICAL_NOISE = 0.0003
 """Metres, standard deviation of an optical system's error per axis."""
+PLACED, PIXELS = 0.025, 1.5
+"""Of a pose estimator: metres from a joint to where it is taken to be, pixels of tremble of a trunk joint."""
 
 # How much a depth camera's estimate of a joint trembles, relative to a trunk joint; extremities are small and fast.
 _TREMBLE = {
@@ -82,6 +86,26 @@ def depth(clip: Array, draw: np.random.Generator, layout: Roles) -> Array:
     for person in range(clip.shape[1]):
         out[:, person] = _depth_person(clip[:, person], draw, layout)
     return out
+
+
+def picture(clip: Array, draw: np.random.Generator, layout: Roles) -> Array:
+    """What a pose estimator finds in the pictures of a camera.
+
+    Joints lie where the estimator learnt to put them, some centimetres from where they are; it is misled like a depth
+    camera (:func:`depth`), and trembles by pixels.
+
+    Args:
+        clip: (T, P, V, 3) true positions in metres, camera frame; y up, z away from the camera.
+        draw: generator of the clip's sensor.
+        layout: roles of the layout's joints.
+
+    Returns:
+        (T, P, V, 2) pixels; zero where a body is lost.
+    """
+    placed = np.float32(PLACED) * draw.standard_normal(clip.shape[1:], np.float32)
+    pixels = project(depth(clip + placed, draw, layout), draw)
+    noise = np.float32(PIXELS) * layout.tremble[:, None] * draw.standard_normal(pixels.shape, np.float32)
+    return np.asarray(pixels + noise * pixels.any(axis=-1, keepdims=True), dtype=clip.dtype)
 
 
 def _slow(noise: Array, memory: float) -> Array:

@@ -71,7 +71,9 @@ def refining(name: str) -> str:
     model = _model(name)
     if model.recipe.encoder.encoder in ("gru", "stgcn"):
         return ""
-    return "hand" if model.skeleton.kind == "hand" else "body"
+    if model.skeleton.kind == "hand":
+        return "hand"
+    return "picture" if model.channels == 2 else "body"
 
 
 def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, CommonLayout | None]:
@@ -105,7 +107,7 @@ def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> t
             check_axes(archive)
             note_left_out(archive, model)
         scale = "metres" if model.skeleton.kind == "sensor" else "body"
-        form = CommonLayout(model.skeleton, ("x", "y", "z"), model.persons, scale)
+        form = CommonLayout(model.skeleton, ("x", "y", "z")[: model.channels], model.persons, scale)
     changed = replace(settings, preprocess=model.recipe.preprocess, frames=model.recipe.frames, streams=(STREAM,))
     if encoder.encoder == "gru":
         return replace(changed, encoder="gru", hidden=encoder.hidden, layers=encoder.layers), form

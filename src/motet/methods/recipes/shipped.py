@@ -8,7 +8,7 @@ from motet.methods.cmd import CMD
 from motet.methods.recipe import Recipe
 from motet.methods.recipes.contrastive import small
 
-SKELETONS = ("body", "hand")
+SKELETONS = ("body", "hand", "picture")
 """weights that read skeletons"""
 BODY: dict[str, Any] = {
     "queue_size": 2048,
@@ -22,6 +22,7 @@ BODY: dict[str, Any] = {
     "width": 96,
 }
 HAND: dict[str, Any] = BODY | {"preprocess": "hand", "steps": 460}
+PICTURE: dict[str, Any] = BODY | {"preprocess": "sized", "rotate": 0.0, "steps": 2400}
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
     "preprocess": "mirror",
@@ -36,10 +37,11 @@ WRIST: dict[str, Any] = {
 
 
 def recipes() -> dict[str, Recipe]:
-    """``cmd/body``: any layout of a body, 15 joints; ``cmd/hand``: of a hand, 21; ``cmd/wrist``: worn sensors, in one
-    form."""
+    """``cmd/body``: any layout of a body, 15 joints; ``cmd/hand``: of a hand, 21; ``cmd/picture``: of a body in
+    pictures, 15; ``cmd/wrist``: worn sensors, in one form."""
     return {
         "cmd/body": small("cmd/body", CMD).with_options(BODY),
         "cmd/hand": small("cmd/hand", CMD).with_options(HAND),
+        "cmd/picture": small("cmd/picture", CMD).with_options(PICTURE),
         "cmd/wrist": small("cmd/wrist", CMD, ("joint", "motion")).with_options(WRIST),
     }

@@ -1,0 +1,69 @@
+"""What the weights `picture` are worth on recordings in space as cameras see them, next to encoders trained on them.
+
+python -m benchmarks.bench_picture ARCHIVE front|mixed|side [SEEDS]
+
+People of an archive in metres are seen in perspective by cameras at a height of their own, with other lenses and two
+pixels of noise: from the front, each person from one of five directions up to 60 degrees to the side (so other people
+are seen from elsewhere), or from the side. Printed are nearest neighbour and ridge regression of `cmd` with new
+encoders and from `picture`, of `picture` as it is, and of what stands beside them; odd-numbered people train,
+even-numbered ones test.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from benchmarks.bench_above import compared
+
+from motet.core.units import METRES
+from motet.data import layouts
+from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.convert import convert
+from motet.data.simulate.cameras import View, project, see
+
+ASIDE = (-60, -30, 0, 30, 60)  # degrees
+TRAININGS = {"new encoders": {"start": "none"}, "from picture": {"start": "picture"}}
+
+
+def seen(source: MotionArchive, path: Path, where: str) -> Path:
+    """The archive in pixels, fifteen joints."""
+    random, layout = np.random.default_rng(1), replace(layouts.get("shared-15"), up="+y", right_handed=True)
+    scale, both = METRES[source.units], [layout.index(f"{side}_shoulder") for side in ("left", "right")]
+    clips = [convert(c[:, :1].astype(np.float64) * scale, source.skeleton, layout)[:, 0] for c in source]
+    left = sum(np.median(c[:, both[0]] - c[:, both[1]], axis=0) for c in clips)
+    turn = np.arctan2(left[2], left[0])  # from where the people of a set face to the front
+    people = source.clips["subject"].to_numpy()
+    cameras = {who: random.choice(ASIDE) for who in np.unique(people)}
+    with ArchiveWriter(
+        path,
+        skeleton=replace(layout, up="-y"),
+        fps=source.fps,
+        units="px",
+        channels=("x", "y"),
+        class_names=source.class_names,
+    ) as writer:
+        for row, (name, who, label) in enumerate(zip(source.clips["name"], people, source.labels, strict=True)):
+            there = clips[row].any(axis=-1, keepdims=True)
+            middle = clips[row][there[..., 0].any(axis=1).argmax()].mean(axis=0)
+            aside = np.radians({"front": 0, "mixed": cameras[who], "side": 90}[where] + random.uniform(-10, 10))
+            view = View(np.pi + aside + turn, np.radians(random.uniform(0, 10)), 0.0, random.uniform(2.8, 5.0), 0.0)
+            own = np.zeros(len(clips[row]), np.int64)
+            points = see((clips[row] - middle).transpose(1, 2, 0), [view], own).transpose(2, 0, 1)
+            pixels = (project(points, random) + random.normal(0, 2, (*points.shape[:-1], 2))) * there
+            writer.add(pixels[:, None].astype(np.float32), name=name, label=int(label), subject=int(who))
+    return path
+
+
+def main() -> None:
+    archive, where, *seeds = sys.argv[1:]
+    with TemporaryDirectory() as folder:
+        pixels = seen(MotionArchive.open(archive), Path(folder) / "pixels", where)
+        compared(pixels, TRAININGS, int(seeds[0]) if seeds else 3)
+
+
+if __name__ == "__main__":
+    main()
