@@ -277,6 +277,23 @@ def test_what_was_not_seen_for_a_moment_hardly_matters(method: str) -> None:
     torch.testing.assert_close(preprocess(lost, _lengths(40), skeleton, method), whole, rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("method", ["body", "hand", "sized"])
+def test_a_centre_that_is_never_seen_is_the_middle_of_what_is(method: str) -> None:
+    """So where a film that shows no hips was taken says nothing; what lies around the origin is relative to it."""
+    clip = _walk(1)[:, :, :1]
+    clip[:, :, :, [KINECT.center, KINECT.index("left_hip")]] = 0
+    there = clip.any(dim=-1, keepdim=True)
+    far, farther = (clip + there * torch.tensor([shift, 0.7 * shift, 40.0]) for shift in (30.0, 90.0))
+    made, moved = (preprocess(x, _lengths(12), KINECT, method) for x in (far, farther))
+    torch.testing.assert_close(made, moved, rtol=0, atol=1e-9)
+    assert made[:, 0].sum(dim=-2).norm() < 1e-9  # the middle of the first posture
+    assert not made[~there.expand_as(made)].any()
+    near = clip - there * clip[:, :1].sum(dim=-2, keepdim=True) / there[:, :1].sum(dim=-2, keepdim=True)
+    beside = near + there * torch.tensor([0.1, 0.0, 0.0])
+    apart = preprocess(beside, _lengths(12), KINECT, "sized") - preprocess(near, _lengths(12), KINECT, "sized")
+    assert apart.abs().amax() > 1e-3
+
+
 def test_rotation_between() -> None:
     z = torch.tensor([0.0, 0.0, 1.0])
     quarter = rotation_between(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]))

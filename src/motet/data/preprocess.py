@@ -167,7 +167,8 @@ def preprocess(frames: Tensor, lengths: Tensor, skeleton: Skeleton, method: str)
         return _subtract(frames, _held_center(frames, skeleton))
     whole = bridge_holes(frames, lengths) if method in (*WHOLE, EGOCENTRIC) else frames
     start = _first_present(whole)  # joints that the first frame does not show are where they are seen next
-    made = _subtract(frames if method == EGOCENTRIC else whole, start[:, None, None, skeleton.center, None])
+    origin = _origin(start, skeleton) if method in (*WHOLE, EGOCENTRIC) else start[:, skeleton.center]
+    made = _subtract(frames if method == EGOCENTRIC else whole, origin[:, None, None, None])
     if method in (EGOCENTRIC, ANIMAL):
         made = _turn(made, _heading(start, skeleton))
     elif method in ("yaw", "body"):
@@ -322,6 +323,17 @@ def _first_present(frames: Tensor) -> Tensor:
     return frames[torch.arange(len(frames), device=frames.device), first, 0]
 
 
+def _origin(start: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, C): the centre joint of postures (B, V, C), or the middle of what is seen where it is not, as of films that
+    show no hips; unless bodies lie around the origin, as then all is relative to a centre that is not stored."""
+    seen, centre = present_joints(start)[..., None], start[:, skeleton.center]
+    middle = (start * seen).sum(1) / seen.sum(1).clamp_min(1)
+    high, low = (torch.where(seen, start, end) for end in (-torch.inf, torch.inf))
+    extent = (high.amax(1) - low.amin(1)).amax(1)
+    away = ~seen[:, skeleton.center, 0] & (torch.linalg.vector_norm(middle, dim=1) > extent)
+    return torch.where(away[:, None], middle, centre)
+
+
 def _held_center(frames: Tensor, skeleton: Skeleton) -> Tensor:
     """(B, T, 1, 1, C): centre of person 0; where he is absent the one before (or the first), so nobody jumps."""
     center = frames[:, :, 0, skeleton.center]
@@ -350,11 +362,14 @@ def _to_size(frames: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _facing(start: Tensor, skeleton: Skeleton) -> Tensor:
-    """(B, 3, 3) turn about the vertical by the left-to-right line of one posture (B, V, 3)."""
-    line = _mean(start, landmark(skeleton, "right shoulder")) - _mean(start, landmark(skeleton, "left shoulder"))
+    """(B, 3, 3) turn about the vertical by the left-to-right line of one posture (B, V, 3): shoulders and hips, each
+    where both sides are seen."""
+    pairs = [tuple(landmark(skeleton, f"{side} shoulder")[0] for side in ("left", "right"))]
     if {"left_hip", "right_hip"} <= set(skeleton.canonical):
-        line = line + start[:, skeleton.index("right_hip")] - start[:, skeleton.index("left_hip")]
-    return _about_up(line, skeleton)
+        pairs.append((skeleton.index("left_hip"), skeleton.index("right_hip")))
+    there = present_joints(start)
+    lines = [(start[:, right] - start[:, left]) * (there[:, left] & there[:, right])[:, None] for left, right in pairs]
+    return _about_up(sum(lines[1:], lines[0]), skeleton)
 
 
 def _heading(start: Tensor, skeleton: Skeleton) -> Tensor:
