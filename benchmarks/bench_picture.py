@@ -1,12 +1,13 @@
 """What the weights `picture` are worth on recordings in space as cameras see them, next to encoders trained on them.
 
-python -m benchmarks.bench_picture ARCHIVE front|mixed|side [SEEDS]
+python -m benchmarks.bench_picture ARCHIVE front|mixed|side PIXELS [SEEDS]
 
 People of an archive in metres are seen in perspective by cameras at a height of their own, with other lenses and two
 pixels of noise: from the front, each person from one of five directions up to 60 degrees to the side (so other people
-are seen from elsewhere), or from the side. Printed are nearest neighbour and ridge regression of `cmd` with new
-encoders and from `picture`, of `picture` as it is, and of what stands beside them; odd-numbered people train,
-even-numbered ones test.
+are seen from elsewhere), or from the side; PIXELS is the archive that is made of them. Without SEEDS that is all:
+`motet evaluate picture --data PIXELS` has the figures. With SEEDS, printed are nearest neighbour and ridge regression
+of `cmd` with new encoders and from `picture`, of `picture` as it is, and of what stands beside them; odd-numbered
+people train, even-numbered ones test.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from benchmarks.bench_above import compared
@@ -59,10 +59,10 @@ def seen(source: MotionArchive, path: Path, where: str) -> Path:
 
 
 def main() -> None:
-    archive, where, *seeds = sys.argv[1:]
-    with TemporaryDirectory() as folder:
-        pixels = seen(MotionArchive.open(archive), Path(folder) / "pixels", where)
-        compared(pixels, TRAININGS, int(seeds[0]) if seeds else 3)
+    archive, where, out, *seeds = sys.argv[1:]
+    pixels = seen(MotionArchive.open(archive), Path(out), where)
+    if seeds:
+        compared(pixels, TRAININGS, int(seeds[0]))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,12 @@ import motet
 from motet import cli
 from motet.core.errors import ConfigError, MotetNote, MotetWarning, RunError
 from motet.core.progress import LoopProgress
+from motet.data import edit
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.convert import convert
+from motet.data.edit import select
+from motet.data.simulate import simulate
+from motet.data.skeletons import Skeleton
 from motet.data.together import Sets, common_form, gathered
 from motet.engine.learner import Stage
 from motet.engine.run import Run
@@ -25,6 +29,7 @@ from motet.methods.pretrain import pretrain, resolve, resume, train_seeds
 from motet.methods.start import Start
 from motet.use.weights import save_weights
 from tests.conftest import stick, write_clips
+from tests.methods.test_above import MOUSE, recorded
 
 TINY: dict[str, Any] = {"epochs": 2, "batch_size": 8, "queue_size": 16, "width": 8, "layers": 2, "frames": 8}
 TINY |= {"dim": 8, "head_width": 8, "preprocess": "first-frame", "progress": False}
@@ -251,3 +256,34 @@ def test_the_first_step_says_nothing_of_the_time_left(
         now[0] += seconds
         show.step("epoch 1/1", {}, 1.0)
     assert "0:45, 24:45 left" in capsys.readouterr().err
+
+
+def test_sensors_of_several_units_start_from_wrist(tmp_path: Path) -> None:
+    simulate(tmp_path / "a", clips=16, actions=2, actors=4, imu=True, progress=False)
+    worn = select(
+        MotionArchive.open(tmp_path / "a-imu"), tmp_path / "worn", without=["hip_accelerometer", "hip_gyroscope"]
+    )
+    in_g = edit.convert(worn, tmp_path / "g", units="g, deg/s")
+    run = pretrain("cmd", [worn, in_g], tmp_path / "run", epochs=1, batch_size=8, progress=False, start="wrist")
+    features = motet.load(run.path).transform
+    assert np.abs(features(worn) - features(in_g)).max() < 1e-3 * np.abs(features(worn)).max()
+
+
+@pytest.mark.filterwarnings("ignore:animals point in all directions")
+def test_animals_of_several_layouts_keep_their_heading(tmp_path: Path) -> None:
+    """And what is trained so reads others that have the joints, in any order and with y up."""
+    mice = recorded(tmp_path / "mice", lambda n: 2.4 * n)
+    order = [3, 2, 0, 1]
+    other = Skeleton("other", tuple(MOUSE.joints[i] for i in order), (1, -1, 1, 2), center=1, up="+y")
+    with ArchiveWriter(tmp_path / "other", skeleton=other, fps=30.0, channels=("x", "y")) as writer:
+        for index, row in enumerate(mice.clips.iter_rows(named=True)):
+            clip = mice.clip(index)[:, :, order] * np.array([1, -1])
+            writer.add(clip.astype(np.float32), name=row["name"], label=row["label"], subject=row["subject"])
+    short: dict[str, Any] = {"epochs": 1, "batch_size": 8, "width": 4, "progress": False}
+    run = pretrain("cmd", [mice, tmp_path / "other"], tmp_path / "both", **short)
+    assert run.recipe.preprocess == "animal"
+    again = pretrain("cmd", [mice, tmp_path / "other"], tmp_path / "again", start=run.path, epochs=1, progress=False)
+    assert again.recipe.preprocess == "animal"
+    model = motet.load(pretrain("cmd", mice, tmp_path / "one", **short).path)
+    features = model.transform(mice)
+    np.testing.assert_allclose(model.transform(tmp_path / "other"), features, atol=1e-4 * np.abs(features).max())

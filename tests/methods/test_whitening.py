@@ -15,6 +15,7 @@ from motet.methods import recipes
 from motet.methods.model import Model
 from motet.methods.pretrain import pretrain
 from motet.methods.whitening import ACTORS, Scatter, Whitening, check_actors, whiten
+from motet.use.train_weights import PLANS
 
 
 def test_views_of_a_clip_scatter_alike_in_all_directions() -> None:
@@ -96,6 +97,13 @@ def test_hands_are_whitened_by_hands_and_pictures_by_pictures(
     torch.testing.assert_close(kept.matrix, Whitening.of(scatter, model.recipe.whiten).matrix)
     with pytest.raises(ConfigError, match=f"preprocess is 'first-frame', not '{preprocess}'; choose 'view'"):
         check_actors("actor", "first-frame", actors.skeleton, coordinates)
+
+
+def test_actors_whose_precision_matters_are_kept_whole() -> None:
+    """Half precision is half a millimetre, too much for fingers, and half a pixel."""
+    halves = {kind: options["dtype"] for kind, (_, options) in ACTORS.items()}
+    assert halves == {("body", 3): "float16", ("body", 2): "float32", ("hand", 3): "float32"}
+    assert {n for n, plan in PLANS.items() if plan.simulated.get("dtype") == "float32"} == {"hand", "picture"}
 
 
 def test_there_are_no_pictures_of_hands(tmp_path: Path) -> None:

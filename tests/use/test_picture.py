@@ -18,6 +18,9 @@ from motet.core.errors import ConfigError, MotetNote
 from motet.data import layouts
 from motet.data.archive import ArchiveWriter, MotionArchive
 from motet.data.simulate import simulate
+from motet.methods.discovery.run import _default, run
+from motet.methods.discovery.warm_start import refining
+from motet.methods.model import Model
 from motet.methods.pretrain import pretrain, start_of
 from motet.use.encoded import fitting_weights
 
@@ -100,9 +103,9 @@ def test_a_training_starts_from_it(pictures: MotionArchive, tmp_path: Path) -> N
         found = start_of("cmd", [pictures], None, {"companions": ()})
     assert found is not None
     assert (found.name, fitting_weights(pictures)) == ("picture", ["picture"])
-    run = pretrain("cmd", pictures, tmp_path / "run", start=found.name, steps=1, batch_size=8, progress=False)
-    assert (run.recipe.preprocess, run.recipe.whiten_by, run.recipe.augment.rotate) == ("sized", "both", 0.0)
-    assert motet.load(run.path).transform(pictures).shape == (48, 1440)
+    made = pretrain("cmd", pictures, tmp_path / "run", start=found.name, steps=1, batch_size=8, progress=False)
+    assert (made.recipe.preprocess, made.recipe.whiten_by, made.recipe.augment.rotate) == ("sized", "both", 0.0)
+    assert motet.load(made.path).transform(pictures).shape == (48, 1440)
 
 
 def test_a_discovery_starts_from_it(
@@ -119,17 +122,62 @@ def test_a_discovery_starts_from_it(
     assert "the weights picture" in {row["features"] for row in rows}
 
 
+@pytest.mark.filterwarnings("ignore:.*holds the clips of the source")
+def test_a_discovery_by_scores_starts_from_nothing(pictures: MotionArchive, tmp_path: Path) -> None:
+    """The weights read positions alone."""
+    with ArchiveWriter(
+        tmp_path / "scored", skeleton=pictures.skeleton, units="px", channels=("x", "y"), fps=30.0, confidence=True
+    ) as writer:
+        for index, row in enumerate(pictures.clips.iter_rows(named=True)):
+            clip = pictures.clip(index)
+            writer.add(clip, confidence=clip.any(axis=-1).astype(np.float32), name=row["name"], label=row["label"])
+    scored = MotionArchive.open(tmp_path / "scored")
+    assert _default((scored, scored), 48, False, {}) == "picture"
+    assert _default((scored, scored), 48, False, {"score": True}) == "small"
+    with pytest.raises(ConfigError, match="picture reads positions alone; leave --score out, or choose --recipe small"):
+        run(scored, scored, recipe="picture", score=True, clusters=2, progress=False)
+
+
+def test_what_a_start_refines(pictures: MotionArchive, tmp_path: Path) -> None:
+    pretrain("cmd", pictures, tmp_path / "run", start="none", epochs=0, width=4, progress=False)
+    pretrain("cmd", pictures, tmp_path / "kept", start="none", epochs=0, preprocess="first-frame", progress=False)
+    assert [refining(str(tmp_path / name)) for name in ("run", "kept")] == ["picture", "body"]
+
+
+def test_a_score_is_not_turned(pictures: MotionArchive, tmp_path: Path) -> None:
+    def scored(name: str, **changes: Any) -> MotionArchive:
+        skeleton = replace(pictures.skeleton, **changes)
+        facts: dict[str, Any] = {"skeleton": skeleton, "channels": ("x", "y", "score")}
+        with ArchiveWriter(tmp_path / name, units="px", fps=30.0, **facts) as writer:
+            for index, row in enumerate(pictures.clips["name"][:12]):
+                clip = pictures.clip(index)
+                made = np.concatenate([clip, clip.any(axis=-1, keepdims=True)], axis=-1)
+                writer.add(made.astype(np.float32), name=row, label=index % 2, subject=index)
+        return MotionArchive.open(tmp_path / name)
+
+    model = pretrain("cmd", scored("own"), tmp_path / "run", epochs=0, width=4, progress=False).model()
+    assert isinstance(model, Model)
+    assert model.recipe.preprocess == "sized"
+    model.check(scored("unknown", up=None))
+    with pytest.raises(ConfigError, match="reads kinect-v2 with 3; picture reads bodies in pictures; `motet data"):
+        model.check(scored("upward", up="+y"))
+    with pytest.raises(ConfigError, match=r"reads shared-15 with 2; `motet data select .* --without score` leaves"):
+        motet.load("picture").transform(tmp_path / "own")
+    with pytest.raises(ConfigError, match=r"\(x, y, score\), .* with 3; picture reads bodies in pictures; `motet data"):
+        motet.load("body").transform(tmp_path / "own")
+
+
 def test_pictures_in_several_units_train_together(pictures: MotionArchive, tmp_path: Path) -> None:
     """Sizes are measured, so pixels and shares of the frame meet; where sizes are kept they do not."""
     shares = redrawn(pictures, tmp_path / "shares", lambda x: x / 1280, units="frame widths")
     nite = layouts.get("nite-15")
     other = simulate(tmp_path / "nite", clips=24, actions=4, sensor="picture", layout=nite.name, progress=False)
     short: dict[str, Any] = {"epochs": 1, "batch_size": 8, "progress": False}
-    run = pretrain("cmd", [shares, pictures, other], tmp_path / "run", **short, start="picture")
-    features = motet.load(run.path).transform
+    made = pretrain("cmd", [shares, pictures, other], tmp_path / "run", **short, start="picture")
+    features = motet.load(made.path).transform
     np.testing.assert_allclose(features(shares), features(pictures), atol=2e-3 * np.abs(features(pictures)).max())
-    run = pretrain("cmd", [shares, other], tmp_path / "fresh", **short, start="none", width=4)
-    assert run.recipe.preprocess == "sized"
+    made = pretrain("cmd", [shares, other], tmp_path / "fresh", **short, start="none", width=4)
+    assert made.recipe.preprocess == "sized"
     said = "the unit of .*shares is frame widths, that of .*nite px, and the one cannot be made the other"
     with pytest.raises(ConfigError, match=said):
         pretrain("cmd", [shares, other], tmp_path / "no", **short, start="none", preprocess="first-frame")

@@ -83,7 +83,7 @@ def _arguments(base: Any) -> Any:
         task: Annotated[str | None, Arg(metavar="NAME")] = None
         """splits, classes, clusters and recipe of a known pair of sets"""
         recipe: Annotated[str | None, Arg(metavar="NAME")] = None
-        """body, hand, paper or small; by default body or hand where these weights of the package read both archives and
+        """body, hand, picture, paper or small; by default that of the weights of the package that read both archives if
         no option asks for other networks, else small below 5,000 training clips"""
         method: Annotated[str | None, Arg(metavar="NAME")] = None
         """how the target is labelled; `--method NAME --help` shows its options. By default codt"""

@@ -16,9 +16,9 @@ from motet.core.text import counted, pasted
 from motet.core.units import METRES
 from motet.data import inertial
 from motet.data.archive import MotionArchive
-from motet.data.convert import convert
+from motet.data.convert import axes_matrix, convert
 from motet.data.inertial import Inertial
-from motet.data.skeletons import Skeleton
+from motet.data.skeletons import SCORE, Skeleton, coordinates
 
 Float = npt.NDArray[np.floating[Any]]
 ANYTHING = "; rocket in its place reads recordings of any kind"
@@ -56,6 +56,8 @@ def check_adaptable(archive: MotionArchive, layout: Layout) -> None:
         raise _refused(archive, layout)
     if same_layout(theirs, ours):
         return
+    if _scored(archive) and (axes_matrix(theirs, ours) != np.eye(3)).any():  # a score is no axis that could be turned
+        raise _refused(archive, layout)
     zeros = np.zeros((1, 1, len(theirs), layout.channels), np.float32)
     try:
         into(ours, theirs, readings(archive, ours), archive.fps)(zeros)
@@ -106,11 +108,18 @@ def sensors_of(archive: MotionArchive) -> str:
     return "".join(f"; for its sensor name {pasted(s.path)}" for s in archive.sensors.values())
 
 
+def _scored(archive: MotionArchive) -> bool:
+    """Whether the last channel is no coordinate."""
+    return coordinates(archive.channels) != len(archive.channels)
+
+
 def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
     """What is said of recordings of another kind than a layout, with the weights that read them."""
     theirs, ours = archive.skeleton, layout.skeleton
-    reader = READERS.get((theirs.kind, len(archive.channels)), "")
+    reader = READERS.get((theirs.kind, coordinates(archive.channels)), "")
     other = f"; {reader}" if reader and reader != READERS.get((ours.kind, layout.channels)) else ""
+    if _scored(archive):
+        other += f"; `motet data select {pasted(archive.path, 'PART', '--without', SCORE)}` leaves the score out"
     if ours.kind == "sensor":
         other = sensors_of(archive) + other
     return ConfigError(

@@ -129,7 +129,7 @@ def gathered(archives: Sequence[MotionArchive], form: Layout | None = None) -> I
         ) as writer:
             for name, archive, own in zip(set_names(archives), archives, forms, strict=True):
                 scale = 1.0 if own["units"] == forms[0]["units"] else _scale(archive, first)
-                if scale is None and coordinates(first.channels) != 2:
+                if scale is None and not _flat(first):
                     raise _refused(archive, first)
                 _add(writer, name, archive, form, classes, scale or 1.0)
         yield MotionArchive.open(path)
@@ -159,9 +159,13 @@ def check_pictures(archives: Sequence[MotionArchive], preprocess: str) -> None:
         ConfigError: names two of them.
     """
     first = archives[0]
-    for archive in archives if preprocess not in WHOLE else ():
+    for archive in archives if _flat(first) and preprocess not in WHOLE else ():
         if archive.units != first.units and _scale(archive, first) is None:
             raise _refused(archive, first)
+
+
+def _flat(archive: MotionArchive) -> bool:
+    return coordinates(archive.channels) == 2 and archive.skeleton.kind != "sensor"
 
 
 def _scale(archive: MotionArchive, first: MotionArchive) -> float | None:

@@ -25,8 +25,8 @@ from motet.data.adapt import check_adaptable, differ, unit_remedy
 from motet.data.adapted import in_layout
 from motet.data.archive import MotionArchive
 from motet.data.loader import ClipStore, center_crop, warn_cut_off
-from motet.data.preprocess import WHOLE
-from motet.data.skeletons import Skeleton
+from motet.data.preprocess import WHOLE, check_method
+from motet.data.skeletons import Skeleton, coordinates
 from motet.data.views import View
 from motet.encoders import build_encoder, encode_together
 from motet.encoders.clips import Folding
@@ -232,6 +232,7 @@ class Model(Face):
         """
         if self.adapts:
             check_adaptable(archive, self)
+            check_method(self.recipe.preprocess, self.skeleton, coordinates(archive.channels))
             if not self.of_one_form:
                 self._check_units(archive, axes=False)
             return
@@ -243,9 +244,7 @@ class Model(Face):
 
     def _check_units(self, archive: MotionArchive, *, axes: bool) -> None:
         kind = archive.skeleton.kind
-        facts = []
-        if self.recipe.preprocess not in WHOLE:
-            facts.append(("unit", stated(self.units, kind), stated(archive.units, kind)))
+        facts = [("unit", stated(self.units, kind), stated(archive.units, kind))]
         if axes:
             facts.append(("up axis", self.skeleton.up, archive.skeleton.up))
             facts.append(("handedness", self.skeleton.handedness, archive.skeleton.handedness))

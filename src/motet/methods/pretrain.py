@@ -296,14 +296,13 @@ def rule_wanted(recipe: str | Recipe, options: Mapping[str, Any]) -> str | None:
 def _of_several(
     sources: Sequence[MotionArchive], archive: MotionArchive, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Options with what different layouts need: bodies of one size and heading, hands and bodies in pictures of one
-    size, where these are known."""
+    """Options with what different layouts need: bodies of one size and heading, hands of one size, where these are
+    known."""
     if len(sources) == 1 or same_skeleton(sources) or "preprocess" in options:
         return options
-    axes = coordinates(archive.channels)
-    form = "sized" if axes == 2 else "hand" if archive.skeleton.kind == "hand" else "body"
+    form = "hand" if archive.skeleton.kind == "hand" else "body"
     try:
-        check_method(form, archive.skeleton, axes)
+        check_method(form, archive.skeleton, coordinates(archive.channels))
     except ConfigError:
         return options
     return {**options, "preprocess": form}

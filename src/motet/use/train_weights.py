@@ -50,7 +50,7 @@ class Plan:
 
 PLANS = {
     "body": Plan("cmd/body", LAYOUT, invented=168),
-    # half precision is half a millimetre, too much for fingers, and half a pixel
+    # in the precision of their whitening (motet.methods.whitening)
     "hand": Plan("cmd/hand", HAND, len(WRITTEN), 500, seed=3, simulated={"hands": True, "dtype": "float32"}),
     "picture": Plan("cmd/picture", LAYOUT, invented=168, simulated={"sensor": "picture", "dtype": "float32"}),
     "wrist": Plan("cmd/wrist", inertial.LAYOUT, simulated={"imu": True}),

@@ -12,6 +12,7 @@ from motet.data import layouts
 from motet.data.convert import convert
 from motet.data.simulate import simulate
 from motet.data.simulate.actions import PAIRS, SOLO
+from motet.data.simulate.cameras import NEAREST
 from motet.data.simulate.draws import generator
 from motet.data.simulate.generate import action_classes, cell
 from motet.data.simulate.options import LICENCE
@@ -108,6 +109,25 @@ def test_pictures_hold_pixels(tmp_path: Path) -> None:
         tall = (clip[there, 0, ankle] - clip[there, 0, head])[0, 1]
         assert 150 < tall < 1300  # y points down
         assert 0 < np.abs(clip[there, 0, 1] - again[there, 0, other.skeleton.index("neck")]).mean() < tall / 5
+
+
+def test_films_see_more_of_the_side_than_depth_cameras_and_nobody_is_too_near(tmp_path: Path) -> None:
+    """Shoulders look narrow from the side; within arm's length of the lens a body would fill more than the picture."""
+    narrow, tall = {}, 0.0
+    for sensor in ("depth", "picture"):
+        archive = make(tmp_path / sensor, sensor=sensor, clips=240, layout="shared-15")
+        left, right, head, ankle = (
+            archive.skeleton.index(n) for n in ("left_shoulder", "right_shoulder", "head", "left_ankle")
+        )
+        ratios = []
+        for clip in archive:
+            first = clip[0, 0, :, :2]
+            height = abs(first[head, 1] - first[ankle, 1])
+            ratios.append(abs(first[left, 0] - first[right, 0]) / height)
+            tall = max(tall, height if sensor == "picture" else 0)
+        narrow[sensor] = np.mean(np.array(ratios) < 0.1)
+    assert narrow["picture"] > 2 * narrow["depth"]
+    assert tall < 1.3 * 1280 * 2 / NEAREST
 
 
 def test_second_layouts_see_the_same_performance(tmp_path: Path) -> None:

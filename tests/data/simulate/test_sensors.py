@@ -124,6 +124,17 @@ def test_a_pose_estimator_is_some_centimetres_wrong_and_may_lose_a_body() -> Non
     assert 0.5 * PLACED < np.mean(errors) < 2 * PLACED
 
 
+def test_a_pose_estimator_trembles_by_pixels_and_most_at_the_hands() -> None:
+    """Of a body that stands, next to which depth cameras tremble by a tenth of that."""
+    clip, moved = still(200), []
+    for i in range(10):
+        seen = picture(clip, generator(0, "test", i), roles(KINECT))[:, 0]
+        moved.append(np.median(np.abs(np.diff(seen, axis=0)).max(axis=-1), axis=0))
+    spine, hand = (np.median(moved, axis=0)[KINECT.joints.index(name)] for name in ("SpineMid", "HandLeft"))
+    assert 1 < spine < 4
+    assert hand > 1.4 * spine
+
+
 def test_films_are_also_taken_from_the_side() -> None:
     apart = []
     for i in range(200):

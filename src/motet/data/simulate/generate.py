@@ -280,7 +280,7 @@ def simulate(
             ``depth`` is a camera's hand tracker; clip ``i`` is by actor ``(i // classes + i % classes) % actors``.
         layout: joint layout of the archive, by name; ``kinect-v2`` by default, ``hand-21`` of hands.
         second_layout: also write the performances as a second sensor of this layout sees them, from the same place
-            with errors of its own.
+            with errors of its own, in pictures through another lens.
         seed: from 0 to 2^63 − 1.
         fps: frames a second.
         overwrite: replace archives of these names.

@@ -136,9 +136,10 @@ def run(
         target: recordings whose classes are wanted. Labels, where it has any, only score the result.
         out: run directory to create; without one nothing is kept.
         clusters: how many; estimated after pretraining by default.
-        recipe: ``"body"``, ``"hand"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default "body" or "hand" where
-            these weights of the package read both archives and no option asks for other networks, or where ``start``
-            names convolutions or a transformer (of hands: "hand"), else "small" below 5,000 training clips.
+        recipe: ``"body"``, ``"hand"``, ``"picture"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default that of
+            the weights of the package that read both archives if no option asks for other networks, or that of a
+            ``start`` with convolutions or a transformer ("body" of anything but hands and pictures), else "small" below
+            5,000 training clips.
         task: a name of :data:`motet.methods.discovery.TASKS`: splits, classes, clusters and recipe of a known pair of
         sets.
         source_split, target_split: rules of :mod:`motet.data.splits`, by default each archive's standard; a target
@@ -305,6 +306,8 @@ def _read_by(
                 "it out, or choose --recipe small"
             )
         settings, form = adopt(settings, *archives)
+        if form is not None and settings.score:
+            raise ConfigError(f"{settings.start} reads positions alone; leave --score out, or choose --recipe small")
         allowed = fitting(settings.preprocess, archives) if settings.preprocess == MIRRORS[0] else settings.preprocess
     elif "preprocess" in options:
         return settings, None
@@ -385,7 +388,7 @@ def _default(archives: tuple[MotionArchive, MotionArchive], clips: int, released
         name = refining(options["start"])
         if name:
             return name
-    if not released and not own:
+    if not released and not own and not options.get("score"):
         for name in SKELETONS:
             if fits(name, *archives):
                 return name

@@ -14,6 +14,7 @@ from motet.core.errors import ConfigError, RunError
 from motet.core.text import counted, pasted
 from motet.data.adapt import check_adaptable, note_left_out
 from motet.data.archive import MotionArchive
+from motet.data.skeletons import coordinates
 from motet.engine.checkpoint import load_checkpoint, upgraded
 from motet.engine.hub import is_hub_id, is_shipped, shipped
 from motet.engine.learner import Stage
@@ -50,7 +51,7 @@ def _model(name: str) -> Model:
 
 def reads(model: Model, *archives: MotionArchive) -> bool:
     """Whether weights see bodies or sensors in a form of their own, and these archives can be brought to it."""
-    if not model.of_one_form:
+    if not model.of_one_form or any(coordinates(a.channels) != len(a.channels) for a in archives):
         return False
     try:
         for archive in archives:
@@ -73,7 +74,7 @@ def refining(name: str) -> str:
         return ""
     if model.skeleton.kind == "hand":
         return "hand"
-    return "picture" if model.channels == 2 else "body"
+    return "picture" if model.recipe.preprocess == "sized" and model.channels == 2 else "body"
 
 
 def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, CommonLayout | None]:
