@@ -147,16 +147,16 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
     told = " ".join(said("pretrain moco", capsys, "--help-all").split())
     began, worn = (Start.open(name).model.recipe for name in ("body", "wrist"))
     assert began.whiten_by == "actor"  # what starts from it has both
-    both = "from the weights body, hand and picture"
+    both = "from the weights body and hand"
     for option, values in {
         "neighbour-views": f"default 0; {began.neighbour_views} {both}",
-        "keep-start": f"default 0; {began.keep_start} {both}",
-        "whiten-by": f"default view; both {both}",
+        "keep-start": "default 0; 0.5 from the weights body and hand, 0.75 from the weights picture",
+        "whiten-by": "default view; both from the weights body and hand, actor from the weights picture",
         "preprocess": "default yaw; "
         + ", ".join(
             f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"), ("sized", "picture"))
         ),
-        "width": f"{began.encoder.width} {both}",
+        "width": f"{began.encoder.width} from the weights body, hand and picture",
         "frames": f"default 32; {worn.frames} from the weights wrist",
         "encode-frames": "default 48; as in training from the weights wrist",
     }.items():

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetWarning
 from motet.data.archive import MotionArchive
 from motet.data.edit import select
 from motet.data.simulate import simulate
@@ -89,6 +89,17 @@ def test_more_is_noticed_where_more_is_given_away(model: Predictor, others: Moti
     few, many = (shares(model.rejecting(r), others, lacking) for r in (0.02, 0.3))
     assert few[0] < many[0]
     assert few[1] < many[1]
+
+
+def test_recordings_that_are_strange_throughout_are_doubted(
+    model: Predictor, others: MotionArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"label": [NONE] * 9 + [model.classes[0]]}
+    monkeypatch.setattr(Predictor, "predict", lambda *_, **__: pl.DataFrame(answers))
+    with pytest.warns(MotetWarning, match="90% of the answers are 'none of these': the recordings are unlike those"):
+        predict(model, others)
+    answers["label"][0] = model.classes[0]
+    predict(model, others)  # and nothing is said
 
 
 def test_none_of_these_is_as_sure_as_it_is_strange(model: Predictor, others: MotionArchive, tmp_path: Path) -> None:

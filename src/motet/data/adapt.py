@@ -118,6 +118,9 @@ def _refused(archive: MotionArchive, layout: Layout) -> ConfigError:
     theirs, ours = archive.skeleton, layout.skeleton
     reader = READERS.get((theirs.kind, coordinates(archive.channels)), "")
     other = f"; {reader}" if reader and reader != READERS.get((ours.kind, layout.channels)) else ""
+    if theirs.kind == ours.kind and (coordinates(archive.channels), layout.channels) == (3, 2):
+        flat = pasted(archive.path, "PART", "--without", archive.channels[2])
+        other += f"; `motet data select {flat}` leaves the depth out"
     if _scored(archive):
         other += f"; `motet data select {pasted(archive.path, 'PART', '--without', SCORE)}` leaves the score out"
     if ours.kind == "sensor":

@@ -131,7 +131,9 @@ def fixed_by_start(own: Recipe) -> dict[str, Any]:
 def kept_by_start(own: Recipe) -> dict[str, Any]:
     """Options that it takes from there where nothing else is asked for."""
     kept = {n: getattr(own, n) for n in ("frames", "encode_frames", "keep_start", "neighbour_views")}
-    return kept | {"whiten_by": "view" if own.whiten_by == "view" else "both"}
+    # views of a clip show no other camera, by which pictures differ most
+    both = own.whiten_by != "view" and own.preprocess != "sized"
+    return kept | {"whiten_by": "both" if both else own.whiten_by}
 
 
 def read_value(text: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.files import refuse_existing, written
 from motet.core.text import counted
 from motet.data.archive import MotionArchive
@@ -26,6 +27,8 @@ from motet.use.material import NONE
 from motet.use.predictor import OF_MANY, Predictor, load_predictor
 from motet.use.signals import bridged, present
 
+STRANGE = 0.9
+"""share of answers that are ``none of these`` from which the recordings are doubted"""
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
 
 
@@ -61,7 +64,8 @@ def predict(
         DataError: all recordings are shorter than a window.
 
     Warns:
-        MotetWarning: names recordings that are shorter than a window, of which there are no bouts.
+        MotetWarning: names recordings that are shorter than a window, of which there are no bouts; or nearly all
+            answers are ``none of these``.
         MotetNote: names recordings that have bouts, of a model that learnt from clips.
     """
     if out is not None:
@@ -71,6 +75,14 @@ def predict(
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
     bouts = known.predict(source, progress=progress)
+    strange = float(np.mean(bouts["label"].to_numpy() == NONE)) if len(bouts) else 0.0
+    if strange >= STRANGE:
+        warnings.warn(
+            f"{strange:.0%} of the answers are {NONE!r}: the recordings are unlike those that the model learnt from, "
+            "in what people do or in how they were recorded (camera, pose estimator, joints made of others, unit)",
+            MotetWarning,
+            stacklevel=2,
+        )
     if out is not None:
         write_table(bouts, out)
     if track is not None:

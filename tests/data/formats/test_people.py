@@ -15,6 +15,17 @@ def walker(frames: int, start: float, speed: float, score: float = 0.9, identity
     return [Sighting(shape + np.array([start + speed * t, 0]), np.full(17, score), identity) for t in range(frames)]
 
 
+def test_of_people_seen_about_as_well_the_largest_is_first() -> None:
+    """Whoever passes by in the background is seen with a little more confidence, for once."""
+    near, far = walker(40, 0, 1.0, score=0.85), walker(40, 900, 1.0, score=0.9)
+    far = [Sighting(s.points / 3 + 600, s.scores, None) for s in far]
+    people = follow([[b, a] for a, b in zip(near, far, strict=True)], 17, 2, 1)
+    np.testing.assert_allclose(people.frames[:, 0], np.stack([s.points for s in near]), rtol=1e-6)
+    hardly = [Sighting(s.points, s.scores * (n < 20), None) for n, s in enumerate(near)]
+    people = follow([[b, a] for a, b in zip(hardly, far, strict=True)], 17, 2, 1)
+    np.testing.assert_allclose(people.frames[:, 0], np.stack([s.points for s in far]), rtol=1e-6)
+
+
 def test_two_people_keep_their_slots_whatever_the_order_in_a_frame() -> None:
     left, right = walker(40, 0, 2.0), walker(40, 400, 1.0, score=0.8)
     swap = np.random.default_rng(1).random(40) < 0.5

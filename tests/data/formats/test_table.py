@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from motet.cli import main
-from motet.core.errors import DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import pasted
 from motet.data import layouts
 from motet.data.archive import MotionArchive
@@ -265,3 +265,16 @@ def test_rows_of_one_frame_name_the_column_that_tells_them_apart(tmp_path: Path)
     assert apart.clips["hand"].to_list() == ["Left", "Right"]
     with pytest.raises(DataError, match="tell people with --person or clips with --clip apart"):
         load(tmp_path, text.replace("Right", "Left"))
+
+
+@pytest.mark.filterwarnings("ignore:.*no built-in layout has exactly its 2 joints")
+@pytest.mark.parametrize(("asked", "up"), [("auto", "-y"), ("-y", "-y"), ("+y", "+y")])
+def test_pictures_may_be_drawn_with_y_up(tmp_path: Path, asked: str, up: str) -> None:
+    text = rows("frame,head_x,head_y,left_ankle_x,left_ankle_y", list("0123"), columns=4)
+    assert load(tmp_path, text, fps=30.0, unit="px", up=asked).skeleton.up == up
+
+
+def test_pictures_have_no_depth_that_could_point_up(tmp_path: Path) -> None:
+    text = rows("frame,head_x,head_y,left_ankle_x,left_ankle_y", list("0123"), columns=4)
+    with pytest.raises(ConfigError, match=r"--up \+z: the recordings have two coordinates"):
+        load(tmp_path, text, fps=30.0, unit="px", up="+z")

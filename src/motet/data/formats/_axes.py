@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import MotetNote, MotetWarning
+from motet.core.errors import ConfigError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.skeletons import Skeleton
@@ -74,6 +74,17 @@ def decide_up(
             stacklevel=3,
         )
     return found
+
+
+def up_in_pictures(skeleton: Skeleton, asked: str) -> str | None:
+    """The axis of a picture that points up: as asked, else as the layout says.
+
+    Raises:
+        ConfigError: z, which pictures have not.
+    """
+    if asked[1:] == "z":
+        raise ConfigError(f"--up {asked}: the recordings have two coordinates, x and y; choose +y or -y")
+    return skeleton.up if asked == "auto" else asked
 
 
 def _reason(found: str, stated: str | None, majority: str | None, rest: str | None, most: int, votes: int) -> str:

@@ -21,6 +21,7 @@ PATIENCE = 15  # frames after which somebody who is not seen is given up
 REACH = 0.6  # of the body's extent: how far the joints may move between two sightings, on average
 FAR = 1e6
 MOST_PEOPLE = 300  # in a frame
+AS_WELL = 0.9  # of the confidence of who is seen best
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class People:
 def follow(
     frames: Sequence[Sequence[Sighting]], joints: int, channels: int, persons: int, *, join: bool = True
 ) -> People:
-    """Follow people through a clip and keep those who were seen best.
+    """Follow people through a clip and keep those who were seen best; of those seen about as well the largest is first.
 
     With identities, a person is an identity; one that begins where another ended, in space and shortly after, is the
     same person under a new number unless ``join`` is False. Without, each sighting continues with the track whose last
@@ -152,13 +153,25 @@ def follow(
             slot.append(track)
     out = np.zeros((len(frames), persons, joints, channels), dtype=np.float32)
     confidence = np.zeros(out.shape[:3], dtype=np.float32)
-    slots.sort(key=lambda s: -sum(t.weight for t in s))
+    best = max((_weight(s) for s in slots), default=0.0)
+    # of those who are seen about as well the one in front is meant, rather than who passes by
+    slots.sort(key=lambda s: (-1, -_extent(s)) if _weight(s) >= AS_WELL * best else (0, -_weight(s)))
     with np.errstate(over="ignore"):
         for person, slot in enumerate(slots[:persons]):
             for track in slot:
                 out[track.frames, person] = np.stack([s.points for s in track.seen])
                 confidence[track.frames, person] = np.stack([s.scores for s in track.seen])
     return People(out, confidence, len(slots), joined, tuple(s[0].seen[0].identity for s in slots[:persons]))
+
+
+def _weight(slot: Sequence[_Track]) -> float:
+    return sum(track.weight for track in slot)
+
+
+def _extent(slot: Sequence[_Track]) -> float:
+    """Median of how far the joints of a person reach."""
+    there = [s.points[s.points.any(axis=1)] for t in slot for s in t.seen]
+    return float(np.median([np.ptp(points, axis=0).max() if len(points) else 0.0 for points in there]))
 
 
 def _joined(tracks: Sequence[_Track]) -> tuple[list[_Track], int]:

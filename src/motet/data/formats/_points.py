@@ -21,7 +21,7 @@ from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.formats import _layout, _time
-from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames
+from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, some_frames, up_in_pictures
 from motet.data.formats._files import find_files, stem_of
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import rejoin
@@ -196,8 +196,10 @@ class PointFormat:
             up=first.up or ("-y" if flat else "+z"),
             prefix=self.prefix,
         )
-        if flat or skeleton.kind == "sensor":
+        if skeleton.kind == "sensor":
             return skeleton
+        if flat:
+            return dataclasses.replace(skeleton, up=up_in_pictures(skeleton, options.up))
         if not set(skeleton.joints) <= set(first.joints):
             return skeleton  # *read* says what is missing
         order = [first.joints.index(j) for j in skeleton.joints]

@@ -21,7 +21,7 @@ from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import pasted
 from motet.core.units import AS_RECORDED, METRES, PICTURE, unit_name
 from motet.data.formats import _labels, _time
-from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames
+from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames, up_in_pictures
 from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._people import rejoin
@@ -71,6 +71,8 @@ def discover(source: Path, options: Options) -> Plan:
         up = decide_up(clips, skeleton, asked=options.up)
         handed = decide_handedness(clips, skeleton, options.right_handed)
         skeleton = dataclasses.replace(skeleton, up=up, right_handed=handed)
+    elif skeleton.kind != "sensor":
+        skeleton = dataclasses.replace(skeleton, up=up_in_pictures(skeleton, options.up))
     fps = _time.one_rate(seen.timings, options.fps)
     if fps is None and skeleton.kind == "sensor":
         warnings.warn(

@@ -284,4 +284,6 @@ def never_seen(archive: MotionArchive) -> list[Fault]:
     more = f" … and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
     message = f"{what} (share of {counted(bodies, 'body')}): {shown}{more}"
     remedy = f"leave them out: {made(archive, 'select', '--without', *(skeleton.joints[i] for i in rare))}"
+    if skeleton.kind == "body":
+        remedy += " (not where weights are to read the bodies, which take them for joints that are hidden)"
     return [fault("never seen", "warning", message, remedy)]

@@ -22,7 +22,12 @@ BODY: dict[str, Any] = {
     "width": 96,
 }
 HAND: dict[str, Any] = BODY | {"preprocess": "hand", "steps": 460}
-PICTURE: dict[str, Any] = BODY | {"preprocess": "sized", "steps": 2400}
+PICTURE: dict[str, Any] = BODY | {
+    "preprocess": "sized",
+    "keep_start": 0.75,
+    "neighbour_views": 0.0,
+    "steps": 2400,
+}
 WRIST: dict[str, Any] = {
     "queue_size": 1024,
     "preprocess": "mirror",
