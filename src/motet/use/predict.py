@@ -27,8 +27,8 @@ from motet.use.material import NONE
 from motet.use.predictor import OF_MANY, Predictor, load_predictor
 from motet.use.signals import bridged, present
 
-STRANGE = 0.9
-"""share of answers that are ``none of these`` from which the recordings are doubted"""
+STRANGE, MANY = 0.9, 10
+"""share of answers that are ``none of these`` from which the recordings are doubted, of so many answers"""
 LAG = 1.0  # seconds of later evidence that a streamed decision waits for
 
 
@@ -75,7 +75,7 @@ def predict(
     if track is not None:
         source.tracks.refuse_existing(track, overwrite)
     bouts = known.predict(source, progress=progress)
-    strange = float(np.mean(bouts["label"].to_numpy() == NONE)) if len(bouts) else 0.0
+    strange = float(np.mean(bouts["label"].to_numpy() == NONE)) if len(bouts) >= MANY else 0.0
     if strange >= STRANGE:
         warnings.warn(
             f"{strange:.0%} of the answers are {NONE!r}: the recordings are unlike those that the model learnt from, "

@@ -283,7 +283,7 @@ def never_seen(archive: MotionArchive) -> list[Fault]:
     what = "readings are silent" if skeleton.kind == "sensor" else "joints are never or hardly ever seen"
     more = f" … and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
     message = f"{what} (share of {counted(bodies, 'body')}): {shown}{more}"
-    remedy = f"leave them out: {made(archive, 'select', '--without', *(skeleton.joints[i] for i in rare))}"
     if skeleton.kind == "body":
-        remedy += " (not where weights are to read the bodies, which take them for joints that are hidden)"
+        message += "; weights take them for hidden, but want the layout whole"
+    remedy = f"leave them out: {made(archive, 'select', '--without', *(skeleton.joints[i] for i in rare))}"
     return [fault("never seen", "warning", message, remedy)]
