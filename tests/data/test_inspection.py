@@ -173,6 +173,18 @@ def test_shares_of_a_picture_are_no_metres(
     )
 
 
+@pytest.mark.parametrize(("size", "said"), [(20.0, False), (400.0, True)])
+def test_pixels_of_the_upper_body_are_no_metres(tmp_path: Path, size: float, said: bool) -> None:
+    """Of parts of bodies and of animals no size is known, but none reaches over tens of metres."""
+    skeleton = layouts.build("upper", ["head", "left_shoulder", "right_shoulder"], [-1, 0, 0], up="-y")
+    clip = np.random.default_rng(0).uniform(0, 1, (40, 1, 3, 2)) * 0.01 + np.array([[0, 0], [0.4, 1], [-0.4, 1]])
+    with ArchiveWriter(tmp_path / "a", skeleton=skeleton, fps=30.0, units="m", channels=("x", "y")) as writer:
+        writer.add((clip * size + 600).astype(np.float32), name="one", label=0)
+    found = [f for f in inspect(MotionArchive.open(tmp_path / "a"))["faults"] if f["name"] == "units"]
+    assert bool(found) is said
+    assert all("those of an image" in f["message"] for f in found)
+
+
 def test_the_unit_that_was_assumed_is_named(tmp_path: Path) -> None:
     clips = {"a": motion() * 0.14, "b": motion(seed=1) * 0.14}
     source = {"format": "bvh", "options": {"unit": "cm"}}

@@ -20,7 +20,7 @@ from motet.data.stitch import stitch
 from motet.use.fit import fit, said_of_unknown, save
 from motet.use.material import NONE, gather
 from motet.use.predict import Live, predict
-from motet.use.predictor import Predictor, load_predictor
+from motet.use.predictor import Novelty, Predictor, load_predictor
 from motet.use.unknown import View, _noticed, _played, _steady, learn
 from motet.use.windows import WINDOWED
 from tests.use.made import recordings
@@ -89,6 +89,21 @@ def test_more_is_noticed_where_more_is_given_away(model: Predictor, others: Moti
     few, many = (shares(model.rejecting(r), others, lacking) for r in (0.02, 0.3))
     assert few[0] < many[0]
     assert few[1] < many[1]
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-5])
+def test_what_never_moved_says_nothing_of_new_recordings(rounding: float) -> None:
+    """As the middle of the hips seen from the hips, where one pose estimator makes it of them and another tracks it."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    features = random.normal(0, 3, (200, 20)).astype(np.float32) + labels[:, None] * np.float32(5)
+    features[:, 7] = 2 + rounding * random.normal(size=200)
+    moved = features + 40 * np.eye(20, dtype=np.float32)[7]
+    novelty, view = Novelty.fit(features, labels, 2), View.fit(features, labels, np.ones(200, bool))
+    np.testing.assert_allclose(novelty.distance(moved), novelty.distance(features), rtol=1e-5)
+    np.testing.assert_allclose(view(moved), view(features), rtol=1e-4, atol=1e-4)
+    other = features + 40 * np.eye(20, dtype=np.float32)[6]
+    assert novelty.distance(other).mean() > 2 * novelty.distance(features).mean()
 
 
 def test_recordings_that_are_strange_throughout_are_doubted(

@@ -14,6 +14,8 @@ Array = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]
 _TOGETHER = 4096  # moments times trees that are looked up at once: of short clips all trees
+STILL = 1e-4
+"""of the usual deviation of a column: how much one moves that counts as still"""
 BALANCE = 0.5
 """strength of the weights by which rare classes are lifted: shares to the power of what is left are assumed."""
 _MOST_ROWS = 60_000  # rows that a classifier learns from; more are thinned evenly
@@ -39,6 +41,14 @@ def balanced(labels: Integers, classes: int, strength: float = BALANCE) -> npt.N
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     weights = (len(labels) / classes / counts[labels]) ** strength
     return np.asarray(weights / weights.mean())
+
+
+def gains(features: Array) -> Array:
+    """(F,) factors that standardise the columns of (n, F) features; 0 for a column that never moved next to the others,
+    but for rounding: the middle of the hips where it is made of the hips says nothing of one that is tracked itself."""
+    scale = features.std(axis=0)
+    moving = scale > (STILL * np.median(scale[scale > 0]) if (scale > 0).any() else 0)
+    return np.where(moving, 1 / np.where(moving, scale, 1), 0).astype(np.float32)
 
 
 class Linear:

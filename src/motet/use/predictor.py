@@ -30,7 +30,7 @@ from motet.data.skeletons import Skeleton
 from motet.engine.run import MISFITS
 from motet.evaluate.centred import groups_of
 from motet.evaluate.segmentation import segments
-from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees
+from motet.use.classifiers import CLASSIFIERS, Classifier, Linear, Trees, gains
 from motet.use.config import Config
 from motet.use.durations import Chain, Durations
 from motet.use.encoded import TUNED, Encoded
@@ -120,6 +120,9 @@ def _parted(arrays: dict[str, npt.NDArray[Any]]) -> tuple[dict[str, npt.NDArray[
     return weights, {k: v for k, v in arrays.items() if not k.startswith(_ENCODER)}
 
 
+_MOST_DEVIATIONS = 8.0  # of a column that count
+
+
 @dataclass(frozen=True)
 class Novelty:
     """How far a moment lies from all that was seen: the smallest Mahalanobis distance to a class.
@@ -133,21 +136,22 @@ class Novelty:
     @classmethod
     def fit(cls, features: Array, labels: Integers, classes: int, dimensions: int = 12) -> Novelty:
         """Whitened within classes, by principal components of what varies inside them."""
-        shift, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-        x = ((features - shift) / scale).astype(np.float64)
+        shift, gain = features.mean(axis=0), gains(features)
+        x = np.clip((features - shift) * gain, -_MOST_DEVIATIONS, _MOST_DEVIATIONS).astype(np.float64)
         means = np.stack(
             [x[labels == k].mean(axis=0) if (labels == k).any() else x.mean(axis=0) for k in range(classes)]
         )
         within = x - means[labels]
         values, vectors = np.linalg.eigh(within.T @ within / len(x) + 1e-3 * np.eye(x.shape[1]))
         projection = vectors[:, -dimensions:] / np.sqrt(values[-dimensions:])
-        arrays = {"shift": shift, "gain": 1 / scale, "projection": projection, "means": means @ projection}
+        arrays = {"shift": shift, "gain": gain, "projection": projection, "means": means @ projection}
         return cls({k: v.astype(np.float32) for k, v in arrays.items()} | {"threshold": np.array([np.inf], np.float32)})
 
     def distance(self, features: Array) -> npt.NDArray[np.float64]:
         """(n,) distance of each row to the nearest class."""
         a = self.arrays
-        z = ((features - a["shift"]) * a["gain"]) @ a["projection"]
+        # a joint that is put elsewhere by another tracker is not all that was seen
+        z = np.clip((features - a["shift"]) * a["gain"], -_MOST_DEVIATIONS, _MOST_DEVIATIONS) @ a["projection"]
         squares = [((z - mean) ** 2).mean(axis=1) for mean in a["means"]]
         return np.asarray(np.sqrt(np.min(squares, axis=0)), dtype=np.float64)
 

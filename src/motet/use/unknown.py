@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motet.use.classifiers import Linear, softmax
+from motet.use.classifiers import Linear, gains, softmax
 from motet.use.material import Material
 from motet.use.signals import Array, moving_mean
 from motet.use.windows import Dense
@@ -53,7 +53,7 @@ class View:
         rows = np.flatnonzero(used)
         rows = rows[_spread(len(rows), _ROWS)]
         features, labels = features[rows], np.unique(labels[rows], return_inverse=True)[1]
-        shift, gain = features.mean(axis=0), 1 / (features.std(axis=0) + _TINY)
+        shift, gain = features.mean(axis=0), gains(features)
         z = np.clip((features - shift) * gain, -8, 8).astype(np.float64)
         axes = _principal(z)
         z = z @ axes

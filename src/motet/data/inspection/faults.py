@@ -15,7 +15,7 @@ from motet.core.units import METRES
 from motet.data.archive import MotionArchive
 from motet.data.convert import estimate_handedness, estimate_up
 from motet.data.inspection.remedies import NOTHING, again, import_command, made, next_to, state_rate
-from motet.data.inspection.units import SIZES, TYPICAL, fitting_unit, import_unit, is_human
+from motet.data.inspection.units import LARGEST, SIZES, TYPICAL, fitting_unit, import_unit, is_human
 from motet.data.worn import MIRRORS, note_of
 
 LISTED = 20  # clips listed by name for each fault
@@ -149,16 +149,17 @@ def layout_faults(archive: MotionArchive) -> list[Fault]:
 
 
 def _size_faults(archive: MotionArchive, bodies: npt.NDArray[np.float64]) -> list[Fault]:
-    if archive.units not in METRES or not is_human(archive.skeleton):
+    if archive.units not in METRES:
         return []
     there = (bodies != 0).any(axis=2, keepdims=True)
     high = np.where(there, bodies, -np.inf).max(axis=1)
     low = np.where(there, bodies, np.inf).min(axis=1)
     size = float(np.median((high - low).max(axis=1)))
-    least, most = SIZES[archive.skeleton.kind]
+    human = is_human(archive.skeleton)
+    least, most = SIZES[archive.skeleton.kind] if human else (0.0, LARGEST)
     if not size > 0:
         return []
-    shares = _shares_faults(archive, bodies)
+    shares = _shares_faults(archive, bodies) if human else []
     if shares or least <= size * METRES[archive.units] <= most:
         return shares
     fitting = fitting_unit(archive, size)

@@ -13,6 +13,7 @@ from motet.data.skeletons import Skeleton
 
 # largest extent of a skeleton in metres that is believed (lying bodies and half bodies included)
 SIZES = {"body": (0.4, 3.5), "hand": (0.04, 0.5)}
+LARGEST = 30.0  # of animals, marker sets and parts of bodies
 TYPICAL = {"body": 1.6, "hand": 0.17}
 IMPORTED = ("m", "cm", "mm", "inch")  # units that every format with an option for it takes
 
