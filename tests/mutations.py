@@ -29,6 +29,8 @@ DISTILL, EVALUATE = "tests/oracles/test_distill.py", "tests/oracles/test_evaluat
 TABLES = "tests/reproduce/test_tables.py::test_every_figure_is_the_one_that_was_printed"
 DRAWS = "tests/methods/test_aimclr.py::test_every_clip_view_and_epoch_has_draws_of_its_own"
 ABOVE, SIZED = "tests/methods/test_above.py", "tests/methods/test_sized.py"
+PICTURE, FILM = "tests/use/test_picture.py", "tests/data/simulate/test_sensors.py"
+FILMS = "tests/data/simulate/test_generate.py"
 SIZE = "tests/data/test_preprocess.py::test_one_size"
 PROBES = "tests/reproduce/test_tables.py::test_probes_are_each_papers_own"
 
@@ -171,6 +173,32 @@ MUTATIONS = (
         "data",
     ),
     Mutation("sizes: live streams, too", "and not live:", "and True:", SIZED),
+    Mutation(
+        "pictures: left is right", "- focal * points[..., :2] / away", "+ focal * points[..., :2] / away", FILM, "data"
+    ),
+    Mutation(
+        "pictures: a film from the front", "film_view if options.sensor", "depth_view if options.sensor", FILMS, "data"
+    ),
+    Mutation(
+        "pictures: sensors are none",
+        'coordinates(archive.channels) == 2 and archive.skeleton.kind != "sensor"',
+        "True",
+        "tests/methods/test_together.py",
+        "data/together.py",
+    ),
+    Mutation(
+        "pictures: weights of another layout are refused",
+        "return self.recipe.preprocess in WHOLE or self.skeleton.name == inertial.LAYOUT",
+        'return self.recipe.preprocess in ("body", "hand") or self.skeleton.name == inertial.LAYOUT',
+        PICTURE,
+    ),
+    Mutation(
+        "pictures: a hip that is not seen turns the body",
+        "* (there[:, left] & there[:, right])[:, None]",
+        "* 1",
+        "tests/data/test_preprocess.py::test_a_centre_that_is_never_seen_is_the_middle_of_what_is",
+        "data",
+    ),
     Mutation("tables: a figure of CMD", "(0.02, 0.1, 79.7)", "(0.02, 0.1, 79.6)", TABLES, "reproduce"),
     Mutation("tables: a figure of HaLP", "(10, 79.50)", "(10, 79.05)", TABLES, "reproduce"),
     Mutation("tables: a figure of CoDT", "(20.8, 25.5, 7.6)", "(20.8, 25.5, 6.7)", TABLES, "reproduce"),
