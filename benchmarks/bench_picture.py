@@ -2,12 +2,12 @@
 
 python -m benchmarks.bench_picture ARCHIVE front|mixed|side PIXELS [SEEDS]
 
-People of an archive in metres are seen in perspective by cameras at a height of their own, with other lenses and two
-pixels of noise: from the front, each person from one of five directions up to 60 degrees to the side (so other people
-are seen from elsewhere), or from the side; PIXELS is the archive that is made of them. Without SEEDS that is all:
-`motet evaluate picture --data PIXELS` has the figures. With SEEDS, printed are nearest neighbour and ridge regression
-of `cmd` with new encoders and from `picture`, of `picture` as it is, and of what stands beside them; odd-numbered
-people train, even-numbered ones test.
+People of an archive in metres are seen in perspective by cameras that look down by up to ten degrees, with several
+lenses and two pixels of noise: from the front, each person from one of five directions up to 60 degrees to the side
+(so other people are seen from elsewhere), or from the side; PIXELS is the archive that is made of them. Without SEEDS
+that is all: `motet evaluate picture --data PIXELS` has the figures. With SEEDS, printed are nearest neighbour and ridge
+regression of `cmd` with new encoders and from `picture`, of `picture` as it is, and of what stands beside them;
+odd-numbered people train, even-numbered ones test.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.bench_above import compared
+from benchmarks.bench_pixels import filmed
 
 from motet.core.units import METRES
 from motet.data import layouts
-from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.archive import MotionArchive
 from motet.data.convert import convert
 from motet.data.simulate.cameras import View, project, see
 
@@ -38,14 +39,7 @@ def seen(source: MotionArchive, path: Path, where: str) -> Path:
     turn = np.arctan2(left[2], left[0])  # from where the people of a set face to the front
     people = source.clips["subject"].to_numpy()
     cameras = {who: random.choice(ASIDE) for who in np.unique(people)}
-    with ArchiveWriter(
-        path,
-        skeleton=replace(layout, up="-y"),
-        fps=source.fps,
-        units="px",
-        channels=("x", "y"),
-        class_names=source.class_names,
-    ) as writer:
+    with filmed(source, path, layout) as writer:
         for row, (name, who, label) in enumerate(zip(source.clips["name"], people, source.labels, strict=True)):
             there = clips[row].any(axis=-1, keepdims=True)
             middle = clips[row][there[..., 0].any(axis=1).argmax()].mean(axis=0)

@@ -19,9 +19,23 @@ import numpy as np
 from benchmarks.bench_above import compared
 
 from motet.data.archive import ArchiveWriter, MotionArchive
+from motet.data.skeletons import Skeleton
 
 NEAR = 0.5  # logarithm of how much nearer or further than 200 pixels a metre
 FORMS = {form: {"preprocess": form, "start": "none"} for form in ("first-frame", "sized")}
+
+
+def filmed(source: MotionArchive, path: Path, layout: Skeleton, persons: int = 1) -> ArchiveWriter:
+    """An archive of pixels of the clips of another one, to be filled."""
+    return ArchiveWriter(
+        path,
+        skeleton=replace(layout, up="-y"),
+        fps=source.fps,
+        units="px",
+        channels=("x", "y"),
+        class_names=source.class_names,
+        persons=persons,
+    )
 
 
 def seen(source: MotionArchive, path: Path) -> Path:
@@ -34,15 +48,7 @@ def seen(source: MotionArchive, path: Path) -> Path:
     across[up] = 0
     people = source.clips["subject"].to_numpy()
     scale = {who: 200 * np.exp(random.uniform(-NEAR, NEAR)) for who in np.unique(people)}
-    with ArchiveWriter(
-        path,
-        skeleton=replace(skeleton, up="-y"),
-        fps=source.fps,
-        units="px",
-        channels=("x", "y"),
-        class_names=source.class_names,
-        persons=source.persons,
-    ) as writer:
+    with filmed(source, path, skeleton, source.persons) as writer:
         for row, (name, who, label) in enumerate(zip(source.clips["name"], people, source.labels, strict=True)):
             frames = source.clip(row)
             flat = np.stack([frames[..., int(across.argmax())], sign * frames[..., up]], axis=-1) * scale[who]

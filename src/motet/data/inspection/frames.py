@@ -284,6 +284,6 @@ def never_seen(archive: MotionArchive) -> list[Fault]:
     more = f" … and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
     message = f"{what} (share of {counted(bodies, 'body')}): {shown}{more}"
     if skeleton.kind == "body":
-        message += "; weights take them for hidden, but want the layout whole"
+        message += "; weights read bodies with such joints, but not layouts without them"
     remedy = f"leave them out: {made(archive, 'select', '--without', *(skeleton.joints[i] for i in rare))}"
     return [fault("never seen", "warning", message, remedy)]

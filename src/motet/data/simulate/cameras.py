@@ -17,7 +17,7 @@ SETUPS = 8
 NEAREST = 1.1
 """Metres: nobody comes closer to a depth camera than this."""
 ASIDE = 35.0
-"""Degrees by which the camera of a film stands farther to one side, at most."""
+"""Degrees by which the camera of a film stands farther to either side, at most."""
 WIDTH, HEIGHT = 1280, 720
 """Pixels of a film."""
 LENSES = (0.7, 1.3)
@@ -65,7 +65,7 @@ def optical_view(draw: np.random.Generator, *, sideways: bool) -> View:
 
 
 def film_view(draw: np.random.Generator, camera: int, setup: int, *, sideways: bool) -> View:
-    """The view of a film, whose camera stands farther to the side than a depth camera, at eye level or not."""
+    """The view of a film: that of a depth camera, up to :data:`ASIDE` farther to either side."""
     view = depth_view(draw, camera, setup, sideways=sideways)
     return replace(view, yaw=view.yaw + float(np.radians(draw.uniform(-ASIDE, ASIDE))))
 
