@@ -48,6 +48,18 @@ def test_repetitions_are_counted_with_their_ends(tmp_path: Path) -> None:
         assert own["range"].is_between(0.8, 1).all()
 
 
+def test_a_rest_between_sets_is_part_of_no_repetition(tmp_path: Path) -> None:
+    lift, rest = 1 - np.cos(np.linspace(0, 2 * np.pi, 60)), np.zeros(1800)
+    height = np.concatenate([rest[:30], *[lift] * 6, rest, *[lift] * 6, rest[:30]])
+    noise = np.random.default_rng(0).normal(0, 0.01, (len(height), 2, 3))
+    with ArchiveWriter(tmp_path / "s.motet", skeleton=layouts.get("imu-2"), fps=30.0) as writer:
+        writer.add(height[:, None, None] * [[1, 0.5, 0.2], [0.4, 0.1, 0.3]] + noise, name="sets")
+    found = count(tmp_path / "s.motet")
+    assert len(found) == 12
+    assert found["seconds"].max() < 3  # of lifts of two; the seventh lasted a minute
+    assert found["end"][5] < 1 + 12 + 1 and found["start"][6] > 1 + 12 + 60 - 1
+
+
 def test_repetitions_of_two_raters_are_counted_once(tmp_path: Path) -> None:
     archive = squats(tmp_path / "s.motet")
     whole = archive.clips["name"].to_list(), archive.lengths / 30

@@ -52,6 +52,7 @@ _SMOOTH = 0.15  # seconds
 _MOVES = 1e-3  # least change of a signal that moves
 _STILL = 0.07  # of the deviation of a movement: less is rest
 _LITTLE = 0.15  # of the range of the usual repetition: less is none
+_REST = 2.0  # usual repetitions from one turning point to the next: between sets, which belongs to neither
 _MOST, _SIMILAR = 0.6, 0.5  # of the usual repetition, and likeness: what the end of a recording cut to less is none
 _POINTS = 32  # to which repetitions are stretched to be compared
 Float = npt.NDArray[np.float64]
@@ -209,16 +210,24 @@ def repetitions(frames: npt.NDArray[Any], layout: Layout) -> list[tuple[int, int
     tops = _moving(tops - 1, near)
     if len(tops) < 2:
         return []
-    lows = [int(a + np.argmin(main[a:b])) for a, b in pairwise(tops)]
-    first, last = max(0, int(tops[0] - 0.6 * found)), min(len(main), int(tops[-1] + 0.6 * found) + 1)
-    edges = [first + int(np.argmin(main[first : tops[0] + 1])), *lows, int(tops[-1] + np.argmin(main[tops[-1] : last]))]
-    pairs = [(a, b) for a, b in pairwise(edges) if b - a >= low / 2]
+    pairs = [(a, b) for a, b in _borders(main, tops, found) if b - a >= low / 2]
     shapes = np.stack([_stretched(z[a:b]) for a, b in pairs])
     widths = np.array([np.ptp(z[a:b, 0]) for a, b in pairs])
     mean = shapes.mean(axis=0).ravel()
     similarity = [float(np.corrcoef(s.ravel(), mean)[0, 1]) for s in shapes]
     rows = [(a, b, float(w / widths.max()), r) for (a, b), w, r in zip(pairs, widths, similarity, strict=True)]
     return _whole(rows, len(main))
+
+
+def _borders(main: Float, tops: npt.NDArray[np.int64], found: int) -> list[tuple[int, int]]:
+    """(start, end) of the repetition at each turning point: neighbours share one, unless a rest parts them."""
+    reach = 0.6 * found
+    starts = [first + int(np.argmin(main[first : t + 1])) for t in tops for first in [max(0, int(t - reach))]]
+    ends = [int(t + np.argmin(main[t : int(t + reach) + 1])) for t in tops]
+    apart = np.diff(tops)
+    for n in np.flatnonzero(apart <= _REST * max(found, np.median(apart))):
+        ends[n] = starts[n + 1] = int(tops[n] + np.argmin(main[tops[n] : tops[n + 1]]))
+    return list(zip(starts, ends, strict=True))
 
 
 def _whole(found: list[tuple[int, int, float, float]], frames: int) -> list[tuple[int, int, float, float]]:
