@@ -392,12 +392,13 @@ def test_clips_that_are_read_in_part_are_said(tmp_path: Path) -> None:
         for name, frames in (("short", 300), ("longer", 450), ("long", 500), ("longest", 1000)):
             writer.add(np.ones((frames, 25, 3)), name=name)
     archive = MotionArchive.open(tmp_path / "a")
-    assert cut_off(archive).startswith("only the first 6 s of 2 of 4 clips of")
+    assert cut_off(archive).startswith("only the first 6 s of 3 of 4 clips of")
     windows, slower = cut_off(archive).split(", or read ten seconds at 30 frames a second")
     assert windows.endswith("a-windows --seconds 4`)")
     assert slower.endswith("a SLOW --fps 30`)")
     assert cut_off(archive, fps=120.0).endswith("a-windows --seconds 2.5`)")
     assert cut_off(archive, fps=30.0).startswith("only the first 10 s of 1 of 4 clips of")
-    assert cut_off(archive, [0, 1]) == ""
-    with pytest.warns(MotetWarning, match="only the first 6 s of 2 of 4"):
+    assert cut_off(archive, [0, 1]).startswith("only the first 6 s of 1 of 2 clips of")  # a third of it is lost
+    assert cut_off(archive, [0, 1], fps=36.0) == ""  # 324 frames of 300
+    with pytest.warns(MotetWarning, match="only the first 6 s of 3 of 4"):
         warn_cut_off(archive)

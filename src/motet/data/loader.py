@@ -35,7 +35,7 @@ _CACHE_VERSION = 2
 MAX_FRAMES = 300
 """frames of a clip that are read, as in CMD's release"""
 _FAST = 45.0  # frames per second from which a lower rate shows more of a clip
-_LONGER = 1.5  # times as long is said to be cut off
+_LONGER = 1.1  # times as long, and all clips that are cut off are said
 
 
 def warn_cut_off(archive: MotionArchive, fps: float | None = None) -> None:
@@ -56,9 +56,10 @@ def cut_off(
     """
     lengths = archive.lengths if ids is None else archive.lengths[np.asarray(ids)]
     scale = fps / archive.fps if fps and archive.fps else 1.0
-    count = int((lengths * scale > _LONGER * MAX_FRAMES).sum())
-    if not count:
+    frames = lengths * scale
+    if frames.max(initial=0) <= _LONGER * MAX_FRAMES:
         return ""
+    count = int((frames > MAX_FRAMES).sum())
     rate = fps or archive.fps
     most = f"{MAX_FRAMES / rate:.3g} s" if rate else f"{MAX_FRAMES} frames"
     seconds = f"{min(4.0, MAX_FRAMES / rate if rate else 4.0):.2g}"

@@ -68,6 +68,15 @@ def test_opensim_markers(tmp_path: Path) -> None:
     np.testing.assert_allclose(archive.clip(0)[:, 0], wanted, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*no built-in layout")
+def test_a_number_that_fills_gaps_of_markers_is_not_seen(tmp_path: Path) -> None:
+    text = "".join(f"{n}\t{n / 100 - 0.01:.2f}\t1\t1700\t3\t" + "9999999\t" * 3 + "\n" for n in (6, 7))
+    put(tmp_path, "a.trc", TRC + text)
+    with pytest.warns(MotetNote, match="9999999 in all coordinates"):
+        archive = load(tmp_path, "trc")
+    assert archive.clip(0)[:, 0, 1].any(axis=1).tolist() == [True, False, False, False, True, False, False]
+
+
 def test_opensim_tables(tmp_path: Path) -> None:
     head = "points\nversion=1\ninDegrees=no\nendheader\n"
     text = f"{head}time\thip_tx\thip_ty\thip_tz\tknee_angle\n0\t1\t2\t3\t9\n0.5\t4\t5\t6\t9\n"

@@ -278,3 +278,15 @@ def test_pictures_have_no_depth_that_could_point_up(tmp_path: Path) -> None:
     text = rows("frame,head_x,head_y,left_ankle_x,left_ankle_y", list("0123"), columns=4)
     with pytest.raises(ConfigError, match=r"--up \+z: the recordings have two coordinates"):
         load(tmp_path, text, fps=30.0, unit="px", up="+z")
+
+
+@pytest.mark.filterwarnings("ignore:.*no built-in layout")
+def test_a_number_that_fills_gaps_is_not_seen(tmp_path: Path) -> None:
+    header = "frame,hip_x,hip_y,hip_z,knee_x,knee_y,knee_z"
+    lines = [f"{n},10,900,{n},-9999,-9999,-9999" if n in (2, 3) else f"{n},10,900,{n},20,500,{n}" for n in range(6)]
+    with pytest.warns(MotetNote, match=r"-9999 in all coordinates.* not seen \(2 times\)"):
+        archive = load(tmp_path, "\n".join([header, *lines]), unit="mm", fps=30.0)
+    assert archive.clip(0)[:, 0, 1].any(axis=1).tolist() == [True, True, False, False, True, True]
+    assert archive.clip(0)[:, 0].min() == 0.0  # and nobody is ten metres below the floor
+    diagonal = [f"{n},10,900,{n},5,5,5" for n in range(6)]  # equal coordinates, but among the others
+    assert load(tmp_path, "\n".join([header, *diagonal]), unit="mm", fps=30.0).clip(0)[:, 0, 1].all()

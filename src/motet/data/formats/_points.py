@@ -25,6 +25,7 @@ from motet.data.formats._axes import Up, decide_handedness, decide_up, probed, s
 from motet.data.formats._files import find_files, stem_of
 from motet.data.formats._names import NamePattern
 from motet.data.formats._people import rejoin
+from motet.data.formats._sheet import without_fills
 from motet.data.formats._worker import expected
 from motet.data.formats.base import Column, Format, Plan, RawClip, Unit, units_of
 from motet.data.skeletons import Skeleton
@@ -120,8 +121,8 @@ class PointFormat:
             DataError: the file cannot be used; names it.
         """
         with expected(path):
-            found = self.read(path, options)
-            for recording in found:
+            found = []
+            for recording in self.read(path, options):
                 _layout.check_joints(len(recording.joints), path)
                 shape = (*recording.points.shape[:2], len(recording.joints))
                 if recording.points.ndim != 4 or recording.points.shape[:3] != shape or 0 in recording.points.shape:
@@ -132,6 +133,8 @@ class PointFormat:
                     )
                 if not np.isfinite(recording.points).all():
                     raise DataError(f"{path}: a coordinate is infinite")
+                points = np.nan_to_num(without_fills(recording.points, path))
+                found.append(dataclasses.replace(recording, points=points))
         return found
 
     def _discover(self, source: Path, options: Any) -> Plan:

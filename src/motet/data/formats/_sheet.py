@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +141,27 @@ class Sheet:
                 raise DataError(f"{self.path}, line {self.lines[row]}, column {column}: {value:g} is no whole number")
             found.append(int(value) if value == value else None)
         return found
+
+
+def without_fills(points: npt.NDArray[np.floating[Any]], where: object) -> npt.NDArray[np.floating[Any]]:
+    """(…, C) points, of which those are NaN that a number beyond all others fills (``-9999``, ``9999999``), which is
+    noted: where a marker was lost, programs write one number in every coordinate."""
+    first = points[..., 0]
+    same = (points == first[..., None]).all(axis=-1)
+    others = np.abs(points[~same])
+    most = others[np.isfinite(others)].max(initial=0)
+    values, counts = np.unique(first[same & (np.abs(first) > most)], return_counts=True)
+    fills = values[counts > 1]
+    if not len(fills) or not most:
+        return points
+    lost = same & np.isin(first, fills)
+    warnings.warn(
+        f"{where}: {', '.join(f'{v:.10g}' for v in fills[:3])} in all coordinates, beyond all others, is taken for "
+        f"what was not seen ({lost.sum():,} times)",
+        MotetNote,
+        stacklevel=3,
+    )
+    return np.where(lost[..., None], np.nan, points)
 
 
 def _above(lines: Sequence[str], separator: str, decimal: str) -> int:

@@ -26,7 +26,7 @@ from motet.data.formats._files import find_files, natural_key, stem_of
 from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._people import rejoin
 from motet.data.formats._sensors import stated_unit, usual_units
-from motet.data.formats._sheet import Sheet
+from motet.data.formats._sheet import Sheet, without_fills
 from motet.data.formats._table import (
     WHOLE,
     Coordinates,
@@ -225,8 +225,8 @@ class _Seen:
 def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
     """(rows, persons in a row, V, C) coordinates; a joint is there with all of them or not at all."""
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
-    values *= METRES.get(unit_name(options.unit or coordinates.unit or "m"), 1.0)
     values = values.reshape(len(values), len(coordinates.people), -1, len(coordinates.axes))
+    values = without_fills(values, sheet.path) * METRES.get(unit_name(options.unit or coordinates.unit or "m"), 1.0)
     values[np.isnan(values).any(axis=3)] = 0
     return values
 
