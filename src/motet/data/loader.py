@@ -61,9 +61,8 @@ def cut_off(
         return ""
     count = int((frames > MAX_FRAMES).sum())
     rate = fps or archive.fps
-    most = f"{MAX_FRAMES / rate:.3g} s" if rate else f"{MAX_FRAMES} frames"
-    seconds = f"{min(4.0, MAX_FRAMES / rate if rate else 4.0):.2g}"
-    windows = pasted(archive.path, f"{archive.path}-windows", "--seconds", seconds)
+    most, seconds = (f"{MAX_FRAMES / rate:.3g} s", MAX_FRAMES / rate) if rate else (f"{MAX_FRAMES} frames", 4.0)
+    windows = pasted(archive.path, f"{archive.path}-windows", "--seconds", f"{min(4.0, seconds):.2g}")
     slower = (
         f", or read ten seconds at 30 frames a second (`motet data convert {pasted(archive.path, 'SLOW')} --fps 30`)"
     )

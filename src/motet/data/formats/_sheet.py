@@ -143,7 +143,7 @@ class Sheet:
         return found
 
 
-def without_fills(points: npt.NDArray[np.floating[Any]], where: object) -> npt.NDArray[np.floating[Any]]:
+def without_fills(points: npt.NDArray[Any], where: object) -> npt.NDArray[Any]:
     """(…, C) points, of which those are NaN that a number beyond all others fills (``-9999``, ``9999999``), which is
     noted: where a marker was lost, programs write one number in every coordinate."""
     first = points[..., 0]

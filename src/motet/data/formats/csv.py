@@ -226,7 +226,8 @@ def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDA
     """(rows, persons in a row, V, C) coordinates; a joint is there with all of them or not at all."""
     values = sheet.numbers([c for joint in coordinates.columns for c in joint])
     values = values.reshape(len(values), len(coordinates.people), -1, len(coordinates.axes))
-    values = without_fills(values, sheet.path) * METRES.get(unit_name(options.unit or coordinates.unit or "m"), 1.0)
+    values = without_fills(values, sheet.path)
+    values *= METRES.get(unit_name(options.unit or coordinates.unit or "m"), 1.0)
     values[np.isnan(values).any(axis=3)] = 0
     return values
 
