@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from motet.cli import main
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.places import mistaken
 from motet.data import layouts
 from motet.data.adapt import unit_remedy
@@ -278,6 +278,23 @@ def test_labels_of_clips_from_a_table(tmp_path: Path) -> None:
         assert made.clips[made.clips.columns[-1]].to_list() == [None, 1, None, None], "marks in names part no columns"
     (tmp_path / "t.csv").write_text("name,label\nzz,jump\n")
     with pytest.raises(ConfigError, match="names 'zz', which no clip"):
+        relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")
+
+
+@pytest.mark.filterwarnings("ignore:.* has no row for 3 of 4 clips")
+def test_a_table_may_be_of_more_than_the_archive(tmp_path: Path) -> None:
+    small = write_clips(tmp_path / "s.motet", clips=4)
+    (tmp_path / "t.csv").write_text("Name,label\nelsewhere-7,jump\nclip-001,jump\n")
+    with pytest.warns(MotetWarning, match=r"does not have are passed over: elsewhere-7$"):
+        made = relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")
+    assert [made.class_names[i] for i in made.labels] == ["class 0", "jump", "class 2", "class 3"]
+
+
+@pytest.mark.filterwarnings("ignore:.* has no row for")
+def test_classes_that_are_written_alike_are_said(tmp_path: Path) -> None:
+    small = write_clips(tmp_path / "s.motet", clips=4)
+    (tmp_path / "t.csv").write_text("name,label\nclip-000,Sit to stand\nclip-001,sit_to_stand\n")
+    with pytest.warns(MotetWarning, match="Sit to stand and sit_to_stand differ in case"):
         relabelled(small, tmp_path / "m.motet", tmp_path / "t.csv")
 
 

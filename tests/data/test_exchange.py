@@ -328,6 +328,25 @@ def test_a_recording_is_found_by_the_end_of_its_path(tmp_path: Path, capsys: pyt
     (tmp_path / "table.csv").write_text("recording,start,end,label\nm2,0,1,up\n")
     with pytest.raises(DataError, match="no recording 'm2'"):
         labelled(archive, tmp_path / "table.csv", "l")
+    (tmp_path / "table.csv").write_text("recording,start,end,label\nm1,0,1,up\nm1,1,2,Up\nm7,0,1,up\n")
+    with pytest.warns(MotetWarning) as said:  # a table of a whole study
+        assert labelled(archive, tmp_path / "table.csv", "l") == {"l": 2}
+    assert [str(w.message).partition("table.csv: ")[2] for w in said] == [
+        "rows of recordings that the archive does not have are passed over: m7",
+        "Up and up differ in case, blanks or _ alone and are different classes; write one name if they are one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "fit"),
+    [(70, r" \(they would fit as frames or milliseconds\)"), (3990, r" \(they .* milliseconds\)"), (9e5, "")],
+)
+def test_times_in_another_unit_are_said(tmp_path: Path, end: float, fit: str) -> None:
+    with ArchiveWriter(tmp_path / "a.motet", skeleton=layouts.get("coco-17"), fps=20.0) as writer:
+        writer.add(np.ones((80, 1, 17, 3)), name="m1")
+    (tmp_path / "table.csv").write_text(f"recording,start,end,label\nm1,2,30,up\nm1,30,{end},up\n")
+    with pytest.raises(DataError, match=f"ends at 4 s; correct its times{fit}$"):
+        labelled(MotionArchive.open(tmp_path / "a.motet"), tmp_path / "table.csv", "l")
 
 
 @pytest.mark.parametrize("persons", [1, 3])

@@ -33,7 +33,7 @@ from motet.data.pieces import OWN, Piece, write
 from motet.data.skeletons import Skeleton
 from motet.data.timing import LONGEST_GAP, resampled
 from motet.data.track_files import file_names, named_by
-from motet.data.tracks import intervals, paint, rate
+from motet.data.tracks import intervals, paint, pass_over, rate
 from motet.data.worn import SIDE, note_apart, other_side, worn_left
 
 
@@ -463,23 +463,25 @@ def relabelled(
     ``subject`` and the like numbers or names.
 
     Raises:
-        ConfigError: no such column, a name that no clip has, or one that comes twice.
+        ConfigError: no such column, no name that a clip has, or one that comes twice.
 
     Warns:
-        MotetNote: names clips without a row, which keep what they have.
+        MotetNote: names clips without a row, which keep what they have; and rows without a clip.
     """
     source = MotionArchive.open(archive)
     rows = read_rows(Path(table))
-    key = next((c for c in ("name", "recording") if c in rows.columns), None)
+    key = next((c for k in ("name", "recording") for c in rows.columns if c.lower() == k), None)
     if key is None:
         raise ConfigError(f"{table} has no column 'recording' or 'name'; it has {', '.join(rows.columns)}")
     known = {n: i for i, n in enumerate(source.clips["name"])}
     files = file_names(known)
     given = {named_by(str(r[key]), files)[0]: r for r in rows.to_dicts()}
-    lost = next((n for n in given if n not in known), None)
-    if lost is not None or len(given) < len(rows):
-        what = f"names {lost!r}, which no clip of {source.path} is called" if lost else "names a clip twice"
+    lost, twice = [n for n in given if n not in known], len(given) < len(rows)
+    if twice or 0 < len(given) == len(lost):
+        what = "names a clip twice" if twice else f"names {lost[0]!r}, which no clip of {source.path} is called"
         raise ConfigError(f"{table} {what}; correct the table")
+    pass_over(lost, table)
+    given = {name: row for name, row in given.items() if name in known}
     named(given, source, str(table))
     if left := [name for name in known if name not in given]:
         share, some = f"{len(left):,} of {counted(len(known), 'clip')}", first_of(left, "clip")

@@ -20,7 +20,7 @@ from motet.data.archive import MotionArchive
 from motet.data.clip_table import csv_text
 from motet.data.formats._compact import ABSENT, KNOWN, own_array
 from motet.data.pieces import OWN
-from motet.data.tracks import check, not_there, rate, table
+from motet.data.tracks import check, not_there, pass_over, rate, table, warn_of_variants
 
 WHOLE = ("subject", "camera", "setup", "repetition")
 """columns of clips that are whole numbers, or names with a number each."""
@@ -58,6 +58,9 @@ def labelled(
             the file is about several.
         DataError: names the first interval that does not fit its recording, or says that there is none; nothing is
             written.
+
+    Warns:
+        MotetWarning: names recordings that the archive does not have, where it has others of the files.
     """
     files = [Path(path)]
     if files[0].is_dir():
@@ -81,6 +84,7 @@ def labelled(
         check(table(rows), archive.tracks.durations, str(path), frame=1 / rate(archive))
     for own, rows in fresh.items():
         archive.tracks.save(own, rows, where=str(path))
+        warn_of_variants(archive.tracks.classes(own), path)
     return added
 
 
@@ -106,6 +110,7 @@ def _read(
     frames = dict(zip(archive.clips["name"], archive.lengths.tolist(), strict=True))
     durations = archive.tracks.durations
     longest = max(durations.values())
+    foreign: dict[str, str] = {}
     for file in files:
         own = frames.get(recording or track_files.named_by(file.stem, known)[0])
         for name, rows in track_files.read(file, form=form, fps=archive.fps, frames=own, longest=longest).items():
@@ -120,10 +125,14 @@ def _read(
                 about = recording or about
                 if about not in frames:
                     remedy = "; say which one it is about with --recording" * (row["recording"] == file.stem)
-                    raise DataError(not_there(about, frames, str(file)) + remedy)
+                    foreign.setdefault(about, not_there(about, frames, str(file)) + remedy)
+                    continue
                 named.append(row | {"recording": about, "rater": row.get("rater") or by or rater})
             _warn_of_rate(archive, named, durations, file)
             found.setdefault(name, []).extend(frame_labels.placed(named, durations, 1 / rate(archive), str(file)))
+    if foreign and not any(found.values()):
+        raise DataError(next(iter(foreign.values())))
+    pass_over([*foreign], files[0] if len(files) == 1 else files[0].parent)
     return found
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from motet.core.errors import DataError
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
+from motet.data.tracks import warn_of_variants
 
 OWN = ("name", "offset", "length", "persons", "sha256")
 """columns of clips that follow from their frames."""
@@ -83,6 +84,7 @@ def write(
         DataError: nothing is left to write.
     """
     listed = list(pieces)
+    warn_of_variants(options.get("class_names", ()), destination)
     if not listed:
         raise DataError(f"{like.path}: no clip is left, so there is nothing to write to {destination}")
     kept = all(p.whole for p in listed) and change is None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motet.core.errors import ConfigError, DataError
+from motet.core.errors import ConfigError, DataError, MotetWarning
 from motet.core.files import written
+from motet.core.text import first_of
 
 if TYPE_CHECKING:
     from motet.data.archive import MotionArchive
@@ -109,7 +111,14 @@ def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, fra
         if end <= start:
             raise DataError(f"{at} runs backward or is empty; swap start and end, or remove it")
         if start < 0 or end > durations[name] + frame + 1e-6:
-            raise DataError(f"{at} lies outside the recording, which ends at {durations[name]:g} s; correct its times")
+            last = max(rows.filter(recording=name)["end"].drop_nulls().to_list())
+            units = [
+                unit for unit, s in (("frames", frame), ("milliseconds", 1e-3)) if s and s * last <= durations[name]
+            ]
+            fit = f" (they would fit as {' or '.join(units)})" * bool(units and start >= 0)
+            raise DataError(
+                f"{at} lies outside the recording, which ends at {durations[name]:g} s; correct its times{fit}"
+            )
         certainty = row["certainty"]
         if certainty is not None and not 0 <= certainty <= 1:
             raise DataError(f"{at} has certainty {certainty:g}; it must be between 0 and 1")
@@ -126,6 +135,24 @@ def check(rows: pl.DataFrame, durations: Mapping[str, float], where: str, *, fra
 def not_there(name: str, names: Iterable[str], where: str) -> str:
     """What is wrong with labels of a recording that is none of these."""
     return f"{where}: there is no recording {name!r} in the archive; it has {_some(names)}"
+
+
+def pass_over(names: Sequence[str], where: object) -> None:
+    """Warn of recordings that a table of more than this archive names."""
+    if names:
+        said = f"{where}: rows of recordings that the archive does not have are passed over: "
+        warnings.warn(said + first_of(names, "recording"), MotetWarning, stacklevel=3)
+
+
+def warn_of_variants(classes: Iterable[str], where: object) -> None:
+    """Warn of classes whose names differ in case, blanks or ``_`` alone."""
+    same: dict[str, list[str]] = {}
+    for name in classes:
+        same.setdefault(re.sub(r"[\s_]+", " ", name).casefold(), []).append(name)
+    for names in same.values():
+        if len(names) > 1:
+            said = f"{where}: {' and '.join(names)} differ in case, blanks or _ alone and are different classes"
+            warnings.warn(f"{said}; write one name if they are one", MotetWarning, stacklevel=3)
 
 
 def _some(names: Iterable[str], count: int = 3) -> str:

@@ -176,8 +176,9 @@ def _of_recordings(given: str | Path | pl.DataFrame) -> pl.DataFrame:
 
 
 def _joined(table: pl.DataFrame, other: pl.DataFrame, by: str) -> pl.DataFrame:
-    if "recording" not in other.columns and "name" in other.columns:
-        other = other.rename({"name": "recording"})
+    if "recording" not in other.columns:
+        named = [c for key in ("recording", "name") for c in other.columns if c.lower() == key]
+        other = other.rename(dict.fromkeys(named[:1], "recording"))
     for name, columns in (("the table", table.columns), ("--recordings", other.columns)):
         if "recording" not in columns:
             raise ConfigError(f"{name} has no column 'recording' to join by; it has {', '.join(columns)}")

@@ -39,6 +39,7 @@ from motet.data.formats._files import OtherFiles
 from motet.data.formats._worker import Outcome, expected, ignore_interrupt, read_units
 from motet.data.formats.base import Plan, RawClip, Unit, make_options
 from motet.data.inspection import layout_faults
+from motet.data.tracks import warn_of_variants
 
 CHUNK = 8  # units that travel together: one round trip costs about as much as parsing a small file
 UNITS_PER_WORKER = 64  # below this a process costs more than it saves
@@ -121,6 +122,7 @@ def import_dataset(
     except BaseException:
         writer.abort()
         raise
+    warn_of_variants(plan.class_names, source)
     _report(console, archive, skipped)
     return archive
 
