@@ -7,7 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +57,16 @@ class Outer(Options):
 def test_what_does_not_fit_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Outer().with_options(options)
+
+
+def test_numbers_of_numpy_and_torch_count_as_those_of_python() -> None:
+    made = Outer().with_options({"lr": np.float32(0.5), "width": np.int64(3), "shares": np.array([0.5, 0.25])})
+    assert (made.lr, made.inner.width, made.inner.shares) == (0.5, 3, (0.5, 0.25))
+    assert {type(v) for v in (made.lr, *made.inner.shares)} == {float}
+    assert type(made.inner.width) is int
+    assert convert(Count, torch.tensor(7), "n") == 7
+    assert convert(tuple[float, ...], (x for x in (1, 2)), "shares") == (1.0, 2.0)
+    assert convert(Literal["32", "bf16"], 32, "precision") == "32"
 
 
 def test_values_are_converted_and_nothing_else_changes() -> None:

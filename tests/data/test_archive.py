@@ -4,6 +4,7 @@ import gc
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -237,6 +238,55 @@ def test_no_change_goes_unnoticed(tmp_path: Path, data: st.DataObject, name: str
 def test_a_frame_rate_that_makes_no_sense_is_refused(tmp_path: Path, rate: float) -> None:
     with pytest.raises(ConfigError, match="fps"):
         ArchiveWriter(tmp_path / "a", skeleton=PAIR, fps=rate)
+
+
+def test_numbers_of_numpy_are_stored(tmp_path: Path) -> None:
+    archive = write(tmp_path / "a", clips_of(3), fps=np.float32(30), persons=np.int64(1))
+    assert archive.fps == 30.0
+    assert archive.persons == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"class_names": "walk"}, "a list of names"),
+        ({"class_names": ["x", "y", "x"]}, "'x' twice"),
+        ({"skeleton": "kinect-v2"}, "motet.layouts.get"),
+        ({"fps": "30"}, "must be a number"),
+        ({"units": None}, "must be text"),
+    ],
+)
+def test_what_an_archive_cannot_be_made_with(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ArchiveWriter(tmp_path / "a", **{"skeleton": PAIR, **given})
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_are_texts_name_their_number(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=PAIR, class_names=["walk", "sit"]) as writer:
+        for columns, said in (({"label": "sit"}, "class_names, 1"), ({"subject": "anna"}, "subject_name")):
+            with pytest.raises(DataError, match=said):
+                writer.add(clips_of(3)[0], name="x", **columns)
+        with pytest.raises(DataError, match="must be text"):
+            writer.add(clips_of(3)[0], name=3)  # type: ignore[arg-type]
+        writer.add(clips_of(3)[0], name="a", label=1)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["sit", float("nan"), float("nan"), "walk"],
+        np.array(["sit", np.nan, np.nan, "walk"]),
+        np.array(["sit", None, float("nan"), "walk"], dtype=object),
+    ],
+)
+def test_moments_without_a_label_as_pandas_and_numpy_have_them(tmp_path: Path, labels: Any) -> None:
+    with ArchiveWriter(tmp_path / "a", skeleton=PAIR, fps=1.0) as writer:
+        writer.add(clips_of(4)[0], name="a", tracks={"what": labels, "number": np.array([1, 1, 2, 2])})
+    tracks = MotionArchive.open(tmp_path / "a").tracks
+    rows = tracks["what"].select("start", "end", "label").rows()
+    assert rows == [(0.0, 1.0, "sit"), (3.0, 4.0, "walk")]
+    assert tracks["number"]["label"].to_list() == ["1", "2"]
 
 
 def test_a_folder_that_is_no_archive_is_not_overwritten(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, RunError
 from motet.engine.options import Optimiser
 from motet.methods import recipes
 from motet.methods.cmd import CMD
@@ -88,8 +88,11 @@ def test_wrong_options(options: dict[str, object], message: str) -> None:
 def test_a_stored_configuration_cannot_name_foreign_code() -> None:
     data = recipes.get("cmd/small-gru").to_dict()
     data["method"]["module"] = "os"
-    with pytest.raises(ConfigError, match="not one of motet's"):
+    with pytest.raises(RunError, match="not one of motet's"):
         recipe_from_dict(data)
+    foreign = {**recipes.get("cmd/small-gru").to_dict()["method"], "module": "os", "class": "PathLike"}
+    with pytest.raises(ConfigError, match="none for Method"):  # though the module is imported already
+        recipe_from_dict({**data, "method": foreign})
     with pytest.raises(ConfigError, match="unknown option"):
         recipe_from_dict({**recipes.get("cmd/small-gru").to_dict(), "colour": 1})
 

@@ -368,7 +368,7 @@ def test_a_moved_archive_is_named_on_resume(
     with pytest.raises(Interrupted):
         tiny("moco", MotionArchive.open(here), tmp_path / "run")
     here.rename(there)
-    with pytest.raises(DataError, match="here"):
+    with pytest.raises(RunError, match=r"here.* has moved or is gone; name it by --data"):
         resume(tmp_path / "run", progress=False)
     assert resume(tmp_path / "run", data=there, progress=False).finished
 

@@ -8,16 +8,17 @@ and ranges from a :class:`Bounds` in them, and both hold for configurations that
 from __future__ import annotations
 
 import math
+import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, RunError
 from motet.core.text import counted
 
 O = TypeVar("O", bound="Options")  # noqa: E741
@@ -174,7 +175,8 @@ class Options:
         """Rebuild options from :meth:`to_dict`; types and ranges are checked.
 
         Raises:
-            ConfigError: fields are missing, unknown or do not fit, or a class is not one of motet's methods.
+            ConfigError: fields are missing, unknown or do not fit, or a class is none for its place.
+            RunError: a class is not one of motet's, and the program has not defined or imported it.
         """
         try:
             return _build(cls, data)
@@ -200,12 +202,18 @@ def differences(ours: Options, theirs: Options, *, ignored: frozenset[str] = fro
     return [f"{k} is {other[k]}, not {mine[k]}" for k in names]
 
 
+def unboxed(value: Any) -> Any:
+    """A number of numpy or torch as one of Python; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
 def convert(hint: Any, value: Any, name: str) -> Any:
     """``value`` as the annotated type, inside its bounds.
 
     Raises:
         ConfigError: names the option, the value and what it must be.
     """
+    value = unboxed(value)
     bounds = None
     while typing.get_origin(hint) is Annotated:
         bounds = next((m for m in hint.__metadata__ if isinstance(m, Bounds)), bounds)
@@ -227,6 +235,7 @@ def _typed(hint: Any, value: Any, name: str) -> Any:
         return _one_of(typing.get_args(hint), value, name)
     if origin is Literal:
         choices = typing.get_args(hint)
+        value = next((c for c in choices if c == str(value)), value)  # 32 where "32" is one of them
         if value not in choices or (isinstance(value, bool) and True not in choices and False not in choices):
             raise ConfigError(f"option {name} is {value!r}, it must be one of {', '.join(map(str, choices))}")
         return value
@@ -257,8 +266,10 @@ def _one_of(hints: Sequence[Any], value: Any, name: str) -> Any:
 
 
 def _several(items: Sequence[Any], value: Any, name: str) -> Any:
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         value = (value,)
+    elif not isinstance(value, Sequence):
+        value = tuple(value)
     if len(items) == 2 and items[1] is Ellipsis:
         items = (items[0],) * len(value)
     if len(items) != len(value):
@@ -347,9 +358,15 @@ def _named_class(part: dict[str, Any], usual: type[Options]) -> type[Options]:
     if "module" not in part:
         return usual
     module, name = part.pop("module"), part.pop("class")
-    if not (isinstance(module, str) and isinstance(name, str) and module.startswith("motet.")):
+    if not (isinstance(module, str) and isinstance(name, str)):
         raise ConfigError(f"it names the method {module}.{name}, which is not one of motet's")
-    kind = getattr(import_module(module), name)
+    # nothing foreign is imported: another module's class is known where the program has it already
+    kind = getattr(import_module(module) if module.startswith("motet.") else sys.modules.get(module), name, None)
+    if kind is None:
+        raise RunError(
+            f"the run is of the method {module}.{name}, which is not one of motet's: define or import it before the "
+            "run is opened, or put it into a module of motet.methods"
+        )
     if not (isinstance(kind, type) and issubclass(kind, usual)):
         raise ConfigError(f"it names the method {module}.{name}, which is none for {usual.__name__}")
     return kind

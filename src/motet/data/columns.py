@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motet.core.errors import DataError
+from motet.core.options import unboxed
 from motet.core.text import counted, printable
 
 STRUCTURE = ("name", "offset", "length", "persons", "sha256")
@@ -39,13 +40,20 @@ def path_name(name: str, what: str) -> str:
     return name
 
 
-def check_columns(clip: str, columns: Mapping[str, Any], classes: int) -> dict[str, Any]:
+def absent(value: Any) -> bool:
+    """Whether a value is none: None, NaN, or what else pandas has for that."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def check_columns(clip: str, columns: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """Columns of one clip as they are stored.
 
     Args:
         clip: its name, for messages.
         columns: values by column.
-        classes: number of named classes, 0 if they have no names.
+        classes: their names, empty if they have none.
 
     Raises:
         DataError: a column that is part of the archive's structure, or a value of a kind that no table holds.
@@ -53,13 +61,12 @@ def check_columns(clip: str, columns: Mapping[str, Any], classes: int) -> dict[s
     return {str(name): _value(clip, str(name), value, classes) for name, value in columns.items()}
 
 
-def _value(clip: str, name: str, value: Any, classes: int) -> Any:
+def _value(clip: str, name: str, value: Any, classes: Sequence[str]) -> Any:
     if name in (*STRUCTURE, *WORDS):
         raise DataError(f"clip {clip}: a column cannot be called {name!r}, which is part of every archive; rename it")
     if not name.isprintable() or not 0 < len(name) <= 200:
         raise DataError(f"clip {clip}: a column cannot be called {name!r:.80}")
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = None if absent(value) else unboxed(value)
     if isinstance(value, bool):
         value = int(value)
     if isinstance(value, float):
@@ -67,15 +74,15 @@ def _value(clip: str, name: str, value: Any, classes: int) -> Any:
     if value is None:
         return None
     if name in WHOLE and not isinstance(value, int):
-        raise DataError(f"clip {clip}: {name} is {value!r:.60}, not a whole number")
+        raise DataError(f"clip {clip}: {name} is {value!r:.60}, not a whole number{_remedy(name, value, classes)}")
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise DataError(
                 f"clip {clip}: {name} is a number of {counted(len(str(abs(value))), 'digit')}, which is too large"
             )
-        limit = classes or MOST_CLASSES
+        limit = len(classes) or MOST_CLASSES
         if name == "label" and not 0 <= value < limit:
-            named = f"{counted(classes, 'class')}" if classes else f"{MOST_CLASSES:,} at most"
+            named = f"{counted(len(classes), 'class')}" if classes else f"{MOST_CLASSES:,} at most"
             raise DataError(f"clip {clip}: label {value} is none of {named}")
         return value
     if isinstance(value, float):
@@ -83,6 +90,14 @@ def _value(clip: str, name: str, value: Any, classes: int) -> Any:
     if isinstance(value, str):
         return printable(value[:LONGEST_TEXT])
     raise DataError(f"clip {clip}: column {name} holds a {type(value).__name__}; numbers and texts are stored")
+
+
+def _remedy(name: str, value: Any, classes: Sequence[str]) -> str:
+    if not isinstance(value, str):
+        return ""
+    if name == "label":
+        return f": its place in class_names{f', {list(classes).index(value)}' if value in classes else ''}"
+    return f"; number them, and keep the name in a column {name}_name"
 
 
 def check_meta(path: Path, meta: Mapping[str, Any]) -> None:

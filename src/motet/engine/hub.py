@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from os import PathLike
 from pathlib import Path
 
-from motet.core.errors import RunError
+from motet.core.errors import ConfigError, RunError
 from motet.core.text import in_line
 
 FILES = ("*.json", "*.safetensors", "README.md")
@@ -32,12 +33,16 @@ def called(path: Path) -> str:
     return path.name if path.resolve().parent == FOLDER.resolve() else str(path)
 
 
-def found(name: str | Path) -> Path:
+def found(name: str | PathLike[str]) -> Path:
     """The folder of a run or of weights by its path, by the name that the package has for it, or by its hub id.
 
     Raises:
+        ConfigError: neither a run nor text nor a path, such as a model.
         RunError: a hub id that cannot be had.
     """
+    if not isinstance(name, str | PathLike):
+        raise ConfigError(f"a run, its directory or a name of weights is wanted, not {type(name).__name__}")
+    name = name if isinstance(name, str) else Path(name)
     if is_shipped(name):
         return FOLDER / str(name)
     return fetch(str(name)) if is_hub_id(name) else Path(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -175,15 +176,15 @@ CAN: Mapping[str, tuple[str, ...]] = {
 """which verbs' runs can do what not all can"""
 
 
-def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: Sequence[str] = ()) -> Any:
+def load(run_directory: str | PathLike[str], device: str | torch.device = "cpu", kinds: Sequence[str] = ()) -> Any:
     """Load a trained model.
 
     Args:
-        run_directory: a run directory of any verb, a folder of weights (:func:`motet.use.weights.save_weights`), or,
-            where there is none of that name, the name of what comes with the package (``"body"``,
-            ``"hand"``, ``"picture"``, ``"wrist"``; ``"rocket"``: random convolutions) or a hub id ``owner/name``,
-            optionally ``@revision`` (extra ``hub``).
-        device: where to put it.
+        run_directory: a run (:class:`motet.Run`) of any verb or its directory, a folder of weights
+            (:func:`motet.use.weights.save_weights`), or, where there is none of that name, the name of what comes with
+            the package (``"body"``, ``"hand"``, ``"picture"``, ``"wrist"``; ``"rocket"``: random convolutions) or a hub
+            id ``owner/name``, optionally ``@revision`` (extra ``hub``).
+        device: where to put it: cpu, cuda, cuda:1 …, or ``"auto"``.
         kinds: verbs whose runs are wanted; all by default.
 
     Returns:
@@ -191,11 +192,15 @@ def load(run_directory: str | Path, device: str | torch.device = "cpu", kinds: S
         same :meth:`Model.transform`.
 
     Raises:
+        ConfigError: a device that this machine does not have.
         RunError: none of these, or no weights in it.
     """
+    from motet.core.devices import usable  # torch, which takes a second
+
+    device = device if str(device) == "meta" else usable(str(device))
     place = found(run_directory)
     if not place.is_dir():
-        raise RunError(f"{mistaken(run_directory, 'run')}; the names that come with motet are {', '.join(shipped())}")
+        raise RunError(f"{mistaken(place, 'run')}; the names that come with motet are {', '.join(shipped())}")
     if (place / "replica.json").exists() and (place.parent.parent / "config.json").exists():  # of one fold and seed
         return Run.open(place.parent.parent, *kinds).handler.load_student(place)
     return Run.open(place, *kinds).model(device)

@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet._version import __version__
-from motet.core.errors import ConfigError, MotetError, RunError
+from motet.core.errors import ConfigError, DataError, MotetError, RunError
 from motet.core.files import write_json
 from motet.core.forms import checked
 from motet.core.locks import LOCK, one_writer
@@ -87,8 +88,11 @@ class Run:
 
     path: Path
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @classmethod
-    def open(cls, path: str | Path, *kinds: str) -> Run:
+    def open(cls, path: str | PathLike[str], *kinds: str) -> Run:
         """Open a run directory.
 
         Args:
@@ -98,7 +102,7 @@ class Run:
         Raises:
             RunError: not a run directory, one that was left half-written before training began, or of another verb.
         """
-        run = cls(Path(path))
+        run = cls(path := Path(path))
         if not (run.path / "config.json").exists():
             if run.path.is_dir() and run._only_begun():
                 raise RunError(
@@ -300,7 +304,13 @@ class Run:
             raise RunError(f"{self.path} was trained on several archives; name one by --data")
         if path is None and not data["path"]:
             raise RunError(f"{called(self.path)} holds weights without their recordings; name an archive by --data")
-        archive = MotionArchive.open(self.data if path is None else path)
+        try:
+            archive = MotionArchive.open(self.data if path is None else path)
+        except DataError as error:
+            if path is not None or self.data.exists():
+                raise
+            gone = f"{self.data}, on which {called(self.path)} was trained, has moved or is gone"
+            raise RunError(f"{gone}; name it by --data") from error
         differ = changes(data, archive) if path is None else []
         if differ:
             raise RunError(

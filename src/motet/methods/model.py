@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +66,19 @@ def encoder_state(state: Mapping[str, Any], count: int) -> dict[str, Tensor]:
     return {k: v for k, v in named.items() if int(k.split(".")[0]) < count}
 
 
+@contextmanager
+def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Modules in eval mode, each as it was afterwards."""
+    before = [(module, module.training) for module in modules]
+    for module, _ in before:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.train(training)
+
+
 def _below(weights: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
     return {k.removeprefix(f"{place}/"): v for k, v in weights.items() if k.startswith(f"{place}/")}
 
@@ -77,7 +90,8 @@ class Model(Face):
         recipe: configuration of the training.
         skeleton, persons, channels: what a clip looks like.
         streams: names of the streams; features come per stream.
-        encoders: the query encoders, in the order of ``streams``; always in eval mode here.
+        views: what each of them reads of a clip, in the same order.
+        encoders: the query encoders; in eval mode but for those that a training is at.
         units: unit of the coordinates, None if unknown.
         by_name: whether it was trained on joints taken by their names from several layouts.
         whitening: what the features of each stream pass at last; empty unless the weights come with it.
@@ -112,6 +126,8 @@ class Model(Face):
                 )
                 for v in self.views
             ]
+            for encoder in encoders:
+                encoder.eval()
         self.encoders = nn.ModuleList(encoders).to(self.device)
         self.whitening: dict[str, Whitening] = {}
 
@@ -303,9 +319,7 @@ class Model(Face):
 
         ``overlap`` is ``every`` and ``shift`` of :class:`motet.encoders.clips.Sharing`, for encoders that are such.
         """
-        training = self.encoders.training
-        self.encoders.eval()
-        with torch.inference_mode():
+        with evaluating(self.encoders), torch.inference_mode():
             seen = [view(clips) for view in self.views]
             encoders = list(self.encoders)
             if overlap is None:
@@ -313,9 +327,7 @@ class Model(Face):
             else:
                 made = [e.overlapping(x, *overlap) for e, x in zip(encoders, seen, strict=True)]  # type: ignore[operator]
             found = zip(self.streams, made, seen, strict=True)
-            out = [self.last(*part) for part in found]
-        self.encoders.train(training)
-        return out
+            return [self.last(*part) for part in found]
 
     def last(self, stream: str, feature: Tensor, clips: Tensor) -> Tensor:
         """(B, F) of an encoder and the clips that it read → (B, :attr:`sizes`) of the stream.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def pretrain(
     data: Data,
     out: str | Path,
     *,
-    start: str | Path | None = None,
+    start: str | PathLike[str] | None = None,
     companions: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
     progress: bool = True,
@@ -198,7 +199,7 @@ def pretrain(
         data: archive; several are joined by the names of their joints and each keeps its own split, and
             ``set_weights`` says how often each is drawn from.
         out: run directory to create.
-        start: run directory, folder of weights or name of weights (``"body"``, ``"hand"``, ``"picture"``,
+        start: run, its directory, folder of weights or name of weights (``"body"``, ``"hand"``, ``"picture"``,
             ``"wrist"``) whose encoders the training starts from; recordings are brought to their layout. By default a
             small recipe, named as text, starts from the weights of the package that read the recordings, unless an
             option of encoder, preprocessing or frames is given; ``"none"``: new encoders.
@@ -258,7 +259,10 @@ def pretrain(
 
 
 def start_of(
-    recipe: str | Recipe, sources: Sequence[MotionArchive], start: str | Path | None, options: Mapping[str, Any]
+    recipe: str | Recipe,
+    sources: Sequence[MotionArchive],
+    start: str | PathLike[str] | None,
+    options: Mapping[str, Any],
 ) -> Start | None:
     """What was asked for, what a recipe file names, or the usual start of a recipe known by its name."""
     if start is None and isinstance(recipe, str) and recipes.is_file(recipe):
@@ -354,7 +358,7 @@ def _described(companion: Companion) -> dict[str, Any]:
 
 @accepts(beside="companions")
 def resume(
-    path: str | Path,
+    path: str | PathLike[str],
     *,
     data: str | Path | None = None,
     companions: Archives | None = None,
@@ -364,7 +368,7 @@ def resume(
     """Continue an interrupted pretraining; the result is bit for bit that of an uninterrupted one.
 
     Args:
-        path: run directory.
+        path: run or its directory.
         data: where the archive is now, if it has moved.
         companions: where archives of other sensors are now, if they have moved.
         devices: processes on this machine, if not as many as before: the same training but for rounding.
@@ -419,7 +423,7 @@ def train_seeds(
     out: str | Path,
     seeds: Sequence[int],
     *,
-    start: str | Path | None = None,
+    start: str | PathLike[str] | None = None,
     companions: Archives | None = None,
     pair_by: Sequence[str] = ("name",),
     progress: bool = True,
@@ -451,7 +455,7 @@ def _check_same(
     options: Mapping[str, Any],
     companions: Archives | None,
     pair_by: Sequence[str],
-    start: str | Path | None,
+    start: str | PathLike[str] | None,
 ) -> None:
     """Refuse to take a run for the training that was asked for when it is another one."""
     with warnings.catch_warnings():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, fields
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,14 @@ class Start:
     place: str
 
     @classmethod
-    def open(cls, name: str | Path) -> Start:
+    def open(cls, name: str | PathLike[str]) -> Start:
         """Read the encoders of a run or of weights.
 
         Raises:
             ConfigError: random convolutions, which have no weights.
             RunError: no such run or weights.
         """
+        name = name if isinstance(name, str) else Path(name)
         if str(name) == ROCKET:
             raise ConfigError(
                 "random convolutions have no weights to start from; choose body, hand, picture, wrist or a run"

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ ENGINES: dict[str, type[Engine]] = {
 
 def reproduce(
     table: str | Table,
-    data: str | Path | None = None,
+    data: str | PathLike[str] | None = None,
     out: str | Path = "runs/reproduce",
     *,
     target: str | Sequence[str] = (),
@@ -113,7 +114,7 @@ SIMULATED: dict[str, Any] = {"clips": 240, "actions": 8, "actors": 8}
 """recordings where none are named"""
 
 
-def _data(table: Table, data: str | Path | None, out: Path) -> Path:
+def _data(table: Table, data: str | PathLike[str] | None, out: Path) -> Path:
     if data is not None:
         return Path(data)
     if table.kind != "pretrain":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ from motet.methods.model import Model as Encoders
 
 
 def embed(
-    run: str | Path,
-    archive: str | Path,
+    run: str | PathLike[str],
+    archive: str | PathLike[str],
     out: str | Path,
     *,
     device: str | torch.device = "cpu",
@@ -50,7 +51,7 @@ def embed(
     """Encode an archive with a trained run.
 
     Args:
-        run: run directory, or whatever else :func:`motet.load` takes; of `motet distill` and `motet distill raw`, its
+        run: a run, or whatever else :func:`motet.load` takes; of `motet distill` and `motet distill raw`, its
             first student; of `motet discover`, both branches, with the clusters; of `motet graphs`, the encoder of the
             first seed.
         archive: archive of the same skeleton as the run's; for a student a table (.npz) if it learned from one, a
@@ -84,7 +85,7 @@ def embed(
     """
     refuse_existing(out, overwrite, ".npz", ".parquet")
     model: Model = load(run, usable(str(device)))
-    out, part = Path(out), None if shard is None else Shard.parse(shard)
+    archive, out, part = Path(archive), Path(out), None if shard is None else Shard.parse(shard)
     if part is not None and not model.shards:
         raise ConfigError(
             f"{run} is a run of `motet {model.trained_by}`, whose features are not made in shards; drop --shard"

@@ -28,7 +28,7 @@ from motet.engine.model import Model as Face
 from motet.engine.run import Run
 from motet.evaluate.heads import Head, train_heads
 from motet.evaluate.probe import Schedule
-from motet.methods.model import Model
+from motet.methods.model import Model, evaluating
 
 if TYPE_CHECKING:
     from typing import Self
@@ -282,9 +282,7 @@ def whole_clips(model: Model, clips: Sequence[npt.NDArray[Any]]) -> Tensor:
 
 
 def _features(model: Model, clips: Tensor) -> Tensor:
-    training = model.encoders.training
-    model.encoders.eval()
-    with torch.inference_mode():
+    with evaluating(model.encoders), torch.inference_mode():
         lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
         ready = preprocess(clips, lengths, model.skeleton, model.recipe.preprocess)
         parts = zip(model.streams, model.views, model.encoders, strict=True)
@@ -292,5 +290,4 @@ def _features(model: Model, clips: Tensor) -> Tensor:
         for stream, view, encoder in parts:
             seen = view(ready)
             features.append(model.last(stream, encoder(seen), seen))
-    model.encoders.train(training)
     return torch.cat(features, dim=1).clone()

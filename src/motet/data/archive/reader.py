@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,11 @@ class MotionArchive:
             self._map("confidence.npy", int(meta["frames"]), 3) if (path / "confidence.npy").exists() else None
         )
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @classmethod
-    def open(cls, path: str | Path | MotionArchive) -> MotionArchive:
+    def open(cls, path: str | PathLike[str]) -> MotionArchive:
         """Open an archive, or give back one that is open; nothing of the frames is read yet (see :meth:`verify`).
 
         Raises:
@@ -68,7 +72,7 @@ class MotionArchive:
         """
         if isinstance(path, MotionArchive):
             return path
-        if not isinstance(path, str | Path):
+        if not isinstance(path, str | PathLike):
             raise ConfigError(
                 f"an archive or its path is wanted, not {type(path).__name__}; ArchiveWriter makes one of arrays"
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +20,18 @@ import numpy.typing as npt
 from motet._version import __version__
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import alive, put_back, take_place
+from motet.core.options import Bounds, convert, unboxed
 from motet.core.text import counted, printable
 from motet.core.units import unit_name
 from motet.data import tracks
 from motet.data.archive.files import ARCHIVE_VERSION, Float, NpyStream, canonical, clip_digest, digest
 from motet.data.archive.reader import MotionArchive
 from motet.data.clip_table import table as make_table
-from motet.data.columns import MOST_PERSONS, check_columns, path_name
+from motet.data.columns import MOST_PERSONS, absent, check_columns, path_name
 from motet.data.skeletons import Skeleton
 
 _WRITERS = itertools.count()
+Rate = Annotated[float, Bounds(above=0)] | None
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,31 @@ def check_destination(destination: Path, overwrite: bool) -> None:
         raise ConfigError(f"{destination} is not an archive, so it is not overwritten; choose another destination")
 
 
-def _check_form(dtype: np.dtype[Any], persons: int, sensors: Iterable[str], fps: float | None) -> None:
+def _check_form(dtype: np.dtype[Any], skeleton: Skeleton, persons: int, sensors: Iterable[str]) -> None:
+    if not isinstance(skeleton, Skeleton):
+        raise ConfigError(f"skeleton is {skeleton!r:.60}, not a layout; motet.layouts.get gives one by its name")
     if dtype not in (np.float32, np.float16):
         raise ConfigError(f"an archive stores float32 or float16, not {dtype}")
     if not 1 <= persons <= MOST_PERSONS:
         raise ConfigError(f"an archive has 1 to {MOST_PERSONS} person slots, not {persons}")
     for sensor in sensors:
         path_name(sensor, "a sensor")
-    if fps is not None and not 0 < fps < float("inf"):
-        raise ConfigError(f"fps is {fps}; it must be a positive number, or None if unknown")
+
+
+def _label(value: Any) -> str | None:
+    """The label of a frame as text; NaN is none, also where an array of texts has made a text of it."""
+    text = None if absent(value) else str(unboxed(value))
+    return None if text == "nan" else text
+
+
+def _class_names(given: Sequence[str]) -> list[str]:
+    if isinstance(given, str):
+        raise ConfigError(f"class_names is the text {given!r:.60}; a list of names is wanted")
+    names = [printable(str(n)) for n in given]
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise ConfigError(f"class_names holds {twice!r} twice; a class has one number")
+    return names
 
 
 class ArchiveWriter:
@@ -117,10 +135,11 @@ class ArchiveWriter:
         self.destination = Path(destination)
         put_back(self.destination)
         check_destination(self.destination, overwrite)
-        kind = np.dtype(dtype)
-        _check_form(kind, persons, sensors or {}, fps)
+        kind, persons = np.dtype(dtype), convert(int, persons, "persons")
+        fps, units = convert(Rate, fps, "fps"), convert(str, units, "units")
+        _check_form(kind, skeleton, persons, sensors or {})
         self.skeleton, self.persons, self.channels = skeleton, persons, tuple(channels)
-        self.class_names = [printable(str(n)) for n in class_names]
+        self.class_names = _class_names(class_names)
         self._meta: dict[str, Any] = {
             "version": ARCHIVE_VERSION,
             "motet": __version__,
@@ -184,16 +203,18 @@ class ArchiveWriter:
             confidence: (T, P', V) or (T, V), if the archive stores confidences.
             persons: how many of the slots hold a person; counted from the non-zero slots by default.
             sensors: (T', V', C') of each sensor that recorded this clip, at its own rate; absent or empty if none.
-            tracks: (T,) label of each frame on each label track, None where it has none; or rows of intervals, with
-                ``start`` and ``end`` in seconds, ``label``, and if known ``rater`` and ``certainty``.
+            tracks: (T,) label of each frame on each label track, None or NaN where it has none; or rows of
+                intervals, with ``start`` and ``end`` in seconds, ``label``, and if known ``rater`` and ``certainty``.
             **columns: ``label``, ``subject``, ``camera``, ``setup``, ``repetition``, ``source`` and any others.
 
         Raises:
             DataError: empty clip, wrong shape, values that are not finite, a name seen before, or a sensor that the
                 archive was not given.
         """
+        if not isinstance(name, str):
+            raise DataError(f"the name of a clip is {name!r:.60}, it must be text")
         name = printable(name)
-        columns = check_columns(name, columns, len(self.class_names))
+        columns = check_columns(name, columns, self.class_names)
         frames, stored = self._checked(name, frames)
         certain: Float | None = None
         if self._confidence is not None:
@@ -275,7 +296,7 @@ class ArchiveWriter:
                 rows = [{**row, "recording": name} for row in labels if isinstance(row, Mapping)]
                 tracks.check(tracks.table(rows), {name: length / fps}, where, frame=1 / fps)
             else:
-                rows = tracks.intervals(name, cast(Sequence[str | None], labels), fps)
+                rows = tracks.intervals(name, [_label(label) for label in labels], fps)
             self._tracks.setdefault(track, []).extend(rows)
 
     def __len__(self) -> int:

@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError
+from motet.core.options import unboxed
 from motet.data.skeletons import Skeleton
 
 Float = npt.NDArray[np.floating[Any]]
@@ -157,6 +158,7 @@ def make_options(name: str, kind: type[Any], given: Mapping[str, Any]) -> Any:
 
 def _coerce(what: str, hint: Any, value: Any) -> Any:
     choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    value = unboxed(value)
     for choice in choices:
         origin = get_origin(choice)
         if origin is Literal:

@@ -230,7 +230,7 @@ def _write(writer: ArchiveWriter, unit: Unit, clips: Sequence[RawClip]) -> list[
         columns: dict[str, Any] = {"source": unit.name, **clip.columns}
         extras: dict[str, Any] = {"confidence": clip.confidence, "sensors": clip.sensors, "tracks": clip.tracks}
         try:
-            check_columns(clip.name, columns, len(writer.class_names))  # before they become arguments
+            check_columns(clip.name, columns, writer.class_names)  # before they become arguments
             writer.add(clip.frames, name=clip.name, **extras, **columns)
         except DataError as error:
             reasons.append(f"{unit.name}: {error}")
