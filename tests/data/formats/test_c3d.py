@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from motet.core.errors import ConfigError, DataError, MotetError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import MotionArchive
-from motet.data.formats import c3d as format
 from motet.data.formats import import_dataset
 from motet.data.formats._c3d import read_c3d
+from motet.data.formats._markers import PLUG_IN_GAIT
 
 c3d = pytest.importorskip("c3d", reason="needs the extra c3d")
 
@@ -62,7 +62,7 @@ def test_markers_become_joints_in_metres(tmp_path: Path) -> None:
 
 
 def test_plug_in_gait_has_a_layout(tmp_path: Path) -> None:
-    gait = layouts.get(format.PLUG_IN_GAIT)
+    gait = layouts.get(PLUG_IN_GAIT)
     labels = [*reversed(gait.joints), "EXTRA"]
     points = np.random.default_rng(1).normal(size=(3, len(labels), 3)).astype(np.float32)
     points[:, [labels.index(n) for n in gait.joints if n.endswith("HD")], 1] += 10  # heads are up, along y

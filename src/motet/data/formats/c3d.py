@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
-from motet.data import layouts
 from motet.data.formats._c3d import Content, read_c3d
+from motet.data.formats._markers import by_person
 from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
 
 _MODELLED = re.compile(r"POINT:(ANGLES|FORCES|MOMENTS|POWERS|SCALARS)\d*")
-PLUG_IN_GAIT = "ui-prmd-39"
-MOST_PEOPLE = 10
 
 
 @dataclass(frozen=True)
@@ -43,49 +40,6 @@ class Options(PointOptions):
     unit: str | None = None
     subject: str | None = None
     axes: float = 0.0
-
-
-def _unique(labels: Sequence[str], path: Path) -> list[str]:
-    """Labels with a number where one occurs again."""
-    seen: dict[str, int] = {}
-    out = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        out.append(label if seen[label] == 1 else f"{label}_{seen[label]}")
-    twice = [label for label, count in seen.items() if count > 1]
-    if twice:
-        warnings.warn(
-            f"{path}: several markers are labelled {', '.join(twice[:5])}; the further ones are called "
-            f"{twice[0]}_2 and so on",
-            MotetWarning,
-            stacklevel=5,
-        )
-    if len(set(out)) < len(out):  # a label that looks like a number given here
-        raise DataError(f"{path}: markers are labelled {next(x for x in out if out.count(x) > 1)} more than once")
-    return out
-
-
-def _people(labels: Sequence[str], subject: str | None, path: Path) -> list[tuple[str, list[int], list[str]]]:
-    """Name, points and their labels of each person."""
-    parts = [label.rpartition(":") for label in labels]
-    owners = list(dict.fromkeys(p[0].strip() for p in parts))
-    if subject is not None:
-        own = [i for i, p in enumerate(parts) if p[0].strip() == subject]
-        if not own:
-            raise DataError(
-                f"{path}: no marker is of {subject!r}; there are {', '.join(filter(None, owners)) or 'none'}"
-            )
-        return [(subject, own, _unique([parts[i][2].strip() for i in own], path))]
-    plain = [p[2].strip() for p in parts]
-    if len(owners) == 1 or len(set(plain)) == len(plain):
-        return [("", list(range(len(labels))), _unique(plain, path))]
-    groups = {o: [i for i, p in enumerate(parts) if p[0].strip() == o] for o in owners}
-    names = {o: [plain[i] for i in rows] for o, rows in groups.items()}
-    named = [o for o in owners if o]
-    same_names = len({frozenset(names[o]) for o in named}) == 1 and len(names[named[0]]) >= 5
-    if same_names and 1 < len(named) <= MOST_PEOPLE and all(len(set(names[o])) == len(names[o]) for o in named):
-        return [(o, groups[o], names[o]) for o in named]
-    return [("", list(range(len(labels))), _unique([label.strip() for label in labels], path))]
 
 
 def _kept(content: Content) -> list[int]:
@@ -127,21 +81,15 @@ def _read(path: Path, options: Options) -> list[Recording]:
     if not kept or not len(content.points):
         has = f"it holds {content.analog} analog channels only" if content.analog else "it holds no labelled marker"
         raise DataError(f"{path}: {has}; markers are read")
-    people = _people([content.labels[i] for i in kept], options.subject, path)
-    joints = tuple(_ordered(people[0][2]) if options.skeleton is None else people[0][2])
-    points = np.zeros((len(content.points), len(people), len(joints), 3))
-    for person, (_, rows, labels) in enumerate(people):
-        order = [kept[rows[labels.index(j)]] for j in joints]
-        points[:, person] = content.points[:, order]
-    columns = {"people": ", ".join(p[0] for p in people)} if len(people) > 1 else {}
+    joints, points, columns = by_person(
+        [content.labels[i] for i in kept],
+        content.points[:, kept],
+        options.subject,
+        path,
+        ordered=options.skeleton is None,
+    )
     scaled: npt.NDArray[np.float64] = points * metres(unit, path)
     return [Recording(joints, scaled, fps=content.fps, up=content.up, columns=columns)]
-
-
-def _ordered(labels: Sequence[str]) -> Sequence[str]:
-    """The plug-in gait markers where all of them are there, else the labels as they are."""
-    known = layouts.get(PLUG_IN_GAIT).joints
-    return known if set(known) <= set(labels) else labels
 
 
 FORMAT = PointFormat(

@@ -20,9 +20,9 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import pasted
 from motet.core.units import AS_RECORDED, METRES, PICTURE, unit_name
-from motet.data.formats import _labels, _time
+from motet.data.formats import _labels, _time, optical
 from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames, up_in_pictures
-from motet.data.formats._files import find_files, natural_key, stem_of
+from motet.data.formats._files import find_files, natural_key, read_text, stem_of
 from motet.data.formats._names import NamePattern, numbered
 from motet.data.formats._people import rejoin
 from motet.data.formats._sensors import stated_unit, usual_units
@@ -47,7 +47,12 @@ _FEW = 4  # people in a frame
 
 
 def _sheet(path: Path, options: Options) -> Sheet:
-    return Sheet(path, options.separator, options.decimal)
+    try:
+        return Sheet(path, options.separator, options.decimal)
+    except DataError as error:
+        if path.is_file() and (program := optical.program(read_text(path).splitlines())):
+            raise DataError(f"{path} is a table of {program}: import it as optical") from error
+        raise
 
 
 def discover(source: Path, options: Options) -> Plan:

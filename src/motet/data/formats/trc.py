@@ -8,19 +8,16 @@ its columns are positions (``NAME_tx``, ``NAME_X`` …); angles of joints are no
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from motet.core.errors import DataError, MotetNote
-from motet.core.text import counted
+from motet.core.errors import DataError
 from motet.data.formats import _time
 from motet.data.formats._files import read_text
+from motet.data.formats._markers import absent_zero, rows_of, timed
 from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
-from motet.data.formats._sheet import ABSENT
 
 _POSITION = re.compile(r"(?i)(.+?)[_./:]?t?([xyz])")
 
@@ -34,31 +31,6 @@ class Options(PointOptions):
     """
 
     unit: str | None = None
-
-
-def _rows(lines: list[str], first: int, width: int, path: Path) -> npt.NDArray[np.float64]:
-    """(rows, width) numbers of the lines from ``first`` on; NaN where a cell is empty or missing at the end."""
-    rows = []
-    for number, line in enumerate(lines[first:], first + 1):
-        if not line.strip():
-            continue
-        cells = [c.strip() for c in (line.rstrip("\r\n").split("\t") if "\t" in line else line.split())]
-        while len(cells) > width and not cells[-1]:
-            cells.pop()
-        if len(cells) > width:
-            raise DataError(f"{path}, line {number}: {counted(len(cells), 'cell')} where {width} are due")
-        try:
-            found = [np.nan if c.lower() in ABSENT else float(c) for c in cells]
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        rows.append(found + [np.nan] * (width - len(found)))
-    if not rows:
-        raise DataError(f"{path}: it has no frames")
-    return np.array(rows)
-
-
-def _absent_zero(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, 0)
 
 
 def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
@@ -76,25 +48,14 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
     if not names:
         raise DataError(f"{path}: it names no markers")
     labels = start + 1 < len(lines) and re.match(r"\s*X1\b", lines[start + 1]) is not None
-    values = _rows(lines, start + 1 + labels, 2 + 3 * len(names), path)
-    points = _absent_zero(values[:, 2:].reshape(len(values), len(names), 3))
+    values = rows_of(lines, start + 1 + labels, 2 + 3 * len(names), path)
+    points = absent_zero(values[:, 2:].reshape(len(values), len(names), 3))
     unit = options.unit or facts.get("units", "mm")
     try:
         rate: float | None = float(facts["datarate"])
     except (KeyError, ValueError):
         rate = None
-    numbered = np.isfinite(values[:, 0]).all()
-    timed = np.isfinite(values[:, 1]).all() and len(np.unique(values[:, 1])) == len(values)
-    times = _time.in_seconds(values[:, 1], "the column Time", path) if timed else None
-    timing = _time.of_both(values[:, 0] if numbered else np.arange(len(values), dtype=np.float64), times, path)
-    if rate and timing.fps and abs(timing.fps - rate) > max(_time.SAME_RATE, timing.error) * rate:
-        warnings.warn(
-            f"{path}: its header says {rate:.4g} frames/s and its times {timing.fps:.4g}, which is taken",
-            MotetNote,
-            stacklevel=2,
-        )
-        rate = timing.fps
-    rate = rate if rate and timing.moments is None else timing.fps
+    timing, rate = timed(values[:, 0], values[:, 1], rate, path)
     placed = _time.spread(timing, points * metres(unit, path), path)
     return Recording(tuple(names), placed[:, None], fps=rate, up="+y")
 
@@ -115,10 +76,10 @@ def _read_table(lines: list[str], path: Path, options: Options) -> Recording:
             f"{path}: none of its columns are positions (NAME_tx NAME_ty NAME_tz); angles of joints need a body model: "
             "export positions with OpenSim's PointKinematics or BodyKinematics"
         )
-    values = _rows(lines, start + 2, len(header), path)
+    values = rows_of(lines, start + 2, len(header), path)
     timing = _time.of_stamps(_time.in_seconds(values[:, 0], "the column time", path), path)
     points = np.stack([[values[:, axes[a]] for a in "xyz"] for axes in joints.values()]).transpose(2, 0, 1)
-    placed = _time.spread(timing, _absent_zero(points) * metres(options.unit or "m", path), path)
+    placed = _time.spread(timing, absent_zero(points) * metres(options.unit or "m", path), path)
     return Recording(tuple(joints), placed[:, None], fps=timing.fps, up="+y")
 
 
