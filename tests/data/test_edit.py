@@ -183,6 +183,10 @@ def test_archives_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> No
         merge([tmp_path / "a", tmp_path / "a"], tmp_path / "d")
     with ArchiveWriter(tmp_path / "e", skeleton=stick(), fps=20.0) as writer:
         writer.add(np.ones((5, 8, 3)), name="e")
+    turned = convert(tmp_path / "a", tmp_path / "turned", up="+z", hand="left").path
+    said = r"differ in axes \(\+y up, right-handed and \+z up, left-handed\); .* with --up \+y --hand right"
+    with pytest.raises(ConfigError, match=said):
+        merge([tmp_path / "a", turned], tmp_path / "m")
     with pytest.raises(ConfigError, match=r"differ in fps \(10.0 and 20.0\); `motet data convert` with --fps 10"):
         merge([tmp_path / "a", tmp_path / "e"], tmp_path / "d")
     assert not (tmp_path / "d").exists()

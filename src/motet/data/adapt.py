@@ -14,7 +14,7 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, MotetNote
 from motet.core.text import counted, pasted
 from motet.core.units import METRES
-from motet.data import inertial
+from motet.data import inertial, layouts
 from motet.data.archive import MotionArchive
 from motet.data.convert import axes_matrix, convert
 from motet.data.inertial import Inertial
@@ -207,3 +207,25 @@ def unit_remedy(skeleton: Skeleton, units: str, wanted: str, *paths: Path) -> st
             return "a picture has no metres, so use recordings in one of these units"
         return f"import them again in {wanted}"
     return f"convert them with `motet data convert {pasted(*paths, '--units', wanted)}`"
+
+
+def difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
+    """What keeps two archives from being merged, and the remedy."""
+    if what == "units":
+        return f"{what} ({ours} and {theirs}); {unit_remedy(skeleton, theirs, ours)}"
+    remedy = {"fps": f"--fps {ours}"}.get(what)
+    if what == "skeleton":
+        if ours.kind != theirs.kind:
+            return f"kind ({ours.name} is a {ours.kind}, {theirs.name} a {theirs.kind}); keep them apart"
+        if (ours.joints, ours.parents) == (theirs.joints, theirs.parents) and ours.up and theirs.up:
+            said, turned = (
+                f"axes ({ours.up} up, {ours.handedness} and {theirs.up} up, {theirs.handedness})",
+                ours.handedness,
+            )
+            return f"{said}; `motet data convert` with --up {ours.up} --hand {turned.partition('-')[0]}"
+        least = min(ours, theirs, key=len)
+        target = least.name if least.name in layouts.names() else "shared-15 (or another layout) for both"
+        what, remedy = "layout", f"--layout {target}"
+        ours, theirs = (f"{s.name} with {counted(len(s), 'joint')}" for s in (ours, theirs))
+    again = f"`motet data convert` with {remedy}" if remedy else "import one again with the options of the other"
+    return f"{what} ({ours} and {theirs}); {again}"

@@ -19,7 +19,7 @@ from motet.core.shards import in_order
 from motet.core.text import counted, first_of, pasted
 from motet.core.units import METRES, PICTURE, unit_name
 from motet.data import layouts
-from motet.data.adapt import into, readings, sensors_left_out, unit_factors, unit_remedy, written_as
+from motet.data.adapt import difference, into, readings, sensors_left_out, unit_factors, written_as
 from motet.data.apart import apart as one_each
 from motet.data.apart import named as named_again
 from motet.data.archive import COLUMNS, MotionArchive
@@ -229,7 +229,7 @@ def merge(archives: Sequence[str | Path], destination: str | Path, *, overwrite:
         for what in ("skeleton", "persons", "fps", "units", "channels"):
             a, b = getattr(first, what), getattr(other, what)
             if a != b:
-                raise ConfigError(f"{first.path} and {other.path} differ in {_difference(what, a, b, other.skeleton)}")
+                raise ConfigError(f"{first.path} and {other.path} differ in {difference(what, a, b, other.skeleton)}")
     check_destination(Path(destination), overwrite)
     _one_each(sources)
     if said := note_apart(sources):
@@ -258,22 +258,6 @@ def _one_each(sources: Sequence[MotionArchive]) -> None:
                 raise DataError(f"{holder[name]} and {source.path} have a clip {name!r} each; {remedy}")
         if sum(source.path.resolve() == other.path.resolve() for other in sources) > 1:
             raise ConfigError(f"{source.path} is named twice; name each archive once")
-
-
-def _difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
-    """What keeps two archives from being merged, and the remedy."""
-    if what == "units":
-        return f"{what} ({ours} and {theirs}); {unit_remedy(skeleton, theirs, ours)}"
-    remedy = {"fps": f"--fps {ours}"}.get(what)
-    if what == "skeleton":
-        if ours.kind != theirs.kind:
-            return f"kind ({ours.name} is a {ours.kind}, {theirs.name} a {theirs.kind}); keep them apart"
-        least = min(ours, theirs, key=len)
-        target = least.name if least.name in layouts.names() else "shared-15 (or another layout) for both"
-        what, remedy = "layout", f"--layout {target}"
-        ours, theirs = (f"{s.name} with {counted(len(s), 'joint')}" for s in (ours, theirs))
-    again = f"`motet data convert` with {remedy}" if remedy else "import one again with the options of the other"
-    return f"{what} ({ours} and {theirs}); {again}"
 
 
 def _whole_source(shards: Sequence[MotionArchive]) -> dict[str, Any]:

@@ -50,6 +50,12 @@ def test_an_index_of_times_is_time(tmp_path: Path, cells: list[str]) -> None:
     assert "time in the column without a name" in archive.source["columns"]
 
 
+@pytest.mark.parametrize("name", ["Zeit [s]", "Temps (s)", "tiempo_s", "Tempo"])
+def test_stamps_may_be_called_in_another_language(tmp_path: Path, name: str) -> None:
+    archive = load(tmp_path, rows(f"{name},acc_x,acc_y,acc_z", [f"{n / 100}" for n in range(9)]), unit="g")
+    assert (archive.fps, archive.lengths.tolist()) == (100.0, [9])
+
+
 @pytest.mark.parametrize("cells", [list("0120123"), list("3210456")])
 def test_an_index_that_does_not_rise_is_said_and_left(tmp_path: Path, cells: list[str]) -> None:
     with pytest.warns(MotetNote, match="column without a name does not rise within a clip, so rows are taken in their"):

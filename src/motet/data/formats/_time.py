@@ -44,8 +44,9 @@ LONGEST_GAP = 50_000  # absent frames that are filled in, and LONGEST_SHARE for 
 LONGEST_SHARE = 20
 _PARTED = r"\W*(\b|_|(?-i:(?<=[a-z])(?=[A-Z])))"  # before a unit: time_ms, time (ms), timeMs
 _UNIT = r"([mun]?s|\w*sec(onds)?|(milli|micro|nano)s?)"
+_TIME = r"(time|zeit(stempel)?|temps|tiempo|tempo|tijd|tid|czas)"  # as spreadsheets of other languages have it
 COLUMN = re.compile(
-    rf"(?i)((((unix|epoch)[ _]?)?time[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)"
+    rf"(?i)((((unix|epoch)[ _]?)?{_TIME}[ _]?(stamps?)?|t|seconds|sec|(seconds|time)[ _]elapsed|elapsed([ _]time)?)"
     rf"{_PARTED}{_UNIT}?|(unix|epoch){_PARTED}{_UNIT})\W*"
 )
 """How a column of stamps is called as a rule."""
