@@ -81,11 +81,33 @@ def test_units_rates_and_markers_that_do_not_fit(tmp_path: Path) -> None:
         load(tmp_path, {"a.c3d": content()}, unit="ell")
     with pytest.raises(DataError, match=r"a\.c3d has 100 frames/s and b\.c3d 200, .*resample them with --fps"):
         load(tmp_path, {"a.c3d": content(), "b.c3d": content(rate=200.0)})
-    with pytest.raises(DataError, match=r"b\.c3d lacks LASI; it has LHEE"):
+    with pytest.raises(DataError, match=r"b\.c3d lacks LASI; it has LHEE beyond the others: --rename LHEE=LASI"):
         load(tmp_path, {"a.c3d": content(), "b.c3d": content(["Ann:LHEE", *LABELS[1:]])})
     (tmp_path / "in" / "b.c3d").unlink()
     with pytest.raises(DataError, match="no labelled marker"):
         load(tmp_path, {"a.c3d": content(["*1", "*2", "*3", "*4", "*5"])})
+
+
+def test_markers_of_another_name_are_renamed(tmp_path: Path) -> None:
+    files = {"a.c3d": content(), "b.c3d": content(["Ann:LHEE", *LABELS[1:]])}
+    archive = load(tmp_path, files, rename=("LHEE=LASI",))
+    np.testing.assert_array_equal(archive.clip(0), archive.clip(1))
+    with pytest.raises(ConfigError, match="must be OLD=NEW"):
+        load(tmp_path, files, rename=("LHEE",))
+
+
+def test_a_marker_that_a_file_lacks_may_be_absent(tmp_path: Path) -> None:
+    names = [f"Ann:{name}" for name in layouts.get(PLUG_IN_GAIT).joints]
+    points = np.random.default_rng(0).uniform(100, 500, (3, 39, 3))
+    points[:, :4, 1] += 5000  # heads are up, along y
+    files = {"a.c3d": content(names[1:], points[:, 1:]), "b.c3d": content(names, points)}
+    with pytest.warns(MotetNote, match=r"a\.c3d lacks LFHD, which counts as not seen"):
+        archive = load(tmp_path, files, skeleton=PLUG_IN_GAIT, lacking="absent")
+    assert archive.skeleton.up == "+y"
+    assert not archive.clip(0)[:, 0, 0].any()
+    np.testing.assert_array_equal(archive.clip(0)[:2, 0, 1:], archive.clip(1)[:2, 0, 1:])
+    with pytest.raises(DataError, match="lacks LFHD, RFHD"):
+        load(tmp_path, {"a.c3d": content(names[12:], points[:, 12:])}, skeleton=PLUG_IN_GAIT, lacking="absent")
 
 
 def test_a_layout_of_ones_own(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_bad_files_are_named(tmp_path: Path, text: str, said: str | None) -> Non
 def test_options_and_other_body_parts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="likelihood"):
         load(tmp_path, likelihood=2.0)
-    with pytest.raises(DataError, match=r"zz\.csv lacks tail; it has nose, foot"):
+    with pytest.raises(DataError, match=r"zz\.csv lacks tail; it has foot beyond the others: name a layout"):
         load(tmp_path, SINGLE.replace("tail", "foot"), "zz.csv")
     (tmp_path / "in" / "zz.csv").unlink()
     with pytest.raises(DataError, match=r"with a likelihood of at least 1"):

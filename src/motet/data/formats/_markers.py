@@ -4,19 +4,54 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import DataError, MotetNote, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.data import layouts
 from motet.data.formats import _time
+from motet.data.formats._points import PointOptions
 from motet.data.formats._sheet import ABSENT
 
 PLUG_IN_GAIT = "ui-prmd-39"
 MOST_PEOPLE = 10
+
+
+@dataclass(frozen=True)
+class MarkerOptions(PointOptions):
+    """Options of formats of markers.
+
+    Attributes:
+        unit: of the coordinates, if the files do not say or are wrong.
+        rename: markers that some files call otherwise, and what they are called here: ``LeftShoulder=LSHO``.
+        lacking: files that lack markers of the others are refused (``refuse``), or these markers are not seen in them
+            (``absent``), up to a quarter of all.
+    """
+
+    unit: str | None = None
+    rename: tuple[str, ...] = ()
+    lacking: Literal["refuse", "absent"] = "refuse"
+
+
+def renamed(labels: Sequence[str], rename: Sequence[str]) -> list[str]:
+    """Labels under the names of ``--rename``, which holds for every person.
+
+    Raises:
+        ConfigError: it is not OLD=NEW.
+
+    >>> renamed(["Ann:LeftShoulder", "LELB"], ["LeftShoulder=LSHO"])
+    ['Ann:LSHO', 'LELB']
+    """
+    pairs = dict(text.split("=", 1) for text in rename if "=" in text)
+    if len(pairs) < len(rename) or not all(k and v for k, v in pairs.items()):
+        raise ConfigError(f"rename is {' '.join(rename)}; it must be OLD=NEW, such as LeftShoulder=LSHO")
+    parts = [label.rpartition(":") for label in labels]
+    return [f"{who}{colon}{pairs.get(name.strip(), name)}" for who, colon, name in parts]
 
 
 def by_person(

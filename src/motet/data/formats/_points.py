@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetWarning
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted
 from motet.core.units import METRES
 from motet.data.formats import _layout, _time
@@ -203,10 +203,13 @@ class PointFormat:
             return skeleton
         if flat:
             return dataclasses.replace(skeleton, up=up_in_pictures(skeleton, options.up))
-        if not set(skeleton.joints) <= set(first.joints):
+        missing = [j for j in skeleton.joints if j not in first.joints]
+        if missing and getattr(options, "lacking", None) != "absent":
             return skeleton  # *read* says what is missing
-        order = [first.joints.index(j) for j in skeleton.joints]
-        shown = {name: points[:, :, order] for name, points in clips.items()}
+        joints = [*first.joints, *missing]
+        order = [joints.index(j) for j in skeleton.joints]
+        none = ((0, 0), (0, 0), (0, len(missing)), (0, 0))
+        shown = {name: np.pad(points, none)[:, :, order] for name, points in clips.items()}
         up = decide_up(shown, skeleton, asked=options.up, stated=first.up)
         handed = decide_handedness(shown, skeleton, options.right_handed)
         return dataclasses.replace(skeleton, up=up, right_handed=handed)
@@ -214,12 +217,7 @@ class PointFormat:
     def _read(self, unit: Unit, options: Any) -> list[RawClip]:
         detail, found = unit.detail, []
         for recording in self.recordings(unit.path, options):
-            missing = [j for j in detail["joints"] if j not in recording.joints]
-            if missing:
-                raise DataError(
-                    f"{unit.path} lacks {', '.join(missing[:5])}; it has {', '.join(recording.joints[:60])}: "
-                    "name a layout of points that all files have with --skeleton"
-                )
+            recording = _completed(recording, detail["joints"], unit.path, getattr(options, "lacking", None))
             if recording.points.shape[3] != detail["channels"]:
                 raise DataError(
                     f"{unit.path} has {counted(recording.points.shape[3], 'coordinate')}, the first file "
@@ -239,6 +237,35 @@ class PointFormat:
                 frames = points.astype(np.float32)
             found.append(RawClip(f"{name}/{recording.name}" if recording.name else name, frames, scores, columns))
         return found
+
+
+def _completed(recording: Recording, joints: Sequence[str], path: Path, lacking: str | None) -> Recording:
+    """A recording with joints that it lacks as absent, where that is asked for.
+
+    Raises:
+        DataError: it lacks some, and nobody asked, or more than a quarter of them.
+    """
+    missing = [j for j in joints if j not in recording.joints]
+    if not missing:
+        return recording
+    listed = ", ".join(missing[:5])
+    if lacking != "absent" or len(missing) > _layout.NEAR * len(joints):
+        more = [j for j in recording.joints if j not in joints]
+        has = f"; it has {', '.join(more[:20])} beyond the others" * bool(more)
+        name = "OLD" if len(more) != 1 else more[0]
+        options = (
+            f"--rename {name}={missing[0]} where it is called otherwise, --lacking absent where it was not seen, or "
+            if lacking
+            else ""
+        )
+        raise DataError(
+            f"{path} lacks {listed}{has}: {options}name a layout of points that all files have with --skeleton"
+        )
+    warnings.warn(f"{path} lacks {listed}, which counts as not seen", MotetNote, stacklevel=3)
+    none = np.zeros((*recording.points.shape[:2], len(missing), recording.points.shape[3]))
+    scores = recording.scores if recording.scores is None else np.concatenate([recording.scores, none[..., 0]], axis=2)
+    points = np.concatenate([recording.points, none], axis=2)
+    return dataclasses.replace(recording, joints=(*recording.joints, *missing), points=points, scores=scores)
 
 
 def metres(unit: str, path: Path, option: str = "--unit") -> float:

@@ -20,24 +20,22 @@ import numpy.typing as npt
 from motet.core.errors import ConfigError, DataError, MotetNote
 from motet.core.text import counted
 from motet.data.formats._c3d import Content, read_c3d
-from motet.data.formats._markers import by_person
-from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
+from motet.data.formats._markers import MarkerOptions, by_person, renamed
+from motet.data.formats._points import PointFormat, Recording, check_unit, metres
 
 _MODELLED = re.compile(r"POINT:(ANGLES|FORCES|MOMENTS|POWERS|SCALARS)\d*")
 
 
 @dataclass(frozen=True)
-class Options(PointOptions):
+class Options(MarkerOptions):
     """Options of the ``c3d`` format.
 
     Attributes:
-        unit: of the coordinates, if the files do not say or are wrong.
         subject: only the markers of this person (the name before the colon).
         axes: of files of segments without markers (Theia): metres from the origin of a segment to three further points
             on its axes, which keep its turn; 0: origins alone.
     """
 
-    unit: str | None = None
     subject: str | None = None
     axes: float = 0.0
 
@@ -82,7 +80,7 @@ def _read(path: Path, options: Options) -> list[Recording]:
         has = f"it holds {content.analog} analog channels only" if content.analog else "it holds no labelled marker"
         raise DataError(f"{path}: {has}; markers are read")
     joints, points, columns = by_person(
-        [content.labels[i] for i in kept],
+        renamed([content.labels[i] for i in kept], options.rename),
         content.points[:, kept],
         options.subject,
         path,

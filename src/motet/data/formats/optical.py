@@ -19,8 +19,8 @@ import numpy as np
 from motet.core.errors import DataError
 from motet.data.formats import _time
 from motet.data.formats._files import read_text
-from motet.data.formats._markers import absent_zero, by_person, rows_of, timed
-from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
+from motet.data.formats._markers import MarkerOptions, absent_zero, by_person, renamed, rows_of, timed
+from motet.data.formats._points import PointFormat, Recording, check_unit, metres
 
 _UNLABELLED = re.compile(r"(?i)(.*:)?(\*\d*|unlabell?ed.*)")
 SIGNS = {"Trajectories": "Vicon Nexus", "Format Version": "OptiTrack Motive", "NO_OF_FRAMES": "Qualisys"}
@@ -28,15 +28,13 @@ SIGNS = {"Trajectories": "Vicon Nexus", "Format Version": "OptiTrack Motive", "N
 
 
 @dataclass(frozen=True)
-class Options(PointOptions):
+class Options(MarkerOptions):
     """Options of the ``optical`` format.
 
     Attributes:
-        unit: of the coordinates, if the files do not say or are wrong.
         subject: only the markers of this person (the name before the colon).
     """
 
-    unit: str | None = None
     subject: str | None = None
 
 
@@ -156,9 +154,8 @@ def _read(path: Path, options: Options) -> list[Recording]:
     points = absent_zero(values[:, places].reshape(len(values), -1, 3)) * metres(options.unit or table.unit, path)
     numbers = values[:, 0] if table.columns[0] else np.arange(len(values), dtype=np.float64)
     timing, rate = timed(numbers, None if table.stamps is None else values[:, table.stamps], table.rate, path)
-    joints, people, columns = by_person(
-        table.names, _time.spread(timing, points, path), options.subject, path, ordered=options.skeleton is None
-    )
+    labels, placed = renamed(table.names, options.rename), _time.spread(timing, points, path)
+    joints, people, columns = by_person(labels, placed, options.subject, path, ordered=options.skeleton is None)
     return [Recording(joints, people, fps=rate, columns=columns)]
 
 

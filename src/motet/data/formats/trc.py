@@ -8,7 +8,6 @@ its columns are positions (``NAME_tx``, ``NAME_X`` …); angles of joints are no
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +15,13 @@ import numpy as np
 from motet.core.errors import DataError
 from motet.data.formats import _time
 from motet.data.formats._files import read_text
-from motet.data.formats._markers import absent_zero, rows_of, timed
-from motet.data.formats._points import PointFormat, PointOptions, Recording, check_unit, metres
+from motet.data.formats._markers import MarkerOptions, absent_zero, renamed, rows_of, timed
+from motet.data.formats._points import PointFormat, Recording, check_unit, metres
 
 _POSITION = re.compile(r"(?i)(.+?)[_./:]?t?([xyz])")
 
 
-@dataclass(frozen=True)
-class Options(PointOptions):
-    """Options of the ``trc`` format.
-
-    Attributes:
-        unit: of the coordinates, if the files do not say or are wrong.
-    """
-
-    unit: str | None = None
-
-
-def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
+def _read_trc(lines: list[str], path: Path, options: MarkerOptions) -> Recording:
     start = next((i for i, line in enumerate(lines[:10]) if line.lower().startswith("frame#")), None)
     if start is None:
         raise DataError(f"{path}: it has no line 'Frame# Time …', so it is no .trc file")
@@ -44,7 +32,7 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
     parts = (
         [c.strip() for c in lines[start].rstrip("\r\n").split("\t")] if "\t" in lines[start] else lines[start].split()
     )
-    names = [c for c in parts[2:] if c]
+    names = renamed([c for c in parts[2:] if c], options.rename)
     if not names:
         raise DataError(f"{path}: it names no markers")
     labels = start + 1 < len(lines) and re.match(r"\s*X1\b", lines[start + 1]) is not None
@@ -60,7 +48,7 @@ def _read_trc(lines: list[str], path: Path, options: Options) -> Recording:
     return Recording(tuple(names), placed[:, None], fps=rate, up="+y")
 
 
-def _read_table(lines: list[str], path: Path, options: Options) -> Recording:
+def _read_table(lines: list[str], path: Path, options: MarkerOptions) -> Recording:
     start = next((i for i, line in enumerate(lines) if line.strip().lower() == "endheader"), -1)
     header = lines[start + 1].split() if start + 1 < len(lines) else []
     if not header or header[0].lower() != "time":
@@ -80,10 +68,10 @@ def _read_table(lines: list[str], path: Path, options: Options) -> Recording:
     timing = _time.of_stamps(_time.in_seconds(values[:, 0], "the column time", path), path)
     points = np.stack([[values[:, axes[a]] for a in "xyz"] for axes in joints.values()]).transpose(2, 0, 1)
     placed = _time.spread(timing, absent_zero(points) * metres(options.unit or "m", path), path)
-    return Recording(tuple(joints), placed[:, None], fps=timing.fps, up="+y")
+    return Recording(tuple(renamed(list(joints), options.rename)), placed[:, None], fps=timing.fps, up="+y")
 
 
-def _read(path: Path, options: Options) -> list[Recording]:
+def _read(path: Path, options: MarkerOptions) -> list[Recording]:
     check_unit(options.unit)
     lines = read_text(path).splitlines()
     name = path.name.lower().removesuffix(".gz")
@@ -95,4 +83,4 @@ FORMAT = PointFormat(
     what="files of OpenSim (*.trc, *.sto, *.mot)",
     read=_read,
     prefix="trc",
-).format("OpenSim markers (.trc) and positions (.sto, .mot)", Options)
+).format("OpenSim markers (.trc) and positions (.sto, .mot)", MarkerOptions)
