@@ -98,14 +98,15 @@ def test_markers_of_another_name_are_renamed(tmp_path: Path) -> None:
 
 def test_a_marker_that_a_file_lacks_may_be_absent(tmp_path: Path) -> None:
     names = [f"Ann:{name}" for name in layouts.get(PLUG_IN_GAIT).joints]
-    points = np.random.default_rng(0).uniform(100, 500, (3, 39, 3))
-    points[:, :4, 1] += 5000  # heads are up, along y
-    files = {"a.c3d": content(names[1:], points[:, 1:]), "b.c3d": content(names, points)}
-    with pytest.warns(MotetNote, match=r"a\.c3d lacks LFHD, which counts as not seen"):
+    points = np.random.default_rng(0).uniform(100, 200, (3, 39, 3))
+    heights = {"HD": 1700, "SI": 900, "ANK": 100}  # of the head, the hips and the ankles, along y
+    points[..., 1] = [next((h for end, h in heights.items() if name.endswith(end)), 500) for name in names]
+    files = {"a.c3d": content(names[:-1], points[:, :-1]), "b.c3d": content(names, points)}
+    with pytest.warns(MotetNote, match=r"a\.c3d lacks RTOE, which counts as not seen"):
         archive = load(tmp_path, files, skeleton=PLUG_IN_GAIT, lacking="absent")
     assert archive.skeleton.up == "+y"
-    assert not archive.clip(0)[:, 0, 0].any()
-    np.testing.assert_array_equal(archive.clip(0)[:2, 0, 1:], archive.clip(1)[:2, 0, 1:])
+    assert not archive.clip(0)[:, 0, -1].any()
+    np.testing.assert_array_equal(archive.clip(0)[:, 0, :-1], archive.clip(1)[:, 0, :-1])
     with pytest.raises(DataError, match="lacks LFHD, RFHD"):
         load(tmp_path, {"a.c3d": content(names[12:], points[:, 12:])}, skeleton=PLUG_IN_GAIT, lacking="absent")
 
