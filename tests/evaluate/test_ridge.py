@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, DataError
 from motet.evaluate.baselines import statistics
 from motet.evaluate.ridge import STRENGTHS, Options, Ridge, fold_of
 
@@ -70,7 +70,27 @@ def test_folds_keep_people_whole_and_even() -> None:
     assert fold_of(6, [-1, 1, 1, 2, 2, 2], 3, classes).tolist() == [0, 1, 2, 0, 1, 2]
 
 
+def test_people_may_have_names_and_be_unknown() -> None:
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(24, 5)), np.arange(24) % 3
+    numbers = np.repeat([0, 1, 2], 8)
+    classes = np.zeros(24, dtype=np.int64)
+    fold = fold_of(24, numbers, 3, classes)
+    assert np.array_equal(fold_of(24, np.array(["ann", "bob", "eve"])[numbers], 3, classes), fold)
+    assert np.array_equal(fold_of(24, numbers.astype(float), 3, classes), fold)
+    unknown = np.where(numbers == 1, -1, numbers)
+    by_number = fold_of(24, unknown, 3, classes)
+    for spelt in (np.where(numbers == 1, np.nan, numbers), [None if n == 1 else f"p{n}" for n in numbers]):
+        assert np.array_equal(fold_of(24, spelt, 3, classes), by_number)
+        Ridge.fit(x, y, groups=spelt)
+
+
 def test_what_ridge_refuses() -> None:
+    holed = np.where(np.arange(10)[:, None] == 4, np.nan, np.random.default_rng(0).normal(size=(10, 3)))
+    with pytest.raises(DataError, match="training features: row 4 holds a value that is not finite"):
+        Ridge.fit(holed, np.arange(10) % 2)
+    with pytest.raises(DataError, match="test features: row 4"):
+        Ridge.fit(np.nan_to_num(holed), np.arange(10) % 2).predict(holed)
     with pytest.raises(ConfigError, match="two classes or more"):
         Ridge.fit(np.zeros((3, 2)), [1, 1, 1])
     with pytest.raises(ConfigError, match="but 2 labels"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import motet
 from motet import recipes
 from motet.core.errors import ConfigError, RunError
 from motet.data.archive import MotionArchive
+from motet.data.edit import select
 from motet.methods.contrastive import Contrastive
 from motet.methods.model import Model
 from tests.methods.test_pretrain import TINY, tiny
@@ -110,3 +112,28 @@ def test_a_method_of_the_program_is_read_again_in_it(
     with pytest.raises(RunError, match=r"test_in_python\.Mine.*define or import it") as caught:
         motet.load(motet.Run.open(run))
     assert "damaged" not in str(caught.value)
+
+
+def test_one_name_stands_for_a_list_of_one(run: motet.Run, small_archive: MotionArchive, tmp_path: Path) -> None:
+    name = small_archive.clips["name"][3]
+    assert select(small_archive, tmp_path / "one", keep=name).clips["name"].to_list() == [name]
+    with pytest.raises(ConfigError, match="there is no candidate 'nearest'"):
+        motet.fit(small_archive, tmp_path / "fitted", candidates="nearest", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"seeds": [1, 2]}, "seeds is .*must be a whole number"), ({"run": 3}, "is wanted, not int")],
+)
+def test_what_is_no_run_or_number_of_seeds_is_one_line(run: motet.Run, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        motet.evaluate.run(**{"run": run, "protocols": ["knn"], **given})
+
+
+def test_a_model_in_place_of_a_run_is_named(model: Model, small_archive: MotionArchive) -> None:
+    with pytest.raises(ConfigError, match="is wanted, not Model"):
+        motet.evaluate.run(model, ["knn"])  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="is an archive of recordings, not a run"):
+        motet.evaluate.run(small_archive, ["knn"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="is an archive of recordings, not a fitted model"):
+        motet.predict(small_archive, small_archive)  # type: ignore[arg-type]

@@ -134,6 +134,15 @@ def test_a_file_that_is_there_is_kept_unless_asked(
         assert len(found["features"]) == 48
 
 
+@pytest.mark.parametrize("name", ["f.csv", "f.npy"])
+def test_features_are_not_written_under_the_ending_of_something_else(
+    run: Run, small_archive: MotionArchive, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"written as \.npz or \.parquet"):
+        motet.embed(run, small_archive, tmp_path / name)
+    assert not list(tmp_path.glob("f.*"))
+
+
 def test_points_without_bones_are_embedded_without_the_stream_of_bones(tmp_path: Path) -> None:
     points = layouts.build("points", ["a", "b", "c"], [-1] * 3, up="+y")
     with ArchiveWriter(tmp_path / "p", skeleton=points, fps=30.0) as writer:

@@ -82,6 +82,11 @@ def first_of(names: Sequence[str], noun: str, most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {counted(left, f'other {noun}')}" if left > 0 else "")
 
 
+def several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple; one may be given by itself."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def span(seconds: float) -> str:
     """A time in the unit that fits: ``45 s``, ``12 min``, ``2.5 h``."""
     if seconds < 90:

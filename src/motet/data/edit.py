@@ -16,7 +16,7 @@ import polars as pl
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.options import near_names
 from motet.core.shards import in_order
-from motet.core.text import counted, first_of, pasted
+from motet.core.text import counted, first_of, pasted, several
 from motet.core.units import METRES, PICTURE, unit_name
 from motet.data import layouts
 from motet.data.adapt import difference, into, readings, sensors_left_out, unit_factors, written_as
@@ -81,6 +81,7 @@ def select(
             column that follows from the frames, or a condition that cannot be evaluated.
         DataError: nothing is left.
     """
+    drop, keep, drop_finding, without = several(drop), several(keep), several(drop_finding), several(without)
     asked = (drop, keep, where is not None, trim, finding, drop_finding, cut_finding, without, persons, apart)
     if not any((*asked, drop_column)):
         raise ConfigError(
@@ -90,8 +91,7 @@ def select(
         )
     source = MotionArchive.open(archive)
     names = source.clips["name"].to_list()
-    unknown = [n for n in (*drop, *keep) if n not in set(names)]
-    if unknown:
+    if unknown := [n for n in (*drop, *keep) if n not in set(names)]:
         raise ConfigError(f"{source.path} has no clip {unknown[0]!r}; `motet data inspect` lists what there is")
     _check_columns(source, drop_column)
     slots = _slots(source, persons)

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError
 from motet.core.text import counted
+from motet.data.columns import absent
 from motet.engine.table import Row
 from motet.evaluate.context import Context
 from motet.evaluate.flags import flag
 from motet.evaluate.results import confusion_matrix
 from motet.evaluate.streamwise import together, with_concat
 from motet.metrics.knn import Features, Labels, integer_labels, standardisation
+from motet.metrics.neighbours import check_finite
 
 Integers = npt.NDArray[np.int64]
 
@@ -87,13 +89,14 @@ class Ridge:
         Args:
             features: (n, F).
             labels: (n,) integers.
-            groups: (n,) whom each clip is of; negative numbers are unknown. People are left out as a whole.
+            groups: (n,) whom each clip is of, numbers or names; negative numbers, None and NaN are unknown. People are
+                left out as a whole.
             folds: parts that choose the strength.
             strength: a fixed one.
 
         Raises:
             ConfigError: shapes that do not fit, or a single class.
-            DataError: labels that are not integers.
+            DataError: labels that are not integers, or a feature that is not finite.
         """
         x = torch.as_tensor(features).detach().double()
         classes, index = np.unique(integer_labels(labels), return_inverse=True)
@@ -101,6 +104,7 @@ class Ridge:
             raise ConfigError(
                 f"there are training features of shape {tuple(x.shape)} but {counted(len(index), 'label')}"
             )
+        check_finite(x, "training")
         if len(classes) < 2:
             raise ConfigError("a classifier needs two classes or more")
         shift, gain = standardisation(x)
@@ -114,8 +118,9 @@ class Ridge:
         return cls(weight, bias, shift, gain, classes.astype(np.int64), strength)
 
     def scores(self, features: Features) -> Tensor:
-        """(m, F) → (m, K) float64, near 1 for the class and −1 for the others."""
+        """(m, F) → (m, K) float64, near 1 for the class and −1 for the others; DataError where one is not finite."""
         x = torch.as_tensor(features).detach().double().to(self.weight.device)
+        check_finite(x, "test")
         return (x - self.shift) * self.gain @ self.weight + self.bias
 
     def predict(self, features: Features) -> Integers:
@@ -126,7 +131,7 @@ class Ridge:
 
 def fold_of(count: int, groups: npt.ArrayLike | None, folds: int, classes: Integers) -> Integers:
     """(n,) fold of each row: people as a whole where there are two or more, else every n-th clip of each class."""
-    people = np.full(count, -1) if groups is None else np.asarray(groups)
+    people = np.full(count, -1) if groups is None else _numbered(np.asarray(groups))
     known = np.unique(people[people >= 0])
     if len(known) < 2 or (people < 0).any():
         order = np.argsort(classes, kind="stable")
@@ -140,6 +145,18 @@ def fold_of(count: int, groups: npt.ArrayLike | None, folds: int, classes: Integ
         place[person] = int(np.argmin(load))
         load[place[person]] += size
     return np.array([place[int(p)] for p in people], dtype=np.int64)
+
+
+def _numbered(groups: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers as they are, names by numbers; -1 for what is none."""
+    if groups.dtype.kind == "f":
+        return np.where(np.isnan(groups), -1, groups)
+    if groups.dtype.kind not in "OU":
+        return groups
+    known = np.array([not absent(group) for group in groups])
+    found = np.full(len(groups), -1)
+    found[known] = np.unique(groups[known].astype(str), return_inverse=True)[1]
+    return found
 
 
 def _chosen(rows: Tensor, targets: Tensor, fold: Integers) -> float:

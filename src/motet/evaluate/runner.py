@@ -7,10 +7,11 @@ import pkgutil
 import shlex
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ from motet.core.distributed import agreed, rank
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import written
+from motet.core.options import Count, convert
 from motet.core.text import pasted
 from motet.data.adapt import check_adaptable, left_out
 from motet.data.adapted import adapted
@@ -104,8 +106,7 @@ def run(
         protocols: names of protocols, see :func:`protocols`.
         data: archive, table or folder of graphs; by default what trained the (first) run.
         split: rule that says who trains and who tests, or a split itself (:func:`motet.data.splits.validation` gives
-        one
-            that leaves the test clips alone); by default the rule of the (first) run.
+            one that leaves the test clips alone); by default the rule of the (first) run.
         seeds: how many initialisations of the random encoder and of the probes.
         json, markdown: where to write a further copy; ``evaluation.json`` and ``.md`` in the run directory are written
             in any case (of several runs: ``evaluation-of-<n>-runs`` in the first; on other clips than the run's own:
@@ -128,8 +129,7 @@ def run(
         ConfigError: protocols, options, archive, split and runs that do not exist or do not fit together.
         RunError: a run that cannot be read.
     """
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}; it must be at least 1")
+    seeds = convert(Count, seeds, "seeds")
     runs = _runs(run)
     chosen = _resolve(protocols, options)
     place = usable(device)
@@ -417,7 +417,7 @@ def _resolve(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, tupl
 
 
 def _runs(given: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
-    items = [given] if isinstance(given, Run | str | Path) else list(given)
+    items = [given] if isinstance(given, str | PathLike) or not isinstance(given, Iterable) else list(given)
     if any(str(item) == ROCKET for item in items):
         raise ConfigError(
             "random convolutions are a row of every evaluation; name weights, or a run (of `pretrain --epochs 0`, say)"

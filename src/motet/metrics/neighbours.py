@@ -93,12 +93,21 @@ def _check(train: Tensor, test: Tensor, k: int) -> None:
     if not 1 <= k <= len(train):
         raise ConfigError(f"k is {k}; it must lie between 1 and the number of training rows, {len(train)}")
     for name, x in (("training", train), ("test", test)):
-        for start in range(0, len(x), _QUERY_ROWS):
-            # the largest magnitude of a row is finite only if all its entries are
-            largest = torch.linalg.vector_norm(x[start : start + _QUERY_ROWS], torch.inf, dim=1)
-            if not largest.isfinite().all():
-                row = start + int((~largest.isfinite()).nonzero()[0])
-                raise DataError(f"{name} features: row {row} holds a value that is not finite")
+        check_finite(x, name)
+
+
+def check_finite(features: Tensor, name: str) -> None:
+    """Refuse (n, F) features that are not finite.
+
+    Raises:
+        DataError: names them by ``name``, and the row.
+    """
+    for start in range(0, len(features), _QUERY_ROWS):
+        # the largest magnitude of a row is finite only if all its entries are
+        largest = torch.linalg.vector_norm(features[start : start + _QUERY_ROWS], torch.inf, dim=1)
+        if not largest.isfinite().all():
+            row = start + int((~largest.isfinite()).nonzero()[0])
+            raise DataError(f"{name} features: row {row} holds a value that is not finite")
 
 
 @cache

@@ -84,6 +84,8 @@ def embed(
         RunError: another process stopped; no file is written then.
     """
     refuse_existing(out, overwrite, ".npz", ".parquet")
+    if Path(out).suffix.lower() in (".csv", ".npy", ".json", ".pt", ".h5"):
+        raise ConfigError(f"{out}: features are written as .npz or .parquet; name such a file")
     model: Model = load(run, usable(str(device)))
     archive, out, part = Path(archive), Path(out), None if shard is None else Shard.parse(shard)
     if part is not None and not model.shards:

@@ -19,8 +19,9 @@ from rich.console import Console
 
 from motet.core.errors import ConfigError
 from motet.core.files import folder_written, refuse_existing, write_json, written
+from motet.core.options import convert
 from motet.core.places import CLASSIFIER, kind_of
-from motet.core.text import counted
+from motet.core.text import counted, several
 from motet.data.archive import MotionArchive
 from motet.data.inspection.sizes import usual_size
 from motet.engine.hub import shipped
@@ -115,6 +116,8 @@ def fit(
     refuse_existing(out, overwrite)
     if Path(out).is_dir() and any(Path(out).iterdir()) and kind_of(Path(out)) != CLASSIFIER:
         raise ConfigError(f"{out} is no classifier, so it is not overwritten; choose another name")
+    candidates, features = None if candidates is None else several(candidates), several(features)
+    folds = convert(int, folds, "folds")
     source = MotionArchive.open(archive)
     dense = _dense(source, candidates, features)
     chosen = _checked(candidates, dense, source, list(map(_name, features)))

@@ -189,6 +189,12 @@ class Predictor:
     unknown: Unknown | None = None
     reject: float = 0.0
 
+    def __repr__(self) -> str:
+        return (
+            f"Predictor({' & '.join(m.name for m in self.members)} of {self.layout.skeleton.name}: "
+            f"{first_of(self.classes, 'class')})"
+        )
+
     @property
     def reach(self) -> float:
         """Seconds after a moment that must be seen before it can be classified."""

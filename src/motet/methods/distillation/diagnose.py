@@ -21,12 +21,12 @@ from torch import Tensor
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.progress import working
-from motet.core.text import counted
+from motet.core.text import counted, several
 from motet.data.archive import MotionArchive
 from motet.methods.distillation.folds import folds as divide
 from motet.methods.distillation.layers import resampled
 from motet.methods.distillation.motion import Motion, open_table, rule_of
-from motet.methods.distillation.table import FeatureTable, names_of, usable
+from motet.methods.distillation.table import FeatureTable, usable
 
 Sources = FeatureTable | MotionArchive | str | Path | Sequence[str | Path | MotionArchive]
 _ROWS = 5000  # more would not change the answer
@@ -73,7 +73,7 @@ def diagnose(
         DataError: too few rows have every modality.
         ConfigError: no auxiliary was named.
     """
-    target, auxiliary = map(names_of, (target, auxiliary))
+    target, auxiliary = several(target), several(auxiliary)
     if not auxiliary:
         raise ConfigError("the estimate of what an auxiliary adds needs an auxiliary modality")
     with working("estimating what the auxiliary adds", show=progress):

@@ -20,7 +20,7 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.files import write_json, written
 from motet.core.options import Bounds, Options
-from motet.core.text import counted
+from motet.core.text import counted, several
 from motet.data.archive import MotionArchive
 from motet.engine.options import as_started, asked
 from motet.engine.run import Run
@@ -38,7 +38,7 @@ from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
 from motet.methods.distillation.student import Student, save_student
 from motet.methods.distillation.student import load as load_student
-from motet.methods.distillation.table import FeatureTable, check_numbers, names_of, usable, warn_of_constants
+from motet.methods.distillation.table import FeatureTable, check_numbers, usable, warn_of_constants
 from motet.methods.distillation.train import Distillation
 
 KIND, MODULE = "distill", "motet.methods.distillation.run"
@@ -127,7 +127,7 @@ def run(
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
     chosen = as_started(chosen.with_options(options), asked(options))
     paths = _paths(table)
-    given = (paths, names_of(target), names_of(auxiliary), tuple(seeds), split, folds, validate, diagnose)
+    given = (paths, several(target), several(auxiliary), tuple(seeds), split, folds, validate, diagnose)
     plan = Plan(*given, motion or Motion())
     if isinstance(table, FeatureTable):
         check_numbers(table, (*plan.target, *plan.auxiliary))

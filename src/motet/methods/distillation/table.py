@@ -493,8 +493,3 @@ def usable(table: FeatureTable, targets: Sequence[str], auxiliaries: Sequence[st
     for name in auxiliaries:
         table.modality(name)
     return table
-
-
-def names_of(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Modalities as a tuple; one may be given by its name alone."""
-    return (names,) if isinstance(names, str) else tuple(names)

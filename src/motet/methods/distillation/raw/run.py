@@ -17,7 +17,7 @@ from motet.core.environment import environment
 from motet.core.errors import ConfigError, DataError, RunError
 from motet.core.files import write_json
 from motet.core.options import Bounds, Options
-from motet.core.text import counted
+from motet.core.text import counted, several
 from motet.core.workers import first_process
 from motet.engine.forms import stored_json
 from motet.engine.options import as_started, asked
@@ -43,7 +43,7 @@ from motet.methods.distillation.result import PlanFields, ReplicaForm, ResultFor
 from motet.methods.distillation.run import begun, curves, reported, warn_of
 from motet.methods.distillation.scores import evaluate
 from motet.methods.distillation.settings import Settings, settings_for, settings_from_dict
-from motet.methods.distillation.table import FeatureTable, names_of, usable
+from motet.methods.distillation.table import FeatureTable, usable
 
 KIND, MODULE = "distill-raw", "motet.methods.distillation.raw.run"
 
@@ -158,7 +158,7 @@ def train(
     """
     chosen = settings_for(method, settings) if isinstance(settings, str) else settings
     chosen = as_started(chosen.with_options(options), asked(options))
-    targets, others = names_of(target), names_of(auxiliary)
+    targets, others = several(target), several(auxiliary)
     trained = (*targets, *others) if train_auxiliary else targets
     if train_auxiliary and chosen.networks.auxiliary_extractor == "table":
         chosen = chosen.with_options({"auxiliary_extractor": "trained"})
