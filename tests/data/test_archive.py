@@ -104,7 +104,7 @@ def test_confidence(tmp_path: Path) -> None:
         (np.zeros((3, 3, 3)), r"shape \(3, 1, 3, 3\) does not fit"),
         (np.zeros((3, 2)), "does not fit"),
         (np.zeros((3, 2, 2, 3)), "2 persons, the archive has room for 1"),
-        (np.full((3, 2, 3), np.nan), "frame 0: a coordinate is NaN"),
+        (np.full((3, 2, 3), np.nan), "frame 0: a coordinate is NaN.* not seen is zero in all coordinates"),
         (np.full((3, 2, 3), 1e300), "too large for float32"),
     ],
 )

@@ -286,6 +286,31 @@ def test_pictures_have_no_depth_that_could_point_up(tmp_path: Path) -> None:
         load(tmp_path, text, fps=30.0, unit="px", up="+z")
 
 
+@pytest.mark.parametrize("form", ["Ann:{}", "ann:{}", "{}"])
+def test_markers_are_known_in_any_case_and_of_anybody(tmp_path: Path, form: str) -> None:
+    joints = layouts.get("ui-prmd-39").joints
+    names = [form.format(joint.lower() if "a" in form else joint) for joint in joints]
+    header = ",".join(f"{name}_{axis}" for name in names for axis in "xyz")
+    cells = "\n".join(",".join(str(n + 1) for n in range(117)) for _ in range(3))
+    archive = load(tmp_path, f"{header}\n{cells}\n", fps=100.0, unit="mm")
+    assert archive.skeleton.joints == joints
+    np.testing.assert_allclose(archive.clip(0)[0, 0].ravel(), np.arange(1, 118) / 1000, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*no built-in layout")
+def test_what_tells_tables_apart_is_said(tmp_path: Path) -> None:
+    for name, joints in (("a", "hip knee toe"), ("b", "hip knee foot")):
+        header = ",".join(f"{joint}_{axis}" for joint in joints.split() for axis in "xyz")
+        (tmp_path / f"{name}.csv").write_text(f"{header}\n{','.join('123456789')}\n{','.join('123456789')}\n")
+    (tmp_path / "c.csv").write_text("toe_x,toe_y,toe_z,hip_x,hip_y,hip_z,knee_x,knee_y,knee_z\n7,8,9,1,2,3,4,5,6\n")
+    with pytest.raises(DataError, match=r"one layout and unit \(it lacks toe and has foot\); import them apart"):
+        import_dataset("csv", tmp_path, tmp_path / "m", progress=False, fps=30.0)
+    (tmp_path / "b.csv").unlink()
+    archive = import_dataset("csv", tmp_path, tmp_path / "m", progress=False, fps=30.0)
+    assert archive.skeleton.joints == ("hip", "knee", "toe")
+    np.testing.assert_array_equal(archive.clip(0)[0], archive.clip(1)[0])  # whatever the order of the columns
+
+
 @pytest.mark.filterwarnings("ignore:.*no built-in layout")
 def test_a_number_that_fills_gaps_is_not_seen(tmp_path: Path) -> None:
     header = "frame,hip_x,hip_y,hip_z,knee_x,knee_y,knee_z"

@@ -268,7 +268,10 @@ class ArchiveWriter:
             stored[:, : frames.shape[1]] = frames
         if not np.isfinite(stored).all():
             bad = int(np.argwhere(~np.isfinite(stored).all(axis=(1, 2, 3)))[0, 0])
-            raise DataError(f"clip {name}, frame {bad}: a coordinate is NaN, infinite or too large for {stored.dtype}")
+            raise DataError(
+                f"clip {name}, frame {bad}: a coordinate is NaN, infinite or too large for {stored.dtype}; a joint "
+                "that was not seen is zero in all coordinates"
+            )
         return frames, stored
 
     def _add_sensors(self, name: str, sensors: Mapping[str, Float], columns: Mapping[str, Any]) -> None:

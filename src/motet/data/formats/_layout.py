@@ -112,16 +112,29 @@ NUMBERED = {33: "mediapipe-33", 21: "hand-21", 17: "coco-17"}
 def known_names(joints: Sequence[str]) -> dict[str, str]:
     """What the joints of a table are called in a built-in layout, where it has exactly these.
 
-    Landmarks may be called by their numbers (``x0 … z32``, ``landmark_0_x``), and those of a hand as in
-    :func:`hand_names`.
+    Landmarks may be called by their numbers (``x0 … z32``, ``landmark_0_x``), those of a hand as in
+    :func:`hand_names`, and those of a body in any case, all of them after the name of one person (``Ann:LASI``).
     """
     numbers = [re.search(r"(\d{1,3})$", joint) for joint in joints]
     places = [int(n[1]) for n in numbers if n]
     first = min(places, default=0)
     if len(joints) not in NUMBERED or first > 1 or sorted(places) != list(range(first, first + len(joints))):
-        return hand_names(joints)
+        return hand_names(joints) or _in_any_case(joints)
     names = layouts.get(NUMBERED[len(joints)]).joints
     return {joint: names[place - first] for joint, place in zip(joints, places, strict=True)}
+
+
+def _in_any_case(joints: Sequence[str]) -> dict[str, str]:
+    """Names without that of the one person before a colon, as a built-in layout of a body has them if it does."""
+    parts = [joint.rpartition(":") for joint in joints]
+    if len({part[0] for part in parts}) > 1:
+        return {}
+    for skeleton in map(layouts.get, layouts.names()):
+        for own in (skeleton.joints, skeleton.canonical):
+            same = {name.casefold(): name for name in own}
+            if skeleton.kind != "sensor" and same.keys() == {name.casefold() for *_, name in parts}:
+                return {joint: same[name.casefold()] for joint, (*_, name) in zip(joints, parts, strict=True)}
+    return {joint: name for joint, (who, _, name) in zip(joints, parts, strict=True) if who}
 
 
 def hand_names(joints: Sequence[str]) -> dict[str, str]:

@@ -154,6 +154,20 @@ class Coordinates:
         """Layout and axes in words."""
         return f"{', '.join(self.axes)} of {self.skeleton.name!r}" + (f" in {self.unit}" if self.unit else "")
 
+    @property
+    def same(self) -> tuple[str, Skeleton]:
+        """What the tables of one archive have in common."""
+        return self.held, self.skeleton
+
+    def like(self, held: str, skeleton: Skeleton) -> Coordinates | None:
+        """The same columns in the order of a layout of the same joints; None where axes, unit or joints are others."""
+        own, count = self.skeleton.joints, len(self.skeleton)
+        if self.held != held or set(own) != set(skeleton.joints):
+            return None
+        order = [own.index(joint) for joint in skeleton.joints]
+        columns = [self.columns[person * count + i] for person in range(len(self.people)) for i in order]
+        return replace(self, skeleton=skeleton, columns=tuple(columns))
+
 
 def find_coordinates(sheet: Sheet, options: Options) -> Coordinates:
     """Match the header to a layout.

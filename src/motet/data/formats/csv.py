@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
-from motet.core.text import pasted
+from motet.core.text import first_of, pasted
 from motet.core.units import AS_RECORDED, METRES, PICTURE, unit_name
 from motet.data.formats import _labels, _time, optical
 from motet.data.formats._axes import decide_handedness, decide_up, probed, some_frames, up_in_pictures
@@ -89,7 +89,7 @@ def discover(source: Path, options: Options) -> Plan:
     common = {
         "classes": class_names,
         "names": names.class_names,
-        "held": first.held,
+        "same": first.same,
         "numbers": {meaning: _names_of(found) for meaning, found in seen.texts.items()},
         "fps": fps,
         "tracks": seen.tracks(fps),
@@ -161,7 +161,7 @@ class _Seen:
                 sheet = _sheet(unit.path, self.options)
                 coordinates, declared = find_coordinates(sheet, self.options), declared_columns(sheet, self.options)
                 groups = grouped_rows(sheet, declared)
-                if quiet and self.coordinates is not None and coordinates.held != self.coordinates.held:
+                if self.coordinates is not None and coordinates.like(*self.coordinates.same) is None:
                     return
                 times = _times(sheet, declared, self.options)
                 timings = {key: _timing(sheet, rows, declared, times) for key, rows in groups.items()}
@@ -224,7 +224,9 @@ class _Seen:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MotetWarning)
             sheet = _sheet(unit.path, self.options)
-            return some_frames(_values(sheet, find_coordinates(sheet, self.options), self.options)[:, 0])
+            found = find_coordinates(sheet, self.options)
+            ordered = found.like(*self.coordinates.same) if self.coordinates is not None else None
+            return some_frames(_values(sheet, ordered or found, self.options)[:, 0])
 
 
 def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDArray[np.float64]:
@@ -239,12 +241,18 @@ def _values(sheet: Sheet, coordinates: Coordinates, options: Options) -> npt.NDA
 
 def read(unit: Unit, options: Options) -> list[RawClip]:
     sheet = _sheet(unit.path, options)
-    coordinates, declared = find_coordinates(sheet, options), declared_columns(sheet, options)
-    if coordinates.held != unit.detail["held"]:
+    found, declared = find_coordinates(sheet, options), declared_columns(sheet, options)
+    coordinates = found.like(*unit.detail["same"])
+    if coordinates is None:
+        held, skeleton = unit.detail["same"]
+        ours, theirs = set(found.skeleton.joints), set(skeleton.joints)
+        differ = {"lacks": sorted(theirs - ours), "has": sorted(ours - theirs)}
+        said = " and ".join(f"{verb} {first_of(names, 'joint')}" for verb, names in differ.items() if names)
         then = ", then `motet data convert … --layout inertial` each and `motet data merge`"
         raise DataError(
-            f"{unit.path} holds {coordinates.held}, the files before it {unit.detail['held']}, and an archive has one "
-            f"layout and unit; import them apart{then * (coordinates.skeleton.kind == 'sensor')}"
+            f"{unit.path} holds {found.held}, the files before it {held}, and an archive has one "
+            f"layout and unit{f' (it {said})' * bool(said)}; import them apart"
+            f"{then * (skeleton.kind == 'sensor')}"
         )
     values = _values(sheet, coordinates, options)
     certain = _confidences(sheet, coordinates, options)
