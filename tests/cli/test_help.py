@@ -147,16 +147,17 @@ def test_what_the_weights_set_is_said_beside_the_default(capsys: Capture) -> Non
     told = " ".join(said("pretrain moco", capsys, "--help-all").split())
     began, worn = (Start.open(name).model.recipe for name in ("body", "wrist"))
     assert began.whiten_by == "actor"  # what starts from it has both
-    both = "from the weights body and hand"
+    both, flat = "from the weights body and hand", "from the weights picture and hand-picture"
     for option, values in {
         "neighbour-views": f"default 0; {began.neighbour_views} {both}",
-        "keep-start": "default 0; 0.5 from the weights body and hand, 0.75 from the weights picture",
-        "whiten-by": "default view; both from the weights body and hand, actor from the weights picture",
+        "keep-start": f"default 0; 0.5 {both}, 0.75 {flat}",
+        "whiten-by": f"default view; both {both}, actor {flat}",
         "preprocess": "default yaw; "
         + ", ".join(
-            f"{own} from the weights {name}" for own, name in (("body", "body"), ("hand", "hand"), ("sized", "picture"))
+            f"{own} from the weights {name}"
+            for own, name in (("body", "body"), ("hand", "hand"), ("sized", "picture and hand-picture"))
         ),
-        "width": f"{began.encoder.width} from the weights body, hand and picture",
+        "width": f"{began.encoder.width} from the weights body, hand, picture and hand-picture",
         "frames": f"default 32; {worn.frames} from the weights wrist",
         "encode-frames": "default 48; as in training from the weights wrist",
     }.items():

@@ -101,9 +101,9 @@ def test_advice() -> None:
     assert lost.startswith("The learned features lose, use random convolutions: cmd 90.0")
     assert "motet embed rocket" in lost
     level = advice(rows(cmd=0.9, raw=0.91, rocket=0.7), 100)
-    assert level.startswith("No difference beyond chance between the learned features and raw coordinates, use raw co")
+    assert level.startswith("No clear difference between the learned features and raw coordinates, use raw co")
     assert "use raw coordinates, the cheapest: cmd 90.0 by ridge" in level
-    assert advice(rows(cmd=1.0, raw=1.0), 100).startswith("No difference beyond chance")
+    assert advice(rows(cmd=1.0, raw=1.0), 100).startswith("No clear difference")
     # of what is level with the best the cheapest is advised
     close = advice(rows(cmd=0.6, random=0.91, rocket=0.9, raw=0.7), 100)
     assert close.startswith("The learned features lose, use random convolutions: ")

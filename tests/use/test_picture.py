@@ -1,4 +1,4 @@
-"""The weights that read bodies in pictures."""
+"""The weights that read bodies and hands in pictures."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
     """Of another layout than that of the training; people, repetitions and errors that took no part in it."""
     options: dict[str, Any] = {"clips": 48, "actions": 8, "actors": 6, "seed": 5, "sensor": "picture"}
     return simulate(tmp_path_factory.mktemp("picture") / "pictures", progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> MotionArchive:
+    """Of another layout, people and gestures' repetitions that took no part in a training."""
+    options: dict[str, Any] = {"clips": 96, "actions": 8, "actors": 10, "seed": 5, "layout": "hand-22"}
+    path = tmp_path_factory.mktemp("picture") / "hands"
+    return simulate(path, hands=True, sensor="picture", progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,29 @@ def test_actions_are_told_apart(pictures: MotionArchive, features: Floats) -> No
     labels, side = pictures.labels, pictures.clips["subject"].to_numpy() % 2 == 0
     score = motet.evaluate.knn_accuracy(features[side], labels[side], features[~side], labels[~side])
     assert score >= 0.75
+
+
+def test_gestures_are_told_apart(hands: MotionArchive, tmp_path: Path) -> None:
+    """By other people than those of the training, of any size and place, in any layout of a hand."""
+    labels, side, model = hands.labels, hands.clips["subject"].to_numpy() % 2 == 0, motet.load("hand-picture")
+    features = model.transform(hands)
+    assert features.shape == (96, 3 * 5 * 96)
+    moved = redrawn(hands, tmp_path / "moved", lambda x: x * 2.3 + np.array([77, -1200]), units="frame widths")
+    np.testing.assert_allclose(model.transform(moved), features, atol=2e-3 * np.abs(features).max())
+    score = motet.evaluate.knn_accuracy(features[side], labels[side], features[~side], labels[~side])
+    assert score >= 0.7
+
+
+def test_what_starts_from_pictures_of_hands(hands: MotionArchive, tmp_path: Path) -> None:
+    with pytest.warns(MotetNote, match="starts from the weights hand-picture"):
+        found = start_of("cmd", [hands], None, {"companions": ()})
+    assert found is not None
+    made = pretrain("cmd", hands, tmp_path / "run", start=found.name, steps=1, batch_size=8, progress=False)
+    assert (made.recipe.preprocess, made.recipe.whiten_by, made.recipe.augment.rotate) == ("sized", "actor", 0.0)
+    assert (_default((hands, hands), 96, False, {}), refining("hand-picture")) == ("hand-picture", "hand-picture")
+    said = r"holds hand-22 with 2 coordinates .*reads hand-21 with 3; hand-picture reads hands in pictures; rocket"
+    with pytest.raises(ConfigError, match=said):
+        motet.load("hand").transform(hands)
 
 
 def test_what_reads_recordings_is_named(pictures: MotionArchive, tmp_path: Path) -> None:

@@ -278,7 +278,11 @@ def test_embed_by_name(kinect: MotionArchive, tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("name", "layout"), [("body", "shared-15"), ("hand", "hand-21"), ("picture", "shared-15"), ("wrist", "inertial")]
+    ("name", "layout"),
+    [
+        *(("body", "shared-15"), ("hand", "hand-21"), ("picture", "shared-15"), ("hand-picture", "hand-21")),
+        ("wrist", "inertial"),
+    ],
 )
 def test_weights_from_nothing(name: str, layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["weights", "train", name, "--out", str(tmp_path), "--clips", "40", "--actors", "4", "--steps", "2"]
@@ -308,7 +312,7 @@ def test_weights_from_nothing(name: str, layout: str, tmp_path: Path, capsys: py
 
 def test_no_such_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["weights", "train", "soul", "--out", str(tmp_path / "x"), "--quiet"]) == 2
-    assert "choose from body, hand, picture, wrist" in capsys.readouterr().err
+    assert "choose from body, hand, picture, hand-picture, wrist" in capsys.readouterr().err
 
 
 def test_other_weights_of_the_name_than_a_run_began_at(

@@ -56,7 +56,7 @@ usage: motet VERB …            `motet VERB --help`: its options
   search ARCHIVE --like CLIP --out HITS.csv the moments most like an example
   count ARCHIVE --out REPETITIONS.csv       repetitions of a cyclic movement
   compare TABLE --by COLUMN --out R.json    do groups of people differ?
-  embed RUN|WEIGHTS ARCHIVE --out FILE      features of every clip: of a run, body, hand, picture, wrist or rocket
+  embed RUN|WEIGHTS ARCHIVE --out FILE      features of every clip: of a run, weights (body, wrist …) or rocket
   export RUN --out model.onnx               encoders as an ONNX file, compared with the original
   weights pack RUN --out FOLDER             weights to share: safetensors, configuration, model card
   weights train WEIGHTS --out FOLDER        make the weights that come with motet again, from simulated actors

@@ -31,8 +31,8 @@ class Fit(Replacing):
     track: str | None = None
     """label track to learn; by default the only one, or the labels of clips; clips: those where there are tracks"""
     candidates: Annotated[tuple[str, ...] | None, _ALL] = None
-    """what to choose from, e.g. statistics+trees body+linear body+tuned network (body, hand, picture or wrist, as the
-    recordings are); by default all but the fine-tuned"""
+    """what to choose from, e.g. statistics+trees body+linear body+tuned network (in place of
+    body hand, picture, wrist … as the recordings are); by default all but the fine-tuned"""
     features: tuple[str, ...] = ()
     """own runs or folders of weights, each one more candidate"""
     by: Literal["people", "recordings"] = "people"
@@ -147,7 +147,7 @@ class Segment(Replacing):
     shortest: float = 3.0
     """seconds that a piece lasts on average: more gives fewer, longer bouts"""
     features: str | None = None
-    """features of moments: raw, statistics, rocket, weights (body, hand, picture, wrist or a folder) or a run (default:
+    """features of moments: raw, statistics, rocket, weights (body, wrist … or a folder) or a run (default:
     means, deviations and changes)"""
     track: str | None = None
     """also store the states as this label track of the archive, to be named"""
@@ -188,7 +188,7 @@ class Search(Replacing):
     hits: int = 20
     """how many"""
     features: str | None = None
-    """features of moments: raw, statistics, rocket, weights (body, hand, picture, wrist or a folder) or a run (default:
+    """features of moments: raw, statistics, rocket, weights (body, wrist … or a folder) or a run (default:
     means and deviations)"""
 
 

@@ -83,8 +83,8 @@ def _arguments(base: Any) -> Any:
         task: Annotated[str | None, Arg(metavar="NAME")] = None
         """splits, classes, clusters and recipe of a known pair of sets"""
         recipe: Annotated[str | None, Arg(metavar="NAME")] = None
-        """body, hand, picture, paper or small; by default that of the weights of the package that read both archives if
-        no option asks for other networks, else small below 5,000 training clips"""
+        """a name of weights (body, hand …), paper or small; by default that of the weights that read both
+        archives if no option asks for other networks, else small below 5,000 training clips"""
         method: Annotated[str | None, Arg(metavar="NAME")] = None
         """how the target is labelled; `--method NAME --help` shows its options. By default codt"""
         source_split: Annotated[str | None, Arg(metavar="RULE")] = None

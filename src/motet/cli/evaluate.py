@@ -32,8 +32,8 @@ class Arguments(Output):
     """
 
     runs: Positional[tuple[Path, ...]]
-    """run directories of any verb, or weights by name (body, hand, picture, wrist); several repetitions of one training
-    give mean ± sd"""
+    """run directories of any verb, or weights by name (body, wrist …); several repetitions of one training give
+    mean ± sd"""
     protocols: tuple[str, ...] = ("knn", "ridge")
     data: Path | None = None
     """archive, table or folder of graphs, if not what trained the run"""

@@ -42,8 +42,8 @@ class Arguments(Output):
     seeds: tuple[int, ...] = ()
     """train once per seed, into OUT/seed-<n>; runs that are there already are kept or resumed"""
     start: Annotated[str | None, Arg(metavar="RUN|WEIGHTS")] = None
-    """start the encoders from those of this run, folder of weights or name of weights (body, hand, picture, wrist); by
-    default a small recipe starts from that of the four which reads the recordings, unless an option of encoder,
+    """start the encoders from those of this run, folder of weights or name of weights (body, wrist …); by
+    default a small recipe starts from those which read the recordings, unless an option of encoder,
     preprocessing or frames is given; none: new encoders"""
     companion: Annotated[tuple[str, ...], Arg(metavar="NAME=ARCHIVE …", earlier="beside")] = ()
     """another sensor that recorded the same performances; its streams are NAME:joint, NAME:motion …"""

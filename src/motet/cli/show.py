@@ -23,7 +23,8 @@ class Embed(Replacing):
     """
 
     run: Positional[Path]
-    """run, folder of weights, or body, hand, picture, wrist (which come with motet) or rocket (random convolutions)"""
+    """run, folder of weights, body, hand, picture, hand-picture or wrist (which come with motet), or rocket (random
+    convolutions)"""
     archive: Positional[Path]
     """for a student of `motet distill` a table (.npz) as well, of `motet distill raw` a manifest or folder"""
     out: Path
@@ -113,7 +114,7 @@ class TrainWeights(Output):
     """
 
     name: Positional[str]
-    """body, hand, picture or wrist"""
+    """body, hand, picture, hand-picture or wrist"""
     out: Path
     """folder for recordings, run and weights; what is there already is kept, other weights in it are refused"""
     clips: int = 6000

@@ -27,6 +27,7 @@ READERS = {
     ("body", 3): "body reads bodies in 3D",
     ("hand", 3): "hand reads hands in 3D",
     ("body", 2): "picture reads bodies in pictures",
+    ("hand", 2): "hand-picture reads hands in pictures",
     ("sensor", 3): "wrist reads sensors",
 }
 """which weights of the package read recordings of a kind and so many coordinates"""

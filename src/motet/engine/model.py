@@ -182,8 +182,8 @@ def load(run_directory: str | PathLike[str], device: str | torch.device = "cpu",
     Args:
         run_directory: a run (:class:`motet.Run`) of any verb or its directory, a folder of weights
             (:func:`motet.use.weights.save_weights`), or, where there is none of that name, the name of what comes with
-            the package (``"body"``, ``"hand"``, ``"picture"``, ``"wrist"``; ``"rocket"``: random convolutions) or a hub
-            id ``owner/name``, optionally ``@revision`` (extra ``hub``).
+            the package (``"body"``, ``"hand"``, ``"picture"``, ``"hand-picture"``, ``"wrist"``; ``"rocket"``: random
+            convolutions) or a hub id ``owner/name``, optionally ``@revision`` (extra ``hub``).
         device: where to put it: cpu, cuda, cuda:1 …, or ``"auto"``.
         kinds: verbs whose runs are wanted; all by default.
 

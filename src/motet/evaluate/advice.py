@@ -59,10 +59,7 @@ def advice(rows: Sequence[Row], test_clips: int, *, run: str = "RUN", supervised
     elif words.learned in level:
         together = enumerated([mine, *(words.called(kind) for kind in level if kind != words.learned)])
         costs = "" if winner == words.learned else ", the cheapest"
-        said = (
-            f"No difference beyond chance between {together}, use {words.called(winner)}{costs}: {said}"
-            f"{words.how(winner)}."
-        )
+        said = f"No clear difference between {together}, use {words.called(winner)}{costs}: {said}{words.how(winner)}."
     else:
         lose = "loses" if words.learned == FRESH else "lose"
         said = f"{mine[0].upper()}{mine[1:]} {lose}, use {words.called(winner)}: {said}{words.how(winner)}."
@@ -111,7 +108,7 @@ def _cost(kind: str) -> int:
 
 
 def _level(scores: Mapping[str, float], test_clips: int) -> list[str]:
-    """The kinds that are no worse than the best one beyond chance, in the order of the table."""
+    """The kinds that are not clearly worse than the best one (one standard error), in the order of the table."""
     top = max(scores.values())
 
     def near(score: float) -> bool:

@@ -100,9 +100,9 @@ def run(
     protocols that were asked for before stay in the table, one that is done is not done again.
 
     Args:
-        run: a run of any verb, its directory, the name of weights (``"body"``, ``"hand"``, ``"picture"``,
-            ``"wrist"``), or several of them (one training repeated with other seeds): mean ± sd over runs then. A
-            directory of run directories counts as all of them.
+        run: a run of any verb, its directory, the name of weights (``"body"``, …), or several of them (one
+            training repeated with other seeds): mean ± sd over runs then. A directory of run
+            directories counts as all of them.
         protocols: names of protocols, see :func:`protocols`.
         data: archive, table or folder of graphs; by default what trained the (first) run.
         split: rule that says who trains and who tests, or a split itself (:func:`motet.data.splits.validation` gives

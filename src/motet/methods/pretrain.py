@@ -199,10 +199,10 @@ def pretrain(
         data: archive; several are joined by the names of their joints and each keeps its own split, and
             ``set_weights`` says how often each is drawn from.
         out: run directory to create.
-        start: run, its directory, folder of weights or name of weights (``"body"``, ``"hand"``, ``"picture"``,
-            ``"wrist"``) whose encoders the training starts from; recordings are brought to their layout. By default a
-            small recipe, named as text, starts from the weights of the package that read the recordings, unless an
-            option of encoder, preprocessing or frames is given; ``"none"``: new encoders.
+        start: run, its directory, folder of weights or name of weights (``"body"``, …) whose encoders the training
+            starts from; recordings are brought to their layout. By default a small recipe, named as text, starts
+            from the weights of the package that read the recordings, unless an option of encoder, preprocessing or
+            frames is given; ``"none"``: new encoders.
         companions: archives of other sensors that recorded the same performances, by the name that streams give them
             (``streams=("joint", "vicon:joint")``); what recorded next to the skeletons of ``data`` needs none.
         pair_by: columns of the clips tables that name a performance in all of them.

@@ -56,9 +56,7 @@ class Start:
         """
         name = name if isinstance(name, str) else Path(name)
         if str(name) == ROCKET:
-            raise ConfigError(
-                "random convolutions have no weights to start from; choose body, hand, picture, wrist or a run"
-            )
+            raise ConfigError(f"random convolutions have no weights to start from; choose {', '.join(USUAL)} or a run")
         place = str(name) if is_shipped(name) or not Path(name).exists() else str(Path(name).resolve())
         return cls(str(name), load(name, "cpu", ("pretrain",)), place)
 

@@ -30,6 +30,7 @@ ACTORS: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {
     ("body", 3): ("body", _ACTED),
     ("body", 2): ("sized", _ACTED | {"sensor": "picture", "dtype": "float32"}),
     ("hand", 3): ("hand", _ACTED | _GESTURED),
+    ("hand", 2): ("sized", _ACTED | _GESTURED | {"sensor": "picture"}),
 }
 """kind and coordinates of clips -> the preprocessing that they need, and the actors of a whitening; the shipped weights
 were trained on other clips (seed 0)"""
@@ -176,8 +177,8 @@ def check_actors(by: str, preprocess: str, skeleton: Skeleton, channels: int) ->
     """Refuse a whitening by actors of encoders that cannot read simulated clips.
 
     Raises:
-        ConfigError: clips that are not made bodies of one size and heading, hands of one size or bodies in pictures of
-            one size, or joints that no actor has.
+        ConfigError: clips that are not made bodies of one size and heading, hands or pictures of one size, or joints
+            that no actor has.
     """
     from motet.data.simulate.generate import LAYOUTS
 

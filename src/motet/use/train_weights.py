@@ -48,11 +48,15 @@ class Plan:
     simulated: Mapping[str, Any] = field(default_factory=dict)
 
 
+# in the precision of their whitening (motet.methods.whitening)
+_GESTURES = {"hands": True, "dtype": "float32"}
 PLANS = {
     "body": Plan("cmd/body", LAYOUT, invented=168),
-    # in the precision of their whitening (motet.methods.whitening)
-    "hand": Plan("cmd/hand", HAND, len(WRITTEN), 500, seed=3, simulated={"hands": True, "dtype": "float32"}),
+    "hand": Plan("cmd/hand", HAND, len(WRITTEN), 500, seed=3, simulated=_GESTURES),
     "picture": Plan("cmd/picture", LAYOUT, invented=168, simulated={"sensor": "picture", "dtype": "float32"}),
+    "hand-picture": Plan(
+        "cmd/hand-picture", HAND, len(WRITTEN), 500, seed=2, simulated=_GESTURES | {"sensor": "picture"}
+    ),
     "wrist": Plan("cmd/wrist", inertial.LAYOUT, simulated={"imu": True}),
 }
 
@@ -71,7 +75,7 @@ def train_weights(
     continues.
 
     Args:
-        name: ``"body"``, ``"hand"``, ``"picture"`` or ``"wrist"``.
+        name: ``"body"``, ``"hand"``, ``"picture"``, ``"hand-picture"`` or ``"wrist"``.
         out: folder; ``recordings``, ``run`` and ``weights`` are made in it.
         clips, actors: how many are simulated.
         seed: of the training, by default that of the shipped weights; the simulation's is always 0.

@@ -103,12 +103,17 @@ def test_pictures_hold_pixels(tmp_path: Path) -> None:
         assert (seen.units, seen.channels, seen.skeleton.up) == ("px", ("x", "y"), "-y")
     assert (worn.channels, worn.units) == (("x", "y", "z"), "m/s^2, rad/s")
     assert set(archive.clips["camera"]) == {1, 2, 3}
-    head, ankle = archive.skeleton.index("head"), archive.skeleton.index("left_ankle")
+    head, ankle, whole = archive.skeleton.index("head"), archive.skeleton.index("left_ankle"), 0
+    neck = other.skeleton.index("neck")
     for clip, again in zip(archive, other, strict=True):
-        there = clip.any(axis=(1, 2, 3)) & again.any(axis=(1, 2, 3))
+        there = clip[:, 0, ankle].any(-1) & again[:, 0, neck].any(-1)
+        if not there.any():  # a film of the upper body
+            continue
         tall = (clip[there, 0, ankle] - clip[there, 0, head])[0, 1]
         assert 150 < tall < 1300  # y points down
-        assert 0 < np.abs(clip[there, 0, 1] - again[there, 0, other.skeleton.index("neck")]).mean() < tall / 5
+        whole += 1
+        assert 0 < np.abs(clip[there, 0, 1] - again[there, 0, neck]).mean() < tall / 5
+    assert 0.3 * len(archive) < whole < len(archive)
 
 
 def test_films_see_more_of_the_side_than_depth_cameras_and_nobody_is_too_near(tmp_path: Path) -> None:
@@ -202,7 +207,6 @@ def test_actions_can_be_told_apart_across_actors_but_not_all(tmp_path: Path) -> 
         ({"invented": -1}, "invented"),
         ({"actions": len(SOLO) + 1}, "actions"),
         ({"sensor": "radar"}, "radar"),
-        ({"sensor": "picture", "hands": True}, "no pictures of hands"),
         ({"persons": 3}, "persons"),
         ({"fps": 0}, "fps"),
         ({"seed": -1}, "seed"),

@@ -15,6 +15,7 @@ from motet.data import layouts
 from motet.data.simulate import simulate
 from motet.data.simulate.draws import generator
 from motet.data.simulate.hands.anatomy import BONES, CHANNELS, FINGERS, INDEX, LIMITS, Array, Size, joints, rotation
+from motet.data.simulate.hands.generate import _seen
 from motet.data.simulate.hands.gestures import FIST, FLAT, FREE, OPEN, PINCHED, SHAPES, WRITTEN, Gesture, Pose
 from motet.data.simulate.hands.invented import invented
 from motet.data.simulate.hands.performance import Performer, make_performer, perform, track
@@ -204,6 +205,32 @@ def test_another_layout_is_derived(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             np.linalg.norm(ours - a[:, 0], axis=1), np.linalg.norm(theirs - b[:, 0], axis=1), atol=1e-6
         )
+
+
+def test_pictures_of_hands(tmp_path: Path) -> None:
+    one, other = (make(tmp_path / n, sensor="picture", layout=n) for n in ("hand-21", "hand-22"))
+    for archive in (one, other):
+        assert (archive.units, archive.channels, archive.skeleton.up) == ("px", ("x", "y"), "-y")
+    tip, theirs = LAYOUT.index("index_4"), other.skeleton.index("index_4")
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a[:, 0, tip], b[:, 0, theirs], rtol=1e-6)
+
+
+def test_a_camera_sees_a_hand_in_perspective() -> None:
+    """Right stays right and up is less y; nearer or farther it is larger or smaller, and turned by up to 25 degrees."""
+    hand = np.repeat(shaped(FLAT)[None], 20, axis=0)
+    true, sizes, turned = hand[0, :, :2] - hand[0, :1, :2], [], []
+    for i in range(200):
+        seen = np.median(_seen(generator(0, "test", i), hand, "picture"), axis=0)
+        assert seen.shape == (21, 2)
+        own = (seen - seen[0]) * [1, -1]
+        assert np.corrcoef(own.ravel(), true.ravel())[0, 1] > 0.93
+        sizes.append(np.linalg.norm(own[12]))
+        turned.append(np.ptp(own[:, 0]) / np.ptp(own[:, 1]) * np.ptp(true[:, 1]) / np.ptp(true[:, 0]))
+    nearest, farthest = (0.19 * 1280 * lens / away for lens, away in ((1.3, 0.35), (0.7, 0.8)))
+    assert 0.75 * farthest < min(sizes) < 1.4 * farthest
+    assert 0.7 * nearest < max(sizes) < 1.3 * nearest
+    assert np.quantile(turned, 0.9) / np.quantile(turned, 0.1) > 1.1
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,12 @@ def film_view(draw: np.random.Generator, camera: int, setup: int, *, sideways: b
     return replace(view, yaw=view.yaw + float(np.radians(draw.uniform(-ASIDE, ASIDE))))
 
 
+def hand_view(draw: np.random.Generator) -> View:
+    """The view of a film of a hand, which may be turned from how it faces the camera."""
+    aside, down = np.radians(draw.uniform(-25, 25)), np.radians(draw.uniform(-17, 17))
+    return View(np.pi + aside, down, draw.normal(0, 0.06), draw.uniform(0.35, 0.8), draw.normal(0, 0.08))
+
+
 def project(points: Array, draw: np.random.Generator) -> Array:
     """Where points are in the picture of a pinhole camera.
 

@@ -25,7 +25,7 @@ from motet.data.simulate.hands import anatomy
 from motet.data.simulate.hands import generate as hand
 from motet.data.simulate.imu import SENSORS, measure, sense
 from motet.data.simulate.invented import invented as invented_actions
-from motet.data.simulate.options import BodyOptions, Options, Sensor, written
+from motet.data.simulate.options import BodyOptions, Options, Sensor, layout_of, written
 from motet.data.simulate.performance import Performance, Stage, perform, stage
 from motet.data.simulate.programme import Programme, Table, compile_all
 from motet.data.simulate.sensors import depth, optical, picture, roles
@@ -100,13 +100,7 @@ def _check(options: BodyOptions) -> Skeleton:
         raise ConfigError(f"an archive stores float32 or float16, not {options.dtype}")
     if options.second_layout == options.layout:
         raise ConfigError(f"second_layout {options.second_layout!r} is the layout itself; choose another or none")
-    return _layout(options.layout, options.sensor)
-
-
-def _layout(name: str, sensor: Sensor) -> Skeleton:
-    """A layout; in pictures y points down."""
-    found = layouts.get(name)
-    return replace(found, up="-y") if sensor == "picture" else found
+    return layout_of(options)
 
 
 def _of_hands(options: BodyOptions) -> Options:
@@ -119,8 +113,6 @@ def _of_hands(options: BodyOptions) -> Options:
     for name, given in others.items():
         if given:
             raise ConfigError(f"hands are simulated one at a time and by one camera; leave {name} out")
-    if options.sensor == "picture":
-        raise ConfigError("no pictures of hands are simulated; choose depth or optical")
     return Options(**{f.name: getattr(options, f.name) for f in fields(Options)})
 
 
@@ -273,7 +265,8 @@ def simulate(
         sensor: ``"depth"``: one of three depth cameras (column ``camera``) at −45, 0 and 45 degrees and of eight
             setups, with its noise, occlusion, drop-outs and limb swaps; ``"optical"``: sub-millimetre noise in a
             laboratory frame, ``camera`` and ``setup`` unknown; ``"picture"``: x and y in pixels, y down, as a pose
-            estimator finds joints in films of cameras that stand farther to the side, too.
+            estimator finds joints in films of cameras that stand farther to the side, too; of bodies two in five show
+            the upper part alone.
         persons: person slots, 1 or 2.
         imu: also write what inertial sensors at the leading wrist and the hip measure (m/s², rad/s).
         hands: one hand in place of a body. ``actions`` are gestures (:mod:`motet.data.simulate.hands.gestures`),
@@ -312,15 +305,14 @@ def _simulate_bodies(
 ) -> MotionArchive:
     company = _Company(options)
     source = layouts.get(LAYOUT)
-    second = None if options.second_layout is None else _layout(options.second_layout, options.sensor)
+    second = None if options.second_layout is None else layout_of(options, options.second_layout)
     for target in [main] if second is None else [main, second]:
         convert(np.zeros((1, len(JOINTS), 3), np.float32), source, target)  # says now what cannot be derived
-    filmed = {"units": "px", "channels": ("x", "y")} if options.sensor == "picture" else {}
     with ExitStack() as stack:
 
         def writer(suffix: str, skeleton: Skeleton, **changes: Any) -> ArchiveWriter:
             path = destination.with_name(destination.name + suffix)
-            more = {"persons": options.persons, "overwrite": overwrite, **filmed, **changes}
+            more = {"persons": options.persons, "overwrite": overwrite, **changes}
             return stack.enter_context(written(path, options, skeleton, company.names, **more))
 
         films = [_Film.of(writer("", main), source, "sensor")]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from motet.data import layouts
 from motet.data.archive import ArchiveWriter
 from motet.data.skeletons import Skeleton
 
@@ -39,6 +40,12 @@ class BodyOptions(Options):
     second_layout: str | None
 
 
+def layout_of(options: Options, name: str | None = None) -> Skeleton:
+    """A layout by name, that of the options by default; in pictures y points down."""
+    found = layouts.get(name or options.layout)
+    return replace(found, up="-y") if options.sensor == "picture" else found
+
+
 def written(
     path: str | Path, options: Options, skeleton: Skeleton, class_names: Sequence[str], **changes: Any
 ) -> ArchiveWriter:
@@ -61,6 +68,7 @@ def written(
             "licence": LICENCE,
             "simulated": True,
             "dtype": options.dtype,
+            **({"units": "px", "channels": ("x", "y")} if options.sensor == "picture" else {}),
             **changes,
         },
     )

@@ -18,6 +18,8 @@ OPTICAL_NOISE = 0.0003
 """Metres, standard deviation of an optical system's error per axis."""
 PLACED, PIXELS = 0.025, 1.5
 """Of a pose estimator: metres from a joint to where it is taken to be, pixels of tremble of a trunk joint."""
+FRAMED, BORDER = 0.4, (0.35, 0.95)
+"""Share of films in which the picture ends within the body, and where: shares of its height, from the top."""
 
 # How much a depth camera's estimate of a joint trembles, relative to a trunk joint; extremities are small and fast.
 _TREMBLE = {
@@ -92,7 +94,7 @@ def picture(clip: Array, draw: np.random.Generator, layout: Roles) -> Array:
     """What a pose estimator finds in the pictures of a camera.
 
     Joints lie where the estimator learnt to put them, some centimetres from where they are; it is misled like a depth
-    camera (:func:`depth`), and trembles by pixels.
+    camera (:func:`depth`), and trembles by pixels. Some films show the upper part of the body alone.
 
     Args:
         clip: (T, P, V, 3) true positions in metres, camera frame; y up, z away from the camera.
@@ -100,12 +102,24 @@ def picture(clip: Array, draw: np.random.Generator, layout: Roles) -> Array:
         layout: roles of the layout's joints.
 
     Returns:
-        (T, P, V, 2) pixels; zero where a body is lost.
+        (T, P, V, 2) pixels; zero where a body or joint is lost.
     """
     placed = np.float32(PLACED) * draw.standard_normal(clip.shape[1:], np.float32)
     pixels = project(depth(clip + placed, draw, layout), draw)
     noise = np.float32(PIXELS) * layout.tremble[:, None] * draw.standard_normal(pixels.shape, np.float32)
-    return np.asarray(pixels + noise * pixels.any(axis=-1, keepdims=True), dtype=clip.dtype)
+    return _framed(np.asarray(pixels + noise * pixels.any(axis=-1, keepdims=True), dtype=clip.dtype), draw)
+
+
+def _framed(pixels: Array, draw: np.random.Generator) -> Array:
+    """Joints under the border of the picture are zero, in some of the films."""
+    framed, cut = draw.random() < FRAMED, draw.uniform(*BORDER)
+    seen, height = pixels.any(axis=-1), pixels[..., 1]
+    there = np.any(seen, axis=(1, 2))
+    if not framed or not there.any():
+        return pixels
+    top = np.median(np.where(seen, height, np.inf)[there].min(axis=(1, 2)))
+    bottom = np.median(np.where(seen, height, -np.inf)[there].max(axis=(1, 2)))
+    return np.where((height <= top + cut * (bottom - top))[..., None], pixels, np.float32(0))
 
 
 def _slow(noise: Array, memory: float) -> Array:

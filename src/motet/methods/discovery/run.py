@@ -136,7 +136,7 @@ def run(
         target: recordings whose classes are wanted. Labels, where it has any, only score the result.
         out: run directory to create; without one nothing is kept.
         clusters: how many; estimated after pretraining by default.
-        recipe: ``"body"``, ``"hand"``, ``"picture"``, ``"paper"``, ``"small"`` or :class:`Settings`; by default that of
+        recipe: a name of weights (``"body"``, …), ``"paper"``, ``"small"`` or :class:`Settings`; by default that of
             the weights of the package that read both archives if no option asks for other networks, or that of a
             ``start`` with convolutions or a transformer ("body" of anything but hands and pictures), else "small" below
             5,000 training clips.

@@ -97,7 +97,7 @@ class Settings(Options):
     kmeans_components: Natural = 0
     """principal components of the features in which the classifiers' clusters are found; 0: all of them."""
     start: str = ""
-    """weights that read any body, hand or sensor (body, hand, picture, wrist), in whose form both branches then see
+    """weights that read any body, hand or sensor (body, wrist …), in whose form both branches then see
     the clips and from which both start; or a run of `motet pretrain` on the target, which starts the target's own
     branch, and the shared one where both archives have one layout. Encoder, frames and preprocessing are theirs."""
     pretrained: str = ""
@@ -235,6 +235,7 @@ SETTINGS: dict[str, Settings] = {
     "body": _BODY,
     "hand": replace(_BODY, name="hand", preprocess="hand", start="hand"),
     "picture": replace(_BODY, name="picture", preprocess="sized", start="picture"),
+    "hand-picture": replace(_BODY, name="hand-picture", preprocess="sized", start="hand-picture"),
     "paper": Settings(),
     # hundreds of clips instead of tens of thousands: a light encoder, teachers that keep up, changes of body size, a
     # contrast soft enough not to set every clip apart (docs/results/codt.md says how this was chosen)

@@ -72,9 +72,10 @@ def refining(name: str) -> str:
     model = _model(name)
     if model.recipe.encoder.encoder in ("gru", "stgcn"):
         return ""
+    flat = "picture" if model.recipe.preprocess == "sized" and model.channels == 2 else ""
     if model.skeleton.kind == "hand":
-        return "hand"
-    return "picture" if model.recipe.preprocess == "sized" and model.channels == 2 else "body"
+        return f"hand-{flat}" if flat else "hand"
+    return flat or "body"
 
 
 def adopt(settings: Settings, source: MotionArchive, target: MotionArchive) -> tuple[Settings, CommonLayout | None]:

@@ -12,13 +12,14 @@ from motet.core.errors import ConfigError
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
+from motet.data.simulate.cameras import hand_view, project, see
 from motet.data.simulate.draws import generator
 from motet.data.simulate.hands.anatomy import LAYOUT, Array
 from motet.data.simulate.hands.gestures import WRITTEN
 from motet.data.simulate.hands.invented import invented as invented_gestures
 from motet.data.simulate.hands.performance import make_performer, perform, track
-from motet.data.simulate.options import Options, written
-from motet.data.simulate.sensors import OPTICAL_NOISE
+from motet.data.simulate.options import Options, layout_of, written
+from motet.data.simulate.sensors import OPTICAL_NOISE, PIXELS
 
 
 def simulate_hands(destination: str | Path, options: Options, *, overwrite: bool, progress: bool) -> MotionArchive:
@@ -37,7 +38,7 @@ def simulate_hands(destination: str | Path, options: Options, *, overwrite: bool
     """
     if not 0 <= options.actions <= len(WRITTEN) or not options.actions + options.invented:
         raise ConfigError(f"actions must be between 1 and {len(WRITTEN)} for hands, not {options.actions}")
-    source, layout = layouts.get(LAYOUT), layouts.get(options.layout)
+    source, layout = layouts.get(LAYOUT), layout_of(options)
     convert(np.zeros((1, len(source.joints), 3), np.float32), source, layout)  # says now what cannot be derived
     gestures = (*WRITTEN[: options.actions], *invented_gestures(options.seed, options.invented))
     actors = [make_performer(options.seed, number) for number in range(options.actors)]
@@ -63,7 +64,11 @@ def simulate_hands(destination: str | Path, options: Options, *, overwrite: bool
 
 
 def _seen(draw: np.random.Generator, hand: Array, sensor: str) -> Array:
-    """(F, 21, 3) in the camera's axes: x right, y down, z away from it."""
+    """(F, 21, 3) in the camera's axes: x right, y down, z away from it; in pictures (F, 21, 2) pixels."""
+    if sensor == "picture":
+        read = track(draw, hand).transpose(1, 2, 0)
+        pixels = project(see(read, [hand_view(draw)], np.zeros(len(hand), np.int64)).transpose(2, 0, 1), draw)
+        return np.asarray(pixels + PIXELS * draw.normal(size=pixels.shape))
     where = np.array([draw.normal(0, 0.12), draw.normal(0, 0.10), -draw.uniform(0.3, 0.7)])
     read = track(draw, hand) if sensor == "depth" else hand + OPTICAL_NOISE * draw.normal(size=hand.shape)
     out: Array = (read + where) * [1, -1, -1]
