@@ -3,8 +3,8 @@
 python -m benchmarks.bench_upper PIXELS [WEIGHTS]
 
 PIXELS as `python -m benchmarks.bench_picture` makes it. Not seen are they in nobody, in the people who are tested, in
-every other person of either side, or in all. Printed are nearest neighbour and ridge regression of the weights (by
-default `picture`) and of what stands beside them; odd-numbered people train, even-numbered ones test.
+every other person of either side, or in all. Printed are nearest neighbour, plain and standardised, and ridge regression
+of the weights (by default `picture`) and of what stands beside them; odd-numbered people train, even-numbered ones test.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def cut(source: MotionArchive, path: Path, joints: list[str], whose: Callable[[i
 
 
 def figures(weights: str, path: Path) -> dict[str, str]:
-    """Features -> kNN / ridge."""
+    """Features -> kNN / standardised / ridge."""
     found: dict[str, list[str]] = {}
     for row in run(weights, ("knn", "ridge"), data=path, split="odd-even", progress=False)["rows"]:
-        if "+" in row["stream"] and not row.get("standardise"):
+        if "+" in row["stream"]:
             found.setdefault(row["features"], []).append(f"{100 * row['mean']:.1f}")
     return {features: " / ".join(numbers) for features, numbers in found.items()}
 
