@@ -3,8 +3,9 @@
 python -m benchmarks.bench_upper PIXELS [WEIGHTS]
 
 PIXELS as `python -m benchmarks.bench_picture` makes it. Not seen are they in nobody, in the people who are tested, in
-every other person of either side, or in all. Printed are nearest neighbour, plain and standardised, and ridge regression
-of the weights (by default `picture`) and of what stands beside them; odd-numbered people train, even-numbered ones test.
+every other person of either side, or in all. Printed are nearest neighbour, plain and standardised, and ridge
+regression of the weights (by default `picture`) and of what stands beside them; odd-numbered people train,
+even-numbered ones test.
 """
 
 from __future__ import annotations
