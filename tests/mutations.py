@@ -30,7 +30,7 @@ TABLES = "tests/reproduce/test_tables.py::test_every_figure_is_the_one_that_was_
 DRAWS = "tests/methods/test_aimclr.py::test_every_clip_view_and_epoch_has_draws_of_its_own"
 ABOVE, SIZED = "tests/methods/test_above.py", "tests/methods/test_sized.py"
 PICTURE, FILM = "tests/use/test_picture.py", "tests/data/simulate/test_sensors.py"
-FILMS = "tests/data/simulate/test_generate.py"
+FILMS, HANDS = "tests/data/simulate/test_generate.py", "tests/data/simulate/test_hands.py"
 SIZE = "tests/data/test_preprocess.py::test_one_size"
 PROBES = "tests/reproduce/test_tables.py::test_probes_are_each_papers_own"
 
@@ -178,6 +178,18 @@ MUTATIONS = (
     ),
     Mutation(
         "pictures: a film from the front", "film_view if options.sensor", "depth_view if options.sensor", FILMS, "data"
+    ),
+    Mutation("films: what is over the border is lost", "height <= top + cut", "height >= top + cut", FILM, "data"),
+    Mutation("films: all end within the body", "draw.random() < FRAMED", "draw.random() < 1", FILM, "data"),
+    Mutation(
+        "films: hands up to 5 degrees aside", "draw.uniform(-25, 25)", "draw.uniform(-5, 5)", HANDS, "data/simulate"
+    ),
+    Mutation("films: hands in metres", "+ PIXELS * draw.normal(size=pixels.shape)", "* 1e-3", HANDS, "data"),
+    Mutation(
+        "pictures: discovery of hands by bodies' recipe",
+        'return f"hand-{flat}" if flat else "hand"',
+        'return flat or "hand"',
+        f"{PICTURE}::test_what_starts_from_pictures_of_hands",
     ),
     Mutation(
         "pictures: sensors are none",
