@@ -183,6 +183,12 @@ def test_archives_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> No
         merge([tmp_path / "a", tmp_path / "a"], tmp_path / "d")
     with ArchiveWriter(tmp_path / "e", skeleton=stick(), fps=20.0) as writer:
         writer.add(np.ones((5, 8, 3)), name="e")
+    for name, joints in (("h1", ["u", "v"]), ("h2", ["v", "u"]), ("h3", ["u", "w"])):
+        with ArchiveWriter(tmp_path / name, skeleton=layouts.build("p-2", joints, [-1, -1]), fps=10.0) as writer:
+            writer.add(np.ones((5, 2, 3)), name=name)
+    for name, said in (("h2", "the joints are in another order"), ("h3", "the second lacks v and has w")):
+        with pytest.raises(ConfigError, match=rf"p-2 with 2 joints\) \({said}: import both "):
+            merge([tmp_path / "h1", tmp_path / name], tmp_path / "m")
     turned = convert(tmp_path / "a", tmp_path / "turned", up="+z", hand="left").path
     said = r"differ in axes \(\+y up, right-handed and \+z up, left-handed\); .* with --up \+y --hand right"
     with pytest.raises(ConfigError, match=said):

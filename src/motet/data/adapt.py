@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.core.errors import ConfigError, MotetNote
-from motet.core.text import counted, pasted
+from motet.core.text import counted, first_of, pasted
 from motet.core.units import METRES
 from motet.data import inertial, layouts
 from motet.data.archive import MotionArchive
@@ -137,7 +137,7 @@ def differ(archive: MotionArchive, layout: Layout) -> str:
     ours, theirs = layout.skeleton, archive.skeleton
     own = _held(ours, layout.persons, layout.channels)
     other = _held(theirs, archive.persons, len(archive.channels))
-    said = f"{archive.path} has clips of {other}, the model was trained on {own}"
+    said = f"{archive.path} has clips of {other}, the model was trained on {own}{joints_apart(theirs, ours)}"
     if inertial.is_read(ours) and inertial.is_read(theirs):
         form = f"`motet data convert ARCHIVE DESTINATION --layout {inertial.LAYOUT}`"
         return f"{said}; train on recordings brought to one form ({form}) and bring these to it, or start from wrist"
@@ -181,6 +181,17 @@ def written_as(archive: MotionArchive, target: Skeleton) -> dict[str, Any]:
     return {"skeleton": target, "fps": archive.fps, "units": archive.units}
 
 
+def joints_apart(ours: Skeleton, theirs: Skeleton) -> str:
+    """What tells the joints of two layouts of one name apart, to be put in brackets; empty of other names."""
+    if ours.name != theirs.name or ours.joints == theirs.joints:
+        return ""
+    lacks, more = ([j for j in a.joints if j not in b.joints] for a, b in ((ours, theirs), (theirs, ours)))
+    words = [f"{verb} {first_of(names, 'joint')}" for verb, names in (("lacks", lacks), ("has", more)) if names]
+    if not words:
+        return " (the joints are in another order: import both at once, or with one --skeleton)"
+    return f" (the second {' and '.join(words)}: import both with a --skeleton of joints that both have)"
+
+
 def same_layout(a: Skeleton, b: Skeleton) -> bool:
     """Whether two layouts have the same joints and axes."""
     return (a.joints, a.up, a.right_handed) == (b.joints, b.up, b.right_handed)
@@ -214,7 +225,7 @@ def difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
     """What keeps two archives from being merged, and the remedy."""
     if what == "units":
         return f"{what} ({ours} and {theirs}); {unit_remedy(skeleton, theirs, ours)}"
-    remedy = {"fps": f"--fps {ours}"}.get(what)
+    remedy, apart = {"fps": f"--fps {ours}"}.get(what), ""
     if what == "skeleton":
         if ours.kind != theirs.kind:
             return f"kind ({ours.name} is a {ours.kind}, {theirs.name} a {theirs.kind}); keep them apart"
@@ -224,9 +235,12 @@ def difference(what: str, ours: Any, theirs: Any, skeleton: Skeleton) -> str:
                 ours.handedness,
             )
             return f"{said}; `motet data convert` with --up {ours.up} --hand {turned.partition('-')[0]}"
+        apart = joints_apart(ours, theirs)
         least = min(ours, theirs, key=len)
         target = least.name if least.name in layouts.names() else "shared-15 (or another layout) for both"
         what, remedy = "layout", f"--layout {target}"
         ours, theirs = (f"{s.name} with {counted(len(s), 'joint')}" for s in (ours, theirs))
+    if apart:
+        return f"{what} ({ours} and {theirs}){apart}"
     again = f"`motet data convert` with {remedy}" if remedy else "import one again with the options of the other"
     return f"{what} ({ours} and {theirs}); {again}"

@@ -21,7 +21,7 @@ from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import counted, first_of, pasted
 from motet.core.units import stated
 from motet.data import inertial, layouts
-from motet.data.adapt import unit_remedy
+from motet.data.adapt import joints_apart, unit_remedy
 from motet.data.archive import MotionArchive
 from motet.data.convert import convert
 from motet.data.heading import all_ways, ground, lines
@@ -162,7 +162,7 @@ class Layout:
             raise ConfigError(
                 f"{archive.path} holds {archive.persons} × {archive.skeleton.name} ({counted(len(nodes), 'node')} of "
                 f"{len(archive.channels)}), the model knows {self.persons} × {self.skeleton.name} "
-                f"({len(self.skeleton)} of {self.channels}); {remedy}"
+                f"({len(self.skeleton)} of {self.channels}){joints_apart(archive.skeleton, self.skeleton)}; {remedy}"
             )
         converted = archive.path, archive.path.with_name(f"{archive.path.name}-converted")
         found = rate(archive)
