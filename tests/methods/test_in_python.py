@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,18 @@ def test_a_model_in_place_of_a_run_is_named(model: Model, small_archive: MotionA
         motet.evaluate.run(small_archive, ["knn"])  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="is an archive of recordings, not a fitted model"):
         motet.predict(small_archive, small_archive)  # type: ignore[arg-type]
+
+
+def test_trainings_in_threads_are_those_that_run_alone(small_archive: MotionArchive, tmp_path: Path) -> None:
+    """HaLP draws in every step, so two of them at once would take each other's draws."""
+
+    def loss(name: str) -> list[float]:
+        return [line["loss"] for line in tiny("halp", small_archive, tmp_path / name).metrics()]
+
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    first, alone = torch.rand(1), loss("alone")
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)  # the program's own draws go on
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(loss, ("a", "b"))) == [alone, alone]

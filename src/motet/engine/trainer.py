@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from motet.core.chance import Chance, put_back, states
 from motet.core.devices import keep_freed_memory, one_thread, usable
 from motet.core.distributed import (
     average_gradients,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 SAVED_EVERY = 600.0
 """seconds after which a checkpoint is saved, whatever the interval in epochs."""
 _STOP, _SAVE = 2, 1
+_TRAINING = threading.RLock()  # trainings of one process come one after another: they share threads and signals
 
 
 def _fabric(loop: Loop) -> Fabric:
@@ -87,6 +90,7 @@ class Trainer:
 
     def __init__(self, make: Callable[[torch.device], Learner], loop: Loop, *, progress: bool = True) -> None:
         self.loop, self.show = loop, progress
+        self.chance = Chance()
         self.fabric = _fabric(loop)
         if loop.processes == 1:
             self._prepare(make)
@@ -108,7 +112,7 @@ class Trainer:
     def _prepare(self, make: Callable[[torch.device], Learner]) -> None:
         if self.fabric.device.type == "cpu":
             keep_freed_memory()
-        with room():
+        with self.chance, room():
             self.learner = make(self.fabric.device)
         self.means, self.seconds = Means(), 0.0
         self.line: dict[str, Any] | None = None
@@ -119,7 +123,7 @@ class Trainer:
     def _enter(self, stage: int) -> None:
         self.stage = stage
         self.epoch, self.step = self.learner.stages[stage].first, 0
-        with room():
+        with self.chance, room():
             self.learner.begin_stage(self.learner.stages[stage])
         self._wrap()
 
@@ -154,7 +158,8 @@ class Trainer:
         for number in range(steps + 1):
             self.step = number % stage.steps
             began = time.perf_counter()
-            self.one_step()
+            with self.chance:
+                self.one_step()
             taken.append(time.perf_counter() - began)
         return median(taken[1:])  # the first is cold
 
@@ -162,6 +167,8 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs."""
+        with self.chance:
+            rng, cuda_rng = states()
         return {
             "learner": self.learner.state(),
             "stage": self.stage,
@@ -170,8 +177,8 @@ class Trainer:
             "means": self.means.state(),
             "seconds": self.seconds,
             "line": self.line,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "rng": rng,
+            "cuda_rng": cuda_rng,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -190,9 +197,8 @@ class Trainer:
             self._wrap()
             self.means.restore(state["means"])
             self.seconds, self.line = state["seconds"], state["line"]
-            torch.set_rng_state(state["rng"])
-            if state["cuda_rng"] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(state["cuda_rng"])
+            with self.chance:
+                put_back((state["rng"], state["cuda_rng"]))
         except MISFITS as error:
             raise RunError(
                 f"the checkpoint does not fit this run ({in_line(error)}); start again with another --out"
@@ -239,9 +245,9 @@ class Trainer:
             RunError: a loss is not finite, another process of the training is gone, or writes into the same run.
         """
         small = self.fabric.device.type == "cpu" and self.learner.small
-        with stop_signals() as stopped, one_thread(small):  # first of all: a signal must find the run resumable
+        with stop_signals() as stopped, _TRAINING, one_thread(small):  # first of all: a signal must find it resumable
             try:
-                with _locked(run):
+                with _locked(run), self.chance:
                     self._fit(run, stopped)
             except RuntimeError as error:
                 if not lost_peer(error):
@@ -305,6 +311,7 @@ class Trainer:
         while self.step < at.stage.steps:
             began = time.perf_counter()
             losses = self.one_step()
+            self.chance.rest()
             self.step += 1
             self.seconds += time.perf_counter() - began
             show.step(label, self._shown(losses), self._speed(self.at, self.seconds))

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from motet.core.chance import Chance
 from motet.core.errors import ConfigError
 from motet.data.archive import MotionArchive
 from motet.data.inertial import kind_of
@@ -33,8 +33,7 @@ def random_convolutions(model: Model, store: ClipStore, train: Tensor, seed: int
     """Random convolutions of the streams of a model, on its clips; thresholds are those of the training clips."""
     encoder = replace(model.recipe.encoder, encoder="rocket")
     recipe = replace(model.recipe, encoder=encoder, frames=max(FRAMES, model.clip_frames), encode_frames=None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Chance(seed):
         layout = model.skeleton, model.persons, model.channels
         convolutions = type(model)(recipe, *layout, device=model.device, units=model.units)
     fit_thresholds(convolutions.encoders, convolutions.views, store, train, recipe.frames)

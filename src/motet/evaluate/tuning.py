@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from motet.core.chance import Chance
 from motet.core.errors import ConfigError
 from motet.core.rng import CounterRNG
 from motet.core.text import counted
@@ -338,8 +339,7 @@ def _tune_all(
     step = max(1, _SIDE_BY_SIDE // size)
     parts = []
     for at in range(0, len(units), step):
-        with torch.random.fork_rng(devices=[context.device] if context.device.type == "cuda" else []):
-            torch.manual_seed(at)  # dropout must not depend on what was tuned before
+        with Chance(at):  # dropout must not depend on what was tuned before
             parts.append(_tune(protocol, context, options, units[at : at + step], streams))
     best = [p.best for p in parts if p.best is not None]
     return _Scores(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from motet._version import __version__
+from motet.core.chance import Chance
 from motet.core.errors import ConfigError, MotetWarning, RunError
 from motet.core.shards import Shard
 from motet.core.text import counted, pasted
@@ -142,8 +143,7 @@ class Model(Face):
     @classmethod
     def fresh(cls, recipe: Recipe, archive: MotionArchive, seed: int = 0, device: str | torch.device = "cpu") -> Self:
         """An untrained model for an archive, initialised from ``seed``."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with Chance(seed):
             return cls(
                 recipe, archive.skeleton, archive.persons, len(archive.channels), device=device, units=archive.units
             )
@@ -163,7 +163,7 @@ class Model(Face):
             if path.exists():
                 weights = read_tensors(path)[0]
                 check_size(lambda: cls(*shape, device="meta").encoders, weights)
-            with torch.random.fork_rng(devices=[]):
+            with Chance():
                 model = cls(*shape, units=data.get("units"), by_name=bool(data.get("by_name")))
             if path.exists():
                 model.load_weights(weights)
@@ -211,8 +211,7 @@ class Model(Face):
 
     def untrained(self, seed: int) -> Self:
         """The same architecture freshly initialised: the random-encoder row of a table."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with Chance(seed):
             return type(self)(
                 self.recipe,
                 self.skeleton,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from motet.core.chance import Chance
 from motet.core.errors import ConfigError, MotetError
 from motet.core.units import METRES
 from motet.data import inertial
@@ -150,7 +151,7 @@ class Encoded:
         skeleton = Skeleton.from_dict(data["skeleton"])
         shape = recipe_from_dict(facts["recipe"]), skeleton, int(data["persons"]), int(data["channels"])
         check_size(lambda: Model(*shape, device="meta").encoders, weights)
-        with torch.random.fork_rng(devices=[]):
+        with Chance():
             model = Model(*shape, units=data["units"], by_name=bool(data["by_name"]))
         model.load_weights(weights)
         return cls(str(facts["name"]), model, str(facts["units"]))

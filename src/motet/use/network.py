@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from motet.core.chance import Chance
 from motet.use.signals import SAMPLES, Array, Layout, signals
 
 Integers = npt.NDArray[np.int64]
@@ -121,8 +122,7 @@ class Network:
             y[np.minimum(np.arange(len(x)) * step + step // 2, len(y) - 1)] for x, y in zip(inputs, labels, strict=True)
         ]
         draw, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with Chance(seed) as chance:
             net = _Net(inputs[0].shape[1], classes, _WIDTH)
             scaling = _scaling(inputs, layout)
             shares = np.bincount(np.concatenate([t[t >= 0] for t in targets]), minlength=classes) + 1.0
@@ -137,6 +137,7 @@ class Network:
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
+                chance.rest()
         arrays = {f"net.{k}": v.numpy() for k, v in net.state_dict().items()}
         return cls({**arrays, "shift": scaling[0][:, 0].numpy(), "gain": scaling[1][:, 0].numpy()})
 

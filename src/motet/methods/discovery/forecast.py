@@ -6,8 +6,7 @@ import copy
 import time
 from typing import TYPE_CHECKING
 
-import torch
-
+from motet.core.chance import Chance
 from motet.core.progress import clock
 from motet.core.text import counted
 from motet.engine.learner import Position
@@ -60,7 +59,7 @@ def needed(learner: Discovering) -> float:
 def seconds(learner: Discovering) -> float:
     """Time of all steps, from one of each stage on copies of the networks; weights and draws stay as they are."""
     total, before = 0.0, learner.fine
-    with torch.random.fork_rng(devices=[]):
+    with Chance():
         for stage in learner.stages:
             if not stage.epochs or not stage.steps:
                 continue

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from motet._version import __version__
+from motet.core.chance import Chance
 from motet.core.errors import ConfigError, MotetNote, RunError
 from motet.core.files import written
 from motet.core.shards import Shard
@@ -392,7 +393,7 @@ def load(path: str | Path) -> Found:
     with reading(weights_path):
         weights = read_tensors(weights_path)[0]
         check_size(built, weights)
-        with torch.random.fork_rng(devices=[]):
+        with Chance():
             discovery = built()
         centres = [weights.pop(f"centres.{name}") for name in BRANCHES]
         for number, branch in enumerate(discovery.pair):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from motet.core.chance import states
 from motet.core.distributed import from_first, own_part, world_size
 from motet.core.errors import ConfigError
 from motet.core.files import written
@@ -124,10 +125,7 @@ class Discovering(Learner):
 
     def _keep(self, stage: Stage, run: Run) -> None:
         at = {"stage": 0, "epoch": stage.end, "step": 0, "means": {}, "seconds": 0.0, "line": None}
-        chance = {
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+        chance = dict(zip(("rng", "cuda_rng"), states(), strict=True))
         with written(run.path / PRETRAINED) as partial:
             torch.save({"version": CHECKPOINT_VERSION, "learner": self.state(), **at, **chance}, partial)
 

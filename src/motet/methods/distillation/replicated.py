@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from motet.core.chance import Chance
 from motet.core.distributed import largest_over_ranks
 from motet.core.errors import ConfigError
 from motet.data.skeletons import Skeleton
@@ -97,8 +98,7 @@ class ReplicatedEncoder(nn.Module):
         super().__init__()
         made = []
         for seed in seeds:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed_of(seed, name))
+            with Chance(seed_of(seed, name)):
                 made.append(make_encoder(kind, size, layout, hidden, layers))
         self.module = made[0]
         self.feature_size = int(made[0].feature_size)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from motet._version import __version__
+from motet.core.chance import Chance
 from motet.core.distributed import from_first, own_part, whole
 from motet.core.errors import ConfigError, RunError
 from motet.core.files import written
@@ -218,8 +219,7 @@ def names_of(graphs: Graphs) -> npt.NDArray[np.str_]:
 
 def fresh(graphs: Graphs, options: GraphCL, seed: int) -> GraphNetwork:
     """A network with the initial weights of a seed; the generator of the process stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Chance(seed):
         return GraphNetwork(graphs.node_labels, options.hidden, options.layers)
 
 

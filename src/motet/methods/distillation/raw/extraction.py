@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from motet.core import devices
+from motet.core.chance import Chance
 from motet.core.errors import ConfigError, DataError, MotetWarning, RunError
 from motet.core.files import write_json, written
 from motet.core.progress import tracked
@@ -100,7 +101,7 @@ def extract(
 def built(names: Sequence[str], options: RawOptions, device: str, seed: int) -> dict[str, RawNetwork]:
     """Frozen networks; modalities of one kind share theirs."""
     shared: dict[str, RawNetwork] = {}
-    with torch.random.fork_rng(devices=[]):
+    with Chance():
         for kind in dict.fromkeys(kind_of(name) for name in names):
             torch.manual_seed(seed)
             shared[kind] = build(kind, options, frozen=True).eval().requires_grad_(False).to(device)

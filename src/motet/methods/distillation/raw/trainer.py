@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from motet.core.chance import Chance
 from motet.core.distributed import own_part
 from motet.engine.learner import Learner, Position, Stage, load_optimiser, set_rate
 from motet.engine.run import Run
@@ -156,7 +157,7 @@ class RawDistillation(Distillation):
     def _phases(self) -> list[Phase]:
         made: list[Phase] = []
         for number, phase in enumerate(super()._phases()):
-            with _Chance(self._draw(number, -1), self.device):
+            with Chance(self._draw(number, -1)):
                 for networks in (phase.networks, phase.teacher):
                     # a frozen teacher is the network of an earlier phase, which has its extractors already
                     if networks is not None and all(networks is not earlier.networks for earlier in made):
@@ -303,18 +304,3 @@ class RawDistillations(Learner):
 def place_of(out: Path, fold: Fold, seed: int) -> Path:
     """Where a run keeps what one fold with one seed gave."""
     return out / "replicas" / f"{fold.name.replace(' ', '-').replace('/', '-')}-seed-{seed}"
-
-
-class _Chance:
-    """torch's generators at a place of their own, put back afterwards."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.seed = seed
-        self.fork = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-
-    def __enter__(self) -> None:
-        self.fork.__enter__()
-        torch.manual_seed(self.seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self.fork.__exit__(*error)
