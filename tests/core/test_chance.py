@@ -10,7 +10,7 @@ import torch
 from motet.core.chance import Chance
 
 
-def test_it_goes_on_where_it_was_and_leaves_the_program_alone() -> None:
+def test_it_continues_where_it_was_and_leaves_the_program_alone() -> None:
     torch.manual_seed(5)
     alone = torch.rand(4)
     torch.manual_seed(1)

@@ -150,6 +150,6 @@ def test_trainings_in_threads_are_those_that_run_alone(small_archive: MotionArch
     expected = torch.rand(2)
     torch.manual_seed(3)
     first, alone = torch.rand(1), loss("alone")
-    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)  # the program's own draws go on
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)  # the program's own draws continue
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(loss, ("a", "b"))) == [alone, alone]

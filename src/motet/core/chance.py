@@ -33,7 +33,7 @@ def put_back(given: States) -> None:
 class Chance:
     """A computation's own place in torch's global generators, while the context lasts; other threads wait for theirs.
 
-    It may be entered again, later and from inside; it goes on where it was.
+    It may be entered again, later and from inside; it continues where it was.
 
     Args:
         seed: where it begins; None is where the process is.
