@@ -188,6 +188,12 @@ def test_wrong_requests_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("given", [{"scale": "big"}, {"seeds": [1, 2]}])
+def test_a_scale_or_number_of_seeds_that_is_none(small_archive: MotionArchive, tmp_path: Path, given: Any) -> None:
+    with pytest.raises(ConfigError, match=f"option {next(iter(given))} is"):
+        reproduce(two_rows(BASE), small_archive, tmp_path / "out", progress=False, **given)
+
+
 def test_another_set_needs_another_folder(small_archive: MotionArchive, tmp_path: Path) -> None:
     table = two_rows(BASE)
     small(table, small_archive, tmp_path / "out", seeds=1)

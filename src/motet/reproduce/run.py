@@ -24,6 +24,7 @@ from motet._version import __version__
 from motet.core.environment import hardware
 from motet.core.errors import ConfigError, Interrupted, MotetError, RunError
 from motet.core.files import write_json, written
+from motet.core.options import Count, convert
 from motet.core.text import counted, span
 from motet.engine.table import spread
 from motet.reproduce.declare import Row, Table
@@ -85,8 +86,7 @@ def reproduce(
         RunError: a row failed; the table says which, and the others are filled.
     """
     declared = named(table) if isinstance(table, str) else table
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}; it must be at least 1")
+    seeds, scale = convert(Count, seeds, "seeds"), convert(Scale, scale, "scale")
     folder = Path(out)
     request = Request(
         table=declared,
