@@ -84,6 +84,9 @@ def test_opensim_tables(tmp_path: Path) -> None:
     archive = load(tmp_path, "trc")
     assert (archive.fps, archive.skeleton.joints) == (2.0, ("hip",))
     np.testing.assert_allclose(archive.clip(0)[:, 0, 0], [[1, 2, 3], [4, 5, 6]])
+    put(tmp_path, "a.sto", f"{head}time\tpelvis_tx\tpelvis_ty\tpelvis_tz\ta\tb\tc\td\n" + "0\t1\t2\t3\t4\t5\t6\t7\n")
+    with pytest.warns(MotetWarning, match="a, b, c, d are no positions and are left out"):  # inverse kinematics
+        load(tmp_path, "trc")
     put(tmp_path, "a.sto", "endheader\ntime\tknee_angle\n0\t1\n")
     with pytest.raises(DataError, match=r"none of its columns are positions .* angles of joints need a body model"):
         load(tmp_path, "trc")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from motet.cli import main
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.text import pasted
 from motet.data import layouts
 from motet.data.archive import MotionArchive
@@ -321,3 +321,11 @@ def test_a_number_that_fills_gaps_is_not_seen(tmp_path: Path) -> None:
     assert archive.clip(0)[:, 0].min() == 0.0  # and nobody is ten metres below the floor
     diagonal = [f"{n},10,900,{n},5,5,5" for n in range(6)]  # equal coordinates, but among the others
     assert load(tmp_path, "\n".join([header, *diagonal]), unit="mm", fps=30.0).clip(0)[:, 0, 1].all()
+
+
+@pytest.mark.filterwarnings("ignore:.*no built-in layout")
+@pytest.mark.parametrize("names", ["LKneeAngles RKneeAngles", "FP1_For FP1_Mom", "hip LGroundReactionForce"])
+def test_angles_and_forces_are_no_positions(tmp_path: Path, names: str) -> None:
+    header = ",".join(f"{name}_{axis}" for name in names.split() for axis in "xyz")
+    with pytest.warns(MotetWarning, match="are called like angles, forces or moments"):
+        load(tmp_path, f"{header}\n1,2,3,4,5,6\n2,3,4,5,6,7\n", fps=100.0, unit="mm")

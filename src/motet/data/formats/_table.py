@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from motet.core.errors import ConfigError, DataError, MotetNote
-from motet.core.text import counted, pasted
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
+from motet.core.text import counted, first_of, pasted
 from motet.core.units import METRES, OF_SENSORS, PICTURE, unit_name
 from motet.data import layouts
 from motet.data.formats import _layout, _time
@@ -39,6 +39,8 @@ _UNIT = re.compile(r"(.+?) ?[(\[]([^()\[\]]+)[)\]]")
 _AXIS = re.compile(r"(?i)([xyz])([ _-]?axis)?")
 """A column with the name of an axis and nothing more."""
 _SENSOR = re.compile(r"(?i).*(acc|gyr|mag(net)?|grav|imu|angular|linear|rotation|euler|quat|attitude|sensor).*")
+_MODELLED = re.compile(r"(?i).*(angle|force|moment|power|torque|grf)s?|.*_(for|mom|cop)")
+"""Columns of modelling software and force plates, which have axes too and are no positions."""
 _SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 """Nodes of sensors whose columns are called ax, gy, mz."""
 _NUMBER = re.compile(r"[-+\d.,]+([eE][-+]?\d+)?")
@@ -316,6 +318,13 @@ def _layout_of(sheet: Sheet, found: dict[str, dict[str, str]], options: Options)
     if options.skeleton is None and (named or options.kind == "sensor"):
         _layout.check_joints(len(found), f"{sheet.path}, line 1")
         return layouts.build(f"sensor-{len(found)}", list(found), [-1] * len(found), up=None, kind="sensor")
+    if modelled := [joint for joint in found if _MODELLED.fullmatch(joint)]:
+        warnings.warn(
+            f"{sheet.path}: {first_of(modelled, 'column')} are called like angles, forces or moments and are taken for "
+            "positions of joints; leave them out of the table, or keep all as readings with --kind sensor",
+            MotetWarning,
+            stacklevel=4,
+        )
     axes = Counter("".join(sorted(a)) for a in found.values()).most_common(1)[0][0]
     partial = [joint for joint, columns in found.items() if "".join(sorted(columns)) != axes]
     whole = [joint for joint in found if joint not in set(partial)]

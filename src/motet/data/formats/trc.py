@@ -8,11 +8,13 @@ its columns are positions (``NAME_tx``, ``NAME_X`` …); angles of joints are no
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from motet.core.errors import DataError
+from motet.core.errors import DataError, MotetNote, MotetWarning
+from motet.core.text import first_of
 from motet.data.formats import _time
 from motet.data.formats._files import read_text
 from motet.data.formats._markers import MarkerOptions, absent_zero, renamed, rows_of, timed
@@ -63,6 +65,14 @@ def _read_table(lines: list[str], path: Path, options: MarkerOptions) -> Recordi
         raise DataError(
             f"{path}: none of its columns are positions (NAME_tx NAME_ty NAME_tz); angles of joints need a body model: "
             "export positions with OpenSim's PointKinematics or BodyKinematics"
+        )
+    read = {column for axes in joints.values() for column in axes.values()}
+    if other := [name for column, name in enumerate(header[1:], 1) if column not in read]:
+        warnings.warn(
+            f"{path}: {first_of(other, 'column')} are no positions and are left out; angles of joints need a body "
+            "model: export positions with OpenSim's PointKinematics or BodyKinematics",
+            MotetWarning if len(other) > len(read) else MotetNote,
+            stacklevel=2,
         )
     values = rows_of(lines, start + 2, len(header), path)
     timing = _time.of_stamps(_time.in_seconds(values[:, 0], "the column time", path), path)
