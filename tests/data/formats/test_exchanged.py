@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from motet.core.errors import ConfigError, DataError, MotetNote
+from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.data import layouts
 from motet.data.archive import MotionArchive
 from motet.data.formats import amass, h36m, import_dataset, phone
