@@ -65,7 +65,7 @@ def test_numbers_of_numpy_and_torch_count_as_those_of_python() -> None:
     assert {type(v) for v in (made.lr, *made.inner.shares)} == {float}
     assert type(made.inner.width) is int
     assert convert(Count, torch.tensor(7), "n") == 7
-    assert convert(tuple[float, ...], (x for x in (1, 2)), "shares") == (1.0, 2.0)
+    assert convert(tuple[float, ...], {1: 0, 2: 0}.keys(), "shares") == (1.0, 2.0)
     assert convert(Literal["32", "bf16"], 32, "precision") == "32"
 
 

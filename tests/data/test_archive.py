@@ -382,4 +382,16 @@ def test_a_clip_that_is_not_there(small_archive: MotionArchive) -> None:
     for index in (48, -49, 9999):
         with pytest.raises(ConfigError, match=rf"has no clip {index}: it holds 48 clips, numbered from 0"):
             small_archive.clip(index)
+    for wrong in (slice(0, 2), None, 1.0):
+        with pytest.raises(ConfigError, match="has no clip"):
+            small_archive.clip(wrong)  # type: ignore[arg-type]
     assert len(small_archive.clip(-1)) == small_archive.lengths[-1]
+
+
+def test_a_clip_by_its_name(small_archive: MotionArchive) -> None:
+    name = small_archive.clips["name"][5]
+    assert small_archive.row(name) == small_archive.row(np.int64(5)) == small_archive.row(5 - len(small_archive)) == 5
+    assert np.array_equal(small_archive[name], small_archive.clip(5))
+    assert np.array_equal(small_archive[-1], small_archive.clip(len(small_archive) - 1))
+    with pytest.raises(ConfigError, match=f"a number or a name is wanted, such as .*{name}"):
+        small_archive.clip(f"{name}x")

@@ -246,11 +246,11 @@ def test_frames_follow_the_recording(kinect: MotionArchive) -> None:
     np.testing.assert_array_equal(whole, np.repeat(whole[:1], len(whole), axis=0))
     with pytest.raises(ConfigError, match="an archive or its path is wanted, not ndarray; ArchiveWriter makes one"):
         model.transform(kinect.clip(0))  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"has no recording \[.{,45}; it has 24"):
+    with pytest.raises(ConfigError, match=r"has no clip \[.{,45}: it holds 24"):
         model.frames(kinect, kinect.clip(0))  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="has no recording 99; it has 24"):
+    with pytest.raises(ConfigError, match="has no clip 99: it holds 24"):
         model.frames(kinect, 99)
-    with pytest.raises(ConfigError, match="no recording 'clip-99'; a number or a name is wanted, such as sim-"):
+    with pytest.raises(ConfigError, match="no clip 'clip-99'; a number or a name is wanted, such as sim-"):
         model.frames(kinect, "clip-99")
     with pytest.raises(ConfigError, match="must have a length"):
         model.frames(kinect, 0, seconds=0)

@@ -11,7 +11,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -266,7 +266,7 @@ def _one_of(hints: Sequence[Any], value: Any, name: str) -> Any:
 
 
 def _several(items: Sequence[Any], value: Any, name: str) -> Any:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, Collection):
         value = (value,)
     elif not isinstance(value, Sequence):
         value = tuple(value)

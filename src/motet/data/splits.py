@@ -84,6 +84,8 @@ def split(archive: MotionArchive, rule: str) -> Split:
         ConfigError: unknown or malformed rule, a column that the rule needs is missing, a listed subject does not
             exist, or one side would be empty.
     """
+    if not isinstance(rule, str):
+        raise ConfigError(f"a split rule is text, such as odd-even, not {type(rule).__name__}")
     word, _, rest = rule.partition(":")
     fixed, ruled = _FIXED.get(rule), _RULED.get(word)
     if fixed is not None:

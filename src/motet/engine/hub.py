@@ -33,6 +33,17 @@ def called(path: Path) -> str:
     return path.name if path.resolve().parent == FOLDER.resolve() else str(path)
 
 
+def named(name: str | PathLike[str]) -> str | Path:
+    """What may name a run or weights, or be their path.
+
+    Raises:
+        ConfigError: neither a run nor text nor a path, such as a model.
+    """
+    if not isinstance(name, str | PathLike):
+        raise ConfigError(f"a run, its directory or a name of weights is wanted, not {type(name).__name__}")
+    return name if isinstance(name, str) else Path(name)
+
+
 def found(name: str | PathLike[str]) -> Path:
     """The folder of a run or of weights by its path, by the name that the package has for it, or by its hub id.
 
@@ -40,9 +51,7 @@ def found(name: str | PathLike[str]) -> Path:
         ConfigError: neither a run nor text nor a path, such as a model.
         RunError: a hub id that cannot be had.
     """
-    if not isinstance(name, str | PathLike):
-        raise ConfigError(f"a run, its directory or a name of weights is wanted, not {type(name).__name__}")
-    name = name if isinstance(name, str) else Path(name)
+    name = named(name)
     if is_shipped(name):
         return FOLDER / str(name)
     return fetch(str(name)) if is_hub_id(name) else Path(name)

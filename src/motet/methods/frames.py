@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import ConfigError
-from motet.core.options import near_names
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
@@ -45,10 +44,7 @@ def frame_features(
         ConfigError: no such recording, a length that is not positive, or another layout than the model's.
     """
     model.check(archive)
-    if isinstance(index, str):
-        index = _named(archive, index)
-    if not isinstance(index, int | np.integer) or not 0 <= index < len(archive):
-        raise ConfigError(f"{archive.path} has no recording {index!s:.40}; it has {len(archive)}, numbered from 0")
+    index = archive.row(index)
     if not seconds > 0:
         raise ConfigError(f"seconds is {seconds}; a window must have a length")
     axis = axis_in(model.recipe.preprocess, archive)  # which one recording does not show
@@ -65,14 +61,6 @@ def frame_features(
     found = [_encoded(model, clip, part, length) for part in torch.split(starts, _BATCH)]
     moments = torch.arange(int(archive.lengths[index]), dtype=torch.float64) * (rate / float(archive.fps or rate))
     return _between(torch.cat(found), starts.double() + (length - 1) / 2, moments).numpy()
-
-
-def _named(archive: MotionArchive, name: str) -> int:
-    names = archive.clips["name"].to_list()
-    if name in names:
-        return names.index(name)
-    near = ", ".join(near_names(name, names) or names[:3])
-    raise ConfigError(f"{archive.path} has no recording {name!r}; a number or a name is wanted, such as {near}")
 
 
 def _encoded(model: Model, clip: Tensor, starts: Tensor, length: int) -> Tensor:

@@ -15,7 +15,7 @@ from motet.data.adapt import ANYTHING
 from motet.data.archive import MotionArchive
 from motet.data.preprocess import SENSED
 from motet.data.views import split_stream
-from motet.engine.hub import FOLDER, is_shipped, shipped
+from motet.engine.hub import FOLDER, is_shipped, named, shipped
 from motet.engine.model import load
 from motet.engine.options import Encoder
 from motet.engine.run import Run
@@ -54,7 +54,7 @@ class Start:
             ConfigError: random convolutions, which have no weights.
             RunError: no such run or weights.
         """
-        name = name if isinstance(name, str) else Path(name)
+        name = named(name)
         if str(name) == ROCKET:
             raise ConfigError(f"random convolutions have no weights to start from; choose {', '.join(USUAL)} or a run")
         place = str(name) if is_shipped(name) or not Path(name).exists() else str(Path(name).resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from os import PathLike
@@ -15,6 +16,7 @@ import polars as pl
 
 from motet.core.errors import ConfigError, DataError
 from motet.core.files import put_back
+from motet.core.options import near_names
 from motet.core.places import mistaken
 from motet.core.text import counted, plain
 from motet.core.units import unit_name
@@ -135,24 +137,49 @@ class MotionArchive:
         clips, frames = counted(len(self), "clip"), counted(len(self.frames), "frame")
         return f"MotionArchive({str(self.path)!r}: {clips}, {self.skeleton.name}, {frames})"
 
-    def clip(self, index: int) -> Float:
-        """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32.
+    def row(self, clip: int | str) -> int:
+        """Number of a clip, by its number (a negative one counts from the end) or its name.
 
         Raises:
             ConfigError: there is no such clip.
         """
+        if isinstance(clip, str):
+            if clip in self._rows:
+                return self._rows[clip]
+            near = ", ".join(near_names(clip, list(self._rows)) or list(self._rows)[:3])
+            raise ConfigError(f"{self.path} has no clip {clip!r:.60}; a number or a name is wanted, such as {near}")
         try:
-            start = self._offsets[index]
-        except IndexError:
+            return range(len(self))[operator.index(clip)]
+        except (IndexError, TypeError):
             raise ConfigError(
-                f"{self.path} has no clip {index}: it holds {counted(len(self), 'clip')}, numbered from 0"
+                f"{self.path} has no clip {clip!s:.40}: it holds {counted(len(self), 'clip')}, numbered from 0"
             ) from None
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.clips["name"])}
+
+    def clip(self, index: int | str) -> Float:
+        """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32.
+
+        Args:
+            index: number or name of the clip.
+
+        Raises:
+            ConfigError: there is no such clip.
+        """
+        index = self.row(index)
+        start = self._offsets[index]
         return self.frames[start : start + self._lengths[index]].astype(np.float32, copy=False)
 
-    def clip_confidence(self, index: int) -> Float | None:
+    def __getitem__(self, index: int | str) -> Float:
+        return self.clip(index)
+
+    def clip_confidence(self, index: int | str) -> Float | None:
         """(T, P, V) float32 confidences of one clip, or None."""
         if self.confidence is None:
             return None
+        index = self.row(index)
         start = self._offsets[index]
         return self.confidence[start : start + self._lengths[index]].astype(np.float32, copy=False)
 

@@ -216,8 +216,9 @@ class Retargeted(MotionArchive):
         """(T, P, V, C) of a clip in the common form, after its bytes were compared with their digest."""
         return self._converted(self.original.verified(index), index)
 
-    def clip(self, index: int) -> npt.NDArray[np.float32]:
+    def clip(self, index: int | str) -> npt.NDArray[np.float32]:
         """(T, P, V, C) float32 of a clip in the common form."""
+        index = self.row(index)
         return self._converted(self.original.clip(index), index).astype(np.float32, copy=False)
 
     def _converted(self, frames: Float, index: int) -> Float:
