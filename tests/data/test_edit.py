@@ -526,3 +526,33 @@ def test_windows_keep_the_rule_of_their_set(tmp_path: Path) -> None:
             writer.add(np.ones((90, 17, 3)), name=f"s{subject}", subject=subject)
     windows = split(tmp_path / "a", tmp_path / "b", seconds=1)
     assert default_rule(windows) == "subjects:2"
+
+
+def test_shares_of_a_frame_become_pixels(tmp_path: Path) -> None:
+    """Each axis by its own factor; a score stays what it is."""
+    layout = layouts.get("coco-17")
+    points = np.random.default_rng(0).uniform(0.1, 1, (5, 1, 17, 3)).astype(np.float32)
+    options: dict[str, Any] = {"skeleton": layout, "units": "shares of the picture", "fps": 30.0}
+    with ArchiveWriter(tmp_path / "shares", channels=("x", "y", "score"), **options) as writer:
+        writer.add(points, name="a")
+    made = convert(tmp_path / "shares", tmp_path / "px", scale=(1920, 1080), units="px")
+    assert (made.units, made.channels) == ("px", ("x", "y", "score"))
+    np.testing.assert_allclose(made.clip(0), points * np.array([1920, 1080, 1]), rtol=1e-6)
+    with pytest.raises(ConfigError, match="scale has 3 numbers; it takes one, or one for each of x, y"):
+        convert(tmp_path / "shares", tmp_path / "no", scale=(1, 2, 3))
+    words = ["data", "convert", str(tmp_path / "shares"), str(tmp_path / "again"), "--scale", "1920", "1080"]
+    assert main([*words, "--units", "px", "--quiet"]) == 0
+    np.testing.assert_array_equal(MotionArchive.open(tmp_path / "again").clip(0), made.clip(0))
+
+
+def test_an_import_of_shares_says_how_to_get_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw").mkdir()
+    names = [f"{joint}_{axis}" for joint in layouts.get("coco-17").canonical for axis in "xy"]
+    lines = [",".join(names), *[",".join(str(0.01 * (i + 1)) for i in range(len(names)))] * 9]
+    (tmp_path / "raw" / "a.csv").write_text("\n".join(lines))
+    archive = import_dataset("csv", tmp_path / "raw", tmp_path / "a", fps=30, unit="shares")
+    said = " ".join(capsys.readouterr().err.split())
+    command = re.findall(r"`motet ([^`]*--units px)` makes pixels", said)[0]
+    assert main([*shlex.split(command.replace("PIXELS", str(tmp_path / "px"))), "--quiet"]) == 0
+    scaled = MotionArchive.open(tmp_path / "px").clip(0)
+    np.testing.assert_allclose(scaled, archive.clip(0) * np.array([1920, 1080]), rtol=1e-6)

@@ -136,6 +136,7 @@ class Convert(Replacing):
     Examples:
     motet data convert archive converted --layout shared-15 --fps 30
     motet data convert camera centimetres --scale 0.083 --units cm
+    motet data convert shares pixels --scale 1920 1080 --units px
     motet data convert watches one-side --mirror left
     """
 
@@ -153,8 +154,8 @@ class Convert(Replacing):
     """handedness of the axes (not which hand was recorded)"""
     mirror: Literal["left", "right"] | None = None
     """make clips whose column side says so their mirror image: movements of one side as if of the other"""
-    scale: float | None = None
-    """multiply coordinates; --units then says what they are in, as of a pixel of 0.083 cm"""
+    scale: tuple[float, ...] = ()
+    """multiply coordinates, or x, y … each by its own; --units then says what they are in, as of a pixel of 0.083 cm"""
 
 
 def data_convert(args: Sequence[str]) -> int:
@@ -162,7 +163,15 @@ def data_convert(args: Sequence[str]) -> int:
     given = parse(Convert, args, "motet data convert")
     from motet.data.edit import convert
 
-    return _said(given, convert(given.archive, given.destination, **given.others("archive", "destination")))
+    return _said(
+        given,
+        convert(
+            given.archive,
+            given.destination,
+            **given.others("archive", "destination", "scale"),
+            scale=given.scale or None,
+        ),
+    )
 
 
 @dataclass

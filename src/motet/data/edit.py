@@ -30,7 +30,7 @@ from motet.data.findings import clips_with, reduced, sound_parts
 from motet.data.inertial import FORCE, LAYOUT, TURN
 from motet.data.numbering import agreed, changed, named
 from motet.data.pieces import OWN, Piece, write
-from motet.data.skeletons import Skeleton
+from motet.data.skeletons import SCORE, Skeleton
 from motet.data.timing import LONGEST_GAP, resampled
 from motet.data.track_files import file_names, named_by
 from motet.data.tracks import intervals, paint, pass_over, rate
@@ -339,7 +339,7 @@ def convert(
     up: str | None = None,
     hand: Literal["right", "left"] | None = None,
     mirror: Literal["left", "right"] | None = None,
-    scale: float | None = None,
+    scale: float | Sequence[float] | None = None,
     overwrite: bool = False,
 ) -> MotionArchive:
     """The same recordings in another layout, rate, unit, scale or system of axes, or all as if of one side.
@@ -358,8 +358,9 @@ def convert(
         mirror: clips whose column ``side`` says so are made their mirror image, and have the other side from then on:
             movements of the left arm as if of the right, readings of a left wrist as if of the right
             (:mod:`motet.data.worn`).
-        scale: coordinates are multiplied by it; ``units`` then says what they are in. A camera whose pixel is 0.083 cm:
-            ``scale=0.083, units="cm"``.
+        scale: coordinates are multiplied by it, or x, y … each by its own; ``units`` then says what they are in. A
+            camera whose pixel is 0.083 cm: ``scale=0.083, units="cm"``; shares of a frame of 1920 × 1080:
+            ``scale=(1920, 1080), units="px"``.
         overwrite: replace an archive that is there.
 
     Raises:
@@ -374,7 +375,7 @@ def convert(
     if fps is not None and not fps > 0:
         raise ConfigError(f"fps is {fps}; it must be positive")
     form = written_as(source, target)
-    factors = _factors(target, form["units"], units, scale)
+    factors = _factors(target, form["units"], units, source.channels, scale)
     old = None if fps is None else form["fps"] or rate(source)
     adapt = into(target, source.skeleton, readings(source, target), source.fps, LONGEST_GAP)
     if target.name == LAYOUT and (said := sensors_left_out(source)):
@@ -414,14 +415,22 @@ def _of_side(source: MotionArchive, side: str | None) -> dict[int, dict[str, str
     return {row: {SIDE: "right" if side == "left" else "left"} for row in rows.tolist()}
 
 
-def _factors(skeleton: Skeleton, units: str, wanted: str | None, scale: float | None) -> npt.NDArray[np.float64]:
-    """(V, 1) factors to the wanted unit, or the scale that is stated."""
+def _factors(
+    skeleton: Skeleton, units: str, wanted: str | None, names: Sequence[str], scale: float | Sequence[float] | None
+) -> npt.NDArray[np.float64]:
+    """(V, 1) factors to the wanted unit, or (V, C) the scale that is stated."""
     if scale is not None:
-        if skeleton.kind == "sensor" or not 0 < scale < np.inf:
+        given, moved = np.atleast_1d(np.asarray(scale, float)), np.array([c != SCORE for c in names])
+        if skeleton.kind == "sensor" or not (given > 0).all() or not np.isfinite(given).all():
             raise ConfigError(f"scale is {scale}; it must be positive, and changes positions, not readings of sensors")
+        if len(given) not in (1, moved.sum()):
+            axes = ", ".join(np.array(names)[moved])
+            raise ConfigError(f"scale has {counted(len(given), 'number')}; it takes one, or one for each of {axes}")
         if wanted not in (None, *METRES, *PICTURE):
             raise ConfigError(f"unit {wanted!r} is none of {', '.join((*METRES, *PICTURE))}")
-        return np.full((len(skeleton), 1), scale)
+        each = np.ones(len(moved))
+        each[moved] = given
+        return np.tile(each, (len(skeleton), 1))
     found = np.ones(len(skeleton)) if wanted is None else unit_factors(skeleton, units, wanted)
     if found is None:
         known = ", ".join([*FORCE, *TURN] if skeleton.kind == "sensor" else METRES)

@@ -30,7 +30,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from motet.core.errors import ConfigError, DataError, MotetNote, MotetWarning
 from motet.core.shards import Shard
-from motet.core.text import counted, printable
+from motet.core.text import counted, pasted, printable
+from motet.core.units import PICTURE
 from motet.data import formats
 from motet.data.archive import ArchiveWriter, MotionArchive, Sensor
 from motet.data.archive.writer import check_destination
@@ -352,6 +353,10 @@ def _report(console: Console, archive: MotionArchive, skipped: Sequence[dict[str
     listing("group of clips holds the same data", "groups of clips hold the same data", duplicates(archive))
     contradicted = [] if console.quiet else [f"{f.name}: {f.message}; {f.remedy}" for f in layout_faults(archive)]
     listing("thing that the recordings contradict", "things that the recordings contradict", contradicted)
+    if archive.units == PICTURE[1]:
+        command = pasted("motet", "data", "convert", archive.path, "PIXELS", "--scale", 1920, 1080, "--units", "px")
+        said = f"shares of a picture that is no square distort; of 1920 × 1080 `{command}` makes pixels of them"
+        console.print(escape(said), soft_wrap=True, highlight=False)
 
 
 def duplicates(archive: MotionArchive) -> list[str]:
