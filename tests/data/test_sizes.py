@@ -62,6 +62,26 @@ def test_short_clips_and_people_have_any_size(tmp_path: Path) -> None:
     assert mixed(mice(tmp_path / "people", [1, 1, 0.35], skeleton=layouts.get("coco-17"))) == []
 
 
+def people(path: Path, sizes: list[float]) -> MotionArchive:
+    random = np.random.default_rng(0)
+    with ArchiveWriter(path, skeleton=layouts.get("common-15"), fps=30.0, class_names=["still", "fast"]) as writer:
+        for number, size in enumerate(sizes):
+            body = random.uniform(-1, 1, (1, 15, 3)) + random.normal(0, 0.02 + 0.1 * (number % 2), (60, 15, 3))
+            writer.add(body * size, name=f"p{number}", subject=number // 2, label=number % 2)
+    return MotionArchive.open(path)
+
+
+def test_people_in_space_of_another_unit_are_named(tmp_path: Path) -> None:
+    archive = people(tmp_path / "a", [1.0, 0.9, 1.1, 0.1, 0.6])
+    assert mixed(archive) == ["p3"]
+    with pytest.warns(MotetWarning, match=r"bodies measure .*as in another unit"):
+        warn_mixed(archive)
+    model = tmp_path / "model"
+    fit(people(tmp_path / "b", [1.0] * 6), model, candidates=("statistics+linear",), progress=False)
+    with pytest.warns(MotetWarning, match=r"bodies in .*another unit, so answers are likely wrong.*--scale (10|9\.9)`"):
+        list(load_predictor(model).bouts(people(tmp_path / "c", [0.1, 0.1])))
+
+
 def test_windows_count_as_their_recording(tmp_path: Path) -> None:
     windows = split(mice(tmp_path / "a", [1, 1, 0.35]), tmp_path / "windows", seconds=2)
     assert {name.partition(" ")[0][:2] for name in mixed(windows)} == {"m2"}
