@@ -79,6 +79,15 @@ def test_refuses_more_positives_than_slots() -> None:
         cross_positive_mining(*toy(), top_k=9)
 
 
+def test_info_nce_refuses_what_would_be_stretched_to_fit() -> None:
+    z, k, q = (group["joint"] for group in toy())
+    with pytest.raises(ConfigError, match="every query has its own key"):
+        info_nce(z, k[:1], q)
+    for temperature in (0.0, -0.1, math.nan):
+        with pytest.raises(ConfigError, match="it must be above 0"):
+            info_nce(z, k, q, temperature=temperature)
+
+
 def test_half_precision_is_promoted() -> None:
     tensors = [group["joint"].bfloat16() for group in toy()]
     assert info_nce(*tensors).dtype == torch.float32

@@ -143,6 +143,11 @@ def test_refusals() -> None:
         mutual_distillation(z, k, q, top_k=9)
     with pytest.raises(ConfigError, match="two streams"):
         mutual_distillation({"joint": z["joint"]}, {"joint": k["joint"]}, {"joint": q["joint"]}, top_k=4)
+    for longer in ("joint", "motion"):  # the slots of a longer student would be read, too, without an error
+        with pytest.raises(ConfigError, match=r"slots and the teacher .*; they must be the same"):
+            mutual_distillation(z, k, {**q, longer: torch.cat([q[longer], q[longer][:2]])}, top_k=4)
+    with pytest.raises(ConfigError, match=r"clips and the teacher"):
+        mutual_distillation({**z, "joint": z["joint"][:1]}, k, q, top_k=4)
     with pytest.raises(ConfigError, match="streams differ"):
         mutual_distillation(z, {"joint": k["joint"], "bone": k["bone"]}, q, top_k=4)
 

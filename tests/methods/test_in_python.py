@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -153,3 +154,13 @@ def test_trainings_in_threads_are_those_that_run_alone(small_archive: MotionArch
     assert torch.equal(torch.cat([first, torch.rand(1)]), expected)  # the program's own draws continue
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(loss, ("a", "b"))) == [alone, alone]
+
+
+def test_gradients_that_a_program_has_turned_off(small_archive: MotionArchive, tmp_path: Path) -> None:
+    with torch.no_grad():
+        assert tiny("moco", small_archive, tmp_path / "run").finished
+
+
+def test_a_table_in_memory_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not DataFrame; ArchiveWriter takes arrays"):
+        motet.import_dataset("csv", pl.DataFrame({"nose_x": [1.0]}), tmp_path / "a")  # type: ignore[arg-type]

@@ -247,7 +247,7 @@ class Trainer:
         small = self.fabric.device.type == "cpu" and self.learner.small
         with stop_signals() as stopped, _TRAINING, one_thread(small):  # first of all: a signal must find it resumable
             try:
-                with _locked(run), self.chance:
+                with _locked(run), self.chance, torch.enable_grad():  # a program may have turned gradients off
                     self._fit(run, stopped)
             except RuntimeError as error:
                 if not lost_peer(error):

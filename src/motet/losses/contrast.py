@@ -54,7 +54,15 @@ def where(rows: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """(B, 1 + K) similarities of a query with its key, then with the queue, divided by the temperature."""
+    """(B, 1 + K) similarities of a query with its key, then with the queue, divided by the temperature.
+
+    Raises:
+        ConfigError: not one key for each query, or a temperature that is not positive.
+    """
+    if query.shape != key.shape:
+        raise ConfigError(f"queries are {tuple(query.shape)} and keys {tuple(key.shape)}; every query has its own key")
+    if not temperature > 0:
+        raise ConfigError(f"temperature is {temperature}; it must be above 0")
     positive = (query * key.detach()).sum(dim=1, keepdim=True)
     return torch.cat([positive, query @ queue.detach().T], dim=1) / temperature
 
@@ -83,6 +91,9 @@ def info_nce(
 
     Returns:
         Scalar: mean over the batch of ``-log(exp(q·k/τ) / (exp(q·k/τ) + Σ_j exp(q·Q_j/τ)))``; 0 if nothing counts.
+
+    Raises:
+        ConfigError: not one key for each query, or a temperature that is not positive.
     """
     if empty(present, held):
         return query.new_zeros(())

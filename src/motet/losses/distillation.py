@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 
+from motet.core.errors import ConfigError
 from motet.losses._precision import at_least_float32
 from motet.losses.contrast import Masks, check_top_k, empty, of_all, same_streams, where
 
@@ -73,8 +74,11 @@ def neighbour_distillation(
         Scalar ``(1/B) Σ_n Σ_i p_t (log p_t − log p_s)``; 0 if nothing counts.
 
     Raises:
-        ConfigError: ``top_k`` is not in 1..K.
+        ConfigError: ``top_k`` is not in 1..K, or queues or batches of two sizes.
     """
+    for what, mine, other in (("clips", student, teacher), ("slots", student_queue, teacher_queue)):
+        if len(mine) != len(other):
+            raise ConfigError(f"the student has {len(mine)} {what} and the teacher {len(other)}; they must be the same")
     if empty(present, held):
         return student.new_zeros(())
     if nearest is None:

@@ -20,6 +20,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,8 @@ def import_dataset(
     _check(on_error, dtype, workers)
     part = None if shard is None else Shard.parse(shard)
     chosen = make_options(format, formats.get(format).options, options)
+    if not isinstance(source, str | PathLike):
+        raise ConfigError(f"a folder or file is wanted, not {type(source).__name__}; ArchiveWriter takes arrays")
     source, destination = Path(source), Path(destination)
     _check_destination(source, destination, overwrite)
     console = Console(stderr=True, quiet=not progress)
