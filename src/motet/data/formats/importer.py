@@ -81,11 +81,9 @@ def import_dataset(
         ConfigError: unknown format or option, a destination that exists.
         DataError: nothing to read, a file that cannot be used (unless skipped), or no file that can.
     """
-    _check(on_error, dtype, workers)
+    _check(source, on_error, dtype, workers)
     part = None if shard is None else Shard.parse(shard)
     chosen = make_options(format, formats.get(format).options, options)
-    if not isinstance(source, str | PathLike):
-        raise ConfigError(f"a folder or file is wanted, not {type(source).__name__}; ArchiveWriter takes arrays")
     source, destination = Path(source), Path(destination)
     _check_destination(source, destination, overwrite)
     console = Console(stderr=True, quiet=not progress)
@@ -199,7 +197,9 @@ class _Notes:
             warnings.warn(f"… and {len(self._held) - LISTED} more such notes", MotetNote, stacklevel=4)
 
 
-def _check(on_error: str, dtype: str, workers: int | None) -> None:
+def _check(source: Any, on_error: str, dtype: str, workers: int | None) -> None:
+    if not isinstance(source, str | PathLike):
+        raise ConfigError(f"a folder or file is wanted, not {type(source).__name__}; ArchiveWriter takes arrays")
     for name, value, known in (("on_error", on_error, ("stop", "skip")), ("dtype", dtype, ("float32", "float16"))):
         if value not in known:
             raise ConfigError(f"{name} is {value!r}; it must be {' or '.join(known)}")
