@@ -103,7 +103,7 @@ def test_several_raters_are_split_where_they_agree(archive: MotionArchive, tmp_p
 
 def test_merge_names_both_archives_of_a_clip(archive: MotionArchive, tmp_path: Path) -> None:
     other = recordings(tmp_path / "b.motet")
-    with pytest.raises(DataError, match=r"a\.motet and .*b\.motet have a clip 'a' each; `.* --drop a`"):
+    with pytest.raises(DataError, match=r"a\.motet and .*b\.motet each have clips a, b; `.* --drop a b` leaves"):
         merge([archive.path, other.path], tmp_path / "m.motet")
 
 

@@ -252,10 +252,13 @@ def _one_each(sources: Sequence[MotionArchive]) -> None:
     """Refuse clips of one name in two archives."""
     holder: dict[str, Path] = {}
     for source in sources:
-        for name in source.clips["name"]:
-            if holder.setdefault(name, source.path) != source.path:
-                remedy = f"`motet data select {pasted(source.path, 'PART')} --drop {pasted(name)}` leaves it out of one"
-                raise DataError(f"{holder[name]} and {source.path} have a clip {name!r} each; {remedy}")
+        twice = [n for n in source.clips["name"] if holder.setdefault(n, source.path) != source.path]
+        if twice:
+            drop = pasted(source.path, "PART", "--drop", *twice[:50])
+            raise DataError(
+                f"{holder[twice[0]]} and {source.path} each have clips {first_of(twice, 'clip')}; `motet data select "
+                f"{drop}` leaves out of one what is the same; give other recordings other names before their import"
+            )
         if sum(source.path.resolve() == other.path.resolve() for other in sources) > 1:
             raise ConfigError(f"{source.path} is named twice; name each archive once")
 
