@@ -31,8 +31,8 @@ class Fit(Replacing):
     track: str | None = None
     """label track to learn; by default the only one, or the labels of clips; clips: those where there are tracks"""
     candidates: Annotated[tuple[str, ...] | None, _ALL] = None
-    """what to choose from, e.g. statistics+trees body+linear body+tuned network (in place of
-    body hand, picture, wrist … as the recordings are); by default all but the fine-tuned"""
+    """what to choose from, e.g. statistics+trees body+linear body+tuned network (hand, picture,
+    wrist … in place of body where these read the recordings); by default all but the fine-tuned"""
     features: tuple[str, ...] = ()
     """own runs or folders of weights, each one more candidate"""
     by: Literal["people", "recordings"] = "people"

@@ -276,6 +276,16 @@ def test_a_hand_is_read_by_its_side(tmp_path: Path, form: str) -> None:
     )
 
 
+def test_files_of_hands_alone_are_read_in_their_layout(tmp_path: Path) -> None:
+    hand = np.stack([whole(t)[91:112, :2] for t in range(8)])
+    mmpose(tmp_path, hand, np.ones(hand.shape[:2]))
+    with pytest.raises(DataError, match=r"21 points a person; .* name a layout with --skeleton \(hand-21 if they are"):
+        load(tmp_path)
+    archive = load(tmp_path, skeleton="hand-21")
+    assert (archive.skeleton.name, archive.skeleton.kind, archive.channels) == ("hand-21", "hand", ("x", "y"))
+    np.testing.assert_allclose(archive.clip(0)[:, 0], hand, rtol=1e-6)
+
+
 def test_hands_of_whole_bodies_are_in_the_order_of_the_layout_of_a_hand() -> None:
     joints = layouts.get("wholebody-133").canonical
     for side in SIDES:

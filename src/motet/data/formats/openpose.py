@@ -381,8 +381,9 @@ def _skeleton(count: int, options: Options, where: str) -> Skeleton:
         return layouts.get(HAND)
     if options.skeleton is None and count not in LAYOUTS:
         known = ", ".join(f"{n} ({layout})" for n, layout in LAYOUTS.items())
+        hand = f" ({HAND} if they are a hand's)" if count == len(layouts.get(HAND)) else ""
         raise DataError(
-            f"{where} holds {counted(count, 'point')} a person; known are {known}: name a layout with --skeleton"
+            f"{where} holds {counted(count, 'point')} a person; known are {known}: name a layout with --skeleton{hand}"
         )
     skeleton = layouts.get(options.skeleton or LAYOUTS[count])
     if len(skeleton) != count:
