@@ -161,6 +161,31 @@ def test_gradients_that_a_program_has_turned_off(small_archive: MotionArchive, t
         assert tiny("moco", small_archive, tmp_path / "run").finished
 
 
+class Labelled(torch.utils.data.Dataset[tuple[int, int]]):
+    """As programs write them: everything of a clip is asked for in the worker."""
+
+    def __init__(self, archive: MotionArchive) -> None:
+        self.archive = archive
+
+    def __len__(self) -> int:
+        return len(self.archive)
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        name = self.archive.clips["name"][index]
+        return len(self.archive[name]), int(self.archive.labels[index])
+
+
+def test_clips_and_labels_in_forked_workers(small_archive: MotionArchive) -> None:
+    archive = MotionArchive.open(small_archive.path)
+    archive.clips.filter(archive.clips["label"] == 0)  # polars has started its threads
+    loader = torch.utils.data.DataLoader(
+        Labelled(archive), batch_size=8, num_workers=1, timeout=20, multiprocessing_context="fork"
+    )
+    lengths, labels = zip(*loader, strict=True)
+    assert torch.cat(labels).tolist() == small_archive.labels.tolist()
+    assert torch.cat(lengths).tolist() == small_archive.lengths.tolist()
+
+
 def test_a_table_in_memory_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not DataFrame; ArchiveWriter takes arrays"):
         motet.import_dataset("csv", pl.DataFrame({"nose_x": [1.0]}), tmp_path / "a")  # type: ignore[arg-type]

@@ -157,7 +157,7 @@ class MotionArchive:
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.clips["name"])}
+        return {name: row for row, name in enumerate(self.clips["name"].to_list())}
 
     def clip(self, index: int | str) -> Float:
         """(T, P, V, C) float32 coordinates of one clip; a read-only view where the archive stores float32.
@@ -234,7 +234,8 @@ class MotionArchive:
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
         """(N,) labels, -1 where a clip has none."""
-        return self.clips["label"].fill_null(-1).to_numpy().astype(np.int64)
+        # without the threads of polars, which a forked process (a worker of torch's DataLoader) waits for in vain
+        return np.array([-1 if label is None else label for label in self.clips["label"].to_list()], dtype=np.int64)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
