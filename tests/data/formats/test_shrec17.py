@@ -100,3 +100,26 @@ def test_recordings_equal_the_compact_copy(shared_data: Path, tmp_path: Path) ->
             np.testing.assert_allclose(archive.clip(i)[:, 0], clip, atol=1e-3)
             checked += 1
     assert (checked, len(archive)) == (6, 6)
+
+
+@pytest.mark.real_data
+def test_hands_are_right_ones(shared_data: Path, tmp_path: Path) -> None:
+    """Across the palm times along it points out of the palm of a right hand, whither its fingers bend; and who swipes
+    to the right moves the hand to the camera's left."""
+    archive = import_dataset(
+        "npz", shared_data / "skeleton" / "shrec17_hand_train.npz", tmp_path / "out", progress=False
+    )
+    assert archive.skeleton.right_handed
+    joint = archive.skeleton.index
+    right, swipes = [], []
+    for index in range(0, len(archive), 10):
+        hand = archive.clip(index)[:, 0].astype(np.float64)
+        across, along = hand[:, joint("index_1")] - hand[:, joint("pinky_1")], hand[:, joint("middle_1")] - hand[:, 0]
+        palm = np.cross(across, along)
+        bends = ((hand[:, joint("middle_4")] - hand[:, joint("middle_1")]) * palm).sum(axis=1)
+        right.append(bends[np.abs(bends).argmax()] > 0)
+    for index in np.flatnonzero(archive.labels == archive.class_names.index("Swipe Right")):
+        steps = np.diff(archive.clip(int(index))[:, 0, joint("palm"), 0].astype(np.float64))
+        swipes.append(steps[np.abs(steps).argmax()] > 0)
+    assert np.mean(right) > 0.8
+    assert np.mean(swipes) > 0.7
