@@ -256,6 +256,14 @@ def test_frames_follow_the_recording(kinect: MotionArchive) -> None:
         model.frames(kinect, 0, seconds=0)
 
 
+def test_frames_without_a_rate_say_what_is_taken(kinect: MotionArchive, tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "timeless", skeleton=kinect.skeleton, fps=None) as writer:
+        writer.add(kinect.clip(0), name="a")
+    with pytest.warns(MotetNote, match="rate is unknown, so 30 frames are taken for 1 s; import with --fps"):
+        found = motet.load("body").frames(tmp_path / "timeless", 0, seconds=1.0)
+    np.testing.assert_array_equal(found, motet.load("body").frames(kinect, 0, seconds=1.0))
+
+
 def test_between_windows() -> None:
     features, centres = torch.tensor([[0.0], [2.0], [6.0]]), torch.tensor([1.0, 3.0, 5.0], dtype=torch.float64)
     found = _between(features, centres, torch.arange(8.0).double())[:, 0].tolist()

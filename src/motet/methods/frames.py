@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from motet.core.errors import ConfigError
+from motet.core.errors import ConfigError, MotetNote
 from motet.data.archive import MotionArchive
 from motet.data.loader import resize_positions
 from motet.data.preprocess import preprocess
@@ -22,6 +23,8 @@ SECONDS = 2.0
 """length of a window: about that of a clip of one action."""
 PER_WINDOW = 8
 """windows that cover a moment; features between their centres are interpolated."""
+RATE = 30.0
+"""frames a second where nobody said"""
 _BATCH = 256
 
 
@@ -42,6 +45,9 @@ def frame_features(
 
     Raises:
         ConfigError: no such recording, a length that is not positive, or another layout than the model's.
+
+    Warns:
+        MotetNote: the frame rate is unknown, and :data:`RATE` is taken.
     """
     model.check(archive)
     index = archive.row(index)
@@ -52,7 +58,14 @@ def frame_features(
         row = 0 if source is not archive else index
         frames = to_one_side(source, axis)(row, source.clip(row))
         clip = torch.from_numpy(np.array(frames, dtype=np.float32))
-        rate = float(source.fps or 30.0)
+        rate = float(source.fps or RATE)
+    if source.fps is None:
+        warnings.warn(
+            f"{archive.path}: the frame rate is unknown, so {round(seconds * rate)} frames are taken for {seconds:g} s;"
+            " import with --fps",
+            MotetNote,
+            stacklevel=3,
+        )
     length = min(len(clip), max(2, round(seconds * rate)))
     hop = max(1, length // PER_WINDOW)
     starts = torch.arange(0, len(clip) - length + 1, hop)
